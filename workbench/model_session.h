@@ -13,7 +13,7 @@ typedef struct ModelOptions {
     const char *calibration; // text file; NULL: the sample's
     const char *evaluation;  // text file; NULL: the sample's
     bool random_tokens;      // calibrate on random vocabulary ids instead of text
-    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, cut to what the model's positions allow)
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and the model's positions
     size_t eval_tokens;      // 0: 4096
     size_t window;           // evaluation window; 0: 256
     int threads;             // 0: all cores
@@ -27,8 +27,7 @@ typedef struct ModelSession {
     Checkpoint checkpoint;
     ModelConfig config;
     ModelStructure structure;
-    Tokenizer *tokenizer;    // NULL when the model has none: then text must be given as ids
-    char *tokenizer_reason;  // why tokenizer is NULL
+    Tokenizer *tokenizer;    // NULL until model_session_tokenizer was called
     Backend *backend;
     Transformer *base;
     QuantizedModel *quantized;
@@ -43,6 +42,9 @@ typedef struct ModelSession {
 // Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts follow on demand.
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
 void model_session_close(ModelSession *session);
+
+// The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
+bool model_session_tokenizer(ModelSession *session, const Tokenizer **out, Error *err);
 
 // Each does its work once; from the cache if it can. Stopping leaves what was already done.
 bool model_session_measure_weights(ModelSession *session, Progress *progress, Error *err); // progress counts bytes
@@ -60,4 +62,4 @@ bool model_session_evaluate(ModelSession *session, int first_changed, void (*par
 bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
-bool model_session_prompt(const ModelSession *session, const char *text, TokenIds *out, Error *err);
+bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

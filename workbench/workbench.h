@@ -30,6 +30,8 @@ const char *workbench_backend(const Workbench *w);                // "cpu avx512
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
 
+uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
+
 // ---- dials ----------------------------------------------------------------------------------------------------------------------------
 
 const Recipe *workbench_recipe(const Workbench *w);
