@@ -7,8 +7,6 @@
 
 #include "workbench/model_session.h"
 
-#define QUANTDIAL_VERSION "0.1.0"
-
 // ---- options --------------------------------------------------------------------------------------------------------------------------
 
 typedef struct DialSetting {
@@ -33,7 +31,7 @@ typedef struct Options {
 // Which options a command takes, as bits.
 enum {
     TAKES_MODEL = 1, TAKES_RECIPE = 2, TAKES_CALIBRATION = 4, TAKES_EVALUATION = 8, TAKES_PROMPT = 16, TAKES_IDS = 32, TAKES_SCREEN = 64,
-    TAKES_JSON = 128, TAKES_MATCH = 256, TAKES_PRECISION = 512,
+    TAKES_JSON = 128, TAKES_MATCH = 256,
 };
 
 typedef struct Command {

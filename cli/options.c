@@ -244,6 +244,9 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
         if (id == OPTION_VERSION) return puts("quantdial " QUANTDIAL_VERSION), OPTIONS_DONE;
         if (!take_option(id, optarg, *command, out, err)) return OPTIONS_WRONG;
     }
+    if ((*command)->takes & TAKES_IDS && !(out->ids && out->output)) {
+        return error_set(err, "%s needs --ids 1,2,3 and --output FILE", (*command)->name), OPTIONS_WRONG;
+    }
     return take_positional(argc, argv, *command, out, err) ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 
