@@ -1,0 +1,40 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool error_set(Error *err, const char *format, ...) {
+    if (!err) return false;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    err->stopped = false;
+    return false;
+}
+
+bool error_prefix(Error *err, const char *format, ...) {
+    if (!err) return false;
+    char old[sizeof err->message];
+    memcpy(old, err->message, sizeof old);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->message) {
+        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    }
+    return false;
+}
+
+bool error_memory(Error *err, const char *what) {
+    return error_set(err, "out of memory for %s; close other programs or open a smaller model", what);
+}
+
+bool error_stopped(Error *err) {
+    if (!err) return false;
+    error_set(err, "stopped");
+    err->stopped = true;
+    return false;
+}

@@ -1,0 +1,21 @@
+// Errors: what was wrong, where, and what to do about it, in one line for a person.
+#pragma once
+
+#include <stdbool.h>
+
+typedef struct Error {
+    char message[1024]; // empty when nothing went wrong
+    bool stopped;       // true when the work ended because Progress asked it to, which is no failure to report
+} Error;
+
+// Sets the message and returns false, so that a failing function can `return error_set(err, …)`. err may be NULL.
+bool error_set(Error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Puts "prefix: " before a message that is already there; returns false. For adding the file or tensor name on the way up.
+bool error_prefix(Error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// The message for memory that could not be had; returns false.
+bool error_memory(Error *err, const char *what);
+
+// Marks the work as stopped on request; returns false.
+bool error_stopped(Error *err);

@@ -1,0 +1,137 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    struct stat info;
+    char *buffer = NULL;
+    bool ok = false;
+    if (fstat(fd, &info) != 0) {
+        error_set(err, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        error_set(err, "%s: is not a regular file", path);
+    } else if ((size_t)info.st_size > limit) {
+        error_set(err, "%s: %zu bytes is more than the %zu that such a file may have", path, (size_t)info.st_size,
+                  limit);
+    } else if (!(buffer = malloc((size_t)info.st_size + 1))) {
+        error_memory(err, path);
+    } else {
+        size_t have = 0, want = (size_t)info.st_size;
+        ssize_t n = 1;
+        while (have < want && ((n = read(fd, buffer + have, want - have)) > 0 || (n < 0 && errno == EINTR))) {
+            if (n > 0) have += (size_t)n;
+        }
+        if (n < 0) {
+            error_set(err, "%s: cannot be read: %s", path, strerror(errno));
+        } else {
+            buffer[have] = '\0';
+            *data = buffer;
+            *size = have;
+            ok = true;
+        }
+    }
+    if (!ok) free(buffer);
+    close(fd);
+    return ok;
+}
+
+static bool write_all(int fd, const char *data, size_t size) {
+    while (size) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            if (n == 0) errno = ENOSPC;
+            return false;
+        }
+        data += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+bool file_write(const char *path, const void *data, size_t size, Error *err) {
+    size_t room = strlen(path) + 16;
+    char *temporary = malloc(room);
+    if (!temporary) return error_memory(err, path);
+    snprintf(temporary, room, "%s.XXXXXX", path);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0) {
+        error_set(err, "%s: cannot be written: %s; choose a folder that exists and that you may write to", path,
+                  strerror(errno));
+        free(temporary);
+        return false;
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    bool ok = fchmod(fd, 0666 & ~mask) == 0 && write_all(fd, data, size) && fsync(fd) == 0;
+    int why = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    if (ok && rename(temporary, path) != 0) {
+        ok = false;
+        why = errno;
+    }
+    if (!ok) {
+        unlink(temporary);
+        error_set(err, "%s: cannot be written: %s; nothing was changed", path, strerror(why));
+    }
+    free(temporary);
+    return ok;
+}
+
+bool folder_make(const char *path, Error *err) {
+    char *copy = strdup(path);
+    if (!copy) return error_memory(err, path);
+    bool ok = true;
+    for (char *p = copy + 1; ok; p++) {
+        if (*p != '/' && *p != '\0') continue;
+        char saved = *p;
+        *p = '\0';
+        if (mkdir(copy, 0777) != 0 && !folder_exists(copy)) {
+            ok = error_set(err, "%s: the folder cannot be made: %s", copy, strerror(errno));
+        }
+        *p = saved;
+        if (saved == '\0') break;
+    }
+    free(copy);
+    return ok;
+}
+
+bool file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool folder_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *path_join(const char *folder, const char *name) {
+    char *path = NULL;
+    size_t n = strlen(folder);
+    if (asprintf(&path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name) < 0) return NULL;
+    return path;
+}
+
+static char *user_folder(const char *variable, const char *under_home) {
+    const char *base = getenv(variable), *home = getenv("HOME");
+    char *path = NULL;
+    if (base && base[0] == '/') return path_join(base, "quantdial");
+    if (!home || home[0] != '/') return NULL;
+    if (asprintf(&path, "%s/%s/quantdial", home, under_home) < 0) return NULL;
+    return path;
+}
+
+char *folder_cache(void) { return user_folder("XDG_CACHE_HOME", ".cache"); }
+char *folder_config(void) { return user_folder("XDG_CONFIG_HOME", ".config"); }

@@ -1,0 +1,26 @@
+// Reading JSON files with cJSON: parse with limits, typed getters, and a check for keys that nobody knows.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/error.h"
+
+// Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting deeper than
+// 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
+cJSON *json_parse(const char *text, size_t length, Error *err);
+
+// Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null counts as
+// missing. Messages name the key; callers prefix file and path.
+bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err);
+bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
+                  Error *err);
+bool json_bool(const cJSON *object, const char *key, bool missing, bool *out, Error *err);
+// The string stays owned by the document; *out = missing (may be NULL) when the key is not there.
+bool json_string(const cJSON *object, const char *key, const char *missing, const char **out, Error *err);
+
+// Refuses keys that are not in the NULL-terminated list: `where: unknown key "x"; known are …`.
+bool json_only_keys(const cJSON *object, const char *where, const char *const *known, Error *err);

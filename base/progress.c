@@ -1,0 +1,25 @@
+#include "base/progress.h"
+
+#include <stddef.h>
+
+void progress_begin(Progress *progress, const char *what, uint64_t total) {
+    if (!progress) return;
+    atomic_store(&progress->what, what);
+    atomic_store(&progress->done, 0);
+    atomic_store(&progress->total, total);
+}
+
+bool progress_add(Progress *progress, uint64_t more) {
+    if (!progress) return true;
+    atomic_fetch_add(&progress->done, more);
+    return !progress_should_stop(progress);
+}
+
+bool progress_should_stop(const Progress *progress) {
+    if (!progress) return false;
+    return atomic_load(&progress->stop) || (progress->also_stop && atomic_load(progress->also_stop));
+}
+
+void progress_request_stop(Progress *progress) {
+    if (progress) atomic_store(&progress->stop, true);
+}

@@ -1,0 +1,24 @@
+// Progress of long work, and the wish to stop it. Thread-safe: the worker reports, any thread may read or stop.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Progress {
+    atomic_bool stop;             // set by whoever wants the work to end
+    _Atomic uint64_t done, total; // in the unit of the current work; total 0 = unknown
+    _Atomic(const char *) what;   // static text: "calibrating", "measuring weights"
+    atomic_bool *also_stop;       // a second flag to obey (say, the program is quitting); may be NULL
+} Progress;
+
+// All functions accept progress == NULL, meaning nobody watches.
+
+// Begins a piece of work: sets what and total, done to 0. `what` must be a string literal or live as long as the Progress.
+void progress_begin(Progress *progress, const char *what, uint64_t total);
+
+// Adds to done; returns false when the work should stop (use: if (!progress_add(p, 1)) return error_stopped(err);).
+bool progress_add(Progress *progress, uint64_t more);
+
+bool progress_should_stop(const Progress *progress);
+void progress_request_stop(Progress *progress);

@@ -1,0 +1,26 @@
+// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors file.
+#pragma once
+
+#include "loaders/safetensors.h"
+
+typedef struct Checkpoint {
+    char *path;   // what the user named
+    char *folder; // the folder that holds config.json, tokenizer.json and the shards
+    Safetensors *files;
+    size_t file_count;
+    const Tensor **by_name; // all tensors, sorted by name (strcmp)
+    size_t tensor_count;
+    size_t bytes;           // of all tensor data
+    uint64_t identity;      // hash of names, sizes, times and headers: the key of cached measurements
+} Checkpoint;
+
+// `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close.
+bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
+void checkpoint_close(Checkpoint *checkpoint);
+
+// NULL when there is none of that name.
+const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);
+
+// The folder of the sample model that ships with the program: $QUANTDIAL_SAMPLES/storyteller, ../samples/storyteller or
+// ../share/quantdial/samples/storyteller as seen from the executable. Owned by the caller.
+char *sample_path(Error *err);
