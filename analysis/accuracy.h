@@ -1,0 +1,35 @@
+// What quantization cost, token by token, against the model in its own precision.
+#pragma once
+
+#include "base/progress.h"
+#include "model/transformer.h"
+
+typedef struct Accuracy {
+    uint64_t tokens;                    // scored positions
+    uint64_t planned;                   // positions that will be scored when all is done
+    double base_ppl, ppl;               // exp(mean negative log likelihood of the true next token)
+    double base_ppl_half, ppl_half;     // only the second half of each window scored (llama.cpp's convention)
+    double ppl_ratio_log, ppl_ratio_se; // mean of (nll − base nll) and its standard error
+    double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats
+    double top1, top1_se;               // share of positions where both put the same token first
+    double dp_mean, dp_rms;             // p(true token): quantized − base
+} Accuracy;
+
+// Keeps the evaluation tokens and what the base says of them, and the quantized model's hidden states before each layer, so that an
+// evaluation starts at the first layer that changed.
+typedef struct Evaluator Evaluator;
+
+// ids are copied and cut into windows of `window` tokens (the last partial window is dropped unless it is the only one).
+// budget: bytes for kept states; what does not fit is computed anew.
+bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out, Error *err);
+void evaluator_free(Evaluator *evaluator);
+
+// Evaluates `quantized`, a variant of the base. first_changed: layers before it are as in the last call that finished or was stopped (0 = all new;
+// layer count = nothing changed). partial (may be NULL) is called after each window with the figures so far.
+bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_changed, void (*partial)(void *context, const Accuracy *so_far), void *context,
+                   Accuracy *out, Progress *progress, Error *err);
+
+// Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense weight, ŷ by `quantized`
+// on rows divided by factors (NULL: as they are). +infinity when equal.
+bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count, const float *factors, double *db,
+                        Error *err);

@@ -1,0 +1,23 @@
+// The quantized twin of a transformer: follows a plan, packing again only the linears whose decision changed.
+#pragma once
+
+#include "base/progress.h"
+#include "model/transformer.h"
+#include "quant/plan.h"
+#include "quant/quantize.h"
+
+typedef struct QuantizedModel QuantizedModel;
+
+bool quantized_model_new(const Transformer *base, QuantizedModel **out, Error *err);
+void quantized_model_free(QuantizedModel *model);
+
+// Makes the model follow the plan. measured: for the channel maxima behind LAE factors. When it is stopped or fails it is still whole: each
+// group of linears that share an input follows either the old or the new plan, and the next call finishes the work.
+// *first_changed (may be NULL): the first layer whose arithmetic changed by this call, or the layer count when none did.
+bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measured *measured, int *first_changed, Progress *progress, Error *err);
+
+Transformer *quantized_model_transformer(QuantizedModel *model);
+// What rounding the weights of one linear cost; NULL while it is not quantized.
+const WeightError *quantized_model_weight_error(const QuantizedModel *model, int linear);
+// The channel factors that the input of a linear was divided by, [in], or NULL.
+const float *quantized_model_factors(const QuantizedModel *model, int linear);
