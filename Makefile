@@ -3,8 +3,8 @@
 # A new file needs no entry here: every *.c of a room belongs to the library, every tests/test_*.c is one test
 # program, the suffixes _avx2.c and _avx512.c choose instruction sets, and *.cu is compiled where nvcc is found.
 #
-# Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, CUDA=0 (leave CUDA out), CUDA_ARCHS="90" (fewer
-# architectures, quicker), TESTS="test_recipe test_plan" (these test programs only).
+# Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR= (let warnings pass), CUDA=0 (leave CUDA out),
+# CUDA_ARCHS="90" (fewer architectures, quicker), TESTS="test_recipe test_plan" (these test programs only).
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -12,6 +12,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CFLAGS ?= -O3 -g
+# ./bootstrap leaves it empty: a compiler we have not seen may warn of what ours does not.
+WERROR ?= -Werror
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
 # optimized: build/ · sanitized: build/asan/ · fuzz: build/fuzz/
@@ -92,8 +94,9 @@ comma := ,
 # No -ffast-math, and no contraction: a result must not depend on what a compiler fuses. Kernels that want fused
 # multiply-add say so with intrinsics.
 ARITHMETIC := -fno-math-errno -ffp-contract=off
+# snprintf cuts where it is told to; that is what it is for.
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
-            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Werror
+            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-format-truncation $(WERROR)
 DEFINES := -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -DQUANTDIAL_VERSION=\"$(VERSION)\" \
            $(if $(X86),-DQUANTDIAL_X86) $(if $(DNNL_LIBS),-DQUANTDIAL_ONEDNN) $(if $(VTERM_LIBS),-DQUANTDIAL_VTERM) \
            $(if $(WITH_CUDA),-DQUANTDIAL_CUDA)
@@ -131,13 +134,13 @@ LINK_LIBS = $(if $(filter fuzz,$(MODE)),$(filter-out -fopenmp,$(LIBS)) $(OMP_LIB
 
 # ---- Compiling and linking ----
 
-# Both files change only when their content does: other flags rebuild everything, another list of objects the library.
+# These files change only when their content does: other flags rebuild everything, another list of objects the library.
 define written_when_changed
 @mkdir -p $(@D)
 @printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
 endef
 $(OUT)/flags: FORCE
-	$(call written_when_changed,$(COMPILER.$(MODE)) $(C_FLAGS) | $(LDFLAGS) $(LINK_LIBS))
+	$(call written_when_changed,$(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS))
 $(OUT)/cuda-flags: FORCE
 	$(call written_when_changed,$(NVCC) $(CUDA_FLAGS))
 $(OUT)/objects: FORCE
@@ -182,12 +185,12 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-k
 test: ## all tests: optimized, then with sanitizers, then under valgrind
 	@tests/run --begin
 	@for stage in optimized sanitized valgrind; do \
-	    $(MAKE) $(PARALLEL) --no-print-directory test-$$stage || tests/run --stage-failed $$stage; done
+	    $(MAKE) $(PARALLEL) --no-print-directory test-$$stage || tests/run --stage-failed $$stage || break; done
 	@tests/run --end
 
 test-fast: ## all tests, optimized build only
 	@tests/run --begin
-	@$(MAKE) $(PARALLEL) --no-print-directory test-optimized || tests/run --stage-failed optimized
+	@$(MAKE) $(PARALLEL) --no-print-directory test-optimized || tests/run --stage-failed optimized || true
 	@tests/run --end
 
 test-programs: build $(TEST_PROGRAMS)
