@@ -247,8 +247,9 @@ static bool mlp_block(const Pass *pass, int layer, float *hidden) {
 static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
     for (size_t i = 0; i < tokens; i++)
         if (ids[i] < 0 || ids[i] >= config->vocab)
-            return error_set(err, "token %zu has the id %d, outside the vocabulary of %d: is the tokenizer that of another model?",
-                             i, ids[i], config->vocab);
+            return error_set(
+                err, "token %zu has the id %d, outside the vocabulary of %d: is the tokenizer that of another model?",
+                i, ids[i], config->vocab);
     return true;
 }
 
