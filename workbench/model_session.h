@@ -1,0 +1,65 @@
+// One open model with everything that can be done to it, step by step and blocking: what the commands call, and what the workbench runs in
+// its background thread.
+#pragma once
+
+#include "analysis/accuracy.h"
+#include "analysis/stats.h"
+#include "loaders/tokenizer.h"
+#include "model/generate.h"
+#include "model/quantized_model.h"
+
+typedef struct ModelOptions {
+    const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
+    const char *calibration; // text file; NULL: the sample's
+    const char *evaluation;  // text file; NULL: the sample's
+    bool random_tokens;      // calibrate on random vocabulary ids instead of text
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and the model's positions
+    size_t eval_tokens;      // 0: 4096
+    size_t window;           // evaluation window; 0: 256
+    int threads;             // 0: all cores
+    Precision precision;
+    uint64_t seed;
+    bool no_cache;           // neither read nor write measurements on disk
+} ModelOptions;
+
+typedef struct ModelSession {
+    ModelOptions options;
+    Checkpoint checkpoint;
+    ModelConfig config;
+    ModelStructure structure;
+    Tokenizer *tokenizer;    // NULL until model_session_tokenizer was called
+    Backend *backend;
+    Transformer *base;
+    QuantizedModel *quantized;
+    Evaluator *evaluator;    // made on first use
+    ModelStats stats;
+    char *cache_folder;      // NULL: no cache
+    bool weights_measured;
+    bool calibrated;
+    uint64_t calibration_tokens;
+} ModelSession;
+
+// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts follow on demand.
+bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
+void model_session_close(ModelSession *session);
+
+// The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
+bool model_session_tokenizer(ModelSession *session, const Tokenizer **out, Error *err);
+
+// Each does its work once; from the cache if it can. Stopping leaves what was already done.
+bool model_session_measure_weights(ModelSession *session, Progress *progress, Error *err); // progress counts bytes
+bool model_session_calibrate(ModelSession *session, Progress *progress, Error *err);
+
+bool model_session_plan(ModelSession *session, const Recipe *recipe, Plan *out, Error *err);
+
+// Makes the quantized model follow the plan; *first_changed as in quantized_model_follow.
+bool model_session_follow(ModelSession *session, const Plan *plan, int *first_changed, Progress *progress, Error *err);
+
+bool model_session_evaluate(ModelSession *session, int first_changed, void (*partial)(void *context, const Accuracy *so_far), void *context,
+                            Accuracy *out, Progress *progress, Error *err);
+
+// Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or unknown.
+bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
+bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
