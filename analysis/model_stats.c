@@ -4,6 +4,7 @@
 
 #include "analysis/publish.h"
 #include "base/array.h"
+#include "quant/vote_counts.h"
 
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err) {
     size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
@@ -23,7 +24,7 @@ bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *er
 
 void weight_stats_free(WeightStats *weight) {
     value_counts_free(&weight->counts);
-    for (int rule = 0; rule < 2; rule++) free(weight->votes.votes[rule]);
+    vote_counts_free(&weight->votes);
     *weight = (WeightStats){0};
 }
 

@@ -218,7 +218,7 @@ static bool vote_arrays_plausible(const VoteCounts *votes, int step) {
 
 static bool votes_plausible(const VoteCounts *votes, const Linear *linear) {
     uint32_t sizes[LADDER_MAX];
-    if (ladder_sizes(linear->in, LADDER_LEAST, sizes) != votes->sizes_count) return false;
+    if (ladder_sizes(linear->in, LADDER_FLOOR, sizes) != votes->sizes_count) return false;
     for (int s = 0; s < votes->sizes_count; s++) {
         if (votes->sizes[s] != sizes[s]) return false;
         if (s + 1 == votes->sizes_count) break;

@@ -10,7 +10,7 @@
 #include "base/random.h"
 
 // Text is tokenized in blocks, so that the beginning of a huge file is read in no time. A line of JSONL is read whole.
-#define BLOCK ((size_t)256 << 10)
+#define BLOCK ((size_t)64 << 10)
 #define LINE_LIMIT ((size_t)64 << 20)
 
 static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }

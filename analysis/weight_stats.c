@@ -164,55 +164,86 @@ static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *
 
 // ---- One matrix ----
 
-// Blocks of rows stay in the cache between counting and ranging, and bound the memory for the ranges of the smallest groups.
-#define BLOCK_BYTES ((size_t)2 << 20)
+// A thread takes a block of rows at a time: it stays in the cache between counting and ranging, and the ranges of its smallest groups are all
+// that is kept of it while its votes are counted. Counts are integers, so the order of the blocks does not matter.
+#define BLOCK_BYTES ((size_t)1 << 20)
 
-typedef struct Ranges {
-    size_t rows, groups;
+typedef struct Worker {
+    uint64_t *patterns;     // [65536]
+    float *minima, *maxima; // [rows of a block, groups]
+} Worker;
+
+typedef struct Measurement {
+    const Linear *linear;
+    size_t block_rows, groups; // groups per row
     uint32_t group;
-    float *minima, *maxima; // [rows, groups]
-} Ranges;
+    uint64_t *patterns;        // [65536], of all blocks
+    VoteCounts *votes;         // of all blocks
+} Measurement;
 
-static bool ranges_new(const Linear *linear, uint32_t group, Ranges *out, Error *err) {
-    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype);
-    size_t rows = BLOCK_BYTES / (row_bytes ? row_bytes : 1);
-    rows = rows < 1 ? 1 : rows > linear->out ? linear->out : rows;
-    *out = (Ranges){.rows = rows, .groups = group_count(linear->in, group), .group = group};
-    size_t count;
-    if (!__builtin_mul_overflow(rows, out->groups, &count)) {
-        out->minima = array_new(count, sizeof(float));
-        out->maxima = array_new(count, sizeof(float));
-    }
-    return (out->minima && out->maxima) || error_memory(err, "the ranges of a matrix");
+static Measurement measurement_of(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {
+    uint32_t sizes[LADDER_MAX];
+    int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
+    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype), rows = BLOCK_BYTES / row_bytes;
+    uint32_t group = count > 1 ? sizes[count - 1] : LADDER_FLOOR;
+    return (Measurement){.linear = linear,
+                         .block_rows = rows < 1 ? 1 : rows > linear->out ? linear->out : rows,
+                         .groups = group_count(linear->in, group),
+                         .group = group,
+                         .patterns = patterns,
+                         .votes = votes};
 }
 
-static void ranges_free(Ranges *ranges) {
-    free(ranges->minima);
-    free(ranges->maxima);
+static bool worker_new(const Measurement *m, Worker *out) {
+    out->patterns = array_new(65536, sizeof *out->patterns);
+    out->minima = array_new(m->block_rows * m->groups, sizeof(float));
+    out->maxima = array_new(m->block_rows * m->groups, sizeof(float));
+    return out->patterns && out->minima && out->maxima;
 }
 
-static void measure_blocks(const Linear *linear, Ranges *ranges, uint64_t *patterns, VoteCounts *votes) {
-    DType dtype = linear->weight->dtype;
-    size_t row_bytes = linear->in * dtype_bytes(dtype);
-    for (size_t row = 0; row < linear->out; row += ranges->rows) {
-        size_t rows = linear->out - row < ranges->rows ? linear->out - row : ranges->rows;
-        const uint8_t *data = (const uint8_t *)linear->weight->data + row * row_bytes;
-        count_patterns(dtype, data, rows * linear->in, patterns);
-        group_ranges(dtype, data, rows, linear->in, ranges->group, ranges->minima, ranges->maxima);
-        vote_counts_add(votes, ranges->minima, ranges->maxima, rows);
+static void worker_free(Worker *worker) {
+    free(worker->patterns);
+    free(worker->minima);
+    free(worker->maxima);
+}
+
+static bool measure_block(const Measurement *m, size_t block, Worker *worker) {
+    size_t in = m->linear->in, row = block * m->block_rows;
+    size_t rows = m->linear->out - row < m->block_rows ? m->linear->out - row : m->block_rows;
+    DType dtype = m->linear->weight->dtype;
+    const uint8_t *data = (const uint8_t *)m->linear->weight->data + row * in * dtype_bytes(dtype);
+    count_patterns(dtype, data, rows * in, worker->patterns);
+    group_ranges(dtype, data, rows, in, m->group, worker->minima, worker->maxima);
+    VoteCounts votes;
+    if (!vote_counts_build(worker->minima, worker->maxima, rows, in, m->group, &votes, NULL)) return false;
+#pragma omp critical(weight_stats)
+    vote_counts_add(m->votes, &votes);
+    vote_counts_free(&votes);
+    return true;
+}
+
+static bool measure_blocks(const Measurement *m) {
+    size_t blocks = (m->linear->out + m->block_rows - 1) / m->block_rows;
+    bool ok = true;
+#pragma omp parallel reduction(&& : ok)
+    {
+        Worker worker = {0};
+        ok = worker_new(m, &worker);
+#pragma omp for schedule(dynamic)
+        for (size_t block = 0; block < blocks; block++) ok = ok && measure_block(m, block, &worker);
+#pragma omp critical(weight_stats)
+        for (int p = 0; ok && p < 65536; p++) m->patterns[p] += worker.patterns[p];
+        worker_free(&worker);
     }
+    return ok;
 }
 
 static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
     DType dtype = linear->weight->dtype;
-    Ranges ranges;
-    bool ok = vote_counts_new(linear->in, &out->votes, err) &&
-              ranges_new(linear, out->votes.sizes[out->votes.sizes_count - 1], &ranges, err);
-    if (!ok) return false;
-    measure_blocks(linear, &ranges, patterns, &out->votes);
-    vote_counts_finish(&out->votes);
-    ranges_free(&ranges);
     out->elements = (uint64_t)linear->out * linear->in;
+    if (!vote_counts_build(NULL, NULL, 0, linear->in, LADDER_FLOOR, &out->votes, err)) return false;
+    Measurement measurement = measurement_of(linear, patterns, &out->votes);
+    if (!measure_blocks(&measurement)) return error_memory(err, "the statistics of a matrix");
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;
     if (dtype != DTYPE_F32) stats_from_counts(out);
     else if (!stats_from_f32(linear->weight->data, (size_t)out->elements, out, err)) return false;
