@@ -20,18 +20,25 @@ typedef struct Options {
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
     const char *prompt;
-    size_t most_tokens;    // generate; 0: standard
+    size_t most_tokens; // generate; 0: standard
     Sampling sampling;
-    const char *ids;       // logits: "1,2,3"
-    const char *output;    // logits: file
-    const char *match;     // inspect, calibrate, plan: glob over linear names
+    const char *ids;    // logits: "1,2,3"
+    const char *output; // logits: file
+    const char *match;  // inspect, calibrate, plan: glob over linear names
     bool json, quiet, ascii, mono, base_only;
 } Options;
 
 // Which options a command takes, as bits.
 enum {
-    TAKES_MODEL = 1, TAKES_RECIPE = 2, TAKES_CALIBRATION = 4, TAKES_EVALUATION = 8, TAKES_PROMPT = 16, TAKES_IDS = 32, TAKES_SCREEN = 64,
-    TAKES_JSON = 128, TAKES_MATCH = 256,
+    TAKES_MODEL = 1,
+    TAKES_RECIPE = 2,
+    TAKES_CALIBRATION = 4,
+    TAKES_EVALUATION = 8,
+    TAKES_PROMPT = 16,
+    TAKES_IDS = 32,
+    TAKES_SCREEN = 64,
+    TAKES_JSON = 128,
+    TAKES_MATCH = 256,
 };
 
 typedef struct Command {
@@ -54,7 +61,8 @@ bool options_recipe(const Options *options, Recipe *out, Error *err);
 
 // ---- commands, one file each ----------------------------------------------------------------------------------------------------------
 
-bool command_screen(const Options *options, Error *err); // the terminal interface, or the overview where there is no terminal
+bool command_screen(const Options *options,
+                    Error *err); // the terminal interface, or the overview where there is no terminal
 bool command_overview(const Options *options, Error *err);
 bool command_inspect(const Options *options, Error *err);
 bool command_calibrate(const Options *options, Error *err);
@@ -86,7 +94,7 @@ void print_json(cJSON *object); // one object, then a newline; frees it
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"
 bool output_is_utf8(void);
-const char *arrow(void); // "→" or "->"
+const char *arrow(void);                                                    // "→" or "->"
 void decision_group_text(const Decision *decision, char *out, size_t size); // "64", "channel", "tensor", "–"
 // Sparkline of counts (logarithmic), `width` characters; '.:-=+*#%@' without UTF-8.
 void print_sparkline(const uint64_t *counts, int bins, FILE *file);

@@ -44,8 +44,8 @@ bool command_calibrate(const Options *options, Error *err) {
         cJSON_AddNumberToObject(object, "tokens", (double)s->calibration_tokens);
         linears = cJSON_AddArrayToObject(object, "linears");
         if (!options->json) {
-            printf("%llu tokens\n\n%-38s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens, "input of", "|x| max", "99.99 %", "99.9 %",
-                   "class", "largest channels");
+            printf("%llu tokens\n\n%-38s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens,
+                   "input of", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
         }
     }
     for (int i = 0; ok && i < s->structure.linear_count; i++) {
@@ -53,11 +53,15 @@ bool command_calibrate(const Options *options, Error *err) {
         const InputStats *input = &s->stats.inputs[linear->input];
         if (options->match && !glob_matches(options->match, linear->name)) continue;
         FptqClass class = o.plan.decisions[i].input_class;
-        if (options->json) cJSON_AddItemToArray(linears, linear_json(linear, input, class));
-        else print_row(linear, input, class);
+        if (options->json)
+            cJSON_AddItemToArray(linears, linear_json(linear, input, class));
+        else
+            print_row(linear, input, class);
     }
-    if (ok && options->json) print_json(object);
-    else cJSON_Delete(object);
+    if (ok && options->json)
+        print_json(object);
+    else
+        cJSON_Delete(object);
     opened_close(&o);
     return ok;
 }

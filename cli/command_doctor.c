@@ -9,7 +9,9 @@
 #include "kernels/cuda/probe.h"
 
 // One finding: a key of the JSON object and a line of text say the same.
-static void say(cJSON *section, const char *key, const char *value) { cJSON_AddStringToObject(section, key, value ? value : "unknown"); }
+static void say(cJSON *section, const char *key, const char *value) {
+    cJSON_AddStringToObject(section, key, value ? value : "unknown");
+}
 
 static cJSON *cpu_section(Error *err) {
     cJSON *cpu = cJSON_CreateObject();
@@ -24,10 +26,17 @@ static cJSON *cpu_section(Error *err) {
     cJSON *features = cJSON_AddArrayToObject(cpu, "features");
 #ifdef QUANTDIAL_X86
     __builtin_cpu_init();
-    const struct { const char *name; int has; } known[] = {
-        {"avx2", __builtin_cpu_supports("avx2")}, {"fma", __builtin_cpu_supports("fma")}, {"avx512f", __builtin_cpu_supports("avx512f")},
-        {"avx512bw", __builtin_cpu_supports("avx512bw")}, {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
-        {"avx512bf16", __builtin_cpu_supports("avx512bf16")}, {"avx512vbmi", __builtin_cpu_supports("avx512vbmi")},
+    const struct {
+        const char *name;
+        int has;
+    } known[] = {
+        {"avx2", __builtin_cpu_supports("avx2")},
+        {"fma", __builtin_cpu_supports("fma")},
+        {"avx512f", __builtin_cpu_supports("avx512f")},
+        {"avx512bw", __builtin_cpu_supports("avx512bw")},
+        {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
+        {"avx512bf16", __builtin_cpu_supports("avx512bf16")},
+        {"avx512vbmi", __builtin_cpu_supports("avx512vbmi")},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (known[i].has) cJSON_AddItemToArray(features, cJSON_CreateString(known[i].name));
@@ -62,7 +71,8 @@ static cJSON *terminal_section(void) {
     cJSON *terminal = cJSON_CreateObject();
     struct winsize size = {0};
     char text[32] = "none";
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) snprintf(text, sizeof text, "%hux%hu", size.ws_col, size.ws_row);
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        snprintf(text, sizeof text, "%hux%hu", size.ws_col, size.ws_row);
     say(terminal, "TERM", getenv("TERM"));
     say(terminal, "COLORTERM", getenv("COLORTERM") ? getenv("COLORTERM") : "");
     say(terminal, "size", text);
@@ -96,13 +106,19 @@ static cJSON *libraries_section(void) {
 }
 
 static void print_value(const cJSON *item) {
-    if (cJSON_IsString(item)) puts(item->valuestring);
-    else if (cJSON_IsBool(item)) puts(cJSON_IsTrue(item) ? "yes" : "no");
-    else if (cJSON_IsNumber(item)) printf("%.0f\n", item->valuedouble);
+    if (cJSON_IsString(item))
+        puts(item->valuestring);
+    else if (cJSON_IsBool(item))
+        puts(cJSON_IsTrue(item) ? "yes" : "no");
+    else if (cJSON_IsNumber(item))
+        printf("%.0f\n", item->valuedouble);
     else {
         for (const cJSON *entry = item->child; entry; entry = entry->next) {
-            if (cJSON_IsString(entry)) printf("%s ", entry->valuestring);
-            else printf("%s (%s) ", cJSON_GetObjectItem(entry, "name")->valuestring, cJSON_GetObjectItem(entry, "capability")->valuestring);
+            if (cJSON_IsString(entry))
+                printf("%s ", entry->valuestring);
+            else
+                printf("%s (%s) ", cJSON_GetObjectItem(entry, "name")->valuestring,
+                       cJSON_GetObjectItem(entry, "capability")->valuestring);
         }
         puts(item->child ? "" : "none");
     }

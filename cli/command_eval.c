@@ -9,8 +9,10 @@ bool command_eval(const Options *options, Error *err) {
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);
-        if (options->json) print_json(accuracy_json(&accuracy, &o.plan));
-        else accuracy_print(&accuracy, &o.plan);
+        if (options->json)
+            print_json(accuracy_json(&accuracy, &o.plan));
+        else
+            accuracy_print(&accuracy, &o.plan);
     }
     opened_close(&o);
     return ok;

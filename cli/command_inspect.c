@@ -24,9 +24,11 @@ static void histogram(const WeightStats *stats, uint64_t *counts) {
 
 static cJSON *histogram_json(const WeightStats *stats) {
     uint64_t counts[BINS];
-    cJSON *object = cJSON_CreateObject(), *edges = cJSON_AddArrayToObject(object, "edges"), *heights = cJSON_AddArrayToObject(object, "counts");
+    cJSON *object = cJSON_CreateObject(), *edges = cJSON_AddArrayToObject(object, "edges"),
+          *heights = cJSON_AddArrayToObject(object, "counts");
     histogram(stats, counts);
-    for (int i = 0; i <= BINS; i++) cJSON_AddItemToArray(edges, cJSON_CreateNumber(stats->absmax * (2.0 * i / BINS - 1)));
+    for (int i = 0; i <= BINS; i++)
+        cJSON_AddItemToArray(edges, cJSON_CreateNumber(stats->absmax * (2.0 * i / BINS - 1)));
     for (int i = 0; i < BINS; i++) cJSON_AddItemToArray(heights, cJSON_CreateNumber((double)counts[i]));
     return object;
 }
@@ -54,17 +56,19 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     histogram(stats, counts);
     for (int i = 0; i < BINS / 2; i++) narrow[i] = counts[2 * i] + counts[2 * i + 1];
     print_name(linear->name, 38);
-    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, stats->absmax, stats->std, stats->kurtosis,
-           stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
+    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, stats->absmax, stats->std,
+           stats->kurtosis, stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
     print_sparkline(narrow, BINS / 2, stdout);
     putchar('\n');
 }
 
 static void print_text(const Options *options, const ModelSession *s) {
     char size[32];
-    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family, (double)s->structure.parameters / 1e6,
-           in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype_name(s->structure.embedding->dtype), s->config.layers, s->config.hidden);
-    printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %", "histogram (log counts)");
+    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family,
+           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
+           dtype_name(s->structure.embedding->dtype), s->config.layers, s->config.hidden);
+    printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
+           "histogram (log counts)");
     for (int i = 0; i < s->structure.linear_count; i++) {
         const Linear *linear = &s->structure.linears[i];
         if (!options->match || glob_matches(options->match, linear->name)) print_row(linear, &s->stats.weights[i]);
@@ -77,7 +81,8 @@ static void print_as_json(const Options *options, const ModelSession *s) {
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < s->structure.linear_count; i++) {
         const Linear *linear = &s->structure.linears[i];
-        if (!options->match || glob_matches(options->match, linear->name)) cJSON_AddItemToArray(linears, linear_json(linear, &s->stats.weights[i]));
+        if (!options->match || glob_matches(options->match, linear->name))
+            cJSON_AddItemToArray(linears, linear_json(linear, &s->stats.weights[i]));
     }
     print_json(object);
 }

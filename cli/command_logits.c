@@ -25,7 +25,9 @@ static bool parse_ids(const char *text, int vocab, TokenIds *out, Error *err) {
 static bool write_logits(const char *path, const float *logits, size_t tokens, size_t vocab, Error *err) {
     char header[256];
     size_t bytes = tokens * vocab * sizeof *logits;
-    int length = snprintf(header, sizeof header, "{\"logits\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%zu]}}", tokens, vocab, bytes);
+    int length =
+        snprintf(header, sizeof header, "{\"logits\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%zu]}}",
+                 tokens, vocab, bytes);
     uint64_t padded = ((uint64_t)length + 7) / 8 * 8;
     char *file = malloc(8 + padded + bytes);
     if (!file) return error_memory(err, "the file of logits");
@@ -48,7 +50,8 @@ static bool run(const Options *options, ModelSession *s, Transformer *t, Error *
     }
     float *logits = array_new(ids.count, vocab * sizeof *logits);
     bool ok = logits ? session_new(t, ids.count, &session, err) : error_memory(err, "logits");
-    ok = ok && transformer_forward(t, session, ids.ids, ids.count, true, logits, NULL, err) && write_logits(options->output, logits, ids.count, vocab, err);
+    ok = ok && transformer_forward(t, session, ids.ids, ids.count, true, logits, NULL, err) &&
+         write_logits(options->output, logits, ids.count, vocab, err);
     session_free(session);
     free(logits);
     token_ids_free(&ids);
@@ -64,7 +67,8 @@ bool command_logits(const Options *options, Error *err) {
         return ok;
     }
     Opened o;
-    bool ok = opened_plan(options, true, &o, err) && model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err) &&
+    bool ok = opened_plan(options, true, &o, err) &&
+              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err) &&
               run(options, &o.session, quantized_model_transformer(o.session.quantized), err);
     opened_close(&o);
     return ok;

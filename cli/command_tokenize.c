@@ -18,8 +18,10 @@ static bool tokenize_lines(const Tokenizer *tokenizer, FILE *input, Error *err) 
         TokenIds ids = {0};
         if (length && line[length - 1] == '\n') length--;
         ok = tokenizer_encode(tokenizer, line, (size_t)length, true, &ids, err);
-        if (ok) print_ids(&ids);
-        else error_prefix(err, "standard input, line %lu", number);
+        if (ok)
+            print_ids(&ids);
+        else
+            error_prefix(err, "standard input, line %lu", number);
         token_ids_free(&ids);
     }
     free(line);

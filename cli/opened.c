@@ -6,7 +6,8 @@ bool opened_plan(const Options *options, bool calibrated, Opened *out, Error *er
     *out = (Opened){0};
     if (!options_recipe(options, &out->recipe, err)) return false;
     Progress *progress = watch_start(options);
-    return model_session_open(&options->model, &out->session, err) && model_session_measure_weights(&out->session, progress, err) &&
+    return model_session_open(&options->model, &out->session, err) &&
+           model_session_measure_weights(&out->session, progress, err) &&
            (!calibrated || model_session_calibrate(&out->session, progress, err)) &&
            model_session_plan(&out->session, &out->recipe, &out->plan, err);
 }

@@ -6,9 +6,31 @@
 #include "cli/cli.h"
 
 enum {
-    OPTION_HELP = 1000, OPTION_VERSION, OPTION_RECIPE, OPTION_TEXT, OPTION_TOKENS, OPTION_CALIBRATION, OPTION_CALIBRATION_TOKENS, OPTION_RANDOM,
-    OPTION_BACKEND, OPTION_THREADS, OPTION_PRECISION, OPTION_SEED, OPTION_JSON, OPTION_QUIET, OPTION_NO_CACHE, OPTION_PROMPT, OPTION_TEMPERATURE,
-    OPTION_TOP_P, OPTION_IDS, OPTION_OUTPUT, OPTION_ASCII, OPTION_MONO, OPTION_MATCH, OPTION_WINDOW, OPTION_BASE_ONLY,
+    OPTION_HELP = 1000,
+    OPTION_VERSION,
+    OPTION_RECIPE,
+    OPTION_TEXT,
+    OPTION_TOKENS,
+    OPTION_CALIBRATION,
+    OPTION_CALIBRATION_TOKENS,
+    OPTION_RANDOM,
+    OPTION_BACKEND,
+    OPTION_THREADS,
+    OPTION_PRECISION,
+    OPTION_SEED,
+    OPTION_JSON,
+    OPTION_QUIET,
+    OPTION_NO_CACHE,
+    OPTION_PROMPT,
+    OPTION_TEMPERATURE,
+    OPTION_TOP_P,
+    OPTION_IDS,
+    OPTION_OUTPUT,
+    OPTION_ASCII,
+    OPTION_MONO,
+    OPTION_MATCH,
+    OPTION_WINDOW,
+    OPTION_BASE_ONLY,
     OPTION_DIAL = 2000, // + Dial
 };
 
@@ -21,14 +43,18 @@ typedef struct OptionInfo {
 
 static const OptionInfo infos[] = {
     {OPTION_RECIPE, "recipe", "FILE", "recipe to start from; the dials below change it", TAKES_RECIPE, 0},
-    {OPTION_CALIBRATION, "calibration", "FILE", "text (or .jsonl with \"text\") to measure activations on; the sample's otherwise", TAKES_CALIBRATION, 0},
+    {OPTION_CALIBRATION, "calibration", "FILE",
+     "text (or .jsonl with \"text\") to measure activations on; the sample's otherwise", TAKES_CALIBRATION, 0},
     {OPTION_CALIBRATION_TOKENS, "calibration-tokens", "N", "how many of its tokens; 65536", TAKES_CALIBRATION, 0},
-    {OPTION_RANDOM, "random-tokens", NULL, "calibrate on random vocabulary tokens instead of text", TAKES_CALIBRATION, 0},
+    {OPTION_RANDOM, "random-tokens", NULL, "calibrate on random vocabulary tokens instead of text", TAKES_CALIBRATION,
+     0},
     {OPTION_TEXT, "text", "FILE", "text to evaluate on; the sample's otherwise", TAKES_EVALUATION, 0},
-    {OPTION_TOKENS, "tokens", "N", "how many tokens to evaluate (4096) or to generate (64)", TAKES_EVALUATION | TAKES_PROMPT, 0},
+    {OPTION_TOKENS, "tokens", "N", "how many tokens to evaluate (4096) or to generate (64)",
+     TAKES_EVALUATION | TAKES_PROMPT, 0},
     {OPTION_WINDOW, "window", "N", "tokens per evaluation window; 256", TAKES_EVALUATION, 0},
     {OPTION_PROMPT, "prompt", "TEXT", "beginning of the decode sample", TAKES_PROMPT, 'p'},
-    {OPTION_TEMPERATURE, "temperature", "T", "0 takes the likeliest token (the standard), 1 samples as the model says", TAKES_PROMPT, 0},
+    {OPTION_TEMPERATURE, "temperature", "T", "0 takes the likeliest token (the standard), 1 samples as the model says",
+     TAKES_PROMPT, 0},
     {OPTION_TOP_P, "top-p", "P", "sample among the likeliest tokens that make up P; 1", TAKES_PROMPT, 0},
     {OPTION_IDS, "ids", "1,2,3", "token ids", TAKES_IDS, 0},
     {OPTION_OUTPUT, "output", "FILE", "safetensors file to write", TAKES_IDS, 'o'},
@@ -36,7 +62,8 @@ static const OptionInfo infos[] = {
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
-    {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing", TAKES_MODEL, 0},
+    {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
+     TAKES_MODEL, 0},
     {OPTION_SEED, "seed", "N", "of sampling and of random tokens; 0", TAKES_MODEL, 0},
     {OPTION_NO_CACHE, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, 0},
     {OPTION_ASCII, "ascii", NULL, "no characters beyond ASCII", TAKES_SCREEN, 0},
@@ -48,7 +75,9 @@ static const OptionInfo infos[] = {
 };
 #define INFO_COUNT ((int)(sizeof infos / sizeof *infos))
 
-static bool offered(const OptionInfo *info, const Command *command) { return !info->takes || (info->takes & command->takes); }
+static bool offered(const OptionInfo *info, const Command *command) {
+    return !info->takes || (info->takes & command->takes);
+}
 
 // ---- help -----------------------------------------------------------------------------------------------------------------------------
 
@@ -65,16 +94,19 @@ static void dial_argument(const DialInfo *dial, char *out, size_t size) {
     for (const char *const *name = dial->names; name && *name && n < size; name++) {
         n += (size_t)snprintf(out + n, size - n, "%s%s", name == dial->names ? "" : "|", *name);
     }
-    if (dial->kind == DIAL_SWITCH) snprintf(out, size, "on|off");
-    else if (!dial->names) snprintf(out, size, "N");
+    if (dial->kind == DIAL_SWITCH)
+        snprintf(out, size, "on|off");
+    else if (!dial->names)
+        snprintf(out, size, "N");
 }
 
 static void print_help(const Command *command) {
-    printf("Usage: quantdial%s%s %s[OPTION…]\n\n%s\n", command->name[0] ? " " : "", command->name, command->takes & TAKES_MODEL ? "[MODEL] " : "",
-           command->summary);
+    printf("Usage: quantdial%s%s %s[OPTION…]\n\n%s\n", command->name[0] ? " " : "", command->name,
+           command->takes & TAKES_MODEL ? "[MODEL] " : "", command->summary);
     if (command->detail) printf("\n%s\n", command->detail);
     if (command->takes & TAKES_MODEL) {
-        printf("\nMODEL is a folder, a .safetensors file, or org/name of the local Hugging Face cache; left out, the sample\nthat ships with "
+        printf("\nMODEL is a folder, a .safetensors file, or org/name of the local Hugging Face cache; left out, the "
+               "sample\nthat ships with "
                "the program.\n");
     }
     if (!command->name[0]) {
@@ -129,21 +161,26 @@ static bool parse_calibration_tokens(const char *text, ModelOptions *model, Erro
 
 static bool parse_backend(const char *text, Error *err) {
     if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0) return true;
-    if (strcmp(text, "cuda") == 0) return error_set(err, "--backend cuda: this version computes on the CPU only; leave the option out");
+    if (strcmp(text, "cuda") == 0)
+        return error_set(err, "--backend cuda: this version computes on the CPU only; leave the option out");
     return error_set(err, "--backend wants auto, cpu or cuda, not \"%.40s\"", text);
 }
 
 static bool parse_precision(const char *text, Precision *out, Error *err) {
-    if (strcmp(text, "native") == 0) *out = PRECISION_NATIVE;
-    else if (strcmp(text, "f32") == 0) *out = PRECISION_F32;
-    else return error_set(err, "--precision wants native or f32, not \"%.40s\"", text);
+    if (strcmp(text, "native") == 0)
+        *out = PRECISION_NATIVE;
+    else if (strcmp(text, "f32") == 0)
+        *out = PRECISION_F32;
+    else
+        return error_set(err, "--precision wants native or f32, not \"%.40s\"", text);
     return true;
 }
 
 static bool add_dial(Options *o, Dial dial, const char *text, Error *err) {
     double value;
     if (!dial_parse(dial, text, &value, err)) return error_prefix(err, "--%s", dial_table[dial].option);
-    if (o->dial_count == (int)(sizeof o->dials / sizeof *o->dials)) return error_set(err, "too many dials on the command line");
+    if (o->dial_count == (int)(sizeof o->dials / sizeof *o->dials))
+        return error_set(err, "too many dials on the command line");
     o->dials[o->dial_count++] = (DialSetting){dial, text};
     return true;
 }
@@ -157,7 +194,8 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_CALIBRATION_TOKENS: return parse_calibration_tokens(argument, &o->model, err);
     case OPTION_RANDOM: return o->model.random_tokens = true;
     case OPTION_TOKENS:
-        return parse_count("tokens", argument, 1, (size_t)1 << 32, command->takes & TAKES_EVALUATION ? &o->model.eval_tokens : &o->most_tokens, err);
+        return parse_count("tokens", argument, 1, (size_t)1 << 32,
+                           command->takes & TAKES_EVALUATION ? &o->model.eval_tokens : &o->most_tokens, err);
     case OPTION_WINDOW: return parse_count("window", argument, 2, 1 << 20, &o->model.window, err);
     case OPTION_BACKEND: return parse_backend(argument, err);
     case OPTION_THREADS:
@@ -197,7 +235,8 @@ static void fill_getopt(const Command *command, struct option *longs, char *shor
     *shorts++ = ':';
     for (int i = 0; i < INFO_COUNT; i++) {
         if (!offered(&infos[i], command)) continue;
-        *longs++ = (struct option){infos[i].name, infos[i].argument ? required_argument : no_argument, NULL, infos[i].id};
+        *longs++ =
+            (struct option){infos[i].name, infos[i].argument ? required_argument : no_argument, NULL, infos[i].id};
         if (infos[i].letter) *shorts++ = infos[i].letter;
         if (infos[i].letter && infos[i].argument) *shorts++ = ':';
     }
@@ -217,8 +256,10 @@ static int id_of_letter(int letter) {
 
 static bool take_positional(int argc, char **argv, const Command *command, Options *o, Error *err) {
     int left = argc - optind;
-    if (left > 0 && !(command->takes & TAKES_MODEL)) return error_set(err, "%s takes no argument, but \"%.60s\" was given", command->name, argv[optind]);
-    if (left > 1) return error_set(err, "one MODEL is expected, but \"%.60s\" follows; see quantdial --help", argv[optind + 1]);
+    if (left > 0 && !(command->takes & TAKES_MODEL))
+        return error_set(err, "%s takes no argument, but \"%.60s\" was given", command->name, argv[optind]);
+    if (left > 1)
+        return error_set(err, "one MODEL is expected, but \"%.60s\" follows; see quantdial --help", argv[optind + 1]);
     if (left == 1) o->model.model = argv[optind];
     return true;
 }
@@ -237,8 +278,13 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     optind = 1;
     for (int id; (id = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         const char *word = argv[optind - 1];
-        if (id == ':') return error_set(err, "%.60s wants a value; see quantdial %s --help", word, (*command)->name), OPTIONS_WRONG;
-        if (id == '?') return error_set(err, "%.60s is no option of this command; see quantdial %s --help", word, (*command)->name), OPTIONS_WRONG;
+        if (id == ':')
+            return error_set(err, "%.60s wants a value; see quantdial %s --help", word, (*command)->name),
+                   OPTIONS_WRONG;
+        if (id == '?')
+            return error_set(err, "%.60s is no option of this command; see quantdial %s --help", word,
+                             (*command)->name),
+                   OPTIONS_WRONG;
         if (id < OPTION_HELP) id = id_of_letter(id);
         if (id == OPTION_HELP) return print_help(*command), OPTIONS_DONE;
         if (id == OPTION_VERSION) return puts("quantdial " QUANTDIAL_VERSION), OPTIONS_DONE;

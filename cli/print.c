@@ -14,14 +14,19 @@ void print_json(cJSON *object) {
 }
 
 void json_add_number(cJSON *object, const char *key, double value) {
-    if (isfinite(value)) cJSON_AddNumberToObject(object, key, value);
-    else cJSON_AddNullToObject(object, key);
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
 }
 
 const char *in_megabytes(double bytes, char *out, size_t size) {
-    if (bytes >= 1e9) snprintf(out, size, "%.2f GB", bytes / 1e9);
-    else if (bytes >= 1e6) snprintf(out, size, "%.1f MB", bytes / 1e6);
-    else snprintf(out, size, "%.1f kB", bytes / 1e3);
+    if (bytes >= 1e9)
+        snprintf(out, size, "%.2f GB", bytes / 1e9);
+    else if (bytes >= 1e6)
+        snprintf(out, size, "%.1f MB", bytes / 1e6);
+    else
+        snprintf(out, size, "%.1f kB", bytes / 1e3);
     return out;
 }
 
@@ -30,9 +35,12 @@ bool output_is_utf8(void) { return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; }
 const char *arrow(void) { return output_is_utf8() ? "→" : "->"; }
 
 void decision_group_text(const Decision *decision, char *out, size_t size) {
-    if (!decision->quantized) snprintf(out, size, "-");
-    else if (decision->granularity == GRANULARITY_GROUP) snprintf(out, size, "%zu", decision->group);
-    else snprintf(out, size, "%s", decision->granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
+    if (!decision->quantized)
+        snprintf(out, size, "-");
+    else if (decision->granularity == GRANULARITY_GROUP)
+        snprintf(out, size, "%zu", decision->group);
+    else
+        snprintf(out, size, "%s", decision->granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
 }
 
 void print_sparkline(const uint64_t *counts, int bins, FILE *file) {

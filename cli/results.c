@@ -37,12 +37,14 @@ cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
 
 void accuracy_print(const Accuracy *a, const Plan *plan) {
     char before[32], after[32];
-    printf("size          %s %s %s, %.3f bits per weight\n", in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
+    printf("size          %s %s %s, %.3f bits per weight\n",
+           in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight);
-    printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl, a->base_ppl_half, arrow(),
-           a->ppl_half);
+    printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
+           a->base_ppl_half, arrow(), a->ppl_half);
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
-    printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se, a->kl_median, a->kl_p99, a->kl_max);
+    printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
+           a->kl_median, a->kl_p99, a->kl_max);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
     printf("tokens        %llu\n", (unsigned long long)a->tokens);
@@ -52,9 +54,11 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
 
-static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt, Generated *out, Text *text, Error *err) {
+static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
+                          Generated *out, Text *text, Error *err) {
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
-    if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err)) return false;
+    if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
+        return false;
     text_add(text, "", 0);
     return tokenizer_decode(s->tokenizer, out->ids, out->count, true, text, err);
 }
@@ -70,7 +74,8 @@ bool sides_generate(const Options *options, ModelSession *s, Sides *out, Error *
     Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
     *out = (Sides){0};
     bool ok = model_session_prompt(s, options_prompt(options), &ids, err);
-    for (int i = 0; ok && i < 2; i++) ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
+    for (int i = 0; ok && i < 2; i++)
+        ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
     token_ids_free(&ids);
     out->difference = first_difference(&out->generated[0], &out->generated[1]);
     out->same = out->difference == out->generated[0].count && out->difference == out->generated[1].count;
@@ -97,8 +102,10 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
     cJSON_AddStringToObject(object, "prompt", prompt);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0]));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1]));
-    if (sides->same) cJSON_AddNullToObject(object, "first_difference");
-    else cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
+    if (sides->same)
+        cJSON_AddNullToObject(object, "first_difference");
+    else
+        cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
     cJSON_AddStringToObject(object, "backend", s->backend->ops->describe(s->backend));
     return object;
 }
@@ -122,8 +129,12 @@ void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) 
     print_side("quantized", &sides->generated[1], &sides->text[1]);
     double base = generated_tokens_per_second(&sides->generated[0]);
     printf("\n%s; ", s->backend->ops->describe(s->backend));
-    if (sides->same) printf("the same text");
-    else printf("the texts part after %zu tokens", sides->difference);
-    if (base > 0) printf("; %.2f times the speed\n", generated_tokens_per_second(&sides->generated[1]) / base);
-    else putchar('\n');
+    if (sides->same)
+        printf("the same text");
+    else
+        printf("the texts part after %zu tokens", sides->difference);
+    if (base > 0)
+        printf("; %.2f times the speed\n", generated_tokens_per_second(&sides->generated[1]) / base);
+    else
+        putchar('\n');
 }

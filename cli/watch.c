@@ -35,7 +35,8 @@ static void print_bar(double started) {
     fprintf(stderr, "\r\033[K%-18s [%s] %3.0f %%", what, bar, share * 100);
     if (done && seconds > 0.5) {
         double left = seconds * (double)(total - done) / (double)done;
-        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)done / seconds, (double)(int)(left / 60), (double)((int)left % 60));
+        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)done / seconds, (double)(int)(left / 60),
+                (double)((int)left % 60));
     }
 }
 

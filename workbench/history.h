@@ -6,7 +6,7 @@
 typedef struct History {
     Recipe *recipes; // [length], the one at `now` holds
     size_t length, capacity, now;
-    size_t saved;    // index of the recipe that is on disk; SIZE_MAX when none is
+    size_t saved; // index of the recipe that is on disk; SIZE_MAX when none is
 } History;
 
 bool history_start(History *history, Recipe *first, Error *err); // takes over *first, also on failure

@@ -36,7 +36,8 @@ static bool open_checkpoint(ModelSession *s, Error *err) {
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err) {
     *out = (ModelSession){.options = *options};
     bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
-              structure_build(&out->checkpoint, &out->config, &out->structure, err) && backend_cpu_new(options->threads, &out->backend, err) &&
+              structure_build(&out->checkpoint, &out->config, &out->structure, err) &&
+              backend_cpu_new(options->threads, &out->backend, err) &&
               transformer_new(&out->structure, out->backend, options->precision, &out->base, err) &&
               model_stats_new(&out->structure, &out->stats, err);
     if (!ok) {
@@ -68,7 +69,8 @@ bool model_session_tokenizer(ModelSession *s, const Tokenizer **out, Error *err)
 }
 
 // Tokens of the file, or of the text of that name which ships with the sample model.
-static bool read_tokens(ModelSession *s, const char *path, const char *sample_name, size_t most, TokenIds *ids, Error *err) {
+static bool read_tokens(ModelSession *s, const char *path, const char *sample_name, size_t most, TokenIds *ids,
+                        Error *err) {
     const Tokenizer *tokenizer;
     if (!model_session_tokenizer(s, &tokenizer, err)) return false;
     if (path) return tokens_from_file(tokenizer, path, most, ids, err);
@@ -83,7 +85,9 @@ static bool read_tokens(ModelSession *s, const char *path, const char *sample_na
 static bool check_ids(const ModelSession *s, const TokenIds *ids, Error *err) {
     for (size_t i = 0; i < ids->count; i++) {
         if (ids->ids[i] < 0 || ids->ids[i] >= s->config.vocab) {
-            return error_set(err, "%s: the tokenizer gives id %d, but the model has only %d; do tokenizer.json and the weights belong together?",
+            return error_set(err,
+                             "%s: the tokenizer gives id %d, but the model has only %d; do tokenizer.json and the "
+                             "weights belong together?",
                              s->checkpoint.folder, ids->ids[i], s->config.vocab);
         }
     }
@@ -93,7 +97,8 @@ static bool check_ids(const ModelSession *s, const TokenIds *ids, Error *err) {
 bool model_session_measure_weights(ModelSession *s, Progress *progress, Error *err) {
     if (s->weights_measured) return true;
     uint64_t key = weight_stats_key(&s->structure);
-    if (s->cache_folder && stats_cache_read_weights(s->cache_folder, key, &s->structure, &s->stats)) return s->weights_measured = true;
+    if (s->cache_folder && stats_cache_read_weights(s->cache_folder, key, &s->structure, &s->stats))
+        return s->weights_measured = true;
     uint64_t total = 0;
     for (int i = 0; i < s->structure.linear_count; i++) total += s->structure.linears[i].weight->bytes;
     progress_begin(progress, "measuring weights", total);
@@ -102,7 +107,9 @@ bool model_session_measure_weights(ModelSession *s, Progress *progress, Error *e
         if (!progress_add(progress, s->structure.linears[i].weight->bytes)) return error_stopped(err);
     }
     s->weights_measured = true;
-    if (s->cache_folder) stats_cache_write_weights(s->cache_folder, key, &s->stats, NULL); // a cache that cannot be written is only slower
+    if (s->cache_folder)
+        stats_cache_write_weights(s->cache_folder, key, &s->stats,
+                                  NULL); // a cache that cannot be written is only slower
     return true;
 }
 
@@ -149,17 +156,19 @@ bool model_session_follow(ModelSession *s, const Plan *plan, int *first_changed,
 
 static bool make_evaluator(ModelSession *s, Error *err) {
     TokenIds ids = {0};
-    bool ok = read_tokens(s, s->options.evaluation, "evaluation.txt", s->options.eval_tokens, &ids, err) && check_ids(s, &ids, err);
+    bool ok = read_tokens(s, s->options.evaluation, "evaluation.txt", s->options.eval_tokens, &ids, err) &&
+              check_ids(s, &ids, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, &s->evaluator, err);
     token_ids_free(&ids);
     return ok;
 }
 
-bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *), void *context, Accuracy *out,
-                            Progress *progress, Error *err) {
+bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *),
+                            void *context, Accuracy *out, Progress *progress, Error *err) {
     if (!s->evaluator && !make_evaluator(s, err)) return false;
-    return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out, progress, err);
+    return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out,
+                         progress, err);
 }
 
 bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Progress *progress, Error *err) {
@@ -169,8 +178,8 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
     for (int i = 0; i < count; i++) {
         const InputStats *input = &s->stats.inputs[s->structure.linears[i].input];
         if (plan->decisions[i].quantized && s->calibrated && input->sample_rows) {
-            if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample, input->sample_rows,
-                                    quantized_model_factors(s->quantized, i), &db[i], err)) {
+            if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample,
+                                    input->sample_rows, quantized_model_factors(s->quantized, i), &db[i], err)) {
                 return false;
             }
         }
@@ -181,7 +190,9 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
-    if (!model_session_tokenizer(s, &tokenizer, err) || !tokenizer_encode(tokenizer, text, strlen(text), true, out, err)) return false;
+    if (!model_session_tokenizer(s, &tokenizer, err) ||
+        !tokenizer_encode(tokenizer, text, strlen(text), true, out, err))
+        return false;
     if (!check_ids(s, out, err)) return false;
     if (out->count == 0) return error_set(err, "the prompt is empty");
     return true;

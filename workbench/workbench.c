@@ -39,10 +39,11 @@ typedef struct Findings {
 
 struct Workbench {
     // The screen's thread only.
-    ModelSession session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what may be read
+    ModelSession
+        session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what may be read
     History history;
     Plan plan;
-    Measured measured;    // views of what was taken over so far
+    Measured measured; // views of what was taken over so far
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
@@ -52,23 +53,24 @@ struct Workbench {
     pthread_t thread;
     bool thread_runs;
     pthread_mutex_t lock;
-    pthread_cond_t wake;   // something was asked for
-    uint64_t turn;         // the screen's current turn
-    Plan wanted;           // a copy of the plan of that turn
-    uint64_t prompt_turn;  // counts prompts
+    pthread_cond_t wake;  // something was asked for
+    uint64_t turn;        // the screen's current turn
+    Plan wanted;          // a copy of the plan of that turn
+    uint64_t prompt_turn; // counts prompts
     char *prompt;
-    bool inputs_taken;     // the screen has planned with the calibrated ranges
+    bool inputs_taken; // the screen has planned with the calibrated ranges
     Findings findings;
     Job jobs[JOB_COUNT];
     atomic_bool quit;
-    int event;             // eventfd
+    int event; // eventfd
 };
 
 // ---- handing over ---------------------------------------------------------------------------------------------------------------------
 
 static void signal_screen(Workbench *w) {
     uint64_t one = 1;
-    while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {}
+    while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {
+    }
 }
 
 static void decode_text_free(DecodeText *d) {
@@ -110,12 +112,12 @@ static bool plan_copy(const Plan *from, Plan *to) {
 
 typedef struct Worker {
     Workbench *w;
-    Plan plan;               // the plan being worked on
-    uint64_t turn;           // and its turn
+    Plan plan;                                      // the plan being worked on
+    uint64_t turn;                                  // and its turn
     uint64_t followed, scored, generated, measured; // the turns for which each part is complete
     uint64_t base_prompt, quantized_prompt;         // prompts that the texts belong to
-    int first_changed;       // layers before it are as in the last evaluation
-    bool begun;              // the first window of this turn is scored
+    int first_changed;                              // layers before it are as in the last evaluation
+    bool begun;                                     // the first window of this turn is scored
     char *prompt;
     uint64_t prompt_turn;
 } Worker;
@@ -148,8 +150,10 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     Job *job = &w->jobs[kind];
     pthread_mutex_lock(&w->lock);
     job->ended = clock_seconds();
-    if (ok) job->state = is_newest_locked(k, kind) ? JOB_DONE : JOB_WAITING;
-    else if (err->stopped) job->state = job->held ? JOB_STOPPED : JOB_WAITING;
+    if (ok)
+        job->state = is_newest_locked(k, kind) ? JOB_DONE : JOB_WAITING;
+    else if (err->stopped)
+        job->state = job->held ? JOB_STOPPED : JOB_WAITING;
     else {
         job->state = JOB_FAILED;
         job->held = true;
@@ -224,7 +228,8 @@ static void accuracy_job(Worker *k) {
     Error err = {0};
     Accuracy accuracy;
     if (!job_begin(k, JOB_ACCURACY)) return;
-    bool ok = model_session_evaluate(&w->session, k->first_changed, accuracy_partial, k, &accuracy, &w->jobs[JOB_ACCURACY].progress, &err);
+    bool ok = model_session_evaluate(&w->session, k->first_changed, accuracy_partial, k, &accuracy,
+                                     &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = w->session.config.layers;
     if (ok) {
         take_accuracy(w, k->turn, &accuracy, true);
@@ -244,7 +249,12 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Text text = {0};
     text_add(&text, "", 0);
     tokenizer_decode(w->session.tokenizer, g->ids, g->count, true, &text, NULL);
-    DecodeText now = {.known = true, .finished = finished, .text = text.data, .ids = g->ids, .probabilities = g->probabilities, .count = g->count,
+    DecodeText now = {.known = true,
+                      .finished = finished,
+                      .text = text.data,
+                      .ids = g->ids,
+                      .probabilities = g->probabilities,
+                      .count = g->count,
                       .tokens_per_second = generated_tokens_per_second(g)};
     pthread_mutex_lock(&w->lock);
     decode_text_copy(&now, c->target);
@@ -256,11 +266,13 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
 
 static void decode_token(void *context, const Generated *so_far) { publish_text(context, so_far, false); }
 
-static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt, Error *err) {
+static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
+                       Error *err) {
     DecodeContext context = {k, target, turn};
     Sampling greedy = {.temperature = 0, .top_p = 1, .seed = k->w->session.options.seed};
     Generated g = {0};
-    bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g, &k->w->jobs[JOB_DECODE].progress, err);
+    bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
+                       &k->w->jobs[JOB_DECODE].progress, err);
     if (ok) publish_text(&context, &g, true);
     generated_free(&g);
     return ok;
@@ -277,7 +289,8 @@ static void decode_job(Worker *k) {
         if (ok) k->base_prompt = k->prompt_turn;
     }
     if (ok && k->followed == k->turn && k->turn) {
-        ok = decode_one(k, quantized_model_transformer(w->session.quantized), &w->findings.quantized, k->turn, &prompt, &err);
+        ok = decode_one(k, quantized_model_transformer(w->session.quantized), &w->findings.quantized, k->turn, &prompt,
+                        &err);
         if (ok) {
             k->generated = k->turn;
             k->quantized_prompt = k->prompt_turn;
@@ -295,7 +308,8 @@ static void errors_job(Worker *k) {
         free(db);
         return;
     }
-    bool ok = db ? model_session_output_sqnr(&w->session, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err) : error_memory(&err, "errors");
+    bool ok = db ? model_session_output_sqnr(&w->session, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
+                 : error_memory(&err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
         memcpy(w->findings.output_sqnr_db, db, (size_t)w->session.structure.linear_count * sizeof *db);
@@ -313,7 +327,8 @@ static JobKind next_job(const Worker *k) {
     if (!jobs[JOB_WEIGHTS].held && !k->w->session.weights_measured) return JOB_WEIGHTS;
     if (!jobs[JOB_DECODE].held && k->base_prompt != k->prompt_turn) return JOB_DECODE;
     if (!jobs[JOB_CALIBRATE].held && !k->w->session.calibrated) return JOB_CALIBRATE;
-    if (k->w->findings.inputs_known && !k->w->inputs_taken) return JOB_COUNT; // the plan of the calibrated ranges is about to come
+    if (k->w->findings.inputs_known && !k->w->inputs_taken)
+        return JOB_COUNT; // the plan of the calibrated ranges is about to come
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     if (k->followed != k->turn) return JOB_COUNT;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
@@ -341,7 +356,9 @@ static JobKind wait_for_job(Worker *k) {
                 k->prompt_turn = w->prompt_turn;
             }
         }
-        job = is_newest_locked(k, JOB_QUANTIZE) ? next_job(k) : JOB_COUNT; // not so only when memory was short: wait for the next wish
+        job = is_newest_locked(k, JOB_QUANTIZE)
+                  ? next_job(k)
+                  : JOB_COUNT; // not so only when memory was short: wait for the next wish
         if (job != JOB_COUNT) break;
         pthread_cond_wait(&w->wake, &w->lock);
     }
@@ -352,7 +369,8 @@ static JobKind wait_for_job(Worker *k) {
 static void *work(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    void (*const run[JOB_COUNT])(Worker *) = {weights_job, calibrate_job, follow_job, accuracy_job, decode_job, errors_job};
+    void (*const run[JOB_COUNT])(Worker *) = {weights_job,  calibrate_job, follow_job,
+                                              accuracy_job, decode_job,    errors_job};
     for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) run[job](&k);
     plan_free(&k.plan);
     free(k.prompt);
@@ -363,7 +381,8 @@ static void *work(void *argument) {
 
 // Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
 static void wish_locked(Workbench *w) {
-    if (!plan_copy(&w->plan, &w->wanted)) return; // memory is short: the older wish stands, and the figures stay marked as old
+    if (!plan_copy(&w->plan, &w->wanted))
+        return; // memory is short: the older wish stands, and the figures stay marked as old
     w->turn++;
     for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
         Job *job = &w->jobs[kind];
@@ -393,8 +412,10 @@ static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *e
 
 static bool make_tables(Workbench *w, Error *err) {
     size_t linears = (size_t)w->session.structure.linear_count, inputs = (size_t)w->session.structure.input_count;
-    double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr, &w->effect_weight_sqnr};
-    w->measured = (Measured){array_new(linears, sizeof(WeightMeasure)), array_new(inputs, sizeof(InputMeasure)), (int)linears, (int)inputs};
+    double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr,
+                          &w->effect_weight_sqnr};
+    w->measured = (Measured){array_new(linears, sizeof(WeightMeasure)), array_new(inputs, sizeof(InputMeasure)),
+                             (int)linears, (int)inputs};
     bool ok = w->measured.weights && w->measured.inputs;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         *figures[i] = array_new(linears, sizeof(double));
@@ -427,8 +448,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->prompt = strdup(options->prompt ? options->prompt : STANDARD_PROMPT);
     w->prompt_turn = 1;
     bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
-    ok = ok && model_session_open(&options->model, &w->session, err) && make_tables(w, err) && first_recipe(options, w, err) && replan(w, err) &&
-         start_thread(w, err);
+    ok = ok && model_session_open(&options->model, &w->session, err) && make_tables(w, err) &&
+         first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
@@ -483,7 +504,8 @@ static bool take_measured(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     bool inputs = w->findings.inputs_known && !w->inputs_taken;
     if (inputs) {
-        memcpy(w->measured.inputs, stats->measured.inputs, (size_t)w->measured.input_count * sizeof *w->measured.inputs);
+        memcpy(w->measured.inputs, stats->measured.inputs,
+               (size_t)w->measured.input_count * sizeof *w->measured.inputs);
         w->inputs_taken = true;
     }
     pthread_mutex_unlock(&w->lock);
@@ -539,7 +561,9 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->inputs_taken ? &w->session.stats.inputs[w->session.structure.linears[linear].input] : NULL;
 }
 
-uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs_taken ? w->session.calibration_tokens : 0; }
+uint64_t workbench_calibration_tokens(const Workbench *w) {
+    return w->inputs_taken ? w->session.calibration_tokens : 0;
+}
 
 // ---- dials ----------------------------------------------------------------------------------------------------------------------------
 
@@ -557,7 +581,8 @@ static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
+    if (linear >= 0 && !dial_table[dial].per_linear)
+        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
     if (linear < 0) {
         recipe.value[dial] = value ? *value : dial_table[dial].standard;
@@ -584,11 +609,14 @@ static bool ignore_add(Recipe *recipe, const char *name, Error *err) {
 static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
     int kept = 0;
     for (int i = 0; i < recipe->ignore_count; i++) {
-        if (strcmp(recipe->ignore[i], name) == 0) free(recipe->ignore[i]);
-        else recipe->ignore[kept++] = recipe->ignore[i];
+        if (strcmp(recipe->ignore[i], name) == 0)
+            free(recipe->ignore[i]);
+        else
+            recipe->ignore[kept++] = recipe->ignore[i];
     }
     recipe->ignore_count = kept;
-    return !recipe_ignores(recipe, name) || error_set(err, "%s is left alone by a rule for several linears; change the recipe's \"ignore\"", name);
+    return !recipe_ignores(recipe, name) ||
+           error_set(err, "%s is left alone by a rule for several linears; change the recipe's \"ignore\"", name);
 }
 
 bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
@@ -652,7 +680,8 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
     pthread_mutex_unlock(&shared->lock);
     if (total) out->share = done >= total ? 1 : (double)done / (double)total;
-    if (total && done && out->state == JOB_RUNNING) out->seconds_left = out->seconds * (double)(total - done) / (double)done;
+    if (total && done && out->state == JOB_RUNNING)
+        out->seconds_left = out->seconds * (double)(total - done) / (double)done;
 }
 
 void workbench_stop_job(Workbench *w, JobKind kind) {
@@ -680,7 +709,8 @@ bool workbench_busy(const Workbench *w) {
     Workbench *shared = (Workbench *)w;
     bool busy = false;
     pthread_mutex_lock(&shared->lock);
-    for (int i = 0; i < JOB_COUNT; i++) busy = busy || w->jobs[i].state == JOB_RUNNING || w->jobs[i].state == JOB_WAITING;
+    for (int i = 0; i < JOB_COUNT; i++)
+        busy = busy || w->jobs[i].state == JOB_RUNNING || w->jobs[i].state == JOB_WAITING;
     pthread_mutex_unlock(&shared->lock);
     return busy;
 }
