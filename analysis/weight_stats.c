@@ -164,76 +164,67 @@ static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *
 
 // ---- One matrix ----
 
-// A thread takes a block of rows at a time: it stays in the cache between counting and ranging, and the ranges of its smallest groups are all
-// that is kept of it while its votes are counted. Counts are integers, so the order of the blocks does not matter.
-#define BLOCK_BYTES ((size_t)1 << 20)
+// Portions are large enough for count_patterns to use all threads, and still in memory when their ranges are taken. Of those only a block of
+// rows per thread is kept, while its votes are counted: a matrix of any size takes little memory. Votes are integers, so the order of the
+// blocks does not matter.
+#define PORTION_BYTES ((size_t)64 << 20)
+#define BLOCK_BYTES ((size_t)512 << 10)
 
-typedef struct Worker {
-    uint64_t *patterns;     // [65536]
-    float *minima, *maxima; // [rows of a block, groups]
-} Worker;
-
-typedef struct Measurement {
+typedef struct Portion {
     const Linear *linear;
-    size_t block_rows, groups; // groups per row
-    uint32_t group;
-    uint64_t *patterns;        // [65536], of all blocks
-    VoteCounts *votes;         // of all blocks
-} Measurement;
+    const uint8_t *data;
+    size_t rows, block_rows;
+    size_t groups;  // per row
+    uint32_t group; // columns of the smallest groups
+} Portion;
 
-static Measurement measurement_of(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {
-    uint32_t sizes[LADDER_MAX];
-    int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
-    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype), rows = BLOCK_BYTES / row_bytes;
-    uint32_t group = count > 1 ? sizes[count - 1] : LADDER_FLOOR;
-    return (Measurement){.linear = linear,
-                         .block_rows = rows < 1 ? 1 : rows > linear->out ? linear->out : rows,
-                         .groups = group_count(linear->in, group),
-                         .group = group,
-                         .patterns = patterns,
-                         .votes = votes};
+static size_t rows_within(const Linear *linear, size_t bytes) {
+    size_t rows = bytes / (linear->in * dtype_bytes(linear->weight->dtype));
+    return rows < 1 ? 1 : rows > linear->out ? linear->out : rows;
 }
 
-static bool worker_new(const Measurement *m, Worker *out) {
-    out->patterns = array_new(65536, sizeof *out->patterns);
-    out->minima = array_new(m->block_rows * m->groups, sizeof(float));
-    out->maxima = array_new(m->block_rows * m->groups, sizeof(float));
-    return out->patterns && out->minima && out->maxima;
-}
-
-static void worker_free(Worker *worker) {
-    free(worker->patterns);
-    free(worker->minima);
-    free(worker->maxima);
-}
-
-static bool measure_block(const Measurement *m, size_t block, Worker *worker) {
-    size_t in = m->linear->in, row = block * m->block_rows;
-    size_t rows = m->linear->out - row < m->block_rows ? m->linear->out - row : m->block_rows;
-    DType dtype = m->linear->weight->dtype;
-    const uint8_t *data = (const uint8_t *)m->linear->weight->data + row * in * dtype_bytes(dtype);
-    count_patterns(dtype, data, rows * in, worker->patterns);
-    group_ranges(dtype, data, rows, in, m->group, worker->minima, worker->maxima);
-    VoteCounts votes;
-    if (!vote_counts_build(worker->minima, worker->maxima, rows, in, m->group, &votes, NULL)) return false;
+// ranges: room for block_rows · groups minima and as many maxima.
+static bool add_block(const Portion *p, size_t block, float *ranges, VoteCounts *votes) {
+    size_t row = block * p->block_rows, left = p->rows - row, rows = left < p->block_rows ? left : p->block_rows;
+    size_t in = p->linear->in;
+    DType dtype = p->linear->weight->dtype;
+    float *minima = ranges, *maxima = ranges + rows * p->groups;
+    group_ranges(dtype, p->data + row * in * dtype_bytes(dtype), rows, in, p->group, minima, maxima);
+    VoteCounts more;
+    if (!vote_counts_build(minima, maxima, rows, in, p->group, &more, NULL)) return false;
 #pragma omp critical(weight_stats)
-    vote_counts_add(m->votes, &votes);
-    vote_counts_free(&votes);
+    vote_counts_add(votes, &more);
+    vote_counts_free(&more);
     return true;
 }
 
-static bool measure_blocks(const Measurement *m) {
-    size_t blocks = (m->linear->out + m->block_rows - 1) / m->block_rows;
+static bool add_portion(const Portion *p, uint64_t *patterns, VoteCounts *votes) {
+    count_patterns(p->linear->weight->dtype, p->data, p->rows * p->linear->in, patterns);
+    size_t blocks = (p->rows + p->block_rows - 1) / p->block_rows;
     bool ok = true;
 #pragma omp parallel reduction(&& : ok)
     {
-        Worker worker = {0};
-        ok = worker_new(m, &worker);
+        float *ranges = array_new(2 * p->block_rows * p->groups, sizeof(float));
+        ok = ranges != NULL;
 #pragma omp for schedule(dynamic)
-        for (size_t block = 0; block < blocks; block++) ok = ok && measure_block(m, block, &worker);
-#pragma omp critical(weight_stats)
-        for (int p = 0; ok && p < 65536; p++) m->patterns[p] += worker.patterns[p];
-        worker_free(&worker);
+        for (size_t block = 0; block < blocks; block++) ok = ok && add_block(p, block, ranges, votes);
+        free(ranges);
+    }
+    return ok;
+}
+
+static bool add_matrix(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {
+    uint32_t sizes[LADDER_MAX];
+    int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
+    Portion p = {.linear = linear, .group = count > 1 ? sizes[count - 1] : LADDER_FLOOR};
+    p.groups = group_count(linear->in, p.group);
+    p.block_rows = rows_within(linear, BLOCK_BYTES);
+    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype), most = rows_within(linear, PORTION_BYTES);
+    bool ok = true;
+    for (size_t row = 0; ok && row < linear->out; row += most) {
+        p.data = (const uint8_t *)linear->weight->data + row * row_bytes;
+        p.rows = linear->out - row < most ? linear->out - row : most;
+        ok = add_portion(&p, patterns, votes);
     }
     return ok;
 }
@@ -242,8 +233,7 @@ static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, 
     DType dtype = linear->weight->dtype;
     out->elements = (uint64_t)linear->out * linear->in;
     if (!vote_counts_build(NULL, NULL, 0, linear->in, LADDER_FLOOR, &out->votes, err)) return false;
-    Measurement measurement = measurement_of(linear, patterns, &out->votes);
-    if (!measure_blocks(&measurement)) return error_memory(err, "the statistics of a matrix");
+    if (!add_matrix(linear, patterns, &out->votes)) return error_memory(err, "the statistics of a matrix");
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;
     if (dtype != DTYPE_F32) stats_from_counts(out);
     else if (!stats_from_f32(linear->weight->data, (size_t)out->elements, out, err)) return false;

@@ -15,10 +15,10 @@
 #define VOTE_STEPS 1000
 
 typedef struct VoteCounts {
-    int sizes_count;                 // steps = sizes_count − 1
-    uint32_t sizes[LADDER_MAX];      // sizes[0] = in
-    uint64_t parents[LADDER_MAX];    // parents[s]: groups of size sizes[s] in the matrix
-    uint32_t *votes[2];              // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
+    int sizes_count;              // steps = sizes_count − 1
+    uint32_t sizes[LADDER_MAX];   // sizes[0] = in
+    uint64_t parents[LADDER_MAX]; // parents[s]: groups of size sizes[s] in the matrix
+    uint32_t *votes[2];           // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
 } VoteCounts;
 
 typedef struct WeightMeasure {

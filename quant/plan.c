@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
+#include "kernels/quantized.h"
 #include "quant/lae.h"
 #include "quant/vote_counts.h"
 
@@ -23,9 +24,9 @@ typedef struct Planning {
     const ModelStructure *structure;
     const Measured *measured; // NULL: nothing yet
     Settings *settings;       // [linear_count]
-    bool *named;              // [linear_count]: an override that names the linear exactly sets how its weight is quantized
-    InputUse *inputs;         // [input_count]
-    size_t *set_group;        // [linear_count], by fused set: smallest group size among its members, 0 = none seen
+    bool *named;       // [linear_count]: an override that names the linear exactly sets how its weight is quantized
+    InputUse *inputs;  // [input_count]
+    size_t *set_group; // [linear_count], by fused set: smallest group size among its members, 0 = none seen
     Plan *plan;
 } Planning;
 
@@ -161,11 +162,15 @@ static void choose_group(const Planning *p, int i, Decision *d) {
     if (d->granularity == GRANULARITY_GROUP) {
         size_t wanted = (size_t)settings[DIAL_GROUP_SIZE];
         d->group = wanted < linear->in ? wanted : linear->in;
-        if (wanted > linear->in) d->note = note_group_too_large;
-        else if (linear->in % wanted) d->note = note_partial_group;
+        if (wanted > linear->in)
+            d->note = note_group_too_large;
+        else if (linear->in % wanted)
+            d->note = note_partial_group;
     } else if (d->granularity == GRANULARITY_ADAPTIVE) {
-        if (votes->sizes_count > 0) walk_ladder(votes, settings, d);
-        else d->note = note_no_votes;
+        if (votes->sizes_count > 0)
+            walk_ladder(votes, settings, d);
+        else
+            d->note = note_no_votes;
     }
     if (d->granularity != GRANULARITY_TENSOR) {
         d->granularity = d->group < linear->in ? GRANULARITY_GROUP : GRANULARITY_CHANNEL;
@@ -288,7 +293,8 @@ static void note_differences_in_sets(const Planning *p) {
     const Linear *linears = p->structure->linears;
     for (int i = 1; i < p->structure->linear_count; i++) {
         Decision *a = &p->plan->decisions[i - 1], *b = &p->plan->decisions[i];
-        bool together = in_fused_set(p, i) && in_fused_set(p, i - 1) && linears[i].fused_set == linears[i - 1].fused_set;
+        bool together =
+            in_fused_set(p, i) && in_fused_set(p, i - 1) && linears[i].fused_set == linears[i - 1].fused_set;
         if (together && (a->bits != b->bits || a->activations != b->activations)) b->note = note_fused_differs;
     }
 }
@@ -353,8 +359,10 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .plan = out,
     };
     bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
-    if (ok) decide(&p);
-    else error_memory(err, "the plan");
+    if (ok)
+        decide(&p);
+    else
+        error_memory(err, "the plan");
     free(p.settings);
     free(p.named);
     free(p.inputs);
@@ -369,7 +377,8 @@ void plan_free(Plan *plan) {
 }
 
 static bool weights_equal(const Decision *a, const Decision *b) {
-    return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group && a->scale_dtype == b->scale_dtype;
+    return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group &&
+           a->scale_dtype == b->scale_dtype;
 }
 
 static bool inputs_equal(const Decision *a, const Decision *b) {
@@ -402,9 +411,11 @@ char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure) {
     text_add(&text, "", 0);
     for (int i = 0; i < recipe->ignore_count; i++) {
         // The standard rule is for any model; one without a head of that name is no news.
-        if (strcmp(recipe->ignore[i], RECIPE_STANDARD_IGNORE) != 0) list_unmatched(&text, "ignore", recipe->ignore[i], structure);
+        if (strcmp(recipe->ignore[i], RECIPE_STANDARD_IGNORE) != 0)
+            list_unmatched(&text, "ignore", recipe->ignore[i], structure);
     }
-    for (int i = 0; i < recipe->override_count; i++) list_unmatched(&text, "override", recipe->overrides[i].match, structure);
+    for (int i = 0; i < recipe->override_count; i++)
+        list_unmatched(&text, "override", recipe->overrides[i].match, structure);
     if (text.failed) text_free(&text);
     return text.data;
 }

@@ -8,61 +8,69 @@
 #include "base/error.h"
 
 typedef enum Dial {
-    DIAL_BITS,          // weights: 2, 3, 4, 8
-    DIAL_GRID,          // symmetric
-    DIAL_GRANULARITY,   // Granularity
-    DIAL_GROUP_SIZE,    // granularity group: columns per scale; a size beyond the row is the whole channel
-    DIAL_ALPHA,         // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
-    DIAL_RULE,          // AlphaRule
-    DIAL_QUORUM,        // share of parents that must vote for going on; 0 = any single one
-    DIAL_MIN_GROUP,     // adaptive: floor; wins over a smaller max_group
-    DIAL_MAX_GROUP,     // adaptive: first size tried; 0 = whole channel
-    DIAL_SCALE,         // ScaleType
-    DIAL_ACTIVATIONS,   // ActivationPolicy
+    DIAL_BITS,            // weights: 2, 3, 4, 8
+    DIAL_GRID,            // symmetric
+    DIAL_GRANULARITY,     // Granularity
+    DIAL_GROUP_SIZE,      // granularity group: columns per scale; a size beyond the row is the whole channel
+    DIAL_ALPHA,           // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
+    DIAL_RULE,            // AlphaRule
+    DIAL_QUORUM,          // share of parents that must vote for going on; 0 = any single one
+    DIAL_MIN_GROUP,       // adaptive: floor; wins over a smaller max_group
+    DIAL_MAX_GROUP,       // adaptive: first size tried; 0 = whole channel
+    DIAL_SCALE,           // ScaleType
+    DIAL_ACTIVATIONS,     // ActivationPolicy
     DIAL_ACTIVATION_BITS, // 8
-    DIAL_V0,            // FPTQ: up to here static; wins over a smaller v1
-    DIAL_V1,            // FPTQ: from here per token
-    DIAL_LAE_ALPHA,     // exponent of the equalization, 0…1
-    DIAL_FUSED,         // fused_together: q,k,v and gate,up share the smallest group size of the set
+    DIAL_V0,              // FPTQ: up to here static; wins over a smaller v1
+    DIAL_V1,              // FPTQ: from here per token
+    DIAL_LAE_ALPHA,       // exponent of the equalization, 0…1
+    DIAL_FUSED,           // fused_together: q,k,v and gate,up share the smallest group size of the set
     DIAL_COUNT,
 } Dial;
 
-typedef enum Granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP, GRANULARITY_ADAPTIVE } Granularity;
+typedef enum Granularity {
+    GRANULARITY_TENSOR,
+    GRANULARITY_CHANNEL,
+    GRANULARITY_GROUP,
+    GRANULARITY_ADAPTIVE
+} Granularity;
 typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
-typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType; // MODEL: the weight's own type, F16 for F32 weights
+// MODEL: the weight's own type, F16 for F32 weights.
+typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
 typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY_FPTQ } ActivationPolicy;
 
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 
 typedef struct DialInfo {
-    const char *option;   // "weight-bits": the long option, and the name in messages
-    const char *section;  // "weights", "activations" or NULL (top level) in the recipe file
-    const char *key;      // "bits"
-    const char *label;    // "bits": on the screen
-    const char *help;     // one line
+    const char *option;  // "weight-bits": the long option, and the name in messages
+    const char *section; // "weights", "activations" or NULL (top level) in the recipe file
+    const char *key;     // "bits"
+    const char *label;   // "bits": on the screen
+    const char *help;    // one line
     DialKind kind;
     const char *const *names; // DIAL_CHOICE by name (value = index), NULL-terminated; NULL for numbers
     const double *choices;    // numbers from a list (bits, group sizes), choice_count long; NULL for a range
     int choice_count;
-    const char *zero;         // the word for the value 0 ("any", "channel"), or NULL
+    const char *zero;                 // the word for the value 0 ("any", "channel"), or NULL
     double least, most, step, coarse; // DIAL_NUMBER with a range
-    double standard;          // the paper's value, ours where it gives none
-    bool per_linear;          // may stand in an override
+    double standard;                  // the paper's value, ours where it gives none
+    bool per_linear;                  // may stand in an override
 } DialInfo;
 
 extern const DialInfo dial_table[DIAL_COUNT];
 
 typedef struct Override {
-    char *match;             // glob over linear names: * ? [..]; * also matches dots
+    char *match; // glob over linear names: * ? [..]; * also matches dots
     bool set[DIAL_COUNT];
     double value[DIAL_COUNT];
 } Override;
 
 typedef struct Recipe {
     double value[DIAL_COUNT];
-    char **ignore;           // globs: linears left in their own precision, whatever the overrides say
+    // Globs: linears left in their own precision, whatever the overrides say.
+    char **ignore;
     int ignore_count;
-    Override *overrides;     // the later one wins; one that names head or router exactly and sets a weights dial quantizes it
+    // The later one wins. One that names a head or router exactly and sets a weights dial quantizes it.
+    Override *overrides;
     int override_count;
 } Recipe;
 
@@ -78,7 +86,7 @@ Override *recipe_add_override(Recipe *recipe, const char *match, Error *err);
 // Files. Unknown keys are refused with their path, values out of range with what is allowed.
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err);
 bool recipe_load(const char *path, Recipe *out, Error *err); // messages begin with the path
-char *recipe_print(const Recipe *recipe);                    // JSON text, owned by the caller; NULL when memory is short
+char *recipe_print(const Recipe *recipe); // JSON text, owned by the caller; NULL when memory is short
 bool recipe_save(const Recipe *recipe, const char *path, Error *err);
 
 // Text ↔ value of one dial: "adaptive", "0.3", "any", "channel", "on". Refuses what the table does not allow.

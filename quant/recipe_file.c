@@ -22,7 +22,8 @@ static bool same_section(const char *a, const char *b) { return a && b ? strcmp(
 static bool no_key_twice(const cJSON *object, const char *where, Error *err) {
     for (const cJSON *item = object->child; item; item = item->next) {
         for (const cJSON *other = object->child; other != item; other = other->next) {
-            if (strcmp(other->string, item->string) == 0) return error_set(err, "%s: \"%s\" stands twice", where, item->string);
+            if (strcmp(other->string, item->string) == 0)
+                return error_set(err, "%s: \"%s\" stands twice", where, item->string);
         }
     }
     return true;
@@ -56,7 +57,8 @@ static bool read_value(Dial dial, const cJSON *item, double *out, Error *err) {
 }
 
 // The dials of one section (NULL: those at the top), where the object has them; null counts as not there.
-static bool read_dials(const cJSON *object, const char *section, const char *where, double *value, bool *set, Error *err) {
+static bool read_dials(const cJSON *object, const char *section, const char *where, double *value, bool *set,
+                       Error *err) {
     for (int i = 0; i < DIAL_COUNT; i++) {
         if (!same_section(dial_table[i].section, section)) continue;
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, dial_table[i].key);
@@ -69,7 +71,8 @@ static bool read_dials(const cJSON *object, const char *section, const char *whe
     return true;
 }
 
-static bool read_section(const cJSON *parent, const char *section, const char *prefix, double *value, bool *set, Error *err) {
+static bool read_section(const cJSON *parent, const char *section, const char *prefix, double *value, bool *set,
+                         Error *err) {
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(parent, section);
     if (!object || cJSON_IsNull(object)) return true;
     char where[64];
@@ -123,18 +126,21 @@ static bool read_overrides(const cJSON *root, Recipe *recipe, Error *err) {
 }
 
 static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
-    static const char *const known[] = {"quantdial_recipe", "weights", "activations", "fused_together", "ignore", "overrides", NULL};
+    static const char *const known[] = {"quantdial_recipe", "weights",   "activations", "fused_together",
+                                        "ignore",           "overrides", NULL};
     if (!check_object(root, "the recipe", known, err)) return false;
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
-    if (!cJSON_IsNumber(version)) return error_set(err, "no recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
+    if (!cJSON_IsNumber(version))
+        return error_set(err, "no recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
     if (version->valuedouble != RECIPE_VERSION) {
         char text[NUMBER_ROOM];
         number_format(version->valuedouble, text, sizeof text);
         return error_set(err, "is a recipe of version %s; this program reads version %d", text, RECIPE_VERSION);
     }
     return read_section(root, sections[0], "", recipe->value, NULL, err) &&
-           read_section(root, sections[1], "", recipe->value, NULL, err) && read_dials(root, NULL, "", recipe->value, NULL, err) &&
-           read_ignore(root, recipe, err) && read_overrides(root, recipe, err);
+           read_section(root, sections[1], "", recipe->value, NULL, err) &&
+           read_dials(root, NULL, "", recipe->value, NULL, err) && read_ignore(root, recipe, err) &&
+           read_overrides(root, recipe, err);
 }
 
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err) {
@@ -162,8 +168,10 @@ bool recipe_load(const char *path, Recipe *out, Error *err) {
 static void add_string(Text *text, const char *string) {
     cJSON item = {.type = cJSON_String | cJSON_IsReference, .valuestring = (char *)string};
     char *quoted = cJSON_PrintUnformatted(&item);
-    if (!quoted) text->failed = true;
-    else text_add(text, quoted, strlen(quoted));
+    if (!quoted)
+        text->failed = true;
+    else
+        text_add(text, quoted, strlen(quoted));
     cJSON_free(quoted);
 }
 
@@ -172,9 +180,12 @@ static void add_value(Text *text, Dial dial, double value) {
     char shown[64];
     dial_format(dial, value, shown, sizeof shown);
     bool word = info->names || (info->zero && value == 0);
-    if (info->kind == DIAL_SWITCH) text_addf(text, "%s", value != 0 ? "true" : "false");
-    else if (word) add_string(text, shown);
-    else text_addf(text, "%s", shown);
+    if (info->kind == DIAL_SWITCH)
+        text_addf(text, "%s", value != 0 ? "true" : "false");
+    else if (word)
+        add_string(text, shown);
+    else
+        text_addf(text, "%s", shown);
 }
 
 // "key": value of every dial of a section that is set (set == NULL: all), with `between` between two.

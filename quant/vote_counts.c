@@ -67,7 +67,8 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
 
 // Goes from the smallest groups up. Each level is written over the one below it, except that the first leaves the caller's
 // arrays as they are.
-static void count_votes(const float *minima, const float *maxima, float *low, float *high, Histogram *histogram, VoteCounts *out) {
+static void count_votes(const float *minima, const float *maxima, float *low, float *high, Histogram *histogram,
+                        VoteCounts *out) {
     for (int step = out->sizes_count - 2; step >= 0; step--) {
         size_t parts = out->sizes[step] / out->sizes[step + 1];
         memset(histogram->bins, 0, sizeof histogram->bins);
