@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 // The loops over the vocabulary, in 16 lanes that are added up in a fixed order: the result is the same whatever vectors the processor has.
 // target_clones compiles them for several of those.
@@ -32,25 +33,37 @@ typedef struct RowSums {
     double cross;       // Σ e^(base − max) · ((base − max) − (other − max))
 } RowSums;
 
+// One step of row_sums: 16 values of each row.
+static inline __attribute__((always_inline)) void lanes_add(const float *base, const float *other, float base_max,
+                                                            float other_max, double *b, double *o, double *c) {
+    float p[LANES], q[LANES], cross[LANES];
+#pragma omp simd
+    for (int l = 0; l < LANES; l++) {
+        float x = base[l] - base_max, y = other[l] - other_max;
+        p[l] = exp_negative(x);
+        q[l] = exp_negative(y);
+        cross[l] = p[l] * (x - y);
+    }
+#pragma omp simd
+    for (int l = 0; l < LANES; l++) {
+        b[l] += (double)p[l];
+        o[l] += (double)q[l];
+        c[l] += (double)cross[l];
+    }
+}
+
 FOR_EVERY_PROCESSOR
 static RowSums row_sums(const float *base, const float *other, size_t n, float base_max, float other_max) {
     double b[LANES] = {0}, o[LANES] = {0}, c[LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            float x = base[i + (size_t)l] - base_max, y = other[i + (size_t)l] - other_max;
-            float p = exp_negative(x);
-            b[l] += (double)p;
-            o[l] += (double)exp_negative(y);
-            c[l] += (double)(p * (x - y));
-        }
-    }
-    for (; i < n; i++) {
-        float x = base[i] - base_max, y = other[i] - other_max;
-        float p = exp_negative(x);
-        b[0] += (double)p;
-        o[0] += (double)exp_negative(y);
-        c[0] += (double)(p * (x - y));
+    for (; i + LANES <= n; i += LANES) lanes_add(base + i, other + i, base_max, other_max, b, o, c);
+    if (i < n) {
+        // What is left, filled up with values whose exponential is 0.
+        float rest[LANES], other_rest[LANES];
+        for (int l = 0; l < LANES; l++) rest[l] = other_rest[l] = -FLT_MAX;
+        memcpy(rest, base + i, (n - i) * sizeof *rest);
+        memcpy(other_rest, other + i, (n - i) * sizeof *other_rest);
+        lanes_add(rest, other_rest, base_max, other_max, b, o, c);
     }
     RowSums sums = {0};
     for (int l = 0; l < LANES; l++) {
