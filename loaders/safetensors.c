@@ -411,6 +411,7 @@ static int compare_offsets(const void *a, const void *b) {
 }
 
 static bool check_duplicates(Header *header) {
+    if (!header->count) return true;
     qsort(header->entries, header->count, sizeof *header->entries, compare_names);
     for (size_t i = 1; i < header->count; i++) {
         const char *name = header->entries[i].tensor.name;
@@ -444,7 +445,7 @@ static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
 
 static bool check_layout(Header *header, uint64_t data_bytes) {
     if (!check_duplicates(header)) return false;
-    qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
+    if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
     uint64_t at = 0;
     for (size_t i = 0; i < header->count; i++) {
         if (!check_entry(header, &header->entries[i], at)) return false;
