@@ -14,13 +14,13 @@
 
 // "Boundary b" is the place before layer b; boundary `layers` is the place before the final norm.
 typedef struct Window {
-    const int32_t *ids;  // [tokens]
+    const int32_t *ids; // [tokens]
     size_t tokens;
-    Score *scores;       // [tokens − 1]
-    bool scored;         // by the quantized model as it is now
-    float *base_state;   // [tokens, hidden] of the base at boundary `layers`, or NULL
-    float **states;      // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
-    int valid;           // kept states at boundaries ≤ valid are those of the quantized model as it is now
+    Score *scores;     // [tokens − 1]
+    bool scored;       // by the quantized model as it is now
+    float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
+    float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
+    int valid;         // kept states at boundaries ≤ valid are those of the quantized model as it is now
 } Window;
 
 struct Evaluator {
@@ -31,11 +31,11 @@ struct Evaluator {
     int32_t *ids;
     Window *windows;
     size_t window_count, window_tokens;
-    Score *scores;      // [planned]
-    float *scratch;     // [planned]
+    Score *scores;  // [planned]
+    float *scratch; // [planned]
     size_t planned;
-    size_t base_kept;   // states of the base are kept for this many windows
-    int stride;         // states of the quantized model are kept at multiples of this
+    size_t base_kept; // states of the base are kept for this many windows
+    int stride;       // states of the quantized model are kept at multiples of this
 };
 
 // What one run needs; sessions are made for it because the quantized model may be another one each time.
@@ -44,10 +44,10 @@ typedef struct Run {
     Transformer *quantized;
     Backend *backend;
     Session *base_session, *session;
-    float *base_hidden, *hidden;  // [window_tokens, hidden] in backend memory
-    size_t rows;                  // of a block of logits
-    float *logits;                // [rows, vocab] in backend memory
-    float *base_host, *host;      // [rows, vocab]
+    float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
+    size_t rows;                 // of a block of logits
+    float *logits;               // [rows, vocab] in backend memory
+    float *base_host, *host;     // [rows, vocab]
     Progress *progress;
     Error *err;
 } Run;
@@ -176,8 +176,10 @@ static bool base_states(const Run *run, Window *window) {
 static int start_boundary(const Run *run, const Window *window) {
     int boundary = window->valid;
     while (boundary > 0 && !window->states[boundary]) boundary--;
-    if (boundary > 0) restore_state(run, run->hidden, window->states[boundary], window->tokens);
-    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err)) return -1;
+    if (boundary > 0)
+        restore_state(run, run->hidden, window->states[boundary], window->tokens);
+    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err))
+        return -1;
     return boundary;
 }
 
@@ -230,11 +232,15 @@ static bool score_rows(const Run *run, Window *window, size_t row, size_t rows) 
     if (bad_row == SIZE_MAX) return true;
     size_t token = (size_t)(window->ids - e->ids) + bad_row + 1;
     if (base_is_bad) {
-        return error_set(run->err, "the base model's logits are infinite or not a number at token %zu; it overflows in its "
-                                   "own precision: try --precision f32, or check the checkpoint for damaged weights", token);
+        return error_set(run->err,
+                         "the base model's logits are infinite or not a number at token %zu; it overflows in its "
+                         "own precision: try --precision f32, or check the checkpoint for damaged weights",
+                         token);
     }
-    return error_set(run->err, "the quantized model's logits are infinite or not a number at token %zu; scales may overflow "
-                               "their type: try another scale type or more bits", token);
+    return error_set(run->err,
+                     "the quantized model's logits are infinite or not a number at token %zu; scales may overflow "
+                     "their type: try another scale type or more bits",
+                     token);
 }
 
 static bool score_window(const Run *run, Window *window) {
@@ -316,7 +322,11 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     for (size_t w = 0; w < e->window_count; w++) {
         if (e->windows[w].scored) progress_add(progress, e->window_tokens - 1);
     }
-    Run run = {.evaluator = e, .quantized = quantized, .backend = transformer_backend(e->base), .progress = progress, .err = err};
+    Run run = {.evaluator = e,
+               .quantized = quantized,
+               .backend = transformer_backend(e->base),
+               .progress = progress,
+               .err = err};
     Score *gathered = array_new(e->planned, sizeof *gathered);
     bool ok = gathered || error_memory(err, "evaluation");
     ok = ok && run_new(&run) && run_windows(&run, gathered, partial, context, out);

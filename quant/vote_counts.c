@@ -34,26 +34,115 @@ static size_t bin_of(const double *threshold, double statistic) {
     return bin;
 }
 
-static double absmax_of(float low, float high) { return fmax(fabs((double)low), fabs((double)high)); }
+// Parents whose statistics are computed side by side, in loops that compilers vectorize. Of each: its absmax and that of its narrowest part;
+// its ends, and the spread (max − min) of its widest part.
+#define BATCH 256
 
-// Merges `parts` children into one parent and lets it vote. The parent may overwrite its first child.
-static void merge_and_vote(const float *low, const float *high, size_t parts, float *parent_low, float *parent_high,
-                           Histogram *histogram) {
-    float least = low[0], most = high[0];
-    double narrowest = absmax_of(low[0], high[0]), widest_spread = (double)high[0] - (double)low[0];
-    for (size_t i = 1; i < parts; i++) {
-        double absmax = absmax_of(low[i], high[i]), spread = (double)high[i] - (double)low[i];
-        if (low[i] < least) least = low[i];
-        if (high[i] > most) most = high[i];
-        if (absmax < narrowest) narrowest = absmax;
-        if (spread > widest_spread) widest_spread = spread;
+typedef struct Batch {
+    float range[BATCH], narrowest[BATCH];
+    float low[BATCH], high[BATCH], widest[BATCH];
+    int bins[2][BATCH]; // [rule]; LOOK_CLOSER where float arithmetic cannot tell
+} Batch;
+
+#define LOOK_CLOSER (-1)
+
+static inline float larger(float a, float b) { return a > b ? a : b; }
+static inline float smaller(float a, float b) { return a < b ? a : b; }
+
+// Two parts to a parent: every step but the first.
+static void merge_pairs(const float *low, const float *high, size_t parents, Batch *restrict batch) {
+    for (size_t p = 0; p < parents; p++) {
+        float low0 = low[2 * p], low1 = low[2 * p + 1], high0 = high[2 * p], high1 = high[2 * p + 1];
+        float absmax0 = larger(fabsf(low0), fabsf(high0)), absmax1 = larger(fabsf(low1), fabsf(high1));
+        batch->low[p] = smaller(low0, low1);
+        batch->high[p] = larger(high0, high1);
+        float spread0 = high0 - low0, spread1 = high1 - low1;
+        // What is not finite makes the product NaN, and the range with it.
+        batch->range[p] = larger(absmax0, absmax1) + (spread0 + spread1) * 0;
+        batch->narrowest[p] = smaller(absmax0, absmax1);
+        batch->widest[p] = larger(spread0, spread1);
     }
-    double range = absmax_of(least, most), spread = (double)most - (double)least;
-    *parent_low = least;
-    *parent_high = most;
-    if (!isfinite(spread)) return;
-    if (range > 0) histogram->bins[RULE_SHRINK][bin_of(histogram->threshold, 1 - narrowest / range)]++;
-    if (spread > 0) histogram->bins[RULE_LITERAL][bin_of(histogram->threshold, widest_spread / spread)]++;
+}
+
+static void merge_many(const float *low, const float *high, size_t parts, size_t parents, Batch *batch) {
+    for (size_t p = 0; p < parents; p++, low += parts, high += parts) {
+        float least = low[0], most = high[0], narrowest = INFINITY, widest = 0, spreads = 0;
+        for (size_t i = 0; i < parts; i++) {
+            least = smaller(low[i], least);
+            most = larger(high[i], most);
+            narrowest = smaller(larger(fabsf(low[i]), fabsf(high[i])), narrowest);
+            widest = larger(high[i] - low[i], widest);
+            spreads += high[i] - low[i];
+        }
+        batch->low[p] = least;
+        batch->high[p] = most;
+        batch->range[p] = larger(fabsf(least), fabsf(most)) + spreads * 0;
+        batch->narrowest[p] = narrowest;
+        batch->widest[p] = widest;
+    }
+}
+
+// In float the statistic times VOTE_STEPS errs by less than 0.0005: farther than that from a whole number the bin is certain. A shrink of
+// exactly 0, and a part as wide as its parent, are common and certain as well. Masks instead of conditions let compilers vectorize.
+#define MARGIN (1.0f / 1024)
+
+// Statistics times VOTE_STEPS → bins. NaN has been replaced before.
+static void bins_of(const float *restrict statistic, size_t parents, int *restrict bins) {
+    for (size_t p = 0; p < parents; p++) {
+        float x = statistic[p], whole = (x + 12582912.0f) - 12582912.0f; // adding 1.5 · 2^23 rounds
+        int unsure = -(fabsf(x - whole) < MARGIN);                       // all ones: LOOK_CLOSER
+        bins[p] = ((int)x + 1) | unsure;
+    }
+}
+
+static void guess_bins(size_t parents, Batch *restrict batch) {
+    float statistic[BATCH];
+    for (size_t p = 0; p < parents; p++) {
+        float shrink = (1 - batch->narrowest[p] / batch->range[p]) * VOTE_STEPS;
+        shrink = smaller(shrink, VOTE_STEPS); // NaN becomes a whole number: look closer
+        statistic[p] = larger(shrink, 0.5f);  // below the first threshold, but above 0
+    }
+    bins_of(statistic, parents, batch->bins[RULE_SHRINK]);
+    for (size_t p = 0; p < parents; p++) batch->bins[RULE_SHRINK][p] &= -(batch->narrowest[p] != batch->range[p]);
+    for (size_t p = 0; p < parents; p++) {
+        float literal = batch->widest[p] / (batch->high[p] - batch->low[p]) * VOTE_STEPS;
+        statistic[p] = smaller(literal, VOTE_STEPS - 0.5f); // beyond the last threshold but one, and never above 1
+    }
+    bins_of(statistic, parents, batch->bins[RULE_LITERAL]);
+    for (size_t p = 0; p < parents; p++) batch->bins[RULE_LITERAL][p] &= -(batch->high[p] != batch->low[p]);
+}
+
+// One parent in double, as the formulas are written.
+static void exact_bins(const float *low, const float *high, size_t parts, const double *threshold, Batch *batch,
+                       size_t p) {
+    double spread = (double)batch->high[p] - (double)batch->low[p], range = 0, widest = 0;
+    batch->bins[RULE_SHRINK][p] = batch->bins[RULE_LITERAL][p] = 0;
+    for (size_t i = 0; i < parts; i++) {
+        if (!isfinite(low[i]) || !isfinite(high[i])) {
+            batch->low[p] = batch->high[p] = NAN; // larger groups around it do not vote either
+            return;
+        }
+        range = fmax(range, fmax(fabs((double)low[i]), fabs((double)high[i])));
+        widest = fmax(widest, (double)high[i] - (double)low[i]);
+    }
+    if (range > 0) batch->bins[RULE_SHRINK][p] = (int)bin_of(threshold, 1 - (double)batch->narrowest[p] / range);
+    if (spread > 0) batch->bins[RULE_LITERAL][p] = (int)bin_of(threshold, widest / spread);
+}
+
+static void count_batch(const float *low, const float *high, size_t parts, size_t parents, Batch *batch,
+                        Histogram *histogram) {
+    if (parts == 2)
+        merge_pairs(low, high, parents, batch);
+    else
+        merge_many(low, high, parts, parents, batch);
+    guess_bins(parents, batch);
+    for (size_t p = 0; p < parents; p++) {
+        if ((batch->bins[0][p] | batch->bins[1][p]) < 0) {
+            exact_bins(low + p * parts, high + p * parts, parts, histogram->threshold, batch, p);
+        }
+        histogram->bins[0][batch->bins[0][p]]++;
+        histogram->bins[1][batch->bins[1][p]]++;
+    }
 }
 
 // votes[k] = parents in the bins above k.
@@ -69,11 +158,15 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
 // arrays as they are.
 static void count_votes(const float *minima, const float *maxima, float *low, float *high, Histogram *histogram,
                         VoteCounts *out) {
+    Batch batch;
     for (int step = out->sizes_count - 2; step >= 0; step--) {
-        size_t parts = out->sizes[step] / out->sizes[step + 1];
+        size_t parts = out->sizes[step] / out->sizes[step + 1], parents = (size_t)out->parents[step];
         memset(histogram->bins, 0, sizeof histogram->bins);
-        for (size_t p = 0; p < out->parents[step]; p++) {
-            merge_and_vote(minima + p * parts, maxima + p * parts, parts, low + p, high + p, histogram);
+        for (size_t p = 0; p < parents; p += BATCH) {
+            size_t count = parents - p < BATCH ? parents - p : BATCH;
+            count_batch(minima + p * parts, maxima + p * parts, parts, count, &batch, histogram);
+            memcpy(low + p, batch.low, count * sizeof *low);
+            memcpy(high + p, batch.high, count * sizeof *high);
         }
         for (int rule = 0; rule < 2; rule++) {
             sum_from_above(histogram->bins[rule], out->votes[rule] + (size_t)step * (VOTE_STEPS + 1));
