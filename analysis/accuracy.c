@@ -38,12 +38,12 @@ struct Evaluator {
     int stride;       // states of the quantized model are kept at multiples of this
 };
 
-// What one run needs; sessions are made for it because the quantized model may be another one each time.
+// What one run needs beside what is kept.
 typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *base_session, *session;
+    Session *session; // of the base; serves both models, one after the other
     float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
     size_t rows;                 // of a block of logits
     float *logits;               // [rows, vocab] in backend memory
@@ -133,7 +133,7 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
     e->last = quantized;
     for (size_t w = 0; w < e->window_count; w++) {
         Window *window = &e->windows[w];
-        if (first_changed <= e->layers) window->scored = false;
+        if (first_changed < e->layers) window->scored = false;
         if (first_changed < window->valid) window->valid = first_changed < 0 ? 0 : first_changed;
     }
 }
@@ -159,10 +159,10 @@ static bool base_states(const Run *run, Window *window) {
         restore_state(run, run->base_hidden, window->base_state, window->tokens);
         return true;
     }
-    session_rewind(run->base_session, 0);
+    session_rewind(run->session, 0);
     if (!transformer_embed(e->base, window->ids, window->tokens, run->base_hidden, run->err)) return false;
     for (int layer = 0; layer < e->layers; layer++) {
-        bool ok = keep_going(run) && transformer_layers(e->base, run->base_session, layer, layer + 1, run->base_hidden,
+        bool ok = keep_going(run) && transformer_layers(e->base, run->session, layer, layer + 1, run->base_hidden,
                                                         window->tokens, NULL, run->err);
         if (!ok) return false;
     }
@@ -201,10 +201,10 @@ static bool quantized_states(const Run *run, Window *window) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, Session *session, const float *hidden, size_t row, size_t rows,
+static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows,
                       float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return true;
 }
@@ -249,8 +249,8 @@ static bool score_window(const Run *run, Window *window) {
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
         bool ok = keep_going(run) &&
-                  logits_of(run, e->base, run->base_session, run->base_hidden, row, rows, run->base_host) &&
-                  logits_of(run, run->quantized, run->session, run->hidden, row, rows, run->host) &&
+                  logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
+                  logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
                   score_rows(run, window, row, rows);
         if (!ok) return false;
     }
@@ -271,13 +271,11 @@ static bool run_new(Run *run) {
     return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
-           session_new(e->base, e->window_tokens, &run->base_session, run->err) &&
-           session_new(run->quantized, e->window_tokens, &run->session, run->err);
+           session_new(e->base, e->window_tokens, &run->session, run->err);
 }
 
 static void run_free(Run *run) {
     const BackendOps *ops = run->backend->ops;
-    if (run->base_session) session_free(run->base_session);
     if (run->session) session_free(run->session);
     if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
     if (run->hidden) ops->memory_free(run->backend, run->hidden);
