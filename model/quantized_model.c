@@ -114,8 +114,8 @@ typedef struct Group {
 
 static bool equalized(const Decision *decision) { return decision->quantized && decision->lae; }
 
-// The gain of a norm is read by all linears behind it: factors can only be folded into it when all of them take part with the same ones.
-// Else each divides at run time, which is the same function.
+// The gain of a norm is read by all linears behind it: factors can only be folded into it when all of them take part
+// with the same ones. Else each divides at run time, which is the same function.
 static bool can_fold(const QuantizedModel *model, const Group *group, const Plan *plan) {
     const int *members = model->members + model->group_start[group->input];
     const Decision *first = &plan->decisions[members[0]];
