@@ -61,7 +61,7 @@ static const InputMeasure *input_measure(const Planning *p, int linear) {
 
 static const WeightMeasure *weight_measure(const Planning *p, int linear) {
     bool there = p->measured && p->measured->weights && linear < p->measured->linear_count;
-    return there ? &p->measured->weights[linear] : &unknown_weight;
+    return there && p->measured->weights[linear].known ? &p->measured->weights[linear] : &unknown_weight;
 }
 
 // ---- What the recipe says for each linear ----
