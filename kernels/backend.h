@@ -37,14 +37,20 @@ typedef struct BackendOps {
     // alignment allows. bias: [out] floats, copied, or NULL.
     bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision, Weight **, Error *);
     // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With ACTIVATION_NONE the
-    // codes are widened (weight-only); otherwise the product is integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside.
+    // activations stay floating point (weight-only): a backend may keep them as integers of 24 bits relative to the largest of 128
+    // neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside, groups added in
+    // order in float. q_x = rint(x / divisor · (1 / s_x)), halves to even, within ±127, with the reciprocal rounded to float once; a token
+    // whose s_x would be 0 (or subnormal) has codes 0; one that holds a NaN or an infinity yields NaN.
+    // Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer products of more than 131,072 inputs.
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **, Error *);
     void (*weight_free)(Backend *, Weight *);
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory
 
     void (*linear)(Backend *, const Weight *, const float *x, size_t tokens, float *y); // [tokens, in] → [tokens, out]
 
-    void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y); // ids on the host
+    // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device gathers the rows
+    // there and uploads no more than it needs.
+    void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
     void (*add)(Backend *, float *x, const float *y, size_t n);                          // x += y
     void (*silu_times)(Backend *, const float *gate, const float *up, size_t n, float *y); // y = silu(gate) · up

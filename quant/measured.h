@@ -1,6 +1,7 @@
 // What was measured of a model, as far as a plan needs it. Filled by analysis/, read by quant/.
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,12 +22,13 @@ typedef struct VoteCounts {
 } VoteCounts;
 
 typedef struct WeightMeasure {
+    atomic_bool known;     // set last: whoever reads it as true may read the rest
     float absmax, min, max;
     VoteCounts votes;
 } WeightMeasure;
 
 typedef struct InputMeasure {
-    bool known; // false before calibration
+    atomic_bool known;     // false before calibration; set last
     uint64_t tokens;
     size_t width;
     float range;           // v: max |x| over the calibration tokens

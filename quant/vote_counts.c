@@ -188,6 +188,14 @@ bool vote_counts_build(const float *minima, const float *maxima, size_t rows, si
     return error_memory(err, "the votes of a matrix");
 }
 
+void vote_counts_add(VoteCounts *sum, const VoteCounts *more) {
+    for (int s = 0; s < sum->sizes_count; s++) sum->parents[s] += more->parents[s];
+    size_t length = (size_t)(sum->sizes_count - 1) * (VOTE_STEPS + 1);
+    for (int rule = 0; rule < 2; rule++) {
+        for (size_t i = 0; i < length; i++) sum->votes[rule][i] += more->votes[rule][i];
+    }
+}
+
 void vote_counts_free(VoteCounts *counts) {
     free(counts->votes[0]);
     free(counts->votes[1]);

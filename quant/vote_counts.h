@@ -16,6 +16,9 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]);
 // which are not finite does not vote. Free with vote_counts_free.
 bool vote_counts_build(const float *minima, const float *maxima, size_t rows, size_t columns, uint32_t base_group,
                        VoteCounts *out, Error *err);
+// Adds the votes of further rows of the same matrix: votes are counted per parent, and a parent lies within a row. *sum may come from a build
+// with no rows.
+void vote_counts_add(VoteCounts *sum, const VoteCounts *more);
 void vote_counts_free(VoteCounts *counts);
 
 // The share of parents at `step` that vote for going on: statistic > alpha, alpha rounded to 1 / VOTE_STEPS.
