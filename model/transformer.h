@@ -54,7 +54,8 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
 bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err);
 void session_advance(Session *session, size_t tokens);
-// Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory.
+// Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory. logits NULL: the observer sees the
+// head's input, the product is left out.
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err);
 
