@@ -1,0 +1,299 @@
+# quantdial. `make help` lists the targets.
+#
+# A new file needs no entry here: every *.c of a room belongs to the library, every tests/test_*.c is one test
+# program, the suffixes _avx2.c and _avx512.c choose instruction sets, and *.cu is compiled where nvcc is found.
+#
+# Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR= (let warnings pass), CUDA=0 (leave CUDA out),
+# CUDA_ARCHS="90" (fewer architectures, quicker), TESTS="test_recipe test_plan" (these test programs only).
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O3 -g
+# ./bootstrap leaves it empty: a compiler we have not seen may warn of what ours does not.
+WERROR ?= -Werror
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+
+# optimized: build/ · sanitized: build/asan/ · fuzz: build/fuzz/
+MODE ?= optimized
+OUT.optimized := build
+OUT.sanitized := build/asan
+OUT.fuzz := build/fuzz
+OUT := $(OUT.$(MODE))
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: FORCE
+
+.PHONY: build
+build: ## the program, build/quantdial (the default)
+
+# ---- What the machine has: build/config.mk, written by ./configure ----
+
+NVCC ?= $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) \
+                    $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+export CC NVCC
+
+WITHOUT_CONFIG := help clean format check-includes uninstall
+ifneq ($(filter-out $(WITHOUT_CONFIG),$(or $(MAKECMDGOALS),build)),)
+include build/config.mk
+endif
+
+# Looked for again when the compiler changed, and for as long as something optional is missing.
+LOOK_AGAIN := $(NOT_FOUND) $(filter-out $(CONFIGURED_CC),$(firstword $(CC))) \
+              $(filter-out $(CONFIGURED_NVCC),$(NVCC)) $(filter-out $(NVCC),$(CONFIGURED_NVCC))
+build/config.mk: configure $(if $(strip $(LOOK_AGAIN)),FORCE)
+	@./configure
+
+X86 := $(filter x86_64-% amd64-%,$(MACHINE))
+# The sanitizers and the CUDA runtime do not go together, and both ways of building are worth testing.
+WITH_CUDA := $(if $(filter optimized,$(MODE)),$(if $(filter-out 0,$(or $(CUDA),1)),$(CUDA_USABLE)))
+
+# ---- Sources ----
+
+ROOMS := base kernels loaders quant model analysis workbench tui cli
+# Two levels below a room are enough, and wildcards are quicker than find.
+in_rooms = $(sort $(foreach room,$(ROOMS),$(wildcard $(room)/$(1) $(room)/*/$(1) $(room)/*/*/$(1))))
+
+SOURCES := $(call in_rooms,*.c)
+CUDA_SOURCES := $(if $(WITH_CUDA),$(call in_rooms,*.cu))
+ifeq ($(X86),)
+SOURCES := $(filter-out %_avx2.c %_avx512.c,$(SOURCES))
+endif
+ifneq ($(WITH_CUDA),)
+# x_none.c is what stands in for x.cu.
+SOURCES := $(filter-out kernels/cuda/%_none.c,$(SOURCES))
+endif
+LIB_SOURCES := $(filter-out cli/main.c,$(SOURCES))
+SUPPORT_SOURCES := $(wildcard tests/support/*.c)
+
+TESTS ?= $(sort $(basename $(notdir $(wildcard tests/test_*.c))))
+# Terminal tests draw into libvterm; they are named for it.
+TERMINAL_TESTS := $(filter test_tui% test_terminal%,$(TESTS))
+ifeq ($(VTERM_LIBS),)
+TESTS_WITHOUT_VTERM := $(filter-out $(TERMINAL_TESTS),$(TESTS))
+LEFT_OUT := $(TERMINAL_TESTS)
+override TESTS := $(TESTS_WITHOUT_VTERM)
+TERMINAL_TESTS :=
+endif
+
+objects = $(patsubst %,$(OUT)/obj/%.o,$(1))
+LIB_OBJECTS := $(call objects,$(LIB_SOURCES) $(CUDA_SOURCES))
+SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
+LIBRARY := $(OUT)/libquantdial.a
+PROGRAM := $(if $(wildcard cli/main.c),$(OUT)/quantdial)
+TEST_PROGRAMS := $(TESTS:%=$(OUT)/tests/%)
+
+# ---- Flags ----
+
+comma := ,
+
+# No -ffast-math, and no contraction: a result must not depend on what a compiler fuses. Kernels that want fused
+# multiply-add say so with intrinsics.
+ARITHMETIC := -fno-math-errno -ffp-contract=off
+# snprintf cuts where it is told to; that is what it is for.
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-format-truncation $(WERROR)
+DEFINES := -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -DQUANTDIAL_VERSION=\"$(VERSION)\" \
+           $(if $(X86),-DQUANTDIAL_X86) $(if $(DNNL_LIBS),-DQUANTDIAL_ONEDNN) $(if $(VTERM_LIBS),-DQUANTDIAL_VTERM) \
+           $(if $(WITH_CUDA),-DQUANTDIAL_CUDA)
+INCLUDES := -I. $(LIB_INCLUDES) $(DNNL_INCLUDES) $(if $(WITH_CUDA),$(CUDA_INCLUDE:%=-isystem %))
+
+FLAGS.optimized := $(CFLAGS) -fopenmp
+# The sanitizers' own instrumentation makes gcc see uninitialized variables where there are none.
+FLAGS.sanitized := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+                   -Wno-maybe-uninitialized -fopenmp
+# clang for libFuzzer; one thread, so that a finding can be repeated.
+FLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+              -Wno-unknown-pragmas -Wno-unknown-warning-option -idirafter $(OMP_INCLUDE)
+COMPILER.optimized := $(CC)
+COMPILER.sanitized := $(CC)
+COMPILER.fuzz := $(CLANG)
+CLANG ?= clang
+
+C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(INCLUDES)
+
+# Per file: what its name promises. cmocka's macros convert freely, so tests are not held to -Wconversion.
+AVX2 := -mavx2 -mfma -mf16c
+AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
+file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
+             $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
+
+CUDA_ARCHS ?= $(CUDA_DEFAULT_ARCHS)
+CUDA_FLAGS := -std=c++17 -O3 -g -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
+              $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+              $(foreach arch,$(lastword $(CUDA_ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
+              -DQUANTDIAL_CUDA $(if $(X86),-DQUANTDIAL_X86) -I.
+# The runtime is linked in and looks for the driver itself, so the program starts on machines without one.
+CUDA_LIBS := $(if $(WITH_CUDA),-L$(CUDA_LIB) -lcudart_static -Wl$(comma)--as-needed -lstdc++ -Wl$(comma)--no-as-needed -ldl -lrt)
+LINK_LIBS = $(if $(filter fuzz,$(MODE)),$(filter-out -fopenmp,$(LIBS)) $(OMP_LIBRARY),$(LIBS)) \
+            $(DNNL_LIBS) $(CUDA_LIBS) -lpthread -lm
+
+# ---- Compiling and linking ----
+
+# These files change only when their content does: other flags rebuild everything, another list of objects the library.
+define written_when_changed
+@mkdir -p $(@D)
+@printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
+endef
+$(OUT)/flags: FORCE
+	$(call written_when_changed,$(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS))
+$(OUT)/cuda-flags: FORCE
+	$(call written_when_changed,$(NVCC) $(CUDA_FLAGS))
+$(OUT)/objects: FORCE
+	$(call written_when_changed,$(LIB_OBJECTS) $(SUPPORT_OBJECTS))
+
+$(OUT)/obj/%.c.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILER.$(MODE)) $(C_FLAGS) $(strip $(call file_flags,$<)) -MMD -MP -c $< -o $@
+
+$(OUT)/obj/%.cu.o: %.cu $(OUT)/cuda-flags
+	@mkdir -p $(@D)
+	$(NVCC) $(CUDA_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(LIBRARY): $(LIB_OBJECTS) $(OUT)/objects
+	@rm -f $@
+	ar rcsD $@ $(LIB_OBJECTS)
+
+link = $(COMPILER.$(MODE)) $(FLAGS.$(MODE)) $(LDFLAGS)
+$(OUT)/quantdial: $(call objects,cli/main.c) $(LIBRARY)
+	$(link) $^ $(LINK_LIBS) -o $@
+
+$(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
+
+build: $(LIBRARY) $(PROGRAM)
+	$(if $(PROGRAM),,@echo "cli/main.c is not there: built the library only")
+
+.PHONY: demo
+demo: build ## builds and starts the program with the sample model
+	@$(or $(PROGRAM),false)
+
+# ---- Tests ----
+
+# Sub-makes run in parallel unless this make already does.
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+# Terminal tests measure time against a screen; under valgrind that says nothing.
+VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
+            --errors-for-leak-kinds=definite --child-silent-after-fork=yes
+
+.PHONY: test test-fast test-optimized test-sanitized test-valgrind test-programs
+test: ## all tests: optimized, then with sanitizers, then under valgrind
+	@tests/run --begin
+	@for stage in optimized sanitized valgrind; do \
+	    $(MAKE) $(PARALLEL) --no-print-directory test-$$stage || tests/run --stage-failed $$stage || break; done
+	@tests/run --end
+
+test-fast: ## all tests, optimized build only
+	@tests/run --begin
+	@$(MAKE) $(PARALLEL) --no-print-directory test-optimized || tests/run --stage-failed optimized || true
+	@tests/run --end
+
+test-programs: build $(TEST_PROGRAMS)
+	$(if $(CMOCKA_LIBS),,@echo "cmocka is missing (Debian and Ubuntu: libcmocka-dev); ./bootstrap test installs it" >&2; exit 1)
+	$(if $(LEFT_OUT),@echo "libvterm is missing; left out: $(LEFT_OUT)" >&2)
+$(TEST_PROGRAMS): $(if $(CMOCKA_LIBS),,no-cmocka)
+.PHONY: no-cmocka
+no-cmocka:
+	@echo "cmocka is missing (Debian and Ubuntu: libcmocka-dev); ./bootstrap test installs it" >&2; exit 1
+
+test-optimized: test-programs
+	@QUANTDIAL_PROGRAM=$(PROGRAM) tests/run optimized $(TEST_PROGRAMS)
+
+test-sanitized:
+	@$(MAKE) MODE=sanitized --no-print-directory test-programs
+	@QUANTDIAL_PROGRAM=$(PROGRAM:build/%=build/asan/%) tests/run sanitized $(TESTS:%=build/asan/tests/%)
+
+test-valgrind: test-programs
+	@command -v valgrind >/dev/null || { echo "valgrind is missing; ./bootstrap test installs it" >&2; exit 1; }
+	@QUANTDIAL_PROGRAM=$(PROGRAM) QUANTDIAL_CPU=scalar QUANTDIAL_SLOW_CHECKS=0 OMP_WAIT_POLICY=passive \
+	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(TERMINAL_TESTS:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
+
+.PHONY: test-gpu bench bench-gpu
+test-gpu: ## tests on a CUDA device
+	@echo "There are no tests for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
+bench: ## benchmarks on the CPU
+	@echo "There are no benchmarks yet." >&2; exit 1
+bench-gpu: ## benchmarks on a CUDA device
+	@echo "There are no benchmarks for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
+
+FUZZ_SECONDS ?= 30
+FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/*.c))))
+.PHONY: fuzz fuzz-programs
+fuzz: ## fuzzes each tests/fuzz/*.c for FUZZ_SECONDS (30); needs clang
+	$(if $(FUZZERS),,@echo "There is nothing to fuzz yet: tests/fuzz has no program." >&2; exit 1)
+	@command -v $(CLANG) >/dev/null || { echo "fuzzing needs clang" >&2; exit 1; }
+	@$(MAKE) $(PARALLEL) MODE=fuzz --no-print-directory fuzz-programs
+	@for name in $(FUZZERS); do \
+	    mkdir -p build/fuzz/corpus/$$name; seeds=tests/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+	    echo "$$name, $(FUZZ_SECONDS) s"; \
+	    build/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 -timeout=10 -rss_limit_mb=2048 \
+	        -artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name $$seeds || exit 1; done
+FUZZ_PROGRAMS := $(FUZZERS:%=build/fuzz/%)
+fuzz-programs: $(FUZZ_PROGRAMS)
+$(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libquantdial.a
+	$(link) -fsanitize=fuzzer $^ $(LINK_LIBS) -o $@
+
+# ---- Style ----
+
+C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/fuzz/*.c)
+STYLED := $(call in_rooms,*.[ch]) $(call in_rooms,*.cu) $(call in_rooms,*.cuh) $(wildcard tests/*.[ch] tests/*/*.[ch])
+.PHONY: lint format check-includes tidy
+lint: check-includes ## clang-format, clang-tidy, and the direction of includes
+	$(if $(STYLED),@clang-format --dry-run -Werror $(STYLED))
+	@$(MAKE) $(PARALLEL) --no-print-directory tidy
+
+# One stamp per file: only what changed is looked at again.
+TIDIED := $(C_FILES:%=build/tidy/%.ok)
+tidy: $(TIDIED)
+build/tidy/%.ok: % .clang-tidy build/flags
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) $(call file_flags,$<) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
+	@echo "clang-tidy $<"
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(C_FLAGS) $(call file_flags,$<) \
+	    -Wno-unknown-warning-option -idirafter $(OMP_INCLUDE) 2>$@.log || { grep -v 'warnings generated' $@.log >&2; exit 1; }
+	@touch $@
+
+check-includes: ## no room includes a room below it
+	@tests/check-includes
+
+format: ## formats every file in place
+	$(if $(STYLED),clang-format -i $(STYLED))
+
+# ---- Pictures, installation, the rest ----
+
+.PHONY: screenshots install uninstall clean help
+screenshots: build ## redraws the pictures in screenshots/
+	@if [ -x tools/screenshots.sh ]; then tools/screenshots.sh; else echo "There are no screenshots yet: tools/screenshots.sh is missing." >&2; exit 1; fi
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: build ## program, samples, man page, completions; PREFIX, DESTDIR
+	$(if $(PROGRAM),,@echo "cli/main.c is not there: nothing to install" >&2; exit 1)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(SHARE)/quantdial'
+	install -m 755 $(PROGRAM) '$(DESTDIR)$(PREFIX)/bin/quantdial'
+	@if [ -d samples ]; then echo cp -R samples; rm -rf '$(SHARE)/quantdial/samples' && cp -R samples '$(SHARE)/quantdial/samples' && \
+	    chmod -R u=rwX,go=rX '$(SHARE)/quantdial/samples'; fi
+	@install_if_there() { if [ -f "$$1" ]; then echo "install $$1"; install -d "$$(dirname "$$2")" && install -m 644 "$$1" "$$2"; fi; }; \
+	install_if_there cli/quantdial.1 '$(SHARE)/man/man1/quantdial.1' && \
+	install_if_there cli/completions/quantdial.bash '$(SHARE)/bash-completion/completions/quantdial' && \
+	install_if_there cli/completions/_quantdial '$(SHARE)/zsh/site-functions/_quantdial' && \
+	install_if_there cli/completions/quantdial.fish '$(SHARE)/fish/vendor_completions.d/quantdial.fish'
+
+uninstall: ## removes what install put there
+	rm -f '$(DESTDIR)$(PREFIX)/bin/quantdial' '$(SHARE)/man/man1/quantdial.1' \
+	    '$(SHARE)/bash-completion/completions/quantdial' '$(SHARE)/zsh/site-functions/_quantdial' \
+	    '$(SHARE)/fish/vendor_completions.d/quantdial.fish'
+	rm -rf '$(SHARE)/quantdial'
+
+clean: ## removes build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+-include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
+    $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o)) $(TIDIED:.ok=.d)
