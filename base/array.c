@@ -106,8 +106,10 @@ char *text_printable(const char *text, size_t length, bool ascii) {
         bool shown = n && code >= 0x20 && !(code >= 0x7F && code < 0xA0) && !(ascii && code > 0x7E);
         // Bidirectional controls can make a name look like another one.
         if ((code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069)) shown = false;
-        if (shown) text_add(&out, text + i, n);
-        else text_add(&out, ascii ? "?" : "\xEF\xBF\xBD", ascii ? 1 : 3);
+        if (shown)
+            text_add(&out, text + i, n);
+        else
+            text_add(&out, ascii ? "?" : "\xEF\xBF\xBD", ascii ? 1 : 3);
         i += n ? n : 1;
     }
     if (out.failed) {

@@ -19,7 +19,8 @@ bool file_read(const char *path, size_t limit, char **data, size_t *size, Error 
     } else if (!S_ISREG(info.st_mode)) {
         error_set(err, "%s: is not a regular file", path);
     } else if ((size_t)info.st_size > limit) {
-        error_set(err, "%s: %zu bytes is more than the %zu that such a file may have", path, (size_t)info.st_size, limit);
+        error_set(err, "%s: %zu bytes is more than the %zu that such a file may have", path, (size_t)info.st_size,
+                  limit);
     } else if (!(buffer = malloc((size_t)info.st_size + 1))) {
         error_memory(err, path);
     } else {
@@ -63,7 +64,8 @@ bool file_write(const char *path, const void *data, size_t size, Error *err) {
     snprintf(temporary, room, "%s.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
-        error_set(err, "%s: cannot be written: %s; choose a folder that exists and that you may write to", path, strerror(errno));
+        error_set(err, "%s: cannot be written: %s; choose a folder that exists and that you may write to", path,
+                  strerror(errno));
         free(temporary);
         return false;
     }

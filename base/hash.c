@@ -15,4 +15,6 @@ uint64_t hash_bytes(uint64_t hash, const void *data, size_t size) {
     return hash ^ (hash >> 32);
 }
 
-uint64_t hash_text(uint64_t hash, const char *text) { return hash_bytes(hash, text ? text : "", text ? strlen(text) + 1 : 1); }
+uint64_t hash_text(uint64_t hash, const char *text) {
+    return hash_bytes(hash, text ? text : "", text ? strlen(text) + 1 : 1);
+}

@@ -6,5 +6,6 @@
 
 #define HASH_START 0xCBF29CE484222325u
 
-uint64_t hash_bytes(uint64_t hash, const void *data, size_t size); // chain calls: hash_bytes(hash_bytes(HASH_START, …), …)
-uint64_t hash_text(uint64_t hash, const char *text);              // NULL counts as empty
+uint64_t hash_bytes(uint64_t hash, const void *data,
+                    size_t size);                    // chain calls: hash_bytes(hash_bytes(HASH_START, …), …)
+uint64_t hash_text(uint64_t hash, const char *text); // NULL counts as empty

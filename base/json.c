@@ -14,11 +14,16 @@ static bool shallow_enough(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
         if (in_string) {
-            if (c == '\\') i++;
-            else if (c == '"') in_string = false;
-        } else if (c == '"') in_string = true;
-        else if ((c == '[' || c == '{') && ++depth > DEEPEST) return false;
-        else if ((c == ']' || c == '}') && depth) depth--;
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"')
+            in_string = true;
+        else if ((c == '[' || c == '{') && ++depth > DEEPEST)
+            return false;
+        else if ((c == ']' || c == '}') && depth)
+            depth--;
     }
     return true;
 }
@@ -60,11 +65,13 @@ bool json_number(const cJSON *object, const char *key, double missing, double *o
     return true;
 }
 
-bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out, Error *err) {
+bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
+                  Error *err) {
     double number;
     if (!json_number(object, key, (double)missing, &number, err)) return false;
     if (number != floor(number) || number < (double)least || number > (double)most) {
-        return error_set(err, "\"%s\" must be a whole number from %lld to %lld", key, (long long)least, (long long)most);
+        return error_set(err, "\"%s\" must be a whole number from %lld to %lld", key, (long long)least,
+                         (long long)most);
     }
     *out = (int64_t)number;
     return true;

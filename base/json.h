@@ -16,7 +16,8 @@ cJSON *json_parse(const char *text, size_t length, Error *err);
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null counts as
 // missing. Messages name the key; callers prefix file and path.
 bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err);
-bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out, Error *err);
+bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
+                  Error *err);
 bool json_bool(const cJSON *object, const char *key, bool missing, bool *out, Error *err);
 // The string stays owned by the document; *out = missing (may be NULL) when the key is not there.
 bool json_string(const cJSON *object, const char *key, const char *missing, const char **out, Error *err);

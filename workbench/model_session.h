@@ -13,13 +13,14 @@ typedef struct ModelOptions {
     const char *calibration; // text file; NULL: the sample's
     const char *evaluation;  // text file; NULL: the sample's
     bool random_tokens;      // calibrate on random vocabulary ids instead of text
-    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, cut to what the model's positions allow)
-    size_t eval_tokens;      // 0: 4096
-    size_t window;           // evaluation window; 0: 256
-    int threads;             // 0: all cores
+    size_t sequences,
+        length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and the model's positions
+    size_t eval_tokens; // 0: 4096
+    size_t window;      // evaluation window; 0: 256
+    int threads;        // 0: all cores
     Precision precision;
     uint64_t seed;
-    bool no_cache;           // neither read nor write measurements on disk
+    bool no_cache; // neither read nor write measurements on disk
 } ModelOptions;
 
 typedef struct ModelSession {
@@ -27,14 +28,13 @@ typedef struct ModelSession {
     Checkpoint checkpoint;
     ModelConfig config;
     ModelStructure structure;
-    Tokenizer *tokenizer;    // NULL when the model has none: then text must be given as ids
-    char *tokenizer_reason;  // why tokenizer is NULL
+    Tokenizer *tokenizer; // NULL until model_session_tokenizer was called
     Backend *backend;
     Transformer *base;
     QuantizedModel *quantized;
-    Evaluator *evaluator;    // made on first use
+    Evaluator *evaluator; // made on first use
     ModelStats stats;
-    char *cache_folder;      // NULL: no cache
+    char *cache_folder; // NULL: no cache
     bool weights_measured;
     bool calibrated;
     uint64_t calibration_tokens;
@@ -43,6 +43,9 @@ typedef struct ModelSession {
 // Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts follow on demand.
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
 void model_session_close(ModelSession *session);
+
+// The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
+bool model_session_tokenizer(ModelSession *session, const Tokenizer **out, Error *err);
 
 // Each does its work once; from the cache if it can. Stopping leaves what was already done.
 bool model_session_measure_weights(ModelSession *session, Progress *progress, Error *err); // progress counts bytes
@@ -53,11 +56,12 @@ bool model_session_plan(ModelSession *session, const Recipe *recipe, Plan *out, 
 // Makes the quantized model follow the plan; *first_changed as in quantized_model_follow.
 bool model_session_follow(ModelSession *session, const Plan *plan, int *first_changed, Progress *progress, Error *err);
 
-bool model_session_evaluate(ModelSession *session, int first_changed, void (*partial)(void *context, const Accuracy *so_far), void *context,
-                            Accuracy *out, Progress *progress, Error *err);
+bool model_session_evaluate(ModelSession *session, int first_changed,
+                            void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
+                            Progress *progress, Error *err);
 
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or unknown.
 bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
-bool model_session_prompt(const ModelSession *session, const char *text, TokenIds *out, Error *err);
+bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

@@ -10,9 +10,9 @@ typedef struct Workbench Workbench;
 
 typedef struct WorkbenchOptions {
     ModelOptions model;
-    const char *recipe;  // file to start from; NULL: the standard recipe
-    const char *prompt;  // NULL: a standard beginning
-    size_t most_tokens;  // of the decode sample; 0: 64
+    const char *recipe; // file to start from; NULL: the standard recipe
+    const char *prompt; // NULL: a standard beginning
+    size_t most_tokens; // of the decode sample; 0: 64
 } WorkbenchOptions;
 
 bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err);
@@ -25,10 +25,12 @@ bool workbench_update(Workbench *w);
 // ---- the model and what was measured of it --------------------------------------------------------------------------------------------
 
 const ModelStructure *workbench_structure(const Workbench *w);
-const Tokenizer *workbench_tokenizer(const Workbench *w);         // may be NULL
-const char *workbench_backend(const Workbench *w);                // "cpu avx512 ×2"
+const Tokenizer *workbench_tokenizer(const Workbench *w);                  // may be NULL
+const char *workbench_backend(const Workbench *w);                         // "cpu avx512 ×2"
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
+
+uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
 
 // ---- dials ----------------------------------------------------------------------------------------------------------------------------
 
@@ -38,10 +40,11 @@ uint64_t workbench_turn(const Workbench *w);    // counts the changes of the rec
 
 // linear < 0: for all; otherwise an override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err); // leaves a linear in its own precision, or takes it back
-bool workbench_undo(Workbench *w); // false when there is nothing to undo
+bool workbench_toggle_ignore(Workbench *w, int linear,
+                             Error *err); // leaves a linear in its own precision, or takes it back
+bool workbench_undo(Workbench *w);        // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
-bool workbench_load(Workbench *w, const char *path, Error *err);   // undoable
+bool workbench_load(Workbench *w, const char *path, Error *err); // undoable
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save
 
@@ -51,9 +54,9 @@ const char *workbench_prompt(const Workbench *w);
 // ---- effect ---------------------------------------------------------------------------------------------------------------------------
 
 typedef struct DecodeText {
-    bool known;            // something was generated for this turn
+    bool known; // something was generated for this turn
     bool finished;
-    char *text;            // "" at first
+    char *text; // "" at first
     int32_t *ids;
     float *probabilities;
     size_t count;
@@ -61,7 +64,7 @@ typedef struct DecodeText {
 } DecodeText;
 
 typedef struct Effect {
-    uint64_t accuracy_turn;  // the turn that `accuracy` belongs to; older than workbench_turn: being computed
+    uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
     Accuracy accuracy;
     uint64_t sqnr_turn;
@@ -70,26 +73,34 @@ typedef struct Effect {
     DecodeText base;              // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
-    size_t first_difference;      // index of the first differing token, or the shorter count when none differs so far
+    size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
 } Effect;
 
 const Effect *workbench_effect(const Workbench *w);
 
 // ---- jobs -----------------------------------------------------------------------------------------------------------------------------
 
-typedef enum JobKind { JOB_WEIGHTS, JOB_CALIBRATE, JOB_QUANTIZE, JOB_ACCURACY, JOB_DECODE, JOB_ERRORS, JOB_COUNT } JobKind;
+typedef enum JobKind {
+    JOB_WEIGHTS,
+    JOB_CALIBRATE,
+    JOB_QUANTIZE,
+    JOB_ACCURACY,
+    JOB_DECODE,
+    JOB_ERRORS,
+    JOB_COUNT
+} JobKind;
 typedef enum JobState { JOB_IDLE, JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
 
 typedef struct JobView {
     JobKind kind;
-    const char *name;    // "weights", "calibrate", …
+    const char *name; // "weights", "calibrate", …
     JobState state;
-    double share;        // 0…1, −1 when unknown
+    double share;                 // 0…1, −1 when unknown
     double seconds, seconds_left; // left: −1 when unknown
-    char message[256];   // of a failure
+    char message[256];            // of a failure
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
-void workbench_stop_job(Workbench *w, JobKind kind);    // stays stopped until the next turn or workbench_restart_jobs
+void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
 void workbench_restart_jobs(Workbench *w);
 bool workbench_busy(const Workbench *w); // any job waiting or running

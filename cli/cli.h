@@ -1,0 +1,103 @@
+// The command line: options, the table of subcommands, and what they share for printing.
+#pragma once
+
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "workbench/model_session.h"
+
+// ---- options --------------------------------------------------------------------------------------------------------------------------
+
+typedef struct DialSetting {
+    Dial dial;
+    const char *text;
+} DialSetting;
+
+typedef struct Options {
+    ModelOptions model;
+    const char *recipe;
+    DialSetting dials[64]; // in the order in which they were given; applied after the recipe
+    int dial_count;
+    const char *prompt;
+    size_t most_tokens; // generate; 0: standard
+    Sampling sampling;
+    const char *ids;    // logits: "1,2,3"
+    const char *output; // logits: file
+    const char *match;  // inspect, calibrate, plan: glob over linear names
+    bool json, quiet, ascii, mono, base_only;
+} Options;
+
+// Which options a command takes, as bits.
+enum {
+    TAKES_MODEL = 1,
+    TAKES_RECIPE = 2,
+    TAKES_CALIBRATION = 4,
+    TAKES_EVALUATION = 8,
+    TAKES_PROMPT = 16,
+    TAKES_IDS = 32,
+    TAKES_SCREEN = 64,
+    TAKES_JSON = 128,
+    TAKES_MATCH = 256,
+};
+
+typedef struct Command {
+    const char *name;    // "" for the terminal interface
+    const char *summary; // one line
+    const char *detail;  // further lines of --help
+    int takes;
+    bool (*run)(const Options *options, Error *err); // true: exit status 0
+} Command;
+
+extern const Command command_table[];
+extern const int command_count;
+
+typedef enum OptionsResult { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG } OptionsResult;
+// DONE: help or version was asked for and printed. WRONG: the message is in err.
+OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err);
+
+// The recipe file, or the standard recipe, with the dials of the command line.
+bool options_recipe(const Options *options, Recipe *out, Error *err);
+
+// ---- commands, one file each ----------------------------------------------------------------------------------------------------------
+
+bool command_screen(const Options *options,
+                    Error *err); // the terminal interface, or the overview where there is no terminal
+bool command_overview(const Options *options, Error *err);
+bool command_inspect(const Options *options, Error *err);
+bool command_calibrate(const Options *options, Error *err);
+bool command_plan(const Options *options, Error *err);
+bool command_eval(const Options *options, Error *err);
+bool command_generate(const Options *options, Error *err);
+bool command_tokenize(const Options *options, Error *err);
+bool command_logits(const Options *options, Error *err);
+bool command_doctor(const Options *options, Error *err);
+
+// ---- shared by commands ---------------------------------------------------------------------------------------------------------------
+
+// A bar on stderr while work goes on (only on a terminal and without --quiet), and SIGINT/SIGTERM turned into a request to stop.
+Progress *watch_start(const Options *options);
+void watch_end(void); // takes the bar away; harmless when none runs
+
+typedef struct Opened { // a session with a recipe and its plan
+    ModelSession session;
+    Recipe recipe;
+    Plan plan;
+} Opened;
+
+// Opens the model, measures the weights, calibrates if `calibrated`, and plans. Close with opened_close, also after a failure.
+bool opened_plan(const Options *options, bool calibrated, Opened *out, Error *err);
+void opened_close(Opened *opened);
+
+void print_json(cJSON *object); // one object, then a newline; frees it
+// JSON has no infinity and no NaN: those become null.
+void json_add_number(cJSON *object, const char *key, double value);
+const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"
+bool output_is_utf8(void);
+const char *arrow(void);                                                    // "→" or "->"
+void decision_group_text(const Decision *decision, char *out, size_t size); // "64", "channel", "tensor", "–"
+// Sparkline of counts (logarithmic), `width` characters; '.:-=+*#%@' without UTF-8.
+void print_sparkline(const uint64_t *counts, int bins, FILE *file);
+// A file's text without control characters on stdout, and a warning line about rules that match nothing on stderr.
+void print_name(const char *name, int width);
+void warn_unmatched(const Options *options, const Opened *opened);

@@ -1,0 +1,67 @@
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+#define TOP_CHANNELS 3
+
+static cJSON *linear_json(const Linear *linear, const InputStats *input, FptqClass class) {
+    cJSON *object = cJSON_CreateObject(), *channels;
+    uint32_t *order = malloc((input->width + 1) * sizeof *order);
+    size_t count = order ? input_top_channels(input, input->width, order) : 0;
+    cJSON_AddStringToObject(object, "name", linear->name);
+    json_add_number(object, "range", input->range);
+    json_add_number(object, "p99", input->p99);
+    json_add_number(object, "p99_9", input->p99_9);
+    json_add_number(object, "p99_99", input->p99_99);
+    channels = cJSON_AddArrayToObject(object, "channels"); // largest first
+    for (size_t i = 0; i < count; i++) {
+        cJSON *channel = cJSON_CreateObject();
+        cJSON_AddNumberToObject(channel, "index", order[i]);
+        json_add_number(channel, "absmax", input->channel_absmax[order[i]]);
+        cJSON_AddItemToArray(channels, channel);
+    }
+    free(order);
+    cJSON_AddStringToObject(object, "class", class_name(class));
+    return object;
+}
+
+static void print_row(const Linear *linear, const InputStats *input, FptqClass class) {
+    uint32_t top[TOP_CHANNELS];
+    size_t count = input_top_channels(input, TOP_CHANNELS, top);
+    print_name(linear->name, 38);
+    printf(" %9.4g %9.4g %9.4g  %-6s ", input->range, input->p99_99, input->p99_9, class_name(class));
+    for (size_t i = 0; i < count; i++) printf(" %u (%.3g)", top[i], input->channel_absmax[top[i]]);
+    putchar('\n');
+}
+
+bool command_calibrate(const Options *options, Error *err) {
+    Opened o;
+    bool ok = opened_plan(options, true, &o, err);
+    watch_end();
+    const ModelSession *s = &o.session;
+    cJSON *object = cJSON_CreateObject(), *linears = NULL;
+    if (ok) {
+        cJSON_AddNumberToObject(object, "tokens", (double)s->calibration_tokens);
+        linears = cJSON_AddArrayToObject(object, "linears");
+        if (!options->json) {
+            printf("%llu tokens\n\n%-38s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens,
+                   "input of", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
+        }
+    }
+    for (int i = 0; ok && i < s->structure.linear_count; i++) {
+        const Linear *linear = &s->structure.linears[i];
+        const InputStats *input = &s->stats.inputs[linear->input];
+        if (options->match && !glob_matches(options->match, linear->name)) continue;
+        FptqClass class = o.plan.decisions[i].input_class;
+        if (options->json)
+            cJSON_AddItemToArray(linears, linear_json(linear, input, class));
+        else
+            print_row(linear, input, class);
+    }
+    if (ok && options->json)
+        print_json(object);
+    else
+        cJSON_Delete(object);
+    opened_close(&o);
+    return ok;
+}

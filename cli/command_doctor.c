@@ -1,0 +1,154 @@
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli/cli.h"
+#include "kernels/cuda/probe.h"
+
+// One finding: a key of the JSON object and a line of text say the same.
+static void say(cJSON *section, const char *key, const char *value) {
+    cJSON_AddStringToObject(section, key, value ? value : "unknown");
+}
+
+static cJSON *cpu_section(Error *err) {
+    cJSON *cpu = cJSON_CreateObject();
+    Backend *backend;
+    if (backend_cpu_new(0, &backend, err)) {
+        say(cpu, "kernels", backend->ops->describe(backend));
+        backend->ops->destroy(backend);
+    } else {
+        say(cpu, "kernels", err->message); // QUANTDIAL_CPU asks for what is not there
+    }
+    cJSON_AddNumberToObject(cpu, "cores", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    cJSON *features = cJSON_AddArrayToObject(cpu, "features");
+#ifdef QUANTDIAL_X86
+    __builtin_cpu_init();
+    const struct {
+        const char *name;
+        int has;
+    } known[] = {
+        {"avx2", __builtin_cpu_supports("avx2")},
+        {"fma", __builtin_cpu_supports("fma")},
+        {"avx512f", __builtin_cpu_supports("avx512f")},
+        {"avx512bw", __builtin_cpu_supports("avx512bw")},
+        {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
+        {"avx512bf16", __builtin_cpu_supports("avx512bf16")},
+        {"avx512vbmi", __builtin_cpu_supports("avx512vbmi")},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].has) cJSON_AddItemToArray(features, cJSON_CreateString(known[i].name));
+    }
+#endif
+    cJSON_AddNumberToObject(cpu, "memory_bytes", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
+    return cpu;
+}
+
+static cJSON *cuda_section(void) {
+    cJSON *cuda = cJSON_CreateObject();
+    CudaProbe probe;
+    cuda_probe(&probe);
+    cJSON_AddBoolToObject(cuda, "compiled", probe.compiled);
+    cJSON_AddNumberToObject(cuda, "driver", probe.driver_version);
+    cJSON_AddNumberToObject(cuda, "runtime", probe.runtime_version);
+    cJSON *devices = cJSON_AddArrayToObject(cuda, "devices");
+    for (int i = 0; i < probe.device_count && i < CUDA_PROBE_DEVICES; i++) {
+        cJSON *device = cJSON_CreateObject();
+        char capability[32];
+        snprintf(capability, sizeof capability, "%d.%d", probe.devices[i].major, probe.devices[i].minor);
+        say(device, "name", probe.devices[i].name);
+        say(device, "capability", capability);
+        cJSON_AddNumberToObject(device, "bytes", (double)probe.devices[i].total_bytes);
+        cJSON_AddItemToArray(devices, device);
+    }
+    say(cuda, "note", probe.reason[0] ? probe.reason : "a device is there; this version computes on the CPU only");
+    return cuda;
+}
+
+static cJSON *terminal_section(void) {
+    cJSON *terminal = cJSON_CreateObject();
+    struct winsize size = {0};
+    char text[32] = "none";
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        snprintf(text, sizeof text, "%hux%hu", size.ws_col, size.ws_row);
+    say(terminal, "TERM", getenv("TERM"));
+    say(terminal, "COLORTERM", getenv("COLORTERM") ? getenv("COLORTERM") : "");
+    say(terminal, "size", text);
+    say(terminal, "charset", nl_langinfo(CODESET));
+    cJSON_AddBoolToObject(terminal, "no_color", getenv("NO_COLOR") && getenv("NO_COLOR")[0]);
+    return terminal;
+}
+
+static cJSON *paths_section(void) {
+    cJSON *paths = cJSON_CreateObject();
+    Error err = {0};
+    char *cache = folder_cache(), *config = folder_config(), *sample = sample_path(&err);
+    say(paths, "cache", cache ? cache : "none: neither XDG_CACHE_HOME nor HOME is set; measurements are not kept");
+    say(paths, "config", config ? config : "none");
+    say(paths, "sample", sample ? sample : err.message);
+    free(cache);
+    free(config);
+    free(sample);
+    return paths;
+}
+
+static cJSON *libraries_section(void) {
+    cJSON *libraries = cJSON_CreateObject();
+    say(libraries, "cjson", cJSON_Version());
+#ifdef QUANTDIAL_ONEDNN
+    say(libraries, "onednn", "built with it: dense products of many tokens");
+#else
+    say(libraries, "onednn", "built without it: dense products of many tokens are slower");
+#endif
+    return libraries;
+}
+
+static void print_value(const cJSON *item) {
+    if (cJSON_IsString(item))
+        puts(item->valuestring);
+    else if (cJSON_IsBool(item))
+        puts(cJSON_IsTrue(item) ? "yes" : "no");
+    else if (cJSON_IsNumber(item))
+        printf("%.0f\n", item->valuedouble);
+    else {
+        for (const cJSON *entry = item->child; entry; entry = entry->next) {
+            if (cJSON_IsString(entry))
+                printf("%s ", entry->valuestring);
+            else
+                printf("%s (%s) ", cJSON_GetObjectItem(entry, "name")->valuestring,
+                       cJSON_GetObjectItem(entry, "capability")->valuestring);
+        }
+        puts(item->child ? "" : "none");
+    }
+}
+
+static void print_sections(const cJSON *report) {
+    printf("quantdial %s\n", cJSON_GetObjectItem(report, "version")->valuestring);
+    for (const cJSON *section = report->child; section; section = section->next) {
+        if (!cJSON_IsObject(section)) continue;
+        printf("\n%s\n", section->string);
+        for (const cJSON *item = section->child; item; item = item->next) {
+            printf("  %-13s ", item->string);
+            print_value(item);
+        }
+    }
+}
+
+bool command_doctor(const Options *options, Error *err) {
+    cJSON *report = cJSON_CreateObject();
+    cJSON_AddStringToObject(report, "version", QUANTDIAL_VERSION);
+    cJSON_AddItemToObject(report, "cpu", cpu_section(err));
+    cJSON_AddItemToObject(report, "cuda", cuda_section());
+    cJSON_AddItemToObject(report, "terminal", terminal_section());
+    cJSON_AddItemToObject(report, "libraries", libraries_section());
+    cJSON_AddItemToObject(report, "paths", paths_section());
+    if (options->json) {
+        print_json(report);
+    } else {
+        print_sections(report);
+        cJSON_Delete(report);
+    }
+    return true;
+}

@@ -1,0 +1,100 @@
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char *activation_text(const Decision *d) {
+    if (d->activations == POLICY_STATIC) return d->lae ? "LAE, static" : "static";
+    return d->activations == POLICY_TOKEN ? "token" : "none";
+}
+
+static const char *granularity_text(const Decision *d) {
+    if (!d->quantized) return "none";
+    return d->granularity == GRANULARITY_TENSOR    ? "tensor"
+           : d->granularity == GRANULARITY_CHANNEL ? "channel"
+                                                   : "group";
+}
+
+static const char *folded_into(const ModelStructure *structure, const Decision *d) {
+    if (!d->lae || d->fold == FOLD_NONE) return NULL;
+    return d->fold == FOLD_NORM ? structure->norms[d->fold_index].name : structure->linears[d->fold_index].name;
+}
+
+static double sqnr_of(const ModelSession *s, int linear) {
+    const WeightError *error = quantized_model_weight_error(s->quantized, linear);
+    return error ? weight_sqnr_db(error) : (double)NAN;
+}
+
+static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
+    const Decision *d = &plan->decisions[i];
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", s->structure.linears[i].name);
+    cJSON_AddNumberToObject(object, "bits", d->bits);
+    cJSON_AddStringToObject(object, "granularity", granularity_text(d));
+    if (d->quantized)
+        cJSON_AddNumberToObject(object, "group_size", (double)d->group);
+    else
+        cJSON_AddNullToObject(object, "group_size");
+    cJSON_AddStringToObject(object, "activations",
+                            d->activations == POLICY_STATIC  ? "static"
+                            : d->activations == POLICY_TOKEN ? "token"
+                                                             : "none");
+    cJSON_AddStringToObject(object, "class", class_name(d->input_class));
+    cJSON_AddBoolToObject(object, "lae", d->lae);
+    const char *fold = folded_into(&s->structure, d);
+    if (fold)
+        cJSON_AddStringToObject(object, "folded_into", fold);
+    else
+        cJSON_AddNullToObject(object, "folded_into");
+    json_add_number(object, "bits_per_weight", d->bits_per_weight);
+    json_add_number(object, "sqnr_db", sqnr_of(s, i));
+    if (d->note) cJSON_AddStringToObject(object, "note", d->note);
+    return object;
+}
+
+static void print_row(const ModelSession *s, const Plan *plan, int i) {
+    const Decision *d = &plan->decisions[i];
+    char group[32];
+    decision_group_text(d, group, sizeof group);
+    print_name(s->structure.linears[i].name, 38);
+    printf(" %4d %8s  %-11s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
+           d->bits_per_weight, sqnr_of(s, i), d->note ? d->note : "");
+}
+
+static void print_text(const Options *options, const ModelSession *s, const Plan *plan) {
+    char before[32], after[32];
+    printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n\n",
+           in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
+           plan->refined_count);
+    printf("%-38s %4s %8s  %-11s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
+    for (int i = 0; i < plan->linear_count; i++) {
+        if (!options->match || glob_matches(options->match, s->structure.linears[i].name)) print_row(s, plan, i);
+    }
+}
+
+static void print_as_json(const Options *options, const ModelSession *s, const Plan *plan) {
+    cJSON *object = cJSON_CreateObject();
+    json_add_number(object, "bits_per_weight", plan->bits_per_weight);
+    cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
+    cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
+    cJSON *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < plan->linear_count; i++) {
+        if (!options->match || glob_matches(options->match, s->structure.linears[i].name))
+            cJSON_AddItemToArray(linears, linear_json(s, plan, i));
+    }
+    print_json(object);
+}
+
+bool command_plan(const Options *options, Error *err) {
+    Opened o;
+    bool ok = opened_plan(options, true, &o, err) &&
+              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
+    watch_end();
+    if (ok) {
+        warn_unmatched(options, &o);
+        (options->json ? print_as_json : print_text)(options, &o.session, &o.plan);
+    }
+    opened_close(&o);
+    return ok;
+}

@@ -1,0 +1,30 @@
+// The terminal interface; and where stdout is no terminal, what it would show, as text.
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "tui/tui.h"
+
+static bool run_screen(const Options *options, Error *err) {
+    Workbench *workbench;
+    WorkbenchOptions wanted = {.model = options->model,
+                               .recipe = options->recipe,
+                               .prompt = options->prompt,
+                               .most_tokens = options->most_tokens};
+    if (!workbench_open(&wanted, &workbench, err)) return false;
+    bool ok = true;
+    for (int i = 0; ok && i < options->dial_count; i++) {
+        double value;
+        ok = dial_parse(options->dials[i].dial, options->dials[i].text, &value, err) &&
+             workbench_set(workbench, -1, options->dials[i].dial, &value, err);
+    }
+    TuiOptions tui = {.ascii = options->ascii, .mono = options->mono, .recipe_path = options->recipe};
+    ok = ok && tui_run(workbench, &tui, err);
+    workbench_close(workbench);
+    return ok;
+}
+
+bool command_screen(const Options *options, Error *err) {
+    return isatty(STDOUT_FILENO) && !options->json ? run_screen(options, err) : command_overview(options, err);
+}

@@ -1,0 +1,50 @@
+// quantdial: see what quantization does to a language model, and turn its dials.
+#include <locale.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+const Command command_table[] = {
+    {"", "See where a model's outliers are, turn the dials of quantization, see at once what it costs.",
+     "Opens the terminal interface; without a terminal on stdout the same overview is printed as text.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_PROMPT | TAKES_SCREEN | TAKES_JSON,
+     command_screen},
+    {"inspect", "Weight ranges, outliers and histograms of every linear.", NULL, TAKES_MODEL | TAKES_JSON | TAKES_MATCH,
+     command_inspect},
+    {"calibrate", "Activation ranges of every linear's input, and their FPTQ class.", NULL,
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_calibrate},
+    {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
+    {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON, command_eval},
+    {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_JSON, command_generate},
+    {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
+    {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",
+     "Of the quantized model, or with --base of the model as it is. For comparing with other engines use --precision "
+     "f32.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_IDS, command_logits},
+    {"doctor", "What was found: processor, CUDA device, terminal, libraries, folders.", NULL, TAKES_JSON,
+     command_doctor},
+};
+const int command_count = sizeof command_table / sizeof *command_table;
+
+int main(int argc, char **argv) {
+    Options options;
+    const Command *command;
+    Error err = {0};
+    setlocale(LC_CTYPE, "");  // numbers keep the decimal point: they are read by programs, too
+    signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of writing, reported below
+    switch (options_parse(argc, argv, &options, &command, &err)) {
+    case OPTIONS_DONE: return fflush(stdout) == 0 ? 0 : 1;
+    case OPTIONS_WRONG: fprintf(stderr, "quantdial: %s\n", err.message); return 2;
+    case OPTIONS_RUN: break;
+    }
+    bool ok = command->run(&options, &err);
+    watch_end();
+    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
+        ok = error_set(&err, "the output could not be written completely");
+    if (!ok) fprintf(stderr, "quantdial: %s\n", err.message);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,63 @@
+#include <langinfo.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "cli/cli.h"
+
+void print_json(cJSON *object) {
+    char *text = cJSON_PrintUnformatted(object);
+    if (text) puts(text);
+    free(text);
+    cJSON_Delete(object);
+}
+
+void json_add_number(cJSON *object, const char *key, double value) {
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+const char *in_megabytes(double bytes, char *out, size_t size) {
+    if (bytes >= 1e9)
+        snprintf(out, size, "%.2f GB", bytes / 1e9);
+    else if (bytes >= 1e6)
+        snprintf(out, size, "%.1f MB", bytes / 1e6);
+    else
+        snprintf(out, size, "%.1f kB", bytes / 1e3);
+    return out;
+}
+
+bool output_is_utf8(void) { return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; }
+
+const char *arrow(void) { return output_is_utf8() ? "→" : "->"; }
+
+void decision_group_text(const Decision *decision, char *out, size_t size) {
+    if (!decision->quantized)
+        snprintf(out, size, "-");
+    else if (decision->granularity == GRANULARITY_GROUP)
+        snprintf(out, size, "%zu", decision->group);
+    else
+        snprintf(out, size, "%s", decision->granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
+}
+
+void print_sparkline(const uint64_t *counts, int bins, FILE *file) {
+    static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    static const char *const letters[] = {" ", ".", ":", "-", "=", "+", "*", "#", "@"};
+    const char *const *glyphs = output_is_utf8() ? blocks : letters;
+    uint64_t most = 0;
+    for (int i = 0; i < bins; i++) most = counts[i] > most ? counts[i] : most;
+    for (int i = 0; i < bins; i++) {
+        // A single outlier must stay visible beside millions: heights are logarithmic.
+        double height = counts[i] ? 1 + 7 * log1p((double)counts[i] - 1) / fmax(log1p((double)most - 1), 1e-9) : 0;
+        fputs(glyphs[(int)fmin(height, 8)], file);
+    }
+}
+
+void print_name(const char *name, int width) {
+    char *shown = text_printable(name, strlen(name), !output_is_utf8());
+    printf("%-*s", width, shown ? shown : "?");
+    free(shown);
+}

@@ -1,0 +1,140 @@
+#include "cli/results.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STANDARD_PROMPT "Once upon a time"
+#define STANDARD_MOST_TOKENS 64
+
+// ---- accuracy -------------------------------------------------------------------------------------------------------------------------
+
+cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
+    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
+    cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
+    base = cJSON_AddObjectToObject(object, "base");
+    json_add_number(base, "ppl", a->base_ppl);
+    json_add_number(base, "ppl_second_half", a->base_ppl_half);
+    quantized = cJSON_AddObjectToObject(object, "quantized");
+    json_add_number(quantized, "ppl", a->ppl);
+    json_add_number(quantized, "ppl_second_half", a->ppl_half);
+    json_add_number(object, "ln_ppl_ratio", a->ppl_ratio_log);
+    json_add_number(object, "ln_ppl_ratio_se", a->ppl_ratio_se);
+    kl = cJSON_AddObjectToObject(object, "kl");
+    json_add_number(kl, "mean", a->kl_mean);
+    json_add_number(kl, "se", a->kl_se);
+    json_add_number(kl, "median", a->kl_median);
+    json_add_number(kl, "p99", a->kl_p99);
+    json_add_number(kl, "max", a->kl_max);
+    json_add_number(object, "top1", a->top1);
+    json_add_number(object, "top1_se", a->top1_se);
+    json_add_number(object, "dp_mean", a->dp_mean);
+    json_add_number(object, "dp_rms", a->dp_rms);
+    json_add_number(object, "bits_per_weight", plan->bits_per_weight);
+    cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
+    cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
+    return object;
+}
+
+void accuracy_print(const Accuracy *a, const Plan *plan) {
+    char before[32], after[32];
+    printf("size          %s %s %s, %.3f bits per weight\n",
+           in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight);
+    printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
+           a->base_ppl_half, arrow(), a->ppl_half);
+    printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
+    printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
+           a->kl_median, a->kl_p99, a->kl_max);
+    printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
+    printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
+    printf("tokens        %llu\n", (unsigned long long)a->tokens);
+}
+
+// ---- texts ----------------------------------------------------------------------------------------------------------------------------
+
+const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
+
+static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
+                          Generated *out, Text *text, Error *err) {
+    size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
+    if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
+        return false;
+    text_add(text, "", 0);
+    return tokenizer_decode(s->tokenizer, out->ids, out->count, true, text, err);
+}
+
+static size_t first_difference(const Generated *a, const Generated *b) {
+    size_t n = a->count < b->count ? a->count : b->count, i = 0;
+    while (i < n && a->ids[i] == b->ids[i]) i++;
+    return i;
+}
+
+bool sides_generate(const Options *options, ModelSession *s, Sides *out, Error *err) {
+    TokenIds ids = {0};
+    Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
+    *out = (Sides){0};
+    bool ok = model_session_prompt(s, options_prompt(options), &ids, err);
+    for (int i = 0; ok && i < 2; i++)
+        ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
+    token_ids_free(&ids);
+    out->difference = first_difference(&out->generated[0], &out->generated[1]);
+    out->same = out->difference == out->generated[0].count && out->difference == out->generated[1].count;
+    return ok;
+}
+
+void sides_free(Sides *sides) {
+    for (int i = 0; i < 2; i++) {
+        generated_free(&sides->generated[i]);
+        text_free(&sides->text[i]);
+    }
+}
+
+static cJSON *side_json(const Generated *g, const Text *text) {
+    cJSON *side = cJSON_CreateObject();
+    cJSON_AddStringToObject(side, "text", text->data);
+    cJSON_AddNumberToObject(side, "tokens", (double)g->count);
+    json_add_number(side, "tokens_per_second", generated_tokens_per_second(g));
+    return side;
+}
+
+cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "prompt", prompt);
+    cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0]));
+    cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1]));
+    if (sides->same)
+        cJSON_AddNullToObject(object, "first_difference");
+    else
+        cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
+    cJSON_AddStringToObject(object, "backend", s->backend->ops->describe(s->backend));
+    return object;
+}
+
+// Text of a model goes to the terminal: control characters other than line ends do not.
+static void print_side(const char *name, const Generated *g, const Text *text) {
+    printf("%s, %zu tokens, %.0f tok/s\n", name, g->count, generated_tokens_per_second(g));
+    for (char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
+        end = strchr(line, '\n');
+        fputs("    ", stdout);
+        char *shown = text_printable(line, end ? (size_t)(end - line) : strlen(line), false);
+        puts(shown ? shown : "");
+        free(shown);
+    }
+}
+
+void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
+    printf("prompt: %s\n\n", prompt);
+    print_side("base", &sides->generated[0], &sides->text[0]);
+    putchar('\n');
+    print_side("quantized", &sides->generated[1], &sides->text[1]);
+    double base = generated_tokens_per_second(&sides->generated[0]);
+    printf("\n%s; ", s->backend->ops->describe(s->backend));
+    if (sides->same)
+        printf("the same text");
+    else
+        printf("the texts part after %zu tokens", sides->difference);
+    if (base > 0)
+        printf("; %.2f times the speed\n", generated_tokens_per_second(&sides->generated[1]) / base);
+    else
+        putchar('\n');
+}

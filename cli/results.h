@@ -1,0 +1,22 @@
+// Results that more than one command prints: accuracy, and the same prompt through base and quantized model.
+#pragma once
+
+#include "base/array.h"
+#include "cli/cli.h"
+
+typedef struct Sides { // [0] base, [1] quantized
+    Generated generated[2];
+    Text text[2];
+    size_t difference; // index of the first token that differs
+    bool same;
+} Sides;
+
+bool sides_generate(const Options *options, ModelSession *session, Sides *out, Error *err);
+void sides_free(Sides *sides);
+void sides_print(const Sides *sides, const ModelSession *session, const char *prompt);
+cJSON *sides_json(const Sides *sides, const ModelSession *session, const char *prompt);
+const char *options_prompt(const Options *options);
+
+// Accuracy in both forms: shared by `eval` and the overview.
+void accuracy_print(const Accuracy *accuracy, const Plan *plan);
+cJSON *accuracy_json(const Accuracy *accuracy, const Plan *plan);

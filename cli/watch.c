@@ -1,0 +1,73 @@
+// Shows the progress of the running command on stderr, and turns SIGINT and SIGTERM into a request to stop.
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+
+#define BAR 30
+
+static Progress progress;
+static pthread_t thread;
+static bool bar_runs;
+static atomic_bool bar_ends;
+
+static void on_signal(int number) {
+    progress_request_stop(&progress);
+    signal(number, SIG_DFL); // a second one ends the program at once
+}
+
+static void print_bar(double started) {
+    uint64_t done = atomic_load(&progress.done), total = atomic_load(&progress.total);
+    const char *what = atomic_load(&progress.what);
+    if (!what || !total || done >= total) {
+        fprintf(stderr, "\r\033[K");
+        return;
+    }
+    double share = (double)done / (double)total, seconds = clock_seconds() - started;
+    char bar[BAR + 1];
+    for (int i = 0; i < BAR; i++) bar[i] = i < (int)(share * BAR) ? '#' : '.';
+    bar[BAR] = '\0';
+    fprintf(stderr, "\r\033[K%-18s [%s] %3.0f %%", what, bar, share * 100);
+    if (done && seconds > 0.5) {
+        double left = seconds * (double)(total - done) / (double)done;
+        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)done / seconds, (double)(int)(left / 60),
+                (double)((int)left % 60));
+    }
+}
+
+static void *show(void *unused) {
+    const char *what = NULL;
+    double started = clock_seconds();
+    (void)unused;
+    while (!atomic_load(&bar_ends)) {
+        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
+        if (what != atomic_load(&progress.what)) {
+            what = atomic_load(&progress.what);
+            started = clock_seconds();
+        }
+        print_bar(started);
+    }
+    fprintf(stderr, "\r\033[K");
+    return NULL;
+}
+
+Progress *watch_start(const Options *options) {
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    if (options->quiet || !isatty(STDERR_FILENO) || bar_runs) return &progress;
+    bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
+    return &progress;
+}
+
+void watch_end(void) {
+    if (!bar_runs) return;
+    atomic_store(&bar_ends, true);
+    pthread_join(thread, NULL);
+    bar_runs = false;
+    atomic_store(&bar_ends, false);
+}

@@ -1,0 +1,255 @@
+// The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other tests.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "quant/recipe.h"
+#include "tests/support/program.h"
+
+#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
+#define QUICK "--quiet", "--calibration-tokens", "512"
+
+static void assert_contains(const char *text, const char *part) {
+    if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
+}
+
+static cJSON *json_of(Ran *ran) {
+    if (ran->status != 0) fail_msg("exit status %d: %s", ran->status, ran->err);
+    cJSON *object = cJSON_Parse(ran->out);
+    assert_non_null(object);
+    ran_free(ran);
+    return object;
+}
+
+// The value at a path such as "kl.mean"; fails when a part of it is missing.
+static const cJSON *at(const cJSON *object, const char *path) {
+    char part[64];
+    while (*path) {
+        size_t n = strcspn(path, ".");
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        object = cJSON_GetObjectItemCaseSensitive(object, part);
+        if (!object) fail_msg("the key %s is missing", part);
+        path += n + (path[n] == '.');
+    }
+    return object;
+}
+
+static const char *const commands[] = {"inspect",  "calibrate", "plan",   "eval",
+                                       "generate", "tokenize",  "logits", "doctor"};
+
+static void help_tells_every_command_and_dial(void **state) {
+    (void)state;
+    Ran help = RUN("--help");
+    assert_int_equal(help.status, 0);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        assert_contains(help.out, commands[i]);
+        Ran own = RUN(commands[i], "--help");
+        assert_int_equal(own.status, 0);
+        assert_contains(own.out, commands[i]);
+        ran_free(&own);
+    }
+    for (int i = 0; i < DIAL_COUNT; i++) assert_contains(help.out, dial_table[i].option);
+    ran_free(&help);
+}
+
+static void man_page_names_every_option(void **state) {
+    (void)state;
+    char *page, option[80];
+    size_t size;
+    Error err;
+    assert_true(file_read("cli/quantdial.1", 1 << 20, &page, &size, &err));
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        size_t n = 0;
+        for (const char *p = dial_table[i].option; *p; p++)
+            n += (size_t)snprintf(option + n, sizeof option - n, *p == '-' ? "\\-" : "%c", *p);
+        assert_contains(page, option);
+    }
+    free(page);
+}
+
+static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
+    (void)state;
+    const struct {
+        const char *arguments[5];
+        const char *message;
+    } cases[] = {
+        {{"--nonsense"}, "--nonsense"},
+        {{"plan", "--alpha"}, "wants a value"},
+        {{"plan", "--alpha", "7"}, "alpha"},
+        {{"plan", "--weight-bits", "5"}, "bits"},
+        {{"plan", "--granularity", "fine"}, "adaptive"},
+        {{"eval", "--tokens", "many"}, "whole number"},
+        {{"inspect", "--alpha", "0.3"}, "no option of this command"},
+        {{"logits"}, "--ids"},
+        {{"plan", "a", "b"}, "one MODEL"},
+        {{"eval", "--backend", "abacus"}, "auto, cpu or cuda"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Ran ran = program_run(cases[i].arguments, NULL, NULL);
+        if (ran.status != 2) fail_msg("case %zu: status %d, %s", i, ran.status, ran.err);
+        assert_contains(ran.err, cases[i].message);
+        assert_string_equal(ran.out, "");
+        ran_free(&ran);
+    }
+}
+
+static void failures_are_status_1_and_name_the_file(void **state) {
+    (void)state;
+    Ran missing = RUN("inspect", "/nonexistent/model");
+    assert_int_equal(missing.status, 1);
+    assert_contains(missing.err, "/nonexistent/model");
+    ran_free(&missing);
+    char path[] = "/tmp/quantdial-recipe-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(write(fd, "{\"quantdial_recipe\": 1, \"wieghts\": {}}", 38) == 38);
+    close(fd);
+    Ran recipe = RUN("plan", "--recipe", path);
+    assert_int_equal(recipe.status, 1);
+    assert_contains(recipe.err, path);
+    assert_contains(recipe.err, "wieghts");
+    ran_free(&recipe);
+    unlink(path);
+}
+
+static void a_full_disk_is_reported(void **state) {
+    (void)state;
+    Ran ran = program_run((const char *const[]){"doctor", NULL}, NULL, "/dev/full");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "could not be written");
+    ran_free(&ran);
+}
+
+static void json_contract(void **state) {
+    (void)state;
+    Ran ran = RUN("inspect", "--json");
+    cJSON *object = json_of(&ran);
+    const char *const model_keys[] = {"model.family", "model.parameters", "model.bytes",
+                                      "model.dtype",  "model.layers",     "model.hidden"};
+    for (size_t i = 0; i < sizeof model_keys / sizeof *model_keys; i++) at(object, model_keys[i]);
+    const cJSON *first = at(object, "linears")->child;
+    const char *const linear_keys[] = {
+        "name", "role",     "layer",           "shape",           "dtype",           "absmax",
+        "std",  "kurtosis", "outliers_6sigma", "histogram.edges", "histogram.counts"};
+    for (size_t i = 0; i < sizeof linear_keys / sizeof *linear_keys; i++) at(first, linear_keys[i]);
+    int linears = cJSON_GetArraySize(at(object, "linears"));
+    assert_true(linears >= 43);
+    cJSON_Delete(object);
+
+    ran = RUN("calibrate", "--json", QUICK);
+    object = json_of(&ran);
+    assert_int_equal(at(object, "tokens")->valueint, 512);
+    first = at(object, "linears")->child;
+    at(first, "range");
+    at(first, "p99_9");
+    at(first, "class");
+    at(at(first, "channels")->child, "index");
+    double largest = at(at(first, "channels")->child, "absmax")->valuedouble;
+    assert_true(largest == at(first, "range")->valuedouble); // the channels are sorted and complete
+    cJSON_Delete(object);
+
+    ran = RUN("plan", "--json", QUICK, "--granularity", "group", "--group-size", "64");
+    object = json_of(&ran);
+    first = at(object, "linears")->child;
+    const char *const plan_keys[] = {"name",        "bits",        "granularity",     "group_size",
+                                     "activations", "folded_into", "bits_per_weight", "sqnr_db"};
+    for (size_t i = 0; i < sizeof plan_keys / sizeof *plan_keys; i++) at(first, plan_keys[i]);
+    assert_int_equal(at(first, "group_size")->valueint, 64);
+    assert_true(at(object, "bits_per_weight")->valuedouble == 4.25);
+    cJSON_Delete(object);
+}
+
+static void eval_and_generate_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("eval", "--json", QUICK, "--tokens", "256", "--weight-bits", "8", "--activations", "none");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"tokens", "base.ppl", "quantized.ppl", "kl.mean",         "kl.median",
+                                "kl.p99", "kl.max",   "top1",          "bits_per_weight", "bytes"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(object, keys[i]);
+    assert_true(at(object, "base.ppl")->valuedouble > 1);
+    assert_true(at(object, "kl.mean")->valuedouble >= 0 && at(object, "kl.mean")->valuedouble < 0.1);
+    cJSON_Delete(object);
+
+    ran = RUN("generate", "--json", QUICK, "--tokens", "8", "-p", "Once");
+    object = json_of(&ran);
+    assert_string_equal(at(object, "prompt")->valuestring, "Once");
+    assert_int_equal(at(object, "base.tokens")->valueint, 8);
+    at(object, "quantized.text");
+    at(object, "quantized.tokens_per_second");
+    at(object, "backend");
+    cJSON_Delete(object);
+}
+
+static void doctor_tells_all_sections(void **state) {
+    (void)state;
+    Ran ran = RUN("doctor", "--json");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"version",      "cpu.kernels",      "cuda.compiled", "cuda.driver",
+                                "cuda.devices", "terminal.charset", "paths.cache"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(object, keys[i]);
+    cJSON_Delete(object);
+}
+
+static void tokenize_prints_an_array_per_line(void **state) {
+    (void)state;
+    Ran ran = program_run((const char *const[]){"tokenize", NULL}, "Once upon a time\n\nthe end", NULL);
+    assert_int_equal(ran.status, 0);
+    int lines = 0;
+    for (char *line = strtok(ran.out, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        cJSON *ids = cJSON_Parse(line);
+        assert_true(cJSON_IsArray(ids));
+        cJSON_Delete(ids);
+    }
+    assert_int_equal(lines, 3);
+    ran_free(&ran);
+    ran = program_run((const char *const[]){"tokenize", NULL}, "fine\n\xFF\n", NULL);
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "line 2");
+    ran_free(&ran);
+}
+
+static void without_a_terminal_the_overview_is_printed(void **state) {
+    (void)state;
+    Ran ran = RUN(QUICK, "--tokens", "256");
+    assert_int_equal(ran.status, 0);
+    const char *const parts[] = {"llama", "down_proj", "perplexity", "KL",
+                                 "tok/s", "base",      "quantized",  "bits per weight"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_contains(ran.out, parts[i]);
+    ran_free(&ran);
+}
+
+static void a_second_run_reads_the_measurements_and_says_the_same(void **state) {
+    (void)state;
+    Ran first = RUN("calibrate", QUICK), second = RUN("calibrate", QUICK),
+        fresh = RUN("calibrate", QUICK, "--no-cache");
+    assert_int_equal(first.status, 0);
+    assert_string_equal(first.out, second.out);
+    assert_string_equal(first.out, fresh.out);
+    ran_free(&first);
+    ran_free(&second);
+    ran_free(&fresh);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_tells_every_command_and_dial),
+        cmocka_unit_test(man_page_names_every_option),
+        cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
+        cmocka_unit_test(failures_are_status_1_and_name_the_file),
+        cmocka_unit_test(a_full_disk_is_reported),
+        cmocka_unit_test(json_contract),
+        cmocka_unit_test(eval_and_generate_in_json),
+        cmocka_unit_test(doctor_tells_all_sections),
+        cmocka_unit_test(tokenize_prints_an_array_per_line),
+        cmocka_unit_test(without_a_terminal_the_overview_is_printed),
+        cmocka_unit_test(a_second_run_reads_the_measurements_and_says_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

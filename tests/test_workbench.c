@@ -1,0 +1,230 @@
+// The workbench on the sample model: plans at once, figures in the background, newest turn wins, history.
+#include <math.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "workbench/history.h"
+#include "workbench/workbench.h"
+
+#define PATIENCE 120.0 // seconds; for slow machines and sanitizers
+
+static Workbench *opened(void) {
+    Workbench *w;
+    Error err = {0};
+    WorkbenchOptions options = {
+        .model = {.sequences = 2, .length = 64, .eval_tokens = 256, .window = 64, .no_cache = true}, .most_tokens = 8};
+    if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
+    return w;
+}
+
+// Serves the workbench as a screen would until `settled` holds.
+static void wait_until(Workbench *w, bool (*settled)(Workbench *)) {
+    double end = clock_seconds() + PATIENCE;
+    while (!settled(w)) {
+        struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
+        if (clock_seconds() > end) fail_msg("the workbench did not settle");
+        poll(&fd, 1, 1000);
+        workbench_update(w);
+    }
+}
+
+static bool calibrated(Workbench *w) { return workbench_calibration_tokens(w) > 0; }
+static bool has_accuracy(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return e->accuracy_finished && e->accuracy_turn == workbench_turn(w);
+}
+static bool has_everything(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return has_accuracy(w) && e->decode_turn == workbench_turn(w) && e->quantized.finished && e->base.finished &&
+           e->sqnr_turn == workbench_turn(w);
+}
+
+static void set(Workbench *w, int linear, Dial dial, double value) {
+    Error err = {0};
+    if (!workbench_set(w, linear, dial, &value, &err)) fail_msg("%s", err.message);
+}
+
+static void everything_arrives(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    assert_non_null(workbench_structure(w));
+    assert_int_equal(workbench_plan(w)->calibrated, false);
+    wait_until(w, has_everything);
+    const Effect *e = workbench_effect(w);
+    assert_int_equal(workbench_plan(w)->calibrated, true);
+    assert_int_equal(e->base.count, 8);
+    assert_true(strlen(e->base.text) > 0);
+    assert_true(e->accuracy.tokens == e->accuracy.planned && e->accuracy.tokens > 0);
+    assert_true(e->accuracy.kl_mean > 0);
+    int known = 0;
+    for (int i = 0; i < workbench_structure(w)->linear_count; i++) {
+        assert_non_null(workbench_weight_stats(w, i));
+        assert_non_null(workbench_input_stats(w, i));
+        known += !isnan(e->output_sqnr_db[i]);
+    }
+    assert_int_equal(known, workbench_plan(w)->quantized_count);
+    workbench_close(w);
+}
+
+static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_accuracy);
+    double coarse_bits = workbench_plan(w)->bits_per_weight, kl4 = workbench_effect(w)->accuracy.kl_mean;
+    uint64_t turn = workbench_turn(w);
+    set(w, -1, DIAL_BITS, 8);
+    assert_true(workbench_plan(w)->bits_per_weight > coarse_bits + 3);
+    assert_true(workbench_turn(w) > turn);
+    assert_true(workbench_effect(w)->accuracy_turn < workbench_turn(w)); // marked as old until the new figure is there
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->accuracy.kl_mean < kl4);
+    workbench_close(w);
+}
+
+static void of_many_turns_the_newest_wins(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, calibrated);
+    for (int i = 0; i < 50; i++) set(w, -1, DIAL_V0, 1 + i);
+    set(w, -1, DIAL_BITS, 8);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
+    wait_until(w, has_everything);
+    assert_true(workbench_effect(w)->accuracy.kl_mean < 0.05);
+    workbench_close(w);
+}
+
+static void the_same_recipe_gives_the_same_figures_however_it_was_reached(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_accuracy);
+    Accuracy first = workbench_effect(w)->accuracy;
+    set(w, -1, DIAL_BITS, 2);
+    set(w, 3, DIAL_BITS, 8);
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->accuracy.kl_mean != first.kl_mean);
+    assert_true(workbench_undo(w) && workbench_undo(w));
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->accuracy.kl_mean == first.kl_mean);
+    assert_true(workbench_effect(w)->accuracy.ppl == first.ppl);
+    workbench_close(w);
+}
+
+static void undo_redo_overrides_and_files(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    Error err = {0};
+    assert_false(workbench_undo(w));
+    assert_true(workbench_saved(w));
+    set(w, -1, DIAL_GRANULARITY, GRANULARITY_GROUP);
+    set(w, 2, DIAL_BITS, 8);
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 8);
+    assert_int_equal(workbench_plan(w)->decisions[3].bits, 4);
+    assert_false(workbench_saved(w));
+    assert_true(workbench_undo(w));
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 4);
+    assert_true(workbench_redo(w));
+    assert_false(workbench_redo(w));
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 8);
+    double on = 1;
+    assert_false(workbench_set(w, 2, DIAL_FUSED, &on, &err)); // holds for the whole model
+    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_false(workbench_plan(w)->decisions[5].quantized);
+
+    char path[] = "/tmp/quantdial-workbench-XXXXXX";
+    close(mkstemp(path));
+    assert_true(workbench_save(w, path, &err));
+    assert_true(workbench_saved(w));
+    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_true(workbench_plan(w)->decisions[5].quantized);
+    assert_false(workbench_saved(w));
+    assert_true(workbench_load(w, path, &err));
+    assert_false(workbench_plan(w)->decisions[5].quantized);
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 8);
+    assert_true(workbench_set(w, 2, DIAL_BITS, NULL, &err)); // takes the override back
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 4);
+    unlink(path);
+    assert_false(workbench_load(w, path, &err));
+    assert_non_null(strstr(err.message, path));
+    workbench_close(w);
+}
+
+static bool new_prompt_is_there(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return e->base.finished && e->quantized.finished && !workbench_busy(w);
+}
+
+static void prompts_and_stopping(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_everything);
+    char *before = strdup(workbench_effect(w)->base.text);
+    workbench_set_prompt(w, "The old lighthouse");
+    assert_false(workbench_effect(w)->base.known);
+    wait_until(w, new_prompt_is_there);
+    assert_string_not_equal(workbench_effect(w)->base.text, before);
+    free(before);
+    set(w, -1, DIAL_BITS, 3);
+    workbench_stop_job(w, JOB_ACCURACY);
+    JobView job;
+    do {
+        workbench_update(w);
+        workbench_job(w, JOB_ACCURACY, &job);
+    } while (job.state == JOB_RUNNING);
+    assert_true(job.state == JOB_STOPPED || job.state == JOB_DONE);
+    workbench_restart_jobs(w);
+    wait_until(w, has_accuracy);
+    workbench_close(w);
+}
+
+static void closing_does_not_wait_for_work(void **state) {
+    (void)state;
+    Workbench *w;
+    Error err = {0};
+    WorkbenchOptions options = {.model = {.no_cache = true}};
+    assert_true(workbench_open(&options, &w, &err));
+    workbench_close(w); // in the middle of measuring or calibrating
+}
+
+static void history_forgets_what_could_have_been_redone(void **state) {
+    (void)state;
+    History history;
+    Recipe recipe;
+    Error err;
+    assert_true(recipe_standard(&recipe, &err) && history_start(&history, &recipe, &err));
+    for (int bits = 2; bits <= 4; bits++) {
+        assert_true(recipe_copy(history_now(&history), &recipe, &err));
+        recipe.value[DIAL_BITS] = bits;
+        assert_true(history_push(&history, &recipe, &err));
+    }
+    assert_true(history_undo(&history) && history_undo(&history));
+    assert_true(history_now(&history)->value[DIAL_BITS] == 2);
+    assert_true(recipe_copy(history_now(&history), &recipe, &err));
+    recipe.value[DIAL_BITS] = 8;
+    assert_true(history_push(&history, &recipe, &err));
+    assert_false(history_redo(&history));
+    assert_true(history_undo(&history) && history_now(&history)->value[DIAL_BITS] == 2);
+    history_free(&history);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_arrives),
+        cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
+        cmocka_unit_test(of_many_turns_the_newest_wins),
+        cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),
+        cmocka_unit_test(undo_redo_overrides_and_files),
+        cmocka_unit_test(prompts_and_stopping),
+        cmocka_unit_test(closing_does_not_wait_for_work),
+        cmocka_unit_test(history_forgets_what_could_have_been_redone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+#include "workbench/model_session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/stats_cache.h"
+#include "analysis/tokens.h"
+#include "base/file.h"
+
+#define STANDARD_SEQUENCES 128
+#define STANDARD_LENGTH 512
+#define STANDARD_EVAL_TOKENS 4096
+#define STANDARD_WINDOW 256
+#define EVALUATOR_BUDGET ((size_t)512 << 20) // bytes of kept hidden states
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+static void fill_standards(ModelSession *s) {
+    ModelOptions *o = &s->options;
+    size_t positions = (size_t)s->config.max_positions;
+    if (!o->sequences) o->sequences = STANDARD_SEQUENCES;
+    if (!o->eval_tokens) o->eval_tokens = STANDARD_EVAL_TOKENS;
+    o->length = smaller(o->length ? o->length : STANDARD_LENGTH, positions);
+    o->window = smaller(o->window ? o->window : STANDARD_WINDOW, positions);
+}
+
+static bool open_checkpoint(ModelSession *s, Error *err) {
+    if (s->options.model) return checkpoint_open(s->options.model, &s->checkpoint, err);
+    char *sample = sample_path(err);
+    bool ok = sample && checkpoint_open(sample, &s->checkpoint, err);
+    free(sample);
+    return ok;
+}
+
+bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err) {
+    *out = (ModelSession){.options = *options};
+    bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
+              structure_build(&out->checkpoint, &out->config, &out->structure, err) &&
+              backend_cpu_new(options->threads, &out->backend, err) &&
+              transformer_new(&out->structure, out->backend, options->precision, &out->base, err) &&
+              model_stats_new(&out->structure, &out->stats, err);
+    if (!ok) {
+        model_session_close(out);
+        return false;
+    }
+    fill_standards(out);
+    if (!options->no_cache) out->cache_folder = folder_cache();
+    return true;
+}
+
+void model_session_close(ModelSession *s) {
+    evaluator_free(s->evaluator);
+    quantized_model_free(s->quantized);
+    transformer_free(s->base);
+    if (s->backend) s->backend->ops->destroy(s->backend);
+    model_stats_free(&s->stats);
+    tokenizer_free(s->tokenizer);
+    structure_free(&s->structure);
+    checkpoint_close(&s->checkpoint);
+    free(s->cache_folder);
+    *s = (ModelSession){0};
+}
+
+bool model_session_tokenizer(ModelSession *s, const Tokenizer **out, Error *err) {
+    if (!s->tokenizer && !tokenizer_load(s->checkpoint.folder, &s->tokenizer, err)) return false;
+    *out = s->tokenizer;
+    return true;
+}
+
+// Tokens of the file, or of the text of that name which ships with the sample model.
+static bool read_tokens(ModelSession *s, const char *path, const char *sample_name, size_t most, TokenIds *ids,
+                        Error *err) {
+    const Tokenizer *tokenizer;
+    if (!model_session_tokenizer(s, &tokenizer, err)) return false;
+    if (path) return tokens_from_file(tokenizer, path, most, ids, err);
+    char *folder = sample_path(err), *file = folder ? path_join(folder, sample_name) : NULL;
+    bool ok = file && tokens_from_file(tokenizer, file, most, ids, err);
+    free(file);
+    free(folder);
+    return ok;
+}
+
+// A tokenizer may know more ids than the model has rows for (a mixed-up download): better refused here than in the middle of the work.
+static bool check_ids(const ModelSession *s, const TokenIds *ids, Error *err) {
+    for (size_t i = 0; i < ids->count; i++) {
+        if (ids->ids[i] < 0 || ids->ids[i] >= s->config.vocab) {
+            return error_set(err,
+                             "%s: the tokenizer gives id %d, but the model has only %d; do tokenizer.json and the "
+                             "weights belong together?",
+                             s->checkpoint.folder, ids->ids[i], s->config.vocab);
+        }
+    }
+    return true;
+}
+
+bool model_session_measure_weights(ModelSession *s, Progress *progress, Error *err) {
+    if (s->weights_measured) return true;
+    uint64_t key = weight_stats_key(&s->structure);
+    if (s->cache_folder && stats_cache_read_weights(s->cache_folder, key, &s->structure, &s->stats))
+        return s->weights_measured = true;
+    uint64_t total = 0;
+    for (int i = 0; i < s->structure.linear_count; i++) total += s->structure.linears[i].weight->bytes;
+    progress_begin(progress, "measuring weights", total);
+    for (int i = 0; i < s->structure.linear_count; i++) {
+        if (!weight_stats_measure(&s->structure, i, &s->stats, err)) return false;
+        if (!progress_add(progress, s->structure.linears[i].weight->bytes)) return error_stopped(err);
+    }
+    s->weights_measured = true;
+    if (s->cache_folder)
+        stats_cache_write_weights(s->cache_folder, key, &s->stats,
+                                  NULL); // a cache that cannot be written is only slower
+    return true;
+}
+
+static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences, Error *err) {
+    ModelOptions *o = &s->options;
+    size_t most = o->sequences * o->length;
+    bool ok = o->random_tokens ? tokens_random((size_t)s->config.vocab, most, o->seed, ids, err)
+                               : read_tokens(s, o->calibration, "calibration.txt", most, ids, err);
+    if (!ok || !check_ids(s, ids, err)) return false;
+    if (ids->count == 0) return error_set(err, "the calibration text is empty");
+    if (ids->count < o->length) o->length = ids->count;
+    *sequences = ids->count / o->length;
+    return true;
+}
+
+bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
+    if (s->calibrated) return true;
+    TokenIds ids = {0};
+    size_t sequences = 0, length = 0;
+    bool ok = calibration_tokens(s, &ids, &sequences, err);
+    if (ok) {
+        length = s->options.length;
+        uint64_t key = input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision);
+        if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, &s->stats)) {
+            progress_begin(progress, "calibrating", sequences * length);
+            ok = calibrate(s->base, ids.ids, sequences, length, &s->stats, progress, err);
+            if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, &s->stats, NULL);
+        }
+    }
+    token_ids_free(&ids);
+    if (!ok) return false;
+    s->calibration_tokens = sequences * length;
+    return s->calibrated = true;
+}
+
+bool model_session_plan(ModelSession *s, const Recipe *recipe, Plan *out, Error *err) {
+    return plan_make(recipe, &s->structure, &s->stats.measured, out, err);
+}
+
+bool model_session_follow(ModelSession *s, const Plan *plan, int *first_changed, Progress *progress, Error *err) {
+    if (!s->quantized && !quantized_model_new(s->base, &s->quantized, err)) return false;
+    return quantized_model_follow(s->quantized, plan, &s->stats.measured, first_changed, progress, err);
+}
+
+static bool make_evaluator(ModelSession *s, Error *err) {
+    TokenIds ids = {0};
+    bool ok = read_tokens(s, s->options.evaluation, "evaluation.txt", s->options.eval_tokens, &ids, err) &&
+              check_ids(s, &ids, err);
+    if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
+    if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, &s->evaluator, err);
+    token_ids_free(&ids);
+    return ok;
+}
+
+bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *),
+                            void *context, Accuracy *out, Progress *progress, Error *err) {
+    if (!s->evaluator && !make_evaluator(s, err)) return false;
+    return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out,
+                         progress, err);
+}
+
+bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Progress *progress, Error *err) {
+    int count = s->structure.linear_count;
+    for (int i = 0; i < count; i++) db[i] = NAN;
+    progress_begin(progress, "measuring errors", (uint64_t)count);
+    for (int i = 0; i < count; i++) {
+        const InputStats *input = &s->stats.inputs[s->structure.linears[i].input];
+        if (plan->decisions[i].quantized && s->calibrated && input->sample_rows) {
+            if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample,
+                                    input->sample_rows, quantized_model_factors(s->quantized, i), &db[i], err)) {
+                return false;
+            }
+        }
+        if (!progress_add(progress, 1)) return error_stopped(err);
+    }
+    return true;
+}
+
+bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
+    const Tokenizer *tokenizer;
+    if (!model_session_tokenizer(s, &tokenizer, err) ||
+        !tokenizer_encode(tokenizer, text, strlen(text), true, out, err))
+        return false;
+    if (!check_ids(s, out, err)) return false;
+    if (out->count == 0) return error_set(err, "the prompt is empty");
+    return true;
+}

@@ -1,0 +1,716 @@
+#include "workbench/workbench.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "workbench/history.h"
+
+#define STANDARD_PROMPT "Once upon a time"
+#define STANDARD_MOST_TOKENS 64
+
+static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
+
+typedef struct Job {
+    Progress progress;
+    JobState state;        // under lock
+    bool held;             // under lock: stopped by the user until the next turn
+    double started, ended; // under lock
+    char message[256];     // under lock
+} Job;
+
+// What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
+typedef struct Findings {
+    bool inputs_known;
+    bool accuracy_known, accuracy_finished;
+    uint64_t accuracy_turn, sqnr_turn, decode_turn;
+    Accuracy accuracy;
+    double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
+    DecodeText base, quantized;
+} Findings;
+
+struct Workbench {
+    // The screen's thread only.
+    ModelSession
+        session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what may be read
+    History history;
+    Plan plan;
+    Measured measured; // views of what was taken over so far
+    int weights_known;
+    Effect effect;
+    double *effect_output_sqnr, *effect_weight_sqnr;
+    size_t most_tokens;
+
+    // Shared, under lock.
+    pthread_t thread;
+    bool thread_runs;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;  // something was asked for
+    uint64_t turn;        // the screen's current turn
+    Plan wanted;          // a copy of the plan of that turn
+    uint64_t prompt_turn; // counts prompts
+    char *prompt;
+    bool inputs_taken; // the screen has planned with the calibrated ranges
+    Findings findings;
+    Job jobs[JOB_COUNT];
+    atomic_bool quit;
+    int event; // eventfd
+};
+
+// ---- handing over ---------------------------------------------------------------------------------------------------------------------
+
+static void signal_screen(Workbench *w) {
+    uint64_t one = 1;
+    while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+static void decode_text_free(DecodeText *d) {
+    free(d->text);
+    free(d->ids);
+    free(d->probabilities);
+    *d = (DecodeText){0};
+}
+
+// Replaces *to by a copy of *from; keeps the old one when memory is short.
+static void decode_text_copy(const DecodeText *from, DecodeText *to) {
+    DecodeText copy = *from;
+    copy.text = strdup(from->text ? from->text : "");
+    copy.ids = malloc((from->count + 1) * sizeof *copy.ids);
+    copy.probabilities = malloc((from->count + 1) * sizeof *copy.probabilities);
+    if (!copy.text || !copy.ids || !copy.probabilities) {
+        decode_text_free(&copy);
+        return;
+    }
+    if (from->count) {
+        memcpy(copy.ids, from->ids, from->count * sizeof *copy.ids);
+        memcpy(copy.probabilities, from->probabilities, from->count * sizeof *copy.probabilities);
+    }
+    decode_text_free(to);
+    *to = copy;
+}
+
+static bool plan_copy(const Plan *from, Plan *to) {
+    Decision *decisions = malloc(((size_t)from->linear_count + 1) * sizeof *decisions);
+    if (!decisions) return false;
+    memcpy(decisions, from->decisions, (size_t)from->linear_count * sizeof *decisions);
+    plan_free(to);
+    *to = *from;
+    to->decisions = decisions;
+    return true;
+}
+
+// ---- the worker -----------------------------------------------------------------------------------------------------------------------
+
+typedef struct Worker {
+    Workbench *w;
+    Plan plan;                                      // the plan being worked on
+    uint64_t turn;                                  // and its turn
+    uint64_t followed, scored, generated, measured; // the turns for which each part is complete
+    uint64_t base_prompt, quantized_prompt;         // prompts that the texts belong to
+    int first_changed;                              // layers before it are as in the last evaluation
+    bool begun;                                     // the first window of this turn is scored
+    char *prompt;
+    uint64_t prompt_turn;
+} Worker;
+
+// True while what the worker works on is still what is wanted. Call with the lock held.
+static bool is_newest_locked(const Worker *k, JobKind kind) {
+    return kind < JOB_QUANTIZE || (k->turn == k->w->turn && k->prompt_turn == k->w->prompt_turn);
+}
+
+static bool job_begin(Worker *k, JobKind kind) {
+    Workbench *w = k->w;
+    Job *job = &w->jobs[kind];
+    pthread_mutex_lock(&w->lock);
+    bool run = !job->held && !atomic_load(&w->quit) && is_newest_locked(k, kind);
+    if (run) {
+        atomic_store(&job->progress.stop, false);
+        atomic_store(&job->progress.done, 0);
+        atomic_store(&job->progress.total, 0);
+        job->state = JOB_RUNNING;
+        job->started = clock_seconds();
+        job->message[0] = '\0';
+    }
+    pthread_mutex_unlock(&w->lock);
+    return run;
+}
+
+// A job that was stopped because something newer was asked for waits; one that the user stopped stays stopped.
+static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
+    Workbench *w = k->w;
+    Job *job = &w->jobs[kind];
+    pthread_mutex_lock(&w->lock);
+    job->ended = clock_seconds();
+    if (ok)
+        job->state = is_newest_locked(k, kind) ? JOB_DONE : JOB_WAITING;
+    else if (err->stopped)
+        job->state = job->held ? JOB_STOPPED : JOB_WAITING;
+    else {
+        job->state = JOB_FAILED;
+        job->held = true;
+        snprintf(job->message, sizeof job->message, "%.255s", err->message);
+        // Without quantized weights there is nothing to judge.
+        for (JobKind later = kind + 1; kind == JOB_QUANTIZE && later < JOB_COUNT; later++) {
+            if (w->jobs[later].state == JOB_WAITING) w->jobs[later].state = JOB_STOPPED;
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+static void weights_job(Worker *k) {
+    Error err = {0};
+    if (!job_begin(k, JOB_WEIGHTS)) return;
+    bool ok = model_session_measure_weights(&k->w->session, &k->w->jobs[JOB_WEIGHTS].progress, &err);
+    job_end(k, JOB_WEIGHTS, ok, &err);
+}
+
+static void calibrate_job(Worker *k) {
+    Error err = {0};
+    if (!job_begin(k, JOB_CALIBRATE)) return;
+    bool ok = model_session_calibrate(&k->w->session, &k->w->jobs[JOB_CALIBRATE].progress, &err);
+    if (ok) {
+        pthread_mutex_lock(&k->w->lock);
+        k->w->findings.inputs_known = true;
+        pthread_mutex_unlock(&k->w->lock);
+    }
+    job_end(k, JOB_CALIBRATE, ok, &err);
+}
+
+static void follow_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    int first = 0;
+    if (!job_begin(k, JOB_QUANTIZE)) return;
+    bool ok = model_session_follow(&w->session, &k->plan, &first, &w->jobs[JOB_QUANTIZE].progress, &err);
+    if (first < k->first_changed) k->first_changed = first;
+    if (ok) {
+        k->followed = k->turn;
+        pthread_mutex_lock(&w->lock);
+        for (int i = 0; i < w->session.structure.linear_count; i++) {
+            const WeightError *error = quantized_model_weight_error(w->session.quantized, i);
+            w->findings.weight_sqnr_db[i] = error ? weight_sqnr_db(error) : (double)NAN;
+        }
+        pthread_mutex_unlock(&w->lock);
+    }
+    job_end(k, JOB_QUANTIZE, ok, &err);
+}
+
+static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy, bool finished) {
+    pthread_mutex_lock(&w->lock);
+    w->findings.accuracy = *accuracy;
+    w->findings.accuracy_turn = turn;
+    w->findings.accuracy_known = true;
+    w->findings.accuracy_finished = finished;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+// After the first window the job steps back for the decode sample, so that both show something soon; the window is kept by the evaluator.
+static void accuracy_partial(void *context, const Accuracy *so_far) {
+    Worker *k = context;
+    take_accuracy(k->w, k->turn, so_far, false);
+    if (!k->begun) progress_request_stop(&k->w->jobs[JOB_ACCURACY].progress);
+    k->begun = true;
+}
+
+static void accuracy_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    Accuracy accuracy;
+    if (!job_begin(k, JOB_ACCURACY)) return;
+    bool ok = model_session_evaluate(&w->session, k->first_changed, accuracy_partial, k, &accuracy,
+                                     &w->jobs[JOB_ACCURACY].progress, &err);
+    if (ok || err.stopped) k->first_changed = w->session.config.layers;
+    if (ok) {
+        take_accuracy(w, k->turn, &accuracy, true);
+        k->scored = k->turn;
+    }
+    job_end(k, JOB_ACCURACY, ok, &err);
+}
+
+typedef struct DecodeContext {
+    Worker *worker;
+    DecodeText *target;
+    uint64_t turn; // of the quantized text; 0: the base's
+} DecodeContext;
+
+static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
+    Workbench *w = c->worker->w;
+    Text text = {0};
+    text_add(&text, "", 0);
+    tokenizer_decode(w->session.tokenizer, g->ids, g->count, true, &text, NULL);
+    DecodeText now = {.known = true,
+                      .finished = finished,
+                      .text = text.data,
+                      .ids = g->ids,
+                      .probabilities = g->probabilities,
+                      .count = g->count,
+                      .tokens_per_second = generated_tokens_per_second(g)};
+    pthread_mutex_lock(&w->lock);
+    decode_text_copy(&now, c->target);
+    if (c->turn) w->findings.decode_turn = c->turn;
+    pthread_mutex_unlock(&w->lock);
+    text_free(&text);
+    signal_screen(w);
+}
+
+static void decode_token(void *context, const Generated *so_far) { publish_text(context, so_far, false); }
+
+static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
+                       Error *err) {
+    DecodeContext context = {k, target, turn};
+    Sampling greedy = {.temperature = 0, .top_p = 1, .seed = k->w->session.options.seed};
+    Generated g = {0};
+    bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
+                       &k->w->jobs[JOB_DECODE].progress, err);
+    if (ok) publish_text(&context, &g, true);
+    generated_free(&g);
+    return ok;
+}
+
+static void decode_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    TokenIds prompt = {0};
+    if (!job_begin(k, JOB_DECODE)) return;
+    bool ok = model_session_prompt(&w->session, k->prompt, &prompt, &err);
+    if (ok && k->base_prompt != k->prompt_turn) {
+        ok = decode_one(k, w->session.base, &w->findings.base, 0, &prompt, &err);
+        if (ok) k->base_prompt = k->prompt_turn;
+    }
+    if (ok && k->followed == k->turn && k->turn) {
+        ok = decode_one(k, quantized_model_transformer(w->session.quantized), &w->findings.quantized, k->turn, &prompt,
+                        &err);
+        if (ok) {
+            k->generated = k->turn;
+            k->quantized_prompt = k->prompt_turn;
+        }
+    }
+    token_ids_free(&prompt);
+    job_end(k, JOB_DECODE, ok, &err);
+}
+
+static void errors_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    double *db = malloc((size_t)w->session.structure.linear_count * sizeof *db);
+    if (!job_begin(k, JOB_ERRORS)) {
+        free(db);
+        return;
+    }
+    bool ok = db ? model_session_output_sqnr(&w->session, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
+                 : error_memory(&err, "errors");
+    if (ok) {
+        pthread_mutex_lock(&w->lock);
+        memcpy(w->findings.output_sqnr_db, db, (size_t)w->session.structure.linear_count * sizeof *db);
+        w->findings.sqnr_turn = k->turn;
+        pthread_mutex_unlock(&w->lock);
+        k->measured = k->turn;
+    }
+    free(db);
+    job_end(k, JOB_ERRORS, ok, &err);
+}
+
+// The next thing to do for the newest turn, in the order in which its figures are missed most: JOB_COUNT when all is done.
+static JobKind next_job(const Worker *k) {
+    const Job *jobs = k->w->jobs;
+    if (!jobs[JOB_WEIGHTS].held && !k->w->session.weights_measured) return JOB_WEIGHTS;
+    if (!jobs[JOB_DECODE].held && k->base_prompt != k->prompt_turn) return JOB_DECODE;
+    if (!jobs[JOB_CALIBRATE].held && !k->w->session.calibrated) return JOB_CALIBRATE;
+    if (k->w->findings.inputs_known && !k->w->inputs_taken)
+        return JOB_COUNT; // the plan of the calibrated ranges is about to come
+    if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
+    if (k->followed != k->turn) return JOB_COUNT;
+    if (!jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
+    if (!jobs[JOB_DECODE].held && (k->generated != k->turn || k->quantized_prompt != k->prompt_turn)) return JOB_DECODE;
+    if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
+    if (!jobs[JOB_ERRORS].held && k->measured != k->turn) return JOB_ERRORS;
+    return JOB_COUNT;
+}
+
+// Takes the newest wishes over; waits while there is nothing to do. JOB_COUNT: the workbench closes.
+static JobKind wait_for_job(Worker *k) {
+    Workbench *w = k->w;
+    JobKind job = JOB_COUNT;
+    pthread_mutex_lock(&w->lock);
+    while (!atomic_load(&w->quit)) {
+        if (k->turn != w->turn && plan_copy(&w->wanted, &k->plan)) {
+            k->turn = w->turn;
+            k->begun = false;
+        }
+        if (k->prompt_turn != w->prompt_turn) {
+            char *prompt = strdup(w->prompt);
+            if (prompt) {
+                free(k->prompt);
+                k->prompt = prompt;
+                k->prompt_turn = w->prompt_turn;
+            }
+        }
+        job = is_newest_locked(k, JOB_QUANTIZE)
+                  ? next_job(k)
+                  : JOB_COUNT; // not so only when memory was short: wait for the next wish
+        if (job != JOB_COUNT) break;
+        pthread_cond_wait(&w->wake, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return atomic_load(&w->quit) ? JOB_COUNT : job;
+}
+
+static void *work(void *argument) {
+    Workbench *w = argument;
+    Worker k = {.w = w};
+    void (*const run[JOB_COUNT])(Worker *) = {weights_job,  calibrate_job, follow_job,
+                                              accuracy_job, decode_job,    errors_job};
+    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) run[job](&k);
+    plan_free(&k.plan);
+    free(k.prompt);
+    return NULL;
+}
+
+// ---- opening and closing --------------------------------------------------------------------------------------------------------------
+
+// Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
+static void wish_locked(Workbench *w) {
+    if (!plan_copy(&w->plan, &w->wanted))
+        return; // memory is short: the older wish stands, and the figures stay marked as old
+    w->turn++;
+    for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
+        Job *job = &w->jobs[kind];
+        job->held = false;
+        progress_request_stop(&job->progress);
+        if (job->state != JOB_RUNNING) job->state = JOB_WAITING;
+    }
+    pthread_cond_signal(&w->wake);
+}
+
+static bool replan(Workbench *w, Error *err) {
+    Plan plan;
+    if (!plan_make(history_now(&w->history), &w->session.structure, &w->measured, &plan, err)) return false;
+    pthread_mutex_lock(&w->lock);
+    plan_free(&w->plan);
+    w->plan = plan;
+    wish_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    return true;
+}
+
+static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *err) {
+    Recipe recipe;
+    if (options->recipe ? !recipe_load(options->recipe, &recipe, err) : !recipe_standard(&recipe, err)) return false;
+    return history_start(&w->history, &recipe, err);
+}
+
+static bool make_tables(Workbench *w, Error *err) {
+    size_t linears = (size_t)w->session.structure.linear_count, inputs = (size_t)w->session.structure.input_count;
+    double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr,
+                          &w->effect_weight_sqnr};
+    w->measured = (Measured){array_new(linears, sizeof(WeightMeasure)), array_new(inputs, sizeof(InputMeasure)),
+                             (int)linears, (int)inputs};
+    bool ok = w->measured.weights && w->measured.inputs;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        *figures[i] = array_new(linears, sizeof(double));
+        for (size_t j = 0; *figures[i] && j < linears; j++) (*figures[i])[j] = NAN;
+        ok = ok && *figures[i];
+    }
+    return ok || error_memory(err, "the workbench");
+}
+
+static bool start_thread(Workbench *w, Error *err) {
+    sigset_t all, old;
+    sigfillset(&all); // signals are for the screen's thread
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    w->thread_runs = pthread_create(&w->thread, NULL, work, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return w->thread_runs || error_set(err, "the background thread cannot be started: %s", strerror(errno));
+}
+
+bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err) {
+    Workbench *w = calloc(1, sizeof *w);
+    if (!w) return error_memory(err, "the workbench");
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        w->jobs[i].progress.also_stop = &w->quit;
+        w->jobs[i].state = JOB_WAITING;
+    }
+    w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->most_tokens = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
+    w->prompt = strdup(options->prompt ? options->prompt : STANDARD_PROMPT);
+    w->prompt_turn = 1;
+    bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
+    ok = ok && model_session_open(&options->model, &w->session, err) && make_tables(w, err) &&
+         first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
+    if (!ok) {
+        workbench_close(w);
+        return false;
+    }
+    *out = w;
+    return true;
+}
+
+void workbench_close(Workbench *w) {
+    if (!w) return;
+    if (w->thread_runs) {
+        pthread_mutex_lock(&w->lock);
+        atomic_store(&w->quit, true);
+        pthread_cond_signal(&w->wake);
+        pthread_mutex_unlock(&w->lock);
+        pthread_join(w->thread, NULL);
+    }
+    model_session_close(&w->session);
+    history_free(&w->history);
+    plan_free(&w->plan);
+    plan_free(&w->wanted);
+    free(w->measured.weights);
+    free(w->measured.inputs);
+    free(w->findings.output_sqnr_db);
+    free(w->findings.weight_sqnr_db);
+    free(w->effect_output_sqnr);
+    free(w->effect_weight_sqnr);
+    decode_text_free(&w->findings.base);
+    decode_text_free(&w->findings.quantized);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+    free(w->prompt);
+    if (w->event >= 0) close(w->event);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+// ---- taking over ----------------------------------------------------------------------------------------------------------------------
+
+int workbench_fd(const Workbench *w) { return w->event; }
+
+// The measured views that have become known since the last call; true when a new plan is due.
+static bool take_measured(Workbench *w) {
+    const ModelStats *stats = &w->session.stats;
+    int before = w->weights_known;
+    for (int i = 0; i < w->measured.linear_count; i++) {
+        if (w->measured.weights[i].votes.sizes_count || !stats->weights[i].known) continue;
+        w->measured.weights[i] = stats->measured.weights[i];
+        w->weights_known++;
+    }
+    pthread_mutex_lock(&w->lock);
+    bool inputs = w->findings.inputs_known && !w->inputs_taken;
+    if (inputs) {
+        memcpy(w->measured.inputs, stats->measured.inputs,
+               (size_t)w->measured.input_count * sizeof *w->measured.inputs);
+        w->inputs_taken = true;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return inputs || w->weights_known != before;
+}
+
+static size_t first_difference(const DecodeText *a, const DecodeText *b) {
+    size_t n = a->count < b->count ? a->count : b->count, i = 0;
+    while (i < n && a->ids[i] == b->ids[i]) i++;
+    return i;
+}
+
+static void take_findings(Workbench *w) {
+    Effect *e = &w->effect;
+    size_t bytes = (size_t)w->session.structure.linear_count * sizeof(double);
+    pthread_mutex_lock(&w->lock);
+    const Findings *f = &w->findings;
+    e->accuracy_turn = f->accuracy_turn;
+    e->accuracy_known = f->accuracy_known;
+    e->accuracy_finished = f->accuracy_finished;
+    e->accuracy = f->accuracy;
+    e->sqnr_turn = f->sqnr_turn;
+    e->decode_turn = f->decode_turn;
+    memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
+    memcpy(w->effect_weight_sqnr, f->weight_sqnr_db, bytes);
+    if (f->base.known) decode_text_copy(&f->base, &e->base);
+    if (f->quantized.known) decode_text_copy(&f->quantized, &e->quantized);
+    pthread_mutex_unlock(&w->lock);
+    e->output_sqnr_db = w->effect_output_sqnr;
+    e->weight_sqnr_db = w->effect_weight_sqnr;
+    e->first_difference = first_difference(&e->base, &e->quantized);
+}
+
+bool workbench_update(Workbench *w) {
+    uint64_t count;
+    if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
+    if (take_measured(w)) replan(w, NULL);
+    take_findings(w);
+    return true;
+}
+
+// ---- the model ------------------------------------------------------------------------------------------------------------------------
+
+const ModelStructure *workbench_structure(const Workbench *w) { return &w->session.structure; }
+const char *workbench_backend(const Workbench *w) { return w->session.backend->ops->describe(w->session.backend); }
+
+const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
+    const WeightStats *stats = &w->session.stats.weights[linear];
+    return stats->known ? stats : NULL;
+}
+
+const InputStats *workbench_input_stats(const Workbench *w, int linear) {
+    return w->inputs_taken ? &w->session.stats.inputs[w->session.structure.linears[linear].input] : NULL;
+}
+
+uint64_t workbench_calibration_tokens(const Workbench *w) {
+    return w->inputs_taken ? w->session.calibration_tokens : 0;
+}
+
+// ---- dials ----------------------------------------------------------------------------------------------------------------------------
+
+const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
+const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
+uint64_t workbench_turn(const Workbench *w) { return w->turn; } // only the screen's thread writes it
+
+static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
+    if (recipe_equal(recipe, history_now(&w->history))) {
+        recipe_free(recipe);
+        return true;
+    }
+    return history_push(&w->history, recipe, err) && replan(w, err);
+}
+
+bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    Recipe recipe;
+    if (linear >= 0 && !dial_table[dial].per_linear)
+        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    if (linear < 0) {
+        recipe.value[dial] = value ? *value : dial_table[dial].standard;
+    } else if (!recipe_override(&recipe, w->session.structure.linears[linear].name, dial, value, err)) {
+        recipe_free(&recipe);
+        return false;
+    }
+    return push_recipe(w, &recipe, err);
+}
+
+static bool ignore_add(Recipe *recipe, const char *name, Error *err) {
+    char *copy = strdup(name);
+    char **grown = copy ? realloc(recipe->ignore, ((size_t)recipe->ignore_count + 1) * sizeof *grown) : NULL;
+    if (!grown) {
+        free(copy);
+        return error_memory(err, "the recipe");
+    }
+    recipe->ignore = grown;
+    recipe->ignore[recipe->ignore_count++] = copy;
+    return true;
+}
+
+// Removes the rules that name exactly this linear; a glob that also covers others is the user's to change.
+static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
+    int kept = 0;
+    for (int i = 0; i < recipe->ignore_count; i++) {
+        if (strcmp(recipe->ignore[i], name) == 0)
+            free(recipe->ignore[i]);
+        else
+            recipe->ignore[kept++] = recipe->ignore[i];
+    }
+    recipe->ignore_count = kept;
+    return !recipe_ignores(recipe, name) ||
+           error_set(err, "%s is left alone by a rule for several linears; change the recipe's \"ignore\"", name);
+}
+
+bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+    Recipe recipe;
+    const char *name = w->session.structure.linears[linear].name;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    if (recipe_ignores(&recipe, name) ? !ignore_remove(&recipe, name, err) : !ignore_add(&recipe, name, err)) {
+        recipe_free(&recipe);
+        return false;
+    }
+    return push_recipe(w, &recipe, err);
+}
+
+bool workbench_undo(Workbench *w) { return history_undo(&w->history) && replan(w, NULL); }
+bool workbench_redo(Workbench *w) { return history_redo(&w->history) && replan(w, NULL); }
+
+bool workbench_load(Workbench *w, const char *path, Error *err) {
+    Recipe recipe;
+    if (!recipe_load(path, &recipe, err) || !push_recipe(w, &recipe, err)) return false;
+    w->history.saved = w->history.now;
+    return true;
+}
+
+bool workbench_save(Workbench *w, const char *path, Error *err) {
+    if (!recipe_save(history_now(&w->history), path, err)) return false;
+    w->history.saved = w->history.now;
+    return true;
+}
+
+bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
+
+void workbench_set_prompt(Workbench *w, const char *prompt) {
+    char *copy = strdup(prompt);
+    if (!copy) return;
+    pthread_mutex_lock(&w->lock);
+    free(w->prompt);
+    w->prompt = copy;
+    w->prompt_turn++;
+    w->jobs[JOB_DECODE].held = false;
+    progress_request_stop(&w->jobs[JOB_DECODE].progress);
+    w->findings.base.known = w->findings.quantized.known = false;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+}
+
+const char *workbench_prompt(const Workbench *w) { return w->prompt; }
+const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+// ---- jobs -----------------------------------------------------------------------------------------------------------------------------
+
+void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
+    Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
+    *out = (JobView){.kind = kind, .name = job_names[kind], .share = -1, .seconds_left = -1};
+    pthread_mutex_lock(&shared->lock);
+    const Job *job = &w->jobs[kind];
+    out->state = job->state;
+    if (job->started > 0) out->seconds = (job->state == JOB_RUNNING ? clock_seconds() : job->ended) - job->started;
+    snprintf(out->message, sizeof out->message, "%s", job->message);
+    uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
+    pthread_mutex_unlock(&shared->lock);
+    if (total) out->share = done >= total ? 1 : (double)done / (double)total;
+    if (total && done && out->state == JOB_RUNNING)
+        out->seconds_left = out->seconds * (double)(total - done) / (double)done;
+}
+
+void workbench_stop_job(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    Job *job = &w->jobs[kind];
+    if (job->state == JOB_RUNNING || job->state == JOB_WAITING) {
+        job->held = true;
+        progress_request_stop(&job->progress);
+        if (job->state == JOB_WAITING) job->state = JOB_STOPPED;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workbench_restart_jobs(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        w->jobs[i].held = false;
+        if (w->jobs[i].state == JOB_STOPPED || w->jobs[i].state == JOB_FAILED) w->jobs[i].state = JOB_WAITING;
+    }
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool workbench_busy(const Workbench *w) {
+    Workbench *shared = (Workbench *)w;
+    bool busy = false;
+    pthread_mutex_lock(&shared->lock);
+    for (int i = 0; i < JOB_COUNT; i++)
+        busy = busy || w->jobs[i].state == JOB_RUNNING || w->jobs[i].state == JOB_WAITING;
+    pthread_mutex_unlock(&shared->lock);
+    return busy;
+}
