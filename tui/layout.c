@@ -20,7 +20,7 @@ Layout layout_make(int rows, int cols) {
     const int dial_rows = DIAL_ROWS + (roomy ? 1 : 0);
     const int effect_rows = clamp(6 + (rows - 24) / 4, 6, 11);
     const int upper_rows = free_rows - dial_rows - effect_rows;
-    const int left = 42 + (cols - 80) * 34 / 100;
+    const int left = 43 + (cols - 80) * 34 / 100;
 
     Layout l = {.fits = true, .dial_headings = roomy};
     l.header = (Rect){0, 0, 1, cols};
@@ -44,26 +44,23 @@ static Rect take(Rect *rest, int rows) {
     return taken;
 }
 
-// Lines of figures come first; graphs share what remains 3 : 3 : 2. Without the least height there is no axis under the weights.
-DetailLayout layout_detail(Rect pane, bool ladder) {
+// Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights.
+DetailLayout layout_detail(Rect pane) {
     DetailLayout d = {0};
-    const int ladder_rows = !ladder ? 0 : pane.rows >= 14 ? 3 : 1;
+    const int decision = pane.rows >= 14 ? 3 : 1;
     const int weight_axis = pane.rows >= 12 ? 1 : 0;
-    const int input_axis = pane.rows >= 8 || !ladder ? 1 : 0;
-    int graphs = pane.rows - 3 - weight_axis - input_axis - ladder_rows;
-    if (graphs < 0) graphs = 0;
-    int channel = clamp(graphs / 4, graphs > 0 ? 1 : 0, 6);
-    int input = (graphs - channel) / 2;
-    int weight = graphs - channel - input;
+    const int graphs = pane.rows - 4 - weight_axis - decision;
+    const int channel = clamp(graphs / 4, 1, 6);
+    const int input = (graphs - channel) / 2;
     d.weight_line = take(&pane, 1);
-    d.weight_graph = take(&pane, weight);
+    d.weight_graph = take(&pane, graphs - channel - input);
     d.weight_axis = take(&pane, weight_axis);
     d.input_line = take(&pane, 1);
     d.input_graph = take(&pane, input);
-    d.input_axis = take(&pane, input_axis);
+    d.input_axis = take(&pane, 1);
     d.channel_line = take(&pane, 1);
     d.channel_graph = take(&pane, channel);
-    d.ladder = take(&pane, ladder_rows);
+    d.decision = take(&pane, decision);
     return d;
 }
 

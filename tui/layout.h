@@ -29,11 +29,11 @@ typedef struct DetailLayout {
     Rect weight_line, weight_graph, weight_axis;
     Rect input_line, input_graph, input_axis;
     Rect channel_line, channel_graph;
-    Rect ladder;
+    Rect decision; // one line, or with the ladder of group sizes three
 } DetailLayout;
 
 Layout layout_make(int rows, int cols);
-DetailLayout layout_detail(Rect pane, bool ladder);
+DetailLayout layout_detail(Rect pane);
 Rect layout_dial(const Layout *layout, int column, int row);
 
 bool rect_contains(Rect rect, int row, int col);

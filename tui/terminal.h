@@ -40,7 +40,7 @@ enum {
 #define KEY_ESCAPE 0x1B
 #define KEY_CONTROL(letter) ((letter) & 0x1F)
 
-typedef enum MouseAction { MOUSE_PRESS, MOUSE_DRAG, MOUSE_RELEASE, MOUSE_DOUBLE, MOUSE_WHEEL_UP, MOUSE_WHEEL_DOWN } MouseAction;
+typedef enum MouseAction { MOUSE_PRESS, MOUSE_DRAG, MOUSE_RELEASE, MOUSE_WHEEL_UP, MOUSE_WHEEL_DOWN } MouseAction;
 
 typedef struct Key {
     int code;
