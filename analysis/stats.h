@@ -1,6 +1,11 @@
 // What is in a model: statistics of every weight matrix and of the input of every linear. Measured once, then read by the screen, the
 // plan and the commands.
+//
+// Sharing between threads: `known` is set last, so a thread that has read it as true sees complete and final numbers. What is not known yet
+// belongs to the thread that measures it. ModelStats itself must outlive all of them.
 #pragma once
+
+#include <stdatomic.h>
 
 #include "base/progress.h"
 #include "loaders/structure.h"
@@ -8,24 +13,30 @@
 #include "quant/measured.h"
 
 // Every value that occurs and how often, sorted by value: the exact histogram of a 16-bit tensor (F32: by the upper 16 bits).
+// Finite values only; +0 and −0 are one value.
 typedef struct ValueCounts {
     float *values;
     uint64_t *counts;
     size_t length;
 } ValueCounts;
 
+// Everything but `elements` and `nonfinite` is about the finite elements. Exact for F32 too, except `counts`.
 typedef struct WeightStats {
-    bool known;
+    atomic_bool known;
     uint64_t elements, zeros, nonfinite;
-    double min, max, absmax, mean, std, kurtosis; // kurtosis: E[(w−µ)⁴]/σ⁴ (normal: 3)
+    double min, max, absmax, mean, std, kurtosis; // kurtosis: E[(w−µ)⁴]/σ⁴ (normal: 3); 0 when all are equal
     uint64_t outliers_6sigma;                     // |w − µ| > 6σ
     ValueCounts counts;
     VoteCounts votes;
 } WeightStats;
 
+// patterns[65536] as count_patterns leaves them; *nonfinite gets how many were infinite or NaN.
+bool value_counts_from_patterns(DType dtype, const uint64_t *patterns, ValueCounts *out, uint64_t *nonfinite, Error *err);
+void value_counts_free(ValueCounts *counts);
+
 // Counts in `bins` equal bins over [low, high]; values outside go to the end bins.
 void value_counts_bins(const ValueCounts *counts, double low, double high, int bins, uint64_t *out);
-// The smallest |value| such that at least share of all elements are ≤ it.
+// The smallest |value| such that at least share of all elements are ≤ it; 0 when there are none.
 double value_counts_percentile(const ValueCounts *counts, double share);
 
 // |x| in log-spaced bins: MAGNITUDE_PER_OCTAVE per factor of two from 2^MAGNITUDE_LOW; bin 0 also takes what is below (zeros too), the last
@@ -34,8 +45,10 @@ double value_counts_percentile(const ValueCounts *counts, double share);
 #define MAGNITUDE_LOW (-16)
 #define MAGNITUDE_BINS 288 // up to 2^20
 
+#define SAMPLE_ROWS 32
+
 typedef struct InputStats {
-    bool known;
+    atomic_bool known;
     size_t width;
     uint64_t tokens;
     float range;            // max |x|
@@ -43,11 +56,12 @@ typedef struct InputStats {
     float *channel_absmax;  // [width]
     uint64_t magnitude[MAGNITUDE_BINS];       // |x|
     uint64_t token_magnitude[MAGNITUDE_BINS]; // per-token absmax
-    float *sample;          // [sample_rows, width]: a few rows as they were, evenly spread over the tokens, for output errors
+    float *sample;          // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, evenly spread over the tokens, for output errors
     size_t sample_rows;
 } InputStats;
 
-double magnitude_edge(int bin); // lower edge of a bin
+double magnitude_edge(int bin);     // lower edge of a bin
+int magnitude_bin(double magnitude); // the bin that |x| = magnitude falls into
 
 typedef struct ModelStats {
     int linear_count, input_count;

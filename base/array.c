@@ -71,8 +71,9 @@ void text_free(Text *text) {
     *text = (Text){0};
 }
 
-// Length of the well-formed UTF-8 sequence at s, or 0; *code gets its code point.
-static size_t utf8_sequence(const unsigned char *s, size_t left, uint32_t *code) {
+size_t utf8_read(const char *bytes, size_t left, uint32_t *code) {
+    const unsigned char *s = (const unsigned char *)bytes;
+    if (!left) return 0;
     if (s[0] < 0x80) return *code = s[0], 1;
     size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
     if (s[0] < 0xC2 || s[0] > 0xF4 || n > left) return 0;
@@ -87,10 +88,18 @@ static size_t utf8_sequence(const unsigned char *s, size_t left, uint32_t *code)
     return n;
 }
 
+size_t utf8_write(uint32_t code, char *out) {
+    if (code < 0x80) return out[0] = (char)code, 1;
+    size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 0x3F));
+    out[0] = (char)((0xF00u >> n & 0xF0u) | code);
+    return n;
+}
+
 bool text_is_utf8(const char *bytes, size_t length) {
     uint32_t code;
     for (size_t i = 0; i < length;) {
-        size_t n = utf8_sequence((const unsigned char *)bytes + i, length - i, &code);
+        size_t n = utf8_read(bytes + i, length - i, &code);
         if (!n) return false;
         i += n;
     }
@@ -102,7 +111,7 @@ char *text_printable(const char *text, size_t length, bool ascii) {
     text_add(&out, "", 0);
     for (size_t i = 0; i < length;) {
         uint32_t code = 0;
-        size_t n = utf8_sequence((const unsigned char *)text + i, length - i, &code);
+        size_t n = utf8_read(text + i, length - i, &code);
         bool shown = n && code >= 0x20 && !(code >= 0x7F && code < 0xA0) && !(ascii && code > 0x7E);
         // Bidirectional controls can make a name look like another one.
         if ((code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069)) shown = false;

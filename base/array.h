@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -33,3 +34,9 @@ char *text_printable(const char *text, size_t length, bool ascii);
 
 // True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool text_is_utf8(const char *bytes, size_t length);
+
+// Length of the well-formed UTF-8 sequence at `bytes`, of which `left` may be read; 0 when there is none. *code gets its code point.
+size_t utf8_read(const char *bytes, size_t left, uint32_t *code);
+
+// Writes a code point as 1 to 4 bytes; returns how many.
+size_t utf8_write(uint32_t code, char *out);

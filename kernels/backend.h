@@ -44,7 +44,9 @@ typedef struct BackendOps {
 
     void (*linear)(Backend *, const Weight *, const float *x, size_t tokens, float *y); // [tokens, in] → [tokens, out]
 
-    void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y); // ids on the host
+    // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device gathers the rows
+    // there and uploads no more than it needs.
+    void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
     void (*add)(Backend *, float *x, const float *y, size_t n);                          // x += y
     void (*silu_times)(Backend *, const float *gate, const float *up, size_t n, float *y); // y = silu(gate) · up

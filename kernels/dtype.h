@@ -25,8 +25,8 @@ typedef enum DType {
     DTYPE_COUNT,
 } DType;
 
-const char *dtype_name(DType dtype);  // as in safetensors: "BF16"
-size_t dtype_bytes(DType dtype);      // per element; 0 for DTYPE_OTHER
+const char *dtype_name(DType dtype); // as in safetensors: "BF16"
+size_t dtype_bytes(DType dtype);     // per element; 0 for DTYPE_OTHER
 static inline int dtype_is_float16_or_32(DType dtype) { return dtype <= DTYPE_BF16; }
 
 static inline float bf16_to_float(uint16_t bits) {

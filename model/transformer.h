@@ -24,10 +24,14 @@ const Weight *transformer_linear(const Transformer *t, int linear);
 // Divides the gain of a norm by factors [hidden], or restores it with NULL. Counts from the checkpoint's gain, not from the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
 
+// The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
+bool linear_bias(const Linear *linear, float **out, Error *err);
+
 // Bytes of weights that one decoded token reads.
 size_t transformer_bytes_per_token(const Transformer *t);
 
 // One sequence: its cache and how many positions are filled. Scratch memory included; use one Session from one thread at a time.
+// A session made from a transformer serves its variants too. More positions than the model has are refused.
 typedef struct Session Session;
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
 void session_free(Session *session);
@@ -48,6 +52,7 @@ void session_advance(Session *session, size_t tokens);
 // Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory.
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits, const Observer *observer, Error *err);
 
-// All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens, vocab]).
+// All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens, vocab]). On failure the
+// session keeps the length that it had.
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits, const Observer *observer,
                          Error *err);

@@ -1,0 +1,120 @@
+// Keys and values, and attention over them. Threads share (kv head, tile of queries) pairs; within one pair sums have a fixed order.
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cpu/cpu.h"
+
+// Queries of one tile: they read each key and value once together.
+enum { TILE_QUERIES = 16 };
+enum { PARALLEL_SCORES = 16384 }; // scores · head_dim below which one thread does it
+
+struct Cache {
+    size_t layers, kv_heads, head_dim, positions;
+    DType dtype;
+    char *keys, *values; // [layers][kv_heads][positions, head_dim]
+};
+
+void cpu_cache_free(Backend *backend, Cache *cache) {
+    (void)backend;
+    if (!cache) return;
+    free(cache->keys);
+    free(cache->values);
+    free(cache);
+}
+
+static size_t tile_floats(const Cache *cache) {
+    return attention_scratch(TILE_QUERIES, cache->positions, cache->head_dim);
+}
+
+bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, size_t positions, DType dtype, Cache **out,
+                   Error *err) {
+    CpuBackend *cpu = cpu_of(backend);
+    *out = NULL;
+    if (!dtype_is_float16_or_32(dtype))
+        return error_set(err, "a cache of type %s is not known; F32, F16 and BF16 are", dtype_name(dtype));
+    if (layers <= 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > UINT32_MAX)
+        return error_set(err, "a cache of %d layers, %d heads of %d and %zu positions makes no sense", layers, kv_heads,
+                         head_dim, positions);
+    Cache *cache = array_new(1, sizeof *cache);
+    if (!cache) return error_memory(err, "the cache");
+    *cache = (Cache){.layers = (size_t)layers,
+                     .kv_heads = (size_t)kv_heads,
+                     .head_dim = (size_t)head_dim,
+                     .positions = positions,
+                     .dtype = dtype};
+    size_t rows, bytes = dtype_bytes(dtype) * cache->head_dim;
+    if (!__builtin_mul_overflow(cache->layers * cache->kv_heads, positions, &rows)) {
+        cache->keys = array_new(rows, bytes);
+        cache->values = array_new(rows, bytes);
+    }
+    if (cache->keys && cache->values) {
+        if (cpu_reserve(cpu, (size_t)cpu->threads * tile_floats(cache) * sizeof(float), err)) return *out = cache, true;
+    } else {
+        error_set(err, "no memory for a cache of %zu positions; ask for a shorter context", positions);
+    }
+    cpu_cache_free(backend, cache);
+    return false;
+}
+
+// Offset of a position's row for one layer and head, in bytes.
+static size_t row_offset(const Cache *c, size_t layer, size_t head, size_t position) {
+    return ((layer * c->kv_heads + head) * c->positions + position) * c->head_dim * dtype_bytes(c->dtype);
+}
+
+void cpu_cache_write(Backend *backend, Cache *c, int layer, size_t first, size_t tokens, const float *k,
+                     const float *v) {
+    const CpuBackend *cpu = cpu_of(backend);
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t head = 0; head < c->kv_heads; head++) {
+            size_t from = (t * c->kv_heads + head) * c->head_dim, to = row_offset(c, (size_t)layer, head, first + t);
+            cpu->kernels->narrow(c->dtype, k + from, c->head_dim, c->keys + to);
+            cpu->kernels->narrow(c->dtype, v + from, c->head_dim, c->values + to);
+        }
+    }
+}
+
+// How queries are cut into tiles: some heads of one kv head × some tokens.
+typedef struct Tiling {
+    size_t per_kv;     // query heads of one kv head
+    size_t heads;      // of them in a tile
+    size_t head_tiles; // tiles of one kv head for the same tokens
+    size_t tokens;     // in a tile
+    size_t token_tiles;
+} Tiling;
+
+static Tiling tiling_for(const Cache *c, const AttentionShape *shape, size_t tokens) {
+    Tiling t = {.per_kv = (size_t)shape->heads / c->kv_heads};
+    t.heads = t.per_kv < TILE_QUERIES ? t.per_kv : TILE_QUERIES;
+    t.head_tiles = (t.per_kv + t.heads - 1) / t.heads;
+    t.tokens = TILE_QUERIES / t.heads;
+    t.token_tiles = (tokens + t.tokens - 1) / t.tokens;
+    return t;
+}
+
+void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionShape *shape, const float *q,
+                   size_t first, size_t tokens, float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+    const Tiling tiling = tiling_for(c, shape, tokens);
+    size_t width = (size_t)shape->heads * c->head_dim, items = c->kv_heads * tiling.head_tiles * tiling.token_tiles;
+    size_t work = (size_t)shape->heads * tokens * (first + tokens) * c->head_dim;
+    // Later tokens see more positions, so tiles are handed out one by one; each writes only its own part of y.
+#pragma omp parallel for schedule(dynamic) num_threads(cpu->threads) if (items > 1 && work > PARALLEL_SCORES)
+    for (size_t item = 0; item < items; item++) {
+        size_t token = (tiling.token_tiles - 1 - item % tiling.token_tiles) * tiling.tokens,
+               rest = item / tiling.token_tiles;
+        size_t kv_head = rest / tiling.head_tiles, head = rest % tiling.head_tiles * tiling.heads;
+        size_t at = token * width + (kv_head * tiling.per_kv + head) * c->head_dim;
+        AttentionTile tile = {
+            .dtype = c->dtype, .head_dim = c->head_dim, .scale = shape->scale, .stride = width, .first = first + token};
+        tile.keys = c->keys + row_offset(c, (size_t)layer, kv_head, 0);
+        tile.values = c->values + row_offset(c, (size_t)layer, kv_head, 0);
+        tile.heads = tiling.per_kv - head < tiling.heads ? tiling.per_kv - head : tiling.heads;
+        tile.tokens = tokens - token < tiling.tokens ? tokens - token : tiling.tokens;
+        tile.q = q + at;
+        tile.y = y + at;
+        tile.scratch = (float *)cpu->scratch + (size_t)omp_get_thread_num() * tile_floats(c);
+        cpu->kernels->attention(&tile);
+    }
+}

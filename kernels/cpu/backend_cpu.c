@@ -1,0 +1,135 @@
+// The CPU backend: its table, memory, and the operations that work element by element or row by row.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cpu/cpu.h"
+
+// Below so many elements one thread is done before a second one is awake.
+enum { PARALLEL_ELEMENTS = 16384 };
+
+bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err) {
+    if (bytes <= cpu->scratch_bytes) return true;
+    void *grown = array_new(bytes, 1);
+    if (!grown) return error_memory(err, "working memory");
+    free(cpu->scratch);
+    cpu->scratch = grown;
+    cpu->scratch_bytes = bytes;
+    return true;
+}
+
+static void destroy(Backend *backend) {
+    CpuBackend *cpu = cpu_of(backend);
+    dense_library_free(cpu->library);
+    free(cpu->scratch);
+    free(cpu);
+}
+
+static const char *describe(const Backend *backend) { return ((const CpuBackend *)(const void *)backend)->description; }
+
+static void *memory_new(Backend *backend, size_t bytes, Error *err) {
+    (void)backend;
+    void *memory = array_new(bytes, 1);
+    if (!memory) error_memory(err, "activations");
+    return memory;
+}
+
+static void memory_free(Backend *backend, void *memory) {
+    (void)backend;
+    free(memory);
+}
+
+static void copy(Backend *backend, void *to, const void *from, size_t bytes) {
+    (void)backend;
+    if (bytes) memcpy(to, from, bytes);
+}
+
+static void synchronize(Backend *backend) { (void)backend; }
+
+static void embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
+                  float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+    for (size_t t = 0; t < tokens; t++)
+        cpu->kernels->widen(dtype, (const char *)table + (size_t)ids[t] * width * dtype_bytes(dtype), width,
+                            y + t * width);
+}
+
+static void rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
+                     float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+#pragma omp parallel for schedule(static) \
+    num_threads(cpu->threads) if (tokens > 1 && tokens * width > PARALLEL_ELEMENTS)
+    for (size_t t = 0; t < tokens; t++) cpu->kernels->rms_norm_row(x + t * width, gain, eps, width, y + t * width);
+}
+
+enum { CHUNK = 4096 }; // elements that a thread takes at a time; a multiple of every vector length
+
+static void add(Backend *backend, float *x, const float *y, size_t n) {
+    const CpuBackend *cpu = cpu_of(backend);
+#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (n > PARALLEL_ELEMENTS)
+    for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->add(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
+}
+
+static void silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (n > PARALLEL_ELEMENTS)
+    for (size_t i = 0; i < n; i += CHUNK)
+        cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
+}
+
+static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, const float *cosine,
+                 const float *sine, size_t first) {
+    const CpuBackend *cpu = cpu_of(backend);
+    size_t dim = (size_t)head_dim, half = dim / 2, width = (size_t)heads * dim;
+#pragma omp parallel for schedule(static) \
+    num_threads(cpu->threads) if (tokens > 1 && tokens * width > PARALLEL_ELEMENTS)
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t h = 0; h < (size_t)heads; h++)
+            cpu->kernels->rope_head(x + t * width + h * dim, half, cosine + (first + t) * half,
+                                    sine + (first + t) * half);
+}
+
+static const BackendOps cpu_ops = {
+    .name = "cpu",
+    .destroy = destroy,
+    .describe = describe,
+    .memory_new = memory_new,
+    .memory_free = memory_free,
+    .upload = copy,
+    .download = copy,
+    .synchronize = synchronize,
+    .weight_dense = cpu_weight_dense,
+    .weight_quantized = cpu_weight_quantized,
+    .weight_free = cpu_weight_free,
+    .weight_bytes = cpu_weight_bytes,
+    .linear = cpu_linear,
+    .embed = embed,
+    .rms_norm = rms_norm,
+    .add = add,
+    .silu_times = silu_times,
+    .rope = rope,
+    .cache_new = cpu_cache_new,
+    .cache_free = cpu_cache_free,
+    .cache_write = cpu_cache_write,
+    .attention = cpu_attention,
+};
+
+bool backend_cpu_new(int threads, Backend **out, Error *err) {
+    *out = NULL;
+    const CpuKernels *kernels = cpu_kernels_choose(err);
+    if (!kernels) return false;
+    if (threads < 0 || threads > 4096)
+        return error_set(err, "%d threads were asked for; 1 to 4096, or 0 for all cores", threads);
+    CpuBackend *cpu = array_new(1, sizeof *cpu);
+    if (!cpu) return error_memory(err, "the CPU backend");
+    cpu->base.ops = &cpu_ops;
+    cpu->kernels = kernels;
+    cpu->threads = threads ? threads : cpu_cores();
+    // Forced to plain C means no foreign code either: valgrind does not know what such code uses.
+    if (kernels != &cpu_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
+    snprintf(cpu->description, sizeof cpu->description, "%s ×%d", kernels->name, cpu->threads);
+    *out = &cpu->base;
+    return true;
+}

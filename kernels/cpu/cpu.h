@@ -1,0 +1,57 @@
+// What the files of the CPU backend share.
+#pragma once
+
+#include <stdalign.h>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/kernels.h"
+
+typedef struct DenseLibrary DenseLibrary;
+
+typedef struct CpuBackend {
+    Backend base;
+    const CpuKernels *kernels;
+    int threads;
+    DenseLibrary *library; // oneDNN; NULL when it is not there or not wanted
+    char description[40];
+    // Working memory of linears and attention. It grows when weights and caches are made, since operations cannot fail.
+    void *scratch;
+    size_t scratch_bytes;
+} CpuBackend;
+
+static inline CpuBackend *cpu_of(Backend *backend) { return (CpuBackend *)(void *)backend; }
+
+// Makes the working memory at least `bytes`; false when memory is short.
+bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err);
+
+// Part `part` of `parts` of n items, in whole `unit`s.
+static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t *from, size_t *to) {
+    size_t units = (n + unit - 1) / unit;
+    *from = units * (size_t)part / (size_t)parts * unit;
+    *to = units * ((size_t)part + 1) / (size_t)parts * unit;
+    if (*to > n) *to = n;
+    if (*from > n) *from = n;
+}
+
+// Weights and their products (linear.c).
+bool cpu_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
+                      Weight **, Error *);
+bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
+                          Error *);
+void cpu_weight_free(Backend *, Weight *);
+size_t cpu_weight_bytes(const Weight *);
+void cpu_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);
+
+// Cache and attention (attention.c).
+bool cpu_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+void cpu_cache_free(Backend *, Cache *);
+void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
+                   size_t tokens, float *y);
+
+// Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at once.
+DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor
+void dense_library_free(DenseLibrary *);
+// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it otherwise then.
+bool dense_library_product(DenseLibrary *, const void *w, size_t out, size_t in, const float *bias, const uint16_t *x,
+                           size_t tokens, float *y);

@@ -1,0 +1,87 @@
+// The inner loops of the CPU backend, one set per instruction set, all made from kernels_template.h. They know nothing of threads or of
+// backends: callers split the work. Set "scalar" is plain C and the reference.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kernels/cpu/packed.h"
+#include "kernels/dtype.h"
+
+// Activations as 8-bit codes, ready for a product with one packed weight.
+typedef struct QuantizedActivations {
+    int8_t *codes; // [tokens, padded]
+    int32_t *starts; // [tokens, groups]: −2^(bits−1) · Σ codes, which takes back what packing added to the weight codes
+    float *scales; // [tokens]
+} QuantizedActivations;
+
+// The rows of W that a call works on, and where x and y lie.
+typedef struct DenseProduct {
+    DType dtype;   // F32, F16 or BF16
+    const void *w; // [rows, in], any alignment
+    size_t in;
+    const float *bias; // [rows] or NULL
+    const float *x;    // [tokens, in], rows x_stride apart
+    size_t tokens, x_stride;
+    float *y; // [tokens, rows], rows y_stride apart
+    size_t y_stride;
+} DenseProduct;
+
+// Keys and values of one layer and one kv head, and the queries that look at them.
+typedef struct AttentionTile {
+    DType dtype;               // of keys and values: F32, F16 or BF16
+    const void *keys, *values; // [positions, head_dim]
+    size_t head_dim, heads;    // query heads that share the kv head
+    float scale;
+    size_t first, tokens; // query t sees positions 0 … first + t
+    const float *q;       // [tokens][heads, head_dim], tokens q_stride apart
+    float *y;             // as q
+    size_t stride;
+    float *scratch; // attention_scratch(…) floats
+} AttentionTile;
+
+static inline size_t attention_scratch(size_t queries, size_t positions, size_t head_dim) {
+    return queries * (positions + head_dim + 1);
+}
+
+typedef struct CpuKernels {
+    const char *name;
+
+    void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
+
+    // y [tokens, out] for blocks of 32 rows; x [tokens, padded].
+    void (*packed_float)(const Packed *, const float *bias, const float *x, size_t tokens, float *y, size_t first_block,
+                         size_t end_block);
+    void (*packed_integer)(const Packed *, const float *bias, const QuantizedActivations *x, size_t tokens, float *y,
+                           size_t first_block, size_t end_block);
+
+    // One token: codes = x / divisor / scale to int8. static_scale > 0, or 0 for absmax / 127. Returns the scale; NaN when x holds a NaN or
+    // an infinity, so that the product shows it. divisor: [n] or NULL.
+    float (*quantize_row)(const float *x, const float *divisor, size_t n, float static_scale, int8_t *codes);
+
+    void (*widen)(DType, const void *from, size_t n, float *to);
+    void (*narrow)(DType, const float *from, size_t n, void *to);
+    void (*rms_norm_row)(const float *x, const float *gain, float eps, size_t width, float *y);
+    void (*add)(float *x, const float *y, size_t n);
+    void (*silu_times)(const float *gate, const float *up, size_t n, float *y);
+    void (*rope_head)(float *x, size_t half, const float *cosine, const float *sine);
+    void (*attention)(const AttentionTile *);
+
+    void (*range)(DType, const void *data, size_t n, float *least, float *greatest); // NaN skipped
+    float (*absmax)(const float *x, size_t n);                                       // NaN skipped
+    void (*absmax_columns)(const float *x, size_t rows, size_t stride, size_t n,
+                           float *columns); // columns = max(columns, |x|)
+} CpuKernels;
+
+extern const CpuKernels cpu_kernels_scalar;
+#ifdef QUANTDIAL_X86
+extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avx512;
+#endif
+
+// The best set for this processor, or the one that QUANTDIAL_CPU names; NULL with err set when that is unknown or not supported here.
+const CpuKernels *cpu_kernels_choose(Error *err);
+
+// Cores this process may use.
+int cpu_cores(void);

@@ -1,0 +1,580 @@
+// The inner loops, written once. Included by kernels_<set>.c after one of the simd_<set>.h, which give vectors of LANES floats (Vf), words
+// (Vu) and integers (Vs). Functions marked INLINE take their first arguments as constants: each use is a loop of its own.
+//
+// Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its neighbours.
+
+#if LANES == 1
+#define UNROLL // nothing to keep in registers
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// ---- Reading and writing vectors, whole or not ----
+
+INLINE size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
+
+// Elements i … i + LANES − 1 of an array of dtype, at any alignment.
+INLINE Vf load_as(DType dtype, const void *array, size_t i) {
+    const char *p = array;
+    switch (dtype) {
+    case DTYPE_F16: return vf_from_f16(p + i * 2);
+    case DTYPE_BF16: return vf_from_bf16(p + i * 2);
+    default: {
+        Vf v;
+        memcpy(&v, p + i * 4, sizeof v);
+        return v;
+    }
+    }
+}
+
+INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
+
+// The same for n ≤ LANES elements; zeros behind them.
+INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
+    if (n == LANES) return load_as(dtype, array, i);
+    uint32_t copy[LANES] = {0};
+    memcpy(copy, (const char *)array + i * bytes_of(dtype), n * bytes_of(dtype));
+    return load_as(dtype, copy, 0);
+}
+
+INLINE Vf vf_load_some(const float *p, size_t n) { return load_some(DTYPE_F32, p, 0, n); }
+
+INLINE void vf_store_some(float *p, Vf v, size_t n) {
+    if (n == LANES) {
+        vf_store(p, v);
+    } else {
+        memcpy(p, &v, n * sizeof *p);
+    }
+}
+
+// ---- Dense products: rows of W in place, vectors along `in` ----
+
+// y of `nr` rows × `nt` tokens.
+INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
+    const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
+    const float *x = d->x + token * d->x_stride;
+    Vf sum[4][6];
+    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int t = 0; t < nt; t++) sum[r][t] = vf_set(0);
+    size_t i = 0;
+    for (; i + LANES <= d->in; i += LANES) {
+        Vf rows[4];
+        UNROLL for (int r = 0; r < nr; r++) rows[r] = load_as(dtype, w, (size_t)r * d->in + i);
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vf xs = vf_load(x + (size_t)t * d->x_stride + i);
+            UNROLL for (int r = 0; r < nr; r++) sum[r][t] = vf_fma(rows[r], xs, sum[r][t]);
+        }
+    }
+    if (i < d->in) {
+        UNROLL for (int r = 0; r < nr; r++) {
+            Vf rest = load_some(dtype, w, (size_t)r * d->in + i, d->in - i);
+            UNROLL for (int t = 0; t < nt; t++) sum[r][t] =
+                vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int r = 0; r < nr; r++) {
+        float bias = d->bias ? d->bias[row + (size_t)r] : 0;
+        d->y[(token + (size_t)t) * d->y_stride + row + (size_t)r] = vf_sum(sum[r][t]) + bias;
+    }
+}
+
+// Tokens at a time that still leave accumulators in registers: 32 of them at 16 lanes, 16 otherwise.
+enum { DENSE_TOKENS = LANES == 16 ? 6 : 2 };
+
+INLINE void dense_rows(DType dtype, const int nr, const DenseProduct *d, size_t row) {
+    size_t t = 0;
+    for (; t + DENSE_TOKENS <= d->tokens; t += DENSE_TOKENS) dense_tile(dtype, nr, DENSE_TOKENS, d, row, t);
+    for (; DENSE_TOKENS > 3 && t + 3 <= d->tokens; t += 3) dense_tile(dtype, nr, 3, d, row, t);
+    for (; t < d->tokens; t++) dense_tile(dtype, nr, 1, d, row, t);
+}
+
+INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end) {
+    for (; row + 4 <= end; row += 4) dense_rows(dtype, 4, d, row);
+    for (; row < end; row++) dense_rows(dtype, 1, d, row);
+}
+
+static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
+    switch (d->dtype) {
+    case DTYPE_F16: dense_as(DTYPE_F16, d, first_row, end_row); break;
+    case DTYPE_BF16: dense_as(DTYPE_BF16, d, first_row, end_row); break;
+    default: dense_as(DTYPE_F32, d, first_row, end_row); break;
+    }
+}
+
+// ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
+
+// A tile is `nv` vectors of rows × `nt` tokens, at most this many.
+enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
+
+// Where the words of vector v of a tile lie: its rows are first_row + v · LANES ….
+INLINE const uint8_t *packed_vector(const Packed *w, size_t first_row, int v) {
+    size_t row = first_row + (size_t)v * LANES;
+    return w->data + row / PACKED_ROWS * w->block_bytes;
+}
+INLINE size_t packed_lane(size_t first_row, int v) { return (first_row + (size_t)v * LANES) % PACKED_ROWS; }
+
+// High bits of LANES rows, so that column 4 f + j has its bit at 8 j + f.
+INLINE Vu high_bits(const uint8_t *unit, size_t lane) {
+    Vu high = vu_load_16(unit + PACKED_ROWS * 4 + lane * 2);
+    return high | high << 12;
+}
+
+INLINE Vu shifted_right(Vu v, const int by) { return by >= 0 ? v >> (by & 31) : v << (-by & 31); }
+
+// One column's codes as floats, before the scale.
+INLINE Vf column_value(const int bits, const int k, Vu word, Vu high, const Lookup *table) {
+    if (bits == 8) return vf_from_ints((Vs)(word << (24 - 8 * k)) >> 24); // the caller has taken 128 back
+    const int position = 8 * (k % 4) + (bits == 3 ? 2 : bits) * (k / 4);
+    if (bits != 3) return lookup(bits, table, word >> position);
+    Vu top = shifted_right(high, 8 * (k % 4) + k / 4 - 2); // bit 2 is the one; what is above it does not count
+    return lookup(bits, table, (word >> position & 3) | (top & ~(uint32_t)3));
+}
+
+// Columns 4 f … 4 f + 3 as unsigned bytes.
+INLINE Vu column_bytes(const int bits, const int f, Vu word, Vu high) {
+    if (bits == 8) return word;
+    if (bits == 4) return word >> 4 * f & 0x0F0F0F0Fu;
+    Vu low = word >> 2 * f & 0x03030303u;
+    if (bits == 2) return low;
+    return low | (shifted_right(high, f - 2) & 0x04040404u);
+}
+
+// The sums of one unit: x points at its first column for the tile's first token, tokens stride apart.
+INLINE void float_unit(const int bits, const int nv, const int nt, const uint8_t *const *units, const size_t *lanes,
+                       const float *x, size_t stride, const Lookup *table, Vf sum[TILE_VECTORS][TILE_TOKENS]) {
+    const int columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
+    Vu word[TILE_VECTORS], high[TILE_VECTORS];
+    UNROLL for (int v = 0; v < nv; v++) {
+        word[v] = vu_load(units[v] + lanes[v] * 4);
+        if (bits == 8) word[v] ^= 0x80808080u;
+        high[v] = bits == 3 ? high_bits(units[v], lanes[v]) : word[v];
+    }
+    UNROLL for (int k = 0; k < columns; k++) {
+        Vf value[TILE_VECTORS];
+        UNROLL for (int v = 0; v < nv; v++) value[v] = column_value(bits, k, word[v], high[v], table);
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vf xs = vf_set(x[(size_t)t * stride + (size_t)k]);
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = vf_fma(value[v], xs, sum[v][t]);
+        }
+    }
+}
+
+INLINE void integer_unit(const int bits, const int nv, const int nt, const uint8_t *const *units, const size_t *lanes,
+                         const int8_t *x, size_t stride, Vs sum[TILE_VECTORS][TILE_TOKENS]) {
+    const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
+    Vu word[TILE_VECTORS], high[TILE_VECTORS];
+    UNROLL for (int v = 0; v < nv; v++) {
+        word[v] = vu_load(units[v] + lanes[v] * 4);
+        high[v] = bits == 3 ? high_bits(units[v], lanes[v]) : word[v];
+    }
+    UNROLL for (int f = 0; f < steps; f++) {
+        Vu bytes[TILE_VECTORS];
+        UNROLL for (int v = 0; v < nv; v++) bytes[v] = column_bytes(bits, f, word[v], high[v]);
+        UNROLL for (int t = 0; t < nt; t++) {
+            uint32_t four;
+            memcpy(&four, x + (size_t)t * stride + 4 * (size_t)f, sizeof four);
+            Vu xs = vu_set(four);
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = vs_dot(bits, sum[v][t], bytes[v], xs);
+        }
+    }
+}
+
+// Adds the bias and stores the rows that exist.
+INLINE void store_tile(const int nv, const int nt, const Packed *w, const float *bias, size_t row, size_t token,
+                       float *y, Vf total[TILE_VECTORS][TILE_TOKENS]) {
+    UNROLL for (int v = 0; v < nv; v++) {
+        size_t o = row + (size_t)v * LANES;
+        if (o >= w->out) continue;
+        size_t n = at_most(w->out - o, LANES);
+        Vf added = bias ? vf_load_some(bias + o, n) : vf_set(0);
+        UNROLL for (int t = 0; t < nt; t++) vf_store_some(y + (token + (size_t)t) * w->out + o, total[v][t] + added, n);
+    }
+}
+
+// Weight-only: Σ_g s_g · Σ_{j∈g} q_j x_j in float.
+INLINE void float_tile(const int bits, const int nv, const int nt, const Packed *w, const float *bias, const float *x,
+                       float *y, size_t row, size_t token, const Lookup *table) {
+    Vf total[TILE_VECTORS][TILE_TOKENS], sum[TILE_VECTORS][TILE_TOKENS];
+    const uint8_t *at[TILE_VECTORS];
+    size_t lanes[TILE_VECTORS];
+    UNROLL for (int v = 0; v < nv; v++) {
+        at[v] = packed_vector(w, row, v);
+        lanes[v] = packed_lane(row, v);
+        UNROLL for (int t = 0; t < nt; t++) total[v][t] = vf_set(0);
+    }
+    const size_t scale_bytes = bytes_of(w->scale_dtype), columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
+    const float *from = x + token * w->padded;
+    for (size_t g = 0; g < w->groups; g++) {
+        Vf scale[TILE_VECTORS];
+        UNROLL for (int v = 0; v < nv; v++) {
+            scale[v] = load_as(w->scale_dtype, at[v], lanes[v]);
+            at[v] += PACKED_ROWS * scale_bytes;
+            UNROLL for (int t = 0; t < nt; t++) sum[v][t] = vf_set(0);
+        }
+        for (size_t u = g + 1 < w->groups ? w->group_units : w->last_units; u > 0; u--) {
+            float_unit(bits, nv, nt, at, lanes, from, w->padded, table, sum);
+            from += columns;
+            UNROLL for (int v = 0; v < nv; v++) at[v] += PACKED_ROWS * (bits == 3 ? 6 : 4);
+        }
+        UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] =
+            vf_fma(scale[v], sum[v][t], total[v][t]);
+    }
+    store_tile(nv, nt, w, bias, row, token, y, total);
+}
+
+// Weights and activations as integers: s_x · Σ_g s_g · Σ_{j∈g} q_w q_x. Multiplied and added separately, so that all instruction sets agree
+// to the last bit.
+INLINE void integer_tile(const int bits, const int nv, const int nt, const Packed *w, const float *bias,
+                         const QuantizedActivations *x, float *y, size_t row, size_t token) {
+    Vf total[TILE_VECTORS][TILE_TOKENS];
+    Vs sum[TILE_VECTORS][TILE_TOKENS];
+    const uint8_t *at[TILE_VECTORS];
+    size_t lanes[TILE_VECTORS];
+    UNROLL for (int v = 0; v < nv; v++) {
+        at[v] = packed_vector(w, row, v);
+        lanes[v] = packed_lane(row, v);
+        UNROLL for (int t = 0; t < nt; t++) total[v][t] = vf_set(0);
+    }
+    const size_t scale_bytes = bytes_of(w->scale_dtype), columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
+    const int8_t *from = x->codes + token * w->padded;
+    for (size_t g = 0; g < w->groups; g++) {
+        Vf scale[TILE_VECTORS];
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vs start = (Vs)vu_set((uint32_t)x->starts[(token + (size_t)t) * w->groups + g]);
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = start;
+        }
+        UNROLL for (int v = 0; v < nv; v++) {
+            scale[v] = load_as(w->scale_dtype, at[v], lanes[v]);
+            at[v] += PACKED_ROWS * scale_bytes;
+        }
+        for (size_t u = g + 1 < w->groups ? w->group_units : w->last_units; u > 0; u--) {
+            integer_unit(bits, nv, nt, at, lanes, from, w->padded, sum);
+            from += columns;
+            UNROLL for (int v = 0; v < nv; v++) at[v] += PACKED_ROWS * (bits == 3 ? 6 : 4);
+        }
+        UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] +=
+            scale[v] * vf_from_ints(sum[v][t]);
+    }
+    UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] *= x->scales[token + (size_t)t];
+    store_tile(nv, nt, w, bias, row, token, y, total);
+}
+
+// Runs `tile(nv, nt, row, token)` over rows first … end and all tokens: tiles of several tokens while they last, then single tokens with more
+// rows at a time, for enough independent sums. Rows of a tile stay cached while the tokens pass.
+enum { WIDE_TOKENS = LANES == 16 ? 6 : LANES == 8 ? 3 : 4, WIDE_VECTORS = 2 };
+#define FOR_TILES(TILE)                                                                                 \
+    do {                                                                                                \
+        size_t wide = tokens / WIDE_TOKENS * WIDE_TOKENS;                                               \
+        for (size_t row = first; row < end; row += WIDE_VECTORS * LANES) {                              \
+            for (size_t token = 0; token < wide; token += WIDE_TOKENS) TILE(WIDE_VECTORS, WIDE_TOKENS); \
+            for (size_t token = wide; token + 2 <= tokens; token += 2) TILE(WIDE_VECTORS, 2);           \
+        }                                                                                               \
+        if ((tokens - wide) % 2 == 0) break;                                                            \
+        size_t token = tokens - 1, row = first;                                                         \
+        for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES) TILE(TILE_VECTORS, 1);   \
+        for (; row < end; row += LANES) TILE(1, 1);                                                     \
+    } while (0)
+
+INLINE void float_tiles(const int bits, const Packed *w, const float *bias, const float *x, size_t tokens, float *y,
+                        size_t first, size_t end) {
+    float values[16];
+    for (int code = 0; code < 16; code++)
+        values[code] = (float)(code % (1 << at_most((size_t)bits, 4)) - (1 << (bits - 1)));
+    Lookup table = lookup_load(values);
+#define FLOAT_TILE(NV, NT) float_tile(bits, NV, NT, w, bias, x, y, row, token, &table)
+    FOR_TILES(FLOAT_TILE);
+}
+
+static void packed_float(const Packed *w, const float *bias, const float *x, size_t tokens, float *y,
+                         size_t first_block, size_t end_block) {
+    size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
+    switch (w->bits) {
+    case 2: float_tiles(2, w, bias, x, tokens, y, first, end); break;
+    case 3: float_tiles(3, w, bias, x, tokens, y, first, end); break;
+    case 4: float_tiles(4, w, bias, x, tokens, y, first, end); break;
+    default: float_tiles(8, w, bias, x, tokens, y, first, end); break;
+    }
+}
+
+INLINE void integer_tiles(const int bits, const Packed *w, const float *bias, const QuantizedActivations *x,
+                          size_t tokens, float *y, size_t first, size_t end) {
+#define INTEGER_TILE(NV, NT) integer_tile(bits, NV, NT, w, bias, x, y, row, token)
+    FOR_TILES(INTEGER_TILE);
+}
+
+static void packed_integer(const Packed *w, const float *bias, const QuantizedActivations *x, size_t tokens, float *y,
+                           size_t first_block, size_t end_block) {
+    size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
+    switch (w->bits) {
+    case 2: integer_tiles(2, w, bias, x, tokens, y, first, end); break;
+    case 3: integer_tiles(3, w, bias, x, tokens, y, first, end); break;
+    case 4: integer_tiles(4, w, bias, x, tokens, y, first, end); break;
+    default: integer_tiles(8, w, bias, x, tokens, y, first, end); break;
+    }
+}
+
+// ---- Quantizing activations ----
+
+INLINE Vf divided(const float *x, const float *divisor, size_t i, size_t n) {
+    Vf v = vf_load_some(x + i, n);
+    if (!divisor) return v;
+    Vf by = vf_set(1);
+    if (n == LANES) {
+        by = vf_load(divisor + i);
+    } else {
+        memcpy(&by, divisor + i, n * sizeof *divisor);
+    }
+    return v / by;
+}
+
+static float quantize_row(const float *x, const float *divisor, size_t n, float static_scale, int8_t *codes) {
+    Vf most = vf_set(0), probe = vf_set(0); // 0 · x is NaN for infinities and NaN
+    for (size_t i = 0; i < n; i += LANES) {
+        Vf v = divided(x, divisor, i, at_most(n - i, LANES));
+        most = vf_max(vf_abs(v), most);
+        probe += v * vf_set(0);
+    }
+    float absmax = vf_greatest(most), scale = static_scale > 0 ? static_scale : absmax / 127;
+    bool nothing = !(scale >= 0x1p-126f) || vf_sum(probe) != 0; // also when scale is infinite or probe NaN
+    if (nothing || scale > 3e38f) {
+        memset(codes, 0, n);
+        return vf_sum(probe) == 0 && scale <= 3e38f ? 1 : NAN;
+    }
+    Vf reciprocal = vf_set(1 / scale);
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        Vf q = vf_round(divided(x, divisor, i, m) * reciprocal);
+        Vs whole = vf_to_ints(vf_max(vf_min(q, vf_set(127)), vf_set(-127)));
+        int8_t bytes[LANES];
+        vs_store_bytes(m == LANES ? codes + i : bytes, whole);
+        if (m < LANES) memcpy(codes + i, bytes, m);
+    }
+    return scale;
+}
+
+// ---- Element by element ----
+
+INLINE void widen_as(DType dtype, const void *from, size_t n, float *to) {
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        vf_store_some(to + i, load_some(dtype, from, i, m), m);
+    }
+}
+
+static void widen(DType dtype, const void *from, size_t n, float *to) {
+    switch (dtype) {
+    case DTYPE_F16: widen_as(DTYPE_F16, from, n, to); break;
+    case DTYPE_BF16: widen_as(DTYPE_BF16, from, n, to); break;
+    default: memcpy(to, from, n * sizeof *to); break;
+    }
+}
+
+static void narrow(DType dtype, const float *from, size_t n, void *to) {
+    uint16_t *halves = to;
+    switch (dtype) {
+    case DTYPE_F16:
+        for (size_t i = 0; i < n; i++) halves[i] = float_to_f16(from[i]);
+        break;
+    case DTYPE_BF16:
+        for (size_t i = 0; i < n; i++) halves[i] = float_to_bf16(from[i]);
+        break;
+    default: memcpy(to, from, n * sizeof *from); break;
+    }
+}
+
+static void rms_norm_row(const float *x, const float *gain, float eps, size_t width, float *y) {
+    Vf squares = vf_set(0);
+    for (size_t i = 0; i < width; i += LANES) {
+        Vf v = vf_load_some(x + i, at_most(width - i, LANES));
+        squares = vf_fma(v, v, squares);
+    }
+    Vf factor = vf_set(1 / sqrtf(vf_sum(squares) / (float)width + eps));
+    for (size_t i = 0; i < width; i += LANES) {
+        size_t n = at_most(width - i, LANES);
+        vf_store_some(y + i, vf_load_some(x + i, n) * factor * vf_load_some(gain + i, n), n);
+    }
+}
+
+static void add(float *x, const float *y, size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        vf_store_some(x + i, vf_load_some(x + i, m) + vf_load_some(y + i, m), m);
+    }
+}
+
+// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow. NaN stays NaN.
+INLINE Vf vf_exp(Vf x) {
+    x = vf_min(vf_set(88), vf_max(vf_set(-87), x));
+    Vf n = vf_round(x * vf_set(1.44269504f));
+    Vf r = vf_fma(n, vf_set(2.12194440e-4f), vf_fma(n, vf_set(-0.693359375f), x));
+    Vf p = vf_set(1.9875691500e-4f);
+    p = vf_fma(p, r, vf_set(1.3981999507e-3f));
+    p = vf_fma(p, r, vf_set(8.3334519073e-3f));
+    p = vf_fma(p, r, vf_set(4.1665795894e-2f));
+    p = vf_fma(p, r, vf_set(1.6666665459e-1f));
+    p = vf_fma(p, r, vf_set(5.0000001201e-1f));
+    p = vf_fma(p * r, r, r) + vf_set(1);
+    Vf safe = vf_max(vf_min(n, vf_set(127)), vf_set(-126)); // not NaN
+    return p * vf_from_pattern((vf_to_ints(safe) + 127) << 23);
+}
+
+static void silu_times(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        Vf g = vf_load_some(gate + i, m);
+        vf_store_some(y + i, g / (vf_set(1) + vf_exp(-g)) * vf_load_some(up + i, m), m);
+    }
+}
+
+static void rope_head(float *x, size_t half, const float *cosine, const float *sine) {
+    for (size_t i = 0; i < half; i += LANES) {
+        size_t n = at_most(half - i, LANES);
+        Vf a = vf_load_some(x + i, n), b = vf_load_some(x + half + i, n);
+        Vf c = vf_load_some(cosine + i, n), s = vf_load_some(sine + i, n);
+        vf_store_some(x + i, a * c - b * s, n);
+        vf_store_some(x + half + i, b * c + a * s, n);
+    }
+}
+
+// ---- Attention ----
+
+// scores → e^(score − max), in place; returns their sum.
+INLINE float softmax_row(float *scores, size_t n) {
+    Vf most = vf_set(-INFINITY), sum = vf_set(0);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) most = vf_max(vf_load(scores + i), most);
+    float greatest = vf_greatest(most);
+    for (; i < n; i++) greatest = scores[i] > greatest ? scores[i] : greatest;
+    for (i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        vf_store_some(scores + i, vf_exp(vf_load_some(scores + i, m) - vf_set(greatest)), m);
+        sum += vf_load_some(scores + i, m);
+    }
+    return vf_sum(sum);
+}
+
+// y [nt, dims from `dim`, nv vectors (the last of `rest` dims)] = factor · Σ_p weight[t][p] · V[p].
+INLINE void mix_tile(DType dtype, const int nv, const int nt, const AttentionTile *a, const float *weights,
+                     size_t positions, size_t dim, size_t rest, const float *factor, float *const *y) {
+    Vf sum[4][4];
+    UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) sum[v][t] = vf_set(0);
+    for (size_t p = 0; p < positions; p++) {
+        Vf value[4];
+        UNROLL for (int v = 0; v < nv; v++) value[v] =
+            load_some(dtype, a->values, p * a->head_dim + dim + (size_t)v * LANES, nv > 1 ? LANES : rest);
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vf weight = vf_set(weights[(size_t)t * positions + p]);
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = vf_fma(weight, value[v], sum[v][t]);
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < nv; v++)
+        vf_store_some(y[t] + dim + (size_t)v * LANES, sum[v][t] * vf_set(factor[t]), nv > 1 ? LANES : rest);
+}
+
+INLINE void mix_as(DType dtype, const int nt, const AttentionTile *a, const float *weights, size_t positions,
+                   const float *factor, float *const *y) {
+    const int nv = LANES == 16 || nt == 1 ? 4 : 2;
+    size_t dim = 0;
+    for (; dim + (size_t)nv * LANES <= a->head_dim; dim += (size_t)nv * LANES)
+        mix_tile(dtype, nv, nt, a, weights, positions, dim, LANES, factor, y);
+    for (; dim < a->head_dim; dim += LANES)
+        mix_tile(dtype, 1, nt, a, weights, positions, dim, at_most(a->head_dim - dim, LANES), factor, y);
+}
+
+INLINE void mix(const int nt, const AttentionTile *a, const float *weights, size_t positions, const float *factor,
+                float *const *y) {
+    switch (a->dtype) {
+    case DTYPE_F16: mix_as(DTYPE_F16, nt, a, weights, positions, factor, y); break;
+    case DTYPE_BF16: mix_as(DTYPE_BF16, nt, a, weights, positions, factor, y); break;
+    default: mix_as(DTYPE_F32, nt, a, weights, positions, factor, y); break;
+    }
+}
+
+// Query number n of a tile: heads of one token stand together.
+INLINE size_t query_offset(const AttentionTile *a, size_t n) {
+    return n / a->heads * a->stride + n % a->heads * a->head_dim;
+}
+
+static void attention(const AttentionTile *a) {
+    size_t queries = a->heads * a->tokens, positions = a->first + a->tokens;
+    float *q = a->scratch;                        // [queries, head_dim], times scale
+    float *scores = q + queries * a->head_dim;    // [queries, positions]
+    float *factor = scores + queries * positions; // [queries]
+    for (size_t n = 0; n < queries; n++)
+        for (size_t i = 0; i < a->head_dim; i++) q[n * a->head_dim + i] = a->q[query_offset(a, n) + i] * a->scale;
+    DenseProduct product = {.dtype = a->dtype,
+                            .w = a->keys,
+                            .in = a->head_dim,
+                            .x = q,
+                            .tokens = queries,
+                            .x_stride = a->head_dim,
+                            .y = scores,
+                            .y_stride = positions};
+    dense(&product, 0, positions);
+    for (size_t n = 0; n < queries; n++) {
+        float *row = scores + n * positions;
+        size_t seen = a->first + n / a->heads + 1;
+        factor[n] = 1 / softmax_row(row, seen);
+        memset(row + seen, 0, (positions - seen) * sizeof *row); // later tokens of this tile
+    }
+    size_t n = 0;
+    for (; n + 4 <= queries; n += 4) {
+        float *y[4];
+        for (size_t t = 0; t < 4; t++) y[t] = a->y + query_offset(a, n + t);
+        mix(4, a, scores + n * positions, positions, factor + n, y);
+    }
+    for (; n < queries; n++) {
+        float *y = a->y + query_offset(a, n);
+        mix(1, a, scores + n * positions, positions, factor + n, &y);
+    }
+}
+
+// ---- Measuring ----
+
+INLINE void range_as(DType dtype, const void *data, size_t n, float *least, float *greatest) {
+    Vf low = vf_set(INFINITY), high = vf_set(-INFINITY);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        Vf v = load_as(dtype, data, i);
+        low = vf_min(v, low);
+        high = vf_max(v, high);
+    }
+    *least = vf_least(low);
+    *greatest = vf_greatest(high);
+    for (; i < n; i++) {
+        float v;
+        floats_from(dtype, (const char *)data + i * bytes_of(dtype), 1, &v);
+        if (v < *least) *least = v;
+        if (v > *greatest) *greatest = v;
+    }
+}
+
+static void range(DType dtype, const void *data, size_t n, float *least, float *greatest) {
+    switch (dtype) {
+    case DTYPE_F16: range_as(DTYPE_F16, data, n, least, greatest); break;
+    case DTYPE_BF16: range_as(DTYPE_BF16, data, n, least, greatest); break;
+    default: range_as(DTYPE_F32, data, n, least, greatest); break;
+    }
+}
+
+static float absmax(const float *x, size_t n) {
+    Vf most = vf_set(0);
+    for (size_t i = 0; i < n; i += LANES) most = vf_max(vf_abs(vf_load_some(x + i, at_most(n - i, LANES))), most);
+    return vf_greatest(most);
+}
+
+static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n, float *columns) {
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        Vf most = vf_load_some(columns + i, m);
+        for (size_t row = 0; row < rows; row++) most = vf_max(vf_abs(vf_load_some(x + row * stride + i, m)), most);
+        vf_store_some(columns + i, most, m);
+    }
+}
+
+#define KERNELS(NAME)                                                                                               \
+    {                                                                                                               \
+        .name = NAME, .dense = dense, .packed_float = packed_float, .packed_integer = packed_integer,               \
+        .quantize_row = quantize_row, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add,   \
+        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
+        .absmax_columns = absmax_columns                                                                            \
+    }

@@ -1,0 +1,230 @@
+// Linears: dense weights read in place, quantized ones packed; rows are shared among threads.
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cpu/cpu.h"
+
+// A product of fewer multiplications is done by one thread.
+enum { PARALLEL_PRODUCT = 32768 };
+// Tokens prepared at a time (rounded to BF16, quantized or spread out): bounds the working memory.
+enum { PREPARED_TOKENS = 256 };
+// From so many tokens on the library's blocked product is faster than rows in place.
+enum { LIBRARY_TOKENS = 9 };
+// int32 sums of 255 · 127 per weight may pass through 2^32 but must end within 127 · 127 · in < 2^31.
+enum { LARGEST_INTEGER_INPUT = 131072 };
+
+struct Weight {
+    size_t out, in;
+    float *bias;      // [out] or NULL
+    bool is_packed;   // packed, or else dense
+    DType dtype;      // of data
+    const void *data; // [out, in], not owned
+    bool by_library;  // many tokens go to the library
+    Packed packed;
+    ActivationMode mode;
+    float scale;
+    float *divisor; // [in] or NULL
+};
+
+static bool copy_floats(const float *from, size_t n, float **to, Error *err) {
+    if (!from) return true;
+    *to = array_new(n, sizeof **to);
+    if (!*to) return error_memory(err, "weights");
+    memcpy(*to, from, n * sizeof **to);
+    return true;
+}
+
+static bool weight_new(size_t out, size_t in, const float *bias, Weight **weight, Error *err) {
+    *weight = NULL;
+    size_t elements;
+    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || elements > PTRDIFF_MAX / 8)
+        return error_set(err, "a linear of %zu × %zu weights cannot be computed", out, in);
+    Weight *w = array_new(1, sizeof *w);
+    if (!w) return error_memory(err, "weights");
+    w->out = out;
+    w->in = in;
+    *weight = w;
+    if (copy_floats(bias, out, &w->bias, err)) return true;
+    free(w);
+    *weight = NULL;
+    return false;
+}
+
+void cpu_weight_free(Backend *backend, Weight *w) {
+    (void)backend;
+    if (!w) return;
+    packed_free(&w->packed);
+    free(w->divisor);
+    free(w->bias);
+    free(w);
+}
+
+static bool refused(Weight **weight) {
+    cpu_weight_free(NULL, *weight);
+    *weight = NULL;
+    return false;
+}
+
+bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t out, size_t in, const float *bias,
+                      Precision precision, Weight **weight, Error *err) {
+    CpuBackend *cpu = cpu_of(backend);
+    *weight = NULL;
+    if (!dtype_is_float16_or_32(dtype))
+        return error_set(err, "weights of type %s cannot be multiplied; F32, F16 and BF16 can", dtype_name(dtype));
+    if (!weight_new(out, in, bias, weight, err)) return false;
+    Weight *w = *weight;
+    w->dtype = dtype;
+    w->data = data;
+    w->by_library = cpu->library && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
+    if (w->by_library && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
+    return true;
+}
+
+static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *scheme, Error *err) {
+    if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
+        return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
+    if (q->group == 0 || q->group > q->in)
+        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
+    if (!dtype_is_float16_or_32(q->scale_dtype))
+        return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
+    if (scheme->mode == ACTIVATION_NONE) return true;
+    if (q->in > LARGEST_INTEGER_INPUT)
+        return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
+                         q->in);
+    if (scheme->mode == ACTIVATION_STATIC && !(isfinite(scheme->scale) && scheme->scale >= 0x1p-126f))
+        return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
+    return true;
+}
+
+// Codes, starts and scales of `tokens` tokens in the working memory.
+static QuantizedActivations activations_in(void *scratch, const Packed *p, size_t tokens) {
+    char *at = scratch;
+    QuantizedActivations x;
+    x.codes = (int8_t *)at;
+    at += (tokens * p->padded + 63) / 64 * 64;
+    x.starts = (int32_t *)(void *)at;
+    x.scales = (float *)(void *)(at + tokens * p->groups * sizeof *x.starts);
+    return x;
+}
+
+// Working memory of one product, and behind it one row per thread for spreading.
+static size_t scratch_for(const Packed *p, ActivationMode mode, int threads) {
+    if (mode == ACTIVATION_NONE) return packed_spreads(p) ? PREPARED_TOKENS * p->padded * sizeof(float) : 0;
+    size_t token = p->padded + p->groups * sizeof(int32_t) + sizeof(float);
+    return PREPARED_TOKENS * token + 128 + (size_t)threads * p->in;
+}
+
+bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
+                          Weight **weight, Error *err) {
+    CpuBackend *cpu = cpu_of(backend);
+    *weight = NULL;
+    if (!quantized_checked(q, scheme, err) || !weight_new(q->out, q->in, bias, weight, err)) return false;
+    Weight *w = *weight;
+    w->is_packed = true;
+    w->mode = scheme->mode;
+    w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
+    if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
+        return refused(weight);
+    if (!packed_new(q, cpu->threads, &w->packed, err)) return refused(weight);
+    if (!cpu_reserve(cpu, scratch_for(&w->packed, w->mode, cpu->threads), err)) return refused(weight);
+    return true;
+}
+
+size_t cpu_weight_bytes(const Weight *w) {
+    size_t bias = w->bias ? w->out * sizeof(float) : 0;
+    return bias + (w->is_packed ? w->packed.blocks * w->packed.block_bytes : w->out * w->in * dtype_bytes(w->dtype));
+}
+
+// ---- Dense ----
+
+static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    DenseProduct product = {.dtype = w->dtype,
+                            .w = w->data,
+                            .in = w->in,
+                            .bias = w->bias,
+                            .x = x,
+                            .tokens = tokens,
+                            .x_stride = w->in,
+                            .y = y,
+                            .y_stride = w->out};
+#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    {
+        size_t from, to;
+        cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
+        cpu->kernels->dense(&product, from, to);
+    }
+}
+
+static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    uint16_t *rounded = cpu->scratch; // [tokens, in]
+#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (tokens * w->in > PARALLEL_PRODUCT)
+    for (size_t t = 0; t < tokens; t++) cpu->kernels->narrow(DTYPE_BF16, x + t * w->in, w->in, rounded + t * w->in);
+    return dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y);
+}
+
+// ---- Packed ----
+
+static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    const Packed *p = &w->packed;
+    float *spread = packed_spreads(p) ? cpu->scratch : NULL; // [tokens, padded]
+    for (size_t t = 0; spread && t < tokens; t++) packed_spread(p, x + t * p->in, sizeof *x, spread + t * p->padded);
+#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    {
+        size_t from, to;
+        cpu_share(p->blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
+        cpu->kernels->packed_float(p, w->bias, spread ? spread : x, tokens, y, from, to);
+    }
+}
+
+// −2^(bits−1) · Σ codes of every group of one token.
+static void group_starts(const Packed *p, const int8_t *codes, int32_t *starts) {
+    size_t width = p->group_units * packed_unit_columns(p->bits), from = 0;
+    for (size_t g = 0; g < p->groups; g++, from += width) {
+        size_t end = g + 1 < p->groups ? from + width : p->padded;
+        int32_t sum = 0;
+        for (size_t i = from; i < end; i++) sum += codes[i];
+        starts[g] = -sum * (1 << (p->bits - 1));
+    }
+}
+
+static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *row, QuantizedActivations *q,
+                           size_t token) {
+    const Packed *p = &w->packed;
+    int8_t *codes = q->codes + token * p->padded;
+    q->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
+    if (packed_spreads(p)) packed_spread(p, row, 1, codes);
+    group_starts(p, codes, q->starts + token * p->groups);
+}
+
+static void linear_integer(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    const Packed *p = &w->packed;
+    QuantizedActivations q = activations_in(cpu->scratch, p, tokens);
+    int8_t *rows = (int8_t *)(q.scales + tokens); // [threads, in]
+#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    {
+        size_t part = (size_t)omp_get_thread_num(), from, to;
+#pragma omp for schedule(static)
+        for (size_t t = 0; t < tokens; t++) quantize_token(cpu, w, x + t * w->in, rows + part * w->in, &q, t);
+        cpu_share(p->blocks, 1, omp_get_num_threads(), (int)part, &from, &to);
+        cpu->kernels->packed_integer(p, w->bias, &q, tokens, y, from, to);
+    }
+}
+
+void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+    for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
+        size_t n = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS;
+        const float *from = x + t * w->in;
+        float *to = y + t * w->out;
+        if (w->is_packed && w->mode == ACTIVATION_NONE) {
+            linear_float(cpu, w, from, n, to);
+        } else if (w->is_packed) {
+            linear_integer(cpu, w, from, n, to);
+        } else if (!w->by_library || tokens < LIBRARY_TOKENS || !linear_library(cpu, w, from, n, to)) {
+            linear_dense(cpu, w, from, n, to);
+        }
+    }
+}

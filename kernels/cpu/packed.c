@@ -1,0 +1,118 @@
+#include "kernels/cpu/packed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+static size_t units_for(size_t columns, int bits) {
+    size_t per_unit = packed_unit_columns(bits);
+    return (columns + per_unit - 1) / per_unit;
+}
+
+static void packed_shape(const QuantizedWeight *w, Packed *p) {
+    *p = (Packed){.out = w->out, .in = w->in, .group = w->group, .bits = w->bits, .scale_dtype = w->scale_dtype};
+    p->groups = group_count(w->in, w->group);
+    p->group_units = units_for(w->group, w->bits);
+    p->last_units = units_for(w->in - (p->groups - 1) * w->group, w->bits);
+    size_t units = (p->groups - 1) * p->group_units + p->last_units;
+    size_t scale_bytes = PACKED_ROWS * dtype_bytes(w->scale_dtype);
+    p->padded = units * packed_unit_columns(w->bits);
+    p->group_bytes = scale_bytes + p->group_units * packed_unit_bytes(w->bits);
+    p->block_bytes = p->groups * scale_bytes + units * packed_unit_bytes(w->bits);
+    p->blocks = (w->out + PACKED_ROWS - 1) / PACKED_ROWS;
+}
+
+static void store_scale(DType dtype, float scale, uint8_t *to) {
+    uint16_t half = dtype == DTYPE_F16 ? float_to_f16(scale) : float_to_bf16(scale);
+    if (dtype == DTYPE_F32) {
+        memcpy(to, &scale, sizeof scale);
+    } else {
+        memcpy(to, &half, sizeof half);
+    }
+}
+
+// One row's word of a unit of `columns` (≤ a whole unit) codes; *high gets the high bits at 3 bits.
+static inline __attribute__((always_inline)) uint32_t unit_word(const int bits, const int8_t *codes, size_t columns,
+                                                                uint16_t *high) {
+    const int whole = bits == 8 ? 4 : bits == 4 ? 8 : 16, step = bits == 3 ? 2 : bits;
+    const uint32_t low = bits == 3 ? 3u : (1u << bits) - 1u;
+    uint32_t word = 0, top = 0;
+    for (int k = 0; k < whole; k++) {
+        int code = (size_t)k < columns ? codes[k] : 0;
+        uint32_t shifted = (uint32_t)(code + (1 << (bits - 1)));
+        word |= (shifted & low) << (8 * (k % 4) + step * (k / 4));
+        if (bits == 3) top |= (shifted >> 2 & 1u) << packed_high_bit(k / 4, k % 4);
+    }
+    *high = (uint16_t)top;
+    return word;
+}
+
+// All units of one row of one group. `units` is where the group's units begin in the block.
+static inline __attribute__((always_inline)) void pack_row(const int bits, const int8_t *codes, size_t columns,
+                                                           size_t row, uint8_t *units) {
+    size_t whole = packed_unit_columns(bits);
+    for (size_t k = 0; k < columns; k += whole, units += packed_unit_bytes(bits)) {
+        uint16_t high;
+        uint32_t word = columns - k >= whole ? unit_word(bits, codes + k, whole, &high)
+                                             : unit_word(bits, codes + k, columns - k, &high);
+        memcpy(units + row * sizeof word, &word, sizeof word);
+        if (bits == 3) memcpy(units + PACKED_ROWS * sizeof word + row * sizeof high, &high, sizeof high);
+    }
+}
+
+// zeros: a group of codes for the rows that only fill the last block.
+static void pack_group(const QuantizedWeight *w, const Packed *p, const int8_t *zeros, size_t block, size_t group,
+                       uint8_t *to) {
+    size_t scale_bytes = dtype_bytes(p->scale_dtype), from = group * p->group;
+    size_t columns = p->group < p->in - from ? p->group : p->in - from;
+    uint8_t *units = to + PACKED_ROWS * scale_bytes;
+    for (size_t row = 0; row < PACKED_ROWS; row++) {
+        size_t o = block * PACKED_ROWS + row;
+        store_scale(p->scale_dtype, o < p->out ? w->scales[o * p->groups + group] : 0, to + row * scale_bytes);
+        const int8_t *codes = o < p->out ? w->codes + o * p->in + from : zeros;
+        switch (p->bits) {
+        case 2: pack_row(2, codes, columns, row, units); break;
+        case 3: pack_row(3, codes, columns, row, units); break;
+        case 4: pack_row(4, codes, columns, row, units); break;
+        default: pack_row(8, codes, columns, row, units); break;
+        }
+    }
+}
+
+bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err) {
+    packed_shape(w, packed);
+    int8_t *zeros = array_new(w->group, 1);
+    packed->data = array_new(packed->blocks, packed->block_bytes);
+    if (!zeros || !packed->data) {
+        free(zeros);
+        packed_free(packed);
+        return error_memory(err, "packed weights");
+    }
+#pragma omp parallel for schedule(static) num_threads(threads) if (w->out * w->in > 32768)
+    for (size_t block = 0; block < packed->blocks; block++)
+        for (size_t group = 0; group < packed->groups; group++)
+            pack_group(w, packed, zeros, block, group,
+                       packed->data + block * packed->block_bytes + group * packed->group_bytes);
+    free(zeros);
+    return true;
+}
+
+void packed_free(Packed *packed) {
+    free(packed->data);
+    *packed = (Packed){0};
+}
+
+void packed_spread(const Packed *p, const void *row, size_t size, void *out) {
+    const char *from = row;
+    char *to = out;
+    size_t full = p->group_units * packed_unit_columns(p->bits), last = p->last_units * packed_unit_columns(p->bits);
+    for (size_t g = 0; g < p->groups; g++) {
+        size_t columns = g + 1 < p->groups ? p->group : p->in - g * p->group;
+        size_t width = g + 1 < p->groups ? full : last;
+        memcpy(to, from, columns * size);
+        memset(to + columns * size, 0, (width - columns) * size);
+        from += columns * size;
+        to += width * size;
+    }
+}

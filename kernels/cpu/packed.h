@@ -1,0 +1,53 @@
+// How quantized weights lie in memory for the CPU kernels.
+//
+// Rows (output channels) go in blocks of 32, one row per vector lane, so a product needs no sums across lanes and a block is one
+// contiguous stream. Within a block, group after group of columns:
+//
+//     scales [32] in their own type · units
+//
+// A unit holds `packed_unit_columns(bits)` columns as words [32]: one 32-bit word per row. At 3 bits these words hold the two low bits and
+// are followed by [32] 16-bit words with the high ones. Codes are stored plus 2^(bits−1), so they are never negative. Every group begins
+// with a new unit; columns that pad a group to whole units, and rows that pad the last block, hold the code of zero.
+//
+// Where column k = 4 f + j of a unit lies: its low bits at bit 8 j + f · (8, 4, 2, 2 at 8, 4, 3, 2 bits). A shift by f steps and a mask thus
+// give the four bytes j = 0…3 that a byte dot product wants, and a shift alone gives an index for a table permute.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kernels/quantized.h"
+
+enum { PACKED_ROWS = 32 };
+
+typedef struct Packed {
+    size_t out, in, group, groups;
+    int bits;
+    DType scale_dtype;
+    size_t group_units, last_units; // units of a full group, and of the last one
+    size_t padded;                  // columns including those that pad groups to whole units
+    size_t group_bytes;             // of a full group of one block: scales and units
+    size_t block_bytes, blocks;
+    uint8_t *data; // [blocks][groups]{scales [32], units}, 64-byte aligned
+} Packed;
+
+static inline size_t packed_unit_columns(int bits) { return bits == 8 ? 4 : bits == 4 ? 8 : 16; }
+static inline size_t packed_unit_bytes(int bits) { return PACKED_ROWS * (bits == 3 ? 6 : 4); }
+
+// Distance in bits between the codes of columns k and k + 4.
+static inline int packed_step(int bits) { return bits == 3 ? 2 : bits; }
+
+// Bit of column k = 4 f + j in the 16-bit word of high bits (3 bits only). w | w << 12 then has it at bit 8 j + f.
+static inline int packed_high_bit(int f, int j) { return j < 2 ? 8 * j + f : 8 * (j - 2) + 4 + f; }
+
+// Fills `packed` from plain codes; false when memory is short. Threads: how many may work.
+bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err);
+void packed_free(Packed *packed);
+
+// True when groups need padding, so that activations have to be spread out before a product.
+static inline bool packed_spreads(const Packed *packed) { return packed->padded != packed->in; }
+
+// Copies one row of `in` elements of `size` bytes to `padded` elements, zeros in between.
+void packed_spread(const Packed *packed, const void *row, size_t size, void *out);

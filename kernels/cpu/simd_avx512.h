@@ -1,0 +1,53 @@
+// The vocabulary of kernels_template.h with sixteen lanes: AVX-512 F, BW, DQ, VL and VNNI. simd_scalar.h says what each word means.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/cpu/kernels.h"
+
+#define LANES 16
+
+typedef float Vf __attribute__((vector_size(64)));
+typedef uint32_t Vu __attribute__((vector_size(64)));
+typedef int32_t Vs __attribute__((vector_size(64)));
+typedef struct Lookup {
+    Vf values;
+} Lookup;
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE Vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vf_store(float *p, Vf v) { _mm512_storeu_ps(p, v); }
+INLINE Vf vf_set(float value) { return _mm512_set1_ps(value); }
+INLINE Vf vf_fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE Vf vf_max(Vf a, Vf b) { return _mm512_max_ps(a, b); }
+INLINE Vf vf_min(Vf a, Vf b) { return _mm512_min_ps(a, b); }
+INLINE Vf vf_abs(Vf a) { return _mm512_abs_ps(a); }
+INLINE Vf vf_round(Vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE float vf_sum(Vf v) { return _mm512_reduce_add_ps(v); }
+INLINE float vf_greatest(Vf v) { return _mm512_reduce_max_ps(v); }
+INLINE float vf_least(Vf v) { return _mm512_reduce_min_ps(v); }
+INLINE Vf vf_from_ints(Vs v) { return _mm512_cvtepi32_ps((__m512i)v); }
+INLINE Vs vf_to_ints(Vf v) { return (Vs)_mm512_cvtps_epi32(v); }
+INLINE Vf vf_from_pattern(Vs v) { return (Vf)v; }
+INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)) << 16); }
+INLINE Vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+
+INLINE Vu vu_load(const void *p) { return (Vu)_mm512_loadu_si512(p); }
+INLINE Vu vu_load_16(const void *p) { return (Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
+INLINE Vu vu_set(uint32_t value) { return (Vu)_mm512_set1_epi32((int)value); }
+INLINE void vs_store_bytes(int8_t *p, Vs v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v)); }
+
+INLINE Lookup lookup_load(const float *values) { return (Lookup){vf_load(values)}; }
+// vpermps looks at four index bits and ignores the rest; tables of fewer bits repeat their values.
+INLINE Vf lookup(const int bits, const Lookup *table, Vu index) {
+    (void)bits;
+    return _mm512_permutexvar_ps((__m512i)index, table->values);
+}
+
+INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
+    (void)bits;
+    return (Vs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
+}

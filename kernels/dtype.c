@@ -1,0 +1,103 @@
+#include "kernels/dtype.h"
+
+#define F32_INFINITY 0x7F800000u
+
+const char *dtype_name(DType dtype) {
+    static const char *const names[DTYPE_COUNT] = {
+        [DTYPE_F32] = "F32",         [DTYPE_F16] = "F16",         [DTYPE_BF16] = "BF16", [DTYPE_F64] = "F64",
+        [DTYPE_F8_E4M3] = "F8_E4M3", [DTYPE_F8_E5M2] = "F8_E5M2", [DTYPE_I8] = "I8",     [DTYPE_U8] = "U8",
+        [DTYPE_I16] = "I16",         [DTYPE_U16] = "U16",         [DTYPE_I32] = "I32",   [DTYPE_U32] = "U32",
+        [DTYPE_I64] = "I64",         [DTYPE_U64] = "U64",         [DTYPE_BOOL] = "BOOL", [DTYPE_OTHER] = "other",
+    };
+    return (unsigned)dtype < DTYPE_COUNT ? names[dtype] : "other";
+}
+
+size_t dtype_bytes(DType dtype) {
+    static const unsigned char bytes[DTYPE_COUNT] = {
+        [DTYPE_F32] = 4,     [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_F8_E4M3] = 1,
+        [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,  [DTYPE_U8] = 1,   [DTYPE_I16] = 2, [DTYPE_U16] = 2,
+        [DTYPE_I32] = 4,     [DTYPE_U32] = 4, [DTYPE_I64] = 8,  [DTYPE_U64] = 8, [DTYPE_BOOL] = 1,
+    };
+    return (unsigned)dtype < DTYPE_COUNT ? bytes[dtype] : 0;
+}
+
+static inline float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// Without branches, so that loops over it become vector code. Both results of the selection are normal floats or exact, which
+// keeps it right when the processor flushes subnormals to zero.
+static inline float half_to_float(uint16_t half) {
+    const uint32_t rebias = 112u << 23, smallest_normal = 113u << 23;
+    uint32_t moved = (half & 0x7FFFu) << 13, exponent = moved & 0x0F800000u;
+    uint32_t normal = moved + rebias + (exponent == 0x0F800000u ? rebias : 0); // infinity and NaN: rebias twice
+    uint32_t tiny = bits_of_float(float_of_bits(moved + smallest_normal) - float_of_bits(smallest_normal));
+    uint32_t choose_tiny =
+        0u - (uint32_t)(exponent == 0); // a mask: compilers do not turn ?: around a subtraction into one
+    return float_of_bits((tiny & choose_tiny) | (normal & ~choose_tiny) | (half & 0x8000u) << 16);
+}
+
+float f16_to_float(uint16_t bits) { return half_to_float(bits); }
+
+// value >> shift, rounded to nearest, ties to even; shift from 1 to 31.
+static uint32_t shift_rounded(uint32_t value, uint32_t shift) {
+    uint32_t half_less = (1u << (shift - 1)) - 1;
+    return (value + half_less + (value >> shift & 1u)) >> shift;
+}
+
+uint16_t float_to_f16(float value) {
+    uint32_t bits = bits_of_float(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
+    if (magnitude > F32_INFINITY) return (uint16_t)(sign | 0x7E00u | (magnitude >> 13 & 0x3FFu)); // quiet NaN
+    uint32_t exponent = magnitude >> 23;
+    uint32_t result;
+    if (exponent >= 143) { // 2^16 and above
+        result = 0x7C00u;
+    } else if (exponent >= 113) { // a carry out of the fraction moves into the exponent, up to infinity
+        result = shift_rounded(magnitude - (112u << 23), 13);
+    } else if (exponent >= 102) { // subnormal: the implicit bit becomes explicit
+        result = shift_rounded((magnitude & 0x7FFFFFu) | 0x800000u, 126 - exponent);
+    } else {
+        result = 0; // below half of the smallest subnormal
+    }
+    return (uint16_t)(sign | result);
+}
+
+static void floats_from_f16(const unsigned char *source, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, source + 2 * i, sizeof bits); // the source has no alignment
+        out[i] = half_to_float(bits);
+    }
+}
+
+static void floats_from_bf16(const unsigned char *source, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, source + 2 * i, sizeof bits);
+        out[i] = bf16_to_float(bits);
+    }
+}
+
+void floats_from(DType dtype, const void *source, size_t n, float *out) {
+    if (n == 0) return;
+    switch (dtype) {
+    case DTYPE_F32: memcpy(out, source, n * sizeof *out); break;
+    case DTYPE_F16: floats_from_f16(source, n, out); break;
+    case DTYPE_BF16: floats_from_bf16(source, n, out); break;
+    default: memset(out, 0, n * sizeof *out); break;
+    }
+}
+
+float float_rounded(DType dtype, float value) {
+    if (dtype == DTYPE_F16) return f16_to_float(float_to_f16(value));
+    if (dtype == DTYPE_BF16) return bf16_to_float(float_to_bf16(value));
+    return value;
+}

@@ -1,0 +1,461 @@
+#include "loaders/checkpoint.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+#define SINGLE_NAME "model.safetensors"
+#define INDEX_NAME "model.safetensors.index.json"
+#define INDEX_LIMIT ((size_t)256 << 20)
+
+static bool ends_with(const char *text, const char *ending) {
+    size_t n = strlen(text), m = strlen(ending);
+    return n >= m && strcmp(text + n - m, ending) == 0;
+}
+
+// ------------------------------------------------------------------------------------------------- the Hugging Face cache
+
+// The folder of downloaded models, in the order in which huggingface_hub looks. NULL when no home is known.
+static char *hub_folder(void) {
+    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *xdg = getenv("XDG_CACHE_HOME"),
+               *user = getenv("HOME");
+    char *path = NULL;
+    int n = -1;
+    if (cache && *cache) return strdup(cache);
+    if (home && *home) return path_join(home, "hub");
+    if (xdg && *xdg)
+        n = asprintf(&path, "%s/huggingface/hub", xdg);
+    else if (user && *user)
+        n = asprintf(&path, "%s/.cache/huggingface/hub", user);
+    return n < 0 ? NULL : path;
+}
+
+// "org/name" or "name": letters, digits and . _ -; each part starts with a letter, a digit or _.
+static bool is_hub_name(const char *path) {
+    int slashes = 0;
+    bool start = true;
+    for (const char *p = path; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c == '/') {
+            if (start || ++slashes > 1) return false;
+            start = true;
+        } else {
+            if (!isalnum(c) && c != '_' && (start || (c != '.' && c != '-'))) return false;
+            start = false;
+        }
+    }
+    return !start;
+}
+
+// "models--org--name" for "org/name"; owned by the caller.
+static char *hub_folder_name(const char *name) {
+    Text text = {0};
+    text_addf(&text, "models--");
+    for (const char *p = name; *p; p++) text_add(&text, *p == '/' ? "--" : p, *p == '/' ? 2 : 1);
+    if (!text.failed) return text.data;
+    text_free(&text);
+    return NULL;
+}
+
+// The only folder inside `folder`; NULL when there is none or more than one.
+static char *only_folder_in(const char *folder) {
+    DIR *listing = opendir(folder);
+    if (!listing) return NULL;
+    char *found = NULL;
+    bool several = false;
+    for (struct dirent *item; !several && (item = readdir(listing));) {
+        if (item->d_name[0] == '.') continue;
+        several = found != NULL;
+        free(found);
+        found = path_join(folder, item->d_name);
+    }
+    closedir(listing);
+    if (several || (found && !folder_exists(found))) {
+        free(found);
+        return NULL;
+    }
+    return found;
+}
+
+// The snapshot that refs/main names, or the only one there is.
+static char *snapshot_folder(const char *model) {
+    char *ref = path_join(model, "refs/main"), *snapshots = path_join(model, "snapshots"), *found = NULL,
+         *revision = NULL;
+    size_t length = 0;
+    if (ref && snapshots) {
+        if (file_exists(ref) && file_read(ref, 256, &revision, &length, NULL)) {
+            revision[strcspn(revision, " \t\r\n")] = '\0';
+            if (is_hub_name(revision) && !strchr(revision, '/')) found = path_join(snapshots, revision);
+        } else {
+            found = only_folder_in(snapshots);
+        }
+    }
+    free(ref);
+    free(snapshots);
+    free(revision);
+    return found;
+}
+
+static bool find_in_hub(const char *name, char **folder, Error *err) {
+    char *hub = hub_folder(), *model_name = hub_folder_name(name);
+    char *model = hub && model_name ? path_join(hub, model_name) : NULL;
+    bool ok = false;
+    *folder = NULL;
+    if (!model || !folder_exists(model)) {
+        error_set(err,
+                  "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); "
+                  "download it first",
+                  name, hub ? hub : "no home folder is known");
+    } else if (!(*folder = snapshot_folder(model)) || !folder_exists(*folder)) {
+        error_set(err, "%s: %s holds no complete snapshot; download the model again", name, model);
+    } else {
+        ok = true;
+    }
+    if (!ok) {
+        free(*folder);
+        *folder = NULL;
+    }
+    free(hub);
+    free(model_name);
+    free(model);
+    return ok;
+}
+
+// ------------------------------------------------------------------------------------------------------------- the files
+
+// Names inside a folder, as a list that owns them.
+typedef struct Names {
+    char **items;
+    size_t count, capacity;
+} Names;
+
+static void names_free(Names *names) {
+    for (size_t i = 0; i < names->count; i++) free(names->items[i]);
+    free(names->items);
+    *names = (Names){0};
+}
+
+static bool names_add(Names *names, const char *name) {
+    if (!array_grow(&names->items, names->count, &names->capacity, sizeof *names->items)) return false;
+    char *copy = strdup(name);
+    if (!copy) return false;
+    names->items[names->count++] = copy;
+    return true;
+}
+
+static size_t names_find(const Names *names, const char *name) {
+    size_t i = 0;
+    while (i < names->count && strcmp(names->items[i], name) != 0) i++;
+    return i;
+}
+
+static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static bool list_folder(const char *folder, Names *names, Error *err) {
+    DIR *listing = opendir(folder);
+    if (!listing) return error_set(err, "%s: cannot be listed: %s", folder, strerror(errno));
+    bool ok = true;
+    for (struct dirent *item; ok && (item = readdir(listing));) ok = names_add(names, item->d_name);
+    closedir(listing);
+    if (!ok) return error_memory(err, folder);
+    if (names->count) qsort(names->items, names->count, sizeof *names->items, compare_texts);
+    return true;
+}
+
+// Why a folder without safetensors files cannot be opened, as far as its other files tell.
+static bool refuse_folder(const char *folder, const Names *names, Error *err) {
+    static const struct {
+        const char *ending, *advice;
+    } formats[] = {
+        {".gguf", "holds GGUF files, which are not read; open the original checkpoint"},
+        {".bin",
+         "holds PyTorch .bin files, which are not read; save the model with save_pretrained(safe_serialization=True)"},
+        {".pt", "holds PyTorch .pt files, which are not read; convert them to safetensors"},
+        {".pth", "holds PyTorch .pth files, which are not read; convert them to safetensors"},
+        {".h5", "holds TensorFlow files, which are not read; convert them to safetensors"},
+        {".msgpack", "holds Flax files, which are not read; convert them to safetensors"},
+    };
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        for (size_t i = 0; i < names->count; i++) {
+            if (ends_with(names->items[i], formats[f].ending))
+                return error_set(err, "%s: %s", folder, formats[f].advice);
+        }
+    }
+    return error_set(
+        err, "%s: holds no safetensors files; give the folder of a checkpoint with config.json and " SINGLE_NAME,
+        folder);
+}
+
+// The only *.safetensors file of the folder.
+static bool find_single(const char *folder, Names *shards, Error *err) {
+    Names names = {0};
+    bool ok = list_folder(folder, &names, err);
+    const char *found = NULL;
+    for (size_t i = 0; ok && i < names.count; i++) {
+        if (!ends_with(names.items[i], ".safetensors") || names.items[i][0] == '.') continue;
+        if (found) {
+            ok = error_set(err,
+                           "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them",
+                           folder, found, names.items[i]);
+        }
+        found = names.items[i];
+    }
+    if (ok) ok = found ? names_add(shards, found) || error_memory(err, folder) : refuse_folder(folder, &names, err);
+    names_free(&names);
+    return ok;
+}
+
+// ------------------------------------------------------------------------------------------------------------- the index
+
+static bool refuse_name(const char *path, const char *what, const char *name, const char *reason, Error *err) {
+    char *shown = text_printable(name, strlen(name), false);
+    error_set(err, "%s: %s \"%.200s\": %s", path, what, shown ? shown : "?", reason);
+    free(shown);
+    return false;
+}
+
+// A shard lies in the folder of its index, so its name is one plain component.
+static bool check_shard_name(const char *index, const char *name, Error *err) {
+    for (const char *p = name; *p; p++) {
+        if (*p == '/' || *p == '\\') return refuse_name(index, "file", name, "path separators are not allowed", err);
+        if ((unsigned char)*p < 0x20 || *p == 0x7F)
+            return refuse_name(index, "file", name, "control characters are not allowed", err);
+    }
+    if (!*name || strcmp(name, ".") == 0 || strstr(name, ".."))
+        return refuse_name(index, "file", name, "is not a file name", err);
+    return true;
+}
+
+static bool read_weight_map(const char *index, const cJSON *map, Names *shards, Error *err) {
+    if (!cJSON_IsObject(map)) return error_set(err, "%s: \"weight_map\" is missing or no object", index);
+    size_t last = 0; // neighbours usually share a shard
+    for (const cJSON *item = map->child; item; item = item->next) {
+        const char *file = cJSON_GetStringValue(item);
+        if (!file) return refuse_name(index, "tensor", item->string, "its file must be a string", err);
+        if (last < shards->count && strcmp(shards->items[last], file) == 0) continue;
+        last = names_find(shards, file);
+        if (last < shards->count) continue;
+        if (!check_shard_name(index, file, err)) return false;
+        if (!names_add(shards, file)) return error_memory(err, index);
+    }
+    return shards->count > 0 || error_set(err, "%s: \"weight_map\" names no tensors", index);
+}
+
+// *document stays with the caller, who needs the map again once the shards are open.
+static bool read_index(const char *index, cJSON **document, Names *shards, Error *err) {
+    char *text;
+    size_t length;
+    if (!file_read(index, INDEX_LIMIT, &text, &length, err)) return false;
+    *document = json_parse(text, length, err);
+    free(text);
+    if (!*document) return error_prefix(err, "%s", index);
+    return read_weight_map(index, cJSON_GetObjectItemCaseSensitive(*document, "weight_map"), shards, err);
+}
+
+// Every tensor of the index must be in the shard that the index names.
+static bool check_index(const Checkpoint *checkpoint, const char *index, const cJSON *document, Error *err) {
+    const cJSON *map = cJSON_GetObjectItemCaseSensitive(document, "weight_map");
+    for (const cJSON *item = map->child; item; item = item->next) {
+        const Tensor *tensor = checkpoint_find(checkpoint, item->string);
+        if (!tensor)
+            return refuse_name(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
+                               err);
+        const char *slash = strrchr(tensor->file, '/');
+        if (strcmp(slash ? slash + 1 : tensor->file, item->valuestring) != 0) {
+            return refuse_name(index, "tensor", item->string, "is not in the file that the index names", err);
+        }
+    }
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------------------------ open
+
+static bool open_shards(Checkpoint *out, const Names *shards, Error *err) {
+    out->files = array_new(shards->count, sizeof *out->files);
+    if (!out->files) return error_memory(err, out->folder);
+    for (size_t i = 0; i < shards->count; i++) {
+        char *path = path_join(out->folder, shards->items[i]);
+        if (!path) return error_memory(err, out->folder);
+        bool ok = safetensors_open(path, &out->files[i], err);
+        free(path);
+        if (!ok) return false;
+        out->file_count++;
+    }
+    return true;
+}
+
+static int compare_tensors(const void *a, const void *b) {
+    return strcmp((*(const Tensor *const *)a)->name, (*(const Tensor *const *)b)->name);
+}
+
+static bool sort_tensors(Checkpoint *out, Error *err) {
+    size_t count = 0;
+    for (size_t f = 0; f < out->file_count; f++) count += out->files[f].tensor_count;
+    out->by_name = array_new(count, sizeof *out->by_name);
+    if (!out->by_name) return error_memory(err, out->folder);
+    for (size_t f = 0; f < out->file_count; f++) {
+        for (size_t i = 0; i < out->files[f].tensor_count; i++) {
+            out->by_name[out->tensor_count++] = &out->files[f].tensors[i];
+            out->bytes += out->files[f].tensors[i].bytes;
+        }
+    }
+    qsort(out->by_name, count, sizeof *out->by_name, compare_tensors);
+    for (size_t i = 1; i < count; i++) {
+        const Tensor *a = out->by_name[i - 1], *b = out->by_name[i];
+        if (strcmp(a->name, b->name) != 0) continue;
+        refuse_name(out->folder, "tensor", a->name, "is in two files", err);
+        return error_prefix(err, "%s and %s", a->file, b->file);
+    }
+    return true;
+}
+
+// Names, sizes, times and headers: what changes when somebody replaces a file.
+static void identify(Checkpoint *out) {
+    uint64_t hash = HASH_START;
+    for (size_t f = 0; f < out->file_count; f++) {
+        const Safetensors *file = &out->files[f];
+        uint64_t header_bytes;
+        memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
+        const char *slash = strrchr(file->path, '/');
+        hash = hash_text(hash, slash ? slash + 1 : file->path);
+        hash = hash_bytes(hash, &file->map_bytes, sizeof file->map_bytes);
+        hash = hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
+        struct stat info;
+        if (stat(file->path, &info) != 0) continue;
+        int64_t changed[2] = {info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+        hash = hash_bytes(hash, changed, sizeof changed);
+    }
+    out->identity = hash;
+}
+
+static bool open_files(Checkpoint *out, const Names *shards, Error *err) {
+    if (!open_shards(out, shards, err) || !sort_tensors(out, err)) return false;
+    identify(out);
+    return true;
+}
+
+static bool open_folder(Checkpoint *out, Error *err) {
+    char *single = path_join(out->folder, SINGLE_NAME), *index = path_join(out->folder, INDEX_NAME);
+    Names shards = {0};
+    cJSON *document = NULL;
+    bool ok;
+    if (!single || !index) {
+        ok = error_memory(err, out->folder);
+    } else if (file_exists(single)) { // the order of transformers: one file wins over an index
+        ok = (names_add(&shards, SINGLE_NAME) || error_memory(err, single)) && open_files(out, &shards, err);
+    } else if (file_exists(index)) {
+        ok = read_index(index, &document, &shards, err) && open_files(out, &shards, err) &&
+             check_index(out, index, document, err);
+    } else {
+        ok = find_single(out->folder, &shards, err) && open_files(out, &shards, err);
+    }
+    cJSON_Delete(document);
+    names_free(&shards);
+    free(single);
+    free(index);
+    return ok;
+}
+
+static bool open_file(const char *path, Checkpoint *out, Error *err) {
+    if (ends_with(path, ".gguf")) return error_set(err, "%s: GGUF is not read; open the original checkpoint", path);
+    if (!ends_with(path, ".safetensors"))
+        return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+    const char *slash = strrchr(path, '/');
+    out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    Names shards = {0};
+    bool ok = out->folder && names_add(&shards, slash ? slash + 1 : path) ? open_files(out, &shards, err)
+                                                                          : error_memory(err, path);
+    names_free(&shards);
+    return ok;
+}
+
+static bool open_path(const char *path, Checkpoint *out, Error *err) {
+    struct stat info;
+    if (stat(path, &info) == 0) {
+        if (!S_ISDIR(info.st_mode)) return open_file(path, out, err);
+        out->folder = strdup(path);
+        return out->folder ? open_folder(out, err) : error_memory(err, path);
+    }
+    if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    if (!is_hub_name(path)) {
+        return error_set(err,
+                         "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "
+                         "name (org/model) of "
+                         "a model in the local Hugging Face cache",
+                         path);
+    }
+    return find_in_hub(path, &out->folder, err) && open_folder(out, err);
+}
+
+bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
+    *out = (Checkpoint){.path = strdup(path)};
+    if (!out->path) return error_memory(err, path);
+    if (open_path(path, out, err)) return true;
+    checkpoint_close(out);
+    return false;
+}
+
+void checkpoint_close(Checkpoint *checkpoint) {
+    for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
+    free(checkpoint->files);
+    free(checkpoint->by_name);
+    free(checkpoint->folder);
+    free(checkpoint->path);
+    *checkpoint = (Checkpoint){0};
+}
+
+const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
+    Tensor wanted = {.name = name};
+    const Tensor *key = &wanted;
+    const Tensor **found = checkpoint->tensor_count ? bsearch(&key, checkpoint->by_name, checkpoint->tensor_count,
+                                                              sizeof *checkpoint->by_name, compare_tensors)
+                                                    : NULL;
+    return found ? *found : NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- sample
+
+// The folder of the running program; owned by the caller.
+static char *program_folder(void) {
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return NULL;
+    path[n] = '\0';
+    char *slash = strrchr(path, '/');
+    if (!slash) return NULL;
+    slash[slash == path ? 1 : 0] = '\0';
+    return strdup(path);
+}
+
+char *sample_path(Error *err) {
+    const char *samples = getenv("QUANTDIAL_SAMPLES");
+    char *program = program_folder(), *found = NULL;
+    if (samples && *samples) found = path_join(samples, "storyteller");
+    if (!found && program) {
+        found = path_join(program, "../samples/storyteller");
+        if (found && !folder_exists(found)) {
+            free(found);
+            found = path_join(program, "../share/quantdial/samples/storyteller");
+        }
+    }
+    free(program);
+    if (found && folder_exists(found)) return found;
+    error_set(err,
+              "the sample model is not there (%s); name a model, or set QUANTDIAL_SAMPLES to the folder that holds "
+              "storyteller/",
+              found ? found : "no path known");
+    free(found);
+    return NULL;
+}

@@ -1,0 +1,547 @@
+// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and a general
+// JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs (Metadata::validate).
+#include "loaders/safetensors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+
+#define LENGTH_BYTES 8
+#define HEADER_MOST 100000000u
+#define DEEPEST 127 // serde_json refuses the 128th level
+
+typedef struct StoredType {
+    const char *name;
+    uint64_t bits;
+    DType dtype;
+} StoredType;
+
+static const StoredType stored_types[] = {
+    {"BF16", 16, DTYPE_BF16},
+    {"F32", 32, DTYPE_F32},
+    {"F16", 16, DTYPE_F16},
+    {"F64", 64, DTYPE_F64},
+    {"F8_E4M3", 8, DTYPE_F8_E4M3},
+    {"F8_E5M2", 8, DTYPE_F8_E5M2},
+    {"I8", 8, DTYPE_I8},
+    {"U8", 8, DTYPE_U8},
+    {"I16", 16, DTYPE_I16},
+    {"U16", 16, DTYPE_U16},
+    {"I32", 32, DTYPE_I32},
+    {"U32", 32, DTYPE_U32},
+    {"I64", 64, DTYPE_I64},
+    {"U64", 64, DTYPE_U64},
+    {"BOOL", 8, DTYPE_BOOL},
+    {"F4", 4, DTYPE_OTHER},
+    {"F6_E2M3", 6, DTYPE_OTHER},
+    {"F6_E3M2", 6, DTYPE_OTHER},
+    {"F8_E8M0", 8, DTYPE_OTHER},
+    {"F8_E4M3FNUZ", 8, DTYPE_OTHER},
+    {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
+    {"C64", 64, DTYPE_OTHER},
+};
+
+typedef struct Entry {
+    Tensor tensor;
+    uint64_t begin, end; // data_offsets
+    uint64_t bits;       // per element
+} Entry;
+
+typedef struct Header {
+    const char *path;
+    const char *text, *at, *end; // the JSON text
+    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many bytes as
+    // the header has are always enough.
+    char *strings;
+    size_t strings_used;
+    Entry *entries;
+    size_t count, capacity;
+    Error *err;
+} Header;
+
+// ---------------------------------------------------------------------------------------------------------------- messages
+
+static bool refuse_at(const Header *header, const char *reason) {
+    return error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text),
+                     reason);
+}
+
+__attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *header, const char *name,
+                                                                const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    char reason[512];
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    char *shown = text_printable(name, strlen(name), false);
+    error_set(header->err, "%s: tensor \"%.200s\": %s", header->path, shown ? shown : "?", reason);
+    free(shown);
+    return false;
+}
+
+// ------------------------------------------------------------------------------------------------------------- JSON pieces
+
+static void skip_space(Header *header) {
+    while (header->at < header->end && memchr(" \t\r\n", *header->at, 4)) header->at++;
+}
+
+// The next character that is not white space, 0 at the end.
+static char peek(Header *header) {
+    skip_space(header);
+    return header->at < header->end ? *header->at : '\0';
+}
+
+static bool accept(Header *header, char wanted) {
+    if (peek(header) != wanted) return false;
+    header->at++;
+    return true;
+}
+
+static bool expect(Header *header, char wanted, const char *reason) {
+    return accept(header, wanted) || refuse_at(header, reason);
+}
+
+// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end is there.
+static bool another(Header *header, char closing, bool *ok) {
+    if (accept(header, ',')) return true;
+    *ok = expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
+    return false;
+}
+
+static bool read_hex4(Header *header, uint32_t *out) {
+    if (header->end - header->at < 4) return refuse_at(header, "unfinished \\u escape");
+    uint32_t code = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = *header->at;
+        uint32_t digit;
+        if (c >= '0' && c <= '9')
+            digit = (uint32_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint32_t)(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F')
+            digit = (uint32_t)(c - 'A' + 10);
+        else
+            return refuse_at(header, "\\u needs four hexadecimal digits");
+        code = code << 4 | digit;
+        header->at++;
+    }
+    *out = code;
+    return true;
+}
+
+static bool read_unicode_escape(Header *header, uint32_t *code) {
+    if (!read_hex4(header, code)) return false;
+    if (*code < 0xD800 || *code > 0xDFFF) return true;
+    uint32_t low;
+    if (*code >= 0xDC00 || header->end - header->at < 2 || header->at[0] != '\\' || header->at[1] != 'u') {
+        return refuse_at(header, "lone surrogate");
+    }
+    header->at += 2;
+    if (!read_hex4(header, &low)) return false;
+    if (low < 0xDC00 || low > 0xDFFF) return refuse_at(header, "lone surrogate");
+    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+    return true;
+}
+
+static bool read_escape(Header *header, char *out, size_t *length) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    char c = header->at < header->end ? *header->at++ : '\0';
+    const char *known = c ? strchr(from, c) : NULL;
+    uint32_t code;
+    if (known)
+        code = (unsigned char)to[known - from];
+    else if (c != 'u')
+        return refuse_at(header, "unknown escape in a string");
+    else if (!read_unicode_escape(header, &code))
+        return false;
+    *length += utf8_write(code, out + *length);
+    return true;
+}
+
+// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is kept.
+static bool read_string(Header *header, char **out, size_t *length) {
+    if (!expect(header, '"', "expected a string")) return false;
+    char *to = header->strings + header->strings_used;
+    size_t n = 0;
+    while (header->at < header->end && *header->at != '"') {
+        unsigned char c = (unsigned char)*header->at;
+        if (c < 0x20) return refuse_at(header, "control character in a string");
+        header->at++;
+        if (c != '\\')
+            to[n++] = (char)c;
+        else if (!read_escape(header, to, &n))
+            return false;
+    }
+    if (header->at >= header->end) return refuse_at(header, "unfinished string");
+    header->at++;
+    to[n] = '\0';
+    *out = to;
+    *length = n;
+    return true;
+}
+
+static void keep_string(Header *header, size_t length) { header->strings_used += length + 1; }
+
+static bool is_text(const char *string, size_t length, const char *text) {
+    return length == strlen(text) && memcmp(string, text, length) == 0;
+}
+
+static bool is_digit(const Header *header) {
+    return header->at < header->end && *header->at >= '0' && *header->at <= '9';
+}
+
+// A whole number as serde reads it into u64: no sign, no fraction, no exponent, no leading zero.
+static bool read_u64(Header *header, uint64_t *out) {
+    skip_space(header);
+    if (!is_digit(header)) return refuse_at(header, "expected a whole number that is not negative");
+    uint64_t value = 0;
+    const char *first = header->at;
+    for (; is_digit(header); header->at++) {
+        uint64_t digit = (uint64_t)(*header->at - '0');
+        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value)) {
+            return refuse_at(header, "number does not fit into 64 bits");
+        }
+    }
+    if (*first == '0' && header->at - first > 1) return refuse_at(header, "number with a leading zero");
+    if (header->at < header->end && memchr(".eE", *header->at, 3)) return refuse_at(header, "expected a whole number");
+    *out = value;
+    return true;
+}
+
+static bool skip_digits(Header *header) {
+    if (!is_digit(header)) return refuse_at(header, "malformed number");
+    while (is_digit(header)) header->at++;
+    return true;
+}
+
+static bool skip_number(Header *header) {
+    if (*header->at == '-') header->at++;
+    if (header->at < header->end && *header->at == '0')
+        header->at++;
+    else if (!skip_digits(header))
+        return false;
+    if (header->at < header->end && *header->at == '.') {
+        header->at++;
+        if (!skip_digits(header)) return false;
+    }
+    if (header->at < header->end && (*header->at == 'e' || *header->at == 'E')) {
+        header->at++;
+        if (header->at < header->end && (*header->at == '+' || *header->at == '-')) header->at++;
+        if (!skip_digits(header)) return false;
+    }
+    return true;
+}
+
+static bool skip_word(Header *header, const char *word) {
+    size_t n = strlen(word);
+    if ((size_t)(header->end - header->at) < n || memcmp(header->at, word, n) != 0)
+        return refuse_at(header, "unknown word");
+    header->at += n;
+    return true;
+}
+
+static bool skip_value(Header *header, int depth);
+
+static bool skip_nested(Header *header, int depth) {
+    if (depth > DEEPEST) return refuse_at(header, "nested too deep");
+    char closing = *header->at++ == '{' ? '}' : ']';
+    if (accept(header, closing)) return true;
+    bool ok = true;
+    do {
+        if (closing == '}') {
+            char *key;
+            size_t length;
+            if (!read_string(header, &key, &length) || !expect(header, ':', "expected :")) return false;
+        }
+        if (!skip_value(header, depth + 1)) return false;
+    } while (another(header, closing, &ok));
+    return ok;
+}
+
+// Any JSON value, checked but not kept. `depth` is the level that an array or object here would have.
+static bool skip_value(Header *header, int depth) {
+    char *string;
+    size_t length;
+    switch (peek(header)) {
+    case '{':
+    case '[': return skip_nested(header, depth);
+    case '"': return read_string(header, &string, &length);
+    case 't': return skip_word(header, "true");
+    case 'f': return skip_word(header, "false");
+    case 'n': return skip_word(header, "null");
+    default:
+        if (header->at >= header->end) return refuse_at(header, "expected a value");
+        return skip_number(header);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------- the schema
+
+static bool read_dtype(Header *header, Entry *entry) {
+    char *name;
+    size_t length;
+    if (!read_string(header, &name, &length)) return false;
+    for (size_t i = 0; i < sizeof stored_types / sizeof *stored_types; i++) {
+        if (!is_text(name, length, stored_types[i].name)) continue;
+        entry->tensor.dtype = stored_types[i].dtype;
+        entry->bits = stored_types[i].bits;
+        return true;
+    }
+    char *shown = text_printable(name, length, false);
+    refuse_tensor(header, entry->tensor.name, "unknown dtype \"%.40s\"", shown ? shown : "?");
+    free(shown);
+    return false;
+}
+
+static bool read_shape(Header *header, Entry *entry) {
+    Tensor *tensor = &entry->tensor;
+    if (!expect(header, '[', "shape must be an array")) return false;
+    if (accept(header, ']')) return true;
+    bool ok = true;
+    do {
+        if (tensor->rank == TENSOR_MAX_RANK) {
+            return refuse_tensor(header, tensor->name, "has more than %d dimensions, which is not supported",
+                                 TENSOR_MAX_RANK);
+        }
+        if (!read_u64(header, &tensor->shape[tensor->rank++])) return false;
+    } while (another(header, ']', &ok));
+    return ok;
+}
+
+static bool read_offsets(Header *header, Entry *entry) {
+    return expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
+           expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
+           expect(header, ']', "data_offsets must have two numbers");
+}
+
+static bool read_entry(Header *header, Entry *entry) {
+    static const struct {
+        const char *name;
+        bool (*read)(Header *, Entry *);
+    } fields[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
+    enum { FIELDS = sizeof fields / sizeof *fields };
+    bool seen[FIELDS] = {false}, ok = true;
+    if (!expect(header, '{', "a tensor must be described by an object")) return false;
+    if (!accept(header, '}')) {
+        do {
+            char *key;
+            size_t length, f = 0;
+            if (!read_string(header, &key, &length)) return false;
+            while (f < FIELDS && !is_text(key, length, fields[f].name)) f++;
+            if (f < FIELDS && seen[f])
+                return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
+            if (!expect(header, ':', "expected :")) return false;
+            if (f < FIELDS) seen[f] = true;
+            if (f < FIELDS ? !fields[f].read(header, entry) : !skip_value(header, 3)) return false;
+        } while (another(header, '}', &ok));
+    }
+    for (size_t f = 0; ok && f < FIELDS; f++) {
+        if (!seen[f]) ok = refuse_tensor(header, entry->tensor.name, "%s is missing", fields[f].name);
+    }
+    return ok;
+}
+
+// Texts by name, or null. Nobody needs them, but the file is only valid when they are texts.
+static bool read_metadata(Header *header) {
+    if (peek(header) == 'n') return skip_word(header, "null");
+    if (!expect(header, '{', "__metadata__ must be an object")) return false;
+    if (accept(header, '}')) return true;
+    bool ok = true;
+    do {
+        char *text;
+        size_t length;
+        if (!read_string(header, &text, &length) || !expect(header, ':', "expected :")) return false;
+        if (peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
+        if (!read_string(header, &text, &length)) return false;
+    } while (another(header, '}', &ok));
+    return ok;
+}
+
+static bool read_tensor(Header *header, char *name, size_t length) {
+    if (strlen(name) != length) return refuse_tensor(header, name, "its name holds the character U+0000");
+    keep_string(header, length);
+    if (!array_grow(&header->entries, header->count, &header->capacity, sizeof *header->entries)) {
+        return error_memory(header->err, header->path);
+    }
+    Entry *entry = &header->entries[header->count++];
+    *entry = (Entry){.tensor = {.name = name, .file = header->path}};
+    return read_entry(header, entry);
+}
+
+static bool read_header(Header *header) {
+    if (!expect(header, '{', "expected an object")) return false;
+    bool ok = true, has_metadata = false;
+    if (!accept(header, '}')) {
+        do {
+            char *name;
+            size_t length;
+            if (!read_string(header, &name, &length) || !expect(header, ':', "expected :")) return false;
+            if (!is_text(name, length, "__metadata__")) {
+                if (!read_tensor(header, name, length)) return false;
+            } else {
+                if (has_metadata) return refuse_at(header, "__metadata__ is there twice");
+                has_metadata = true;
+                if (!read_metadata(header)) return false;
+            }
+        } while (another(header, '}', &ok));
+    }
+    skip_space(header);
+    return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
+}
+
+// ------------------------------------------------------------------------------------------------------------- validation
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);
+}
+
+static int compare_offsets(const void *a, const void *b) {
+    const Entry *x = a, *y = b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->end != y->end) return x->end < y->end ? -1 : 1;
+    return compare_names(a, b); // empty tensors may share their place
+}
+
+static bool check_duplicates(Header *header) {
+    if (!header->count) return true;
+    qsort(header->entries, header->count, sizeof *header->entries, compare_names);
+    for (size_t i = 1; i < header->count; i++) {
+        const char *name = header->entries[i].tensor.name;
+        if (strcmp(header->entries[i - 1].tensor.name, name) == 0) return refuse_tensor(header, name, "is there twice");
+    }
+    return true;
+}
+
+static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
+    Tensor *tensor = &entry->tensor;
+    if (entry->begin != start || entry->end < entry->begin) {
+        return refuse_tensor(
+            header, tensor->name, "data_offsets [%llu, %llu] do not continue at byte %llu, where the previous ends",
+            (unsigned long long)entry->begin, (unsigned long long)entry->end, (unsigned long long)start);
+    }
+    uint64_t size = 1;
+    bool overflow = false;
+    for (int i = 0; i < tensor->rank && !overflow; i++)
+        overflow = __builtin_mul_overflow(size, tensor->shape[i], &size);
+    if (overflow || __builtin_mul_overflow(size, entry->bits, &size)) {
+        return refuse_tensor(header, tensor->name, "its shape overflows 64 bits");
+    }
+    if (size % 8 != 0) return refuse_tensor(header, tensor->name, "its elements do not fill whole bytes");
+    if (entry->end - entry->begin != size / 8) {
+        return refuse_tensor(header, tensor->name, "shape and dtype need %llu bytes, data_offsets give %llu",
+                             (unsigned long long)(size / 8), (unsigned long long)(entry->end - entry->begin));
+    }
+    tensor->bytes = size / 8;
+    return true;
+}
+
+static bool check_layout(Header *header, uint64_t data_bytes) {
+    if (!check_duplicates(header)) return false;
+    if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
+    uint64_t at = 0;
+    for (size_t i = 0; i < header->count; i++) {
+        if (!check_entry(header, &header->entries[i], at)) return false;
+        at = header->entries[i].end;
+    }
+    if (at == data_bytes) return true;
+    return error_set(header->err, "%s: the tensors take %llu bytes, the file has %llu for them: it is %s", header->path,
+                     (unsigned long long)at, (unsigned long long)data_bytes, at > data_bytes ? "cut off" : "too long");
+}
+
+// ------------------------------------------------------------------------------------------------------------ open, close
+
+static bool map_file(const char *path, Safetensors *out, Error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    struct stat info;
+    bool ok = true;
+    if (fstat(fd, &info) != 0) {
+        ok = error_set(err, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        ok = error_set(err, "%s: is not a regular file", path);
+    } else if (info.st_size < LENGTH_BYTES) {
+        ok = error_set(err, "%s: %lld bytes are too small for a safetensors header", path, (long long)info.st_size);
+    } else {
+        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED) {
+            ok = error_set(err, "%s: cannot be mapped into memory: %s", path, strerror(errno));
+        } else {
+            out->map = map;
+            out->map_bytes = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    return ok;
+}
+
+static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
+    uint64_t length = 0;
+    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)file->map[i] << (8 * i);
+    if (length > HEADER_MOST) {
+        return error_set(err, "%s: header of %llu bytes is too large (at most %u); this is not a safetensors file",
+                         file->path, (unsigned long long)length, HEADER_MOST);
+    }
+    if (length > file->map_bytes - LENGTH_BYTES) {
+        return error_set(err, "%s: header length %llu goes beyond the file; it is cut off or not a safetensors file",
+                         file->path, (unsigned long long)length);
+    }
+    *out = length;
+    return true;
+}
+
+// Hands the checked entries over as tensors that point into the mapping.
+static bool take_tensors(const Header *header, size_t data_at, Safetensors *out, Error *err) {
+    out->tensors = array_new(header->count, sizeof *out->tensors);
+    if (!out->tensors) return error_memory(err, header->path);
+    for (size_t i = 0; i < header->count; i++) {
+        out->tensors[i] = header->entries[i].tensor;
+        out->tensors[i].data = out->map + data_at + header->entries[i].begin;
+    }
+    out->tensor_count = header->count;
+    return true;
+}
+
+static bool read_file(Safetensors *out, Error *err) {
+    uint64_t length = 0;
+    if (!header_length(out, &length, err)) return false;
+    const char *text = (const char *)out->map + LENGTH_BYTES;
+    if (!text_is_utf8(text, length)) return error_set(err, "%s: header is not UTF-8", out->path);
+    Header header = {.path = out->path, .text = text, .at = text, .end = text + length, .err = err};
+    header.strings = out->names = malloc(length + 1);
+    if (!header.strings) return error_memory(err, out->path);
+    uint64_t data_at = LENGTH_BYTES + length;
+    bool ok = read_header(&header) && check_layout(&header, out->map_bytes - data_at) &&
+              take_tensors(&header, data_at, out, err);
+    free(header.entries);
+    return ok;
+}
+
+bool safetensors_open(const char *path, Safetensors *out, Error *err) {
+    *out = (Safetensors){.path = strdup(path)};
+    if (!out->path) return error_memory(err, path);
+    if (map_file(path, out, err) && read_file(out, err)) return true;
+    safetensors_close(out);
+    return false;
+}
+
+void safetensors_close(Safetensors *file) {
+    if (file->map) munmap((void *)(uintptr_t)file->map, file->map_bytes);
+    free(file->tensors);
+    free(file->names);
+    free(file->path);
+    *file = (Safetensors){0};
+}
+
+uint64_t tensor_elements(const Tensor *tensor) {
+    uint64_t n = 1;
+    for (int i = 0; i < tensor->rank; i++) n *= tensor->shape[i];
+    return n;
+}
