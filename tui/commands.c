@@ -99,7 +99,7 @@ static void run_help(Ui *ui, const char *argument) { (void)argument, action_help
 static void run_quit(Ui *ui, const char *argument) { (void)argument, action_quit(ui, 0); }
 static void run_quit_unsaved(Ui *ui, const char *argument) { (void)argument, ui->quit = true; }
 
-const Command commands[] = {
+const Command screen_commands[] = {
     {"set", "DIAL VALUE", COMPLETE_DIAL, run_set, "turns a dial: set alpha 0.2, set granularity group"},
     {"reset", "[DIAL]", COMPLETE_DIAL, run_reset, "back to the standard value"},
     {"w", "[FILE]", COMPLETE_FILE, run_write, "writes the recipe"},
@@ -120,11 +120,11 @@ const Command commands[] = {
     {"q", "", COMPLETE_NOTHING, run_quit, "quits"},
     {"q!", "", COMPLETE_NOTHING, run_quit_unsaved, "quits without asking"},
 };
-const int command_count = sizeof commands / sizeof *commands;
+const int screen_command_count = sizeof screen_commands / sizeof *screen_commands;
 
 static const Command *command_named(const char *name, size_t length) {
-    for (int i = 0; i < command_count; i++) {
-        if (strlen(commands[i].name) == length && memcmp(commands[i].name, name, length) == 0) return &commands[i];
+    for (int i = 0; i < screen_command_count; i++) {
+        if (strlen(screen_commands[i].name) == length && memcmp(screen_commands[i].name, name, length) == 0) return &screen_commands[i];
     }
     return NULL;
 }
@@ -220,7 +220,7 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     Candidates c = {.prefix = word, .list = ui->suggestions, .list_size = sizeof ui->suggestions};
     if (command) offer_arguments(&c, command, argument, word > argument ? (size_t)(word - argument) : 0);
     else if (!line[name_length]) {
-        for (int i = 0; i < command_count; i++) offer(&c, commands[i].name, commands[i].name);
+        for (int i = 0; i < screen_command_count; i++) offer(&c, screen_commands[i].name, screen_commands[i].name);
     }
     const char *shared = c.count ? c.shared : word;
     const bool whole = c.count == 1 && *shared && shared[strlen(shared) - 1] != '/';

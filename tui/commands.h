@@ -13,5 +13,5 @@ typedef struct Command {
     const char *help;
 } Command;
 
-extern const Command commands[];
-extern const int command_count;
+extern const Command screen_commands[];
+extern const int screen_command_count;

@@ -38,7 +38,7 @@ static HelpText whole_text(void) {
     add(&text, "drag, wheel", "moves a slider; turns a dial; scrolls", NULL);
     add(&text, NULL, NULL, NULL);
     add(&text, "Commands", NULL, NULL);
-    for (int i = 0; i < command_count; i++) add(&text, commands[i].name, commands[i].help, commands[i].arguments);
+    for (int i = 0; i < screen_command_count; i++) add(&text, screen_commands[i].name, screen_commands[i].help, screen_commands[i].arguments);
     add(&text, NULL, NULL, NULL);
     add(&text, "Marks", NULL, NULL);
     add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);

@@ -324,6 +324,11 @@ void panel_detail_draw(Ui *ui) {
     char title[256], *name = text_printable(l->name, strlen(l->name), ui->canvas.ascii);
     snprintf(title, sizeof title, "%s  %zu × %zu", name ? name : "", l->out, l->in);
     free(name);
+    if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
+        char short_name[128];
+        linear_short_name(l, short_name, sizeof short_name);
+        snprintf(title, sizeof title, "%s  %zu × %zu", short_name, l->out, l->in);
+    }
     panel_title(ui, pane, title, PANE_COUNT);
     const DetailLayout d = layout_detail(inside);
     draw_weights(ui, &d, linear);

@@ -22,12 +22,12 @@ typedef struct Figures {
 typedef enum Metric { METRIC_SIZE, METRIC_BITS, METRIC_PPL, METRIC_KL, METRIC_TOP1, METRIC_SPEED, METRIC_COUNT } Metric;
 
 static const struct {
-    const char *title;
-    int width, wish;      // columns: needed, and pleasant
+    const char *title, *narrow;
+    int width, wish; // columns: needed, and pleasant
     bool more_is_better;
 } metrics[METRIC_COUNT] = {
-    {"size", 10, 14, false}, {"bits/weight", 12, 15, false}, {"perplexity", 11, 15, false},
-    {"KL", 15, 20, false},   {"top-1", 13, 16, true},        {"tok/s", 12, 16, true},
+    {"size", "size", 9, 15, false},         {"bits/weight", "bits/w", 7, 15, false}, {"perplexity", "perplexity", 11, 16, false},
+    {"KL divergence", "KL", 15, 20, false}, {"top-1", "top-1", 11, 16, true},        {"tokens/s", "tok/s", 13, 18, true},
 };
 
 static Freshness accuracy_freshness(const Ui *ui) {
@@ -46,19 +46,17 @@ static Freshness speed_freshness(const Ui *ui) {
 
 // ---- figures ------------------------------------------------------------------------------------------------------
 
+static bool metrics_roomy(Rect pane) {
+    int wished = LABEL_COLS + 1;
+    for (int i = 0; i < METRIC_COUNT; i++) wished += metrics[i].wish;
+    return pane.cols >= wished;
+}
+
 static Rect metric_cell(Rect pane, Metric metric, int row) {
-    int needed = LABEL_COLS + 1, wished = LABEL_COLS + 1;
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        needed += metrics[i].width;
-        wished += metrics[i].wish;
-    }
-    const bool roomy = pane.cols >= wished + 6;
+    const bool roomy = metrics_roomy(pane);
     int col = pane.col + 1 + LABEL_COLS;
     for (Metric i = 0; i < metric; i++) col += roomy ? metrics[i].wish : metrics[i].width;
-    int width = roomy ? metrics[metric].wish : metrics[metric].width;
-    if (col + width > pane.col + pane.cols) width = pane.col + pane.cols - col;
-    (void)needed;
-    return (Rect){pane.row + row, col, 1, width - 1};
+    return (Rect){pane.row + row, col, 1, (roomy ? metrics[metric].wish : metrics[metric].width) - 1};
 }
 
 static const char *job_share_text(const Ui *ui, JobKind kind, char *out, size_t size) {
@@ -161,7 +159,7 @@ static void draw_figures(Ui *ui, Rect pane) {
     Canvas *canvas = &ui->canvas;
     for (Metric i = 0; i < METRIC_COUNT; i++) {
         const Rect cell = metric_cell(pane, i, 0);
-        canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, metrics[i].title);
+        canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
     }
     canvas_text(canvas, pane.row + 1, pane.col + 1, LABEL_COLS, MEANING_TITLE, "base");
     canvas_text(canvas, pane.row + 2, pane.col + 1, LABEL_COLS, MEANING_TITLE, "quantized");
@@ -219,9 +217,9 @@ static void draw_texts(Ui *ui, Rect rect) {
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
     const Sample base = {"base", &effect->base, false}, quantized = {"quantized", &effect->quantized, stale};
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
-    const int upper = rect.rows / 2;
-    draw_sample(ui, (Rect){rect.row, rect.col, upper, rect.cols}, &base, parts_at);
-    draw_sample(ui, (Rect){rect.row + upper, rect.col, rect.rows - upper, rect.cols}, &quantized, parts_at);
+    const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
+    draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
+    draw_sample(ui, (Rect){rect.row + spare + each, rect.col, each, rect.cols}, &quantized, parts_at);
 }
 
 void panel_effect_draw(Ui *ui) {

@@ -15,20 +15,28 @@ static const Column by_importance[] = {
 typedef struct Table {
     bool shown[COLUMN_COUNT];
     int width[COLUMN_COUNT]; // of the text; one blank stands before each
+    bool tight;
     int bar;                 // columns of the bar beside |x|max; 0: none
 } Table;
 
 #define BAR_COLS 8
 #define NAME_MOST 24
 
+// The figures that every size shows need so much; below it the bits are two columns wide.
+static bool tight(int room) {
+    int needed = column_table[COLUMN_LINEAR].width;
+    for (int column = COLUMN_WEIGHT_MAX; column <= COLUMN_GROUP; column++) needed += column_table[column].width + 1;
+    return room < needed;
+}
+
 static Table arrange(int room) {
-    Table t = {0};
+    Table t = {.tight = tight(room)};
     t.shown[COLUMN_LINEAR] = true;
     t.width[COLUMN_LINEAR] = column_table[COLUMN_LINEAR].width;
-    room -= 1 + t.width[COLUMN_LINEAR] - 1;
+    room -= t.width[COLUMN_LINEAR];
     for (size_t i = 0; i < sizeof by_importance / sizeof *by_importance; i++) {
         const Column column = by_importance[i];
-        const int width = column_table[column].width;
+        const int width = t.tight && column == COLUMN_BITS ? 2 : column_table[column].width;
         if (width + 1 > room) break;
         t.shown[column] = true;
         t.width[column] = width;
@@ -135,10 +143,11 @@ static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
 // ---- headings -----------------------------------------------------------------------------------------------------
 
 static void draw_heading(Ui *ui, Rect cell, Column column) {
+    const char *title = cell.cols < 3 ? "b" : column_table[column].title;
     const bool sorted = ui->rows.sort == column;
     const Style style = sorted ? MEANING_TITLE | STYLE_BOLD | STYLE_UNDERLINE : MEANING_FAINT;
-    if (column == COLUMN_LINEAR) canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, style, column_table[column].title);
-    else canvas_right(&ui->canvas, cell.row, cell.col, cell.cols, style, column_table[column].title);
+    if (column == COLUMN_LINEAR) canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
+    else canvas_right(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
     ui_hit(ui, cell, HIT_COLUMN, (int)column);
 }
 
@@ -179,7 +188,7 @@ static void draw_scroll_thumb(Ui *ui, Rect list) {
 void panel_layers_draw(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
-    const Table table = arrange(pane.cols - 1);
+    const Table table = arrange(pane.cols - 2);
     ui_hit(ui, pane, HIT_PANE, PANE_LAYERS);
     draw_title(ui);
     draw_headings(ui, &table, (Rect){pane.row, pane.col, 1, pane.cols});

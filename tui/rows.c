@@ -7,7 +7,7 @@
 #include "base/array.h"
 
 const ColumnInfo column_table[COLUMN_COUNT] = {
-    [COLUMN_LINEAR] = {"linear", "linear", 12, false, "order of execution"},
+    [COLUMN_LINEAR] = {"linear", "linear", 11, false, "order of execution"},
     [COLUMN_WEIGHT_MAX] = {"|w|max", "wmax", 6, true, "largest weight"},
     [COLUMN_RANGE] = {"|x|max", "range", 6, true, "largest input over the calibration tokens"},
     [COLUMN_CLASS] = {"class", "class", 6, true, "FPTQ's class of the input: static, LAE, token"},
@@ -34,10 +34,10 @@ double rows_figure(const Workbench *workbench, int linear, Column column) {
     const double *sqnr = workbench_effect(workbench)->output_sqnr_db;
     switch (column) {
     case COLUMN_LINEAR: return linear;
-    case COLUMN_WEIGHT_MAX: return weights ? weights->absmax : (double)NAN;
+    case COLUMN_WEIGHT_MAX: return weights ? (double)weights->absmax : NAN;
     case COLUMN_RANGE: return input ? (double)input->range : NAN;
     case COLUMN_CLASS: return decision->input_class;
-    case COLUMN_BITS: return decision->quantized ? decision->bits : INFINITY;
+    case COLUMN_BITS: return decision->quantized ? (double)decision->bits : INFINITY;
     case COLUMN_GROUP: return decision->quantized ? (double)decision->group : INFINITY;
     case COLUMN_SQNR: return sqnr ? sqnr[linear] : NAN;
     case COLUMN_KURTOSIS: return weights ? weights->kurtosis : NAN;

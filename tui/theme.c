@@ -80,17 +80,18 @@ ColorDepth theme_start(Scheme scheme) {
     return depth;
 }
 
+// Few terminals show the dim attribute well: with enough colours, dim is a colour.
 void theme_apply(ColorDepth depth, Style style) {
-    const unsigned meaning = style & STYLE_MEANING;
+    const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
+    const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
     const Look *look = &looks[meaning];
-    const bool selected = style & STYLE_SELECTED;
     attr_t attributes = look->always | (depth == DEPTH_MONO ? look->mono : 0);
     if (depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & A_DIM;
     if (style & STYLE_BOLD) attributes |= A_BOLD;
-    if (style & STYLE_DIM) attributes = (attributes & ~A_BOLD) | A_DIM;
+    if (dim) attributes = (attributes & ~A_BOLD) | (rich ? 0 : A_DIM);
     if (style & STYLE_UNDERLINE) attributes |= A_UNDERLINE;
     if (style & STYLE_REVERSE) attributes |= A_REVERSE;
-    if (selected && depth <= DEPTH_FEW) attributes = (attributes & ~A_DIM) | A_REVERSE;
+    if (selected && !rich) attributes = (attributes & ~A_DIM) | A_REVERSE;
     int pair = depth == DEPTH_MONO ? 0 : (int)meaning + 1 + (selected ? MEANING_COUNT : 0);
     attr_set(attributes, 0, &pair);
 }

@@ -85,7 +85,7 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
         if (step.piece == keep && kept < 0) kept = step.line;
         last = step.line;
     }
-    int first = kept - rect.rows + 2 > 0 ? kept - rect.rows + 2 : 0;
+    int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
     if (first > last - rect.rows + 1) first = last - rect.rows + 1;
     if (first < 0 || keep == 0) first = 0;
     for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
