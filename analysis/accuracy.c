@@ -14,13 +14,13 @@
 
 // "Boundary b" is the place before layer b; boundary `layers` is the place before the final norm.
 typedef struct Window {
-    const int32_t *ids;  // [tokens]
+    const int32_t *ids; // [tokens]
     size_t tokens;
-    Score *scores;       // [tokens − 1]
-    bool scored;         // by the quantized model as it is now
-    float *base_state;   // [tokens, hidden] of the base at boundary `layers`, or NULL
-    float **states;      // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
-    int valid;           // kept states at boundaries ≤ valid are those of the quantized model as it is now
+    Score *scores;     // [tokens − 1]
+    bool scored;       // by the quantized model as it is now
+    float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
+    float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
+    int valid;         // kept states at boundaries ≤ valid are those of the quantized model as it is now
 } Window;
 
 struct Evaluator {
@@ -31,23 +31,23 @@ struct Evaluator {
     int32_t *ids;
     Window *windows;
     size_t window_count, window_tokens;
-    Score *scores;      // [planned]
-    float *scratch;     // [planned]
+    Score *scores;  // [planned]
+    float *scratch; // [planned]
     size_t planned;
-    size_t base_kept;   // states of the base are kept for this many windows
-    int stride;         // states of the quantized model are kept at multiples of this
+    size_t base_kept; // states of the base are kept for this many windows
+    int stride;       // states of the quantized model are kept at multiples of this
 };
 
-// What one run needs; sessions are made for it because the quantized model may be another one each time.
+// What one run needs beside what is kept.
 typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *base_session, *session;
-    float *base_hidden, *hidden;  // [window_tokens, hidden] in backend memory
-    size_t rows;                  // of a block of logits
-    float *logits;                // [rows, vocab] in backend memory
-    float *base_host, *host;      // [rows, vocab]
+    Session *session; // of the base; serves both models, one after the other
+    float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
+    size_t rows;                 // of a block of logits
+    float *logits;               // [rows, vocab] in backend memory
+    float *base_host, *host;     // [rows, vocab]
     Progress *progress;
     Error *err;
 } Run;
@@ -133,7 +133,7 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
     e->last = quantized;
     for (size_t w = 0; w < e->window_count; w++) {
         Window *window = &e->windows[w];
-        if (first_changed <= e->layers) window->scored = false;
+        if (first_changed < e->layers) window->scored = false;
         if (first_changed < window->valid) window->valid = first_changed < 0 ? 0 : first_changed;
     }
 }
@@ -159,10 +159,10 @@ static bool base_states(const Run *run, Window *window) {
         restore_state(run, run->base_hidden, window->base_state, window->tokens);
         return true;
     }
-    session_rewind(run->base_session, 0);
+    session_rewind(run->session, 0);
     if (!transformer_embed(e->base, window->ids, window->tokens, run->base_hidden, run->err)) return false;
     for (int layer = 0; layer < e->layers; layer++) {
-        bool ok = keep_going(run) && transformer_layers(e->base, run->base_session, layer, layer + 1, run->base_hidden,
+        bool ok = keep_going(run) && transformer_layers(e->base, run->session, layer, layer + 1, run->base_hidden,
                                                         window->tokens, NULL, run->err);
         if (!ok) return false;
     }
@@ -176,8 +176,10 @@ static bool base_states(const Run *run, Window *window) {
 static int start_boundary(const Run *run, const Window *window) {
     int boundary = window->valid;
     while (boundary > 0 && !window->states[boundary]) boundary--;
-    if (boundary > 0) restore_state(run, run->hidden, window->states[boundary], window->tokens);
-    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err)) return -1;
+    if (boundary > 0)
+        restore_state(run, run->hidden, window->states[boundary], window->tokens);
+    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err))
+        return -1;
     return boundary;
 }
 
@@ -199,10 +201,10 @@ static bool quantized_states(const Run *run, Window *window) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, Session *session, const float *hidden, size_t row, size_t rows,
+static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows,
                       float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return true;
 }
@@ -230,11 +232,15 @@ static bool score_rows(const Run *run, Window *window, size_t row, size_t rows) 
     if (bad_row == SIZE_MAX) return true;
     size_t token = (size_t)(window->ids - e->ids) + bad_row + 1;
     if (base_is_bad) {
-        return error_set(run->err, "the base model's logits are infinite or not a number at token %zu; it overflows in its "
-                                   "own precision: try --precision f32, or check the checkpoint for damaged weights", token);
+        return error_set(run->err,
+                         "the base model's logits are infinite or not a number at token %zu; it overflows in its "
+                         "own precision: try --precision f32, or check the checkpoint for damaged weights",
+                         token);
     }
-    return error_set(run->err, "the quantized model's logits are infinite or not a number at token %zu; scales may overflow "
-                               "their type: try another scale type or more bits", token);
+    return error_set(run->err,
+                     "the quantized model's logits are infinite or not a number at token %zu; scales may overflow "
+                     "their type: try another scale type or more bits",
+                     token);
 }
 
 static bool score_window(const Run *run, Window *window) {
@@ -243,8 +249,8 @@ static bool score_window(const Run *run, Window *window) {
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
         bool ok = keep_going(run) &&
-                  logits_of(run, e->base, run->base_session, run->base_hidden, row, rows, run->base_host) &&
-                  logits_of(run, run->quantized, run->session, run->hidden, row, rows, run->host) &&
+                  logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
+                  logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
                   score_rows(run, window, row, rows);
         if (!ok) return false;
     }
@@ -265,13 +271,11 @@ static bool run_new(Run *run) {
     return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
-           session_new(e->base, e->window_tokens, &run->base_session, run->err) &&
-           session_new(run->quantized, e->window_tokens, &run->session, run->err);
+           session_new(e->base, e->window_tokens, &run->session, run->err);
 }
 
 static void run_free(Run *run) {
     const BackendOps *ops = run->backend->ops;
-    if (run->base_session) session_free(run->base_session);
     if (run->session) session_free(run->session);
     if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
     if (run->hidden) ops->memory_free(run->backend, run->hidden);
@@ -316,7 +320,11 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     for (size_t w = 0; w < e->window_count; w++) {
         if (e->windows[w].scored) progress_add(progress, e->window_tokens - 1);
     }
-    Run run = {.evaluator = e, .quantized = quantized, .backend = transformer_backend(e->base), .progress = progress, .err = err};
+    Run run = {.evaluator = e,
+               .quantized = quantized,
+               .backend = transformer_backend(e->base),
+               .progress = progress,
+               .err = err};
     Score *gathered = array_new(e->planned, sizeof *gathered);
     bool ok = gathered || error_memory(err, "evaluation");
     ok = ok && run_new(&run) && run_windows(&run, gathered, partial, context, out);

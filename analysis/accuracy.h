@@ -31,13 +31,11 @@ typedef struct Evaluator Evaluator;
 bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out, Error *err);
 void evaluator_free(Evaluator *evaluator);
 
-// Evaluates `quantized`, a variant of the base. first_changed says what is still as in the last call that finished, failed or was stopped:
-//   0                all is new (the first call, another transformer)
-//   f < layers       layers before f are as they were
-//   layers           all layers are as they were, but final norm or head may have changed
-//   layers + 1       nothing changed: only windows that the last call did not reach are computed
-// A caller that changed the model several times since then passes the smallest. partial (may be NULL) is called after each window with the
-// figures so far. Progress counts scored positions. Logits that are not finite are refused, naming the model and the token.
+// Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer count, are as in the last call
+// that finished, failed or was stopped (then only windows that it did not reach are computed); 0 = all new. It is what quantized_model_follow
+// says; a caller that changed the model several times since then passes the smallest. Another transformer than last time counts as all new.
+// partial (may be NULL) is called after each window with the figures so far. Progress counts scored positions. Logits that are not
+// finite are refused, naming the model and the token.
 bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_changed, void (*partial)(void *context, const Accuracy *so_far), void *context,
                    Accuracy *out, Progress *progress, Error *err);
 

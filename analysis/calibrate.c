@@ -15,14 +15,14 @@ typedef struct Calibration {
     Session *session;
     const int32_t *ids; // [sequences, length]
     size_t sequences, length;
-    size_t hidden;      // width
-    float **states;     // [sequences of a batch] → [length, hidden] in backend memory
-    size_t batch;       // sequences
+    size_t hidden;         // width
+    float **states;        // [sequences of a batch] → [length, hidden] in backend memory
+    size_t batch;          // sequences
     InputGatherer *inputs; // [input_count]; width 0: not seen yet
-    bool failed;        // an observation failed; err says why
+    bool failed;           // an observation failed; err says why
     Error *err;
     Progress *progress;
-    uint64_t steps;     // layers × sequences done, for progress in tokens
+    uint64_t steps; // layers × sequences done, for progress in tokens
 } Calibration;
 
 // The linear whose name stands for an input in messages: the first that reads it.
@@ -54,7 +54,8 @@ static bool layer_pass(Calibration *c, int layer, size_t count) {
     const Observer observer = {.linear_input = observe, .context = c};
     for (size_t s = 0; s < count; s++) {
         session_rewind(c->session, 0);
-        bool ok = transformer_layers(c->model, c->session, layer, layer + 1, c->states[s], c->length, &observer, c->err);
+        bool ok =
+            transformer_layers(c->model, c->session, layer, layer + 1, c->states[s], c->length, &observer, c->err);
         if (!ok || c->failed || !step_done(c)) return false;
     }
     return true;
@@ -117,18 +118,25 @@ static void publish(Calibration *c, ModelStats *stats) {
 
 static bool check_tokens(const Calibration *c) {
     int most = c->structure->config.max_positions;
-    if (!c->sequences || !c->length) return error_set(c->err, "there are no tokens to calibrate on; give a longer text");
+    if (!c->sequences || !c->length)
+        return error_set(c->err, "there are no tokens to calibrate on; give a longer text");
     if (c->length <= (size_t)most) return true;
     return error_set(c->err, "sequences of %zu tokens are longer than the %d positions of the model; use shorter ones",
                      c->length, most);
 }
 
-bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats, Progress *progress,
-               Error *err) {
+bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats,
+               Progress *progress, Error *err) {
     const ModelStructure *structure = transformer_structure(t);
     Error own = {0};
-    Calibration c = {.model = t, .structure = structure, .ids = ids, .sequences = sequences, .length = length,
-                     .hidden = (size_t)structure->config.hidden, .err = err ? err : &own, .progress = progress};
+    Calibration c = {.model = t,
+                     .structure = structure,
+                     .ids = ids,
+                     .sequences = sequences,
+                     .length = length,
+                     .hidden = (size_t)structure->config.hidden,
+                     .err = err ? err : &own,
+                     .progress = progress};
     if (!check_tokens(&c)) return false;
     progress_begin(progress, "calibrating", (uint64_t)sequences * length);
     bool ok = calibration_new(&c);

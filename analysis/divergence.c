@@ -86,7 +86,8 @@ static size_t first_of(const float *z, size_t n, float value) {
     return i;
 }
 
-bool score_logits(const float *base, const float *other, size_t vocab, int32_t target, Score *out, bool *base_is_finite) {
+bool score_logits(const float *base, const float *other, size_t vocab, int32_t target, Score *out,
+                  bool *base_is_finite) {
     float base_max = row_max(base, vocab), other_max = row_max(other, vocab);
     RowSums sums = row_sums(base, other, vocab, base_max, other_max);
     // A NaN or an infinity anywhere makes one of these so.
@@ -139,10 +140,14 @@ static void select_kth(float *values, size_t n, size_t k) {
         // values[low … j] ≤ pivot ≤ values[j + 1 … high], unless both stopped on one that equals the pivot.
         if (i == j) {
             if (k == i) return;
-            if (k < i) high = i - 1;
-            else low = i + 1;
-        } else if (k <= j) high = j;
-        else low = j + 1;
+            if (k < i)
+                high = i - 1;
+            else
+                low = i + 1;
+        } else if (k <= j)
+            high = j;
+        else
+            low = j + 1;
     }
 }
 

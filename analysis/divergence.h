@@ -13,12 +13,13 @@ typedef struct Score {
     double base_nll, nll; // −ln p(true token)
     float kl;             // D(base ‖ other), nats, ≥ 0
     bool same_top;
-    bool second_half;     // among the positions that llama.cpp scores
+    bool second_half; // among the positions that llama.cpp scores
 } Score;
 
 // base, other: logits [vocab]; target: the true next token. False when a logit is not finite;
 // *base_is_finite then tells whose.
-bool score_logits(const float *base, const float *other, size_t vocab, int32_t target, Score *out, bool *base_is_finite);
+bool score_logits(const float *base, const float *other, size_t vocab, int32_t target, Score *out,
+                  bool *base_is_finite);
 
 // Figures over `count` scores; `planned` is left to the caller. scratch: [count] floats.
 void scores_summarize(const Score *scores, size_t count, float *scratch, Accuracy *out);

@@ -59,8 +59,9 @@ bool input_gatherer_add(InputGatherer *g, const float *x, size_t tokens, Error *
     if (!token_room(g, tokens, err)) return false;
     count_patterns(DTYPE_F32, x, tokens * g->width, g->patterns);
     if (any_nonfinite(g->patterns)) {
-        return error_set(err, "activations are infinite or not a number among tokens %llu to %llu; the model overflows in "
-                              "its own precision: try --precision f32, or check the checkpoint for damaged weights",
+        return error_set(err,
+                         "activations are infinite or not a number among tokens %llu to %llu; the model overflows in "
+                         "its own precision: try --precision f32, or check the checkpoint for damaged weights",
                          (unsigned long long)g->tokens + 1, (unsigned long long)(g->tokens + tokens));
     }
     absmax_update(x, tokens, g->width, g->stats.channel_absmax, g->token_absmax);

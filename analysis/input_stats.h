@@ -9,7 +9,7 @@ typedef struct InputGatherer {
     uint64_t *patterns;       // [65536] upper halves of the values
     float *token_absmax;      // [room], scratch
     size_t room;
-    InputStats stats;         // all but what follows from patterns
+    InputStats stats; // all but what follows from patterns
 } InputGatherer;
 
 bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err);

@@ -31,7 +31,8 @@ static void buffers_free(Buffers *b) {
     free(b->other);
 }
 
-static void product(const Buffers *b, const Weight *weight, const float *x, size_t rows, size_t in, size_t out, float *y) {
+static void product(const Buffers *b, const Weight *weight, const float *x, size_t rows, size_t in, size_t out,
+                    float *y) {
     const BackendOps *ops = b->backend->ops;
     ops->upload(b->backend, b->x, x, rows * in * sizeof(float));
     ops->linear(b->backend, weight, b->x, rows, b->y);

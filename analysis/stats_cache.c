@@ -52,9 +52,23 @@ uint64_t weight_stats_key(const ModelStructure *structure) { return base_key(str
 
 // The configuration decides what the activations are, and is no part of the checkpoint's identity.
 static uint64_t hash_config(uint64_t hash, const ModelConfig *c) {
-    const double numbers[] = {c->layers, c->hidden, c->heads, c->kv_heads, c->head_dim, c->ffn, c->vocab, c->norm_eps,
-                              c->tied_head, c->attention_bias, c->output_bias, c->mlp_bias, c->rope_theta,
-                              c->rope_scaling, c->rope_factor, c->rope_low_freq_factor, c->rope_high_freq_factor,
+    const double numbers[] = {c->layers,
+                              c->hidden,
+                              c->heads,
+                              c->kv_heads,
+                              c->head_dim,
+                              c->ffn,
+                              c->vocab,
+                              c->norm_eps,
+                              c->tied_head,
+                              c->attention_bias,
+                              c->output_bias,
+                              c->mlp_bias,
+                              c->rope_theta,
+                              c->rope_scaling,
+                              c->rope_factor,
+                              c->rope_low_freq_factor,
+                              c->rope_high_freq_factor,
                               c->rope_original_positions};
     return hash_bytes(hash, numbers, sizeof numbers);
 }
@@ -110,7 +124,8 @@ static void put_input(Text *out, const InputStats *input) {
 
 static char *cache_file(const char *folder, Kind kind, uint64_t key) {
     char name[64];
-    snprintf(name, sizeof name, "%s-%016llx.stats", kind == KIND_WEIGHTS ? "weights" : "inputs", (unsigned long long)key);
+    snprintf(name, sizeof name, "%s-%016llx.stats", kind == KIND_WEIGHTS ? "weights" : "inputs",
+             (unsigned long long)key);
     return path_join(folder, name);
 }
 
@@ -187,8 +202,10 @@ static void *get_array(Reader *r, size_t count, size_t size) {
         return NULL;
     }
     void *data = array_new(count, size);
-    if (!data) r->bad = true;
-    else get(r, data, bytes);
+    if (!data)
+        r->bad = true;
+    else
+        get(r, data, bytes);
     return data;
 }
 

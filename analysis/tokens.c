@@ -53,7 +53,8 @@ static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, Token
         have += fread(block + have, 1, BLOCK - have, file);
         if (ferror(file)) ok = error_set(err, "cannot be read: %s", strerror(errno));
         ended = have < BLOCK;
-        size_t skip = offset == 0 && have >= 3 && memcmp(block, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; // a byte order mark is no text
+        size_t skip =
+            offset == 0 && have >= 3 && memcmp(block, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; // a byte order mark is no text
         size_t end = ended ? have : cut_place(block, have);
         bool first = offset == 0; // what the tokenizer puts before a text belongs there once
         if (ok && end > skip && !tokenizer_encode(tokenizer, block + skip, end - skip, first, out, err)) {
@@ -119,7 +120,8 @@ bool tokens_from_file(const Tokenizer *tokenizer, const char *path, size_t most,
     FILE *file = fopen(path, "rbe");
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
-    bool ok = is_jsonl(path) ? from_jsonl(tokenizer, file, limit, out, err) : from_text(tokenizer, file, limit, out, err);
+    bool ok =
+        is_jsonl(path) ? from_jsonl(tokenizer, file, limit, out, err) : from_text(tokenizer, file, limit, out, err);
     fclose(file);
     keep_most(out, limit);
     if (ok && most && out->count == before) ok = error_set(err, "there is no text in it");
@@ -132,7 +134,8 @@ bool tokens_random(size_t vocab, size_t count, uint64_t seed, TokenIds *out, Err
     if (!vocab || vocab > INT32_MAX) return error_set(err, "a vocabulary of %zu tokens cannot be drawn from", vocab);
     Random random = random_seeded(seed);
     for (size_t i = 0; i < count; i++) {
-        if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids)) return error_memory(err, "random tokens");
+        if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids))
+            return error_memory(err, "random tokens");
         out->ids[out->count++] = (int32_t)random_below(&random, (uint32_t)vocab);
     }
     return true;

@@ -15,8 +15,10 @@ static size_t distinct_values(DType dtype, const uint64_t *patterns, uint64_t *n
     *nonfinite = 0;
     for (uint32_t p = 0; p < 65536; p++) {
         if (!patterns[p]) continue;
-        if (isfinite(pattern_value(dtype, (uint16_t)p))) distinct++;
-        else *nonfinite += patterns[p];
+        if (isfinite(pattern_value(dtype, (uint16_t)p)))
+            distinct++;
+        else
+            *nonfinite += patterns[p];
     }
     return distinct;
 }

@@ -91,7 +91,8 @@ static void f32_chunk_moments(const float *w, size_t n, double center, ChunkStat
         s3 += d * d * d;
         s4 += d * d * d * d;
     }
-    *out = (ChunkStats){.moments = {.n = finite, .sum = {0, s1, s2, s3, s4}}, .min = least, .max = most, .zeros = zeros};
+    *out =
+        (ChunkStats){.moments = {.n = finite, .sum = {0, s1, s2, s3, s4}}, .min = least, .max = most, .zeros = zeros};
 }
 
 static uint64_t f32_chunk_outliers(const float *w, size_t n, double mean, double limit) {
@@ -235,8 +236,10 @@ static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, 
     if (!vote_counts_build(NULL, NULL, 0, linear->in, LADDER_FLOOR, &out->votes, err)) return false;
     if (!add_matrix(linear, patterns, &out->votes)) return error_memory(err, "the statistics of a matrix");
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;
-    if (dtype != DTYPE_F32) stats_from_counts(out);
-    else if (!stats_from_f32(linear->weight->data, (size_t)out->elements, out, err)) return false;
+    if (dtype != DTYPE_F32)
+        stats_from_counts(out);
+    else if (!stats_from_f32(linear->weight->data, (size_t)out->elements, out, err))
+        return false;
     out->absmax = fmax(fabs(out->min), fabs(out->max));
     return true;
 }
@@ -252,7 +255,8 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     WeightStats *out = &stats->weights[index];
     bool ok = measure(linear, patterns, out, err);
     free(patterns);
-    if (ok) model_stats_publish_weight(stats, index);
+    if (ok)
+        model_stats_publish_weight(stats, index);
     else {
         weight_stats_free(out);
         error_prefix(err, "%s", linear->name);

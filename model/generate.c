@@ -42,7 +42,8 @@ static int32_t candidate_at(const Candidate *candidates, size_t count, double po
     return candidates[count - 1].id; // rounding
 }
 
-// Keeps tokens that can belong to the most probable top_p: all those below (1 − top_p) / vocab together weigh less than what is cut.
+// Keeps tokens that can belong to the most probable top_p: all those below (1 − top_p) / vocab together weigh less than
+// what is cut.
 static size_t gather(const float *logits, size_t vocab, float top, const Sampling *sampling, double mass,
                      Candidate *candidates) {
     double least = sampling->top_p < 1 ? (1 - (double)sampling->top_p) / (double)vocab * mass : 0;

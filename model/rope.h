@@ -1,6 +1,6 @@
-// Rotary position embedding: the frequencies of a configuration and the cosine and sine of every position (RoFormer, arXiv 2104.09864;
-// scaled forms as in the config.json of Llama checkpoints). Computed in float in the order in which transformers computes them: at large
-// positions another order of rounding is visible in the logits.
+// Rotary position embedding: the frequencies of a configuration and the cosine and sine of every position (RoFormer,
+// arXiv 2104.09864; scaled forms as in the config.json of Llama checkpoints). Computed in float in the order in which
+// transformers computes them: at large positions another order of rounding is visible in the logits.
 #pragma once
 
 #include <stddef.h>

@@ -25,7 +25,8 @@ static float *upload_new(Backend *backend, const float *host, size_t floats, Err
     return device;
 }
 
-// The tables are made for the positions of the session, not of the model: 131,072 positions would take longer than a short text.
+// The tables are made for the positions of the session, not of the model: 131,072 positions would take longer than a
+// short text.
 static bool make_rope(Session *session, const ModelConfig *config, Error *err) {
     size_t pairs = (size_t)config->head_dim / 2, floats = session->positions * pairs;
     float *frequencies = array_new(pairs, sizeof(float));

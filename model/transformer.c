@@ -283,7 +283,7 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
     float *normed = session->scratch[SCRATCH_NORMED];
     norm(&pass, t->structure->final_norm, hidden, normed);
     if (!observe(&pass, t->structure->head, normed)) return false;
-    linear(&pass, t->structure->head, normed, logits);
+    if (logits) linear(&pass, t->structure->head, normed, logits);
     return true;
 }
 

@@ -37,9 +37,9 @@ struct Session {
     size_t widths[SCRATCH_COUNT];  // floats per token
     float *scratch[SCRATCH_COUNT]; // [scratch_tokens, widths]
     size_t scratch_tokens;
-    float *logits;                 // [logits_rows, vocab] in backend memory
+    float *logits; // [logits_rows, vocab] in backend memory
     size_t logits_rows;
-    float *observed;               // [observed_floats] on the host, made when an observer first looks
+    float *observed; // [observed_floats] on the host, made when an observer first looks
     size_t observed_floats;
 };
 

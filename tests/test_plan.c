@@ -64,6 +64,7 @@ static void assert_note(const Decision *d, const char *part) {
 static void votes_of(Fixture *f, int linear, const int *share_percent) {
     const Linear *l = &f->model.structure.linears[linear];
     VoteCounts *votes = &f->model.measured.weights[linear].votes;
+    f->model.measured.weights[linear].known = true;
     vote_counts_free(votes);
     votes->sizes_count = ladder_sizes(l->in, 16, votes->sizes);
     for (int rule = 0; rule < 2; rule++) {

@@ -116,6 +116,7 @@ void toy_votes(ToyModel *model, int linear, int outlier, uint64_t seed) {
     }
     VoteCounts *votes = &model->measured.weights[linear].votes;
     if (!vote_counts_build(low, high, l->out, l->in, LADDER_FLOOR, votes, NULL)) abort();
+    model->measured.weights[linear].known = true;
     free(low);
     free(high);
 }
