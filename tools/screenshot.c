@@ -231,14 +231,14 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: screenshot COLSxROWS OUT.svg dark|light STEP… -- PROGRAM ARGUMENT…\n");
         return 2;
     }
-    char *environment[32] = {"TERM=xterm-256color", "LC_ALL=C.UTF-8", "COLORTERM="};
+    const char *environment[32] = {"TERM=xterm-256color", "LC_ALL=C.UTF-8", "COLORTERM="};
     const bool is_light = strcmp(argv[3], "light") == 0;
     variables = 3;
     environment[variables++] = is_light ? "COLORFGBG=0;15" : "COLORFGBG=15;0";
     for (int i = 4; i < program && variables < 31; i++) {
         if (strncmp(argv[i], "env:", 4) == 0) environment[variables++] = argv[i] + 4;
     }
-    Screen *s = screen_start(rows, cols, argv + program + 1, environment);
+    Screen *s = screen_start(rows, cols, (const char *const *)(argv + program + 1), environment);
     int status = s ? 0 : 1;
     for (int i = 4; s && i < program && !status; i++) {
         if (do_step(s, argv[i])) continue;

@@ -7,6 +7,9 @@
 const char *const key_group_titles[KEY_GROUPS] = {"Layers", "Dials", "Recipe and texts", "Program"};
 
 const Binding bindings[] = {
+    {{KEY_HELP_F1, '?'}, "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", "help", 0},
+    {{KEY_TAB, KEY_BACK_TAB}, "Tab", KEYS_PROGRAM, EVERYWHERE, action_next_pane, 0, "from the layers to the dials and back", "pane", 2},
+
     {{KEY_ARROW_UP, 'k'}, "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above", NULL, 0},
     {{KEY_ARROW_DOWN, 'j'}, "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below", NULL, 0},
     {{KEY_PAGE_UP, KEY_CONTROL('b')}, "PgUp", KEYS_LAYERS, EVERYWHERE, action_move_page, -1, "a page up", NULL, 0},
@@ -40,15 +43,13 @@ const Binding bindings[] = {
     {{'p', 0}, "p", KEYS_RECIPE, EVERYWHERE, action_pin, 0, "compare with the state as it is now; once more: no longer", "pin", 6},
     {{'i', 0}, "i", KEYS_RECIPE, EVERYWHERE, action_ignore, 0, "leave the selected linear in its own precision, or no longer", NULL, 0},
     {{'r', 0}, "r", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_TEXT, "edit the beginning that both models continue", NULL, 0},
-    {{'w', 0}, "w", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_SAVE, "write the recipe to a file", "write recipe", 3},
+    {{'w', 0}, "w", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_SAVE, "write the recipe to a file", "write", 3},
     {{'L', 0}, "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe", NULL, 0},
 
-    {{KEY_TAB, KEY_BACK_TAB}, "Tab", KEYS_PROGRAM, EVERYWHERE, action_next_pane, 0, "from the layers to the dials and back", "pane", 2},
     {{'!', 0}, "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop what is being computed, or go on", NULL, 0},
     {{':', 0}, ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND, "a command; Tab completes, ↑ ↓ earlier ones", NULL, 0},
     {{KEY_CONTROL('l'), 0}, "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "draw the screen anew", NULL, 0},
     {{KEY_ESCAPE, 0}, "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "back: closes, cancels, shows all linears", NULL, 0},
-    {{KEY_HELP_F1, '?'}, "F1 ?", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help", "help", 0},
     {{'q', KEY_CONTROL('c')}, "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0, "quit; asks when the recipe is not saved", "quit", 1},
 };
 const int binding_count = sizeof bindings / sizeof *bindings;

@@ -41,7 +41,7 @@ void panel_header_draw(Ui *ui) {
     const int room = line.cols - pen.col - 3;
     snprintf(right, sizeof right, "%s%s · %s", saved, workbench_backend(ui->workbench), calibrated);
     if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s%s", saved, calibrated);
-    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s", tokens ? format_count((double)tokens).text : "");
+    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s", *saved ? "not saved" : "");
     if (canvas_width(&ui->canvas, right) > room) return;
     canvas_right(&ui->canvas, line.row, pen.col, line.cols - pen.col - 1, MEANING_FAINT, right);
 }

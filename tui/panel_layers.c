@@ -132,7 +132,7 @@ static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
         canvas_right(canvas, line.row, col + 1, table->width[column], cell_style(ui, linear, (Column)column), cell_text(ui, linear, (Column)column).text);
         col += table->width[column] + 1;
         if (column == COLUMN_RANGE && table->bar) {
-            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear), cell_style(ui, linear, COLUMN_RANGE), MEANING_TRACK);
+            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear), cell_style(ui, linear, COLUMN_RANGE));
             col += table->bar + 1;
         }
     }
