@@ -7,8 +7,6 @@
 #include "base/array.h"
 #include "kernels/cpu/cpu.h"
 
-// A product of fewer multiplications is done by one thread.
-enum { PARALLEL_PRODUCT = 32768 };
 // Tokens prepared at a time (rounded to BF16, quantized or spread out): bounds the working memory.
 enum { PREPARED_TOKENS = 256 };
 // From so many tokens on the library's blocked product is faster than rows in place.
@@ -163,7 +161,8 @@ static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x,
                             .x_stride = w->in,
                             .y = y,
                             .y_stride = w->out};
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    int threads = cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens);
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
@@ -173,7 +172,8 @@ static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x,
 
 static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
     uint16_t *rounded = cpu->scratch; // [tokens, in]
-#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (tokens * w->in > PARALLEL_PRODUCT)
+    int threads = cpu_threads_for(cpu, 0, 2 * tokens * w->in);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (size_t t = 0; t < tokens; t++) cpu->kernels->narrow(DTYPE_BF16, x + t * w->in, w->in, rounded + t * w->in);
     return dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y);
 }
@@ -181,7 +181,8 @@ static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *
 // ---- Packed ----
 
 static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    int threads = cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens);
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         size_t from, to;
         cpu_share(w->packed.blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
@@ -234,22 +235,29 @@ static void split_token(const CpuBackend *cpu, const Weight *w, const float *x, 
     }
 }
 
+static void prepare_activations(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, Activations *a,
+                                int8_t *rows) {
+    int threads = tokens > 1 ? cpu_threads_for(cpu, 0, 8 * tokens * w->in) : 1;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (size_t t = 0; t < tokens; t++) {
+        if (a->planes == 1) {
+            quantize_token(cpu, w, x + t * w->in, rows + (size_t)omp_get_thread_num() * w->in, a, t);
+        } else {
+            split_token(cpu, w, x + t * w->in, a, t);
+        }
+    }
+}
+
 static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-    int8_t *rows;
+    int8_t *rows = NULL;
     Activations a = activations_for(&w->packed, w->mode);
     activations_place(&a, &w->packed, tokens, cpu->threads, cpu->scratch, &rows);
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    prepare_activations(cpu, w, x, tokens, &a, rows);
+    int threads = cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens * (size_t)a.planes / 4);
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        size_t part = (size_t)omp_get_thread_num(), from, to;
-#pragma omp for schedule(static)
-        for (size_t t = 0; t < tokens; t++) {
-            if (a.planes == 1) {
-                quantize_token(cpu, w, x + t * w->in, rows + part * w->in, &a, t);
-            } else {
-                split_token(cpu, w, x + t * w->in, &a, t);
-            }
-        }
-        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), (int)part, &from, &to);
+        size_t from, to;
+        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
         cpu->kernels->packed(&w->packed, w->bias, &a, tokens, y, from, to);
     }
 }
