@@ -62,8 +62,7 @@ static void embed(Backend *backend, DType dtype, const void *table, size_t width
 static void rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                      float *y) {
     const CpuBackend *cpu = cpu_of(backend);
-    int threads = tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++) cpu->kernels->rms_norm_row(x + t * width, gain, eps, width, y + t * width);
 }
 
@@ -71,15 +70,14 @@ enum { CHUNK = 4096 }; // elements that a thread takes at a time; a multiple of 
 
 static void add(Backend *backend, float *x, const float *y, size_t n) {
     const CpuBackend *cpu = cpu_of(backend);
-    int threads = cpu_threads_for(cpu, 0, n);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, n))
     for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->add(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
 static void silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
-    int threads = cpu_threads_for(cpu, 0, 20 * n); // an exponential
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    // an exponential
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
     for (size_t i = 0; i < n; i += CHUNK)
         cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
@@ -88,8 +86,7 @@ static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_
                  const float *sine, size_t first) {
     const CpuBackend *cpu = cpu_of(backend);
     size_t dim = (size_t)head_dim, half = dim / 2, width = (size_t)heads * dim;
-    int threads = tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++)
         for (size_t h = 0; h < (size_t)heads; h++)
             cpu->kernels->rope_head(x + t * width + h * dim, half, cosine + (first + t) * half,
