@@ -1,5 +1,5 @@
-// Calibration: text through the model, every linear input observed. Layer by layer, all tokens of a batch through one layer before the next,
-// so that a checkpoint larger than memory is read once per batch and not once per sequence.
+// Calibration: text through the model, every linear input observed. Layer by layer, all tokens of a batch through one
+// layer before the next, so that a checkpoint larger than memory is read once per batch and not once per sequence.
 #include <stdlib.h>
 
 #include "analysis/input_stats.h"

@@ -1,5 +1,6 @@
-// quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes equal, scales equal
-// to the bit, equalization factors within one unit in the last place. tools/reference/make_quant_fixtures.py wrote what is read here.
+// quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes
+// equal, scales equal to the bit, equalization factors within one unit in the last place.
+// tools/reference/make_quant_fixtures.py wrote what is read here.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// quant/ against an independent implementation (tools/reference/methods.py) on every linear of the sample model. After the sample
-// changed: python3 tools/reference/make_sample_fixture.py samples/storyteller
+// quant/ against an independent implementation (tools/reference/methods.py) on every linear of the sample model. After
+// the sample changed: python3 tools/reference/make_sample_fixture.py samples/storyteller
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -112,7 +112,8 @@ static Activations activations_for(const Packed *p, ActivationMode mode) {
     return x;
 }
 
-// Places codes, starts and scales of `tokens` tokens in the working memory, and behind them a row [in] for each thread. Returns the bytes.
+// Places codes, starts and scales of `tokens` tokens in the working memory, and behind them a row [in] for each thread.
+// Returns the bytes.
 static size_t activations_place(Activations *x, const Packed *p, size_t tokens, int threads, void *memory,
                                 int8_t **rows) {
     size_t planes = (size_t)x->planes, codes = (tokens * planes * p->padded + 63) / 64 * 64;
