@@ -1,4 +1,5 @@
-// How long a plan takes after a dial turn, how fast votes are counted and weights become integers. Prints figures, judges nothing.
+// How long a plan takes after a dial turn, how fast votes are counted and weights become integers. Prints figures,
+// judges nothing.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,7 +9,7 @@
 #include "kernels/measure.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
-#include "tests/support/toy_model.h"
+#include "tests/support/toy_model.c" // benchmarks are linked with the library alone
 
 enum { LAYERS = 80, TURNS = 200 };
 
