@@ -575,10 +575,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
-    {                                                                                                               \
-        .name = NAME, .dense = dense, .packed = packed, .packed_float = PACKED_FLOAT, .quantize_row = quantize_row, \
-        .split_segment = split_segment, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, \
-        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
-        .absmax_columns = absmax_columns                                                                            \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
+    {                                                                                                     \
+        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT), \
+        .quantize_row = quantize_row, .split_segment = split_segment, .widen = widen, .narrow = narrow,   \
+        .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head,       \
+        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns        \
     }
