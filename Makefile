@@ -109,10 +109,10 @@ FLAGS.sanitized := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -
 # clang for libFuzzer; one thread, so that a finding can be repeated.
 FLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
               -Wno-unknown-pragmas -Wno-unknown-warning-option -idirafter $(OMP_INCLUDE)
+CLANG ?= clang
 COMPILER.optimized := $(CC)
 COMPILER.sanitized := $(CC)
 COMPILER.fuzz := $(CLANG)
-CLANG ?= clang
 
 C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(INCLUDES)
 
@@ -216,11 +216,16 @@ test-valgrind: test-programs
 	@QUANTDIAL_PROGRAM=$(PROGRAM) QUANTDIAL_CPU=scalar QUANTDIAL_SLOW_CHECKS=0 OMP_WAIT_POLICY=passive \
 	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(TERMINAL_TESTS:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
 
+BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))
 .PHONY: test-gpu bench bench-gpu
 test-gpu: ## tests on a CUDA device
 	@echo "There are no tests for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
-bench: ## benchmarks on the CPU
-	@echo "There are no benchmarks yet." >&2; exit 1
+bench: build $(BENCHES:%=$(OUT)/bench/%) ## benchmarks on the CPU: tests/bench/*.c, one after the other
+	$(if $(BENCHES),,@echo "There are no benchmarks yet." >&2; exit 1)
+	@for name in $(BENCHES); do echo "$$name"; QUANTDIAL_SAMPLES=samples $(OUT)/bench/$$name || exit 1; done
+$(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 bench-gpu: ## benchmarks on a CUDA device
 	@echo "There are no benchmarks for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
 
@@ -243,12 +248,15 @@ $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libqu
 
 # ---- Style ----
 
-C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/fuzz/*.c)
+C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/bench/*.c tests/fuzz/*.c)
 STYLED := $(call in_rooms,*.[ch]) $(call in_rooms,*.cu) $(call in_rooms,*.cuh) $(wildcard tests/*.[ch] tests/*/*.[ch])
 .PHONY: lint format check-includes tidy
 lint: check-includes ## clang-format, clang-tidy, and the direction of includes
-	$(if $(STYLED),@clang-format --dry-run -Werror $(STYLED))
-	@$(MAKE) $(PARALLEL) --no-print-directory tidy
+	@mkdir -p build
+	$(if $(STYLED),@clang-format --dry-run -Werror $(STYLED) 2>build/format.log || { \
+	    grep ': error:' build/format.log | cut -d: -f1 | sort | uniq -c >&2; \
+	    echo "places where clang-format would write it otherwise (build/format.log); make format does it" >&2; exit 1; })
+	@$(MAKE) $(PARALLEL) --keep-going --no-print-directory tidy
 
 # One stamp per file: only what changed is looked at again.
 TIDIED := $(C_FILES:%=build/tidy/%.ok)
@@ -299,4 +307,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
+    $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) \
     $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o)) $(TIDIED:.ok=.d)

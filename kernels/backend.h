@@ -37,7 +37,11 @@ typedef struct BackendOps {
     // alignment allows. bias: [out] floats, copied, or NULL.
     bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision, Weight **, Error *);
     // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With ACTIVATION_NONE the
-    // codes are widened (weight-only); otherwise the product is integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside.
+    // activations stay floating point (weight-only): a backend may keep them as integers of 24 bits relative to the largest of 128
+    // neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside, groups added in
+    // order in float. q_x = rint(x / divisor · (1 / s_x)), halves to even, within ±127, with the reciprocal rounded to float once; a token
+    // whose s_x would be 0 (or subnormal) has codes 0; one that holds a NaN or an infinity yields NaN.
+    // Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer products of more than 131,072 inputs.
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **, Error *);
     void (*weight_free)(Backend *, Weight *);
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory

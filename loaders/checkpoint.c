@@ -303,7 +303,7 @@ static int compare_tensors(const void *a, const void *b) {
 static bool sort_tensors(Checkpoint *out, Error *err) {
     size_t count = 0;
     for (size_t f = 0; f < out->file_count; f++) count += out->files[f].tensor_count;
-    out->by_name = array_new(count, sizeof *out->by_name);
+    out->by_name = array_new(count, sizeof(void *));
     if (!out->by_name) return error_memory(err, out->folder);
     for (size_t f = 0; f < out->file_count; f++) {
         for (size_t i = 0; i < out->files[f].tensor_count; i++) {
@@ -311,7 +311,7 @@ static bool sort_tensors(Checkpoint *out, Error *err) {
             out->bytes += out->files[f].tensors[i].bytes;
         }
     }
-    qsort(out->by_name, count, sizeof *out->by_name, compare_tensors);
+    qsort(out->by_name, count, sizeof(void *), compare_tensors);
     for (size_t i = 1; i < count; i++) {
         const Tensor *a = out->by_name[i - 1], *b = out->by_name[i];
         if (strcmp(a->name, b->name) != 0) continue;
@@ -419,9 +419,9 @@ void checkpoint_close(Checkpoint *checkpoint) {
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
     Tensor wanted = {.name = name};
     const Tensor *key = &wanted;
-    const Tensor **found = checkpoint->tensor_count ? bsearch(&key, checkpoint->by_name, checkpoint->tensor_count,
-                                                              sizeof *checkpoint->by_name, compare_tensors)
-                                                    : NULL;
+    if (!checkpoint->tensor_count) return NULL;
+    const Tensor **found =
+        bsearch(&key, checkpoint->by_name, checkpoint->tensor_count, sizeof(void *), compare_tensors);
     return found ? *found : NULL;
 }
 

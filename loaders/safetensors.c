@@ -70,8 +70,8 @@ typedef struct Header {
 // ---------------------------------------------------------------------------------------------------------------- messages
 
 static bool refuse_at(const Header *header, const char *reason) {
-    return error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text),
-                     reason);
+    error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
+    return false;
 }
 
 __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *header, const char *name,
@@ -89,8 +89,10 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *he
 
 // ------------------------------------------------------------------------------------------------------------- JSON pieces
 
+static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
+
 static void skip_space(Header *header) {
-    while (header->at < header->end && memchr(" \t\r\n", *header->at, 4)) header->at++;
+    while (header->at < header->end && is_one_of(*header->at, " \t\r\n")) header->at++;
 }
 
 // The next character that is not white space, 0 at the end.
@@ -211,7 +213,7 @@ static bool read_u64(Header *header, uint64_t *out) {
         }
     }
     if (*first == '0' && header->at - first > 1) return refuse_at(header, "number with a leading zero");
-    if (header->at < header->end && memchr(".eE", *header->at, 3)) return refuse_at(header, "expected a whole number");
+    if (header->at < header->end && is_one_of(*header->at, ".eE")) return refuse_at(header, "expected a whole number");
     *out = value;
     return true;
 }

@@ -10,7 +10,7 @@
 #define FILE_LIMIT ((size_t)512 << 20)
 #define DEEPEST 16 // of Sequences in Sequences
 
-static const ModelKind *const models[] = {&bpe_model};
+static const ModelKind *const models[] = {&bpe_model, NULL};
 
 // How the content of a token becomes bytes of the decoded text.
 typedef struct DecoderKind {
@@ -179,7 +179,7 @@ static bool make_tokens(Tokenizer *tokenizer, Error *err) {
     int32_t most = -1;
     for (size_t i = 0; i < vocab->count; i++) most = vocab->entries[i].id > most ? vocab->entries[i].id : most;
     for (size_t i = 0; i < added->count; i++) most = added->items[i].id > most ? added->items[i].id : most;
-    tokenizer->vocab_size = (size_t)(most + 1);
+    tokenizer->vocab_size = most < 0 ? 0 : (size_t)most + 1;
     tokenizer->tokens = array_new(tokenizer->vocab_size, sizeof *tokenizer->tokens);
     if (!tokenizer->tokens) return error_memory(err, "the vocabulary");
     for (size_t i = 0; i < tokenizer->vocab_size; i++) tokenizer->tokens[i].length = UINT32_MAX;
@@ -215,9 +215,9 @@ static bool read_model(const cJSON *json, Tokenizer *out, Error *err) {
     if (!cJSON_IsObject(json)) return error_set(err, "\"model\" is missing or no object");
     // Old files do not name their model; only BPE has merges.
     if (!json_string(json, "type", cJSON_HasObjectItem(json, "merges") ? "BPE" : "", &type, err)) return false;
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        if (strcmp(models[i]->type, type) != 0) continue;
-        out->kind = models[i];
+    for (const ModelKind *const *kind = models; *kind; kind++) {
+        if (strcmp((*kind)->type, type) != 0) continue;
+        out->kind = *kind;
         return out->kind->read(json, &out->model, err);
     }
     return tokenizer_refuse("tokenizer model", type, "BPE", err);

@@ -112,7 +112,10 @@ typedef struct Group {
     uint64_t norm_hash;
 } Group;
 
-static bool equalized(const Decision *decision) { return decision->quantized && decision->lae; }
+// A linear that keeps its input in floating point has nothing to equalize it for.
+static bool equalized(const Decision *decision) {
+    return decision->quantized && decision->lae && decision->activations != POLICY_NONE;
+}
 
 // The gain of a norm is read by all linears behind it: factors can only be folded into it when all of them take part
 // with the same ones. Else each divides at run time, which is the same function.
@@ -210,7 +213,7 @@ static bool pack(const QuantizedModel *model, Change *change, Error *err) {
               backend->ops->weight_quantized(backend, &plain, &scheme, bias, &change->weight, err);
     quantized_weight_free(&plain);
     free(bias);
-    return ok;
+    return ok || error_prefix(err, "%s", linear->name);
 }
 
 static bool prepare(const QuantizedModel *model, Group *group, Progress *progress, Error *err) {

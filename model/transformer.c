@@ -66,10 +66,10 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
         return NULL;
     }
     *t = (Transformer){.structure = structure, .backend = backend, .precision = precision, .is_variant = base != NULL};
-    t->dense = base ? base->dense : array_new(linears, sizeof *t->dense);
-    t->gains = base ? base->gains : array_new(norms, sizeof *t->gains);
-    t->replaced = array_new(linears, sizeof *t->replaced);
-    t->divided = array_new(norms, sizeof *t->divided);
+    t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
+    t->gains = base ? base->gains : array_new(norms, sizeof(float *));
+    t->replaced = array_new(linears, sizeof(Weight *));
+    t->divided = array_new(norms, sizeof(float *));
     if (t->dense && t->gains && t->replaced && t->divided) return t;
     error_memory(err, "transformer");
     transformer_free(t);

@@ -272,19 +272,18 @@ static void decide_activations(Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
     ActivationPolicy policy = (ActivationPolicy)p->settings[i][DIAL_ACTIVATIONS];
     if (!d->quantized || policy == POLICY_NONE) return;
-    if (policy == POLICY_TOKEN) {
-        choose_token(d, NULL);
-    } else if (!input->known) {
+    bool by_range = policy != POLICY_TOKEN;
+    if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
-    } else if (!isfinite(input->range)) {
+    } else if (by_range && !isfinite(input->range)) {
         choose_token(d, note_not_finite);
+    } else if (policy == POLICY_TOKEN || (policy == POLICY_FPTQ && d->input_class == CLASS_TOKEN)) {
+        choose_token(d, NULL);
     } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
         choose_static(d, input->range);
-    } else if (d->input_class == CLASS_LAE) {
-        equalize(p, i, input->range);
     } else {
-        choose_token(d, NULL);
+        equalize(p, i, input->range);
     }
 }
 

@@ -14,8 +14,8 @@ typedef struct Decision {
     bool quantized; // false: left in its own precision
     int bits;
     Granularity granularity; // never ADAPTIVE: resolved to channel or group
-    size_t group;            // columns per scale; in for tensor and channel
     DType scale_dtype;
+    size_t group;                 // columns per scale; in for tensor and channel
     FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy
     ActivationPolicy activations; // never FPTQ: resolved to none, static or token
     bool lae;                     // its input is equalized; the weight's columns are multiplied by the factors
@@ -23,9 +23,9 @@ typedef struct Decision {
     float activation_scale; // static: range (after equalization) / 127
     FoldKind fold;          // where the factors went (FOLD_NONE when lae is false)
     int fold_index;
+    int steps;                      // adaptive: steps of the ladder that were looked at
     double bits_per_weight;         // scales included
     size_t bytes;                   // weight and scales
-    int steps;                      // adaptive: steps looked at
     uint32_t step_size[LADDER_MAX]; // the size before the step
     float step_share[LADDER_MAX];   // share of parents that voted for going on
     // NULL, or why it is not what the recipe asked for ("per channel: weights not measured yet"); static text.

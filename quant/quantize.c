@@ -185,7 +185,7 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
     ok = ok && quantize_rows(&work, decision->granularity, err);
-    if (ok && error) {
+    if (ok && work.rows) {
         *error = (WeightError){0};
         for (size_t o = 0; o < linear->out; o++) {
             error->signal += work.rows[o].signal;

@@ -41,14 +41,14 @@ typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 
 typedef struct DialInfo {
-    const char *option;  // "weight-bits": the long option, and the name in messages
-    const char *section; // "weights", "activations" or NULL (top level) in the recipe file
-    const char *key;     // "bits"
-    const char *label;   // "bits": on the screen
-    const char *help;    // one line
-    DialKind kind;
+    const char *option;       // "weight-bits": the long option, and the name in messages
+    const char *section;      // "weights", "activations" or NULL (top level) in the recipe file
+    const char *key;          // "bits"
+    const char *label;        // "bits": on the screen
+    const char *help;         // one line
     const char *const *names; // DIAL_CHOICE by name (value = index), NULL-terminated; NULL for numbers
     const double *choices;    // numbers from a list (bits, group sizes), choice_count long; NULL for a range
+    DialKind kind;
     int choice_count;
     const char *zero;                 // the word for the value 0 ("any", "channel"), or NULL
     double least, most, step, coarse; // DIAL_NUMBER with a range

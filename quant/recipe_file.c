@@ -101,8 +101,9 @@ static bool read_ignore(const cJSON *root, Recipe *recipe, Error *err) {
 
 static bool read_override(const cJSON *object, Recipe *recipe, Error *err) {
     static const char *const known[] = {"match", "weights", "activations", NULL};
-    char where[32];
+    char where[32], prefix[40];
     snprintf(where, sizeof where, "overrides[%d]", recipe->override_count);
+    snprintf(prefix, sizeof prefix, "%s.", where);
     if (!check_object(object, where, known, err)) return false;
     const cJSON *match = cJSON_GetObjectItemCaseSensitive(object, "match");
     if (!cJSON_IsString(match) || !*match->valuestring) {
@@ -110,9 +111,8 @@ static bool read_override(const cJSON *object, Recipe *recipe, Error *err) {
     }
     Override *override = recipe_add_override(recipe, match->valuestring, err);
     if (!override) return false;
-    strcat(where, ".");
-    return read_section(object, sections[0], where, override->value, override->set, err) &&
-           read_section(object, sections[1], where, override->value, override->set, err);
+    return read_section(object, sections[0], prefix, override->value, override->set, err) &&
+           read_section(object, sections[1], prefix, override->value, override->set, err);
 }
 
 static bool read_overrides(const cJSON *root, Recipe *recipe, Error *err) {

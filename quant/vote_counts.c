@@ -6,12 +6,18 @@
 
 #include "base/array.h"
 
+#define RULES 2
 #define BINS (VOTE_STEPS + 2) // bin b: parents whose statistic exceeds exactly the b smallest thresholds
 
-typedef struct Histogram {
+typedef uint32_t Bins[RULES][BINS];
+
+typedef struct Counting {
+    const float *minima, *maxima; // [rows, groups]
+    size_t rows, groups;
+    const VoteCounts *ladder;
     double threshold[VOTE_STEPS + 1]; // k / 1000, as a reader of the formula computes it
-    uint32_t bins[2][BINS];           // [rule]
-} Histogram;
+    Bins *bins;                       // [steps]
+} Counting;
 
 int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     int count = 0;
@@ -24,125 +30,122 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     return count;
 }
 
-// How many thresholds the statistic exceeds. The product is a guess within one of the truth; comparing with the thresholds
-// themselves makes it exact.
-static size_t bin_of(const double *threshold, double statistic) {
-    if (!(statistic > 0)) return 0;
-    size_t bin = statistic < 1 ? (size_t)(statistic * VOTE_STEPS) : VOTE_STEPS;
-    while (bin > 0 && !(statistic > threshold[bin - 1])) bin--;
-    while (bin <= VOTE_STEPS && statistic > threshold[bin]) bin++;
-    return bin;
+// One row on one level of the ladder: the ranges of its groups, and what its parents say.
+typedef struct Level {
+    float *low, *high;         // [groups]
+    double *statistics[RULES]; // [groups]: NaN where there is no vote
+} Level;
+
+static inline float absmax_of(float low, float high) {
+    float a = fabsf(low), b = fabsf(high);
+    return a > b ? a : b;
 }
 
-// Parents whose statistics are computed side by side, in loops that compilers vectorize. Of each: its absmax and that of its narrowest part;
-// its ends, and the spread (max − min) of its widest part.
-#define BATCH 256
-
-typedef struct Batch {
-    float range[BATCH], narrowest[BATCH];
-    float low[BATCH], high[BATCH], widest[BATCH];
-    int bins[2][BATCH]; // [rule]; LOOK_CLOSER where float arithmetic cannot tell
-} Batch;
-
-#define LOOK_CLOSER (-1)
-
-static inline float larger(float a, float b) { return a > b ? a : b; }
-static inline float smaller(float a, float b) { return a < b ? a : b; }
-
-// Two parts to a parent: every step but the first.
-static void merge_pairs(const float *low, const float *high, size_t parents, Batch *restrict batch) {
+// Merges each `parts` children into one parent, and asks it. A loop without branches over separate arrays, so that it becomes
+// vector code: the two divisions are most of the work.
+static inline void merge(const float *restrict low, const float *restrict high, size_t parts, size_t parents,
+                         float *restrict parent_low, float *restrict parent_high, double *restrict shrink,
+                         double *restrict literal) {
     for (size_t p = 0; p < parents; p++) {
-        float low0 = low[2 * p], low1 = low[2 * p + 1], high0 = high[2 * p], high1 = high[2 * p + 1];
-        float absmax0 = larger(fabsf(low0), fabsf(high0)), absmax1 = larger(fabsf(low1), fabsf(high1));
-        batch->low[p] = smaller(low0, low1);
-        batch->high[p] = larger(high0, high1);
-        float spread0 = high0 - low0, spread1 = high1 - low1;
-        // What is not finite makes the product NaN, and the range with it.
-        batch->range[p] = larger(absmax0, absmax1) + (spread0 + spread1) * 0;
-        batch->narrowest[p] = smaller(absmax0, absmax1);
-        batch->widest[p] = larger(spread0, spread1);
-    }
-}
-
-static void merge_many(const float *low, const float *high, size_t parts, size_t parents, Batch *batch) {
-    for (size_t p = 0; p < parents; p++, low += parts, high += parts) {
-        float least = low[0], most = high[0], narrowest = INFINITY, widest = 0, spreads = 0;
-        for (size_t i = 0; i < parts; i++) {
-            least = smaller(low[i], least);
-            most = larger(high[i], most);
-            narrowest = smaller(larger(fabsf(low[i]), fabsf(high[i])), narrowest);
-            widest = larger(high[i] - low[i], widest);
-            spreads += high[i] - low[i];
+        const float *l = low + p * parts, *h = high + p * parts;
+        float least = l[0], most = h[0], narrowest = absmax_of(l[0], h[0]);
+        double widest = (double)h[0] - (double)l[0];
+        for (size_t i = 1; i < parts; i++) {
+            float absmax = absmax_of(l[i], h[i]);
+            double spread = (double)h[i] - (double)l[i];
+            least = l[i] < least ? l[i] : least;
+            most = h[i] > most ? h[i] : most;
+            narrowest = absmax < narrowest ? absmax : narrowest;
+            widest = spread > widest ? spread : widest;
         }
-        batch->low[p] = least;
-        batch->high[p] = most;
-        batch->range[p] = larger(fabsf(least), fabsf(most)) + spreads * 0;
-        batch->narrowest[p] = narrowest;
-        batch->widest[p] = widest;
+        double range = (double)absmax_of(least, most), spread = (double)most - (double)least;
+        double finite = spread - spread; // 0, or NaN where a value is not finite
+        parent_low[p] = least;
+        parent_high[p] = most;
+        shrink[p] = 1 - (double)narrowest / range + finite; // NaN too where there is no range
+        literal[p] = widest / spread + finite;
     }
 }
 
-// In float the statistic times VOTE_STEPS errs by less than 0.0005: farther than that from a whole number the bin is certain. A shrink of
-// exactly 0, and a part as wide as its parent, are common and certain as well. Masks instead of conditions let compilers vectorize.
-#define MARGIN (1.0f / 1024)
+// How many thresholds a statistic from 0 to 1 exceeds; none if it is NaN. bin / 1000 is either just below or just above the statistic, because
+// multiplying and dividing round in order; comparing with the threshold itself tells which.
+static inline size_t bin_of(const double *threshold, double statistic) {
+    statistic = statistic > 0 ? statistic : 0;
+    statistic = statistic < 1 ? statistic : 1;
+    size_t bin = (size_t)(int)(statistic * VOTE_STEPS);
+    return bin + (statistic > threshold[bin]);
+}
 
-// Statistics times VOTE_STEPS → bins. NaN has been replaced before.
-static void bins_of(const float *restrict statistic, size_t parents, int *restrict bins) {
-    for (size_t p = 0; p < parents; p++) {
-        float x = statistic[p], whole = (x + 12582912.0f) - 12582912.0f; // adding 1.5 · 2^23 rounds
-        int unsure = -(fabsf(x - whole) < MARGIN);                       // all ones: LOOK_CLOSER
-        bins[p] = ((int)x + 1) | unsure;
+static void tally(const double *threshold, const Level *level, size_t parents, Bins *bins) {
+    for (int rule = 0; rule < RULES; rule++) {
+        const double *statistics = level->statistics[rule];
+        for (size_t p = 0; p < parents; p++) (*bins)[rule][bin_of(threshold, statistics[p])]++;
     }
 }
 
-static void guess_bins(size_t parents, Batch *restrict batch) {
-    float statistic[BATCH];
-    for (size_t p = 0; p < parents; p++) {
-        float shrink = (1 - batch->narrowest[p] / batch->range[p]) * VOTE_STEPS;
-        shrink = smaller(shrink, VOTE_STEPS); // NaN becomes a whole number: look closer
-        statistic[p] = larger(shrink, 0.5f);  // below the first threshold, but above 0
+// Climbs the ladder with one row.
+static void count_row(const Counting *c, size_t row, Level levels[2], Bins *bins) {
+    const float *low = c->minima + row * c->groups, *high = c->maxima + row * c->groups;
+    size_t children = c->groups;
+    for (int step = c->ladder->sizes_count - 2; step >= 0; step--) {
+        size_t parts = c->ladder->sizes[step] / c->ladder->sizes[step + 1], parents = children / parts;
+        Level *up = &levels[step & 1];
+        double *shrink = up->statistics[RULE_SHRINK], *literal = up->statistics[RULE_LITERAL];
+        if (parts == 2)
+            merge(low, high, 2, parents, up->low, up->high, shrink, literal); // a constant is quicker
+        else
+            merge(low, high, parts, parents, up->low, up->high, shrink, literal);
+        tally(c->threshold, up, parents, &bins[step]);
+        low = up->low;
+        high = up->high;
+        children = parents;
     }
-    bins_of(statistic, parents, batch->bins[RULE_SHRINK]);
-    for (size_t p = 0; p < parents; p++) batch->bins[RULE_SHRINK][p] &= -(batch->narrowest[p] != batch->range[p]);
-    for (size_t p = 0; p < parents; p++) {
-        float literal = batch->widest[p] / (batch->high[p] - batch->low[p]) * VOTE_STEPS;
-        statistic[p] = smaller(literal, VOTE_STEPS - 0.5f); // beyond the last threshold but one, and never above 1
-    }
-    bins_of(statistic, parents, batch->bins[RULE_LITERAL]);
-    for (size_t p = 0; p < parents; p++) batch->bins[RULE_LITERAL][p] &= -(batch->high[p] != batch->low[p]);
 }
 
-// One parent in double, as the formulas are written.
-static void exact_bins(const float *low, const float *high, size_t parts, const double *threshold, Batch *batch,
-                       size_t p) {
-    double spread = (double)batch->high[p] - (double)batch->low[p], range = 0, widest = 0;
-    batch->bins[RULE_SHRINK][p] = batch->bins[RULE_LITERAL][p] = 0;
-    for (size_t i = 0; i < parts; i++) {
-        if (!isfinite(low[i]) || !isfinite(high[i])) {
-            batch->low[p] = batch->high[p] = NAN; // larger groups around it do not vote either
-            return;
+static bool level_new(size_t groups, Level *level) {
+    level->low = array_new(groups, sizeof *level->low);
+    level->high = array_new(groups, sizeof *level->high);
+    bool ok = level->low && level->high;
+    for (int rule = 0; rule < RULES; rule++) {
+        level->statistics[rule] = array_new(groups, sizeof *level->statistics[rule]);
+        ok = ok && level->statistics[rule];
+    }
+    return ok;
+}
+
+static void level_free(Level *level) {
+    free(level->low);
+    free(level->high);
+    for (int rule = 0; rule < RULES; rule++) free(level->statistics[rule]);
+}
+
+static void add_bins(const Bins *from, size_t steps, Bins *to) {
+    const uint32_t *source = &from[0][0][0];
+    uint32_t *target = &to[0][0][0];
+    for (size_t i = 0; i < steps * RULES * BINS; i++) target[i] += source[i];
+}
+
+static bool count_rows(Counting *c) {
+    size_t steps = (size_t)c->ladder->sizes_count - 1;
+    bool short_of_memory = false;
+#pragma omp parallel reduction(|| : short_of_memory) if (c->rows * c->groups > 1 << 14)
+    {
+        Bins *bins = array_new(steps, sizeof *bins);
+        Level levels[2];
+        size_t parents = c->groups / 2;
+        bool ready = level_new(parents, &levels[0]) & level_new(parents, &levels[1]) & (bins != NULL);
+        short_of_memory = !ready;
+#pragma omp for schedule(static)
+        for (size_t row = 0; row < c->rows; row++) {
+            if (ready) count_row(c, row, levels, bins);
         }
-        range = fmax(range, fmax(fabs((double)low[i]), fabs((double)high[i])));
-        widest = fmax(widest, (double)high[i] - (double)low[i]);
+#pragma omp critical(votes)
+        if (ready) add_bins(bins, steps, c->bins);
+        free(bins);
+        level_free(&levels[0]);
+        level_free(&levels[1]);
     }
-    if (range > 0) batch->bins[RULE_SHRINK][p] = (int)bin_of(threshold, 1 - (double)batch->narrowest[p] / range);
-    if (spread > 0) batch->bins[RULE_LITERAL][p] = (int)bin_of(threshold, widest / spread);
-}
-
-static void count_batch(const float *low, const float *high, size_t parts, size_t parents, Batch *batch,
-                        Histogram *histogram) {
-    if (parts == 2)
-        merge_pairs(low, high, parents, batch);
-    else
-        merge_many(low, high, parts, parents, batch);
-    guess_bins(parents, batch);
-    for (size_t p = 0; p < parents; p++) {
-        if ((batch->bins[0][p] | batch->bins[1][p]) < 0) {
-            exact_bins(low + p * parts, high + p * parts, parts, histogram->threshold, batch, p);
-        }
-        histogram->bins[0][batch->bins[0][p]]++;
-        histogram->bins[1][batch->bins[1][p]]++;
-    }
+    return !short_of_memory;
 }
 
 // votes[k] = parents in the bins above k.
@@ -154,26 +157,19 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
     }
 }
 
-// Goes from the smallest groups up. Each level is written over the one below it, except that the first leaves the caller's
-// arrays as they are.
-static void count_votes(const float *minima, const float *maxima, float *low, float *high, Histogram *histogram,
-                        VoteCounts *out) {
-    Batch batch;
-    for (int step = out->sizes_count - 2; step >= 0; step--) {
-        size_t parts = out->sizes[step] / out->sizes[step + 1], parents = (size_t)out->parents[step];
-        memset(histogram->bins, 0, sizeof histogram->bins);
-        for (size_t p = 0; p < parents; p += BATCH) {
-            size_t count = parents - p < BATCH ? parents - p : BATCH;
-            count_batch(minima + p * parts, maxima + p * parts, parts, count, &batch, histogram);
-            memcpy(low + p, batch.low, count * sizeof *low);
-            memcpy(high + p, batch.high, count * sizeof *high);
-        }
-        for (int rule = 0; rule < 2; rule++) {
-            sum_from_above(histogram->bins[rule], out->votes[rule] + (size_t)step * (VOTE_STEPS + 1));
-        }
-        minima = low;
-        maxima = high;
+static bool count_votes(Counting *c, VoteCounts *out) {
+    size_t steps = (size_t)out->sizes_count - 1;
+    for (int k = 0; k <= VOTE_STEPS; k++) c->threshold[k] = k / (double)VOTE_STEPS;
+    c->bins = array_new(steps, sizeof *c->bins);
+    bool ok = c->bins && count_rows(c);
+    for (int rule = 0; ok && rule < RULES; rule++) {
+        out->votes[rule] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
+        ok = out->votes[rule] != NULL;
+        for (size_t s = 0; ok && s < steps; s++)
+            sum_from_above(c->bins[s][rule], out->votes[rule] + s * (VOTE_STEPS + 1));
     }
+    free(c->bins);
+    return ok;
 }
 
 bool vote_counts_build(const float *minima, const float *maxima, size_t rows, size_t columns, uint32_t base_group,
@@ -184,26 +180,12 @@ bool vote_counts_build(const float *minima, const float *maxima, size_t rows, si
     }
     out->sizes_count = ladder_sizes(columns, base_group, out->sizes);
     for (int s = 0; s < out->sizes_count; s++) out->parents[s] = (uint64_t)rows * (columns / out->sizes[s]);
-    size_t steps = (size_t)out->sizes_count - 1;
-    if (steps == 0) return true;
-
-    Histogram *histogram = array_new(1, sizeof *histogram);
-    float *low = array_new(out->parents[steps - 1], sizeof *low);
-    float *high = array_new(out->parents[steps - 1], sizeof *high);
-    out->votes[0] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[0]);
-    out->votes[1] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[1]);
-    bool ok = histogram && low && high && out->votes[0] && out->votes[1];
-    if (ok) {
-        for (int k = 0; k <= VOTE_STEPS; k++) histogram->threshold[k] = k / (double)VOTE_STEPS;
-        count_votes(minima, maxima, low, high, histogram, out);
-    } else {
-        vote_counts_free(out);
-        error_memory(err, "the votes of a matrix");
-    }
-    free(histogram);
-    free(low);
-    free(high);
-    return ok;
+    if (out->sizes_count == 1) return true;
+    Counting counting = {
+        .minima = minima, .maxima = maxima, .rows = rows, .groups = columns / base_group, .ladder = out};
+    if (count_votes(&counting, out)) return true;
+    vote_counts_free(out);
+    return error_memory(err, "the votes of a matrix");
 }
 
 void vote_counts_add(VoteCounts *sum, const VoteCounts *more) {

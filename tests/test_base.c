@@ -134,8 +134,9 @@ static void printable(const char *in, size_t length, bool ascii, const char *wan
 static void printable_texts(void **state) {
     (void)state;
     printable("a\x1b[31m\n\x7f", 8, false, "a\xEF\xBF\xBD[31m\xEF\xBF\xBD\xEF\xBF\xBD");
-    printable("\xC3\xA9\xC2\x9B\xE2\x80\xAE", 7, false,
-              "\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD"); // C1 control, bidirectional override
+    const char override[] = {'\xC3', '\xA9', '\xC2', '\x9B',
+                             '\xE2', '\x80', '\xAE'}; // C1 control, bidirectional override
+    printable(override, sizeof override, false, "\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD");
     printable("\xC3\xA9z", 3, true, "?z");
     printable("\xC3", 1, false, "\xEF\xBF\xBD");
     printable("a\0b", 3, true, "a?b");

@@ -10,12 +10,22 @@
 #include "kernels/cpu/packed.h"
 #include "kernels/dtype.h"
 
-// Activations as 8-bit codes, ready for a product with one packed weight.
-typedef struct QuantizedActivations {
-    int8_t *codes; // [tokens, padded]
-    int32_t *starts; // [tokens, groups]: −2^(bits−1) · Σ codes, which takes back what packing added to the weight codes
-    float *scales; // [tokens]
-} QuantizedActivations;
+// Activations as 8-bit codes, ready for a product with one packed weight. Columns are padded as the weight's.
+//
+// One plane: x = scale of the token · code. Three planes: activations that stay floating point, x = scale of the segment ·
+// (a · 2^16 + b · 2^8 + c). A segment is SEGMENT_COLUMNS columns at most, within one group, so a value keeps 24 bits below the largest of its
+// neighbours; their sums are exact where a sum in float would be rounded at each step.
+typedef struct Activations {
+    int planes;           // 1 or 3
+    size_t segment_units; // of the weight, per segment; one plane: a segment is a group
+    size_t segments;      // of one token
+    int8_t *codes;        // [tokens, planes, padded]
+    int32_t *
+        starts; // [tokens, segments, planes]: −2^(bits−1) · Σ codes, which takes back what packing added to the weight codes
+    float *scales; // one plane: [tokens]; three: [tokens, segments]
+} Activations;
+
+enum { SEGMENT_COLUMNS = 128 };
 
 // The rows of W that a call works on, and where x and y lie.
 typedef struct DenseProduct {
@@ -51,15 +61,19 @@ typedef struct CpuKernels {
 
     void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
 
-    // y [tokens, out] for blocks of 32 rows; x [tokens, padded].
+    // y [tokens, out] for blocks of 32 rows.
+    void (*packed)(const Packed *, const float *bias, const Activations *x, size_t tokens, float *y, size_t first_block,
+                   size_t end_block);
+    // The same for x [tokens, in] in float, product by product; NULL in sets that make three planes of x instead.
     void (*packed_float)(const Packed *, const float *bias, const float *x, size_t tokens, float *y, size_t first_block,
                          size_t end_block);
-    void (*packed_integer)(const Packed *, const float *bias, const QuantizedActivations *x, size_t tokens, float *y,
-                           size_t first_block, size_t end_block);
 
     // One token: codes = x / divisor / scale to int8. static_scale > 0, or 0 for absmax / 127. Returns the scale; NaN when x holds a NaN or
     // an infinity, so that the product shows it. divisor: [n] or NULL.
     float (*quantize_row)(const float *x, const float *divisor, size_t n, float static_scale, int8_t *codes);
+
+    // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as above.
+    float (*split_segment)(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
 
     void (*widen)(DType, const void *from, size_t n, float *to);
     void (*narrow)(DType, const float *from, size_t n, void *to);

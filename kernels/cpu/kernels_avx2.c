@@ -4,4 +4,4 @@
 
 #include "kernels/cpu/kernels_template.h"
 
-const CpuKernels cpu_kernels_avx2 = KERNELS("avx2");
+const CpuKernels cpu_kernels_avx2 = KERNELS("avx2", NULL);

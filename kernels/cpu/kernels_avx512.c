@@ -4,4 +4,4 @@
 
 #include "kernels/cpu/kernels_template.h"
 
-const CpuKernels cpu_kernels_avx512 = KERNELS("avx512");
+const CpuKernels cpu_kernels_avx512 = KERNELS("avx512", NULL);

@@ -101,32 +101,31 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
 }
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
+//
+// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three (kernels.h), whose sums are
+// put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where float ones do 16, so even three planes are quicker
+// than widening every weight to float, and decoding one token becomes a matter of memory alone.
 
-// A tile is `nv` vectors of rows × `nt` tokens, at most this many.
+// A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
+typedef Vs TileSums[TILE_VECTORS][TILE_TOKENS][3];
+typedef Vf TileTotals[TILE_VECTORS][TILE_TOKENS];
 
-// Where the words of vector v of a tile lie: its rows are first_row + v · LANES ….
-INLINE const uint8_t *packed_vector(const Packed *w, size_t first_row, int v) {
-    size_t row = first_row + (size_t)v * LANES;
-    return w->data + row / PACKED_ROWS * w->block_bytes;
-}
-INLINE size_t packed_lane(size_t first_row, int v) { return (first_row + (size_t)v * LANES) % PACKED_ROWS; }
+// Where a tile's vectors are in their blocks, and its first token's activations.
+typedef struct TilePlace {
+    const uint8_t *at[TILE_VECTORS]; // scales or units of the current group
+    size_t lane[TILE_VECTORS];       // row within the block
+    const int8_t *x;                 // codes of the current columns
+    const int32_t *start;            // and their segment's starts
+    const float *scale;              // and scales
+} TilePlace;
+
+INLINE Vu shifted_right(Vu v, const int by) { return by >= 0 ? v >> (by & 31) : v << (-by & 31); }
 
 // High bits of LANES rows, so that column 4 f + j has its bit at 8 j + f.
 INLINE Vu high_bits(const uint8_t *unit, size_t lane) {
     Vu high = vu_load_16(unit + PACKED_ROWS * 4 + lane * 2);
     return high | high << 12;
-}
-
-INLINE Vu shifted_right(Vu v, const int by) { return by >= 0 ? v >> (by & 31) : v << (-by & 31); }
-
-// One column's codes as floats, before the scale.
-INLINE Vf column_value(const int bits, const int k, Vu word, Vu high, const Lookup *table) {
-    if (bits == 8) return vf_from_ints((Vs)(word << (24 - 8 * k)) >> 24); // the caller has taken 128 back
-    const int position = 8 * (k % 4) + (bits == 3 ? 2 : bits) * (k / 4);
-    if (bits != 3) return lookup(bits, table, word >> position);
-    Vu top = shifted_right(high, 8 * (k % 4) + k / 4 - 2); // bit 2 is the one; what is above it does not count
-    return lookup(bits, table, (word >> position & 3) | (top & ~(uint32_t)3));
 }
 
 // Columns 4 f … 4 f + 3 as unsigned bytes.
@@ -138,49 +137,68 @@ INLINE Vu column_bytes(const int bits, const int f, Vu word, Vu high) {
     return low | (shifted_right(high, f - 2) & 0x04040404u);
 }
 
-// The sums of one unit: x points at its first column for the tile's first token, tokens stride apart.
-INLINE void float_unit(const int bits, const int nv, const int nt, const uint8_t *const *units, const size_t *lanes,
-                       const float *x, size_t stride, const Lookup *table, Vf sum[TILE_VECTORS][TILE_TOKENS]) {
-    const int columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
-    Vu word[TILE_VECTORS], high[TILE_VECTORS];
-    UNROLL for (int v = 0; v < nv; v++) {
-        word[v] = vu_load(units[v] + lanes[v] * 4);
-        if (bits == 8) word[v] ^= 0x80808080u;
-        high[v] = bits == 3 ? high_bits(units[v], lanes[v]) : word[v];
-    }
-    UNROLL for (int k = 0; k < columns; k++) {
-        Vf value[TILE_VECTORS];
-        UNROLL for (int v = 0; v < nv; v++) value[v] = column_value(bits, k, word[v], high[v], table);
-        UNROLL for (int t = 0; t < nt; t++) {
-            Vf xs = vf_set(x[(size_t)t * stride + (size_t)k]);
-            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = vf_fma(value[v], xs, sum[v][t]);
-        }
-    }
-}
-
-INLINE void integer_unit(const int bits, const int nv, const int nt, const uint8_t *const *units, const size_t *lanes,
-                         const int8_t *x, size_t stride, Vs sum[TILE_VECTORS][TILE_TOKENS]) {
+// Adds one unit to the sums.
+INLINE void tile_unit(const int bits, const int np, const int nv, const int nt, const TilePlace *place, size_t padded,
+                      TileSums sum) {
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
     UNROLL for (int v = 0; v < nv; v++) {
-        word[v] = vu_load(units[v] + lanes[v] * 4);
-        high[v] = bits == 3 ? high_bits(units[v], lanes[v]) : word[v];
+        word[v] = vu_load(place->at[v] + place->lane[v] * 4);
+        high[v] = bits == 3 ? high_bits(place->at[v], place->lane[v]) : word[v];
     }
     UNROLL for (int f = 0; f < steps; f++) {
         Vu bytes[TILE_VECTORS];
         UNROLL for (int v = 0; v < nv; v++) bytes[v] = column_bytes(bits, f, word[v], high[v]);
         UNROLL for (int t = 0; t < nt; t++) {
-            uint32_t four;
-            memcpy(&four, x + (size_t)t * stride + 4 * (size_t)f, sizeof four);
-            Vu xs = vu_set(four);
-            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = vs_dot(bits, sum[v][t], bytes[v], xs);
+            UNROLL for (int p = 0; p < np; p++) {
+                uint32_t four;
+                memcpy(&four, place->x + (size_t)(t * np + p) * padded + 4 * (size_t)f, sizeof four);
+                Vu xs = vu_set(four);
+                UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = vs_dot(bits, sum[v][t][p], bytes[v], xs);
+            }
         }
     }
 }
 
+// The sums of `units` units that share one segment; moves the place behind them.
+INLINE void tile_segment(const int bits, const int np, const int nv, const int nt, TilePlace *place, const Packed *w,
+                         size_t segments, size_t units, TileSums sum) {
+    const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
+    UNROLL for (int t = 0; t < nt; t++) {
+        UNROLL for (int p = 0; p < np; p++) {
+            Vs start = (Vs)vu_set((uint32_t)place->start[(size_t)t * segments * (size_t)np + (size_t)p]);
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
+        }
+    }
+    for (; units > 0; units--) {
+        tile_unit(bits, np, nv, nt, place, w->padded, sum);
+        place->x += columns;
+        UNROLL for (int v = 0; v < nv; v++) place->at[v] += bytes;
+    }
+    place->start += np;
+}
+
+// Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit (one plane).
+INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, size_t segments,
+                     const Vf *weight_scale, TileSums sum, TileTotals total) {
+    UNROLL for (int t = 0; t < nt; t++) {
+        Vf scale = np == 1 ? vf_set(1) : vf_set(place->scale[(size_t)t * segments]);
+        UNROLL for (int v = 0; v < nv; v++) {
+            if (np == 1) {
+                total[v][t] += weight_scale[v] * vf_from_ints(sum[v][t][0]);
+            } else {
+                Vf low = vf_fma(vf_from_ints(sum[v][t][1]), vf_set(256), vf_from_ints(sum[v][t][2]));
+                Vf whole = vf_fma(vf_from_ints(sum[v][t][0]), vf_set(65536), low);
+                total[v][t] = vf_fma(whole, weight_scale[v] * scale, total[v][t]);
+            }
+        }
+    }
+    place->scale++;
+}
+
 // Adds the bias and stores the rows that exist.
-INLINE void store_tile(const int nv, const int nt, const Packed *w, const float *bias, size_t row, size_t token,
-                       float *y, Vf total[TILE_VECTORS][TILE_TOKENS]) {
+INLINE void tile_store(const int nv, const int nt, const Packed *w, const float *bias, size_t row, size_t token,
+                       float *y, TileTotals total) {
     UNROLL for (int v = 0; v < nv; v++) {
         size_t o = row + (size_t)v * LANES;
         if (o >= w->out) continue;
@@ -190,125 +208,73 @@ INLINE void store_tile(const int nv, const int nt, const Packed *w, const float 
     }
 }
 
-// Weight-only: Σ_g s_g · Σ_{j∈g} q_j x_j in float.
-INLINE void float_tile(const int bits, const int nv, const int nt, const Packed *w, const float *bias, const float *x,
-                       float *y, size_t row, size_t token, const Lookup *table) {
-    Vf total[TILE_VECTORS][TILE_TOKENS], sum[TILE_VECTORS][TILE_TOKENS];
-    const uint8_t *at[TILE_VECTORS];
-    size_t lanes[TILE_VECTORS];
+INLINE void packed_tile(const int bits, const int np, const int nv, const int nt, const Packed *w, const float *bias,
+                        const Activations *x, float *y, size_t row, size_t token) {
+    TileTotals total;
+    TileSums sum;
+    TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
+                       .start = x->starts + token * x->segments * (size_t)np,
+                       .scale = x->scales + (np == 1 ? token : token * x->segments)};
     UNROLL for (int v = 0; v < nv; v++) {
-        at[v] = packed_vector(w, row, v);
-        lanes[v] = packed_lane(row, v);
+        size_t first = row + (size_t)v * LANES;
+        place.at[v] = w->data + first / PACKED_ROWS * w->block_bytes;
+        place.lane[v] = first % PACKED_ROWS;
         UNROLL for (int t = 0; t < nt; t++) total[v][t] = vf_set(0);
     }
-    const size_t scale_bytes = bytes_of(w->scale_dtype), columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
-    const float *from = x + token * w->padded;
     for (size_t g = 0; g < w->groups; g++) {
         Vf scale[TILE_VECTORS];
         UNROLL for (int v = 0; v < nv; v++) {
-            scale[v] = load_as(w->scale_dtype, at[v], lanes[v]);
-            at[v] += PACKED_ROWS * scale_bytes;
-            UNROLL for (int t = 0; t < nt; t++) sum[v][t] = vf_set(0);
+            scale[v] = load_as(w->scale_dtype, place.at[v], place.lane[v]);
+            place.at[v] += PACKED_ROWS * bytes_of(w->scale_dtype);
         }
-        for (size_t u = g + 1 < w->groups ? w->group_units : w->last_units; u > 0; u--) {
-            float_unit(bits, nv, nt, at, lanes, from, w->padded, table, sum);
-            from += columns;
-            UNROLL for (int v = 0; v < nv; v++) at[v] += PACKED_ROWS * (bits == 3 ? 6 : 4);
+        size_t left = g + 1 < w->groups ? w->group_units : w->last_units;
+        while (left > 0) {
+            size_t units = np == 1 ? left : at_most(left, x->segment_units);
+            tile_segment(bits, np, nv, nt, &place, w, x->segments, units, sum);
+            tile_add(np, nv, nt, &place, x->segments, scale, sum, total);
+            left -= units;
         }
-        UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] =
-            vf_fma(scale[v], sum[v][t], total[v][t]);
     }
-    store_tile(nv, nt, w, bias, row, token, y, total);
+    if (np == 1) {
+        UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < nv; v++) total[v][t] *=
+            x->scales[token + (size_t)t];
+    }
+    tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
-// Weights and activations as integers: s_x · Σ_g s_g · Σ_{j∈g} q_w q_x. Multiplied and added separately, so that all instruction sets agree
-// to the last bit.
-INLINE void integer_tile(const int bits, const int nv, const int nt, const Packed *w, const float *bias,
-                         const QuantizedActivations *x, float *y, size_t row, size_t token) {
-    Vf total[TILE_VECTORS][TILE_TOKENS];
-    Vs sum[TILE_VECTORS][TILE_TOKENS];
-    const uint8_t *at[TILE_VECTORS];
-    size_t lanes[TILE_VECTORS];
-    UNROLL for (int v = 0; v < nv; v++) {
-        at[v] = packed_vector(w, row, v);
-        lanes[v] = packed_lane(row, v);
-        UNROLL for (int t = 0; t < nt; t++) total[v][t] = vf_set(0);
+// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A tile's rows stay
+// cached while the tokens pass.
+INLINE void packed_rows(const int bits, const int np, const Packed *w, const float *bias, const Activations *x,
+                        size_t tokens, float *y, size_t first, size_t end) {
+    const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
+    size_t tiled = tokens / (size_t)nt * (size_t)nt;
+    for (size_t row = first; row < end; row += (size_t)nv * LANES) {
+        for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(bits, np, nv, nt, w, bias, x, y, row, t);
+        for (size_t t = tiled; t + 2 <= tokens; t += 2) packed_tile(bits, np, nv, 2, w, bias, x, y, row, t);
     }
-    const size_t scale_bytes = bytes_of(w->scale_dtype), columns = bits == 8 ? 4 : bits == 4 ? 8 : 16;
-    const int8_t *from = x->codes + token * w->padded;
-    for (size_t g = 0; g < w->groups; g++) {
-        Vf scale[TILE_VECTORS];
-        UNROLL for (int t = 0; t < nt; t++) {
-            Vs start = (Vs)vu_set((uint32_t)x->starts[(token + (size_t)t) * w->groups + g]);
-            UNROLL for (int v = 0; v < nv; v++) sum[v][t] = start;
-        }
-        UNROLL for (int v = 0; v < nv; v++) {
-            scale[v] = load_as(w->scale_dtype, at[v], lanes[v]);
-            at[v] += PACKED_ROWS * scale_bytes;
-        }
-        for (size_t u = g + 1 < w->groups ? w->group_units : w->last_units; u > 0; u--) {
-            integer_unit(bits, nv, nt, at, lanes, from, w->padded, sum);
-            from += columns;
-            UNROLL for (int v = 0; v < nv; v++) at[v] += PACKED_ROWS * (bits == 3 ? 6 : 4);
-        }
-        UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] +=
-            scale[v] * vf_from_ints(sum[v][t]);
-    }
-    UNROLL for (int v = 0; v < nv; v++) UNROLL for (int t = 0; t < nt; t++) total[v][t] *= x->scales[token + (size_t)t];
-    store_tile(nv, nt, w, bias, row, token, y, total);
+    if ((tokens - tiled) % 2 == 0) return;
+    size_t row = first;
+    for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES)
+        packed_tile(bits, np, TILE_VECTORS, 1, w, bias, x, y, row, tokens - 1);
+    for (; row < end; row += LANES) packed_tile(bits, np, 1, 1, w, bias, x, y, row, tokens - 1);
 }
 
-// Runs `tile(nv, nt, row, token)` over rows first … end and all tokens: tiles of several tokens while they last, then single tokens with more
-// rows at a time, for enough independent sums. Rows of a tile stay cached while the tokens pass.
-enum { WIDE_TOKENS = LANES == 16 ? 6 : LANES == 8 ? 3 : 4, WIDE_VECTORS = 2 };
-#define FOR_TILES(TILE)                                                                                 \
-    do {                                                                                                \
-        size_t wide = tokens / WIDE_TOKENS * WIDE_TOKENS;                                               \
-        for (size_t row = first; row < end; row += WIDE_VECTORS * LANES) {                              \
-            for (size_t token = 0; token < wide; token += WIDE_TOKENS) TILE(WIDE_VECTORS, WIDE_TOKENS); \
-            for (size_t token = wide; token + 2 <= tokens; token += 2) TILE(WIDE_VECTORS, 2);           \
-        }                                                                                               \
-        if ((tokens - wide) % 2 == 0) break;                                                            \
-        size_t token = tokens - 1, row = first;                                                         \
-        for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES) TILE(TILE_VECTORS, 1);   \
-        for (; row < end; row += LANES) TILE(1, 1);                                                     \
-    } while (0)
-
-INLINE void float_tiles(const int bits, const Packed *w, const float *bias, const float *x, size_t tokens, float *y,
-                        size_t first, size_t end) {
-    float values[16];
-    for (int code = 0; code < 16; code++)
-        values[code] = (float)(code % (1 << at_most((size_t)bits, 4)) - (1 << (bits - 1)));
-    Lookup table = lookup_load(values);
-#define FLOAT_TILE(NV, NT) float_tile(bits, NV, NT, w, bias, x, y, row, token, &table)
-    FOR_TILES(FLOAT_TILE);
-}
-
-static void packed_float(const Packed *w, const float *bias, const float *x, size_t tokens, float *y,
-                         size_t first_block, size_t end_block) {
-    size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
+INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
+                          float *y, size_t first, size_t end) {
     switch (w->bits) {
-    case 2: float_tiles(2, w, bias, x, tokens, y, first, end); break;
-    case 3: float_tiles(3, w, bias, x, tokens, y, first, end); break;
-    case 4: float_tiles(4, w, bias, x, tokens, y, first, end); break;
-    default: float_tiles(8, w, bias, x, tokens, y, first, end); break;
+    case 2: packed_rows(2, np, w, bias, x, tokens, y, first, end); break;
+    case 3: packed_rows(3, np, w, bias, x, tokens, y, first, end); break;
+    case 4: packed_rows(4, np, w, bias, x, tokens, y, first, end); break;
+    default: packed_rows(8, np, w, bias, x, tokens, y, first, end); break;
     }
 }
 
-INLINE void integer_tiles(const int bits, const Packed *w, const float *bias, const QuantizedActivations *x,
-                          size_t tokens, float *y, size_t first, size_t end) {
-#define INTEGER_TILE(NV, NT) integer_tile(bits, NV, NT, w, bias, x, y, row, token)
-    FOR_TILES(INTEGER_TILE);
-}
-
-static void packed_integer(const Packed *w, const float *bias, const QuantizedActivations *x, size_t tokens, float *y,
-                           size_t first_block, size_t end_block) {
-    size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
-    switch (w->bits) {
-    case 2: integer_tiles(2, w, bias, x, tokens, y, first, end); break;
-    case 3: integer_tiles(3, w, bias, x, tokens, y, first, end); break;
-    case 4: integer_tiles(4, w, bias, x, tokens, y, first, end); break;
-    default: integer_tiles(8, w, bias, x, tokens, y, first, end); break;
+static void packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
+                   size_t first_block, size_t end_block) {
+    if (x->planes == 1) {
+        packed_planes(1, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
+    } else {
+        packed_planes(3, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
     }
 }
 
@@ -349,6 +315,39 @@ static float quantize_row(const float *x, const float *divisor, size_t n, float 
         if (m < LANES) memcpy(codes + i, bytes, m);
     }
     return scale;
+}
+
+INLINE Vs low_byte(Vs v) { return v << 24 >> 24; }
+
+// One segment as three planes, `plane` codes apart; sums[3] of their codes. Returns the scale.
+static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
+    Vf most = vf_set(0), probe = vf_set(0); // as in quantize_row
+    for (size_t i = 0; i < n; i += LANES) {
+        Vf v = vf_load_some(x + i, at_most(n - i, LANES));
+        most = vf_max(vf_abs(v), most);
+        probe += v * vf_set(0);
+    }
+    const float whole = 127 * 65536; // the largest value that three signed bytes hold with room for their carries
+    float absmax = vf_greatest(most), scale = absmax / whole;
+    bool finite = vf_sum(probe) == 0, nothing = !finite || scale < 0x1p-126f;
+    Vf factor = vf_set(nothing ? 0 : whole / absmax);
+    Vs sum[3] = {(Vs)vu_set(0), (Vs)vu_set(0), (Vs)vu_set(0)};
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        Vs part[3], rest = nothing ? (Vs)vu_set(0) : vf_to_ints(vf_load_some(x + i, m) * factor);
+        part[2] = low_byte(rest);
+        rest = (rest - part[2]) >> 8;
+        part[1] = low_byte(rest);
+        part[0] = (rest - part[1]) >> 8;
+        UNROLL for (int p = 0; p < 3; p++) {
+            int8_t bytes[LANES], *to = codes + (size_t)p * plane + i;
+            vs_store_bytes(m == LANES ? to : bytes, part[p]);
+            if (m < LANES) memcpy(to, bytes, m);
+            sum[p] += part[p];
+        }
+    }
+    for (int p = 0; p < 3; p++) sums[p] = vs_sum(sum[p]);
+    return nothing ? (finite ? 1 : NAN) : scale;
 }
 
 // ---- Element by element ----
@@ -571,10 +570,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME)                                                                                               \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
     {                                                                                                               \
-        .name = NAME, .dense = dense, .packed_float = packed_float, .packed_integer = packed_integer,               \
-        .quantize_row = quantize_row, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add,   \
+        .name = NAME, .dense = dense, .packed = packed, .packed_float = PACKED_FLOAT, .quantize_row = quantize_row, \
+        .split_segment = split_segment, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, \
         .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
         .absmax_columns = absmax_columns                                                                            \
     }

@@ -99,22 +99,33 @@ static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *
     return true;
 }
 
-// Codes, starts and scales of `tokens` tokens in the working memory.
-static QuantizedActivations activations_in(void *scratch, const Packed *p, size_t tokens) {
-    char *at = scratch;
-    QuantizedActivations x;
-    x.codes = (int8_t *)at;
-    at += (tokens * p->padded + 63) / 64 * 64;
-    x.starts = (int32_t *)(void *)at;
-    x.scales = (float *)(void *)(at + tokens * p->groups * sizeof *x.starts);
+// How activations are cut for this weight, without their memory.
+static Activations activations_for(const Packed *p, ActivationMode mode) {
+    Activations x = {.planes = mode == ACTIVATION_NONE ? 3 : 1,
+                     .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
+    if (x.planes == 1) {
+        x.segments = p->groups;
+    } else {
+        size_t full = (p->group_units + x.segment_units - 1) / x.segment_units;
+        x.segments = (p->groups - 1) * full + (p->last_units + x.segment_units - 1) / x.segment_units;
+    }
     return x;
 }
 
-// Working memory of one product, and behind it one row per thread for spreading.
-static size_t scratch_for(const Packed *p, ActivationMode mode, int threads) {
-    if (mode == ACTIVATION_NONE) return packed_spreads(p) ? PREPARED_TOKENS * p->padded * sizeof(float) : 0;
-    size_t token = p->padded + p->groups * sizeof(int32_t) + sizeof(float);
-    return PREPARED_TOKENS * token + 128 + (size_t)threads * p->in;
+// Places codes, starts and scales of `tokens` tokens in the working memory, and behind them a row [in] for each thread. Returns the bytes.
+static size_t activations_place(Activations *x, const Packed *p, size_t tokens, int threads, void *memory,
+                                int8_t **rows) {
+    size_t planes = (size_t)x->planes, codes = (tokens * planes * p->padded + 63) / 64 * 64;
+    size_t starts = tokens * x->segments * planes * sizeof *x->starts;
+    size_t scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales;
+    if (memory) {
+        char *at = memory;
+        x->codes = (int8_t *)at;
+        x->starts = (int32_t *)(void *)(at + codes);
+        x->scales = (float *)(void *)(at + codes + starts);
+        *rows = (int8_t *)(at + codes + starts + scales);
+    }
+    return codes + starts + scales + (size_t)threads * p->in;
 }
 
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
@@ -129,7 +140,9 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
         return refused(weight);
     if (!packed_new(q, cpu->threads, &w->packed, err)) return refused(weight);
-    if (!cpu_reserve(cpu, scratch_for(&w->packed, w->mode, cpu->threads), err)) return refused(weight);
+    Activations x = activations_for(&w->packed, w->mode);
+    if (!cpu_reserve(cpu, activations_place(&x, &w->packed, PREPARED_TOKENS, cpu->threads, NULL, NULL), err))
+        return refused(weight);
     return true;
 }
 
@@ -168,14 +181,11 @@ static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *
 // ---- Packed ----
 
 static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-    const Packed *p = &w->packed;
-    float *spread = packed_spreads(p) ? cpu->scratch : NULL; // [tokens, padded]
-    for (size_t t = 0; spread && t < tokens; t++) packed_spread(p, x + t * p->in, sizeof *x, spread + t * p->padded);
 #pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
     {
         size_t from, to;
-        cpu_share(p->blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
-        cpu->kernels->packed_float(p, w->bias, spread ? spread : x, tokens, y, from, to);
+        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
+        cpu->kernels->packed_float(&w->packed, w->bias, x, tokens, y, from, to);
     }
 }
 
@@ -190,26 +200,57 @@ static void group_starts(const Packed *p, const int8_t *codes, int32_t *starts) 
     }
 }
 
-static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *row, QuantizedActivations *q,
+// One token to one plane of 8-bit codes. row: [in], for what has to be spread out.
+static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *row, Activations *a,
                            size_t token) {
     const Packed *p = &w->packed;
-    int8_t *codes = q->codes + token * p->padded;
-    q->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
-    if (packed_spreads(p)) packed_spread(p, row, 1, codes);
-    group_starts(p, codes, q->starts + token * p->groups);
+    int8_t *codes = a->codes + token * p->padded;
+    a->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
+    if (packed_spreads(p)) packed_spread(p, row, codes);
+    group_starts(p, codes, a->starts + token * p->groups);
 }
 
-static void linear_integer(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+// One token to three planes of codes, segment by segment.
+static void split_token(const CpuBackend *cpu, const Weight *w, const float *x, Activations *a, size_t token) {
     const Packed *p = &w->packed;
-    QuantizedActivations q = activations_in(cpu->scratch, p, tokens);
-    int8_t *rows = (int8_t *)(q.scales + tokens); // [threads, in]
+    const size_t unit = packed_unit_columns(p->bits), most = a->segment_units * unit;
+    int8_t *codes = a->codes + token * 3 * p->padded;
+    size_t segment = token * a->segments;
+    for (size_t from = 0; from < p->in; from += p->group) {
+        size_t left = p->in - from < p->group ? p->in - from : p->group;
+        const float *at = x + from;
+        while (left > 0) {
+            size_t n = left < most ? left : most, width = (n + unit - 1) / unit * unit;
+            int32_t *starts = a->starts + 3 * segment;
+            a->scales[segment++] = cpu->kernels->split_segment(at, n, p->padded, codes, starts);
+            for (size_t plane = 0; plane < 3; plane++) {
+                memset(codes + plane * p->padded + n, 0, width - n);
+                starts[plane] *= -(1 << (p->bits - 1));
+            }
+            codes += width;
+            at += n;
+            left -= n;
+        }
+    }
+}
+
+static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    int8_t *rows;
+    Activations a = activations_for(&w->packed, w->mode);
+    activations_place(&a, &w->packed, tokens, cpu->threads, cpu->scratch, &rows);
 #pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
     {
         size_t part = (size_t)omp_get_thread_num(), from, to;
 #pragma omp for schedule(static)
-        for (size_t t = 0; t < tokens; t++) quantize_token(cpu, w, x + t * w->in, rows + part * w->in, &q, t);
-        cpu_share(p->blocks, 1, omp_get_num_threads(), (int)part, &from, &to);
-        cpu->kernels->packed_integer(p, w->bias, &q, tokens, y, from, to);
+        for (size_t t = 0; t < tokens; t++) {
+            if (a.planes == 1) {
+                quantize_token(cpu, w, x + t * w->in, rows + part * w->in, &a, t);
+            } else {
+                split_token(cpu, w, x + t * w->in, &a, t);
+            }
+        }
+        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), (int)part, &from, &to);
+        cpu->kernels->packed(&w->packed, w->bias, &a, tokens, y, from, to);
     }
 }
 
@@ -219,10 +260,10 @@ void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens
         size_t n = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS;
         const float *from = x + t * w->in;
         float *to = y + t * w->out;
-        if (w->is_packed && w->mode == ACTIVATION_NONE) {
+        if (w->is_packed && w->mode == ACTIVATION_NONE && cpu->kernels->packed_float) {
             linear_float(cpu, w, from, n, to);
         } else if (w->is_packed) {
-            linear_integer(cpu, w, from, n, to);
+            linear_packed(cpu, w, from, n, to);
         } else if (!w->by_library || tokens < LIBRARY_TOKENS || !linear_library(cpu, w, from, n, to)) {
             linear_dense(cpu, w, from, n, to);
         }

@@ -103,16 +103,14 @@ void packed_free(Packed *packed) {
     *packed = (Packed){0};
 }
 
-void packed_spread(const Packed *p, const void *row, size_t size, void *out) {
-    const char *from = row;
-    char *to = out;
+void packed_spread(const Packed *p, const int8_t *row, int8_t *out) {
     size_t full = p->group_units * packed_unit_columns(p->bits), last = p->last_units * packed_unit_columns(p->bits);
     for (size_t g = 0; g < p->groups; g++) {
         size_t columns = g + 1 < p->groups ? p->group : p->in - g * p->group;
         size_t width = g + 1 < p->groups ? full : last;
-        memcpy(to, from, columns * size);
-        memset(to + columns * size, 0, (width - columns) * size);
-        from += columns * size;
-        to += width * size;
+        memcpy(out, row, columns);
+        memset(out + columns, 0, width - columns);
+        row += columns;
+        out += width;
     }
 }

@@ -49,5 +49,5 @@ void packed_free(Packed *packed);
 // True when groups need padding, so that activations have to be spread out before a product.
 static inline bool packed_spreads(const Packed *packed) { return packed->padded != packed->in; }
 
-// Copies one row of `in` elements of `size` bytes to `padded` elements, zeros in between.
-void packed_spread(const Packed *packed, const void *row, size_t size, void *out);
+// Copies a row of codes [in] to [padded], zeros in between.
+void packed_spread(const Packed *packed, const int8_t *row, int8_t *out);

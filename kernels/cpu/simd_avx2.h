@@ -12,9 +12,6 @@
 typedef float Vf __attribute__((vector_size(32)));
 typedef uint32_t Vu __attribute__((vector_size(32)));
 typedef int32_t Vs __attribute__((vector_size(32)));
-typedef struct Lookup {
-    Vf low, high;
-} Lookup;
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -50,21 +47,17 @@ INLINE Vf vf_from_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)
 INLINE Vu vu_load(const void *p) { return (Vu)_mm256_loadu_si256(p); }
 INLINE Vu vu_load_16(const void *p) { return (Vu)_mm256_cvtepu16_epi32(_mm_loadu_si128(p)); }
 INLINE Vu vu_set(uint32_t value) { return (Vu)_mm256_set1_epi32((int)value); }
+INLINE int32_t vs_sum(Vs v) {
+    int32_t sum = 0;
+    for (int i = 0; i < LANES; i++) sum += v[i];
+    return sum;
+}
 INLINE void vs_store_bytes(int8_t *p, Vs v) {
     __m256i words = _mm256_packs_epi32((__m256i)v, (__m256i)v); // within each half
     __m256i bytes = _mm256_packs_epi16(words, words);
     int low = _mm256_extract_epi32(bytes, 0), high = _mm256_extract_epi32(bytes, 4);
     memcpy(p, &low, 4);
     memcpy(p + 4, &high, 4);
-}
-
-INLINE Lookup lookup_load(const float *values) { return (Lookup){vf_load(values), vf_load(values + 8)}; }
-// vpermps takes three index bits; the fourth, moved to the sign, chooses between two of them.
-INLINE Vf lookup(const int bits, const Lookup *table, Vu index) {
-    Vf low = _mm256_permutevar8x32_ps(table->low, (__m256i)index);
-    if (bits < 4) return low;
-    Vf high = _mm256_permutevar8x32_ps(table->high, (__m256i)index);
-    return _mm256_blendv_ps(low, high, (Vf)(index << 28));
 }
 
 // Up to 4 bits pairs fit in 16 bits: 2 · 15 · 127. At 8 bits vpmaddubsw would saturate, so even and odd bytes are widened first.

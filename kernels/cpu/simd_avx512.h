@@ -12,9 +12,6 @@
 typedef float Vf __attribute__((vector_size(64)));
 typedef uint32_t Vu __attribute__((vector_size(64)));
 typedef int32_t Vs __attribute__((vector_size(64)));
-typedef struct Lookup {
-    Vf values;
-} Lookup;
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -38,14 +35,8 @@ INLINE Vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256
 INLINE Vu vu_load(const void *p) { return (Vu)_mm512_loadu_si512(p); }
 INLINE Vu vu_load_16(const void *p) { return (Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
 INLINE Vu vu_set(uint32_t value) { return (Vu)_mm512_set1_epi32((int)value); }
+INLINE int32_t vs_sum(Vs v) { return _mm512_reduce_add_epi32((__m512i)v); }
 INLINE void vs_store_bytes(int8_t *p, Vs v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v)); }
-
-INLINE Lookup lookup_load(const float *values) { return (Lookup){vf_load(values)}; }
-// vpermps looks at four index bits and ignores the rest; tables of fewer bits repeat their values.
-INLINE Vf lookup(const int bits, const Lookup *table, Vu index) {
-    (void)bits;
-    return _mm512_permutexvar_ps((__m512i)index, table->values);
-}
 
 INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
     (void)bits;

@@ -13,9 +13,6 @@
 typedef float Vf;    // LANES floats
 typedef uint32_t Vu; // LANES 32-bit patterns
 typedef int32_t Vs;  // LANES signed integers
-typedef struct Lookup {
-    Vf values[16];
-} Lookup;
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -59,17 +56,8 @@ INLINE Vu vu_load_16(const void *p) { // LANES 16-bit patterns, zero-extended
     return value;
 }
 INLINE Vu vu_set(uint32_t value) { return value; }
+INLINE int32_t vs_sum(Vs v) { return v; }
 INLINE void vs_store_bytes(int8_t *p, Vs v) { *p = (int8_t)v; }
-
-INLINE Lookup lookup_load(const float *values) {
-    Lookup table;
-    memcpy(table.values, values, sizeof table.values);
-    return table;
-}
-INLINE Vf lookup(const int bits, const Lookup *table, Vu index) { // by the low `bits` bits, 2 to 4
-    (void)bits;
-    return table->values[index & 15];
-}
 
 // sum + Σ of four products: bytes of w unsigned and below 2^bits, bytes of x signed.
 INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
