@@ -61,7 +61,7 @@ def figures(folder, text, windows):
 
 
 def from_program(program, folder, text, windows):
-    command = [program, "eval", folder, "--text", text, "--tokens", str(windows * WINDOW), "--precision", "f32", "--json",
+    command = [program, "eval", folder, "--text", text, "--tokens", str(windows * WINDOW), "--precision", "f32", "--json", "--random-tokens",
                "--weight-bits", str(BITS), "--granularity", "group", "--group-size", str(GROUP), "--activations", "none"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return {
