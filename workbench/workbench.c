@@ -503,7 +503,7 @@ static bool take_measured(Workbench *w) {
     const ModelStats *stats = &w->session.stats;
     int before = w->weights_known;
     for (int i = 0; i < w->measured.linear_count; i++) {
-        if (w->measured.weights[i].votes.sizes_count || !stats->weights[i].known) continue;
+        if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
