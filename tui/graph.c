@@ -16,7 +16,8 @@ void graph_columns(Canvas *canvas, Rect rect, const double *shares, const Style 
     for (int x = 0; x < rect.cols; x++) {
         int eighths = eighths_of(shares[x], rect.rows);
         for (int y = rect.rows - 1; y >= 0 && eighths > 0; y--, eighths -= 8) {
-            canvas_text(canvas, rect.row + y, rect.col + x, 1, styles ? styles[x] : style, lower_eighths[eighths > 8 ? 8 : eighths]);
+            canvas_text(canvas, rect.row + y, rect.col + x, 1, styles ? styles[x] : style,
+                        lower_eighths[eighths > 8 ? 8 : eighths]);
         }
     }
 }
@@ -25,8 +26,10 @@ void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style 
     int eighths = eighths_of(share, width);
     for (int x = 0; x < width; x++, eighths -= 8) {
         int here = eighths > 8 ? 8 : eighths < 0 ? 0 : eighths;
-        if (here) canvas_text(canvas, row, col + x, 1, style, left_eighths[here]);
-        else canvas_text(canvas, row, col + x, 1, track, " ");
+        if (here)
+            canvas_text(canvas, row, col + x, 1, style, left_eighths[here]);
+        else
+            canvas_text(canvas, row, col + x, 1, track, " ");
     }
 }
 
@@ -34,7 +37,13 @@ void graph_slider(Canvas *canvas, int row, int col, int width, double share, Sty
     if (width < 2) return;
     int at = (int)lround((share < 0 ? 0 : share > 1 ? 1 : share) * (width - 1));
     for (int x = 0; x < width; x++) {
-        canvas_text(canvas, row, col + x, 1, x < at ? filled : x == at ? knob : track, x < at ? "━" : x == at ? "●" : "─");
+        canvas_text(canvas, row, col + x, 1,
+                    x < at    ? filled
+                    : x == at ? knob
+                              : track,
+                    x < at    ? "━"
+                    : x == at ? "●"
+                              : "─");
     }
 }
 

@@ -19,12 +19,12 @@
 
 struct Terminal {
     SCREEN *screen;
-    FILE *keys;          // where keys come from when it is not stdin
+    FILE *keys; // where keys come from when it is not stdin
     int key_fd;
     struct termios before;
     ColorDepth depth;
     bool mouse, redraw;
-    Cell *shown;         // [rows, cols]: the last frame
+    Cell *shown; // [rows, cols]: the last frame
     int rows, cols;
 };
 
@@ -43,7 +43,8 @@ static void add_capability(Text *text, const char *name) {
             const char *end = strchr(value, '>');
             if (!end) return;
             value = end + 1;
-        } else text_add(text, value++, 1);
+        } else
+            text_add(text, value++, 1);
     }
 }
 
@@ -54,11 +55,13 @@ static void guard_against_crashes(const Terminal *t) {
     add_capability(&farewell, "cnorm");
     add_capability(&farewell, "rmkx");
     add_capability(&farewell, "rmcup");
-    crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data, farewell.failed ? 0 : farewell.length);
+    crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data,
+                      farewell.failed ? 0 : farewell.length);
     text_free(&farewell);
 }
 
-// A description with millions of colours when the terminal says that it has them and the description is installed; NULL: $TERM as it is.
+// A description with millions of colours when the terminal says that it has them and the description is installed;
+// NULL: $TERM as it is.
 static const char *direct_color_term(char *name, size_t size) {
     const char *says = getenv("COLORTERM"), *term = getenv("TERM");
     if (!term || !says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0)) return NULL;
@@ -97,7 +100,8 @@ static void enter(Terminal *t) {
 }
 
 static bool open_keys(Terminal *t, Error *err) {
-    if (!isatty(STDOUT_FILENO)) return error_set(err, "stdout is not a terminal; use a subcommand such as plan or eval in scripts");
+    if (!isatty(STDOUT_FILENO))
+        return error_set(err, "stdout is not a terminal; use a subcommand such as plan or eval in scripts");
     t->key_fd = STDIN_FILENO;
     if (isatty(STDIN_FILENO)) return true;
     t->keys = fopen("/dev/tty", "re");
@@ -108,9 +112,11 @@ static bool open_keys(Terminal *t, Error *err) {
 
 static bool start(Terminal *t, Scheme scheme, Error *err) {
     if (!open_keys(t, err)) return false;
-    if (tcgetattr(STDOUT_FILENO, &t->before) < 0) return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
+    if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
+        return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
     const char *term = getenv("TERM");
-    if (!term || !*term) return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
+    if (!term || !*term)
+        return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
     char direct[64];
     set_escdelay(25);
     t->screen = newterm(direct_color_term(direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
@@ -181,13 +187,17 @@ void terminal_suspend(Terminal *t) {
 static void take_signals(Terminal *t, Wakeup *wakeup) {
     Signals signals = signals_take();
     if (signals.quit) wakeup->quit = true;
-    if (signals.suspend) terminal_suspend(t);
-    else if (signals.resumed) resume(t); // stopped by a signal that cannot be caught
+    if (signals.suspend)
+        terminal_suspend(t);
+    else if (signals.resumed)
+        resume(t); // stopped by a signal that cannot be caught
     if (signals.resized || signals.suspend || signals.resumed) wakeup->resized = true;
 }
 
 Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
-    struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN},
+                           {.fd = signals_fd(), .events = POLLIN},
+                           {.fd = other_fd, .events = POLLIN}};
     Wakeup wakeup = {0};
     if (poll(fds, 3, milliseconds) < 0) {
         wakeup.quit = errno != EINTR && errno != EAGAIN;
@@ -296,12 +306,18 @@ static bool mouse_key(Key *key) {
     key->code = KEY_MOUSE_EVENT;
     key->row = event.y;
     key->col = event.x;
-    if (event.bstate & BUTTON4_PRESSED) key->action = MOUSE_WHEEL_UP;
-    else if (event.bstate & BUTTON5_PRESSED) key->action = MOUSE_WHEEL_DOWN;
-    else if (event.bstate & BUTTON1_PRESSED) key->action = MOUSE_PRESS;
-    else if (event.bstate & BUTTON1_RELEASED) key->action = MOUSE_RELEASE;
-    else if (event.bstate & REPORT_MOUSE_POSITION) key->action = MOUSE_DRAG;
-    else return false;
+    if (event.bstate & BUTTON4_PRESSED)
+        key->action = MOUSE_WHEEL_UP;
+    else if (event.bstate & BUTTON5_PRESSED)
+        key->action = MOUSE_WHEEL_DOWN;
+    else if (event.bstate & BUTTON1_PRESSED)
+        key->action = MOUSE_PRESS;
+    else if (event.bstate & BUTTON1_RELEASED)
+        key->action = MOUSE_RELEASE;
+    else if (event.bstate & REPORT_MOUSE_POSITION)
+        key->action = MOUSE_DRAG;
+    else
+        return false;
     return true;
 }
 
@@ -317,8 +333,11 @@ bool terminal_key(Terminal *t, Key *out) {
     int kind = get_wch(&code);
     if (kind == ERR) return false;
     *out = (Key){.code = KEY_NONE};
-    if (kind != KEY_CODE_YES) out->code = character_key(code);
-    else if (code == KEY_MOUSE) mouse_key(out);
-    else out->code = function_key(code);
+    if (kind != KEY_CODE_YES)
+        out->code = character_key(code);
+    else if (code == KEY_MOUSE)
+        mouse_key(out);
+    else
+        out->code = function_key(code);
     return true;
 }
