@@ -51,7 +51,7 @@ INLINE void vf_store_some(float *p, Vf v, size_t n) {
 
 // ---- Dense products: rows of W in place, vectors along `in` ----
 
-// y of `nr` rows × `nt` tokens.
+// y of `nr` rows (4 or 1) × `nt` tokens.
 INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
     const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
     const float *x = d->x + token * d->x_stride;
@@ -73,9 +73,15 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
                 vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int r = 0; r < nr; r++) {
-        float bias = d->bias ? d->bias[row + (size_t)r] : 0;
-        d->y[(token + (size_t)t) * d->y_stride + row + (size_t)r] = vf_sum(sum[r][t]) + bias;
+    UNROLL for (int t = 0; t < nt; t++) {
+        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
+        if (nr == 4) {
+            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
+            vf_sum_four(rows, y);
+        } else {
+            y[0] = vf_sum(sum[0][t]);
+        }
+        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
     }
 }
 
