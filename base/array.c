@@ -18,9 +18,11 @@ void *array_new(size_t count, size_t size) {
 bool array_grow(void *data_pointer, size_t length, size_t *capacity, size_t size) {
     if (length < *capacity) return true;
     size_t wanted = *capacity ? *capacity * 2 : 16;
+    size_t bytes;
+    if (wanted < *capacity || __builtin_mul_overflow(wanted, size, &bytes)) return false;
     void *old;
     memcpy(&old, data_pointer, sizeof old);
-    void *grown = reallocarray(old, wanted, size);
+    void *grown = realloc(old, bytes);
     if (!grown) return false;
     memcpy(data_pointer, &grown, sizeof grown);
     *capacity = wanted;
@@ -36,6 +38,8 @@ static bool text_reserve(Text *text, size_t more) {
     while (capacity < need + 1) capacity *= 2;
     char *data = realloc(text->data, capacity);
     if (!data) return !(text->failed = true);
+    // Compiled patterns look at whole vectors, so also behind the text; what they find there should not be random.
+    memset(data + text->capacity, 0, capacity - text->capacity);
     text->data = data;
     text->capacity = capacity;
     return true;

@@ -23,7 +23,8 @@ bool error_prefix(Error *err, const char *format, ...) {
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->message) {
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+        // Cutting the end off is meant; looking at the result tells the compiler so.
+        if (snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old) < 0) err->message[n] = '\0';
     }
     return false;
 }

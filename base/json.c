@@ -67,7 +67,7 @@ bool json_number(const cJSON *object, const char *key, double missing, double *o
 
 bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
                   Error *err) {
-    double number;
+    double number = 0;
     if (!json_number(object, key, (double)missing, &number, err)) return false;
     if (number != floor(number) || number < (double)least || number > (double)most) {
         return error_set(err, "\"%s\" must be a whole number from %lld to %lld", key, (long long)least,

@@ -4,19 +4,19 @@
 
 const char *dtype_name(DType dtype) {
     static const char *const names[DTYPE_COUNT] = {
-        [DTYPE_F32] = "F32", [DTYPE_F16] = "F16",       [DTYPE_BF16] = "BF16",      [DTYPE_F64] = "F64",
-        [DTYPE_F8_E4M3] = "F8_E4M3", [DTYPE_F8_E5M2] = "F8_E5M2", [DTYPE_I8] = "I8", [DTYPE_U8] = "U8",
-        [DTYPE_I16] = "I16", [DTYPE_U16] = "U16",       [DTYPE_I32] = "I32",        [DTYPE_U32] = "U32",
-        [DTYPE_I64] = "I64", [DTYPE_U64] = "U64",       [DTYPE_BOOL] = "BOOL",      [DTYPE_OTHER] = "other",
+        [DTYPE_F32] = "F32",         [DTYPE_F16] = "F16",         [DTYPE_BF16] = "BF16", [DTYPE_F64] = "F64",
+        [DTYPE_F8_E4M3] = "F8_E4M3", [DTYPE_F8_E5M2] = "F8_E5M2", [DTYPE_I8] = "I8",     [DTYPE_U8] = "U8",
+        [DTYPE_I16] = "I16",         [DTYPE_U16] = "U16",         [DTYPE_I32] = "I32",   [DTYPE_U32] = "U32",
+        [DTYPE_I64] = "I64",         [DTYPE_U64] = "U64",         [DTYPE_BOOL] = "BOOL", [DTYPE_OTHER] = "other",
     };
     return (unsigned)dtype < DTYPE_COUNT ? names[dtype] : "other";
 }
 
 size_t dtype_bytes(DType dtype) {
     static const unsigned char bytes[DTYPE_COUNT] = {
-        [DTYPE_F32] = 4, [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_F8_E4M3] = 1, [DTYPE_F8_E5M2] = 1,
-        [DTYPE_I8] = 1,  [DTYPE_U8] = 1,  [DTYPE_I16] = 2,  [DTYPE_U16] = 2, [DTYPE_I32] = 4,     [DTYPE_U32] = 4,
-        [DTYPE_I64] = 8, [DTYPE_U64] = 8, [DTYPE_BOOL] = 1,
+        [DTYPE_F32] = 4,     [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_F8_E4M3] = 1,
+        [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,  [DTYPE_U8] = 1,   [DTYPE_I16] = 2, [DTYPE_U16] = 2,
+        [DTYPE_I32] = 4,     [DTYPE_U32] = 4, [DTYPE_I64] = 8,  [DTYPE_U64] = 8, [DTYPE_BOOL] = 1,
     };
     return (unsigned)dtype < DTYPE_COUNT ? bytes[dtype] : 0;
 }
@@ -33,14 +33,15 @@ static inline uint32_t bits_of_float(float value) {
     return bits;
 }
 
-// Without branches, so that loops over it become vector code. Both results of the selection are normal floats or exact, which
-// keeps it right when the processor flushes subnormals to zero.
+// Without branches, so that loops over it become vector code. Both results of the selection are normal floats or exact,
+// which keeps it right when the processor flushes subnormals to zero.
 static inline float half_to_float(uint16_t half) {
     const uint32_t rebias = 112u << 23, smallest_normal = 113u << 23;
     uint32_t moved = (half & 0x7FFFu) << 13, exponent = moved & 0x0F800000u;
     uint32_t normal = moved + rebias + (exponent == 0x0F800000u ? rebias : 0); // infinity and NaN: rebias twice
     uint32_t tiny = bits_of_float(float_of_bits(moved + smallest_normal) - float_of_bits(smallest_normal));
-    uint32_t choose_tiny = 0u - (uint32_t)(exponent == 0); // a mask: compilers do not turn ?: around a subtraction into one
+    uint32_t choose_tiny =
+        0u - (uint32_t)(exponent == 0); // a mask: compilers do not turn ?: around a subtraction into one
     return float_of_bits((tiny & choose_tiny) | (normal & ~choose_tiny) | (half & 0x8000u) << 16);
 }
 

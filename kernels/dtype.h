@@ -25,8 +25,8 @@ typedef enum DType {
     DTYPE_COUNT,
 } DType;
 
-const char *dtype_name(DType dtype);  // as in safetensors: "BF16"
-size_t dtype_bytes(DType dtype);      // per element; 0 for DTYPE_OTHER
+const char *dtype_name(DType dtype); // as in safetensors: "BF16"
+size_t dtype_bytes(DType dtype);     // per element; 0 for DTYPE_OTHER
 static inline int dtype_is_float16_or_32(DType dtype) { return dtype <= DTYPE_BF16; }
 
 static inline float bf16_to_float(uint16_t bits) {
@@ -47,7 +47,8 @@ static inline uint16_t float_to_bf16(float value) {
 float f16_to_float(uint16_t bits);
 uint16_t float_to_f16(float value); // round to nearest even, overflow to infinity
 
-// n elements of F32, F16 or BF16 at `source` (any alignment) → floats. Other types: zeros must not be relied on; check first.
+// n elements of F32, F16 or BF16 at `source` (any alignment) → floats. Other types: zeros must not be relied on; check
+// first.
 void floats_from(DType dtype, const void *source, size_t n, float *out);
 
 // A float rounded to what `dtype` (F32, F16, BF16) can hold.

@@ -25,17 +25,21 @@ static bool ends_with(const char *text, const char *ending) {
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-// ------------------------------------------------------------------------------------------------- the Hugging Face cache
+// ------------------------------------------------------------------------------------------------- the Hugging Face
+// cache
 
 // The folder of downloaded models, in the order in which huggingface_hub looks. NULL when no home is known.
 static char *hub_folder(void) {
-    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *xdg = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
+    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *xdg = getenv("XDG_CACHE_HOME"),
+               *user = getenv("HOME");
     char *path = NULL;
     int n = -1;
     if (cache && *cache) return strdup(cache);
     if (home && *home) return path_join(home, "hub");
-    if (xdg && *xdg) n = asprintf(&path, "%s/huggingface/hub", xdg);
-    else if (user && *user) n = asprintf(&path, "%s/.cache/huggingface/hub", user);
+    if (xdg && *xdg)
+        n = asprintf(&path, "%s/huggingface/hub", xdg);
+    else if (user && *user)
+        n = asprintf(&path, "%s/.cache/huggingface/hub", user);
     return n < 0 ? NULL : path;
 }
 
@@ -88,7 +92,8 @@ static char *only_folder_in(const char *folder) {
 
 // The snapshot that refs/main names, or the only one there is.
 static char *snapshot_folder(const char *model) {
-    char *ref = path_join(model, "refs/main"), *snapshots = path_join(model, "snapshots"), *found = NULL, *revision = NULL;
+    char *ref = path_join(model, "refs/main"), *snapshots = path_join(model, "snapshots"), *found = NULL,
+         *revision = NULL;
     size_t length = 0;
     if (ref && snapshots) {
         if (file_exists(ref) && file_read(ref, 256, &revision, &length, NULL)) {
@@ -110,7 +115,9 @@ static bool find_in_hub(const char *name, char **folder, Error *err) {
     bool ok = false;
     *folder = NULL;
     if (!model || !folder_exists(model)) {
-        error_set(err, "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); download it first",
+        error_set(err,
+                  "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); "
+                  "download it first",
                   name, hub ? hub : "no home folder is known");
     } else if (!(*folder = snapshot_folder(model)) || !folder_exists(*folder)) {
         error_set(err, "%s: %s holds no complete snapshot; download the model again", name, model);
@@ -127,7 +134,8 @@ static bool find_in_hub(const char *name, char **folder, Error *err) {
     return ok;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the files
+// ------------------------------------------------------------------------------------------------------------- the
+// files
 
 // Names inside a folder, as a list that owns them.
 typedef struct Names {
@@ -174,7 +182,8 @@ static bool refuse_folder(const char *folder, const Names *names, Error *err) {
         const char *ending, *advice;
     } formats[] = {
         {".gguf", "holds GGUF files, which are not read; open the original checkpoint"},
-        {".bin", "holds PyTorch .bin files, which are not read; save the model with save_pretrained(safe_serialization=True)"},
+        {".bin",
+         "holds PyTorch .bin files, which are not read; save the model with save_pretrained(safe_serialization=True)"},
         {".pt", "holds PyTorch .pt files, which are not read; convert them to safetensors"},
         {".pth", "holds PyTorch .pth files, which are not read; convert them to safetensors"},
         {".h5", "holds TensorFlow files, which are not read; convert them to safetensors"},
@@ -182,10 +191,13 @@ static bool refuse_folder(const char *folder, const Names *names, Error *err) {
     };
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         for (size_t i = 0; i < names->count; i++) {
-            if (ends_with(names->items[i], formats[f].ending)) return error_set(err, "%s: %s", folder, formats[f].advice);
+            if (ends_with(names->items[i], formats[f].ending))
+                return error_set(err, "%s: %s", folder, formats[f].advice);
         }
     }
-    return error_set(err, "%s: holds no safetensors files; give the folder of a checkpoint with config.json and " SINGLE_NAME, folder);
+    return error_set(
+        err, "%s: holds no safetensors files; give the folder of a checkpoint with config.json and " SINGLE_NAME,
+        folder);
 }
 
 // The only *.safetensors file of the folder.
@@ -196,8 +208,9 @@ static bool find_single(const char *folder, Names *shards, Error *err) {
     for (size_t i = 0; ok && i < names.count; i++) {
         if (!ends_with(names.items[i], ".safetensors") || names.items[i][0] == '.') continue;
         if (found) {
-            ok = error_set(err, "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them", folder, found,
-                           names.items[i]);
+            ok = error_set(err,
+                           "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them",
+                           folder, found, names.items[i]);
         }
         found = names.items[i];
     }
@@ -206,7 +219,8 @@ static bool find_single(const char *folder, Names *shards, Error *err) {
     return ok;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the index
+// ------------------------------------------------------------------------------------------------------------- the
+// index
 
 static bool refuse_name(const char *path, const char *what, const char *name, const char *reason, Error *err) {
     char *shown = text_printable(name, strlen(name), false);
@@ -219,9 +233,11 @@ static bool refuse_name(const char *path, const char *what, const char *name, co
 static bool check_shard_name(const char *index, const char *name, Error *err) {
     for (const char *p = name; *p; p++) {
         if (*p == '/' || *p == '\\') return refuse_name(index, "file", name, "path separators are not allowed", err);
-        if ((unsigned char)*p < 0x20 || *p == 0x7F) return refuse_name(index, "file", name, "control characters are not allowed", err);
+        if ((unsigned char)*p < 0x20 || *p == 0x7F)
+            return refuse_name(index, "file", name, "control characters are not allowed", err);
     }
-    if (!*name || strcmp(name, ".") == 0 || strstr(name, "..")) return refuse_name(index, "file", name, "is not a file name", err);
+    if (!*name || strcmp(name, ".") == 0 || strstr(name, ".."))
+        return refuse_name(index, "file", name, "is not a file name", err);
     return true;
 }
 
@@ -256,7 +272,9 @@ static bool check_index(const Checkpoint *checkpoint, const char *index, const c
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(document, "weight_map");
     for (const cJSON *item = map->child; item; item = item->next) {
         const Tensor *tensor = checkpoint_find(checkpoint, item->string);
-        if (!tensor) return refuse_name(index, "tensor", item->string, "is in none of the files; download the checkpoint again", err);
+        if (!tensor)
+            return refuse_name(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
+                               err);
         const char *slash = strrchr(tensor->file, '/');
         if (strcmp(slash ? slash + 1 : tensor->file, item->valuestring) != 0) {
             return refuse_name(index, "tensor", item->string, "is not in the file that the index names", err);
@@ -265,7 +283,8 @@ static bool check_index(const Checkpoint *checkpoint, const char *index, const c
     return true;
 }
 
-// ------------------------------------------------------------------------------------------------------------------ open
+// ------------------------------------------------------------------------------------------------------------------
+// open
 
 static bool open_shards(Checkpoint *out, const Names *shards, Error *err) {
     out->files = array_new(shards->count, sizeof *out->files);
@@ -288,7 +307,7 @@ static int compare_tensors(const void *a, const void *b) {
 static bool sort_tensors(Checkpoint *out, Error *err) {
     size_t count = 0;
     for (size_t f = 0; f < out->file_count; f++) count += out->files[f].tensor_count;
-    out->by_name = array_new(count, sizeof *out->by_name);
+    out->by_name = array_new(count, sizeof(void *));
     if (!out->by_name) return error_memory(err, out->folder);
     for (size_t f = 0; f < out->file_count; f++) {
         for (size_t i = 0; i < out->files[f].tensor_count; i++) {
@@ -296,7 +315,7 @@ static bool sort_tensors(Checkpoint *out, Error *err) {
             out->bytes += out->files[f].tensors[i].bytes;
         }
     }
-    qsort(out->by_name, count, sizeof *out->by_name, compare_tensors);
+    qsort(out->by_name, count, sizeof(void *), compare_tensors);
     for (size_t i = 1; i < count; i++) {
         const Tensor *a = out->by_name[i - 1], *b = out->by_name[i];
         if (strcmp(a->name, b->name) != 0) continue;
@@ -341,7 +360,8 @@ static bool open_folder(Checkpoint *out, Error *err) {
     } else if (file_exists(single)) { // the order of transformers: one file wins over an index
         ok = (names_add(&shards, SINGLE_NAME) || error_memory(err, single)) && open_files(out, &shards, err);
     } else if (file_exists(index)) {
-        ok = read_index(index, &document, &shards, err) && open_files(out, &shards, err) && check_index(out, index, document, err);
+        ok = read_index(index, &document, &shards, err) && open_files(out, &shards, err) &&
+             check_index(out, index, document, err);
     } else {
         ok = find_single(out->folder, &shards, err) && open_files(out, &shards, err);
     }
@@ -354,11 +374,13 @@ static bool open_folder(Checkpoint *out, Error *err) {
 
 static bool open_file(const char *path, Checkpoint *out, Error *err) {
     if (ends_with(path, ".gguf")) return error_set(err, "%s: GGUF is not read; open the original checkpoint", path);
-    if (!ends_with(path, ".safetensors")) return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+    if (!ends_with(path, ".safetensors"))
+        return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
     const char *slash = strrchr(path, '/');
     out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     Names shards = {0};
-    bool ok = out->folder && names_add(&shards, slash ? slash + 1 : path) ? open_files(out, &shards, err) : error_memory(err, path);
+    bool ok = out->folder && names_add(&shards, slash ? slash + 1 : path) ? open_files(out, &shards, err)
+                                                                          : error_memory(err, path);
     names_free(&shards);
     return ok;
 }
@@ -372,8 +394,11 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     }
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     if (!is_hub_name(path)) {
-        return error_set(err, "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the name (org/model) of "
-                              "a model in the local Hugging Face cache", path);
+        return error_set(err,
+                         "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "
+                         "name (org/model) of "
+                         "a model in the local Hugging Face cache",
+                         path);
     }
     return find_in_hub(path, &out->folder, err) && open_folder(out, err);
 }
@@ -398,13 +423,14 @@ void checkpoint_close(Checkpoint *checkpoint) {
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
     Tensor wanted = {.name = name};
     const Tensor *key = &wanted;
-    const Tensor **found = checkpoint->tensor_count ? bsearch(&key, checkpoint->by_name, checkpoint->tensor_count,
-                                                              sizeof *checkpoint->by_name, compare_tensors)
-                                                    : NULL;
+    if (!checkpoint->tensor_count) return NULL;
+    const Tensor **found =
+        bsearch(&key, checkpoint->by_name, checkpoint->tensor_count, sizeof(void *), compare_tensors);
     return found ? *found : NULL;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- sample
+// ----------------------------------------------------------------------------------------------------------------
+// sample
 
 // The folder of the running program; owned by the caller.
 static char *program_folder(void) {
@@ -431,7 +457,9 @@ char *sample_path(Error *err) {
     }
     free(program);
     if (found && folder_exists(found)) return found;
-    error_set(err, "the sample model is not there (%s); name a model, or set QUANTDIAL_SAMPLES to the folder that holds storyteller/",
+    error_set(err,
+              "the sample model is not there (%s); name a model, or set QUANTDIAL_SAMPLES to the folder that holds "
+              "storyteller/",
               found ? found : "no path known");
     free(found);
     return NULL;

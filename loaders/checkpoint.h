@@ -1,4 +1,5 @@
-// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors file.
+// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors
+// file.
 #pragma once
 
 #include "loaders/safetensors.h"
@@ -10,8 +11,8 @@ typedef struct Checkpoint {
     size_t file_count;
     const Tensor **by_name; // all tensors, sorted by name (strcmp)
     size_t tensor_count;
-    size_t bytes;           // of all tensor data
-    uint64_t identity;      // hash of names, sizes, times and headers: the key of cached measurements
+    size_t bytes;      // of all tensor data
+    uint64_t identity; // hash of names, sizes, times and headers: the key of cached measurements
 } Checkpoint;
 
 // `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close.

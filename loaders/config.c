@@ -1,4 +1,5 @@
-// Keys and defaults: transformers, configuration_llama.py (4.57 and 5). A further family of the same layout is one more row.
+// Keys and defaults: transformers, configuration_llama.py (4.57 and 5). A further family of the same layout is one more
+// row.
 #include "loaders/config.h"
 
 #include <limits.h>
@@ -44,15 +45,19 @@ static const Family *find_family(const char *type, Error *err) {
     }
     if (!found) {
         char *shown = type ? text_printable(type, strlen(type), false) : NULL;
-        if (type) error_set(err, "the model family \"%.60s\" is not supported; supported: %s", shown ? shown : "?", known.data);
-        else error_set(err, "\"model_type\" is missing; supported families: %s", known.data);
+        if (type)
+            error_set(err, "the model family \"%.60s\" is not supported; supported: %s", shown ? shown : "?",
+                      known.data);
+        else
+            error_set(err, "\"model_type\" is missing; supported families: %s", known.data);
         free(shown);
     }
     text_free(&known);
     return found;
 }
 
-// -------------------------------------------------------------------------------------------------------------- numbers
+// --------------------------------------------------------------------------------------------------------------
+// numbers
 
 static bool read_count(const cJSON *config, const char *key, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -66,7 +71,8 @@ static bool read_positive(const cJSON *object, const char *key, double missing, 
     return (*out > 0 && isfinite(*out)) || error_set(err, "\"%s\" must be a positive number", key);
 }
 
-// Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor within int.
+// Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
+// within int.
 static bool read_sizes(const cJSON *config, ModelConfig *out, Error *err) {
     const int most = 1 << 24;
     if (!read_count(config, "hidden_size", out->hidden, most, &out->hidden, err) ||
@@ -85,27 +91,33 @@ static bool read_sizes(const cJSON *config, ModelConfig *out, Error *err) {
         return error_set(err, "hidden_size %d is not a multiple of num_attention_heads %d", out->hidden, out->heads);
     }
     if (out->heads % out->kv_heads != 0) {
-        return error_set(err, "num_attention_heads %d is not a multiple of num_key_value_heads %d", out->heads, out->kv_heads);
+        return error_set(err, "num_attention_heads %d is not a multiple of num_key_value_heads %d", out->heads,
+                         out->kv_heads);
     }
-    if (out->head_dim % 2 != 0) return error_set(err, "head_dim %d is odd; rotary positions need an even number", out->head_dim);
+    if (out->head_dim % 2 != 0)
+        return error_set(err, "head_dim %d is odd; rotary positions need an even number", out->head_dim);
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------------------------- rope
+// -----------------------------------------------------------------------------------------------------------------
+// rope
 
 static bool read_llama3_rope(const cJSON *rope, ModelConfig *out, Error *err) {
     if (!read_positive(rope, "factor", NAN, &out->rope_factor, err) ||
         !read_positive(rope, "low_freq_factor", NAN, &out->rope_low_freq_factor, err) ||
         !read_positive(rope, "high_freq_factor", NAN, &out->rope_high_freq_factor, err) ||
-        !read_positive(rope, "original_max_position_embeddings", out->max_positions, &out->rope_original_positions, err)) {
+        !read_positive(rope, "original_max_position_embeddings", out->max_positions, &out->rope_original_positions,
+                       err)) {
         return false;
     }
-    return out->rope_high_freq_factor > out->rope_low_freq_factor || error_set(err, "high_freq_factor must be above low_freq_factor");
+    return out->rope_high_freq_factor > out->rope_low_freq_factor ||
+           error_set(err, "high_freq_factor must be above low_freq_factor");
 }
 
 static bool read_rope_kind(const cJSON *rope, ModelConfig *out, Error *err) {
     const char *old = NULL, *type = NULL;
-    if (!json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err)) return false;
+    if (!json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err))
+        return false;
     if (strcmp(type, "default") == 0) return true;
     if (strcmp(type, "linear") == 0) {
         out->rope_scaling = ROPE_LINEAR;
@@ -142,16 +154,19 @@ static bool read_rope(const cJSON *config, ModelConfig *out, Error *err) {
     return partial == 1 || error_set(err, "partial_rotary_factor %g is not supported", partial);
 }
 
-// ------------------------------------------------------------------------------------------------------- tokens and types
+// ------------------------------------------------------------------------------------------------------- tokens and
+// types
 
 static bool add_eos(const cJSON *item, ModelConfig *out, Error *err) {
     double id = cJSON_GetNumberValue(item);
-    if (!(id >= 0 && id <= INT_MAX && id == floor(id))) return error_set(err, "\"eos_token_id\" must be a token id or an array of them");
+    if (!(id >= 0 && id <= INT_MAX && id == floor(id)))
+        return error_set(err, "\"eos_token_id\" must be a token id or an array of them");
     for (int i = 0; i < out->eos_count; i++) {
         if (out->eos_tokens[i] == (int)id) return true;
     }
     int room = sizeof out->eos_tokens / sizeof *out->eos_tokens;
-    if (out->eos_count == room) return error_set(err, "\"eos_token_id\" names more than %d tokens, which is not supported", room);
+    if (out->eos_count == room)
+        return error_set(err, "\"eos_token_id\" names more than %d tokens, which is not supported", room);
     out->eos_tokens[out->eos_count++] = (int)id;
     return true;
 }
@@ -170,9 +185,11 @@ static bool add_eos_tokens(const cJSON *object, ModelConfig *out, Error *err) {
 static bool read_tokens(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *bos = cJSON_GetObjectItemCaseSensitive(config, "bos_token_id");
     int64_t id;
-    if (!json_integer(config, "bos_token_id", cJSON_IsNull(bos) ? -1 : out->bos_token, -1, INT_MAX, &id, err)) return false;
+    if (!json_integer(config, "bos_token_id", cJSON_IsNull(bos) ? -1 : out->bos_token, -1, INT_MAX, &id, err))
+        return false;
     out->bos_token = (int)id;
-    if (cJSON_GetObjectItemCaseSensitive(config, "eos_token_id")) out->eos_count = 0; // the default is for files that do not say
+    if (cJSON_GetObjectItemCaseSensitive(config, "eos_token_id"))
+        out->eos_count = 0; // the default is for files that do not say
     return add_eos_tokens(config, out, err);
 }
 
@@ -182,7 +199,8 @@ static bool read_dtype(const cJSON *config, ModelConfig *out, Error *err) {
         DType dtype;
     } names[] = {{"float32", DTYPE_F32}, {"float16", DTYPE_F16}, {"bfloat16", DTYPE_BF16}, {"float64", DTYPE_F64}};
     const char *old, *name;
-    if (!json_string(config, "torch_dtype", "", &old, err) || !json_string(config, "dtype", old, &name, err)) return false;
+    if (!json_string(config, "torch_dtype", "", &old, err) || !json_string(config, "dtype", old, &name, err))
+        return false;
     if (strncmp(name, "torch.", 6) == 0) name += 6;
     out->dtype = DTYPE_OTHER;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -197,7 +215,8 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
     if (!json_string(config, "hidden_act", family->activation, &activation, err)) return false;
     if (strcmp(activation, family->activation) != 0) {
         char *shown = text_printable(activation, strlen(activation), false);
-        error_set(err, "hidden_act \"%.60s\" is not supported for %s; supported: %s", shown ? shown : "?", family->type, family->activation);
+        error_set(err, "hidden_act \"%.60s\" is not supported for %s; supported: %s", shown ? shown : "?", family->type,
+                  family->activation);
         free(shown);
         return false;
     }
@@ -212,7 +231,8 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------------------------- files
+// -----------------------------------------------------------------------------------------------------------------
+// files
 
 static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
     const char *type;
@@ -232,8 +252,10 @@ static cJSON *parse_file(const char *folder, const char *name, char **path, Erro
     size_t length;
     cJSON *document = NULL;
     *path = path_join(folder, name);
-    if (!*path) error_memory(err, name);
-    else if (file_read(*path, CONFIG_LIMIT, &text, &length, err) && !(document = json_parse(text, length, err))) error_prefix(err, "%s", *path);
+    if (!*path)
+        error_memory(err, name);
+    else if (file_read(*path, CONFIG_LIMIT, &text, &length, err) && !(document = json_parse(text, length, err)))
+        error_prefix(err, "%s", *path);
     free(text);
     return document;
 }

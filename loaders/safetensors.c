@@ -1,5 +1,6 @@
-// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and a general
-// JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs (Metadata::validate).
+// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and
+// a general JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs
+// (Metadata::validate).
 #include "loaders/safetensors.h"
 
 #include <errno.h>
@@ -25,13 +26,27 @@ typedef struct StoredType {
 } StoredType;
 
 static const StoredType stored_types[] = {
-    {"BF16", 16, DTYPE_BF16},       {"F32", 32, DTYPE_F32},         {"F16", 16, DTYPE_F16},
-    {"F64", 64, DTYPE_F64},         {"F8_E4M3", 8, DTYPE_F8_E4M3},  {"F8_E5M2", 8, DTYPE_F8_E5M2},
-    {"I8", 8, DTYPE_I8},            {"U8", 8, DTYPE_U8},            {"I16", 16, DTYPE_I16},
-    {"U16", 16, DTYPE_U16},         {"I32", 32, DTYPE_I32},         {"U32", 32, DTYPE_U32},
-    {"I64", 64, DTYPE_I64},         {"U64", 64, DTYPE_U64},         {"BOOL", 8, DTYPE_BOOL},
-    {"F4", 4, DTYPE_OTHER},         {"F6_E2M3", 6, DTYPE_OTHER},    {"F6_E3M2", 6, DTYPE_OTHER},
-    {"F8_E8M0", 8, DTYPE_OTHER},    {"F8_E4M3FNUZ", 8, DTYPE_OTHER}, {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
+    {"BF16", 16, DTYPE_BF16},
+    {"F32", 32, DTYPE_F32},
+    {"F16", 16, DTYPE_F16},
+    {"F64", 64, DTYPE_F64},
+    {"F8_E4M3", 8, DTYPE_F8_E4M3},
+    {"F8_E5M2", 8, DTYPE_F8_E5M2},
+    {"I8", 8, DTYPE_I8},
+    {"U8", 8, DTYPE_U8},
+    {"I16", 16, DTYPE_I16},
+    {"U16", 16, DTYPE_U16},
+    {"I32", 32, DTYPE_I32},
+    {"U32", 32, DTYPE_U32},
+    {"I64", 64, DTYPE_I64},
+    {"U64", 64, DTYPE_U64},
+    {"BOOL", 8, DTYPE_BOOL},
+    {"F4", 4, DTYPE_OTHER},
+    {"F6_E2M3", 6, DTYPE_OTHER},
+    {"F6_E3M2", 6, DTYPE_OTHER},
+    {"F8_E8M0", 8, DTYPE_OTHER},
+    {"F8_E4M3FNUZ", 8, DTYPE_OTHER},
+    {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
     {"C64", 64, DTYPE_OTHER},
 };
 
@@ -44,8 +59,8 @@ typedef struct Entry {
 typedef struct Header {
     const char *path;
     const char *text, *at, *end; // the JSON text
-    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many bytes as
-    // the header has are always enough.
+    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many
+    // bytes as the header has are always enough.
     char *strings;
     size_t strings_used;
     Entry *entries;
@@ -53,13 +68,16 @@ typedef struct Header {
     Error *err;
 } Header;
 
-// ---------------------------------------------------------------------------------------------------------------- messages
+// ----------------------------------------------------------------------------------------------------------------
+// messages
 
 static bool refuse_at(const Header *header, const char *reason) {
-    return error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
+    error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
+    return false;
 }
 
-__attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *header, const char *name, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *header, const char *name,
+                                                                const char *format, ...) {
     va_list args;
     va_start(args, format);
     char reason[512];
@@ -71,10 +89,13 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *he
     return false;
 }
 
-// ------------------------------------------------------------------------------------------------------------- JSON pieces
+// ------------------------------------------------------------------------------------------------------------- JSON
+// pieces
+
+static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
 
 static void skip_space(Header *header) {
-    while (header->at < header->end && memchr(" \t\r\n", *header->at, 4)) header->at++;
+    while (header->at < header->end && is_one_of(*header->at, " \t\r\n")) header->at++;
 }
 
 // The next character that is not white space, 0 at the end.
@@ -93,7 +114,8 @@ static bool expect(Header *header, char wanted, const char *reason) {
     return accept(header, wanted) || refuse_at(header, reason);
 }
 
-// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end is there.
+// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end
+// is there.
 static bool another(Header *header, char closing, bool *ok) {
     if (accept(header, ',')) return true;
     *ok = expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
@@ -106,10 +128,14 @@ static bool read_hex4(Header *header, uint32_t *out) {
     for (int i = 0; i < 4; i++) {
         char c = *header->at;
         uint32_t digit;
-        if (c >= '0' && c <= '9') digit = (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = (uint32_t)(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F') digit = (uint32_t)(c - 'A' + 10);
-        else return refuse_at(header, "\\u needs four hexadecimal digits");
+        if (c >= '0' && c <= '9')
+            digit = (uint32_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint32_t)(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F')
+            digit = (uint32_t)(c - 'A' + 10);
+        else
+            return refuse_at(header, "\\u needs four hexadecimal digits");
         code = code << 4 | digit;
         header->at++;
     }
@@ -136,14 +162,18 @@ static bool read_escape(Header *header, char *out, size_t *length) {
     char c = header->at < header->end ? *header->at++ : '\0';
     const char *known = c ? strchr(from, c) : NULL;
     uint32_t code;
-    if (known) code = (unsigned char)to[known - from];
-    else if (c != 'u') return refuse_at(header, "unknown escape in a string");
-    else if (!read_unicode_escape(header, &code)) return false;
+    if (known)
+        code = (unsigned char)to[known - from];
+    else if (c != 'u')
+        return refuse_at(header, "unknown escape in a string");
+    else if (!read_unicode_escape(header, &code))
+        return false;
     *length += utf8_write(code, out + *length);
     return true;
 }
 
-// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is kept.
+// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is
+// kept.
 static bool read_string(Header *header, char **out, size_t *length) {
     if (!expect(header, '"', "expected a string")) return false;
     char *to = header->strings + header->strings_used;
@@ -152,8 +182,10 @@ static bool read_string(Header *header, char **out, size_t *length) {
         unsigned char c = (unsigned char)*header->at;
         if (c < 0x20) return refuse_at(header, "control character in a string");
         header->at++;
-        if (c != '\\') to[n++] = (char)c;
-        else if (!read_escape(header, to, &n)) return false;
+        if (c != '\\')
+            to[n++] = (char)c;
+        else if (!read_escape(header, to, &n))
+            return false;
     }
     if (header->at >= header->end) return refuse_at(header, "unfinished string");
     header->at++;
@@ -169,7 +201,9 @@ static bool is_text(const char *string, size_t length, const char *text) {
     return length == strlen(text) && memcmp(string, text, length) == 0;
 }
 
-static bool is_digit(const Header *header) { return header->at < header->end && *header->at >= '0' && *header->at <= '9'; }
+static bool is_digit(const Header *header) {
+    return header->at < header->end && *header->at >= '0' && *header->at <= '9';
+}
 
 // A whole number as serde reads it into u64: no sign, no fraction, no exponent, no leading zero.
 static bool read_u64(Header *header, uint64_t *out) {
@@ -184,7 +218,7 @@ static bool read_u64(Header *header, uint64_t *out) {
         }
     }
     if (*first == '0' && header->at - first > 1) return refuse_at(header, "number with a leading zero");
-    if (header->at < header->end && memchr(".eE", *header->at, 3)) return refuse_at(header, "expected a whole number");
+    if (header->at < header->end && is_one_of(*header->at, ".eE")) return refuse_at(header, "expected a whole number");
     *out = value;
     return true;
 }
@@ -197,8 +231,10 @@ static bool skip_digits(Header *header) {
 
 static bool skip_number(Header *header) {
     if (*header->at == '-') header->at++;
-    if (header->at < header->end && *header->at == '0') header->at++;
-    else if (!skip_digits(header)) return false;
+    if (header->at < header->end && *header->at == '0')
+        header->at++;
+    else if (!skip_digits(header))
+        return false;
     if (header->at < header->end && *header->at == '.') {
         header->at++;
         if (!skip_digits(header)) return false;
@@ -213,7 +249,8 @@ static bool skip_number(Header *header) {
 
 static bool skip_word(Header *header, const char *word) {
     size_t n = strlen(word);
-    if ((size_t)(header->end - header->at) < n || memcmp(header->at, word, n) != 0) return refuse_at(header, "unknown word");
+    if ((size_t)(header->end - header->at) < n || memcmp(header->at, word, n) != 0)
+        return refuse_at(header, "unknown word");
     header->at += n;
     return true;
 }
@@ -253,7 +290,8 @@ static bool skip_value(Header *header, int depth) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- the schema
+// ------------------------------------------------------------------------------------------------------------- the
+// schema
 
 static bool read_dtype(Header *header, Entry *entry) {
     char *name;
@@ -278,7 +316,8 @@ static bool read_shape(Header *header, Entry *entry) {
     bool ok = true;
     do {
         if (tensor->rank == TENSOR_MAX_RANK) {
-            return refuse_tensor(header, tensor->name, "has more than %d dimensions, which is not supported", TENSOR_MAX_RANK);
+            return refuse_tensor(header, tensor->name, "has more than %d dimensions, which is not supported",
+                                 TENSOR_MAX_RANK);
         }
         if (!read_u64(header, &tensor->shape[tensor->rank++])) return false;
     } while (another(header, ']', &ok));
@@ -305,7 +344,8 @@ static bool read_entry(Header *header, Entry *entry) {
             size_t length, f = 0;
             if (!read_string(header, &key, &length)) return false;
             while (f < FIELDS && !is_text(key, length, fields[f].name)) f++;
-            if (f < FIELDS && seen[f]) return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
+            if (f < FIELDS && seen[f])
+                return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
             if (!expect(header, ':', "expected :")) return false;
             if (f < FIELDS) seen[f] = true;
             if (f < FIELDS ? !fields[f].read(header, entry) : !skip_value(header, 3)) return false;
@@ -365,7 +405,8 @@ static bool read_header(Header *header) {
     return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
 }
 
-// ------------------------------------------------------------------------------------------------------------- validation
+// -------------------------------------------------------------------------------------------------------------
+// validation
 
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);
@@ -379,6 +420,7 @@ static int compare_offsets(const void *a, const void *b) {
 }
 
 static bool check_duplicates(Header *header) {
+    if (!header->count) return true;
     qsort(header->entries, header->count, sizeof *header->entries, compare_names);
     for (size_t i = 1; i < header->count; i++) {
         const char *name = header->entries[i].tensor.name;
@@ -390,12 +432,14 @@ static bool check_duplicates(Header *header) {
 static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
     Tensor *tensor = &entry->tensor;
     if (entry->begin != start || entry->end < entry->begin) {
-        return refuse_tensor(header, tensor->name, "data_offsets [%llu, %llu] do not continue at byte %llu, where the previous ends",
-                             (unsigned long long)entry->begin, (unsigned long long)entry->end, (unsigned long long)start);
+        return refuse_tensor(
+            header, tensor->name, "data_offsets [%llu, %llu] do not continue at byte %llu, where the previous ends",
+            (unsigned long long)entry->begin, (unsigned long long)entry->end, (unsigned long long)start);
     }
     uint64_t size = 1;
     bool overflow = false;
-    for (int i = 0; i < tensor->rank && !overflow; i++) overflow = __builtin_mul_overflow(size, tensor->shape[i], &size);
+    for (int i = 0; i < tensor->rank && !overflow; i++)
+        overflow = __builtin_mul_overflow(size, tensor->shape[i], &size);
     if (overflow || __builtin_mul_overflow(size, entry->bits, &size)) {
         return refuse_tensor(header, tensor->name, "its shape overflows 64 bits");
     }
@@ -410,7 +454,7 @@ static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
 
 static bool check_layout(Header *header, uint64_t data_bytes) {
     if (!check_duplicates(header)) return false;
-    qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
+    if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
     uint64_t at = 0;
     for (size_t i = 0; i < header->count; i++) {
         if (!check_entry(header, &header->entries[i], at)) return false;
@@ -421,7 +465,8 @@ static bool check_layout(Header *header, uint64_t data_bytes) {
                      (unsigned long long)at, (unsigned long long)data_bytes, at > data_bytes ? "cut off" : "too long");
 }
 
-// ------------------------------------------------------------------------------------------------------------ open, close
+// ------------------------------------------------------------------------------------------------------------ open,
+// close
 
 static bool map_file(const char *path, Safetensors *out, Error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -451,12 +496,12 @@ static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)file->map[i] << (8 * i);
     if (length > HEADER_MOST) {
-        return error_set(err, "%s: header of %llu bytes is too large (at most %u); this is not a safetensors file", file->path,
-                         (unsigned long long)length, HEADER_MOST);
+        return error_set(err, "%s: header of %llu bytes is too large (at most %u); this is not a safetensors file",
+                         file->path, (unsigned long long)length, HEADER_MOST);
     }
     if (length > file->map_bytes - LENGTH_BYTES) {
-        return error_set(err, "%s: header length %llu goes beyond the file; it is cut off or not a safetensors file", file->path,
-                         (unsigned long long)length);
+        return error_set(err, "%s: header length %llu goes beyond the file; it is cut off or not a safetensors file",
+                         file->path, (unsigned long long)length);
     }
     *out = length;
     return true;
@@ -483,7 +528,8 @@ static bool read_file(Safetensors *out, Error *err) {
     header.strings = out->names = malloc(length + 1);
     if (!header.strings) return error_memory(err, out->path);
     uint64_t data_at = LENGTH_BYTES + length;
-    bool ok = read_header(&header) && check_layout(&header, out->map_bytes - data_at) && take_tensors(&header, data_at, out, err);
+    bool ok = read_header(&header) && check_layout(&header, out->map_bytes - data_at) &&
+              take_tensors(&header, data_at, out, err);
     free(header.entries);
     return ok;
 }

@@ -1,5 +1,5 @@
-// One safetensors file, mapped into memory and validated in full (format: reference README of the safetensors project). Nothing is
-// copied: tensor data points into the mapping, which lives until safetensors_close.
+// One safetensors file, mapped into memory and validated in full (format: reference README of the safetensors project).
+// Nothing is copied: tensor data points into the mapping, which lives until safetensors_close.
 #pragma once
 
 #include <stdbool.h>
@@ -12,13 +12,13 @@
 #define TENSOR_MAX_RANK 8
 
 typedef struct Tensor {
-    const char *name;  // NUL-terminated UTF-8, owned by the file; names holding U+0000 are refused
+    const char *name; // NUL-terminated UTF-8, owned by the file; names holding U+0000 are refused
     DType dtype;
     int rank;
     uint64_t shape[TENSOR_MAX_RANK];
-    const void *data;  // no alignment is promised
+    const void *data; // no alignment is promised
     size_t bytes;
-    const char *file;  // path of the file that holds it, for messages
+    const char *file; // path of the file that holds it, for messages
 } Tensor;
 
 typedef struct Safetensors {
@@ -27,12 +27,12 @@ typedef struct Safetensors {
     size_t map_bytes;
     Tensor *tensors; // in file order
     size_t tensor_count;
-    void *names;     // storage behind the names
+    void *names; // storage behind the names
 } Safetensors;
 
-// Errors name the file, the tensor and the reason, in the order of checks of the reference implementation: header too small, header too
-// large, header length beyond the file, not UTF-8, not the schema (also: duplicate names), offsets not contiguous, shape overflow, size
-// mismatch, file longer or shorter than the tensors.
+// Errors name the file, the tensor and the reason, in the order of checks of the reference implementation: header too
+// small, header too large, header length beyond the file, not UTF-8, not the schema (also: duplicate names), offsets
+// not contiguous, shape overflow, size mismatch, file longer or shorter than the tensors.
 bool safetensors_open(const char *path, Safetensors *out, Error *err);
 void safetensors_close(Safetensors *file);
 

@@ -28,7 +28,12 @@ static const LinearRow llama_rows[] = {
     {"mlp.up_proj", ROLE_UP, SIZE_FFN, SIZE_HIDDEN, BIAS_MLP, 2, 1},
     {"mlp.down_proj", ROLE_DOWN, SIZE_HIDDEN, SIZE_FFN, BIAS_MLP, 3, -1},
 };
-enum { LINEARS_PER_LAYER = sizeof llama_rows / sizeof *llama_rows, INPUTS_PER_LAYER = 4, FUSED_PER_LAYER = 2, NORMS_PER_LAYER = 2 };
+enum {
+    LINEARS_PER_LAYER = sizeof llama_rows / sizeof *llama_rows,
+    INPUTS_PER_LAYER = 4,
+    FUSED_PER_LAYER = 2,
+    NORMS_PER_LAYER = 2
+};
 
 typedef struct Builder {
     ModelStructure *out;
@@ -37,11 +42,13 @@ typedef struct Builder {
 } Builder;
 
 const char *role_name(LinearRole role) {
-    static const char *const names[] = {"q", "k", "v", "o", "gate", "up", "down", "fc1", "fc2", "router", "head", "other"};
+    static const char *const names[] = {"q",    "k",   "v",   "o",      "gate", "up",
+                                        "down", "fc1", "fc2", "router", "head", "other"};
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
 }
 
-// --------------------------------------------------------------------------------------------------------------- tensors
+// ---------------------------------------------------------------------------------------------------------------
+// tensors
 
 static void print_shape(Text *text, const uint64_t *shape, int rank) {
     text_addf(text, "[");
@@ -51,8 +58,8 @@ static void print_shape(Text *text, const uint64_t *shape, int rank) {
 
 static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, Error *err) {
     if (!dtype_is_float16_or_32(tensor->dtype)) {
-        return error_set(err, "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16", tensor->file,
-                         tensor->name, dtype_name(tensor->dtype));
+        return error_set(err, "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16",
+                         tensor->file, tensor->name, dtype_name(tensor->dtype));
     }
     bool same = tensor->rank == rank;
     for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];
@@ -67,7 +74,8 @@ static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, 
 }
 
 // The tensor "<name><ending>" of the given shape, counted as parameters. `rank` 1: only shape[0].
-static bool take_tensor(const Builder *builder, const char *name, const char *ending, const uint64_t *shape, int rank, const Tensor **out) {
+static bool take_tensor(const Builder *builder, const char *name, const char *ending, const uint64_t *shape, int rank,
+                        const Tensor **out) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
     *out = checkpoint_find(builder->out->checkpoint, full);
@@ -76,7 +84,8 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     return check_tensor(*out, shape, rank, builder->err);
 }
 
-// --------------------------------------------------------------------------------------------------------------- building
+// ---------------------------------------------------------------------------------------------------------------
+// building
 
 static size_t size_of(const ModelConfig *config, Size size) {
     switch (size) {
@@ -89,7 +98,9 @@ static size_t size_of(const ModelConfig *config, Size size) {
 }
 
 static bool has_bias(const ModelConfig *config, Bias bias) {
-    return bias == BIAS_ATTENTION ? config->attention_bias : bias == BIAS_OUTPUT ? config->output_bias : config->mlp_bias;
+    return bias == BIAS_ATTENTION ? config->attention_bias
+           : bias == BIAS_OUTPUT  ? config->output_bias
+                                  : config->mlp_bias;
 }
 
 static bool add_norm(Builder *builder, int layer, const char *name, int input) {
@@ -137,8 +148,15 @@ static bool add_row(Builder *builder, int layer, const LinearRow *row) {
 
 static LayerMap layer_map(int layer) {
     int linear = layer * LINEARS_PER_LAYER, norm = layer * NORMS_PER_LAYER;
-    return (LayerMap){.q = linear, .k = linear + 1, .v = linear + 2, .o = linear + 3, .gate = linear + 4, .up = linear + 5,
-                      .down = linear + 6, .attention_norm = norm, .mlp_norm = norm + 1};
+    return (LayerMap){.q = linear,
+                      .k = linear + 1,
+                      .v = linear + 2,
+                      .o = linear + 3,
+                      .gate = linear + 4,
+                      .up = linear + 5,
+                      .down = linear + 6,
+                      .attention_norm = norm,
+                      .mlp_norm = norm + 1};
 }
 
 // Where the scales of each input go (methods.md section 3).
@@ -148,8 +166,9 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         FoldKind fold;
         int index;
     } folds[] = {
-        {map->q, FOLD_NORM, map->attention_norm}, {map->k, FOLD_NORM, map->attention_norm}, {map->v, FOLD_NORM, map->attention_norm},
-        {map->o, FOLD_LINEAR_ROWS, map->v},       {map->gate, FOLD_NORM, map->mlp_norm},    {map->up, FOLD_NORM, map->mlp_norm},
+        {map->q, FOLD_NORM, map->attention_norm}, {map->k, FOLD_NORM, map->attention_norm},
+        {map->v, FOLD_NORM, map->attention_norm}, {map->o, FOLD_LINEAR_ROWS, map->v},
+        {map->gate, FOLD_NORM, map->mlp_norm},    {map->up, FOLD_NORM, map->mlp_norm},
         {map->down, FOLD_LINEAR_ROWS, map->up},
     };
     for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
@@ -180,8 +199,14 @@ static bool add_head(Builder *builder) {
     if (!add_norm(builder, -1, name, input)) return false;
     out->head = out->linear_count;
     Linear *head = &out->linears[out->linear_count];
-    *head = (Linear){.name = strdup("lm_head"), .role = ROLE_HEAD, .layer = -1, .expert = -1, .out = (size_t)out->config.vocab,
-                     .in = (size_t)out->config.hidden, .input = input, .fused_set = -1};
+    *head = (Linear){.name = strdup("lm_head"),
+                     .role = ROLE_HEAD,
+                     .layer = -1,
+                     .expert = -1,
+                     .out = (size_t)out->config.vocab,
+                     .in = (size_t)out->config.hidden,
+                     .input = input,
+                     .fused_set = -1};
     if (!head->name) return error_memory(builder->err, "lm_head");
     out->linear_count++;
     if (!out->config.tied_head) return take_weights(builder, head, false);
@@ -198,7 +223,8 @@ static bool find_prefix(Builder *builder) {
         builder->prefix = prefixes[i];
         if (checkpoint_find(builder->out->checkpoint, name)) return true;
     }
-    return error_set(builder->err, "%s: tensor model.embed_tokens.weight is missing: this is not a checkpoint of a %s model",
+    return error_set(builder->err,
+                     "%s: tensor model.embed_tokens.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, builder->out->config.family);
 }
 
@@ -251,6 +277,8 @@ void linear_short_name(const Linear *linear, char *out, size_t size) {
         return;
     }
     const char *dot = strrchr(linear->name, '.');
-    if (linear->expert >= 0) snprintf(out, size, "%d %s %d", linear->layer, dot ? dot + 1 : linear->name, linear->expert);
-    else snprintf(out, size, "%d %s", linear->layer, dot ? dot + 1 : linear->name);
+    if (linear->expert >= 0)
+        snprintf(out, size, "%d %s %d", linear->layer, dot ? dot + 1 : linear->name, linear->expert);
+    else
+        snprintf(out, size, "%d %s", linear->layer, dot ? dot + 1 : linear->name);
 }

@@ -23,12 +23,15 @@ size_t tokenizer_vocab_size(const Tokenizer *tokenizer); // largest id + 1
 
 // Appends the ids of `length` bytes of UTF-8 text. add_special: what the post-processor adds (BOS). Not UTF-8: refused.
 // Thread-safe on one tokenizer.
-bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out, Error *err);
+bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,
+                      Error *err);
 
 // Appends the decoded text. skip_special leaves special added tokens out. Ids outside the vocabulary are skipped.
-bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, Text *out, Error *err);
+bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, Text *out,
+                      Error *err);
 
-// The bytes of one token as they join the stream ("" for unknown ids), for showing tokens one by one; owned by the tokenizer.
+// The bytes of one token as they join the stream ("" for unknown ids), for showing tokens one by one; owned by the
+// tokenizer.
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id);
 
 void token_ids_free(TokenIds *ids);

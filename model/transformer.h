@@ -1,5 +1,6 @@
-// The forward pass: one transformer over any backend. Weights are shared and replaceable, so that a quantized model is the same
-// transformer with other linears. Data flow per layer: norm → q,k,v → rope → attention → o → add → norm → gate,up → silu·up → down → add.
+// The forward pass: one transformer over any backend. Weights are shared and replaceable, so that a quantized model is
+// the same transformer with other linears. Data flow per layer: norm → q,k,v → rope → attention → o → add → norm →
+// gate,up → silu·up → down → add.
 #pragma once
 
 #include "base/progress.h"
@@ -9,7 +10,8 @@
 typedef struct Transformer Transformer;
 
 // All linears dense, in the checkpoint's own type, read in place. structure and backend must outlive it.
-bool transformer_new(const ModelStructure *structure, Backend *backend, Precision precision, Transformer **out, Error *err);
+bool transformer_new(const ModelStructure *structure, Backend *backend, Precision precision, Transformer **out,
+                     Error *err);
 
 // A second transformer with the same dense weights, which stay owned by `base` (base must outlive it).
 bool transformer_variant(const Transformer *base, Transformer **out, Error *err);
@@ -21,13 +23,18 @@ Backend *transformer_backend(const Transformer *t);
 // Replaces one linear (ownership of weight passes to t) or, with NULL, goes back to the dense one.
 void transformer_set_linear(Transformer *t, int linear, Weight *weight);
 const Weight *transformer_linear(const Transformer *t, int linear);
-// Divides the gain of a norm by factors [hidden], or restores it with NULL. Counts from the checkpoint's gain, not from the last call.
+// Divides the gain of a norm by factors [hidden], or restores it with NULL. Counts from the checkpoint's gain, not from
+// the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
+
+// The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
+bool linear_bias(const Linear *linear, float **out, Error *err);
 
 // Bytes of weights that one decoded token reads.
 size_t transformer_bytes_per_token(const Transformer *t);
 
-// One sequence: its cache and how many positions are filled. Scratch memory included; use one Session from one thread at a time.
+// One sequence: its cache and how many positions are filled. Scratch memory included; use one Session from one thread
+// at a time. A session made from a transformer serves its variants too. More positions than the model has are refused.
 typedef struct Session Session;
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
 void session_free(Session *session);
@@ -40,14 +47,19 @@ typedef struct Observer {
     void *context;
 } Observer;
 
-// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place. Layers first … last − 1 are run at positions
-// session_length … + tokens; the session's length moves on with session_advance, after all layers. Ids outside the vocabulary are refused.
+// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place. Layers first … last − 1
+// are run at positions session_length … + tokens; the session's length moves on with session_advance, after all layers.
+// Ids outside the vocabulary are refused.
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err);
-bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens, const Observer *observer, Error *err);
+bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
+                        const Observer *observer, Error *err);
 void session_advance(Session *session, size_t tokens);
-// Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory.
-bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits, const Observer *observer, Error *err);
+// Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory. logits NULL: the observer sees the
+// head's input, the product is left out.
+bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
+                      const Observer *observer, Error *err);
 
-// All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens, vocab]).
-bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits, const Observer *observer,
-                         Error *err);
+// All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
+// vocab]). On failure the session keeps the length that it had.
+bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
+                         const Observer *observer, Error *err);

@@ -1,32 +1,35 @@
 // What was measured of a model, as far as a plan needs it. Filled by analysis/, read by quant/.
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-// FineQuant's question, answered for every alpha at once. A ladder of group sizes runs from `in` down (in, then the powers of two that
-// divide it, largest first, ≥ 16). Step s leads from sizes[s] to sizes[s + 1]; each group of sizes[s] columns is a parent and has one
-// vote there. votes[rule][s][k]: parents whose statistic is > k / 1000, k = 0…1000, so that a plan needs no look at the weights.
+// FineQuant's question, answered for every alpha at once. A ladder of group sizes runs from `in` down (in, then the
+// powers of two that divide it, largest first, ≥ 16). Step s leads from sizes[s] to sizes[s + 1]; each group of
+// sizes[s] columns is a parent and has one vote there. votes[rule][s][k]: parents whose statistic is > k / 1000, k =
+// 0…1000, so that a plan needs no look at the weights.
 //   shrink:  1 − min_i absmax(part_i) / absmax(parent)       literal:  max_i (max−min)(part_i) / (max−min)(parent)
 // A parent of range 0 does not vote.
 #define LADDER_MAX 24
 #define VOTE_STEPS 1000
 
 typedef struct VoteCounts {
-    int sizes_count;                 // steps = sizes_count − 1
-    uint32_t sizes[LADDER_MAX];      // sizes[0] = in
-    uint64_t parents[LADDER_MAX];    // parents[s]: groups of size sizes[s] in the matrix
-    uint32_t *votes[2];              // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
+    int sizes_count;              // steps = sizes_count − 1
+    uint32_t sizes[LADDER_MAX];   // sizes[0] = in
+    uint64_t parents[LADDER_MAX]; // parents[s]: groups of size sizes[s] in the matrix
+    uint32_t *votes[2];           // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
 } VoteCounts;
 
 typedef struct WeightMeasure {
+    atomic_bool known; // set last: whoever reads it as true may read the rest
     float absmax, min, max;
     VoteCounts votes;
 } WeightMeasure;
 
 typedef struct InputMeasure {
-    bool known;            // false before calibration
+    atomic_bool known; // false before calibration; set last
     uint64_t tokens;
     size_t width;
     float range;           // v: max |x| over the calibration tokens

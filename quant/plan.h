@@ -1,5 +1,6 @@
-// recipe + measured ranges → plan: what happens to each linear and what it costs in size. A pure function, fast enough to be called on
-// every turn of a dial (80 layers × 7 linears within a millisecond): it reads ranges and vote counts, never weights.
+// recipe + measured ranges → plan: what happens to each linear and what it costs in size. A pure function, fast enough
+// to be called on every turn of a dial (80 layers × 7 linears within a millisecond): it reads ranges and vote counts,
+// never weights.
 #pragma once
 
 #include "loaders/structure.h"
@@ -11,43 +12,47 @@ typedef enum FptqClass { CLASS_UNKNOWN, CLASS_STATIC, CLASS_LAE, CLASS_TOKEN } F
 const char *class_name(FptqClass class); // "?", "static", "LAE", "token"
 
 typedef struct Decision {
-    bool quantized;          // false: left in its own precision
+    bool quantized; // false: left in its own precision
     int bits;
     Granularity granularity; // never ADAPTIVE: resolved to channel or group
-    size_t group;            // columns per scale; in for tensor and channel
     DType scale_dtype;
-    FptqClass input_class;   // of its input's range under v0 and v1, whatever the policy
+    size_t group;                 // columns per scale; in for tensor and channel
+    FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy
     ActivationPolicy activations; // never FPTQ: resolved to none, static or token
-    bool lae;                // its input is equalized; the weight's columns are multiplied by the factors
+    bool lae;                     // its input is equalized; the weight's columns are multiplied by the factors
     float lae_alpha;
-    float activation_scale;  // static: range (after equalization) / 127
-    FoldKind fold;           // where the factors went (FOLD_NONE when lae is false)
+    float activation_scale; // static: range (after equalization) / 127
+    FoldKind fold;          // where the factors went (FOLD_NONE when lae is false)
     int fold_index;
-    double bits_per_weight;  // scales included
-    size_t bytes;            // weight and scales
-    int steps;               // adaptive: steps looked at
-    uint32_t step_size[LADDER_MAX];  // the size before the step
-    float step_share[LADDER_MAX];    // share of parents that voted for going on
-    const char *note;        // NULL, or why it is not what the recipe asked for ("input shared with an unquantized linear: per token"); static
+    int steps;                      // adaptive: steps of the ladder that were looked at
+    double bits_per_weight;         // scales included
+    size_t bytes;                   // weight and scales
+    uint32_t step_size[LADDER_MAX]; // the size before the step
+    float step_share[LADDER_MAX];   // share of parents that voted for going on
+    // NULL, or why it is not what the recipe asked for ("per channel: weights not measured yet"); static text.
+    const char *note;
 } Decision;
 
 typedef struct Plan {
-    Decision *decisions;     // [linear_count]
+    Decision *decisions; // [linear_count]
     int linear_count;
-    bool calibrated;         // false: policies that need ranges could not be decided; such linears have activations none and a note
-    size_t bytes;            // the whole model: quantized linears, the rest as it is
+    // False: policies that need ranges could not be decided; such linears have activations none and a note.
+    bool calibrated;
+    size_t bytes; // the whole model: quantized linears, the rest as it is
     size_t base_bytes;
-    double bits_per_weight;  // over the quantized linears' weights
+    double bits_per_weight;             // over the quantized linears' weights
     int quantized_count, refined_count; // refined: group smaller than in
-    int class_count[4];      // linears by FptqClass
+    int class_count[4];                 // linears by FptqClass
 } Plan;
 
-// recipe values that make no sense together (v0 > v1, group larger than in) are resolved as the header of the dial says and noted.
+// Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial.
+// measured may be NULL or partly filled: what was not measured yet is decided without it and noted.
 bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err);
 void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
 
-// Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller.
+// Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
+// standard rule for the head is not counted.
 char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure);

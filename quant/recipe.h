@@ -1,5 +1,5 @@
-// A recipe: the setting of every dial, with exceptions for some linears. One table describes all dials; options, JSON files and the
-// screen are driven by it.
+// A recipe: the setting of every dial, with exceptions for some linears. One table describes all dials; options, JSON
+// files and the screen are driven by it.
 #pragma once
 
 #include <stdbool.h>
@@ -8,76 +8,91 @@
 #include "base/error.h"
 
 typedef enum Dial {
-    DIAL_BITS,          // weights: 2, 3, 4, 8
-    DIAL_GRID,          // symmetric
-    DIAL_GRANULARITY,   // Granularity
-    DIAL_GROUP_SIZE,    // granularity group: columns per scale
-    DIAL_ALPHA,         // FineQuant's threshold, 0…1 in steps of 0.001
-    DIAL_RULE,          // AlphaRule
-    DIAL_QUORUM,        // share of parents that must vote for going on; 0 = any single one
-    DIAL_MIN_GROUP,     // adaptive: floor
-    DIAL_MAX_GROUP,     // adaptive: first size tried; 0 = whole channel
-    DIAL_SCALE,         // ScaleType
-    DIAL_ACTIVATIONS,   // ActivationPolicy
+    DIAL_BITS,            // weights: 2, 3, 4, 8
+    DIAL_GRID,            // symmetric
+    DIAL_GRANULARITY,     // Granularity
+    DIAL_GROUP_SIZE,      // granularity group: columns per scale; a size beyond the row is the whole channel
+    DIAL_ALPHA,           // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
+    DIAL_RULE,            // AlphaRule
+    DIAL_QUORUM,          // share of parents that must vote for going on; 0 = any single one
+    DIAL_MIN_GROUP,       // adaptive: floor; wins over a smaller max_group
+    DIAL_MAX_GROUP,       // adaptive: first size tried; 0 = whole channel
+    DIAL_SCALE,           // ScaleType
+    DIAL_ACTIVATIONS,     // ActivationPolicy
     DIAL_ACTIVATION_BITS, // 8
-    DIAL_V0,            // FPTQ: up to here static
-    DIAL_V1,            // FPTQ: from here per token
-    DIAL_LAE_ALPHA,     // exponent of the equalization, 0…1
-    DIAL_FUSED,         // fused_together: q,k,v and gate,up share the smallest group size of the set
+    DIAL_V0,              // FPTQ: up to here static; wins over a smaller v1
+    DIAL_V1,              // FPTQ: from here per token
+    DIAL_LAE_ALPHA,       // exponent of the equalization, 0…1
+    DIAL_FUSED,           // fused_together: q,k,v and gate,up share the smallest group size of the set
     DIAL_COUNT,
 } Dial;
 
-typedef enum Granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP, GRANULARITY_ADAPTIVE } Granularity;
+typedef enum Granularity {
+    GRANULARITY_TENSOR,
+    GRANULARITY_CHANNEL,
+    GRANULARITY_GROUP,
+    GRANULARITY_ADAPTIVE
+} Granularity;
 typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
-typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType; // MODEL: the weight's own type, F16 for F32 weights
+// MODEL: the weight's own type, F16 for F32 weights.
+typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
 typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY_FPTQ } ActivationPolicy;
 
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 
 typedef struct DialInfo {
-    const char *option;   // "weight-bits": the long option, and the name in messages
-    const char *section;  // "weights", "activations" or NULL (top level) in the recipe file
-    const char *key;      // "bits"
-    const char *label;    // "bits": on the screen
-    const char *help;     // one line
-    DialKind kind;
+    const char *option;       // "weight-bits": the long option, and the name in messages
+    const char *section;      // "weights", "activations" or NULL (top level) in the recipe file
+    const char *key;          // "bits"
+    const char *label;        // "bits": on the screen
+    const char *help;         // one line
     const char *const *names; // DIAL_CHOICE by name (value = index), NULL-terminated; NULL for numbers
     const double *choices;    // numbers from a list (bits, group sizes), choice_count long; NULL for a range
+    DialKind kind;
     int choice_count;
+    const char *zero;                 // the word for the value 0 ("any", "channel"), or NULL
     double least, most, step, coarse; // DIAL_NUMBER with a range
-    double standard;          // the paper's value, ours where it gives none
-    bool per_linear;          // may stand in an override
+    double standard;                  // the paper's value, ours where it gives none
+    bool per_linear;                  // may stand in an override
 } DialInfo;
 
 extern const DialInfo dial_table[DIAL_COUNT];
 
 typedef struct Override {
-    char *match;             // glob over linear names: * ? [..]; * also matches dots
+    char *match; // glob over linear names: * ? [..]; * also matches dots
     bool set[DIAL_COUNT];
     double value[DIAL_COUNT];
 } Override;
 
 typedef struct Recipe {
     double value[DIAL_COUNT];
-    char **ignore;           // globs: linears left in their own precision
+    // Globs: linears left in their own precision, whatever the overrides say.
+    char **ignore;
     int ignore_count;
-    Override *overrides;     // the later one wins
+    // The later one wins. One that names a head or router exactly and sets a weights dial quantizes it.
+    Override *overrides;
     int override_count;
 } Recipe;
 
+#define RECIPE_STANDARD_IGNORE "lm_head"
 bool recipe_standard(Recipe *out, Error *err); // every dial at its standard value, ignore = ["lm_head"]
 bool recipe_copy(const Recipe *recipe, Recipe *out, Error *err);
 void recipe_free(Recipe *recipe);
 bool recipe_equal(const Recipe *a, const Recipe *b);
+// One more rule at the end; `match` is copied. The new override sets nothing yet; NULL when memory is short.
+bool recipe_ignore(Recipe *recipe, const char *match, Error *err);
+Override *recipe_add_override(Recipe *recipe, const char *match, Error *err);
 
 // Files. Unknown keys are refused with their path, values out of range with what is allowed.
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err);
 bool recipe_load(const char *path, Recipe *out, Error *err); // messages begin with the path
-char *recipe_print(const Recipe *recipe);                    // JSON text, owned by the caller; NULL when memory is short
+char *recipe_print(const Recipe *recipe); // JSON text, owned by the caller; NULL when memory is short
 bool recipe_save(const Recipe *recipe, const char *path, Error *err);
 
 // Text ↔ value of one dial: "adaptive", "0.3", "any", "channel", "on". Refuses what the table does not allow.
 bool dial_parse(Dial dial, const char *text, double *out, Error *err);
+bool dial_allows(Dial dial, double value);
+bool dial_refuse(Dial dial, const char *text, Error *err); // "x" is not allowed; allowed: …; returns false
 void dial_format(Dial dial, double value, char *out, size_t size);
 // The next setting: steps > 0 up, < 0 down, in coarse steps if asked; stays within the range.
 double dial_turn(Dial dial, double value, int steps, bool coarse);
@@ -86,6 +101,10 @@ int dial_find(const char *option); // −1 when unknown
 // The value of a dial for one linear: overrides applied in order.
 double recipe_value(const Recipe *recipe, Dial dial, const char *linear_name);
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
-// Sets or clears (value == NULL) one dial in the override whose match is exactly this name, adding or removing the override as needed.
+// Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the
+// override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
+// becomes the latest.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
+// ? one character, * any number of them (dots too), [a-z] and [!x] one of a set of bytes; a [ that nothing closes
+// stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
 bool glob_matches(const char *glob, const char *name);

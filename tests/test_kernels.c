@@ -81,7 +81,8 @@ static void *stored_as(DType dtype, float *values, size_t n, void **block) {
     return data;
 }
 
-// What an error in x[i] may be relative to: x itself (reach 0), or the largest of its neighbours where codes share a scale.
+// What an error in x[i] may be relative to: x itself (reach 0), or the largest of its neighbours where codes share a
+// scale.
 static double largest_near(const float *x, size_t in, size_t i, size_t reach) {
     double most = fabs((double)x[i]);
     for (size_t j = i > reach ? i - reach : 0; j < in && j <= i + reach; j++) most = fmax(most, fabs((double)x[j]));

@@ -1,4 +1,5 @@
-// Keys and values, and attention over them. Threads share (kv head, tile of queries) pairs; within one pair sums have a fixed order.
+// Keys and values, and attention over them. Threads share (kv head, tile of queries) pairs; within one pair sums have a
+// fixed order.
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -53,9 +53,11 @@ void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens,
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
 
-// Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at once.
+// Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at
+// once.
 DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor
 void dense_library_free(DenseLibrary *);
-// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it otherwise then.
+// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it
+// otherwise then.
 bool dense_library_product(DenseLibrary *, const void *w, size_t out, size_t in, const float *bias, const uint16_t *x,
                            size_t tokens, float *y);

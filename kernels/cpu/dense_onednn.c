@@ -1,5 +1,5 @@
-// Dense products of many tokens by oneDNN: BF16 × BF16 → float, with the bf16 instructions (or AMX tiles) that the processor has. Weights
-// are read in place. Primitives take long to make, so they are kept per shape.
+// Dense products of many tokens by oneDNN: BF16 × BF16 → float, with the bf16 instructions (or AMX tiles) that the
+// processor has. Weights are read in place. Primitives take long to make, so they are kept per shape.
 #include "kernels/cpu/cpu.h"
 
 #ifdef QUANTDIAL_ONEDNN
@@ -125,7 +125,8 @@ static bool run(DenseLibrary *library, const void *w, size_t out, size_t in, con
 
 bool dense_library_product(DenseLibrary *library, const void *w, size_t out, size_t in, const float *bias,
                            const uint16_t *x, size_t tokens, float *y) {
-    // oneDNN takes as many threads as OpenMP would give, when a primitive is made and when it runs. The setting is the calling thread's own.
+    // oneDNN takes as many threads as OpenMP would give, when a primitive is made and when it runs. The setting is the
+    // calling thread's own.
     int before = omp_get_max_threads();
     omp_set_num_threads(library->threads);
     bool done = run(library, w, out, in, bias, x, tokens, y);

@@ -1,7 +1,9 @@
-// The inner loops, written once. Included by kernels_<set>.c after one of the simd_<set>.h, which give vectors of LANES floats (Vf), words
-// (Vu) and integers (Vs). Functions marked INLINE take their first arguments as constants: each use is a loop of its own.
+// The inner loops, written once. Included by kernels_<set>.c after one of the simd_<set>.h, which give vectors of LANES
+// floats (Vf), words (Vu) and integers (Vs). Functions marked INLINE take their first arguments as constants: each use
+// is a loop of its own.
 //
-// Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its neighbours.
+// Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its
+// neighbours.
 
 #if LANES == 1
 #define UNROLL // nothing to keep in registers
@@ -108,9 +110,10 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
-// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three (kernels.h), whose sums are
-// put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where float ones do 16, so even three planes are quicker
-// than widening every weight to float, and decoding one token becomes a matter of memory alone.
+// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three
+// (kernels.h), whose sums are put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where
+// float ones do 16, so even three planes are quicker than widening every weight to float, and decoding one token
+// becomes a matter of memory alone.
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
@@ -184,7 +187,8 @@ INLINE void tile_segment(const int bits, const int np, const int nv, const int n
     place->start += np;
 }
 
-// Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit (one plane).
+// Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit
+// (one plane).
 INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, size_t segments,
                      const Vf *weight_scale, TileSums sum, TileTotals total) {
     UNROLL for (int t = 0; t < nt; t++) {
@@ -248,8 +252,8 @@ INLINE void packed_tile(const int bits, const int np, const int nv, const int nt
     tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
-// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A tile's rows stay
-// cached while the tokens pass.
+// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A
+// tile's rows stay cached while the tokens pass.
 INLINE void packed_rows(const int bits, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
@@ -406,7 +410,8 @@ static void add(float *x, const float *y, size_t n) {
     }
 }
 
-// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow. NaN stays NaN.
+// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow.
+// NaN stays NaN.
 INLINE Vf vf_exp(Vf x) {
     x = vf_min(vf_set(88), vf_max(vf_set(-87), x));
     Vf n = vf_round(x * vf_set(1.44269504f));

@@ -67,7 +67,8 @@ INLINE void vs_store_bytes(int8_t *p, Vs v) {
     memcpy(p + 4, &high, 4);
 }
 
-// Up to 4 bits pairs fit in 16 bits: 2 · 15 · 127. At 8 bits vpmaddubsw would saturate, so even and odd bytes are widened first.
+// Up to 4 bits pairs fit in 16 bits: 2 · 15 · 127. At 8 bits vpmaddubsw would saturate, so even and odd bytes are
+// widened first.
 INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
     __m256i wide;
     if (bits <= 4) {

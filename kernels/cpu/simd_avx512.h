@@ -1,4 +1,5 @@
-// The vocabulary of kernels_template.h with sixteen lanes: AVX-512 F, BW, DQ, VL and VNNI. simd_scalar.h says what each word means.
+// The vocabulary of kernels_template.h with sixteen lanes: AVX-512 F, BW, DQ, VL and VNNI. simd_scalar.h says what each
+// word means.
 #pragma once
 
 #include <immintrin.h>

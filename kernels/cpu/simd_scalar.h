@@ -1,5 +1,5 @@
-// The vocabulary of kernels_template.h with one lane: plain C, the truth for the wide ones. GNU C's operators (+ − · & | >> …) work on
-// vectors and on single values alike, so only what operators cannot say is named here.
+// The vocabulary of kernels_template.h with one lane: plain C, the truth for the wide ones. GNU C's operators (+ − · &
+// | >> …) work on vectors and on single values alike, so only what operators cannot say is named here.
 #pragma once
 
 #include <math.h>

@@ -11,10 +11,12 @@ static void explain(CudaProbe *out, cudaError_t error) {
     if (out->driver_version == 0)
         snprintf(out->reason, sizeof out->reason, "no NVIDIA driver was found");
     else if (error == cudaErrorInsufficientDriver)
-        snprintf(out->reason, sizeof out->reason, "the driver serves CUDA %d.%d, this program needs %d.%d: update the driver",
+        snprintf(out->reason, sizeof out->reason,
+                 "the driver serves CUDA %d.%d, this program needs %d.%d: update the driver",
                  out->driver_version / 1000, out->driver_version % 1000 / 10, needs_major, needs_minor);
     else if (error == cudaErrorNoDevice)
-        snprintf(out->reason, sizeof out->reason, "the NVIDIA driver is there, but no device (is CUDA_VISIBLE_DEVICES empty?)");
+        snprintf(out->reason, sizeof out->reason,
+                 "the NVIDIA driver is there, but no device (is CUDA_VISIBLE_DEVICES empty?)");
     else
         snprintf(out->reason, sizeof out->reason, "CUDA does not start: %.120s", cudaGetErrorString(error));
 }

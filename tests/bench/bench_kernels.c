@@ -1,4 +1,5 @@
-// How fast the CPU kernels are: decode as a share of what a plain read of memory reaches, prefill in products per second.
+// How fast the CPU kernels are: decode as a share of what a plain read of memory reaches, prefill in products per
+// second.
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>

@@ -1,0 +1,332 @@
+// The evaluator: windows of tokens through base and quantized model, the second from the first layer that changed.
+#include "analysis/accuracy.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/divergence.h"
+#include "base/array.h"
+
+// The logits of a block of rows, three times: on the backend, and of both models on the host.
+#define LOGITS_BYTES ((size_t)64 << 20)
+
+// "Boundary b" is the place before layer b; boundary `layers` is the place before the final norm.
+typedef struct Window {
+    const int32_t *ids; // [tokens]
+    size_t tokens;
+    Score *scores;     // [tokens − 1]
+    bool scored;       // by the quantized model as it is now
+    float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
+    float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
+    int valid;         // kept states at boundaries ≤ valid are those of the quantized model as it is now
+} Window;
+
+struct Evaluator {
+    Transformer *base;
+    const Transformer *last; // what the kept states belong to
+    int layers;
+    size_t hidden, vocab;
+    int32_t *ids;
+    Window *windows;
+    size_t window_count, window_tokens;
+    Score *scores;  // [planned]
+    float *scratch; // [planned]
+    size_t planned;
+    size_t base_kept; // states of the base are kept for this many windows
+    int stride;       // states of the quantized model are kept at multiples of this
+};
+
+// What one run needs beside what is kept.
+typedef struct Run {
+    Evaluator *evaluator;
+    Transformer *quantized;
+    Backend *backend;
+    Session *session;            // of the base; serves both models, one after the other
+    float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
+    size_t rows;                 // of a block of logits
+    float *logits;               // [rows, vocab] in backend memory
+    float *base_host, *host;     // [rows, vocab]
+    Progress *progress;
+    Error *err;
+} Run;
+
+// ---- Windows and what is kept ----
+
+static size_t state_bytes(const Evaluator *e) { return e->window_tokens * e->hidden * sizeof(float); }
+
+// The base's states first, they save the whole base. Then those of the quantized model, at as many boundaries as fit
+// for all windows alike: a turn of any dial starts at most `stride` layers too early.
+static void divide_budget(Evaluator *e, size_t budget) {
+    size_t states = budget / state_bytes(e);
+    e->base_kept = states < e->window_count ? states : e->window_count;
+    states -= e->base_kept;
+    e->stride = 1;
+    while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * e->window_count > states) e->stride++;
+}
+
+static bool windows_new(Evaluator *e, size_t count, Error *err) {
+    e->window_count = count < e->window_tokens ? 1 : count / e->window_tokens;
+    if (e->window_tokens > count) e->window_tokens = count;
+    e->planned = e->window_count * (e->window_tokens - 1);
+    e->windows = array_new(e->window_count, sizeof *e->windows);
+    e->scores = array_new(e->planned, sizeof *e->scores);
+    e->scratch = array_new(e->planned, sizeof *e->scratch);
+    if (!e->windows || !e->scores || !e->scratch) return error_memory(err, "evaluation");
+    for (size_t w = 0; w < e->window_count; w++) {
+        Window *window = &e->windows[w];
+        window->ids = e->ids + w * e->window_tokens;
+        window->tokens = e->window_tokens;
+        window->scores = e->scores + w * (e->window_tokens - 1);
+        window->states = array_new((size_t)e->layers + 1, sizeof *window->states);
+        if (!window->states) return error_memory(err, "evaluation");
+    }
+    return true;
+}
+
+bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
+                   Error *err) {
+    const ModelConfig *config = &transformer_structure(base)->config;
+    if (count < 2 || window < 2) {
+        return error_set(err, "%zu tokens in windows of %zu: nothing to predict; give a longer text", count, window);
+    }
+    if (window > (size_t)config->max_positions && count > (size_t)config->max_positions) {
+        return error_set(err, "windows of %zu tokens are longer than the %d positions of the model; use shorter ones",
+                         window, config->max_positions);
+    }
+    Evaluator *e = calloc(1, sizeof *e);
+    if (!e) return error_memory(err, "evaluation");
+    e->base = base;
+    e->layers = config->layers;
+    e->hidden = (size_t)config->hidden;
+    e->vocab = (size_t)config->vocab;
+    e->window_tokens = window;
+    e->ids = array_new(count, sizeof *e->ids);
+    if (e->ids) memcpy(e->ids, ids, count * sizeof *ids);
+    if (!e->ids || !windows_new(e, count, err)) {
+        evaluator_free(e);
+        return error_memory(err, "evaluation");
+    }
+    divide_budget(e, budget);
+    *out = e;
+    return true;
+}
+
+void evaluator_free(Evaluator *e) {
+    if (!e) return;
+    for (size_t w = 0; e->windows && w < e->window_count; w++) {
+        Window *window = &e->windows[w];
+        for (int b = 0; window->states && b <= e->layers; b++) free(window->states[b]);
+        free(window->states);
+        free(window->base_state);
+    }
+    free(e->windows);
+    free(e->scores);
+    free(e->scratch);
+    free(e->ids);
+    free(e);
+}
+
+static void invalidate(Evaluator *e, const Transformer *quantized, int first_changed) {
+    if (quantized != e->last) first_changed = 0;
+    e->last = quantized;
+    for (size_t w = 0; w < e->window_count; w++) {
+        Window *window = &e->windows[w];
+        if (first_changed < e->layers) window->scored = false;
+        if (first_changed < window->valid) window->valid = first_changed < 0 ? 0 : first_changed;
+    }
+}
+
+// ---- Hidden states ----
+
+static bool keep_going(const Run *run) { return !progress_should_stop(run->progress) || error_stopped(run->err); }
+
+// What cannot be kept for want of memory is computed anew next time.
+static void keep_state(const Run *run, float **kept, const float *state, size_t tokens) {
+    size_t count = tokens * run->evaluator->hidden;
+    if (!*kept) *kept = array_new(count, sizeof(float));
+    if (*kept) run->backend->ops->download(run->backend, *kept, state, count * sizeof(float));
+}
+
+static void restore_state(const Run *run, float *state, const float *kept, size_t tokens) {
+    run->backend->ops->upload(run->backend, state, kept, tokens * run->evaluator->hidden * sizeof(float));
+}
+
+static bool base_states(const Run *run, Window *window) {
+    Evaluator *e = run->evaluator;
+    if (window->base_state) {
+        restore_state(run, run->base_hidden, window->base_state, window->tokens);
+        return true;
+    }
+    session_rewind(run->session, 0);
+    if (!transformer_embed(e->base, window->ids, window->tokens, run->base_hidden, run->err)) return false;
+    for (int layer = 0; layer < e->layers; layer++) {
+        bool ok = keep_going(run) && transformer_layers(e->base, run->session, layer, layer + 1, run->base_hidden,
+                                                        window->tokens, NULL, run->err);
+        if (!ok) return false;
+    }
+    if ((size_t)(window - e->windows) < e->base_kept) {
+        keep_state(run, &window->base_state, run->base_hidden, window->tokens);
+    }
+    return true;
+}
+
+// Loads the last kept state that is still true; returns its boundary, or −1 with err set.
+static int start_boundary(const Run *run, const Window *window) {
+    int boundary = window->valid;
+    while (boundary > 0 && !window->states[boundary]) boundary--;
+    if (boundary > 0)
+        restore_state(run, run->hidden, window->states[boundary], window->tokens);
+    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err))
+        return -1;
+    return boundary;
+}
+
+static bool quantized_states(const Run *run, Window *window) {
+    const Evaluator *e = run->evaluator;
+    session_rewind(run->session, 0);
+    int boundary = start_boundary(run, window);
+    if (boundary < 0) return false;
+    for (; boundary < e->layers; boundary++) {
+        bool ok = keep_going(run) && transformer_layers(run->quantized, run->session, boundary, boundary + 1,
+                                                        run->hidden, window->tokens, NULL, run->err);
+        if (!ok) return false;
+        int reached = boundary + 1;
+        if (reached % e->stride == 0) keep_state(run, &window->states[reached], run->hidden, window->tokens);
+        window->valid = reached;
+    }
+    return true;
+}
+
+// ---- Logits and scores ----
+
+static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows, float *host) {
+    const Evaluator *e = run->evaluator;
+    if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
+    return true;
+}
+
+static bool score_rows(const Run *run, Window *window, size_t row, size_t rows) {
+    const Evaluator *e = run->evaluator;
+    size_t bad_row = SIZE_MAX;
+    bool base_is_bad = false;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        size_t position = row + r;
+        Score *score = &window->scores[position];
+        bool base_is_finite = true;
+        score->second_half = position >= window->tokens / 2;
+        if (score_logits(run->base_host + r * e->vocab, run->host + r * e->vocab, e->vocab, window->ids[position + 1],
+                         score, &base_is_finite)) {
+            continue;
+        }
+#pragma omp critical(bad_logits)
+        if (position < bad_row) {
+            bad_row = position;
+            base_is_bad = !base_is_finite;
+        }
+    }
+    if (bad_row == SIZE_MAX) return true;
+    size_t token = (size_t)(window->ids - e->ids) + bad_row + 1;
+    if (base_is_bad) {
+        return error_set(run->err,
+                         "the base model's logits are infinite or not a number at token %zu; it overflows in its "
+                         "own precision: try --precision f32, or check the checkpoint for damaged weights",
+                         token);
+    }
+    return error_set(run->err,
+                     "the quantized model's logits are infinite or not a number at token %zu; scales may overflow "
+                     "their type: try another scale type or more bits",
+                     token);
+}
+
+static bool score_window(const Run *run, Window *window) {
+    const Evaluator *e = run->evaluator;
+    size_t positions = window->tokens - 1;
+    for (size_t row = 0; row < positions; row += run->rows) {
+        size_t rows = positions - row < run->rows ? positions - row : run->rows;
+        bool ok = keep_going(run) && logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
+                  logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
+                  score_rows(run, window, row, rows);
+        if (!ok) return false;
+    }
+    window->scored = true;
+    return true;
+}
+
+// ---- A run ----
+
+static bool run_new(Run *run) {
+    const Evaluator *e = run->evaluator;
+    const BackendOps *ops = run->backend->ops;
+    size_t most = LOGITS_BYTES / (3 * e->vocab * sizeof(float));
+    run->rows = most < 1 ? 1 : most > e->window_tokens ? e->window_tokens : most;
+    run->base_host = array_new(run->rows * e->vocab, sizeof(float));
+    run->host = array_new(run->rows * e->vocab, sizeof(float));
+    if (!run->base_host || !run->host) return error_memory(run->err, "logits");
+    return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
+           (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
+           (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
+           session_new(e->base, e->window_tokens, &run->session, run->err);
+}
+
+static void run_free(Run *run) {
+    const BackendOps *ops = run->backend->ops;
+    if (run->session) session_free(run->session);
+    if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
+    if (run->hidden) ops->memory_free(run->backend, run->hidden);
+    if (run->logits) ops->memory_free(run->backend, run->logits);
+    free(run->base_host);
+    free(run->host);
+}
+
+// Windows are scored in order, but after a stop some later ones may still be good: the figures are over all that are.
+static void summarize(const Evaluator *e, Score *gathered, Accuracy *out) {
+    size_t count = 0, per_window = e->window_tokens - 1;
+    for (size_t w = 0; w < e->window_count; w++) {
+        if (!e->windows[w].scored) continue;
+        memcpy(gathered + count, e->windows[w].scores, per_window * sizeof *gathered);
+        count += per_window;
+    }
+    out->planned = e->planned;
+    scores_summarize(gathered, count, e->scratch, out);
+}
+
+static bool run_windows(const Run *run, Score *gathered, void (*partial)(void *, const Accuracy *), void *context,
+                        Accuracy *out) {
+    Evaluator *e = run->evaluator;
+    for (size_t w = 0; w < e->window_count; w++) {
+        Window *window = &e->windows[w];
+        if (window->scored) continue;
+        if (!base_states(run, window) || !quantized_states(run, window) || !score_window(run, window)) return false;
+        bool more = progress_add(run->progress, window->tokens - 1);
+        summarize(e, gathered, out);
+        if (partial) partial(context, out);
+        if (!more && w + 1 < e->window_count) return error_stopped(run->err);
+    }
+    summarize(e, gathered, out);
+    return true;
+}
+
+bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void (*partial)(void *, const Accuracy *),
+                   void *context, Accuracy *out, Progress *progress, Error *err) {
+    invalidate(e, quantized, first_changed);
+    *out = (Accuracy){.planned = e->planned};
+    progress_begin(progress, "evaluating", e->planned);
+    for (size_t w = 0; w < e->window_count; w++) {
+        if (e->windows[w].scored) progress_add(progress, e->window_tokens - 1);
+    }
+    Run run = {.evaluator = e,
+               .quantized = quantized,
+               .backend = transformer_backend(e->base),
+               .progress = progress,
+               .err = err};
+    Score *gathered = array_new(e->planned, sizeof *gathered);
+    if (!gathered) return error_memory(err, "evaluation");
+    bool ok = run_new(&run) && run_windows(&run, gathered, partial, context, out);
+    run_free(&run);
+    free(gathered);
+    return ok;
+}

@@ -1,0 +1,92 @@
+// The statistics of a whole model: one entry per linear and per linear input, and what a plan needs of them.
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/publish.h"
+#include "base/array.h"
+#include "quant/vote_counts.h"
+
+bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err) {
+    size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
+    *out = (ModelStats){.linear_count = structure->linear_count, .input_count = structure->input_count};
+    out->weights = array_new(linears, sizeof *out->weights);
+    out->inputs = array_new(inputs, sizeof *out->inputs);
+    out->measured = (Measured){.weights = array_new(linears, sizeof *out->measured.weights),
+                               .inputs = array_new(inputs, sizeof *out->measured.inputs),
+                               .linear_count = structure->linear_count,
+                               .input_count = structure->input_count};
+    if (!out->weights || !out->inputs || !out->measured.weights || !out->measured.inputs) {
+        model_stats_free(out);
+        return error_memory(err, "the statistics of the model");
+    }
+    return true;
+}
+
+void weight_stats_free(WeightStats *weight) {
+    value_counts_free(&weight->counts);
+    vote_counts_free(&weight->votes);
+    *weight = (WeightStats){0};
+}
+
+void input_stats_free(InputStats *input) {
+    free(input->channel_absmax);
+    free(input->sample);
+    *input = (InputStats){0};
+}
+
+void model_stats_free(ModelStats *stats) {
+    for (int i = 0; stats->weights && i < stats->linear_count; i++) weight_stats_free(&stats->weights[i]);
+    for (int i = 0; stats->inputs && i < stats->input_count; i++) input_stats_free(&stats->inputs[i]);
+    free(stats->weights);
+    free(stats->inputs);
+    free(stats->measured.weights);
+    free(stats->measured.inputs);
+    *stats = (ModelStats){0};
+}
+
+void model_stats_publish_weight(ModelStats *stats, int linear) {
+    WeightStats *weight = &stats->weights[linear];
+    WeightMeasure *view = &stats->measured.weights[linear];
+    view->absmax = (float)weight->absmax;
+    view->min = (float)weight->min;
+    view->max = (float)weight->max;
+    view->votes = weight->votes;
+    view->known = true;
+    weight->known = true;
+}
+
+void model_stats_publish_input(ModelStats *stats, int input) {
+    InputStats *source = &stats->inputs[input];
+    InputMeasure *view = &stats->measured.inputs[input];
+    view->tokens = source->tokens;
+    view->width = source->width;
+    view->range = source->range;
+    view->channel_absmax = source->channel_absmax;
+    view->known = true;
+    source->known = true;
+}
+
+double magnitude_edge(int bin) { return exp2((double)bin / MAGNITUDE_PER_OCTAVE + MAGNITUDE_LOW); }
+
+int magnitude_bin(double magnitude) {
+    if (!(magnitude > 0)) return 0;
+    double place = floor((log2(magnitude) - MAGNITUDE_LOW) * MAGNITUDE_PER_OCTAVE);
+    return place < 0 ? 0 : place >= MAGNITUDE_BINS ? MAGNITUDE_BINS - 1 : (int)place;
+}
+
+// Equal channels in order of their index, so that the list does not jump about.
+static bool before(const float *absmax, uint32_t a, uint32_t b) {
+    return absmax[a] != absmax[b] ? absmax[a] > absmax[b] : a < b;
+}
+
+// Insertion into a short sorted list: callers ask for a handful of channels.
+size_t input_top_channels(const InputStats *input, size_t most, uint32_t *index) {
+    size_t n = 0;
+    for (size_t j = 0; most && j < input->width; j++) {
+        if (n == most && !before(input->channel_absmax, (uint32_t)j, index[n - 1])) continue;
+        size_t at = n < most ? n++ : n - 1;
+        for (; at > 0 && before(input->channel_absmax, (uint32_t)j, index[at - 1]); at--) index[at] = index[at - 1];
+        index[at] = (uint32_t)j;
+    }
+    return n;
+}

@@ -1,0 +1,67 @@
+// What quantization does to the output of one linear.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/accuracy.h"
+#include "base/array.h"
+
+typedef struct Buffers {
+    Backend *backend;
+    float *x, *y;         // [rows, in], [rows, out] in backend memory
+    float *divided;       // [rows, in]
+    float *exact, *other; // [rows, out]
+} Buffers;
+
+static bool buffers_new(Backend *backend, size_t rows, size_t in, size_t out, Buffers *b, Error *err) {
+    *b = (Buffers){.backend = backend};
+    b->divided = array_new(rows * in, sizeof(float));
+    b->exact = array_new(rows * out, sizeof(float));
+    b->other = array_new(rows * out, sizeof(float));
+    if (!b->divided || !b->exact || !b->other) return error_memory(err, "the output of a linear");
+    return (b->x = backend->ops->memory_new(backend, rows * in * sizeof(float), err)) &&
+           (b->y = backend->ops->memory_new(backend, rows * out * sizeof(float), err));
+}
+
+static void buffers_free(Buffers *b) {
+    if (b->x) b->backend->ops->memory_free(b->backend, b->x);
+    if (b->y) b->backend->ops->memory_free(b->backend, b->y);
+    free(b->divided);
+    free(b->exact);
+    free(b->other);
+}
+
+static void product(const Buffers *b, const Weight *weight, const float *x, size_t rows, size_t in, size_t out,
+                    float *y) {
+    const BackendOps *ops = b->backend->ops;
+    ops->upload(b->backend, b->x, x, rows * in * sizeof(float));
+    ops->linear(b->backend, weight, b->x, rows, b->y);
+    ops->download(b->backend, y, b->y, rows * out * sizeof(float));
+}
+
+static double ratio_db(const float *exact, const float *other, size_t n) {
+    double signal = 0, noise = 0;
+    for (size_t i = 0; i < n; i++) {
+        double y = (double)exact[i], d = y - (double)other[i];
+        signal += y * y;
+        noise += d * d;
+    }
+    return noise > 0 ? 10 * log10(signal / noise) : INFINITY;
+}
+
+bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, const float *rows, size_t count,
+                        const float *factors, double *db, Error *err) {
+    const Linear *linear = &transformer_structure(base)->linears[index];
+    size_t in = linear->in, out = linear->out;
+    if (!count) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
+    Buffers b;
+    bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
+    if (ok) {
+        for (size_t i = 0; i < count * in; i++) b.divided[i] = factors ? rows[i] / factors[i % in] : rows[i];
+        product(&b, transformer_linear(base, index), rows, count, in, out, b.exact);
+        product(&b, transformer_linear(quantized, index), b.divided, count, in, out, b.other);
+        *db = ratio_db(b.exact, b.other, count * out);
+    }
+    buffers_free(&b);
+    return ok;
+}

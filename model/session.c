@@ -1,0 +1,142 @@
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "model/rope.h"
+#include "model/transformer_parts.h"
+
+static DType cache_type(const Transformer *t) {
+    if (t->precision == PRECISION_F32) return DTYPE_F32;
+    return t->structure->embedding->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
+}
+
+static void scratch_widths(const ModelConfig *config, size_t *widths) {
+    size_t hidden = (size_t)config->hidden, ffn = (size_t)config->ffn;
+    size_t attended = (size_t)config->heads * (size_t)config->head_dim;
+    size_t cached = (size_t)config->kv_heads * (size_t)config->head_dim;
+    widths[SCRATCH_HIDDEN] = widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
+    widths[SCRATCH_Q] = widths[SCRATCH_MIXED] = attended;
+    widths[SCRATCH_K] = widths[SCRATCH_V] = cached;
+    widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = ffn;
+}
+
+static float *upload_new(Backend *backend, const float *host, size_t floats, Error *err) {
+    float *device = backend->ops->memory_new(backend, floats * sizeof(float), err);
+    if (device) backend->ops->upload(backend, device, host, floats * sizeof(float));
+    return device;
+}
+
+// The tables are made for the positions of the session, not of the model: 131,072 positions would take longer than a
+// short text.
+static bool make_rope(Session *session, const ModelConfig *config, Error *err) {
+    size_t pairs = (size_t)config->head_dim / 2, floats = session->positions * pairs;
+    float *frequencies = array_new(pairs, sizeof(float));
+    float *cosine = array_new(floats, sizeof(float));
+    float *sine = array_new(floats, sizeof(float));
+    bool ok = frequencies && cosine && sine;
+    if (ok) {
+        rope_frequencies(config, frequencies);
+        rope_tables(frequencies, pairs, session->positions, cosine, sine);
+        session->cosine = upload_new(session->backend, cosine, floats, err);
+        session->sine = session->cosine ? upload_new(session->backend, sine, floats, err) : NULL;
+        ok = session->sine != NULL;
+    } else {
+        error_memory(err, "position tables");
+    }
+    free(frequencies);
+    free(cosine);
+    free(sine);
+    return ok;
+}
+
+static bool check_positions(const ModelConfig *config, size_t positions, Error *err) {
+    if (positions == 0) return error_set(err, "a sequence needs at least one position");
+    if (positions > (size_t)config->max_positions)
+        return error_set(err, "%zu positions are more than the %d of the model (max_position_embeddings)", positions,
+                         config->max_positions);
+    return true;
+}
+
+bool session_new(const Transformer *t, size_t positions, Session **out, Error *err) {
+    *out = NULL;
+    const ModelConfig *config = &t->structure->config;
+    if (!check_positions(config, positions, err)) return false;
+    Session *session = array_new(1, sizeof *session);
+    if (!session) return error_memory(err, "session");
+    session->backend = t->backend;
+    session->positions = positions;
+    scratch_widths(config, session->widths);
+    if (!t->backend->ops->cache_new(t->backend, config->layers, config->kv_heads, config->head_dim, positions,
+                                    cache_type(t), &session->cache, err) ||
+        !make_rope(session, config, err)) {
+        session_free(session);
+        return false;
+    }
+    *out = session;
+    return true;
+}
+
+static void memory_drop(Backend *backend, float **memory) {
+    if (*memory) backend->ops->memory_free(backend, *memory);
+    *memory = NULL;
+}
+
+static void scratch_free(Session *session) {
+    for (int i = 0; i < SCRATCH_COUNT; i++) memory_drop(session->backend, &session->scratch[i]);
+    session->scratch_tokens = 0;
+}
+
+void session_free(Session *session) {
+    if (!session) return;
+    session->backend->ops->synchronize(session->backend);
+    scratch_free(session);
+    memory_drop(session->backend, &session->logits);
+    memory_drop(session->backend, &session->cosine);
+    memory_drop(session->backend, &session->sine);
+    if (session->cache) session->backend->ops->cache_free(session->backend, session->cache);
+    free(session->observed);
+    free(session);
+}
+
+void session_rewind(Session *session, size_t positions) {
+    if (positions < session->length) session->length = positions;
+}
+
+size_t session_length(const Session *session) { return session->length; }
+
+void session_advance(Session *session, size_t tokens) { session->length += tokens; }
+
+bool session_scratch(Session *session, size_t tokens, Error *err) {
+    if (tokens <= session->scratch_tokens) return true;
+    session->backend->ops->synchronize(session->backend);
+    scratch_free(session);
+    for (int i = 0; i < SCRATCH_COUNT; i++) {
+        size_t bytes = tokens * session->widths[i] * sizeof(float);
+        session->scratch[i] = session->backend->ops->memory_new(session->backend, bytes, err);
+        if (!session->scratch[i]) {
+            scratch_free(session);
+            return false;
+        }
+    }
+    session->scratch_tokens = tokens;
+    return true;
+}
+
+bool session_logits(Session *session, size_t rows, size_t vocab, Error *err) {
+    if (rows <= session->logits_rows) return true;
+    session->backend->ops->synchronize(session->backend);
+    memory_drop(session->backend, &session->logits);
+    session->logits_rows = 0;
+    session->logits = session->backend->ops->memory_new(session->backend, rows * vocab * sizeof(float), err);
+    if (!session->logits) return false;
+    session->logits_rows = rows;
+    return true;
+}
+
+float *session_observed(Session *session, size_t floats, Error *err) {
+    if (floats <= session->observed_floats) return session->observed;
+    free(session->observed);
+    session->observed = array_new(floats, sizeof(float));
+    session->observed_floats = session->observed ? floats : 0;
+    if (!session->observed) error_memory(err, "observed activations");
+    return session->observed;
+}

@@ -1,0 +1,310 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/number.h"
+#include "quant/recipe.h"
+
+static const char *const grid_names[] = {"symmetric", NULL};
+static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
+static const char *const rule_names[] = {"shrink", "literal", NULL};
+static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
+static const char *const policy_names[] = {"none", "static", "token", "fptq", NULL};
+
+static const double weight_bits[] = {2, 3, 4, 8};
+static const double activation_bits[] = {8};
+// Powers of two: what kernels and engines take. The whole channel comes last, being the coarsest.
+static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 0};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+// Thresholds beyond this are meaningless: 16-bit activations end at 65,504.
+#define THRESHOLD_MOST 1e6
+
+const DialInfo dial_table[DIAL_COUNT] = {
+    [DIAL_BITS] = {.option = "weight-bits",
+                   .section = "weights",
+                   .key = "bits",
+                   .label = "bits",
+                   .help = "bits per weight code",
+                   .kind = DIAL_CHOICE,
+                   .choices = weight_bits,
+                   .choice_count = COUNT(weight_bits),
+                   .standard = 4,
+                   .per_linear = true},
+    [DIAL_GRID] = {.option = "grid",
+                   .section = "weights",
+                   .key = "grid",
+                   .label = "grid",
+                   .help = "which numbers the codes stand for",
+                   .kind = DIAL_CHOICE,
+                   .names = grid_names,
+                   .standard = 0,
+                   .per_linear = true},
+    [DIAL_GRANULARITY] = {.option = "granularity",
+                          .section = "weights",
+                          .key = "granularity",
+                          .label = "group",
+                          .help = "what shares one scale; adaptive: FineQuant chooses a group size per matrix",
+                          .kind = DIAL_CHOICE,
+                          .names = granularity_names,
+                          .standard = GRANULARITY_ADAPTIVE,
+                          .per_linear = true},
+    [DIAL_GROUP_SIZE] = {.option = "group-size",
+                         .section = "weights",
+                         .key = "group_size",
+                         .label = "group size",
+                         .help = "columns that share a scale, for granularity group",
+                         .kind = DIAL_CHOICE,
+                         .choices = group_sizes,
+                         .choice_count = COUNT(group_sizes) - 1,
+                         .standard = 128,
+                         .per_linear = true},
+    [DIAL_ALPHA] = {.option = "alpha",
+                    .section = "weights",
+                    .key = "alpha",
+                    .label = "alpha",
+                    .help = "FineQuant's threshold: a group votes for smaller groups above it (to 0.001)",
+                    .kind = DIAL_NUMBER,
+                    .least = 0,
+                    .most = 1,
+                    .step = 0.01,
+                    .coarse = 0.1,
+                    .standard = 0.3,
+                    .per_linear = true},
+    [DIAL_RULE] = {.option = "alpha-rule",
+                   .section = "weights",
+                   .key = "rule",
+                   .label = "rule",
+                   .help = "what alpha is compared with: how much a part is narrower, or FineQuant's ratio as printed",
+                   .kind = DIAL_CHOICE,
+                   .names = rule_names,
+                   .standard = RULE_SHRINK,
+                   .per_linear = true},
+    [DIAL_QUORUM] = {.option = "quorum",
+                     .section = "weights",
+                     .key = "quorum",
+                     .label = "quorum",
+                     .help = "share of groups that must vote for smaller groups; any: a single one is enough",
+                     .kind = DIAL_NUMBER,
+                     .zero = "any",
+                     .least = 0,
+                     .most = 1,
+                     .step = 0.001,
+                     .coarse = 0.01,
+                     .standard = 0.01,
+                     .per_linear = true},
+    [DIAL_MIN_GROUP] = {.option = "min-group",
+                        .section = "weights",
+                        .key = "min_group",
+                        .label = "min",
+                        .help = "smallest group size that adaptive may choose",
+                        .kind = DIAL_CHOICE,
+                        .choices = group_sizes,
+                        .choice_count = COUNT(group_sizes) - 1,
+                        .standard = 32,
+                        .per_linear = true},
+    [DIAL_MAX_GROUP] = {.option = "max-group",
+                        .section = "weights",
+                        .key = "max_group",
+                        .label = "max",
+                        .help = "group size with which adaptive starts",
+                        .kind = DIAL_CHOICE,
+                        .zero = "channel",
+                        .choices = group_sizes,
+                        .choice_count = COUNT(group_sizes),
+                        .standard = 0,
+                        .per_linear = true},
+    [DIAL_SCALE] = {.option = "scale",
+                    .section = "weights",
+                    .key = "scale",
+                    .label = "scale",
+                    .help = "type of the stored scales; model: that of the weights, f16 for f32",
+                    .kind = DIAL_CHOICE,
+                    .names = scale_names,
+                    .standard = SCALE_MODEL,
+                    .per_linear = true},
+    [DIAL_ACTIVATIONS] = {.option = "activations",
+                          .section = "activations",
+                          .key = "policy",
+                          .label = "policy",
+                          .help = "how the input of a linear is quantized; fptq: by its range",
+                          .kind = DIAL_CHOICE,
+                          .names = policy_names,
+                          .standard = POLICY_FPTQ,
+                          .per_linear = true},
+    [DIAL_ACTIVATION_BITS] = {.option = "activation-bits",
+                              .section = "activations",
+                              .key = "bits",
+                              .label = "A bits",
+                              .help = "bits per activation code",
+                              .kind = DIAL_CHOICE,
+                              .choices = activation_bits,
+                              .choice_count = COUNT(activation_bits),
+                              .standard = 8,
+                              .per_linear = true},
+    [DIAL_V0] = {.option = "v0",
+                 .section = "activations",
+                 .key = "v0",
+                 .label = "v0",
+                 .help = "FPTQ: inputs with ranges up to here get one constant scale; wins over a smaller v1",
+                 .kind = DIAL_NUMBER,
+                 .least = 0,
+                 .most = THRESHOLD_MOST,
+                 .step = 1,
+                 .coarse = 10,
+                 .standard = 15,
+                 .per_linear = true},
+    [DIAL_V1] = {.option = "v1",
+                 .section = "activations",
+                 .key = "v1",
+                 .label = "v1",
+                 .help =
+                     "FPTQ: inputs with ranges from here get a scale per token; between v0 and v1 they are equalized",
+                 .kind = DIAL_NUMBER,
+                 .least = 0,
+                 .most = THRESHOLD_MOST,
+                 .step = 1,
+                 .coarse = 10,
+                 .standard = 150,
+                 .per_linear = true},
+    [DIAL_LAE_ALPHA] = {.option = "lae-alpha",
+                        .section = "activations",
+                        .key = "lae_alpha",
+                        .label = "LAE alpha",
+                        .help = "exponent of the logarithmic equalization: 1 as published, 0 none",
+                        .kind = DIAL_NUMBER,
+                        .least = 0,
+                        .most = 1,
+                        .step = 0.05,
+                        .coarse = 0.25,
+                        .standard = 1,
+                        .per_linear = true},
+    [DIAL_FUSED] =
+        {.option = "fused-together",
+         .key = "fused_together",
+         .label = "fused",
+         .help = "q, k, v and gate, up share the smallest group size of their set, as engines that fuse them need",
+         .kind = DIAL_SWITCH,
+         .standard = 0},
+};
+
+static int name_count(const DialInfo *info) {
+    int n = 0;
+    while (info->names[n]) n++;
+    return n;
+}
+
+// Settings of a dial that is turned by index: names, a list of numbers, or off and on.
+static int setting_count(const DialInfo *info) {
+    if (info->kind == DIAL_SWITCH) return 2;
+    return info->choices ? info->choice_count : name_count(info);
+}
+
+static double setting(const DialInfo *info, int index) { return info->choices ? info->choices[index] : index; }
+
+static int setting_index(const DialInfo *info, double value) {
+    for (int i = 0; i < setting_count(info); i++) {
+        if (setting(info, i) == value) return i;
+    }
+    return -1;
+}
+
+static void describe_allowed(const DialInfo *info, char *out, size_t size) {
+    char least[NUMBER_ROOM], most[NUMBER_ROOM];
+    if (info->kind == DIAL_NUMBER) {
+        number_format(info->least, least, sizeof least);
+        number_format(info->most, most, sizeof most);
+        snprintf(out, size, "%s%s%s to %s", info->zero ? info->zero : "", info->zero ? ", or a number from " : "",
+                 least, most);
+        return;
+    }
+    size_t used = 0;
+    for (int i = 0; i < setting_count(info) && used < size; i++) {
+        char one[NUMBER_ROOM];
+        dial_format((Dial)(info - dial_table), setting(info, i), one, sizeof one);
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
+    }
+}
+
+bool dial_allows(Dial dial, double value) {
+    const DialInfo *info = &dial_table[dial];
+    if (info->kind == DIAL_NUMBER) return value >= info->least && value <= info->most;
+    return setting_index(info, value) >= 0;
+}
+
+bool dial_refuse(Dial dial, const char *text, Error *err) {
+    char allowed[256];
+    describe_allowed(&dial_table[dial], allowed, sizeof allowed);
+    char *shown = text_printable(text, strnlen(text, 40), false);
+    error_set(err, "\"%s\" is not allowed; allowed: %s", shown ? shown : "", allowed);
+    free(shown);
+    return false;
+}
+
+static bool parse_word(const DialInfo *info, const char *text, double *out) {
+    if (info->zero && strcmp(text, info->zero) == 0) return *out = 0, true;
+    if (info->kind == DIAL_SWITCH) {
+        bool on = strcmp(text, "on") == 0;
+        return *out = on, on || strcmp(text, "off") == 0;
+    }
+    for (int i = 0; info->names && info->names[i]; i++) {
+        if (strcmp(text, info->names[i]) == 0) return *out = i, true;
+    }
+    return false;
+}
+
+bool dial_parse(Dial dial, const char *text, double *out, Error *err) {
+    const DialInfo *info = &dial_table[dial];
+    double value;
+    bool numeric = info->kind != DIAL_SWITCH && !info->names;
+    bool known = parse_word(info, text, &value) || (numeric && number_parse(text, &value) && dial_allows(dial, value));
+    if (!known) {
+        dial_refuse(dial, text, err);
+        return error_prefix(err, "%s", info->option);
+    }
+    *out = value;
+    return true;
+}
+
+void dial_format(Dial dial, double value, char *out, size_t size) {
+    const DialInfo *info = &dial_table[dial];
+    int index = info->names ? setting_index(info, value) : -1;
+    if (index >= 0)
+        snprintf(out, size, "%s", info->names[index]);
+    else if (info->kind == DIAL_SWITCH)
+        snprintf(out, size, "%s", value != 0 ? "on" : "off");
+    else if (info->zero && value == 0)
+        snprintf(out, size, "%s", info->zero);
+    else
+        number_format(value, out, size);
+}
+
+// A multiple of the step, computed so that it is the double nearest to its decimal text: 0.3, not 0.30000000000000004.
+static double on_scale(double count, double step) { return step < 1 ? count / round(1 / step) : count * step; }
+
+static double turn_number(const DialInfo *info, double value, int steps, double step) {
+    // A value between two marks goes to the next mark first; the tolerance keeps 0.3 / 0.01 from counting as 29.99….
+    double at = value / step, near = round(at);
+    bool on_mark = fabs(at - near) < 1e-6;
+    double from = on_mark ? near : steps > 0 ? floor(at) : ceil(at);
+    return fmin(fmax(on_scale(from + steps, step), info->least), info->most);
+}
+
+double dial_turn(Dial dial, double value, int steps, bool coarse) {
+    const DialInfo *info = &dial_table[dial];
+    if (steps == 0) return value;
+    if (info->kind == DIAL_NUMBER) return turn_number(info, value, steps, coarse ? info->coarse : info->step);
+    int last = setting_count(info) - 1, index = setting_index(info, value);
+    double to = fmin(fmax((double)index + steps, 0), last);
+    return setting(info, (int)to);
+}
+
+int dial_find(const char *option) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (strcmp(dial_table[i].option, option) == 0) return i;
+    }
+    return -1;
+}

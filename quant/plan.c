@@ -1,0 +1,420 @@
+#include "quant/plan.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "kernels/quantized.h"
+#include "quant/lae.h"
+#include "quant/vote_counts.h"
+
+typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
+
+// How the linears that read one input agree about its equalization.
+typedef struct InputUse {
+    bool read, split; // somebody reads it; its readers differ, so that no factor is right for all of them
+    double lae_alpha;
+} InputUse;
+
+typedef struct Planning {
+    const Recipe *recipe;
+    const ModelStructure *structure;
+    const Measured *measured; // NULL: nothing yet
+    Settings *settings;       // [linear_count]
+    bool *named;       // [linear_count]: an override that names the linear exactly sets how its weight is quantized
+    InputUse *inputs;  // [input_count]
+    size_t *set_group; // [linear_count], by fused set: smallest group size among its members, 0 = none seen
+    Plan *plan;
+} Planning;
+
+static const InputMeasure unknown_input;
+static const WeightMeasure unknown_weight;
+
+static const char note_ignored[] = "left alone by the recipe";
+static const char note_not_quantizable[] = "head and routers stay as they are unless an override names them";
+static const char note_stored_type[] = "stored in a type that is not quantized";
+static const char note_group_too_large[] = "group size beyond the row: per channel";
+static const char note_partial_group[] = "the last group of each row is smaller: some formats cannot hold that";
+static const char note_no_votes[] = "weights not measured yet: per channel";
+static const char note_floor[] = "min-group is above max-group: the floor counts";
+static const char note_fused_group[] = "smallest group size of its fused set";
+static const char note_fused_differs[] = "bits or activations differ within its fused set";
+static const char note_tied[] = "shares its tensor with the embedding, which stays";
+static const char note_uncalibrated[] = "activations not measured yet: left as they are";
+static const char note_not_finite[] = "activations were not finite: per token";
+static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
+static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
+
+const char *class_name(FptqClass class) {
+    static const char *const names[] = {"?", "static", "LAE", "token"};
+    return names[class];
+}
+
+static const InputMeasure *input_measure(const Planning *p, int linear) {
+    int input = p->structure->linears[linear].input;
+    bool there = p->measured && p->measured->inputs && input >= 0 && input < p->measured->input_count;
+    return there ? &p->measured->inputs[input] : &unknown_input;
+}
+
+static const WeightMeasure *weight_measure(const Planning *p, int linear) {
+    bool there = p->measured && p->measured->weights && linear < p->measured->linear_count;
+    return there && p->measured->weights[linear].known ? &p->measured->weights[linear] : &unknown_weight;
+}
+
+// ---- What the recipe says for each linear ----
+
+static bool sets_weights(const Override *override) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (override->set[i] && dial_table[i].section && strcmp(dial_table[i].section, "weights") == 0) return true;
+    }
+    return false;
+}
+
+static void apply_override(const Override *override, double *settings) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (override->set[i]) settings[i] = override->value[i];
+    }
+}
+
+// A tuned recipe has an override per linear; comparing hashes first keeps that from costing linears × overrides texts.
+static void apply_overrides(Planning *p, const uint64_t *name_hash) {
+    for (int o = 0; o < p->recipe->override_count; o++) {
+        const Override *override = &p->recipe->overrides[o];
+        bool plain = !strpbrk(override->match, "*?["), weights = sets_weights(override);
+        uint64_t hash = hash_text(HASH_START, override->match);
+        for (int i = 0; i < p->structure->linear_count; i++) {
+            if (plain && hash != name_hash[i]) continue;
+            const char *name = p->structure->linears[i].name;
+            if (!glob_matches(override->match, name)) continue;
+            apply_override(override, p->settings[i]);
+            p->named[i] |= weights && strcmp(override->match, name) == 0;
+        }
+    }
+}
+
+static bool resolve_settings(Planning *p) {
+    size_t count = (size_t)p->structure->linear_count;
+    for (size_t i = 0; i < count; i++) memcpy(p->settings[i], p->recipe->value, sizeof p->settings[i]);
+    if (p->recipe->override_count == 0) return true;
+    uint64_t *name_hash = array_new(count, sizeof *name_hash);
+    if (!name_hash) return false;
+    for (size_t i = 0; i < count; i++) name_hash[i] = hash_text(HASH_START, p->structure->linears[i].name);
+    apply_overrides(p, name_hash);
+    free(name_hash);
+    return true;
+}
+
+// ---- Weights ----
+
+static DType scale_dtype(ScaleType scale, DType weight) {
+    switch (scale) {
+    case SCALE_F16: return DTYPE_F16;
+    case SCALE_BF16: return DTYPE_BF16;
+    case SCALE_F32: return DTYPE_F32;
+    case SCALE_MODEL: break;
+    }
+    return weight == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
+}
+
+static const char *why_not_quantized(const Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    if (recipe_ignores(p->recipe, linear->name)) return note_ignored;
+    if (!linear->quantizable && !p->named[i]) return note_not_quantizable;
+    if (!dtype_is_float16_or_32(linear->weight->dtype)) return note_stored_type;
+    return NULL;
+}
+
+// The first size to try: the largest within max_group, but none below the floor.
+static int first_size(const VoteCounts *votes, const double *settings, Decision *d) {
+    double most = settings[DIAL_MAX_GROUP], floor = settings[DIAL_MIN_GROUP];
+    int at = 0;
+    while (most > 0 && at < votes->sizes_count - 1 && votes->sizes[at] > most) at++;
+    while (at > 0 && votes->sizes[at] < floor) {
+        at--;
+        d->note = note_floor;
+    }
+    return at;
+}
+
+// FineQuant, methods.md section 2: to the next smaller size for as long as enough groups vote for it.
+static void walk_ladder(const VoteCounts *votes, const double *settings, Decision *d) {
+    double quorum = settings[DIAL_QUORUM];
+    int at = first_size(votes, settings, d);
+    while (at + 1 < votes->sizes_count && votes->sizes[at + 1] >= settings[DIAL_MIN_GROUP]) {
+        double share = vote_share(votes, (AlphaRule)settings[DIAL_RULE], at, settings[DIAL_ALPHA]);
+        d->step_size[d->steps] = votes->sizes[at];
+        d->step_share[d->steps++] = (float)share;
+        if (!(quorum > 0 ? share >= quorum : share > 0)) break;
+        at++;
+    }
+    d->group = votes->sizes[at];
+}
+
+static void choose_group(const Planning *p, int i, Decision *d) {
+    const Linear *linear = &p->structure->linears[i];
+    const double *settings = p->settings[i];
+    const VoteCounts *votes = &weight_measure(p, i)->votes;
+    d->granularity = (Granularity)settings[DIAL_GRANULARITY];
+    d->group = linear->in;
+    if (d->granularity == GRANULARITY_GROUP) {
+        size_t wanted = (size_t)settings[DIAL_GROUP_SIZE];
+        d->group = wanted < linear->in ? wanted : linear->in;
+        if (wanted > linear->in)
+            d->note = note_group_too_large;
+        else if (linear->in % wanted)
+            d->note = note_partial_group;
+    } else if (d->granularity == GRANULARITY_ADAPTIVE) {
+        if (votes->sizes_count > 0)
+            walk_ladder(votes, settings, d);
+        else
+            d->note = note_no_votes;
+    }
+    if (d->granularity != GRANULARITY_TENSOR) {
+        d->granularity = d->group < linear->in ? GRANULARITY_GROUP : GRANULARITY_CHANNEL;
+    }
+}
+
+static void decide_weight(const Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    Decision *d = &p->plan->decisions[i];
+    d->note = why_not_quantized(p, i);
+    d->quantized = !d->note;
+    d->group = linear->in;
+    d->granularity = GRANULARITY_CHANNEL;
+    if (!d->quantized) return;
+    d->bits = (int)p->settings[i][DIAL_BITS];
+    d->scale_dtype = scale_dtype((ScaleType)p->settings[i][DIAL_SCALE], linear->weight->dtype);
+    if (linear->weight == p->structure->embedding) d->note = note_tied;
+    choose_group(p, i, d);
+}
+
+static bool in_fused_set(const Planning *p, int i) {
+    int set = p->structure->linears[i].fused_set;
+    return set >= 0 && set < p->structure->linear_count && p->plan->decisions[i].quantized;
+}
+
+static void share_groups(const Planning *p) {
+    const Linear *linears = p->structure->linears;
+    for (int i = 0; i < p->structure->linear_count; i++) {
+        if (!in_fused_set(p, i)) continue;
+        size_t *group = &p->set_group[linears[i].fused_set];
+        if (*group == 0 || p->plan->decisions[i].group < *group) *group = p->plan->decisions[i].group;
+    }
+    for (int i = 0; i < p->structure->linear_count; i++) {
+        Decision *d = &p->plan->decisions[i];
+        if (!in_fused_set(p, i) || p->set_group[linears[i].fused_set] == d->group) continue;
+        d->group = p->set_group[linears[i].fused_set];
+        d->granularity = GRANULARITY_GROUP;
+        d->note = note_fused_group;
+    }
+}
+
+// ---- Activations ----
+
+static FptqClass class_of(double range, const double *settings) {
+    if (range <= settings[DIAL_V0]) return CLASS_STATIC;
+    return range < settings[DIAL_V1] ? CLASS_LAE : CLASS_TOKEN;
+}
+
+// An input without range, or with one whose scale would be no normal number, quantizes to zeros with any scale.
+static float static_scale(float range) { return isnormal(range / 127) ? range / 127 : 1; }
+
+static void classify_input(const Planning *p, int i) {
+    const InputMeasure *input = input_measure(p, i);
+    p->plan->decisions[i].input_class = input->known ? class_of((double)input->range, p->settings[i]) : CLASS_UNKNOWN;
+}
+
+// An equalized input must suit everyone who reads it: note where a reader wants something else.
+static void note_reader(const Planning *p, int i) {
+    const Decision *d = &p->plan->decisions[i];
+    const double *settings = p->settings[i];
+    InputUse *use = &p->inputs[p->structure->linears[i].input];
+    bool equalized = d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_FPTQ && d->input_class == CLASS_LAE;
+    if (!equalized || (use->read && use->lae_alpha != settings[DIAL_LAE_ALPHA])) use->split = true;
+    use->read = true;
+    use->lae_alpha = settings[DIAL_LAE_ALPHA];
+}
+
+static void choose_token(Decision *d, const char *note) {
+    d->activations = POLICY_TOKEN;
+    if (note) d->note = note;
+}
+
+static void choose_static(Decision *d, float range) {
+    d->activations = POLICY_STATIC;
+    d->activation_scale = static_scale(range);
+}
+
+static void equalize(const Planning *p, int i, float range) {
+    const Linear *linear = &p->structure->linears[i];
+    Decision *d = &p->plan->decisions[i];
+    double alpha = p->settings[i][DIAL_LAE_ALPHA];
+    if (alpha == 0) { // every factor would be 1
+        choose_static(d, range);
+    } else if (linear->fold != FOLD_NORM) {
+        choose_token(d, note_no_norm);
+    } else if (p->inputs[linear->input].split) {
+        choose_token(d, note_readers_differ);
+    } else {
+        choose_static(d, lae_range(range, alpha));
+        d->lae = true;
+        d->lae_alpha = (float)alpha;
+        d->fold = linear->fold;
+        d->fold_index = linear->fold_index;
+    }
+}
+
+static void decide_activations(Planning *p, int i) {
+    Decision *d = &p->plan->decisions[i];
+    const InputMeasure *input = input_measure(p, i);
+    ActivationPolicy policy = (ActivationPolicy)p->settings[i][DIAL_ACTIVATIONS];
+    if (!d->quantized || policy == POLICY_NONE) return;
+    bool by_range = policy != POLICY_TOKEN;
+    if (by_range && !input->known) {
+        d->note = note_uncalibrated;
+        p->plan->calibrated = false;
+    } else if (by_range && !isfinite(input->range)) {
+        choose_token(d, note_not_finite);
+    } else if (policy == POLICY_TOKEN || (policy == POLICY_FPTQ && d->input_class == CLASS_TOKEN)) {
+        choose_token(d, NULL);
+    } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
+        choose_static(d, input->range);
+    } else {
+        equalize(p, i, input->range);
+    }
+}
+
+// Engines that fuse a set store one number of bits and one policy for it; the recipe is followed all the same.
+static void note_differences_in_sets(const Planning *p) {
+    const Linear *linears = p->structure->linears;
+    for (int i = 1; i < p->structure->linear_count; i++) {
+        Decision *a = &p->plan->decisions[i - 1], *b = &p->plan->decisions[i];
+        bool together =
+            in_fused_set(p, i) && in_fused_set(p, i - 1) && linears[i].fused_set == linears[i - 1].fused_set;
+        if (together && (a->bits != b->bits || a->activations != b->activations)) b->note = note_fused_differs;
+    }
+}
+
+// ---- Size ----
+
+static void add_up(const Planning *p) {
+    Plan *plan = p->plan;
+    double bits = 0, elements = 0;
+    plan->base_bytes = p->structure->checkpoint ? p->structure->checkpoint->bytes : 0;
+    plan->bytes = plan->base_bytes;
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Linear *linear = &p->structure->linears[i];
+        Decision *d = &plan->decisions[i];
+        size_t count = linear->out * linear->in;
+        d->bytes = linear->weight->bytes;
+        if (d->quantized) {
+            size_t scales = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
+            d->bytes = (count * (size_t)d->bits + 7) / 8 + scales * dtype_bytes(d->scale_dtype);
+            plan->bytes += d->bytes;
+            if (linear->weight != p->structure->embedding) plan->bytes -= linear->weight->bytes;
+            plan->quantized_count++;
+            plan->refined_count += d->group < linear->in;
+            bits += 8 * (double)d->bytes;
+            elements += (double)count;
+        }
+        d->bits_per_weight = count ? 8 * (double)d->bytes / (double)count : 0;
+        plan->class_count[d->input_class]++;
+    }
+    plan->bits_per_weight = elements > 0 ? bits / elements : 0;
+}
+
+// ---- The whole ----
+
+static void decide(Planning *p) {
+    int count = p->structure->linear_count;
+    bool fused = p->recipe->value[DIAL_FUSED] != 0;
+    p->plan->calibrated = true;
+    for (int i = 0; i < count; i++) {
+        decide_weight(p, i);
+        classify_input(p, i);
+        note_reader(p, i);
+    }
+    if (fused) share_groups(p);
+    for (int i = 0; i < count; i++) decide_activations(p, i);
+    if (fused) note_differences_in_sets(p);
+    add_up(p);
+}
+
+bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err) {
+    size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
+    *out = (Plan){.linear_count = structure->linear_count};
+    out->decisions = array_new(linears, sizeof *out->decisions);
+    Planning p = {
+        .recipe = recipe,
+        .structure = structure,
+        .measured = measured,
+        .settings = array_new(linears, sizeof(Settings)),
+        .named = array_new(linears, sizeof(bool)),
+        .inputs = array_new(inputs, sizeof(InputUse)),
+        .set_group = array_new(linears, sizeof(size_t)),
+        .plan = out,
+    };
+    bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
+    if (ok)
+        decide(&p);
+    else
+        error_memory(err, "the plan");
+    free(p.settings);
+    free(p.named);
+    free(p.inputs);
+    free(p.set_group);
+    if (!ok) plan_free(out);
+    return ok;
+}
+
+void plan_free(Plan *plan) {
+    free(plan->decisions);
+    *plan = (Plan){0};
+}
+
+static bool weights_equal(const Decision *a, const Decision *b) {
+    return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group &&
+           a->scale_dtype == b->scale_dtype;
+}
+
+static bool inputs_equal(const Decision *a, const Decision *b) {
+    if (a->activations != b->activations || a->lae != b->lae) return false;
+    if (a->activations == POLICY_STATIC && a->activation_scale != b->activation_scale) return false;
+    return !a->lae || (a->lae_alpha == b->lae_alpha && a->fold == b->fold && a->fold_index == b->fold_index);
+}
+
+bool decision_equal(const Decision *a, const Decision *b) {
+    if (!a->quantized || !b->quantized) return a->quantized == b->quantized;
+    return weights_equal(a, b) && inputs_equal(a, b);
+}
+
+static bool matches_any(const char *match, const ModelStructure *structure) {
+    for (int i = 0; i < structure->linear_count; i++) {
+        if (glob_matches(match, structure->linears[i].name)) return true;
+    }
+    return false;
+}
+
+static void list_unmatched(Text *text, const char *kind, const char *match, const ModelStructure *structure) {
+    if (matches_any(match, structure)) return;
+    char *shown = text_printable(match, strlen(match), false);
+    text_addf(text, "%s%s \"%s\"", text->length ? ", " : "matching no linear: ", kind, shown ? shown : "");
+    free(shown);
+}
+
+char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure) {
+    Text text = {0};
+    text_add(&text, "", 0);
+    for (int i = 0; i < recipe->ignore_count; i++) {
+        // The standard rule is for any model; one without a head of that name is no news.
+        if (strcmp(recipe->ignore[i], RECIPE_STANDARD_IGNORE) != 0)
+            list_unmatched(&text, "ignore", recipe->ignore[i], structure);
+    }
+    for (int i = 0; i < recipe->override_count; i++)
+        list_unmatched(&text, "override", recipe->overrides[i].match, structure);
+    if (text.failed) text_free(&text);
+    return text.data;
+}

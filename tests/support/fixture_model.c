@@ -1,0 +1,92 @@
+#include "tests/support/fixture_model.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/array.h"
+
+static const Tensor *tensor_of(const Safetensors *file, const char *name, DType dtype) {
+    for (size_t i = 0; i < file->tensor_count; i++)
+        if (strcmp(file->tensors[i].name, name) == 0 && file->tensors[i].dtype == dtype) return &file->tensors[i];
+    fail_msg("%s has no tensor %s of type %s", file->path, name, dtype_name(dtype));
+    return NULL;
+}
+
+static void *elements_of(const Tensor *tensor, size_t *count) {
+    *count = (size_t)tensor_elements(tensor);
+    void *data = array_new(tensor->bytes, 1);
+    assert_non_null(data);
+    memcpy(data, tensor->data, tensor->bytes);
+    return data;
+}
+
+int32_t *fixture_integers(const Safetensors *file, const char *name, size_t *count) {
+    return elements_of(tensor_of(file, name, DTYPE_I32), count);
+}
+
+float *fixture_floats(const Safetensors *file, const char *name, size_t *count) {
+    return elements_of(tensor_of(file, name, DTYPE_F32), count);
+}
+
+static void read_expected(const char *folder, FixtureModel *out) {
+    char path[512];
+    Safetensors file;
+    Error err = {0};
+    snprintf(path, sizeof path, "%s/expected.safetensors", folder);
+    if (access(path, R_OK) != 0) return;
+    if (!safetensors_open(path, &file, &err)) fail_msg("%s", err.message);
+    size_t count;
+    out->ids = fixture_integers(&file, "ids", &out->tokens);
+    out->logits = fixture_floats(&file, "logits", &count);
+    assert_int_equal(count, out->tokens * (size_t)out->config.vocab);
+    safetensors_close(&file);
+}
+
+void fixture_model_open(const char *folder, Precision precision, FixtureModel *out) {
+    Error err = {0};
+    *out = (FixtureModel){0};
+    if (!checkpoint_open(folder, &out->checkpoint, &err) || !config_load(out->checkpoint.folder, &out->config, &err) ||
+        !structure_build(&out->checkpoint, &out->config, &out->structure, &err) ||
+        !backend_cpu_new(2, &out->backend, &err) ||
+        !transformer_new(&out->structure, out->backend, precision, &out->base, &err))
+        fail_msg("%s: %s", folder, err.message);
+    read_expected(folder, out);
+}
+
+void fixture_model_close(FixtureModel *model) {
+    transformer_free(model->base);
+    model->backend->ops->destroy(model->backend);
+    structure_free(&model->structure);
+    checkpoint_close(&model->checkpoint);
+    free(model->ids);
+    free(model->logits);
+}
+
+float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens) {
+    Session *session;
+    Error err = {0};
+    float *logits = array_new(tokens * (size_t)transformer_structure(t)->config.vocab, sizeof *logits);
+    assert_non_null(logits);
+    if (!session_new(t, tokens, &session, &err) ||
+        !transformer_forward(t, session, ids, tokens, true, logits, NULL, &err))
+        fail_msg("%s", err.message);
+    session_free(session);
+    return logits;
+}
+
+double relative_difference(const float *a, const float *b, size_t n) {
+    double difference = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+        if (!(d <= difference)) difference = d; // NaN stays
+        if (fabs((double)b[i]) > largest) largest = fabs((double)b[i]);
+    }
+    return difference / largest;
+}

@@ -1,0 +1,29 @@
+// A real checkpoint opened for tests of the forward pass and what stands on it.
+#pragma once
+
+#include "model/transformer.h"
+
+typedef struct FixtureModel {
+    Checkpoint checkpoint;
+    ModelConfig config;
+    ModelStructure structure;
+    Backend *backend;
+    Transformer *base;
+    int32_t *ids;  // [tokens]: tokens with known logits; NULL without expected.safetensors
+    float *logits; // [tokens, vocab] as transformers computes them in float
+    size_t tokens;
+} FixtureModel;
+
+// Fails the running test when the folder cannot be opened. The struct must stay where it is. Runs on two threads.
+void fixture_model_open(const char *folder, Precision precision, FixtureModel *out);
+void fixture_model_close(FixtureModel *model);
+
+// Elements of a tensor in a file as int32 or float, owned by the caller.
+int32_t *fixture_integers(const Safetensors *file, const char *name, size_t *count);
+float *fixture_floats(const Safetensors *file, const char *name, size_t *count);
+
+// Logits [tokens, vocab] of ids run at once in a session of their own; owned by the caller.
+float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens);
+
+// The largest |a − b| over the largest |b|.
+double relative_difference(const float *a, const float *b, size_t n);

@@ -1,0 +1,496 @@
+// Accuracy figures against torch and numpy (tools/fixtures/make_accuracy.py), and the evaluator against straightforward
+// arithmetic on whole forward passes: however a run is cut short and taken up again, the figures must be the same bit
+// for bit.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/accuracy.h"
+#include "analysis/divergence.h"
+#include "analysis/tokens.h"
+#include "base/array.h"
+#include "base/random.h"
+#include "model/quantized_model.h"
+#include "tests/support/fixture_model.h"
+
+#define MODEL "tests/fixtures/llama-gqa-llama3-bf16"
+#define BUDGET ((size_t)1 << 30)
+enum { WINDOW = 24, TOKENS = 4 * WINDOW + 5, LAYERS = 2 };
+
+static void assert_near(double got, double expected, double relative, const char *what) {
+    if (!(fabs(got - expected) <= relative * fabs(expected) + 1e-9))
+        fail_msg("%s: %.9g, not %.9g", what, got, expected);
+}
+
+// ---- Arithmetic on logits ----
+
+static void exp_is_accurate(void **state) {
+    (void)state;
+    double worst = 0;
+    for (int i = 0; i < 500000; i++) {
+        float x = (float)i * -1.7e-4f;
+        double exact = exp((double)x);
+        worst = fmax(worst, fabs((double)exp_negative(x) - exact) / exact);
+    }
+    assert_true(worst < 1.2e-7);
+    assert_true(exp_negative(0) == 1);
+    assert_true(exp_negative(-88) == 0);
+    assert_true(exp_negative(-INFINITY) == 0);
+    assert_true(isnan(exp_negative(NAN)));
+}
+
+static void figures_equal_torch_and_numpy(void **state) {
+    (void)state;
+    Safetensors file;
+    Error err = {0};
+    if (!safetensors_open("tests/fixtures/accuracy.safetensors", &file, &err)) fail_msg("%s", err.message);
+    size_t count, n;
+    float *base = fixture_floats(&file, "base", &n), *other = fixture_floats(&file, "other", &n);
+    float *figures = fixture_floats(&file, "figures", &n);
+    int32_t *half = fixture_integers(&file, "half", &n), *target = fixture_integers(&file, "target", &count);
+    safetensors_close(&file);
+    enum { VOCAB = 53 };
+    Score *scores = array_new(count, sizeof *scores);
+    float *scratch = array_new(count, sizeof *scratch);
+    for (size_t i = 0; i < count; i++) {
+        bool finite;
+        assert_true(score_logits(base + i * VOCAB, other + i * VOCAB, VOCAB, target[i], &scores[i], &finite));
+        scores[i].second_half = half[i];
+    }
+    Accuracy a = {.planned = 7};
+    scores_summarize(scores, count, scratch, &a);
+    assert_int_equal(a.tokens, count);
+    assert_int_equal(a.planned, 7);
+    const double got[] = {
+        a.base_ppl,    a.base_ppl_se,   a.ppl,          a.ppl_se,  a.base_ppl_half, a.base_ppl_half_se, a.ppl_half,
+        a.ppl_half_se, a.ppl_ratio_log, a.ppl_ratio_se, a.kl_mean, a.kl_se,         a.kl_median,        a.kl_p99,
+        a.kl_max,      a.top1,          a.top1_se,      a.dp_mean, a.dp_mean_se,    a.dp_rms,           a.dp_rms_se};
+    for (size_t i = 0; i < sizeof got / sizeof *got; i++) {
+        char what[32];
+        snprintf(what, sizeof what, "figure %zu", i);
+        assert_near(got[i], (double)figures[i], 1e-5, what);
+    }
+    free(base);
+    free(other);
+    free(figures);
+    free(half);
+    free(target);
+    free(scores);
+    free(scratch);
+}
+
+// Every length around the 16 lanes; a distribution against itself costs exactly nothing.
+static void rows_of_every_length(void **state) {
+    (void)state;
+    Random random = random_seeded(3);
+    for (size_t n = 1; n < 70; n++) {
+        float base[70], other[70];
+        double base_sum = 0, other_sum = 0, kl = 0;
+        for (size_t i = 0; i < n; i++) {
+            base[i] = (float)random_normal(&random) * 5 - 100;
+            other[i] = (float)random_normal(&random) * 5 + 3;
+            base_sum += exp((double)base[i]);
+            other_sum += exp((double)other[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            double p = exp((double)base[i]) / base_sum;
+            kl += p * (log(p) - log(exp((double)other[i]) / other_sum));
+        }
+        Score score;
+        bool finite;
+        assert_true(score_logits(base, other, n, (int32_t)n - 1, &score, &finite));
+        assert_true(fabs((double)score.kl - kl) < 1e-5 * (1 + kl));
+        assert_near(score.nll, log(other_sum) - (double)other[n - 1], 1e-5, "nll");
+        assert_true(score_logits(base, base, n, 0, &score, &finite));
+        assert_true(score.kl == 0 && score.same_top && score.nll == score.base_nll);
+    }
+}
+
+static void logits_that_are_not_finite_are_found(void **state) {
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t n = 1; n < 40; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int b = 0; b < 3; b++) {
+                float good[40] = {0}, other[40] = {0};
+                other[at] = bad[b];
+                Score score;
+                bool base_is_finite;
+                assert_false(score_logits(good, other, n, 0, &score, &base_is_finite));
+                assert_true(base_is_finite);
+                assert_false(score_logits(other, good, n, 0, &score, &base_is_finite));
+                assert_false(base_is_finite);
+            }
+        }
+    }
+}
+
+static int ascending(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+// Against a sort, with many equal values.
+static void percentiles_of_any_count(void **state) {
+    (void)state;
+    Random random = random_seeded(11);
+    for (size_t n = 1; n < 200; n++) {
+        Score scores[200] = {0};
+        float scratch[200], sorted[200];
+        for (size_t i = 0; i < n; i++) sorted[i] = scores[i].kl = (float)random_below(&random, n % 7 ? 1000 : 3);
+        qsort(sorted, n, sizeof *sorted, ascending);
+        Accuracy a = {0};
+        scores_summarize(scores, n, scratch, &a);
+        static const double shares[] = {0.5, 0.99};
+        for (int s = 0; s < 2; s++) {
+            double place = shares[s] * (double)(n - 1);
+            size_t k = (size_t)place;
+            double next = (double)sorted[k + 1 < n ? k + 1 : k], here = (double)sorted[k];
+            assert_near(s ? a.kl_p99 : a.kl_median, here + (place - (double)k) * (next - here), 1e-12, "percentile");
+        }
+        assert_true(a.kl_max == (double)sorted[n - 1]);
+    }
+}
+
+// ---- The evaluator ----
+
+typedef struct Fixture {
+    FixtureModel model;
+    Transformer *quantized;
+    TokenIds tokens;
+    Evaluator *evaluator;
+} Fixture;
+
+// Puts `bits`-bit weights with one scale per row into a linear of the variant, or takes them out (bits 0).
+static void quantize_one(Fixture *f, int index, int bits) {
+    if (bits == 0) {
+        transformer_set_linear(f->quantized, index, NULL);
+        return;
+    }
+    const Linear *linear = &f->model.structure.linears[index];
+    Decision decision = {.quantized = true,
+                         .bits = bits,
+                         .granularity = GRANULARITY_CHANNEL,
+                         .group = linear->in,
+                         .scale_dtype = DTYPE_F32};
+    QuantizedWeight w;
+    WeightError error;
+    Weight *weight = NULL;
+    Error err = {0};
+    const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
+    if (!quantize_linear(linear, &decision, NULL, &w, &error, &err) ||
+        !f->model.backend->ops->weight_quantized(f->model.backend, &w, &scheme, NULL, &weight, &err)) {
+        fail_msg("%s", err.message);
+    }
+    quantized_weight_free(&w);
+    transformer_set_linear(f->quantized, index, weight);
+}
+
+static void new_evaluator(Fixture *f, size_t budget) {
+    Error err = {0};
+    evaluator_free(f->evaluator);
+    f->evaluator = NULL;
+    if (!evaluator_new(f->model.base, f->tokens.ids, f->tokens.count, WINDOW, budget, &f->evaluator, &err))
+        fail_msg("%s", err.message);
+}
+
+static void open_fixture(Fixture *f) {
+    Error err = {0};
+    *f = (Fixture){0};
+    fixture_model_open(MODEL, PRECISION_F32, &f->model);
+    if (!transformer_variant(f->model.base, &f->quantized, &err) ||
+        !tokens_random((size_t)f->model.config.vocab, TOKENS, 5, &f->tokens, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(f->model.config.layers, LAYERS);
+    new_evaluator(f, BUDGET);
+}
+
+static void close_fixture(Fixture *f) {
+    evaluator_free(f->evaluator);
+    transformer_free(f->quantized);
+    token_ids_free(&f->tokens);
+    fixture_model_close(&f->model);
+}
+
+static Accuracy run(Fixture *f, int first_changed) {
+    Accuracy a;
+    Error err = {0};
+    if (!evaluator_run(f->evaluator, f->quantized, first_changed, NULL, NULL, &a, NULL, &err))
+        fail_msg("%s", err.message);
+    return a;
+}
+
+static int q_of(const Fixture *f, int layer) { return f->model.structure.layers[layer].q; }
+
+static void base_against_itself(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    Accuracy a = run(&f, 0);
+    assert_int_equal(a.tokens, 4 * (WINDOW - 1));
+    assert_int_equal(a.planned, a.tokens);
+    assert_true(a.kl_mean == 0 && a.kl_max == 0 && a.top1 == 1 && a.dp_rms == 0 && a.ppl_ratio_log == 0);
+    assert_true(a.ppl == a.base_ppl && a.ppl_half == a.base_ppl_half && a.ppl > 1);
+    close_fixture(&f);
+}
+
+static double log_sum(const float *logits, size_t vocab) {
+    double sum = 0;
+    for (size_t i = 0; i < vocab; i++) sum += exp((double)logits[i]);
+    return log(sum);
+}
+
+// KL and both likelihoods summed over one window, from whole forward passes.
+static void window_by_formula(const Fixture *f, const int32_t *ids, double *kl, double *base_nll, double *nll) {
+    size_t vocab = (size_t)f->model.config.vocab;
+    float *base = fixture_logits(f->model.base, ids, WINDOW), *other = fixture_logits(f->quantized, ids, WINDOW);
+    for (size_t t = 0; t + 1 < WINDOW; t++) {
+        const float *b = base + t * vocab, *q = other + t * vocab;
+        double b_sum = log_sum(b, vocab), q_sum = log_sum(q, vocab);
+        for (size_t i = 0; i < vocab; i++) {
+            double lp = (double)b[i] - b_sum, lq = (double)q[i] - q_sum;
+            *kl += exp(lp) * (lp - lq);
+        }
+        *base_nll += b_sum - (double)b[ids[t + 1]];
+        *nll += q_sum - (double)q[ids[t + 1]];
+    }
+    free(base);
+    free(other);
+}
+
+static void figures_by_formula(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    quantize_one(&f, q_of(&f, 0), 4);
+    quantize_one(&f, f.model.structure.layers[1].down, 3);
+    Accuracy a = run(&f, 0);
+    double kl = 0, base_nll = 0, nll = 0;
+    for (int w = 0; w < 4; w++) window_by_formula(&f, f.tokens.ids + w * WINDOW, &kl, &base_nll, &nll);
+    double n = 4 * (WINDOW - 1);
+    assert_true(a.kl_mean > 1e-5);
+    assert_near(a.kl_mean, kl / n, 1e-3, "kl");
+    assert_near(a.base_ppl, exp(base_nll / n), 1e-5, "base ppl");
+    assert_near(a.ppl, exp(nll / n), 1e-5, "ppl");
+    close_fixture(&f);
+}
+
+static void assert_same(const Accuracy *a, const Accuracy *b) { assert_memory_equal(a, b, sizeof *a); }
+
+// Turning a dial back and forth, starting at the layer that changed, gives what a fresh evaluator gives. With every
+// budget.
+static void incremental_equals_full(void **state) {
+    (void)state;
+    size_t one = (size_t)WINDOW * 48 * sizeof(float); // one kept state
+    const size_t budgets[] = {0, one, 3 * one, 5 * one, 9 * one, BUDGET};
+    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++) {
+        Fixture f;
+        open_fixture(&f);
+        new_evaluator(&f, budgets[b]);
+        run(&f, 0);
+        Accuracy turned[3];
+        const int layer[3] = {1, 0, 1}, bits[3] = {3, 4, 2};
+        for (int i = 0; i < 3; i++) {
+            quantize_one(&f, q_of(&f, layer[i]), bits[i]);
+            turned[i] = run(&f, layer[i]);
+        }
+        Accuracy again = run(&f, LAYERS);
+        assert_same(&again, &turned[2]);
+        quantize_one(&f, f.model.structure.head, 4); // the head counts as part of the last layer
+        Accuracy head = run(&f, LAYERS - 1);
+        new_evaluator(&f, BUDGET);
+        Accuracy full = run(&f, 0);
+        assert_same(&head, &full);
+        quantize_one(&f, f.model.structure.head, 0);
+        full = run(&f, 0);
+        assert_same(&full, &turned[2]);
+        close_fixture(&f);
+    }
+}
+
+typedef struct Stopper {
+    Progress progress;
+    int windows, stop_after; // stop when so many windows are done
+    uint64_t last_tokens;
+} Stopper;
+
+static void count_window(void *context, const Accuracy *so_far) {
+    Stopper *s = context;
+    assert_true(so_far->tokens > s->last_tokens);
+    s->last_tokens = so_far->tokens;
+    if (++s->windows == s->stop_after) progress_request_stop(&s->progress);
+}
+
+// Stops after some windows; false when it came to the end.
+static bool run_stopped(Fixture *f, int first_changed, int windows, Accuracy *out) {
+    Stopper s = {.stop_after = windows};
+    Error err = {0};
+    if (windows == 0) progress_request_stop(&s.progress);
+    bool done = evaluator_run(f->evaluator, f->quantized, first_changed, count_window, &s, out, &s.progress, &err);
+    assert_int_equal(done, !err.stopped);
+    assert_int_equal(s.windows, done ? 4 : windows);
+    assert_int_equal(out->planned, 4 * (WINDOW - 1));
+    return !done;
+}
+
+static void stopped_and_resumed_equals_full(void **state) {
+    (void)state;
+    for (int stop = 0; stop < 4; stop++) {
+        Fixture f;
+        open_fixture(&f);
+        run(&f, 0);
+        // A run that is superseded after `stop` windows leaves the others with states of the model before.
+        quantize_one(&f, q_of(&f, 0), 3);
+        Accuracy part;
+        assert_true(run_stopped(&f, 0, stop, &part));
+        assert_int_equal(part.tokens, stop * (WINDOW - 1));
+        // Resumed with nothing changed: only the rest is computed.
+        if (stop % 2) {
+            Accuracy resumed = run(&f, LAYERS);
+            assert_int_equal(resumed.tokens, 4 * (WINDOW - 1));
+        }
+        // Superseded again, in another layer, and stopped again.
+        quantize_one(&f, q_of(&f, 1), 2);
+        assert_true(run_stopped(&f, 1, 3 - stop, &part));
+        Accuracy resumed = run(&f, LAYERS);
+        new_evaluator(&f, BUDGET);
+        Accuracy full = run(&f, 0);
+        assert_same(&resumed, &full);
+        close_fixture(&f);
+    }
+}
+
+static void another_model_counts_as_new(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    run(&f, 0);
+    Transformer *first = f.quantized;
+    Error err = {0};
+    assert_true(transformer_variant(f.model.base, &f.quantized, &err));
+    quantize_one(&f, q_of(&f, 0), 2);
+    Accuracy a = run(&f, LAYERS);
+    assert_true(a.kl_mean > 0);
+    transformer_free(first);
+    close_fixture(&f);
+}
+
+static void windows_and_refusals(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    Error err = {0};
+    Evaluator *e = NULL;
+    assert_false(evaluator_new(f.model.base, f.tokens.ids, 1, WINDOW, BUDGET, &e, &err));
+    assert_non_null(strstr(err.message, "longer text"));
+    assert_false(evaluator_new(f.model.base, f.tokens.ids, TOKENS, 65, BUDGET, &e, &err));
+    assert_non_null(strstr(err.message, "64 positions"));
+    // Fewer tokens than a window: one short window.
+    Accuracy a;
+    assert_true(evaluator_new(f.model.base, f.tokens.ids, 7, WINDOW, BUDGET, &e, &err));
+    assert_true(evaluator_run(e, f.quantized, 0, NULL, NULL, &a, NULL, &err));
+    assert_int_equal(a.tokens, 6);
+    evaluator_free(e);
+    int32_t ids[3] = {1, 5000, 2};
+    assert_true(evaluator_new(f.model.base, ids, 3, WINDOW, BUDGET, &e, &err));
+    assert_false(evaluator_run(e, f.quantized, 0, NULL, NULL, &a, NULL, &err));
+    assert_false(err.stopped);
+    evaluator_free(e);
+    close_fixture(&f);
+}
+
+static void overflow_is_refused(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    float factors[48];
+    for (int j = 0; j < 48; j++) factors[j] = 1e-38f;
+    Error err = {0};
+    assert_true(transformer_set_norm_divisor(f.quantized, f.model.structure.final_norm, factors, &err));
+    Accuracy a;
+    assert_false(evaluator_run(f.evaluator, f.quantized, 0, NULL, NULL, &a, NULL, &err));
+    assert_non_null(strstr(err.message, "quantized model's logits"));
+    close_fixture(&f);
+}
+
+static void output_sqnr_by_formula(void **state) {
+    (void)state;
+    Fixture f;
+    open_fixture(&f);
+    int index = f.model.structure.layers[0].up;
+    const Linear *linear = &f.model.structure.linears[index];
+    enum { ROWS = 5 };
+    float *rows = array_new(ROWS * linear->in, sizeof *rows), *twice = array_new(linear->in, sizeof *twice);
+    Random random = random_seeded(1);
+    for (size_t i = 0; i < ROWS * linear->in; i++) rows[i] = (float)random_normal(&random);
+    double db;
+    Error err = {0};
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, &db, &err));
+    assert_true(isinf(db) && db > 0);
+    quantize_one(&f, index, 4);
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, &db, &err));
+    // By formula, from the weights in float.
+    Decision decision = {.quantized = true,
+                         .bits = 4,
+                         .granularity = GRANULARITY_CHANNEL,
+                         .group = linear->in,
+                         .scale_dtype = DTYPE_F32};
+    QuantizedWeight w;
+    WeightError error;
+    assert_true(quantize_linear(linear, &decision, NULL, &w, &error, &err));
+    float *exact = array_new(linear->out * linear->in, sizeof *exact),
+          *other = array_new(linear->out * linear->in, sizeof *other);
+    floats_from(linear->weight->dtype, linear->weight->data, linear->out * linear->in, exact);
+    dequantize(&w, other);
+    double signal = 0, noise = 0;
+    for (size_t r = 0; r < ROWS; r++) {
+        for (size_t o = 0; o < linear->out; o++) {
+            double y = 0, d = 0;
+            for (size_t j = 0; j < linear->in; j++) {
+                y += (double)exact[o * linear->in + j] * (double)rows[r * linear->in + j];
+                d += ((double)exact[o * linear->in + j] - (double)other[o * linear->in + j]) *
+                     (double)rows[r * linear->in + j];
+            }
+            signal += y * y;
+            noise += d * d;
+        }
+    }
+    assert_near(db, 10 * log10(signal / noise), 1e-3, "output SQNR");
+    // Halved inputs halve the output: noise is a quarter of the signal, and what quantization adds.
+    for (size_t j = 0; j < linear->in; j++) twice[j] = 2;
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, twice, &db, &err));
+    assert_near(db, 10 * log10(4), 0.1, "output SQNR of halved inputs");
+    assert_false(linear_output_sqnr(f.model.base, f.quantized, index, rows, 0, NULL, &db, &err));
+    quantized_weight_free(&w);
+    free(rows);
+    free(twice);
+    free(exact);
+    free(other);
+    close_fixture(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exp_is_accurate),
+        cmocka_unit_test(figures_equal_torch_and_numpy),
+        cmocka_unit_test(rows_of_every_length),
+        cmocka_unit_test(logits_that_are_not_finite_are_found),
+        cmocka_unit_test(percentiles_of_any_count),
+        cmocka_unit_test(base_against_itself),
+        cmocka_unit_test(figures_by_formula),
+        cmocka_unit_test(incremental_equals_full),
+        cmocka_unit_test(stopped_and_resumed_equals_full),
+        cmocka_unit_test(another_model_counts_as_new),
+        cmocka_unit_test(windows_and_refusals),
+        cmocka_unit_test(overflow_is_refused),
+        cmocka_unit_test(output_sqnr_by_formula),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

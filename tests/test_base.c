@@ -1,0 +1,476 @@
+// base/: what every room leans on.
+#include <dirent.h>
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "tests/support/folder.h"
+
+static char *folder;
+
+static int make_folder(void **state) {
+    (void)state;
+    folder = folder_temporary();
+    return 0;
+}
+
+static int drop_folder(void **state) {
+    (void)state;
+    folder_remove(folder);
+    return 0;
+}
+
+static size_t files_in_folder(void) {
+    size_t count = 0;
+    DIR *listing = opendir(folder);
+    while (listing && readdir(listing)) count++;
+    closedir(listing);
+    return count - 2; // without . and ..
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// error
+
+static void errors(void **state) {
+    (void)state;
+    Error err = {0};
+    assert_false(error_set(&err, "tensor %s is %d", "x", 3));
+    assert_string_equal(err.message, "tensor x is 3");
+    assert_false(error_prefix(&err, "%s", "file"));
+    assert_string_equal(err.message, "file: tensor x is 3");
+    assert_false(error_memory(&err, "weights"));
+    assert_non_null(strstr(err.message, "out of memory for weights"));
+    assert_false(err.stopped);
+    assert_false(error_stopped(&err));
+    assert_true(err.stopped);
+    assert_false(error_set(&err, "other"));
+    assert_false(err.stopped);
+    assert_false(error_set(NULL, "x") || error_prefix(NULL, "x") || error_memory(NULL, "x") || error_stopped(NULL));
+}
+
+static void long_errors(void **state) {
+    (void)state;
+    char text[3000];
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = '\0';
+    Error err = {0};
+    error_set(&err, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    error_prefix(&err, "short");
+    assert_memory_equal(err.message, "short: aaa", 10);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    error_prefix(&err, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+}
+
+// ------------------------------------------------------------------------------------------------------------ array,
+// text
+
+static void arrays(void **state) {
+    (void)state;
+    unsigned char *data = array_new(3, 7);
+    assert_non_null(data);
+    assert_int_equal((uintptr_t)data % 64, 0);
+    for (int i = 0; i < 21; i++) assert_int_equal(data[i], 0);
+    free(data);
+    free(array_new(0, 8));
+    assert_null(array_new(SIZE_MAX / 2, 3));
+    assert_null(array_new(SIZE_MAX, 1));
+    int *items = NULL;
+    size_t count = 0, capacity = 0;
+    for (int i = 0; i < 1000; i++) {
+        assert_true(array_grow(&items, count, &capacity, sizeof *items));
+        items[count++] = i;
+    }
+    for (int i = 0; i < 1000; i++) assert_int_equal(items[i], i);
+    size_t huge = SIZE_MAX / 2;
+    assert_false(array_grow(&items, huge, &huge, sizeof *items)); // the product overflows
+    assert_int_equal(items[999], 999);
+    free(items);
+}
+
+static void texts(void **state) {
+    (void)state;
+    Text text = {0};
+    text_add(&text, "", 0);
+    assert_string_equal(text.data, "");
+    for (int i = 0; i < 100; i++) text_addf(&text, "%d,", i);
+    text_add(&text, "a\0b", 3);
+    assert_int_equal(text.length, 10 * 2 + 90 * 3 + 3);
+    assert_memory_equal(text.data, "0,1,2,", 6);
+    assert_int_equal(text.data[text.length], '\0');
+    text_clear(&text);
+    assert_string_equal(text.data, "");
+    text_add(&text, text.data, SIZE_MAX / 2 + 1); // refused, not tried
+    assert_true(text.failed);
+    text_add(&text, "x", 1);
+    assert_int_equal(text.length, 0);
+    text_free(&text);
+    assert_null(text.data);
+}
+
+static void printable(const char *in, size_t length, bool ascii, const char *want) {
+    char *out = text_printable(in, length, ascii);
+    assert_string_equal(out, want);
+    free(out);
+}
+
+static void printable_texts(void **state) {
+    (void)state;
+    printable("a\x1b[31m\n\x7f", 8, false, "a\xEF\xBF\xBD[31m\xEF\xBF\xBD\xEF\xBF\xBD");
+    const char override[] = {'\xC3', '\xA9', '\xC2', '\x9B',
+                             '\xE2', '\x80', '\xAE'}; // C1 control, bidirectional override
+    printable(override, sizeof override, false, "\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD");
+    printable("\xC3\xA9z", 3, true, "?z");
+    printable("\xC3", 1, false, "\xEF\xBF\xBD");
+    printable("a\0b", 3, true, "a?b");
+    printable("", 0, false, "");
+}
+
+static void utf8(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t length;
+        bool good;
+    } cases[] = {
+        {"", 0, true},
+        {"a\0b", 3, true},
+        {"\xC3\xA9", 2, true},
+        {"\xED\x9F\xBF", 3, true},
+        {"\xEE\x80\x80", 3, true},
+        {"\xF4\x8F\xBF\xBF", 4, true},
+        {"\xC0\x80", 2, false},
+        {"\xC1\xBF", 2, false},
+        {"\xE0\x9F\xBF", 3, false},
+        {"\xF0\x8F\xBF\xBF", 4, false},
+        {"\xED\xA0\x80", 3, false},
+        {"\xF4\x90\x80\x80", 4, false},
+        {"\x80", 1, false},
+        {"\xC3", 1, false},
+        {"\xE2\x82", 2, false},
+        {"\xF8\x88\x80\x80\x80", 5, false},
+        {"\xFF", 1, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(text_is_utf8(cases[i].bytes, cases[i].length), cases[i].good);
+    for (uint32_t code = 0; code <= 0x10FFFF; code++) {
+        if (code >= 0xD800 && code <= 0xDFFF) continue;
+        char bytes[4];
+        size_t n = utf8_write(code, bytes);
+        uint32_t back;
+        if (utf8_read(bytes, n, &back) != n || back != code || utf8_read(bytes, n - 1, &back)) fail_msg("U+%04X", code);
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------------
+// json
+
+static cJSON *parsed(const char *text) {
+    Error err = {0};
+    cJSON *json = json_parse(text, strlen(text), &err);
+    if (!json) fail_msg("%s: %s", text, err.message);
+    return json;
+}
+
+static void json_refused(const char *text, size_t length, const char *reason) {
+    Error err = {0};
+    cJSON *json = json_parse(text, length, &err);
+    cJSON_Delete(json);
+    assert_null(json);
+    if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
+}
+
+static void json_values(void **state) {
+    (void)state;
+    cJSON_Delete(parsed(" {\"a\": [1, 2]} \r\n\t"));
+    json_refused("", 0, "cannot be read");
+    json_refused("{\"a\":1", 6, "cannot be read");
+    json_refused("{} x", 4, "something follows the JSON value at byte 3");
+    json_refused("{}\0", 3, "something follows");
+    json_refused("\"\xff\"", 3, "not UTF-8");
+    for (int depth = 100; depth <= 101; depth++) {
+        Text text = {0};
+        text_addf(&text, "{\"[[[[\\\"[\":"); // brackets in strings do not count
+        for (int i = 1; i < depth; i++) text_add(&text, "[", 1);
+        for (int i = 1; i < depth; i++) text_add(&text, "]", 1);
+        text_add(&text, "}", 1);
+        if (depth == 100)
+            cJSON_Delete(parsed(text.data));
+        else
+            json_refused(text.data, text.length, "nested deeper");
+        text_free(&text);
+    }
+}
+
+static void json_getters(void **state) {
+    (void)state;
+    cJSON *json = parsed("{\"n\":2.5,\"i\":7,\"b\":true,\"s\":\"x\",\"z\":null}");
+    Error err = {0};
+    double number;
+    int64_t integer;
+    bool flag;
+    const char *text;
+    assert_true(json_number(json, "n", 1, &number, &err) && number == 2.5);
+    assert_true(json_number(json, "missing", 1, &number, &err) && number == 1);
+    assert_true(json_number(json, "z", 3, &number, &err) && number == 3); // null counts as missing
+    assert_true(json_integer(json, "i", 0, 0, 7, &integer, &err) && integer == 7);
+    assert_true(json_bool(json, "b", false, &flag, &err) && flag);
+    assert_true(json_string(json, "s", NULL, &text, &err) && strcmp(text, "x") == 0);
+    assert_true(json_string(json, "missing", NULL, &text, &err) && !text);
+    assert_false(json_number(json, "s", 1, &number, &err));
+    assert_string_equal(err.message, "\"s\" must be a number");
+    assert_false(json_integer(json, "n", 0, 0, 9, &integer, &err));
+    assert_false(json_integer(json, "i", 0, 0, 6, &integer, &err));
+    assert_string_equal(err.message, "\"i\" must be a whole number from 0 to 6");
+    assert_false(json_bool(json, "n", false, &flag, &err) || json_string(json, "n", NULL, &text, &err));
+    static const char *const known[] = {"n", "i", "b", "s", "z", NULL}, *const fewer[] = {"n", "i", NULL};
+    assert_true(json_only_keys(json, "recipe", known, &err));
+    assert_false(json_only_keys(json, "recipe", fewer, &err));
+    assert_string_equal(err.message, "recipe: unknown key \"b\"; known are n, i");
+    cJSON_Delete(json);
+}
+
+// -------------------------------------------------------------------------------------------------------------------
+// file
+
+static void files(void **state) {
+    (void)state;
+    char *path = path_join(folder, "file"), *data;
+    size_t size;
+    Error err = {0};
+    assert_false(file_read(path, 100, &data, &size, &err));
+    assert_non_null(strstr(err.message, "cannot be opened"));
+    assert_true(file_write(path, "a\0b", 3, &err));
+    assert_true(file_exists(path) && !folder_exists(path));
+    assert_true(file_read(path, 3, &data, &size, &err));
+    assert_int_equal(size, 3);
+    assert_memory_equal(data, "a\0b", 4);
+    free(data);
+    assert_false(file_read(path, 2, &data, &size, &err));
+    assert_non_null(strstr(err.message, "3 bytes is more than the 2"));
+    assert_false(file_read(folder, 100, &data, &size, &err) || file_read("/dev/zero", 100, &data, &size, &err));
+    assert_non_null(strstr(err.message, "not a regular file"));
+    assert_true(file_write(path, "", 0, &err) && file_read(path, 0, &data, &size, &err));
+    assert_int_equal(size, 0);
+    free(data);
+    struct stat info;
+    mode_t mask = umask(0);
+    umask(mask);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0666 & ~mask);
+    assert_int_equal(files_in_folder(), 1);
+    free(path);
+}
+
+static void expect_old_file(const char *path) {
+    char *data;
+    size_t size;
+    assert_true(file_read(path, 100, &data, &size, NULL));
+    assert_string_equal(data, "old");
+    free(data);
+    assert_int_equal(files_in_folder(), 1);
+}
+
+// A limit on file sizes stands for a full disk: writing stops in the middle.
+static void full_disk(void **state) {
+    (void)state;
+    char *path = path_join(folder, "file");
+    assert_true(file_write(path, "old", 3, NULL));
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = 100000, .rlim_max = before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    char *big = array_new(1, 1000000);
+    Error err = {0};
+    setrlimit(RLIMIT_FSIZE, &small);
+    bool written = file_write(path, big, 1000000, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, handler);
+    free(big);
+    assert_false(written);
+    assert_non_null(strstr(err.message, "cannot be written"));
+    assert_non_null(strstr(err.message, "nothing was changed"));
+    expect_old_file(path);
+    free(path);
+}
+
+static void unwritable(void **state) {
+    (void)state;
+    Error err = {0};
+    assert_false(file_write("/nonexistent/file", "x", 1, &err));
+    assert_non_null(strstr(err.message, "/nonexistent/file: cannot be written"));
+    char *path = path_join(folder, "file"), *taken = path_join(folder, "taken");
+    assert_true(folder_make(taken, &err));
+    assert_false(file_write(taken, "x", 1, &err)); // a folder is not replaced by a file
+    assert_int_equal(files_in_folder(), 1);
+    assert_int_equal(rmdir(taken), 0);
+    assert_true(file_write(path, "old", 3, &err));
+    chmod(folder, 0500);
+    if (access(folder, W_OK) != 0) assert_false(file_write(path, "new", 3, &err)); // the superuser may write anyway
+    chmod(folder, 0700);
+    expect_old_file(path);
+    free(path);
+    free(taken);
+}
+
+static void folders(void **state) {
+    (void)state;
+    Error err = {0};
+    char *deep = path_join(folder, "a/b//c/");
+    assert_true(folder_make(deep, &err) && folder_make(deep, &err) && folder_exists(deep));
+    free(deep);
+    folder_put_text(folder, "file", "x");
+    char *below = path_join(folder, "file/d");
+    assert_false(folder_make(below, &err));
+    assert_non_null(strstr(err.message, "cannot be made"));
+    free(below);
+    char *joined = path_join("a/", "b");
+    assert_string_equal(joined, "a/b");
+    free(joined);
+    joined = path_join("", "b");
+    assert_string_equal(joined, "/b");
+    free(joined);
+}
+
+static void expect_folder(char *path, const char *want) {
+    if (want)
+        assert_string_equal(path, want);
+    else
+        assert_null(path);
+    free(path);
+}
+
+static void user_folders(void **state) {
+    (void)state;
+    char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL,
+         *xdg = getenv("XDG_CACHE_HOME") ? strdup(getenv("XDG_CACHE_HOME")) : NULL;
+    setenv("HOME", "/home/x", 1);
+    setenv("XDG_CACHE_HOME", "/cache", 1);
+    expect_folder(folder_cache(), "/cache/quantdial");
+    setenv("XDG_CACHE_HOME", "relative", 1); // ignored, says the specification
+    expect_folder(folder_cache(), "/home/x/.cache/quantdial");
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("HOME");
+    expect_folder(folder_cache(), NULL);
+    if (home) setenv("HOME", home, 1);
+    if (xdg) setenv("XDG_CACHE_HOME", xdg, 1);
+    free(home);
+    free(xdg);
+}
+
+// ----------------------------------------------------------------------------------------------------------- progress
+// etc.
+
+static void *work(void *argument) {
+    Progress *progress = argument;
+    for (int i = 0; i < 1000; i++) progress_add(progress, 2);
+    return NULL;
+}
+
+static void progress(void **state) {
+    (void)state;
+    Progress watched = {0};
+    progress_begin(&watched, "measuring", 10);
+    assert_string_equal(atomic_load(&watched.what), "measuring");
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, work, &watched), 0);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&watched.done), 8000);
+    assert_true(progress_add(&watched, 1));
+    atomic_bool quitting = false;
+    watched.also_stop = &quitting;
+    assert_false(progress_should_stop(&watched));
+    atomic_store(&quitting, true);
+    assert_true(progress_should_stop(&watched) && !progress_add(&watched, 1));
+    atomic_store(&quitting, false);
+    progress_request_stop(&watched);
+    assert_false(progress_add(&watched, 1));
+    progress_begin(NULL, "x", 1); // nobody watches
+    progress_request_stop(NULL);
+    assert_true(progress_add(NULL, 1) && !progress_should_stop(NULL));
+}
+
+static void randoms(void **state) {
+    (void)state;
+    Random random = random_seeded(42), again = random_seeded(42), other = random_seeded(43);
+    // Computed with an independent implementation: splitmix64 from the seed, then xoshiro256**.
+    static const uint64_t first[] = {0x15780B2E0C2EC716u, 0x6104D9866D113A7Eu, 0xAE17533239E499A1u,
+                                     0xECB8AD4703B360A1u};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) assert_true(random_next(&random) == first[i]);
+    assert_true(random_next(&again) != random_next(&other));
+    unsigned counts[7] = {0};
+    double sum = 0, squares = 0, uniform = 0;
+    enum { DRAWS = 70000 };
+    for (int i = 0; i < DRAWS; i++) {
+        counts[random_below(&random, 7)]++;
+        double normal = random_normal(&random), u = random_uniform(&random);
+        assert_true(u >= 0 && u < 1 && isfinite(normal));
+        sum += normal;
+        squares += normal * normal;
+        uniform += u;
+    }
+    for (int i = 0; i < 7; i++) assert_in_range(counts[i], 9600, 10400); // more than four standard deviations
+    assert_true(fabs(sum / DRAWS) < 0.02 && fabs(squares / DRAWS - 1) < 0.03 && fabs(uniform / DRAWS - 0.5) < 0.005);
+    assert_int_equal(random_below(&random, 1), 0);
+}
+
+static void hashes(void **state) {
+    (void)state;
+    assert_true(hash_bytes(HASH_START, "", 0) != hash_bytes(HASH_START, "\0", 1));
+    assert_true(hash_bytes(HASH_START, "abcdefgh", 8) != hash_bytes(HASH_START, "abcdefgi", 8));
+    assert_true(hash_text(hash_text(HASH_START, "ab"), "c") != hash_text(hash_text(HASH_START, "a"), "bc"));
+    assert_true(hash_text(HASH_START, NULL) == hash_text(HASH_START, ""));
+    assert_true(hash_bytes(HASH_START, "abcdefghijk", 11) == 0x25825AE82FB0C086u);
+    // One changed bit changes about half of the bits.
+    int changed = 0;
+    for (int bit = 0; bit < 64; bit++) {
+        uint64_t one = (uint64_t)1 << bit, zero = 0;
+        changed += __builtin_popcountll(hash_bytes(HASH_START, &one, 8) ^ hash_bytes(HASH_START, &zero, 8));
+    }
+    assert_in_range(changed, 64 * 20, 64 * 44);
+    double start = clock_seconds();
+    assert_true(clock_seconds() >= start);
+}
+
+#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors),
+        cmocka_unit_test(long_errors),
+        cmocka_unit_test(arrays),
+        cmocka_unit_test(texts),
+        cmocka_unit_test(printable_texts),
+        cmocka_unit_test(utf8),
+        cmocka_unit_test(json_values),
+        cmocka_unit_test(json_getters),
+        IN_FOLDER(files),
+        IN_FOLDER(full_disk),
+        IN_FOLDER(unwritable),
+        IN_FOLDER(folders),
+        cmocka_unit_test(user_folders),
+        cmocka_unit_test(progress),
+        cmocka_unit_test(randoms),
+        cmocka_unit_test(hashes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,253 @@
+// Sampling by its definition, and generation against repeated forward passes.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/generate.h"
+#include "tests/support/fixture_model.h"
+
+static const char folder[] = "tests/fixtures/llama-mqa-plain-f16"; // 40 positions
+static const Sampling greedy = {0, 1, 0};
+
+// ---- Sampling ----
+
+static void greedy_takes_the_first_largest(void **state) {
+    (void)state;
+    const float logits[] = {-1, 3, 0, 3, 2};
+    float probability;
+    Random random = random_seeded(1);
+    assert_int_equal(sample_token(logits, 5, &greedy, &random, &probability), 1);
+    double sum = exp(-4) + 1 + exp(-3) + 1 + exp(-1);
+    assert_float_equal(probability, 1 / sum, 1e-6);
+    assert_int_equal(sample_token(logits, 5, &greedy, &random, NULL), 1);
+    const float large[] = {1e30f, -1e30f, 0};
+    assert_int_equal(sample_token(large, 3, &greedy, &random, &probability), 0);
+    assert_float_equal(probability, 1, 0);
+}
+
+static void shares_of(const float *logits, size_t vocab, Sampling sampling, double *shares) {
+    enum { DRAWS = 20000 };
+    Random random = random_seeded(sampling.seed);
+    memset(shares, 0, vocab * sizeof *shares);
+    for (int i = 0; i < DRAWS; i++) {
+        int32_t id = sample_token(logits, vocab, &sampling, &random, NULL);
+        assert_in_range(id, 0, vocab - 1);
+        shares[id] += 1.0 / DRAWS;
+    }
+}
+
+static void temperature_follows_the_softmax(void **state) {
+    (void)state;
+    const float logits[] = {2, 0, 1, -3};
+    const float temperatures[] = {0.5f, 1, 2};
+    for (int i = 0; i < 3; i++) {
+        double shares[4], sum = 0;
+        shares_of(logits, 4, (Sampling){temperatures[i], 1, 5}, shares);
+        for (int k = 0; k < 4; k++) sum += exp((double)(logits[k] / temperatures[i]));
+        // 20,000 draws: the standard error is at most 0.0036
+        for (int k = 0; k < 4; k++)
+            assert_float_equal(shares[k], exp((double)(logits[k] / temperatures[i])) / sum, 0.015);
+    }
+}
+
+static void top_p_keeps_the_fewest_that_reach_it(void **state) {
+    (void)state;
+    const float logits[] = {logf(0.1f), logf(0.4f), logf(0.05f), logf(0.3f), logf(0.15f)};
+    double shares[5];
+    shares_of(logits, 5, (Sampling){1, 0.65f, 3}, shares); // 0.4 + 0.3
+    assert_float_equal(shares[1], 4.0 / 7, 0.015);
+    assert_float_equal(shares[3], 3.0 / 7, 0.015);
+    shares_of(logits, 5, (Sampling){1, 0.75f, 3}, shares); // and 0.15
+    assert_float_equal(shares[4], 0.15 / 0.85, 0.015);
+    assert_float_equal(shares[0] + shares[2], 0, 0);
+    shares_of(logits, 5, (Sampling){1, 0, 3}, shares); // always at least one
+    assert_float_equal(shares[1], 1, 1e-9);
+    const float equal[] = {1, 1, 1, 1};
+    shares_of(equal, 4, (Sampling){1, 0.5f, 3}, shares); // of equal ones the lowest ids
+    assert_float_equal(shares[0] + shares[1], 1, 1e-9);
+}
+
+static void a_seed_gives_the_same_tokens(void **state) {
+    (void)state;
+    float logits[200];
+    int different = 0;
+    for (int i = 0; i < 200; i++) logits[i] = (float)sin(i);
+    Sampling sampling = {1, 0.9f, 0};
+    Random a = random_seeded(11), b = random_seeded(11), c = random_seeded(12);
+    for (int i = 0; i < 50; i++) {
+        int32_t id = sample_token(logits, 200, &sampling, &a, NULL);
+        assert_int_equal(id, sample_token(logits, 200, &sampling, &b, NULL));
+        different += id != sample_token(logits, 200, &sampling, &c, NULL);
+    }
+    assert_in_range(different, 20, 50);
+}
+
+// ---- Generation ----
+
+static Generated generated(FixtureModel *model, size_t prompt, size_t most, Sampling sampling) {
+    Generated out;
+    Error err = {0};
+    if (!generate(model->base, model->ids, prompt, most, &sampling, NULL, NULL, &out, NULL, &err))
+        fail_msg("%s", err.message);
+    return out;
+}
+
+static int32_t largest(const float *logits, size_t vocab) {
+    size_t best = 0;
+    for (size_t i = 1; i < vocab; i++)
+        if (logits[i] > logits[best]) best = i;
+    return (int32_t)best;
+}
+
+// The end token of these models would come at random; most tests want none.
+static void open_without_end(FixtureModel *model) {
+    fixture_model_open(folder, PRECISION_F32, model);
+    model->structure.config.eos_count = 0;
+}
+
+static void greedy_equals_repeated_forward_passes(void **state) {
+    (void)state;
+    enum { PROMPT = 6, MOST = 12 };
+    FixtureModel model;
+    open_without_end(&model);
+    size_t vocab = (size_t)model.config.vocab;
+    Generated out = generated(&model, PROMPT, MOST, greedy);
+    assert_int_equal(out.count, MOST);
+    assert_false(out.ended);
+    int32_t ids[PROMPT + MOST];
+    memcpy(ids, model.ids, PROMPT * sizeof *ids);
+    for (size_t i = 0; i < MOST; i++) {
+        float *logits = fixture_logits(model.base, ids, PROMPT + i);
+        const float *last = logits + (PROMPT + i - 1) * vocab;
+        double sum = 0;
+        ids[PROMPT + i] = largest(last, vocab);
+        for (size_t k = 0; k < vocab; k++) sum += exp((double)(last[k] - last[ids[PROMPT + i]]));
+        assert_int_equal(out.ids[i], ids[PROMPT + i]);
+        assert_float_equal(out.probabilities[i], 1 / sum, 1e-4);
+        free(logits);
+    }
+    assert_true(out.prefill_seconds > 0 && out.decode_seconds > 0);
+    assert_float_equal(generated_tokens_per_second(&out), (MOST - 1) / out.decode_seconds, 1e-9);
+    generated_free(&out);
+    fixture_model_close(&model);
+}
+
+static void the_seed_decides(void **state) {
+    (void)state;
+    FixtureModel model;
+    open_without_end(&model);
+    Generated a = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7});
+    Generated b = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7});
+    Generated c = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 8});
+    assert_memory_equal(a.ids, b.ids, 30 * sizeof *a.ids);
+    assert_memory_equal(a.probabilities, b.probabilities, 30 * sizeof *a.probabilities);
+    assert_memory_not_equal(a.ids, c.ids, 30 * sizeof *a.ids);
+    generated_free(&a);
+    generated_free(&b);
+    generated_free(&c);
+    fixture_model_close(&model);
+}
+
+static void it_stops_before_an_end_token(void **state) {
+    (void)state;
+    FixtureModel model;
+    open_without_end(&model);
+    Generated free_run = generated(&model, 6, 12, greedy);
+    size_t end = 3; // the first place of the token that is now made an end
+    for (size_t i = 0; i < end; i++)
+        if (free_run.ids[i] == free_run.ids[end]) end = i;
+    model.structure.config.eos_count = 2;
+    model.structure.config.eos_tokens[0] = -5;
+    model.structure.config.eos_tokens[1] = free_run.ids[end];
+    Generated out = generated(&model, 6, 12, greedy);
+    assert_true(out.ended);
+    assert_int_equal(out.count, end);
+    assert_memory_equal(out.ids, free_run.ids, end * sizeof *out.ids);
+    generated_free(&out);
+    model.structure.config.eos_tokens[0] = free_run.ids[0];
+    out = generated(&model, 6, 12, greedy);
+    assert_true(out.ended);
+    assert_int_equal(out.count, 0);
+    assert_float_equal(generated_tokens_per_second(&out), 0, 0);
+    generated_free(&out);
+    generated_free(&free_run);
+    fixture_model_close(&model);
+}
+
+typedef struct Watch {
+    size_t calls;
+    Progress *progress;
+} Watch;
+
+static void stop_at_three(void *context, const Generated *so_far) {
+    Watch *watch = context;
+    assert_int_equal(so_far->count, ++watch->calls);
+    if (so_far->count == 3) progress_request_stop(watch->progress);
+}
+
+static void it_stops_when_asked(void **state) {
+    (void)state;
+    FixtureModel model;
+    Progress progress = {0};
+    Watch watch = {0, &progress};
+    Generated out;
+    Error err = {0};
+    open_without_end(&model);
+    assert_false(generate(model.base, model.ids, 6, 12, &greedy, stop_at_three, &watch, &out, &progress, &err));
+    assert_true(err.stopped);
+    assert_int_equal(out.count, 3);
+    assert_int_equal(watch.calls, 3);
+    generated_free(&out);
+    // Already asked before it began: nothing is computed.
+    err = (Error){0};
+    assert_false(generate(model.base, model.ids, 6, 12, &greedy, NULL, NULL, &out, &progress, &err));
+    assert_true(err.stopped);
+    assert_int_equal(out.count, 0);
+    generated_free(&out);
+    fixture_model_close(&model);
+}
+
+static void assert_prompt_refused(FixtureModel *model, const int32_t *prompt, size_t count, const char *part) {
+    Generated out;
+    Error err = {0};
+    assert_false(generate(model->base, prompt, count, 4, &greedy, NULL, NULL, &out, NULL, &err));
+    if (!strstr(err.message, part)) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
+    generated_free(&out);
+}
+
+static void the_prompt_must_fit_and_the_rest_is_cut(void **state) {
+    (void)state;
+    FixtureModel model;
+    int32_t long_prompt[41] = {0};
+    open_without_end(&model);
+    assert_prompt_refused(&model, NULL, 0, "empty");
+    assert_prompt_refused(&model, long_prompt, 41, "41 tokens, more than the 40");
+    assert_prompt_refused(&model, (const int32_t[]){3, 104}, 2, "id 104");
+    Generated out = generated(&model, 36, 1000, greedy);
+    assert_int_equal(out.count, 4);
+    generated_free(&out);
+    out = generated(&model, 5, 0, greedy);
+    assert_int_equal(out.count, 0);
+    assert_true(out.prefill_seconds > 0);
+    generated_free(&out);
+    fixture_model_close(&model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(greedy_takes_the_first_largest),
+        cmocka_unit_test(temperature_follows_the_softmax),
+        cmocka_unit_test(top_p_keeps_the_fewest_that_reach_it),
+        cmocka_unit_test(a_seed_gives_the_same_tokens),
+        cmocka_unit_test(greedy_equals_repeated_forward_passes),
+        cmocka_unit_test(the_seed_decides),
+        cmocka_unit_test(it_stops_before_an_end_token),
+        cmocka_unit_test(it_stops_when_asked),
+        cmocka_unit_test(the_prompt_must_fit_and_the_rest_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,205 @@
+// Tokens from files: text in blocks equals the whole text; JSONL; refusals.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "analysis/tokens.h"
+#include "base/array.h"
+#include "base/random.h"
+
+static char folder[64];
+static const char *const tokenizers[] = {"tests/fixtures/tokenizer/gpt2", "tests/fixtures/tokenizer/llama3"};
+
+static Tokenizer *tokenizer_new(int which) {
+    Tokenizer *tokenizer;
+    Error err = {0};
+    if (!tokenizer_load(tokenizers[which], &tokenizer, &err)) fail_msg("%s", err.message);
+    return tokenizer;
+}
+
+static const char *write_text(const char *name, const char *data, size_t size) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    return path;
+}
+
+static void tokens_of(const Tokenizer *tokenizer, const char *path, size_t most, TokenIds *out) {
+    Error err = {0};
+    if (!tokens_from_file(tokenizer, path, most, out, &err)) fail_msg("%s", err.message);
+    unlink(path);
+}
+
+static void assert_prefix(const TokenIds *got, const TokenIds *whole, size_t count) {
+    assert_int_equal(got->count, count);
+    if (count) assert_memory_equal(got->ids, whole->ids, count * sizeof *got->ids);
+}
+
+static const char *const stories[] = {"the",          "rain",    "stopped.", "Mira's",
+                                      "lantern",      "\"No,\"", "1234",     "caf\xC3\xA9",
+                                      "\xE2\x80\x94", "(well)",  "...",      "\xE4\xBD\xA0\xE5\xA5\xBD"};
+static const char *const gaps[] = {" ", " ", " ", " ", "  ", "\n", "\n\n", ".\n", "\t", "\r\n", " \n "};
+
+static void random_text(uint64_t seed, bool lines, size_t length, Text *out) {
+    Random random = random_seeded(seed);
+    while (out->length < length) {
+        const char *word = stories[random_below(&random, sizeof stories / sizeof *stories)];
+        const char *gap = gaps[random_below(&random, lines ? sizeof gaps / sizeof *gaps : 4)];
+        text_add(out, word, strlen(word));
+        text_add(out, gap, strlen(gap));
+    }
+}
+
+static void blocks_equal_the_whole(void **state) {
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        Tokenizer *tokenizer = tokenizer_new(which);
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            Text text = {0};
+            random_text(seed, seed % 2, 300000, &text); // one long line every other time
+            TokenIds whole = {0}, got = {0}, few = {0};
+            Error err = {0};
+            assert_true(tokenizer_encode(tokenizer, text.data, text.length, true, &whole, &err));
+            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), SIZE_MAX, &got);
+            assert_prefix(&got, &whole, whole.count);
+            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 1000, &few);
+            assert_prefix(&few, &whole, 1000);
+            // Added to what is there.
+            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 10, &few);
+            assert_int_equal(few.count, 1010);
+            assert_memory_equal(few.ids + 1000, whole.ids, 10 * sizeof *few.ids);
+            token_ids_free(&whole);
+            token_ids_free(&got);
+            token_ids_free(&few);
+            text_free(&text);
+        }
+        tokenizer_free(tokenizer);
+    }
+}
+
+// No place to cut but between characters: the ids may differ there, the text may not.
+static void endless_words_keep_their_text(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(0);
+    Text text = {0}, back = {0};
+    for (int i = 0; i < 50000; i++) text_add(&text, i % 3 ? "\xC3\xA9" : "x", i % 3 ? 2 : 1);
+    TokenIds got = {0};
+    Error err = {0};
+    tokens_of(tokenizer, write_text("text.txt", text.data, text.length), SIZE_MAX, &got);
+    assert_true(tokenizer_decode(tokenizer, got.ids, got.count, true, &back, &err));
+    assert_int_equal(back.length, text.length);
+    assert_memory_equal(back.data, text.data, text.length);
+    text_free(&text);
+    text_free(&back);
+    token_ids_free(&got);
+    tokenizer_free(tokenizer);
+}
+
+static void json_lines(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(0);
+    static const char lines[] =
+        "{\"text\": \"the rain\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\\n\"}"; // no line end at the end
+    TokenIds expected = {0}, got = {0};
+    Error err = {0};
+    assert_true(tokenizer_encode(tokenizer, "the rain", 8, true, &expected, &err));
+    assert_true(tokenizer_encode(tokenizer, "caf\xC3\xA9\n", 6, true, &expected, &err));
+    tokens_of(tokenizer, write_text("lines.jsonl", lines, sizeof lines - 1), SIZE_MAX, &got);
+    assert_prefix(&got, &expected, expected.count);
+    got.count = 0;
+    tokens_of(tokenizer, write_text("LINES.JSONL", lines, sizeof lines - 1), 2, &got);
+    assert_prefix(&got, &expected, 2);
+    token_ids_free(&expected);
+    token_ids_free(&got);
+    tokenizer_free(tokenizer);
+}
+
+static void assert_refused(const Tokenizer *tokenizer, const char *name, const char *data, size_t size,
+                           const char *why) {
+    int32_t there = 42;
+    TokenIds ids = {.ids = malloc(sizeof there), .count = 1, .capacity = 1};
+    memcpy(ids.ids, &there, sizeof there);
+    Error err = {0};
+    const char *path = write_text(name, data, size);
+    assert_false(tokens_from_file(tokenizer, path, 100, &ids, &err));
+    if (!strstr(err.message, path) || !strstr(err.message, why)) fail_msg("\"%s\" does not say: %s", err.message, why);
+    assert_true(ids.count == 1 && ids.ids[0] == 42);
+    unlink(path);
+    token_ids_free(&ids);
+}
+
+static void damaged_files_are_refused(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(0);
+    assert_refused(tokenizer, "empty.txt", "", 0, "no text");
+    assert_refused(tokenizer, "mark.txt", "\xEF\xBB\xBF", 3, "no text");
+    assert_refused(tokenizer, "latin.txt", "caf\xE9!", 5, "bytes 0 to 5");
+    assert_refused(tokenizer, "empty.jsonl", "\n \n", 3, "no text");
+    assert_refused(tokenizer, "broken.jsonl", "{\"text\": \"a\"}\n{\"text\": \n", 24, "line 2");
+    assert_refused(tokenizer, "list.jsonl", "[1]\n", 4, "line 1: is not a JSON object");
+    assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15, "line 1: has no field \"text\"");
+    assert_refused(tokenizer, "number.jsonl", "{\"text\": 3}\n", 12, "line 1");
+    TokenIds ids = {0};
+    Error err = {0};
+    assert_false(tokens_from_file(tokenizer, "/nowhere/x.txt", 1, &ids, &err));
+    assert_non_null(strstr(err.message, "/nowhere/x.txt: cannot be opened"));
+    assert_false(tokens_from_file(tokenizer, "/tmp", 1, &ids, &err));
+    assert_non_null(strstr(err.message, "/tmp: cannot be read"));
+    tokenizer_free(tokenizer);
+}
+
+static void a_byte_order_mark_is_no_text(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(0);
+    TokenIds plain = {0}, marked = {0};
+    tokens_of(tokenizer, write_text("a.txt", "the rain", 8), 100, &plain);
+    tokens_of(tokenizer, write_text("a.txt", "\xEF\xBB\xBFthe rain", 11), 100, &marked);
+    assert_prefix(&marked, &plain, plain.count);
+    token_ids_free(&plain);
+    token_ids_free(&marked);
+    tokenizer_free(tokenizer);
+}
+
+static void random_tokens_are_uniform(void **state) {
+    (void)state;
+    TokenIds a = {0}, b = {0};
+    Error err = {0};
+    assert_true(tokens_random(50, 50000, 9, &a, &err));
+    assert_true(tokens_random(50, 50000, 9, &b, &err));
+    assert_prefix(&a, &b, 50000);
+    int counts[50] = {0};
+    for (size_t i = 0; i < a.count; i++) {
+        assert_true(a.ids[i] >= 0 && a.ids[i] < 50);
+        counts[a.ids[i]]++;
+    }
+    for (int i = 0; i < 50; i++) assert_true(counts[i] > 850 && counts[i] < 1150); // 1000 ± 5 σ
+    assert_false(tokens_random(0, 5, 1, &a, &err));
+    token_ids_free(&a);
+    token_ids_free(&b);
+}
+
+int main(void) {
+    snprintf(folder, sizeof folder, "/tmp/quantdial-tokens-XXXXXX");
+    if (!mkdtemp(folder)) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_equal_the_whole),
+        cmocka_unit_test(endless_words_keep_their_text),
+        cmocka_unit_test(json_lines),
+        cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(a_byte_order_mark_is_no_text),
+        cmocka_unit_test(random_tokens_are_uniform),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(folder);
+    return failed;
+}

@@ -1,0 +1,228 @@
+#include "tui/actions.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "tui/dials.h"
+
+// ---- layers -------------------------------------------------------------------------------------------------------
+
+void action_move_row(Ui *ui, int steps) { rows_move(&ui->rows, steps); }
+
+void action_move_page(Ui *ui, int pages) {
+    const int page = ui->layout.layers.rows - 2;
+    rows_move(&ui->rows, pages * (page > 1 ? page : 1));
+}
+
+void action_move_end(Ui *ui, int direction) { rows_move_to(&ui->rows, direction < 0 ? 0 : ui->rows.count - 1); }
+
+void action_find(Ui *ui, int direction) {
+    if (!*ui->rows.find)
+        ui_say(ui, "nothing to find yet: / asks for it");
+    else if (!rows_find(&ui->rows, direction, false))
+        ui_say(ui, "no linear with “%s”", ui->rows.find);
+}
+
+static void sort_changed(Ui *ui) {
+    rows_arrange(&ui->rows);
+    const ColumnInfo *column = &column_table[ui->rows.sort];
+    const bool falling = column->falling != ui->rows.reversed;
+    ui_say(ui, "by %s (%s), %s first", column->title, column->help, falling ? "largest" : "smallest");
+}
+
+void action_sort(Ui *ui, int steps) {
+    ui->rows.sort = (Column)(((int)ui->rows.sort + steps + COLUMN_COUNT) % COLUMN_COUNT);
+    ui->rows.reversed = false;
+    sort_changed(ui);
+}
+
+void action_sort_by(Ui *ui, int column) {
+    ui->rows.reversed = ui->rows.sort == (Column)column ? !ui->rows.reversed : false;
+    ui->rows.sort = (Column)column;
+    sort_changed(ui);
+}
+
+void action_reverse(Ui *ui, int unused) {
+    (void)unused;
+    action_sort_by(ui, (int)ui->rows.sort);
+}
+
+// ---- dials --------------------------------------------------------------------------------------------------------
+
+void action_move_dial(Ui *ui, int steps) { ui->dial = dials_next(ui->dial, steps); }
+
+void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
+
+void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }
+
+void action_edit_dial(Ui *ui, int unused) {
+    (void)unused;
+    char value[64];
+    dial_format(ui->dial, dials_value(ui, ui->dial), value, sizeof value);
+    prompt_open(ui, PROMPT_DIAL, value);
+}
+
+bool action_type_into_dial(Ui *ui, int code) {
+    if (!(code >= '0' && code <= '9') && code != '.' && code != '-') return false;
+    const char text[2] = {(char)code, '\0'};
+    prompt_open(ui, PROMPT_DIAL, text);
+    return true;
+}
+
+void action_reset_dial(Ui *ui, int unused) {
+    (void)unused;
+    dials_reset(ui, ui->dial);
+}
+
+void action_one_linear(Ui *ui, int unused) {
+    (void)unused;
+    if (!ui->one_linear && ui_linear(ui) < 0) return;
+    ui->one_linear = !ui->one_linear;
+    if (ui->one_linear) ui->focus = PANE_DIALS;
+    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o goes back to all, Backspace removes a value"
+                              : "dials set all linears again");
+}
+
+void action_drop_override(Ui *ui, int unused) {
+    (void)unused;
+    if (ui_target(ui) >= 0)
+        dials_reset(ui, ui->dial);
+    else
+        ui_say(ui, "nothing to remove: dials set all linears; o chooses the selected one");
+}
+
+// ---- recipe -------------------------------------------------------------------------------------------------------
+
+void action_undo(Ui *ui, int unused) {
+    (void)unused;
+    if (workbench_undo(ui->workbench))
+        ui_update(ui);
+    else
+        ui_say(ui, "nothing to undo");
+}
+
+void action_redo(Ui *ui, int unused) {
+    (void)unused;
+    if (workbench_redo(ui->workbench))
+        ui_update(ui);
+    else
+        ui_say(ui, "nothing to redo");
+}
+
+void action_pin(Ui *ui, int unused) {
+    (void)unused;
+    if (ui->pin.set && ui->pin.turn == workbench_turn(ui->workbench)) {
+        ui->pin = (Pin){0};
+        ui_say(ui, "pin removed");
+        return;
+    }
+    const Plan *plan = workbench_plan(ui->workbench);
+    ui->pin = (Pin){.set = true,
+                    .turn = workbench_turn(ui->workbench),
+                    .bytes = (double)plan->bytes,
+                    .bits_per_weight = plan->bits_per_weight,
+                    .speed = NAN};
+    ui_update(ui);
+    ui_say(ui, "pinned: figures are compared with this state");
+}
+
+void action_ignore(Ui *ui, int unused) {
+    (void)unused;
+    Error err = {0};
+    if (ui_linear(ui) < 0) return;
+    if (ui_report(ui, workbench_toggle_ignore(ui->workbench, ui_linear(ui), &err), &err)) ui_update(ui);
+}
+
+static void remember_path(Ui *ui, const char *path) {
+    char *copy = strdup(path);
+    if (!copy) return;
+    free(ui->recipe_path);
+    ui->recipe_path = copy;
+}
+
+void action_save(Ui *ui, const char *path) {
+    Error err = {0};
+    const bool quit = ui->quit_after_save;
+    ui->quit_after_save = false;
+    if (!*path || !ui_report(ui, workbench_save(ui->workbench, path, &err), &err)) return;
+    remember_path(ui, path);
+    ui_say(ui, "recipe written to %s", path);
+    ui->quit = quit;
+}
+
+void action_load(Ui *ui, const char *path) {
+    Error err = {0};
+    if (!*path || !ui_report(ui, workbench_load(ui->workbench, path, &err), &err)) return;
+    remember_path(ui, path);
+    ui_update(ui);
+    ui_say(ui, "recipe loaded from %s; u goes back", path);
+}
+
+// ---- program ------------------------------------------------------------------------------------------------------
+
+void action_next_pane(Ui *ui, int unused) {
+    (void)unused;
+    ui->focus = ui->focus == PANE_LAYERS ? PANE_DIALS : PANE_LAYERS;
+}
+
+void action_prompt(Ui *ui, int kind) {
+    const char *text = "";
+    if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
+    if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
+    if (kind == PROMPT_FILTER) text = ui->rows.filter;
+    prompt_open(ui, (PromptKind)kind, text);
+}
+
+void action_stop_jobs(Ui *ui, int unused) {
+    (void)unused;
+    bool stopped = false, going = false;
+    for (int kind = 0; kind < JOB_COUNT; kind++) {
+        JobView job;
+        workbench_job(ui->workbench, (JobKind)kind, &job);
+        if (job.state == JOB_STOPPED) stopped = true;
+        if (job.state != JOB_RUNNING && job.state != JOB_WAITING) continue;
+        workbench_stop_job(ui->workbench, (JobKind)kind);
+        going = true;
+    }
+    if (going)
+        ui_say(ui, "stopped; ! goes on, and so does the next turn of a dial");
+    else if (stopped)
+        workbench_restart_jobs(ui->workbench);
+    else
+        ui_say(ui, "nothing is being computed");
+}
+
+void action_redraw(Ui *ui, int unused) {
+    (void)unused;
+    if (ui->terminal) terminal_redraw(ui->terminal);
+}
+
+void action_back(Ui *ui, int unused) {
+    (void)unused;
+    if (ui->one_linear)
+        ui->one_linear = false;
+    else if (*ui->rows.find)
+        *ui->rows.find = '\0';
+    else if (*ui->rows.filter) {
+        *ui->rows.filter = '\0';
+        rows_arrange(&ui->rows);
+    } else
+        ui->focus = PANE_LAYERS;
+}
+
+void action_help(Ui *ui, int unused) {
+    (void)unused;
+    ui->help = true;
+    ui->help_top = 0;
+}
+
+void action_quit(Ui *ui, int unused) {
+    (void)unused;
+    if (workbench_saved(ui->workbench))
+        ui->quit = true;
+    else
+        prompt_open(ui, PROMPT_QUIT, "");
+}

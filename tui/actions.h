@@ -1,0 +1,36 @@
+// What keys and commands do. Each takes the argument of its line in the table of keys.
+#pragma once
+
+#include "tui/ui.h"
+
+void action_move_row(Ui *ui, int steps);
+void action_move_page(Ui *ui, int pages);
+void action_move_end(Ui *ui, int direction); // −1: first
+void action_find(Ui *ui, int direction);
+void action_sort(Ui *ui, int steps);     // the column so many further
+void action_sort_by(Ui *ui, int column); // the same once more turns the order round
+void action_reverse(Ui *ui, int unused);
+
+void action_move_dial(Ui *ui, int steps);
+void action_turn(Ui *ui, int steps);
+void action_turn_coarse(Ui *ui, int steps);
+void action_edit_dial(Ui *ui, int unused);
+bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
+void action_reset_dial(Ui *ui, int unused);
+void action_one_linear(Ui *ui, int unused);
+void action_drop_override(Ui *ui, int unused);
+
+void action_undo(Ui *ui, int unused);
+void action_redo(Ui *ui, int unused);
+void action_pin(Ui *ui, int unused);
+void action_ignore(Ui *ui, int unused);
+void action_save(Ui *ui, const char *path);
+void action_load(Ui *ui, const char *path);
+
+void action_next_pane(Ui *ui, int unused);
+void action_prompt(Ui *ui, int kind);
+void action_stop_jobs(Ui *ui, int unused);
+void action_redraw(Ui *ui, int unused);
+void action_back(Ui *ui, int unused);
+void action_help(Ui *ui, int unused);
+void action_quit(Ui *ui, int unused);

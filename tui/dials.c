@@ -1,0 +1,148 @@
+// The dials without their looks: what they stand at, whether they matter, and turning them.
+#include <math.h>
+
+#include "tui/dials.h"
+
+// By subject: what weights become, how the group size adapts, what happens to inputs. Dials that leave no choice are
+// not shown.
+const int dial_places[DIAL_COLUMNS][DIAL_ROWS] = {
+    {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE, DIAL_SCALE, DIAL_FUSED},
+    {DIAL_ALPHA, DIAL_RULE, DIAL_QUORUM, DIAL_MIN_GROUP, DIAL_MAX_GROUP},
+    {DIAL_ACTIVATIONS, DIAL_V0, DIAL_V1, DIAL_LAE_ALPHA, NO_DIAL},
+};
+
+double dials_value(const Ui *ui, Dial dial) {
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    const int target = ui_target(ui);
+    if (target < 0) return recipe->value[dial];
+    return recipe_value(recipe, dial, workbench_structure(ui->workbench)->linears[target].name);
+}
+
+bool dials_overridden(const Ui *ui, Dial dial) {
+    const int target = ui_target(ui);
+    return target >= 0 && dials_value(ui, dial) != workbench_recipe(ui->workbench)->value[dial];
+}
+
+bool dials_matter(const Ui *ui, Dial dial) {
+    const Granularity granularity = (Granularity)dials_value(ui, DIAL_GRANULARITY);
+    switch (dial) {
+    case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP;
+    case DIAL_ALPHA:
+    case DIAL_RULE:
+    case DIAL_QUORUM:
+    case DIAL_MIN_GROUP:
+    case DIAL_MAX_GROUP: return granularity == GRANULARITY_ADAPTIVE;
+    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui_target(ui) < 0;
+    case DIAL_V0:
+    case DIAL_V1:
+    case DIAL_LAE_ALPHA: return (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS) == POLICY_FPTQ;
+    default: return ui_target(ui) < 0 || dial_table[dial].per_linear;
+    }
+}
+
+static void find_place(Dial dial, int *column, int *row) {
+    for (*column = 0; *column < DIAL_COLUMNS; (*column)++) {
+        for (*row = 0; *row < DIAL_ROWS; (*row)++) {
+            if (dial_places[*column][*row] == (int)dial) return;
+        }
+    }
+    *column = *row = 0;
+}
+
+Dial dials_next(Dial from, int steps) {
+    int column, row;
+    find_place(from, &column, &row);
+    const int places = DIAL_COLUMNS * DIAL_ROWS;
+    int place = column * DIAL_ROWS + row;
+    do {
+        place = (place + steps + places) % places;
+    } while (dial_places[place / DIAL_ROWS][place % DIAL_ROWS] == NO_DIAL);
+    return (Dial)dial_places[place / DIAL_ROWS][place % DIAL_ROWS];
+}
+
+// ---- turning ------------------------------------------------------------------------------------------------------
+
+void dials_set(Ui *ui, Dial dial, double value) {
+    Error err = {0};
+    if (ui_report(ui, workbench_set(ui->workbench, ui_target(ui), dial, &value, &err), &err)) ui_update(ui);
+}
+
+void dials_turn(Ui *ui, Dial dial, int steps, bool coarse) {
+    ui->dial = dial;
+    const double now = dials_value(ui, dial), next = dial_turn(dial, now, steps, coarse);
+    if (next != now) dials_set(ui, dial, next);
+}
+
+void dials_reset(Ui *ui, Dial dial) {
+    const int target = ui_target(ui);
+    if (target < 0) {
+        dials_set(ui, dial, dial_table[dial].standard);
+        return;
+    }
+    Error err = {0};
+    if (ui_report(ui, workbench_set(ui->workbench, target, dial, NULL, &err), &err)) ui_update(ui);
+}
+
+// ---- tracks -------------------------------------------------------------------------------------------------------
+
+int dial_settings(Dial dial, double *settings, int most) {
+    const DialInfo *info = &dial_table[dial];
+    if (info->kind == DIAL_NUMBER) return 0;
+    double value = info->choices ? info->choices[0] : 0;
+    int count = 0;
+    while (count < most) {
+        settings[count++] = value;
+        const double next = dial_turn(dial, value, 1, false);
+        if (next == value) break;
+        value = next;
+    }
+    return count;
+}
+
+// Ranges whose standard value lies close to their low end get a logarithmic track.
+static bool logarithmic(const DialInfo *info) {
+    return info->standard > info->least && info->standard < info->most * 0.05;
+}
+
+// So that the standard value stands at two fifths of the track.
+static double log_unit(const DialInfo *info) { return info->standard / 20; }
+
+static double log_most(const DialInfo *info) {
+    return info->most > 1000 ? fmin(info->most, info->standard * 20) : info->most;
+}
+
+double dial_share(Dial dial, double value) {
+    const DialInfo *info = &dial_table[dial];
+    if (info->kind == DIAL_NUMBER) {
+        if (!logarithmic(info)) return (value - info->least) / (info->most - info->least);
+        return log1p((value - info->least) / log_unit(info)) / log1p((log_most(info) - info->least) / log_unit(info));
+    }
+    double settings[DIAL_SETTINGS_MOST];
+    const int count = dial_settings(dial, settings, DIAL_SETTINGS_MOST);
+    for (int i = 0; i < count; i++) {
+        if (settings[i] == value) return count > 1 ? (double)i / (count - 1) : 0;
+    }
+    return 0;
+}
+
+// Two significant digits on logarithmic tracks, steps of the dial on others.
+static double rounded(const DialInfo *info, double value) {
+    double unit = info->step;
+    if (logarithmic(info) && value > 0) unit = fmax(info->step, pow(10, floor(log10(value)) - 1));
+    value = info->least + round((value - info->least) / unit) * unit;
+    value = round(value * 1e6) / 1e6; // 0.3, not 0.30000000000000004
+    return value < info->least ? info->least : value > info->most ? info->most : value;
+}
+
+double dial_at_share(Dial dial, double share) {
+    const DialInfo *info = &dial_table[dial];
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    if (info->kind == DIAL_NUMBER) {
+        if (!logarithmic(info)) return rounded(info, info->least + share * (info->most - info->least));
+        return rounded(info, info->least + expm1(share * log1p((log_most(info) - info->least) / log_unit(info))) *
+                                               log_unit(info));
+    }
+    double settings[DIAL_SETTINGS_MOST];
+    const int count = dial_settings(dial, settings, DIAL_SETTINGS_MOST);
+    return settings[(int)lround(share * (count - 1))];
+}

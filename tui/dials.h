@@ -1,0 +1,25 @@
+// The dials without their looks: what they stand at, whether they matter, and turning them.
+#pragma once
+
+#include "tui/ui.h"
+
+#define NO_DIAL (-1)
+extern const int dial_places[DIAL_COLUMNS][DIAL_ROWS]; // Dial or NO_DIAL
+
+// For the target of the dials: all linears, or the selected one.
+double dials_value(const Ui *ui, Dial dial);
+bool dials_overridden(const Ui *ui, Dial dial); // the target has a value of its own
+bool dials_matter(const Ui *ui, Dial dial);     // turning it changes something as the other dials stand
+Dial dials_next(Dial from, int steps);          // in reading order, column by column
+
+void dials_set(Ui *ui, Dial dial, double value);
+void dials_turn(Ui *ui, Dial dial, int steps, bool coarse);
+void dials_reset(Ui *ui, Dial dial); // to the standard value, or without an override
+
+// The settings of a dial that is no range, smallest first; 0 for a range.
+#define DIAL_SETTINGS_MOST 16
+int dial_settings(Dial dial, double *settings, int most);
+// Where a value stands on the dial's track, 0…1 (beyond 1 for values off the end), and back, rounded to what one would
+// type.
+double dial_share(Dial dial, double value);
+double dial_at_share(Dial dial, double share);

@@ -1,0 +1,25 @@
+// One table of keys: it dispatches them, fills the line at the bottom and the help.
+#pragma once
+
+#include "tui/ui.h"
+
+typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
+typedef enum Where { EVERYWHERE, IN_LAYERS, IN_DIALS } Where;
+
+typedef struct Binding {
+    int keys[3];       // 0: none
+    const char *shown; // "↑ k"
+    KeyGroup group;
+    Where where; // which pane must have the keys
+    void (*run)(Ui *ui, int argument);
+    int argument;
+    const char *help; // NULL: the line before says it too
+    const char *bar;  // label in the line at the bottom; NULL: not there
+    int rank;         // the larger, the sooner it leaves that line when there is no room
+} Binding;
+
+extern const Binding bindings[];
+extern const int binding_count;
+extern const char *const key_group_titles[KEY_GROUPS];
+
+bool keys_dispatch(Ui *ui, int code); // false: no such key here

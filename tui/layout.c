@@ -1,0 +1,75 @@
+#include "tui/layout.h"
+
+static int clamp(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
+
+bool rect_contains(Rect rect, int row, int col) {
+    return row >= rect.row && row < rect.row + rect.rows && col >= rect.col && col < rect.col + rect.cols;
+}
+
+Rect rect_inset(Rect rect, int cols) {
+    rect.col += cols;
+    rect.cols = rect.cols > 2 * cols ? rect.cols - 2 * cols : 0;
+    return rect;
+}
+
+// Header, four horizontal edges; what remains is shared: the dials need a fixed height, texts grow to six lines, the
+// rest is for looking at layers.
+Layout layout_make(int rows, int cols) {
+    if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) return (Layout){.fits = false};
+    const int free_rows = rows - 5, inner = cols - 2;
+    const bool roomy = rows >= 30;
+    const int dial_rows = DIAL_ROWS + (roomy ? 1 : 0);
+    const int effect_rows = clamp(6 + (rows - 24) / 4, 6, 11);
+    const int upper_rows = free_rows - dial_rows - effect_rows;
+    const int left = 43 + (cols - 80) * 34 / 100;
+
+    Layout l = {.fits = true, .dial_headings = roomy};
+    l.header = (Rect){0, 0, 1, cols};
+    l.frame = (Rect){1, 0, rows - 1, cols};
+    l.layers = (Rect){2, 1, upper_rows, left};
+    l.detail = (Rect){2, left + 2, upper_rows, inner - left - 1};
+    l.dials = (Rect){l.layers.row + upper_rows + 1, 1, dial_rows, inner};
+    l.effect = (Rect){l.dials.row + dial_rows + 1, 1, effect_rows, inner};
+    const int metric_rows = 4;
+    l.metrics = (Rect){l.effect.row, 1, metric_rows, inner};
+    l.texts = (Rect){l.effect.row + metric_rows, 1, effect_rows - metric_rows, inner};
+    l.bottom = (Rect){rows - 1, 0, 1, cols};
+    return l;
+}
+
+static Rect take(Rect *rest, int rows) {
+    if (rows > rest->rows) rows = rest->rows;
+    Rect taken = {rest->row, rest->col, rows, rest->cols};
+    rest->row += rows;
+    rest->rows -= rows;
+    return taken;
+}
+
+// Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights.
+DetailLayout layout_detail(Rect pane) {
+    DetailLayout d = {0};
+    const int decision = pane.rows >= 14 ? 3 : 1;
+    const int weight_axis = pane.rows >= 12 ? 1 : 0;
+    const int graphs = pane.rows - 4 - weight_axis - decision;
+    const int channel = clamp(graphs / 4, 1, 6);
+    const int input = (graphs - channel) / 2;
+    d.weight_line = take(&pane, 1);
+    d.weight_graph = take(&pane, graphs - channel - input);
+    d.weight_axis = take(&pane, weight_axis);
+    d.input_line = take(&pane, 1);
+    d.input_graph = take(&pane, input);
+    d.input_axis = take(&pane, 1);
+    d.channel_line = take(&pane, 1);
+    d.channel_graph = take(&pane, channel);
+    d.decision = take(&pane, decision);
+    return d;
+}
+
+Rect layout_dial(const Layout *layout, int column, int row) {
+    const Rect pane = layout->dials;
+    const int heading = layout->dial_headings ? 1 : 0;
+    const int width = pane.cols / DIAL_COLUMNS;
+    const int extra = pane.cols % DIAL_COLUMNS; // to the last column
+    return (Rect){pane.row + heading + row, pane.col + column * width, 1,
+                  width + (column == DIAL_COLUMNS - 1 ? extra : 0)};
+}

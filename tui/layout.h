@@ -1,0 +1,40 @@
+// Where everything stands: a pure function of the terminal's size.
+#pragma once
+
+#include <stdbool.h>
+
+#define LAYOUT_LEAST_ROWS 24
+#define LAYOUT_LEAST_COLS 80
+
+typedef struct Rect {
+    int row, col, rows, cols;
+} Rect;
+
+// The dials stand in three columns by subject.
+#define DIAL_COLUMNS 3
+#define DIAL_ROWS 5
+
+// Panes share their borders: each rectangle is what lies inside; its title stands on the row above it.
+typedef struct Layout {
+    bool fits; // false: the terminal is too small and nothing else is set
+    Rect header, frame;
+    Rect layers, detail, dials, effect;
+    Rect metrics, texts; // parts of effect
+    Rect bottom;         // keys, messages and prompts, on the lower edge of the frame
+    bool dial_headings;  // the first row of dials names the columns
+} Layout;
+
+// Parts of the detail pane, from top to bottom; those without room have no rows.
+typedef struct DetailLayout {
+    Rect weight_line, weight_graph, weight_axis;
+    Rect input_line, input_graph, input_axis;
+    Rect channel_line, channel_graph;
+    Rect decision; // one line, or with the ladder of group sizes three
+} DetailLayout;
+
+Layout layout_make(int rows, int cols);
+DetailLayout layout_detail(Rect pane);
+Rect layout_dial(const Layout *layout, int column, int row);
+
+bool rect_contains(Rect rect, int row, int col);
+Rect rect_inset(Rect rect, int cols); // without `cols` columns at the left and right

@@ -1,0 +1,65 @@
+#include "tui/actions.h"
+#include "tui/dials.h"
+#include "tui/keys.h"
+
+// What was drawn last lies on top.
+static const Hit *hit_at(const Ui *ui, int row, int col) {
+    for (int i = ui->hit_count - 1; i >= 0; i--) {
+        if (rect_contains(ui->hits[i].rect, row, col)) return &ui->hits[i];
+    }
+    return NULL;
+}
+
+static void move_slider(Ui *ui, Dial dial, int col) {
+    for (int i = 0; i < ui->hit_count; i++) {
+        const Hit *hit = &ui->hits[i];
+        if (hit->kind != HIT_SLIDER || hit->value != (int)dial || hit->rect.cols < 2) continue;
+        const double value = dial_at_share(dial, (double)(col - hit->rect.col) / (hit->rect.cols - 1));
+        if (value != dials_value(ui, dial)) dials_set(ui, dial, value);
+        return;
+    }
+}
+
+static void press(Ui *ui, const Key *key) {
+    const Hit *hit = hit_at(ui, key->row, key->col);
+    if (!hit) return;
+    switch (hit->kind) {
+    case HIT_PANE: ui->focus = (Pane)hit->value; break;
+    case HIT_COLUMN: action_sort_by(ui, hit->value); break;
+    case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_ROW:
+        ui->focus = PANE_LAYERS;
+        ui->rows.selected = hit->value;
+        ui->rows.moved = true;
+        break;
+    case HIT_DIAL:
+    case HIT_SLIDER:
+        ui->focus = PANE_DIALS;
+        ui->dial = (Dial)hit->value;
+        if (hit->kind != HIT_SLIDER) break;
+        ui->dragged = hit->value;
+        move_slider(ui, ui->dial, key->col);
+        break;
+    }
+}
+
+static void wheel(Ui *ui, const Key *key, int direction) {
+    const Hit *hit = hit_at(ui, key->row, key->col);
+    if (!hit) return;
+    if (hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER)
+        dials_turn(ui, (Dial)hit->value, -direction, false);
+    else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))
+        rows_move(&ui->rows, direction * 3);
+}
+
+void mouse_event(Ui *ui, const Key *key) {
+    switch (key->action) {
+    case MOUSE_PRESS: press(ui, key); break;
+    case MOUSE_RELEASE: ui->dragged = NO_DIAL; break;
+    case MOUSE_DRAG:
+        if (ui->dragged != NO_DIAL) move_slider(ui, (Dial)ui->dragged, key->col);
+        break;
+    case MOUSE_WHEEL_UP: wheel(ui, key, -1); break;
+    case MOUSE_WHEEL_DOWN: wheel(ui, key, 1); break;
+    }
+}

@@ -1,0 +1,355 @@
+// The pane about one linear: its weights, its input, its channels, and what was decided.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "tui/dials.h"
+#include "tui/format.h"
+#include "tui/graph.h"
+
+#define GRAPH_COLS_MOST 512
+
+static void draw_waiting(Ui *ui, Rect rect, JobKind kind, const char *doing) {
+    if (rect.rows < 1) return;
+    JobView job;
+    char text[400];
+    workbench_job(ui->workbench, kind, &job);
+    if (job.state == JOB_FAILED)
+        snprintf(text, sizeof text, "not known: %s", job.message);
+    else if (job.state == JOB_STOPPED)
+        snprintf(text, sizeof text, "stopped; ! goes on");
+    else if (job.state == JOB_RUNNING && job.share >= 0)
+        snprintf(text, sizeof text, "%s %s %.0f %%", ui_spinner(ui), doing, job.share * 100);
+    else
+        snprintf(text, sizeof text, "%s %s", ui_spinner(ui), doing);
+    canvas_fit(&ui->canvas, rect.row + rect.rows / 2, rect.col + 2, rect.cols - 2, MEANING_FAINT, text);
+}
+
+static void line_label(Pen *pen, const char *label) { pen_text(pen, MEANING_TITLE, "%-9s", label); }
+
+// ---- weights ------------------------------------------------------------------------------------------------------
+
+static void draw_weight_line(Ui *ui, Rect line, const WeightStats *w) {
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "weights");
+    if (!w) return;
+    pen_field(&pen, "absmax", MEANING_VALUE, "%s", format_figure(w->absmax, 3).text);
+    pen_field(&pen, "σ", MEANING_VALUE, "%s", format_figure(w->std, 2).text);
+    pen_field(&pen, "kurtosis", MEANING_VALUE, "%s", format_figure(w->kurtosis, 3).text);
+    const double share = w->elements ? (double)w->outliers_6sigma / (double)w->elements : NAN;
+    pen_field(&pen, ">6σ", w->outliers_6sigma ? MEANING_TAIL : MEANING_VALUE, "%s", format_percent(share).text);
+    if (w->nonfinite) pen_field(&pen, "not finite", MEANING_ERROR, "%llu", (unsigned long long)w->nonfinite);
+}
+
+static void draw_weight_graph(Ui *ui, Rect graph, const WeightStats *w) {
+    const int n = graph.cols < GRAPH_COLS_MOST ? graph.cols : GRAPH_COLS_MOST;
+    uint64_t bins[GRAPH_COLS_MOST];
+    double counts[GRAPH_COLS_MOST], shares[GRAPH_COLS_MOST];
+    Style styles[GRAPH_COLS_MOST];
+    value_counts_bins(&w->counts, -w->absmax, w->absmax, n, bins);
+    for (int i = 0; i < n; i++) {
+        const double x = ((i + 0.5) / n * 2 - 1) * w->absmax;
+        counts[i] = (double)bins[i];
+        styles[i] = fabs(x - w->mean) > 6 * w->std ? MEANING_TAIL : MEANING_WEIGHT;
+    }
+    graph_log_shares(counts, n, shares);
+    graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, n}, shares, styles, MEANING_WEIGHT);
+}
+
+// Writes a label centred on a column of an axis.
+static void axis_label(Ui *ui, Rect axis, double share, Style style, const char *text) {
+    const int width = canvas_width(&ui->canvas, text);
+    int col = (int)lround(share * (axis.cols - 1)) - width / 2;
+    if (col < 0) col = 0;
+    if (col + width > axis.cols) col = axis.cols - width;
+    canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
+}
+
+static void draw_weight_axis(Ui *ui, Rect axis, const WeightStats *w) {
+    if (axis.rows < 1 || w->absmax <= 0) return;
+    char text[48];
+    const double sigma = 6 * w->std / w->absmax / 2; // six sigma, as a share of the axis
+    canvas_fill(&ui->canvas, axis, MEANING_TRACK, "─");
+    if (sigma > 0.08 && sigma < 0.36) {
+        axis_label(ui, axis, 0.5 - sigma, MEANING_FAINT, " −6σ ");
+        axis_label(ui, axis, 0.5 + sigma, MEANING_FAINT, " 6σ ");
+    }
+    axis_label(ui, axis, 0.5, MEANING_FAINT, " 0 ");
+    snprintf(text, sizeof text, "−%s ", format_figure(w->absmax, 3).text);
+    axis_label(ui, axis, 0, MEANING_FAINT, text);
+    snprintf(text, sizeof text, " %s", format_figure(w->absmax, 3).text);
+    axis_label(ui, axis, 1, MEANING_FAINT, text);
+}
+
+static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
+    const WeightStats *w = workbench_weight_stats(ui->workbench, linear);
+    draw_weight_line(ui, d->weight_line, w);
+    if (!w) {
+        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS, "measuring weights");
+        return;
+    }
+    draw_weight_graph(ui, d->weight_graph, w);
+    draw_weight_axis(ui, d->weight_axis, w);
+}
+
+// ---- input --------------------------------------------------------------------------------------------------------
+
+// A logarithmic axis from low to high.
+typedef struct LogAxis {
+    double low, high;
+} LogAxis;
+
+static double axis_share(const LogAxis *axis, double value) {
+    return value > 0 ? log2(value / axis->low) / log2(axis->high / axis->low) : -1;
+}
+
+// From where a thousandth of the values lies below, to beyond the range and, if they are not far, both thresholds.
+static LogAxis input_axis(const InputStats *input, double v0, double v1) {
+    uint64_t total = 0, below = 0;
+    for (int i = 0; i < MAGNITUDE_BINS; i++) total += input->magnitude[i];
+    int first = 0;
+    while (first < MAGNITUDE_BINS - 1 && (double)(below + input->magnitude[first]) <= (double)total * 1e-3)
+        below += input->magnitude[first++];
+    const double range = fmax(input->range, 1e-6);
+    LogAxis axis = {.low = fmax(magnitude_edge(first), range / 65536), .high = range * 1.2};
+    if (v1 < range * 64) axis.high = fmax(axis.high, v1 * 1.6);
+    if (v0 < range * 64) axis.high = fmax(axis.high, v0 * 1.6);
+    if (v0 > range / 65536) axis.low = fmin(axis.low, v0 / 2);
+    return axis;
+}
+
+// Counts of bins shared out over the columns that they cover.
+static void spread(const InputStats *input, const LogAxis *axis, int n, double *counts) {
+    memset(counts, 0, (size_t)n * sizeof *counts);
+    for (int bin = 0; bin < MAGNITUDE_BINS; bin++) {
+        if (!input->magnitude[bin]) continue;
+        const double from = axis_share(axis, magnitude_edge(bin)) * n,
+                     to = axis_share(axis, magnitude_edge(bin + 1)) * n;
+        for (int i = (int)fmax(from, 0); i < n && i < to; i++) {
+            const double part = fmin(to, i + 1) - fmax(from, i);
+            if (part > 0) counts[i] += (double)input->magnitude[bin] * part / (to - from);
+        }
+    }
+}
+
+static Style zone_style(double value, double v0, double v1) {
+    return value <= v0 ? MEANING_STATIC : value < v1 ? MEANING_LAE : MEANING_TOKEN;
+}
+
+static void draw_input_graph(Ui *ui, Rect graph, const InputStats *input, const LogAxis *axis, double v0, double v1) {
+    const int n = graph.cols < GRAPH_COLS_MOST ? graph.cols : GRAPH_COLS_MOST;
+    double counts[GRAPH_COLS_MOST], shares[GRAPH_COLS_MOST];
+    Style styles[GRAPH_COLS_MOST];
+    spread(input, axis, n, counts);
+    for (int i = 0; i < n; i++) {
+        styles[i] = zone_style(axis->low * exp2((i + 0.5) / n * log2(axis->high / axis->low)), v0, v1);
+    }
+    graph_log_shares(counts, n, shares);
+    graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, n}, shares, styles, MEANING_STATIC);
+}
+
+// A threshold as a dotted line through the empty part of the graph, with its value on the axis below.
+static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis, const char *name, double value,
+                           Style style) {
+    const double share = axis_share(axis, value);
+    char text[48];
+    if (share > 1 || share < 0) {
+        snprintf(text, sizeof text, share > 1 ? " %s %s → " : " ← %s %s ", name, format_figure(value, 3).text);
+        axis_label(ui, labels, share > 1 ? 1 : 0, style, text);
+        return;
+    }
+    const int col = graph.col + (int)lround(share * (graph.cols - 1));
+    for (int y = 0; y < graph.rows; y++) {
+        const size_t at = (size_t)(graph.row + y) * (size_t)ui->canvas.cols + (size_t)col;
+        if (strcmp(ui->canvas.cells[at].text, " ") == 0) canvas_text(&ui->canvas, graph.row + y, col, 1, style, "┊");
+    }
+    snprintf(text, sizeof text, " %s %s ", name, format_figure(value, value < 10 ? 2 : value < 100 ? 2 : 3).text);
+    axis_label(ui, labels, share, style, text);
+}
+
+static void draw_input_axis(Ui *ui, Rect line, const LogAxis *axis) {
+    canvas_fill(&ui->canvas, line, MEANING_TRACK, "─");
+    for (int power = -6; power <= 6; power++) {
+        const double value = pow(10, power), share = axis_share(axis, value);
+        char text[32];
+        if (share < 0.02 || share > 0.98) continue;
+        snprintf(text, sizeof text, " %g ", value);
+        axis_label(ui, line, share, MEANING_FAINT, text);
+    }
+}
+
+static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const Decision *decision) {
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "input");
+    if (!input) return;
+    const Style style = class_style(decision->input_class);
+    pen_field(&pen, "range", style, "%s", format_figure(input->range, 3).text);
+    pen_field(&pen, "p99.9", MEANING_VALUE, "%s", format_figure(input->p99_9, 3).text);
+    pen_field(&pen, "class", style, "%s", class_name(decision->input_class));
+    if (decision->lae && decision->activation_scale > 0) {
+        pen_field(&pen, "equalized to", MEANING_VALUE, "%s", format_figure(decision->activation_scale * 127.0, 3).text);
+    }
+}
+
+static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision,
+                       const char *name) {
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
+    draw_input_line(ui, d->input_line, input, decision);
+    if (!input) {
+        draw_waiting(ui, d->input_graph, JOB_CALIBRATE, "calibrating");
+        return;
+    }
+    const LogAxis axis = input_axis(input, v0, v1);
+    draw_input_graph(ui, d->input_graph, input, &axis, v0, v1);
+    draw_input_axis(ui, d->input_axis, &axis);
+    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v0", v0, MEANING_LAE);
+    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v1", v1, MEANING_TOKEN);
+}
+
+// ---- channels -----------------------------------------------------------------------------------------------------
+
+static void draw_channel_graph(Ui *ui, Rect graph, const InputStats *input, double v0, double v1) {
+    const int n = graph.cols < GRAPH_COLS_MOST ? graph.cols : GRAPH_COLS_MOST;
+    double shares[GRAPH_COLS_MOST];
+    Style styles[GRAPH_COLS_MOST];
+    const size_t width = input->width;
+    const int columns = (size_t)n < width ? n : (int)width;
+    for (int i = 0; i < columns; i++) {
+        float largest = 0;
+        const size_t from = width * (size_t)i / (size_t)columns, to = width * (size_t)(i + 1) / (size_t)columns;
+        for (size_t j = from; j < to; j++) largest = fmaxf(largest, input->channel_absmax[j]);
+        shares[i] = input->range > 0 ? (double)largest / (double)input->range : 0;
+        styles[i] = zone_style(largest, v0, v1);
+    }
+    graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, columns}, shares, styles, MEANING_STATIC);
+}
+
+static void draw_channels(Ui *ui, const DetailLayout *d, const InputStats *input, const char *name) {
+    if (!input) return;
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
+    Pen pen = pen_at(&ui->canvas, d->channel_line);
+    line_label(&pen, "channels");
+    uint32_t top[16];
+    const size_t count = input_top_channels(input, 16, top);
+    pen_text(&pen, MEANING_FAINT, "top ");
+    for (size_t i = 0; i < count; i++) {
+        const double value = (double)input->channel_absmax[top[i]];
+        char one[64];
+        snprintf(one, sizeof one, "%u (%s)", top[i], format_figure(value, 3).text);
+        if (pen.col + canvas_width(&ui->canvas, one) > pen.end) break;
+        pen_text(&pen, zone_style(value, v0, v1), "%s", one);
+        pen_text(&pen, MEANING_TEXT, "  ");
+    }
+    draw_channel_graph(ui, d->channel_graph, input, v0, v1);
+}
+
+// ---- decision -----------------------------------------------------------------------------------------------------
+
+static void pen_decibel(Pen *pen, const char *label, const double *values, int linear, bool fresh) {
+    if (!values || isnan(values[linear])) return;
+    pen_field(pen, label, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)",
+              format_decibel(values[linear]).text);
+}
+
+static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "decided");
+    if (!decision->quantized) {
+        pen_text(&pen, MEANING_VALUE, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
+        return;
+    }
+    static const char *const kinds[] = {"one scale", "per channel", "groups of", "groups of"};
+    if (decision->granularity < GRANULARITY_GROUP)
+        pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits, kinds[decision->granularity]);
+    else
+        pen_text(&pen, MEANING_VALUE, "%d bits g %zu   ", decision->bits, decision->group);
+    pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
+    pen_decibel(&pen, "weights", effect->weight_sqnr_db, linear, fresh);
+    pen_decibel(&pen, "output", effect->output_sqnr_db, linear, fresh);
+    if (decision->note) pen_text(&pen, MEANING_CHANGED, "%s", decision->note);
+}
+
+// Each step of the ladder: the size, and below it the share of groups that voted for going on to the next.
+static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quorum) {
+    Canvas *canvas = &ui->canvas;
+    int col = rect.col + 9;
+    canvas_text(canvas, rect.row, rect.col, 9, MEANING_TITLE, "ladder");
+    canvas_text(canvas, rect.row + 1, rect.col, 9, MEANING_FAINT, "voted on");
+    for (int i = 0; i <= decision->steps && col + 8 <= rect.col + rect.cols; i++, col += 9) {
+        const bool last = i == decision->steps;
+        char size[32];
+        snprintf(size, sizeof size, "%zu", last ? decision->group : (size_t)decision->step_size[i]);
+        const bool chosen =
+            last ? i == 0 || decision->step_size[i - 1] != decision->group : decision->step_size[i] == decision->group;
+        if (last && !chosen) break;
+        canvas_right(canvas, rect.row, col, 6, chosen ? MEANING_ACCENT : MEANING_FAINT, size);
+        if (!last || chosen) canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, chosen ? " " : "▸");
+        if (last) break;
+        const double share = (double)decision->step_share[i];
+        canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT,
+                     format_percent(share).text);
+    }
+    char text[64];
+    snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
+    if (col + 20 < rect.col + rect.cols)
+        canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
+}
+
+static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "ladder");
+    int first = decision->steps > 2 ? decision->steps - 2 : 0;
+    if (first) pen_text(&pen, MEANING_FAINT, "… ");
+    for (int i = first; i < decision->steps; i++) {
+        const bool chosen = decision->step_size[i] == decision->group;
+        pen_text(&pen, chosen ? MEANING_ACCENT : MEANING_FAINT, "%u", decision->step_size[i]);
+        pen_text(&pen, MEANING_FAINT, " %s ", format_percent((double)decision->step_share[i]).text);
+        if (chosen) return;
+        pen_text(&pen, MEANING_TRACK, "▸ ");
+    }
+    pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
+}
+
+static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linear, const char *name) {
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    const bool adaptive = decision->quantized && recipe_value(recipe, DIAL_GRANULARITY, name) == GRANULARITY_ADAPTIVE &&
+                          decision->steps > 0;
+    if (rect.rows >= 3) {
+        draw_decision_line(ui, rect, decision, linear);
+        if (adaptive)
+            draw_ladder(ui, (Rect){rect.row + 1, rect.col, 2, rect.cols}, decision,
+                        recipe_value(recipe, DIAL_QUORUM, name));
+    } else if (adaptive)
+        draw_short_ladder(ui, rect, decision);
+    else
+        draw_decision_line(ui, rect, decision, linear);
+}
+
+void panel_detail_draw(Ui *ui) {
+    const Rect pane = ui->layout.detail, inside = rect_inset(pane, 1);
+    const int linear = ui_linear(ui);
+    if (linear < 0) return;
+    const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
+    const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    char title[256], *name = text_printable(l->name, strlen(l->name), ui->canvas.ascii);
+    snprintf(title, sizeof title, "%s  %zu × %zu", name ? name : "", l->out, l->in);
+    free(name);
+    if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
+        char short_name[128];
+        linear_short_name(l, short_name, sizeof short_name);
+        snprintf(title, sizeof title, "%s  %zu × %zu", short_name, l->out, l->in);
+    }
+    panel_title(ui, pane, title, PANE_COUNT);
+    const DetailLayout d = layout_detail(inside);
+    draw_weights(ui, &d, linear);
+    draw_input(ui, &d, input, decision, l->name);
+    draw_channels(ui, &d, input, l->name);
+    draw_decision(ui, d.decision, decision, linear, l->name);
+}

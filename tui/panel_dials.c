@@ -1,0 +1,81 @@
+// The pane of dials: three columns of label, value and track.
+#include <stdio.h>
+
+#include "tui/dials.h"
+#include "tui/graph.h"
+
+#define LABEL_COLS 11
+#define VALUE_COLS 8
+
+static const char *const headings[DIAL_COLUMNS] = {"weights", "adaptive group size", "inputs"};
+
+static void draw_track(Ui *ui, Rect track, Dial dial, bool matters) {
+    const Style quiet = MEANING_TRACK;
+    const Style filled = matters ? MEANING_WEIGHT : quiet, knob = matters ? MEANING_ACCENT : quiet;
+    const double value = dials_value(ui, dial);
+    double settings[DIAL_SETTINGS_MOST];
+    const int count = dial_settings(dial, settings, DIAL_SETTINGS_MOST);
+    int chosen = 0;
+    for (int i = 0; i < count; i++) {
+        if (settings[i] == value) chosen = i;
+    }
+    if (count == 0 || !graph_choice(&ui->canvas, track.row, track.col, track.cols, count, chosen, quiet, knob, quiet)) {
+        graph_slider(&ui->canvas, track.row, track.col, track.cols, dial_share(dial, value), filled, knob, quiet);
+    }
+    ui_hit(ui, track, HIT_SLIDER, (int)dial);
+}
+
+static Style value_style(const Ui *ui, Dial dial, bool matters) {
+    if (dials_overridden(ui, dial)) return MEANING_OVERRIDE | STYLE_BOLD;
+    if (!matters) return MEANING_TRACK;
+    return dials_value(ui, dial) == dial_table[dial].standard ? MEANING_VALUE : MEANING_CHANGED;
+}
+
+static void draw_dial(Ui *ui, Rect cell, Dial dial) {
+    Canvas *canvas = &ui->canvas;
+    const bool matters = dials_matter(ui, dial), current = ui->dial == dial;
+    char value[40];
+    dial_format(dial, dials_value(ui, dial), value, sizeof value);
+    ui_hit(ui, cell, HIT_DIAL, (int)dial);
+    canvas_text(canvas, cell.row, cell.col, 1, MEANING_ACCENT, current ? "▸" : dials_overridden(ui, dial) ? "*" : " ");
+    canvas_fit(canvas, cell.row, cell.col + 1, LABEL_COLS - 1, matters ? MEANING_TEXT : MEANING_TRACK,
+               dial_table[dial].label);
+    canvas_right(canvas, cell.row, cell.col + LABEL_COLS, VALUE_COLS, value_style(ui, dial, matters), value);
+    const int track_col = LABEL_COLS + VALUE_COLS + 1, most = 32;
+    const int track = cell.cols - track_col - 1;
+    if (track >= 4)
+        draw_track(ui, (Rect){cell.row, cell.col + track_col, 1, track > most ? most : track}, dial, matters);
+    if (current && ui->focus == PANE_DIALS)
+        canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
+}
+
+static void draw_title(Ui *ui) {
+    const Rect pane = ui->layout.dials;
+    Canvas *canvas = &ui->canvas;
+    char title[160] = "Dials", name[80];
+    const int target = ui_target(ui);
+    if (target >= 0) {
+        linear_short_name(&workbench_structure(ui->workbench)->linears[target], name, sizeof name);
+        snprintf(title, sizeof title, "Dials of %s only", name);
+    }
+    panel_title(ui, pane, title, PANE_DIALS);
+    if (target >= 0) canvas_text(canvas, pane.row - 1, pane.col + 2, pane.cols, MEANING_OVERRIDE | STYLE_BOLD, title);
+    const int used = canvas_width(canvas, title) + 5, room = pane.cols - used - 3;
+    char help[256];
+    snprintf(help, sizeof help, " %s ", dial_table[ui->dial].help);
+    if (canvas_width(canvas, help) > room) return;
+    canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
+}
+
+void panel_dials_draw(Ui *ui) {
+    draw_title(ui);
+    for (int column = 0; column < DIAL_COLUMNS; column++) {
+        const Rect first = layout_dial(&ui->layout, column, 0);
+        if (ui->layout.dial_headings)
+            canvas_fit(&ui->canvas, first.row - 1, first.col + 1, first.cols - 2, MEANING_FAINT, headings[column]);
+        for (int row = 0; row < DIAL_ROWS; row++) {
+            const int dial = dial_places[column][row];
+            if (dial != NO_DIAL) draw_dial(ui, layout_dial(&ui->layout, column, row), (Dial)dial);
+        }
+    }
+}

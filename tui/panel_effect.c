@@ -1,0 +1,257 @@
+// The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what
+// both write.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "tui/format.h"
+#include "tui/ui.h"
+#include "tui/wrap.h"
+
+#define LABEL_COLS 11
+
+// How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
+typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
+
+typedef struct Figures {
+    double value[6]; // by Metric
+    Freshness accuracy, speed;
+} Figures;
+
+typedef enum Metric { METRIC_SIZE, METRIC_BITS, METRIC_PPL, METRIC_KL, METRIC_TOP1, METRIC_SPEED, METRIC_COUNT } Metric;
+
+static const struct {
+    const char *title, *narrow;
+    int width, wish; // columns: needed, and pleasant
+    bool more_is_better;
+} metrics[METRIC_COUNT] = {
+    {"size", "size", 9, 15, false},
+    {"bits/weight", "bits/w", 7, 15, false},
+    {"perplexity", "perplexity", 11, 16, false},
+    {"KL divergence", "KL", 15, 20, false},
+    {"top-1", "top-1", 11, 16, true},
+    {"tokens/s", "tok/s", 13, 18, true},
+};
+
+static Freshness accuracy_freshness(const Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    if (!effect->accuracy_known) return UNKNOWN;
+    if (effect->accuracy_turn != workbench_turn(ui->workbench)) return STALE;
+    return effect->accuracy_finished ? FRESH : PARTIAL;
+}
+
+static Freshness speed_freshness(const Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    if (!effect->quantized.known || effect->quantized.tokens_per_second <= 0) return UNKNOWN;
+    if (effect->decode_turn != workbench_turn(ui->workbench)) return STALE;
+    return effect->quantized.finished ? FRESH : PARTIAL;
+}
+
+// ---- figures ------------------------------------------------------------------------------------------------------
+
+static bool metrics_roomy(Rect pane) {
+    int wished = LABEL_COLS + 1;
+    for (int i = 0; i < METRIC_COUNT; i++) wished += metrics[i].wish;
+    return pane.cols >= wished;
+}
+
+static Rect metric_cell(Rect pane, Metric metric, int row) {
+    const bool roomy = metrics_roomy(pane);
+    int col = pane.col + 1 + LABEL_COLS;
+    for (Metric i = 0; i < metric; i++) col += roomy ? metrics[i].wish : metrics[i].width;
+    return (Rect){pane.row + row, col, 1, (roomy ? metrics[metric].wish : metrics[metric].width) - 1};
+}
+
+static const char *job_share_text(const Ui *ui, JobKind kind, char *out, size_t size) {
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    if (job.state == JOB_STOPPED)
+        snprintf(out, size, "stopped");
+    else if (job.state == JOB_FAILED)
+        snprintf(out, size, "failed");
+    else
+        snprintf(out, size, "%s", ui_spinner(ui));
+    return out;
+}
+
+// A figure with its freshness: computed figures plainly, partial ones with an ellipsis, stale ones dim in brackets
+// behind a spinner.
+static void draw_figure(Ui *ui, Rect cell, Freshness freshness, JobKind kind, const char *text) {
+    char shown[96], state[32];
+    if (freshness == FRESH) {
+        canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, MEANING_VALUE | STYLE_BOLD, text);
+        return;
+    }
+    job_share_text(ui, kind, state, sizeof state);
+    if (freshness == UNKNOWN)
+        snprintf(shown, sizeof shown, "%s", state);
+    else if (freshness == PARTIAL)
+        snprintf(shown, sizeof shown, "%s…", text);
+    else
+        snprintf(shown, sizeof shown, "%s (%s)", state, text);
+    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
+               freshness == PARTIAL ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, shown);
+}
+
+static void draw_known(Ui *ui, Rect cell, Style style, Short text) {
+    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, style, text.text);
+}
+
+static void draw_base_row(Ui *ui, Rect pane, int row) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    const Style style = MEANING_TEXT;
+    draw_known(ui, metric_cell(pane, METRIC_SIZE, row), style, format_bytes((double)plan->base_bytes));
+    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style,
+               format_fixed((double)dtype_bytes(structure->linears[0].weight->dtype) * 8, 0));
+    const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
+    draw_known(ui, metric_cell(pane, METRIC_PPL, row), style,
+               format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));
+    draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
+    draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
+    const double speed = effect->base.tokens_per_second;
+    draw_known(ui, metric_cell(pane, METRIC_SPEED, row), style, format_figure(speed > 0 ? speed : NAN, 3));
+}
+
+static void draw_quantized_row(Ui *ui, Rect pane, int row) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    const Accuracy *a = &effect->accuracy;
+    const Freshness accuracy = accuracy_freshness(ui), speed = speed_freshness(ui);
+    char text[96];
+    draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
+    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
+                format_fixed(plan->bits_per_weight, 2).text);
+    draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
+    if (accuracy == STALE)
+        snprintf(text, sizeof text, "%s", format_figure(a->kl_mean, 3).text);
+    else
+        snprintf(text, sizeof text, "%s ±%s", format_figure(a->kl_mean, 3).text, format_figure(a->kl_se, 1).text);
+    draw_figure(ui, metric_cell(pane, METRIC_KL, row), accuracy, JOB_ACCURACY, text);
+    draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
+    const double quantized = effect->quantized.tokens_per_second, base = effect->base.tokens_per_second;
+    if (base > 0 && speed != STALE)
+        snprintf(text, sizeof text, "%s %.2f×", format_figure(quantized, 3).text, quantized / base);
+    else
+        snprintf(text, sizeof text, "%s", format_figure(quantized, 3).text);
+    draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_DECODE, text);
+}
+
+// ---- since the pin ------------------------------------------------------------------------------------------------
+
+// noise: a change smaller than this says nothing.
+static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double noise, const char *text) {
+    if (isnan(change)) {
+        canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, "–");
+        return;
+    }
+    char shown[64];
+    const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
+    snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
+    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
+               same     ? MEANING_FAINT
+               : better ? MEANING_BETTER
+                        : MEANING_WORSE,
+               shown);
+}
+
+static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
+
+static void draw_pin_row(Ui *ui, Rect pane, int row) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
+    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known;
+    const double bytes = change_bytes(ui),
+                 bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
+    const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
+    const double top1 = scored ? (now->top1 - then->top1) * 100 : NAN;
+    const double speed = speed_freshness(ui) == FRESH ? effect->quantized.tokens_per_second / ui->pin.speed : NAN;
+    char text[64];
+    snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
+    draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
+    draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, 1e-4, format_change(ppl, 3, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, 1e-5, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, 0.005, format_change(top1, 2, "%").text);
+    snprintf(text, sizeof text, "%.2f×", speed);
+    draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.02, text);
+}
+
+static void draw_figures(Ui *ui, Rect pane) {
+    Canvas *canvas = &ui->canvas;
+    for (Metric i = 0; i < METRIC_COUNT; i++) {
+        const Rect cell = metric_cell(pane, i, 0);
+        canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT,
+                   metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
+    }
+    canvas_text(canvas, pane.row + 1, pane.col + 1, LABEL_COLS, MEANING_TITLE, "base");
+    canvas_text(canvas, pane.row + 2, pane.col + 1, LABEL_COLS, MEANING_TITLE, "quantized");
+    draw_base_row(ui, pane, 1);
+    draw_quantized_row(ui, pane, 2);
+    if (!ui->pin.set) return;
+    canvas_text(canvas, pane.row + 3, pane.col + 1, LABEL_COLS, MEANING_TITLE, "since pin");
+    draw_pin_row(ui, pane, 3);
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+typedef struct Sample {
+    const char *label;
+    const DecodeText *text;
+    bool stale;
+} Sample;
+
+// Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
+// part.
+static size_t parting(const DecodeText *a, const DecodeText *b) {
+    if (!a->known || !b->known || !a->text || !b->text) return SIZE_MAX;
+    size_t i = 0;
+    while (a->text[i] && a->text[i] == b->text[i]) i++;
+    const bool a_ends = !a->text[i], b_ends = !b->text[i];
+    if (a_ends && b_ends) return SIZE_MAX;
+    if ((a_ends && !a->finished) || (b_ends && !b->finished)) return SIZE_MAX; // still being written
+    while (i > 0 && ((unsigned char)a->text[i] & 0xC0) == 0x80) i--;
+    return i;
+}
+
+static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at) {
+    canvas_text(&ui->canvas, rect.row, rect.col + 1, LABEL_COLS, MEANING_TITLE, sample->label);
+    const Rect room = {rect.row, rect.col + 1 + LABEL_COLS, rect.rows, rect.cols - LABEL_COLS - 2};
+    const DecodeText *text = sample->text;
+    char state[32];
+    if (!text->known) {
+        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
+                    job_share_text(ui, JOB_DECODE, state, sizeof state));
+        return;
+    }
+    const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
+    const bool parted = parts_at != SIZE_MAX && !sample->stale;
+    const char *tail = sample->stale ? " …" : text->finished ? "" : ui_spinner(ui);
+    const WrapPiece pieces[] = {
+        {workbench_prompt(ui->workbench), SIZE_MAX, MEANING_FAINT},
+        {text->text, parted ? parts_at : SIZE_MAX, plain},
+        {parted ? "▸" : "", SIZE_MAX, MEANING_ERROR},
+        {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},
+        {tail, SIZE_MAX, MEANING_FAINT},
+    };
+    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 2 : text->finished ? 0 : 4);
+}
+
+static void draw_texts(Ui *ui, Rect rect) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
+    const Sample base = {"base", &effect->base, false}, quantized = {"quantized", &effect->quantized, stale};
+    const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
+    const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
+    draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
+    draw_sample(ui, (Rect){rect.row + spare + each, rect.col, each, rect.cols}, &quantized, parts_at);
+}
+
+void panel_effect_draw(Ui *ui) {
+    panel_title(ui, ui->layout.effect, "Effect", PANE_COUNT);
+    draw_figures(ui, ui->layout.metrics);
+    draw_texts(ui, ui->layout.texts);
+}

@@ -1,0 +1,161 @@
+// What surrounds the panes: header, borders, and the line at the bottom with keys, jobs and messages.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "tui/format.h"
+#include "tui/graph.h"
+#include "tui/keys.h"
+
+// ---- header -------------------------------------------------------------------------------------------------------
+
+static const char *model_name(const ModelStructure *structure) {
+    const char *path = structure->checkpoint && structure->checkpoint->path ? structure->checkpoint->path : "";
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void draw_model(Ui *ui, Pen *pen) {
+    const ModelStructure *s = workbench_structure(ui->workbench);
+    char *name = text_printable(model_name(s), strlen(model_name(s)), ui->canvas.ascii);
+    pen_text(pen, MEANING_ACCENT, " quantdial");
+    pen_text(pen, MEANING_TITLE | STYLE_BOLD, "  %s", name ? name : "");
+    free(name);
+    pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
+    pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
+    pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
+    const DType dtype = s->linears[0].weight->dtype;
+    pen_text(pen, MEANING_FAINT, " · %s %s", dtype_name(dtype),
+             format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
+}
+
+void panel_header_draw(Ui *ui) {
+    const Rect line = ui->layout.header;
+    const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
+    char right[256], calibrated[64] = "not calibrated";
+    Pen pen = pen_at(&ui->canvas, line);
+    draw_model(ui, &pen);
+    if (tokens) snprintf(calibrated, sizeof calibrated, "calibrated %s tokens", format_count((double)tokens).text);
+    const char *saved = workbench_saved(ui->workbench) ? "" : "recipe not saved · ";
+    const int room = line.cols - pen.col - 3;
+    snprintf(right, sizeof right, "%s%s · %s", saved, workbench_backend(ui->workbench), calibrated);
+    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s%s", saved, calibrated);
+    if (canvas_width(&ui->canvas, right) > room)
+        snprintf(right, sizeof right, "%s", tokens ? format_count((double)tokens).text : "");
+    if (canvas_width(&ui->canvas, right) > room) return;
+    canvas_right(&ui->canvas, line.row, pen.col, line.cols - pen.col - 1, MEANING_FAINT, right);
+}
+
+// ---- borders ------------------------------------------------------------------------------------------------------
+
+void panel_title(Ui *ui, Rect pane, const char *title, Pane which) {
+    char text[300];
+    snprintf(text, sizeof text, " %s ", title);
+    const bool focused = which != PANE_COUNT && ui->focus == which;
+    canvas_fit(&ui->canvas, pane.row - 1, pane.col + 1, pane.cols - 2,
+               focused ? MEANING_FOCUS | STYLE_BOLD : MEANING_TITLE, text);
+}
+
+void panel_borders_draw(Ui *ui) {
+    const Layout *l = &ui->layout;
+    const Rect panes[] = {l->layers, l->detail, l->dials, l->effect};
+    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
+    canvas_box(&ui->canvas, ui->focus == PANE_LAYERS ? l->layers : l->dials, focus);
+}
+
+// ---- bottom -------------------------------------------------------------------------------------------------------
+
+static const char *const doing[JOB_COUNT] = {
+    [JOB_WEIGHTS] = "measuring weights", [JOB_CALIBRATE] = "calibrating", [JOB_QUANTIZE] = "quantizing",
+    [JOB_ACCURACY] = "scoring",          [JOB_DECODE] = "writing texts",  [JOB_ERRORS] = "measuring errors",
+};
+
+static bool running_job(const Ui *ui, JobView *out) {
+    for (int kind = 0; kind < JOB_COUNT; kind++) {
+        workbench_job(ui->workbench, (JobKind)kind, out);
+        if (out->state == JOB_RUNNING) return true;
+    }
+    return false;
+}
+
+// " scoring ━━━━──── 43 %  2 s ", against the right end; returns the columns used.
+static int draw_job(Ui *ui, Rect line) {
+    JobView job;
+    if (!running_job(ui, &job)) return 0;
+    char text[96], left[64] = "";
+    const int bar = line.cols >= 100 ? 12 : 6;
+    const bool known = job.share >= 0;
+    if (known && job.seconds_left >= 0 && job.seconds > 0.5)
+        snprintf(left, sizeof left, "  %s left", format_seconds(job.seconds_left).text);
+    if (known)
+        snprintf(text, sizeof text, " %3.0f %%%s ", job.share * 100, left);
+    else
+        snprintf(text, sizeof text, " ");
+    char label[64];
+    snprintf(label, sizeof label, " %s %s ", ui_spinner(ui), doing[job.kind]);
+    const int width = canvas_width(&ui->canvas, label) + (known ? bar : 0) + canvas_width(&ui->canvas, text);
+    int col = line.col + line.cols - width;
+    col += canvas_text(&ui->canvas, line.row, col, width, MEANING_TITLE, label);
+    const int filled = known ? (int)lround(job.share * bar) : 0;
+    for (int i = 0; known && i < bar; i++)
+        canvas_text(&ui->canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK,
+                    i < filled ? "━" : "─");
+    canvas_text(&ui->canvas, line.row, col + (known ? bar : 0), width, MEANING_TITLE, text);
+    return width + 1;
+}
+
+static int bar_width(const Ui *ui, const Binding *binding) {
+    char text[96];
+    snprintf(text, sizeof text, "%s %s  ", binding->shown, binding->bar);
+    return canvas_width(&ui->canvas, text);
+}
+
+// The highest rank that still fits when all of lower rank are there.
+static int rank_that_fits(const Ui *ui, int room) {
+    int used = 0;
+    for (int rank = 0; rank < 10; rank++) {
+        for (int i = 0; i < binding_count; i++) {
+            if (bindings[i].bar && bindings[i].rank == rank) used += bar_width(ui, &bindings[i]);
+        }
+        if (used > room) return rank - 1;
+    }
+    return 10;
+}
+
+static void draw_keys(Ui *ui, Rect line) {
+    const int most = rank_that_fits(ui, line.cols - 1);
+    int col = line.col + canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_TEXT, " ");
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *b = &bindings[i];
+        if (!b->bar || b->rank > most) continue;
+        const int from = col;
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT, b->shown);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_FAINT, b->bar);
+        ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_KEY, b->keys[0]);
+        col += canvas_text(&ui->canvas, line.row, col, 2, MEANING_TEXT, "  ");
+    }
+    canvas_text(&ui->canvas, line.row, col - 1, 1, MEANING_TEXT, " ");
+}
+
+static void draw_message(Ui *ui, Rect line) {
+    char text[sizeof ui->message.text + 2];
+    snprintf(text, sizeof text, " %s ", ui->message.text);
+    canvas_fit(&ui->canvas, line.row, line.col, line.cols, ui->message.failure ? MEANING_ERROR : MEANING_TITLE, text);
+}
+
+void panel_bottom_draw(Ui *ui) {
+    Rect line = rect_inset(ui->layout.bottom, 2);
+    if (ui->prompt != PROMPT_NONE) {
+        prompt_draw(ui);
+        return;
+    }
+    if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
+    if (*ui->message.text)
+        draw_message(ui, line);
+    else
+        draw_keys(ui, line);
+}

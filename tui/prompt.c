@@ -1,0 +1,206 @@
+// Questions on the bottom line: commands, names to find, files, values.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "tui/actions.h"
+#include "tui/dials.h"
+
+void prompt_open(Ui *ui, PromptKind kind, const char *text) {
+    ui->prompt = kind;
+    ui->message.text[0] = ui->suggestions[0] = '\0';
+    ui->histories[kind].at = ui->histories[kind].count;
+    line_editor_set(&ui->editor, text);
+}
+
+static void close_prompt(Ui *ui) {
+    ui->prompt = PROMPT_NONE;
+    ui->suggestions[0] = '\0';
+}
+
+// ---- what an answer does ------------------------------------------------------------------------------------------
+
+static void accept_dial(Ui *ui, const char *text) {
+    double value;
+    Error err = {0};
+    if (!ui_report(ui, dial_parse(ui->dial, text, &value, &err), &err)) {
+        ui->prompt = PROMPT_DIAL; // another try
+        return;
+    }
+    dials_set(ui, ui->dial, value);
+}
+
+static void accept_find(Ui *ui, const char *text) {
+    if (*text) snprintf(ui->rows.find, sizeof ui->rows.find, "%.127s", text);
+    if (!rows_find(&ui->rows, 1, true) && *ui->rows.find) ui_fail(ui, "no linear with “%s”", ui->rows.find);
+}
+
+static void accept_filter(Ui *ui, const char *text) {
+    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%.127s", text);
+    rows_arrange(&ui->rows);
+}
+
+static void accept_save(Ui *ui, const char *path) {
+    const bool ours = ui->recipe_path && strcmp(ui->recipe_path, path) == 0;
+    if (ours || !file_exists(path))
+        action_save(ui, path);
+    else
+        ui->prompt = PROMPT_OVERWRITE;
+}
+
+static void accept(Ui *ui) {
+    const PromptKind kind = ui->prompt;
+    char line[sizeof ui->editor.text];
+    memcpy(line, ui->editor.text, ui->editor.length + 1);
+    line_history_add(&ui->histories[kind], line);
+    close_prompt(ui);
+    switch (kind) {
+    case PROMPT_COMMAND: command_run(ui, line); break;
+    case PROMPT_FIND: accept_find(ui, line); break;
+    case PROMPT_FILTER: accept_filter(ui, line); break;
+    case PROMPT_SAVE: accept_save(ui, line); break;
+    case PROMPT_LOAD: action_load(ui, line); break;
+    case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
+    case PROMPT_DIAL: accept_dial(ui, line); break;
+    default: break;
+    }
+}
+
+// ---- keys ---------------------------------------------------------------------------------------------------------
+
+static void answer_quit(Ui *ui, int code) {
+    if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) ui->quit = true;
+    if (code == KEY_ESCAPE || code == 'n') close_prompt(ui);
+    if (code != 'w') return;
+    ui->quit_after_save = true;
+    if (ui->recipe_path) {
+        close_prompt(ui);
+        action_save(ui, ui->recipe_path);
+    } else
+        prompt_open(ui, PROMPT_SAVE, "recipe.json");
+}
+
+static void answer_overwrite(Ui *ui, int code) {
+    if (code == 'y' || code == KEY_RETURN) {
+        close_prompt(ui);
+        action_save(ui, ui->editor.text);
+    } else if (code == 'n' || code == KEY_ESCAPE)
+        prompt_open(ui, PROMPT_SAVE, ui->editor.text);
+}
+
+static void complete(Ui *ui) {
+    char line[sizeof ui->editor.text], prefix[80] = "";
+    // Elsewhere than on the command line, completion works as in the command of the same meaning.
+    if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
+    if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
+    if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
+    if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
+    char whole[sizeof line + sizeof prefix];
+    snprintf(whole, sizeof whole, "%s%s", prefix, ui->editor.text);
+    command_complete(ui, whole, line, sizeof line);
+    line_editor_set(&ui->editor, line + strlen(prefix));
+}
+
+static bool asks_for_a_key(const Ui *ui) { return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE; }
+
+void prompt_key(Ui *ui, const Key *key) {
+    const int code = key->code;
+    if (ui->prompt == PROMPT_QUIT)
+        answer_quit(ui, code);
+    else if (ui->prompt == PROMPT_OVERWRITE)
+        answer_overwrite(ui, code);
+    if (asks_for_a_key(ui) || ui->prompt == PROMPT_NONE) return;
+    ui->message.text[0] = '\0';
+    if (code != KEY_TAB) ui->suggestions[0] = '\0';
+    const bool empty = ui->editor.length == 0;
+    if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT)) {
+        ui->quit_after_save = false;
+        close_prompt(ui);
+    } else if (code == KEY_RETURN)
+        accept(ui);
+    else if (code == KEY_TAB)
+        complete(ui);
+    else if (code == KEY_ARROW_UP)
+        line_history_step(&ui->histories[ui->prompt], &ui->editor, -1);
+    else if (code == KEY_ARROW_DOWN)
+        line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
+    else
+        line_editor_key(&ui->editor, code);
+}
+
+// ---- drawing ------------------------------------------------------------------------------------------------------
+
+static void label_of(const Ui *ui, char *out, size_t size) {
+    switch (ui->prompt) {
+    case PROMPT_COMMAND: snprintf(out, size, ":"); break;
+    case PROMPT_FIND: snprintf(out, size, "find /"); break;
+    case PROMPT_FILTER: snprintf(out, size, "show only &"); break;
+    case PROMPT_SAVE: snprintf(out, size, "write recipe to "); break;
+    case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
+    case PROMPT_TEXT: snprintf(out, size, "continue "); break;
+    case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
+    default: *out = '\0'; break;
+    }
+}
+
+static void draw_choice(Ui *ui, Rect line, const char *question, const char *const *keys, const char *const *labels,
+                        int count) {
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_text(&pen, MEANING_CHANGED, "%s   ", question);
+    for (int i = 0; i < count; i++) {
+        const int from = pen.col;
+        pen_text(&pen, MEANING_ACCENT, "%s", keys[i]);
+        pen_text(&pen, MEANING_TEXT, " %s   ", labels[i]);
+        ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_KEY,
+               strcmp(keys[i], "Esc") == 0 ? KEY_ESCAPE : keys[i][0]);
+    }
+}
+
+static void draw_editor(Ui *ui, Rect line) {
+    Canvas *canvas = &ui->canvas;
+    char label[96];
+    label_of(ui, label, sizeof label);
+    int col = line.col + canvas_text(canvas, line.row, line.col, line.cols, MEANING_ACCENT, label);
+    const int room = line.col + line.cols - col - 1;
+    // What stands before the cursor scrolls out at the left when there is no room.
+    const char *text = ui->editor.text;
+    char head[sizeof ui->editor.text];
+    snprintf(head, sizeof head, "%.*s", (int)ui->editor.cursor, text);
+    while (canvas_width(canvas, head + (text - ui->editor.text)) > room) {
+        int width;
+        text += character_length(text, &width);
+    }
+    canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
+    canvas->cursor_row = line.row;
+    canvas->cursor_col = col + canvas_width(canvas, head + (text - ui->editor.text));
+}
+
+// Refusals and completions stand above the line that is being edited.
+static void draw_above(Ui *ui, Rect line) {
+    const char *text = *ui->message.text ? ui->message.text : ui->suggestions;
+    if (!*text) return;
+    line.row--;
+    canvas_fill(&ui->canvas, line, STYLE_SELECTED, " ");
+    canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2,
+               (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+}
+
+void prompt_draw(Ui *ui) {
+    const Rect line = rect_inset(ui->layout.bottom, 1);
+    canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
+    const Rect inside = rect_inset(line, 1);
+    if (ui->prompt == PROMPT_QUIT) {
+        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write it and quit", "quit without it",
+                                                                                "stay"};
+        draw_choice(ui, inside, "The recipe is not saved.", keys, labels, 3);
+    } else if (ui->prompt == PROMPT_OVERWRITE) {
+        static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
+        char question[160];
+        snprintf(question, sizeof question, "%.120s is there already.", ui->editor.text);
+        draw_choice(ui, inside, question, keys, labels, 2);
+    } else {
+        draw_editor(ui, inside);
+        draw_above(ui, line);
+    }
+}

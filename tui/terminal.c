@@ -1,0 +1,343 @@
+#include "tui/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <curses.h>
+#include <term.h>
+
+#include "base/array.h"
+#include "tui/signals.h"
+
+struct Terminal {
+    SCREEN *screen;
+    FILE *keys; // where keys come from when it is not stdin
+    int key_fd;
+    struct termios before;
+    ColorDepth depth;
+    bool mouse, redraw;
+    Cell *shown; // [rows, cols]: the last frame
+    int rows, cols;
+};
+
+bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0; }
+
+// ---- opening and closing ------------------------------------------------------------------------------------------
+
+// Motion is reported while a button is held; curses itself asks for clicks only.
+static const char *const drag_on = "\033[?1002h", *const drag_off = "\033[?1002l";
+
+static void add_capability(Text *text, const char *name) {
+    const char *value = tigetstr(name);
+    if (!value || value == (char *)-1) return;
+    while (*value) {
+        if (value[0] == '$' && value[1] == '<') { // a pause that only real terminals of old needed
+            const char *end = strchr(value, '>');
+            if (!end) return;
+            value = end + 1;
+        } else
+            text_add(text, value++, 1);
+    }
+}
+
+static void guard_against_crashes(const Terminal *t) {
+    Text farewell = {0};
+    if (t->mouse) text_addf(&farewell, "%s\033[?1006;1000l", drag_off);
+    add_capability(&farewell, "sgr0");
+    add_capability(&farewell, "cnorm");
+    add_capability(&farewell, "rmkx");
+    add_capability(&farewell, "rmcup");
+    crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data,
+                      farewell.failed ? 0 : farewell.length);
+    text_free(&farewell);
+}
+
+// A description with millions of colours when the terminal says that it has them and the description is installed;
+// NULL: $TERM as it is.
+static const char *direct_color_term(char *name, size_t size) {
+    const char *says = getenv("COLORTERM"), *term = getenv("TERM");
+    if (!term || !says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0)) return NULL;
+    const char *suffix = strstr(term, "-256color");
+    int base = suffix ? (int)(suffix - term) : (int)strlen(term);
+    if (strstr(term, "-direct") || snprintf(name, size, "%.*s-direct", base, term) >= (int)size) return NULL;
+    int status;
+    if (setupterm(name, STDOUT_FILENO, &status) == ERR) return NULL;
+    del_curterm(cur_term);
+    return name;
+}
+
+static void enter(Terminal *t) {
+    cbreak();
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    intrflush(stdscr, FALSE);
+    // Ctrl-C, Ctrl-S and Ctrl-Q are keys here; Ctrl-Z stays the terminal's.
+    struct termios modes;
+    if (tcgetattr(STDOUT_FILENO, &modes) == 0) {
+        modes.c_cc[VINTR] = _POSIX_VDISABLE;
+        modes.c_iflag &= (tcflag_t)~IXON;
+        tcsetattr(STDOUT_FILENO, TCSANOW, &modes);
+        def_prog_mode();
+    }
+    const char *reports = tigetstr("kmous");
+    t->mouse = reports && reports != (char *)-1;
+    if (t->mouse) {
+        mousemask(BUTTON1_PRESSED | BUTTON1_RELEASED | BUTTON4_PRESSED | BUTTON5_PRESSED | REPORT_MOUSE_POSITION, NULL);
+        mouseinterval(0);
+        putp(drag_on);
+        fflush(stdout);
+    }
+}
+
+static bool open_keys(Terminal *t, Error *err) {
+    if (!isatty(STDOUT_FILENO))
+        return error_set(err, "stdout is not a terminal; use a subcommand such as plan or eval in scripts");
+    t->key_fd = STDIN_FILENO;
+    if (isatty(STDIN_FILENO)) return true;
+    t->keys = fopen("/dev/tty", "re");
+    if (!t->keys) return error_set(err, "stdin is not a terminal and /dev/tty cannot be opened: %s", strerror(errno));
+    t->key_fd = fileno(t->keys);
+    return true;
+}
+
+static bool start(Terminal *t, Scheme scheme, Error *err) {
+    if (!open_keys(t, err)) return false;
+    if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
+        return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
+    const char *term = getenv("TERM");
+    if (!term || !*term)
+        return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
+    char direct[64];
+    set_escdelay(25);
+    t->screen = newterm(direct_color_term(direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
+    if (!t->screen) return error_set(err, "the terminal type \"%s\" is not known here; try TERM=xterm-256color", term);
+    if (!signals_start(err)) {
+        endwin();
+        return false;
+    }
+    enter(t);
+    guard_against_crashes(t);
+    t->depth = theme_start(scheme);
+    t->redraw = true;
+    return true;
+}
+
+static void terminal_free(Terminal *t) {
+    if (t->screen) delscreen(t->screen);
+    if (t->keys) fclose(t->keys);
+    free(t->shown);
+    free(t);
+}
+
+bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
+    Terminal *t = array_new(1, sizeof *t);
+    if (!t) return error_memory(err, "the terminal");
+    if (!start(t, scheme, err)) {
+        terminal_free(t);
+        return false;
+    }
+    *out = t;
+    return true;
+}
+
+static void leave(const Terminal *t) {
+    if (t->mouse) putp(drag_off);
+    curs_set(1);
+    endwin();
+    fflush(stdout);
+}
+
+void terminal_close(Terminal *t) {
+    leave(t);
+    tcsetattr(STDOUT_FILENO, TCSADRAIN, &t->before);
+    crash_guard_stop();
+    signals_stop();
+    terminal_free(t);
+}
+
+void terminal_set_scheme(Terminal *t, Scheme scheme) {
+    t->depth = theme_start(scheme);
+    t->redraw = true;
+}
+
+static void resume(Terminal *t) {
+    reset_prog_mode();
+    if (t->mouse) putp(drag_on);
+    t->redraw = true;
+}
+
+void terminal_suspend(Terminal *t) {
+    leave(t);
+    signals_stop_self();
+    resume(t);
+}
+
+// ---- waiting ------------------------------------------------------------------------------------------------------
+
+static void take_signals(Terminal *t, Wakeup *wakeup) {
+    Signals signals = signals_take();
+    if (signals.quit) wakeup->quit = true;
+    if (signals.suspend)
+        terminal_suspend(t);
+    else if (signals.resumed)
+        resume(t); // stopped by a signal that cannot be caught
+    if (signals.resized || signals.suspend || signals.resumed) wakeup->resized = true;
+}
+
+Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
+    struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN},
+                           {.fd = signals_fd(), .events = POLLIN},
+                           {.fd = other_fd, .events = POLLIN}};
+    Wakeup wakeup = {0};
+    if (poll(fds, 3, milliseconds) < 0) {
+        wakeup.quit = errno != EINTR && errno != EAGAIN;
+        return wakeup;
+    }
+    if (fds[1].revents) take_signals(t, &wakeup);
+    wakeup.keys = fds[0].revents & POLLIN;
+    wakeup.other = fds[2].revents & POLLIN;
+    if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) wakeup.quit = true;
+    return wakeup;
+}
+
+void terminal_size(Terminal *t, int *rows, int *cols) {
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
+        if (size.ws_row != LINES || size.ws_col != COLS) resizeterm(size.ws_row, size.ws_col);
+    }
+    *rows = LINES;
+    *cols = COLS;
+    t->redraw = true;
+}
+
+// ---- showing ------------------------------------------------------------------------------------------------------
+
+void terminal_redraw(Terminal *t) { t->redraw = true; }
+
+void terminal_bell(void) { beep(); }
+
+// Neighbours of one style go out as one string: changing attributes is what costs.
+static void show_row(const Terminal *t, const Canvas *canvas, int row) {
+    const Cell *cells = &canvas->cells[(size_t)row * (size_t)canvas->cols];
+    char run[2048];
+    move(row, 0);
+    for (int col = 0; col < canvas->cols;) {
+        const Style style = cells[col].style;
+        size_t length = 0;
+        while (col < canvas->cols && cells[col].style == style && length + sizeof cells->text < sizeof run) {
+            size_t more = strlen(cells[col].text);
+            memcpy(run + length, cells[col].text, more);
+            length += more;
+            col++;
+        }
+        theme_apply(t->depth, style);
+        addnstr(run, (int)length);
+    }
+}
+
+static bool prepare(Terminal *t, const Canvas *canvas) {
+    if (canvas->rows != t->rows || canvas->cols != t->cols) {
+        Cell *shown = array_new((size_t)canvas->rows * (size_t)canvas->cols, sizeof *shown);
+        if (!shown) return false;
+        free(t->shown);
+        t->shown = shown;
+        t->rows = canvas->rows;
+        t->cols = canvas->cols;
+        t->redraw = true;
+    }
+    if (t->redraw) {
+        clearok(curscr, TRUE);
+        erase();
+    }
+    return true;
+}
+
+void terminal_show(Terminal *t, const Canvas *canvas) {
+    if (!prepare(t, canvas)) return;
+    for (int row = 0; row < canvas->rows && row < LINES; row++) {
+        const size_t at = (size_t)row * (size_t)canvas->cols, bytes = (size_t)canvas->cols * sizeof(Cell);
+        if (!t->redraw && memcmp(&canvas->cells[at], &t->shown[at], bytes) == 0) continue;
+        show_row(t, canvas, row);
+        memcpy(&t->shown[at], &canvas->cells[at], bytes);
+    }
+    t->redraw = false;
+    curs_set(canvas->cursor_row >= 0);
+    if (canvas->cursor_row >= 0) move(canvas->cursor_row, canvas->cursor_col);
+    wnoutrefresh(stdscr);
+    doupdate();
+}
+
+// ---- keys ---------------------------------------------------------------------------------------------------------
+
+static int function_key(wint_t code) {
+    switch (code) {
+    case KEY_UP: return KEY_ARROW_UP;
+    case KEY_DOWN: return KEY_ARROW_DOWN;
+    case KEY_LEFT: return KEY_ARROW_LEFT;
+    case KEY_RIGHT: return KEY_ARROW_RIGHT;
+    case KEY_SLEFT: return KEY_SHIFT_LEFT;
+    case KEY_SRIGHT: return KEY_SHIFT_RIGHT;
+    case KEY_PPAGE: return KEY_PAGE_UP;
+    case KEY_NPAGE: return KEY_PAGE_DOWN;
+    case KEY_HOME: return KEY_TO_START;
+    case KEY_END: return KEY_TO_END;
+    case KEY_BACKSPACE: return KEY_ERASE;
+    case KEY_DC: return KEY_FORWARD_ERASE;
+    case KEY_BTAB: return KEY_BACK_TAB;
+    case KEY_ENTER: return KEY_RETURN;
+    case KEY_F(1): return KEY_HELP_F1;
+    default: return KEY_NONE;
+    }
+}
+
+static bool mouse_key(Key *key) {
+    MEVENT event;
+    if (getmouse(&event) == ERR) return false;
+    key->code = KEY_MOUSE_EVENT;
+    key->row = event.y;
+    key->col = event.x;
+    if (event.bstate & BUTTON4_PRESSED)
+        key->action = MOUSE_WHEEL_UP;
+    else if (event.bstate & BUTTON5_PRESSED)
+        key->action = MOUSE_WHEEL_DOWN;
+    else if (event.bstate & BUTTON1_PRESSED)
+        key->action = MOUSE_PRESS;
+    else if (event.bstate & BUTTON1_RELEASED)
+        key->action = MOUSE_RELEASE;
+    else if (event.bstate & REPORT_MOUSE_POSITION)
+        key->action = MOUSE_DRAG;
+    else
+        return false;
+    return true;
+}
+
+static int character_key(wint_t code) {
+    if (code == '\n' || code == '\r') return KEY_RETURN;
+    if (code == 0x7F || code == '\b') return KEY_ERASE;
+    return (int)code;
+}
+
+bool terminal_key(Terminal *t, Key *out) {
+    (void)t;
+    wint_t code;
+    int kind = get_wch(&code);
+    if (kind == ERR) return false;
+    *out = (Key){.code = KEY_NONE};
+    if (kind != KEY_CODE_YES)
+        out->code = character_key(code);
+    else if (code == KEY_MOUSE)
+        mouse_key(out);
+    else
+        out->code = function_key(code);
+    return true;
+}

@@ -1,0 +1,97 @@
+#include "tui/theme.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <curses.h>
+
+const char *const scheme_names[] = {"auto", "dark", "light", "mono", NULL};
+
+// One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
+// first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none.
+#define NONE (-1)
+typedef struct Look {
+    int dark_rgb, light_rgb;
+    short dark, light, few;
+    attr_t always, mono;
+} Look;
+
+static const Look looks[MEANING_COUNT] = {
+    [MEANING_TEXT] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
+    [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, A_DIM},
+    [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, A_DIM},
+    [MEANING_FOCUS] = {0x6FB3D9, 0x1F6FA8, 74, 25, COLOR_CYAN, 0, 0},
+    [MEANING_TITLE] = {0xC3C9D4, 0x3B4252, 251, 238, NONE, 0, A_BOLD},
+    [MEANING_VALUE] = {0xE6E9EF, 0x111827, 255, 233, NONE, 0, 0},
+    [MEANING_ACCENT] = {0x6CC7F5, 0x0B6BB0, 81, 25, COLOR_CYAN, A_BOLD, A_BOLD},
+    [MEANING_TRACK] = {0x565D6B, 0xA3AAB6, 240, 248, NONE, 0, A_DIM},
+    [MEANING_WEIGHT] = {0x5F9FCB, 0x3B82B8, 74, 67, COLOR_BLUE, 0, 0},
+    [MEANING_TAIL] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, A_BOLD},
+    [MEANING_STATIC] = {0x86BF8B, 0x2F7D3B, 108, 28, COLOR_GREEN, 0, 0},
+    [MEANING_LAE] = {0xE0B866, 0x9A6A00, 179, 136, COLOR_YELLOW, 0, 0},
+    [MEANING_TOKEN] = {0xE57F7F, 0xBE2F3B, 174, 124, COLOR_RED, 0, A_BOLD},
+    [MEANING_BETTER] = {0x8FD694, 0x1F7A33, 114, 28, COLOR_GREEN, 0, 0},
+    [MEANING_WORSE] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, 0, A_BOLD},
+    [MEANING_OVERRIDE] = {0xCFA0E9, 0x7E3BA6, 176, 90, COLOR_MAGENTA, 0, A_BOLD},
+    [MEANING_CHANGED] = {0xF3D48B, 0x8A5A00, 222, 94, COLOR_YELLOW, A_BOLD, A_BOLD},
+    [MEANING_DIFFERS] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, 0},
+    [MEANING_ERROR] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, A_BOLD, A_BOLD},
+};
+
+static const int selected_rgb[2] = {0x2B3240, 0xE3EAF3};
+static const int selected_256[2] = {237, 254};
+
+static ColorDepth depth_found(Scheme scheme) {
+    const char *no_color = getenv("NO_COLOR");
+    if (scheme == SCHEME_MONO || (no_color && *no_color) || !has_colors() || start_color() == ERR) return DEPTH_MONO;
+    if (use_default_colors() == ERR) return DEPTH_MONO; // an assumed background would be wrong half of the time
+    if (COLORS > 256) return DEPTH_RGB;
+    return COLORS >= 256 ? DEPTH_256 : COLORS >= 8 ? DEPTH_FEW : DEPTH_MONO;
+}
+
+// COLORFGBG is "foreground;background" or "foreground;other;background" in ANSI numbers; 7 and 15 are the light ones.
+static bool background_light(Scheme scheme) {
+    if (scheme == SCHEME_LIGHT || scheme == SCHEME_DARK) return scheme == SCHEME_LIGHT;
+    const char *value = getenv("COLORFGBG");
+    const char *last = value ? strrchr(value, ';') : NULL;
+    if (!last) return false;
+    int background = atoi(last + 1);
+    return background == 7 || background == 15;
+}
+
+static int foreground(const Look *look, ColorDepth depth, bool light) {
+    switch (depth) {
+    case DEPTH_RGB: return light ? look->light_rgb : look->dark_rgb;
+    case DEPTH_256: return light ? look->light : look->dark;
+    default: return look->few;
+    }
+}
+
+ColorDepth theme_start(Scheme scheme) {
+    const ColorDepth depth = depth_found(scheme);
+    if (depth == DEPTH_MONO) return depth;
+    const bool light = background_light(scheme);
+    const int selected = depth == DEPTH_RGB ? selected_rgb[light] : depth == DEPTH_256 ? selected_256[light] : NONE;
+    for (int i = 0; i < MEANING_COUNT; i++) {
+        const int color = foreground(&looks[i], depth, light);
+        init_extended_pair(i + 1, color, NONE);
+        init_extended_pair(MEANING_COUNT + i + 1, color, selected);
+    }
+    return depth;
+}
+
+// Few terminals show the dim attribute well: with enough colours, dim is a colour.
+void theme_apply(ColorDepth depth, Style style) {
+    const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
+    const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
+    const Look *look = &looks[meaning];
+    attr_t attributes = look->always | (depth == DEPTH_MONO ? look->mono : 0);
+    if (depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & A_DIM;
+    if (style & STYLE_BOLD) attributes |= A_BOLD;
+    if (dim) attributes = (attributes & ~A_BOLD) | (rich ? 0 : A_DIM);
+    if (style & STYLE_UNDERLINE) attributes |= A_UNDERLINE;
+    if (style & STYLE_REVERSE) attributes |= A_REVERSE;
+    if (selected && !rich) attributes = (attributes & ~A_DIM) | A_REVERSE;
+    int pair = depth == DEPTH_MONO ? 0 : (int)meaning + 1 + (selected ? MEANING_COUNT : 0);
+    attr_set(attributes, 0, &pair);
+}

@@ -1,0 +1,47 @@
+// Colours by meaning. A Style is a meaning with flags; what it looks like is decided here alone.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum Meaning {
+    MEANING_TEXT,
+    MEANING_FAINT, // labels and what matters less
+    MEANING_RULE,  // borders
+    MEANING_FOCUS, // the border and title of the pane that has the keys
+    MEANING_TITLE,
+    MEANING_VALUE,  // figures
+    MEANING_ACCENT, // knobs, the row cursor, keys
+    MEANING_TRACK,  // the empty part of sliders and bars
+    MEANING_WEIGHT, // bars of the weight histogram
+    MEANING_TAIL,   // weights beyond six sigma
+    MEANING_STATIC, // FPTQ's three classes
+    MEANING_LAE,
+    MEANING_TOKEN,
+    MEANING_BETTER,
+    MEANING_WORSE,
+    MEANING_OVERRIDE, // set for one linear only
+    MEANING_CHANGED,  // a dial off its standard value
+    MEANING_DIFFERS,  // text after the first differing token
+    MEANING_ERROR,
+    MEANING_COUNT,
+} Meaning;
+
+typedef uint16_t Style;
+#define STYLE_BOLD 0x100
+#define STYLE_UNDERLINE 0x200
+#define STYLE_SELECTED 0x400
+#define STYLE_REVERSE 0x800
+#define STYLE_DIM 0x1000
+#define STYLE_MEANING 0xFF
+
+typedef enum Scheme { SCHEME_AUTO, SCHEME_DARK, SCHEME_LIGHT, SCHEME_MONO, SCHEME_COUNT } Scheme;
+
+extern const char *const scheme_names[]; // NULL-terminated, in the order of Scheme
+
+typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
+
+// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. AUTO looks
+// at COLORFGBG.
+ColorDepth theme_start(Scheme scheme);
+void theme_apply(ColorDepth depth, Style style); // for what is drawn next on stdscr

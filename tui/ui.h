@@ -1,0 +1,116 @@
+// The state of the screen, and what its parts offer each other. Nothing here includes curses.
+#pragma once
+
+#include "tui/canvas.h"
+#include "tui/line_editor.h"
+#include "tui/rows.h"
+#include "tui/terminal.h"
+#include "tui/tui.h"
+
+typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
+
+// What a click on a place means. Collected while drawing, so that it is where it is seen.
+typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE } HitKind;
+typedef struct Hit {
+    Rect rect;
+    HitKind kind;
+    int value; // linear, column, dial, key or pane
+} Hit;
+#define HITS_MOST 512
+
+// Figures to compare with.
+typedef struct Pin {
+    bool set;
+    uint64_t turn;
+    double bytes, bits_per_weight, speed; // NAN until known
+    bool accuracy_known;
+    Accuracy accuracy;
+} Pin;
+
+typedef enum PromptKind {
+    PROMPT_NONE,
+    PROMPT_COMMAND,
+    PROMPT_FIND,
+    PROMPT_FILTER,
+    PROMPT_SAVE,
+    PROMPT_LOAD,
+    PROMPT_TEXT,
+    PROMPT_DIAL,
+    PROMPT_QUIT,
+    PROMPT_OVERWRITE,
+    PROMPT_COUNT,
+} PromptKind;
+
+typedef struct Message {
+    char text[1024]; // empty: none
+    bool failure;
+} Message;
+
+typedef struct Ui {
+    Workbench *workbench;
+    Terminal *terminal; // NULL in tests of drawing
+    Canvas canvas;
+    Layout layout;
+    Rows rows;
+    int screen; // index into the table of screens
+    Pane focus;
+    Dial dial;       // the one that ← and → turn
+    bool one_linear; // dials set an override for the selected linear
+    Pin pin;
+    PromptKind prompt;
+    LineEditor editor;
+    LineHistory histories[PROMPT_COUNT];
+    char suggestions[512]; // completions to choose from; empty: none
+    Message message;
+    char *recipe_path; // NULL: not named yet
+    bool help;
+    int help_top, help_rows; // first line shown, lines there are
+    int dragged;             // dial whose slider is held, −1: none
+    int tick;                // of the spinner
+    bool failed[JOB_COUNT];  // jobs whose failure was told
+    bool quit, quit_after_save;
+    Hit hits[HITS_MOST];
+    int hit_count;
+} Ui;
+
+bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err);
+void ui_free(Ui *ui);
+bool ui_resize(Ui *ui, int rows, int cols, Error *err);
+void ui_update(Ui *ui);              // after workbench_update or a change of the recipe
+void ui_draw(Ui *ui);                // the whole frame, onto ui->canvas
+void ui_key(Ui *ui, const Key *key); // what the user pressed or clicked
+
+int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
+int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
+void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool ui_report(Ui *ui, bool ok, const Error *err); // shows the error unless ok; returns ok
+void ui_hit(Ui *ui, Rect rect, HitKind kind, int value);
+const char *ui_spinner(const Ui *ui);
+
+// ---- panels: each draws one pane of the layout --------------------------------------------------------------------
+
+void panel_header_draw(Ui *ui);
+void panel_layers_draw(Ui *ui);
+void panel_detail_draw(Ui *ui);
+void panel_dials_draw(Ui *ui);
+void panel_effect_draw(Ui *ui);
+void panel_bottom_draw(Ui *ui);
+void help_draw(Ui *ui);
+void panel_borders_draw(Ui *ui);
+void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
+
+Style class_style(FptqClass class);
+
+// ---- keys, prompts and commands -----------------------------------------------------------------------------------
+
+void prompt_open(Ui *ui, PromptKind kind, const char *text);
+void prompt_key(Ui *ui, const Key *key);
+void prompt_draw(Ui *ui);
+
+void command_run(Ui *ui, const char *line); // without the colon
+// Completes the word at the end of `line`: replaces it in out by what all candidates share, lists them in
+// ui->suggestions.
+void command_complete(Ui *ui, const char *line, char *out, size_t size);
+
+void mouse_event(Ui *ui, const Key *key);

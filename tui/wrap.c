@@ -1,0 +1,103 @@
+#include "tui/wrap.h"
+
+#include <stdint.h>
+#include <string.h>
+
+// A walk over all characters of all pieces that knows at which line and column each stands. A word that does not fit
+// moves to the next line.
+typedef struct Walk {
+    const Canvas *canvas;
+    const WrapPiece *pieces;
+    size_t count, piece, at;
+    int cols, line, col;
+} Walk;
+
+typedef struct Step {
+    char text[16];
+    Style style;
+    size_t piece;
+    int line, col;
+} Step;
+
+static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
+    const WrapPiece *p = &w->pieces[piece];
+    if (at >= p->length) return 0;
+    size_t length = character_length(p->text + at, width);
+    return length > p->length - at ? p->length - at : length;
+}
+
+// Goes to the next piece that has something left; false at the end.
+static bool settle(const Walk *w, size_t *piece, size_t *at) {
+    int width;
+    while (*piece < w->count && character_at(w, *piece, *at, &width) == 0) {
+        (*piece)++;
+        *at = 0;
+    }
+    return *piece < w->count;
+}
+
+static bool is_break(char c) { return c == ' ' || c == '\n' || c == '\t'; }
+
+// Columns from here to the end of the word, over the borders of pieces.
+static int word_width(const Walk *w) {
+    size_t piece = w->piece, at = w->at;
+    int total = 0;
+    while (total <= w->cols && settle(w, &piece, &at)) {
+        int width;
+        const size_t length = character_at(w, piece, at, &width);
+        if (is_break(w->pieces[piece].text[at])) break;
+        total += width;
+        at += length;
+    }
+    return total;
+}
+
+static void new_line(Walk *w) {
+    w->line++;
+    w->col = 0;
+}
+
+static bool next(Walk *w, Step *step) {
+    if (!settle(w, &w->piece, &w->at)) return false;
+    const WrapPiece *p = &w->pieces[w->piece];
+    const char *text = p->text + w->at;
+    int width;
+    size_t length = character_at(w, w->piece, w->at, &width);
+    const bool space = is_break(*text), word_starts = w->col == 0 || w->at == 0 || is_break(text[-1]);
+    if (!space && word_starts && w->col > 0 && w->col + word_width(w) > w->cols && word_width(w) <= w->cols)
+        new_line(w);
+    if (w->col + width > w->cols) new_line(w);
+    *step = (Step){.style = p->style, .piece = w->piece, .line = w->line, .col = w->col};
+    if (length < sizeof step->text) memcpy(step->text, space ? " " : text, space ? 1 : length);
+    w->at += length;
+    if (*text == '\n')
+        new_line(w);
+    else if (!(space && w->col == 0 && w->line > 0))
+        w->col += width; // no blank at the start of a line
+    return true;
+}
+
+static Walk walk_of(const Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count) {
+    return (Walk){.canvas = canvas, .pieces = pieces, .count = count, .cols = rect.cols};
+}
+
+void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
+    if (rect.rows < 1 || rect.cols < 2) return;
+    int last = 0, kept = -1;
+    Step step;
+    for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
+        if (step.piece == keep && kept < 0) kept = step.line;
+        last = step.line;
+    }
+    int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
+    if (first > last - rect.rows + 1) first = last - rect.rows + 1;
+    if (first < 0 || keep == 0) first = 0;
+    for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
+        if (step.line < first || step.line >= first + rect.rows) continue;
+        canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
+                    step.text);
+    }
+    const int end = rect.row + rect.rows - 1;
+    if (first > 0) canvas_text(canvas, rect.row, rect.col - 2, 1, MEANING_FAINT, "…");
+    if (last >= first + rect.rows) canvas_text(canvas, end, rect.col + rect.cols, 1, MEANING_FAINT, "…");
+}

@@ -1,0 +1,14 @@
+// Pieces of text in several styles, wrapped at words into a rectangle.
+#pragma once
+
+#include "tui/canvas.h"
+
+typedef struct WrapPiece {
+    const char *text;
+    size_t length; // bytes; SIZE_MAX: up to the end
+    Style style;
+} WrapPiece;
+
+// When there are more lines than rows, those around the start of piece `keep` are shown (0: the first ones), with an
+// ellipsis where something is left out.
+void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep);
