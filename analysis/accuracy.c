@@ -43,7 +43,7 @@ typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *session; // of the base; serves both models, one after the other
+    Session *session;            // of the base; serves both models, one after the other
     float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
     size_t rows;                 // of a block of logits
     float *logits;               // [rows, vocab] in backend memory
@@ -56,8 +56,8 @@ typedef struct Run {
 
 static size_t state_bytes(const Evaluator *e) { return e->window_tokens * e->hidden * sizeof(float); }
 
-// The base's states first, they save the whole base. Then those of the quantized model, at as many boundaries as fit for all windows alike:
-// a turn of any dial starts at most `stride` layers too early.
+// The base's states first, they save the whole base. Then those of the quantized model, at as many boundaries as fit
+// for all windows alike: a turn of any dial starts at most `stride` layers too early.
 static void divide_budget(Evaluator *e, size_t budget) {
     size_t states = budget / state_bytes(e);
     e->base_kept = states < e->window_count ? states : e->window_count;
@@ -201,8 +201,7 @@ static bool quantized_states(const Run *run, Window *window) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows,
-                      float *host) {
+static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows, float *host) {
     const Evaluator *e = run->evaluator;
     if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
@@ -248,8 +247,7 @@ static bool score_window(const Run *run, Window *window) {
     size_t positions = window->tokens - 1;
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
-        bool ok = keep_going(run) &&
-                  logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
+        bool ok = keep_going(run) && logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
                   logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
                   score_rows(run, window, row, rows);
         if (!ok) return false;
@@ -326,8 +324,8 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
                .progress = progress,
                .err = err};
     Score *gathered = array_new(e->planned, sizeof *gathered);
-    bool ok = gathered || error_memory(err, "evaluation");
-    ok = ok && run_new(&run) && run_windows(&run, gathered, partial, context, out);
+    if (!gathered) return error_memory(err, "evaluation");
+    bool ok = run_new(&run) && run_windows(&run, gathered, partial, context, out);
     run_free(&run);
     free(gathered);
     return ok;

@@ -4,42 +4,46 @@
 #include "base/progress.h"
 #include "model/transformer.h"
 
-// Positions: in a window of n tokens each of the first n − 1 predicts the token after it. Percentiles interpolate linearly at f · (count − 1).
-// Standard errors (…_se) treat positions as independent, as llama.cpp does; they are 0 where fewer than two positions were scored.
+// Positions: in a window of n tokens each of the first n − 1 predicts the token after it. Percentiles interpolate
+// linearly at f · (count − 1). Standard errors (…_se) treat positions as independent, as llama.cpp does; they are 0
+// where fewer than two positions were scored.
 typedef struct Accuracy {
-    uint64_t tokens;                    // scored positions
-    uint64_t planned;                   // positions that will be scored when all is done
-    double base_ppl, ppl;               // exp(mean negative log likelihood of the true next token)
+    uint64_t tokens;      // scored positions
+    uint64_t planned;     // positions that will be scored when all is done
+    double base_ppl, ppl; // exp(mean negative log likelihood of the true next token)
     double base_ppl_se, ppl_se;
-    double base_ppl_half, ppl_half;     // only positions n/2 … n − 2 of each window scored (llama.cpp's convention)
+    double base_ppl_half, ppl_half; // only positions n/2 … n − 2 of each window scored (llama.cpp's convention)
     double base_ppl_half_se, ppl_half_se;
-    double ppl_ratio_log, ppl_ratio_se; // mean of (nll − base nll) and its standard error
+    double ppl_ratio_log, ppl_ratio_se;               // mean of (nll − base nll) and its standard error
     double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats
-    double top1, top1_se;               // share of positions where both put the same token first (ties: lowest id)
-    double dp_mean, dp_mean_se;         // p(true token): quantized − base
+    double top1, top1_se;       // share of positions where both put the same token first (ties: lowest id)
+    double dp_mean, dp_mean_se; // p(true token): quantized − base
     double dp_rms, dp_rms_se;
 } Accuracy;
 
-// Keeps the evaluation tokens and what the base says of them, and the quantized model's hidden states before each layer, so that an
-// evaluation starts at the first layer that changed. One run at a time.
+// Keeps the evaluation tokens and what the base says of them, and the quantized model's hidden states before each
+// layer, so that an evaluation starts at the first layer that changed. One run at a time.
 typedef struct Evaluator Evaluator;
 
-// ids are copied and cut into windows of `window` tokens (the last partial window is dropped unless it is the only one). A tokenizer's BOS is
-// the caller's affair (llama.cpp overwrites the first token of each window with it). The base is run window by window as evaluator_run
-// comes by; it must outlive the evaluator and stay as it is.
-// budget: bytes for kept states; what does not fit is computed anew.
-bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out, Error *err);
+// ids are copied and cut into windows of `window` tokens (the last partial window is dropped unless it is the only
+// one). A tokenizer's BOS is the caller's affair (llama.cpp overwrites the first token of each window with it). The
+// base is run window by window as evaluator_run comes by; it must outlive the evaluator and stay as it is. budget:
+// bytes for kept states; what does not fit is computed anew.
+bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
+                   Error *err);
 void evaluator_free(Evaluator *evaluator);
 
-// Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer count, are as in the last call
-// that finished, failed or was stopped (then only windows that it did not reach are computed); 0 = all new. It is what quantized_model_follow
-// says; a caller that changed the model several times since then passes the smallest. Another transformer than last time counts as all new.
-// partial (may be NULL) is called after each window with the figures so far. Progress counts scored positions. Logits that are not
-// finite are refused, naming the model and the token.
-bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_changed, void (*partial)(void *context, const Accuracy *so_far), void *context,
-                   Accuracy *out, Progress *progress, Error *err);
+// Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer
+// count, are as in the last call that finished, failed or was stopped (then only windows that it did not reach are
+// computed); 0 = all new. It is what quantized_model_follow says; a caller that changed the model several times since
+// then passes the smallest. Another transformer than last time counts as all new. partial (may be NULL) is called after
+// each window with the figures so far. Progress counts scored positions. Logits that are not finite are refused, naming
+// the model and the token.
+bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_changed,
+                   void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
+                   Progress *progress, Error *err);
 
-// Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense weight, ŷ by `quantized`
-// on rows divided by factors (NULL: as they are). +infinity when equal.
-bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count, const float *factors, double *db,
-                        Error *err);
+// Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense
+// weight, ŷ by `quantized` on rows divided by factors (NULL: as they are). +infinity when equal.
+bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count,
+                        const float *factors, double *db, Error *err);

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-// The loops over the vocabulary, in 16 lanes that are added up in a fixed order: the result is the same whatever vectors the processor has.
-// target_clones compiles them for several of those.
+// The loops over the vocabulary, in 16 lanes that are added up in a fixed order: the result is the same whatever
+// vectors the processor has. target_clones compiles them for several of those.
 #define LANES 16
 #if defined(QUANTDIAL_X86) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_EVERY_PROCESSOR __attribute__((target_clones("default", "avx2", "avx512f")))

@@ -1,5 +1,5 @@
-// Inside analysis/: how far the next-token distribution of one model is from that of another, position by position, and the figures over
-// many positions.
+// Inside analysis/: how far the next-token distribution of one model is from that of another, position by position, and
+// the figures over many positions.
 #pragma once
 
 #include <stdbool.h>
@@ -32,8 +32,8 @@ static inline float exp_negative(float x);
 #include <string.h>
 
 static inline float exp_negative(float x) {
-    // x = n·ln2 + r, |r| ≤ ln2 / 2; ln2 in two parts (Cody and Waite) keeps r exact. Adding 1.5·2^23 rounds to the nearest integer and leaves it
-    // in the low bits.
+    // x = n·ln2 + r, |r| ≤ ln2 / 2; ln2 in two parts (Cody and Waite) keeps r exact. Adding 1.5·2^23 rounds to the
+    // nearest integer and leaves it in the low bits.
     float shifted = x * 1.44269504f + 12582912.0f;
     float n = shifted - 12582912.0f;
     float r = x - n * 0.693145752f;

@@ -3,7 +3,8 @@
 
 #include "analysis/stats.h"
 
-// Fills the views in stats->measured from stats->weights[linear] (inputs[input]), then sets `known` of both. Nothing may change afterwards.
+// Fills the views in stats->measured from stats->weights[linear] (inputs[input]), then sets `known` of both. Nothing
+// may change afterwards.
 void model_stats_publish_weight(ModelStats *stats, int linear);
 void model_stats_publish_input(ModelStats *stats, int input);
 

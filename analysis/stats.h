@@ -1,8 +1,8 @@
-// What is in a model: statistics of every weight matrix and of the input of every linear. Measured once, then read by the screen, the
-// plan and the commands.
+// What is in a model: statistics of every weight matrix and of the input of every linear. Measured once, then read by
+// the screen, the plan and the commands.
 //
-// Sharing between threads: `known` is set last, so a thread that has read it as true sees complete and final numbers. What is not known yet
-// belongs to the thread that measures it. ModelStats itself must outlive all of them.
+// Sharing between threads: `known` is set last, so a thread that has read it as true sees complete and final numbers.
+// What is not known yet belongs to the thread that measures it. ModelStats itself must outlive all of them.
 #pragma once
 
 #include <stdatomic.h>
@@ -12,8 +12,8 @@
 #include "model/transformer.h"
 #include "quant/measured.h"
 
-// Every value that occurs and how often, sorted by value: the exact histogram of a 16-bit tensor (F32: by the upper 16 bits).
-// Finite values only; +0 and −0 are one value.
+// Every value that occurs and how often, sorted by value: the exact histogram of a 16-bit tensor (F32: by the upper 16
+// bits). Finite values only; +0 and −0 are one value.
 typedef struct ValueCounts {
     float *values;
     uint64_t *counts;
@@ -31,7 +31,8 @@ typedef struct WeightStats {
 } WeightStats;
 
 // patterns[65536] as count_patterns leaves them; *nonfinite gets how many were infinite or NaN.
-bool value_counts_from_patterns(DType dtype, const uint64_t *patterns, ValueCounts *out, uint64_t *nonfinite, Error *err);
+bool value_counts_from_patterns(DType dtype, const uint64_t *patterns, ValueCounts *out, uint64_t *nonfinite,
+                                Error *err);
 void value_counts_free(ValueCounts *counts);
 
 // Counts in `bins` equal bins over [low, high]; values outside go to the end bins.
@@ -39,8 +40,8 @@ void value_counts_bins(const ValueCounts *counts, double low, double high, int b
 // The smallest |value| such that at least share of all elements are ≤ it; 0 when there are none.
 double value_counts_percentile(const ValueCounts *counts, double share);
 
-// |x| in log-spaced bins: MAGNITUDE_PER_OCTAVE per factor of two from 2^MAGNITUDE_LOW; bin 0 also takes what is below (zeros too), the last
-// what is above.
+// |x| in log-spaced bins: MAGNITUDE_PER_OCTAVE per factor of two from 2^MAGNITUDE_LOW; bin 0 also takes what is below
+// (zeros too), the last what is above.
 #define MAGNITUDE_PER_OCTAVE 8
 #define MAGNITUDE_LOW (-16)
 #define MAGNITUDE_BINS 288 // up to 2^20
@@ -51,23 +52,24 @@ typedef struct InputStats {
     atomic_bool known;
     size_t width;
     uint64_t tokens;
-    float range;            // max |x|
-    float p99, p99_9, p99_99; // of |x|, to within a bin of upper-16-bit patterns (relative 2^−8)
-    float *channel_absmax;  // [width]
+    float range;                              // max |x|
+    float p99, p99_9, p99_99;                 // of |x|, to within a bin of upper-16-bit patterns (relative 2^−8)
+    float *channel_absmax;                    // [width]
     uint64_t magnitude[MAGNITUDE_BINS];       // |x|
     uint64_t token_magnitude[MAGNITUDE_BINS]; // per-token absmax
-    float *sample;          // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, evenly spread over the tokens, for output errors
+    float *sample; // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, evenly spread over the tokens, for output
+                   // errors
     size_t sample_rows;
 } InputStats;
 
-double magnitude_edge(int bin);     // lower edge of a bin
+double magnitude_edge(int bin);      // lower edge of a bin
 int magnitude_bin(double magnitude); // the bin that |x| = magnitude falls into
 
 typedef struct ModelStats {
     int linear_count, input_count;
-    WeightStats *weights;      // [linear_count]
-    InputStats *inputs;        // [input_count]
-    Measured measured;         // views into the above, for plan_make
+    WeightStats *weights; // [linear_count]
+    InputStats *inputs;   // [input_count]
+    Measured measured;    // views into the above, for plan_make
 } ModelStats;
 
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err); // nothing known yet
@@ -76,9 +78,10 @@ void model_stats_free(ModelStats *stats);
 // Measures one matrix and fills stats->weights[linear] and the view of it. Thread-safe for different linears.
 bool weight_stats_measure(const ModelStructure *structure, int linear, ModelStats *stats, Error *err);
 
-// Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs of a fresh set of stats.
-// Progress counts tokens. On stop or failure `inputs` is left unknown.
-bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats, Progress *progress, Error *err);
+// Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs of a
+// fresh set of stats. Progress counts tokens. On stop or failure `inputs` is left unknown.
+bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats,
+               Progress *progress, Error *err);
 
 // Channels by absmax, largest first: fills index[0 … n − 1], returns n ≤ most.
 size_t input_top_channels(const InputStats *input, size_t most, uint32_t *index);

@@ -1,6 +1,7 @@
 // Layout of a file, in the byte order of the machine (another order reads as damaged):
 //   Header, then the payload that its hash covers: numbers and arrays one after the other, no padding.
-// A reader checks every byte of the header, the hash, every length against what is left, and whether the numbers can be true of this model.
+// A reader checks every byte of the header, the hash, every length against what is left, and whether the numbers can be
+// true of this model.
 #include "analysis/stats_cache.h"
 
 #include <float.h>
@@ -345,7 +346,8 @@ static char *read_file(const char *folder, Kind kind, uint64_t key, Reader *payl
     return NULL;
 }
 
-// Both kinds alike: read everything into fresh memory first, so that a file that turns out wrong in the middle leaves nothing behind.
+// Both kinds alike: read everything into fresh memory first, so that a file that turns out wrong in the middle leaves
+// nothing behind.
 bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
     Reader reader;
     char *data = read_file(folder, KIND_WEIGHTS, key, &reader);

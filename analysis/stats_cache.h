@@ -1,11 +1,14 @@
-// Statistics on disk, in the user's cache folder. A file that is missing, stale or damaged is simply not used; nothing in it is trusted.
+// Statistics on disk, in the user's cache folder. A file that is missing, stale or damaged is simply not used; nothing
+// in it is trusted.
 #pragma once
 
 #include "analysis/stats.h"
 
-// Keys: weights by the checkpoint's identity; inputs by identity, token ids, precision. The code version is part of both.
+// Keys: weights by the checkpoint's identity; inputs by identity, token ids, precision. The code version is part of
+// both.
 uint64_t weight_stats_key(const ModelStructure *structure);
-uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length, Precision precision);
+uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
+                         Precision precision);
 
 // True when it was there, whole and fits the structure; then all weights (inputs) are known.
 bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats);

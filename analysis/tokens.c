@@ -16,9 +16,10 @@
 static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
 static bool is_continuation(char c) { return ((unsigned char)c & 0xC0) == 0x80; }
 
-// How good it is to cut before text[i]: 0 not within a character, 1 between characters, 2 before the white space that begins a word, 3 after
-// a line end that stands alone. Pre-tokenizers never join over a place of rank 2 or 3 (a word takes at most one space before it, punctuation
-// takes line ends behind it), so the ids of both sides are those of the whole text.
+// How good it is to cut before text[i]: 0 not within a character, 1 between characters, 2 before the white space that
+// begins a word, 3 after a line end that stands alone. Pre-tokenizers never join over a place of rank 2 or 3 (a word
+// takes at most one space before it, punctuation takes line ends behind it), so the ids of both sides are those of the
+// whole text.
 static int cut_rank(const char *text, size_t i) {
     char before = text[i - 1], after = text[i];
     if (is_continuation(after)) return 0;

@@ -7,7 +7,8 @@
 #include "base/array.h"
 #include "kernels/measure.h"
 
-// Walks all patterns in ascending order of their values: negative ones from the largest magnitude down, then positive ones.
+// Walks all patterns in ascending order of their values: negative ones from the largest magnitude down, then positive
+// ones.
 static uint16_t pattern_at(uint32_t rank) { return (uint16_t)(rank < 0x8000 ? 0xFFFF - rank : rank - 0x8000); }
 
 static size_t distinct_values(DType dtype, const uint64_t *patterns, uint64_t *nonfinite) {

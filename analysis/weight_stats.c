@@ -1,5 +1,5 @@
-// Statistics of one weight matrix. 16-bit elements take at most 65,536 values, so one counting pass answers everything; F32 elements get
-// passes of their own, because their upper halves do not tell the exact moments.
+// Statistics of one weight matrix. 16-bit elements take at most 65,536 values, so one counting pass answers everything;
+// F32 elements get passes of their own, because their upper halves do not tell the exact moments.
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +21,8 @@ static void moments_add(Moments *m, const Moments *more) {
     for (int k = 1; k <= 4; k++) m->sum[k] += more->sum[k];
 }
 
-// Moments about any center near the mean → mean, σ and kurtosis without the cancellation that a center far away would bring.
+// Moments about any center near the mean → mean, σ and kurtosis without the cancellation that a center far away would
+// bring.
 static void moments_finish(const Moments *m, WeightStats *out) {
     if (!m->n) return;
     double n = (double)m->n, d = m->sum[1] / n;
@@ -65,7 +66,8 @@ static void stats_from_counts(WeightStats *out) {
     }
 }
 
-// ---- F32 elements: passes over the data, in chunks whose partial sums are added in order, so that threads do not change the result ----
+// ---- F32 elements: passes over the data, in chunks whose partial sums are added in order, so that threads do not
+// change the result ----
 
 #define CHUNK ((size_t)1 << 16)
 
@@ -151,7 +153,7 @@ static bool f32_pass(const void *data, size_t n, const WeightStats *known, doubl
 }
 
 static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *err) {
-    ChunkStats sums;
+    ChunkStats sums = {0};
     if (!f32_pass(data, n, NULL, counts_mean(&out->counts), &sums, err)) return false;
     if (!sums.moments.n) return true;
     out->min = sums.min;
@@ -165,9 +167,9 @@ static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *
 
 // ---- One matrix ----
 
-// Portions are large enough for count_patterns to use all threads, and still in memory when their ranges are taken. Of those only a block of
-// rows per thread is kept, while its votes are counted: a matrix of any size takes little memory. Votes are integers, so the order of the
-// blocks does not matter.
+// Portions are large enough for count_patterns to use all threads, and still in memory when their ranges are taken. Of
+// those only a block of rows per thread is kept, while its votes are counted: a matrix of any size takes little memory.
+// Votes are integers, so the order of the blocks does not matter.
 #define PORTION_BYTES ((size_t)64 << 20)
 #define BLOCK_BYTES ((size_t)512 << 10)
 
@@ -202,16 +204,19 @@ static bool add_block(const Portion *p, size_t block, float *ranges, VoteCounts 
 static bool add_portion(const Portion *p, uint64_t *patterns, VoteCounts *votes) {
     count_patterns(p->linear->weight->dtype, p->data, p->rows * p->linear->in, patterns);
     size_t blocks = (p->rows + p->block_rows - 1) / p->block_rows;
-    bool ok = true;
-#pragma omp parallel reduction(&& : ok)
+    bool failed = false;
+#pragma omp parallel
     {
         float *ranges = array_new(2 * p->block_rows * p->groups, sizeof(float));
-        ok = ranges != NULL;
 #pragma omp for schedule(dynamic)
-        for (size_t block = 0; block < blocks; block++) ok = ok && add_block(p, block, ranges, votes);
+        for (size_t block = 0; block < blocks; block++) {
+            if (ranges && add_block(p, block, ranges, votes)) continue;
+#pragma omp atomic write
+            failed = true;
+        }
         free(ranges);
     }
-    return ok;
+    return !failed;
 }
 
 static bool add_matrix(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {

@@ -28,14 +28,15 @@ void text_addf(Text *text, const char *format, ...) __attribute__((format(printf
 void text_clear(Text *text);
 void text_free(Text *text);
 
-// A copy of `text` in which control characters (C0, DEL, C1) and malformed UTF-8 are replaced by U+FFFD ('?' when ascii),
-// for names from files that go to a terminal or a message. Owned by the caller; NULL when memory is short.
+// A copy of `text` in which control characters (C0, DEL, C1) and malformed UTF-8 are replaced by U+FFFD ('?' when
+// ascii), for names from files that go to a terminal or a message. Owned by the caller; NULL when memory is short.
 char *text_printable(const char *text, size_t length, bool ascii);
 
 // True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool text_is_utf8(const char *bytes, size_t length);
 
-// Length of the well-formed UTF-8 sequence at `bytes`, of which `left` may be read; 0 when there is none. *code gets its code point.
+// Length of the well-formed UTF-8 sequence at `bytes`, of which `left` may be read; 0 when there is none. *code gets
+// its code point.
 size_t utf8_read(const char *bytes, size_t left, uint32_t *code);
 
 // Writes a code point as 1 to 4 bytes; returns how many.

@@ -6,12 +6,12 @@
 
 #include "base/error.h"
 
-// Reads a whole regular file; *data is NUL-terminated behind *size bytes and owned by the caller (free). Refuses files larger than
-// `limit` bytes, directories and devices.
+// Reads a whole regular file; *data is NUL-terminated behind *size bytes and owned by the caller (free). Refuses files
+// larger than `limit` bytes, directories and devices.
 bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err);
 
-// Writes a file whole or not at all: a temporary file beside it, fsync, rename. On failure the old file stays as it was and nothing
-// half-written remains. The folder must exist.
+// Writes a file whole or not at all: a temporary file beside it, fsync, rename. On failure the old file stays as it was
+// and nothing half-written remains. The folder must exist.
 bool file_write(const char *path, const void *data, size_t size, Error *err);
 
 // mkdir -p.
@@ -23,7 +23,7 @@ bool folder_exists(const char *path);
 // Joined path "folder/name", owned by the caller; NULL when memory is short.
 char *path_join(const char *folder, const char *name);
 
-// $XDG_CACHE_HOME/quantdial or ~/.cache/quantdial (likewise config); owned by the caller, not created; NULL when neither
-// variable nor home is known. Relative XDG values are ignored, as the specification asks.
+// $XDG_CACHE_HOME/quantdial or ~/.cache/quantdial (likewise config); owned by the caller, not created; NULL when
+// neither variable nor home is known. Relative XDG values are ignored, as the specification asks.
 char *folder_cache(void);
 char *folder_config(void);

@@ -9,12 +9,12 @@
 
 #include "base/error.h"
 
-// Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting deeper than
-// 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
+// Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting
+// deeper than 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
 cJSON *json_parse(const char *text, size_t length, Error *err);
 
-// Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null counts as
-// missing. Messages name the key; callers prefix file and path.
+// Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
+// counts as missing. Messages name the key; callers prefix file and path.
 bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err);
 bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
                   Error *err);

@@ -14,7 +14,8 @@ typedef struct Progress {
 
 // All functions accept progress == NULL, meaning nobody watches.
 
-// Begins a piece of work: sets what and total, done to 0. `what` must be a string literal or live as long as the Progress.
+// Begins a piece of work: sets what and total, done to 0. `what` must be a string literal or live as long as the
+// Progress.
 void progress_begin(Progress *progress, const char *what, uint64_t total);
 
 // Adds to done; returns false when the work should stop (use: if (!progress_add(p, 1)) return error_stopped(err);).

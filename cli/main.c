@@ -1,7 +1,6 @@
 // quantdial: see what quantization does to a language model, and turn its dials.
 #include <locale.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -31,6 +30,7 @@ const Command command_table[] = {
 const int command_count = sizeof command_table / sizeof *command_table;
 
 int main(int argc, char **argv) {
+    backend_cpu_waiting(argv);
     Options options;
     const Command *command;
     Error err = {0};

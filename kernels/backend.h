@@ -1,20 +1,23 @@
-// What a transformer needs from a machine: memory, linears in every scheme, and the operations between them. The forward pass in
-// model/ is written once against this table; kernels/cpu is the reference, its scalar paths being the truth for every other kernel.
+// What a transformer needs from a machine: memory, linears in every scheme, and the operations between them. The
+// forward pass in model/ is written once against this table; kernels/cpu is the reference, its scalar paths being the
+// truth for every other kernel.
 //
-// Activations are float, row-major [tokens, width], in memory of the backend. Operations may run asynchronously: synchronize before
-// reading a result on the host. Operations cannot fail: what can be refused is refused when a Weight or a buffer is made.
+// Activations are float, row-major [tokens, width], in memory of the backend. Operations may run asynchronously:
+// synchronize before reading a result on the host. Operations cannot fail: what can be refused is refused when a Weight
+// or a buffer is made.
 #pragma once
 
 #include "kernels/quantized.h"
 
 typedef enum Precision {
-    PRECISION_NATIVE, // dense products as the stored type suggests: 16-bit weights may round activations to 16 bits, cache 16-bit
+    PRECISION_NATIVE, // dense products as the stored type suggests: 16-bit weights may round activations to 16 bits,
+                      // cache 16-bit
     PRECISION_F32,    // activations, products and cache in float: for comparing with other implementations
 } Precision;
 
 typedef struct Backend Backend;
-typedef struct Weight Weight;   // one linear, packed for this backend
-typedef struct Cache Cache;     // keys and values of one sequence, all layers
+typedef struct Weight Weight; // one linear, packed for this backend
+typedef struct Cache Cache;   // keys and values of one sequence, all layers
 
 typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
@@ -33,41 +36,53 @@ typedef struct BackendOps {
     void (*download)(Backend *, void *host, const void *device, size_t bytes); // waits for pending work
     void (*synchronize)(Backend *);
 
-    // A dense linear y = W x (+ bias). `data` [out, in] of F32, F16 or BF16 must outlive the Weight: the CPU reads it in place when its
-    // alignment allows. bias: [out] floats, copied, or NULL.
-    bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision, Weight **, Error *);
-    // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With ACTIVATION_NONE the
-    // activations stay floating point (weight-only): a backend may keep them as integers of 24 bits relative to the largest of 128
-    // neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside, groups added in
-    // order in float. q_x = rint(x / divisor · (1 / s_x)), halves to even, within ±127, with the reciprocal rounded to float once; a token
-    // whose s_x would be 0 (or subnormal) has codes 0; one that holds a NaN or an infinity yields NaN.
-    // Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer products of more than 131,072 inputs.
-    bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **, Error *);
+    // A dense linear y = W x (+ bias). `data` [out, in] of F32, F16 or BF16 must outlive the Weight: the CPU reads it
+    // in place when its alignment allows. bias: [out] floats, copied, or NULL.
+    bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision,
+                         Weight **, Error *);
+    // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With
+    // ACTIVATION_NONE the activations stay floating point (weight-only): a backend may keep them as integers of 24 bits
+    // relative to the largest of 128 neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} ·
+    // (Σ_{j∈g} q_w q_x), int32 inside, groups added in order in float. q_x = rint(x / divisor · (1 / s_x)), halves to
+    // even, within ±127, with the reciprocal rounded to float once; a token whose s_x would be 0 (or subnormal) has
+    // codes 0; one that holds a NaN or an infinity yields NaN. Refused: other bits than 2, 3, 4, 8; a static scale that
+    // is not a positive normal number; integer products of more than 131,072 inputs.
+    bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
+                             Error *);
     void (*weight_free)(Backend *, Weight *);
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory
 
     void (*linear)(Backend *, const Weight *, const float *x, size_t tokens, float *y); // [tokens, in] → [tokens, out]
 
-    // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device gathers the rows
-    // there and uploads no more than it needs.
+    // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device
+    // gathers the rows there and uploads no more than it needs.
     void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
-    void (*add)(Backend *, float *x, const float *y, size_t n);                          // x += y
+    void (*add)(Backend *, float *x, const float *y, size_t n);                            // x += y
     void (*silu_times)(Backend *, const float *gate, const float *up, size_t n, float *y); // y = silu(gate) · up
     // Rotates pairs (i, i + dim/2) of every head in place; cosine/sine: [positions, dim/2], row `first + token`.
-    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, const float *cosine, const float *sine, size_t first);
+    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, const float *cosine, const float *sine,
+                 size_t first);
 
     bool (*cache_new)(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
     void (*cache_free)(Backend *, Cache *);
     // Stores k and v [tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.
     void (*cache_write)(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
-    // Causal attention of q [tokens, heads · head_dim] at positions first … over the cached positions 0 … first + token; softmax in float.
-    void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first, size_t tokens, float *y);
+    // Causal attention of q [tokens, heads · head_dim] at positions first … over the cached positions 0 … first +
+    // token; softmax in float.
+    void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
+                      size_t tokens, float *y);
 } BackendOps;
 
 struct Backend {
     const BackendOps *ops; // first member of every implementation
 };
 
-// threads 0: all cores this process may use. Kernels are chosen by what the processor has; QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
+// threads 0: all cores this process may use. Kernels are chosen by what the processor has;
+// QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
 bool backend_cpu_new(int threads, Backend **out, Error *err);
+
+// For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again with GNU OpenMP's setting
+// for it. Without this a product takes a hundred times as long on a machine that is busy with something else. Returns when the setting is
+// there already, or cannot be made.
+void backend_cpu_waiting(char **argv);

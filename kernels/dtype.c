@@ -33,8 +33,8 @@ static inline uint32_t bits_of_float(float value) {
     return bits;
 }
 
-// Without branches, so that loops over it become vector code. Both results of the selection are normal floats or exact, which
-// keeps it right when the processor flushes subnormals to zero.
+// Without branches, so that loops over it become vector code. Both results of the selection are normal floats or exact,
+// which keeps it right when the processor flushes subnormals to zero.
 static inline float half_to_float(uint16_t half) {
     const uint32_t rebias = 112u << 23, smallest_normal = 113u << 23;
     uint32_t moved = (half & 0x7FFFu) << 13, exponent = moved & 0x0F800000u;

@@ -47,7 +47,8 @@ static inline uint16_t float_to_bf16(float value) {
 float f16_to_float(uint16_t bits);
 uint16_t float_to_f16(float value); // round to nearest even, overflow to infinity
 
-// n elements of F32, F16 or BF16 at `source` (any alignment) → floats. Other types: zeros must not be relied on; check first.
+// n elements of F32, F16 or BF16 at `source` (any alignment) → floats. Other types: zeros must not be relied on; check
+// first.
 void floats_from(DType dtype, const void *source, size_t n, float *out);
 
 // A float rounded to what `dtype` (F32, F16, BF16) can hold.

@@ -1,4 +1,5 @@
-// Measuring plain buffers: exact histograms of 16-bit values, moments, ranges. One pass over the data each, all threads.
+// Measuring plain buffers: exact histograms of 16-bit values, moments, ranges. One pass over the data each, all
+// threads.
 #pragma once
 
 #include <stddef.h>
@@ -6,15 +7,17 @@
 
 #include "kernels/dtype.h"
 
-// Counts how often each 16-bit pattern occurs among n elements; F32 is counted by its upper 16 bits. counts[65536] is added to.
+// Counts how often each 16-bit pattern occurs among n elements; F32 is counted by its upper 16 bits. counts[65536] is
+// added to.
 void count_patterns(DType dtype, const void *data, size_t n, uint64_t *counts);
 
 // The value that a pattern counted by count_patterns stands for (F32: the value with zero low bits).
 float pattern_value(DType dtype, uint16_t pattern);
 
-// min and max of each run of `group` columns (the last may be shorter) of a matrix [rows, columns]: minima, maxima [rows, groups]. NaN is
-// skipped; of nothing but NaN min is infinity and max −infinity.
-void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima, float *maxima);
+// min and max of each run of `group` columns (the last may be shorter) of a matrix [rows, columns]: minima, maxima
+// [rows, groups]. NaN is skipped; of nothing but NaN min is infinity and max −infinity.
+void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima,
+                  float *maxima);
 
 // channel[j] = max(channel[j], max_t |x[t, j]|); token[t] = max_j |x[t, j]|. Either may be NULL. NaN is skipped.
 void absmax_update(const float *x, size_t tokens, size_t width, float *channel, float *token);

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "kernels/dtype.h"
 
-// A weight matrix [out, in] as signed integers; element (o, i) stands for codes[o·in + i] · scales[o·groups + i / group].
-// group == in: one scale per output channel. A last partial group is allowed: groups = ceil(in / group).
+// A weight matrix [out, in] as signed integers; element (o, i) stands for codes[o·in + i] · scales[o·groups + i /
+// group]. group == in: one scale per output channel. A last partial group is allowed: groups = ceil(in / group).
 typedef struct QuantizedWeight {
     size_t out, in, group;
     int bits;          // 2, 3, 4 or 8; codes lie in −qmax…qmax, qmax = 2^(bits−1) − 1
@@ -21,7 +21,8 @@ typedef struct QuantizedWeight {
 static inline size_t group_count(size_t in, size_t group) { return (in + group - 1) / group; }
 
 // Buffers for the given shape, zeroed; false when memory is short.
-bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType scale_dtype, QuantizedWeight *w, Error *err);
+bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType scale_dtype, QuantizedWeight *w,
+                          Error *err);
 void quantized_weight_free(QuantizedWeight *w);
 
 // How the input of a linear is quantized before the product.

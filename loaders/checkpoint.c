@@ -25,7 +25,8 @@ static bool ends_with(const char *text, const char *ending) {
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-// ------------------------------------------------------------------------------------------------- the Hugging Face cache
+// ------------------------------------------------------------------------------------------------- the Hugging Face
+// cache
 
 // The folder of downloaded models, in the order in which huggingface_hub looks. NULL when no home is known.
 static char *hub_folder(void) {
@@ -133,7 +134,8 @@ static bool find_in_hub(const char *name, char **folder, Error *err) {
     return ok;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the files
+// ------------------------------------------------------------------------------------------------------------- the
+// files
 
 // Names inside a folder, as a list that owns them.
 typedef struct Names {
@@ -217,7 +219,8 @@ static bool find_single(const char *folder, Names *shards, Error *err) {
     return ok;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the index
+// ------------------------------------------------------------------------------------------------------------- the
+// index
 
 static bool refuse_name(const char *path, const char *what, const char *name, const char *reason, Error *err) {
     char *shown = text_printable(name, strlen(name), false);
@@ -280,7 +283,8 @@ static bool check_index(const Checkpoint *checkpoint, const char *index, const c
     return true;
 }
 
-// ------------------------------------------------------------------------------------------------------------------ open
+// ------------------------------------------------------------------------------------------------------------------
+// open
 
 static bool open_shards(Checkpoint *out, const Names *shards, Error *err) {
     out->files = array_new(shards->count, sizeof *out->files);
@@ -425,7 +429,8 @@ const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
     return found ? *found : NULL;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- sample
+// ----------------------------------------------------------------------------------------------------------------
+// sample
 
 // The folder of the running program; owned by the caller.
 static char *program_folder(void) {

@@ -1,4 +1,5 @@
-// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors file.
+// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors
+// file.
 #pragma once
 
 #include "loaders/safetensors.h"

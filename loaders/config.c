@@ -1,4 +1,5 @@
-// Keys and defaults: transformers, configuration_llama.py (4.57 and 5). A further family of the same layout is one more row.
+// Keys and defaults: transformers, configuration_llama.py (4.57 and 5). A further family of the same layout is one more
+// row.
 #include "loaders/config.h"
 
 #include <limits.h>
@@ -55,7 +56,8 @@ static const Family *find_family(const char *type, Error *err) {
     return found;
 }
 
-// -------------------------------------------------------------------------------------------------------------- numbers
+// --------------------------------------------------------------------------------------------------------------
+// numbers
 
 static bool read_count(const cJSON *config, const char *key, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -69,7 +71,8 @@ static bool read_positive(const cJSON *object, const char *key, double missing, 
     return (*out > 0 && isfinite(*out)) || error_set(err, "\"%s\" must be a positive number", key);
 }
 
-// Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor within int.
+// Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
+// within int.
 static bool read_sizes(const cJSON *config, ModelConfig *out, Error *err) {
     const int most = 1 << 24;
     if (!read_count(config, "hidden_size", out->hidden, most, &out->hidden, err) ||
@@ -96,7 +99,8 @@ static bool read_sizes(const cJSON *config, ModelConfig *out, Error *err) {
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------------------------- rope
+// -----------------------------------------------------------------------------------------------------------------
+// rope
 
 static bool read_llama3_rope(const cJSON *rope, ModelConfig *out, Error *err) {
     if (!read_positive(rope, "factor", NAN, &out->rope_factor, err) ||
@@ -150,7 +154,8 @@ static bool read_rope(const cJSON *config, ModelConfig *out, Error *err) {
     return partial == 1 || error_set(err, "partial_rotary_factor %g is not supported", partial);
 }
 
-// ------------------------------------------------------------------------------------------------------- tokens and types
+// ------------------------------------------------------------------------------------------------------- tokens and
+// types
 
 static bool add_eos(const cJSON *item, ModelConfig *out, Error *err) {
     double id = cJSON_GetNumberValue(item);
@@ -226,7 +231,8 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------------------------- files
+// -----------------------------------------------------------------------------------------------------------------
+// files
 
 static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
     const char *type;

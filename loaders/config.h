@@ -21,6 +21,7 @@ typedef struct ModelConfig {
     DType dtype; // torch_dtype / dtype; DTYPE_OTHER when not said
 } ModelConfig;
 
-// Reads FOLDER/config.json (and generation_config.json for further eos ids, if there). Every number is checked for sense (positive,
-// heads divisible by kv_heads, …); families without a forward pass are refused with the list of those that have one.
+// Reads FOLDER/config.json (and generation_config.json for further eos ids, if there). Every number is checked for
+// sense (positive, heads divisible by kv_heads, …); families without a forward pass are refused with the list of those
+// that have one.
 bool config_load(const char *folder, ModelConfig *out, Error *err);

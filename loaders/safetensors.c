@@ -1,5 +1,6 @@
-// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and a general
-// JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs (Metadata::validate).
+// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and
+// a general JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs
+// (Metadata::validate).
 #include "loaders/safetensors.h"
 
 #include <errno.h>
@@ -58,8 +59,8 @@ typedef struct Entry {
 typedef struct Header {
     const char *path;
     const char *text, *at, *end; // the JSON text
-    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many bytes as
-    // the header has are always enough.
+    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many
+    // bytes as the header has are always enough.
     char *strings;
     size_t strings_used;
     Entry *entries;
@@ -67,7 +68,8 @@ typedef struct Header {
     Error *err;
 } Header;
 
-// ---------------------------------------------------------------------------------------------------------------- messages
+// ----------------------------------------------------------------------------------------------------------------
+// messages
 
 static bool refuse_at(const Header *header, const char *reason) {
     error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
@@ -87,7 +89,8 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *he
     return false;
 }
 
-// ------------------------------------------------------------------------------------------------------------- JSON pieces
+// ------------------------------------------------------------------------------------------------------------- JSON
+// pieces
 
 static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
 
@@ -111,7 +114,8 @@ static bool expect(Header *header, char wanted, const char *reason) {
     return accept(header, wanted) || refuse_at(header, reason);
 }
 
-// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end is there.
+// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end
+// is there.
 static bool another(Header *header, char closing, bool *ok) {
     if (accept(header, ',')) return true;
     *ok = expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
@@ -168,7 +172,8 @@ static bool read_escape(Header *header, char *out, size_t *length) {
     return true;
 }
 
-// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is kept.
+// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is
+// kept.
 static bool read_string(Header *header, char **out, size_t *length) {
     if (!expect(header, '"', "expected a string")) return false;
     char *to = header->strings + header->strings_used;
@@ -285,7 +290,8 @@ static bool skip_value(Header *header, int depth) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- the schema
+// ------------------------------------------------------------------------------------------------------------- the
+// schema
 
 static bool read_dtype(Header *header, Entry *entry) {
     char *name;
@@ -399,7 +405,8 @@ static bool read_header(Header *header) {
     return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
 }
 
-// ------------------------------------------------------------------------------------------------------------- validation
+// -------------------------------------------------------------------------------------------------------------
+// validation
 
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);
@@ -458,7 +465,8 @@ static bool check_layout(Header *header, uint64_t data_bytes) {
                      (unsigned long long)at, (unsigned long long)data_bytes, at > data_bytes ? "cut off" : "too long");
 }
 
-// ------------------------------------------------------------------------------------------------------------ open, close
+// ------------------------------------------------------------------------------------------------------------ open,
+// close
 
 static bool map_file(const char *path, Safetensors *out, Error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

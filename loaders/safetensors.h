@@ -1,5 +1,5 @@
-// One safetensors file, mapped into memory and validated in full (format: reference README of the safetensors project). Nothing is
-// copied: tensor data points into the mapping, which lives until safetensors_close.
+// One safetensors file, mapped into memory and validated in full (format: reference README of the safetensors project).
+// Nothing is copied: tensor data points into the mapping, which lives until safetensors_close.
 #pragma once
 
 #include <stdbool.h>
@@ -30,9 +30,9 @@ typedef struct Safetensors {
     void *names; // storage behind the names
 } Safetensors;
 
-// Errors name the file, the tensor and the reason, in the order of checks of the reference implementation: header too small, header too
-// large, header length beyond the file, not UTF-8, not the schema (also: duplicate names), offsets not contiguous, shape overflow, size
-// mismatch, file longer or shorter than the tensors.
+// Errors name the file, the tensor and the reason, in the order of checks of the reference implementation: header too
+// small, header too large, header length beyond the file, not UTF-8, not the schema (also: duplicate names), offsets
+// not contiguous, shape overflow, size mismatch, file longer or shorter than the tensors.
 bool safetensors_open(const char *path, Safetensors *out, Error *err);
 void safetensors_close(Safetensors *file);
 

@@ -47,7 +47,8 @@ const char *role_name(LinearRole role) {
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
 }
 
-// --------------------------------------------------------------------------------------------------------------- tensors
+// ---------------------------------------------------------------------------------------------------------------
+// tensors
 
 static void print_shape(Text *text, const uint64_t *shape, int rank) {
     text_addf(text, "[");
@@ -83,7 +84,8 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     return check_tensor(*out, shape, rank, builder->err);
 }
 
-// --------------------------------------------------------------------------------------------------------------- building
+// ---------------------------------------------------------------------------------------------------------------
+// building
 
 static size_t size_of(const ModelConfig *config, Size size) {
     switch (size) {

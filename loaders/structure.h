@@ -1,4 +1,5 @@
-// The model as a list of linears in execution order, with everything that stats, plans, overrides and exports need to know of each.
+// The model as a list of linears in execution order, with everything that stats, plans, overrides and exports need to
+// know of each.
 #pragma once
 
 #include "loaders/checkpoint.h"
@@ -21,7 +22,8 @@ typedef enum LinearRole {
 
 const char *role_name(LinearRole role); // "q", "gate", "head"
 
-// Where a channel scale of a linear's input can be folded so that the function stays exactly the same (methods.md section 3).
+// Where a channel scale of a linear's input can be folded so that the function stays exactly the same (methods.md
+// section 3).
 typedef enum FoldKind {
     FOLD_NONE,        // nowhere: applied at run time or not at all
     FOLD_NORM,        // the gain of norm `index`
@@ -70,7 +72,8 @@ typedef struct ModelStructure {
     uint64_t parameters;
 } ModelStructure;
 
-// Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and expected.
+// Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and
+// expected.
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent

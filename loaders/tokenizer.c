@@ -55,7 +55,8 @@ void token_ids_free(TokenIds *ids) {
     *ids = (TokenIds){0};
 }
 
-// -------------------------------------------------------------------------------------------------------------- decoders
+// --------------------------------------------------------------------------------------------------------------
+// decoders
 
 static void add_plain(const char *content, size_t length, Text *out) { text_add(out, content, length); }
 
@@ -91,7 +92,8 @@ static bool read_decoder(const cJSON *json, Tokenizer *out, Error *err) {
     return tokenizer_refuse("decoder", type, "ByteLevel", err);
 }
 
-// -------------------------------------------------------------------------------------------------------- post-processors
+// --------------------------------------------------------------------------------------------------------
+// post-processors
 
 static bool add_special_ids(const cJSON *specials, const char *name, TokenIds *out, Error *err) {
     const cJSON *ids = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(specials, name), "ids"), *item;
@@ -161,7 +163,8 @@ static bool read_post_processor(const cJSON *json, int depth, Tokenizer *out, Er
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------------------- token by id
+// ---------------------------------------------------------------------------------------------------------- token by
+// id
 
 static bool set_token(Tokenizer *tokenizer, int32_t id, const char *content, size_t length, bool special) {
     size_t at = tokenizer->decoded.length;
@@ -208,7 +211,8 @@ const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id) {
     return token ? tokenizer->decoded.data + token->at : "";
 }
 
-// ---------------------------------------------------------------------------------------------------------------- loading
+// ----------------------------------------------------------------------------------------------------------------
+// loading
 
 static bool read_model(const cJSON *json, Tokenizer *out, Error *err) {
     const char *type;
@@ -270,7 +274,8 @@ void tokenizer_free(Tokenizer *tokenizer) {
     free(tokenizer);
 }
 
-// --------------------------------------------------------------------------------------------------------------- encoding
+// ---------------------------------------------------------------------------------------------------------------
+// encoding
 
 static void scratch_free(Scratch *scratch) {
     pcre2_match_data_free(scratch->match_data);
@@ -342,10 +347,11 @@ bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t lengt
     return ok && (!add_special || join_ids(out, &tokenizer->suffix, err));
 }
 
-// --------------------------------------------------------------------------------------------------------------- decoding
+// ---------------------------------------------------------------------------------------------------------------
+// decoding
 
-// How many bytes at `bytes` belong together when no whole character is there: the longest beginning of one, or a single byte
-// (Unicode, section 3.9, substitution of maximal subparts).
+// How many bytes at `bytes` belong together when no whole character is there: the longest beginning of one, or a single
+// byte (Unicode, section 3.9, substitution of maximal subparts).
 static size_t broken_length(const unsigned char *bytes, size_t left) {
     unsigned char first = bytes[0];
     size_t whole = first >= 0xF0 && first <= 0xF4  ? 4

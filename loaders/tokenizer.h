@@ -30,7 +30,8 @@ bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t lengt
 bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, Text *out,
                       Error *err);
 
-// The bytes of one token as they join the stream ("" for unknown ids), for showing tokens one by one; owned by the tokenizer.
+// The bytes of one token as they join the stream ("" for unknown ids), for showing tokens one by one; owned by the
+// tokenizer.
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id);
 
 void token_ids_free(TokenIds *ids);

@@ -5,7 +5,8 @@
 
 #include "loaders/tokenizer_parts.h"
 
-// ----------------------------------------------------------------------------------------------------------------- reading
+// -----------------------------------------------------------------------------------------------------------------
+// reading
 
 static AddedToken *find_content(const AddedTokens *tokens, const char *content) {
     for (size_t i = 0; i < tokens->count; i++) {
@@ -14,7 +15,8 @@ static AddedToken *find_content(const AddedTokens *tokens, const char *content) 
     return NULL;
 }
 
-// The package ignores the id in the file: a token of the vocabulary keeps its id there, others are numbered behind the vocabulary.
+// The package ignores the id in the file: a token of the vocabulary keeps its id there, others are numbered behind the
+// vocabulary.
 static int32_t id_of(const AddedTokens *tokens, const Vocab *vocab, const char *content) {
     int32_t known = vocab_find(vocab, content, strlen(content)), next = (int32_t)vocab->count;
     if (known >= 0) return known;
@@ -108,7 +110,8 @@ void added_tokens_free(AddedTokens *tokens) {
     *tokens = (AddedTokens){0};
 }
 
-// ---------------------------------------------------------------------------------------------------------- neighbourhood
+// ----------------------------------------------------------------------------------------------------------
+// neighbourhood
 
 static bool is_space(uint32_t c) { // Unicode White_Space
     return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
@@ -170,7 +173,8 @@ static size_t without_spaces_after(const char *text, size_t length, size_t end) 
     return end;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- finding
+// ----------------------------------------------------------------------------------------------------------------
+// finding
 
 static bool add_section(Sections *out, int32_t id, size_t start, size_t end, Error *err) {
     if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items)) return error_memory(err, "text");

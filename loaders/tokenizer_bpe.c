@@ -1,5 +1,6 @@
-// Byte pair encoding (Sennrich et al. 2016) as the tokenizers package does it (models/bpe): the pair of lowest rank is merged first,
-// ties leftmost. A heap of candidate merges over a linked list of symbols takes n log n steps, however long a piece is.
+// Byte pair encoding (Sennrich et al. 2016) as the tokenizers package does it (models/bpe): the pair of lowest rank is
+// merged first, ties leftmost. A heap of candidate merges over a linked list of symbols takes n log n steps, however
+// long a piece is.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ typedef struct Bpe {
     int32_t byte_tokens[256]; // "<0x0A>"; −1 when absent
 } Bpe;
 
-// ----------------------------------------------------------------------------------------------------------------- rules
+// -----------------------------------------------------------------------------------------------------------------
+// rules
 
 static PairRule *rule_slot(const Bpe *bpe, int32_t left, int32_t right) {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
@@ -93,7 +95,8 @@ static bool read_merges(Bpe *bpe, const cJSON *merges, Error *err) {
     return true;
 }
 
-// ------------------------------------------------------------------------------------------------------------ vocabulary
+// ------------------------------------------------------------------------------------------------------------
+// vocabulary
 
 static bool read_vocab(Vocab *vocab, const cJSON *json, Error *err) {
     if (!cJSON_IsObject(json)) return error_set(err, "\"vocab\" must be an object");
@@ -156,7 +159,8 @@ static bool bpe_read(const cJSON *json, void **model, Error *err) {
 
 static const Vocab *bpe_vocab(const void *model) { return &((const Bpe *)model)->vocab; }
 
-// --------------------------------------------------------------------------------------------------------------- symbols
+// ---------------------------------------------------------------------------------------------------------------
+// symbols
 
 static bool add_symbol(Scratch *scratch, int32_t id, Error *err) {
     if (!array_grow(&scratch->symbols, scratch->symbol_count, &scratch->symbol_capacity, sizeof *scratch->symbols)) {
@@ -179,8 +183,8 @@ static bool add_byte_tokens(const Bpe *bpe, const char *character, size_t length
     return true;
 }
 
-// The characters of a piece as symbols. A run of unknown characters becomes one unknown token when fuse_unk says so; it is written
-// once the next known character comes, which byte tokens are not (as in the package).
+// The characters of a piece as symbols. A run of unknown characters becomes one unknown token when fuse_unk says so; it
+// is written once the next known character comes, which byte tokens are not (as in the package).
 static bool make_symbols(const Bpe *bpe, const char *piece, size_t length, Scratch *scratch, Error *err) {
     bool pending = false, done;
     scratch->symbol_count = 0;
@@ -203,7 +207,8 @@ static bool make_symbols(const Bpe *bpe, const char *piece, size_t length, Scrat
     return !pending || add_symbol(scratch, bpe->unknown, err);
 }
 
-// ---------------------------------------------------------------------------------------------------------------- merging
+// ----------------------------------------------------------------------------------------------------------------
+// merging
 
 static bool before(const Merge *a, const Merge *b) { return a->rank != b->rank ? a->rank < b->rank : a->at < b->at; }
 

@@ -1,4 +1,5 @@
-// The parts of a tokenizer, as the files tokenizer_*.c share them. Order and meaning of the parts: tokenizers package (tokenizer/mod.rs).
+// The parts of a tokenizer, as the files tokenizer_*.c share them. Order and meaning of the parts: tokenizers package
+// (tokenizer/mod.rs).
 #pragma once
 
 #define PCRE2_CODE_UNIT_WIDTH 8

@@ -1,5 +1,5 @@
-// Patterns are written for Oniguruma with Ruby syntax and run here with PCRE2. What differs is translated or refused; a pattern must
-// never cut differently in silence.
+// Patterns are written for Oniguruma with Ruby syntax and run here with PCRE2. What differs is translated or refused; a
+// pattern must never cut differently in silence.
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,7 +240,8 @@ static bool add_match(Scratch *scratch, size_t start, size_t end, bool is_match,
     return true;
 }
 
-// The next match at or after `from`: 1, none: 0, failure: −1. The text was checked to be UTF-8 once, for all matches in it.
+// The next match at or after `from`: 1, none: 0, failure: −1. The text was checked to be UTF-8 once, for all matches in
+// it.
 static int search(const Pattern *pattern, const char *text, size_t length, size_t from, pcre2_match_data *data,
                   Error *err) {
     PCRE2_SPTR subject = (PCRE2_SPTR)text;

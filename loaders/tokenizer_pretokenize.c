@@ -8,7 +8,8 @@
 // GPT-2's pattern, which ByteLevel uses unless it is told not to.
 #define BYTE_LEVEL_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-// ---------------------------------------------------------------------------------------------------------------- pieces
+// ----------------------------------------------------------------------------------------------------------------
+// pieces
 
 bool pieces_add(Pieces *pieces, const char *text, size_t length) {
     if (!length) return true;
@@ -29,7 +30,8 @@ void pieces_free(Pieces *pieces) {
     *pieces = (Pieces){0};
 }
 
-// ----------------------------------------------------------------------------------------------------------------- split
+// -----------------------------------------------------------------------------------------------------------------
+// split
 
 // Whether cut i begins a new piece or joins the one before.
 static bool begins_piece(const Match *cuts, size_t i, SplitBehavior behavior) {
@@ -84,7 +86,8 @@ static bool read_split(const cJSON *json, PreStep *step, Error *err) {
     return pattern_compile(regex ? regex : literal, !regex, &step->pattern, err);
 }
 
-// ------------------------------------------------------------------------------------------------------------- byte level
+// ------------------------------------------------------------------------------------------------------------- byte
+// level
 
 // Visible Latin-1 characters stand for themselves; the other 68 bytes, in order, are the characters from U+0100 on.
 uint32_t byte_level_code(unsigned char byte) {
@@ -153,7 +156,8 @@ static bool read_byte_level(const cJSON *json, PreStep *step, Error *err) {
     return !use_regex || pattern_compile(BYTE_LEVEL_PATTERN, false, &step->pattern, err);
 }
 
-// ------------------------------------------------------------------------------------------------------------ the table
+// ------------------------------------------------------------------------------------------------------------ the
+// table
 
 static const struct {
     const char *type;

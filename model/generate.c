@@ -18,7 +18,7 @@ static int32_t greedy_token(const float *logits, size_t vocab) {
 // Σ exp((logits_i − top) / temperature)
 static double mass_of(const float *logits, size_t vocab, float top, float temperature) {
     double mass = 0;
-    for (size_t i = 0; i < vocab; i++) mass += exp((double)(logits[i] - top) / (double)temperature);
+    for (size_t i = 0; i < vocab; i++) mass += (double)expf((logits[i] - top) / temperature);
     return mass;
 }
 
@@ -49,7 +49,7 @@ static size_t gather(const float *logits, size_t vocab, float top, const Samplin
     double least = sampling->top_p < 1 ? (1 - (double)sampling->top_p) / (double)vocab * mass : 0;
     size_t count = 0;
     for (size_t i = 0; i < vocab; i++) {
-        double own = exp((double)(logits[i] - top) / (double)sampling->temperature);
+        double own = (double)expf((logits[i] - top) / sampling->temperature);
         if (own >= least) candidates[count++] = (Candidate){(int32_t)i, own};
     }
     return count;
@@ -83,8 +83,7 @@ static int32_t random_token(const float *logits, size_t vocab, int32_t best, con
 int32_t sample_token(const float *logits, size_t vocab, const Sampling *sampling, Random *random, float *probability) {
     int32_t best = greedy_token(logits, vocab), id = best;
     if (sampling->temperature > 0) id = random_token(logits, vocab, best, sampling, random);
-    if (probability)
-        *probability = (float)(exp((double)(logits[id] - logits[best])) / mass_of(logits, vocab, logits[best], 1));
+    if (probability) *probability = expf(logits[id] - logits[best]) / (float)mass_of(logits, vocab, logits[best], 1);
     return id;
 }
 

@@ -9,7 +9,8 @@ static size_t character_bytes(const char *s) {
     return n;
 }
 
-// The bracket that closes the set opened at glob[0], or NULL: then [ stands for itself. A ] in first place belongs to the set.
+// The bracket that closes the set opened at glob[0], or NULL: then [ stands for itself. A ] in first place belongs to
+// the set.
 static const char *set_end(const char *glob) {
     const char *first = glob + 1 + (glob[1] == '!');
     return *first ? strchr(first + 1, ']') : NULL;
@@ -39,8 +40,8 @@ static bool character_matches(const char **glob, const char *name) {
 
 bool glob_matches(const char *glob, const char *name) {
     if (strcmp(glob, name) == 0) return true;
-    // Only the latest * is ever tried again: what an earlier one could take over, the later one takes as well. That keeps
-    // the time below length × length for any pattern.
+    // Only the latest * is ever tried again: what an earlier one could take over, the later one takes as well. That
+    // keeps the time below length × length for any pattern.
     const char *after_star = NULL, *retry = NULL;
     while (*name) {
         if (*glob == '*') {

@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// FineQuant's question, answered for every alpha at once. A ladder of group sizes runs from `in` down (in, then the powers of two that
-// divide it, largest first, ≥ 16). Step s leads from sizes[s] to sizes[s + 1]; each group of sizes[s] columns is a parent and has one
-// vote there. votes[rule][s][k]: parents whose statistic is > k / 1000, k = 0…1000, so that a plan needs no look at the weights.
+// FineQuant's question, answered for every alpha at once. A ladder of group sizes runs from `in` down (in, then the
+// powers of two that divide it, largest first, ≥ 16). Step s leads from sizes[s] to sizes[s + 1]; each group of
+// sizes[s] columns is a parent and has one vote there. votes[rule][s][k]: parents whose statistic is > k / 1000, k =
+// 0…1000, so that a plan needs no look at the weights.
 //   shrink:  1 − min_i absmax(part_i) / absmax(parent)       literal:  max_i (max−min)(part_i) / (max−min)(parent)
 // A parent of range 0 does not vote.
 #define LADDER_MAX 24
@@ -22,13 +23,13 @@ typedef struct VoteCounts {
 } VoteCounts;
 
 typedef struct WeightMeasure {
-    atomic_bool known;     // set last: whoever reads it as true may read the rest
+    atomic_bool known; // set last: whoever reads it as true may read the rest
     float absmax, min, max;
     VoteCounts votes;
 } WeightMeasure;
 
 typedef struct InputMeasure {
-    atomic_bool known;     // false before calibration; set last
+    atomic_bool known; // false before calibration; set last
     uint64_t tokens;
     size_t width;
     float range;           // v: max |x| over the calibration tokens

@@ -1,5 +1,6 @@
-// recipe + measured ranges → plan: what happens to each linear and what it costs in size. A pure function, fast enough to be called on
-// every turn of a dial (80 layers × 7 linears within a millisecond): it reads ranges and vote counts, never weights.
+// recipe + measured ranges → plan: what happens to each linear and what it costs in size. A pure function, fast enough
+// to be called on every turn of a dial (80 layers × 7 linears within a millisecond): it reads ranges and vote counts,
+// never weights.
 #pragma once
 
 #include "loaders/structure.h"
@@ -44,14 +45,14 @@ typedef struct Plan {
     int class_count[4];                 // linears by FptqClass
 } Plan;
 
-// Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial. measured may be
-// NULL or partly filled: what was not measured yet is decided without it and noted.
+// Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial.
+// measured may be NULL or partly filled: what was not measured yet is decided without it and noted.
 bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err);
 void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
 
-// Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The standard rule for the
-// head is not counted.
+// Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
+// standard rule for the head is not counted.
 char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure);

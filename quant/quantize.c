@@ -50,8 +50,8 @@ static float smallest_of(DType dtype) {
     return dtype == DTYPE_F16 ? 0x1p-24f : dtype == DTYPE_BF16 ? 0x1p-133f : FLT_TRUE_MIN;
 }
 
-// absmax / qmax as stored. Where the stored type cannot hold it the nearest positive number that it holds takes its place: codes
-// are clamped then, or use fewer of their values.
+// absmax / qmax as stored. Where the stored type cannot hold it the nearest positive number that it holds takes its
+// place: codes are clamped then, or use fewer of their values.
 static float scale_of(float absmax, float qmax, DType dtype) {
     if (absmax == 0) return 1;
     float scale = float_rounded(dtype, absmax / qmax);
@@ -59,8 +59,8 @@ static float scale_of(float absmax, float qmax, DType dtype) {
     return isfinite(scale) ? scale : largest_of(dtype);
 }
 
-// Rounds half to even: adding 1.5 · 2^23 leaves no room for a fraction. Unlike rintf it needs no call where the processor's
-// base instruction set cannot round. |x| must stay below 2^22.
+// Rounds half to even: adding 1.5 · 2^23 leaves no room for a fraction. Unlike rintf it needs no call where the
+// processor's base instruction set cannot round. |x| must stay below 2^22.
 static inline float rounded(float x) {
     const float shift = 0x1.8p23f;
     return (x + shift) - shift;

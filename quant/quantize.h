@@ -1,4 +1,5 @@
-// Weights → integers, by a decision. Rounding half to even; scales are rounded to their stored type before codes are computed.
+// Weights → integers, by a decision. Rounding half to even; scales are rounded to their stored type before codes are
+// computed.
 #pragma once
 
 #include "kernels/quantized.h"
@@ -12,8 +13,9 @@ typedef struct WeightError {
 // 10 log10(signal / noise); +infinity when nothing was lost.
 double weight_sqnr_db(const WeightError *error);
 
-// column_factors: [in] or NULL, multiplied into the columns (in float) before anything else. `error` may be NULL, which saves its time.
-// Errors: memory; an element type that is not a float of 16 or 32 bits; values that are not finite, with tensor and row.
+// column_factors: [in] or NULL, multiplied into the columns (in float) before anything else. `error` may be NULL, which
+// saves its time. Errors: memory; an element type that is not a float of 16 or 32 bits; values that are not finite,
+// with tensor and row.
 bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors, QuantizedWeight *out,
                      WeightError *error, Error *err);
 

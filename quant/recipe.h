@@ -1,5 +1,5 @@
-// A recipe: the setting of every dial, with exceptions for some linears. One table describes all dials; options, JSON files and the
-// screen are driven by it.
+// A recipe: the setting of every dial, with exceptions for some linears. One table describes all dials; options, JSON
+// files and the screen are driven by it.
 #pragma once
 
 #include <stdbool.h>
@@ -101,9 +101,10 @@ int dial_find(const char *option); // −1 when unknown
 // The value of a dial for one linear: overrides applied in order.
 double recipe_value(const Recipe *recipe, Dial dial, const char *linear_name);
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
-// Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the override as needed.
-// What is set takes effect: where a later override sets the same dial, the one that was touched becomes the latest.
+// Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the
+// override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
+// becomes the latest.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
-// ? one character, * any number of them (dots too), [a-z] and [!x] one of a set of bytes; a [ that nothing closes stands for itself, and
-// a text always matches itself. Time is bounded by the product of the lengths.
+// ? one character, * any number of them (dots too), [a-z] and [!x] one of a set of bytes; a [ that nothing closes
+// stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
 bool glob_matches(const char *glob, const char *name);

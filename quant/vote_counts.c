@@ -41,8 +41,8 @@ static inline float absmax_of(float low, float high) {
     return a > b ? a : b;
 }
 
-// Merges each `parts` children into one parent, and asks it. A loop without branches over separate arrays, so that it becomes
-// vector code: the two divisions are most of the work.
+// Merges each `parts` children into one parent, and asks it. A loop without branches over separate arrays, so that it
+// becomes vector code: the two divisions are most of the work.
 static inline void merge(const float *restrict low, const float *restrict high, size_t parts, size_t parents,
                          float *restrict parent_low, float *restrict parent_high, double *restrict shrink,
                          double *restrict literal) {
@@ -67,8 +67,8 @@ static inline void merge(const float *restrict low, const float *restrict high, 
     }
 }
 
-// How many thresholds a statistic from 0 to 1 exceeds; none if it is NaN. bin / 1000 is either just below or just above the statistic, because
-// multiplying and dividing round in order; comparing with the threshold itself tells which.
+// How many thresholds a statistic from 0 to 1 exceeds; none if it is NaN. bin / 1000 is either just below or just above
+// the statistic, because multiplying and dividing round in order; comparing with the threshold itself tells which.
 static inline size_t bin_of(const double *threshold, double statistic) {
     statistic = statistic > 0 ? statistic : 0;
     statistic = statistic < 1 ? statistic : 1;

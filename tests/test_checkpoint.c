@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "base/file.h"
 #include "loaders/checkpoint.h"

@@ -1,4 +1,5 @@
-// The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other tests.
+// The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other
+// tests.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

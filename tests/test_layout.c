@@ -38,12 +38,14 @@ static void check_apart(const Rect *rects, size_t count, Rect whole) {
 
 static void check_detail(Rect pane) {
     const DetailLayout d = layout_detail(pane);
-    const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis, d.input_line, d.input_graph, d.input_axis, d.channel_line, d.channel_graph, d.decision};
+    const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis,   d.input_line, d.input_graph,
+                          d.input_axis,  d.channel_line, d.channel_graph, d.decision};
     int rows = 0;
     check_apart(parts, sizeof parts / sizeof *parts, pane);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rows += parts[i].rows;
     assert_int_equal(rows, pane.rows);
-    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.channel_graph.rows >= 1 && d.decision.rows >= 1);
+    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.channel_graph.rows >= 1 &&
+                d.decision.rows >= 1);
 }
 
 static void check_dials(const Layout *l) {
@@ -57,7 +59,8 @@ static void panes_stay_apart_at_every_size(void **state) {
     for (int rows = LAYOUT_LEAST_ROWS; rows <= 80; rows++) {
         for (int cols = LAYOUT_LEAST_COLS; cols <= 250; cols++) {
             const Layout l = layout_make(rows, cols);
-            const Rect whole = {0, 0, rows, cols}, panes[] = {l.header, l.layers, l.detail, l.dials, l.effect, l.bottom};
+            const Rect whole = {0, 0, rows, cols},
+                       panes[] = {l.header, l.layers, l.detail, l.dials, l.effect, l.bottom};
             assert_true(l.fits);
             check_apart(panes, sizeof panes / sizeof *panes, whole);
             // Panes share borders: exactly one row or column lies between neighbours.
@@ -87,7 +90,8 @@ static void every_dial_with_a_choice_has_its_place(void **state) {
     (void)state;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
         const double standard = dial_table[dial].standard;
-        const bool turns = dial_turn((Dial)dial, standard, 1, false) != standard || dial_turn((Dial)dial, standard, -1, false) != standard;
+        const bool turns = dial_turn((Dial)dial, standard, 1, false) != standard ||
+                           dial_turn((Dial)dial, standard, -1, false) != standard;
         int places = 0;
         for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) places += dial_places[i / DIAL_ROWS][i % DIAL_ROWS] == dial;
         assert_int_equal(places, turns ? 1 : 0);

@@ -1,5 +1,6 @@
-// quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes equal, scales equal
-// to the bit, equalization factors within one unit in the last place. tools/reference/make_quant_fixtures.py wrote what is read here.
+// quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes
+// equal, scales equal to the bit, equalization factors within one unit in the last place.
+// tools/reference/make_quant_fixtures.py wrote what is read here.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,7 +105,7 @@ static void codes_and_scales_are_the_same(void **state) {
 // The whole way: ranges of groups, votes, ladder, by a plan over a model of one linear.
 static size_t planned_group(const Linear *linear, const VoteCounts *votes, const Recipe *recipe) {
     ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
-    WeightMeasure weight = {.votes = *votes};
+    WeightMeasure weight = {.known = true, .votes = *votes};
     Measured measured = {.weights = &weight, .linear_count = 1};
     Plan plan;
     assert_true(plan_make(recipe, &structure, &measured, &plan, NULL));

@@ -1,5 +1,5 @@
-// Weights → integers: rounding, scales at the edges of their type, refusals, errors. tests/test_quant_reference.c compares with an
-// independent implementation; here is what can be said without one.
+// Weights → integers: rounding, scales at the edges of their type, refusals, errors. tests/test_quant_reference.c
+// compares with an independent implementation; here is what can be said without one.
 #include <float.h>
 #include <math.h>
 #include <omp.h>
@@ -65,7 +65,8 @@ static void halves_go_to_even(void **state) {
 
 static void scales_are_rounded_first(void **state) {
     (void)state;
-    // 1 / 7 as BF16 is a little smaller: 3.5 of the exact scale, which would be a tie, lies above the tie of the stored one.
+    // 1 / 7 as BF16 is a little smaller: 3.5 of the exact scale, which would be a tie, lies above the tie of the stored
+    // one.
     const float data[] = {1, 0.5f};
     Matrix m = matrix(data, DTYPE_F32, 1, 2, 4, 2);
     m.decision.scale_dtype = DTYPE_BF16;

@@ -1,5 +1,5 @@
-// quant/ against an independent implementation (tools/reference/methods.py) on every linear of the sample model. After the sample
-// changed: python3 tools/reference/make_sample_fixture.py samples/storyteller
+// quant/ against an independent implementation (tools/reference/methods.py) on every linear of the sample model. After
+// the sample changed: python3 tools/reference/make_sample_fixture.py samples/storyteller
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,7 +68,9 @@ static int setup(void **state) {
         sample.measured.inputs = array_new((size_t)s->input_count, sizeof(InputMeasure));
         for (int i = 0; i < s->linear_count; i++) {
             measure_input(&s->linears[i]);
-            if (s->linears[i].quantizable) sample.measured.weights[i].votes = fixture_votes(&s->linears[i]);
+            if (!s->linears[i].quantizable) continue;
+            sample.measured.weights[i].votes = fixture_votes(&s->linears[i]);
+            sample.measured.weights[i].known = true;
         }
     }
     free(path);

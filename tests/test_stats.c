@@ -63,7 +63,8 @@ static void matrix_free(Matrix *m) {
 }
 
 static void assert_near(double got, double expected, double tolerance, const char *what) {
-    if (!(fabs(got - expected) <= tolerance * (1e-300 + fabs(expected)))) fail_msg("%s: %.15g, not %.15g", what, got, expected);
+    if (!(fabs(got - expected) <= tolerance * (1e-300 + fabs(expected))))
+        fail_msg("%s: %.15g, not %.15g", what, got, expected);
 }
 
 // What the header promises, from the definition.

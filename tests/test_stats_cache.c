@@ -1,4 +1,5 @@
-// Statistics on disk: what was written is read back whole; whatever is wrong with a file, it is not used and nothing breaks.
+// Statistics on disk: what was written is read back whole; whatever is wrong with a file, it is not used and nothing
+// breaks.
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
@@ -55,8 +56,11 @@ static void model_new(Model *m) {
         m->tensors[i] = (Tensor){.name = "w", .dtype = DTYPE_BF16, .data = m->data[i], .bytes = 6 * widths[i]};
         m->linears[i] = (Linear){.name = (char *)"w", .out = 3, .in = widths[i], .input = i, .weight = &m->tensors[i]};
     }
-    m->structure = (ModelStructure){.config = {.family = "llama", .layers = 1}, .checkpoint = &m->checkpoint,
-                                    .linears = m->linears, .linear_count = LINEARS, .input_count = LINEARS};
+    m->structure = (ModelStructure){.config = {.family = "llama", .layers = 1},
+                                    .checkpoint = &m->checkpoint,
+                                    .linears = m->linears,
+                                    .linear_count = LINEARS,
+                                    .input_count = LINEARS};
     Error err = {0};
     assert_true(model_stats_new(&m->structure, &m->stats, &err));
     for (int i = 0; i < LINEARS; i++) assert_true(weight_stats_measure(&m->structure, i, &m->stats, &err));
@@ -76,14 +80,17 @@ static bool read_back(const Model *m, int kind, uint64_t key, ModelStats *out) {
         assert_int_equal(kind ? stats.inputs[i].known : stats.weights[i].known, ok);
         assert_int_equal(kind ? stats.measured.inputs[i].known : stats.measured.weights[i].known, ok);
     }
-    if (out) *out = stats;
-    else model_stats_free(&stats);
+    if (out)
+        *out = stats;
+    else
+        model_stats_free(&stats);
     return ok;
 }
 
 static void write_both(const Model *m, uint64_t key) {
     Error err = {0};
-    if (!stats_cache_write_weights(folder, key, &m->stats, &err) || !stats_cache_write_inputs(folder, key, &m->stats, &err))
+    if (!stats_cache_write_weights(folder, key, &m->stats, &err) ||
+        !stats_cache_write_inputs(folder, key, &m->stats, &err))
         fail_msg("%s", err.message);
 }
 
@@ -91,7 +98,8 @@ static void file_name(int kind, uint64_t key, char *path, size_t size) {
     snprintf(path, size, "%s/%s-%016llx.stats", folder, names[kind], (unsigned long long)key);
 }
 
-// Over what is there: emptying a file first makes some file systems wait for the disk, and this is done thousands of times.
+// Over what is there: emptying a file first makes some file systems wait for the disk, and this is done thousands of
+// times.
 static void write_plain(const char *path, const char *data, size_t size) {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
@@ -113,8 +121,8 @@ static void what_was_written_comes_back(void **state) {
     Model m;
     model_new(&m);
     char parent[64];
-    strcpy(parent, folder);
-    strcat(folder, "/made/when/missing");
+    snprintf(parent, sizeof parent, "%s", folder);
+    snprintf(folder, sizeof folder, "%.40s/made/when/missing", parent);
     write_both(&m, 5);
     ModelStats weights, inputs;
     assert_true(read_back(&m, 0, 5, &weights));
@@ -129,7 +137,8 @@ static void what_was_written_comes_back(void **state) {
         assert_memory_equal(w->counts.counts, v->counts.counts, w->counts.length * sizeof(uint64_t));
         assert_int_equal(w->votes.sizes_count, v->votes.sizes_count);
         size_t bytes = (size_t)(w->votes.sizes_count - 1) * (VOTE_STEPS + 1) * sizeof(uint32_t);
-        for (int rule = 0; rule < 2 && bytes; rule++) assert_memory_equal(w->votes.votes[rule], v->votes.votes[rule], bytes);
+        for (int rule = 0; rule < 2 && bytes; rule++)
+            assert_memory_equal(w->votes.votes[rule], v->votes.votes[rule], bytes);
         const InputStats *a = &m.stats.inputs[i], *b = &inputs.inputs[i];
         assert_true(a->range == b->range && a->p99 == b->p99 && a->p99_9 == b->p99_9 && a->p99_99 == b->p99_99);
         assert_memory_equal(a->channel_absmax, b->channel_absmax, a->width * sizeof(float));
@@ -204,8 +213,8 @@ static void set_hash(char *data, size_t size) {
     memcpy(data + HASH_AT, &hash, sizeof hash);
 }
 
-// Damage at every byte, noticed by the hash; then the same damage with a hash that fits, as someone might forge it: it may be taken for
-// true where it could be, but never breaks anything (run under the sanitizers).
+// Damage at every byte, noticed by the hash; then the same damage with a hash that fits, as someone might forge it: it
+// may be taken for true where it could be, but never breaks anything (run under the sanitizers).
 static void damage_anywhere_is_noticed(void **state) {
     (void)state;
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");

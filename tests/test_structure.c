@@ -1,4 +1,5 @@
-// The list of linears: order, shapes, shared inputs, folds, and messages for checkpoints that do not fit their configuration.
+// The list of linears: order, shapes, shared inputs, folds, and messages for checkpoints that do not fit their
+// configuration.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// tokenizer.json: ids and decoded text equal to the tokenizers package, for three small tokenizers and 12,000 generated lines
-// (tools/fixtures/make_tokenizer.py); and what is refused.
+// tokenizer.json: ids and decoded text equal to the tokenizers package, for three small tokenizers and 12,000 generated
+// lines (tools/fixtures/make_tokenizer.py); and what is refused.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -65,7 +65,8 @@ static Text decoded(const Tokenizer *tokenizer, const TokenIds *ids, bool skip_s
     return text;
 }
 
-// ------------------------------------------------------------------------------------------------------- generated lines
+// ------------------------------------------------------------------------------------------------------- generated
+// lines
 
 static const cJSON *pick(Random *random, const cJSON *array) {
     return cJSON_GetArrayItem(array, (int)random_below(random, (uint32_t)cJSON_GetArraySize(array)));
@@ -181,7 +182,8 @@ static void normalized(void **state) {
     compare_lines("normalized", false);
 }
 
-// -------------------------------------------------------------------------------------------------------- small documents
+// -------------------------------------------------------------------------------------------------------- small
+// documents
 
 // A byte-level BPE of a, b, c, ab, abc with further members; NULL members: none.
 static char *put(const char *members, const char *model_members) {

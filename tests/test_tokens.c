@@ -45,8 +45,9 @@ static void assert_prefix(const TokenIds *got, const TokenIds *whole, size_t cou
     if (count) assert_memory_equal(got->ids, whole->ids, count * sizeof *got->ids);
 }
 
-static const char *const stories[] = {"the", "rain", "stopped.", "Mira's", "lantern", "\"No,\"", "1234", "caf\xC3\xA9", "\xE2\x80\x94",
-                                      "(well)", "...", "\xE4\xBD\xA0\xE5\xA5\xBD"};
+static const char *const stories[] = {"the",          "rain",    "stopped.", "Mira's",
+                                      "lantern",      "\"No,\"", "1234",     "caf\xC3\xA9",
+                                      "\xE2\x80\x94", "(well)",  "...",      "\xE4\xBD\xA0\xE5\xA5\xBD"};
 static const char *const gaps[] = {" ", " ", " ", " ", "  ", "\n", "\n\n", ".\n", "\t", "\r\n", " \n "};
 
 static void random_text(uint64_t seed, bool lines, size_t length, Text *out) {
@@ -107,7 +108,8 @@ static void endless_words_keep_their_text(void **state) {
 static void json_lines(void **state) {
     (void)state;
     Tokenizer *tokenizer = tokenizer_new(0);
-    static const char lines[] = "{\"text\": \"the rain\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\\n\"}"; // no line end at the end
+    static const char lines[] =
+        "{\"text\": \"the rain\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"caf\\u00e9\\n\"}"; // no line end at the end
     TokenIds expected = {0}, got = {0};
     Error err = {0};
     assert_true(tokenizer_encode(tokenizer, "the rain", 8, true, &expected, &err));
@@ -122,7 +124,8 @@ static void json_lines(void **state) {
     tokenizer_free(tokenizer);
 }
 
-static void assert_refused(const Tokenizer *tokenizer, const char *name, const char *data, size_t size, const char *why) {
+static void assert_refused(const Tokenizer *tokenizer, const char *name, const char *data, size_t size,
+                           const char *why) {
     int32_t there = 42;
     TokenIds ids = {.ids = malloc(sizeof there), .count = 1, .capacity = 1};
     memcpy(ids.ids, &there, sizeof there);
@@ -189,9 +192,12 @@ int main(void) {
     snprintf(folder, sizeof folder, "/tmp/quantdial-tokens-XXXXXX");
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_equal_the_whole),       cmocka_unit_test(endless_words_keep_their_text),
-        cmocka_unit_test(json_lines),                   cmocka_unit_test(damaged_files_are_refused),
-        cmocka_unit_test(a_byte_order_mark_is_no_text), cmocka_unit_test(random_tokens_are_uniform),
+        cmocka_unit_test(blocks_equal_the_whole),
+        cmocka_unit_test(endless_words_keep_their_text),
+        cmocka_unit_test(json_lines),
+        cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(a_byte_order_mark_is_no_text),
+        cmocka_unit_test(random_tokens_are_uniform),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(folder);

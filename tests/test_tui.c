@@ -1,5 +1,5 @@
-// The interface on a pseudo-terminal, watched by a terminal emulator. This program is both sides: called with --screen it shows the interface
-// with the workbench of tests/fake, whose figures are always the same.
+// The interface on a pseudo-terminal, watched by a terminal emulator. This program is both sides: called with --screen
+// it shows the interface with the workbench of tests/fake, whose figures are always the same.
 #include <locale.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -27,15 +27,20 @@ static int show(int argc, char **argv) {
     TuiOptions options = {0};
     WorkbenchOptions wanted = {0};
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--ascii") == 0) options.ascii = true;
-        else if (strcmp(argv[i], "--mono") == 0) options.mono = true;
-        else if (strcmp(argv[i], "--light") == 0) options.light = true;
+        if (strcmp(argv[i], "--ascii") == 0)
+            options.ascii = true;
+        else if (strcmp(argv[i], "--mono") == 0)
+            options.mono = true;
+        else if (strcmp(argv[i], "--light") == 0)
+            options.light = true;
     }
     Workbench *workbench;
     Error err = {0};
     bool ok = fake_workbench_open(&wanted, &workbench, &err) && tui_run(workbench, &options, &err);
-    if (!ok) fprintf(stderr, "%s\n", err.message);
-    else workbench_close(workbench);
+    if (!ok)
+        fprintf(stderr, "%s\n", err.message);
+    else
+        workbench_close(workbench);
     return ok ? 0 : 1;
 }
 
@@ -67,7 +72,8 @@ static void expect_gone_text(Screen *s, const char *text) {
 // All figures are there and belong to the present turn.
 static bool settled(Screen *s, const void *unused) {
     (void)unused;
-    return screen_has(s, "±0.0") && !screen_has(s, "…Mira") && screen_has(s, "×  ") && !screen_has(s, "scoring") && !screen_has(s, " (0.0") && !screen_has(s, "calibrating");
+    return screen_has(s, "±0.0") && !screen_has(s, "…Mira") && screen_has(s, "×  ") && !screen_has(s, "scoring") &&
+           !screen_has(s, " (0.0") && !screen_has(s, "calibrating");
 }
 
 static void settle(Screen *s) {
@@ -186,10 +192,20 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         Dial dial;
         const char *before, *keys, *after;
     } turns[] = {
-        {DIAL_BITS, "4", "l", "8"},           {DIAL_GRANULARITY, "adaptive", "h", "group"}, {DIAL_GROUP_SIZE, "128", "l", "256"}, {DIAL_SCALE, "model", "l", "f16"},
-        {DIAL_FUSED, "off", "l", "on"},       {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"}, {DIAL_RULE, "shrink", "l", "literal"}, {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
-        {DIAL_MIN_GROUP, "32", "l", "64"},          {DIAL_MAX_GROUP, "channel", "h", "8192"},     {DIAL_ACTIVATIONS, "fptq", "h", "token"},   {DIAL_V0, "15", "l", "16"},
-        {DIAL_V1, "150", SHIFT_LEFT, "140"},  {DIAL_LAE_ALPHA, "1", LEFT, "0.95"},
+        {DIAL_BITS, "4", "l", "8"},
+        {DIAL_GRANULARITY, "adaptive", "h", "group"},
+        {DIAL_GROUP_SIZE, "128", "l", "256"},
+        {DIAL_SCALE, "model", "l", "f16"},
+        {DIAL_FUSED, "off", "l", "on"},
+        {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"},
+        {DIAL_RULE, "shrink", "l", "literal"},
+        {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
+        {DIAL_MIN_GROUP, "32", "l", "64"},
+        {DIAL_MAX_GROUP, "channel", "h", "8192"},
+        {DIAL_ACTIVATIONS, "fptq", "h", "token"},
+        {DIAL_V0, "15", "l", "16"},
+        {DIAL_V1, "150", SHIFT_LEFT, "140"},
+        {DIAL_LAE_ALPHA, "1", LEFT, "0.95"},
     };
     Screen *s = start(36, 120);
     key(s, "\t[[[[[");
@@ -222,15 +238,18 @@ static void values_are_typed_and_refused(void **state) {
     Screen *s = start(36, 120);
     key(s, "\t0.55\r");
     expect_dial(s, DIAL_ALPHA, "0.55");
-    key(s, "=\x15" "7\r");
+    key(s, "=\x15"
+           "7\r");
     expect(s, "not allowed");
     key(s, ESCAPE);
     expect_dial(s, DIAL_ALPHA, "0.55");
     key(s, HOME);
     expect_dial(s, DIAL_ALPHA, "0.3");
-    key(s, "=\x15" "lots\r");
+    key(s, "=\x15"
+           "lots\r");
     expect(s, "lots");
-    key(s, "\x15" "0.25\r");
+    key(s, "\x15"
+           "0.25\r");
     expect_dial(s, DIAL_ALPHA, "0.25");
     settle(s);
     quit(s);
@@ -279,7 +298,7 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "kB ✗"); // larger
     expect(s, "% ✓");  // more tokens alike
     expect(s, "−0.0"); // less divergence
-    key(s, "pp"); // pins anew, then takes the pin away
+    key(s, "pp");      // pins anew, then takes the pin away
     expect_gone_text(s, "since pin");
     quit(s);
 }
@@ -301,7 +320,8 @@ static void linears_are_found_filtered_and_sorted(void **state) {
     key(s, "&mlp.up\r");
     expect(s, "& mlp.up: 6 of 43");
     expect_gone_text(s, " q_proj");
-    key(s, "&\x15" "none\r");
+    key(s, "&\x15"
+           "none\r");
     expect(s, "no linear matches");
     key(s, ESCAPE);
     expect(s, "by |x|max ▼");

@@ -140,8 +140,8 @@ static void values_that_are_not_finite_do_not_vote(void **state) {
     vote_counts_free(&votes);
 }
 
-// With range = absmax, the part that holds the maximum has ratio 1: taken literally, every group would vote at every alpha below 1.
-// That is why the literal rule takes max − min, and why `shrink` is the default.
+// With range = absmax, the part that holds the maximum has ratio 1: taken literally, every group would vote at every
+// alpha below 1. That is why the literal rule takes max − min, and why `shrink` is the default.
 static void the_literal_ratio_of_absmax_would_always_vote(void **state) {
     (void)state;
     enum { IN = 256, ROWS = 8 };

@@ -20,8 +20,10 @@ void action_move_page(Ui *ui, int pages) {
 void action_move_end(Ui *ui, int direction) { rows_move_to(&ui->rows, direction < 0 ? 0 : ui->rows.count - 1); }
 
 void action_find(Ui *ui, int direction) {
-    if (!*ui->rows.find) ui_say(ui, "nothing to find yet: / asks for it");
-    else if (!rows_find(&ui->rows, direction, false)) ui_say(ui, "no linear with “%s”", ui->rows.find);
+    if (!*ui->rows.find)
+        ui_say(ui, "nothing to find yet: / asks for it");
+    else if (!rows_find(&ui->rows, direction, false))
+        ui_say(ui, "no linear with “%s”", ui->rows.find);
 }
 
 static void sort_changed(Ui *ui) {
@@ -80,27 +82,34 @@ void action_one_linear(Ui *ui, int unused) {
     if (!ui->one_linear && ui_linear(ui) < 0) return;
     ui->one_linear = !ui->one_linear;
     if (ui->one_linear) ui->focus = PANE_DIALS;
-    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o goes back to all, Backspace removes a value" : "dials set all linears again");
+    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o goes back to all, Backspace removes a value"
+                              : "dials set all linears again");
 }
 
 void action_drop_override(Ui *ui, int unused) {
     (void)unused;
-    if (ui_target(ui) >= 0) dials_reset(ui, ui->dial);
-    else ui_say(ui, "nothing to remove: dials set all linears; o chooses the selected one");
+    if (ui_target(ui) >= 0)
+        dials_reset(ui, ui->dial);
+    else
+        ui_say(ui, "nothing to remove: dials set all linears; o chooses the selected one");
 }
 
 // ---- recipe -------------------------------------------------------------------------------------------------------
 
 void action_undo(Ui *ui, int unused) {
     (void)unused;
-    if (workbench_undo(ui->workbench)) ui_update(ui);
-    else ui_say(ui, "nothing to undo");
+    if (workbench_undo(ui->workbench))
+        ui_update(ui);
+    else
+        ui_say(ui, "nothing to undo");
 }
 
 void action_redo(Ui *ui, int unused) {
     (void)unused;
-    if (workbench_redo(ui->workbench)) ui_update(ui);
-    else ui_say(ui, "nothing to redo");
+    if (workbench_redo(ui->workbench))
+        ui_update(ui);
+    else
+        ui_say(ui, "nothing to redo");
 }
 
 void action_pin(Ui *ui, int unused) {
@@ -111,7 +120,11 @@ void action_pin(Ui *ui, int unused) {
         return;
     }
     const Plan *plan = workbench_plan(ui->workbench);
-    ui->pin = (Pin){.set = true, .turn = workbench_turn(ui->workbench), .bytes = (double)plan->bytes, .bits_per_weight = plan->bits_per_weight, .speed = NAN};
+    ui->pin = (Pin){.set = true,
+                    .turn = workbench_turn(ui->workbench),
+                    .bytes = (double)plan->bytes,
+                    .bits_per_weight = plan->bits_per_weight,
+                    .speed = NAN};
     ui_update(ui);
     ui_say(ui, "pinned: figures are compared with this state");
 }
@@ -174,9 +187,12 @@ void action_stop_jobs(Ui *ui, int unused) {
         workbench_stop_job(ui->workbench, (JobKind)kind);
         going = true;
     }
-    if (going) ui_say(ui, "stopped; ! goes on, and so does the next turn of a dial");
-    else if (stopped) workbench_restart_jobs(ui->workbench);
-    else ui_say(ui, "nothing is being computed");
+    if (going)
+        ui_say(ui, "stopped; ! goes on, and so does the next turn of a dial");
+    else if (stopped)
+        workbench_restart_jobs(ui->workbench);
+    else
+        ui_say(ui, "nothing is being computed");
 }
 
 void action_redraw(Ui *ui, int unused) {
@@ -186,12 +202,15 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
-    if (ui->one_linear) ui->one_linear = false;
-    else if (*ui->rows.find) *ui->rows.find = '\0';
+    if (ui->one_linear)
+        ui->one_linear = false;
+    else if (*ui->rows.find)
+        *ui->rows.find = '\0';
     else if (*ui->rows.filter) {
         *ui->rows.filter = '\0';
         rows_arrange(&ui->rows);
-    } else ui->focus = PANE_LAYERS;
+    } else
+        ui->focus = PANE_LAYERS;
 }
 
 void action_help(Ui *ui, int unused) {
@@ -202,6 +221,8 @@ void action_help(Ui *ui, int unused) {
 
 void action_quit(Ui *ui, int unused) {
     (void)unused;
-    if (workbench_saved(ui->workbench)) ui->quit = true;
-    else prompt_open(ui, PROMPT_QUIT, "");
+    if (workbench_saved(ui->workbench))
+        ui->quit = true;
+    else
+        prompt_open(ui, PROMPT_QUIT, "");
 }

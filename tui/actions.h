@@ -7,7 +7,7 @@ void action_move_row(Ui *ui, int steps);
 void action_move_page(Ui *ui, int pages);
 void action_move_end(Ui *ui, int direction); // −1: first
 void action_find(Ui *ui, int direction);
-void action_sort(Ui *ui, int steps); // the column so many further
+void action_sort(Ui *ui, int steps);     // the column so many further
 void action_sort_by(Ui *ui, int column); // the same once more turns the order round
 void action_reverse(Ui *ui, int unused);
 

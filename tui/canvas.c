@@ -10,19 +10,22 @@
 
 enum { EDGE_UP = 1, EDGE_RIGHT = 2, EDGE_DOWN = 4, EDGE_LEFT = 8 };
 
-static const char *const edge_characters[16] = {" ", "│", "─", "╰", "│", "│", "╭", "├", "─", "╯", "─", "┴", "╮", "┤", "┬", "┼"};
+static const char *const edge_characters[16] = {" ", "│", "─", "╰", "│", "│", "╭", "├",
+                                                "─", "╯", "─", "┴", "╮", "┤", "┬", "┼"};
 
 // What stands for characters beyond ASCII. May be longer than one column; canvas_width knows.
 static const struct {
     const char *character, *ascii;
 } replacements[] = {
-    {"│", "|"},   {"─", "-"},  {"╰", "+"}, {"╭", "+"},  {"├", "+"}, {"╯", "+"}, {"┴", "+"}, {"╮", "+"}, {"┤", "+"},   {"┬", "+"},
-    {"┼", "+"},   {"·", "-"},  {"…", "~"}, {"×", "x"},  {"±", "+-"}, {"→", "->"}, {"←", "<-"}, {"↑", "Up"}, {"↓", "Down"}, {"▲", "^"},
-    {"▼", "v"},   {"▸", ">"},  {"σ", "sd"}, {"−", "-"}, {"●", "o"}, {"○", "."}, {"━", "="}, {"┊", ":"}, {"┃", "#"}, {"✓", "*"},   {"✗", "!"},
-    {"█", "#"},   {"▁", "."},  {"▂", "."}, {"▃", ":"},  {"▄", ":"}, {"▅", "|"}, {"▆", "|"}, {"▇", "#"}, {"▏", "."},   {"▎", "."},
-    {"▍", ":"},   {"▌", ":"},  {"▋", "|"}, {"▊", "|"},  {"▉", "#"}, {"≥", ">="}, {"≤", "<="}, {"≈", "~"}, {"∞", "inf"}, {"⠋", "|"},
-    {"⠙", "/"},   {"⠸", "-"},  {"⠴", "\\"}, {"⠦", "|"}, {"⠇", "/"}, {"›", ">"}, {"‹", "<"}, {"╸", "="}, {"“", "\""}, {"”", "\""},
-    {"‘", "'"},   {"’", "'"},  {"–", "-"}, {"—", "-"},
+    {"│", "|"},  {"─", "-"},   {"╰", "+"},    {"╭", "+"},  {"├", "+"},  {"╯", "+"},  {"┴", "+"},  {"╮", "+"},
+    {"┤", "+"},  {"┬", "+"},   {"┼", "+"},    {"·", "-"},  {"…", "~"},  {"×", "x"},  {"±", "+-"}, {"→", "->"},
+    {"←", "<-"}, {"↑", "Up"},  {"↓", "Down"}, {"▲", "^"},  {"▼", "v"},  {"▸", ">"},  {"σ", "sd"}, {"−", "-"},
+    {"●", "o"},  {"○", "."},   {"━", "="},    {"┊", ":"},  {"┃", "#"},  {"✓", "*"},  {"✗", "!"},  {"█", "#"},
+    {"▁", "."},  {"▂", "."},   {"▃", ":"},    {"▄", ":"},  {"▅", "|"},  {"▆", "|"},  {"▇", "#"},  {"▏", "."},
+    {"▎", "."},  {"▍", ":"},   {"▌", ":"},    {"▋", "|"},  {"▊", "|"},  {"▉", "#"},  {"≥", ">="}, {"≤", "<="},
+    {"≈", "~"},  {"∞", "inf"}, {"⠋", "|"},    {"⠙", "/"},  {"⠸", "-"},  {"⠴", "\\"}, {"⠦", "|"},  {"⠇", "/"},
+    {"›", ">"},  {"‹", "<"},   {"╸", "="},    {"“", "\""}, {"”", "\""}, {"‘", "'"},  {"’", "'"},  {"–", "-"},
+    {"—", "-"},
 };
 
 // ---- characters ---------------------------------------------------------------------------------------------------
@@ -32,8 +35,10 @@ static size_t decode(const char *text, uint32_t *code) {
     size_t length = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
     uint32_t value = length == 1 ? s[0] : length ? s[0] & (0xFFu >> (length + 1)) : 0;
     for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80) length = 0;
-        else value = value << 6 | (s[i] & 0x3Fu);
+        if ((s[i] & 0xC0) != 0x80)
+            length = 0;
+        else
+            value = value << 6 | (s[i] & 0x3Fu);
     }
     *code = length ? value : 0xFFFD;
     return length ? length : 1;
@@ -126,8 +131,10 @@ static size_t shown_as(const Canvas *canvas, const char *text, size_t length, co
     uint32_t code;
     decode(text, &code);
     *shown = text;
-    if (!code_harmless(code)) *shown = canvas->ascii ? "?" : "\xEF\xBF\xBD";
-    else if (canvas->ascii && code >= 0x80) *shown = ascii_for(text, length);
+    if (!code_harmless(code))
+        *shown = canvas->ascii ? "?" : "\xEF\xBF\xBD";
+    else if (canvas->ascii && code >= 0x80)
+        *shown = ascii_for(text, length);
     if (*shown == text) return length;
     *columns = canvas->ascii ? (int)strlen(*shown) : 1;
     return strlen(*shown);
@@ -149,8 +156,10 @@ int canvas_text(Canvas *canvas, int row, int col, int width, Style style, const 
         const char *shown;
         size_t shown_length = shown_as(canvas, text, length, &shown, &columns);
         if (used + columns > width || col + used + columns > canvas->cols) break;
-        if (shown == text || !canvas->ascii) put(canvas, row, col + used, style, shown, shown_length, columns);
-        else for (int i = 0; i < columns; i++) put(canvas, row, col + used + i, style, shown + i, 1, 1);
+        if (shown == text || !canvas->ascii)
+            put(canvas, row, col + used, style, shown, shown_length, columns);
+        else
+            for (int i = 0; i < columns; i++) put(canvas, row, col + used + i, style, shown + i, 1, 1);
         used += columns;
     }
     return used;
@@ -192,7 +201,8 @@ static void add_edges(Canvas *canvas, int row, int col, Style style, uint8_t edg
 }
 
 void canvas_box(Canvas *canvas, Rect inside, Style style) {
-    const int top = inside.row - 1, bottom = inside.row + inside.rows, left = inside.col - 1, right = inside.col + inside.cols;
+    const int top = inside.row - 1, bottom = inside.row + inside.rows, left = inside.col - 1,
+              right = inside.col + inside.cols;
     add_edges(canvas, top, left, style, EDGE_RIGHT | EDGE_DOWN);
     add_edges(canvas, top, right, style, EDGE_LEFT | EDGE_DOWN);
     add_edges(canvas, bottom, left, style, EDGE_RIGHT | EDGE_UP);
@@ -210,7 +220,8 @@ void canvas_box(Canvas *canvas, Rect inside, Style style) {
 // ---- pen ----------------------------------------------------------------------------------------------------------
 
 Pen pen_at(Canvas *canvas, Rect line) {
-    return (Pen){.canvas = canvas, .row = line.row, .col = line.col, .end = line.col + line.cols, .full = line.rows < 1};
+    return (Pen){
+        .canvas = canvas, .row = line.row, .col = line.col, .end = line.col + line.cols, .full = line.rows < 1};
 }
 
 static void pen_put(Pen *pen, Style style, const char *text) {

@@ -1,4 +1,5 @@
-// What a frame looks like, before any terminal sees it: a grid of characters with styles. Panels draw here; terminal.c shows it.
+// What a frame looks like, before any terminal sees it: a grid of characters with styles. Panels draw here; terminal.c
+// shows it.
 //
 // Text may hold any UTF-8; on an ASCII canvas characters beyond ASCII become what comes closest ("±" → "+-").
 #pragma once
@@ -12,10 +13,10 @@
 #include "tui/theme.h"
 
 typedef struct Cell {
-    char text[12];  // one character with what combines with it, NUL-terminated
+    char text[12]; // one character with what combines with it, NUL-terminated
     Style style;
-    uint8_t width;  // 1 or 2; 0: covered by the wide character to its left
-    uint8_t edges;  // lines of a border that leave this cell: EDGE_…
+    uint8_t width; // 1 or 2; 0: covered by the wide character to its left
+    uint8_t edges; // lines of a border that leave this cell: EDGE_…
 } Cell;
 
 typedef struct Canvas {
@@ -29,7 +30,8 @@ bool canvas_resize(Canvas *canvas, int rows, int cols, Error *err);
 void canvas_free(Canvas *canvas);
 void canvas_clear(Canvas *canvas);
 
-// Draws text from (row, col), at most `width` columns of it; returns how many were drawn. What lies outside the canvas is cut off.
+// Draws text from (row, col), at most `width` columns of it; returns how many were drawn. What lies outside the canvas
+// is cut off.
 int canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text);
 // The same, with an ellipsis when it does not fit.
 int canvas_fit(Canvas *canvas, int row, int col, int width, Style style, const char *text);
@@ -42,8 +44,8 @@ void canvas_box(Canvas *canvas, Rect inside, Style style);
 
 int canvas_width(const Canvas *canvas, const char *text); // in columns
 
-// Length in bytes of the first character (with what combines with it) of UTF-8 text; its columns in *width. 0 at the end. Bytes that are
-// not UTF-8 count as one character of one column.
+// Length in bytes of the first character (with what combines with it) of UTF-8 text; its columns in *width. 0 at the
+// end. Bytes that are not UTF-8 count as one character of one column.
 size_t character_length(const char *text, int *width);
 
 // A place for pieces of text side by side; a piece that does not fit whole is left out, and so is all that follows.

@@ -39,14 +39,19 @@ static void run_set(Ui *ui, const char *argument) {
 
 static void run_reset(Ui *ui, const char *argument) {
     const int dial = *argument ? dial_named(argument, strlen(argument)) : (int)ui->dial;
-    if (dial < 0) ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
-    else dials_reset(ui, (Dial)dial);
+    if (dial < 0)
+        ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
+    else
+        dials_reset(ui, (Dial)dial);
 }
 
 static void run_write(Ui *ui, const char *argument) {
-    if (*argument) action_save(ui, argument);
-    else if (ui->recipe_path) action_save(ui, ui->recipe_path);
-    else action_prompt(ui, PROMPT_SAVE);
+    if (*argument)
+        action_save(ui, argument);
+    else if (ui->recipe_path)
+        action_save(ui, ui->recipe_path);
+    else
+        action_prompt(ui, PROMPT_SAVE);
 }
 
 static void run_write_quit(Ui *ui, const char *argument) {
@@ -55,19 +60,25 @@ static void run_write_quit(Ui *ui, const char *argument) {
 }
 
 static void run_load(Ui *ui, const char *argument) {
-    if (*argument) action_load(ui, argument);
-    else action_prompt(ui, PROMPT_LOAD);
+    if (*argument)
+        action_load(ui, argument);
+    else
+        action_prompt(ui, PROMPT_LOAD);
 }
 
 static void run_prompt(Ui *ui, const char *argument) {
-    if (*argument) workbench_set_prompt(ui->workbench, argument);
-    else action_prompt(ui, PROMPT_TEXT);
+    if (*argument)
+        workbench_set_prompt(ui->workbench, argument);
+    else
+        action_prompt(ui, PROMPT_TEXT);
 }
 
 static void run_sort(Ui *ui, const char *argument) {
     const int column = rows_column_named(argument);
-    if (column < 0) ui_fail(ui, "there is no column “%s”; Tab lists them", argument);
-    else action_sort_by(ui, column);
+    if (column < 0)
+        ui_fail(ui, "there is no column “%s”; Tab lists them", argument);
+    else
+        action_sort_by(ui, column);
 }
 
 static void run_find(Ui *ui, const char *argument) {
@@ -124,7 +135,8 @@ const int screen_command_count = sizeof screen_commands / sizeof *screen_command
 
 static const Command *command_named(const char *name, size_t length) {
     for (int i = 0; i < screen_command_count; i++) {
-        if (strlen(screen_commands[i].name) == length && memcmp(screen_commands[i].name, name, length) == 0) return &screen_commands[i];
+        if (strlen(screen_commands[i].name) == length && memcmp(screen_commands[i].name, name, length) == 0)
+            return &screen_commands[i];
     }
     return NULL;
 }
@@ -134,8 +146,10 @@ void command_run(Ui *ui, const char *line) {
     const size_t length = strcspn(line, " ");
     if (length == 0) return;
     const Command *command = command_named(line, length);
-    if (command) command->run(ui, line + length + strspn(line + length, " "));
-    else ui_fail(ui, "there is no command “%.*s”; :help lists them", (int)length, line);
+    if (command)
+        command->run(ui, line + length + strspn(line + length, " "));
+    else
+        ui_fail(ui, "there is no command “%.*s”; :help lists them", (int)length, line);
 }
 
 // ---- completion ---------------------------------------------------------------------------------------------------
@@ -154,8 +168,10 @@ static void offer(Candidates *c, const char *word, const char *shown) {
     if (strncmp(word, c->prefix, length) != 0) return;
     size_t same = 0;
     while (c->count && c->shared[same] && c->shared[same] == word[same]) same++;
-    if (c->count) c->shared[same] = '\0';
-    else snprintf(c->shared, sizeof c->shared, "%s", word);
+    if (c->count)
+        c->shared[same] = '\0';
+    else
+        snprintf(c->shared, sizeof c->shared, "%s", word);
     const size_t used = strlen(c->list);
     snprintf(c->list + used, c->list_size - used, "%s%s", used ? "  " : "", shown);
     c->count++;
@@ -190,7 +206,8 @@ static void offer_dial_values(Candidates *c, Dial dial) {
 
 static void offer_dials(Candidates *c, const char *argument, size_t before) {
     const int dial = before > 0 ? dial_named(argument, strcspn(argument, " ")) : -1;
-    if (dial >= 0) offer_dial_values(c, (Dial)dial);
+    if (dial >= 0)
+        offer_dial_values(c, (Dial)dial);
     else if (before == 0) {
         for (int i = 0; i < DIAL_COUNT; i++) offer(c, dial_table[i].option, dial_table[i].option);
     }
@@ -218,12 +235,16 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     const char *word = command && command->completion == COMPLETE_FILE ? argument : last ? last + 1 : line;
     ui->suggestions[0] = '\0';
     Candidates c = {.prefix = word, .list = ui->suggestions, .list_size = sizeof ui->suggestions};
-    if (command) offer_arguments(&c, command, argument, word > argument ? (size_t)(word - argument) : 0);
+    if (command)
+        offer_arguments(&c, command, argument, word > argument ? (size_t)(word - argument) : 0);
     else if (!line[name_length]) {
         for (int i = 0; i < screen_command_count; i++) offer(&c, screen_commands[i].name, screen_commands[i].name);
     }
     const char *shared = c.count ? c.shared : word;
     const bool whole = c.count == 1 && *shared && shared[strlen(shared) - 1] != '/';
-    snprintf(out, size, "%.*s%s%s", (int)(word - line), line, shared, whole && !command ? " " : whole && command->completion == COMPLETE_DIAL && word == argument ? " " : "");
+    snprintf(out, size, "%.*s%s%s", (int)(word - line), line, shared,
+             whole && !command                                                   ? " "
+             : whole && command->completion == COMPLETE_DIAL && word == argument ? " "
+                                                                                 : "");
     if (c.count < 2) ui->suggestions[0] = '\0';
 }

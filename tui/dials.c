@@ -3,7 +3,8 @@
 
 #include "tui/dials.h"
 
-// By subject: what weights become, how the group size adapts, what happens to inputs. Dials that leave no choice are not shown.
+// By subject: what weights become, how the group size adapts, what happens to inputs. Dials that leave no choice are
+// not shown.
 const int dial_places[DIAL_COLUMNS][DIAL_ROWS] = {
     {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE, DIAL_SCALE, DIAL_FUSED},
     {DIAL_ALPHA, DIAL_RULE, DIAL_QUORUM, DIAL_MIN_GROUP, DIAL_MAX_GROUP},
@@ -99,12 +100,16 @@ int dial_settings(Dial dial, double *settings, int most) {
 }
 
 // Ranges whose standard value lies close to their low end get a logarithmic track.
-static bool logarithmic(const DialInfo *info) { return info->standard > info->least && info->standard < info->most * 0.05; }
+static bool logarithmic(const DialInfo *info) {
+    return info->standard > info->least && info->standard < info->most * 0.05;
+}
 
 // So that the standard value stands at two fifths of the track.
 static double log_unit(const DialInfo *info) { return info->standard / 20; }
 
-static double log_most(const DialInfo *info) { return info->most > 1000 ? fmin(info->most, info->standard * 20) : info->most; }
+static double log_most(const DialInfo *info) {
+    return info->most > 1000 ? fmin(info->most, info->standard * 20) : info->most;
+}
 
 double dial_share(Dial dial, double value) {
     const DialInfo *info = &dial_table[dial];
@@ -134,7 +139,8 @@ double dial_at_share(Dial dial, double share) {
     share = share < 0 ? 0 : share > 1 ? 1 : share;
     if (info->kind == DIAL_NUMBER) {
         if (!logarithmic(info)) return rounded(info, info->least + share * (info->most - info->least));
-        return rounded(info, info->least + expm1(share * log1p((log_most(info) - info->least) / log_unit(info))) * log_unit(info));
+        return rounded(info, info->least + expm1(share * log1p((log_most(info) - info->least) / log_unit(info))) *
+                                               log_unit(info));
     }
     double settings[DIAL_SETTINGS_MOST];
     const int count = dial_settings(dial, settings, DIAL_SETTINGS_MOST);

@@ -19,6 +19,7 @@ void dials_reset(Ui *ui, Dial dial); // to the standard value, or without an ove
 // The settings of a dial that is no range, smallest first; 0 for a range.
 #define DIAL_SETTINGS_MOST 16
 int dial_settings(Dial dial, double *settings, int most);
-// Where a value stands on the dial's track, 0…1 (beyond 1 for values off the end), and back, rounded to what one would type.
+// Where a value stands on the dial's track, 0…1 (beyond 1 for values off the end), and back, rounded to what one would
+// type.
 double dial_share(Dial dial, double value);
 double dial_at_share(Dial dial, double share);

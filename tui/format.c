@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PRINT(...)                                                                                                     \
-    ({                                                                                                                 \
-        Short out_;                                                                                                    \
-        snprintf(out_.text, sizeof out_.text, __VA_ARGS__);                                                            \
-        out_;                                                                                                          \
+#define PRINT(...)                                          \
+    ({                                                      \
+        Short out_;                                         \
+        snprintf(out_.text, sizeof out_.text, __VA_ARGS__); \
+        out_;                                               \
     })
 
 static Short nothing(void) { return PRINT("–"); }

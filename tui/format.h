@@ -9,11 +9,13 @@ typedef struct Short {
 } Short;
 
 // All give "–" for NAN.
-Short format_bytes(double bytes);             // "10.4 MB", decimal
-Short format_count(double count);             // "16k", "1.2M"
-Short format_figure(double value, int digits); // at least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2"
+Short format_bytes(double bytes); // "10.4 MB", decimal
+Short format_count(double count); // "16k", "1.2M"
+Short format_figure(
+    double value,
+    int digits); // at least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2"
 Short format_fixed(double value, int decimals);
-Short format_percent(double share);            // "97.6 %"
+Short format_percent(double share);                                // "97.6 %"
 Short format_change(double value, int decimals, const char *unit); // "+0.012", "−0.3 MB"
-Short format_seconds(double seconds);          // "3 s", "1:20", "2:05 h"
-Short format_decibel(double db);               // "38.1", "∞"
+Short format_seconds(double seconds);                              // "3 s", "1:20", "2:05 h"
+Short format_decibel(double db);                                   // "38.1", "∞"

@@ -15,21 +15,29 @@ void graph_columns(Canvas *canvas, Rect rect, const double *shares, const Style 
     for (int x = 0; x < rect.cols; x++) {
         int eighths = eighths_of(shares[x], rect.rows);
         for (int y = rect.rows - 1; y >= 0 && eighths > 0; y--, eighths -= 8) {
-            canvas_text(canvas, rect.row + y, rect.col + x, 1, styles ? styles[x] : style, lower_eighths[eighths > 8 ? 8 : eighths]);
+            canvas_text(canvas, rect.row + y, rect.col + x, 1, styles ? styles[x] : style,
+                        lower_eighths[eighths > 8 ? 8 : eighths]);
         }
     }
 }
 
 void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style style) {
     const int filled = share > 0 ? (int)lround(share * width) : 0;
-    for (int x = 0; x < width && x < (filled > 0 || !(share > 0) ? filled : 1); x++) canvas_text(canvas, row, col + x, 1, style, "━");
+    for (int x = 0; x < width && x < (filled > 0 || !(share > 0) ? filled : 1); x++)
+        canvas_text(canvas, row, col + x, 1, style, "━");
 }
 
 void graph_slider(Canvas *canvas, int row, int col, int width, double share, Style filled, Style knob, Style track) {
     if (width < 2) return;
     int at = (int)lround((share < 0 ? 0 : share > 1 ? 1 : share) * (width - 1));
     for (int x = 0; x < width; x++) {
-        canvas_text(canvas, row, col + x, 1, x < at ? filled : x == at ? knob : track, x < at ? "━" : x == at ? "●" : "─");
+        canvas_text(canvas, row, col + x, 1,
+                    x < at    ? filled
+                    : x == at ? knob
+                              : track,
+                    x < at    ? "━"
+                    : x == at ? "●"
+                              : "─");
     }
 }
 

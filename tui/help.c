@@ -38,7 +38,8 @@ static HelpText whole_text(void) {
     add(&text, "drag, wheel", "moves a slider; turns a dial; scrolls", NULL);
     add(&text, NULL, NULL, NULL);
     add(&text, "Commands", NULL, NULL);
-    for (int i = 0; i < screen_command_count; i++) add(&text, screen_commands[i].name, screen_commands[i].help, screen_commands[i].arguments);
+    for (int i = 0; i < screen_command_count; i++)
+        add(&text, screen_commands[i].name, screen_commands[i].help, screen_commands[i].arguments);
     add(&text, NULL, NULL, NULL);
     add(&text, "Marks", NULL, NULL);
     add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
@@ -55,7 +56,8 @@ static void draw_line(Ui *ui, Rect line, const HelpLine *help) {
         return;
     }
     char left[64];
-    snprintf(left, sizeof left, "%s%s %s", help->arguments ? ":" : "", help->left, help->arguments ? help->arguments : "");
+    snprintf(left, sizeof left, "%s%s %s", help->arguments ? ":" : "", help->left,
+             help->arguments ? help->arguments : "");
     canvas_fit(canvas, line.row, line.col + 1, SHOWN_COLS - 2, MEANING_ACCENT, left);
     canvas_fit(canvas, line.row, line.col + SHOWN_COLS, line.cols - SHOWN_COLS, MEANING_TEXT, help->right);
 }
@@ -65,15 +67,18 @@ void help_draw(Ui *ui) {
     const Layout *l = &ui->layout;
     const int cols = l->frame.cols - 8 < 90 ? l->frame.cols - 8 : 90, most = l->frame.rows - 4;
     const int rows = text.count < most ? text.count : most;
-    const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows, cols};
+    const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows,
+                         cols};
     canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
     const Rect whole = {inside.row - 1, inside.col - 2, rows + 2, cols + 4};
     canvas_fill(&ui->canvas, whole, MEANING_TEXT, " ");
     canvas_box(&ui->canvas, (Rect){inside.row, inside.col - 1, rows, cols + 2}, MEANING_FOCUS);
     canvas_text(&ui->canvas, inside.row - 1, inside.col + 1, cols, MEANING_FOCUS | STYLE_BOLD, " Help ");
-    canvas_right(&ui->canvas, inside.row + rows, inside.col, cols, MEANING_FAINT, rows < text.count ? " ↑ ↓ scroll  Esc closes " : " Esc closes ");
+    canvas_right(&ui->canvas, inside.row + rows, inside.col, cols, MEANING_FAINT,
+                 rows < text.count ? " ↑ ↓ scroll  Esc closes " : " Esc closes ");
     ui->help_rows = text.count;
     if (ui->help_top > text.count - rows) ui->help_top = text.count - rows;
     if (ui->help_top < 0) ui->help_top = 0;
-    for (int i = 0; i < rows; i++) draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help_top + i]);
+    for (int i = 0; i < rows; i++)
+        draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help_top + i]);
 }

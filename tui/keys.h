@@ -7,15 +7,15 @@ typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_PROGRAM, KEY_
 typedef enum Where { EVERYWHERE, IN_LAYERS, IN_DIALS } Where;
 
 typedef struct Binding {
-    int keys[3];        // 0: none
-    const char *shown;  // "↑ k"
+    int keys[3];       // 0: none
+    const char *shown; // "↑ k"
     KeyGroup group;
-    Where where;        // which pane must have the keys
+    Where where; // which pane must have the keys
     void (*run)(Ui *ui, int argument);
     int argument;
-    const char *help;   // NULL: the line before says it too
-    const char *bar;    // label in the line at the bottom; NULL: not there
-    int rank;           // the larger, the sooner it leaves that line when there is no room
+    const char *help; // NULL: the line before says it too
+    const char *bar;  // label in the line at the bottom; NULL: not there
+    int rank;         // the larger, the sooner it leaves that line when there is no room
 } Binding;
 
 extern const Binding bindings[];

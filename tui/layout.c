@@ -12,7 +12,8 @@ Rect rect_inset(Rect rect, int cols) {
     return rect;
 }
 
-// Header, four horizontal edges; what remains is shared: the dials need a fixed height, texts grow to six lines, the rest is for looking at layers.
+// Header, four horizontal edges; what remains is shared: the dials need a fixed height, texts grow to six lines, the
+// rest is for looking at layers.
 Layout layout_make(int rows, int cols) {
     if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) return (Layout){.fits = false};
     const int free_rows = rows - 5, inner = cols - 2;

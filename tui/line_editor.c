@@ -11,7 +11,8 @@
 void line_editor_set(LineEditor *editor, const char *text) {
     size_t length = 0;
     int width;
-    for (size_t more; (more = character_length(text + length, &width)) > 0 && length + more < sizeof editor->text;) length += more;
+    for (size_t more; (more = character_length(text + length, &width)) > 0 && length + more < sizeof editor->text;)
+        length += more;
     memcpy(editor->text, text, length);
     editor->text[length] = '\0';
     editor->length = editor->cursor = length;
@@ -68,12 +69,17 @@ static void insert(LineEditor *editor, uint32_t code) {
 
 bool line_editor_key(LineEditor *editor, int code) {
     switch (code) {
-    case KEY_ARROW_LEFT: case KEY_CONTROL('b'): editor->cursor = before(editor); return true;
-    case KEY_ARROW_RIGHT: case KEY_CONTROL('f'): editor->cursor = after(editor); return true;
-    case KEY_TO_START: case KEY_CONTROL('a'): editor->cursor = 0; return true;
-    case KEY_TO_END: case KEY_CONTROL('e'): editor->cursor = editor->length; return true;
+    case KEY_ARROW_LEFT:
+    case KEY_CONTROL('b'): editor->cursor = before(editor); return true;
+    case KEY_ARROW_RIGHT:
+    case KEY_CONTROL('f'): editor->cursor = after(editor); return true;
+    case KEY_TO_START:
+    case KEY_CONTROL('a'): editor->cursor = 0; return true;
+    case KEY_TO_END:
+    case KEY_CONTROL('e'): editor->cursor = editor->length; return true;
     case KEY_ERASE: cut(editor, before(editor), editor->cursor); return true;
-    case KEY_FORWARD_ERASE: case KEY_CONTROL('d'): {
+    case KEY_FORWARD_ERASE:
+    case KEY_CONTROL('d'): {
         size_t cursor = editor->cursor;
         cut(editor, cursor, after(editor));
         return true;

@@ -46,8 +46,10 @@ static void press(Ui *ui, const Key *key) {
 static void wheel(Ui *ui, const Key *key, int direction) {
     const Hit *hit = hit_at(ui, key->row, key->col);
     if (!hit) return;
-    if (hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) dials_turn(ui, (Dial)hit->value, -direction, false);
-    else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col)) rows_move(&ui->rows, direction * 3);
+    if (hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER)
+        dials_turn(ui, (Dial)hit->value, -direction, false);
+    else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))
+        rows_move(&ui->rows, direction * 3);
 }
 
 void mouse_event(Ui *ui, const Key *key) {

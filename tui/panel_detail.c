@@ -16,16 +16,18 @@ static void draw_waiting(Ui *ui, Rect rect, JobKind kind, const char *doing) {
     JobView job;
     char text[400];
     workbench_job(ui->workbench, kind, &job);
-    if (job.state == JOB_FAILED) snprintf(text, sizeof text, "not known: %s", job.message);
-    else if (job.state == JOB_STOPPED) snprintf(text, sizeof text, "stopped; ! goes on");
-    else if (job.state == JOB_RUNNING && job.share >= 0) snprintf(text, sizeof text, "%s %s %.0f %%", ui_spinner(ui), doing, job.share * 100);
-    else snprintf(text, sizeof text, "%s %s", ui_spinner(ui), doing);
+    if (job.state == JOB_FAILED)
+        snprintf(text, sizeof text, "not known: %s", job.message);
+    else if (job.state == JOB_STOPPED)
+        snprintf(text, sizeof text, "stopped; ! goes on");
+    else if (job.state == JOB_RUNNING && job.share >= 0)
+        snprintf(text, sizeof text, "%s %s %.0f %%", ui_spinner(ui), doing, job.share * 100);
+    else
+        snprintf(text, sizeof text, "%s %s", ui_spinner(ui), doing);
     canvas_fit(&ui->canvas, rect.row + rect.rows / 2, rect.col + 2, rect.cols - 2, MEANING_FAINT, text);
 }
 
-static void line_label(Pen *pen, const char *label) {
-    pen_text(pen, MEANING_TITLE, "%-9s", label);
-}
+static void line_label(Pen *pen, const char *label) { pen_text(pen, MEANING_TITLE, "%-9s", label); }
 
 // ---- weights ------------------------------------------------------------------------------------------------------
 
@@ -70,7 +72,8 @@ static void axis_label(Ui *ui, Rect axis, double share, Style style, const char 
     int col = (int)lround(share * (axis.cols - 1)) - width / 2;
     if (col < 0) col = 0;
     if (col + width > axis.cols) col = axis.cols - width;
-    if (axis_free(ui, (Rect){axis.row, axis.col + col, 1, width})) canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
+    if (axis_free(ui, (Rect){axis.row, axis.col + col, 1, width}))
+        canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
 }
 
 // The same, but moved to the right or else to the left rather than left out.
@@ -127,7 +130,8 @@ static LogAxis input_axis(const InputStats *input, double v0, double v1) {
     uint64_t total = 0, below = 0;
     for (int i = 0; i < MAGNITUDE_BINS; i++) total += input->magnitude[i];
     int first = 0;
-    while (first < MAGNITUDE_BINS - 1 && (double)(below + input->magnitude[first]) <= (double)total * 1e-3) below += input->magnitude[first++];
+    while (first < MAGNITUDE_BINS - 1 && (double)(below + input->magnitude[first]) <= (double)total * 1e-3)
+        below += input->magnitude[first++];
     const double range = fmax(input->range, 1e-6);
     LogAxis axis = {.low = fmax(magnitude_edge(first), range / 65536), .high = range * 1.2};
     if (v1 < range * 64) axis.high = fmax(axis.high, v1 * 1.6);
@@ -141,7 +145,8 @@ static void spread(const InputStats *input, const LogAxis *axis, int n, double *
     memset(counts, 0, (size_t)n * sizeof *counts);
     for (int bin = 0; bin < MAGNITUDE_BINS; bin++) {
         if (!input->magnitude[bin]) continue;
-        const double from = axis_share(axis, magnitude_edge(bin)) * n, to = axis_share(axis, magnitude_edge(bin + 1)) * n;
+        const double from = axis_share(axis, magnitude_edge(bin)) * n,
+                     to = axis_share(axis, magnitude_edge(bin + 1)) * n;
         for (int i = (int)fmax(from, 0); i < n && i < to; i++) {
             const double part = fmin(to, i + 1) - fmax(from, i);
             if (part > 0) counts[i] += (double)input->magnitude[bin] * part / (to - from);
@@ -166,7 +171,8 @@ static void draw_input_graph(Ui *ui, Rect graph, const InputStats *input, const 
 }
 
 // A threshold as a dotted line through the empty part of the graph, with its value on the axis below.
-static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis, const char *name, double value, Style style) {
+static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis, const char *name, double value,
+                           Style style) {
     const double share = axis_share(axis, value);
     char text[48];
     if (share > 1 || share < 0) {
@@ -206,7 +212,8 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     }
 }
 
-static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision, const char *name) {
+static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision,
+                       const char *name) {
     const Recipe *recipe = workbench_recipe(ui->workbench);
     const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
     draw_input_line(ui, d->input_line, input, decision);
@@ -234,7 +241,8 @@ static void draw_channel_graph(Ui *ui, Rect graph, const InputStats *input, doub
         float largest = 0;
         const size_t from = width * (size_t)i / (size_t)columns, to = width * (size_t)(i + 1) / (size_t)columns;
         for (size_t j = from; j < to; j++) largest = fmaxf(largest, input->channel_absmax[j]);
-        shares[i] = input->range > 0 ? log1p(largest) / log1p(input->range) : 0; // an outlier must not flatten all others
+        shares[i] =
+            input->range > 0 ? log1p(largest) / log1p(input->range) : 0; // an outlier must not flatten all others
         styles[i] = zone_style(largest, v0, v1);
     }
     graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, columns}, shares, styles, MEANING_STATIC);
@@ -264,7 +272,8 @@ static void draw_channels(Ui *ui, const DetailLayout *d, const InputStats *input
 
 static void pen_decibel(Pen *pen, const char *label, const double *values, int linear, bool fresh) {
     if (!values || isnan(values[linear])) return;
-    pen_field(pen, label, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)", format_decibel(values[linear]).text);
+    pen_field(pen, label, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)",
+              format_decibel(values[linear]).text);
 }
 
 static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int linear) {
@@ -277,8 +286,10 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
         return;
     }
     static const char *const kinds[] = {"one scale", "per channel", "groups of", "groups of"};
-    if (decision->granularity < GRANULARITY_GROUP) pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits, kinds[decision->granularity]);
-    else pen_text(&pen, MEANING_VALUE, "%d bits g %zu   ", decision->bits, decision->group);
+    if (decision->granularity < GRANULARITY_GROUP)
+        pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits, kinds[decision->granularity]);
+    else
+        pen_text(&pen, MEANING_VALUE, "%d bits g %zu   ", decision->bits, decision->group);
     pen_decibel(&pen, "weights", effect->weight_sqnr_db, linear, fresh);
     pen_decibel(&pen, "out", effect->output_sqnr_db, linear, fresh);
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
@@ -295,17 +306,20 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         const bool last = i == decision->steps;
         char size[32];
         snprintf(size, sizeof size, "%zu", last ? decision->group : (size_t)decision->step_size[i]);
-        const bool chosen = last ? i == 0 || decision->step_size[i - 1] != decision->group : decision->step_size[i] == decision->group;
+        const bool chosen =
+            last ? i == 0 || decision->step_size[i - 1] != decision->group : decision->step_size[i] == decision->group;
         if (last && !chosen) break;
         canvas_right(canvas, rect.row, col, 6, chosen ? MEANING_ACCENT : MEANING_FAINT, size);
         if (!last || chosen) canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, chosen ? " " : "▸");
         if (last) break;
         const double share = (double)decision->step_share[i];
-        canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT, format_percent(share).text);
+        canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT,
+                     format_percent(share).text);
     }
     char text[64];
     snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
-    if (col + 20 < rect.col + rect.cols) canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
+    if (col + 20 < rect.col + rect.cols)
+        canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
@@ -325,12 +339,17 @@ static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
 
 static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linear, const char *name) {
     const Recipe *recipe = workbench_recipe(ui->workbench);
-    const bool adaptive = decision->quantized && recipe_value(recipe, DIAL_GRANULARITY, name) == GRANULARITY_ADAPTIVE && decision->steps > 0;
+    const bool adaptive = decision->quantized && recipe_value(recipe, DIAL_GRANULARITY, name) == GRANULARITY_ADAPTIVE &&
+                          decision->steps > 0;
     if (rect.rows >= 3) {
         draw_decision_line(ui, rect, decision, linear);
-        if (adaptive) draw_ladder(ui, (Rect){rect.row + 1, rect.col, 2, rect.cols}, decision, recipe_value(recipe, DIAL_QUORUM, name));
-    } else if (adaptive) draw_short_ladder(ui, rect, decision);
-    else draw_decision_line(ui, rect, decision, linear);
+        if (adaptive)
+            draw_ladder(ui, (Rect){rect.row + 1, rect.col, 2, rect.cols}, decision,
+                        recipe_value(recipe, DIAL_QUORUM, name));
+    } else if (adaptive)
+        draw_short_ladder(ui, rect, decision);
+    else
+        draw_decision_line(ui, rect, decision, linear);
 }
 
 void panel_detail_draw(Ui *ui) {

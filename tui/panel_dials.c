@@ -38,12 +38,15 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
     dial_format(dial, dials_value(ui, dial), value, sizeof value);
     ui_hit(ui, cell, HIT_DIAL, (int)dial);
     canvas_text(canvas, cell.row, cell.col, 1, MEANING_ACCENT, current ? "▸" : dials_overridden(ui, dial) ? "*" : " ");
-    canvas_fit(canvas, cell.row, cell.col + 1, LABEL_COLS - 1, matters ? MEANING_TEXT : MEANING_TRACK, dial_table[dial].label);
+    canvas_fit(canvas, cell.row, cell.col + 1, LABEL_COLS - 1, matters ? MEANING_TEXT : MEANING_TRACK,
+               dial_table[dial].label);
     canvas_right(canvas, cell.row, cell.col + LABEL_COLS, VALUE_COLS, value_style(ui, dial, matters), value);
     const int track_col = LABEL_COLS + VALUE_COLS + 1, most = 32;
     const int track = cell.cols - track_col - 1;
-    if (track >= 4) draw_track(ui, (Rect){cell.row, cell.col + track_col, 1, track > most ? most : track}, dial, matters);
-    if (current && ui->focus == PANE_DIALS) canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
+    if (track >= 4)
+        draw_track(ui, (Rect){cell.row, cell.col + track_col, 1, track > most ? most : track}, dial, matters);
+    if (current && ui->focus == PANE_DIALS)
+        canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
 }
 
 static void draw_title(Ui *ui) {
@@ -68,7 +71,8 @@ void panel_dials_draw(Ui *ui) {
     draw_title(ui);
     for (int column = 0; column < DIAL_COLUMNS; column++) {
         const Rect first = layout_dial(&ui->layout, column, 0);
-        if (ui->layout.dial_headings) canvas_fit(&ui->canvas, first.row - 1, first.col + 1, first.cols - 2, MEANING_FAINT, headings[column]);
+        if (ui->layout.dial_headings)
+            canvas_fit(&ui->canvas, first.row - 1, first.col + 1, first.cols - 2, MEANING_FAINT, headings[column]);
         for (int row = 0; row < DIAL_ROWS; row++) {
             const int dial = dial_places[column][row];
             if (dial != NO_DIAL) draw_dial(ui, layout_dial(&ui->layout, column, row), (Dial)dial);

@@ -1,4 +1,5 @@
-// The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what both write.
+// The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what
+// both write.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,12 @@ static const struct {
     int width, wish; // columns: needed, and pleasant
     bool more_is_better;
 } metrics[METRIC_COUNT] = {
-    {"size", "size", 9, 15, false},         {"bits/weight", "bits/w", 7, 15, false}, {"perplexity", "perplexity", 11, 16, false},
-    {"KL divergence", "KL", 15, 20, false}, {"top-1", "top-1", 11, 16, true},        {"tokens/s", "tok/s", 13, 18, true},
+    {"size", "size", 9, 15, false},
+    {"bits/weight", "bits/w", 7, 15, false},
+    {"perplexity", "perplexity", 11, 16, false},
+    {"KL divergence", "KL", 15, 20, false},
+    {"top-1", "top-1", 11, 16, true},
+    {"tokens/s", "tok/s", 13, 18, true},
 };
 
 static Freshness accuracy_freshness(const Ui *ui) {
@@ -67,13 +72,17 @@ static Rect metric_cell(Rect pane, Metric metric, int row) {
 static const char *job_share_text(const Ui *ui, JobKind kind, char *out, size_t size) {
     JobView job;
     workbench_job(ui->workbench, kind, &job);
-    if (job.state == JOB_STOPPED) snprintf(out, size, "stopped");
-    else if (job.state == JOB_FAILED) snprintf(out, size, "failed");
-    else snprintf(out, size, "%s", ui_spinner(ui));
+    if (job.state == JOB_STOPPED)
+        snprintf(out, size, "stopped");
+    else if (job.state == JOB_FAILED)
+        snprintf(out, size, "failed");
+    else
+        snprintf(out, size, "%s", ui_spinner(ui));
     return out;
 }
 
-// A figure with its freshness: computed figures plainly, partial ones with an ellipsis, stale ones dim in brackets behind a spinner.
+// A figure with its freshness: computed figures plainly, partial ones with an ellipsis, stale ones dim in brackets
+// behind a spinner.
 static void draw_figure(Ui *ui, Rect cell, Freshness freshness, JobKind kind, const char *text) {
     char shown[96], state[32];
     if (freshness == FRESH) {
@@ -81,10 +90,14 @@ static void draw_figure(Ui *ui, Rect cell, Freshness freshness, JobKind kind, co
         return;
     }
     job_share_text(ui, kind, state, sizeof state);
-    if (freshness == UNKNOWN) snprintf(shown, sizeof shown, "%s", state);
-    else if (freshness == PARTIAL) snprintf(shown, sizeof shown, "%s…", text);
-    else snprintf(shown, sizeof shown, "%s (%s)", state, text);
-    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, freshness == PARTIAL ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, shown);
+    if (freshness == UNKNOWN)
+        snprintf(shown, sizeof shown, "%s", state);
+    else if (freshness == PARTIAL)
+        snprintf(shown, sizeof shown, "%s…", text);
+    else
+        snprintf(shown, sizeof shown, "%s (%s)", state, text);
+    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
+               freshness == PARTIAL ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, shown);
 }
 
 static void draw_known(Ui *ui, Rect cell, Style style, Short text) {
@@ -97,9 +110,11 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     const ModelStructure *structure = workbench_structure(ui->workbench);
     const Style style = MEANING_TEXT;
     draw_known(ui, metric_cell(pane, METRIC_SIZE, row), style, format_bytes((double)plan->base_bytes));
-    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, format_fixed((double)dtype_bytes(structure->linears[0].weight->dtype) * 8, 0));
+    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style,
+               format_fixed((double)dtype_bytes(structure->linears[0].weight->dtype) * 8, 0));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
-    draw_known(ui, metric_cell(pane, METRIC_PPL, row), style, format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));
+    draw_known(ui, metric_cell(pane, METRIC_PPL, row), style,
+               format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
     const double speed = effect->base.tokens_per_second;
@@ -120,16 +135,22 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     const Freshness accuracy = accuracy_freshness(ui), speed = speed_freshness(ui);
     char text[96];
     draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
-    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE, format_fixed(plan->bits_per_weight, 2).text);
+    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
+                format_fixed(plan->bits_per_weight, 2).text);
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const int decimals = kl_decimals(a->kl_se);
-    if (accuracy == STALE) snprintf(text, sizeof text, "%s", format_fixed(a->kl_mean, decimals).text);
-    else snprintf(text, sizeof text, "%s ±%s", format_fixed(a->kl_mean, decimals).text, format_fixed(a->kl_se, decimals).text);
+    if (accuracy == STALE)
+        snprintf(text, sizeof text, "%s", format_fixed(a->kl_mean, decimals).text);
+    else
+        snprintf(text, sizeof text, "%s ±%s", format_fixed(a->kl_mean, decimals).text,
+                 format_fixed(a->kl_se, decimals).text);
     draw_figure(ui, metric_cell(pane, METRIC_KL, row), accuracy, JOB_ACCURACY, text);
     draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
     const double quantized = effect->quantized.tokens_per_second, base = effect->base.tokens_per_second;
-    if (base > 0 && speed != STALE) snprintf(text, sizeof text, "%s %.2f×", format_figure(quantized, 3).text, quantized / base);
-    else snprintf(text, sizeof text, "%s", format_figure(quantized, 3).text);
+    if (base > 0 && speed != STALE)
+        snprintf(text, sizeof text, "%s %.2f×", format_figure(quantized, 3).text, quantized / base);
+    else
+        snprintf(text, sizeof text, "%s", format_figure(quantized, 3).text);
     draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_DECODE, text);
 }
 
@@ -143,9 +164,15 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
     }
     char shown[64];
     const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
-    if (change == 0) snprintf(shown, sizeof shown, "=");
-    else snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
-    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, same ? MEANING_FAINT : better ? MEANING_BETTER : MEANING_WORSE, shown);
+    if (change == 0)
+        snprintf(shown, sizeof shown, "=");
+    else
+        snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
+    canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
+               same     ? MEANING_FAINT
+               : better ? MEANING_BETTER
+                        : MEANING_WORSE,
+               shown);
 }
 
 static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
@@ -154,7 +181,8 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
     const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known;
-    const double bytes = change_bytes(ui), bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
+    const double bytes = change_bytes(ui),
+                 bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
     const double top1 = scored ? (now->top1 - then->top1) * 100 : NAN;
     const double speed = speed_freshness(ui) == FRESH ? effect->quantized.tokens_per_second / ui->pin.speed : NAN;
@@ -173,7 +201,8 @@ static void draw_figures(Ui *ui, Rect pane) {
     Canvas *canvas = &ui->canvas;
     for (Metric i = 0; i < METRIC_COUNT; i++) {
         const Rect cell = metric_cell(pane, i, 0);
-        canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
+        canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT,
+                   metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
     }
     canvas_text(canvas, pane.row + 1, pane.col + 1, LABEL_COLS, MEANING_TITLE, "base");
     canvas_text(canvas, pane.row + 2, pane.col + 1, LABEL_COLS, MEANING_TITLE, "quantized");
@@ -192,7 +221,8 @@ typedef struct Sample {
     bool stale;
 } Sample;
 
-// Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not part.
+// Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
+// part.
 static size_t parting(const DecodeText *a, const DecodeText *b) {
     if (!a->known || !b->known || !a->text || !b->text) return SIZE_MAX;
     size_t i = 0;
@@ -210,7 +240,8 @@ static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at
     const DecodeText *text = sample->text;
     char state[32];
     if (!text->known) {
-        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, job_share_text(ui, JOB_DECODE, state, sizeof state));
+        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
+                    job_share_text(ui, JOB_DECODE, state, sizeof state));
         return;
     }
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;

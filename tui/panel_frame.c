@@ -27,7 +27,8 @@ static void draw_model(Ui *ui, Pen *pen) {
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
     const DType dtype = s->linears[0].weight->dtype;
-    pen_text(pen, MEANING_FAINT, " · %s %s", dtype_name(dtype), format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
+    pen_text(pen, MEANING_FAINT, " · %s %s", dtype_name(dtype),
+             format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
 }
 
 void panel_header_draw(Ui *ui) {
@@ -52,7 +53,8 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which) {
     char text[300];
     snprintf(text, sizeof text, " %s ", title);
     const bool focused = which != PANE_COUNT && ui->focus == which;
-    canvas_fit(&ui->canvas, pane.row - 1, pane.col + 1, pane.cols - 2, focused ? MEANING_FOCUS | STYLE_BOLD : MEANING_TITLE, text);
+    canvas_fit(&ui->canvas, pane.row - 1, pane.col + 1, pane.cols - 2,
+               focused ? MEANING_FOCUS | STYLE_BOLD : MEANING_TITLE, text);
 }
 
 void panel_borders_draw(Ui *ui) {
@@ -67,7 +69,7 @@ void panel_borders_draw(Ui *ui) {
 
 static const char *const doing[JOB_COUNT] = {
     [JOB_WEIGHTS] = "measuring weights", [JOB_CALIBRATE] = "calibrating", [JOB_QUANTIZE] = "quantizing",
-    [JOB_ACCURACY] = "scoring", [JOB_DECODE] = "writing texts", [JOB_ERRORS] = "measuring errors",
+    [JOB_ACCURACY] = "scoring",          [JOB_DECODE] = "writing texts",  [JOB_ERRORS] = "measuring errors",
 };
 
 static bool running_job(const Ui *ui, JobView *out) {
@@ -85,16 +87,21 @@ static int draw_job(Ui *ui, Rect line) {
     char text[96], left[64] = "";
     const int bar = line.cols >= 100 ? 12 : 6;
     const bool known = job.share >= 0;
-    if (known && job.seconds_left >= 0 && job.seconds > 0.5) snprintf(left, sizeof left, "  %s left", format_seconds(job.seconds_left).text);
-    if (known) snprintf(text, sizeof text, " %3.0f %%%s ", job.share * 100, left);
-    else snprintf(text, sizeof text, " ");
+    if (known && job.seconds_left >= 0 && job.seconds > 0.5)
+        snprintf(left, sizeof left, "  %s left", format_seconds(job.seconds_left).text);
+    if (known)
+        snprintf(text, sizeof text, " %3.0f %%%s ", job.share * 100, left);
+    else
+        snprintf(text, sizeof text, " ");
     char label[64];
     snprintf(label, sizeof label, " %s %s ", ui_spinner(ui), doing[job.kind]);
     const int width = canvas_width(&ui->canvas, label) + (known ? bar : 0) + canvas_width(&ui->canvas, text);
     int col = line.col + line.cols - width;
     col += canvas_text(&ui->canvas, line.row, col, width, MEANING_TITLE, label);
     const int filled = known ? (int)lround(job.share * bar) : 0;
-    for (int i = 0; known && i < bar; i++) canvas_text(&ui->canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK, i < filled ? "━" : "─");
+    for (int i = 0; known && i < bar; i++)
+        canvas_text(&ui->canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK,
+                    i < filled ? "━" : "─");
     canvas_text(&ui->canvas, line.row, col + (known ? bar : 0), width, MEANING_TITLE, text);
     return width + 1;
 }
@@ -146,6 +153,8 @@ void panel_bottom_draw(Ui *ui) {
         return;
     }
     if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
-    if (*ui->message.text) draw_message(ui, line);
-    else draw_keys(ui, line);
+    if (*ui->message.text)
+        draw_message(ui, line);
+    else
+        draw_keys(ui, line);
 }

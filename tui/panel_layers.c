@@ -9,14 +9,15 @@
 
 // In which order columns are given up when there is no room.
 static const Column by_importance[] = {
-    COLUMN_WEIGHT_MAX, COLUMN_RANGE, COLUMN_CLASS, COLUMN_BITS, COLUMN_GROUP, COLUMN_SQNR, COLUMN_POLICY, COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
+    COLUMN_WEIGHT_MAX, COLUMN_RANGE,  COLUMN_CLASS,    COLUMN_BITS,     COLUMN_GROUP,
+    COLUMN_SQNR,       COLUMN_POLICY, COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
 };
 
 typedef struct Table {
     bool shown[COLUMN_COUNT];
     int width[COLUMN_COUNT]; // of the text; one blank stands before each
     bool tight;
-    int bar;                 // columns of the bar beside |x|max; 0: none
+    int bar; // columns of the bar beside |x|max; 0: none
 } Table;
 
 #define BAR_COLS 8
@@ -68,14 +69,17 @@ static Short short_text(const char *text) {
 }
 
 static Short input_text(const Decision *d) {
-    static const char *const names[] = {[POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_FPTQ] = "?"};
+    static const char *const names[] = {
+        [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_FPTQ] = "?"};
     return short_text(d->lae ? "LAE" : names[d->activations]);
 }
 
 static Short cell_text(const Ui *ui, int linear, Column column) {
     const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
     const double figure = rows_figure(ui->workbench, linear, column);
-    if (!d->quantized && (column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_POLICY || column == COLUMN_SQNR)) return short_text("–");
+    if (!d->quantized &&
+        (column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_POLICY || column == COLUMN_SQNR))
+        return short_text("–");
     switch (column) {
     case COLUMN_WEIGHT_MAX: return format_figure(figure, 3);
     case COLUMN_RANGE: return figure < 1 ? format_figure(figure, 3) : format_fixed(figure, figure < 10000 ? 1 : 0);
@@ -122,17 +126,23 @@ static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
     const bool selected = linear == ui->rows.selected, overridden = has_override(ui, l->name);
     char name[128];
     linear_short_name(l, name, sizeof name);
-    canvas_text(canvas, line.row, line.col, 1, overridden ? MEANING_OVERRIDE | STYLE_BOLD : MEANING_ACCENT, overridden ? "*" : selected ? "▸" : " ");
+    canvas_text(canvas, line.row, line.col, 1, overridden ? MEANING_OVERRIDE | STYLE_BOLD : MEANING_ACCENT,
+                overridden ? "*"
+                : selected ? "▸"
+                           : " ");
     const bool found = *ui->rows.find && rows_text_matches(l->name, ui->rows.find);
     const Style name_style = workbench_plan(ui->workbench)->decisions[linear].quantized ? MEANING_TEXT : MEANING_FAINT;
-    canvas_fit(canvas, line.row, line.col + 1, table->width[COLUMN_LINEAR], found ? MEANING_CHANGED | STYLE_UNDERLINE : name_style, name);
+    canvas_fit(canvas, line.row, line.col + 1, table->width[COLUMN_LINEAR],
+               found ? MEANING_CHANGED | STYLE_UNDERLINE : name_style, name);
     int col = line.col + 1 + table->width[COLUMN_LINEAR];
     for (int column = COLUMN_LINEAR + 1; column < COLUMN_COUNT; column++) {
         if (!table->shown[column]) continue;
-        canvas_right(canvas, line.row, col + 1, table->width[column], cell_style(ui, linear, (Column)column), cell_text(ui, linear, (Column)column).text);
+        canvas_right(canvas, line.row, col + 1, table->width[column], cell_style(ui, linear, (Column)column),
+                     cell_text(ui, linear, (Column)column).text);
         col += table->width[column] + 1;
         if (column == COLUMN_RANGE && table->bar) {
-            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear), cell_style(ui, linear, COLUMN_RANGE));
+            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear),
+                      cell_style(ui, linear, COLUMN_RANGE));
             col += table->bar + 1;
         }
     }
@@ -146,8 +156,10 @@ static void draw_heading(Ui *ui, Rect cell, Column column) {
     const char *title = cell.cols < 3 ? "b" : column_table[column].title;
     const bool sorted = ui->rows.sort == column;
     const Style style = sorted ? MEANING_TITLE | STYLE_BOLD | STYLE_UNDERLINE : MEANING_FAINT;
-    if (column == COLUMN_LINEAR) canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
-    else canvas_right(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
+    if (column == COLUMN_LINEAR)
+        canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
+    else
+        canvas_right(&ui->canvas, cell.row, cell.col, cell.cols, style, title);
     ui_hit(ui, cell, HIT_COLUMN, (int)column);
 }
 
@@ -169,9 +181,12 @@ static void draw_title(Ui *ui) {
     const bool falling = column_table[rows->sort].falling != rows->reversed;
     panel_title(ui, pane, "Layers", PANE_LAYERS);
     const int total = workbench_structure(ui->workbench)->linear_count;
-    if (*rows->filter) snprintf(right, sizeof right, " & %s: %d of %d ", rows->filter, rows->count, total);
-    else snprintf(right, sizeof right, " by %s %s ", column_table[rows->sort].title, falling ? "▼" : "▲");
-    canvas_right(&ui->canvas, pane.row - 1, pane.col + 10, pane.cols - 11, *rows->filter ? MEANING_CHANGED : MEANING_FAINT, right);
+    if (*rows->filter)
+        snprintf(right, sizeof right, " & %s: %d of %d ", rows->filter, rows->count, total);
+    else
+        snprintf(right, sizeof right, " by %s %s ", column_table[rows->sort].title, falling ? "▼" : "▲");
+    canvas_right(&ui->canvas, pane.row - 1, pane.col + 10, pane.cols - 11,
+                 *rows->filter ? MEANING_CHANGED : MEANING_FAINT, right);
 }
 
 // A thumb on the right border says which part of the table is seen.
@@ -182,7 +197,8 @@ static void draw_scroll_thumb(Ui *ui, Rect list) {
     if (length < 1) length = 1;
     const int room = list.rows - length, most = rows->count - list.rows;
     const int at = (rows->top * room + most / 2) / most;
-    for (int i = 0; i < length; i++) canvas_text(&ui->canvas, list.row + at + i, list.col + list.cols, 1, MEANING_ACCENT, "┃");
+    for (int i = 0; i < length; i++)
+        canvas_text(&ui->canvas, list.row + at + i, list.col + list.cols, 1, MEANING_ACCENT, "┃");
 }
 
 void panel_layers_draw(Ui *ui) {
@@ -196,6 +212,8 @@ void panel_layers_draw(Ui *ui) {
     for (int i = 0; i < list.rows && ui->rows.top + i < ui->rows.count; i++) {
         draw_row(ui, &table, (Rect){list.row + i, list.col, 1, list.cols}, ui->rows.linears[ui->rows.top + i]);
     }
-    if (ui->rows.count == 0) canvas_fit(&ui->canvas, list.row, list.col + 2, list.cols - 3, MEANING_FAINT, "no linear matches the filter; Esc shows all");
+    if (ui->rows.count == 0)
+        canvas_fit(&ui->canvas, list.row, list.col + 2, list.cols - 3, MEANING_FAINT,
+                   "no linear matches the filter; Esc shows all");
     draw_scroll_thumb(ui, list);
 }

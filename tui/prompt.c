@@ -43,8 +43,10 @@ static void accept_filter(Ui *ui, const char *text) {
 
 static void accept_save(Ui *ui, const char *path) {
     const bool ours = ui->recipe_path && strcmp(ui->recipe_path, path) == 0;
-    if (ours || !file_exists(path)) action_save(ui, path);
-    else ui->prompt = PROMPT_OVERWRITE;
+    if (ours || !file_exists(path))
+        action_save(ui, path);
+    else
+        ui->prompt = PROMPT_OVERWRITE;
 }
 
 static void accept(Ui *ui) {
@@ -75,14 +77,16 @@ static void answer_quit(Ui *ui, int code) {
     if (ui->recipe_path) {
         close_prompt(ui);
         action_save(ui, ui->recipe_path);
-    } else prompt_open(ui, PROMPT_SAVE, "recipe.json");
+    } else
+        prompt_open(ui, PROMPT_SAVE, "recipe.json");
 }
 
 static void answer_overwrite(Ui *ui, int code) {
     if (code == 'y' || code == KEY_RETURN) {
         close_prompt(ui);
         action_save(ui, ui->editor.text);
-    } else if (code == 'n' || code == KEY_ESCAPE) prompt_open(ui, PROMPT_SAVE, ui->editor.text);
+    } else if (code == 'n' || code == KEY_ESCAPE)
+        prompt_open(ui, PROMPT_SAVE, ui->editor.text);
 }
 
 static void complete(Ui *ui) {
@@ -102,8 +106,10 @@ static bool asks_for_a_key(const Ui *ui) { return ui->prompt == PROMPT_QUIT || u
 
 void prompt_key(Ui *ui, const Key *key) {
     const int code = key->code;
-    if (ui->prompt == PROMPT_QUIT) answer_quit(ui, code);
-    else if (ui->prompt == PROMPT_OVERWRITE) answer_overwrite(ui, code);
+    if (ui->prompt == PROMPT_QUIT)
+        answer_quit(ui, code);
+    else if (ui->prompt == PROMPT_OVERWRITE)
+        answer_overwrite(ui, code);
     if (asks_for_a_key(ui) || ui->prompt == PROMPT_NONE) return;
     ui->message.text[0] = '\0';
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
@@ -111,11 +117,16 @@ void prompt_key(Ui *ui, const Key *key) {
     if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT)) {
         ui->quit_after_save = false;
         close_prompt(ui);
-    } else if (code == KEY_RETURN) accept(ui);
-    else if (code == KEY_TAB) complete(ui);
-    else if (code == KEY_ARROW_UP) line_history_step(&ui->histories[ui->prompt], &ui->editor, -1);
-    else if (code == KEY_ARROW_DOWN) line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
-    else line_editor_key(&ui->editor, code);
+    } else if (code == KEY_RETURN)
+        accept(ui);
+    else if (code == KEY_TAB)
+        complete(ui);
+    else if (code == KEY_ARROW_UP)
+        line_history_step(&ui->histories[ui->prompt], &ui->editor, -1);
+    else if (code == KEY_ARROW_DOWN)
+        line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
+    else
+        line_editor_key(&ui->editor, code);
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
@@ -133,14 +144,16 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     }
 }
 
-static void draw_choice(Ui *ui, Rect line, const char *question, const char *const *keys, const char *const *labels, int count) {
+static void draw_choice(Ui *ui, Rect line, const char *question, const char *const *keys, const char *const *labels,
+                        int count) {
     Pen pen = pen_at(&ui->canvas, line);
     pen_text(&pen, MEANING_CHANGED, "%s   ", question);
     for (int i = 0; i < count; i++) {
         const int from = pen.col;
         pen_text(&pen, MEANING_ACCENT, "%s", keys[i]);
         pen_text(&pen, MEANING_TEXT, " %s   ", labels[i]);
-        ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_KEY, strcmp(keys[i], "Esc") == 0 ? KEY_ESCAPE : keys[i][0]);
+        ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_KEY,
+               strcmp(keys[i], "Esc") == 0 ? KEY_ESCAPE : keys[i][0]);
     }
 }
 
@@ -169,7 +182,8 @@ static void draw_above(Ui *ui, Rect line) {
     if (!*text) return;
     line.row--;
     canvas_fill(&ui->canvas, line, STYLE_SELECTED, " ");
-    canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+    canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2,
+               (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
 }
 
 void prompt_draw(Ui *ui) {
@@ -177,7 +191,8 @@ void prompt_draw(Ui *ui) {
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
     if (ui->prompt == PROMPT_QUIT) {
-        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write it and quit", "quit without it", "stay"};
+        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write it and quit", "quit without it",
+                                                                                "stay"};
         draw_choice(ui, inside, "The recipe is not saved.", keys, labels, 3);
     } else if (ui->prompt == PROMPT_OVERWRITE) {
         static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};

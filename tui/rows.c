@@ -41,7 +41,8 @@ double rows_figure(const Workbench *workbench, int linear, Column column) {
     case COLUMN_GROUP: return decision->quantized ? (double)decision->group : INFINITY;
     case COLUMN_SQNR: return sqnr ? sqnr[linear] : NAN;
     case COLUMN_KURTOSIS: return weights ? weights->kurtosis : NAN;
-    case COLUMN_OUTLIERS: return weights && weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
+    case COLUMN_OUTLIERS:
+        return weights && weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
     case COLUMN_POLICY: return decision->activations;
     case COLUMN_SIZE: return (double)decision->bytes;
     default: return NAN;

@@ -5,8 +5,18 @@
 #include "workbench/workbench.h"
 
 typedef enum Column {
-    COLUMN_LINEAR, COLUMN_WEIGHT_MAX, COLUMN_RANGE, COLUMN_CLASS, COLUMN_BITS, COLUMN_GROUP, COLUMN_SQNR, COLUMN_KURTOSIS, COLUMN_OUTLIERS,
-    COLUMN_POLICY, COLUMN_SIZE, COLUMN_COUNT,
+    COLUMN_LINEAR,
+    COLUMN_WEIGHT_MAX,
+    COLUMN_RANGE,
+    COLUMN_CLASS,
+    COLUMN_BITS,
+    COLUMN_GROUP,
+    COLUMN_SQNR,
+    COLUMN_KURTOSIS,
+    COLUMN_OUTLIERS,
+    COLUMN_POLICY,
+    COLUMN_SIZE,
+    COLUMN_COUNT,
 } Column;
 
 typedef struct ColumnInfo {
@@ -21,11 +31,11 @@ extern const ColumnInfo column_table[COLUMN_COUNT];
 
 typedef struct Rows {
     const Workbench *workbench;
-    int *linears;  // [count]: what is shown, in order
+    int *linears; // [count]: what is shown, in order
     int count;
-    int selected;  // linear, −1: none
-    int top;       // index of the first row on the screen
-    bool moved;    // the user chose the selection
+    int selected; // linear, −1: none
+    int top;      // index of the first row on the screen
+    bool moved;   // the user chose the selection
     Column sort;
     bool reversed;
     char find[128], filter[128]; // empty: none
@@ -35,11 +45,12 @@ bool rows_init(Rows *rows, const Workbench *workbench, Error *err);
 void rows_free(Rows *rows);
 void rows_arrange(Rows *rows); // filters and sorts anew; the selection stays with its linear
 
-int rows_index(const Rows *rows);                  // of the selection, −1
+int rows_index(const Rows *rows); // of the selection, −1
 void rows_move(Rows *rows, int steps);
-void rows_move_to(Rows *rows, int index);          // clamped
-void rows_show(Rows *rows, int height);            // scrolls so that the selection is seen
-bool rows_find(Rows *rows, int direction, bool here); // the next linear whose name holds `find`; here: the selected one may be it
+void rows_move_to(Rows *rows, int index); // clamped
+void rows_show(Rows *rows, int height);   // scrolls so that the selection is seen
+bool rows_find(Rows *rows, int direction,
+               bool here); // the next linear whose name holds `find`; here: the selected one may be it
 
 // The figure that a column sorts by; NAN while unknown.
 double rows_figure(const Workbench *workbench, int linear, Column column);

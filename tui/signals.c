@@ -91,7 +91,8 @@ void crash_guard_start(int terminal, const struct termios *modes, const char *fa
     guard.modes = *modes;
     guard.length = length < sizeof guard.farewell ? length : sizeof guard.farewell;
     memcpy(guard.farewell, farewell, guard.length);
-    // Its own stack, for when the usual one is used up; where one is installed already (a sanitizer's), that one serves.
+    // Its own stack, for when the usual one is used up; where one is installed already (a sanitizer's), that one
+    // serves.
     static char stack[32768];
     stack_t there;
     if (sigaltstack(NULL, &there) == 0 && there.ss_flags & SS_DISABLE) {

@@ -1,5 +1,5 @@
-// Signals as bytes in a pipe, so that the event loop sees them beside keys; and a guard that gives the terminal back when the
-// program crashes.
+// Signals as bytes in a pipe, so that the event loop sees them beside keys; and a guard that gives the terminal back
+// when the program crashes.
 #pragma once
 
 #include <stddef.h>

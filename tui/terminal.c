@@ -19,12 +19,12 @@
 
 struct Terminal {
     SCREEN *screen;
-    FILE *keys;          // where keys come from when it is not stdin
+    FILE *keys; // where keys come from when it is not stdin
     int key_fd;
     struct termios before;
     ColorDepth depth;
     bool mouse, redraw;
-    Cell *shown;         // [rows, cols]: the last frame
+    Cell *shown; // [rows, cols]: the last frame
     int rows, cols;
 };
 
@@ -32,8 +32,9 @@ bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") =
 
 // ---- opening and closing ------------------------------------------------------------------------------------------
 
-// Mouse reports are read here and not by curses, which loses a press whose release comes with it. 1002: also motion while a button is held;
-// 1006: reports of the form ESC [ < button ; column ; row M, in which any size of screen can be told. Terminals that do not know them ignore them.
+// Mouse reports are read here and not by curses, which loses a press whose release comes with it. 1002: also motion
+// while a button is held; 1006: reports of the form ESC [ < button ; column ; row M, in which any size of screen can be
+// told. Terminals that do not know them ignore them.
 static const char *const mouse_on = "\033[?1002h\033[?1006h", *const mouse_off = "\033[?1006l\033[?1002l";
 enum { KEY_REPORT = KEY_MAX + 1 };
 
@@ -45,7 +46,8 @@ static void add_capability(Text *text, const char *name) {
             const char *end = strchr(value, '>');
             if (!end) return;
             value = end + 1;
-        } else text_add(text, value++, 1);
+        } else
+            text_add(text, value++, 1);
     }
 }
 
@@ -56,11 +58,13 @@ static void guard_against_crashes(const Terminal *t) {
     add_capability(&farewell, "rmkx");
     add_capability(&farewell, "rmcup");
     add_capability(&farewell, "cnorm");
-    crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data, farewell.failed ? 0 : farewell.length);
+    crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data,
+                      farewell.failed ? 0 : farewell.length);
     text_free(&farewell);
 }
 
-// A description with millions of colours when the terminal says that it has them and the description is installed; NULL: $TERM as it is.
+// A description with millions of colours when the terminal says that it has them and the description is installed;
+// NULL: $TERM as it is.
 static const char *direct_color_term(char *name, size_t size) {
     const char *says = getenv("COLORTERM"), *term = getenv("TERM");
     if (!term || !says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0)) return NULL;
@@ -79,9 +83,10 @@ static void add_sequences(void) {
         const char *sequence;
         int key;
     } more[] = {
-        {"\033[A", KEY_UP},      {"\033[B", KEY_DOWN},    {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},     {"\033[H", KEY_HOME},
-        {"\033[F", KEY_END},     {"\033[1~", KEY_HOME},   {"\033[4~", KEY_END},     {"\033[7~", KEY_HOME},    {"\033[8~", KEY_END},
-        {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT}, {"\033[d", KEY_SLEFT}, {"\033[c", KEY_SRIGHT}, {"\033[11~", KEY_F(1)},
+        {"\033[A", KEY_UP},    {"\033[B", KEY_DOWN},   {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
+        {"\033[H", KEY_HOME},  {"\033[F", KEY_END},    {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
+        {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END},   {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
+        {"\033[d", KEY_SLEFT}, {"\033[c", KEY_SRIGHT}, {"\033[11~", KEY_F(1)},
     };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) define_key(more[i].sequence, more[i].key);
     define_key("\033[<", 0); // what curses would make of it
@@ -112,7 +117,8 @@ static void enter(Terminal *t) {
 }
 
 static bool open_keys(Terminal *t, Error *err) {
-    if (!isatty(STDOUT_FILENO)) return error_set(err, "stdout is not a terminal; use a subcommand such as plan or eval in scripts");
+    if (!isatty(STDOUT_FILENO))
+        return error_set(err, "stdout is not a terminal; use a subcommand such as plan or eval in scripts");
     t->key_fd = STDIN_FILENO;
     if (isatty(STDIN_FILENO)) return true;
     t->keys = fopen("/dev/tty", "re");
@@ -123,9 +129,11 @@ static bool open_keys(Terminal *t, Error *err) {
 
 static bool start(Terminal *t, Scheme scheme, Error *err) {
     if (!open_keys(t, err)) return false;
-    if (tcgetattr(STDOUT_FILENO, &t->before) < 0) return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
+    if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
+        return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
     const char *term = getenv("TERM");
-    if (!term || !*term) return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
+    if (!term || !*term)
+        return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
     char direct[64];
     set_escdelay(25);
     t->screen = newterm(direct_color_term(direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
@@ -196,13 +204,17 @@ void terminal_suspend(Terminal *t) {
 static void take_signals(Terminal *t, Wakeup *wakeup) {
     Signals signals = signals_take();
     if (signals.quit) wakeup->quit = true;
-    if (signals.suspend) terminal_suspend(t);
-    else if (signals.resumed) resume(t); // stopped by a signal that cannot be caught
+    if (signals.suspend)
+        terminal_suspend(t);
+    else if (signals.resumed)
+        resume(t); // stopped by a signal that cannot be caught
     if (signals.resized || signals.suspend || signals.resumed) wakeup->resized = true;
 }
 
 Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
-    struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN},
+                           {.fd = signals_fd(), .events = POLLIN},
+                           {.fd = other_fd, .events = POLLIN}};
     Wakeup wakeup = {0};
     if (poll(fds, 3, milliseconds) < 0) {
         wakeup.quit = errno != EINTR && errno != EAGAIN;
@@ -310,7 +322,9 @@ static int function_key(wint_t code) {
 static bool report_number(const Terminal *t, int *number, wint_t *end) {
     *number = 0;
     for (int digits = 0; digits < 6; digits++) {
-        if (get_wch(end) == ERR && (poll(&(struct pollfd){.fd = t->key_fd, .events = POLLIN}, 1, 50) <= 0 || get_wch(end) == ERR)) return false;
+        if (get_wch(end) == ERR &&
+            (poll(&(struct pollfd){.fd = t->key_fd, .events = POLLIN}, 1, 50) <= 0 || get_wch(end) == ERR))
+            return false;
         if (*end < '0' || *end > '9') return true;
         *number = *number * 10 + (int)(*end - '0');
     }
@@ -320,15 +334,22 @@ static bool report_number(const Terminal *t, int *number, wint_t *end) {
 static void mouse_report(const Terminal *t, Key *key) {
     int button, col, row;
     wint_t end;
-    if (!report_number(t, &button, &end) || end != ';' || !report_number(t, &col, &end) || end != ';' || !report_number(t, &row, &end)) return;
+    if (!report_number(t, &button, &end) || end != ';' || !report_number(t, &col, &end) || end != ';' ||
+        !report_number(t, &row, &end))
+        return;
     key->row = row - 1;
     key->col = col - 1;
     const int action = button & ~(4 | 8 | 16); // Shift, Alt and Control do not matter
-    if (action == 64) key->action = MOUSE_WHEEL_UP;
-    else if (action == 65) key->action = MOUSE_WHEEL_DOWN;
-    else if (action == 32) key->action = MOUSE_DRAG;
-    else if (action == 0) key->action = end == 'M' ? MOUSE_PRESS : MOUSE_RELEASE;
-    else return;
+    if (action == 64)
+        key->action = MOUSE_WHEEL_UP;
+    else if (action == 65)
+        key->action = MOUSE_WHEEL_DOWN;
+    else if (action == 32)
+        key->action = MOUSE_DRAG;
+    else if (action == 0)
+        key->action = end == 'M' ? MOUSE_PRESS : MOUSE_RELEASE;
+    else
+        return;
     key->code = KEY_MOUSE_EVENT;
 }
 
@@ -343,8 +364,11 @@ bool terminal_key(Terminal *t, Key *out) {
     int kind = get_wch(&code);
     if (kind == ERR) return false;
     *out = (Key){.code = KEY_NONE};
-    if (kind != KEY_CODE_YES) out->code = character_key(code);
-    else if (code == KEY_REPORT) mouse_report(t, out);
-    else out->code = function_key(code);
+    if (kind != KEY_CODE_YES)
+        out->code = character_key(code);
+    else if (code == KEY_REPORT)
+        mouse_report(t, out);
+    else
+        out->code = function_key(code);
     return true;
 }

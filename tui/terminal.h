@@ -32,13 +32,27 @@ void terminal_suspend(Terminal *t);
 
 // Keys beyond Unicode characters.
 enum {
-    KEY_NONE = 0x110000, KEY_MOUSE_EVENT, KEY_ARROW_UP, KEY_ARROW_DOWN, KEY_ARROW_LEFT, KEY_ARROW_RIGHT, KEY_SHIFT_LEFT, KEY_SHIFT_RIGHT,
-    KEY_PAGE_UP, KEY_PAGE_DOWN, KEY_TO_START, KEY_TO_END, KEY_ERASE, KEY_FORWARD_ERASE, KEY_BACK_TAB, KEY_HELP_F1,
+    KEY_NONE = 0x110000,
+    KEY_MOUSE_EVENT,
+    KEY_ARROW_UP,
+    KEY_ARROW_DOWN,
+    KEY_ARROW_LEFT,
+    KEY_ARROW_RIGHT,
+    KEY_SHIFT_LEFT,
+    KEY_SHIFT_RIGHT,
+    KEY_PAGE_UP,
+    KEY_PAGE_DOWN,
+    KEY_TO_START,
+    KEY_TO_END,
+    KEY_ERASE,
+    KEY_FORWARD_ERASE,
+    KEY_BACK_TAB,
+    KEY_HELP_F1,
 };
 #define KEY_TAB '\t'
 #define KEY_RETURN '\r'
 #define KEY_ESCAPE 0x1B
-#define KEY_CONTROL(letter) ((letter) & 0x1F)
+#define KEY_CONTROL(letter) ((letter)&0x1F)
 
 typedef enum MouseAction { MOUSE_PRESS, MOUSE_DRAG, MOUSE_RELEASE, MOUSE_WHEEL_UP, MOUSE_WHEEL_DOWN } MouseAction;
 

@@ -7,8 +7,8 @@
 
 const char *const scheme_names[] = {"auto", "dark", "light", "mono", NULL};
 
-// One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the first eight
-// (NONE: the terminal's own); then the attributes that stand in for colour when there is none.
+// One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
+// first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none.
 #define NONE (-1)
 typedef struct Look {
     int dark_rgb, light_rgb;

@@ -6,16 +6,16 @@
 
 typedef enum Meaning {
     MEANING_TEXT,
-    MEANING_FAINT,    // labels and what matters less
-    MEANING_RULE,     // borders
-    MEANING_FOCUS,    // the border and title of the pane that has the keys
+    MEANING_FAINT, // labels and what matters less
+    MEANING_RULE,  // borders
+    MEANING_FOCUS, // the border and title of the pane that has the keys
     MEANING_TITLE,
-    MEANING_VALUE,    // figures
-    MEANING_ACCENT,   // knobs, the row cursor, keys
-    MEANING_TRACK,    // the empty part of sliders and bars
-    MEANING_WEIGHT,   // bars of the weight histogram
-    MEANING_TAIL,     // weights beyond six sigma
-    MEANING_STATIC,   // FPTQ's three classes
+    MEANING_VALUE,  // figures
+    MEANING_ACCENT, // knobs, the row cursor, keys
+    MEANING_TRACK,  // the empty part of sliders and bars
+    MEANING_WEIGHT, // bars of the weight histogram
+    MEANING_TAIL,   // weights beyond six sigma
+    MEANING_STATIC, // FPTQ's three classes
     MEANING_LAE,
     MEANING_TOKEN,
     MEANING_BETTER,
@@ -41,6 +41,7 @@ extern const char *const scheme_names[]; // NULL-terminated, in the order of Sch
 
 typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
 
-// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. AUTO looks at COLORFGBG.
+// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. AUTO looks
+// at COLORFGBG.
 ColorDepth theme_start(Scheme scheme);
 void theme_apply(ColorDepth depth, Style style); // for what is drawn next on stdscr

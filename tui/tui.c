@@ -81,7 +81,10 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     Ui *ui = &loop.ui;
     bool ok = ui_init(ui, workbench, options, err);
     ui->canvas.ascii = only_ascii(options);
-    ok = ok && terminal_open(options->mono ? SCHEME_MONO : options->light ? SCHEME_LIGHT : SCHEME_AUTO, &ui->terminal, err);
+    ok = ok && terminal_open(options->mono    ? SCHEME_MONO
+                             : options->light ? SCHEME_LIGHT
+                                              : SCHEME_AUTO,
+                             &ui->terminal, err);
     if (ok) {
         ok = run(&loop, err);
         terminal_close(ui->terminal);

@@ -4,12 +4,12 @@
 #include "workbench/workbench.h"
 
 typedef struct TuiOptions {
-    bool ascii;      // no characters beyond ASCII
-    bool mono;       // no colours (NO_COLOR does the same)
-    bool light;      // colours for a light background, whatever COLORFGBG says
+    bool ascii;              // no characters beyond ASCII
+    bool mono;               // no colours (NO_COLOR does the same)
+    bool light;              // colours for a light background, whatever COLORFGBG says
     const char *recipe_path; // where w writes by default; NULL: asks
 } TuiOptions;
 
-// Runs until the user quits; gives the terminal back in any case, also on signals and crashes. Refused, with the reason, when the terminal cannot
-// be used.
+// Runs until the user quits; gives the terminal back in any case, also on signals and crashes. Refused, with the
+// reason, when the terminal cannot be used.
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err);

@@ -11,7 +11,8 @@
 
 bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err) {
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL};
-    if (options->recipe_path && !(ui->recipe_path = strdup(options->recipe_path))) return error_memory(err, "a file name");
+    if (options->recipe_path && !(ui->recipe_path = strdup(options->recipe_path)))
+        return error_memory(err, "a file name");
     return rows_init(&ui->rows, workbench, err);
 }
 
@@ -73,7 +74,8 @@ static void complete_pin(Ui *ui) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
     }
-    if (effect->quantized.finished && effect->decode_turn == ui->pin.turn) ui->pin.speed = effect->quantized.tokens_per_second;
+    if (effect->quantized.finished && effect->decode_turn == ui->pin.turn)
+        ui->pin.speed = effect->quantized.tokens_per_second;
 }
 
 static void tell_failures(Ui *ui) {
@@ -100,7 +102,8 @@ static void draw_too_small(Ui *ui) {
     snprintf(needed, sizeof needed, "quantdial needs %d × %d", LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
     snprintf(here, sizeof here, "this terminal has %d × %d", canvas->cols, canvas->rows);
     const int row = canvas->rows / 2 - (canvas->rows > 2 ? 1 : 0);
-    const int left = (canvas->cols - canvas_width(canvas, needed)) / 2, below = (canvas->cols - canvas_width(canvas, here)) / 2;
+    const int left = (canvas->cols - canvas_width(canvas, needed)) / 2,
+              below = (canvas->cols - canvas_width(canvas, here)) / 2;
     canvas_fit(canvas, row, left > 0 ? left : 0, canvas->cols, MEANING_ACCENT, needed);
     canvas_fit(canvas, row + 1, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, here);
     canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, "make it larger, or q to quit");
@@ -135,18 +138,30 @@ void ui_draw(Ui *ui) {
 static void help_key(Ui *ui, const Key *key) {
     const int page = ui->layout.frame.rows - 6;
     switch (key->code) {
-    case KEY_ARROW_UP: case 'k': ui->help_top--; break;
-    case KEY_ARROW_DOWN: case 'j': ui->help_top++; break;
+    case KEY_ARROW_UP:
+    case 'k': ui->help_top--; break;
+    case KEY_ARROW_DOWN:
+    case 'j': ui->help_top++; break;
     case KEY_PAGE_UP: ui->help_top -= page; break;
-    case KEY_PAGE_DOWN: case ' ': ui->help_top += page; break;
-    case KEY_TO_START: case 'g': ui->help_top = 0; break;
-    case KEY_TO_END: case 'G': ui->help_top = ui->help_rows; break;
+    case KEY_PAGE_DOWN:
+    case ' ': ui->help_top += page; break;
+    case KEY_TO_START:
+    case 'g': ui->help_top = 0; break;
+    case KEY_TO_END:
+    case 'G': ui->help_top = ui->help_rows; break;
     case KEY_MOUSE_EVENT:
-        if (key->action == MOUSE_WHEEL_UP) ui->help_top -= 3;
-        else if (key->action == MOUSE_WHEEL_DOWN) ui->help_top += 3;
-        else if (key->action == MOUSE_PRESS) ui->help = false;
+        if (key->action == MOUSE_WHEEL_UP)
+            ui->help_top -= 3;
+        else if (key->action == MOUSE_WHEEL_DOWN)
+            ui->help_top += 3;
+        else if (key->action == MOUSE_PRESS)
+            ui->help = false;
         break;
-    case KEY_ESCAPE: case 'q': case '?': case KEY_HELP_F1: case KEY_CONTROL('c'): ui->help = false; break;
+    case KEY_ESCAPE:
+    case 'q':
+    case '?':
+    case KEY_HELP_F1:
+    case KEY_CONTROL('c'): ui->help = false; break;
     default: break;
     }
 }
@@ -166,12 +181,17 @@ void ui_key(Ui *ui, const Key *key) {
     const bool mouse = key->code == KEY_MOUSE_EVENT;
     if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help) help_key(ui, key);
-    else if (ui->prompt != PROMPT_NONE && mouse) mouse_in_prompt(ui, key);
-    else if (ui->prompt != PROMPT_NONE) prompt_key(ui, key);
+    } else if (ui->help)
+        help_key(ui, key);
+    else if (ui->prompt != PROMPT_NONE && mouse)
+        mouse_in_prompt(ui, key);
+    else if (ui->prompt != PROMPT_NONE)
+        prompt_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
-        if (mouse) mouse_event(ui, key);
-        else keys_dispatch(ui, key->code);
+        if (mouse)
+            mouse_event(ui, key);
+        else
+            keys_dispatch(ui, key->code);
     }
 }

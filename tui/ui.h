@@ -28,7 +28,16 @@ typedef struct Pin {
 } Pin;
 
 typedef enum PromptKind {
-    PROMPT_NONE, PROMPT_COMMAND, PROMPT_FIND, PROMPT_FILTER, PROMPT_SAVE, PROMPT_LOAD, PROMPT_TEXT, PROMPT_DIAL, PROMPT_QUIT, PROMPT_OVERWRITE,
+    PROMPT_NONE,
+    PROMPT_COMMAND,
+    PROMPT_FIND,
+    PROMPT_FILTER,
+    PROMPT_SAVE,
+    PROMPT_LOAD,
+    PROMPT_TEXT,
+    PROMPT_DIAL,
+    PROMPT_QUIT,
+    PROMPT_OVERWRITE,
     PROMPT_COUNT,
 } PromptKind;
 
@@ -43,22 +52,22 @@ typedef struct Ui {
     Canvas canvas;
     Layout layout;
     Rows rows;
-    int screen;         // index into the table of screens
+    int screen; // index into the table of screens
     Pane focus;
-    Dial dial;          // the one that ← and → turn
-    bool one_linear;    // dials set an override for the selected linear
+    Dial dial;       // the one that ← and → turn
+    bool one_linear; // dials set an override for the selected linear
     Pin pin;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     char suggestions[512]; // completions to choose from; empty: none
     Message message;
-    char *recipe_path;  // NULL: not named yet
+    char *recipe_path; // NULL: not named yet
     bool help;
     int help_top, help_rows; // first line shown, lines there are
-    int dragged;        // dial whose slider is held, −1: none
-    int tick;           // of the spinner
-    bool failed[JOB_COUNT]; // jobs whose failure was told
+    int dragged;             // dial whose slider is held, −1: none
+    int tick;                // of the spinner
+    bool failed[JOB_COUNT];  // jobs whose failure was told
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
@@ -67,12 +76,12 @@ typedef struct Ui {
 bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err);
 void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
-void ui_update(Ui *ui);                 // after workbench_update or a change of the recipe
-void ui_draw(Ui *ui);                   // the whole frame, onto ui->canvas
-void ui_key(Ui *ui, const Key *key);    // what the user pressed or clicked
+void ui_update(Ui *ui);              // after workbench_update or a change of the recipe
+void ui_draw(Ui *ui);                // the whole frame, onto ui->canvas
+void ui_key(Ui *ui, const Key *key); // what the user pressed or clicked
 
-int ui_linear(const Ui *ui);            // the selected one; −1 when the filter leaves none
-int ui_target(const Ui *ui);            // what dials set: the selected linear in one-linear mode, else −1 for all
+int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
+int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool ui_report(Ui *ui, bool ok, const Error *err); // shows the error unless ok; returns ok
@@ -100,7 +109,8 @@ void prompt_key(Ui *ui, const Key *key);
 void prompt_draw(Ui *ui);
 
 void command_run(Ui *ui, const char *line); // without the colon
-// Completes the word at the end of `line`: replaces it in out by what all candidates share, lists them in ui->suggestions.
+// Completes the word at the end of `line`: replaces it in out by what all candidates share, lists them in
+// ui->suggestions.
 void command_complete(Ui *ui, const char *line, char *out, size_t size);
 
 void mouse_event(Ui *ui, const Key *key);

@@ -3,7 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-// A walk over all characters of all pieces that knows at which line and column each stands. A word that does not fit moves to the next line.
+// A walk over all characters of all pieces that knows at which line and column each stands. A word that does not fit
+// moves to the next line.
 typedef struct Walk {
     const Canvas *canvas;
     const WrapPiece *pieces;
@@ -63,13 +64,16 @@ static bool next(Walk *w, Step *step) {
     int width;
     size_t length = character_at(w, w->piece, w->at, &width);
     const bool space = is_break(*text), word_starts = w->col == 0 || w->at == 0 || is_break(text[-1]);
-    if (!space && word_starts && w->col > 0 && w->col + word_width(w) > w->cols && word_width(w) <= w->cols) new_line(w);
+    if (!space && word_starts && w->col > 0 && w->col + word_width(w) > w->cols && word_width(w) <= w->cols)
+        new_line(w);
     if (w->col + width > w->cols) new_line(w);
     *step = (Step){.style = p->style, .piece = w->piece, .line = w->line, .col = w->col};
     if (length < sizeof step->text) memcpy(step->text, space ? " " : text, space ? 1 : length);
     w->at += length;
-    if (*text == '\n') new_line(w);
-    else if (!(space && w->col == 0 && w->line > 0)) w->col += width; // no blank at the start of a line
+    if (*text == '\n')
+        new_line(w);
+    else if (!(space && w->col == 0 && w->line > 0))
+        w->col += width; // no blank at the start of a line
     return true;
 }
 
@@ -90,7 +94,8 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
     if (first < 0 || keep == 0) first = 0;
     for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
         if (step.line < first || step.line >= first + rect.rows) continue;
-        canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style, step.text);
+        canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
+                    step.text);
     }
     const int end = rect.row + rect.rows - 1;
     if (first > 0) canvas_text(canvas, rect.row, rect.col - 1, 1, MEANING_FAINT, "…");

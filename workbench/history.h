@@ -10,7 +10,8 @@ typedef struct History {
 } History;
 
 bool history_start(History *history, Recipe *first, Error *err); // takes over *first, also on failure
-// Takes over *recipe as the newest; what could have been redone is forgotten. On failure *recipe is freed and nothing changes.
+// Takes over *recipe as the newest; what could have been redone is forgotten. On failure *recipe is freed and nothing
+// changes.
 bool history_push(History *history, Recipe *recipe, Error *err);
 bool history_undo(History *history);
 bool history_redo(History *history);

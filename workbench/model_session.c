@@ -81,7 +81,8 @@ static bool read_tokens(ModelSession *s, const char *path, const char *sample_na
     return ok;
 }
 
-// A tokenizer may know more ids than the model has rows for (a mixed-up download): better refused here than in the middle of the work.
+// A tokenizer may know more ids than the model has rows for (a mixed-up download): better refused here than in the
+// middle of the work.
 static bool check_ids(const ModelSession *s, const TokenIds *ids, Error *err) {
     for (size_t i = 0; i < ids->count; i++) {
         if (ids->ids[i] < 0 || ids->ids[i] >= s->config.vocab) {

@@ -1,5 +1,5 @@
-// One open model with everything that can be done to it, step by step and blocking: what the commands call, and what the workbench runs in
-// its background thread.
+// One open model with everything that can be done to it, step by step and blocking: what the commands call, and what
+// the workbench runs in its background thread.
 #pragma once
 
 #include "analysis/accuracy.h"
@@ -14,7 +14,8 @@ typedef struct ModelOptions {
     const char *evaluation;  // text file; NULL: the sample's
     bool random_tokens;      // calibrate on random vocabulary ids instead of text
     size_t sequences,
-        length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and the model's positions
+        length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and the model's
+                // positions
     size_t eval_tokens; // 0: 4096
     size_t window;      // evaluation window; 0: 256
     int threads;        // 0: all cores
@@ -40,7 +41,8 @@ typedef struct ModelSession {
     uint64_t calibration_tokens;
 } ModelSession;
 
-// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts follow on demand.
+// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
+// follow on demand.
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
 void model_session_close(ModelSession *session);
 
@@ -60,7 +62,8 @@ bool model_session_evaluate(ModelSession *session, int first_changed,
                             void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
                             Progress *progress, Error *err);
 
-// Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or unknown.
+// Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
+// unknown.
 bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.

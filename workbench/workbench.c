@@ -39,8 +39,8 @@ typedef struct Findings {
 
 struct Workbench {
     // The screen's thread only.
-    ModelSession
-        session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what may be read
+    ModelSession session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what
+                          // may be read
     History history;
     Plan plan;
     Measured measured; // views of what was taken over so far
@@ -65,7 +65,7 @@ struct Workbench {
     int event; // eventfd
 };
 
-// ---- handing over ---------------------------------------------------------------------------------------------------------------------
+// ---- handing over ----
 
 static void signal_screen(Workbench *w) {
     uint64_t one = 1;
@@ -108,7 +108,7 @@ static bool plan_copy(const Plan *from, Plan *to) {
     return true;
 }
 
-// ---- the worker -----------------------------------------------------------------------------------------------------------------------
+// ---- the worker ----
 
 typedef struct Worker {
     Workbench *w;
@@ -215,7 +215,8 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
     signal_screen(w);
 }
 
-// After the first window the job steps back for the decode sample, so that both show something soon; the window is kept by the evaluator.
+// After the first window the job steps back for the decode sample, so that both show something soon; the window is kept
+// by the evaluator.
 static void accuracy_partial(void *context, const Accuracy *so_far) {
     Worker *k = context;
     take_accuracy(k->w, k->turn, so_far, false);
@@ -321,7 +322,8 @@ static void errors_job(Worker *k) {
     job_end(k, JOB_ERRORS, ok, &err);
 }
 
-// The next thing to do for the newest turn, in the order in which its figures are missed most: JOB_COUNT when all is done.
+// The next thing to do for the newest turn, in the order in which its figures are missed most: JOB_COUNT when all is
+// done.
 static JobKind next_job(const Worker *k) {
     const Job *jobs = k->w->jobs;
     if (!jobs[JOB_WEIGHTS].held && !k->w->session.weights_measured) return JOB_WEIGHTS;
@@ -377,7 +379,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-// ---- opening and closing --------------------------------------------------------------------------------------------------------------
+// ---- opening and closing ----
 
 // Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
 static void wish_locked(Workbench *w) {
@@ -488,7 +490,7 @@ void workbench_close(Workbench *w) {
     free(w);
 }
 
-// ---- taking over ----------------------------------------------------------------------------------------------------------------------
+// ---- taking over ----
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
@@ -497,7 +499,7 @@ static bool take_measured(Workbench *w) {
     const ModelStats *stats = &w->session.stats;
     int before = w->weights_known;
     for (int i = 0; i < w->measured.linear_count; i++) {
-        if (w->measured.weights[i].votes.sizes_count || !stats->weights[i].known) continue;
+        if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
@@ -547,7 +549,7 @@ bool workbench_update(Workbench *w) {
     return true;
 }
 
-// ---- the model ------------------------------------------------------------------------------------------------------------------------
+// ---- the model ----
 
 const ModelStructure *workbench_structure(const Workbench *w) { return &w->session.structure; }
 const char *workbench_backend(const Workbench *w) { return w->session.backend->ops->describe(w->session.backend); }
@@ -565,7 +567,7 @@ uint64_t workbench_calibration_tokens(const Workbench *w) {
     return w->inputs_taken ? w->session.calibration_tokens : 0;
 }
 
-// ---- dials ----------------------------------------------------------------------------------------------------------------------------
+// ---- dials ----
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
@@ -667,7 +669,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
-// ---- jobs -----------------------------------------------------------------------------------------------------------------------------
+// ---- jobs ----
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees

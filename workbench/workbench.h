@@ -1,5 +1,6 @@
-// The workbench: one open model, its recipe with history, and what is known of its effect. Everything here is called from one thread (the
-// screen's) and returns at once; the work itself is done by a background thread, newest wins. No terminal code.
+// The workbench: one open model, its recipe with history, and what is known of its effect. Everything here is called
+// from one thread (the screen's) and returns at once; the work itself is done by a background thread, newest wins. No
+// terminal code.
 //
 //   workbench_open → loop { wait for keys or workbench_fd; workbench_update; draw } → workbench_close
 #pragma once
@@ -22,7 +23,7 @@ int workbench_fd(const Workbench *w); // an eventfd: readable when workbench_upd
 // Takes over finished and partial results; true when anything visible changed.
 bool workbench_update(Workbench *w);
 
-// ---- the model and what was measured of it --------------------------------------------------------------------------------------------
+// ---- the model and what was measured of it ----
 
 const ModelStructure *workbench_structure(const Workbench *w);
 const Tokenizer *workbench_tokenizer(const Workbench *w);                  // may be NULL
@@ -32,13 +33,14 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of
 
 uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
 
-// ---- dials ----------------------------------------------------------------------------------------------------------------------------
+// ---- dials ----
 
 const Recipe *workbench_recipe(const Workbench *w);
 const Plan *workbench_plan(const Workbench *w); // always in step with the recipe
 uint64_t workbench_turn(const Workbench *w);    // counts the changes of the recipe: compare with Effect.turn
 
-// linear < 0: for all; otherwise an override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
+// linear < 0: for all; otherwise an override for that linear (value NULL removes it). Refuses dials that may not stand
+// in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
 bool workbench_toggle_ignore(Workbench *w, int linear,
                              Error *err); // leaves a linear in its own precision, or takes it back
@@ -51,7 +53,7 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
 
-// ---- effect ---------------------------------------------------------------------------------------------------------------------------
+// ---- effect ----
 
 typedef struct DecodeText {
     bool known; // something was generated for this turn
@@ -78,7 +80,7 @@ typedef struct Effect {
 
 const Effect *workbench_effect(const Workbench *w);
 
-// ---- jobs -----------------------------------------------------------------------------------------------------------------------------
+// ---- jobs ----
 
 typedef enum JobKind {
     JOB_WEIGHTS,

@@ -24,6 +24,11 @@ static inline CpuBackend *cpu_of(Backend *backend) { return (CpuBackend *)(void 
 // Makes the working memory at least `bytes`; false when memory is short.
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err);
 
+// How many threads a piece of work is worth that reads `bytes` of memory and does `steps` multiplications or the like:
+// all, or one. Waking the others costs microseconds when they are still waiting for work, and far more when the machine
+// is busy with something else.
+int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps);
+
 // Part `part` of `parts` of n items, in whole `unit`s.
 static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t *from, size_t *to) {
     size_t units = (n + unit - 1) / unit;
@@ -49,9 +54,11 @@ void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens,
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
 
-// Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at once.
+// Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at
+// once.
 DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor
 void dense_library_free(DenseLibrary *);
-// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it otherwise then.
+// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it
+// otherwise then.
 bool dense_library_product(DenseLibrary *, const void *w, size_t out, size_t in, const float *bias, const uint16_t *x,
                            size_t tokens, float *y);

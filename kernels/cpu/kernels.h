@@ -1,5 +1,5 @@
-// The inner loops of the CPU backend, one set per instruction set, all made from kernels_template.h. They know nothing of threads or of
-// backends: callers split the work. Set "scalar" is plain C and the reference.
+// The inner loops of the CPU backend, one set per instruction set, all made from kernels_template.h. They know nothing
+// of threads or of backends: callers split the work. Set "scalar" is plain C and the reference.
 #pragma once
 
 #include <stdbool.h>
@@ -12,16 +12,16 @@
 
 // Activations as 8-bit codes, ready for a product with one packed weight. Columns are padded as the weight's.
 //
-// One plane: x = scale of the token · code. Three planes: activations that stay floating point, x = scale of the segment ·
-// (a · 2^16 + b · 2^8 + c). A segment is SEGMENT_COLUMNS columns at most, within one group, so a value keeps 24 bits below the largest of its
-// neighbours; their sums are exact where a sum in float would be rounded at each step.
+// One plane: x = scale of the token · code. Three planes: activations that stay floating point, x = scale of the
+// segment · (a · 2^16 + b · 2^8 + c). A segment is SEGMENT_COLUMNS columns at most, within one group, so a value keeps
+// 24 bits below the largest of its neighbours; their sums are exact where a sum in float would be rounded at each step.
 typedef struct Activations {
     int planes;           // 1 or 3
     size_t segment_units; // of the weight, per segment; one plane: a segment is a group
     size_t segments;      // of one token
     int8_t *codes;        // [tokens, planes, padded]
-    int32_t *
-        starts; // [tokens, segments, planes]: −2^(bits−1) · Σ codes, which takes back what packing added to the weight codes
+    int32_t *starts; // [tokens, segments, planes]: −2^(bits−1) · Σ codes, which takes back what packing added to the
+                     // weight codes
     float *scales; // one plane: [tokens]; three: [tokens, segments]
 } Activations;
 
@@ -58,6 +58,7 @@ static inline size_t attention_scratch(size_t queries, size_t positions, size_t 
 
 typedef struct CpuKernels {
     const char *name;
+    int lanes; // floats in a vector
 
     void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
 
@@ -68,11 +69,12 @@ typedef struct CpuKernels {
     void (*packed_float)(const Packed *, const float *bias, const float *x, size_t tokens, float *y, size_t first_block,
                          size_t end_block);
 
-    // One token: codes = x / divisor / scale to int8. static_scale > 0, or 0 for absmax / 127. Returns the scale; NaN when x holds a NaN or
-    // an infinity, so that the product shows it. divisor: [n] or NULL.
+    // One token: codes = x / divisor / scale to int8. static_scale > 0, or 0 for absmax / 127. Returns the scale; NaN
+    // when x holds a NaN or an infinity, so that the product shows it. divisor: [n] or NULL.
     float (*quantize_row)(const float *x, const float *divisor, size_t n, float static_scale, int8_t *codes);
 
-    // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as above.
+    // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as
+    // above.
     float (*split_segment)(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
 
     void (*widen)(DType, const void *from, size_t n, float *to);
@@ -94,7 +96,8 @@ extern const CpuKernels cpu_kernels_scalar;
 extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avx512;
 #endif
 
-// The best set for this processor, or the one that QUANTDIAL_CPU names; NULL with err set when that is unknown or not supported here.
+// The best set for this processor, or the one that QUANTDIAL_CPU names; NULL with err set when that is unknown or not
+// supported here.
 const CpuKernels *cpu_kernels_choose(Error *err);
 
 // Cores this process may use.

@@ -1,7 +1,9 @@
-// The inner loops, written once. Included by kernels_<set>.c after one of the simd_<set>.h, which give vectors of LANES floats (Vf), words
-// (Vu) and integers (Vs). Functions marked INLINE take their first arguments as constants: each use is a loop of its own.
+// The inner loops, written once. Included by kernels_<set>.c after one of the simd_<set>.h, which give vectors of LANES
+// floats (Vf), words (Vu) and integers (Vs). Functions marked INLINE take their first arguments as constants: each use
+// is a loop of its own.
 //
-// Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its neighbours.
+// Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its
+// neighbours.
 
 #if LANES == 1
 #define UNROLL // nothing to keep in registers
@@ -31,7 +33,7 @@ INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
 
 // The same for n ≤ LANES elements; zeros behind them.
 INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
-    if (n == LANES) return load_as(dtype, array, i);
+    if (LANES == 1 || n == LANES) return load_as(dtype, array, i);
     uint32_t copy[LANES] = {0};
     memcpy(copy, (const char *)array + i * bytes_of(dtype), n * bytes_of(dtype));
     return load_as(dtype, copy, 0);
@@ -40,7 +42,7 @@ INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
 INLINE Vf vf_load_some(const float *p, size_t n) { return load_some(DTYPE_F32, p, 0, n); }
 
 INLINE void vf_store_some(float *p, Vf v, size_t n) {
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         vf_store(p, v);
     } else {
         memcpy(p, &v, n * sizeof *p);
@@ -49,7 +51,7 @@ INLINE void vf_store_some(float *p, Vf v, size_t n) {
 
 // ---- Dense products: rows of W in place, vectors along `in` ----
 
-// y of `nr` rows × `nt` tokens.
+// y of `nr` rows (4 or 1) × `nt` tokens.
 INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
     const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
     const float *x = d->x + token * d->x_stride;
@@ -71,9 +73,15 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
                 vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int r = 0; r < nr; r++) {
-        float bias = d->bias ? d->bias[row + (size_t)r] : 0;
-        d->y[(token + (size_t)t) * d->y_stride + row + (size_t)r] = vf_sum(sum[r][t]) + bias;
+    UNROLL for (int t = 0; t < nt; t++) {
+        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
+        if (nr == 4) {
+            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
+            vf_sum_four(rows, y);
+        } else {
+            y[0] = vf_sum(sum[0][t]);
+        }
+        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
     }
 }
 
@@ -102,9 +110,10 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
-// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three (kernels.h), whose sums are
-// put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where float ones do 16, so even three planes are quicker
-// than widening every weight to float, and decoding one token becomes a matter of memory alone.
+// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three
+// (kernels.h), whose sums are put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where
+// float ones do 16, so even three planes are quicker than widening every weight to float, and decoding one token
+// becomes a matter of memory alone.
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
@@ -178,7 +187,8 @@ INLINE void tile_segment(const int bits, const int np, const int nv, const int n
     place->start += np;
 }
 
-// Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit (one plane).
+// Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit
+// (one plane).
 INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, size_t segments,
                      const Vf *weight_scale, TileSums sum, TileTotals total) {
     UNROLL for (int t = 0; t < nt; t++) {
@@ -242,8 +252,8 @@ INLINE void packed_tile(const int bits, const int np, const int nv, const int nt
     tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
-// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A tile's rows stay
-// cached while the tokens pass.
+// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A
+// tile's rows stay cached while the tokens pass.
 INLINE void packed_rows(const int bits, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
@@ -284,7 +294,7 @@ INLINE Vf divided(const float *x, const float *divisor, size_t i, size_t n) {
     Vf v = vf_load_some(x + i, n);
     if (!divisor) return v;
     Vf by = vf_set(1);
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         by = vf_load(divisor + i);
     } else {
         memcpy(&by, divisor + i, n * sizeof *divisor);
@@ -400,7 +410,8 @@ static void add(float *x, const float *y, size_t n) {
     }
 }
 
-// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow. NaN stays NaN.
+// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow.
+// NaN stays NaN.
 INLINE Vf vf_exp(Vf x) {
     x = vf_min(vf_set(88), vf_max(vf_set(-87), x));
     Vf n = vf_round(x * vf_set(1.44269504f));
@@ -570,10 +581,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
-    {                                                                                                               \
-        .name = NAME, .dense = dense, .packed = packed, .packed_float = PACKED_FLOAT, .quantize_row = quantize_row, \
-        .split_segment = split_segment, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, \
-        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
-        .absmax_columns = absmax_columns                                                                            \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
+    {                                                                                                     \
+        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT), \
+        .quantize_row = quantize_row, .split_segment = split_segment, .widen = widen, .narrow = narrow,   \
+        .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head,       \
+        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns        \
     }

@@ -1,16 +1,18 @@
 // How quantized weights lie in memory for the CPU kernels.
 //
-// Rows (output channels) go in blocks of 32, one row per vector lane, so a product needs no sums across lanes and a block is one
-// contiguous stream. Within a block, group after group of columns:
+// Rows (output channels) go in blocks of 32, one row per vector lane, so a product needs no sums across lanes and a
+// block is one contiguous stream. Within a block, group after group of columns:
 //
 //     scales [32] in their own type · units
 //
-// A unit holds `packed_unit_columns(bits)` columns as words [32]: one 32-bit word per row. At 3 bits these words hold the two low bits and
-// are followed by [32] 16-bit words with the high ones. Codes are stored plus 2^(bits−1), so they are never negative. Every group begins
-// with a new unit; columns that pad a group to whole units, and rows that pad the last block, hold the code of zero.
+// A unit holds `packed_unit_columns(bits)` columns as words [32]: one 32-bit word per row. At 3 bits these words hold
+// the two low bits and are followed by [32] 16-bit words with the high ones. Codes are stored plus 2^(bits−1), so they
+// are never negative. Every group begins with a new unit; columns that pad a group to whole units, and rows that pad
+// the last block, hold the code of zero.
 //
-// Where column k = 4 f + j of a unit lies: its low bits at bit 8 j + f · (8, 4, 2, 2 at 8, 4, 3, 2 bits). A shift by f steps and a mask thus
-// give the four bytes j = 0…3 that a byte dot product wants, and a shift alone gives an index for a table permute.
+// Where column k = 4 f + j of a unit lies: its low bits at bit 8 j + f · (8, 4, 2, 2 at 8, 4, 3, 2 bits). A shift by f
+// steps and a mask thus give the four bytes j = 0…3 that a byte dot product wants, and a shift alone gives an index for
+// a table permute.
 #pragma once
 
 #include <stdbool.h>

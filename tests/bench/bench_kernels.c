@@ -1,4 +1,5 @@
-// How fast the CPU kernels are: decode as a share of what a plain read of memory reaches, prefill in products per second.
+// How fast the CPU kernels are: decode as a share of what a plain read of memory reaches, prefill in products per
+// second.
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -140,6 +141,7 @@ static void print_measuring(void) {
 
 // bench_kernels [THREADS]
 int main(int argc, char **argv) {
+    backend_cpu_waiting(argv);
     Backend *b;
     Error err;
     int threads = argc > 1 ? atoi(argv[1]) : omp_get_num_procs();

@@ -9,7 +9,8 @@
 #include "kernels/measure.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
-#include "tests/support/toy_model.c" // benchmarks are linked with the library alone
+// Benchmarks are linked with the library alone.
+#include "tests/support/toy_model.c" // NOLINT(bugprone-suspicious-include)
 
 enum { LAYERS = 80, TURNS = 200 };
 

@@ -1,4 +1,5 @@
-// How long after the turn of a dial the first accuracy figure, the final one and the whole decode sample are there, on the sample model.
+// How long after the turn of a dial the first accuracy figure, the final one and the whole decode sample are there, on
+// the sample model.
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>

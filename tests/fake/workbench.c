@@ -12,14 +12,24 @@
 #include "base/random.h"
 #include "workbench/history.h"
 
-enum { LAYERS = 6, PER_LAYER = 7, LINEARS = LAYERS * PER_LAYER + 1, HIDDEN = 64, FFN = 192, VOCAB = 128, TOKENS = 16384 };
+enum {
+    LAYERS = 6,
+    PER_LAYER = 7,
+    LINEARS = LAYERS * PER_LAYER + 1,
+    HIDDEN = 64,
+    FFN = 192,
+    VOCAB = 128,
+    TOKENS = 16384
+};
 
 #define CALIBRATE_SECONDS 0.6
 #define ACCURACY_SECONDS 0.5
 #define DECODE_SECONDS 0.4
 
-static const char base_text[] = " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
-static const char quantized_text[] = " Mira put the lantern on the table and looked for the rain to stop. “It will not be long,” she said.";
+static const char base_text[] =
+    " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
+static const char quantized_text[] =
+    " Mira put the lantern on the table and looked for the rain to stop. “It will not be long,” she said.";
 
 struct Workbench {
     ModelStructure structure;
@@ -51,14 +61,24 @@ static void *weights_new(Random *random, size_t out, size_t in, bool outliers) {
     return data;
 }
 
-static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out, size_t in) {
+static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out,
+                       size_t in) {
     static const int input_of[PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
     const size_t bytes = out * in * sizeof(uint16_t);
     snprintf(w->names[i], sizeof w->names[i], layer < 0 ? "%s" : "model.layers.%2$d.%1$s", name, layer);
-    w->tensors[i] = (Tensor){.name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
+    w->tensors[i] = (Tensor){
+        .name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
     w->tensors[i].data = weights_new(random, out, in, role == ROLE_DOWN || (role == ROLE_Q && layer == 3));
-    w->linears[i] = (Linear){.name = w->names[i], .role = role, .layer = layer, .expert = -1, .out = out, .in = in, .weight = &w->tensors[i],
-                             .input = layer < 0 ? LAYERS * 4 : layer * 4 + input_of[role], .fused_set = -1, .quantizable = layer >= 0};
+    w->linears[i] = (Linear){.name = w->names[i],
+                             .role = role,
+                             .layer = layer,
+                             .expert = -1,
+                             .out = out,
+                             .in = in,
+                             .weight = &w->tensors[i],
+                             .input = layer < 0 ? LAYERS * 4 : layer * 4 + input_of[role],
+                             .fused_set = -1,
+                             .quantizable = layer >= 0};
     w->structure.parameters += out * in;
     w->checkpoint.bytes += bytes;
     return w->tensors[i].data != NULL;
@@ -66,8 +86,9 @@ static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int
 
 static bool build_structure(Workbench *w, Error *err) {
     static char path[] = "samples/storyteller";
-    static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                                 "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+    static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                 "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                                 "mlp.down_proj"};
     Random random = random_seeded(7);
     bool ok = true;
     for (int i = 0; i < LAYERS * PER_LAYER; i++) {
@@ -108,7 +129,8 @@ static bool invent_input(Workbench *w, int input, size_t width, Random *random) 
     s->p99_9 = (float)scale * 3;
     s->p99_99 = s->range;
     s->known = true;
-    w->stats.measured.inputs[input] = (InputMeasure){.known = true, .tokens = TOKENS, .width = width, .range = s->range, .channel_absmax = s->channel_absmax};
+    w->stats.measured.inputs[input] = (InputMeasure){
+        .known = true, .tokens = TOKENS, .width = width, .range = s->range, .channel_absmax = s->channel_absmax};
     return true;
 }
 
@@ -122,7 +144,8 @@ static bool invent_inputs(Workbench *w, Error *err) {
 
 static bool plan(Workbench *w, Error *err) {
     Plan made = {0};
-    if (!plan_make(history_now(&w->history), &w->structure, w->calibrated ? &w->stats.measured : NULL, &made, err)) return false;
+    if (!plan_make(history_now(&w->history), &w->structure, w->calibrated ? &w->stats.measured : NULL, &made, err))
+        return false;
     plan_free(&w->plan);
     w->plan = made;
     return true;
@@ -161,7 +184,9 @@ bool fake_workbench_open(const WorkbenchOptions *options, Workbench **out, Error
     return false;
 }
 
-bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err) { return fake_workbench_open(options, out, err); }
+bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err) {
+    return fake_workbench_open(options, out, err);
+}
 
 void workbench_close(Workbench *w) {
     for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
@@ -186,7 +211,9 @@ static double invented_divergence(const Workbench *w) {
     double sum = 0;
     for (int i = 0; i < LINEARS; i++) {
         const Decision *d = &w->plan.decisions[i];
-        if (d->quantized) sum += pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) * (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
+        if (d->quantized)
+            sum += pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
+                   (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
     }
     return 0.011 * sum / (LINEARS - 1);
 }
@@ -194,8 +221,17 @@ static double invented_divergence(const Workbench *w) {
 static void score(Workbench *w, double share) {
     Accuracy *a = &w->effect.accuracy;
     const double kl = invented_divergence(w);
-    *a = (Accuracy){.planned = 2048, .tokens = (uint64_t)(2048 * share), .base_ppl = 2.412, .base_ppl_half = 2.401, .kl_mean = kl, .kl_se = kl / sqrt(2048 * share),
-                    .kl_median = kl / 2, .kl_p99 = kl * 9, .kl_max = kl * 40, .top1 = 1 - 2 * kl, .top1_se = 0.003};
+    *a = (Accuracy){.planned = 2048,
+                    .tokens = (uint64_t)(2048 * share),
+                    .base_ppl = 2.412,
+                    .base_ppl_half = 2.401,
+                    .kl_mean = kl,
+                    .kl_se = kl / sqrt(2048 * share),
+                    .kl_median = kl / 2,
+                    .kl_p99 = kl * 9,
+                    .kl_max = kl * 40,
+                    .top1 = 1 - 2 * kl,
+                    .top1_se = 0.003};
     a->ppl = a->base_ppl * exp(kl);
     a->ppl_ratio_log = kl;
     a->ppl_ratio_se = a->kl_se;
@@ -235,11 +271,13 @@ bool workbench_update(Workbench *w) {
         w->calibrated = invent_inputs(w, &err);
         plan(w, &err);
     }
-    if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1) score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
+    if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
+        score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
     tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS), 812);
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && clock_seconds() > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS), 2210 - 100 * w->plan.bits_per_weight);
+        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS),
+             2210 - 100 * w->plan.bits_per_weight);
         w->effect.decode_turn = w->turn;
     }
     if (!workbench_busy(w)) watch_clock(w, false);
@@ -248,7 +286,8 @@ bool workbench_update(Workbench *w) {
 
 bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
-    return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished || w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
+    return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
@@ -261,7 +300,9 @@ const char *workbench_backend(const Workbench *w) { return (void)w, "cpu avx512 
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
     return clock_seconds() > w->opened + 0.005 * linear ? &w->stats.weights[linear] : NULL;
 }
-const InputStats *workbench_input_stats(const Workbench *w, int linear) { return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL; }
+const InputStats *workbench_input_stats(const Workbench *w, int linear) {
+    return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
+}
 uint64_t workbench_calibration_tokens(const Workbench *w) { return w->calibrated ? TOKENS : 0; }
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
@@ -273,7 +314,8 @@ bool workbench_saved(const Workbench *w) { return w->history.saved == w->history
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
-    const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w), length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
+    const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
+                 length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
     const double share = share_since(start, length);
     if ((kind != JOB_CALIBRATE && kind != JOB_ACCURACY) || (kind == JOB_CALIBRATE ? w->calibrated : share >= 1)) return;
     out->state = w->stopped ? JOB_STOPPED : share >= 0 ? JOB_RUNNING : JOB_WAITING;
@@ -296,13 +338,17 @@ static bool turned(Workbench *w, bool changed, Error *err) {
     return plan(w, err);
 }
 
-static bool push(Workbench *w, Recipe *recipe, Error *err) { return turned(w, history_push(&w->history, recipe, err), err); }
+static bool push(Workbench *w, Recipe *recipe, Error *err) {
+    return turned(w, history_push(&w->history, recipe, err), err);
+}
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
+    if (linear >= 0 && !dial_table[dial].per_linear)
+        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0) recipe.value[dial] = value ? *value : dial_table[dial].standard;
+    if (linear < 0)
+        recipe.value[dial] = value ? *value : dial_table[dial].standard;
     else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
         recipe_free(&recipe);
         return false;

@@ -1,4 +1,5 @@
-// Temporary folders and the files that loader tests put into them. Everything here ends the test program when it cannot be done.
+// Temporary folders and the files that loader tests put into them. Everything here ends the test program when it cannot
+// be done.
 #pragma once
 
 #include <stddef.h>

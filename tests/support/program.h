@@ -8,8 +8,8 @@ typedef struct Ran {
     char *out, *err;
 } Ran;
 
-// arguments: NULL-terminated, without the program's name. input: text for stdin or NULL for none. out_path: where stdout goes instead of
-// being caught, or NULL.
+// arguments: NULL-terminated, without the program's name. input: text for stdin or NULL for none. out_path: where
+// stdout goes instead of being caught, or NULL.
 Ran program_run(const char *const *arguments, const char *input, const char *out_path);
 void ran_free(Ran *ran);
 

@@ -222,7 +222,8 @@ static char *row_text(Screen *s, int row, size_t *starts) {
         if (starts) starts[col] = length;
         if (cell.chars[0] == (uint32_t)-1) continue; // the right half of a wide character
         if (cell.chars[0] == 0) text[length++] = ' ';
-        for (int i = 0; i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i]; i++) length += encode(cell.chars[i], text + length);
+        for (int i = 0; i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i]; i++)
+            length += encode(cell.chars[i], text + length);
     }
     if (text) text[length] = '\0';
     return text;

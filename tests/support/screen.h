@@ -10,14 +10,14 @@
 
 typedef struct Screen {
     pid_t pid;
-    int master, slave;      // the slave side stays open, so that its modes can be looked at after the program has gone
+    int master, slave; // the slave side stays open, so that its modes can be looked at after the program has gone
     int rows, cols;
     VTerm *vterm;
     VTermScreen *screen;
     bool alternate, cursor; // what the program asked for
     int mouse;              // VTERM_PROP_MOUSE_…
     bool gone;
-    int status;             // of waitpid, when gone
+    int status; // of waitpid, when gone
     struct termios before;
 } Screen;
 
@@ -39,8 +39,8 @@ bool screen_wait_gone(Screen *s);
 bool screen_wait_stopped(Screen *s);
 void screen_settle(Screen *s, int milliseconds); // until nothing was drawn for so long
 
-char *screen_row(Screen *s, int row);  // UTF-8, owned by the caller
-char *screen_text(Screen *s);          // all rows
+char *screen_row(Screen *s, int row); // UTF-8, owned by the caller
+char *screen_text(Screen *s);         // all rows
 bool screen_has(Screen *s, const char *text);
 bool screen_find(Screen *s, const char *text, int *row, int *col); // columns, not bytes
 bool screen_modes_restored(const Screen *s);

@@ -4,8 +4,9 @@
 #include "loaders/structure.h"
 #include "quant/measured.h"
 
-// `layers` layers of q, k, v, o, gate, up, down (hidden, kv and ffn wide), then a head tied to nothing. Names as in Llama
-// checkpoints. The struct must stay where it is (the structure points into it). Inputs per layer: q,k,v · o · gate,up · down; the head has its own. Freed with toy_model_free.
+// `layers` layers of q, k, v, o, gate, up, down (hidden, kv and ffn wide), then a head tied to nothing. Names as in
+// Llama checkpoints. The struct must stay where it is (the structure points into it). Inputs per layer: q,k,v · o ·
+// gate,up · down; the head has its own. Freed with toy_model_free.
 typedef struct ToyModel {
     ModelStructure structure;
     Checkpoint checkpoint;
