@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/array.h"
 #include "tui/canvas.h"
 #include "tui/dials.h"
 #include "tui/format.h"
@@ -137,9 +138,10 @@ static Canvas canvas_new(int rows, int cols, bool ascii) {
 }
 
 static void assert_row(const Canvas *canvas, int row, const char *expected) {
-    char text[1024] = "";
-    for (int col = 0; col < canvas->cols; col++) strcat(text, canvas->cells[row * canvas->cols + col].text);
-    assert_string_equal(text, expected);
+    Text text = {0};
+    for (int col = 0; col < canvas->cols; col++) text_addf(&text, "%s", canvas->cells[row * canvas->cols + col].text);
+    assert_string_equal(text.data, expected);
+    text_free(&text);
 }
 
 static void text_is_cut_at_columns_not_bytes(void **state) {

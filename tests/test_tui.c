@@ -14,7 +14,8 @@
 
 #include <cmocka.h>
 
-#include "tests/fake/workbench.c" // in place of the real one, in this program only
+// In place of the real one, in this program only.
+#include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/folder.h"
 #include "tests/support/screen.h"
 #include "tui/dials.h"

@@ -241,8 +241,8 @@ static void draw_channel_graph(Ui *ui, Rect graph, const InputStats *input, doub
         float largest = 0;
         const size_t from = width * (size_t)i / (size_t)columns, to = width * (size_t)(i + 1) / (size_t)columns;
         for (size_t j = from; j < to; j++) largest = fmaxf(largest, input->channel_absmax[j]);
-        shares[i] =
-            input->range > 0 ? log1p(largest) / log1p(input->range) : 0; // an outlier must not flatten all others
+        shares[i] = input->range > 0 ? log1p((double)largest) / log1p((double)input->range)
+                                     : 0; // an outlier must not flatten all others
         styles[i] = zone_style(largest, v0, v1);
     }
     graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, columns}, shares, styles, MEANING_STATIC);
@@ -322,19 +322,18 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
+// The size that was chosen, and from where: "32 ◂ 64 33.3 % ◂ 192 54.7 %".
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "ladder");
-    int first = decision->steps > 2 ? decision->steps - 2 : 0;
-    if (first) pen_text(&pen, MEANING_FAINT, "… ");
-    for (int i = first; i < decision->steps; i++) {
-        const bool chosen = decision->step_size[i] == decision->group;
-        pen_text(&pen, chosen ? MEANING_ACCENT : MEANING_FAINT, "%u", decision->step_size[i]);
-        pen_text(&pen, MEANING_FAINT, " %s ", format_percent((double)decision->step_share[i]).text);
-        if (chosen) return;
-        pen_text(&pen, MEANING_TRACK, "▸ ");
-    }
     pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
+    for (int i = decision->steps - 1; i >= 0; i--) {
+        const Short share = format_percent((double)decision->step_share[i]);
+        if (decision->step_size[i] == decision->group)
+            pen_text(&pen, MEANING_FAINT, " %s", share.text);
+        else
+            pen_text(&pen, MEANING_FAINT, " ◂ %u %s", decision->step_size[i], share.text);
+    }
 }
 
 static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linear, const char *name) {

@@ -10,7 +10,7 @@
 #include "tui/ui.h"
 #include "tui/wrap.h"
 
-#define LABEL_COLS 11
+#define LABEL_COLS 10
 
 // How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
 typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
@@ -27,12 +27,9 @@ static const struct {
     int width, wish; // columns: needed, and pleasant
     bool more_is_better;
 } metrics[METRIC_COUNT] = {
-    {"size", "size", 9, 15, false},
-    {"bits/weight", "bits/w", 7, 15, false},
-    {"perplexity", "perplexity", 11, 16, false},
-    {"KL divergence", "KL", 15, 20, false},
-    {"top-1", "top-1", 11, 16, true},
-    {"tokens/s", "tok/s", 13, 18, true},
+    {"size", "size", 11, 15, false},      {"bits/weight", "bits/w", 8, 15, false},
+    {"perplexity", "ppl", 10, 16, false}, {"KL divergence", "KL", 16, 20, false},
+    {"top-1", "top-1", 11, 16, true},     {"tokens/s", "tok/s", 11, 18, true},
 };
 
 static Freshness accuracy_freshness(const Ui *ui) {

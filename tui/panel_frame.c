@@ -25,7 +25,7 @@ static void draw_model(Ui *ui, Pen *pen) {
     free(name);
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
-    pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
+    if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
     const DType dtype = s->linears[0].weight->dtype;
     pen_text(pen, MEANING_FAINT, " · %s %s", dtype_name(dtype),
              format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
