@@ -2,6 +2,7 @@
 """Trains the sample model, a Llama of 5.2 million parameters, on two CPU cores.
 
     train.py --text build/train.txt --held-out build/evaluation.txt --tokenizer build/model --out build/model
+    train.py ... --start build/model --length 1024 --steps 150 --rate 5e-4      (afterwards: longer windows)
 
 One thing is unusual.  Large models mark the first token with a "massive activation": one channel of the residual
 stream that is hundreds of times larger than the others there, and nearly nothing elsewhere.  Models this small do not grow
@@ -100,6 +101,8 @@ def main():
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=1e9, help="hurry the schedule so that it ends in time")
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--start", help="a model to start from instead of random weights")
+    parser.add_argument("--length", type=int, help="tokens in a window; default: 256, and 512 for the last 30 %%")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -112,11 +115,14 @@ def main():
     held_out = tokens_of(args.held_out, tokenizer, 1, rng)
     print(f"{len(stream)} training tokens, {len(held_out)} held out", flush=True)
 
-    model = LlamaForCausalLM(config())
-    with torch.no_grad():       # the usual: layers that write to the residual stream begin smaller
-        for layer in model.model.layers:
-            layer.self_attn.o_proj.weight /= math.sqrt(12)
-            layer.mlp.down_proj.weight /= math.sqrt(12)
+    if args.start:
+        model = LlamaForCausalLM.from_pretrained(args.start, dtype=torch.float32)
+    else:
+        model = LlamaForCausalLM(config())
+        with torch.no_grad():       # the usual: layers that write to the residual stream begin smaller
+            for layer in model.model.layers:
+                layer.self_attn.o_proj.weight /= math.sqrt(12)
+                layer.mlp.down_proj.weight /= math.sqrt(12)
     keep_marker(model)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     gains = [p for p in model.parameters() if p.dim() == 1]
@@ -129,10 +135,10 @@ def main():
         if progress >= 1:
             clip_rows(model)
             break
-        rate = args.rate * min(1, (step + 1) / 100) * (.02 + .98 * (1 + math.cos(math.pi * progress)) / 2)
+        rate = args.rate * min(1, (step + 1) / min(100, args.steps / 10)) * (.02 + .98 * (1 + math.cos(math.pi * progress)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        length = 256 if progress < .7 else 512
+        length = args.length or (256 if progress < .7 else 512)
         begin = torch.from_numpy(rng.integers(0, len(stream) - length, BATCH // length))
         ids = torch.stack([stream[b:b + length] for b in begin])
         ids[torch.from_numpy(rng.random(len(ids)) < .5), 0] = 0         # half of the windows begin with <|endoftext|>
