@@ -99,7 +99,10 @@ static bool make_tokens(Tokenizer *tokenizer, Error *err) {
     bool ok = true;
     for (size_t i = 0; ok && i < vocab->count; i++) {
         const VocabEntry *entry = &vocab->entries[i];
-        ok = set_token(tokenizer, entry->id, vocab->bytes.data + entry->at, entry->length, false);
+        const char *content = vocab->bytes.data + entry->at;
+        // A token of the same text as a special one is special, too.
+        bool special = added_tokens_special(added, content, entry->length);
+        ok = set_token(tokenizer, entry->id, content, entry->length, special);
     }
     for (size_t i = 0; ok && i < added->count; i++) {
         const AddedToken *token = &added->items[i];
@@ -197,7 +200,7 @@ bool tokenizer_load(const char *folder, Tokenizer **out, Error *err) {
 }
 
 bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err) {
-    cJSON *document = json_parse(json, length, err);
+    cJSON *document = tokenizer_document_parse(json, length, err);
     *out = document ? array_new(1, sizeof **out) : NULL;
     bool ok = *out ? read_parts(document, *out, err) : document && error_memory(err, "the tokenizer");
     cJSON_Delete(document);

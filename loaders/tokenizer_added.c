@@ -76,6 +76,20 @@ int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const cha
     return token ? token->id : vocab_find(vocab, content, strlen(content));
 }
 
+bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length) {
+    if (!length) return false;
+    unsigned char byte = (unsigned char)*content;
+    for (int normalized = 0; normalized < 2; normalized++) {
+        const uint32_t *first = tokens->first[normalized], *order = tokens->order[normalized];
+        for (uint32_t i = first[byte]; i < first[byte + 1]; i++) {
+            const AddedToken *token = &tokens->items[order[i]];
+            if (token->special && strlen(token->content) == length && memcmp(token->content, content, length) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static int compare_wanted(const void *a, const void *b, void *items) {
     const AddedToken *x = (const AddedToken *)items + *(const uint32_t *)a,
                      *y = (const AddedToken *)items + *(const uint32_t *)b;

@@ -9,6 +9,23 @@
 
 #define FILE_LIMIT ((size_t)512 << 20)
 
+// cJSON ends a text at its first NUL, and what is left may be another token. U+FFFF, which is no character, stands for
+// it then: NUL in a text is found as a byte token or not at all.
+cJSON *tokenizer_document_parse(const char *json, size_t length, Error *err) {
+    static const char nul[] = "u0000", instead[] = "uffff";
+    Text text = {0};
+    text_add(&text, json, length);
+    if (text.failed) return error_memory(err, "the tokenizer"), NULL;
+    for (size_t i = 0; i + 6 <= length; i++) {
+        if (text.data[i] != '\\') continue;
+        i++; // a backslash behind a backslash begins nothing
+        if (memcmp(text.data + i, nul, 5) == 0) memcpy(text.data + i, instead, 5);
+    }
+    cJSON *document = json_parse(text.data, length, err);
+    text_free(&text);
+    return document;
+}
+
 // NULL without an error: the file is not there.
 static cJSON *read_json(const char *folder, const char *name, Error *err) {
     char *path = path_join(folder, name), *text = NULL;
@@ -17,7 +34,7 @@ static cJSON *read_json(const char *folder, const char *name, Error *err) {
     if (!path)
         error_memory(err, "a file name");
     else if (file_exists(path) && file_read(path, FILE_LIMIT, &text, &length, err)) {
-        json = json_parse(text, length, err);
+        json = tokenizer_document_parse(text, length, err);
         if (!json) error_prefix(err, "%s", path);
     }
     free(text);

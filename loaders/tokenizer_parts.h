@@ -211,6 +211,7 @@ typedef struct Section {
 bool added_tokens_read(const cJSON *json, const Vocab *vocab, const Normalizer *normalizer, AddedTokens *out,
                        Error *err);
 int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *content); // −1 when neither has it
+bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length);
 // Appends the sections of the text to *sections.
 typedef struct Sections {
     Section *items;
@@ -253,6 +254,9 @@ bool decoder_run(const Decoder *decoder, bool alone, Scratch *scratch, const Pie
 void decoder_free(Decoder *decoder);
 
 // ---- folders ----
+
+// NULL: error.
+cJSON *tokenizer_document_parse(const char *json, size_t length, Error *err);
 
 // The tokenizer of a folder as a tokenizer.json document: the file, or what vocab.json and merges.txt amount to. NULL:
 // error.
