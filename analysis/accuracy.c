@@ -324,8 +324,8 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
                .progress = progress,
                .err = err};
     Score *gathered = array_new(e->planned, sizeof *gathered);
-    bool ok = gathered || error_memory(err, "evaluation");
-    ok = ok && run_new(&run) && run_windows(&run, gathered, partial, context, out);
+    if (!gathered) return error_memory(err, "evaluation");
+    bool ok = run_new(&run) && run_windows(&run, gathered, partial, context, out);
     run_free(&run);
     free(gathered);
     return ok;

@@ -86,7 +86,7 @@ static bool batch_pass(Calibration *c, size_t first, size_t count) {
 static bool calibration_new(Calibration *c) {
     Backend *backend = transformer_backend(c->model);
     size_t bytes = c->length * c->hidden * sizeof(float);
-    c->batch = BATCH_BYTES / bytes;
+    c->batch = bytes ? BATCH_BYTES / bytes : 1;
     c->batch = c->batch < 1 ? 1 : c->batch > c->sequences ? c->sequences : c->batch;
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
     c->states = array_new(c->batch, sizeof *c->states);

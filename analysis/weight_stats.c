@@ -153,7 +153,7 @@ static bool f32_pass(const void *data, size_t n, const WeightStats *known, doubl
 }
 
 static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *err) {
-    ChunkStats sums;
+    ChunkStats sums = {0};
     if (!f32_pass(data, n, NULL, counts_mean(&out->counts), &sums, err)) return false;
     if (!sums.moments.n) return true;
     out->min = sums.min;
@@ -204,16 +204,19 @@ static bool add_block(const Portion *p, size_t block, float *ranges, VoteCounts 
 static bool add_portion(const Portion *p, uint64_t *patterns, VoteCounts *votes) {
     count_patterns(p->linear->weight->dtype, p->data, p->rows * p->linear->in, patterns);
     size_t blocks = (p->rows + p->block_rows - 1) / p->block_rows;
-    bool ok = true;
-#pragma omp parallel reduction(&& : ok)
+    bool failed = false;
+#pragma omp parallel
     {
         float *ranges = array_new(2 * p->block_rows * p->groups, sizeof(float));
-        ok = ranges != NULL;
 #pragma omp for schedule(dynamic)
-        for (size_t block = 0; block < blocks; block++) ok = ok && add_block(p, block, ranges, votes);
+        for (size_t block = 0; block < blocks; block++) {
+            if (ranges && add_block(p, block, ranges, votes)) continue;
+#pragma omp atomic write
+            failed = true;
+        }
         free(ranges);
     }
-    return ok;
+    return !failed;
 }
 
 static bool add_matrix(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {

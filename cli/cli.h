@@ -7,8 +7,7 @@
 
 #include "workbench/model_session.h"
 
-// ---- options
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- options ----
 
 typedef struct DialSetting {
     Dial dial;
@@ -60,8 +59,7 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
 // The recipe file, or the standard recipe, with the dials of the command line.
 bool options_recipe(const Options *options, Recipe *out, Error *err);
 
-// ---- commands, one file each
-// ----------------------------------------------------------------------------------------------------------
+// ---- commands, one file each ----
 
 bool command_screen(const Options *options,
                     Error *err); // the terminal interface, or the overview where there is no terminal
@@ -75,8 +73,7 @@ bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
 
-// ---- shared by commands
-// ---------------------------------------------------------------------------------------------------------------
+// ---- shared by commands ----
 
 // A bar on stderr while work goes on (only on a terminal and without --quiet), and SIGINT/SIGTERM turned into a request
 // to stop.

@@ -1,12 +1,8 @@
 // quantdial: see what quantization does to a language model, and turn its dials.
 #include <locale.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
-
-#define SPIN_COUNT "1000" // some microseconds
 
 const Command command_table[] = {
     {"", "See where a model's outliers are, turn the dials of quantization, see at once what it costs.",
@@ -33,16 +29,8 @@ const Command command_table[] = {
 };
 const int command_count = sizeof command_table / sizeof *command_table;
 
-// Idle threads of OpenMP spin for milliseconds by default, which on a machine that has other work makes every product
-// many times slower, the screen included. How long they spin is read when the library is loaded, so the program starts
-// itself anew with a short time, unless the user has chosen.
-static void spin_briefly(char **argv) {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", SPIN_COUNT, 1) != 0) return;
-    execv("/proc/self/exe", argv); // where that fails the program goes on as it is
-}
-
 int main(int argc, char **argv) {
-    spin_briefly(argv);
+    backend_cpu_waiting(argv);
     Options options;
     const Command *command;
     Error err = {0};

@@ -79,8 +79,7 @@ static bool offered(const OptionInfo *info, const Command *command) {
     return !info->takes || (info->takes & command->takes);
 }
 
-// ---- help
-// -----------------------------------------------------------------------------------------------------------------------------
+// ---- help ----
 
 static void print_option(char letter, const char *name, const char *argument, const char *help) {
     char left[64], short_form[8] = "    ";
@@ -129,8 +128,7 @@ static void print_help(const Command *command) {
     }
 }
 
-// ---- parsing
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- parsing ----
 
 static bool parse_count(const char *name, const char *text, size_t least, size_t most, size_t *out, Error *err) {
     char *end;

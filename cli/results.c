@@ -6,8 +6,7 @@
 #define STANDARD_PROMPT "Once upon a time"
 #define STANDARD_MOST_TOKENS 64
 
-// ---- accuracy
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
@@ -51,8 +50,7 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
     printf("tokens        %llu\n", (unsigned long long)a->tokens);
 }
 
-// ---- texts
-// ----------------------------------------------------------------------------------------------------------------------------
+// ---- texts ----
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
 

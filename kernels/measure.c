@@ -83,8 +83,7 @@ void count_patterns(DType dtype, const void *data, size_t n, uint64_t *counts) {
         return;
     }
     // Every thread pays for its tables, so it gets work that is worth them.
-    int threads = (int)(n / FEW) < cpu_cores() ? (int)(n / FEW) : cpu_cores();
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(n / FEW < (size_t)cpu_cores() ? (int)(n / FEW) : cpu_cores())
     {
         size_t part = (size_t)omp_get_thread_num(), parts = (size_t)omp_get_num_threads();
         size_t each = n / parts, from = part * each, to = part + 1 == parts ? n : from + each;

@@ -34,9 +34,10 @@ static void assert_near(double got, double expected, double relative, const char
 static void exp_is_accurate(void **state) {
     (void)state;
     double worst = 0;
-    for (double x = 0; x > -87; x -= 1.7e-4) {
-        double exact = exp((double)(float)x);
-        worst = fmax(worst, fabs((double)exp_negative((float)x) - exact) / exact);
+    for (int i = 0; i < 500000; i++) {
+        float x = (float)i * -1.7e-4f;
+        double exact = exp((double)x);
+        worst = fmax(worst, fabs((double)exp_negative(x) - exact) / exact);
     }
     assert_true(worst < 1.2e-7);
     assert_true(exp_negative(0) == 1);
@@ -181,7 +182,7 @@ static void quantize_one(Fixture *f, int index, int bits) {
                          .scale_dtype = DTYPE_F32};
     QuantizedWeight w;
     WeightError error;
-    Weight *weight;
+    Weight *weight = NULL;
     Error err = {0};
     const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
     if (!quantize_linear(linear, &decision, NULL, &w, &error, &err) ||

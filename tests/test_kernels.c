@@ -84,8 +84,8 @@ static void *stored_as(DType dtype, float *values, size_t n, void **block) {
 // What an error in x[i] may be relative to: x itself (reach 0), or the largest of its neighbours where codes share a
 // scale.
 static double largest_near(const float *x, size_t in, size_t i, size_t reach) {
-    double most = fabs(x[i]);
-    for (size_t j = i > reach ? i - reach : 0; j < in && j <= i + reach; j++) most = fmax(most, fabs(x[j]));
+    double most = fabs((double)x[i]);
+    for (size_t j = i > reach ? i - reach : 0; j < in && j <= i + reach; j++) most = fmax(most, fabs((double)x[j]));
     return most;
 }
 
@@ -99,7 +99,7 @@ static void check_product(const float *w, const float *bias, const float *x, con
             double sum = bias ? bias[o] : 0, size = fabs(sum);
             for (size_t i = 0; i < in; i++) {
                 sum += (double)w[o * in + i] * x[t * in + i];
-                size += fabs(w[o * in + i]) * near[i];
+                size += fabs((double)w[o * in + i]) * near[i];
             }
             double difference = fabs(sum - y[t * out + o]);
             if (!(difference <= tolerance * size + 1e-30))

@@ -105,7 +105,7 @@ static void codes_and_scales_are_the_same(void **state) {
 // The whole way: ranges of groups, votes, ladder, by a plan over a model of one linear.
 static size_t planned_group(const Linear *linear, const VoteCounts *votes, const Recipe *recipe) {
     ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
-    WeightMeasure weight = {.votes = *votes};
+    WeightMeasure weight = {.known = true, .votes = *votes};
     Measured measured = {.weights = &weight, .linear_count = 1};
     Plan plan;
     assert_true(plan_make(recipe, &structure, &measured, &plan, NULL));

@@ -68,7 +68,9 @@ static int setup(void **state) {
         sample.measured.inputs = array_new((size_t)s->input_count, sizeof(InputMeasure));
         for (int i = 0; i < s->linear_count; i++) {
             measure_input(&s->linears[i]);
-            if (s->linears[i].quantizable) sample.measured.weights[i].votes = fixture_votes(&s->linears[i]);
+            if (!s->linears[i].quantizable) continue;
+            sample.measured.weights[i].votes = fixture_votes(&s->linears[i]);
+            sample.measured.weights[i].known = true;
         }
     }
     free(path);

@@ -121,8 +121,8 @@ static void what_was_written_comes_back(void **state) {
     Model m;
     model_new(&m);
     char parent[64];
-    strcpy(parent, folder);
-    strcat(folder, "/made/when/missing");
+    snprintf(parent, sizeof parent, "%s", folder);
+    snprintf(folder, sizeof folder, "%.40s/made/when/missing", parent);
     write_both(&m, 5);
     ModelStats weights, inputs;
     assert_true(read_back(&m, 0, 5, &weights));

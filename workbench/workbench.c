@@ -65,8 +65,7 @@ struct Workbench {
     int event; // eventfd
 };
 
-// ---- handing over
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- handing over ----
 
 static void signal_screen(Workbench *w) {
     uint64_t one = 1;
@@ -109,8 +108,7 @@ static bool plan_copy(const Plan *from, Plan *to) {
     return true;
 }
 
-// ---- the worker
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- the worker ----
 
 typedef struct Worker {
     Workbench *w;
@@ -381,8 +379,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-// ---- opening and closing
-// --------------------------------------------------------------------------------------------------------------
+// ---- opening and closing ----
 
 // Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
 static void wish_locked(Workbench *w) {
@@ -493,8 +490,7 @@ void workbench_close(Workbench *w) {
     free(w);
 }
 
-// ---- taking over
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- taking over ----
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
@@ -503,7 +499,7 @@ static bool take_measured(Workbench *w) {
     const ModelStats *stats = &w->session.stats;
     int before = w->weights_known;
     for (int i = 0; i < w->measured.linear_count; i++) {
-        if (w->measured.weights[i].votes.sizes_count || !stats->weights[i].known) continue;
+        if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
@@ -553,8 +549,7 @@ bool workbench_update(Workbench *w) {
     return true;
 }
 
-// ---- the model
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- the model ----
 
 const ModelStructure *workbench_structure(const Workbench *w) { return &w->session.structure; }
 const char *workbench_backend(const Workbench *w) { return w->session.backend->ops->describe(w->session.backend); }
@@ -572,8 +567,7 @@ uint64_t workbench_calibration_tokens(const Workbench *w) {
     return w->inputs_taken ? w->session.calibration_tokens : 0;
 }
 
-// ---- dials
-// ----------------------------------------------------------------------------------------------------------------------------
+// ---- dials ----
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
@@ -675,8 +669,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
-// ---- jobs
-// -----------------------------------------------------------------------------------------------------------------------------
+// ---- jobs ----
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees

@@ -23,8 +23,7 @@ int workbench_fd(const Workbench *w); // an eventfd: readable when workbench_upd
 // Takes over finished and partial results; true when anything visible changed.
 bool workbench_update(Workbench *w);
 
-// ---- the model and what was measured of it
-// --------------------------------------------------------------------------------------------
+// ---- the model and what was measured of it ----
 
 const ModelStructure *workbench_structure(const Workbench *w);
 const Tokenizer *workbench_tokenizer(const Workbench *w);                  // may be NULL
@@ -34,8 +33,7 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of
 
 uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
 
-// ---- dials
-// ----------------------------------------------------------------------------------------------------------------------------
+// ---- dials ----
 
 const Recipe *workbench_recipe(const Workbench *w);
 const Plan *workbench_plan(const Workbench *w); // always in step with the recipe
@@ -55,8 +53,7 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
 
-// ---- effect
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- effect ----
 
 typedef struct DecodeText {
     bool known; // something was generated for this turn
@@ -83,8 +80,7 @@ typedef struct Effect {
 
 const Effect *workbench_effect(const Workbench *w);
 
-// ---- jobs
-// -----------------------------------------------------------------------------------------------------------------------------
+// ---- jobs ----
 
 typedef enum JobKind {
     JOB_WEIGHTS,

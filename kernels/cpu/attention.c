@@ -9,7 +9,6 @@
 
 // Queries of one tile: they read each key and value once together.
 enum { TILE_QUERIES = 16 };
-enum { PARALLEL_SCORES = 16384 }; // scores · head_dim below which one thread does it
 
 struct Cache {
     size_t layers, kv_heads, head_dim, positions;
@@ -99,9 +98,9 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
     const CpuBackend *cpu = cpu_of(backend);
     const Tiling tiling = tiling_for(c, shape, tokens);
     size_t width = (size_t)shape->heads * c->head_dim, items = c->kv_heads * tiling.head_tiles * tiling.token_tiles;
-    size_t work = (size_t)shape->heads * tokens * (first + tokens) * c->head_dim;
     // Later tokens see more positions, so tiles are handed out one by one; each writes only its own part of y.
-#pragma omp parallel for schedule(dynamic) num_threads(cpu->threads) if (items > 1 && work > PARALLEL_SCORES)
+#pragma omp parallel for schedule(dynamic) \
+    num_threads(items > 1 ? cpu_threads_for(cpu, 0, 2 * width * tokens * (first + tokens)) : 1)
     for (size_t item = 0; item < items; item++) {
         size_t token = (tiling.token_tiles - 1 - item % tiling.token_tiles) * tiling.tokens,
                rest = item / tiling.token_tiles;

@@ -7,9 +7,6 @@
 #include "base/array.h"
 #include "kernels/cpu/cpu.h"
 
-// Below so many elements one thread is done before a second one is awake.
-enum { PARALLEL_ELEMENTS = 16384 };
-
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err) {
     if (bytes <= cpu->scratch_bytes) return true;
     void *grown = array_new(bytes, 1);
@@ -18,6 +15,12 @@ bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err) {
     cpu->scratch = grown;
     cpu->scratch_bytes = bytes;
     return true;
+}
+
+int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps) {
+    // One thread's rates, roughly: 20 bytes and two steps in every lane per nanosecond.
+    double nanoseconds = (double)bytes / 20 + (double)steps / (2.0 * cpu->kernels->lanes);
+    return nanoseconds > 30000 ? cpu->threads : 1;
 }
 
 static void destroy(Backend *backend) {
@@ -59,8 +62,7 @@ static void embed(Backend *backend, DType dtype, const void *table, size_t width
 static void rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                      float *y) {
     const CpuBackend *cpu = cpu_of(backend);
-#pragma omp parallel for schedule(static) \
-    num_threads(cpu->threads) if (tokens > 1 && tokens * width > PARALLEL_ELEMENTS)
+#pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++) cpu->kernels->rms_norm_row(x + t * width, gain, eps, width, y + t * width);
 }
 
@@ -68,13 +70,14 @@ enum { CHUNK = 4096 }; // elements that a thread takes at a time; a multiple of 
 
 static void add(Backend *backend, float *x, const float *y, size_t n) {
     const CpuBackend *cpu = cpu_of(backend);
-#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (n > PARALLEL_ELEMENTS)
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, n))
     for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->add(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
 static void silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
-#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (n > PARALLEL_ELEMENTS)
+    // an exponential
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
     for (size_t i = 0; i < n; i += CHUNK)
         cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
@@ -83,8 +86,7 @@ static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_
                  const float *sine, size_t first) {
     const CpuBackend *cpu = cpu_of(backend);
     size_t dim = (size_t)head_dim, half = dim / 2, width = (size_t)heads * dim;
-#pragma omp parallel for schedule(static) \
-    num_threads(cpu->threads) if (tokens > 1 && tokens * width > PARALLEL_ELEMENTS)
+#pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++)
         for (size_t h = 0; h < (size_t)heads; h++)
             cpu->kernels->rope_head(x + t * width + h * dim, half, cosine + (first + t) * half,

@@ -24,6 +24,11 @@ static inline CpuBackend *cpu_of(Backend *backend) { return (CpuBackend *)(void 
 // Makes the working memory at least `bytes`; false when memory is short.
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err);
 
+// How many threads a piece of work is worth that reads `bytes` of memory and does `steps` multiplications or the like:
+// all, or one. Waking the others costs microseconds when they are still waiting for work, and far more when the machine
+// is busy with something else.
+int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps);
+
 // Part `part` of `parts` of n items, in whole `unit`s.
 static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t *from, size_t *to) {
     size_t units = (n + unit - 1) / unit;

@@ -7,7 +7,6 @@
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { KEPT_PRIMITIVES = 128 };
 
@@ -50,7 +49,7 @@ DenseLibrary *dense_library_new(int threads) {
 static void product_free(Product *product) {
     if (product->primitive) dnnl_primitive_destroy(product->primitive);
     dnnl_memory_t memories[] = {product->x, product->w, product->bias, product->y};
-    for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
+    for (int i = 0; i < 4; i++)
         if (memories[i]) dnnl_memory_destroy(memories[i]);
     *product = (Product){0};
 }
@@ -116,13 +115,10 @@ static bool run(DenseLibrary *library, const void *w, size_t out, size_t in, con
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, p->x}, {DNNL_ARG_WEIGHTS, p->w}, {DNNL_ARG_DST, p->y}, {DNNL_ARG_BIAS, p->bias}};
     // The interface takes data to read as it takes data to write.
-    const void *data[] = {x, w, y, bias};
+    void *data[] = {(void *)x, (void *)w, y, (void *)bias};
     int count = bias ? 4 : 3;
-    for (int i = 0; i < count; i++) {
-        void *handle;
-        memcpy(&handle, &data[i], sizeof handle);
-        if (dnnl_memory_set_data_handle(args[i].memory, handle) != dnnl_success) return false;
-    }
+    for (int i = 0; i < count; i++)
+        if (dnnl_memory_set_data_handle(args[i].memory, data[i]) != dnnl_success) return false;
     return dnnl_primitive_execute(p->primitive, library->stream, count, args) == dnnl_success &&
            dnnl_stream_wait(library->stream) == dnnl_success;
 }

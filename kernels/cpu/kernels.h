@@ -58,6 +58,7 @@ static inline size_t attention_scratch(size_t queries, size_t positions, size_t 
 
 typedef struct CpuKernels {
     const char *name;
+    int lanes; // floats in a vector
 
     void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
 

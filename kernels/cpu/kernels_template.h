@@ -33,7 +33,7 @@ INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
 
 // The same for n ≤ LANES elements; zeros behind them.
 INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
-    if (n == LANES) return load_as(dtype, array, i);
+    if (LANES == 1 || n == LANES) return load_as(dtype, array, i);
     uint32_t copy[LANES] = {0};
     memcpy(copy, (const char *)array + i * bytes_of(dtype), n * bytes_of(dtype));
     return load_as(dtype, copy, 0);
@@ -42,7 +42,7 @@ INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
 INLINE Vf vf_load_some(const float *p, size_t n) { return load_some(DTYPE_F32, p, 0, n); }
 
 INLINE void vf_store_some(float *p, Vf v, size_t n) {
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         vf_store(p, v);
     } else {
         memcpy(p, &v, n * sizeof *p);
@@ -51,7 +51,7 @@ INLINE void vf_store_some(float *p, Vf v, size_t n) {
 
 // ---- Dense products: rows of W in place, vectors along `in` ----
 
-// y of `nr` rows × `nt` tokens.
+// y of `nr` rows (4 or 1) × `nt` tokens.
 INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
     const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
     const float *x = d->x + token * d->x_stride;
@@ -73,9 +73,15 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
                 vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int r = 0; r < nr; r++) {
-        float bias = d->bias ? d->bias[row + (size_t)r] : 0;
-        d->y[(token + (size_t)t) * d->y_stride + row + (size_t)r] = vf_sum(sum[r][t]) + bias;
+    UNROLL for (int t = 0; t < nt; t++) {
+        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
+        if (nr == 4) {
+            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
+            vf_sum_four(rows, y);
+        } else {
+            y[0] = vf_sum(sum[0][t]);
+        }
+        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
     }
 }
 
@@ -288,7 +294,7 @@ INLINE Vf divided(const float *x, const float *divisor, size_t i, size_t n) {
     Vf v = vf_load_some(x + i, n);
     if (!divisor) return v;
     Vf by = vf_set(1);
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         by = vf_load(divisor + i);
     } else {
         memcpy(&by, divisor + i, n * sizeof *divisor);
@@ -575,10 +581,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
-    {                                                                                                               \
-        .name = NAME, .dense = dense, .packed = packed, .packed_float = PACKED_FLOAT, .quantize_row = quantize_row, \
-        .split_segment = split_segment, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, \
-        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
-        .absmax_columns = absmax_columns                                                                            \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
+    {                                                                                                     \
+        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT), \
+        .quantize_row = quantize_row, .split_segment = split_segment, .widen = widen, .narrow = narrow,   \
+        .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head,       \
+        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns        \
     }

@@ -7,8 +7,6 @@
 #include "base/array.h"
 #include "kernels/cpu/cpu.h"
 
-// A product of fewer multiplications is done by one thread.
-enum { PARALLEL_PRODUCT = 32768 };
 // Tokens prepared at a time (rounded to BF16, quantized or spread out): bounds the working memory.
 enum { PREPARED_TOKENS = 256 };
 // From so many tokens on the library's blocked product is faster than rows in place.
@@ -37,20 +35,23 @@ static bool copy_floats(const float *from, size_t n, float **to, Error *err) {
     return true;
 }
 
-static bool weight_new(size_t out, size_t in, const float *bias, Weight **weight, Error *err) {
-    *weight = NULL;
+// NULL with err set when it cannot be.
+static Weight *weight_new(size_t out, size_t in, const float *bias, Error *err) {
     size_t elements;
-    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || elements > PTRDIFF_MAX / 8)
-        return error_set(err, "a linear of %zu × %zu weights cannot be computed", out, in);
+    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || elements > PTRDIFF_MAX / 8) {
+        error_set(err, "a linear of %zu × %zu weights cannot be computed", out, in);
+        return NULL;
+    }
     Weight *w = array_new(1, sizeof *w);
-    if (!w) return error_memory(err, "weights");
+    if (!w) {
+        error_memory(err, "weights");
+        return NULL;
+    }
     w->out = out;
     w->in = in;
-    *weight = w;
-    if (copy_floats(bias, out, &w->bias, err)) return true;
+    if (copy_floats(bias, out, &w->bias, err)) return w;
     free(w);
-    *weight = NULL;
-    return false;
+    return NULL;
 }
 
 void cpu_weight_free(Backend *backend, Weight *w) {
@@ -74,8 +75,9 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     *weight = NULL;
     if (!dtype_is_float16_or_32(dtype))
         return error_set(err, "weights of type %s cannot be multiplied; F32, F16 and BF16 can", dtype_name(dtype));
-    if (!weight_new(out, in, bias, weight, err)) return false;
-    Weight *w = *weight;
+    Weight *w = weight_new(out, in, bias, err);
+    if (!w) return false;
+    *weight = w;
     w->dtype = dtype;
     w->data = data;
     w->by_library = cpu->library && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
@@ -112,29 +114,28 @@ static Activations activations_for(const Packed *p, ActivationMode mode) {
     return x;
 }
 
-// Places codes, starts and scales of `tokens` tokens in the working memory, and behind them a row [in] for each thread.
-// Returns the bytes.
-static size_t activations_place(Activations *x, const Packed *p, size_t tokens, int threads, void *memory,
-                                int8_t **rows) {
-    size_t planes = (size_t)x->planes, codes = (tokens * planes * p->padded + 63) / 64 * 64;
-    size_t starts = tokens * x->segments * planes * sizeof *x->starts;
-    size_t scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales;
-    if (memory) {
-        char *at = memory;
-        x->codes = (int8_t *)at;
-        x->starts = (int32_t *)(void *)(at + codes);
-        x->scales = (float *)(void *)(at + codes + starts);
-        *rows = (int8_t *)(at + codes + starts + scales);
-    }
-    return codes + starts + scales + (size_t)threads * p->in;
+// Bytes of the parts of the working memory, in the order in which they lie there.
+typedef struct ActivationBytes {
+    size_t codes, starts, scales;
+    size_t rows; // codes [in] for each thread, before they are spread out
+} ActivationBytes;
+
+static ActivationBytes activation_bytes(const Activations *x, const Packed *p, size_t tokens, int threads) {
+    size_t planes = (size_t)x->planes;
+    return (ActivationBytes){.codes = (tokens * planes * p->padded + 63) / 64 * 64,
+                             .starts = tokens * x->segments * planes * sizeof *x->starts,
+                             .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
+                             .rows = (size_t)threads * p->in};
 }
 
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
                           Weight **weight, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
     *weight = NULL;
-    if (!quantized_checked(q, scheme, err) || !weight_new(q->out, q->in, bias, weight, err)) return false;
-    Weight *w = *weight;
+    if (!quantized_checked(q, scheme, err)) return false;
+    Weight *w = weight_new(q->out, q->in, bias, err);
+    if (!w) return false;
+    *weight = w;
     w->is_packed = true;
     w->mode = scheme->mode;
     w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
@@ -142,9 +143,8 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
         return refused(weight);
     if (!packed_new(q, cpu->threads, &w->packed, err)) return refused(weight);
     Activations x = activations_for(&w->packed, w->mode);
-    if (!cpu_reserve(cpu, activations_place(&x, &w->packed, PREPARED_TOKENS, cpu->threads, NULL, NULL), err))
-        return refused(weight);
-    return true;
+    ActivationBytes bytes = activation_bytes(&x, &w->packed, PREPARED_TOKENS, cpu->threads);
+    return cpu_reserve(cpu, bytes.codes + bytes.starts + bytes.scales + bytes.rows, err) || refused(weight);
 }
 
 size_t cpu_weight_bytes(const Weight *w) {
@@ -155,16 +155,11 @@ size_t cpu_weight_bytes(const Weight *w) {
 // ---- Dense ----
 
 static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-    DenseProduct product = {.dtype = w->dtype,
-                            .w = w->data,
-                            .in = w->in,
-                            .bias = w->bias,
-                            .x = x,
-                            .tokens = tokens,
-                            .x_stride = w->in,
-                            .y = y,
-                            .y_stride = w->out};
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+    DenseProduct product = {.dtype = w->dtype, .w = w->data, .in = w->in, .bias = w->bias, .x = x, .tokens = tokens};
+    product.x_stride = w->in;
+    product.y = y;
+    product.y_stride = w->out;
+#pragma omp parallel num_threads(cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens))
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
@@ -174,7 +169,7 @@ static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x,
 
 static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
     uint16_t *rounded = cpu->scratch; // [tokens, in]
-#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (tokens * w->in > PARALLEL_PRODUCT)
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 2 * tokens * w->in))
     for (size_t t = 0; t < tokens; t++) cpu->kernels->narrow(DTYPE_BF16, x + t * w->in, w->in, rounded + t * w->in);
     return dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y);
 }
@@ -182,7 +177,7 @@ static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *
 // ---- Packed ----
 
 static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
+#pragma omp parallel num_threads(cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens))
     {
         size_t from, to;
         cpu_share(w->packed.blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
@@ -235,22 +230,32 @@ static void split_token(const CpuBackend *cpu, const Weight *w, const float *x, 
     }
 }
 
-static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
-    int8_t *rows;
-    Activations a = activations_for(&w->packed, w->mode);
-    activations_place(&a, &w->packed, tokens, cpu->threads, cpu->scratch, &rows);
-#pragma omp parallel num_threads(cpu->threads) if (w->out * w->in * tokens > PARALLEL_PRODUCT)
-    {
-        size_t part = (size_t)omp_get_thread_num(), from, to;
-#pragma omp for schedule(static)
-        for (size_t t = 0; t < tokens; t++) {
-            if (a.planes == 1) {
-                quantize_token(cpu, w, x + t * w->in, rows + part * w->in, &a, t);
-            } else {
-                split_token(cpu, w, x + t * w->in, &a, t);
-            }
+static void prepare_activations(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, Activations *a,
+                                int8_t *rows) {
+#pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 8 * tokens * w->in) : 1)
+    for (size_t t = 0; t < tokens; t++) {
+        if (a->planes == 1) {
+            quantize_token(cpu, w, x + t * w->in, rows + (size_t)omp_get_thread_num() * w->in, a, t);
+        } else {
+            split_token(cpu, w, x + t * w->in, a, t);
         }
-        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), (int)part, &from, &to);
+    }
+}
+
+static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    Activations a = activations_for(&w->packed, w->mode);
+    ActivationBytes bytes = activation_bytes(&a, &w->packed, tokens, cpu->threads);
+    char *memory = cpu->scratch;
+    a.codes = (int8_t *)memory;
+    a.starts = (int32_t *)(void *)(memory + bytes.codes);
+    a.scales = (float *)(void *)(memory + bytes.codes + bytes.starts);
+    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.starts + bytes.scales);
+    prepare_activations(cpu, w, x, tokens, &a, rows);
+#pragma omp parallel num_threads( \
+    cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens * (size_t)a.planes / 4))
+    {
+        size_t from, to;
+        cpu_share(w->packed.blocks, 1, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
         cpu->kernels->packed(&w->packed, w->bias, &a, tokens, y, from, to);
     }
 }

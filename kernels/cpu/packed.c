@@ -95,6 +95,7 @@ bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *er
             pack_group(w, packed, zeros, block, group,
                        packed->data + block * packed->block_bytes + group * packed->group_bytes);
     free(zeros);
+    (void)threads; // where there is no OpenMP
     return true;
 }
 

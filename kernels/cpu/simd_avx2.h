@@ -28,6 +28,13 @@ INLINE float vf_sum(Vf v) {
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
+INLINE void vf_sum_four(const Vf *v, float *sums) {
+    Vf ab = _mm256_add_ps(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
+    Vf cd = _mm256_add_ps(_mm256_permute2f128_ps(v[2], v[3], 0x20), _mm256_permute2f128_ps(v[2], v[3], 0x31));
+    Vf acbd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE)); // two of each
+    acbd = _mm256_add_ps(acbd, _mm256_movehdup_ps(acbd));
+    sums[0] = acbd[0], sums[1] = acbd[4], sums[2] = acbd[2], sums[3] = acbd[6];
+}
 INLINE float vf_greatest(Vf v) {
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));

@@ -25,6 +25,17 @@ INLINE Vf vf_min(Vf a, Vf b) { return _mm512_min_ps(a, b); }
 INLINE Vf vf_abs(Vf a) { return _mm512_abs_ps(a); }
 INLINE Vf vf_round(Vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE float vf_sum(Vf v) { return _mm512_reduce_add_ps(v); }
+INLINE void vf_sum_four(const Vf *v, float *sums) {
+    Vf ab =
+        _mm512_add_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xEE)); // eight of each
+    Vf cd = _mm512_add_ps(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xEE));
+    Vf four =
+        _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD)); // four of a, b, c, d
+    four = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4E));
+    four = _mm512_add_ps(four, _mm512_permute_ps(four, 0xB1));
+    const __m512i firsts = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+    _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, four)));
+}
 INLINE float vf_greatest(Vf v) { return _mm512_reduce_max_ps(v); }
 INLINE float vf_least(Vf v) { return _mm512_reduce_min_ps(v); }
 INLINE Vf vf_from_ints(Vs v) { return _mm512_cvtepi32_ps((__m512i)v); }

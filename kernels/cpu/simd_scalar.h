@@ -25,6 +25,9 @@ INLINE Vf vf_min(Vf a, Vf b) { return a < b ? a : b; }
 INLINE Vf vf_abs(Vf a) { return fabsf(a); }
 INLINE Vf vf_round(Vf a) { return rintf(a); }
 INLINE float vf_sum(Vf v) { return v; }
+INLINE void vf_sum_four(const Vf *v, float *sums) { // each added up in the same order as by vf_sum
+    for (int i = 0; i < 4; i++) sums[i] = v[i];
+}
 INLINE float vf_greatest(Vf v) { return v; }
 INLINE float vf_least(Vf v) { return v; }
 INLINE Vf vf_from_ints(Vs v) { return (float)v; }

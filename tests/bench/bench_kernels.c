@@ -141,6 +141,7 @@ static void print_measuring(void) {
 
 // bench_kernels [THREADS]
 int main(int argc, char **argv) {
+    backend_cpu_waiting(argv);
     Backend *b;
     Error err;
     int threads = argc > 1 ? atoi(argv[1]) : omp_get_num_procs();
