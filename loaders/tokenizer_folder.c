@@ -46,8 +46,7 @@ static cJSON *read_json(const char *folder, const char *name, Error *err) {
 
 typedef struct Config {
     cJSON *config, *map; // tokenizer_config.json, special_tokens_map.json; NULL when missing
-    const char *class;   // "GPT2Tokenizer": without "Fast"; in `name`
-    char name[64];
+    char class[64];      // "GPT2Tokenizer": without "Fast"; "" when unknown
 } Config;
 
 static bool read_config(const char *folder, Config *out, Error *err) {
@@ -55,9 +54,9 @@ static bool read_config(const char *folder, Config *out, Error *err) {
     *out = (Config){.config = read_json(folder, "tokenizer_config.json", &failed)};
     if (!*failed.message) out->map = read_json(folder, "special_tokens_map.json", &failed);
     const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(out->config, "tokenizer_class"));
-    snprintf(out->name, sizeof out->name, "%s", class ? class : "");
-    size_t length = strlen(out->name);
-    if (length >= 4 && strcmp(out->name + length - 4, "Fast") == 0) out->name[length - 4] = '\0';
+    snprintf(out->class, sizeof out->class, "%s", class ? class : "");
+    size_t length = strlen(out->class);
+    if (length >= 4 && strcmp(out->class + length - 4, "Fast") == 0) out->class[length - 4] = '\0';
     return !*failed.message || error_set(err, "%s", failed.message);
 }
 
@@ -105,7 +104,7 @@ static bool add_special(const char *content, const AddedTokens *added, const Voc
 
 static bool make_template(const Config *config, bool from_vocab, const AddedTokens *added, const Vocab *vocab,
                           Template *out, Error *err) {
-    size_t class = find_class(config->name);
+    size_t class = find_class(config->class);
     if (class == CLASSES || (classes[class].only_vocab && !from_vocab)) return true;
     const char *bos = special_content(config, "bos_token", classes[class].bos),
                *eos = special_content(config, "eos_token", classes[class].eos);
@@ -214,11 +213,11 @@ static bool fill_document(const char *folder, const Config *config, cJSON *vocab
 static cJSON *document_from_vocab(const char *folder, cJSON *vocab, Error *err) {
     Config config;
     cJSON *document = cJSON_CreateObject();
-    bool ok = read_config(folder, &config, err), known = !*config.name;
+    bool ok = read_config(folder, &config, err), known = !*config.class;
     for (size_t i = 0; i < CLASSES; i++)
-        known = known || (classes[i].only_vocab && strcmp(classes[i].class, config.name) == 0);
+        known = known || (classes[i].only_vocab && strcmp(classes[i].class, config.class) == 0);
     if (ok && !known)
-        ok = tokenizer_refuse("tokenizer class", config.name, "with vocab.json: GPT2Tokenizer, CodeGenTokenizer", err);
+        ok = tokenizer_refuse("tokenizer class", config.class, "with vocab.json: GPT2Tokenizer, CodeGenTokenizer", err);
     if (ok)
         ok = fill_document(folder, &config, vocab, document, err);
     else

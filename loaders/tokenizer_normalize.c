@@ -208,18 +208,16 @@ bool normalizer_read(const cJSON *json, Normalizer *out, Error *err) { return re
 bool normalizer_run(const Normalizer *normalizer, const char *text, size_t length, Scratch *scratch, Text *out,
                     Error *err) {
     text_clear(out);
+    text_add(out, text, length); // compiled patterns look at whole vectors, so also behind a text that is not a Text
     scratch->start_lost = false;
-    if (!normalizer->count) text_add(out, text, length);
-    for (size_t i = 0; i < normalizer->count; i++) {
+    for (size_t i = 0; i < normalizer->count && !out->failed; i++) {
         const NormalizerStep *step = &normalizer->steps[i];
         Text next = {0};
         text_add(&next, "", 0);
-        bool ok = i == 0 ? step->run(step, text, length, scratch, &next, err)
-                         : step->run(step, out->data, out->length, scratch, &next, err);
+        bool ok = step->run(step, out->data, out->length, scratch, &next, err);
         text_free(out);
         *out = next;
         if (!ok || !growth_check(length, out->length, err)) return false;
-        if (out->failed) break;
     }
     return !out->failed || error_memory(err, "text");
 }
