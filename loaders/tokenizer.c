@@ -154,8 +154,11 @@ const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id) {
 static bool read_model(const cJSON *json, Tokenizer *out, Error *err) {
     const char *type;
     if (!cJSON_IsObject(json)) return error_set(err, "\"model\" is missing or no object");
-    // Old files do not name their model; only BPE has merges.
-    if (!json_string(json, "type", cJSON_HasObjectItem(json, "merges") ? "BPE" : "", &type, err)) return false;
+    // Old files do not name their model; only BPE has merges, and only Unigram has a list of tokens.
+    const char *missing = cJSON_HasObjectItem(json, "merges")                              ? "BPE"
+                          : cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(json, "vocab")) ? "Unigram"
+                                                                                           : "";
+    if (!json_string(json, "type", missing, &type, err)) return false;
     for (const ModelKind *const *kind = models; *kind; kind++) {
         if (strcmp((*kind)->type, type) != 0) continue;
         out->kind = *kind;

@@ -227,7 +227,7 @@ static void unigram(void **state) {
     expect_ids(tokenizer, "abcdacdxx", "8 1 5 0");
     expect_ids(tokenizer, "xaxx<unk>x", "0 1 0");
     tokenizer_free(tokenizer);
-    tokenizer = parsed("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"\",5],[\"a\",-1],[\"aa\",-2],[\"a\",-1.5]]}}");
+    tokenizer = parsed("{\"model\":{\"vocab\":[[\"\",5],[\"a\",-1],[\"aa\",-2],[\"a\",-1.5]]}}");
     assert_int_equal(tokenizer_vocab_size(tokenizer), 4);
     expect_ids(tokenizer, "aaa", "3 2"); // equal sums: the way that was found first
     assert_string_equal(tokenizer_token(tokenizer, 1), "a");
