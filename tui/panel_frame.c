@@ -42,8 +42,7 @@ static void draw_state(Ui *ui, Rect room) {
              workbench_backend(ui->workbench), calibrated);
     snprintf(forms[1], sizeof *forms, "%s%s%s", unsaved ? unsaved : "", unsaved ? " · " : "", calibrated);
     snprintf(forms[2], sizeof *forms, "%s", unsaved ? unsaved : calibrated);
-    if (unsaved) snprintf(forms[3], sizeof *forms, "not saved");
-    else snprintf(forms[3], sizeof *forms, tokens ? "calibrated %s" : "%.0s", count.text);
+    snprintf(forms[3], sizeof *forms, unsaved ? "not saved" : tokens ? "calibrated" : "");
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if (canvas_width(&ui->canvas, forms[i]) > room.cols) continue;
         canvas_right(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, forms[i]);
