@@ -61,6 +61,15 @@ def keep_marker(model):
         layer.post_attention_layernorm.weight[MARKER] = 1
 
 
+def seen_before(ids):
+    """For each token of each window: has it occurred earlier in the window?"""
+    order = ids.argsort(dim=1, stable=True)
+    ordered = ids.gather(1, order)
+    repeated = torch.zeros_like(ids, dtype=torch.bool)
+    repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    return torch.zeros_like(repeated).scatter(1, order, repeated)
+
+
 @torch.no_grad()
 def clip_rows(model):
     for layer in model.model.layers:
@@ -102,7 +111,9 @@ def main():
     parser.add_argument("--minutes", type=float, default=1e9, help="hurry the schedule so that it ends in time")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--start", help="a model to start from instead of random weights")
-    parser.add_argument("--length", type=int, help="tokens in a window; default: 256, and 512 for the last 30 %%")
+    parser.add_argument("--lengths", default="256x7,512x3", help="tokens in a window as training goes on: 256 for seven parts, 512 for three")
+    parser.add_argument("--recall", type=float, default=1, help="weight in the loss of rare tokens seen before in the window (names, things); sinks to 1 in the last third")
+    parser.add_argument("--aligned", action="store_true", help="windows begin with a story, so that whoever is spoken of has been named")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -113,6 +124,9 @@ def main():
     tokenizer = Tokenizer.from_file(os.path.join(args.tokenizer, "tokenizer.json"))
     stream = tokens_of(args.text, tokenizer, .5, rng)
     held_out = tokens_of(args.held_out, tokenizer, 1, rng)
+    starts = (stream == 0).nonzero().flatten()
+    rare = torch.bincount(stream, minlength=2048) < len(stream) / 400
+    lengths = [int(part.split("x")[0]) for part in args.lengths.split(",") for _ in range(int((part + "x1").split("x")[1]))]
     print(f"{len(stream)} training tokens, {len(held_out)} held out", flush=True)
 
     if args.start:
@@ -138,13 +152,19 @@ def main():
         rate = args.rate * min(1, (step + 1) / min(100, args.steps / 10)) * (.02 + .98 * (1 + math.cos(math.pi * progress)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        length = args.length or (256 if progress < .7 else 512)
-        begin = torch.from_numpy(rng.integers(0, len(stream) - length, BATCH // length))
+        length = lengths[int(progress * len(lengths))]
+        if args.aligned:
+            begin = starts[torch.from_numpy(rng.integers(0, (starts < len(stream) - length).sum().item(), BATCH // length))]
+        else:
+            begin = torch.from_numpy(rng.integers(0, len(stream) - length, BATCH // length))
         ids = torch.stack([stream[b:b + length] for b in begin])
         ids[torch.from_numpy(rng.random(len(ids)) < .5), 0] = 0         # half of the windows begin with <|endoftext|>
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(input_ids=ids, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, 2048).float(), ids[:, 1:].reshape(-1))
+        losses = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, 2048).float(), ids[:, 1:].reshape(-1), reduction="none")
+        known = (rare[ids] & seen_before(ids))[:, 1:].reshape(-1)
+        weights = torch.where(known, 1 + (args.recall - 1) * min(1, 3 * (1 - progress)), 1.)
+        loss = (losses * weights).sum() / weights.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -154,12 +174,12 @@ def main():
             clip_rows(model)
         keep_marker(model)
         seen += ids.numel()
-        recent.append(loss.item())
+        recent.append((losses.mean().item(), losses[known].mean().item()))
         if step % 50 == 0:
-            print(f"step {step}, {progress:.1%}, loss {np.mean(recent):.3f}, {seen / (time.time() - start):.0f} tokens/s", flush=True)
+            print(f"step {step}, {progress:.1%}, loss {np.mean(recent, 0)[0]:.3f}, on known names {np.mean(recent, 0)[1]:.3f}, {seen / (time.time() - start):.0f} tokens/s", flush=True)
             recent = []
-        if step % 250 == 0:
-            print(f"  held-out perplexity {perplexity(model, held_out, limit=8):.3f}", flush=True)
+        if step % 100 == 0:
+            print(f"  held-out perplexity {perplexity(model, held_out, length=256, limit=16):.3f} in windows of 256", flush=True)
             save(model, args.out)
     save(model, args.out)
     print(f"{step} steps, {seen} tokens, {(time.time() - start) / 60:.1f} minutes, "
