@@ -262,7 +262,7 @@ lint: check-includes ## clang-format, clang-tidy, and the direction of includes
 # One stamp per file: only what changed is looked at again.
 TIDIED := $(C_FILES:%=build/tidy/%.ok)
 tidy: $(TIDIED)
-build/tidy/%.ok: % .clang-tidy build/flags
+build/tidy/%.ok: % .clang-tidy tests/.clang-tidy build/flags
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) $(call file_flags,$<) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
 	@echo "clang-tidy $<"

@@ -20,3 +20,13 @@ bool error_memory(Error *err, const char *what);
 
 // Marks the work as stopped on request; returns false.
 bool error_stopped(Error *err);
+
+// Each of these returns false. Said once more for compilers and analyzers that read one file at a time.
+static inline bool error_is_false(bool ignored) {
+    (void)ignored;
+    return false;
+}
+#define error_set(...) error_is_false(error_set(__VA_ARGS__))
+#define error_prefix(...) error_is_false(error_prefix(__VA_ARGS__))
+#define error_memory(err, what) error_is_false(error_memory(err, what))
+#define error_stopped(err) error_is_false(error_stopped(err))

@@ -10,7 +10,7 @@
 #include "tui/ui.h"
 #include "tui/wrap.h"
 
-#define LABEL_COLS 11
+#define LABEL_COLS 10
 
 // How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
 typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
@@ -27,12 +27,9 @@ static const struct {
     int width, wish; // columns: needed, and pleasant
     bool more_is_better;
 } metrics[METRIC_COUNT] = {
-    {"size", "size", 9, 15, false},
-    {"bits/weight", "bits/w", 7, 15, false},
-    {"perplexity", "perplexity", 11, 16, false},
-    {"KL divergence", "KL", 15, 20, false},
-    {"top-1", "top-1", 11, 16, true},
-    {"tokens/s", "tok/s", 13, 18, true},
+    {"size", "size", 11, 15, false},      {"bits/weight", "bits/w", 8, 15, false},
+    {"perplexity", "ppl", 10, 16, false}, {"KL divergence", "KL", 16, 20, false},
+    {"top-1", "top-1", 11, 16, true},     {"tokens/s", "tok/s", 11, 18, true},
 };
 
 static Freshness accuracy_freshness(const Ui *ui) {
@@ -57,11 +54,16 @@ static bool metrics_roomy(Rect pane) {
     return pane.cols >= wished;
 }
 
+static int metric_width(Rect pane, Metric metric) {
+    if (!metrics_roomy(pane)) return metrics[metric].width;
+    const int spare = (pane.cols - 112) / METRIC_COUNT, most = 10;
+    return metrics[metric].wish + (spare < 0 ? 0 : spare > most ? most : spare);
+}
+
 static Rect metric_cell(Rect pane, Metric metric, int row) {
-    const bool roomy = metrics_roomy(pane);
     int col = pane.col + 1 + LABEL_COLS;
-    for (Metric i = 0; i < metric; i++) col += roomy ? metrics[i].wish : metrics[i].width;
-    return (Rect){pane.row + row, col, 1, (roomy ? metrics[metric].wish : metrics[metric].width) - 1};
+    for (Metric i = 0; i < metric; i++) col += metric_width(pane, i);
+    return (Rect){pane.row + row, col, 1, metric_width(pane, metric) - 1};
 }
 
 static const char *job_share_text(const Ui *ui, JobKind kind, char *out, size_t size) {
@@ -116,6 +118,13 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_SPEED, row), style, format_figure(speed > 0 ? speed : NAN, 3));
 }
 
+// So many that the standard error shows one or two digits.
+static int kl_decimals(double se) {
+    if (!(se > 0)) return 4;
+    const int decimals = (int)ceil(-log10(se));
+    return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
+}
+
 static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Plan *plan = workbench_plan(ui->workbench);
@@ -126,10 +135,12 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
                 format_fixed(plan->bits_per_weight, 2).text);
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
+    const int decimals = kl_decimals(a->kl_se);
     if (accuracy == STALE)
-        snprintf(text, sizeof text, "%s", format_figure(a->kl_mean, 3).text);
+        snprintf(text, sizeof text, "%s", format_fixed(a->kl_mean, decimals).text);
     else
-        snprintf(text, sizeof text, "%s ±%s", format_figure(a->kl_mean, 3).text, format_figure(a->kl_se, 1).text);
+        snprintf(text, sizeof text, "%s ±%s", format_fixed(a->kl_mean, decimals).text,
+                 format_fixed(a->kl_se, decimals).text);
     draw_figure(ui, metric_cell(pane, METRIC_KL, row), accuracy, JOB_ACCURACY, text);
     draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
     const double quantized = effect->quantized.tokens_per_second, base = effect->base.tokens_per_second;
@@ -150,7 +161,10 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
     }
     char shown[64];
     const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
-    snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
+    if (change == 0)
+        snprintf(shown, sizeof shown, "=");
+    else
+        snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
     canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
                same     ? MEANING_FAINT
                : better ? MEANING_BETTER
@@ -177,7 +191,7 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, 1e-5, format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, 0.005, format_change(top1, 2, "%").text);
     snprintf(text, sizeof text, "%.2f×", speed);
-    draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.02, text);
+    draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.05, text);
 }
 
 static void draw_figures(Ui *ui, Rect pane) {

@@ -25,7 +25,7 @@ static void draw_model(Ui *ui, Pen *pen) {
     free(name);
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
-    pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
+    if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
     const DType dtype = s->linears[0].weight->dtype;
     pen_text(pen, MEANING_FAINT, " · %s %s", dtype_name(dtype),
              format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
@@ -42,8 +42,7 @@ void panel_header_draw(Ui *ui) {
     const int room = line.cols - pen.col - 3;
     snprintf(right, sizeof right, "%s%s · %s", saved, workbench_backend(ui->workbench), calibrated);
     if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s%s", saved, calibrated);
-    if (canvas_width(&ui->canvas, right) > room)
-        snprintf(right, sizeof right, "%s", tokens ? format_count((double)tokens).text : "");
+    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s", *saved ? "not saved" : "");
     if (canvas_width(&ui->canvas, right) > room) return;
     canvas_right(&ui->canvas, line.row, pen.col, line.cols - pen.col - 1, MEANING_FAINT, right);
 }

@@ -24,8 +24,9 @@ static inline CpuBackend *cpu_of(Backend *backend) { return (CpuBackend *)(void 
 // Makes the working memory at least `bytes`; false when memory is short.
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err);
 
-// How many threads a piece of work is worth that reads `bytes` of memory and does `steps` multiplications or the like: all, or one. Waking
-// the others costs microseconds when they are still waiting for work, and far more when the machine is busy with something else.
+// How many threads a piece of work is worth that reads `bytes` of memory and does `steps` multiplications or the like:
+// all, or one. Waking the others costs microseconds when they are still waiting for work, and far more when the machine
+// is busy with something else.
 int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps);
 
 // Part `part` of `parts` of n items, in whole `unit`s.

@@ -33,7 +33,7 @@ INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
 
 // The same for n ≤ LANES elements; zeros behind them.
 INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
-    if (n == LANES) return load_as(dtype, array, i);
+    if (LANES == 1 || n == LANES) return load_as(dtype, array, i);
     uint32_t copy[LANES] = {0};
     memcpy(copy, (const char *)array + i * bytes_of(dtype), n * bytes_of(dtype));
     return load_as(dtype, copy, 0);
@@ -42,7 +42,7 @@ INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
 INLINE Vf vf_load_some(const float *p, size_t n) { return load_some(DTYPE_F32, p, 0, n); }
 
 INLINE void vf_store_some(float *p, Vf v, size_t n) {
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         vf_store(p, v);
     } else {
         memcpy(p, &v, n * sizeof *p);
@@ -294,7 +294,7 @@ INLINE Vf divided(const float *x, const float *divisor, size_t i, size_t n) {
     Vf v = vf_load_some(x + i, n);
     if (!divisor) return v;
     Vf by = vf_set(1);
-    if (n == LANES) {
+    if (LANES == 1 || n == LANES) {
         by = vf_load(divisor + i);
     } else {
         memcpy(&by, divisor + i, n * sizeof *divisor);
