@@ -434,13 +434,11 @@ static bool read_nested(const cJSON *config, ModelConfig *out, Error *err) {
 
 // The weights of a family that cannot be run can be looked at and quantized all the same.
 static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out, Error *err) {
-    char names[200];
-    family_names(names, sizeof names);
     out->layout = LAYOUT_OTHER;
     if (type)
-        config_not_run(out, "the model family \"%s\" is not run, only %s", out->family, names);
+        config_not_run(out, "the model family \"%s\" is not one of those that are run", out->family);
     else
-        config_not_run(out, "config.json has no \"model_type\"; run are %s", names);
+        config_not_run(out, "its config.json has no \"model_type\"");
     return read_dtype(config, out, err);
 }
 

@@ -52,7 +52,7 @@ typedef struct Experts {
 
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
-    char not_run[240]; // why there is no forward pass for this model, as a sentence; "" when there is one
+    char not_run[160]; // why there is no forward pass for this model, as a sentence; "" when there is one
     uint64_t identity; // hash of the file
     TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;

@@ -2,7 +2,6 @@
 // known layout is one more row.
 #include "loaders/families.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define ONES_EOS(id) .eos_tokens = {(id)}, .eos_count = 1
@@ -131,10 +130,4 @@ const Family *family_find(const char *type) {
         if (strcmp(families[i].type, type) == 0) return &families[i];
     }
     return NULL;
-}
-
-void family_names(char *out, size_t size) {
-    size_t at = 0;
-    for (int i = 0; i < FAMILIES && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%s", i ? ", " : "", families[i].type);
 }

@@ -27,9 +27,8 @@ typedef struct Family {
     ModelConfig defaults;      // of keys that are missing; 0: derived from others
 } Family;
 
-// NULL when the family is not known. Names: what is known, "llama, mistral, …", for messages.
+// NULL when the family is not known.
 const Family *family_find(const char *type);
-void family_names(char *out, size_t size);
 
 // rope_theta, rope_scaling, rope_parameters and their relatives (config_rope.c). `partial` is what the family rotates.
 bool config_read_rope(const cJSON *config, double partial, ModelConfig *out, Error *err);
