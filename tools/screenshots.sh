@@ -27,7 +27,7 @@ picture() {
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 
-changed() { echo "keys:p" "keys:\\t" "keys:\\e[1;2D" "keys:]]]"; }
+changed() { echo "keys:p" "keys:\\t" "keys:\\e[1;2D"; }
 
 # shellcheck disable=SC2046 # steps are words
 picture layers-dark 120x36 dark $(changed) "wait:✓" "gone:scoring" quiet

@@ -2,7 +2,7 @@
 """Trains the sample model, a Llama of 5.2 million parameters, on two CPU cores.
 
     train.py --text build/train.txt --held-out build/evaluation.txt --tokenizer build/model --out build/model
-    train.py ... --start build/model --length 1024 --steps 150 --rate 5e-4      (afterwards: longer windows)
+    train.py ... --start build/model --lengths 1024 --steps 150 --rate 5e-4     (afterwards: longer windows)
 
 One thing is unusual.  Large models mark the first token with a "massive activation": one channel of the residual
 stream that is hundreds of times larger than the others there, and nearly nothing elsewhere.  Models this small do not grow
