@@ -393,11 +393,10 @@ static void *work(void *argument) {
 // Of a model that cannot be run only the weights are known: every other job has failed before it began.
 static void refuse_jobs_locked(Workbench *w) {
     if (w->session.base) return;
-    Error err = {0};
-    model_session_can_run(&w->session, &err);
     for (JobKind kind = JOB_CALIBRATE; kind < JOB_COUNT; kind++) {
         w->jobs[kind].state = JOB_FAILED;
-        snprintf(w->jobs[kind].message, sizeof w->jobs[kind].message, "%.255s", err.message);
+        snprintf(w->jobs[kind].message, sizeof w->jobs[kind].message, "the model cannot be run: %s",
+                 w->session.config.not_run);
     }
 }
 
