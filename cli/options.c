@@ -272,7 +272,7 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     *out = (Options){.sampling = {.top_p = 1}};
     *command = argc > 1 ? find_command(argv[1]) : NULL;
     int skip = *command && argv[1][0] ? 1 : 0;
-    if (!skip) *command = find_command("");
+    if (!skip) *command = &command_table[0]; // the terminal interface
     fill_getopt(*command, longs, shorts);
     argc -= skip;
     argv += skip;
