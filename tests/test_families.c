@@ -366,7 +366,7 @@ static void a_twin_is_scored_as_equal(void **state) {
         FixtureModel model;
         Transformer *twin;
         Evaluator *evaluator;
-        Accuracy whole, again;
+        Accuracy whole = {0}, again = {0};
         Error err = {0};
         open_model(names[i], PRECISION_F32, &model);
         assert_true(transformer_variant(model.base, &twin, &err));
