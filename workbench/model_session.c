@@ -65,8 +65,8 @@ void model_session_close(ModelSession *s) {
 
 bool model_session_can_run(const ModelSession *s, Error *err) {
     if (s->base) return true;
-    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned",
-                     s->checkpoint.path, s->config.not_run);
+    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned", s->checkpoint.path,
+                     s->config.not_run);
 }
 
 bool model_session_tokenizer(ModelSession *s, const Tokenizer **out, Error *err) {
