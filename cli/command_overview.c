@@ -6,7 +6,7 @@ static void print_model(const Opened *o) {
     const ModelSession *s = &o->session;
     printf("quantdial %s   %s, %d layers, %d linears, %s in %s   %s\n\n", QUANTDIAL_VERSION, s->config.family,
            s->config.layers, s->structure.linear_count, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype_name(s->structure.embedding->dtype), s->backend->ops->describe(s->backend));
+           dtype_name(structure_dtype(&s->structure)), s->backend->ops->describe(s->backend));
 }
 
 static void print_linears(const Opened *o) {
