@@ -11,6 +11,8 @@ static const char *const grid_names[] = {"symmetric", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
 static const char *const rule_names[] = {"shrink", "literal", NULL};
 static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
+static const char *const fold_names[] = {"norm", "all", NULL};
+static const char *const unfoldable_names[] = {"token", "runtime", NULL};
 static const char *const policy_names[] = {"none", "static", "token", "fptq", NULL};
 
 static const double weight_bits[] = {2, 3, 4, 8};
@@ -182,6 +184,24 @@ const DialInfo dial_table[DIAL_COUNT] = {
                         .coarse = 0.25,
                         .standard = 1,
                         .per_linear = true},
+    [DIAL_FOLD] = {.option = "fold",
+                   .section = "activations",
+                   .key = "fold",
+                   .label = "fold",
+                   .help = "where equalization goes: norms, or also rows of the linear before (v for o, up for down)",
+                   .kind = DIAL_CHOICE,
+                   .names = fold_names,
+                   .standard = FOLDS_NORM,
+                   .per_linear = true},
+    [DIAL_UNFOLDABLE] = {.option = "unfoldable",
+                         .section = "activations",
+                         .key = "unfoldable",
+                         .label = "unfoldable",
+                         .help = "inputs whose equalization folds nowhere: a scale per token, or divided at run time",
+                         .kind = DIAL_CHOICE,
+                         .names = unfoldable_names,
+                         .standard = UNFOLDABLE_TOKEN,
+                         .per_linear = true},
     [DIAL_FUSED] =
         {.option = "fused-together",
          .key = "fused_together",

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "kernels/quantized.h"
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/vote_counts.h"
 
@@ -47,6 +48,8 @@ static const char note_uncalibrated[] = "activations not measured yet: left as t
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
+static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
+static const char note_at_run_time[] = "equalized at run time: its factors fold nowhere";
 
 const char *class_name(FptqClass class) {
     static const char *const names[] = {"?", "static", "LAE", "token"};
@@ -248,22 +251,31 @@ static void choose_static(Decision *d, float range) {
     d->activation_scale = static_scale(range);
 }
 
+// Why the factors of an input cannot be folded where the recipe allows; NULL when they can.
+static const char *why_not_folded(const Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    bool rows = p->settings[i][DIAL_FOLD] == FOLDS_ALL && fold_has_rows(p->structure, linear);
+    if (linear->fold != FOLD_NORM && !rows) return note_no_norm;
+    if (rows && !p->plan->decisions[linear->fold_index].quantized) return note_rows_stay;
+    return p->inputs[linear->input].split ? note_readers_differ : NULL;
+}
+
 static void equalize(const Planning *p, int i, float range) {
     const Linear *linear = &p->structure->linears[i];
     Decision *d = &p->plan->decisions[i];
     double alpha = p->settings[i][DIAL_LAE_ALPHA];
+    const char *why_not = why_not_folded(p, i);
     if (alpha == 0) { // every factor would be 1
         choose_static(d, range);
-    } else if (linear->fold != FOLD_NORM) {
-        choose_token(d, note_no_norm);
-    } else if (p->inputs[linear->input].split) {
-        choose_token(d, note_readers_differ);
+    } else if (why_not && p->settings[i][DIAL_UNFOLDABLE] == UNFOLDABLE_TOKEN) {
+        choose_token(d, why_not);
     } else {
         choose_static(d, lae_range(range, alpha));
         d->lae = true;
         d->lae_alpha = (float)alpha;
-        d->fold = linear->fold;
-        d->fold_index = linear->fold_index;
+        d->fold = why_not ? FOLD_NONE : linear->fold;
+        d->fold_index = why_not ? 0 : linear->fold_index;
+        if (why_not) d->note = note_at_run_time;
     }
 }
 

@@ -10,7 +10,8 @@
 // One matrix on its way into integers.
 typedef struct Work {
     const Linear *linear;
-    const float *factors; // [in] or NULL
+    const float *factors;  // [in] or NULL
+    const float *divisors; // [out] or NULL
     QuantizedWeight *w;
     float qmax;
     float tensor_scale; // one scale for all, or 0: each group has its own
@@ -105,6 +106,7 @@ static void load_row(const Work *work, size_t o, float *row) {
     size_t in = work->w->in;
     floats_from(tensor->dtype, (const char *)tensor->data + o * in * dtype_bytes(tensor->dtype), in, row);
     for (size_t j = 0; work->factors && j < in; j++) row[j] *= work->factors[j];
+    for (size_t j = 0; work->divisors && j < in; j++) row[j] /= work->divisors[o];
 }
 
 // False when the row holds something that is not finite.
@@ -154,7 +156,8 @@ static bool pass_over_rows(const Work *work, Pass pass, uint32_t *absmax, Error 
     if (short_of_memory) return error_memory(err, work->linear->name);
     if (bad < out) {
         return error_set(err, "%s: row %zu holds a value that is not finite%s; leave the linear out with \"ignore\"",
-                         work->linear->weight->name, bad, work->factors ? " (after equalization)" : "");
+                         work->linear->weight->name, bad,
+                         work->factors || work->divisors ? " (after equalization)" : "");
     }
     *absmax = most;
     return true;
@@ -169,8 +172,8 @@ static bool quantize_rows(Work *work, Granularity granularity, Error *err) {
     return pass_over_rows(work, PASS_CODES, &absmax, err);
 }
 
-bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors, QuantizedWeight *out,
-                     WeightError *error, Error *err) {
+bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors,
+                     const float *row_divisors, QuantizedWeight *out, WeightError *error, Error *err) {
     *out = (QuantizedWeight){0};
     DType dtype = linear->weight->dtype;
     if (!dtype_is_float16_or_32(dtype)) {
@@ -180,8 +183,11 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
     if (!quantized_weight_new(linear->out, linear->in, decision->group, decision->bits, decision->scale_dtype, out,
                               err))
         return false;
-    Work work = {
-        .linear = linear, .factors = column_factors, .w = out, .qmax = (float)((1 << (decision->bits - 1)) - 1)};
+    Work work = {.linear = linear,
+                 .factors = column_factors,
+                 .divisors = row_divisors,
+                 .w = out,
+                 .qmax = (float)((1 << (decision->bits - 1)) - 1)};
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
     ok = ok && quantize_rows(&work, decision->granularity, err);

@@ -23,6 +23,8 @@ typedef enum Dial {
     DIAL_V0,              // FPTQ: up to here static; wins over a smaller v1
     DIAL_V1,              // FPTQ: from here per token
     DIAL_LAE_ALPHA,       // exponent of the equalization, 0…1
+    DIAL_FOLD,            // FoldReach: where factors of equalization may go
+    DIAL_UNFOLDABLE,      // Unfoldable: an input whose factors cannot go there
     DIAL_FUSED,           // fused_together: q,k,v and gate,up share the smallest group size of the set
     DIAL_COUNT,
 } Dial;
@@ -37,6 +39,10 @@ typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
 // MODEL: the weight's own type, F16 for F32 weights.
 typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
 typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY_FPTQ } ActivationPolicy;
+
+// NORM: into norms alone, as the paper does. ALL: also into the rows of the linear before (v → o, up → down).
+typedef enum FoldReach { FOLDS_NORM, FOLDS_ALL } FoldReach;
+typedef enum Unfoldable { UNFOLDABLE_TOKEN, UNFOLDABLE_RUNTIME } Unfoldable;
 
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/plan.h"
 #include "quant/vote_counts.h"
@@ -318,6 +319,71 @@ static void thresholds_that_meet_leave_no_middle(void **state) {
     assert_int_equal(plan(f)[GATE].input_class, CLASS_TOKEN);
 }
 
+// 8 query heads of 32 over 4 kv heads.
+static void set_heads(Fixture *f) {
+    f->model.structure.config.heads = 8;
+    f->model.structure.config.kv_heads = 4;
+    f->model.structure.config.head_dim = 32;
+}
+
+static void all_folds_reach_the_linear_before(void **state) {
+    Fixture *f = *state;
+    range_of(f, O, 100);
+    range_of(f, DOWN, 100);
+    set(f, NULL, DIAL_FOLD, FOLDS_ALL);
+    const Decision *d = plan(f);
+    assert_false(d[O].lae); // 256 columns cannot be 128 rows without heads that repeat
+    set_heads(f);
+    d = plan(f);
+    assert_true(d[O].lae && d[O].fold == FOLD_LINEAR_ROWS && d[O].fold_index == V);
+    assert_true(d[DOWN].lae && d[DOWN].fold == FOLD_LINEAR_ROWS && d[DOWN].fold_index == UP);
+    assert_int_equal(d[O].activations, POLICY_STATIC);
+    assert_true(d[O].activation_scale == lae_range(100, 1) / 127);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), O);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, UP), DOWN);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, K), -1);
+    assert_true(recipe_ignore(&f->recipe, "*.0.self_attn.v_proj", NULL)); // its rows stay
+    d = plan(f);
+    assert_int_equal(d[O].activations, POLICY_TOKEN);
+    assert_note(&d[O], "left as it is");
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), -1);
+}
+
+static void what_folds_nowhere_can_be_divided_at_run_time(void **state) {
+    Fixture *f = *state;
+    range_of(f, O, 100);
+    range_of(f, GATE, 100);
+    set(f, "*.0.mlp.up_proj", DIAL_ACTIVATIONS, POLICY_TOKEN);
+    set(f, NULL, DIAL_UNFOLDABLE, UNFOLDABLE_RUNTIME);
+    const Decision *d = plan(f);
+    assert_true(d[O].lae && d[O].fold == FOLD_NONE);
+    assert_int_equal(d[O].activations, POLICY_STATIC);
+    assert_note(&d[O], "run time");
+    assert_true(d[GATE].lae && d[GATE].fold == FOLD_NONE); // up reads the norm as it is
+    assert_int_equal(d[UP].activations, POLICY_TOKEN);
+}
+
+// One factor for the columns that read the same row of v: the largest.
+static void heads_that_share_a_row_share_its_factor(void **state) {
+    Fixture *f = *state;
+    float absmax[256], factors[256], divisors[128];
+    set_heads(f);
+    for (size_t j = 0; j < 256; j++) absmax[j] = (float)(20 + (j * 37) % 80);
+    f->model.measured.inputs[1].channel_absmax = absmax;
+    range_of(f, O, 99);
+    set(f, NULL, DIAL_FOLD, FOLDS_ALL);
+    const Decision *d = plan(f);
+    assert_true(equalize_factors(&f->model.structure, &f->model.measured, &d[O], O, factors, NULL));
+    assert_true(equalize_divisors(&f->model.structure, &f->model.measured, &f->plan, V, divisors, NULL));
+    for (size_t j = 0; j < 256; j++) {
+        size_t other = j ^ 32, row = j / 64 * 32 + j % 32; // heads 0 and 1, 2 and 3, … share a kv head
+        float own, largest = fmaxf(absmax[j], absmax[other]);
+        lae_factors(&largest, 1, 1, &own);
+        assert_true(factors[j] == own && factors[other] == own && divisors[row] == own);
+    }
+    f->model.measured.inputs[1].channel_absmax = NULL;
+}
+
 static void without_a_norm_the_middle_is_per_token(void **state) {
     Fixture *f = *state;
     range_of(f, O, 100);
@@ -537,6 +603,9 @@ int main(void) {
         WITH_MODEL(differences_within_a_fused_set_are_noted),
         WITH_MODEL(classes_by_range),
         WITH_MODEL(thresholds_that_meet_leave_no_middle),
+        WITH_MODEL(all_folds_reach_the_linear_before),
+        WITH_MODEL(what_folds_nowhere_can_be_divided_at_run_time),
+        WITH_MODEL(heads_that_share_a_row_share_its_factor),
         WITH_MODEL(without_a_norm_the_middle_is_per_token),
         WITH_MODEL(equalization_needs_every_reader),
         WITH_MODEL(without_exponent_nothing_is_equalized),

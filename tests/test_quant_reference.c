@@ -80,7 +80,7 @@ static void check_quantized(const Reference *r, const cJSON *item, int number) {
     bool equalized = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "equalized"));
     float *factors = equalized ? factors_of(r, linear.name) : NULL;
     QuantizedWeight w;
-    if (!quantize_linear(&linear, &decision, factors, &w, NULL, &err)) fail_msg("%s", err.message);
+    if (!quantize_linear(&linear, &decision, factors, NULL, &w, NULL, &err)) fail_msg("%s", err.message);
     const Tensor *codes = numbered(r, "codes", number), *scales = numbered(r, "scales", number);
     size_t groups = group_count(linear.in, decision.group);
     assert_int_equal(codes->bytes, linear.out * linear.in);

@@ -9,11 +9,13 @@
 
 #include "base/array.h"
 #include "model/quantized_model.h"
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "tests/support/fixture_model.h"
 
 static const char biased[] = "tests/fixtures/llama-gqa-llama3-bf16";
 static const char floats[] = "tests/fixtures/llama-mha-linear-f32"; // with biases in the MLP
+static const char one_kv_head[] = "tests/fixtures/llama-mqa-plain-f16";
 
 // ---- A backend that counts ----
 
@@ -169,18 +171,24 @@ static void assert_within(double value, double least, double most) {
     if (!(value >= least && value <= most)) fail_msg("%.3e is not within %.1e … %.1e", value, least, most);
 }
 
-// Replaces a linear of t by floats [out, in], which must outlive it.
-static void set_dense(const Twin *twin, Transformer *t, int index, const float *weights) {
+// Replaces a linear of t by floats [out, in], which must outlive it; its bias is divided by divisors [out] unless NULL.
+static void set_dense_divided(const Twin *twin, Transformer *t, int index, const float *weights,
+                              const float *divisors) {
     const Linear *linear = &twin->model.structure.linears[index];
     Backend *backend = twin->model.backend;
     Weight *weight;
     float *bias;
     Error err = {0};
     assert_true(linear_bias(linear, &bias, &err));
+    for (size_t o = 0; bias && divisors && o < linear->out; o++) bias[o] /= divisors[o];
     assert_true(backend->ops->weight_dense(backend, DTYPE_F32, weights, linear->out, linear->in, bias, PRECISION_F32,
                                            &weight, &err));
     transformer_set_linear(t, index, weight);
     free(bias);
+}
+
+static void set_dense(const Twin *twin, Transformer *t, int index, const float *weights) {
+    set_dense_divided(twin, t, index, weights, NULL);
 }
 
 // ---- Tests ----
@@ -224,7 +232,7 @@ static void weights_alone_equal_a_dense_model_of_them(void **state) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (!plan.decisions[i].quantized) continue;
         QuantizedWeight w;
-        assert_true(quantize_linear(&structure->linears[i], &plan.decisions[i], NULL, &w, NULL, &err));
+        assert_true(quantize_linear(&structure->linears[i], &plan.decisions[i], NULL, NULL, &w, NULL, &err));
         kept[i] = array_new(w.out * w.in, sizeof(float));
         dequantize(&w, kept[i]);
         quantized_weight_free(&w);
@@ -355,6 +363,59 @@ static void equalization_in_float_changes_nothing(void **state) {
     }
 }
 
+// Multiplies the columns of a linear by its factors and divides the rows of the one before it, all in float.
+static void fold_rows(const Twin *twin, Transformer *t, const Plan *plan, int reader, float **kept) {
+    const ModelStructure *structure = &twin->model.structure;
+    const Linear *linear = &structure->linears[reader], *source = &structure->linears[linear->fold_index];
+    float *factors = array_new(linear->in, sizeof *factors), *divisors = array_new(source->out, sizeof *divisors);
+    Error err = {0};
+    assert_int_equal(equalize_rows_for(structure, plan, linear->fold_index), reader);
+    assert_true(equalize_factors(structure, &twin->measured, &plan->decisions[reader], reader, factors, &err));
+    assert_true(equalize_divisors(structure, &twin->measured, plan, linear->fold_index, divisors, &err));
+    kept[reader] = columns_times(linear, factors);
+    float *rows = kept[linear->fold_index] = array_new(source->out * source->in, sizeof *rows);
+    floats_from(source->weight->dtype, source->weight->data, source->out * source->in, rows);
+    for (size_t i = 0; i < source->out * source->in; i++) rows[i] /= divisors[i / source->in];
+    set_dense(twin, t, reader, kept[reader]);
+    set_dense_divided(twin, t, linear->fold_index, rows, divisors);
+    free(factors);
+    free(divisors);
+}
+
+// v → o (with grouped-query attention, with one kv head, with as many as query heads) and up → down (with a bias).
+static void folding_into_rows_in_float_changes_nothing(void **state) {
+    (void)state;
+    const char *const folders[] = {biased, floats, one_kv_head};
+    for (int f = 0; f < 3; f++) {
+        Twin twin;
+        Transformer *variant;
+        Error err = {0};
+        twin_open(folders[f], PRECISION_F32, &twin);
+        set_recipe(&twin, 8, POLICY_FPTQ);
+        twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+        twin.recipe.value[DIAL_V0] = 0;
+        Plan plan = plan_of(&twin);
+        assert_true(transformer_variant(twin.model.base, &variant, &err));
+        float **kept = array_new((size_t)twin.model.structure.linear_count, sizeof *kept);
+        for (int layer = 0; layer < twin.model.config.layers; layer++) {
+            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].o, kept);
+            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].down, kept);
+        }
+        float *base = fixture_logits(twin.model.base, twin.model.ids, twin.model.tokens);
+        float *folded = fixture_logits(variant, twin.model.ids, twin.model.tokens);
+        double difference = relative_difference(folded, base, twin.n);
+        print_message("%s: %.1e of the largest logit\n", folders[f], difference);
+        assert_within(difference, 0, 1e-5);
+        transformer_free(variant);
+        for (int i = 0; i < twin.model.structure.linear_count; i++) free(kept[i]);
+        free(kept);
+        free(base);
+        free(folded);
+        plan_free(&plan);
+        twin_close(&twin);
+    }
+}
+
 static void set_all_folds(Plan *plan, FoldKind kind) {
     for (int i = 0; i < plan->linear_count; i++)
         if (plan->decisions[i].lae) plan->decisions[i].fold = kind;
@@ -394,6 +455,64 @@ static void factors_can_be_folded_or_divided_at_run_time(void **state) {
     assert_within(distance(&twin), 1e-5, NEAR);
     free(folded);
     free(divided);
+    plan_free(&plan);
+    twin_close(&twin);
+}
+
+// All four inputs of a layer equalized and static: near the base, whether rows or the linears divide.
+static void factors_go_into_the_rows_of_the_linear_before(void **state) {
+    (void)state;
+    Twin twin;
+    int first;
+    twin_open(biased, PRECISION_F32, &twin);
+    const LayerMap *layer = &twin.model.structure.layers[1];
+    set_recipe(&twin, 8, POLICY_FPTQ);
+    twin.recipe.value[DIAL_V0] = 0;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    assert_int_equal(follow_recipe(&twin, &first), 8); // v, o, up and down of two layers
+    assert_int_equal(first, 0);
+    assert_non_null(quantized_model_factors(twin.quantized, layer->o));
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->up));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_FOLD] = FOLDS_NORM;
+    twin.recipe.value[DIAL_UNFOLDABLE] = UNFOLDABLE_RUNTIME;
+    assert_int_equal(follow_recipe(&twin, NULL), 8);
+    assert_null(quantized_model_factors(twin.quantized, layer->o)); // it divides by itself
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+// Stopped between v and o, neither has changed.
+static void rows_and_their_reader_change_together(void **state) {
+    (void)state;
+    Twin twin;
+    Error err = {0};
+    twin_open(biased, PRECISION_F32, &twin);
+    set_recipe(&twin, 8, POLICY_FPTQ);
+    twin.recipe.value[DIAL_V0] = 0;
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    Plan plan = plan_of(&twin);
+    for (int fail_after = 0; fail_after <= 14; fail_after++) {
+        int first;
+        counting.packed = 0;
+        counting.fail_after = fail_after ? fail_after : 1;
+        bool done = quantized_model_follow(twin.quantized, &plan, &twin.measured, &first, NULL, &err);
+        assert_within(distance(&twin), 0, NEAR);
+        const LayerMap *layer = &twin.model.structure.layers[0];
+        assert_true(!quantized_model_divisors(twin.quantized, layer->v) ==
+                    !quantized_model_factors(twin.quantized, layer->o));
+        assert_true(fail_after < 14 || done);
+    }
+    counting.fail_after = 0;
+    Plan none = plan_of(&twin);
+    memset(none.decisions, 0, (size_t)none.linear_count * sizeof *none.decisions);
+    follow(&twin, &none, NULL);
+    assert_true(distance(&twin) == 0);
+    plan_free(&none);
     plan_free(&plan);
     twin_close(&twin);
 }
@@ -498,6 +617,9 @@ int main(void) {
         cmocka_unit_test(only_what_changed_is_packed_again),
         cmocka_unit_test(the_head_counts_as_part_of_the_last_layer),
         cmocka_unit_test(equalization_in_float_changes_nothing),
+        cmocka_unit_test(folding_into_rows_in_float_changes_nothing),
+        cmocka_unit_test(factors_go_into_the_rows_of_the_linear_before),
+        cmocka_unit_test(rows_and_their_reader_change_together),
         cmocka_unit_test(factors_can_be_folded_or_divided_at_run_time),
         cmocka_unit_test(a_new_calibration_packs_what_it_equalizes_again),
         cmocka_unit_test(stopping_anywhere_leaves_a_whole_model),

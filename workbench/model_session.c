@@ -180,7 +180,8 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         const InputStats *input = &s->stats.inputs[s->structure.linears[i].input];
         if (plan->decisions[i].quantized && s->calibrated && input->sample_rows) {
             if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample,
-                                    input->sample_rows, quantized_model_factors(s->quantized, i), &db[i], err)) {
+                                    input->sample_rows, quantized_model_factors(s->quantized, i),
+                                    quantized_model_divisors(s->quantized, i), &db[i], err)) {
                 return false;
             }
         }
