@@ -45,8 +45,11 @@ typedef struct BackendOps {
     // relative to the largest of 128 neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} ·
     // (Σ_{j∈g} q_w q_x), int32 inside, groups added in order in float. q_x = rint(x / divisor · (1 / s_x)), halves to
     // even, within ±127, with the reciprocal rounded to float once; a token whose s_x would be 0 (or subnormal) has
-    // codes 0; one that holds a NaN or an infinity yields NaN. Refused: other bits than 2, 3, 4, 8; a static scale that
-    // is not a positive normal number; integer products of more than 131,072 inputs.
+    // codes 0; one that holds a NaN or an infinity yields NaN. Other grids: asymmetric q_w is code − zero; log2's
+    // is sign · 2^(|code| − 1) with s_w · 2^(1 − qmax), in floating point at 8 bits; two-level's sum is s_x · s_w · Σ_g
+    // factor_g · (Σ_{j∈g} q_w q_x), all but s_x and s_w integer. ACTIVATION_CHANNEL is a weight-only product of rounded
+    // activations. Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer
+    // products of more than 131,072 inputs; a grid that the backend does not know.
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
                              Error *);
     void (*weight_free)(Backend *, Weight *);
@@ -82,7 +85,7 @@ struct Backend {
 // QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
 bool backend_cpu_new(int threads, Backend **out, Error *err);
 
-// For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again with GNU OpenMP's setting
-// for it. Without this a product takes a hundred times as long on a machine that is busy with something else. Returns when the setting is
-// there already, or cannot be made.
+// For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again
+// with GNU OpenMP's setting for it. Without this a product takes a hundred times as long on a machine that is busy with
+// something else. Returns when the setting is there already, or cannot be made.
 void backend_cpu_waiting(char **argv);

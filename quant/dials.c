@@ -7,7 +7,8 @@
 #include "base/number.h"
 #include "quant/recipe.h"
 
-static const char *const grid_names[] = {"symmetric", NULL};
+static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL}; // as Grid
+static const char *const clip_names[] = {"absmax", "mse", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
 static const char *const rule_names[] = {"shrink", "literal", NULL};
 static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
@@ -40,7 +41,7 @@ const DialInfo dial_table[DIAL_COUNT] = {
                    .section = "weights",
                    .key = "grid",
                    .label = "grid",
-                   .help = "which numbers the codes stand for",
+                   .help = "numbers of the codes; asymmetric: with zero point; two-level: integer scales per group",
                    .kind = DIAL_CHOICE,
                    .names = grid_names,
                    .standard = 0,
@@ -128,6 +129,15 @@ const DialInfo dial_table[DIAL_COUNT] = {
                     .names = scale_names,
                     .standard = SCALE_MODEL,
                     .per_linear = true},
+    [DIAL_CLIP] = {.option = "clip",
+                   .section = "weights",
+                   .key = "clip",
+                   .label = "clip",
+                   .help = "what scales cover: the largest weight, or the range with the least squared error",
+                   .kind = DIAL_CHOICE,
+                   .names = clip_names,
+                   .standard = CLIP_ABSMAX,
+                   .per_linear = true},
     [DIAL_ACTIVATIONS] = {.option = "activations",
                           .section = "activations",
                           .key = "policy",

@@ -41,6 +41,8 @@ static const char note_group_too_large[] = "group size beyond the row: per chann
 static const char note_partial_group[] = "the last group of each row is smaller: some formats cannot hold that";
 static const char note_no_votes[] = "weights not measured yet: per channel";
 static const char note_floor[] = "min-group is above max-group: the floor counts";
+static const char note_one_level[] = "one group per row: two levels are one";
+static const char note_clip_tensor[] = "one scale for the whole matrix: not clipped";
 static const char note_fused_group[] = "smallest group size of its fused set";
 static const char note_fused_differs[] = "bits or activations differ within its fused set";
 static const char note_tied[] = "shares its tensor with the embedding, which stays";
@@ -215,6 +217,21 @@ static void share_groups(const Planning *p) {
     }
 }
 
+// Once groups are final.
+static void choose_grid(const double *settings, Decision *d) {
+    d->clip = (Clip)settings[DIAL_CLIP];
+    if (d->clip == CLIP_MSE && d->granularity == GRANULARITY_TENSOR) {
+        d->clip = CLIP_ABSMAX;
+        d->note = note_clip_tensor;
+    }
+    d->grid = (Grid)settings[DIAL_GRID];
+    // A row that is one group has nothing for the first level to do.
+    if (d->grid == GRID_TWO_LEVEL && d->granularity != GRANULARITY_GROUP) {
+        d->grid = GRID_SYMMETRIC;
+        d->note = note_one_level;
+    }
+}
+
 // ---- Activations ----
 
 static FptqClass class_of(double range, const double *settings) {
@@ -312,6 +329,15 @@ static void note_differences_in_sets(const Planning *p) {
 
 // ---- Size ----
 
+// Codes, scales, and what else the grid stores: zero points of as many bits as the codes, factors of 8.
+static size_t quantized_bytes(const Linear *linear, const Decision *d) {
+    size_t groups = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
+    size_t bits = (size_t)d->bits, codes = (linear->out * linear->in * bits + 7) / 8;
+    size_t scales = d->grid == GRID_TWO_LEVEL ? linear->out : groups;
+    size_t others = d->grid == GRID_TWO_LEVEL ? groups : d->grid == GRID_ASYMMETRIC ? (groups * bits + 7) / 8 : 0;
+    return codes + scales * dtype_bytes(d->scale_dtype) + others;
+}
+
 static void add_up(const Planning *p) {
     Plan *plan = p->plan;
     double bits = 0, elements = 0;
@@ -323,8 +349,7 @@ static void add_up(const Planning *p) {
         size_t count = linear->out * linear->in;
         d->bytes = linear->weight->bytes;
         if (d->quantized) {
-            size_t scales = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
-            d->bytes = (count * (size_t)d->bits + 7) / 8 + scales * dtype_bytes(d->scale_dtype);
+            d->bytes = quantized_bytes(linear, d);
             plan->bytes += d->bytes;
             if (linear->weight != p->structure->embedding) plan->bytes -= linear->weight->bytes;
             plan->quantized_count++;
@@ -350,7 +375,10 @@ static void decide(Planning *p) {
         note_reader(p, i);
     }
     if (fused) share_groups(p);
-    for (int i = 0; i < count; i++) decide_activations(p, i);
+    for (int i = 0; i < count; i++) {
+        if (p->plan->decisions[i].quantized) choose_grid(p->settings[i], &p->plan->decisions[i]);
+        decide_activations(p, i);
+    }
     if (fused) note_differences_in_sets(p);
     add_up(p);
 }
@@ -389,7 +417,7 @@ void plan_free(Plan *plan) {
 
 static bool weights_equal(const Decision *a, const Decision *b) {
     return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group &&
-           a->scale_dtype == b->scale_dtype;
+           a->scale_dtype == b->scale_dtype && a->grid == b->grid && a->clip == b->clip;
 }
 
 static bool inputs_equal(const Decision *a, const Decision *b) {

@@ -3,6 +3,7 @@
 // never weights.
 #pragma once
 
+#include "kernels/quantized.h"
 #include "loaders/structure.h"
 #include "quant/measured.h"
 #include "quant/recipe.h"
@@ -15,6 +16,8 @@ typedef struct Decision {
     bool quantized; // false: left in its own precision
     int bits;
     Granularity granularity; // never ADAPTIVE: resolved to channel or group
+    Grid grid;               // two-level only with more than one group in a row
+    Clip clip;               // never MSE for a tensor
     DType scale_dtype;
     size_t group;                 // columns per scale; in for tensor and channel
     FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy

@@ -19,5 +19,5 @@ double weight_sqnr_db(const WeightError *error);
 bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors,
                      const float *row_divisors, QuantizedWeight *out, WeightError *error, Error *err);
 
-// codes · scales as floats [out, in]; out has out · in elements.
+// What the codes stand for as floats [out, in]; out has out · in elements.
 void dequantize(const QuantizedWeight *w, float *out);

@@ -9,7 +9,7 @@
 
 typedef enum Dial {
     DIAL_BITS,            // weights: 2, 3, 4, 8
-    DIAL_GRID,            // symmetric
+    DIAL_GRID,            // Grid (kernels/quantized.h)
     DIAL_GRANULARITY,     // Granularity
     DIAL_GROUP_SIZE,      // granularity group: columns per scale; a size beyond the row is the whole channel
     DIAL_ALPHA,           // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
@@ -18,6 +18,7 @@ typedef enum Dial {
     DIAL_MIN_GROUP,       // adaptive: floor; wins over a smaller max_group
     DIAL_MAX_GROUP,       // adaptive: first size tried; 0 = whole channel
     DIAL_SCALE,           // ScaleType
+    DIAL_CLIP,            // Clip
     DIAL_ACTIVATIONS,     // ActivationPolicy
     DIAL_ACTIVATION_BITS, // 8
     DIAL_V0,              // FPTQ: up to here static; wins over a smaller v1
@@ -36,6 +37,8 @@ typedef enum Granularity {
     GRANULARITY_ADAPTIVE
 } Granularity;
 typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
+// What a scale covers: the largest weight, or the range that loses least in squares (quant/grids.h).
+typedef enum Clip { CLIP_ABSMAX, CLIP_MSE } Clip;
 // MODEL: the weight's own type, F16 for F32 weights.
 typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
 typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY_FPTQ } ActivationPolicy;

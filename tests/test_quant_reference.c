@@ -1,6 +1,6 @@
 // quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes
 // equal, scales equal to the bit, equalization factors within one unit in the last place.
-// tools/reference/make_quant_fixtures.py wrote what is read here.
+// tools/reference/make_quant_fixtures.py and make_grid_fixtures.py wrote what is read here.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "quant/lae.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
@@ -20,13 +21,14 @@
 #define FOLDER "tests/fixtures/quant/"
 
 typedef struct Reference {
-    cJSON *cases;
+    cJSON *cases, *grids;
     Safetensors matrices, expected;
 } Reference;
 
 static int setup(void **state) {
     static Reference reference;
     reference = (Reference){.cases = fixture_json(FOLDER "cases.json"),
+                            .grids = fixture_json(FOLDER "grids.json"),
                             .matrices = fixture_tensors(FOLDER "matrices.safetensors"),
                             .expected = fixture_tensors(FOLDER "expected.safetensors")};
     *state = &reference;
@@ -36,6 +38,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     Reference *r = *state;
     cJSON_Delete(r->cases);
+    cJSON_Delete(r->grids);
     safetensors_close(&r->matrices);
     safetensors_close(&r->expected);
     return 0;
@@ -148,6 +151,111 @@ static void adaptive_group_sizes_are_the_same(void **state) {
     assert_true(number > 1000);
 }
 
+// ---- Number grids ----
+
+static uint64_t hash_weight(const QuantizedWeight *w) {
+    size_t groups = w->out * group_count(w->in, w->group);
+    uint64_t hash = hash_bytes(HASH_START, w->codes, w->out * w->in);
+    hash = hash_bytes(hash, w->scales, (w->factors ? w->out : groups) * sizeof *w->scales);
+    if (w->zeros) hash = hash_bytes(hash, w->zeros, groups);
+    return w->factors ? hash_bytes(hash, w->factors, groups) : hash;
+}
+
+static void assert_hash(const Linear *linear, const Decision *decision, const float *factors, const float *divisors,
+                        const char *expected, const char *what) {
+    QuantizedWeight w;
+    WeightError error;
+    Error err = {0};
+    if (!quantize_linear(linear, decision, factors, divisors, &w, &error, &err)) fail_msg("%s", err.message);
+    char text[20];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash_weight(&w));
+    quantized_weight_free(&w);
+    if (strcmp(text, expected) != 0) fail_msg("%s, %s differs", linear->name, what);
+}
+
+static double parsed(Dial dial, const char *text) {
+    double value;
+    Error err = {0};
+    if (!dial_parse(dial, text, &value, &err)) fail_msg("%s", err.message);
+    return value;
+}
+
+// Bits per weight as a plan has them; 0 where it resolves the grid to another one.
+static double planned_bits(const Linear *linear, const Decision *decision) {
+    ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
+    Recipe recipe;
+    Plan plan;
+    assert_true(recipe_standard(&recipe, NULL));
+    recipe.value[DIAL_GRID] = decision->grid;
+    recipe.value[DIAL_BITS] = decision->bits;
+    recipe.value[DIAL_GRANULARITY] = decision->granularity;
+    recipe.value[DIAL_GROUP_SIZE] = (double)decision->group;
+    recipe.value[DIAL_CLIP] = decision->clip;
+    recipe.value[DIAL_SCALE] = decision->scale_dtype == DTYPE_F16    ? SCALE_F16
+                               : decision->scale_dtype == DTYPE_BF16 ? SCALE_BF16
+                                                                     : SCALE_F32;
+    assert_true(plan_make(&recipe, &structure, NULL, &plan, NULL));
+    const Decision *d = &plan.decisions[0];
+    double bits = d->grid == decision->grid ? d->bits_per_weight : 0;
+    if (bits > 0) assert_int_equal(d->clip, decision->clip);
+    plan_free(&plan);
+    recipe_free(&recipe);
+    return bits;
+}
+
+static const char *word(const cJSON *row, int index) { return cJSON_GetArrayItem(row, index)->valuestring; }
+
+// Codes, scales, zero points and factors on every grid, by absmax and by least squared error; sizes.
+static void grids_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *row;
+    int number = 0, sizes = 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->grids, "grids")) {
+        Linear linear = linear_of(r, word(row, 0));
+        Decision decision = {.quantized = true,
+                             .grid = (Grid)parsed(DIAL_GRID, word(row, 1)),
+                             .bits = (int)at(row, 2),
+                             .granularity = (Granularity)parsed(DIAL_GRANULARITY, word(row, 3)),
+                             .group = (size_t)at(row, 4),
+                             .scale_dtype = fixture_dtype(word(row, 5)),
+                             .clip = (Clip)parsed(DIAL_CLIP, word(row, 6))};
+        char what[96];
+        snprintf(what, sizeof what, "case %d: %s, %d bits, %s %zu, %s, %s", number++, word(row, 1), decision.bits,
+                 word(row, 3), decision.group, word(row, 5), word(row, 6));
+        assert_hash(&linear, &decision, NULL, NULL, word(row, 8), what);
+        double bits = planned_bits(&linear, &decision), bytes = (double)(linear.out * linear.in) / 8;
+        if (bits > 0) sizes++;
+        if (bits > 0) assert_true(fabs(bits * bytes - at(row, 7) * bytes) < 2); // parts are rounded up to bytes
+    }
+    assert_true(number > 500 && sizes > 400);
+}
+
+static float *floats_of(const cJSON *list) {
+    float *values = malloc((size_t)cJSON_GetArraySize(list) * sizeof *values);
+    int i = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) values[i++] = (float)item->valuedouble;
+    return values;
+}
+
+static const cJSON *member(const cJSON *object, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static void rows_are_divided_after_columns_are_multiplied(void **state) {
+    const Reference *r = *state;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, member(r->grids, "divided")) {
+        Linear linear = linear_of(r, fixture_text(item, "matrix"));
+        Decision decision = {
+            .quantized = true, .bits = 4, .granularity = GRANULARITY_GROUP, .group = 32, .scale_dtype = DTYPE_F32};
+        float *columns = floats_of(member(item, "columns")), *rows = floats_of(member(item, "rows"));
+        assert_hash(&linear, &decision, columns, rows, fixture_text(item, "hash"), "divided");
+        free(columns);
+        free(rows);
+    }
+}
+
 static void assert_within_one_unit(float got, float expected) {
     if (got != expected && got != nextafterf(expected, got))
         fail_msg("%.9g is not %.9g", (double)got, (double)expected);
@@ -200,6 +308,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_and_scales_are_the_same),
         cmocka_unit_test(adaptive_group_sizes_are_the_same),
+        cmocka_unit_test(grids_are_the_same),
+        cmocka_unit_test(rows_are_divided_after_columns_are_multiplied),
         cmocka_unit_test(factors_are_the_same),
         cmocka_unit_test(classes_and_scales_of_inputs_are_the_same),
     };

@@ -26,6 +26,7 @@ typedef struct Activations {
 } Activations;
 
 enum { SEGMENT_COLUMNS = 128 };
+enum { LEVELS_AT_ONCE = 32768 };
 
 // The rows of W that a call works on, and where x and y lie.
 typedef struct DenseProduct {
@@ -76,6 +77,9 @@ typedef struct CpuKernels {
     // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as
     // above.
     float (*split_segment)(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
+
+    // Σ w x of n ≤ LEVELS_AT_ONCE; |w| ≤ 255.
+    int32_t (*dot_levels)(const int16_t *w, const int8_t *x, size_t n);
 
     void (*widen)(DType, const void *from, size_t n, float *to);
     void (*narrow)(DType, const float *from, size_t n, void *to);

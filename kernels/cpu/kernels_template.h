@@ -360,6 +360,14 @@ static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes
     return nothing ? (finite ? 1 : NAN) : scale;
 }
 
+// ---- Plain weights ----
+
+static int32_t dot_levels(const int16_t *w, const int8_t *x, size_t n) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += w[i] * x[i];
+    return sum;
+}
+
 // ---- Element by element ----
 
 INLINE void widen_as(DType dtype, const void *from, size_t n, float *to) {
@@ -581,10 +589,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
-    {                                                                                                     \
-        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT), \
-        .quantize_row = quantize_row, .split_segment = split_segment, .widen = widen, .narrow = narrow,   \
-        .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head,       \
-        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns        \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                                   \
+    {                                                                                                                 \
+        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT),             \
+        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen,       \
+        .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head, \
+        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns                    \
     }
