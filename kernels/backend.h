@@ -67,6 +67,7 @@ typedef struct BackendOps {
     void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, const float *cosine, const float *sine,
                  size_t first);
 
+    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127.
     bool (*cache_new)(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
     void (*cache_free)(Backend *, Cache *);
     // Stores k and v [tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.

@@ -26,6 +26,7 @@ struct QuantizedModel {
     int *group_start;    // [input_count + 1]: members of an input: group_start[input] … group_start[input + 1] − 1
     int *norm_of_input;  // [input_count]: the norm that feeds it, or −1
     uint64_t *norm_hash; // [norm_count]: of the factors its gain is divided by; 0 none
+    bool small_cache;    // sessions made from now on have an int8 cache
 };
 
 static void following_free(Following *following) {
@@ -282,6 +283,7 @@ static ActivationScheme scheme_of(const Following *wanted) {
     ActivationScheme scheme = {.mode = ACTIVATION_NONE, .scale = wanted->decision.activation_scale};
     if (wanted->decision.activations == POLICY_STATIC) scheme.mode = ACTIVATION_STATIC;
     if (wanted->decision.activations == POLICY_TOKEN) scheme.mode = ACTIVATION_TOKEN;
+    if (wanted->decision.activations == POLICY_CHANNEL) scheme.mode = ACTIVATION_CHANNEL;
     if (!wanted->folded) scheme.divisor = wanted->factors;
     return scheme;
 }
@@ -377,6 +379,11 @@ bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measu
     Follow f = {.model = model, .plan = plan, .measured = measured, .progress = progress, .err = err};
     f.taken = array_new((size_t)structure->input_count, sizeof *f.taken);
     bool ok = f.taken || error_memory(err, "quantized model");
+    if (ok && model->small_cache != (plan->cache_bits == 8)) {
+        model->small_cache = !model->small_cache;
+        transformer_set_cache_bits(model->transformer, plan->cache_bits);
+        first = 0; // attention sees other keys and values in every layer
+    }
     progress_begin(progress, "packing weights", (uint64_t)structure->linear_count);
     for (int input = 0; ok && input < structure->input_count; input++) {
         if (f.taken[input] || model->group_start[input] == model->group_start[input + 1]) continue;

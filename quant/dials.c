@@ -14,10 +14,14 @@ static const char *const rule_names[] = {"shrink", "literal", NULL};
 static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
 static const char *const fold_names[] = {"norm", "all", NULL};
 static const char *const unfoldable_names[] = {"token", "runtime", NULL};
-static const char *const policy_names[] = {"none", "static", "token", "fptq", NULL};
+static const char *const policy_names[] = {"none",        "static",     "token",   "fptq",
+                                           "smoothquant", "percentile", "channel", NULL};
+static const char *const smooth_names[] = {"static", "token", NULL};
 
 static const double weight_bits[] = {2, 3, 4, 8};
 static const double activation_bits[] = {8};
+static const double cache_bits[] = {8, 16};
+static const double percentiles[] = {99, 99.9, 99.99};
 // Powers of two: what kernels and engines take. The whole channel comes last, being the coarsest.
 static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 0};
 
@@ -142,7 +146,8 @@ const DialInfo dial_table[DIAL_COUNT] = {
                           .section = "activations",
                           .key = "policy",
                           .label = "policy",
-                          .help = "how the input of a linear is quantized; fptq: by its range",
+                          .help =
+                              "how the input of a linear is quantized; fptq: by its range; channel: for accuracy only",
                           .kind = DIAL_CHOICE,
                           .names = policy_names,
                           .standard = POLICY_FPTQ,
@@ -212,6 +217,47 @@ const DialInfo dial_table[DIAL_COUNT] = {
                          .names = unfoldable_names,
                          .standard = UNFOLDABLE_TOKEN,
                          .per_linear = true},
+    [DIAL_SMOOTH_ALPHA] = {.option = "smooth-alpha",
+                           .section = "activations",
+                           .key = "smooth_alpha",
+                           .label = "smooth",
+                           .help =
+                               "SmoothQuant's migration strength: 0 leaves the outliers to activations, 1 to weights",
+                           .kind = DIAL_NUMBER,
+                           .least = 0,
+                           .most = 1,
+                           .step = 0.05,
+                           .coarse = 0.25,
+                           .standard = 0.5,
+                           .per_linear = true},
+    [DIAL_SMOOTH_SCALE] = {.option = "smooth-scale",
+                           .section = "activations",
+                           .key = "smooth_scale",
+                           .label = "smooth scale",
+                           .help = "policy smoothquant: one constant scale, or one per token",
+                           .kind = DIAL_CHOICE,
+                           .names = smooth_names,
+                           .standard = SMOOTH_STATIC,
+                           .per_linear = true},
+    [DIAL_PERCENTILE] = {.option = "percentile",
+                         .section = "activations",
+                         .key = "percentile",
+                         .label = "percentile",
+                         .help = "policy percentile: the share of activations, in percent, that the scale covers",
+                         .kind = DIAL_CHOICE,
+                         .choices = percentiles,
+                         .choice_count = COUNT(percentiles),
+                         .standard = 99.9,
+                         .per_linear = true},
+    [DIAL_CACHE_BITS] = {.option = "cache-bits",
+                         .section = "cache",
+                         .key = "bits",
+                         .label = "cache",
+                         .help = "bits per number of the cached keys and values; 8: a scale per head and token",
+                         .kind = DIAL_CHOICE,
+                         .choices = cache_bits,
+                         .choice_count = COUNT(cache_bits),
+                         .standard = 16},
     [DIAL_FUSED] =
         {.option = "fused-together",
          .key = "fused_together",

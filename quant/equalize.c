@@ -7,7 +7,7 @@
 
 // A linear that keeps its input in floating point has nothing to equalize it for.
 bool decision_equalizes(const Decision *decision) {
-    return decision->quantized && decision->lae && decision->activations != POLICY_NONE;
+    return decision->quantized && (decision->lae || decision->smooth) && decision->activations != POLICY_NONE;
 }
 
 // ---- Which row a column reads ----
@@ -54,6 +54,31 @@ static bool share_factors(const ModelStructure *structure, const Linear *linear,
     return true;
 }
 
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns) {
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *reader = &structure->linears[i];
+        if (reader->input != input) continue;
+        if (!measured->weights || !measured->weights[i].known || !measured->weights[i].column_absmax) return false;
+        const float *own = measured->weights[i].column_absmax;
+        for (size_t j = 0; j < reader->in; j++) columns[j] = own[j] > columns[j] ? own[j] : columns[j];
+    }
+    return true;
+}
+
+static bool smooth_input(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
+                         const InputMeasure *input, float *factors, Error *err) {
+    const Linear *linear = &structure->linears[index];
+    float *columns = array_new(linear->in, sizeof *columns);
+    if (!columns) return error_memory(err, linear->name);
+    bool ok = reader_columns(structure, measured, linear->input, columns);
+    if (ok)
+        smooth_factors(input->channel_absmax, columns, linear->in, (double)decision->smooth_alpha, factors);
+    else
+        error_set(err, "%s: the plan smooths its input, but not all weights that read it were measured", linear->name);
+    free(columns);
+    return ok;
+}
+
 bool equalize_factors(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
                       float *factors, Error *err) {
     const Linear *linear = &structure->linears[index];
@@ -61,7 +86,11 @@ bool equalize_factors(const ModelStructure *structure, const Measured *measured,
     if (!input || !input->known)
         return error_set(err, "%s: the plan equalizes its input, but the input was not measured: calibrate first",
                          linear->name);
-    lae_factors(input->channel_absmax, linear->in, (double)decision->lae_alpha, factors);
+    if (decision->smooth) {
+        if (!smooth_input(structure, measured, decision, index, input, factors, err)) return false;
+    } else {
+        lae_factors(input->channel_absmax, linear->in, (double)decision->lae_alpha, factors);
+    }
     return decision->fold != FOLD_LINEAR_ROWS || share_factors(structure, linear, factors, err);
 }
 

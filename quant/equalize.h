@@ -15,6 +15,9 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear);
 // The row of that linear which column `column` of `linear` reads.
 size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column);
 
+// columns [in] = max(columns, |w|) over the columns of all linears that read an input; false where one is not measured.
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns);
+
 // factors [in] of linear `index`. Where they are folded into rows, columns that read the same row share the largest of
 // their factors. Errors: an input that was not measured; memory.
 bool equalize_factors(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,

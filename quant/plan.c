@@ -14,10 +14,13 @@
 
 typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
 
+typedef enum Equalizer { EQUALIZER_NONE, EQUALIZER_LAE, EQUALIZER_SMOOTH } Equalizer;
+
 // How the linears that read one input agree about its equalization.
 typedef struct InputUse {
     bool read, split; // somebody reads it; its readers differ, so that no factor is right for all of them
-    double lae_alpha;
+    Equalizer equalizer;
+    double alpha;
 } InputUse;
 
 typedef struct Planning {
@@ -28,7 +31,9 @@ typedef struct Planning {
     bool *named;       // [linear_count]: an override that names the linear exactly sets how its weight is quantized
     InputUse *inputs;  // [input_count]
     size_t *set_group; // [linear_count], by fused set: smallest group size among its members, 0 = none seen
+    float *columns, *factors; // [widest input]: made when an input is smoothed
     Plan *plan;
+    bool failed; // memory was short
 } Planning;
 
 static const InputMeasure unknown_input;
@@ -51,6 +56,9 @@ static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
 static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
+static const char note_no_columns[] = "weights not measured yet: its input is left as it is";
+static const char note_percentile_zero[] = "the percentile of its input is 0: whole range";
+static const char note_channel[] = "a scale per channel: for accuracy, no integer product can do it";
 static const char note_at_run_time[] = "equalized at run time: its factors fold nowhere";
 
 const char *class_name(FptqClass class) {
@@ -252,10 +260,16 @@ static void note_reader(const Planning *p, int i) {
     const Decision *d = &p->plan->decisions[i];
     const double *settings = p->settings[i];
     InputUse *use = &p->inputs[p->structure->linears[i].input];
-    bool equalized = d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_FPTQ && d->input_class == CLASS_LAE;
-    if (!equalized || (use->read && use->lae_alpha != settings[DIAL_LAE_ALPHA])) use->split = true;
+    Equalizer equalizer = EQUALIZER_NONE;
+    if (d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_FPTQ && d->input_class == CLASS_LAE)
+        equalizer = EQUALIZER_LAE;
+    if (d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_SMOOTHQUANT) equalizer = EQUALIZER_SMOOTH;
+    double alpha = settings[equalizer == EQUALIZER_SMOOTH ? DIAL_SMOOTH_ALPHA : DIAL_LAE_ALPHA];
+    if (equalizer == EQUALIZER_NONE || (use->read && (use->equalizer != equalizer || use->alpha != alpha)))
+        use->split = true;
     use->read = true;
-    use->lae_alpha = settings[DIAL_LAE_ALPHA];
+    use->equalizer = equalizer;
+    use->alpha = alpha;
 }
 
 static void choose_token(Decision *d, const char *note) {
@@ -277,8 +291,13 @@ static const char *why_not_folded(const Planning *p, int i) {
     return p->inputs[linear->input].split ? note_readers_differ : NULL;
 }
 
+static void set_fold(const Linear *linear, Decision *d, const char *why_not) {
+    d->fold = why_not ? FOLD_NONE : linear->fold;
+    d->fold_index = why_not ? 0 : linear->fold_index;
+    if (why_not) d->note = note_at_run_time;
+}
+
 static void equalize(const Planning *p, int i, float range) {
-    const Linear *linear = &p->structure->linears[i];
     Decision *d = &p->plan->decisions[i];
     double alpha = p->settings[i][DIAL_LAE_ALPHA];
     const char *why_not = why_not_folded(p, i);
@@ -290,10 +309,64 @@ static void equalize(const Planning *p, int i, float range) {
         choose_static(d, lae_range(range, alpha));
         d->lae = true;
         d->lae_alpha = (float)alpha;
-        d->fold = why_not ? FOLD_NONE : linear->fold;
-        d->fold_index = why_not ? 0 : linear->fold_index;
-        if (why_not) d->note = note_at_run_time;
+        set_fold(&p->structure->linears[i], d, why_not);
     }
+}
+
+static bool smooth_room(Planning *p) {
+    size_t widest = 1;
+    for (int i = 0; i < p->structure->linear_count; i++)
+        widest = p->structure->linears[i].in > widest ? p->structure->linears[i].in : widest;
+    if (!p->columns) p->columns = array_new(widest, sizeof *p->columns);
+    if (!p->factors) p->factors = array_new(widest, sizeof *p->factors);
+    p->failed = !p->columns || !p->factors;
+    return !p->failed;
+}
+
+// The range of a smoothed input. Where columns share factors no shortcut is right.
+static float smoothed_range(Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    const Decision *d = &p->plan->decisions[i];
+    const float *absmax = input_measure(p, i)->channel_absmax;
+    if (d->fold != FOLD_LINEAR_ROWS) return smooth_range(absmax, p->columns, linear->in, (double)d->smooth_alpha);
+    float range = 0;
+    if (!equalize_factors(p->structure, p->measured, d, i, p->factors, NULL)) p->failed = true;
+    for (size_t j = 0; !p->failed && j < linear->in; j++) range = fmaxf(range, absmax[j] / p->factors[j]);
+    return range;
+}
+
+static void smooth(Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    Decision *d = &p->plan->decisions[i];
+    const char *why_not = why_not_folded(p, i);
+    if (why_not && p->settings[i][DIAL_UNFOLDABLE] == UNFOLDABLE_TOKEN) {
+        choose_token(d, why_not);
+        return;
+    }
+    if (!smooth_room(p)) return;
+    memset(p->columns, 0, linear->in * sizeof *p->columns);
+    if (!reader_columns(p->structure, p->measured, linear->input, p->columns)) {
+        d->note = note_no_columns;
+        p->plan->calibrated = false;
+        return;
+    }
+    d->smooth = true;
+    d->smooth_alpha = (float)p->settings[i][DIAL_SMOOTH_ALPHA];
+    set_fold(linear, d, why_not);
+    if (p->settings[i][DIAL_SMOOTH_SCALE] == SMOOTH_TOKEN)
+        choose_token(d, NULL);
+    else
+        choose_static(d, smoothed_range(p, i));
+}
+
+// Activations beyond the percentile are clipped. One that is 0 would clip them all.
+static void choose_percentile(const Planning *p, int i) {
+    const InputMeasure *input = input_measure(p, i);
+    Decision *d = &p->plan->decisions[i];
+    double wanted = p->settings[i][DIAL_PERCENTILE];
+    float range = wanted < 99.5 ? input->p99 : wanted < 99.95 ? input->p99_9 : input->p99_99;
+    if (!(range > 0)) d->note = note_percentile_zero;
+    choose_static(d, range > 0 ? range : input->range);
 }
 
 static void decide_activations(Planning *p, int i) {
@@ -301,7 +374,7 @@ static void decide_activations(Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
     ActivationPolicy policy = (ActivationPolicy)p->settings[i][DIAL_ACTIVATIONS];
     if (!d->quantized || policy == POLICY_NONE) return;
-    bool by_range = policy != POLICY_TOKEN;
+    bool by_range = policy != POLICY_TOKEN && policy != POLICY_CHANNEL;
     if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
@@ -309,6 +382,13 @@ static void decide_activations(Planning *p, int i) {
         choose_token(d, note_not_finite);
     } else if (policy == POLICY_TOKEN || (policy == POLICY_FPTQ && d->input_class == CLASS_TOKEN)) {
         choose_token(d, NULL);
+    } else if (policy == POLICY_CHANNEL) {
+        d->activations = POLICY_CHANNEL;
+        d->note = note_channel;
+    } else if (policy == POLICY_SMOOTHQUANT) {
+        smooth(p, i);
+    } else if (policy == POLICY_PERCENTILE) {
+        choose_percentile(p, i);
     } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
         choose_static(d, input->range);
     } else {
@@ -363,6 +443,13 @@ static void add_up(const Planning *p) {
     plan->bits_per_weight = elements > 0 ? bits / elements : 0;
 }
 
+static void size_cache(const Planning *p) {
+    const ModelConfig *c = &p->structure->config;
+    size_t rows = 2 * (size_t)c->layers * (size_t)c->kv_heads, dim = (size_t)c->head_dim;
+    p->plan->cache_bits = (int)p->recipe->value[DIAL_CACHE_BITS];
+    p->plan->cache_bytes = rows * (p->plan->cache_bits == 8 ? dim + sizeof(float) : 2 * dim);
+}
+
 // ---- The whole ----
 
 static void decide(Planning *p) {
@@ -381,6 +468,7 @@ static void decide(Planning *p) {
     }
     if (fused) note_differences_in_sets(p);
     add_up(p);
+    size_cache(p);
 }
 
 bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err) {
@@ -398,10 +486,11 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .plan = out,
     };
     bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
-    if (ok)
-        decide(&p);
-    else
-        error_memory(err, "the plan");
+    if (ok) decide(&p);
+    ok = ok && !p.failed;
+    if (!ok) error_memory(err, "the plan");
+    free(p.columns);
+    free(p.factors);
     free(p.settings);
     free(p.named);
     free(p.inputs);
@@ -421,9 +510,11 @@ static bool weights_equal(const Decision *a, const Decision *b) {
 }
 
 static bool inputs_equal(const Decision *a, const Decision *b) {
-    if (a->activations != b->activations || a->lae != b->lae) return false;
+    if (a->activations != b->activations || a->lae != b->lae || a->smooth != b->smooth) return false;
     if (a->activations == POLICY_STATIC && a->activation_scale != b->activation_scale) return false;
-    return !a->lae || (a->lae_alpha == b->lae_alpha && a->fold == b->fold && a->fold_index == b->fold_index);
+    if (a->lae && a->lae_alpha != b->lae_alpha) return false;
+    if (a->smooth && a->smooth_alpha != b->smooth_alpha) return false;
+    return (!a->lae && !a->smooth) || (a->fold == b->fold && a->fold_index == b->fold_index);
 }
 
 bool decision_equal(const Decision *a, const Decision *b) {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
@@ -277,6 +278,60 @@ static void factors_are_the_same(void **state) {
     }
 }
 
+static void assert_factors(const float *got, const float *expected, size_t n) {
+    for (size_t j = 0; j < n; j++) assert_within_one_unit(got[j], expected[j]);
+}
+
+static void smoothing_factors_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *smooth = member(r->grids, "smooth"), *item;
+    size_t n = (size_t)cJSON_GetArraySize(member(smooth, "inputs"));
+    float *inputs = floats_of(member(smooth, "inputs")), *weights = floats_of(member(smooth, "weights"));
+    float got[64];
+    assert_true(n <= 64);
+    cJSON_ArrayForEach(item, member(smooth, "cases")) {
+        float *expected = floats_of(member(item, "factors")), range = 0;
+        double alpha = fixture_number(item, "alpha");
+        smooth_factors(inputs, weights, n, alpha, got);
+        assert_factors(got, expected, n);
+        for (size_t j = 0; j < n; j++) range = fmaxf(range, inputs[j] / got[j]);
+        float quick = smooth_range(inputs, weights, n, alpha);
+        assert_true(fabsf(quick - range) <= 2e-7f * range); // channels that are equal but for rounding
+        free(expected);
+    }
+    free(inputs);
+    free(weights);
+}
+
+// The factors of a linear behind grouped-query attention, and what they divide in the rows before it.
+static void shared_factors_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *smooth = member(r->grids, "smooth"), *shared = member(smooth, "shared");
+    float *inputs = floats_of(member(smooth, "inputs")), *columns = floats_of(member(shared, "columns")),
+          *rows = floats_of(member(shared, "rows"));
+    size_t n = (size_t)cJSON_GetArraySize(member(smooth, "inputs"));
+    Linear linears[2] = {{.name = (char *)"v", .role = ROLE_V, .out = n / 2, .in = 8, .input = 1},
+                         {.name = (char *)"o", .role = ROLE_O, .in = n, .out = 8, .fold = FOLD_LINEAR_ROWS}};
+    ModelStructure structure = {.linears = linears, .linear_count = 2, .input_count = 2};
+    structure.config.heads = (int)fixture_number(shared, "heads");
+    structure.config.kv_heads = (int)fixture_number(shared, "kv_heads");
+    structure.config.head_dim = (int)n / structure.config.heads;
+    InputMeasure measures[2] = {{.known = true, .channel_absmax = inputs}, {0}};
+    Measured measured = {.inputs = measures, .input_count = 2};
+    Decision decisions[2] = {
+        {.quantized = true},
+        {.quantized = true, .activations = POLICY_STATIC, .lae = true, .lae_alpha = 1, .fold = FOLD_LINEAR_ROWS}};
+    Plan plan = {.decisions = decisions, .linear_count = 2};
+    float got[64];
+    assert_true(equalize_factors(&structure, &measured, &decisions[1], 1, got, NULL));
+    assert_factors(got, columns, n);
+    assert_true(equalize_divisors(&structure, &measured, &plan, 0, got, NULL));
+    assert_factors(got, rows, n / 2);
+    free(inputs);
+    free(columns);
+    free(rows);
+}
+
 static void classes_and_scales_of_inputs_are_the_same(void **state) {
     const Reference *r = *state;
     const cJSON *item;
@@ -311,6 +366,8 @@ int main(void) {
         cmocka_unit_test(grids_are_the_same),
         cmocka_unit_test(rows_are_divided_after_columns_are_multiplied),
         cmocka_unit_test(factors_are_the_same),
+        cmocka_unit_test(smoothing_factors_are_the_same),
+        cmocka_unit_test(shared_factors_are_the_same),
         cmocka_unit_test(classes_and_scales_of_inputs_are_the_same),
     };
     return cmocka_run_group_tests_name("quant_reference", tests, setup, teardown);
