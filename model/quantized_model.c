@@ -271,7 +271,11 @@ static bool group_new(const Follow *f, int input, Group *out) {
     for (int i = 0; i < out->input_count; i++)
         members += (size_t)(model->group_start[out->inputs[i] + 1] - model->group_start[out->inputs[i]]);
     out->changes = array_new(members, sizeof *out->changes);
-    bool ok = out->changes || error_memory(f->err, "quantized model");
+    bool ok = true;
+    if (!out->changes) {
+        group_free(model, out);
+        return error_memory(f->err, "quantized model");
+    }
     for (int i = 0; ok && i < out->input_count; i++) ok = plan_input(f, out, out->inputs[i]);
     if (!ok) group_free(model, out);
     return ok;

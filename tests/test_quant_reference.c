@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "kernels/backend.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/quantize.h"
@@ -359,6 +360,112 @@ static void classes_and_scales_of_inputs_are_the_same(void **state) {
     recipe_free(&recipe);
 }
 
+// ---- Products, the cache, percentiles ----
+
+static QuantizedWeight product_weight(const Reference *r, const cJSON *item, size_t group) {
+    Linear linear = linear_of(r, "gauss_partial");
+    Decision decision = {.quantized = true,
+                         .grid = (Grid)parsed(DIAL_GRID, fixture_text(item, "grid")),
+                         .bits = (int)fixture_number(item, "bits"),
+                         .granularity = GRANULARITY_GROUP,
+                         .group = group,
+                         .scale_dtype = DTYPE_BF16};
+    QuantizedWeight w;
+    Error err = {0};
+    if (!quantize_linear(&linear, &decision, NULL, NULL, &w, NULL, &err)) fail_msg("%s", err.message);
+    return w;
+}
+
+static ActivationScheme scheme_named(const char *name, float static_scale) {
+    static const char *const names[] = {"none", "static", "token", "channel"};
+    ActivationScheme scheme = {.scale = static_scale};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(name, names[i]) == 0) scheme.mode = (ActivationMode)i;
+    }
+    return scheme;
+}
+
+static void assert_near(const float *got, const float *expected, size_t n, const char *what) {
+    float largest = 0;
+    for (size_t i = 0; i < n; i++) largest = fmaxf(largest, fabsf(expected[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(got[i] - expected[i]) <= 3e-6f * largest))
+            fail_msg("%s: %.9g, not %.9g", what, (double)got[i], (double)expected[i]);
+    }
+}
+
+static void products_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *products = member(r->grids, "products"), *item;
+    size_t tokens = (size_t)fixture_number(products, "tokens"), group = (size_t)fixture_number(products, "group");
+    float *x = floats_of(member(products, "x"));
+    Backend *backend;
+    Error err = {0};
+    assert_true(backend_cpu_new(1, &backend, &err));
+    cJSON_ArrayForEach(item, member(products, "cases")) {
+        QuantizedWeight w = product_weight(r, item, group);
+        ActivationScheme scheme = scheme_named(fixture_text(item, "mode"), (float)fixture_number(products, "static"));
+        float *expected = floats_of(member(item, "y")), y[64];
+        Weight *weight;
+        assert_true(tokens * w.out <= 64 && backend->ops->weight_quantized(backend, &w, &scheme, NULL, &weight, &err));
+        backend->ops->linear(backend, weight, x, tokens, y);
+        assert_near(y, expected, tokens * w.out, fixture_text(item, "grid"));
+        backend->ops->weight_free(backend, weight);
+        quantized_weight_free(&w);
+        free(expected);
+    }
+    backend->ops->destroy(backend);
+    free(x);
+}
+
+static void an_int8_cache_is_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *item = member(r->grids, "cache");
+    AttentionShape shape = {.heads = (int)fixture_number(item, "heads"),
+                            .kv_heads = (int)fixture_number(item, "kv_heads"),
+                            .head_dim = (int)fixture_number(item, "dim"),
+                            .scale = (float)fixture_number(item, "scale")};
+    size_t positions = (size_t)fixture_number(item, "positions");
+    float *q = floats_of(member(item, "q")), *k = floats_of(member(item, "k")), *v = floats_of(member(item, "v")),
+          *expected = floats_of(member(item, "y")), y[512];
+    size_t n = positions * (size_t)(shape.heads * shape.head_dim);
+    Backend *b;
+    Cache *cache;
+    Error err = {0};
+    assert_true(n <= 512 && backend_cpu_new(1, &b, &err));
+    assert_true(b->ops->cache_new(b, 1, shape.kv_heads, shape.head_dim, positions, DTYPE_I8, &cache, &err));
+    b->ops->cache_write(b, cache, 0, 0, positions, k, v);
+    b->ops->attention(b, cache, 0, &shape, q, 0, positions, y);
+    assert_near(y, expected, n, "attention");
+    b->ops->cache_free(b, cache);
+    b->ops->destroy(b);
+    free(q);
+    free(k);
+    free(v);
+    free(expected);
+}
+
+static void percentile_scales_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *item;
+    Linear linear = linear_of(r, "one");
+    ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
+    Recipe recipe;
+    assert_true(recipe_standard(&recipe, NULL));
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_PERCENTILE;
+    cJSON_ArrayForEach(item, member(r->grids, "percentiles")) {
+        InputMeasure input = {.known = true,
+                              .range = (float)fixture_number(item, "range"),
+                              .p99_9 = (float)fixture_number(item, "percentile")};
+        Measured measured = {.inputs = &input, .input_count = 1};
+        Plan plan;
+        assert_true(plan_make(&recipe, &structure, &measured, &plan, NULL));
+        assert_true(plan.decisions[0].activation_scale == (float)fixture_number(item, "scale"));
+        plan_free(&plan);
+    }
+    recipe_free(&recipe);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_and_scales_are_the_same),
@@ -368,6 +475,9 @@ int main(void) {
         cmocka_unit_test(factors_are_the_same),
         cmocka_unit_test(smoothing_factors_are_the_same),
         cmocka_unit_test(shared_factors_are_the_same),
+        cmocka_unit_test(products_are_the_same),
+        cmocka_unit_test(an_int8_cache_is_the_same),
+        cmocka_unit_test(percentile_scales_are_the_same),
         cmocka_unit_test(classes_and_scales_of_inputs_are_the_same),
     };
     return cmocka_run_group_tests_name("quant_reference", tests, setup, teardown);

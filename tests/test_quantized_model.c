@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "kernels/measure.h"
 #include "model/quantized_model.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
@@ -70,6 +71,13 @@ static void measure_inputs(Twin *twin) {
         input->width = structure->linears[i].in;
         input->channel_absmax = array_new(input->width, sizeof(float));
     }
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        WeightMeasure *weight = &measured->weights[i];
+        weight->column_absmax = array_new(linear->in, sizeof(float));
+        column_absmax(linear->weight->dtype, linear->weight->data, linear->out, linear->in, weight->column_absmax);
+        weight->known = true;
+    }
     Session *session;
     Error err = {0};
     Observer observer = {measure, measured};
@@ -99,6 +107,7 @@ static void twin_open(const char *folder, Precision precision, Twin *twin) {
 
 static void twin_close(Twin *twin) {
     for (int i = 0; i < twin->measured.input_count; i++) free(twin->measured.inputs[i].channel_absmax);
+    for (int i = 0; i < twin->measured.linear_count; i++) free(twin->measured.weights[i].column_absmax);
     free(twin->measured.inputs);
     free(twin->measured.weights);
     recipe_free(&twin->recipe);
@@ -216,9 +225,7 @@ static void fewer_bits_are_farther_from_the_base(void **state) {
     twin_close(&twin);
 }
 
-// Weight-only is nothing but a forward pass over the rounded weights.
-static void weights_alone_equal_a_dense_model_of_them(void **state) {
-    (void)state;
+static void assert_equals_dense(Grid grid, Clip clip) {
     Twin twin;
     Transformer *dense;
     Error err = {0};
@@ -226,6 +233,8 @@ static void weights_alone_equal_a_dense_model_of_them(void **state) {
     const ModelStructure *structure = &twin.model.structure;
     assert_true(transformer_variant(twin.model.base, &dense, &err));
     set_recipe(&twin, 4, POLICY_NONE);
+    twin.recipe.value[DIAL_GRID] = grid;
+    twin.recipe.value[DIAL_CLIP] = clip;
     Plan plan = plan_of(&twin);
     follow(&twin, &plan, NULL);
     float **kept = array_new((size_t)structure->linear_count, sizeof *kept);
@@ -245,6 +254,97 @@ static void weights_alone_equal_a_dense_model_of_them(void **state) {
     free(kept);
     free(expected);
     free(now);
+    plan_free(&plan);
+    twin_close(&twin);
+}
+
+// Weight-only is nothing but a forward pass over the rounded weights.
+static void weights_alone_equal_a_dense_model_of_them(void **state) {
+    (void)state;
+    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) assert_equals_dense(grid, CLIP_ABSMAX);
+    assert_equals_dense(GRID_SYMMETRIC, CLIP_MSE);
+}
+
+static double weight_noise(const Twin *twin) {
+    double noise = 0;
+    for (int i = 0; i < twin->model.structure.linear_count; i++) {
+        const WeightError *error = quantized_model_weight_error(twin->quantized, i);
+        if (error) noise += error->noise;
+    }
+    return noise;
+}
+
+// Four bits: zero points and clipping lose less, powers of two more.
+static void grids_differ_in_what_they_lose(void **state) {
+    (void)state;
+    Twin twin;
+    twin_open(biased, PRECISION_F32, &twin);
+    set_recipe(&twin, 4, POLICY_TOKEN);
+    follow_recipe(&twin, NULL);
+    double plain = weight_noise(&twin);
+    twin.recipe.value[DIAL_CLIP] = CLIP_MSE;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_true(weight_noise(&twin) < plain);
+    twin.recipe.value[DIAL_CLIP] = CLIP_ABSMAX;
+    twin.recipe.value[DIAL_GRID] = GRID_ASYMMETRIC;
+    follow_recipe(&twin, NULL);
+    assert_true(weight_noise(&twin) < plain);
+    assert_within(distance(&twin), 1e-2, 0.6);
+    twin.recipe.value[DIAL_GRID] = GRID_LOG2;
+    follow_recipe(&twin, NULL);
+    assert_true(weight_noise(&twin) > plain);
+    twin.recipe.value[DIAL_GRID] = GRID_TWO_LEVEL;
+    twin.recipe.value[DIAL_BITS] = 8;
+    follow_recipe(&twin, NULL);
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+static void rival_policies_stay_near_the_base(void **state) {
+    (void)state;
+    Twin twin;
+    twin_open(biased, PRECISION_F32, &twin);
+    const LayerMap *layer = &twin.model.structure.layers[1];
+    set_recipe(&twin, 8, POLICY_SMOOTHQUANT);
+    follow_recipe(&twin, NULL);
+    assert_non_null(quantized_model_factors(twin.quantized, layer->gate));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    twin.recipe.value[DIAL_SMOOTH_SCALE] = SMOOTH_TOKEN;
+    follow_recipe(&twin, NULL);
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_ACTIVATIONS] = POLICY_CHANNEL;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+static void a_smaller_cache_changes_every_layer(void **state) {
+    (void)state;
+    Twin twin;
+    int first;
+    twin_open(biased, PRECISION_F32, &twin);
+    Plan plan = plan_of(&twin);
+    memset(plan.decisions, 0, (size_t)plan.linear_count * sizeof *plan.decisions);
+    size_t wide = plan.cache_bytes;
+    plan.cache_bits = 8;
+    assert_int_equal(follow(&twin, &plan, &first), 0);
+    assert_int_equal(first, 0);
+    assert_within(distance(&twin), 1e-5, NEAR); // of nothing but the cache
+    assert_int_equal(follow(&twin, &plan, &first), 0);
+    assert_int_equal(first, twin.model.config.layers);
+    plan_free(&plan);
+    twin.recipe.value[DIAL_CACHE_BITS] = 8;
+    plan = plan_of(&twin);
+    assert_int_equal(plan.cache_bits, 8);
+    assert_true(plan.cache_bytes < wide);
+    memset(plan.decisions, 0, (size_t)plan.linear_count * sizeof *plan.decisions);
+    plan.cache_bits = 16;
+    follow(&twin, &plan, &first);
+    assert_int_equal(first, 0);
+    assert_true(distance(&twin) == 0);
     plan_free(&plan);
     twin_close(&twin);
 }
@@ -613,6 +713,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fewer_bits_are_farther_from_the_base),
         cmocka_unit_test(weights_alone_equal_a_dense_model_of_them),
+        cmocka_unit_test(grids_differ_in_what_they_lose),
+        cmocka_unit_test(rival_policies_stay_near_the_base),
+        cmocka_unit_test(a_smaller_cache_changes_every_layer),
         cmocka_unit_test(going_back_restores_the_base_exactly),
         cmocka_unit_test(only_what_changed_is_packed_again),
         cmocka_unit_test(the_head_counts_as_part_of_the_last_layer),

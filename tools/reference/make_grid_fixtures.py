@@ -85,6 +85,40 @@ def divided_cases(matrices):
     return cases
 
 
+def numbers(array):
+    """Nine digits are enough for a float, and keep the file small."""
+    return [float(f"{x:.9g}") for x in np.asarray(array, np.float64).ravel()]
+
+
+def product_cases(matrices):
+    """x [3, 100] times "gauss_partial", whose rows of 100 end in a partial group, on every grid and with every treatment of x."""
+    w = matrices["gauss_partial"][1]
+    x = (random.standard_normal((3, 100)) * np.where(np.arange(100) == 7, 30, 1)).astype(np.float32)
+    cases = []
+    for grid in methods.GRIDS:
+        for bits in (4, 8):
+            parts = methods.quantize_on(grid, w, bits, 32, "BF16")
+            values = methods.weight_numbers(grid, bits, 32, *parts)
+            for mode in ("none", "static", "token", "channel"):
+                seen = methods.seen_activations(mode, x, 0.5)
+                cases.append({"grid": grid, "bits": bits, "mode": mode, "y": numbers(seen @ values.T)})
+    return {"x": numbers(x), "tokens": 3, "group": 32, "static": 0.5, "cases": cases}
+
+
+def cache_case():
+    """Four query heads over two kv heads of 12 numbers, seven positions."""
+    q, k, v = (random.standard_normal((heads, 7, 12)).astype(np.float32) for heads in (4, 2, 2))
+    k[1, 3] = 0
+    y = methods.attention(q, methods.int8_rows(k.reshape(-1, 12)).reshape(k.shape), methods.int8_rows(v.reshape(-1, 12)).reshape(v.shape), 0.25)
+    by_token = [numbers(np.swapaxes(a, 0, 1)) for a in (q, k, v)]
+    return {"heads": 4, "kv_heads": 2, "dim": 12, "positions": 7, "scale": 0.25, "q": by_token[0], "k": by_token[1], "v": by_token[2], "y": numbers(y)}
+
+
+def percentile_cases():
+    return [{"percentile": p, "range": v, "scale": methods.percentile_scale(np.float32(p), np.float32(v))}
+            for p, v in ((3.0, 100.0), (0.0, 100.0), (0.0, 0.0), (17.25, 17.5))]
+
+
 def smooth_cases():
     absmax = np.concatenate([[0, 1e-40, 1, 300, 0.02], random.exponential(10, 27)]).astype(np.float32)
     weights = np.concatenate([[1, 1, 0, 0.5, 1e-40], random.exponential(0.1, 27)]).astype(np.float32)
@@ -99,7 +133,8 @@ def main():
     cases = grid_cases(matrices)
     with open(f"{FOLDER}/grids.json", "w") as f:
         f.write('{\n  "grids": [\n' + ",\n".join("    " + json.dumps(c) for c in cases) + '\n  ],\n  "divided": ' + json.dumps(divided_cases(matrices))
-                + ',\n  "smooth": ' + json.dumps(smooth_cases()) + "\n}\n")
+                + ',\n  "smooth": ' + json.dumps(smooth_cases()) + ',\n  "products": ' + json.dumps(product_cases(matrices))
+                + ',\n  "cache": ' + json.dumps(cache_case()) + ',\n  "percentiles": ' + json.dumps(percentile_cases()) + "\n}\n")
     os.chmod(f"{FOLDER}/grids.json", 0o644)
     print(f"{len(cases)} cases")
 

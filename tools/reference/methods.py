@@ -334,6 +334,63 @@ def input_policy(readers, channel_absmax, v0, v1, alpha, foldable):
     return "token", False, 0.0
 
 
+# ---- What a product sees ----
+
+
+def int8_codes(x, scale):
+    """Times the reciprocal, which is rounded to float once; half to even, within ±127."""
+    scale = np.asarray(scale, F32)
+    return np.clip(np.rint(x * (F32(1) / scale)), -127, 127)
+
+
+def seen_activations(mode, x, static=None):
+    """x [tokens, in] as numbers that 8 bits hold: one constant scale, one per token, one per channel of the call, or as they are."""
+    x = np.asarray(x, F32)
+    if mode == "none":
+        return x.astype(np.float64)
+    absmax = {"static": None, "token": np.abs(x).max(1, keepdims=True), "channel": np.abs(x).max(0, keepdims=True)}[mode]
+    scale = np.broadcast_to(F32(static) if mode == "static" else absmax / F32(127), x.shape)
+    scale = np.where(scale > 0, scale, F32(1)).astype(F32)
+    return int8_codes(x, scale) * scale.astype(np.float64)
+
+
+def weight_numbers(grid, bits, group, codes, scales, zeros, multiples):
+    """What the parts of a quantized weight stand for, in double."""
+    qmax = 2 ** (bits - 1) - 1
+    column_group = np.arange(codes.shape[1]) // group
+    c = codes.astype(np.float64)
+    if grid == "asymmetric":
+        c = c - zeros.astype(np.float64)[:, column_group]
+    if grid == "log2":
+        c = np.sign(c) * np.where(c == 0, 0, 2.0 ** (np.abs(c) - qmax))
+    if grid == "two-level":
+        return c * multiples.astype(np.float64)[:, column_group] * scales.astype(np.float64)[:, None]
+    return c * scales.astype(np.float64)[:, column_group]
+
+
+def int8_rows(x):
+    """Rows of keys or values as an int8 cache gives them back: one scale per row."""
+    return seen_activations("token", x)
+
+
+def attention(q, k, v, scale):
+    """q [heads, tokens, dim], k and v [kv_heads, tokens, dim], causal → [tokens, heads, dim]."""
+    heads, tokens, dim = q.shape
+    out = np.zeros((tokens, heads, dim))
+    for h in range(heads):
+        kv = h * len(k) // heads
+        for t in range(tokens):
+            scores = k[kv, : t + 1] @ q[h, t].astype(np.float64) * scale
+            weights = np.exp(scores - scores.max())
+            out[t, h] = weights @ v[kv, : t + 1] / weights.sum()
+    return out
+
+
+def percentile_scale(p, v):
+    """The scale of a range clipped at percentile p; of the whole range where that is nothing."""
+    return static_scale(p if p > 0 else v)
+
+
 # ---- Comparing ----
 
 
