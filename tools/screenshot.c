@@ -2,7 +2,8 @@
 //
 //   screenshot COLSxROWS OUT.svg dark|light STEP… -- PROGRAM ARGUMENT…
 //
-// Steps: wait:TEXT, gone:TEXT (until the text is there, or no longer), keys:TEXT (\e \r \t \xNN), click:TEXT, quiet (until nothing is drawn any more), env:NAME=VALUE
+// Steps: wait:TEXT, gone:TEXT (until the text is there, or no longer), keys:TEXT (\e \r \t \xNN), click:TEXT, quiet
+// (until nothing is drawn any more), env:NAME=VALUE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +20,22 @@ typedef struct Colors {
     unsigned background, foreground, border, first[16];
 } Colors;
 
-static const Colors dark = {0x15191F, 0xD5D9E0, 0x343B46,
-                            {0x15191F, 0xE06C75, 0x7FBF7F, 0xD9B45B, 0x61AFEF, 0xC58AE0, 0x56B6C2, 0xC8CDD5,
-                             0x5C6370, 0xF28B82, 0x98D498, 0xF0CC7A, 0x82C4FF, 0xD9A9F0, 0x74D0DB, 0xFFFFFF}};
-static const Colors light = {0xFCFCFB, 0x24292F, 0xD5D9DF,
-                             {0x24292F, 0xB3261E, 0x1F7A33, 0x8A5A00, 0x0B5CAD, 0x7E3BA6, 0x0F7480, 0x6B7280,
-                              0x57606A, 0xC0262D, 0x2F8F46, 0x9A6A00, 0x1F6FBF, 0x9250BF, 0x1B8C99, 0xFFFFFF}};
+static const Colors dark = {0x15191F,
+                            0xD5D9E0,
+                            0x343B46,
+                            {0x15191F, 0xE06C75, 0x7FBF7F, 0xD9B45B, 0x61AFEF, 0xC58AE0, 0x56B6C2, 0xC8CDD5, 0x5C6370,
+                             0xF28B82, 0x98D498, 0xF0CC7A, 0x82C4FF, 0xD9A9F0, 0x74D0DB, 0xFFFFFF}};
+static const Colors light = {0xFCFCFB,
+                             0x24292F,
+                             0xD5D9DF,
+                             {0x24292F, 0xB3261E, 0x1F7A33, 0x8A5A00, 0x0B5CAD, 0x7E3BA6, 0x0F7480, 0x6B7280, 0x57606A,
+                              0xC0262D, 0x2F8F46, 0x9A6A00, 0x1F6FBF, 0x9250BF, 0x1B8C99, 0xFFFFFF}};
 
 static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned standard) {
     static const unsigned steps[6] = {0, 95, 135, 175, 215, 255};
     if (VTERM_COLOR_IS_DEFAULT_FG(&color) || VTERM_COLOR_IS_DEFAULT_BG(&color)) return standard;
-    if (VTERM_COLOR_IS_RGB(&color)) return (unsigned)color.rgb.red << 16 | (unsigned)color.rgb.green << 8 | color.rgb.blue;
+    if (VTERM_COLOR_IS_RGB(&color))
+        return (unsigned)color.rgb.red << 16 | (unsigned)color.rgb.green << 8 | color.rgb.blue;
     const unsigned i = color.indexed.idx;
     if (i < 16) return colors->first[i];
     if (i >= 232) return (8 + 10 * (i - 232)) * 0x010101u;
@@ -42,7 +48,8 @@ typedef struct Look {
 } Look;
 
 static Look look_of(const Colors *colors, const VTermScreenCell *cell) {
-    Look look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background), cell->attrs.bold, cell->attrs.underline};
+    Look look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background),
+                 cell->attrs.bold, cell->attrs.underline};
     if (cell->attrs.reverse) {
         const unsigned swapped = look.foreground;
         look.foreground = look.background;
@@ -52,7 +59,8 @@ static Look look_of(const Colors *colors, const VTermScreenCell *cell) {
 }
 
 static void rectangle(FILE *out, double x, double y, double width, double height, unsigned color) {
-    fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%06x\"/>\n", x, y, width, height, color);
+    fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%06x\"/>\n", x, y, width, height,
+            color);
 }
 
 static void line(FILE *out, const char *path, double width, unsigned color) {
@@ -82,8 +90,8 @@ static void draw_box(FILE *out, int edges, double x, double y, unsigned color) {
     char path[256];
     if (edges & 16) {
         const double vertical = edges & 1 ? y : y + CELL_HEIGHT, horizontal = edges & 2 ? x + CELL_WIDTH : x;
-        snprintf(path, sizeof path, "M%.2f %.2fV%.2fQ%.2f %.2f %.2f %.2fH%.2f", mx, vertical, edges & 1 ? my - radius : my + radius, mx, my,
-                 edges & 2 ? mx + radius : mx - radius, my, horizontal);
+        snprintf(path, sizeof path, "M%.2f %.2fV%.2fQ%.2f %.2f %.2f %.2fH%.2f", mx, vertical,
+                 edges & 1 ? my - radius : my + radius, mx, my, edges & 2 ? mx + radius : mx - radius, my, horizontal);
         line(out, path, 1, color);
         return;
     }
@@ -101,31 +109,46 @@ static void draw_box(FILE *out, int edges, double x, double y, unsigned color) {
 static bool draw_shape(FILE *out, uint32_t code, double x, double y, unsigned color) {
     const double mx = x + CELL_WIDTH / 2, my = y + CELL_HEIGHT / 2;
     char path[128];
-    if (box_edges(code)) draw_box(out, box_edges(code), x, y, color);
+    if (box_edges(code))
+        draw_box(out, box_edges(code), x, y, color);
     else if (code >= 0x2581 && code <= 0x2588) {
         const double height = CELL_HEIGHT * (code - 0x2580) / 8;
         rectangle(out, x, y + CELL_HEIGHT - height, CELL_WIDTH + 0.05, height, color);
-    } else if (code >= 0x2589 && code <= 0x258F) rectangle(out, x, y + 3, CELL_WIDTH * (0x2590 - code) / 8, CELL_HEIGHT - 6, color);
-    else if (code == 0x2501) rectangle(out, x, my - 1.2, CELL_WIDTH + 0.05, 2.4, color);
-    else if (code == 0x2503) rectangle(out, mx - 1.5, y, 3, CELL_HEIGHT, color);
-    else if (code == 0x25CF) fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"4\" fill=\"#%06x\"/>\n", mx, my, color);
-    else if (code == 0x25CB) fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"2.6\" fill=\"none\" stroke=\"#%06x\"/>\n", mx, my, color);
+    } else if (code >= 0x2589 && code <= 0x258F)
+        rectangle(out, x, y + 3, CELL_WIDTH * (0x2590 - code) / 8, CELL_HEIGHT - 6, color);
+    else if (code == 0x2501)
+        rectangle(out, x, my - 1.2, CELL_WIDTH + 0.05, 2.4, color);
+    else if (code == 0x2503)
+        rectangle(out, mx - 1.5, y, 3, CELL_HEIGHT, color);
+    else if (code == 0x25CF)
+        fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"4\" fill=\"#%06x\"/>\n", mx, my, color);
+    else if (code == 0x25CB)
+        fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"2.6\" fill=\"none\" stroke=\"#%06x\"/>\n", mx, my, color);
     else if (code == 0x250A) {
         snprintf(path, sizeof path, "M%.2f %.2fv2.5m0 2v2.5m0 2v2.5m0 2v2.5", mx, y + 0.5);
         line(out, path, 1.2, color);
-    } else return false;
+    } else
+        return false;
     return true;
 }
 
 static void put_character(FILE *out, uint32_t code) {
-    if (code == '&') fputs("&amp;", out);
-    else if (code == '<') fputs("&lt;", out);
-    else if (code == '>') fputs("&gt;", out);
-    else if (code < 0x80) fputc((int)code, out);
-    else fprintf(out, "&#%u;", code);
+    if (code == '&')
+        fputs("&amp;", out);
+    else if (code == '<')
+        fputs("&lt;", out);
+    else if (code == '>')
+        fputs("&gt;", out);
+    else if (code < 0x80)
+        fputc((int)code, out);
+    else
+        fprintf(out, "&#%u;", code);
 }
 
-static bool same_look(Look a, Look b) { return a.foreground == b.foreground && a.background == b.background && a.bold == b.bold && a.underline == b.underline; }
+static bool same_look(Look a, Look b) {
+    return a.foreground == b.foreground && a.background == b.background && a.bold == b.bold &&
+           a.underline == b.underline;
+}
 
 static VTermScreenCell cell_at(Screen *s, int row, int col) {
     VTermScreenCell cell = {0};
@@ -142,7 +165,9 @@ static void draw_backgrounds(FILE *out, Screen *s, const Colors *colors, int row
             const VTermScreenCell cell = cell_at(s, row, end);
             if (look_of(colors, &cell).background != color) break;
         }
-        if (color != colors->background) rectangle(out, MARGIN + col * CELL_WIDTH, MARGIN + row * CELL_HEIGHT, (end - col) * CELL_WIDTH, CELL_HEIGHT, color);
+        if (color != colors->background)
+            rectangle(out, MARGIN + col * CELL_WIDTH, MARGIN + row * CELL_HEIGHT, (end - col) * CELL_WIDTH, CELL_HEIGHT,
+                      color);
         col = end;
     }
 }
@@ -159,8 +184,8 @@ static int draw_run(FILE *out, Screen *s, const Colors *colors, int row, int col
     while (end < s->cols && count < 1000) {
         const VTermScreenCell cell = cell_at(s, row, end);
         const uint32_t code = cell.chars[0] ? cell.chars[0] : ' ';
-        if (!same_look(look_of(colors, &cell), look) || box_edges(code) || (code >= 0x2581 && code <= 0x258F) || code == 0x25CF || code == 0x25CB ||
-            code == 0x2501 || code == 0x2503 || code == 0x250A)
+        if (!same_look(look_of(colors, &cell), look) || box_edges(code) || (code >= 0x2581 && code <= 0x258F) ||
+            code == 0x25CF || code == 0x25CB || code == 0x2501 || code == 0x2503 || code == 0x250A)
             break;
         codes[count++] = code;
         end += cell.width > 1 ? cell.width : 1;
@@ -169,8 +194,9 @@ static int draw_run(FILE *out, Screen *s, const Colors *colors, int row, int col
         count--;
         end--;
     }
-    fprintf(out, "<text x=\"%.2f\" y=\"%.2f\" textLength=\"%.2f\" fill=\"#%06x\"%s%s>", x, y + 13, (end - col) * CELL_WIDTH, look.foreground,
-            look.bold ? " font-weight=\"bold\"" : "", look.underline ? " text-decoration=\"underline\"" : "");
+    fprintf(out, "<text x=\"%.2f\" y=\"%.2f\" textLength=\"%.2f\" fill=\"#%06x\"%s%s>", x, y + 13,
+            (end - col) * CELL_WIDTH, look.foreground, look.bold ? " font-weight=\"bold\"" : "",
+            look.underline ? " text-decoration=\"underline\"" : "");
     for (int i = 0; i < count; i++) put_character(out, codes[i]);
     fputs("</text>\n", out);
     return end;
@@ -180,10 +206,16 @@ static bool draw(Screen *s, const Colors *colors, const char *path) {
     FILE *out = fopen(path, "w");
     if (!out) return false;
     const double width = s->cols * CELL_WIDTH + 2 * MARGIN, height = s->rows * CELL_HEIGHT + 2 * MARGIN;
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\">\n", width, height, width, height);
-    fprintf(out, "<rect x=\"0.5\" y=\"0.5\" width=\"%.0f\" height=\"%.0f\" rx=\"9\" fill=\"#%06x\" stroke=\"#%06x\"/>\n", width - 1, height - 1,
-            colors->background, colors->border);
-    fprintf(out, "<g font-family=\"'DejaVu Sans Mono','SF Mono',Menlo,Consolas,monospace\" font-size=\"%d\" xml:space=\"preserve\" lengthAdjust=\"spacingAndGlyphs\">\n", FONT_SIZE);
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\">\n",
+            width, height, width, height);
+    fprintf(out,
+            "<rect x=\"0.5\" y=\"0.5\" width=\"%.0f\" height=\"%.0f\" rx=\"9\" fill=\"#%06x\" stroke=\"#%06x\"/>\n",
+            width - 1, height - 1, colors->background, colors->border);
+    fprintf(out,
+            "<g font-family=\"'DejaVu Sans Mono','SF Mono',Menlo,Consolas,monospace\" font-size=\"%d\" "
+            "xml:space=\"preserve\" lengthAdjust=\"spacingAndGlyphs\">\n",
+            FONT_SIZE);
     for (int row = 0; row < s->rows; row++) {
         draw_backgrounds(out, s, colors, row);
         for (int col = 0; col < s->cols;) col = draw_run(out, s, colors, row, col);
@@ -207,7 +239,8 @@ static void send_escaped(Screen *s, const char *text) {
             const char hex[3] = {text[1], text[1] ? text[2] : '\0', '\0'};
             bytes[n++] = (char)strtol(hex, NULL, 16);
             text += strlen(hex);
-        } else bytes[n++] = *text == 'e' ? '\033' : *text == 'r' ? '\r' : *text == 't' ? '\t' : *text;
+        } else
+            bytes[n++] = *text == 'e' ? '\033' : *text == 'r' ? '\r' : *text == 't' ? '\t' : *text;
     }
     bytes[n] = '\0';
     screen_send(s, bytes);
@@ -217,9 +250,12 @@ static bool do_step(Screen *s, const char *step) {
     int row, col;
     if (strncmp(step, "wait:", 5) == 0) return screen_wait_text(s, step + 5);
     if (strncmp(step, "gone:", 5) == 0) return screen_wait_without(s, step + 5);
-    if (strncmp(step, "keys:", 5) == 0) send_escaped(s, step + 5);
-    else if (strncmp(step, "click:", 6) == 0 && screen_find(s, step + 6, &row, &col)) screen_click(s, row, col);
-    else if (strcmp(step, "quiet") != 0) return strncmp(step, "env:", 4) == 0;
+    if (strncmp(step, "keys:", 5) == 0)
+        send_escaped(s, step + 5);
+    else if (strncmp(step, "click:", 6) == 0 && screen_find(s, step + 6, &row, &col))
+        screen_click(s, row, col);
+    else if (strcmp(step, "quiet") != 0)
+        return strncmp(step, "env:", 4) == 0;
     screen_settle(s, 400);
     return true;
 }
@@ -231,14 +267,14 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: screenshot COLSxROWS OUT.svg dark|light STEP… -- PROGRAM ARGUMENT…\n");
         return 2;
     }
-    char *environment[32] = {"TERM=xterm-256color", "LC_ALL=C.UTF-8", "COLORTERM="};
+    const char *environment[32] = {"TERM=xterm-256color", "LC_ALL=C.UTF-8", "COLORTERM="};
     const bool is_light = strcmp(argv[3], "light") == 0;
     variables = 3;
     environment[variables++] = is_light ? "COLORFGBG=0;15" : "COLORFGBG=15;0";
     for (int i = 4; i < program && variables < 31; i++) {
         if (strncmp(argv[i], "env:", 4) == 0) environment[variables++] = argv[i] + 4;
     }
-    Screen *s = screen_start(rows, cols, argv + program + 1, environment);
+    Screen *s = screen_start(rows, cols, (const char *const *)(argv + program + 1), environment);
     int status = s ? 0 : 1;
     for (int i = 4; s && i < program && !status; i++) {
         if (do_step(s, argv[i])) continue;

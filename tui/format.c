@@ -43,8 +43,8 @@ Short format_figure(double value, int digits) {
     if (isinf(value)) return PRINT("%s∞", value < 0 ? "−" : "");
     double size = fabs(value);
     if (size != 0 && (size < 1e-3 || size >= 1e5)) return PRINT("%.*e", digits > 1 ? digits - 2 : 0, value);
-    int before = size < 1 ? (size < 0.1 && size != 0 ? (size < 0.01 ? -1 : 0) : 1) : (int)floor(log10(size)) + 1;
-    int decimals = digits - before;
+    const int before = size > 0 ? (int)floor(log10(size)) + 1 : 1; // digits before the point
+    const int decimals = digits - before;
     return PRINT("%.*f", decimals < 0 ? 0 : decimals, value);
 }
 
@@ -53,7 +53,8 @@ Short format_fixed(double value, int decimals) { return isnan(value) ? nothing()
 Short format_percent(double share) {
     if (isnan(share)) return nothing();
     double percent = share * 100;
-    int decimals = percent >= 99.95 || percent == 0 ? 0 : percent >= 0.95 ? 1 : percent >= 0.0095 ? 2 : 4;
+    if (percent > 0 && percent < 0.01) return PRINT("<0.01 %%");
+    const int decimals = percent >= 99.95 || percent == 0 ? 0 : percent >= 0.95 ? 1 : 2;
     return PRINT("%.*f %%", decimals, percent);
 }
 

@@ -3,7 +3,6 @@
 #include <math.h>
 
 static const char *const lower_eighths[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-static const char *const left_eighths[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"};
 
 static int eighths_of(double share, int cells) {
     if (!(share > 0)) return 0;
@@ -22,15 +21,10 @@ void graph_columns(Canvas *canvas, Rect rect, const double *shares, const Style 
     }
 }
 
-void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style style, Style track) {
-    int eighths = eighths_of(share, width);
-    for (int x = 0; x < width; x++, eighths -= 8) {
-        int here = eighths > 8 ? 8 : eighths < 0 ? 0 : eighths;
-        if (here)
-            canvas_text(canvas, row, col + x, 1, style, left_eighths[here]);
-        else
-            canvas_text(canvas, row, col + x, 1, track, " ");
-    }
+void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style style) {
+    const int filled = share > 0 ? (int)lround(share * width) : 0;
+    for (int x = 0; x < width && x < (filled > 0 || !(share > 0) ? filled : 1); x++)
+        canvas_text(canvas, row, col + x, 1, style, "━");
 }
 
 void graph_slider(Canvas *canvas, int row, int col, int width, double share, Style filled, Style knob, Style track) {

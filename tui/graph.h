@@ -7,8 +7,8 @@
 
 // One bar per column of rect, as high as its share; a share above 0 is always seen. styles may be NULL: all `style`.
 void graph_columns(Canvas *canvas, Rect rect, const double *shares, const Style *styles, Style style);
-// A bar from left to right, in eighths of a column.
-void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style style, Style track);
+// A thin bar from left to right; a share above 0 is always seen.
+void graph_bar(Canvas *canvas, int row, int col, int width, double share, Style style);
 // A track with a knob: "━━●────".
 void graph_slider(Canvas *canvas, int row, int col, int width, double share, Style filled, Style knob, Style track);
 // A choice among n: "○●○○", one column apart if there is room; returns the distance from one to the next.

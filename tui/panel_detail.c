@@ -58,13 +58,33 @@ static void draw_weight_graph(Ui *ui, Rect graph, const WeightStats *w) {
     graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, n}, shares, styles, MEANING_WEIGHT);
 }
 
-// Writes a label centred on a column of an axis.
+static bool axis_free(const Ui *ui, Rect place) {
+    for (int col = place.col; col < place.col + place.cols; col++) {
+        const Cell *cell = &ui->canvas.cells[(size_t)place.row * (size_t)ui->canvas.cols + (size_t)col];
+        if ((cell->style & STYLE_MEANING) != MEANING_TRACK) return false;
+    }
+    return true;
+}
+
+// Writes a label centred on a column of an axis, unless another one stands there already.
 static void axis_label(Ui *ui, Rect axis, double share, Style style, const char *text) {
     const int width = canvas_width(&ui->canvas, text);
     int col = (int)lround(share * (axis.cols - 1)) - width / 2;
     if (col < 0) col = 0;
     if (col + width > axis.cols) col = axis.cols - width;
-    canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
+    if (axis_free(ui, (Rect){axis.row, axis.col + col, 1, width}))
+        canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
+}
+
+// The same, but moved to the right or else to the left rather than left out.
+static void axis_label_somewhere(Ui *ui, Rect axis, double share, Style style, const char *text) {
+    const int width = canvas_width(&ui->canvas, text), ideal = (int)lround(share * (axis.cols - 1)) - width / 2;
+    for (int i = 0; i < 2 * axis.cols; i++) {
+        const int col = i < axis.cols ? ideal + i : ideal - (i - axis.cols);
+        if (col < 0 || col + width > axis.cols || !axis_free(ui, (Rect){axis.row, axis.col + col, 1, width})) continue;
+        canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
+        return;
+    }
 }
 
 static void draw_weight_axis(Ui *ui, Rect axis, const WeightStats *w) {
@@ -157,7 +177,7 @@ static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis,
     char text[48];
     if (share > 1 || share < 0) {
         snprintf(text, sizeof text, share > 1 ? " %s %s → " : " ← %s %s ", name, format_figure(value, 3).text);
-        axis_label(ui, labels, share > 1 ? 1 : 0, style, text);
+        axis_label_somewhere(ui, labels, share > 1 ? 1 : 0, style, text);
         return;
     }
     const int col = graph.col + (int)lround(share * (graph.cols - 1));
@@ -166,11 +186,10 @@ static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis,
         if (strcmp(ui->canvas.cells[at].text, " ") == 0) canvas_text(&ui->canvas, graph.row + y, col, 1, style, "┊");
     }
     snprintf(text, sizeof text, " %s %s ", name, format_figure(value, value < 10 ? 2 : value < 100 ? 2 : 3).text);
-    axis_label(ui, labels, share, style, text);
+    axis_label_somewhere(ui, labels, share, style, text);
 }
 
-static void draw_input_axis(Ui *ui, Rect line, const LogAxis *axis) {
-    canvas_fill(&ui->canvas, line, MEANING_TRACK, "─");
+static void draw_ticks(Ui *ui, Rect line, const LogAxis *axis) {
     for (int power = -6; power <= 6; power++) {
         const double value = pow(10, power), share = axis_share(axis, value);
         char text[32];
@@ -204,9 +223,10 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     }
     const LogAxis axis = input_axis(input, v0, v1);
     draw_input_graph(ui, d->input_graph, input, &axis, v0, v1);
-    draw_input_axis(ui, d->input_axis, &axis);
+    canvas_fill(&ui->canvas, d->input_axis, MEANING_TRACK, "─");
     draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v0", v0, MEANING_LAE);
     draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v1", v1, MEANING_TOKEN);
+    draw_ticks(ui, d->input_axis, &axis);
 }
 
 // ---- channels -----------------------------------------------------------------------------------------------------
@@ -221,7 +241,8 @@ static void draw_channel_graph(Ui *ui, Rect graph, const InputStats *input, doub
         float largest = 0;
         const size_t from = width * (size_t)i / (size_t)columns, to = width * (size_t)(i + 1) / (size_t)columns;
         for (size_t j = from; j < to; j++) largest = fmaxf(largest, input->channel_absmax[j]);
-        shares[i] = input->range > 0 ? (double)largest / (double)input->range : 0;
+        shares[i] = input->range > 0 ? log1p((double)largest) / log1p((double)input->range)
+                                     : 0; // an outlier must not flatten all others
         styles[i] = zone_style(largest, v0, v1);
     }
     graph_columns(&ui->canvas, (Rect){graph.row, graph.col, graph.rows, columns}, shares, styles, MEANING_STATIC);
@@ -269,9 +290,9 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
         pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits, kinds[decision->granularity]);
     else
         pen_text(&pen, MEANING_VALUE, "%d bits g %zu   ", decision->bits, decision->group);
-    pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
     pen_decibel(&pen, "weights", effect->weight_sqnr_db, linear, fresh);
-    pen_decibel(&pen, "output", effect->output_sqnr_db, linear, fresh);
+    pen_decibel(&pen, "out", effect->output_sqnr_db, linear, fresh);
+    pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
     if (decision->note) pen_text(&pen, MEANING_CHANGED, "%s", decision->note);
 }
 
@@ -301,19 +322,18 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
+// The size that was chosen, and from where: "32 ◂ 64 33.3 % ◂ 192 54.7 %".
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "ladder");
-    int first = decision->steps > 2 ? decision->steps - 2 : 0;
-    if (first) pen_text(&pen, MEANING_FAINT, "… ");
-    for (int i = first; i < decision->steps; i++) {
-        const bool chosen = decision->step_size[i] == decision->group;
-        pen_text(&pen, chosen ? MEANING_ACCENT : MEANING_FAINT, "%u", decision->step_size[i]);
-        pen_text(&pen, MEANING_FAINT, " %s ", format_percent((double)decision->step_share[i]).text);
-        if (chosen) return;
-        pen_text(&pen, MEANING_TRACK, "▸ ");
-    }
     pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
+    for (int i = decision->steps - 1; i >= 0; i--) {
+        const Short share = format_percent((double)decision->step_share[i]);
+        if (decision->step_size[i] == decision->group)
+            pen_text(&pen, MEANING_FAINT, " %s", share.text);
+        else
+            pen_text(&pen, MEANING_FAINT, " ◂ %u %s", decision->step_size[i], share.text);
+    }
 }
 
 static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linear, const char *name) {

@@ -114,10 +114,10 @@ static double range_share(const Ui *ui, int linear) {
     double largest = 1;
     for (int i = 0; i < workbench_structure(ui->workbench)->linear_count; i++) {
         const InputStats *input = workbench_input_stats(ui->workbench, i);
-        if (input) largest = fmax(largest, input->range);
+        if (input) largest = fmax(largest, (double)input->range);
     }
     const InputStats *input = workbench_input_stats(ui->workbench, linear);
-    return input ? log1p(input->range) / log1p(largest) : 0;
+    return input ? log1p((double)input->range) / log1p(largest) : 0;
 }
 
 static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
@@ -142,7 +142,7 @@ static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
         col += table->width[column] + 1;
         if (column == COLUMN_RANGE && table->bar) {
             graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear),
-                      cell_style(ui, linear, COLUMN_RANGE), MEANING_TRACK);
+                      cell_style(ui, linear, COLUMN_RANGE));
             col += table->bar + 1;
         }
     }

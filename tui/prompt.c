@@ -191,7 +191,7 @@ void prompt_draw(Ui *ui) {
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
     if (ui->prompt == PROMPT_QUIT) {
-        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write it and quit", "quit without it",
+        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without",
                                                                                 "stay"};
         draw_choice(ui, inside, "The recipe is not saved.", keys, labels, 3);
     } else if (ui->prompt == PROMPT_OVERWRITE) {

@@ -32,8 +32,11 @@ bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") =
 
 // ---- opening and closing ------------------------------------------------------------------------------------------
 
-// Motion is reported while a button is held; curses itself asks for clicks only.
-static const char *const drag_on = "\033[?1002h", *const drag_off = "\033[?1002l";
+// Mouse reports are read here and not by curses, which loses a press whose release comes with it. 1002: also motion
+// while a button is held; 1006: reports of the form ESC [ < button ; column ; row M, in which any size of screen can be
+// told. Terminals that do not know them ignore them.
+static const char *const mouse_on = "\033[?1002h\033[?1006h", *const mouse_off = "\033[?1006l\033[?1002l";
+enum { KEY_REPORT = KEY_MAX + 1 };
 
 static void add_capability(Text *text, const char *name) {
     const char *value = tigetstr(name);
@@ -50,11 +53,11 @@ static void add_capability(Text *text, const char *name) {
 
 static void guard_against_crashes(const Terminal *t) {
     Text farewell = {0};
-    if (t->mouse) text_addf(&farewell, "%s\033[?1006;1000l", drag_off);
+    if (t->mouse) text_addf(&farewell, "%s", mouse_off);
     add_capability(&farewell, "sgr0");
-    add_capability(&farewell, "cnorm");
     add_capability(&farewell, "rmkx");
     add_capability(&farewell, "rmcup");
+    add_capability(&farewell, "cnorm");
     crash_guard_start(STDOUT_FILENO, &t->before, farewell.failed ? "" : farewell.data,
                       farewell.failed ? 0 : farewell.length);
     text_free(&farewell);
@@ -74,11 +77,28 @@ static const char *direct_color_term(char *name, size_t size) {
     return name;
 }
 
+// What terminals send beside what their descriptions say.
+static void add_sequences(void) {
+    static const struct {
+        const char *sequence;
+        int key;
+    } more[] = {
+        {"\033[A", KEY_UP},    {"\033[B", KEY_DOWN},   {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
+        {"\033[H", KEY_HOME},  {"\033[F", KEY_END},    {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
+        {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END},   {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
+        {"\033[d", KEY_SLEFT}, {"\033[c", KEY_SRIGHT}, {"\033[11~", KEY_F(1)},
+    };
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) define_key(more[i].sequence, more[i].key);
+    define_key("\033[<", 0); // what curses would make of it
+    define_key("\033[<", KEY_REPORT);
+}
+
 static void enter(Terminal *t) {
     cbreak();
     noecho();
     nonl();
     keypad(stdscr, TRUE);
+    add_sequences(); // after keypad, which reads the description
     nodelay(stdscr, TRUE);
     intrflush(stdscr, FALSE);
     // Ctrl-C, Ctrl-S and Ctrl-Q are keys here; Ctrl-Z stays the terminal's.
@@ -89,14 +109,11 @@ static void enter(Terminal *t) {
         tcsetattr(STDOUT_FILENO, TCSANOW, &modes);
         def_prog_mode();
     }
+    // Reports of the older form cannot be told from keys: only where the description promises the newer one.
     const char *reports = tigetstr("kmous");
-    t->mouse = reports && reports != (char *)-1;
-    if (t->mouse) {
-        mousemask(BUTTON1_PRESSED | BUTTON1_RELEASED | BUTTON4_PRESSED | BUTTON5_PRESSED | REPORT_MOUSE_POSITION, NULL);
-        mouseinterval(0);
-        putp(drag_on);
-        fflush(stdout);
-    }
+    t->mouse = reports && reports != (char *)-1 && strcmp(reports, "\033[<") == 0;
+    if (t->mouse) putp(mouse_on);
+    fflush(stdout);
 }
 
 static bool open_keys(Terminal *t, Error *err) {
@@ -151,7 +168,7 @@ bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
 }
 
 static void leave(const Terminal *t) {
-    if (t->mouse) putp(drag_off);
+    if (t->mouse) putp(mouse_off);
     curs_set(1);
     endwin();
     fflush(stdout);
@@ -172,7 +189,7 @@ void terminal_set_scheme(Terminal *t, Scheme scheme) {
 
 static void resume(Terminal *t) {
     reset_prog_mode();
-    if (t->mouse) putp(drag_on);
+    if (t->mouse) putp(mouse_on);
     t->redraw = true;
 }
 
@@ -271,10 +288,11 @@ void terminal_show(Terminal *t, const Canvas *canvas) {
         memcpy(&t->shown[at], &canvas->cells[at], bytes);
     }
     t->redraw = false;
-    curs_set(canvas->cursor_row >= 0);
     if (canvas->cursor_row >= 0) move(canvas->cursor_row, canvas->cursor_col);
     wnoutrefresh(stdscr);
     doupdate();
+    curs_set(canvas->cursor_row >= 0); // last: some terminals save its state when the alternate screen is entered
+    fflush(stdout);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -300,25 +318,39 @@ static int function_key(wint_t code) {
     }
 }
 
-static bool mouse_key(Key *key) {
-    MEVENT event;
-    if (getmouse(&event) == ERR) return false;
-    key->code = KEY_MOUSE_EVENT;
-    key->row = event.y;
-    key->col = event.x;
-    if (event.bstate & BUTTON4_PRESSED)
+// A number of a mouse report; *end is the character behind it. False when the report is cut off.
+static bool report_number(const Terminal *t, int *number, wint_t *end) {
+    *number = 0;
+    for (int digits = 0; digits < 6; digits++) {
+        if (get_wch(end) == ERR &&
+            (poll(&(struct pollfd){.fd = t->key_fd, .events = POLLIN}, 1, 50) <= 0 || get_wch(end) == ERR))
+            return false;
+        if (*end < '0' || *end > '9') return true;
+        *number = *number * 10 + (int)(*end - '0');
+    }
+    return false;
+}
+
+static void mouse_report(const Terminal *t, Key *key) {
+    int button, col, row;
+    wint_t end;
+    if (!report_number(t, &button, &end) || end != ';' || !report_number(t, &col, &end) || end != ';' ||
+        !report_number(t, &row, &end))
+        return;
+    key->row = row - 1;
+    key->col = col - 1;
+    const int action = button & ~(4 | 8 | 16); // Shift, Alt and Control do not matter
+    if (action == 64)
         key->action = MOUSE_WHEEL_UP;
-    else if (event.bstate & BUTTON5_PRESSED)
+    else if (action == 65)
         key->action = MOUSE_WHEEL_DOWN;
-    else if (event.bstate & BUTTON1_PRESSED)
-        key->action = MOUSE_PRESS;
-    else if (event.bstate & BUTTON1_RELEASED)
-        key->action = MOUSE_RELEASE;
-    else if (event.bstate & REPORT_MOUSE_POSITION)
+    else if (action == 32)
         key->action = MOUSE_DRAG;
+    else if (action == 0)
+        key->action = end == 'M' ? MOUSE_PRESS : MOUSE_RELEASE;
     else
-        return false;
-    return true;
+        return;
+    key->code = KEY_MOUSE_EVENT;
 }
 
 static int character_key(wint_t code) {
@@ -328,15 +360,14 @@ static int character_key(wint_t code) {
 }
 
 bool terminal_key(Terminal *t, Key *out) {
-    (void)t;
     wint_t code;
     int kind = get_wch(&code);
     if (kind == ERR) return false;
     *out = (Key){.code = KEY_NONE};
     if (kind != KEY_CODE_YES)
         out->code = character_key(code);
-    else if (code == KEY_MOUSE)
-        mouse_key(out);
+    else if (code == KEY_REPORT)
+        mouse_report(t, out);
     else
         out->code = function_key(code);
     return true;

@@ -21,6 +21,7 @@ typedef struct Step {
 
 static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
     const WrapPiece *p = &w->pieces[piece];
+    *width = 0;
     if (at >= p->length) return 0;
     size_t length = character_length(p->text + at, width);
     return length > p->length - at ? p->length - at : length;
@@ -43,7 +44,7 @@ static int word_width(const Walk *w) {
     size_t piece = w->piece, at = w->at;
     int total = 0;
     while (total <= w->cols && settle(w, &piece, &at)) {
-        int width;
+        int width = 0;
         const size_t length = character_at(w, piece, at, &width);
         if (is_break(w->pieces[piece].text[at])) break;
         total += width;
@@ -61,7 +62,7 @@ static bool next(Walk *w, Step *step) {
     if (!settle(w, &w->piece, &w->at)) return false;
     const WrapPiece *p = &w->pieces[w->piece];
     const char *text = p->text + w->at;
-    int width;
+    int width = 0;
     size_t length = character_at(w, w->piece, w->at, &width);
     const bool space = is_break(*text), word_starts = w->col == 0 || w->at == 0 || is_break(text[-1]);
     if (!space && word_starts && w->col > 0 && w->col + word_width(w) > w->cols && word_width(w) <= w->cols)
@@ -98,6 +99,6 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
                     step.text);
     }
     const int end = rect.row + rect.rows - 1;
-    if (first > 0) canvas_text(canvas, rect.row, rect.col - 2, 1, MEANING_FAINT, "…");
+    if (first > 0) canvas_text(canvas, rect.row, rect.col, 1, MEANING_FAINT, "…");
     if (last >= first + rect.rows) canvas_text(canvas, end, rect.col + rect.cols, 1, MEANING_FAINT, "…");
 }

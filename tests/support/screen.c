@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,18 +39,18 @@ static void start_emulator(Screen *s) {
     s->cursor = true;
 }
 
-static void become(char *const argv[], char *const environment[], int slave) {
+static void become(const char *const argv[], const char *const environment[], int slave) {
     setsid();
     ioctl(slave, TIOCSCTTY, 0);
     for (int fd = 0; fd < 3; fd++) dup2(slave, fd);
     if (slave > 2) close(slave);
-    for (int i = 0; environment && environment[i]; i++) putenv(environment[i]);
-    execv(argv[0], argv);
+    for (int i = 0; environment && environment[i]; i++) putenv(strdup(environment[i]));
+    execv(argv[0], (char *const *)(uintptr_t)argv);
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
 }
 
-Screen *screen_start(int rows, int cols, char *const argv[], char *const environment[]) {
+Screen *screen_start(int rows, int cols, const char *const argv[], const char *const environment[]) {
     Screen *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->rows = rows;

@@ -22,7 +22,7 @@ typedef struct Screen {
 } Screen;
 
 // Environment entries are "NAME=value"; they are added to the present environment. NULL when it cannot be started.
-Screen *screen_start(int rows, int cols, char *const argv[], char *const environment[]);
+Screen *screen_start(int rows, int cols, const char *const argv[], const char *const environment[]);
 void screen_free(Screen *s); // ends the program if it still runs
 
 void screen_send(Screen *s, const char *bytes);

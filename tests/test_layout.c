@@ -1,0 +1,318 @@
+// Where panes stand, at every size; and the drawing that does not need a terminal.
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/array.h"
+#include "tui/canvas.h"
+#include "tui/dials.h"
+#include "tui/format.h"
+#include "tui/graph.h"
+#include "tui/layout.h"
+#include "tui/line_editor.h"
+#include "tui/wrap.h"
+
+static bool overlap(Rect a, Rect b) {
+    if (!a.rows || !b.rows || !a.cols || !b.cols) return false;
+    return a.row < b.row + b.rows && b.row < a.row + a.rows && a.col < b.col + b.cols && b.col < a.col + a.cols;
+}
+
+static bool inside(Rect inner, Rect outer) {
+    return inner.row >= outer.row && inner.col >= outer.col && inner.row + inner.rows <= outer.row + outer.rows &&
+           inner.col + inner.cols <= outer.col + outer.cols;
+}
+
+static void check_apart(const Rect *rects, size_t count, Rect whole) {
+    for (size_t i = 0; i < count; i++) {
+        assert_true(rects[i].rows >= 0 && rects[i].cols > 0);
+        assert_true(inside(rects[i], whole));
+        for (size_t j = 0; j < i; j++) assert_false(overlap(rects[i], rects[j]));
+    }
+}
+
+static void check_detail(Rect pane) {
+    const DetailLayout d = layout_detail(pane);
+    const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis,   d.input_line, d.input_graph,
+                          d.input_axis,  d.channel_line, d.channel_graph, d.decision};
+    int rows = 0;
+    check_apart(parts, sizeof parts / sizeof *parts, pane);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rows += parts[i].rows;
+    assert_int_equal(rows, pane.rows);
+    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.channel_graph.rows >= 1 &&
+                d.decision.rows >= 1);
+}
+
+static void check_dials(const Layout *l) {
+    Rect cells[DIAL_COLUMNS * DIAL_ROWS];
+    for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) cells[i] = layout_dial(l, i / DIAL_ROWS, i % DIAL_ROWS);
+    check_apart(cells, DIAL_COLUMNS * DIAL_ROWS, l->dials);
+}
+
+static void panes_stay_apart_at_every_size(void **state) {
+    (void)state;
+    for (int rows = LAYOUT_LEAST_ROWS; rows <= 80; rows++) {
+        for (int cols = LAYOUT_LEAST_COLS; cols <= 250; cols++) {
+            const Layout l = layout_make(rows, cols);
+            const Rect whole = {0, 0, rows, cols},
+                       panes[] = {l.header, l.layers, l.detail, l.dials, l.effect, l.bottom};
+            assert_true(l.fits);
+            check_apart(panes, sizeof panes / sizeof *panes, whole);
+            // Panes share borders: exactly one row or column lies between neighbours.
+            assert_int_equal(l.layers.col + l.layers.cols + 1, l.detail.col);
+            assert_int_equal(l.layers.row + l.layers.rows + 1, l.dials.row);
+            assert_int_equal(l.dials.row + l.dials.rows + 1, l.effect.row);
+            assert_int_equal(l.effect.row + l.effect.rows, l.bottom.row);
+            assert_true(l.layers.rows >= 8 && l.texts.rows >= 2 && l.detail.cols >= 34);
+            assert_true(inside(l.metrics, l.effect) && inside(l.texts, l.effect) && !overlap(l.metrics, l.texts));
+            check_detail(rect_inset(l.detail, 1));
+            check_dials(&l);
+        }
+    }
+}
+
+static void too_small_is_said(void **state) {
+    (void)state;
+    assert_false(layout_make(23, 80).fits);
+    assert_false(layout_make(24, 79).fits);
+    assert_false(layout_make(1, 1).fits);
+    assert_true(layout_make(24, 80).fits);
+}
+
+// ---- dials --------------------------------------------------------------------------------------------------------
+
+static void every_dial_with_a_choice_has_its_place(void **state) {
+    (void)state;
+    for (int dial = 0; dial < DIAL_COUNT; dial++) {
+        const double standard = dial_table[dial].standard;
+        const bool turns = dial_turn((Dial)dial, standard, 1, false) != standard ||
+                           dial_turn((Dial)dial, standard, -1, false) != standard;
+        int places = 0;
+        for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) places += dial_places[i / DIAL_ROWS][i % DIAL_ROWS] == dial;
+        assert_int_equal(places, turns ? 1 : 0);
+    }
+}
+
+static void a_place_on_the_track_is_a_value_and_back(void **state) {
+    (void)state;
+    for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) {
+        if (dial_places[i / DIAL_ROWS][i % DIAL_ROWS] == NO_DIAL) continue;
+        const Dial dial = (Dial)dial_places[i / DIAL_ROWS][i % DIAL_ROWS];
+        for (int step = 0; step <= 20; step++) {
+            const double value = dial_at_share(dial, step / 20.0), share = dial_share(dial, value);
+            char text[64];
+            double parsed;
+            Error err;
+            dial_format(dial, value, text, sizeof text);
+            assert_true(dial_parse(dial, text, &parsed, &err));
+            assert_true(dial_at_share(dial, share) == value);
+        }
+        assert_true(dial_at_share(dial, dial_share(dial, dial_table[dial].standard)) == dial_table[dial].standard);
+    }
+}
+
+static void next_dial_goes_round(void **state) {
+    (void)state;
+    Dial dial = DIAL_BITS;
+    int steps = 0;
+    do {
+        const Dial next = dials_next(dial, 1);
+        assert_int_equal(dials_next(next, -1), dial);
+        dial = next;
+    } while (dial != DIAL_BITS && ++steps < 100);
+    assert_int_equal(steps, 13);
+}
+
+// ---- canvas -------------------------------------------------------------------------------------------------------
+
+static Canvas canvas_new(int rows, int cols, bool ascii) {
+    Canvas canvas = {.ascii = ascii};
+    assert_true(canvas_resize(&canvas, rows, cols, NULL));
+    return canvas;
+}
+
+static void assert_row(const Canvas *canvas, int row, const char *expected) {
+    Text text = {0};
+    for (int col = 0; col < canvas->cols; col++) text_addf(&text, "%s", canvas->cells[row * canvas->cols + col].text);
+    assert_string_equal(text.data, expected);
+    text_free(&text);
+}
+
+static void text_is_cut_at_columns_not_bytes(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(3, 8, false);
+    assert_int_equal(canvas_text(&canvas, 0, 0, 5, 0, "größer"), 5);
+    assert_row(&canvas, 0, "größe   ");
+    assert_int_equal(canvas_text(&canvas, 1, 0, 3, 0, "日本語"), 2); // no half of a wide character
+    assert_row(&canvas, 1, "日      ");
+    canvas_text(&canvas, 1, 1, 1, 0, "x"); // overwrites its right half
+    assert_row(&canvas, 1, " x      ");
+    canvas_fit(&canvas, 2, 0, 5, 0, "abcdefgh");
+    assert_row(&canvas, 2, "abcd…   ");
+    canvas_text(&canvas, 2, 6, 10, 0, "beyond"); // cut off at the edge
+    assert_row(&canvas, 2, "abcd… be");
+    canvas_free(&canvas);
+}
+
+static void nothing_that_moves_a_cursor_reaches_the_terminal(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(2, 8, false);
+    canvas_text(&canvas, 0, 0, 8, 0, "a\033[2J\x7f");
+    assert_row(&canvas, 0, "a\xEF\xBF\xBD[2J\xEF\xBF\xBD  ");
+    canvas_text(&canvas, 1, 0, 8, 0, "a\xff\xC2\x9b\xC0\x80z");
+    assert_row(&canvas, 1, "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz  ");
+    canvas_free(&canvas);
+}
+
+static void ascii_stands_in(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(4, 12, true);
+    canvas_text(&canvas, 0, 0, 12, 0, "1 ±2 → σ 日");
+    assert_row(&canvas, 0, "1 +-2 -> sd ");
+    assert_int_equal(canvas_width(&canvas, "±σ"), 4);
+    canvas_box(&canvas, (Rect){2, 1, 1, 3}, 0);
+    assert_row(&canvas, 1, "+---+       ");
+    for (int i = 0; i < 48; i++) assert_true((unsigned char)canvas.cells[i].text[0] < 0x80);
+    canvas_free(&canvas);
+}
+
+static void borders_join(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(3, 7, false);
+    canvas_box(&canvas, (Rect){1, 1, 1, 2}, 0);
+    canvas_box(&canvas, (Rect){1, 4, 1, 2}, 0);
+    assert_row(&canvas, 0, "╭──┬──╮");
+    assert_row(&canvas, 1, "│  │  │");
+    assert_row(&canvas, 2, "╰──┴──╯");
+    canvas_free(&canvas);
+}
+
+static void a_pen_leaves_out_what_does_not_fit(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(1, 20, false);
+    Pen pen = pen_at(&canvas, (Rect){0, 0, 1, 20});
+    pen_field(&pen, "one", 0, "%d", 1);
+    pen_field(&pen, "a long label", 0, "%d", 2);
+    pen_field(&pen, "3", 0, "%d", 3);
+    assert_row(&canvas, 0, "one 1               ");
+    canvas_free(&canvas);
+}
+
+// ---- graphs, texts, figures ---------------------------------------------------------------------------------------
+
+static void even_the_smallest_share_is_seen(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(2, 4, false);
+    const double shares[] = {0, 1e-9, 0.5, 1};
+    graph_columns(&canvas, (Rect){0, 0, 2, 4}, shares, NULL, 0);
+    assert_row(&canvas, 0, "   █");
+    assert_row(&canvas, 1, " ▁██");
+    const double counts[] = {0, 1, 999};
+    double logs[3];
+    graph_log_shares(counts, 3, logs);
+    assert_true(logs[0] == 0 && logs[2] == 1);
+    assert_true(fabs(logs[1] - 0.1) < 0.01);
+    canvas_free(&canvas);
+}
+
+static void words_wrap_and_the_kept_piece_is_shown(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(2, 12, false);
+    const WrapPiece pieces[] = {{"one two three four ", SIZE_MAX, 0}, {"five", SIZE_MAX, 0}, {" six", SIZE_MAX, 0}};
+    wrap_draw(&canvas, (Rect){0, 1, 2, 10}, pieces, 3, 0);
+    assert_row(&canvas, 0, " one two    ");
+    assert_row(&canvas, 1, " three four…");
+    canvas_clear(&canvas);
+    wrap_draw(&canvas, (Rect){0, 1, 2, 10}, pieces, 3, 1);
+    assert_row(&canvas, 0, " …hree four ");
+    assert_row(&canvas, 1, " five six   ");
+    canvas_free(&canvas);
+}
+
+static void figures_are_short(void **state) {
+    (void)state;
+    assert_string_equal(format_bytes(10.4e6).text, "10.4 MB");
+    assert_string_equal(format_bytes(999).text, "999 B");
+    assert_string_equal(format_count(16384).text, "16.4k");
+    assert_string_equal(format_count(16000).text, "16k");
+    assert_string_equal(format_figure(412, 3).text, "412");
+    assert_string_equal(format_figure(9.71, 3).text, "9.71");
+    assert_string_equal(format_figure(0.0413, 2).text, "0.041");
+    assert_string_equal(format_figure(NAN, 3).text, "–");
+    assert_string_equal(format_percent(0.976).text, "97.6 %");
+    assert_string_equal(format_percent(0.00004).text, "<0.01 %");
+    assert_string_equal(format_percent(1).text, "100 %");
+    assert_string_equal(format_change(-0.012, 3, "MB").text, "−0.012 MB");
+    assert_string_equal(format_seconds(2.1).text, "3 s");
+    assert_string_equal(format_seconds(80).text, "1:20");
+    assert_string_equal(format_decibel(INFINITY).text, "∞");
+}
+
+// ---- the line editor ----------------------------------------------------------------------------------------------
+
+static void type(LineEditor *editor, const int *codes, size_t count) {
+    for (size_t i = 0; i < count; i++) assert_true(line_editor_key(editor, codes[i]));
+}
+
+static void lines_are_edited_by_characters(void **state) {
+    (void)state;
+    LineEditor editor;
+    line_editor_set(&editor, "aß");
+    const int codes[] = {0x65E5, KEY_ARROW_LEFT, KEY_ERASE, 'x', KEY_TO_END, '!', KEY_TO_START, KEY_FORWARD_ERASE};
+    type(&editor, codes, sizeof codes / sizeof *codes);
+    assert_string_equal(editor.text, "x日!");
+    line_editor_set(&editor, "set alpha 0.2");
+    assert_true(line_editor_key(&editor, KEY_CONTROL('w')));
+    assert_string_equal(editor.text, "set alpha ");
+    assert_false(line_editor_key(&editor, KEY_PAGE_UP));
+    for (int i = 0; i < 3000; i++) line_editor_key(&editor, 'y');
+    assert_true(editor.length < sizeof editor.text);
+}
+
+static void earlier_lines_come_back(void **state) {
+    (void)state;
+    LineHistory history = {.count = 0};
+    LineEditor editor;
+    line_history_add(&history, "one");
+    line_history_add(&history, "two");
+    line_history_add(&history, "two");
+    assert_int_equal(history.count, 2);
+    line_editor_set(&editor, "draft");
+    line_history_step(&history, &editor, -1);
+    assert_string_equal(editor.text, "two");
+    line_history_step(&history, &editor, -1);
+    line_history_step(&history, &editor, -1);
+    assert_string_equal(editor.text, "one");
+    line_history_step(&history, &editor, 1);
+    line_history_step(&history, &editor, 1);
+    assert_string_equal(editor.text, "draft");
+    line_history_free(&history);
+}
+
+int main(void) {
+    setlocale(LC_CTYPE, "");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(panes_stay_apart_at_every_size),
+        cmocka_unit_test(too_small_is_said),
+        cmocka_unit_test(every_dial_with_a_choice_has_its_place),
+        cmocka_unit_test(a_place_on_the_track_is_a_value_and_back),
+        cmocka_unit_test(next_dial_goes_round),
+        cmocka_unit_test(text_is_cut_at_columns_not_bytes),
+        cmocka_unit_test(nothing_that_moves_a_cursor_reaches_the_terminal),
+        cmocka_unit_test(ascii_stands_in),
+        cmocka_unit_test(borders_join),
+        cmocka_unit_test(a_pen_leaves_out_what_does_not_fit),
+        cmocka_unit_test(even_the_smallest_share_is_seen),
+        cmocka_unit_test(words_wrap_and_the_kept_piece_is_shown),
+        cmocka_unit_test(figures_are_short),
+        cmocka_unit_test(lines_are_edited_by_characters),
+        cmocka_unit_test(earlier_lines_come_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+// The whole program on a pseudo-terminal with the model that ships: what a newcomer does first. The interface in detail
+// is the business of test_tui, which shows it with figures that are always the same.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "tests/support/program.h"
+#include "tests/support/screen.h"
+
+#define SHIFT_RIGHT "\033[1;2C"
+#define SHIFT_LEFT "\033[1;2D"
+
+static Screen *start(int rows, int cols) {
+    const char *argv[] = {program_path(), "--quiet", "--calibration-tokens", "1024", "--tokens", "512", NULL};
+    const char *environment[] = {"TERM=xterm-256color", "COLORFGBG=15;0", NULL};
+    Screen *s = screen_start(rows, cols, argv, environment);
+    assert_non_null(s);
+    return s;
+}
+
+static void expect(Screen *s, const char *text) {
+    if (screen_wait_text(s, text)) return;
+    char *shown = screen_text(s);
+    fprintf(stderr, "did not come: %s\n%s\n", text, shown ? shown : "");
+    free(shown);
+    fail();
+}
+
+// The row of the quantized model's figures; owned by the caller.
+static char *figures(Screen *s) {
+    int row, col;
+    return screen_find(s, "top-1", &row, &col) ? screen_row(s, row + 2) : NULL;
+}
+
+// All tokens scored and both texts there: nothing is marked as being computed ("…", an old figure in brackets).
+static bool settled(Screen *s, const void *unused) {
+    (void)unused;
+    char *row = figures(s);
+    bool done = row && strstr(row, "×") && strstr(row, "±") && !strstr(row, "…") && !strchr(row, '(');
+    free(row);
+    return done;
+}
+
+static void settle(Screen *s) {
+    if (screen_wait(s, settled, NULL)) return;
+    char *shown = screen_text(s);
+    fprintf(stderr, "did not settle\n%s\n", shown ? shown : "");
+    free(shown);
+    fail();
+}
+
+static void assert_terminal_given_back(const Screen *s) {
+    assert_true(screen_modes_restored(s));
+    assert_false(s->alternate);
+    assert_true(s->cursor);
+    assert_int_equal(s->mouse, 0);
+}
+
+static void quit(Screen *s) {
+    screen_send(s, ":q!\r");
+    assert_true(screen_wait_gone(s));
+    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
+    assert_terminal_given_back(s);
+    screen_free(s);
+}
+
+static void it_shows_the_sample_in_every_size(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {36, 120}, {60, 200}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Screen *s = start(sizes[i][0], sizes[i][1]);
+        expect(s, "storyteller");
+        settle(s);
+        expect(s, "down_proj");
+        quit(s);
+    }
+}
+
+static void every_dial_turns_and_the_plan_follows_at_once(void **state) {
+    (void)state;
+    // Keys, what the dial then shows, and what the plan then says (bits per weight are those of the next frame).
+    static const struct {
+        const char *keys, *dial, *plan;
+    } turns[] = {
+        {"l", "bits             8", " 8.1"},
+        {"]h", "group        group", " 8.12"}, // 16 bits of scale for each group
+        {"]l", "group size     256", " 8.06"},
+        {"]l", "scale          f16", " 8.06"},
+        {"]l", "fused           on", " 8.06"},
+        {"[[[l", "group     adaptive", " 8."},
+        {"]]]]" SHIFT_RIGHT, "alpha          0.4", " 8."},
+        {"]l", "rule       literal", " 8."},
+        {"]" SHIFT_RIGHT, "quorum        0.02", " 8."},
+        {"]l", "min             64", " 8."},
+        {"]h", "max           8192", " 8."},
+        {"]h", "policy       token", " 8."},
+        {"l]l", "v0              16", " 8."},
+        {"]" SHIFT_LEFT, "v1             140", " 8."},
+        {"]h", "LAE alpha     0.95", " 8."},
+    };
+    Screen *s = start(36, 120);
+    settle(s);
+    char *before = figures(s);
+    assert_non_null(strstr(before, " 4."));
+    screen_send(s, "\t[[[[[");
+    expect(s, "▸bits             4");
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        screen_send(s, turns[i].keys);
+        expect(s, turns[i].dial);
+        char *row = figures(s);
+        if (!strstr(row, turns[i].plan)) fail_msg("turn %zu: no %s in %s", i, turns[i].plan, row);
+        free(row);
+    }
+    settle(s);
+    char *after = figures(s);
+    assert_string_not_equal(before, after);
+    for (size_t i = 0; i < sizeof turns / sizeof *turns + 4; i++) screen_send(s, "u");
+    expect(s, "bits             4");
+    settle(s);
+    free(before);
+    free(after);
+    quit(s);
+}
+
+static void it_ends_in_order_whatever_ends_it(void **state) {
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGHUP, SIGSEGV, SIGABRT};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        Screen *s = start(24, 80);
+        expect(s, "down_proj"); // and in the middle of calibrating
+        kill(s->pid, signals[i]);
+        assert_true(screen_wait_gone(s));
+        if (signals[i] == SIGSEGV || signals[i] == SIGABRT) // sanitizers report a crash and exit
+            assert_true(WIFSIGNALED(s->status) || WEXITSTATUS(s->status) != 0);
+        assert_terminal_given_back(s);
+        screen_free(s);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_shows_the_sample_in_every_size),
+        cmocka_unit_test(every_dial_turns_and_the_plan_follows_at_once),
+        cmocka_unit_test(it_ends_in_order_whatever_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

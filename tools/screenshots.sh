@@ -1,0 +1,38 @@
+#!/bin/sh
+# Redraws the pictures in screenshots/ with the sample model: `make screenshots`. Needs a C compiler and libvterm.
+# Every picture is also made as PNG where PNG=1 is set and rsvg-convert is there, into build/, for looking at.
+set -eu
+cd "$(dirname "$0")/.."
+
+mkdir -p build screenshots
+${CC:-cc} -std=gnu17 -O1 -D_GNU_SOURCE -DQUANTDIAL_VTERM -I. tools/screenshot.c tests/support/screen.c base/clock.c \
+    -lvterm -lutil -o build/screenshot
+
+# Nothing of the person who runs this may be seen or changed.
+home=$(mktemp -d "${TMPDIR:-/tmp}/quantdial-screenshots.XXXXXX")
+trap 'rm -rf "$home"' EXIT
+export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config"
+unset NO_COLOR COLORTERM TERMINFO 2>/dev/null || :
+
+# Once, so that every picture finds the measurements in the cache.
+build/quantdial calibrate --quiet >/dev/null
+
+# picture NAME COLSxROWS THEME STEP... : see tools/screenshot.c for the steps
+picture() {
+    name=$1 size=$2 theme=$3
+    shift 3
+    echo "screenshots/$name.svg"
+    build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
+        "$@" -- build/quantdial ${OPTIONS:-}
+    if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
+}
+
+# A state is pinned, then alpha turned: better here, worse there.
+for theme in dark light; do
+    picture layers-$theme 120x36 $theme "keys:p" "keys:\\t" "keys::set alpha 0.1\\r" "wait:✓" "gone:scoring" quiet
+done
+picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:scoring" quiet
+picture small-dark 80x24 dark
+picture wide-dark 200x60 dark
+picture help-dark 120x36 dark "keys:?"
+OPTIONS=--ascii picture ascii-dark 120x36 dark
