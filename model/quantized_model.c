@@ -253,7 +253,7 @@ static bool plan_input(const Follow *f, Group *group, int input) {
 
 static void group_free(const QuantizedModel *model, Group *group) {
     Backend *backend = transformer_backend(model->transformer);
-    for (int i = 0; i < group->count; i++) {
+    for (int i = 0; group->changes && i < group->count; i++) {
         if (group->changes[i].weight) backend->ops->weight_free(backend, group->changes[i].weight);
         following_free(&group->changes[i].wanted);
     }

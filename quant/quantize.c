@@ -123,10 +123,9 @@ static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err
     bool short_of_memory = false;
 #pragma omp parallel reduction(max : high) reduction(min : low, bad) reduction(|| : short_of_memory)
     {
-        RowMemory memory = {array_new(in, sizeof *memory.row), NULL};
-        if (work->w->grid == GRID_TWO_LEVEL)
-            memory.scales = array_new(group_count(in, work->w->group), sizeof *memory.scales);
-        short_of_memory = !memory.row || (work->w->grid == GRID_TWO_LEVEL && !memory.scales);
+        RowMemory memory = {array_new(in, sizeof *memory.row),
+                            array_new(group_count(in, work->w->group), sizeof *memory.scales)};
+        short_of_memory = !memory.row || !memory.scales;
 #pragma omp for schedule(static)
         for (size_t o = 0; o < out; o++) {
             if (short_of_memory) continue;

@@ -65,7 +65,8 @@ static QuantizedWeight random_weight(Grid grid, int bits, size_t out, size_t in,
 
 // What element (o, i) stands for, from the definitions in kernels/quantized.h, without its float scale.
 static double level(const QuantizedWeight *w, size_t o, size_t i) {
-    const int qmax = (1 << (w->bits - 1)) - 1, code = w->codes[o * w->in + i];
+    const int qmax = (1 << (w->bits - 1)) - 1;
+    const int8_t code = w->codes[o * w->in + i];
     const size_t at = o * group_count(w->in, w->group) + i / w->group;
     switch (w->grid) {
     case GRID_ASYMMETRIC: return code - w->zeros[at];

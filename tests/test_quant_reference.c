@@ -233,7 +233,7 @@ static void grids_are_the_same(void **state) {
 }
 
 static float *floats_of(const cJSON *list) {
-    float *values = malloc((size_t)cJSON_GetArraySize(list) * sizeof *values);
+    float *values = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *values);
     int i = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, list) values[i++] = (float)item->valuedouble;
@@ -399,14 +399,14 @@ static void products_are_the_same(void **state) {
     const cJSON *products = member(r->grids, "products"), *item;
     size_t tokens = (size_t)fixture_number(products, "tokens"), group = (size_t)fixture_number(products, "group");
     float *x = floats_of(member(products, "x"));
-    Backend *backend;
+    Backend *backend = NULL;
     Error err = {0};
     assert_true(backend_cpu_new(1, &backend, &err));
     cJSON_ArrayForEach(item, member(products, "cases")) {
         QuantizedWeight w = product_weight(r, item, group);
         ActivationScheme scheme = scheme_named(fixture_text(item, "mode"), (float)fixture_number(products, "static"));
-        float *expected = floats_of(member(item, "y")), y[64];
-        Weight *weight;
+        float *expected = floats_of(member(item, "y")), y[64] = {0};
+        Weight *weight = NULL;
         assert_true(tokens * w.out <= 64 && backend->ops->weight_quantized(backend, &w, &scheme, NULL, &weight, &err));
         backend->ops->linear(backend, weight, x, tokens, y);
         assert_near(y, expected, tokens * w.out, fixture_text(item, "grid"));
@@ -427,10 +427,10 @@ static void an_int8_cache_is_the_same(void **state) {
                             .scale = (float)fixture_number(item, "scale")};
     size_t positions = (size_t)fixture_number(item, "positions");
     float *q = floats_of(member(item, "q")), *k = floats_of(member(item, "k")), *v = floats_of(member(item, "v")),
-          *expected = floats_of(member(item, "y")), y[512];
+          *expected = floats_of(member(item, "y")), y[512] = {0};
     size_t n = positions * (size_t)(shape.heads * shape.head_dim);
-    Backend *b;
-    Cache *cache;
+    Backend *b = NULL;
+    Cache *cache = NULL;
     Error err = {0};
     assert_true(n <= 512 && backend_cpu_new(1, &b, &err));
     assert_true(b->ops->cache_new(b, 1, shape.kv_heads, shape.head_dim, positions, DTYPE_I8, &cache, &err));
