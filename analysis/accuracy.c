@@ -43,7 +43,8 @@ typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *session;            // of the base; serves both models, one after the other
+    Session *session;            // of the base
+    Session *quantized_session;  // its cache may have fewer bits
     float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
     size_t rows;                 // of a block of logits
     float *logits;               // [rows, vocab] in backend memory
@@ -185,11 +186,11 @@ static int start_boundary(const Run *run, const Window *window) {
 
 static bool quantized_states(const Run *run, Window *window) {
     const Evaluator *e = run->evaluator;
-    session_rewind(run->session, 0);
+    session_rewind(run->quantized_session, 0);
     int boundary = start_boundary(run, window);
     if (boundary < 0) return false;
     for (; boundary < e->layers; boundary++) {
-        bool ok = keep_going(run) && transformer_layers(run->quantized, run->session, boundary, boundary + 1,
+        bool ok = keep_going(run) && transformer_layers(run->quantized, run->quantized_session, boundary, boundary + 1,
                                                         run->hidden, window->tokens, NULL, run->err);
         if (!ok) return false;
         int reached = boundary + 1;
@@ -201,9 +202,10 @@ static bool quantized_states(const Run *run, Window *window) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows, float *host) {
+static bool logits_of(const Run *run, Transformer *t, Session *session, const float *hidden, size_t row, size_t rows,
+                      float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return true;
 }
@@ -247,8 +249,9 @@ static bool score_window(const Run *run, Window *window) {
     size_t positions = window->tokens - 1;
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
-        bool ok = keep_going(run) && logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
-                  logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
+        bool ok = keep_going(run) &&
+                  logits_of(run, e->base, run->session, run->base_hidden, row, rows, run->base_host) &&
+                  logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
                   score_rows(run, window, row, rows);
         if (!ok) return false;
     }
@@ -269,12 +272,14 @@ static bool run_new(Run *run) {
     return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
-           session_new(e->base, e->window_tokens, &run->session, run->err);
+           session_new(e->base, e->window_tokens, &run->session, run->err) &&
+           session_new(run->quantized, e->window_tokens, &run->quantized_session, run->err);
 }
 
 static void run_free(Run *run) {
     const BackendOps *ops = run->backend->ops;
-    if (run->session) session_free(run->session);
+    session_free(run->session);
+    session_free(run->quantized_session);
     if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
     if (run->hidden) ops->memory_free(run->backend, run->hidden);
     if (run->logits) ops->memory_free(run->backend, run->logits);

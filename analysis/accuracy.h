@@ -44,6 +44,7 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
                    Progress *progress, Error *err);
 
 // Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense
-// weight, ŷ by `quantized` on rows divided by factors (NULL: as they are). +infinity when equal.
+// weight, ŷ by `quantized` on rows divided by factors [in] and then multiplied by divisors [out] (NULL: as they are).
+// +infinity when equal.
 bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count,
-                        const float *factors, double *db, Error *err);
+                        const float *factors, const float *divisors, double *db, Error *err);

@@ -65,8 +65,8 @@ void model_session_close(ModelSession *s) {
 
 bool model_session_can_run(const ModelSession *s, Error *err) {
     if (s->base) return true;
-    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned",
-                     s->checkpoint.path, s->config.not_run);
+    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned", s->checkpoint.path,
+                     s->config.not_run);
 }
 
 bool model_session_tokenizer(ModelSession *s, const Tokenizer **out, Error *err) {
@@ -189,7 +189,8 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         const InputStats *input = &s->stats.inputs[s->structure.linears[i].input];
         if (plan->decisions[i].quantized && s->calibrated && input->sample_rows) {
             if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample,
-                                    input->sample_rows, quantized_model_factors(s->quantized, i), &db[i], err)) {
+                                    input->sample_rows, quantized_model_factors(s->quantized, i),
+                                    quantized_model_divisors(s->quantized, i), &db[i], err)) {
                 return false;
             }
         }
@@ -203,7 +204,7 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
     WeightError error;
     *db = NAN;
     if (!plan->decisions[linear].quantized) return true;
-    if (!quantize_linear(&s->structure.linears[linear], &plan->decisions[linear], NULL, &codes, &error, err))
+    if (!quantize_linear(&s->structure.linears[linear], &plan->decisions[linear], NULL, NULL, &codes, &error, err))
         return false;
     quantized_weight_free(&codes);
     *db = weight_sqnr_db(&error);
