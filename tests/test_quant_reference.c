@@ -450,6 +450,7 @@ static void percentile_scales_are_the_same(void **state) {
     const Reference *r = *state;
     const cJSON *item;
     Linear linear = linear_of(r, "one");
+    linear.expert = -1;
     ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
     assert_true(recipe_standard(&recipe, NULL));
