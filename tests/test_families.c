@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "analysis/accuracy.h"
 #include "analysis/stats.h"
 #include "analysis/stats_cache.h"
 #include "base/array.h"
@@ -357,6 +358,30 @@ static void they_are_calibrated_and_quantized(void **state) {
     }
 }
 
+// Evaluation keeps hidden states and starts in the middle: a model that is its own twin is scored as equal, from the
+// start and from the last layer on.
+static void a_twin_is_scored_as_equal(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        Transformer *twin;
+        Evaluator *evaluator;
+        Accuracy whole, again;
+        Error err = {0};
+        open_model(names[i], PRECISION_F32, &model);
+        assert_true(transformer_variant(model.base, &twin, &err));
+        if (!evaluator_new(model.base, model.ids, model.tokens, 12, (size_t)1 << 24, &evaluator, &err) ||
+            !evaluator_run(evaluator, twin, 0, NULL, NULL, &whole, NULL, &err) ||
+            !evaluator_run(evaluator, twin, model.config.layers - 1, NULL, NULL, &again, NULL, &err))
+            fail_msg("%s: %s", names[i], err.message);
+        assert_true(whole.kl_max < 1e-9 && again.kl_max < 1e-9 && isfinite(whole.base_ppl));
+        assert_float_equal(whole.ppl, whole.base_ppl, 1e-9 * whole.base_ppl);
+        evaluator_free(evaluator);
+        transformer_free(twin);
+        fixture_model_close(&model);
+    }
+}
+
 // Two tokens reach a few experts at most; the others are known to have seen none, and the plan says so.
 static void experts_without_tokens_are_told(void **state) {
     (void)state;
@@ -431,6 +456,7 @@ int main(void) {
         cmocka_unit_test(the_observer_sees_every_input_once),
         cmocka_unit_test(folding_changes_nothing),
         cmocka_unit_test(they_are_calibrated_and_quantized),
+        cmocka_unit_test(a_twin_is_scored_as_equal),
         cmocka_unit_test(experts_without_tokens_are_told),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
     };
