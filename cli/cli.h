@@ -24,8 +24,9 @@ typedef struct Options {
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
     const char *output; // logits: file
-    const char *match;  // inspect, calibrate, plan: glob over linear names
+    const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, base_only;
+    bool alone_only; // sensitivity: leave out the reverse
 } Options;
 
 // Which options a command takes, as bits.
@@ -39,6 +40,7 @@ enum {
     TAKES_SCREEN = 64,
     TAKES_JSON = 128,
     TAKES_MATCH = 256,
+    TAKES_SENSITIVITY = 512,
 };
 
 typedef struct Command {
@@ -68,6 +70,7 @@ bool command_inspect(const Options *options, Error *err);
 bool command_calibrate(const Options *options, Error *err);
 bool command_plan(const Options *options, Error *err);
 bool command_eval(const Options *options, Error *err);
+bool command_sensitivity(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

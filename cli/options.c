@@ -31,6 +31,7 @@ enum {
     OPTION_MATCH,
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
+    OPTION_ALONE,
     OPTION_DIAL = 2000, // + Dial
 };
 
@@ -60,6 +61,7 @@ static const OptionInfo infos[] = {
     {OPTION_OUTPUT, "output", "FILE", "safetensors file to write", TAKES_IDS, 'o'},
     {OPTION_BASE_ONLY, "base", NULL, "logits of the unquantized model", TAKES_IDS, 0},
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
+    {OPTION_ALONE, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -214,6 +216,7 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_OUTPUT: o->output = argument; return true;
     case OPTION_MATCH: o->match = argument; return true;
     case OPTION_BASE_ONLY: return o->base_only = true;
+    case OPTION_ALONE: return o->alone_only = true;
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;

@@ -1,5 +1,6 @@
 // The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other
 // tests.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -43,8 +44,8 @@ static const cJSON *at(const cJSON *object, const char *path) {
     return object;
 }
 
-static const char *const commands[] = {"inspect",  "calibrate", "plan",   "eval",
-                                       "generate", "tokenize",  "logits", "doctor"};
+static const char *const commands[] = {"inspect",  "calibrate", "plan",   "eval",       "generate",
+                                       "tokenize", "logits",    "doctor", "sensitivity"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -188,6 +189,18 @@ static void eval_and_generate_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void sensitivity_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "128", "--alone");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"name", "kl", "kl_se", "estimate"};
+    const cJSON *first = at(object, "linears")->child;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    assert_true(at(first, "kl")->valuedouble >= at(first->next, "kl")->valuedouble);
+    assert_true(fabs(at(object, "rank_correlation")->valuedouble) <= 1);
+    cJSON_Delete(object);
+}
+
 static void doctor_tells_all_sections(void **state) {
     (void)state;
     Ran ran = RUN("doctor", "--json");
@@ -247,6 +260,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(json_contract),
         cmocka_unit_test(eval_and_generate_in_json),
+        cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),

@@ -6,6 +6,7 @@
 
 #include "analysis/stats_cache.h"
 #include "analysis/tokens.h"
+#include "base/array.h"
 #include "base/file.h"
 
 #define STANDARD_SEQUENCES 128
@@ -187,6 +188,29 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
     return true;
+}
+
+bool model_session_trial(ModelSession *s, Trial *out, Error *err) {
+    *out = (Trial){0};
+    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
+    return (s->evaluator || make_evaluator(s, err)) &&
+           (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
+           trial_begin(s->base, s->quantized, s->evaluator, &s->stats.measured, s->cache_folder, key, out, err);
+}
+
+bool model_session_sensitivity(ModelSession *s, const Plan *plan, bool reverse,
+                               void (*partial)(void *, const Sensitivities *), void *context, Sensitivities *out,
+                               Progress *progress, Error *err) {
+    Trial trial;
+    *out = (Sensitivities){0};
+    double *db = array_new((size_t)s->structure.linear_count, sizeof *db);
+    if (!db) return error_memory(err, "sensitivities");
+    bool ok = model_session_trial(s, &trial, err) && trial_follow(&trial, plan, progress, err) &&
+              model_session_output_sqnr(s, plan, db, progress, err) &&
+              sensitivity_measure(&trial, plan, db, reverse, partial, context, out, progress, err);
+    trial_end(&trial);
+    free(db);
+    return ok;
 }
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "analysis/accuracy.h"
+#include "analysis/sensitivity.h"
 #include "analysis/stats.h"
 #include "loaders/tokenizer.h"
 #include "model/generate.h"
@@ -65,6 +66,15 @@ bool model_session_evaluate(ModelSession *session, int first_changed,
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown.
 bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// For a study on the evaluation tokens: begins a trial on what the session has (give it to trial_end). Afterwards the
+// quantized model follows the study's last plan, and the next evaluation counts as all new (first_changed 0).
+bool model_session_trial(ModelSession *session, Trial *out, Error *err);
+
+// What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
+bool model_session_sensitivity(ModelSession *session, const Plan *plan, bool reverse,
+                               void (*partial)(void *context, const Sensitivities *so_far), void *context,
+                               Sensitivities *out, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
