@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "analysis/sweep.h"
 #include "workbench/model_session.h"
 
 // ---- options ----
@@ -26,7 +27,11 @@ typedef struct Options {
     const char *output; // logits: file
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, base_only;
-    bool alone_only; // sensitivity: leave out the reverse
+    bool alone_only;                 // sensitivity: leave out the reverse
+    const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
+    int sweep_count;
+    const char *csv, *svg; // files, or NULL
+    bool speed;
 } Options;
 
 // Which options a command takes, as bits.
@@ -41,6 +46,7 @@ enum {
     TAKES_JSON = 128,
     TAKES_MATCH = 256,
     TAKES_SENSITIVITY = 512,
+    TAKES_SWEEP = 1024,
 };
 
 typedef struct Command {
@@ -71,6 +77,8 @@ bool command_calibrate(const Options *options, Error *err);
 bool command_plan(const Options *options, Error *err);
 bool command_eval(const Options *options, Error *err);
 bool command_sensitivity(const Options *options, Error *err);
+bool command_sweep(const Options *options, Error *err);
+bool command_compare(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

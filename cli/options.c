@@ -32,6 +32,10 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_SWEEP,
+    OPTION_CSV,
+    OPTION_SVG,
+    OPTION_SPEED,
     OPTION_DIAL = 2000, // + Dial
 };
 
@@ -62,6 +66,11 @@ static const OptionInfo infos[] = {
     {OPTION_BASE_ONLY, "base", NULL, "logits of the unquantized model", TAKES_IDS, 0},
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
     {OPTION_ALONE, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, 0},
+    {OPTION_SWEEP, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial",
+     TAKES_SWEEP, 0},
+    {OPTION_SPEED, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, 0},
+    {OPTION_CSV, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, 0},
+    {OPTION_SVG, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -187,6 +196,15 @@ static bool add_dial(Options *o, Dial dial, const char *text, Error *err) {
     return true;
 }
 
+static bool add_sweep(Options *o, const char *text, Error *err) {
+    SweepDial dial;
+    if (o->sweep_count == SWEEP_DIALS) return error_set(err, "--sweep: no more than %d dials", SWEEP_DIALS);
+    if (!sweep_dial_parse(text, &dial, err)) return error_prefix(err, "--sweep");
+    sweep_dial_free(&dial);
+    o->sweeps[o->sweep_count++] = text;
+    return true;
+}
+
 static bool take_option(int id, const char *argument, const Command *command, Options *o, Error *err) {
     size_t count;
     switch (id) {
@@ -217,6 +235,10 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_MATCH: o->match = argument; return true;
     case OPTION_BASE_ONLY: return o->base_only = true;
     case OPTION_ALONE: return o->alone_only = true;
+    case OPTION_SWEEP: return add_sweep(o, argument, err);
+    case OPTION_SPEED: return o->speed = true;
+    case OPTION_CSV: o->csv = argument; return true;
+    case OPTION_SVG: o->svg = argument; return true;
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;
@@ -295,6 +317,10 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     }
     if ((*command)->takes & TAKES_IDS && !(out->ids && out->output)) {
         return error_set(err, "%s needs --ids 1,2,3 and --output FILE", (*command)->name), OPTIONS_WRONG;
+    }
+    if ((*command)->takes & TAKES_SWEEP && !out->sweep_count) {
+        return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", (*command)->name),
+               OPTIONS_WRONG;
     }
     return take_positional(argc, argv, *command, out, err) ? OPTIONS_RUN : OPTIONS_WRONG;
 }

@@ -44,8 +44,8 @@ static const cJSON *at(const cJSON *object, const char *path) {
     return object;
 }
 
-static const char *const commands[] = {"inspect",  "calibrate", "plan",   "eval",       "generate",
-                                       "tokenize", "logits",    "doctor", "sensitivity"};
+static const char *const commands[] = {"inspect", "calibrate", "plan",        "eval",  "generate", "tokenize",
+                                       "logits",  "doctor",    "sensitivity", "sweep", "compare"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -91,6 +91,9 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"eval", "--tokens", "many"}, "whole number"},
         {{"inspect", "--alpha", "0.3"}, "no option of this command"},
         {{"logits"}, "--ids"},
+        {{"sweep"}, "--sweep"},
+        {{"sweep", "--sweep", "alpha=7"}, "alpha"},
+        {{"sweep", "--sweep", "omega=7"}, "omega"},
         {{"plan", "a", "b"}, "one MODEL"},
         {{"eval", "--backend", "abacus"}, "auto, cpu or cuda"},
     };
@@ -201,6 +204,30 @@ static void sensitivity_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void sweep_and_compare_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "128", "--sweep", "weight-bits=3,4", "--sweep",
+                  "granularity=channel,group");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"values", "bits_per_weight",  "bytes", "ppl", "kl", "kl_se", "top1",
+                                "pareto", "tokens_per_second"};
+    const cJSON *first = at(object, "points")->child;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    assert_string_equal(at(object, "dials")->child->next->valuestring, "granularity");
+    assert_int_equal(cJSON_GetArraySize(at(object, "points")), 4);
+    assert_int_equal(at(first, "values")->child->valueint, 3);
+    assert_string_equal(at(first, "values")->child->next->valuestring, "channel");
+    cJSON_Delete(object);
+
+    ran = RUN("compare", "--json", QUICK, "--tokens", "128");
+    object = json_of(&ran);
+    first = at(object, "methods")->child;
+    for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    at(first, "name");
+    at(object, "base.ppl");
+    cJSON_Delete(object);
+}
+
 static void doctor_tells_all_sections(void **state) {
     (void)state;
     Ran ran = RUN("doctor", "--json");
@@ -261,6 +288,7 @@ int main(void) {
         cmocka_unit_test(json_contract),
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
+        cmocka_unit_test(sweep_and_compare_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),

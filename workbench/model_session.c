@@ -213,6 +213,15 @@ bool model_session_sensitivity(ModelSession *s, const Plan *plan, bool reverse,
     return ok;
 }
 
+bool model_session_points(ModelSession *s, const Recipe *recipes, int count, const PointOptions *options, Point *points,
+                          Progress *progress, Error *err) {
+    Trial trial;
+    bool ok =
+        model_session_trial(s, &trial, err) && points_measure(&trial, recipes, count, options, points, progress, err);
+    trial_end(&trial);
+    return ok;
+}
+
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
     if (!model_session_tokenizer(s, &tokenizer, err) ||

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "analysis/accuracy.h"
+#include "analysis/points.h"
 #include "analysis/sensitivity.h"
 #include "analysis/stats.h"
 #include "loaders/tokenizer.h"
@@ -75,6 +76,10 @@ bool model_session_trial(ModelSession *session, Trial *out, Error *err);
 bool model_session_sensitivity(ModelSession *session, const Plan *plan, bool reverse,
                                void (*partial)(void *context, const Sensitivities *so_far), void *context,
                                Sensitivities *out, Progress *progress, Error *err);
+
+// Every recipe on the evaluation tokens (analysis/points.h): points [count].
+bool model_session_points(ModelSession *session, const Recipe *recipes, int count, const PointOptions *options,
+                          Point *points, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

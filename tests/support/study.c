@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "analysis/methods.h"
 #include "analysis/tokens.h"
 
 enum { WINDOW = 24, TOKENS = 4 * WINDOW };
@@ -52,22 +53,12 @@ void study_close(StudyFixture *s) {
     fixture_model_close(&s->model);
 }
 
-static void apply(Recipe *recipe, const char *dials) {
-    char option[32], value[32];
-    int used;
-    for (; sscanf(dials, " %31[^= ]=%31s%n", option, value, &used) == 2; dials += used) {
-        int dial = dial_find(option);
-        assert_true(dial >= 0);
-        assert_true(dial_parse((Dial)dial, value, &recipe->value[dial], NULL));
-    }
-}
-
 Plan study_plan(const StudyFixture *s, const char *dials) {
     Error err = {0};
     Recipe recipe;
     Plan plan;
     must(recipe_standard(&recipe, &err), &err);
-    apply(&recipe, dials);
+    must(recipe_turn(&recipe, dials, &err), &err);
     must(plan_make(&recipe, &s->model.structure, &s->stats.measured, &plan, &err), &err);
     recipe_free(&recipe);
     return plan;
