@@ -24,13 +24,14 @@ typedef struct Options {
     size_t most_tokens; // generate; 0: standard
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
-    const char *output; // logits: file
+    const char *output; // file to write: logits, tune
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, base_only;
     bool alone_only;                 // sensitivity: leave out the reverse
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
     const char *csv, *svg; // files, or NULL
+    TuneGoal goal;         // tune
     bool speed;
 } Options;
 
@@ -47,6 +48,7 @@ enum {
     TAKES_MATCH = 256,
     TAKES_SENSITIVITY = 512,
     TAKES_SWEEP = 1024,
+    TAKES_TUNE = 2048,
 };
 
 typedef struct Command {
@@ -79,6 +81,7 @@ bool command_eval(const Options *options, Error *err);
 bool command_sensitivity(const Options *options, Error *err);
 bool command_sweep(const Options *options, Error *err);
 bool command_compare(const Options *options, Error *err);
+bool command_tune(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

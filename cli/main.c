@@ -27,6 +27,11 @@ const Command command_table[] = {
     {"compare", "The methods in one table on the same tokens: size, accuracy, time; and your recipe with --recipe.",
      "Dials of the command line hold for all rows, except those that make a method.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON, command_compare},
+    {"tune", "Turns the dials by itself: bits and group size per linear, for a bound on KL or a budget of bits.",
+     "Give --max-kl or --max-bits. Activations stay as the recipe has them; groups are not finer than --min-group. "
+     "The\n"
+     "choice is made on calibration text and verified on the evaluation text.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE, command_tune},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_JSON, command_generate},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},

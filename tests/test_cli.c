@@ -45,7 +45,7 @@ static const cJSON *at(const cJSON *object, const char *path) {
 }
 
 static const char *const commands[] = {"inspect", "calibrate", "plan",        "eval",  "generate", "tokenize",
-                                       "logits",  "doctor",    "sensitivity", "sweep", "compare"};
+                                       "logits",  "doctor",    "sensitivity", "sweep", "compare",  "tune"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -92,6 +92,9 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"inspect", "--alpha", "0.3"}, "no option of this command"},
         {{"logits"}, "--ids"},
         {{"sweep"}, "--sweep"},
+        {{"tune"}, "--max-kl"},
+        {{"tune", "--max-bits", "-1"}, "above 0"},
+        {{"tune", "--max-bits", "4", "--bits", "4,4"}, "--bits"},
         {{"sweep", "--sweep", "alpha=7"}, "alpha"},
         {{"sweep", "--sweep", "omega=7"}, "omega"},
         {{"plan", "a", "b"}, "one MODEL"},

@@ -156,14 +156,17 @@ bool model_session_follow(ModelSession *s, const Plan *plan, int *first_changed,
     return quantized_model_follow(s->quantized, plan, &s->stats.measured, first_changed, progress, err);
 }
 
-static bool make_evaluator(ModelSession *s, Error *err) {
+static bool new_evaluator(ModelSession *s, const char *path, const char *sample_name, Evaluator **out, Error *err) {
     TokenIds ids = {0};
-    bool ok = read_tokens(s, s->options.evaluation, "evaluation.txt", s->options.eval_tokens, &ids, err) &&
-              check_ids(s, &ids, err);
+    bool ok = read_tokens(s, path, sample_name, s->options.eval_tokens, &ids, err) && check_ids(s, &ids, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
-    if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, &s->evaluator, err);
+    if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, out, err);
     token_ids_free(&ids);
     return ok;
+}
+
+static bool make_evaluator(ModelSession *s, Error *err) {
+    return new_evaluator(s, s->options.evaluation, "evaluation.txt", &s->evaluator, err);
 }
 
 bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *),
@@ -190,12 +193,15 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
     return true;
 }
 
+static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {
+    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
+    return (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
+           trial_begin(s->base, s->quantized, evaluator, &s->stats.measured, s->cache_folder, key, out, err);
+}
+
 bool model_session_trial(ModelSession *s, Trial *out, Error *err) {
     *out = (Trial){0};
-    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
-    return (s->evaluator || make_evaluator(s, err)) &&
-           (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
-           trial_begin(s->base, s->quantized, s->evaluator, &s->stats.measured, s->cache_folder, key, out, err);
+    return (s->evaluator || make_evaluator(s, err)) && begin_trial(s, s->evaluator, out, err);
 }
 
 bool model_session_sensitivity(ModelSession *s, const Plan *plan, bool reverse,
@@ -219,6 +225,23 @@ bool model_session_points(ModelSession *s, const Recipe *recipes, int count, con
     bool ok =
         model_session_trial(s, &trial, err) && points_measure(&trial, recipes, count, options, points, progress, err);
     trial_end(&trial);
+    return ok;
+}
+
+bool model_session_tune(ModelSession *s, const Recipe *recipe, const TuneGoal *goal, Tuned *out, Progress *progress,
+                        Error *err) {
+    Trial search = {0}, verify;
+    Evaluator *evaluator = NULL;
+    *out = (Tuned){0};
+    bool ok = model_session_trial(s, &verify, err);
+    if (ok && !s->options.random_tokens) {
+        ok = new_evaluator(s, s->options.calibration, "calibration.txt", &evaluator, err) &&
+             begin_trial(s, evaluator, &search, err);
+    }
+    ok = ok && tune(evaluator ? &search : &verify, &verify, &s->stats, recipe, goal, out, progress, err);
+    trial_end(&search);
+    trial_end(&verify);
+    evaluator_free(evaluator);
     return ok;
 }
 

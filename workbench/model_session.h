@@ -6,6 +6,7 @@
 #include "analysis/points.h"
 #include "analysis/sensitivity.h"
 #include "analysis/stats.h"
+#include "analysis/tune.h"
 #include "loaders/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
@@ -80,6 +81,11 @@ bool model_session_sensitivity(ModelSession *session, const Plan *plan, bool rev
 // Every recipe on the evaluation tokens (analysis/points.h): points [count].
 bool model_session_points(ModelSession *session, const Recipe *recipes, int count, const PointOptions *options,
                           Point *points, Progress *progress, Error *err);
+
+// Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
+// evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
+bool model_session_tune(ModelSession *session, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
+                        Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
