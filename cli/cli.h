@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 
 #include "analysis/sweep.h"
+#include "analysis/tasks.h"
 #include "workbench/model_session.h"
 
 // ---- options ----
@@ -32,6 +33,9 @@ typedef struct Options {
     int sweep_count;
     const char *csv, *svg; // files, or NULL
     TuneGoal goal;         // tune
+    TaskKind task;         // eval
+    const char *task_file; // NULL: no task
+    bool task_given;
     bool speed;
 } Options;
 
@@ -49,6 +53,7 @@ enum {
     TAKES_SENSITIVITY = 512,
     TAKES_SWEEP = 1024,
     TAKES_TUNE = 2048,
+    TAKES_TASK = 4096,
 };
 
 typedef struct Command {

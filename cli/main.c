@@ -16,7 +16,7 @@ const Command command_table[] = {
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON, command_eval},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
     {"sensitivity", "Which linears hurt: KL divergence with each one quantized alone, and with all but that one.",
      "Ranked. What was measured is kept in the cache folder: a run that was stopped goes on where it was.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY,

@@ -33,6 +33,8 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_TASK,
+    OPTION_TASK_FILE,
     OPTION_MAX_KL,
     OPTION_MAX_BITS,
     OPTION_BITS,
@@ -79,6 +81,10 @@ static const OptionInfo infos[] = {
     {OPTION_MAX_BITS, "max-bits", "X", "the least KL divergence with at most X bits per weight", TAKES_TUNE, 0},
     {OPTION_BITS, "bits", "LIST", "which bits may be used; 2,3,4,8", TAKES_TUNE, 0},
     {OPTION_OUTPUT, "output", "FILE", "recipe file to write", TAKES_TUNE, 'o'},
+    {OPTION_TASK, "task", "lambada|choices", "score a task instead of text, as lm-evaluation-harness does", TAKES_TASK,
+     0},
+    {OPTION_TASK_FILE, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line",
+     TAKES_TASK, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -231,6 +237,17 @@ static bool parse_bits(const char *text, int bits[4], Error *err) {
     return error_set(err, "--bits wants some of 2,3,4,8, each once, not \"%.40s\"", text);
 }
 
+static bool parse_task(const char *text, Options *o, Error *err) {
+    o->task_given = true;
+    if (strcmp(text, "lambada") == 0)
+        o->task = TASK_LAMBADA;
+    else if (strcmp(text, "choices") == 0)
+        o->task = TASK_CHOICES;
+    else
+        return error_set(err, "--task wants lambada or choices, not \"%.40s\"", text);
+    return true;
+}
+
 // What a command cannot do without.
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
@@ -239,6 +256,7 @@ static bool check_needed(const Command *command, const Options *o, Error *err) {
         return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", command->name);
     if (command->takes & TAKES_TUNE && (o->goal.max_kl > 0) == (o->goal.max_bits > 0))
         return error_set(err, "%s needs either --max-kl X or --max-bits X", command->name);
+    if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
     return true;
 }
 
@@ -279,6 +297,8 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_MAX_KL: return parse_goal("max-kl", argument, &o->goal.max_kl, err);
     case OPTION_MAX_BITS: return parse_goal("max-bits", argument, &o->goal.max_bits, err);
     case OPTION_BITS: return parse_bits(argument, o->goal.bits, err);
+    case OPTION_TASK: return parse_task(argument, o, err);
+    case OPTION_TASK_FILE: o->task_file = argument; return true;
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;

@@ -26,3 +26,6 @@ cJSON *accuracy_json(const Accuracy *accuracy, const Plan *plan);
 void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
+
+// eval --task: answers of both models to the user's task file.
+bool task_command(const Options *options, Opened *opened, Error *err);

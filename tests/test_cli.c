@@ -92,6 +92,8 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"inspect", "--alpha", "0.3"}, "no option of this command"},
         {{"logits"}, "--ids"},
         {{"sweep"}, "--sweep"},
+        {{"eval", "--task", "lambada"}, "belong together"},
+        {{"eval", "--task", "riddles"}, "lambada or choices"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
         {{"tune", "--max-bits", "4", "--bits", "4,4"}, "--bits"},
