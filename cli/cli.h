@@ -33,6 +33,7 @@ typedef struct Options {
     int sweep_count;
     const char *csv, *svg; // files, or NULL
     TuneGoal goal;         // tune
+    double factor;         // outliers; 0: standard
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
@@ -54,6 +55,7 @@ enum {
     TAKES_SWEEP = 1024,
     TAKES_TUNE = 2048,
     TAKES_TASK = 4096,
+    TAKES_FACTOR = 8192,
 };
 
 typedef struct Command {
@@ -87,6 +89,7 @@ bool command_sensitivity(const Options *options, Error *err);
 bool command_sweep(const Options *options, Error *err);
 bool command_compare(const Options *options, Error *err);
 bool command_tune(const Options *options, Error *err);
+bool command_outliers(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

@@ -17,6 +17,8 @@ const Command command_table[] = {
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
+    {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",
+     NULL, TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_FACTOR, command_outliers},
     {"sensitivity", "Which linears hurt: KL divergence with each one quantized alone, and with all but that one.",
      "Ranked. What was measured is kept in the cache folder: a run that was stopped goes on where it was.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY,

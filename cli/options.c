@@ -33,6 +33,7 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_FACTOR,
     OPTION_TASK,
     OPTION_TASK_FILE,
     OPTION_MAX_KL,
@@ -85,6 +86,7 @@ static const OptionInfo infos[] = {
      0},
     {OPTION_TASK_FILE, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line",
      TAKES_TASK, 0},
+    {OPTION_FACTOR, "factor", "K", "how far above the median a channel stands out; 6", TAKES_FACTOR, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -299,6 +301,9 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_BITS: return parse_bits(argument, o->goal.bits, err);
     case OPTION_TASK: return parse_task(argument, o, err);
     case OPTION_TASK_FILE: o->task_file = argument; return true;
+    case OPTION_FACTOR:
+        return (number_parse(argument, &o->factor) && o->factor > 1) ||
+               error_set(err, "--factor wants a number above 1, not \"%.40s\"", argument);
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;

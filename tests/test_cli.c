@@ -209,6 +209,19 @@ static void sensitivity_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void outliers_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("outliers", "--json", QUICK, "--factor", "3");
+    cJSON *object = json_of(&ran);
+    const cJSON *first = at(object, "inputs")->child;
+    const char *const keys[] = {"name", "role", "median", "channels"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    at(object, "recurring");
+    at(at(object, "weights")->child, "always_finer");
+    assert_int_equal(cJSON_GetArraySize(at(at(object, "weights")->child, "group_sizes")), 3);
+    cJSON_Delete(object);
+}
+
 static void sweep_and_compare_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "128", "--sweep", "weight-bits=3,4", "--sweep",
@@ -293,6 +306,7 @@ int main(void) {
         cmocka_unit_test(json_contract),
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
+        cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(tokenize_prints_an_array_per_line),

@@ -245,6 +245,19 @@ bool model_session_tune(ModelSession *s, const Recipe *recipe, const TuneGoal *g
     return ok;
 }
 
+bool model_session_outliers(ModelSession *s, double factor, Outliers *out, Progress *progress, Error *err) {
+    TokenIds ids = {0};
+    size_t sequences = 0;
+    *out = (Outliers){0};
+    bool ok = calibration_tokens(s, &ids, &sequences, err);
+    size_t most = s->options.eval_tokens / s->options.length;
+    if (most < 1) most = 1;
+    if (sequences > most) sequences = most;
+    ok = ok && outliers_find(s->base, &s->stats, ids.ids, sequences, s->options.length, factor, out, progress, err);
+    token_ids_free(&ids);
+    return ok;
+}
+
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
     if (!model_session_tokenizer(s, &tokenizer, err) ||

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "analysis/accuracy.h"
+#include "analysis/outliers.h"
 #include "analysis/points.h"
 #include "analysis/sensitivity.h"
 #include "analysis/stats.h"
@@ -86,6 +87,10 @@ bool model_session_points(ModelSession *session, const Recipe *recipes, int coun
 // evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
 bool model_session_tune(ModelSession *session, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
                         Progress *progress, Error *err);
+
+// Outliers of the calibrated session (analysis/outliers.h); tokens are counted in the beginning of the calibration
+// text, as many as for evaluation.
+bool model_session_outliers(ModelSession *session, double factor, Outliers *out, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
