@@ -37,6 +37,7 @@ typedef struct Options {
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
+    bool compare_random; // calibrate
     bool speed;
 } Options;
 
@@ -56,6 +57,7 @@ enum {
     TAKES_TUNE = 2048,
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
+    TAKES_COMPARE_RANDOM = 16384,
 };
 
 typedef struct Command {
@@ -83,6 +85,7 @@ bool command_screen(const Options *options,
 bool command_overview(const Options *options, Error *err);
 bool command_inspect(const Options *options, Error *err);
 bool command_calibrate(const Options *options, Error *err);
+bool command_compare_random(const Options *options, Error *err); // calibrate --compare-random
 bool command_plan(const Options *options, Error *err);
 bool command_eval(const Options *options, Error *err);
 bool command_sensitivity(const Options *options, Error *err);

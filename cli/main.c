@@ -12,7 +12,9 @@ const Command command_table[] = {
     {"inspect", "Weight ranges, outliers and histograms of every linear.", NULL, TAKES_MODEL | TAKES_JSON | TAKES_MATCH,
      command_inspect},
     {"calibrate", "Activation ranges of every linear's input, and their FPTQ class.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_calibrate},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_EVALUATION |
+         TAKES_COMPARE_RANDOM,
+     command_calibrate},
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,

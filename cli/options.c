@@ -33,6 +33,7 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_COMPARE_RANDOM,
     OPTION_FACTOR,
     OPTION_TASK,
     OPTION_TASK_FILE,
@@ -87,6 +88,9 @@ static const OptionInfo infos[] = {
     {OPTION_TASK_FILE, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line",
      TAKES_TASK, 0},
     {OPTION_FACTOR, "factor", "K", "how far above the median a channel stands out; 6", TAKES_FACTOR, 0},
+    {OPTION_COMPARE_RANDOM, "compare-random", NULL,
+     "beside calibration on random tokens: ranges, classes, and accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
+     0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -258,6 +262,8 @@ static bool check_needed(const Command *command, const Options *o, Error *err) {
         return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", command->name);
     if (command->takes & TAKES_TUNE && (o->goal.max_kl > 0) == (o->goal.max_bits > 0))
         return error_set(err, "%s needs either --max-kl X or --max-bits X", command->name);
+    if (o->compare_random && o->model.random_tokens)
+        return error_set(err, "--compare-random compares with text; leave --random-tokens out");
     if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
     return true;
 }
@@ -304,6 +310,7 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_FACTOR:
         return (number_parse(argument, &o->factor) && o->factor > 1) ||
                error_set(err, "--factor wants a number above 1, not \"%.40s\"", argument);
+    case OPTION_COMPARE_RANDOM: return o->compare_random = true;
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;

@@ -222,6 +222,19 @@ static void outliers_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void calibrations_compared_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("calibrate", "--json", QUICK, "--compare-random", "--tokens", "128");
+    cJSON *object = json_of(&ran);
+    const cJSON *first = at(object, "linears")->child;
+    const char *const keys[] = {"name", "range", "range_random", "class", "class_random", "rank_correlation"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    const char *const sums[] = {"text.kl",          "random.kl",       "kl_difference",
+                                "kl_difference_se", "classes_changed", "median_range_ratio"};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) at(object, sums[i]);
+    cJSON_Delete(object);
+}
+
 static void sweep_and_compare_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "128", "--sweep", "weight-bits=3,4", "--sweep",
@@ -307,6 +320,7 @@ int main(void) {
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),
+        cmocka_unit_test(calibrations_compared_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(tokenize_prints_an_array_per_line),

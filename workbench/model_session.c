@@ -115,11 +115,11 @@ bool model_session_measure_weights(ModelSession *s, Progress *progress, Error *e
     return true;
 }
 
-static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences, Error *err) {
+static bool calibration_tokens(ModelSession *s, bool random, TokenIds *ids, size_t *sequences, Error *err) {
     ModelOptions *o = &s->options;
     size_t most = o->sequences * o->length;
-    bool ok = o->random_tokens ? tokens_random((size_t)s->config.vocab, most, o->seed, ids, err)
-                               : read_tokens(s, o->calibration, "calibration.txt", most, ids, err);
+    bool ok = random ? tokens_random((size_t)s->config.vocab, most, o->seed, ids, err)
+                     : read_tokens(s, o->calibration, "calibration.txt", most, ids, err);
     if (!ok || !check_ids(s, ids, err)) return false;
     if (ids->count == 0) return error_set(err, "the calibration text is empty");
     if (ids->count < o->length) o->length = ids->count;
@@ -127,24 +127,30 @@ static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences
     return true;
 }
 
-bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
-    if (s->calibrated) return true;
+// Fills the inputs of fresh stats, from the cache if it can.
+static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
+                            Error *err) {
     TokenIds ids = {0};
     size_t sequences = 0, length = 0;
-    bool ok = calibration_tokens(s, &ids, &sequences, err);
+    bool ok = calibration_tokens(s, random, &ids, &sequences, err);
     if (ok) {
         length = s->options.length;
         uint64_t key = input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision);
-        if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, &s->stats)) {
+        if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, stats)) {
             progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(s->base, ids.ids, sequences, length, &s->stats, progress, err);
-            if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, &s->stats, NULL);
+            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err);
+            if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, stats, NULL);
         }
     }
     token_ids_free(&ids);
-    if (!ok) return false;
-    s->calibration_tokens = sequences * length;
-    return s->calibrated = true;
+    *tokens = sequences * length;
+    return ok;
+}
+
+bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
+    if (s->calibrated) return true;
+    return s->calibrated =
+               calibrate_stats(s, s->options.random_tokens, &s->stats, &s->calibration_tokens, progress, err);
 }
 
 bool model_session_plan(ModelSession *s, const Recipe *recipe, Plan *out, Error *err) {
@@ -249,13 +255,65 @@ bool model_session_outliers(ModelSession *s, double factor, Outliers *out, Progr
     TokenIds ids = {0};
     size_t sequences = 0;
     *out = (Outliers){0};
-    bool ok = calibration_tokens(s, &ids, &sequences, err);
+    bool ok = calibration_tokens(s, s->options.random_tokens, &ids, &sequences, err);
     size_t most = s->options.eval_tokens / s->options.length;
     if (most < 1) most = 1;
     if (sequences > most) sequences = most;
     ok = ok && outliers_find(s->base, &s->stats, ids.ids, sequences, s->options.length, factor, out, progress, err);
     token_ids_free(&ids);
     return ok;
+}
+
+// The same weights: votes are measured (or read) again, so that both plans stand on the same ground.
+static bool random_stats(ModelSession *s, RandomCalibration *out, Progress *progress, Error *err) {
+    uint64_t tokens;
+    if (!model_stats_new(&s->structure, &out->stats, err)) return false;
+    uint64_t key = weight_stats_key(&s->structure);
+    bool ok = s->cache_folder && stats_cache_read_weights(s->cache_folder, key, &s->structure, &out->stats);
+    for (int i = 0; !ok && i < s->structure.linear_count; i++) {
+        if (!weight_stats_measure(&s->structure, i, &out->stats, err)) return false;
+    }
+    return calibrate_stats(s, true, &out->stats, &tokens, progress, err);
+}
+
+static bool run_point(Trial *trial, const Plan *plan, Point *out, float *kl, Progress *progress, Error *err) {
+    *out = (Point){.bytes = plan->bytes, .bits_per_weight = plan->bits_per_weight};
+    return out->known = trial_run_positions(trial, plan, &out->accuracy, kl, progress, err);
+}
+
+static bool compare_calibrations(ModelSession *s, const Plan *text_plan, RandomCalibration *out, float *kl,
+                                 Progress *progress, Error *err) {
+    Trial text, random = {0};
+    bool ok = model_session_trial(s, &text, err);
+    size_t n = ok ? (size_t)trial_work(&text) : 0;
+    if (ok) random = text;
+    // Another calibration, another set of maxima behind the factors: nothing of one is kept for the other.
+    random.cache = NULL;
+    random.measured = &out->stats.measured;
+    progress_begin(progress, "evaluating", 2 * n);
+    ok = ok && run_point(&text, text_plan, &out->text, kl, progress, err) &&
+         run_point(&random, &out->plan, &out->random, kl + n, progress, err);
+    if (ok) out->difference = paired_difference(kl + n, kl, n);
+    trial_end(&text);
+    return ok;
+}
+
+bool model_session_random_calibration(ModelSession *s, const Plan *text_plan, const Recipe *recipe,
+                                      RandomCalibration *out, Progress *progress, Error *err) {
+    *out = (RandomCalibration){0};
+    if (!random_stats(s, out, progress, err) ||
+        !plan_make(recipe, &s->structure, &out->stats.measured, &out->plan, err))
+        return false;
+    float *kl = array_new(2 * s->options.eval_tokens, sizeof *kl);
+    bool ok = kl ? compare_calibrations(s, text_plan, out, kl, progress, err) : error_memory(err, "a comparison");
+    free(kl);
+    return ok;
+}
+
+void random_calibration_free(RandomCalibration *random) {
+    model_stats_free(&random->stats);
+    plan_free(&random->plan);
+    *random = (RandomCalibration){0};
 }
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {

@@ -92,5 +92,18 @@ bool model_session_tune(ModelSession *session, const Recipe *recipe, const TuneG
 // text, as many as for evaluation.
 bool model_session_outliers(ModelSession *session, double factor, Outliers *out, Progress *progress, Error *err);
 
+// Calibration on random vocabulary tokens beside that on text, and what each does to the model.
+typedef struct RandomCalibration {
+    ModelStats stats;      // measured on as many random tokens as the session's text had
+    Plan plan;             // what the recipe decides from them
+    Point text, random;    // on the evaluation tokens; the plans differ only by the calibration
+    Difference difference; // of KL divergence, random − text, position by position
+} RandomCalibration;
+
+// The session must be calibrated, on text. Free with random_calibration_free in any case.
+bool model_session_random_calibration(ModelSession *session, const Plan *text_plan, const Recipe *recipe,
+                                      RandomCalibration *out, Progress *progress, Error *err);
+void random_calibration_free(RandomCalibration *random);
+
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
