@@ -27,7 +27,7 @@ typedef struct Options {
     const char *ids;    // logits: "1,2,3"
     const char *output; // file to write: logits, tune
     const char *match;  // glob over linear names
-    bool json, quiet, ascii, mono, base_only;
+    bool json, quiet, ascii, mono, light, base_only;
     bool alone_only;                 // sensitivity: leave out the reverse
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
