@@ -8,6 +8,7 @@
 
 #include "analysis/divergence.h"
 #include "base/array.h"
+#include "base/hash.h"
 
 // The logits of a block of rows, three times: on the backend, and of both models on the host.
 #define LOGITS_BYTES ((size_t)64 << 20)
@@ -334,4 +335,21 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     run_free(&run);
     free(gathered);
     return ok;
+}
+
+// ---- Looking back at a run ----
+
+size_t evaluator_positions(const Evaluator *e) { return e->planned; }
+
+bool evaluator_divergences(const Evaluator *e, float *kl) {
+    for (size_t w = 0; w < e->window_count; w++) {
+        if (!e->windows[w].scored) return false;
+    }
+    for (size_t i = 0; i < e->planned; i++) kl[i] = e->scores[i].kl;
+    return true;
+}
+
+uint64_t evaluator_hash(const Evaluator *e, uint64_t hash) {
+    hash = hash_bytes(hash, &e->window_tokens, sizeof e->window_tokens);
+    return hash_bytes(hash, e->ids, e->window_count * e->window_tokens * sizeof *e->ids);
 }

@@ -538,6 +538,20 @@ bool decision_equal(const Decision *a, const Decision *b) {
     return weights_equal(a, b) && inputs_equal(a, b);
 }
 
+uint64_t plan_hash(const Plan *plan) {
+    uint64_t hash = HASH_START;
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Decision *d = &plan->decisions[i];
+        bool is_static = d->activations == POLICY_STATIC;
+        const double numbers[] = {
+            d->bits,        d->granularity, (double)d->group, d->scale_dtype,
+            d->activations, d->lae,         d->lae_alpha,     is_static ? (double)d->activation_scale : 0,
+            d->fold,        d->fold_index};
+        hash = d->quantized ? hash_bytes(hash, numbers, sizeof numbers) : hash_bytes(hash, "dense", 5);
+    }
+    return hash;
+}
+
 static bool matches_any(const char *match, const ModelStructure *structure) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (glob_matches(match, structure->linears[i].name)) return true;

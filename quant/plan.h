@@ -59,6 +59,10 @@ void plan_free(Plan *plan);
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
 
+// A hash of everything that decision_equal compares, over all linears: plans with equal hashes make the same model of
+// the same weights and measured inputs.
+uint64_t plan_hash(const Plan *plan);
+
 // Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
 // standard rule for the head is not counted.
 char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure);
