@@ -406,7 +406,7 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);
-    if (open_path(path, out, err)) return true;
+    if (open_path(path, out, err) && checkpoint_intact(out, err)) return true;
     checkpoint_close(out);
     return false;
 }
@@ -418,6 +418,14 @@ void checkpoint_close(Checkpoint *checkpoint) {
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
+}
+
+bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
+    for (size_t f = 0; checkpoint && f < checkpoint->file_count; f++) {
+        const Safetensors *file = &checkpoint->files[f];
+        if (file->mapping && !mapping_intact(file->mapping, file->path, err)) return false;
+    }
+    return true;
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

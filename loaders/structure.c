@@ -58,7 +58,9 @@ static void print_shape(Text *text, const uint64_t *shape, int rank) {
 
 static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, Error *err) {
     if (!dtype_is_float16_or_32(tensor->dtype)) {
-        return error_set(err, "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16",
+        return error_set(err,
+                         "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16, F64, "
+                         "and matrices of F8_E4M3, F8_E5M2, I8 and U8",
                          tensor->file, tensor->name, dtype_name(tensor->dtype));
     }
     bool same = tensor->rank == rank;
@@ -78,7 +80,7 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
                         const Tensor **out) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
-    *out = checkpoint_find(builder->out->checkpoint, full);
+    if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
     if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
@@ -221,7 +223,7 @@ static bool find_prefix(Builder *builder) {
         char name[64];
         snprintf(name, sizeof name, "%sembed_tokens.weight", prefixes[i]);
         builder->prefix = prefixes[i];
-        if (checkpoint_find(builder->out->checkpoint, name)) return true;
+        if (stored_has(builder->out->checkpoint, name)) return true;
     }
     return error_set(builder->err,
                      "%s: tensor model.embed_tokens.weight is missing: this is not a checkpoint of a %s model",
@@ -231,7 +233,7 @@ static bool find_prefix(Builder *builder) {
 static bool build(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
-    if (!find_prefix(builder)) return false;
+    if (!stored_open(out->checkpoint, &out->stored, builder->err) || !find_prefix(builder)) return false;
     size_t layers = (size_t)config->layers;
     out->linears = array_new(layers * LINEARS_PER_LAYER + 1, sizeof *out->linears);
     out->norms = array_new(layers * NORMS_PER_LAYER + 1, sizeof *out->norms);
@@ -261,6 +263,7 @@ void structure_free(ModelStructure *structure) {
     free(structure->linears);
     free(structure->norms);
     free(structure->layers);
+    stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }
 

@@ -4,6 +4,7 @@
 
 #include "loaders/checkpoint.h"
 #include "loaders/config.h"
+#include "loaders/stored.h"
 
 typedef enum LinearRole {
     ROLE_Q,
@@ -36,7 +37,7 @@ typedef struct Linear {
     int layer;  // −1 outside the layers (head)
     int expert; // −1 outside experts
     size_t out, in;
-    const Tensor *weight; // [out, in]
+    const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
     const Tensor *bias;   // [out] or NULL
     int input;            // linears with the same number read the very same buffer: 0 … input_count − 1
     int fused_set;        // linears that engines store as one (q,k,v; gate,up) share a number ≥ 0; −1 alone
@@ -60,13 +61,14 @@ typedef struct LayerMap { // indices into linears and norms
 typedef struct ModelStructure {
     ModelConfig config;
     const Checkpoint *checkpoint; // must outlive the structure
+    StoredSet *stored;            // the weights among the tensors below that are not plain in the file
     Linear *linears;
     int linear_count;
     int input_count;
     Norm *norms;
     int norm_count;
     LayerMap *layers;        // [config.layers]
-    const Tensor *embedding; // [vocab, hidden]
+    const Tensor *embedding; // [vocab, hidden]; to be held too
     int head;                // index of the head linear (its weight is the embedding when tied)
     int final_norm;
     uint64_t parameters;

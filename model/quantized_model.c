@@ -209,7 +209,7 @@ static bool pack(const QuantizedModel *model, Change *change, Error *err) {
     float *bias = NULL;
     if (!quantize_linear(linear, &wanted->decision, wanted->factors, &plain, &change->wanted.error, err)) return false;
     ActivationScheme scheme = scheme_of(wanted);
-    bool ok = linear_bias(linear, &bias, err) &&
+    bool ok = checkpoint_intact(model->structure->checkpoint, err) && linear_bias(linear, &bias, err) &&
               backend->ops->weight_quantized(backend, &plain, &scheme, bias, &change->weight, err);
     quantized_weight_free(&plain);
     free(bias);

@@ -21,10 +21,16 @@ bool linear_bias(const Linear *linear, float **out, Error *err) {
 static bool make_dense(Transformer *t, int index, Error *err) {
     const Linear *linear = &t->structure->linears[index];
     float *bias;
+    // Backends may read the matrix in place: it is held for as long as the dense weight is there.
     if (!linear_bias(linear, &bias, err)) return false;
+    if (!tensor_hold(linear->weight, err)) {
+        free(bias);
+        return error_prefix(err, "%s", linear->name);
+    }
     bool ok = t->backend->ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out,
                                             linear->in, bias, t->precision, &t->dense[index], err);
     free(bias);
+    if (!ok) tensor_release(linear->weight);
     return ok || error_prefix(err, "%s", linear->name);
 }
 
@@ -49,6 +55,8 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
 }
 
 static bool load_weights(Transformer *t, Error *err) {
+    if (!tensor_hold(t->structure->embedding, err)) return false;
+    t->holds_embedding = true;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
@@ -100,6 +108,13 @@ static void free_weights(Backend *backend, Weight **weights, int count) {
     free(weights);
 }
 
+// What dense weights read; nobody computes with them any more.
+static void release_weights(const Transformer *t) {
+    for (int i = 0; i < t->structure->linear_count; i++)
+        if (t->dense && t->dense[i]) tensor_release(t->structure->linears[i].weight);
+    if (t->holds_embedding) tensor_release(t->structure->embedding);
+}
+
 static void free_gains(Backend *backend, float **gains, int count) {
     for (int i = 0; gains && i < count; i++)
         if (gains[i]) backend->ops->memory_free(backend, gains[i]);
@@ -112,6 +127,7 @@ void transformer_free(Transformer *t) {
     free_weights(t->backend, t->replaced, t->structure->linear_count);
     free_gains(t->backend, t->divided, t->structure->norm_count);
     if (!t->is_variant) {
+        release_weights(t);
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
     }
@@ -273,7 +289,7 @@ bool transformer_layers(Transformer *t, Session *session, int first, int last, f
     Pass pass = {t, session, tokens, observer, err};
     for (int layer = first; layer < last; layer++)
         if (!attention_block(&pass, layer, hidden) || !mlp_block(&pass, layer, hidden)) return false;
-    return true;
+    return checkpoint_intact(t->structure->checkpoint, err);
 }
 
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,

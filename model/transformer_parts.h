@@ -8,6 +8,7 @@ struct Transformer {
     Backend *backend;
     Precision precision;
     bool is_variant;   // dense weights and gains belong to another transformer
+    bool holds_embedding;
     Weight **dense;    // [linear_count]
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [hidden] in backend memory, as in the checkpoint

@@ -184,7 +184,12 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
         .linear = linear, .factors = column_factors, .w = out, .qmax = (float)((1 << (decision->bits - 1)) - 1)};
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
-    ok = ok && quantize_rows(&work, decision->granularity, err);
+    if (ok && tensor_hold(linear->weight, err)) {
+        ok = quantize_rows(&work, decision->granularity, err);
+        tensor_release(linear->weight);
+    } else {
+        ok = false;
+    }
     if (ok && work.rows) {
         *error = (WeightError){0};
         for (size_t o = 0; o < linear->out; o++) {
