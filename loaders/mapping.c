@@ -27,20 +27,23 @@ static struct sigaction before;                          // who handled SIGBUS w
 
 // ---- The handler ----
 
-bool mapping_repair(const void *address) {
-    uintptr_t at = (uintptr_t)address;
+static Mapping *find(uintptr_t address) {
     for (Mapping *m = atomic_load(&mappings); m; m = m->next) {
-        uintptr_t start = atomic_load(&m->start), bytes = atomic_load(&m->bytes);
-        if (!start || at < start || at - start >= bytes) continue;
-        // Everything behind it too: a file that was cut off has nothing there, and one fault is enough.
-        uintptr_t page = at & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
-        void *there = (void *)page;
-        if (mmap(there, start + bytes - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-            return false;
-        atomic_store(&m->damaged, true);
-        return true;
+        uintptr_t start = atomic_load(&m->start);
+        if (start && address >= start && address - start < atomic_load(&m->bytes)) return m;
     }
-    return false;
+    return NULL;
+}
+
+bool mapping_repair(const void *address) {
+    Mapping *m = find((uintptr_t)address);
+    if (!m) return false;
+    // Everything behind it too: a file that was cut off has nothing there, and one fault is enough.
+    uintptr_t page = (uintptr_t)address & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+    size_t left = atomic_load(&m->start) + atomic_load(&m->bytes) - page;
+    if (mmap((void *)page, left, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) return false;
+    atomic_store(&m->damaged, true);
+    return true;
 }
 
 // Once only: whoever handled it before may put us back and raise it again.
@@ -149,5 +152,6 @@ bool mapping_intact(const Mapping *mapping, const char *path, Error *err) {
 void mapping_drop(const void *data, size_t bytes) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1), end = ((uintptr_t)data + bytes) & ~(page - 1);
-    if (end > first) madvise((void *)first, end - first, MADV_DONTNEED);
+    // Of other memory this would throw away what it holds.
+    if (end > first && find(first) && find(first) == find(end - 1)) madvise((void *)first, end - first, MADV_DONTNEED);
 }

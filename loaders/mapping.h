@@ -20,7 +20,8 @@ size_t mapping_bytes(const Mapping *mapping);
 // False when zeros stand for a part of the file that is gone. Ask after reading and before using what was read.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 
-// Takes the pages that lie within these bytes out of the program's memory; reading them maps them again.
+// Takes the pages that lie within these bytes of a mapping out of the program's memory; reading them maps them again.
+// Nothing happens to other memory.
 void mapping_drop(const void *data, size_t bytes);
 
 // For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls that

@@ -222,24 +222,30 @@ static bool read_shape(Search *s, const Tensor *shape) {
 // Whether both ways of packing put every code into the same place.
 static bool same_packing(uint64_t n, unsigned bits) { return 32 % bits == 0 || n * bits <= 32; }
 
+// How many widths of codes fit the packed width; the last of them is noted.
+static int find_bits(Search *s, uint64_t words, bool whole_words) {
+    StoredMatrix *m = &s->m;
+    unsigned known = s->set->config.bit_widths ? s->set->config.bit_widths : 0xFF;
+    int found = 0;
+    for (unsigned bits = 1; bits <= 8; bits++) {
+        if (!(known >> (bits - 1) & 1) || words_for(m->in, bits, whole_words) != words) continue;
+        m->bits = bits;
+        m->whole_words = whole_words && !same_packing(m->in, bits);
+        found++;
+    }
+    return found;
+}
+
 // The bits follow from the width, where needed with the help of config.json; and so does the older packing, in which no
 // code crosses a word.
 static bool set_packing(Search *s, const Tensor *packed) {
-    StoredMatrix *m = &s->m;
-    const StoredConfig *config = &s->set->config;
-    int found = 0;
-    for (unsigned bits = 1; bits <= 8; bits++) {
-        if (config->bit_widths && !(config->bit_widths >> (bits - 1) & 1)) continue;
-        bool dense = words_for(m->in, bits, false) == packed->shape[1];
-        bool whole = words_for(m->in, bits, true) == packed->shape[1];
-        if (!dense && !whole) continue;
-        found++;
-        m->bits = bits;
-        m->whole_words = !same_packing(m->in, bits) && (!dense || (whole && config->whole_words));
-    }
+    uint64_t words = packed->shape[1];
+    bool older = s->set->config.whole_words;
+    int found = find_bits(s, words, older);
+    if (!found) found = find_bits(s, words, !older);
     if (found == 1) return true;
-    return refuse(s, packed, "%llu words per row of %zu codes fit %s number of bits",
-                  (unsigned long long)packed->shape[1], m->in, found ? "more than one" : "no");
+    return refuse(s, packed, "%llu words per row of %zu codes fit %s number of bits", (unsigned long long)words,
+                  s->m.in, found ? "more than one" : "no");
 }
 
 // Packed along out, [words, groups], as the weights are; plain numbers when there is one zero point for all.
@@ -281,10 +287,14 @@ static bool find_packed(Search *s, const Tensor *packed) {
 
 static bool set_gptq_groups(Search *s, const Tensor *scales) {
     StoredMatrix *m = &s->m;
+    const size_t said = s->set->config.group_size;
     m->groups = (size_t)scales->shape[0];
-    if (m->groups > m->in) return wrong_scales(s, scales);
-    m->columns = (size_t)rounded_up(m->in, m->groups); // the last group may be narrower
-    if (rounded_up(m->in, m->columns) != m->groups) return wrong_scales(s, scales);
+    if (said && rounded_up(m->in, said) == m->groups)
+        m->columns = said;
+    else if (m->in % m->groups == 0)
+        m->columns = m->in / m->groups;
+    else
+        return wrong_scales(s, scales);
     m->scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = 1, .group_step = m->out};
     if (m->groups == 1)
         snprintf(s->stored, sizeof s->stored, "channel");

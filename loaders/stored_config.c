@@ -69,10 +69,13 @@ static bool read_compressed_tensors(const cJSON *json, StoredConfig *out, Error 
 static bool read_gptq(const cJSON *json, StoredConfig *out, Error *err) {
     static const char *const formats[] = {"gptq", "gptq_v2", "", NULL};
     const char *format;
+    int64_t group;
     if (!json_string(json, "checkpoint_format", "", &format, err) ||
+        !json_integer(json, "group_size", -1, -1, 1 << 24, &group, err) ||
         !json_bool(json, "sym", false, &out->symmetric, err))
         return false;
     if (!is_one_of(format, formats)) return refuse_text("checkpoint_format", format, "gptq and gptq_v2", err);
+    out->group_size = group > 0 ? (size_t)group : 0;
     out->gptq_v2 = strcmp(format, "gptq_v2") == 0;
     return true;
 }

@@ -72,6 +72,7 @@ typedef struct StoredConfig {
     char refusal[256];     // why tensors that are not plain cannot be read; "" when they can
     bool gptq_v2;          // zero points are stored as they are, not one less
     bool symmetric;        // GPTQ: zero points are the middle everywhere
+    size_t group_size;     // GPTQ; 0: not said. It matters where the last group is narrower than the others
     size_t block[2];       // rows and columns that share a scale of F8 blocks
     unsigned bit_widths;   // of compressed-tensors: bit b − 1 is set when some group has b bits; 0: not said
     bool whole_words;      // compressed-tensors before 0.18 packed 3, 5, 6 and 7 bits without crossing words
