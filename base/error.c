@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool (error_set)(Error *err, const char *format, ...) {
+bool(error_set)(Error *err, const char *format, ...) {
     if (!err) return false;
     va_list args;
     va_start(args, format);
@@ -14,7 +14,7 @@ bool (error_set)(Error *err, const char *format, ...) {
     return false;
 }
 
-bool (error_prefix)(Error *err, const char *format, ...) {
+bool(error_prefix)(Error *err, const char *format, ...) {
     if (!err) return false;
     char old[sizeof err->message];
     memcpy(old, err->message, sizeof old);
@@ -29,11 +29,11 @@ bool (error_prefix)(Error *err, const char *format, ...) {
     return false;
 }
 
-bool (error_memory)(Error *err, const char *what) {
+bool(error_memory)(Error *err, const char *what) {
     return error_set(err, "out of memory for %s; close other programs or open a smaller model", what);
 }
 
-bool (error_stopped)(Error *err) {
+bool(error_stopped)(Error *err) {
     if (!err) return false;
     error_set(err, "stopped");
     err->stopped = true;

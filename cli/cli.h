@@ -25,7 +25,7 @@ typedef struct Options {
     const char *ids;    // logits: "1,2,3"
     const char *output; // logits: file
     const char *match;  // inspect, calibrate, plan: glob over linear names
-    bool json, quiet, ascii, mono, base_only;
+    bool json, quiet, ascii, mono, light, base_only;
 } Options;
 
 // Which options a command takes, as bits.

@@ -74,10 +74,11 @@ static cJSON *terminal_section(void) {
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
         snprintf(text, sizeof text, "%hux%hu", size.ws_col, size.ws_row);
     say(terminal, "TERM", getenv("TERM"));
-    say(terminal, "COLORTERM", getenv("COLORTERM") ? getenv("COLORTERM") : "");
+    const char *colours = getenv("COLORTERM"), *no_colours = getenv("NO_COLOR");
+    say(terminal, "COLORTERM", colours ? colours : "");
     say(terminal, "size", text);
     say(terminal, "charset", nl_langinfo(CODESET));
-    cJSON_AddBoolToObject(terminal, "no_color", getenv("NO_COLOR") && getenv("NO_COLOR")[0]);
+    cJSON_AddBoolToObject(terminal, "no_color", no_colours && no_colours[0]);
     return terminal;
 }
 

@@ -19,7 +19,8 @@ static bool run_screen(const Options *options, Error *err) {
         ok = dial_parse(options->dials[i].dial, options->dials[i].text, &value, err) &&
              workbench_set(workbench, -1, options->dials[i].dial, &value, err);
     }
-    TuiOptions tui = {.ascii = options->ascii, .mono = options->mono, .recipe_path = options->recipe};
+    TuiOptions tui = {
+        .ascii = options->ascii, .mono = options->mono, .light = options->light, .recipe_path = options->recipe};
     ok = ok && tui_run(workbench, &tui, err);
     workbench_close(workbench);
     return ok;

@@ -28,6 +28,7 @@ enum {
     OPTION_OUTPUT,
     OPTION_ASCII,
     OPTION_MONO,
+    OPTION_LIGHT,
     OPTION_MATCH,
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
@@ -68,6 +69,7 @@ static const OptionInfo infos[] = {
     {OPTION_NO_CACHE, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, 0},
     {OPTION_ASCII, "ascii", NULL, "no characters beyond ASCII", TAKES_SCREEN, 0},
     {OPTION_MONO, "mono", NULL, "no colours", TAKES_SCREEN, 0},
+    {OPTION_LIGHT, "light", NULL, "colours for a light background", TAKES_SCREEN, 0},
     {OPTION_JSON, "json", NULL, "one JSON object on stdout", TAKES_JSON, 0},
     {OPTION_QUIET, "quiet", NULL, "no progress, no warnings", 0, 'q'},
     {OPTION_HELP, "help", NULL, "this text", 0, 'h'},
@@ -270,7 +272,7 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     *out = (Options){.sampling = {.top_p = 1}};
     *command = argc > 1 ? find_command(argv[1]) : NULL;
     int skip = *command && argv[1][0] ? 1 : 0;
-    if (!skip) *command = find_command("");
+    if (!skip) *command = &command_table[0]; // the terminal interface
     fill_getopt(*command, longs, shorts);
     argc -= skip;
     argv += skip;

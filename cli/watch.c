@@ -17,8 +17,8 @@ static bool bar_runs;
 static atomic_bool bar_ends;
 
 static void on_signal(int number) {
+    (void)number;
     progress_request_stop(&progress);
-    signal(number, SIG_DFL); // a second one ends the program at once
 }
 
 static void print_bar(double started) {
@@ -57,8 +57,10 @@ static void *show(void *unused) {
 }
 
 Progress *watch_start(const Options *options) {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    const struct sigaction stop = {.sa_handler = on_signal,
+                                   .sa_flags = (int)SA_RESETHAND}; // a second one ends the program
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
     if (options->quiet || !isatty(STDERR_FILENO) || bar_runs) return &progress;
     bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
     return &progress;

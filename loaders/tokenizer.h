@@ -1,4 +1,4 @@
-// tokenizer.json: text ↔ token ids, equal to the tokenizers package.
+// tokenizer.json, or vocab.json with merges.txt: text ↔ token ids, equal to the tokenizers package.
 #pragma once
 
 #include <stdbool.h>
@@ -15,8 +15,14 @@ typedef struct TokenIds {
     size_t count, capacity;
 } TokenIds;
 
-// Reads FOLDER/tokenizer.json. Parts that are not supported are refused by name.
+// In the message of tokenizer_load when the folder has no tokenizer: the model still works with ids.
+#define TOKENIZER_MISSING "there is no tokenizer.json"
+
+// Reads FOLDER/tokenizer.json or vocab.json with merges.txt (GPT-2's format, OPT has it), and tokenizer_config.json for
+// the special tokens around a text. Parts that are not supported are refused by name.
 bool tokenizer_load(const char *folder, Tokenizer **out, Error *err);
+// The same from the bytes of a tokenizer.json.
+bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err);
 void tokenizer_free(Tokenizer *tokenizer);
 
 size_t tokenizer_vocab_size(const Tokenizer *tokenizer); // largest id + 1

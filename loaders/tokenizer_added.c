@@ -36,8 +36,12 @@ static bool read_flags(const cJSON *json, AddedToken *token, Error *err) {
 
 static bool read_wanted(AddedToken *token, const Normalizer *normalizer, Error *err) {
     Text text = {0};
+    Scratch scratch = {0};
     static const Normalizer none = {0};
-    if (!normalizer_run(token->normalized ? normalizer : &none, token->content, strlen(token->content), &text, err)) {
+    bool ok = scratch_init(&scratch, err) && normalizer_run(token->normalized ? normalizer : &none, token->content,
+                                                            strlen(token->content), &scratch, &text, err);
+    scratch_free(&scratch);
+    if (!ok) {
         text_free(&text);
         return false;
     }
@@ -65,6 +69,25 @@ static bool add_token(const cJSON *json, const Vocab *vocab, const Normalizer *n
     free(token->wanted);
     token->wanted = NULL;
     return read_flags(json, token, err) && read_wanted(token, normalizer, err);
+}
+
+int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *content) {
+    const AddedToken *token = find_content(tokens, content);
+    return token ? token->id : vocab_find(vocab, content, strlen(content));
+}
+
+bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length) {
+    if (!length) return false;
+    unsigned char byte = (unsigned char)*content;
+    for (int normalized = 0; normalized < 2; normalized++) {
+        const uint32_t *first = tokens->first[normalized], *order = tokens->order[normalized];
+        for (uint32_t i = first[byte]; i < first[byte + 1]; i++) {
+            const AddedToken *token = &tokens->items[order[i]];
+            if (token->special && strlen(token->content) == length && memcmp(token->content, content, length) == 0)
+                return true;
+        }
+    }
+    return false;
 }
 
 static int compare_wanted(const void *a, const void *b, void *items) {
@@ -113,7 +136,7 @@ void added_tokens_free(AddedTokens *tokens) {
 // ----------------------------------------------------------------------------------------------------------
 // neighbourhood
 
-static bool is_space(uint32_t c) { // Unicode White_Space
+bool character_is_space(uint32_t c) {
     return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
@@ -157,7 +180,7 @@ static bool stands_alone(const char *text, size_t length, size_t start, size_t e
 static size_t without_spaces_before(const char *text, size_t length, size_t start) {
     while (start) {
         size_t before = character_before(text, start);
-        if (!is_space(character_at(text, before, length))) break;
+        if (!character_is_space(character_at(text, before, length))) break;
         start = before;
     }
     return start;
@@ -167,7 +190,7 @@ static size_t without_spaces_after(const char *text, size_t length, size_t end) 
     while (end < length) {
         uint32_t code = 0;
         size_t n = utf8_read(text + end, length - end, &code);
-        if (!is_space(code)) break;
+        if (!character_is_space(code)) break;
         end += n;
     }
     return end;

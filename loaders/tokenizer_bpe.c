@@ -1,7 +1,6 @@
 // Byte pair encoding (Sennrich et al. 2016) as the tokenizers package does it (models/bpe): the pair of lowest rank is
 // merged first, ties leftmost. A heap of candidate merges over a linked list of symbols takes n log n steps, however
 // long a piece is.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +16,9 @@ typedef struct Bpe {
     PairRule *rules; // open addressing by (left, right)
     size_t rule_slots;
     bool ignore_merges, byte_fallback, fuse_unknown, has_unknown;
-    int32_t unknown;          // −1 when unk_token is not in the vocabulary
-    int32_t byte_tokens[256]; // "<0x0A>"; −1 when absent
+    int32_t unknown; // −1 when unk_token is not in the vocabulary
+    ByteTokens byte_tokens;
+    char *prefix, *suffix; // of all characters of a piece but the first, and of its last; "" for none
 } Bpe;
 
 // -----------------------------------------------------------------------------------------------------------------
@@ -55,8 +55,10 @@ static bool add_rule(Bpe *bpe, const char *left, size_t left_length, const char 
                      size_t line, Error *err) {
     PairRule rule = {.rank = (uint32_t)line};
     Text joined = {0};
+    size_t skip = strlen(bpe->prefix); // the right part's prefix goes away in the middle of a token
+    if (skip > right_length) return error_set(err, "merge %zu: its right part lacks the subword prefix", line);
     text_add(&joined, left, left_length);
-    text_add(&joined, right, right_length);
+    text_add(&joined, right + skip, right_length - skip);
     bool ok = !joined.failed || error_memory(err, "merges");
     ok = ok && find_part(bpe, left, left_length, line, &rule.left, err) &&
          find_part(bpe, right, right_length, line, &rule.right, err) &&
@@ -98,46 +100,23 @@ static bool read_merges(Bpe *bpe, const cJSON *merges, Error *err) {
 // ------------------------------------------------------------------------------------------------------------
 // vocabulary
 
-static bool read_vocab(Vocab *vocab, const cJSON *json, Error *err) {
-    if (!cJSON_IsObject(json)) return error_set(err, "\"vocab\" must be an object");
-    for (const cJSON *item = json->child; item; item = item->next) {
-        double id = item->valuedouble;
-        if (!cJSON_IsNumber(item) || !(id >= 0 && id < 1 << 24) || id != (int32_t)id) {
-            return tokenizer_refuse("id of the token", item->string, "whole numbers below 16777216", err);
-        }
-        if (!vocab_add(vocab, item->string, strlen(item->string), (int32_t)id))
-            return error_memory(err, "the vocabulary");
-    }
-    return true;
-}
-
-static bool read_affixes(const cJSON *json, Error *err) {
-    const char *prefix, *suffix;
-    double dropout;
-    if (!json_string(json, "continuing_subword_prefix", "", &prefix, err) ||
-        !json_string(json, "end_of_word_suffix", "", &suffix, err) || !json_number(json, "dropout", 0, &dropout, err)) {
-        return false;
-    }
-    if (*prefix) return error_set(err, "\"continuing_subword_prefix\" is not supported");
-    if (*suffix) return error_set(err, "\"end_of_word_suffix\" is not supported");
-    return dropout == 0 || error_set(err, "\"dropout\" is not supported");
-}
-
+// An empty affix is none. Dropout belongs to training: here the same text always gives the same ids.
 static bool read_options(Bpe *bpe, const cJSON *json, Error *err) {
-    const char *unknown;
-    if (!read_affixes(json, err) || !json_bool(json, "ignore_merges", false, &bpe->ignore_merges, err) ||
+    const char *unknown, *prefix, *suffix;
+    if (!json_string(json, "continuing_subword_prefix", "", &prefix, err) ||
+        !json_string(json, "end_of_word_suffix", "", &suffix, err) ||
+        !json_bool(json, "ignore_merges", false, &bpe->ignore_merges, err) ||
         !json_bool(json, "byte_fallback", false, &bpe->byte_fallback, err) ||
         !json_bool(json, "fuse_unk", false, &bpe->fuse_unknown, err) ||
         !json_string(json, "unk_token", NULL, &unknown, err)) {
         return false;
     }
+    bpe->prefix = strdup(prefix);
+    bpe->suffix = strdup(suffix);
+    if (!bpe->prefix || !bpe->suffix) return error_memory(err, "the tokenizer");
     bpe->has_unknown = unknown != NULL;
     bpe->unknown = unknown ? vocab_find(&bpe->vocab, unknown, strlen(unknown)) : -1;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        char name[8];
-        int n = snprintf(name, sizeof name, "<0x%02X>", byte);
-        bpe->byte_tokens[byte] = vocab_find(&bpe->vocab, name, (size_t)n);
-    }
+    bpe->byte_tokens = vocab_byte_tokens(&bpe->vocab);
     return true;
 }
 
@@ -146,6 +125,8 @@ static void bpe_free(void *model) {
     if (!bpe) return;
     vocab_free(&bpe->vocab);
     free(bpe->rules);
+    free(bpe->prefix);
+    free(bpe->suffix);
     free(bpe);
 }
 
@@ -153,7 +134,7 @@ static bool bpe_read(const cJSON *json, void **model, Error *err) {
     Bpe *bpe = array_new(1, sizeof *bpe);
     if (!bpe) return error_memory(err, "the tokenizer");
     *model = bpe;
-    return read_vocab(&bpe->vocab, cJSON_GetObjectItemCaseSensitive(json, "vocab"), err) &&
+    return vocab_read(cJSON_GetObjectItemCaseSensitive(json, "vocab"), &bpe->vocab, err) &&
            read_options(bpe, json, err) && read_merges(bpe, cJSON_GetObjectItemCaseSensitive(json, "merges"), err);
 }
 
@@ -172,39 +153,57 @@ static bool add_symbol(Scratch *scratch, int32_t id, Error *err) {
     return true;
 }
 
-// All bytes of the character as byte tokens; *done tells whether the vocabulary has them all.
-static bool add_byte_tokens(const Bpe *bpe, const char *character, size_t length, Scratch *scratch, bool *done,
-                            Error *err) {
-    *done = bpe->byte_fallback;
-    for (size_t i = 0; *done && i < length; i++) *done = bpe->byte_tokens[(unsigned char)character[i]] >= 0;
-    for (size_t i = 0; *done && i < length; i++) {
-        if (!add_symbol(scratch, bpe->byte_tokens[(unsigned char)character[i]], err)) return false;
+// A character as the vocabulary has it: with the affixes that its place in the piece asks for.
+static bool with_affixes(const Bpe *bpe, const char *piece, size_t length, size_t at, size_t n, Text *out) {
+    text_clear(out);
+    if (at) text_add(out, bpe->prefix, strlen(bpe->prefix));
+    text_add(out, piece + at, n);
+    if (at + n == length) text_add(out, bpe->suffix, strlen(bpe->suffix));
+    return !out->failed;
+}
+
+static bool add_byte_tokens(const Bpe *bpe, const char *bytes, size_t length, Scratch *scratch, Error *err) {
+    for (size_t i = 0; i < length; i++) {
+        if (!add_symbol(scratch, bpe->byte_tokens.ids[(unsigned char)bytes[i]], err)) return false;
     }
     return true;
 }
 
-// The characters of a piece as symbols. A run of unknown characters becomes one unknown token when fuse_unk says so; it
-// is written once the next known character comes, which byte tokens are not (as in the package).
+// *pending: an unknown token is due. It is written once the next known character comes, which byte tokens are not (as
+// in the package), so that fuse_unk can join runs.
+static bool add_character(const Bpe *bpe, const char *text, size_t length, bool *pending, Scratch *scratch,
+                          Error *err) {
+    int32_t id = vocab_find(&bpe->vocab, text, length);
+    if (id >= 0) {
+        if (*pending && !add_symbol(scratch, bpe->unknown, err)) return false;
+        *pending = false;
+        return add_symbol(scratch, id, err);
+    }
+    if (bpe->byte_fallback && byte_tokens_has_all(&bpe->byte_tokens, text, length))
+        return add_byte_tokens(bpe, text, length, scratch, err);
+    if (!bpe->has_unknown) return true;
+    if (bpe->unknown < 0) return error_set(err, "unk_token is not in the vocabulary, but the text needs it");
+    if (*pending && !bpe->fuse_unknown && !add_symbol(scratch, bpe->unknown, err)) return false;
+    *pending = true;
+    return true;
+}
+
 static bool make_symbols(const Bpe *bpe, const char *piece, size_t length, Scratch *scratch, Error *err) {
-    bool pending = false, done;
+    bool pending = false, affixes = *bpe->prefix || *bpe->suffix, ok = true;
+    Text affixed = {0};
     scratch->symbol_count = 0;
-    for (size_t i = 0, n; i < length; i += n) {
+    for (size_t i = 0, n; ok && i < length; i += n) {
         uint32_t code;
         n = utf8_read(piece + i, length - i, &code);
-        int32_t id = vocab_find(&bpe->vocab, piece + i, n);
-        if (id >= 0) {
-            if (pending && !add_symbol(scratch, bpe->unknown, err)) return false;
-            pending = false;
-            if (!add_symbol(scratch, id, err)) return false;
-            continue;
-        }
-        if (!add_byte_tokens(bpe, piece + i, n, scratch, &done, err)) return false;
-        if (done || !bpe->has_unknown) continue;
-        if (bpe->unknown < 0) return error_set(err, "unk_token is not in the vocabulary, but the text needs it");
-        if (pending && !bpe->fuse_unknown && !add_symbol(scratch, bpe->unknown, err)) return false;
-        pending = true;
+        if (!affixes)
+            ok = add_character(bpe, piece + i, n, &pending, scratch, err);
+        else if (with_affixes(bpe, piece, length, i, n, &affixed))
+            ok = add_character(bpe, affixed.data, affixed.length, &pending, scratch, err);
+        else
+            ok = error_memory(err, "a piece of text");
     }
-    return !pending || add_symbol(scratch, bpe->unknown, err);
+    text_free(&affixed);
+    return ok && (!pending || add_symbol(scratch, bpe->unknown, err));
 }
 
 // ----------------------------------------------------------------------------------------------------------------

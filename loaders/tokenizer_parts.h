@@ -30,7 +30,18 @@ typedef struct Vocab {
 bool vocab_add(Vocab *vocab, const char *text, size_t length,
                int32_t id); // false: memory is short; a known text gets the new id
 int32_t vocab_find(const Vocab *vocab, const char *text, size_t length); // −1 when absent
+// The same, but a known text's old id keeps it, for lists in which a text stands twice.
+bool vocab_append(Vocab *vocab, const char *text, size_t length, int32_t id);
+bool vocab_read(const cJSON *json, Vocab *out, Error *err); // {"text": id, …}
 void vocab_free(Vocab *vocab);
+
+// The ids of "<0x00>" to "<0xFF>", −1 when absent.
+typedef struct ByteTokens {
+    int32_t ids[256];
+} ByteTokens;
+
+ByteTokens vocab_byte_tokens(const Vocab *vocab);
+bool byte_tokens_has_all(const ByteTokens *tokens, const char *bytes, size_t length);
 
 // ---- regular expressions ----
 
@@ -48,15 +59,29 @@ typedef struct Scratch Scratch;
 
 // `source` in the syntax of Oniguruma (Ruby), which tokenizers uses; refused where PCRE2 cannot do the same.
 bool pattern_compile(const char *source, bool literal, Pattern *out, Error *err);
+// {"String": …} or {"Regex": …} under the key "pattern"; `of` names what has it.
+bool pattern_read(const cJSON *json, const char *of, Pattern *out, Error *err);
 void pattern_free(Pattern *pattern);
 
 // Cuts the text into matches and what lies between them, into scratch->matches.
 bool pattern_cut(const Pattern *pattern, const char *text, size_t length, Scratch *scratch, Error *err);
 
+// Appends the text with every match replaced.
+bool pattern_replace(const Pattern *pattern, const char *content, const char *text, size_t length, Scratch *scratch,
+                     Text *out, Error *err);
+
+// ---- characters ----
+
+bool character_is_space(uint32_t code); // Unicode White_Space
+
+// Parts of a tokenizer can be stacked so that each doubles the text: what grows beyond this is refused.
+bool growth_check(size_t before, size_t after, Error *err);
+
 // ---- pieces ----
 
 typedef struct Piece {
     size_t at, length; // in Pieces.text
+    bool at_start;     // stands where the text begins
 } Piece;
 
 typedef struct Pieces {
@@ -65,16 +90,28 @@ typedef struct Pieces {
     size_t count, capacity;
 } Pieces;
 
-bool pieces_add(Pieces *pieces, const char *text, size_t length); // empty ones are dropped; false: memory is short
+bool pieces_add(Pieces *pieces, const char *text, size_t length, bool at_start); // false: memory is short
 void pieces_clear(Pieces *pieces);
 void pieces_free(Pieces *pieces);
 
 // ---- normalizers: text → text ----
 
+// What SentencePiece compiled from its rules: a trie of texts and what replaces them.
+typedef struct Charsmap Charsmap;
+
+bool charsmap_read(const char *base64, Charsmap **out, Error *err);
+bool charsmap_apply(const Charsmap *map, const char *text, size_t length, Text *out); // false: memory is short
+void charsmap_free(Charsmap *map);
+
 typedef struct NormalizerStep {
-    bool (*run)(const struct NormalizerStep *step, const char *text, size_t length,
-                Text *out); // false: memory is short
-    int options;            // utf8proc_option_t
+    bool (*run)(const struct NormalizerStep *step, const char *text, size_t length, Scratch *scratch, Text *out,
+                Error *err);
+    int options;                    // utf8proc_option_t
+    uint32_t (*map)(uint32_t code); // of each character
+    bool left, right;               // Strip
+    char *content;                  // Replace, Prepend: what comes in; owned
+    Pattern pattern;                // Replace
+    Charsmap *charsmap;             // Precompiled
 } NormalizerStep;
 
 typedef struct Normalizer {
@@ -83,8 +120,9 @@ typedef struct Normalizer {
 } Normalizer;
 
 bool normalizer_read(const cJSON *json, Normalizer *out, Error *err);
-bool normalizer_run(const Normalizer *normalizer, const char *text, size_t length, Text *out,
-                    Error *err); // replaces *out
+// Replaces *out. scratch->start_lost tells whether what the text began with is gone.
+bool normalizer_run(const Normalizer *normalizer, const char *text, size_t length, Scratch *scratch, Text *out,
+                    Error *err);
 void normalizer_free(Normalizer *normalizer);
 
 // ---- pre-tokenizers: pieces → smaller pieces ----
@@ -97,11 +135,23 @@ typedef enum SplitBehavior {
     SPLIT_CONTIGUOUS
 } SplitBehavior;
 
+typedef enum PrependScheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } PrependScheme;
+
+// Metaspace, which is a pre-tokenizer and a decoder.
+typedef struct Metaspace {
+    char replacement[5]; // one character, "▁"
+    PrependScheme scheme;
+    bool split;
+} Metaspace;
+
+bool metaspace_read(const cJSON *json, Metaspace *out, Error *err);
+
 typedef struct PreStep {
     bool (*run)(const struct PreStep *step, const Pieces *in, Pieces *out, Scratch *scratch, Error *err);
     Pattern pattern; // code NULL when the step uses none
     SplitBehavior behavior;
     bool invert, add_prefix_space;
+    Metaspace metaspace;
 } PreStep;
 
 typedef struct PreTokenizer {
@@ -110,9 +160,9 @@ typedef struct PreTokenizer {
 } PreTokenizer;
 
 bool pretokenizer_read(const cJSON *json, PreTokenizer *out, Error *err);
-// The result stays in the scratch until the next call.
-bool pretokenizer_run(const PreTokenizer *pre, const char *text, size_t length, Scratch *scratch, const Pieces **out,
-                      Error *err);
+// The result stays in the scratch until the next call. at_start: the text stands where the whole text begins.
+bool pretokenizer_run(const PreTokenizer *pre, const char *text, size_t length, bool at_start, Scratch *scratch,
+                      const Pieces **out, Error *err);
 void pretokenizer_free(PreTokenizer *pre);
 
 // ByteLevel's alphabet: every byte as a visible character.
@@ -130,9 +180,10 @@ typedef struct ModelKind {
     bool (*encode)(const void *model, const char *piece, size_t length, Scratch *scratch, TokenIds *out, Error *err);
 } ModelKind;
 
-extern const ModelKind bpe_model;
+extern const ModelKind bpe_model, unigram_model, wordlevel_model;
 
 bool token_ids_add(TokenIds *ids, int32_t id); // false: memory is short
+bool token_ids_join(TokenIds *to, const TokenIds *more, Error *err);
 
 // ---- added tokens: found in the text before everything else ----
 
@@ -159,6 +210,8 @@ typedef struct Section {
 
 bool added_tokens_read(const cJSON *json, const Vocab *vocab, const Normalizer *normalizer, AddedTokens *out,
                        Error *err);
+int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *content); // −1 when neither has it
+bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length);
 // Appends the sections of the text to *sections.
 typedef struct Sections {
     Section *items;
@@ -168,7 +221,60 @@ bool added_tokens_find(const AddedTokens *tokens, bool normalized, const char *t
                        Error *err);
 void added_tokens_free(AddedTokens *tokens);
 
+// ---- post-processors: what stands around the text ----
+
+typedef struct Template {
+    TokenIds before, after;
+} Template;
+
+bool template_read(const cJSON *json, Template *out, Error *err);
+void template_free(Template *template);
+
+// ---- decoders: tokens → texts that are joined ----
+
+typedef struct DecoderStep {
+    // alone: one token is shown by itself, so nothing is taken off at the ends, and bytes need not make characters.
+    bool (*run)(const struct DecoderStep *step, bool alone, const Pieces *in, Pieces *out, Scratch *scratch,
+                Error *err);
+    Pattern pattern; // Replace
+    char *content;   // Replace; owned
+    Metaspace metaspace;
+    uint32_t character; // Strip
+    size_t start, stop; // Strip: how many at most
+} DecoderStep;
+
+typedef struct Decoder {
+    DecoderStep *steps;
+    size_t count, capacity;
+} Decoder;
+
+bool decoder_read(const cJSON *json, Decoder *out, Error *err);
+// Takes the tokens in scratch->pieces[0]; the result stays in the scratch until the next call.
+bool decoder_run(const Decoder *decoder, bool alone, Scratch *scratch, const Pieces **out, Error *err);
+void decoder_free(Decoder *decoder);
+
+// ---- folders ----
+
+// NULL: error.
+cJSON *tokenizer_document_parse(const char *json, size_t length, Error *err);
+
+// The tokenizer of a folder as a tokenizer.json document: the file, or what vocab.json and merges.txt amount to. NULL:
+// error.
+cJSON *tokenizer_document(const char *folder, bool *from_vocab, Error *err);
+
+// Some tokenizer classes of transformers make the template themselves, from tokenizer_config.json: then replaces *out.
+bool template_from_config(const char *folder, bool from_vocab, const AddedTokens *added, const Vocab *vocab,
+                          Template *out, Error *err);
+
 // ---- one call's memory ----
+
+// A place in a piece, reached the best way (Unigram): the last token on it, and where that begins.
+typedef struct BestPath {
+    double score;
+    int32_t id;
+    uint32_t start; // UINT32_MAX: not reached yet
+    uint32_t end;   // where the token of the best way through the whole piece ends that begins here
+} BestPath;
 
 typedef struct Symbol {
     int32_t id, previous, next; // −1 at the ends; id −1 once merged away
@@ -185,9 +291,15 @@ struct Scratch {
     size_t match_count, match_capacity;
     Pieces pieces[2];
     Text normalized;
+    bool start_lost; // by the normalizer
     Sections raw, inner;
     Symbol *symbols;
     size_t symbol_count, symbol_capacity;
     Merge *heap;
     size_t heap_count, heap_capacity;
+    BestPath *paths;
+    size_t path_capacity;
 };
+
+bool scratch_init(Scratch *scratch, Error *err);
+void scratch_free(Scratch *scratch);

@@ -227,6 +227,15 @@ bool pattern_compile(const char *source, bool literal, Pattern *out, Error *err)
     return false;
 }
 
+bool pattern_read(const cJSON *json, const char *of, Pattern *out, Error *err) {
+    const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(json, "pattern");
+    const char *regex, *literal;
+    if (!json_string(pattern, "Regex", NULL, &regex, err) || !json_string(pattern, "String", NULL, &literal, err))
+        return false;
+    if (!regex && !literal) return error_set(err, "\"pattern\" of %s must be a Regex or a String", of);
+    return pattern_compile(regex ? regex : literal, !regex, out, err);
+}
+
 void pattern_free(Pattern *pattern) {
     pcre2_code_free(pattern->code);
     pattern->code = NULL;
@@ -281,4 +290,20 @@ bool pattern_cut(const Pattern *pattern, const char *text, size_t length, Scratc
         previous = end;
     }
     return previous == length || add_match(scratch, previous, length, false, err);
+}
+
+bool pattern_replace(const Pattern *pattern, const char *content, const char *text, size_t length, Scratch *scratch,
+                     Text *out, Error *err) {
+    if (!pattern_cut(pattern, text, length, scratch, err)) return false;
+    size_t content_length = strlen(content), before = out->length;
+    for (size_t i = 0; i < scratch->match_count; i++) {
+        const Match *cut = &scratch->matches[i];
+        if (!cut->is_match)
+            text_add(out, text + cut->start, cut->end - cut->start);
+        else if (growth_check(length, out->length - before + content_length, err))
+            text_add(out, content, content_length);
+        else
+            return false;
+    }
+    return !out->failed || error_memory(err, "text");
 }

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +31,9 @@ static bool make_room(Vocab *vocab) {
     return true;
 }
 
-bool vocab_add(Vocab *vocab, const char *text, size_t length, int32_t id) {
+bool vocab_append(Vocab *vocab, const char *text, size_t length, int32_t id) {
     if (length > UINT32_MAX - vocab->bytes.length || !make_room(vocab)) return false;
     size_t slot = slot_of(vocab, text, length);
-    if (vocab->slots[slot]) {
-        vocab->entries[vocab->slots[slot] - 1].id = id;
-        return true;
-    }
     uint32_t at = (uint32_t)vocab->bytes.length;
     text_add(&vocab->bytes, text, length);
     if (vocab->bytes.failed) return false;
@@ -45,10 +42,47 @@ bool vocab_add(Vocab *vocab, const char *text, size_t length, int32_t id) {
     return true;
 }
 
+bool vocab_add(Vocab *vocab, const char *text, size_t length, int32_t id) {
+    size_t slot = vocab->count ? slot_of(vocab, text, length) : 0;
+    if (!vocab->count || !vocab->slots[slot]) return vocab_append(vocab, text, length, id);
+    vocab->entries[vocab->slots[slot] - 1].id = id;
+    return true;
+}
+
 int32_t vocab_find(const Vocab *vocab, const char *text, size_t length) {
     if (!vocab->count) return -1;
     size_t slot = slot_of(vocab, text, length);
     return vocab->slots[slot] ? vocab->entries[vocab->slots[slot] - 1].id : -1;
+}
+
+bool vocab_read(const cJSON *json, Vocab *out, Error *err) {
+    if (!cJSON_IsObject(json)) return error_set(err, "\"vocab\" must be an object");
+    for (const cJSON *item = json->child; item; item = item->next) {
+        double id = item->valuedouble;
+        if (!cJSON_IsNumber(item) || !(id >= 0 && id < 1 << 24) || id != (int32_t)id) {
+            return tokenizer_refuse("id of the token", item->string, "whole numbers below 16777216", err);
+        }
+        if (!vocab_add(out, item->string, strlen(item->string), (int32_t)id))
+            return error_memory(err, "the vocabulary");
+    }
+    return true;
+}
+
+ByteTokens vocab_byte_tokens(const Vocab *vocab) {
+    ByteTokens tokens;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char name[8];
+        int n = snprintf(name, sizeof name, "<0x%02X>", byte);
+        tokens.ids[byte] = vocab_find(vocab, name, (size_t)n);
+    }
+    return tokens;
+}
+
+bool byte_tokens_has_all(const ByteTokens *tokens, const char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (tokens->ids[(unsigned char)bytes[i]] < 0) return false;
+    }
+    return true;
 }
 
 void vocab_free(Vocab *vocab) {

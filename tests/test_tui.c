@@ -37,11 +37,12 @@ static int show(int argc, char **argv) {
     }
     Workbench *workbench;
     Error err = {0};
-    bool ok = fake_workbench_open(&wanted, &workbench, &err) && tui_run(workbench, &options, &err);
-    if (!ok)
-        fprintf(stderr, "%s\n", err.message);
-    else
+    bool ok = fake_workbench_open(&wanted, &workbench, &err);
+    if (ok) {
+        ok = tui_run(workbench, &options, &err);
         workbench_close(workbench);
+    }
+    if (!ok) fprintf(stderr, "%s\n", err.message);
     return ok ? 0 : 1;
 }
 
@@ -70,11 +71,21 @@ static void expect_gone_text(Screen *s, const char *text) {
     if (!screen_wait_without(s, text)) fail_with_screen(s, text);
 }
 
+// "2.17×": a speed beside that of the base, known last. Shapes ("64 × 192") have a blank there.
+static bool shows_ratio(Screen *s) {
+    char *text = screen_text(s);
+    bool found = false;
+    for (const char *at = text; !found && (at = strstr(at, "×")) != NULL; at++)
+        found = at > text && at[-1] >= '0' && at[-1] <= '9';
+    free(text);
+    return found;
+}
+
 // All figures are there and belong to the present turn.
 static bool settled(Screen *s, const void *unused) {
     (void)unused;
-    return screen_has(s, "±0.0") && !screen_has(s, "…Mira") && screen_has(s, "×  ") && !screen_has(s, "scoring") &&
-           !screen_has(s, " (0.0") && !screen_has(s, "calibrating");
+    return screen_has(s, "±0.0") && shows_ratio(s) && !screen_has(s, "scoring") && !screen_has(s, " (0.0") &&
+           !screen_has(s, "calibrating");
 }
 
 static void settle(Screen *s) {
@@ -628,7 +639,7 @@ static void a_terminal_that_cannot_is_refused(void **state) {
     (void)state;
     Screen *s = start_with(24, 80, NULL, "TERM=no-such-terminal");
     assert_true(screen_wait_gone(s));
-    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 1);
+    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) != 0);
     assert_true(screen_has(s, "the terminal type \"no-such-terminal\" is not known here"));
     assert_true(screen_modes_restored(s));
     screen_free(s);

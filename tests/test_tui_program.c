@@ -37,7 +37,7 @@ static void expect(Screen *s, const char *text) {
 // The row of the quantized model's figures; owned by the caller.
 static char *figures(Screen *s) {
     int row, col;
-    return screen_find(s, "perplexity", &row, &col) ? screen_row(s, row + 2) : NULL;
+    return screen_find(s, "top-1", &row, &col) ? screen_row(s, row + 2) : NULL;
 }
 
 // All tokens scored and both texts there: nothing is marked as being computed ("…", an old figure in brackets).

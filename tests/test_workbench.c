@@ -157,6 +157,20 @@ static void undo_redo_overrides_and_files(void **state) {
     workbench_close(w);
 }
 
+static void a_dial_that_is_held_down_is_one_step_back(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    set(w, -1, DIAL_BITS, 8);
+    for (int i = 0; i < 20; i++) set(w, -1, DIAL_V0, 20 + i);
+    assert_true(workbench_recipe(w)->value[DIAL_V0] == 39);
+    assert_true(workbench_undo(w));
+    assert_true(workbench_recipe(w)->value[DIAL_V0] == dial_table[DIAL_V0].standard);
+    assert_true(workbench_recipe(w)->value[DIAL_BITS] == 8);
+    assert_true(workbench_redo(w));
+    assert_true(workbench_recipe(w)->value[DIAL_V0] == 39);
+    workbench_close(w);
+}
+
 static bool new_prompt_is_there(Workbench *w) {
     const Effect *e = workbench_effect(w);
     return e->base.finished && e->quantized.finished && !workbench_busy(w);
@@ -222,6 +236,7 @@ int main(void) {
         cmocka_unit_test(of_many_turns_the_newest_wins),
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),
         cmocka_unit_test(undo_redo_overrides_and_files),
+        cmocka_unit_test(a_dial_that_is_held_down_is_one_step_back),
         cmocka_unit_test(prompts_and_stopping),
         cmocka_unit_test(closing_does_not_wait_for_work),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),

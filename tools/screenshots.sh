@@ -27,14 +27,12 @@ picture() {
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 
-changed() { echo "keys:p" "keys:\\t" "keys:\\e[1;2D" "keys:]]]"; }
-
-# shellcheck disable=SC2046 # steps are words
-picture layers-dark 120x36 dark $(changed) "wait:✓" "gone:scoring" quiet
-# shellcheck disable=SC2046
-picture layers-light 120x36 light $(changed) "wait:✓" "gone:scoring" quiet
+# A state is pinned, then alpha turned: better here, worse there.
+for theme in dark light; do
+    picture layers-$theme 120x36 $theme "keys:p" "keys:\\t" "keys::set alpha 0.1\\r" "wait:✓" "gone:scoring" quiet
+done
 picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:scoring" quiet
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
-OPTIONS=--ascii picture ascii-dark 120x36 dark
 picture help-dark 120x36 dark "keys:?"
+OPTIONS=--ascii picture ascii-dark 120x36 dark

@@ -10,7 +10,9 @@
 #include "tui/ui.h"
 #include "tui/wrap.h"
 
-#define LABEL_COLS 10
+// Of the labels at the left, "quantized" being the longest.
+#define LABEL_COLS_NARROW 10
+#define LABEL_COLS_ROOMY 12
 
 // How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
 typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
@@ -49,10 +51,12 @@ static Freshness speed_freshness(const Ui *ui) {
 // ---- figures ------------------------------------------------------------------------------------------------------
 
 static bool metrics_roomy(Rect pane) {
-    int wished = LABEL_COLS + 1;
+    int wished = LABEL_COLS_ROOMY + 1;
     for (int i = 0; i < METRIC_COUNT; i++) wished += metrics[i].wish;
     return pane.cols >= wished;
 }
+
+static int label_cols(Rect pane) { return metrics_roomy(pane) ? LABEL_COLS_ROOMY : LABEL_COLS_NARROW; }
 
 static int metric_width(Rect pane, Metric metric) {
     if (!metrics_roomy(pane)) return metrics[metric].width;
@@ -61,7 +65,7 @@ static int metric_width(Rect pane, Metric metric) {
 }
 
 static Rect metric_cell(Rect pane, Metric metric, int row) {
-    int col = pane.col + 1 + LABEL_COLS;
+    int col = pane.col + 1 + label_cols(pane);
     for (Metric i = 0; i < metric; i++) col += metric_width(pane, i);
     return (Rect){pane.row + row, col, 1, metric_width(pane, metric) - 1};
 }
@@ -153,7 +157,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
 
 // ---- since the pin ------------------------------------------------------------------------------------------------
 
-// noise: a change smaller than this says nothing.
+// noise: a change smaller than this says nothing; for accuracies their standard error.
 static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double noise, const char *text) {
     if (isnan(change)) {
         canvas_text(&ui->canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, "–");
@@ -187,9 +191,11 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, 1e-4, format_change(ppl, 3, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, 1e-5, format_change(kl, 4, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, 0.005, format_change(top1, 2, "%").text);
+    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, now->ppl * now->ppl_ratio_se,
+                format_change(ppl, 3, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, now->kl_se, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
+                format_change(top1, 2, "%").text);
     snprintf(text, sizeof text, "%.2f×", speed);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.05, text);
 }
@@ -201,12 +207,12 @@ static void draw_figures(Ui *ui, Rect pane) {
         canvas_fit(canvas, cell.row, cell.col, cell.cols, MEANING_FAINT,
                    metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
     }
-    canvas_text(canvas, pane.row + 1, pane.col + 1, LABEL_COLS, MEANING_TITLE, "base");
-    canvas_text(canvas, pane.row + 2, pane.col + 1, LABEL_COLS, MEANING_TITLE, "quantized");
+    canvas_text(canvas, pane.row + 1, pane.col + 1, label_cols(pane), MEANING_TITLE, "base");
+    canvas_text(canvas, pane.row + 2, pane.col + 1, label_cols(pane), MEANING_TITLE, "quantized");
     draw_base_row(ui, pane, 1);
     draw_quantized_row(ui, pane, 2);
     if (!ui->pin.set) return;
-    canvas_text(canvas, pane.row + 3, pane.col + 1, LABEL_COLS, MEANING_TITLE, "since pin");
+    canvas_text(canvas, pane.row + 3, pane.col + 1, label_cols(pane), MEANING_TITLE, "since pin");
     draw_pin_row(ui, pane, 3);
 }
 
@@ -232,8 +238,9 @@ static size_t parting(const DecodeText *a, const DecodeText *b) {
 }
 
 static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at) {
-    canvas_text(&ui->canvas, rect.row, rect.col + 1, LABEL_COLS, MEANING_TITLE, sample->label);
-    const Rect room = {rect.row, rect.col + 1 + LABEL_COLS, rect.rows, rect.cols - LABEL_COLS - 2};
+    const int labels = label_cols(rect);
+    canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
+    const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
     const DecodeText *text = sample->text;
     char state[32];
     if (!text->known) {

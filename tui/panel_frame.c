@@ -31,20 +31,30 @@ static void draw_model(Ui *ui, Pen *pen) {
              format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
 }
 
+// What stands at the right end: the longest form that fits.
+static void draw_state(Ui *ui, Rect room) {
+    const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
+    const Short count = format_count((double)tokens);
+    const char *unsaved = workbench_saved(ui->workbench) ? NULL : "recipe not saved";
+    char calibrated[64], forms[4][160];
+    snprintf(calibrated, sizeof calibrated, tokens ? "calibrated %s tokens" : "not calibrated", count.text);
+    snprintf(forms[0], sizeof *forms, "%s%s%s · %s", unsaved ? unsaved : "", unsaved ? " · " : "",
+             workbench_backend(ui->workbench), calibrated);
+    snprintf(forms[1], sizeof *forms, "%s%s%s", unsaved ? unsaved : "", unsaved ? " · " : "", calibrated);
+    snprintf(forms[2], sizeof *forms, "%s", unsaved ? unsaved : calibrated);
+    snprintf(forms[3], sizeof *forms, unsaved ? "not saved" : tokens ? "calibrated" : "");
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (canvas_width(&ui->canvas, forms[i]) > room.cols) continue;
+        canvas_right(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, forms[i]);
+        return;
+    }
+}
+
 void panel_header_draw(Ui *ui) {
     const Rect line = ui->layout.header;
-    const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
-    char right[256], calibrated[64] = "not calibrated";
     Pen pen = pen_at(&ui->canvas, line);
     draw_model(ui, &pen);
-    if (tokens) snprintf(calibrated, sizeof calibrated, "calibrated %s tokens", format_count((double)tokens).text);
-    const char *saved = workbench_saved(ui->workbench) ? "" : "recipe not saved · ";
-    const int room = line.cols - pen.col - 3;
-    snprintf(right, sizeof right, "%s%s · %s", saved, workbench_backend(ui->workbench), calibrated);
-    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s%s", saved, calibrated);
-    if (canvas_width(&ui->canvas, right) > room) snprintf(right, sizeof right, "%s", *saved ? "not saved" : "");
-    if (canvas_width(&ui->canvas, right) > room) return;
-    canvas_right(&ui->canvas, line.row, pen.col, line.cols - pen.col - 1, MEANING_FAINT, right);
+    draw_state(ui, (Rect){line.row, pen.col + 2, 1, line.cols - pen.col - 3});
 }
 
 // ---- borders ------------------------------------------------------------------------------------------------------

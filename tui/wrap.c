@@ -99,6 +99,6 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
                     step.text);
     }
     const int end = rect.row + rect.rows - 1;
-    if (first > 0) canvas_text(canvas, rect.row, rect.col - 1, 1, MEANING_FAINT, "…");
+    if (first > 0) canvas_text(canvas, rect.row, rect.col, 1, MEANING_FAINT, "…");
     if (last >= first + rect.rows) canvas_text(canvas, end, rect.col + rect.cols, 1, MEANING_FAINT, "…");
 }

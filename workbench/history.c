@@ -28,6 +28,12 @@ bool history_push(History *history, Recipe *recipe, Error *err) {
     return true;
 }
 
+void history_replace(History *history, Recipe *recipe) {
+    recipe_free(&history->recipes[history->now]);
+    history->recipes[history->now] = *recipe;
+    *recipe = (Recipe){0};
+}
+
 bool history_undo(History *history) {
     if (history->now == 0) return false;
     history->now--;

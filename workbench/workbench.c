@@ -16,6 +16,7 @@
 
 #define STANDARD_PROMPT "Once upon a time"
 #define STANDARD_MOST_TOKENS 64
+#define TURN_SECONDS 0.4
 
 static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
 
@@ -48,6 +49,13 @@ struct Workbench {
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
     size_t most_tokens;
+    char backend[64];
+    struct { // the last turn of a dial: turns that follow at once are one step of the history
+        int linear;
+        Dial dial;
+        size_t at; // its place in the history
+        double time;
+    } last;
 
     // Shared, under lock.
     pthread_t thread;
@@ -456,6 +464,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         workbench_close(w);
         return false;
     }
+    const BackendOps *ops = w->session.backend->ops;
+    snprintf(w->backend, sizeof w->backend, "%s %s", ops->name, ops->describe(w->session.backend));
     *out = w;
     return true;
 }
@@ -552,7 +562,7 @@ bool workbench_update(Workbench *w) {
 // ---- the model ----
 
 const ModelStructure *workbench_structure(const Workbench *w) { return &w->session.structure; }
-const char *workbench_backend(const Workbench *w) { return w->session.backend->ops->describe(w->session.backend); }
+const char *workbench_backend(const Workbench *w) { return w->backend; }
 
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
     const WeightStats *stats = &w->session.stats.weights[linear];
@@ -581,6 +591,24 @@ static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     return history_push(&w->history, recipe, err) && replan(w, err);
 }
 
+// A dial that is held down or dragged passes many values on its way; undoing each of them would be tedious.
+static bool same_turn(const Workbench *w, int linear, Dial dial) {
+    const History *h = &w->history;
+    return w->last.at == h->now && h->now > 0 && h->now + 1 == h->length && h->saved != h->now &&
+           w->last.linear == linear && w->last.dial == dial && clock_seconds() - w->last.time < TURN_SECONDS;
+}
+
+static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
+    bool same = same_turn(w, linear, dial);
+    if (same) history_replace(&w->history, recipe);
+    if (same ? !replan(w, err) : !push_recipe(w, recipe, err)) return false;
+    w->last.linear = linear;
+    w->last.dial = dial;
+    w->last.at = w->history.now;
+    w->last.time = clock_seconds();
+    return true;
+}
+
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
     Recipe recipe;
     if (linear >= 0 && !dial_table[dial].per_linear)
@@ -592,7 +620,7 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
         recipe_free(&recipe);
         return false;
     }
-    return push_recipe(w, &recipe, err);
+    return turn_recipe(w, linear, dial, &recipe, err);
 }
 
 static bool ignore_add(Recipe *recipe, const char *name, Error *err) {

@@ -39,8 +39,8 @@ const Recipe *workbench_recipe(const Workbench *w);
 const Plan *workbench_plan(const Workbench *w); // always in step with the recipe
 uint64_t workbench_turn(const Workbench *w);    // counts the changes of the recipe: compare with Effect.turn
 
-// linear < 0: for all; otherwise an override for that linear (value NULL removes it). Refuses dials that may not stand
-// in an override.
+// Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
+// override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
 bool workbench_toggle_ignore(Workbench *w, int linear,
                              Error *err); // leaves a linear in its own precision, or takes it back
