@@ -317,9 +317,9 @@ static bool has_largest_zero(const StoredMatrix *m) {
 static void note_ambiguous(StoredSet *set) {
     set->ambiguous++;
     snprintf(set->warning, sizeof set->warning,
-             "%zu matri%s of this GPTQ checkpoint have zero points stored as the largest code: written for 0, but some "
-             "engines read 2^bits; read as 0. A checkpoint_format of gptq_v2 would be clear",
-             set->ambiguous, set->ambiguous == 1 ? "x" : "ces");
+             "%zu of the GPTQ matrices have zero points stored as the largest code: written for 0, but some engines read "
+             "2^bits; read as 0 here. With a checkpoint_format of gptq_v2 there would be no doubt",
+             set->ambiguous);
 }
 
 // Bits follow from the width of the zero points: out · bits / 32 words.
@@ -483,14 +483,18 @@ bool stored_has(const Checkpoint *checkpoint, const char *name) {
 
 // ---- The set ----
 
-bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
+bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err) {
     *out = array_new(1, sizeof **out);
     if (!*out) return error_memory(err, "the list of stored weights");
     (*out)->checkpoint = checkpoint;
-    if (stored_config_read(checkpoint->folder, &(*out)->config, err)) return true;
-    stored_close(*out);
+    (*out)->config = *config;
+    return true;
+}
+
+bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
+    StoredConfig config;
     *out = NULL;
-    return false;
+    return stored_config_read(checkpoint->folder, &config, err) && stored_open_with(checkpoint, &config, out, err);
 }
 
 void stored_close(StoredSet *set) {

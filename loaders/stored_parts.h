@@ -79,3 +79,4 @@ typedef struct StoredConfig {
 } StoredConfig;
 
 bool stored_config_read(const char *folder, StoredConfig *out, Error *err);
+bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err);

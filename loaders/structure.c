@@ -274,6 +274,16 @@ int structure_find(const ModelStructure *structure, const char *linear_name) {
     return -1;
 }
 
+const char *structure_stored(const ModelStructure *structure) {
+    const char *found = NULL;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const char *stored = structure->linears[i].weight->stored;
+        if (found && stored && strcmp(found, stored) != 0) return "quantized in several ways";
+        if (stored) found = stored;
+    }
+    return found;
+}
+
 void linear_short_name(const Linear *linear, char *out, size_t size) {
     if (linear->layer < 0) {
         snprintf(out, size, "%s", role_name(linear->role));

@@ -80,5 +80,9 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent
 
+// What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
+// 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.
+const char *structure_stored(const ModelStructure *structure);
+
 // A short name for tables: "3 down_proj", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "loaders/stored.h"
 #include "tests/support/folder.h"
+#include "tests/support/program.h"
 
 #define FIXTURES "tests/fixtures/stored/"
 
@@ -96,7 +97,7 @@ static void gptq(void **state) {
     (void)state;
     compare_folder("gptq-v1", "");
     compare_folder("gptq-v2", "");
-    compare_folder("gptq-ambiguous", "1 matrix of this GPTQ checkpoint have zero points");
+    compare_folder("gptq-ambiguous", "1 of the GPTQ matrices have zero points");
 }
 
 static void awq(void **state) {
@@ -147,6 +148,70 @@ static void holding(void **state) {
     assert_true(stored_has(&checkpoint, "grouped.weight") && !stored_has(&checkpoint, "other.weight"));
     assert_false(stored_has(&checkpoint, "grouped") || stored_has(&checkpoint, ""));
     close_set(&checkpoint, set); // while it is held
+}
+
+// ---- A whole model ----
+
+static char *logits_of(const char *model, const char *more, size_t *size) {
+    char *path = path_join(folder, "logits.safetensors"), *data = NULL;
+    Error err = {0};
+    Ran ran = program_run((const char *const[]){"logits", "--quiet", "--no-cache", "--backend", "cpu", "--ids",
+                                                "5,1,60,7,7,0,33", "--output", path, more, model, NULL},
+                          NULL, NULL);
+    if (ran.status != 0) fail_msg("exit status %d: %s", ran.status, ran.err);
+    if (!file_read(path, 1 << 20, &data, size, &err)) fail_msg("%s", err.message);
+    ran_free(&ran);
+    free(path);
+    return data;
+}
+
+static void stored_and_plain_models_are_alike(void **state) {
+    (void)state;
+    size_t sizes[2];
+    char *stored = logits_of(FIXTURES "model-gptq", "--base", &sizes[0]);
+    char *plain = logits_of(FIXTURES "model-plain", "--base", &sizes[1]);
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(stored, plain, sizes[0]);
+    free(stored);
+    free(plain);
+}
+
+static cJSON *inspected(const char *model) {
+    Ran ran = program_run((const char *const[]){"inspect", "--quiet", "--no-cache", "--json", model, NULL}, NULL, NULL);
+    if (ran.status != 0) fail_msg("exit status %d: %s", ran.status, ran.err);
+    cJSON *json = cJSON_Parse(ran.out);
+    assert_non_null(json);
+    ran_free(&ran);
+    return json;
+}
+
+// Apart from how it is stored, everything that is said of both is the same.
+static void inspect_tells_how_weights_are_stored(void **state) {
+    (void)state;
+    cJSON *stored = inspected(FIXTURES "model-gptq"), *plain = inspected(FIXTURES "model-plain");
+    cJSON *linear, *twin = cJSON_GetObjectItem(plain, "linears")->child;
+    const char *model = cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(stored, "model"), "stored"));
+    assert_string_equal(model, "GPTQ 4-bit g32");
+    int count = 0;
+    cJSON_ArrayForEach(linear, cJSON_GetObjectItem(stored, "linears")) {
+        cJSON *text = cJSON_DetachItemFromObject(linear, "stored");
+        bool head = strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(linear, "role")), "head") == 0;
+        if (head)
+            assert_true(cJSON_IsNull(text));
+        else
+            assert_string_equal(cJSON_GetStringValue(text), "GPTQ 4-bit g32");
+        cJSON_Delete(text);
+        cJSON_DeleteItemFromObject(twin, "stored");
+        assert_true(cJSON_Compare(linear, twin, true));
+        twin = twin->next;
+        count++;
+    }
+    assert_int_equal(count, 8);
+    cJSON_Delete(stored);
+    cJSON_Delete(plain);
+    Ran ran = program_run((const char *const[]){"inspect", "--no-cache", FIXTURES "model-gptq", NULL}, NULL, NULL);
+    assert_non_null(strstr(ran.out, "in F16 (GPTQ 4-bit g32)"));
+    ran_free(&ran);
 }
 
 // ---- What does not fit ----
@@ -216,7 +281,15 @@ static void misfits(void **state) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(gptq),  TEST(awq),     TEST(packed),
-                                       TEST(bytes), TEST(holding), TEST(misfits)};
+    const struct CMUnitTest tests[] = {
+        TEST(gptq),
+        TEST(awq),
+        TEST(packed),
+        TEST(bytes),
+        TEST(holding),
+        TEST(stored_and_plain_models_are_alike),
+        TEST(inspect_tells_how_weights_are_stored),
+        TEST(misfits),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
