@@ -12,7 +12,8 @@ static cJSON *model_json(const ModelSession *s) {
     cJSON_AddNumberToObject(model, "bytes", (double)s->checkpoint.bytes);
     cJSON_AddStringToObject(model, "dtype", dtype_name(s->structure.embedding->dtype));
     json_add_text(model, "stored", structure_stored(&s->structure));
-    json_add_text(model, "warning", stored_warning(s->structure.stored)[0] ? stored_warning(s->structure.stored) : NULL);
+    json_add_text(model, "warning",
+                  stored_warning(s->structure.stored)[0] ? stored_warning(s->structure.stored) : NULL);
     cJSON_AddNumberToObject(model, "layers", config->layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
@@ -70,8 +71,8 @@ static void print_text(const Options *options, const ModelSession *s) {
     char size[32], dtype[80];
     dtype_text(&s->structure, dtype, sizeof dtype);
     printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family,
-           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype, s->config.layers, s->config.hidden);
+           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype,
+           s->config.layers, s->config.hidden);
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
            "histogram (log counts)");
     for (int i = 0; i < s->structure.linear_count; i++) {

@@ -22,7 +22,7 @@ typedef enum DType {
     DTYPE_U64,
     DTYPE_BOOL,
     DTYPE_F8_E8M0, // powers of two, as scales
-    DTYPE_OTHER, // known to safetensors (sub-byte, complex, …) but of no use here
+    DTYPE_OTHER,   // known to safetensors (sub-byte, complex, …) but of no use here
     DTYPE_COUNT,
 } DType;
 

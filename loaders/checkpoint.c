@@ -200,7 +200,7 @@ static bool check_index(const Checkpoint *checkpoint, const char *index, const c
         const Tensor *tensor = checkpoint_find(checkpoint, item->string);
         if (!tensor)
             return index_refuse(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
-                               err);
+                                err);
         const char *slash = strrchr(tensor->file, '/');
         if (strcmp(slash ? slash + 1 : tensor->file, item->valuestring) != 0) {
             return index_refuse(index, "tensor", item->string, "is not in the file that the index names", err);

@@ -134,9 +134,7 @@ void mapping_close(Mapping *mapping) {
     atomic_store(&mapping->used, false);
 }
 
-const uint8_t *mapping_data(const Mapping *mapping) {
-    return (const uint8_t *)mapping->start;
-}
+const uint8_t *mapping_data(const Mapping *mapping) { return (const uint8_t *)mapping->start; }
 
 size_t mapping_bytes(const Mapping *mapping) { return mapping->bytes; }
 

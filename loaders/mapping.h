@@ -24,6 +24,6 @@ bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 // Nothing happens to other memory.
 void mapping_drop(const void *data, size_t bytes);
 
-// For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls that
-// are allowed in a signal handler.
+// For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls
+// that are allowed in a signal handler.
 bool mapping_repair(const void *address);

@@ -45,7 +45,8 @@ typedef struct Safetensors {
 bool safetensors_open(const char *path, Safetensors *out, Error *err);
 void safetensors_close(Safetensors *file);
 
-// The same for a file whose bytes are in memory already, and stay there until safetensors_close. `path` is for messages.
+// The same for a file whose bytes are in memory already, and stay there until safetensors_close. `path` is for
+// messages.
 bool safetensors_read(const char *path, const void *bytes, size_t size, Safetensors *out, Error *err);
 
 uint64_t tensor_elements(const Tensor *tensor);

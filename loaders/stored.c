@@ -188,7 +188,8 @@ static bool find_bytes(Search *s, const Tensor *weight) {
     const Tensor *scales = part(s, ".weight_scale"), *zeros = part(s, ".weight_zero_point");
     if (!scales) scales = part(s, ".weight_scale_inv"); // multiplied all the same
     if (!scales && integer)
-        return refuse(s, weight, "elements of type %s stand for numbers only with scales, and %.*s.weight_scale is missing",
+        return refuse(s, weight,
+                      "elements of type %s stand for numbers only with scales, and %.*s.weight_scale is missing",
                       dtype_name(weight->dtype), (int)s->stem_length, s->stem);
     if (!scales) { // BF16 holds every number of 8 bits
         m->dtype = DTYPE_BF16;
@@ -316,10 +317,11 @@ static bool has_largest_zero(const StoredMatrix *m) {
 
 static void note_ambiguous(StoredSet *set) {
     set->ambiguous++;
-    snprintf(set->warning, sizeof set->warning,
-             "%zu of the GPTQ matrices have zero points stored as the largest code: written for 0, but some engines read "
-             "2^bits; read as 0 here. With a checkpoint_format of gptq_v2 there would be no doubt",
-             set->ambiguous);
+    snprintf(
+        set->warning, sizeof set->warning,
+        "%zu of the GPTQ matrices have zero points stored as the largest code: written for 0, but some engines read "
+        "2^bits; read as 0 here. With a checkpoint_format of gptq_v2 there would be no doubt",
+        set->ambiguous);
 }
 
 // Bits follow from the width of the zero points: out · bits / 32 words.
@@ -354,8 +356,8 @@ static bool find_awq(Search *s, const Tensor *codes, const Tensor *zeros, const 
     if (zeros->shape[1] != codes->shape[1]) return wrong_scales(s, zeros);
     if (!set_size(s, codes, codes->shape[1] * 8, codes->shape[0]) || !set_gptq_groups(s, scales)) return false;
     m->zero_kind = ZERO_PACKED;
-    m->zeros = (PackedZeros){
-        .tensor = zeros, .word_step = 1, .group_step = (size_t)zeros->shape[1], .awq = true, .mask = 0xF};
+    m->zeros =
+        (PackedZeros){.tensor = zeros, .word_step = 1, .group_step = (size_t)zeros->shape[1], .awq = true, .mask = 0xF};
     return true;
 }
 

@@ -14,8 +14,9 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err);
 void stored_close(StoredSet *set); // frees its tensors; NULL is allowed
 
 // The tensor `name` ("model.layers.0.mlp.up_proj.weight"), which lives as long as the set: as in the file when it is
-// plain, otherwise made, anew with each call. *out is NULL when there is none. Tensors of rank 1 and what is neither plain nor known are
-// returned as in the file; the caller checks the type. Fails when parts are missing or do not fit together.
+// plain, otherwise made, anew with each call. *out is NULL when there is none. Tensors of rank 1 and what is neither
+// plain nor known are returned as in the file; the caller checks the type. Fails when parts are missing or do not fit
+// together.
 bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *err);
 
 // Whether stored_find would find `name`, plain or made, or complain about it.

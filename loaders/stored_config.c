@@ -48,9 +48,8 @@ static bool is_before_0_18(const char *version) {
 }
 
 static bool read_compressed_tensors(const cJSON *json, StoredConfig *out, Error *err) {
-    static const char *const formats[] = {"dense",           "pack-quantized",  "int-quantized",
-                                          "naive-quantized", "float-quantized", "mixed-precision",
-                                          NULL};
+    static const char *const formats[] = {
+        "dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision", NULL};
     const char *format, *version;
     if (!json_string(json, "format", "dense", &format, err) || !json_string(json, "version", "", &version, err))
         return false;

@@ -27,7 +27,8 @@ typedef struct Grid {
     size_t rows_per_value, row_step, group_step;
 } Grid;
 
-// Packed zero points: a stream of bits along the rows of W. Word w of group g is element w · word_step + g · group_step.
+// Packed zero points: a stream of bits along the rows of W. Word w of group g is element w · word_step + g ·
+// group_step.
 typedef struct PackedZeros {
     const Tensor *tensor;
     size_t word_step, group_step;
@@ -46,13 +47,13 @@ typedef struct StoredMatrix {
     DType code_type; // what the byte of a code stands for; DTYPE_U8 for packed codes
     float offset;    // and what is taken off it
 
-    size_t groups;         // along `in`
-    size_t columns;        // of a group, unless group_of
-    const Tensor *g_idx;   // I32 [in]: the group of every column (act-order); NULL: column / columns
+    size_t groups;       // along `in`
+    size_t columns;      // of a group, unless group_of
+    const Tensor *g_idx; // I32 [in]: the group of every column (act-order); NULL: column / columns
     Grid scales;
     ZeroKind zero_kind;
-    Grid zero_numbers;     // ZERO_NUMBERS
-    PackedZeros zeros;     // ZERO_PACKED
+    Grid zero_numbers; // ZERO_NUMBERS
+    PackedZeros zeros; // ZERO_PACKED
 
     DType dtype; // of the result: F32, F16 or BF16
     void *data;  // reserved addresses, which have memory while the matrix is held
@@ -69,13 +70,13 @@ unsigned stored_zero_code(const StoredMatrix *m, size_t row, size_t group);
 
 // What config.json says. Everything has a value that suits files which do not say.
 typedef struct StoredConfig {
-    char refusal[256];     // why tensors that are not plain cannot be read; "" when they can
-    bool gptq_v2;          // zero points are stored as they are, not one less
-    bool symmetric;        // GPTQ: zero points are the middle everywhere
-    size_t group_size;     // GPTQ; 0: not said. It matters where the last group is narrower than the others
-    size_t block[2];       // rows and columns that share a scale of F8 blocks
-    unsigned bit_widths;   // of compressed-tensors: bit b − 1 is set when some group has b bits; 0: not said
-    bool whole_words;      // compressed-tensors before 0.18 packed 3, 5, 6 and 7 bits without crossing words
+    char refusal[256];   // why tensors that are not plain cannot be read; "" when they can
+    bool gptq_v2;        // zero points are stored as they are, not one less
+    bool symmetric;      // GPTQ: zero points are the middle everywhere
+    size_t group_size;   // GPTQ; 0: not said. It matters where the last group is narrower than the others
+    size_t block[2];     // rows and columns that share a scale of F8 blocks
+    unsigned bit_widths; // of compressed-tensors: bit b − 1 is set when some group has b bits; 0: not said
+    bool whole_words;    // compressed-tensors before 0.18 packed 3, 5, 6 and 7 bits without crossing words
 } StoredConfig;
 
 bool stored_config_read(const char *folder, StoredConfig *out, Error *err);

@@ -58,10 +58,11 @@ static void print_shape(Text *text, const uint64_t *shape, int rank) {
 
 static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, Error *err) {
     if (!dtype_is_float16_or_32(tensor->dtype)) {
-        return error_set(err,
-                         "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16, F64, "
-                         "and matrices of F8_E4M3, F8_E5M2, I8 and U8",
-                         tensor->file, tensor->name, dtype_name(tensor->dtype));
+        return error_set(
+            err,
+            "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16, F64, "
+            "and matrices of F8_E4M3, F8_E5M2, I8 and U8",
+            tensor->file, tensor->name, dtype_name(tensor->dtype));
     }
     bool same = tensor->rank == rank;
     for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];

@@ -7,7 +7,7 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    bool is_variant;   // dense weights and gains belong to another transformer
+    bool is_variant; // dense weights and gains belong to another transformer
     bool holds_embedding;
     Weight **dense;    // [linear_count]
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use

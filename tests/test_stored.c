@@ -221,11 +221,11 @@ typedef struct Wrong {
     size_t bytes;
 } Wrong;
 
-#define T(name, dtype, shape, from, to)                                                                                \
+#define T(name, dtype, shape, from, to) \
     "\"m." name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" #from "," #to "]}"
 #define GPTQ_PARTS(words, zero_words, scales)                                                                          \
-    "{" T("qweight", "I32", words, 0, 256) "," T("qzeros", "I32", zero_words, 256, 272) ","                            \
-        T("scales", "F16", scales, 272, 304) "}"
+    "{" T("qweight", "I32", words, 0, 256) "," T("qzeros", "I32", zero_words, 256, 272) "," T("scales", "F16", scales, \
+                                                                                              272, 304) "}"
 
 static void expect_refused(const Wrong *wrong) {
     char config[256];
@@ -249,11 +249,13 @@ static void misfits(void **state) {
     (void)state;
     static const Wrong wrong[] = {
         {"{" T("qweight", "I32", "8, 8", 0, 256) "}", NULL, "m.qzeros, which belongs to it, is missing", 256},
-        {"{" T("weight_packed", "I32", "1, 4", 0, 16) "," T("weight_scale", "F16", "1", 16, 18) ","
-             T("weight_shape", "I64", "2", 18, 34) "}", NULL, "makes no sense", 34},
+        {"{" T("weight_packed", "I32", "1, 4", 0, 16) "," T("weight_scale", "F16", "1", 16,
+                                                            18) "," T("weight_shape", "I64", "2", 18, 34) "}",
+         NULL, "makes no sense", 34},
         {GPTQ_PARTS("4, 16", "2, 2", "1, 16"), NULL, "does not fit the zero points", 304},
-        {"{" T("qweight", "I32", "8, 8", 0, 256) "," T("qzeros", "I32", "1, 4", 256, 272) ","
-             T("scales", "F32", "1, 8", 272, 304) "}", NULL, "4 words for 8 columns fit", 304},
+        {"{" T("qweight", "I32", "8, 8", 0, 256) "," T("qzeros", "I32", "1, 4", 256, 272) "," T("scales", "F32", "1, 8",
+                                                                                                272, 304) "}",
+         NULL, "4 words for 8 columns fit", 304},
         {GPTQ_PARTS("8, 8", "1, 4", "1, 16"), NULL, "fit neither GPTQ nor AWQ", 304},
         {GPTQ_PARTS("4, 16", "1, 4", "1, 16"), "\"quant_method\":\"gptq\",\"checkpoint_format\":\"marlin\"",
          "checkpoint_format \"marlin\" is not read", 304},
@@ -267,8 +269,9 @@ static void misfits(void **state) {
          "does not fit a matrix of 4 × 4", 28},
         {"{" T("weight", "I8", "4, 4", 0, 16) "," T("weight_scale", "I32", "4", 16, 32) "}", NULL,
          "scales of type I32 are not read", 32},
-        {"{" T("weight_packed", "I32", "4, 4", 0, 64) "," T("weight_scale", "F16", "4, 1", 64, 72) ","
-             T("weight_shape", "I64", "2", 72, 88) "}", NULL, "makes no sense", 88},
+        {"{" T("weight_packed", "I32", "4, 4", 0, 64) "," T("weight_scale", "F16", "4, 1", 64,
+                                                            72) "," T("weight_shape", "I64", "2", 72, 88) "}",
+         NULL, "makes no sense", 88},
         {"{" T("weight_packed", "U8", "4, 4", 0, 16) "}", "\"quant_method\":\"compressed-tensors\"",
          "U8 of rank 2 where a matrix of 32-bit words is expected", 16},
         {"{" T("weight_packed", "U8", "4, 4", 0, 16) "}",

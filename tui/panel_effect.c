@@ -117,8 +117,7 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     const ModelStructure *structure = workbench_structure(ui->workbench);
     const Style style = MEANING_TEXT;
     draw_known(ui, metric_cell(pane, METRIC_SIZE, row), style, format_bytes((double)plan->base_bytes));
-    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style,
-               stored_bits(structure->linears[0].weight));
+    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, stored_bits(structure->linears[0].weight));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
     draw_known(ui, metric_cell(pane, METRIC_PPL, row), style,
                format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));
