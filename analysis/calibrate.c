@@ -25,22 +25,33 @@ typedef struct Calibration {
     uint64_t steps; // layers × sequences done, for progress in tokens
 } Calibration;
 
-// The linear whose name stands for an input in messages: the first that reads it.
-static const char *input_name(const ModelStructure *structure, int input) {
+// The linear that stands for an input: the first that reads it. NULL when none does.
+static const Linear *reader_of(const ModelStructure *structure, int input) {
     for (int i = 0; i < structure->linear_count; i++) {
-        if (structure->linears[i].input == input) return structure->linears[i].name;
+        if (structure->linears[i].input == input) return &structure->linears[i];
     }
-    return "?";
+    return NULL;
+}
+
+// Tokens that will come by: an expert gets its share, as far as that can be known beforehand.
+static uint64_t planned_tokens(const Calibration *c, int input) {
+    const Linear *reader = reader_of(c->structure, input);
+    const Experts *experts = &c->structure->config.experts;
+    uint64_t all = (uint64_t)c->sequences * c->length;
+    if (!reader || reader->expert < 0) return all;
+    uint64_t share = all * (uint64_t)experts->per_token / (uint64_t)experts->count;
+    return share ? share : 1;
 }
 
 static void observe(void *context, int input, const float *x, size_t tokens, size_t width) {
     Calibration *c = context;
     InputGatherer *gatherer = &c->inputs[input];
     if (c->failed) return;
-    bool ok = gatherer->width || input_gatherer_new(width, (uint64_t)c->sequences * c->length, gatherer, c->err);
+    bool ok = gatherer->width || input_gatherer_new(width, planned_tokens(c, input), gatherer, c->err);
     if (ok && input_gatherer_add(gatherer, x, tokens, c->err)) return;
     c->failed = true;
-    error_prefix(c->err, "input of %s", input_name(c->structure, input));
+    const Linear *reader = reader_of(c->structure, input);
+    error_prefix(c->err, "input of %s", reader ? reader->name : "?");
 }
 
 // Progress in tokens although the work is done layer by layer: a token counts when its share of layer passes is done.
@@ -108,12 +119,17 @@ static void calibration_free(Calibration *c) {
     free(c->inputs);
 }
 
-static void publish(Calibration *c, ModelStats *stats) {
+// An expert that no token was sent to is known to have seen none.
+static bool publish(Calibration *c, ModelStats *stats) {
     for (int i = 0; i < c->structure->input_count; i++) {
-        if (!c->inputs[i].width) continue;
+        const Linear *reader = c->inputs[i].width ? NULL : reader_of(c->structure, i);
+        if (reader && !input_gatherer_new(reader->in, 1, &c->inputs[i], c->err)) return false;
+    }
+    for (int i = 0; i < c->structure->input_count; i++) {
         input_gatherer_finish(&c->inputs[i], &stats->inputs[i]);
         model_stats_publish_input(stats, i);
     }
+    return true;
 }
 
 static bool check_tokens(const Calibration *c) {
@@ -143,7 +159,7 @@ bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t leng
     for (size_t first = 0; ok && first < sequences; first += c.batch) {
         ok = batch_pass(&c, first, sequences - first < c.batch ? sequences - first : c.batch);
     }
-    if (ok) publish(&c, stats);
+    ok = ok && publish(&c, stats);
     calibration_free(&c);
     return ok;
 }

@@ -71,6 +71,7 @@ static uint64_t hash_config(uint64_t hash, const ModelConfig *c) {
                               c->rope_low_freq_factor,
                               c->rope_high_freq_factor,
                               c->rope_original_positions};
+    hash = hash_bytes(hash, &c->identity, sizeof c->identity); // and whatever else the file says
     return hash_bytes(hash, numbers, sizeof numbers);
 }
 

@@ -86,9 +86,9 @@ typedef struct Opened { // a session with a recipe and its plan
     Plan plan;
 } Opened;
 
-// Opens the model, measures the weights, calibrates if `calibrated`, and plans. Close with opened_close, also after a
-// failure.
-bool opened_plan(const Options *options, bool calibrated, Opened *out, Error *err);
+// Opens the model, measures the weights, calibrates if it can be run, and plans. must_run: refuses a model that cannot.
+// Close with opened_close, also after a failure.
+bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err);
 void opened_close(Opened *opened);
 
 void print_json(cJSON *object); // one object, then a newline; frees it

@@ -9,6 +9,7 @@ static cJSON *linear_json(const Linear *linear, const InputStats *input, FptqCla
     uint32_t *order = malloc((input->width + 1) * sizeof *order);
     size_t count = order ? input_top_channels(input, input->width, order) : 0;
     cJSON_AddStringToObject(object, "name", linear->name);
+    cJSON_AddNumberToObject(object, "tokens", (double)input->tokens); // experts see only some
     json_add_number(object, "range", input->range);
     json_add_number(object, "p99", input->p99);
     json_add_number(object, "p99_9", input->p99_9);
@@ -29,7 +30,8 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     uint32_t top[TOP_CHANNELS];
     size_t count = input_top_channels(input, TOP_CHANNELS, top);
     print_name(linear->name, 38);
-    printf(" %9.4g %9.4g %9.4g  %-6s ", input->range, input->p99_99, input->p99_9, class_name(class));
+    printf(" %8llu %9.4g %9.4g %9.4g  %-6s ", (unsigned long long)input->tokens, input->range, input->p99_99,
+           input->p99_9, class_name(class));
     for (size_t i = 0; i < count; i++) printf(" %u (%.3g)", top[i], input->channel_absmax[top[i]]);
     putchar('\n');
 }
@@ -44,8 +46,8 @@ bool command_calibrate(const Options *options, Error *err) {
         cJSON_AddNumberToObject(object, "tokens", (double)s->calibration_tokens);
         linears = cJSON_AddArrayToObject(object, "linears");
         if (!options->json) {
-            printf("%llu tokens\n\n%-38s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens,
-                   "input of", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
+            printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens,
+                   "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
         }
     }
     for (int i = 0; ok && i < s->structure.linear_count; i++) {

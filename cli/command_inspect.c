@@ -8,13 +8,14 @@ static cJSON *model_json(const ModelSession *s) {
     cJSON *model = cJSON_CreateObject();
     const ModelConfig *config = &s->config;
     cJSON_AddStringToObject(model, "family", config->family);
+    if (!s->base) cJSON_AddStringToObject(model, "not_run", config->not_run);
     cJSON_AddNumberToObject(model, "parameters", (double)s->structure.parameters);
     cJSON_AddNumberToObject(model, "bytes", (double)s->checkpoint.bytes);
-    cJSON_AddStringToObject(model, "dtype", dtype_name(s->structure.embedding->dtype));
+    cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(&s->structure)));
     json_add_text(model, "stored", structure_stored(&s->structure));
     json_add_text(model, "warning",
                   stored_warning(s->structure.stored)[0] ? stored_warning(s->structure.stored) : NULL);
-    cJSON_AddNumberToObject(model, "layers", config->layers);
+    cJSON_AddNumberToObject(model, "layers", s->structure.config.layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
 }
@@ -72,7 +73,12 @@ static void print_text(const Options *options, const ModelSession *s) {
     dtype_text(&s->structure, dtype, sizeof dtype);
     printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family,
            (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype,
-           s->config.layers, s->config.hidden);
+           s->structure.config.layers, s->config.hidden);
+    if (!s->base) {
+        Error why = {0};
+        model_session_can_run(s, &why);
+        printf("%s\n\n", why.message);
+    }
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
            "histogram (log counts)");
     for (int i = 0; i < s->structure.linear_count; i++) {

@@ -62,7 +62,7 @@ bool command_logits(const Options *options, Error *err) {
     if (options->base_only) {
         ModelSession session;
         if (!model_session_open(&options->model, &session, err)) return false;
-        bool ok = run(options, &session, session.base, err);
+        bool ok = model_session_can_run(&session, err) && run(options, &session, session.base, err);
         model_session_close(&session);
         return ok;
     }

@@ -20,9 +20,13 @@ static const char *folded_into(const ModelStructure *structure, const Decision *
     return d->fold == FOLD_NORM ? structure->norms[d->fold_index].name : structure->linears[d->fold_index].name;
 }
 
-static double sqnr_of(const ModelSession *s, int linear) {
-    const WeightError *error = quantized_model_weight_error(s->quantized, linear);
-    return error ? weight_sqnr_db(error) : (double)NAN;
+// Of a model that cannot be run there is no quantized twin that has the error already.
+static double sqnr_of(const ModelSession *s, const Plan *plan, int linear) {
+    double db = NAN;
+    const WeightError *error = s->quantized ? quantized_model_weight_error(s->quantized, linear) : NULL;
+    if (error) return weight_sqnr_db(error);
+    if (!s->quantized) model_session_weight_sqnr(s, plan, linear, &db, NULL);
+    return db;
 }
 
 static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
@@ -47,7 +51,7 @@ static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
     else
         cJSON_AddNullToObject(object, "folded_into");
     json_add_number(object, "bits_per_weight", d->bits_per_weight);
-    json_add_number(object, "sqnr_db", sqnr_of(s, i));
+    json_add_number(object, "sqnr_db", sqnr_of(s, plan, i));
     if (d->note) cJSON_AddStringToObject(object, "note", d->note);
     return object;
 }
@@ -58,11 +62,16 @@ static void print_row(const ModelSession *s, const Plan *plan, int i) {
     decision_group_text(d, group, sizeof group);
     print_name(s->structure.linears[i].name, 38);
     printf(" %4d %8s  %-11s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
-           d->bits_per_weight, sqnr_of(s, i), d->note ? d->note : "");
+           d->bits_per_weight, sqnr_of(s, plan, i), d->note ? d->note : "");
 }
 
 static void print_text(const Options *options, const ModelSession *s, const Plan *plan) {
     char before[32], after[32];
+    if (!s->base) {
+        Error why = {0};
+        model_session_can_run(s, &why);
+        printf("%s\n\n", why.message);
+    }
     printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n\n",
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
@@ -88,8 +97,8 @@ static void print_as_json(const Options *options, const ModelSession *s, const P
 
 bool command_plan(const Options *options, Error *err) {
     Opened o;
-    bool ok = opened_plan(options, true, &o, err) &&
-              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
+    bool ok = opened_plan(options, false, &o, err) &&
+              (!o.session.base || model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err));
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);

@@ -2,13 +2,14 @@
 
 #include "cli/cli.h"
 
-bool opened_plan(const Options *options, bool calibrated, Opened *out, Error *err) {
+bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
     *out = (Opened){0};
     if (!options_recipe(options, &out->recipe, err)) return false;
     Progress *progress = watch_start(options);
     return model_session_open(&options->model, &out->session, err) &&
+           (!must_run || model_session_can_run(&out->session, err)) &&
            model_session_measure_weights(&out->session, progress, err) &&
-           (!calibrated || model_session_calibrate(&out->session, progress, err)) &&
+           (!out->session.base || model_session_calibrate(&out->session, progress, err)) &&
            model_session_plan(&out->session, &out->recipe, &out->plan, err);
 }
 

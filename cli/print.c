@@ -38,7 +38,7 @@ void json_add_text(cJSON *object, const char *key, const char *text) {
 }
 
 void dtype_text(const ModelStructure *structure, char *out, size_t size) {
-    const char *stored = structure_stored(structure), *dtype = dtype_name(structure->embedding->dtype);
+    const char *stored = structure_stored(structure), *dtype = dtype_name(structure_dtype(structure));
     if (stored)
         snprintf(out, size, "%s (%s)", dtype, stored);
     else

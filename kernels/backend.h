@@ -7,6 +7,7 @@
 // or a buffer is made.
 #pragma once
 
+#include "kernels/nonlinearity.h"
 #include "kernels/quantized.h"
 
 typedef enum Precision {
@@ -21,7 +22,13 @@ typedef struct Cache Cache;   // keys and values of one sequence, all layers
 
 typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
-    float scale; // of the scores, usually head_dim^−½
+    float scale;   // of the scores, usually head_dim^−½
+    int window;    // a token sees this many positions, itself included; 0: all
+    float softcap; // score = c · tanh(score / c); 0: none
+    // Added to the scores of a head by the position that is looked at: [heads, bias_stride] in backend memory (ALiBi);
+    // NULL: nothing.
+    const float *bias;
+    size_t bias_stride;
 } AttentionShape;
 
 typedef struct BackendOps {
@@ -57,19 +64,36 @@ typedef struct BackendOps {
     // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device
     // gathers the rows there and uploads no more than it needs.
     void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
+    // Norms over rows; y may be x.
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
     void (*add)(Backend *, float *x, const float *y, size_t n);                            // x += y
     void (*silu_times)(Backend *, const float *gate, const float *up, size_t n, float *y); // y = silu(gate) · up
-    // Rotates pairs (i, i + dim/2) of every head in place; cosine/sine: [positions, dim/2], row `first + token`.
-    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, const float *cosine, const float *sine,
-                 size_t first);
+    // Rotates pairs (i, i + rotated/2) of the first `rotated` dimensions of every head in place; cosine/sine:
+    // [positions, rotated/2], row `first + token`.
+    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
+                 const float *sine, size_t first);
+    void (*layer_norm)(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
+                       size_t width, float *y);
+    // y = f(x), or f(x) · up unless up is NULL; y may be x or up.
+    void (*activate)(Backend *, Nonlinearity f, const float *x, const float *up, size_t n, float *y);
+    // x *= factor; factor 0 clears whatever was there, NaN too.
+    void (*scale)(Backend *, float *x, float factor, size_t n);
+    void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)
+    // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: takes the outputs of a fused
+    // linear apart.
+    void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
+                  float *const *y);
+    // y[i] = x[rows[i]], and the way back: y[rows[i]] += factors[i] · x[i]. rows and factors [n] are on the host.
+    void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
+    void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
+                        float *y);
 
     bool (*cache_new)(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
     void (*cache_free)(Backend *, Cache *);
     // Stores k and v [tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.
     void (*cache_write)(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
     // Causal attention of q [tokens, heads · head_dim] at positions first … over the cached positions 0 … first +
-    // token; softmax in float.
+    // token, or the last of them (window); score = q · k · scale, capped, plus bias; softmax in float.
     void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                       size_t tokens, float *y);
 } BackendOps;

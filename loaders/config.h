@@ -2,26 +2,115 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "kernels/dtype.h"
+#include "kernels/nonlinearity.h"
 
-typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 } RopeScaling;
+#define LAYERS_MAX 1024
+#define ROPE_PAIRS_MAX 256 // of scalings that list a factor for every pair
+
+typedef struct LayerSet {
+    uint64_t bits[LAYERS_MAX / 64];
+} LayerSet;
+
+static inline bool layer_is_in(const LayerSet *set, int layer) { return set->bits[layer / 64] >> (layer % 64) & 1; }
+static inline void layer_add(LayerSet *set, int layer) { set->bits[layer / 64] |= (uint64_t)1 << (layer % 64); }
+
+// How tensors are named and which of them are stored as one (structure.c).
+typedef enum TensorLayout {
+    LAYOUT_LLAMA,
+    LAYOUT_PHI3,
+    LAYOUT_GPT2,
+    LAYOUT_GPT_NEO,
+    LAYOUT_GPT_NEOX,
+    LAYOUT_OPT,
+    LAYOUT_BLOOM,
+    LAYOUT_FALCON,
+    LAYOUT_MIXTRAL,
+    LAYOUT_QWEN_MOE,
+    LAYOUT_OTHER, // nothing is known: matrices are found by their shape
+} TensorLayout;
+
+typedef enum NormKind {
+    NORM_RMS,          // x / rms · w
+    NORM_RMS_PLUS_ONE, // x / rms · (1 + w)
+    NORM_LAYER,        // (x − mean) / σ · w + b
+} NormKind;
+
+typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
+
+typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
+
+typedef struct Experts {
+    int count, per_token; // 0: no mixture of experts
+    int ffn, shared_ffn;  // inner width of one expert; of the one that sees every token (0: none)
+    bool normalized;      // the weights of the chosen ones are made to add up to 1
+    LayerSet layers;      // that have them; the others have an MLP of width ModelConfig.ffn
+} Experts;
 
 typedef struct ModelConfig {
-    char family[32]; // "llama": model_type of config.json
+    char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
+    char not_run[160]; // why there is no forward pass for this model, as a sentence; "" when there is one
+    uint64_t identity; // hash of the file
+    TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
+    int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
+    NormKind norm;
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
+    bool grouped_qkv; // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
+
+    // Order of things in a layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)).
+    bool parallel;           // x += attention(norm(x)) + mlp(norm(x))
+    bool shared_norm;        // parallel: with one norm for both
+    bool norm_after;         // x = norm(x + attention(x)); x = norm(x + mlp(x))
+    bool branch_norms;       // x += norm(attention(norm(x))), and so the MLP
+    bool residual_from_norm; // x = norm(x) + attention(norm(x)), and so the MLP
+    bool no_final_norm;
+    bool embedding_norm; // a norm between the embedding and the first layer
+    bool qk_norm;        // a norm over every head's q and k, before positions
+    Nonlinearity activation;
+
+    float embedding_scale; // embeddings are multiplied by it
+    float logit_softcap;   // c · tanh(logit / c); 0: none
+
+    float attention_scale; // of q · k
+    bool scale_by_layer;   // which is divided by layer + 1
+    float score_softcap;   // c · tanh(score / c); 0: none
+    int window;            // positions that a token of a windowed layer sees, itself included; 0: all
+    LayerSet windowed;
+
+    Positions positions;
+    int position_offset; // row of the learned table for position 0
+    bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
+    int rotated_dims;    // of every head; 0: head_dim
     double rope_theta;
+    double rope_window_theta; // of windowed layers, which then are not scaled; 0: as the others
     RopeScaling rope_scaling;
-    double rope_factor, rope_low_freq_factor, rope_high_freq_factor, rope_original_positions; // llama3 and linear
-    int bos_token, eos_tokens[8], eos_count;                                                  // bos −1 when none
-    DType dtype; // torch_dtype / dtype; DTYPE_OTHER when not said
+    double rope_factor, rope_low_freq_factor, rope_high_freq_factor, rope_original_positions;
+    double rope_beta_fast, rope_beta_slow; // yarn
+    bool rope_untruncated;                 // yarn
+    double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
+    float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
+
+    Experts experts;
+
+    int bos_token, eos_tokens[8], eos_count; // bos −1 when none
+    DType dtype;                             // torch_dtype / dtype; DTYPE_OTHER when not said
 } ModelConfig;
 
+// Dimensions of every head that rope rotates.
+static inline int rope_dims(const ModelConfig *config) {
+    return config->rotated_dims ? config->rotated_dims : config->head_dim;
+}
+
 // Reads FOLDER/config.json (and generation_config.json for further eos ids, if there). Every number is checked for
-// sense (positive, heads divisible by kv_heads, …); families without a forward pass are refused with the list of those
-// that have one.
+// sense (positive, heads divisible by kv_heads, …). Families that cannot be run, options of known families that cannot,
+// and a missing file are no errors: `not_run` says why, and only the weights can be worked on.
 bool config_load(const char *folder, ModelConfig *out, Error *err);
+
+// The same from the text of config.json.
+bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err);

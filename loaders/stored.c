@@ -483,6 +483,44 @@ bool stored_has(const Checkpoint *checkpoint, const char *name) {
     return false;
 }
 
+// Whether a tensor of this name with the ending replaced is there.
+static bool has_sibling(const Checkpoint *checkpoint, const char *name, size_t stem, const char *ending) {
+    char other[512];
+    snprintf(other, sizeof other, "%.*s%s", (int)stem, name, ending);
+    return checkpoint_find(checkpoint, other) != NULL;
+}
+
+bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size) {
+    static const struct {
+        const char *ending, *sibling; // what makes it a part, when it is there
+        bool codes;
+    } parts[] = {
+        {".qweight", ".qzeros", true},
+        {".qzeros", ".qweight", false},
+        {".scales", ".qweight", false},
+        {".g_idx", ".qweight", false},
+        {".weight_packed", ".weight_scale", true},
+        {".weight_shape", ".weight_packed", false},
+        {".weight_g_idx", ".weight_scale", false},
+        {".weight_zero_point", ".weight_scale", false},
+        {".weight_scale", ".weight_packed", false},
+        {".weight_scale", ".weight", false},
+        {".weight_scale_inv", ".weight", false},
+        {".input_scale", ".weight", false},
+        {".input_zero_point", ".weight", false},
+    };
+    size_t length = strlen(tensor->name);
+    name[0] = '\0';
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t ending = strlen(parts[i].ending), stem = length - ending;
+        if (length < ending || strcmp(tensor->name + stem, parts[i].ending) != 0) continue;
+        if (!has_sibling(checkpoint, tensor->name, stem, parts[i].sibling)) continue;
+        if (parts[i].codes) snprintf(name, size, "%.*s" WEIGHT, (int)stem, tensor->name);
+        return true;
+    }
+    return false;
+}
+
 // ---- The set ----
 
 bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err) {

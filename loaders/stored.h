@@ -22,6 +22,10 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
 // Whether stored_find would find `name`, plain or made, or complain about it.
 bool stored_has(const Checkpoint *checkpoint, const char *name);
 
+// For lists of everything in a checkpoint: whether this tensor of the file is one of several that make up a matrix and,
+// if it is the one that holds its codes, the name of that matrix ("m.weight" for "m.qweight"; else name[0] is 0).
+bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size);
+
 // What a person should know about how the weights were read ("" when nothing): ambiguities of the formats. Owned by
 // the set.
 const char *stored_warning(const StoredSet *set);

@@ -145,15 +145,30 @@ static cJSON *parse(const char *folder, const char *name, bool *ok, Error *err) 
     return document;
 }
 
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
-    *out = (StoredConfig){.block = {128, 128}};
-    bool ok;
-    const char *name = "config.json", *method = "";
-    cJSON *document = parse(folder, name, &ok, err);
+static const StoredConfig nothing_said = {.block = {128, 128}};
+
+static bool read_document(const cJSON *document, StoredConfig *out, Error *err) {
     const cJSON *json = cJSON_GetObjectItemCaseSensitive(document, "quantization_config");
-    if (ok && cJSON_IsObject(json)) {
-        ok = json_string(json, "quant_method", "", &method, err) &&
-             (!*method || read_quantization(json, method, out, err));
+    const char *method = "";
+    return !cJSON_IsObject(json) || (json_string(json, "quant_method", "", &method, err) &&
+                                     (!*method || read_quantization(json, method, out, err)));
+}
+
+bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Error *err) {
+    *out = nothing_said;
+    cJSON *document = json_parse(text, length, err);
+    bool ok = document && read_document(document, out, err);
+    cJSON_Delete(document);
+    return ok;
+}
+
+bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
+    *out = nothing_said;
+    bool ok;
+    const char *name = "config.json";
+    cJSON *document = parse(folder, name, &ok, err);
+    if (ok && cJSON_GetObjectItemCaseSensitive(document, "quantization_config")) {
+        ok = read_document(document, out, err);
     } else if (ok) { // written beside config.json by the first GPTQ tools
         cJSON_Delete(document);
         document = parse(folder, name = "quantize_config.json", &ok, err);

@@ -80,4 +80,5 @@ typedef struct StoredConfig {
 } StoredConfig;
 
 bool stored_config_read(const char *folder, StoredConfig *out, Error *err);
+bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Error *err); // of config.json
 bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err);

@@ -1,49 +1,26 @@
 #include "loaders/structure.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
-
-// What a layer of the Llama layout holds, in execution order. Other layouts become further tables.
-typedef enum Size { SIZE_HIDDEN, SIZE_QUERIES, SIZE_KEYS, SIZE_FFN } Size;
-typedef enum Bias { BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP } Bias;
-
-typedef struct LinearRow {
-    const char *name;
-    LinearRole role;
-    Size out, in;
-    Bias bias;
-    int input; // 0: attention norm, 1: attention's result, 2: MLP norm, 3: the gated product
-    int fused; // 0: q, k, v; 1: gate, up; −1 alone
-} LinearRow;
-
-static const LinearRow llama_rows[] = {
-    {"self_attn.q_proj", ROLE_Q, SIZE_QUERIES, SIZE_HIDDEN, BIAS_ATTENTION, 0, 0},
-    {"self_attn.k_proj", ROLE_K, SIZE_KEYS, SIZE_HIDDEN, BIAS_ATTENTION, 0, 0},
-    {"self_attn.v_proj", ROLE_V, SIZE_KEYS, SIZE_HIDDEN, BIAS_ATTENTION, 0, 0},
-    {"self_attn.o_proj", ROLE_O, SIZE_HIDDEN, SIZE_QUERIES, BIAS_OUTPUT, 1, -1},
-    {"mlp.gate_proj", ROLE_GATE, SIZE_FFN, SIZE_HIDDEN, BIAS_MLP, 2, 1},
-    {"mlp.up_proj", ROLE_UP, SIZE_FFN, SIZE_HIDDEN, BIAS_MLP, 2, 1},
-    {"mlp.down_proj", ROLE_DOWN, SIZE_HIDDEN, SIZE_FFN, BIAS_MLP, 3, -1},
-};
-enum {
-    LINEARS_PER_LAYER = sizeof llama_rows / sizeof *llama_rows,
-    INPUTS_PER_LAYER = 4,
-    FUSED_PER_LAYER = 2,
-    NORMS_PER_LAYER = 2
-};
+#include "loaders/structure_parts.h"
 
 typedef struct Builder {
     ModelStructure *out;
+    const LayoutTable *table;
     const char *prefix; // "model." or ""
+    size_t linear_capacity, norm_capacity, copy_capacity;
+    int slots[SLOT_COUNT]; // input numbers of the current layer; −1: not read yet
+    int fused[FUSED_COUNT], fused_count;
     Error *err;
 } Builder;
 
 const char *role_name(LinearRole role) {
-    static const char *const names[] = {"q",    "k",   "v",   "o",      "gate", "up",
-                                        "down", "fc1", "fc2", "router", "head", "other"};
+    static const char *const names[] = {"q",   "k",   "v",   "o",       "gate",   "up",   "down",
+                                        "fc1", "fc2", "qkv", "gate_up", "router", "head", "other"};
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
 }
 
@@ -90,12 +67,22 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
 // ---------------------------------------------------------------------------------------------------------------
 // building
 
-static size_t size_of(const ModelConfig *config, Size size) {
-    switch (size) {
-    case SIZE_QUERIES: return (size_t)config->heads * (size_t)config->head_dim;
-    case SIZE_KEYS: return (size_t)config->kv_heads * (size_t)config->head_dim;
-    case SIZE_FFN: return (size_t)config->ffn;
-    case SIZE_HIDDEN: break;
+static size_t width_of(const ModelConfig *config, Width width) {
+    const size_t head_dim = (size_t)config->head_dim;
+    switch (width) {
+    case WIDTH_QUERIES: return (size_t)config->heads * head_dim;
+    case WIDTH_KEYS: return (size_t)config->kv_heads * head_dim;
+    case WIDTH_QKV: return ((size_t)config->heads + 2 * (size_t)config->kv_heads) * head_dim;
+    case WIDTH_FFN: return (size_t)config->ffn;
+    case WIDTH_TWO_FFN: return 2 * (size_t)config->ffn;
+    case WIDTH_HEAD_DIM: return head_dim;
+    case WIDTH_EMBEDDING: return (size_t)(config->embedding_width ? config->embedding_width : config->hidden);
+    case WIDTH_VOCAB: return (size_t)config->vocab;
+    case WIDTH_EXPERTS: return (size_t)config->experts.count;
+    case WIDTH_EXPERT_FFN: return (size_t)config->experts.ffn;
+    case WIDTH_SHARED_FFN: return (size_t)config->experts.shared_ffn;
+    case WIDTH_ONE: return 1;
+    case WIDTH_HIDDEN: break;
     }
     return (size_t)config->hidden;
 }
@@ -103,147 +90,346 @@ static size_t size_of(const ModelConfig *config, Size size) {
 static bool has_bias(const ModelConfig *config, Bias bias) {
     return bias == BIAS_ATTENTION ? config->attention_bias
            : bias == BIAS_OUTPUT  ? config->output_bias
-                                  : config->mlp_bias;
+                                  : bias == BIAS_MLP && config->mlp_bias;
 }
 
-static bool add_norm(Builder *builder, int layer, const char *name, int input) {
+static bool applies(const ModelConfig *config, When when) {
+    const bool two = config->parallel && !config->shared_norm;
+    switch (when) {
+    case WHEN_QK_NORM: return config->qk_norm;
+    case WHEN_BRANCH_NORMS: return config->branch_norms;
+    case WHEN_NO_BRANCH_NORMS: return !config->branch_norms;
+    case WHEN_PARALLEL_TWO: return two;
+    case WHEN_NOT_PARALLEL_TWO: return !two;
+    case WHEN_SEQUENTIAL: return !config->parallel;
+    case WHEN_ALWAYS: break;
+    }
+    return true;
+}
+
+static int *map_member(LayerMap *map, size_t offset) { return (int *)(void *)((char *)map + offset); }
+
+// The number of what a slot's linears read; a new one when nobody has read it yet.
+static int input_of(Builder *builder, Slot slot) {
+    if (slot == SLOT_MLP && builder->out->config.shared_norm) slot = SLOT_ATTENTION;
+    if (builder->slots[slot] < 0) builder->slots[slot] = builder->out->input_count++;
+    return builder->slots[slot];
+}
+
+static int fused_of(Builder *builder, FusedSet set) {
+    if (set == FUSED_ALONE) return -1;
+    if (builder->fused[set] < 0) builder->fused[set] = builder->fused_count++;
+    return builder->fused[set];
+}
+
+// ---- Norms ----
+
+// −1 when it fails.
+static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
     ModelStructure *out = builder->out;
+    if (!array_grow(&out->norms, (size_t)out->norm_count, &builder->norm_capacity, sizeof *out->norms)) {
+        error_memory(builder->err, name);
+        return -1;
+    }
     Norm *norm = &out->norms[out->norm_count];
     *norm = (Norm){.name = strdup(name), .layer = layer, .input = input};
-    if (!norm->name) return error_memory(builder->err, name);
+    if (!norm->name) {
+        error_memory(builder->err, name);
+        return -1;
+    }
     out->norm_count++;
-    uint64_t shape[] = {(uint64_t)out->config.hidden};
-    return take_tensor(builder, name, ".weight", shape, 1, &norm->gain);
+    uint64_t shape[] = {width_of(&out->config, width)};
+    bool ok = take_tensor(builder, name, ".weight", shape, 1, &norm->gain) &&
+              (out->config.norm != NORM_LAYER || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
+    return ok ? out->norm_count - 1 : -1;
 }
 
-static bool add_layer_norm(Builder *builder, int layer, const char *name, int input) {
-    char full[128];
-    snprintf(full, sizeof full, "%slayers.%d.%s", builder->prefix, layer, name);
-    return add_norm(builder, layer, full, input);
+// Whether what a norm gives is read by linears alone, so that scales can move into it.
+static bool norms_feed_linears(const ModelConfig *config) { return !config->norm_after && !config->residual_from_norm; }
+
+static bool add_layer_norms(Builder *builder, int layer) {
+    LayerMap *map = &builder->out->layers[layer];
+    const ModelConfig *config = &builder->out->config;
+    for (const NormRow *row = builder->table->norms; row->name; row++) {
+        if (!applies(config, row->when)) continue;
+        char name[128];
+        snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
+        bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
+        int index = add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
+        if (index < 0) return false;
+        *map_member(map, row->offset) = index;
+    }
+    if (config->shared_norm) map->mlp_norm = map->attention_norm;
+    return true;
 }
 
-static bool take_weights(const Builder *builder, Linear *linear, bool bias) {
+// ---- Linears ----
+
+// A copy of a tensor [in, out] as [out, in], in blocks that stay in the cache.
+static void transpose(const Tensor *from, size_t out, size_t in, char *to) {
+    enum { BLOCK = 32 };
+    const size_t bytes = dtype_bytes(from->dtype);
+    const char *data = from->data;
+    for (size_t o = 0; o < out; o += BLOCK)
+        for (size_t i = 0; i < in; i += BLOCK)
+            for (size_t r = o; r < o + BLOCK && r < out; r++)
+                for (size_t c = i; c < i + BLOCK && c < in; c++)
+                    memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
+}
+
+static bool take_transposed(Builder *builder, Linear *linear) {
+    ModelStructure *out = builder->out;
+    uint64_t stored_shape[] = {linear->in, linear->out};
+    const Tensor *stored;
+    if (!take_tensor(builder, linear->name, ".weight", stored_shape, 2, &stored)) return false;
+    Tensor *copy = &out->copies[out->copy_count];
+    char *data = array_new(stored->bytes, 1);
+    if (!data) return error_memory(builder->err, linear->name);
+    *copy = *stored;
+    copy->shape[0] = linear->out;
+    copy->shape[1] = linear->in;
+    copy->data = data;
+    copy->made = NULL; // a plain matrix from here on
+    out->copy_count++;
+    if (!tensor_hold(stored, builder->err)) return false;
+    transpose(stored, linear->out, linear->in, data);
+    tensor_release(stored);
+    linear->weight = copy;
+    return true;
+}
+
+// Packed codes tell where out and in are: nothing needs to be transposed.
+static bool is_packed(const Builder *builder, const Linear *linear) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.weight", linear->name);
+    return !checkpoint_find(builder->out->checkpoint, name) && stored_has(builder->out->checkpoint, name);
+}
+
+static bool take_weights(Builder *builder, Linear *linear, bool bias) {
     uint64_t shape[] = {linear->out, linear->in};
-    return take_tensor(builder, linear->name, ".weight", shape, 2, &linear->weight) &&
-           (!bias || take_tensor(builder, linear->name, ".bias", shape, 1, &linear->bias));
+    if (linear->transposed && is_packed(builder, linear)) linear->transposed = false;
+    bool ok = linear->transposed ? take_transposed(builder, linear)
+                                 : take_tensor(builder, linear->name, ".weight", shape, 2, &linear->weight);
+    return ok && (!bias || take_tensor(builder, linear->name, ".bias", shape, 1, &linear->bias));
+}
+
+// Adds a linear with everything but its tensors; NULL when memory is short.
+static Linear *add_linear(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width) {
+    ModelStructure *out = builder->out;
+    if (array_grow(&out->linears, (size_t)out->linear_count, &builder->linear_capacity, sizeof *out->linears)) {
+        Linear *linear = &out->linears[out->linear_count];
+        *linear = (Linear){.name = strdup(name),
+                           .role = role,
+                           .layer = -1,
+                           .expert = -1,
+                           .out = width_of(&out->config, out_width),
+                           .in = width_of(&out->config, in_width),
+                           .fused_set = -1,
+                           .quantizable = role != ROLE_HEAD && role != ROLE_ROUTER && role != ROLE_OTHER};
+        if (linear->name) {
+            out->linear_count++;
+            return linear;
+        }
+    }
+    error_memory(builder->err, name);
+    return NULL;
 }
 
 static bool add_row(Builder *builder, int layer, const LinearRow *row) {
     ModelStructure *out = builder->out;
-    char name[128];
-    snprintf(name, sizeof name, "%slayers.%d.%s", builder->prefix, layer, row->name);
-    Linear *linear = &out->linears[out->linear_count];
-    *linear = (Linear){
-        .name = strdup(name),
-        .role = row->role,
-        .layer = layer,
-        .expert = -1,
-        .out = size_of(&out->config, row->out),
-        .in = size_of(&out->config, row->in),
-        .input = layer * INPUTS_PER_LAYER + row->input,
-        .fused_set = row->fused < 0 ? -1 : layer * FUSED_PER_LAYER + row->fused,
-        .quantizable = true,
-    };
-    if (!linear->name) return error_memory(builder->err, name);
-    out->linear_count++;
+    char name[160];
+    snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
+    *map_member(&out->layers[layer], row->offset) = out->linear_count;
+    Linear *linear = add_linear(builder, name, row->role, row->out, row->in);
+    if (!linear) return false;
+    linear->layer = layer;
+    linear->input = input_of(builder, row->slot);
+    linear->fused_set = fused_of(builder, row->fused);
+    linear->transposed = builder->table->transposed;
     return take_weights(builder, linear, has_bias(&out->config, row->bias));
 }
 
-static LayerMap layer_map(int layer) {
-    int linear = layer * LINEARS_PER_LAYER, norm = layer * NORMS_PER_LAYER;
-    return (LayerMap){.q = linear,
-                      .k = linear + 1,
-                      .v = linear + 2,
-                      .o = linear + 3,
-                      .gate = linear + 4,
-                      .up = linear + 5,
-                      .down = linear + 6,
-                      .attention_norm = norm,
-                      .mlp_norm = norm + 1};
+static bool add_rows(Builder *builder, int layer, const LinearRow *rows) {
+    for (; rows->name; rows++) {
+        if (!add_row(builder, layer, rows)) return false;
+    }
+    return true;
 }
 
-// Where the scales of each input go (methods.md section 3).
+// ---- Experts ----
+
+// One linear of one expert. Its input is its own: only the tokens that the router sends there.
+static bool add_expert_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input,
+                              int fused) {
+    const ExpertNames *names = builder->table->experts;
+    bool down = role == ROLE_DOWN;
+    char full[160];
+    snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
+             expert, name);
+    Linear *linear =
+        add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_EXPERT_FFN, down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
+    if (!linear) return false;
+    linear->layer = layer;
+    linear->expert = expert;
+    linear->input = input;
+    linear->fused_set = fused;
+    return take_weights(builder, linear, false);
+}
+
+static bool add_expert(Builder *builder, int layer, int expert) {
+    const ExpertNames *names = builder->table->experts;
+    int input = builder->out->input_count, fused = builder->fused_count++;
+    builder->out->input_count += 2;
+    return add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused) &&
+           add_expert_linear(builder, layer, expert, names->up, ROLE_UP, input, fused) &&
+           add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
+}
+
+static bool add_experts(Builder *builder, int layer) {
+    const ExpertNames *names = builder->table->experts;
+    const Experts *experts = &builder->out->config.experts;
+    const LinearRow router = {names->router, ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
+                              BIAS_NONE,     SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
+    if (!add_row(builder, layer, &router)) return false;
+    builder->out->layers[layer].first_expert = builder->out->linear_count;
+    for (int expert = 0; expert < experts->count; expert++) {
+        if (!add_expert(builder, layer, expert)) return false;
+    }
+    return !names->shared || !experts->shared_ffn || add_rows(builder, layer, names->shared);
+}
+
+// ---- Folds (methods.md section 3) ----
+
+static void fold(ModelStructure *out, int linear, FoldKind kind, int index) {
+    if (linear < 0 || index < 0) return;
+    out->linears[linear].fold = kind;
+    out->linears[linear].fold_index = index;
+}
+
+// The first of two linears that this layer has.
+static int either(int fused, int apart) { return fused >= 0 ? fused : apart; }
+
+// What a router and experts read is left alone: each sees other tokens, so no one factor suits all readers of the norm.
 static void set_folds(ModelStructure *out, const LayerMap *map) {
-    const struct {
-        int linear;
-        FoldKind fold;
-        int index;
-    } folds[] = {
-        {map->q, FOLD_NORM, map->attention_norm}, {map->k, FOLD_NORM, map->attention_norm},
-        {map->v, FOLD_NORM, map->attention_norm}, {map->o, FOLD_LINEAR_ROWS, map->v},
-        {map->gate, FOLD_NORM, map->mlp_norm},    {map->up, FOLD_NORM, map->mlp_norm},
-        {map->down, FOLD_LINEAR_ROWS, map->up},
-    };
-    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
-        out->linears[folds[i].linear].fold = folds[i].fold;
-        out->linears[folds[i].linear].fold_index = folds[i].index;
+    const bool gated = map->gate >= 0 || map->gate_up >= 0;
+    if (norms_feed_linears(&out->config)) {
+        const int attention[] = {map->qkv, map->q, map->k, map->v}, mlp[] = {map->gate_up, map->gate, map->up};
+        for (int i = 0; i < 4; i++) fold(out, attention[i], FOLD_NORM, map->attention_norm);
+        for (int i = 0; i < 3; i++) fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
+    }
+    fold(out, map->o, FOLD_LINEAR_ROWS, either(map->qkv, map->v));
+    if (gated || out->config.activation == NONLINEARITY_RELU)
+        fold(out, map->down, FOLD_LINEAR_ROWS, either(map->gate_up, map->up));
+    fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
+    for (int expert = 0; map->router >= 0 && expert < out->config.experts.count; expert++) {
+        int gate = map->first_expert + 3 * expert;
+        fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
     }
 }
+
+// ---- The whole ----
 
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
-    for (size_t i = 0; i < LINEARS_PER_LAYER; i++) {
-        if (!add_row(builder, layer, &llama_rows[i])) return false;
+    LayerMap *map = &out->layers[layer];
+    memset(map, 0xFF, sizeof *map); // −1 everywhere
+    memset(builder->slots, 0xFF, sizeof builder->slots);
+    memset(builder->fused, 0xFF, sizeof builder->fused);
+    bool experts = builder->table->experts && layer_is_in(&out->config.experts.layers, layer);
+    bool ok = add_rows(builder, layer, builder->table->attention) &&
+              (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
+              add_layer_norms(builder, layer);
+    if (ok) set_folds(out, map);
+    return ok;
+}
+
+// A linear outside the layers, without bias. `input` < 0: it reads what nobody else does.
+static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
+                     const Tensor *tied) {
+    Linear *linear = add_linear(builder, name, role, out_width, in_width);
+    if (!linear) return -1;
+    linear->input = input >= 0 ? input : builder->out->input_count++;
+    linear->weight = tied;
+    return tied || take_weights(builder, linear, false) ? builder->out->linear_count - 1 : -1;
+}
+
+static const char *head_name(const Builder *builder) {
+    const char *const *names = builder->table->heads;
+    for (int i = 0; names[i]; i++) {
+        char full[128];
+        snprintf(full, sizeof full, "%s.weight", names[i]);
+        if (stored_has(builder->out->checkpoint, full)) return names[i];
     }
-    out->layers[layer] = layer_map(layer);
-    set_folds(out, &out->layers[layer]);
-    return add_layer_norm(builder, layer, "input_layernorm", out->linears[out->layers[layer].q].input) &&
-           add_layer_norm(builder, layer, "post_attention_layernorm", out->linears[out->layers[layer].gate].input);
+    return names[0];
 }
 
 // The head keeps FOLD_NONE: scaling the final norm is exact too, but the head is left alone.
 static bool add_head(Builder *builder) {
     ModelStructure *out = builder->out;
-    char name[64];
-    snprintf(name, sizeof name, "%snorm", builder->prefix);
-    out->final_norm = out->norm_count;
-    int input = out->config.layers * INPUTS_PER_LAYER;
-    out->input_count = input + 1;
-    if (!add_norm(builder, -1, name, input)) return false;
-    out->head = out->linear_count;
-    Linear *head = &out->linears[out->linear_count];
-    *head = (Linear){.name = strdup("lm_head"),
-                     .role = ROLE_HEAD,
-                     .layer = -1,
-                     .expert = -1,
-                     .out = (size_t)out->config.vocab,
-                     .in = (size_t)out->config.hidden,
-                     .input = input,
-                     .fused_set = -1};
-    if (!head->name) return error_memory(builder->err, "lm_head");
-    out->linear_count++;
-    if (!out->config.tied_head) return take_weights(builder, head, false);
-    head->weight = out->embedding;
-    return true;
+    const ModelConfig *config = &out->config;
+    char name[128];
+    int input = out->input_count++;
+    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->final_norm);
+    if (!config->no_final_norm && (out->final_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, input)) < 0)
+        return false;
+    if (out->project_in >= 0) {
+        snprintf(name, sizeof name, "%sproject_out", builder->prefix);
+        out->project_out = add_outer(builder, name, ROLE_OTHER, WIDTH_EMBEDDING, WIDTH_HIDDEN, input, NULL);
+        if (out->project_out < 0) return false;
+        input = -1;
+    }
+    const Tensor *tied = config->tied_head ? out->embedding : NULL;
+    out->head = add_outer(builder, head_name(builder), ROLE_HEAD, WIDTH_VOCAB, WIDTH_EMBEDDING, input, tied);
+    return out->head >= 0;
+}
+
+// What stands between the ids and the first layer. A linear there counts as part of that layer.
+static bool add_embedding(Builder *builder) {
+    ModelStructure *out = builder->out;
+    const ModelConfig *config = &out->config;
+    const size_t width = width_of(config, WIDTH_EMBEDDING), hidden = (size_t)config->hidden;
+    uint64_t shape[] = {(uint64_t)config->vocab, width};
+    uint64_t positions[] = {(uint64_t)config->max_positions + (uint64_t)config->position_offset, hidden};
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->embedding);
+    if (!take_tensor(builder, name, ".weight", shape, 2, &out->embedding)) return false;
+    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->positions ? builder->table->positions : "");
+    if (builder->table->positions && !take_tensor(builder, name, ".weight", positions, 2, &out->position_rows))
+        return false;
+    if (width != hidden) {
+        snprintf(name, sizeof name, "%sproject_in", builder->prefix);
+        out->project_in = add_outer(builder, name, ROLE_OTHER, WIDTH_HIDDEN, WIDTH_EMBEDDING, -1, NULL);
+        if (out->project_in < 0) return false;
+        out->linears[out->project_in].layer = 0;
+    }
+    if (!config->embedding_norm) return true;
+    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->embedding_norm);
+    return (out->embedding_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, -1)) >= 0;
 }
 
 // Some files were saved from the model without its head, and then lack the prefix.
 static bool find_prefix(Builder *builder) {
-    static const char *const prefixes[] = {"model.", ""};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+    const LayoutTable *table = builder->table;
+    for (int i = 0; table->prefixes[i]; i++) {
         char name[64];
-        snprintf(name, sizeof name, "%sembed_tokens.weight", prefixes[i]);
-        builder->prefix = prefixes[i];
+        snprintf(name, sizeof name, "%s%s.weight", table->prefixes[i], table->embedding);
+        builder->prefix = table->prefixes[i];
         if (stored_has(builder->out->checkpoint, name)) return true;
     }
-    return error_set(builder->err,
-                     "%s: tensor model.embed_tokens.weight is missing: this is not a checkpoint of a %s model",
-                     builder->out->checkpoint->folder, builder->out->config.family);
+    return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
+                     builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
+                     builder->out->config.family);
 }
 
 static bool build(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
-    if (!stored_open(out->checkpoint, &out->stored, builder->err) || !find_prefix(builder)) return false;
     size_t layers = (size_t)config->layers;
-    out->linears = array_new(layers * LINEARS_PER_LAYER + 1, sizeof *out->linears);
-    out->norms = array_new(layers * NORMS_PER_LAYER + 1, sizeof *out->norms);
+    if (!find_prefix(builder)) return false;
     out->layers = array_new(layers, sizeof *out->layers);
-    if (!out->linears || !out->norms || !out->layers) return error_memory(builder->err, "the list of linears");
-    char name[64];
-    snprintf(name, sizeof name, "%sembed_tokens", builder->prefix);
-    uint64_t shape[] = {(uint64_t)config->vocab, (uint64_t)config->hidden};
-    if (!take_tensor(builder, name, ".weight", shape, 2, &out->embedding)) return false;
+    out->copies = array_new(builder->table->transposed ? 4 * layers : 0, sizeof *out->copies);
+    if (!out->layers || !out->copies) return error_memory(builder->err, "the list of linears");
+    if (!add_embedding(builder)) return false;
     for (int layer = 0; layer < config->layers; layer++) {
         if (!add_layer(builder, layer)) return false;
     }
@@ -251,11 +437,23 @@ static bool build(Builder *builder) {
 }
 
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err) {
-    *out = (ModelStructure){.config = *config, .checkpoint = checkpoint};
+    *out = (ModelStructure){.config = *config,
+                            .checkpoint = checkpoint,
+                            .head = -1,
+                            .project_in = -1,
+                            .project_out = -1,
+                            .embedding_norm = -1,
+                            .final_norm = -1};
     Builder builder = {.out = out, .err = err};
-    if (build(&builder)) return true;
-    structure_free(out);
-    return false;
+    bool ok = stored_open(checkpoint, &out->stored, err);
+    if (ok && config->not_run[0]) {
+        ok = structure_list(out, err);
+    } else if (ok) {
+        builder.table = layout_table(config->layout);
+        ok = build(&builder);
+    }
+    if (!ok) structure_free(out);
+    return ok;
 }
 
 void structure_free(ModelStructure *structure) {
@@ -263,6 +461,8 @@ void structure_free(ModelStructure *structure) {
     for (int i = 0; i < structure->norm_count; i++) free(structure->norms[i].name);
     free(structure->linears);
     free(structure->norms);
+    for (int i = 0; i < structure->copy_count; i++) free((void *)structure->copies[i].data);
+    free(structure->copies);
     free(structure->layers);
     stored_close(structure->stored);
     *structure = (ModelStructure){0};
@@ -283,6 +483,11 @@ const char *structure_stored(const ModelStructure *structure) {
         if (stored) found = stored;
     }
     return found;
+}
+
+DType structure_dtype(const ModelStructure *structure) {
+    if (structure->embedding) return structure->embedding->dtype;
+    return structure->linear_count ? structure->linears[0].weight->dtype : DTYPE_OTHER;
 }
 
 void linear_short_name(const Linear *linear, char *out, size_t size) {

@@ -1,5 +1,5 @@
 // The model as a list of linears in execution order, with everything that stats, plans, overrides and exports need to
-// know of each.
+// know of each. A linear is the unit as the checkpoint stores it: where q, k and v are one tensor they are one linear.
 #pragma once
 
 #include "loaders/checkpoint.h"
@@ -16,6 +16,8 @@ typedef enum LinearRole {
     ROLE_DOWN,
     ROLE_FC1,
     ROLE_FC2,
+    ROLE_QKV,
+    ROLE_GATE_UP,
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
@@ -28,7 +30,7 @@ const char *role_name(LinearRole role); // "q", "gate", "head"
 typedef enum FoldKind {
     FOLD_NONE,        // nowhere: applied at run time or not at all
     FOLD_NORM,        // the gain of norm `index`
-    FOLD_LINEAR_ROWS, // the output rows of linear `index` (v → o, up → down)
+    FOLD_LINEAR_ROWS, // the output rows of linear `index` (v → o, up → down; of a fused one those of v, of up)
 } FoldKind;
 
 typedef struct Linear {
@@ -39,8 +41,10 @@ typedef struct Linear {
     size_t out, in;
     const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
     const Tensor *bias;   // [out] or NULL
-    int input;            // linears with the same number read the very same buffer: 0 … input_count − 1
-    int fused_set;        // linears that engines store as one (q,k,v; gate,up) share a number ≥ 0; −1 alone
+    // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is a transposed copy then.
+    bool transposed;
+    int input;     // linears with the same number read the very same buffer: 0 … input_count − 1
+    int fused_set; // linears that engines store as one (q,k,v; gate,up) share a number ≥ 0; −1 alone
     FoldKind fold;
     int fold_index;
     bool quantizable; // false for head and routers unless the recipe says otherwise
@@ -48,14 +52,23 @@ typedef struct Linear {
 
 typedef struct Norm {
     char *name;
-    int layer;          // −1: the final norm
-    const Tensor *gain; // [hidden]
-    int input;          // the linear input that it feeds
+    int layer;          // −1: the final norm, the embedding's
+    const Tensor *gain; // [hidden], or [head_dim] of q and k norms
+    const Tensor *bias; // like gain, or NULL
+    int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
 
-typedef struct LayerMap { // indices into linears and norms
-    int q, k, v, o, gate, up, down;
-    int attention_norm, mlp_norm;
+typedef struct LayerMap { // indices into linears and norms; −1: this layer has none
+    int qkv;              // or else q, k, v
+    int q, k, v, o;
+    int gate_up; // or else gate and up, or only up where the MLP is not gated (fc1)
+    int gate, up, down;
+    int attention_norm, mlp_norm;         // the same where both branches share one
+    int q_norm, k_norm;                   // over heads
+    int attention_out_norm, mlp_out_norm; // of what a branch gives
+    int router;                           // mixture of experts: then there is no MLP of the above
+    int first_expert;                     // gate, up, down of expert e: first_expert + 3 e, + 1, + 2
+    int shared_gate, shared_up, shared_down, shared_router;
 } LayerMap;
 
 typedef struct ModelStructure {
@@ -67,15 +80,21 @@ typedef struct ModelStructure {
     int input_count;
     Norm *norms;
     int norm_count;
-    LayerMap *layers;        // [config.layers]
-    const Tensor *embedding; // [vocab, hidden]; to be held too
-    int head;                // index of the head linear (its weight is the embedding when tied)
-    int final_norm;
+    LayerMap *layers;            // [config.layers]
+    const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
+    const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
+    int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
+    int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
+    int embedding_norm;          // −1 without
+    int final_norm;              // −1 without
     uint64_t parameters;
+    Tensor *copies; // transposed weights
+    int copy_count;
 } ModelStructure;
 
 // Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and
-// expected.
+// expected. Of a model that cannot be run (config->not_run) all matrices that look like weights of linears are listed
+// in the order of their names; what they read is unknown, so each has an input of its own that nobody can measure.
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent
@@ -83,6 +102,9 @@ int structure_find(const ModelStructure *structure, const char *linear_name); //
 // What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
 // 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.
 const char *structure_stored(const ModelStructure *structure);
+
+// The element type that stands for the whole model.
+DType structure_dtype(const ModelStructure *structure);
 
 // A short name for tables: "3 down_proj", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);

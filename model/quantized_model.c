@@ -47,7 +47,8 @@ static bool make_groups(QuantizedModel *model, Error *err) {
         model->norm_of_input[i] = -1;
     }
     for (int i = 0; i < structure->linear_count; i++) model->members[next[structure->linears[i].input]++] = i;
-    for (int i = 0; i < structure->norm_count; i++) model->norm_of_input[structure->norms[i].input] = i;
+    for (int i = 0; i < structure->norm_count; i++)
+        if (structure->norms[i].input >= 0) model->norm_of_input[structure->norms[i].input] = i;
     free(next);
     return true;
 }

@@ -7,8 +7,11 @@
 
 #include "loaders/config.h"
 
-// config->head_dim / 2 frequencies in radians per position: θ^(−2i/d), then scaled.
-void rope_frequencies(const ModelConfig *config, float *frequencies);
+// rope_dims / 2 frequencies in radians per position for a sequence with room for `positions`: θ^(−2i/d), then scaled.
+// windowed: those of layers with a window, where the configuration makes a difference. Returns what cosine and sine are
+// multiplied by. Scalings that depend on the length of the text (dynamic, longrope) take the room for it, so that what
+// is in the cache never has to be rotated again.
+float rope_frequencies(const ModelConfig *config, bool windowed, size_t positions, float *frequencies);
 
-// cosine, sine: [positions, pairs] of position · frequency.
-void rope_tables(const float *frequencies, size_t pairs, size_t positions, float *cosine, float *sine);
+// cosine, sine: [positions, pairs] of position · frequency, times factor.
+void rope_tables(const float *frequencies, size_t pairs, size_t positions, float factor, float *cosine, float *sine);

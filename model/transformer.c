@@ -1,6 +1,5 @@
 #include "model/transformer.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -34,29 +33,50 @@ static bool make_dense(Transformer *t, int index, Error *err) {
     return ok || error_prefix(err, "%s", linear->name);
 }
 
-// A gain [hidden] in backend memory, divided by factors unless they are NULL.
+// Gain and bias of a norm as floats on the host, [width] or [2 · width]; NULL when memory is short.
+static float *gain_read(const Transformer *t, int index, const float *factors) {
+    const Norm *norm = &t->structure->norms[index];
+    const size_t width = (size_t)norm->gain->shape[0];
+    float *host = array_new(2 * width, sizeof(float));
+    if (!host) return NULL;
+    floats_from(norm->gain->dtype, norm->gain->data, width, host);
+    if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
+    for (size_t i = 0; i < width; i++) {
+        if (t->structure->config.norm == NORM_RMS_PLUS_ONE) host[i] += 1;
+        if (factors) host[i] /= factors[i];
+        if (factors) host[width + i] /= factors[i];
+    }
+    return host;
+}
+
+// The same in backend memory, divided by factors unless they are NULL.
 static float *gain_new(const Transformer *t, int index, const float *factors, Error *err) {
-    size_t hidden = (size_t)t->structure->config.hidden;
-    const Tensor *gain = t->structure->norms[index].gain;
-    float *host = array_new(hidden, sizeof(float));
+    const Norm *norm = &t->structure->norms[index];
+    const size_t floats = (size_t)norm->gain->shape[0] * (norm->bias ? 2 : 1);
+    float *host = gain_read(t, index, factors);
     if (!host) {
-        error_memory(err, t->structure->norms[index].name);
+        error_memory(err, norm->name);
         return NULL;
     }
-    floats_from(gain->dtype, gain->data, hidden, host);
-    for (size_t i = 0; factors && i < hidden; i++) host[i] /= factors[i];
-    float *device = t->backend->ops->memory_new(t->backend, hidden * sizeof(float), err);
+    float *device = t->backend->ops->memory_new(t->backend, floats * sizeof(float), err);
     if (device) {
-        t->backend->ops->upload(t->backend, device, host, hidden * sizeof(float));
+        t->backend->ops->upload(t->backend, device, host, floats * sizeof(float));
         t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
     }
     free(host);
     return device;
 }
 
-static bool load_weights(Transformer *t, Error *err) {
+static bool hold_embeddings(Transformer *t, Error *err) {
+    const Tensor *positions = t->structure->position_rows;
     if (!tensor_hold(t->structure->embedding, err)) return false;
-    t->holds_embedding = true;
+    t->holds_embedding = !positions || tensor_hold(positions, err);
+    if (!t->holds_embedding) tensor_release(t->structure->embedding);
+    return t->holds_embedding;
+}
+
+static bool load_weights(Transformer *t, Error *err) {
+    if (!hold_embeddings(t, err)) return false;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
@@ -113,6 +133,7 @@ static void release_weights(const Transformer *t) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (t->dense && t->dense[i]) tensor_release(t->structure->linears[i].weight);
     if (t->holds_embedding) tensor_release(t->structure->embedding);
+    if (t->holds_embedding && t->structure->position_rows) tensor_release(t->structure->position_rows);
 }
 
 static void free_gains(Backend *backend, float **gains, int count) {
@@ -162,103 +183,22 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
 
 size_t transformer_bytes_per_token(const Transformer *t) {
     const ModelStructure *structure = t->structure;
-    size_t hidden = (size_t)structure->config.hidden;
-    size_t bytes = hidden * dtype_bytes(structure->embedding->dtype); // one row
-    bytes += (size_t)structure->norm_count * hidden * sizeof(float);
-    for (int i = 0; i < structure->linear_count; i++) bytes += t->backend->ops->weight_bytes(transformer_linear(t, i));
-    return bytes;
+    const Experts *experts = &structure->config.experts;
+    size_t bytes = (size_t)structure->embedding->shape[1] * dtype_bytes(structure->embedding->dtype); // one row
+    double of_experts = 0;
+    for (int i = 0; i < structure->norm_count; i++)
+        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) * (structure->norms[i].bias ? 2 : 1);
+    for (int i = 0; i < structure->linear_count; i++) {
+        size_t own = t->backend->ops->weight_bytes(transformer_linear(t, i));
+        if (structure->linears[i].expert < 0)
+            bytes += own;
+        else
+            of_experts += (double)own * experts->per_token / experts->count; // on average
+    }
+    return bytes + (size_t)of_experts;
 }
 
 // ---- Forward pass ----
-
-// One call of transformer_layers or transformer_head: what every step below needs.
-typedef struct Pass {
-    Transformer *t;
-    Session *session;
-    size_t tokens;
-    const Observer *observer;
-    Error *err;
-} Pass;
-
-// Shows the input of a linear, x [tokens, in], to the observer. q, k and v share one; the caller shows it once.
-static bool observe(const Pass *pass, int linear, const float *x) {
-    if (!pass->observer) return true;
-    const Linear *reader = &pass->t->structure->linears[linear];
-    float *host = session_observed(pass->session, pass->tokens * reader->in, pass->err);
-    if (!host) return false;
-    Backend *backend = pass->t->backend;
-    backend->ops->download(backend, host, x, pass->tokens * reader->in * sizeof(float));
-    pass->observer->linear_input(pass->observer->context, reader->input, host, pass->tokens, reader->in);
-    return true;
-}
-
-static void linear(const Pass *pass, int index, const float *x, float *y) {
-    Backend *backend = pass->t->backend;
-    backend->ops->linear(backend, transformer_linear(pass->t, index), x, pass->tokens, y);
-}
-
-static void norm(const Pass *pass, int index, const float *x, float *y) {
-    const Transformer *t = pass->t;
-    const float *gain = t->divided[index] ? t->divided[index] : t->gains[index];
-    const ModelConfig *config = &t->structure->config;
-    t->backend->ops->rms_norm(t->backend, x, gain, config->norm_eps, pass->tokens, (size_t)config->hidden, y);
-}
-
-static void add_branch(const Pass *pass, float *hidden) {
-    Backend *backend = pass->t->backend;
-    size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
-    backend->ops->add(backend, hidden, pass->session->scratch[SCRATCH_BRANCH], n);
-}
-
-// q and k are rotated, k and v stored, then q looks back over everything stored so far.
-static void attend(const Pass *pass, int layer) {
-    const ModelConfig *config = &pass->t->structure->config;
-    Backend *backend = pass->t->backend;
-    Session *session = pass->session;
-    float **scratch = session->scratch;
-    AttentionShape shape = {config->heads, config->kv_heads, config->head_dim, 1.0f / sqrtf((float)config->head_dim)};
-    backend->ops->rope(backend, scratch[SCRATCH_Q], pass->tokens, config->heads, config->head_dim, session->cosine,
-                       session->sine, session->length);
-    backend->ops->rope(backend, scratch[SCRATCH_K], pass->tokens, config->kv_heads, config->head_dim, session->cosine,
-                       session->sine, session->length);
-    backend->ops->cache_write(backend, session->cache, layer, session->length, pass->tokens, scratch[SCRATCH_K],
-                              scratch[SCRATCH_V]);
-    backend->ops->attention(backend, session->cache, layer, &shape, scratch[SCRATCH_Q], session->length, pass->tokens,
-                            scratch[SCRATCH_MIXED]);
-}
-
-// hidden [tokens, hidden] += o(attention(q, k, v of norm(hidden)))
-static bool attention_block(const Pass *pass, int layer, float *hidden) {
-    const LayerMap *map = &pass->t->structure->layers[layer];
-    float **scratch = pass->session->scratch;
-    norm(pass, map->attention_norm, hidden, scratch[SCRATCH_NORMED]);
-    if (!observe(pass, map->q, scratch[SCRATCH_NORMED])) return false;
-    linear(pass, map->q, scratch[SCRATCH_NORMED], scratch[SCRATCH_Q]);
-    linear(pass, map->k, scratch[SCRATCH_NORMED], scratch[SCRATCH_K]);
-    linear(pass, map->v, scratch[SCRATCH_NORMED], scratch[SCRATCH_V]);
-    attend(pass, layer);
-    if (!observe(pass, map->o, scratch[SCRATCH_MIXED])) return false;
-    linear(pass, map->o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]);
-    add_branch(pass, hidden);
-    return true;
-}
-
-// hidden [tokens, hidden] += down(silu(gate(x)) · up(x)), x = norm(hidden)
-static bool mlp_block(const Pass *pass, int layer, float *hidden) {
-    const LayerMap *map = &pass->t->structure->layers[layer];
-    Backend *backend = pass->t->backend;
-    float **scratch = pass->session->scratch;
-    norm(pass, map->mlp_norm, hidden, scratch[SCRATCH_NORMED]);
-    if (!observe(pass, map->gate, scratch[SCRATCH_NORMED])) return false;
-    linear(pass, map->gate, scratch[SCRATCH_NORMED], scratch[SCRATCH_GATE]);
-    linear(pass, map->up, scratch[SCRATCH_NORMED], scratch[SCRATCH_UP]);
-    size_t n = pass->tokens * (size_t)pass->t->structure->config.ffn;
-    backend->ops->silu_times(backend, scratch[SCRATCH_GATE], scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
-    if (!observe(pass, map->down, scratch[SCRATCH_INNER])) return false;
-    linear(pass, map->down, scratch[SCRATCH_INNER], scratch[SCRATCH_BRANCH]);
-    add_branch(pass, hidden);
-    return true;
-}
 
 static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
     for (size_t i = 0; i < tokens; i++)
@@ -278,8 +218,12 @@ static bool check_room(const Session *session, size_t tokens, Error *err) {
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
     const ModelConfig *config = &t->structure->config;
     const Tensor *table = t->structure->embedding;
+    const size_t width = (size_t)table->shape[1];
+    float scale = config->embedding_scale;
     if (!check_ids(config, ids, tokens, err)) return false;
-    t->backend->ops->embed(t->backend, table->dtype, table->data, (size_t)config->hidden, ids, tokens, hidden);
+    t->backend->ops->embed(t->backend, table->dtype, table->data, width, ids, tokens, hidden);
+    if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
+    if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
     return true;
 }
 
@@ -287,19 +231,33 @@ bool transformer_layers(Transformer *t, Session *session, int first, int last, f
                         const Observer *observer, Error *err) {
     if (!check_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
     Pass pass = {t, session, tokens, observer, err};
+    if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
     for (int layer = first; layer < last; layer++)
-        if (!attention_block(&pass, layer, hidden) || !mlp_block(&pass, layer, hidden)) return false;
+        if (!pass_layer(&pass, layer, hidden)) return false;
     return checkpoint_intact(t->structure->checkpoint, err);
 }
 
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err) {
     if (!session_scratch(session, tokens, err)) return false;
+    const ModelStructure *structure = t->structure;
     Pass pass = {t, session, tokens, observer, err};
-    float *normed = session->scratch[SCRATCH_NORMED];
-    norm(&pass, t->structure->final_norm, hidden, normed);
-    if (!observe(&pass, t->structure->head, normed)) return false;
-    if (logits) linear(&pass, t->structure->head, normed, logits);
+    float **scratch = session->scratch;
+    const float *x = hidden;
+    if (structure->final_norm >= 0) {
+        pass_norm(&pass, structure->final_norm, x, tokens, scratch[SCRATCH_NORMED]);
+        x = scratch[SCRATCH_NORMED];
+    }
+    if (structure->project_out >= 0) {
+        if (!pass_observe(&pass, structure->project_out, x)) return false;
+        pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH]);
+        x = scratch[SCRATCH_BRANCH];
+    }
+    if (!pass_observe(&pass, structure->head, x)) return false;
+    if (!logits) return true;
+    pass_linear(&pass, structure->head, x, logits);
+    const float cap = structure->config.logit_softcap;
+    if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
     return true;
 }
 

@@ -1,6 +1,7 @@
-// The forward pass: one transformer over any backend. Weights are shared and replaceable, so that a quantized model is
-// the same transformer with other linears. Data flow per layer: norm → q,k,v → rope → attention → o → add → norm →
-// gate,up → silu·up → down → add.
+// The forward pass: one transformer over any backend, for every family. Weights are shared and replaceable, so that a
+// quantized model is the same transformer with other linears. Data flow per layer of the Llama family: norm → q,k,v →
+// rope → attention → o → add → norm → gate,up → silu·up → down → add; what others do otherwise is said by the
+// configuration.
 #pragma once
 
 #include "base/progress.h"
@@ -23,8 +24,8 @@ Backend *transformer_backend(const Transformer *t);
 // Replaces one linear (ownership of weight passes to t) or, with NULL, goes back to the dense one.
 void transformer_set_linear(Transformer *t, int linear, Weight *weight);
 const Weight *transformer_linear(const Transformer *t, int linear);
-// Divides the gain of a norm by factors [hidden], or restores it with NULL. Counts from the checkpoint's gain, not from
-// the last call.
+// Divides gain and bias of a norm by factors [its width], or restores it with NULL. Counts from the checkpoint's gain,
+// not from the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
 
 // The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
@@ -47,9 +48,10 @@ typedef struct Observer {
     void *context;
 } Observer;
 
-// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place. Layers first … last − 1
-// are run at positions session_length … + tokens; the session's length moves on with session_advance, after all layers.
-// Ids outside the vocabulary are refused.
+// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place; between the embedding
+// and the first layer it may hold less than the layers add to it (positions, for one). Layers first … last − 1 are run
+// at positions session_length … + tokens; the session's length moves on with session_advance, after all layers. Ids
+// outside the vocabulary are refused.
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err);
 bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err);

@@ -1,4 +1,4 @@
-// What the files of this room share of a Transformer and a Session; nobody outside includes it.
+// What the files of this room share of a Transformer, a Session and a forward pass; nobody outside includes it.
 #pragma once
 
 #include "model/transformer.h"
@@ -7,15 +7,15 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    bool is_variant; // dense weights and gains belong to another transformer
-    bool holds_embedding;
-    Weight **dense;    // [linear_count]
-    Weight **replaced; // [linear_count], own; NULL where the dense one is in use
-    float **gains;     // [norm_count] → [hidden] in backend memory, as in the checkpoint
-    float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
+    bool is_variant;      // dense weights and gains belong to another transformer
+    bool holds_embedding; // and the rows of positions
+    Weight **dense;       // [linear_count]
+    Weight **replaced;    // [linear_count], own; NULL where the dense one is in use
+    float **gains;        // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **divided;      // [norm_count], own; NULL where the checkpoint's gain is in use
 };
 
-// Intermediate results of one forward pass, in backend memory.
+// Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
 typedef enum ScratchKind {
     SCRATCH_HIDDEN, // [tokens, hidden]: the residual stream of transformer_forward
     SCRATCH_NORMED, // [tokens, hidden]
@@ -24,17 +24,37 @@ typedef enum ScratchKind {
     SCRATCH_V,      // [tokens, kv_heads · head_dim]
     SCRATCH_MIXED,  // [tokens, heads · head_dim]: what attention gives
     SCRATCH_BRANCH, // [tokens, hidden]: what attention or MLP adds to the residual stream
+    SCRATCH_FUSED,  // [tokens, its rows]: what a fused linear gives, before it is split
     SCRATCH_GATE,   // [tokens, ffn]
     SCRATCH_UP,     // [tokens, ffn]
-    SCRATCH_INNER,  // [tokens, ffn]: silu(gate) · up
+    SCRATCH_INNER,  // [tokens, ffn]: f(gate) · up
+    SCRATCH_ROUTER, // [tokens, experts], and [tokens, 1] of the shared expert's gate
+    SCRATCH_ROUTED, // [tokens, hidden]: the tokens of one expert
+    SCRATCH_EXPERT, // [tokens, hidden]: what one expert gives
     SCRATCH_COUNT,
 } ScratchKind;
+
+// Which expert gets which token, on the host.
+typedef struct Routing {
+    size_t tokens;   // room for
+    float *logits;   // [tokens, experts]
+    int32_t *chosen; // [tokens, per_token]
+    float *weights;  // [tokens, per_token]
+    int32_t *rows;   // [tokens]: those of one expert
+    float *factors;  // [tokens]
+} Routing;
+
+typedef struct RopeTable {
+    float *cosine, *sine; // [positions, rope_dims / 2] in backend memory; NULL without rope
+} RopeTable;
 
 struct Session {
     Backend *backend;
     Cache *cache;
     size_t positions, length;      // room for, filled
-    float *cosine, *sine;          // [positions, head_dim / 2] in backend memory
+    RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
+    float *alibi;                  // [heads, positions] in backend memory; NULL without
+    int32_t *position_ids;         // [positions] on the host: rows of learned positions; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
     float *scratch[SCRATCH_COUNT]; // [scratch_tokens, widths]
     size_t scratch_tokens;
@@ -42,6 +62,7 @@ struct Session {
     size_t logits_rows;
     float *observed; // [observed_floats] on the host, made when an observer first looks
     size_t observed_floats;
+    Routing routing;
 };
 
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
@@ -50,3 +71,33 @@ bool session_scratch(Session *session, size_t tokens, Error *err);
 bool session_logits(Session *session, size_t rows, size_t vocab, Error *err);
 // A host buffer of at least `floats`; NULL with err set when memory is short.
 float *session_observed(Session *session, size_t floats, Error *err);
+// Makes room for the routing of `tokens` tokens.
+bool session_routing(Session *session, const Experts *experts, size_t tokens, Error *err);
+
+// One call of transformer_layers or transformer_head: what every step needs.
+typedef struct Pass {
+    Transformer *t;
+    Session *session;
+    size_t tokens;
+    const Observer *observer;
+    Error *err;
+} Pass;
+
+// The linears of one MLP; −1 as in LayerMap.
+typedef struct Mlp {
+    int gate_up, gate, up, down;
+} Mlp;
+
+// Shows the input of a linear, x [tokens, in], to the observer. Several linears share one; the caller shows it once.
+bool pass_observe(const Pass *pass, int linear, const float *x);
+void pass_linear(const Pass *pass, int index, const float *x, float *y);
+// x [rows, width of the norm]; y may be x.
+void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
+// y [tokens, hidden] = down(f(gate(x)) · up(x)). show: x is not known to the observer yet.
+bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y);
+// SCRATCH_BRANCH = the mixture of experts of a layer (experts.c).
+bool pass_experts(const Pass *pass, int layer, const float *x);
+
+// hidden [tokens, hidden]: one layer in place; what stands before the first (layers.c).
+bool pass_enter(const Pass *pass, float *hidden);
+bool pass_layer(const Pass *pass, int layer, float *hidden);

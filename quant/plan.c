@@ -13,6 +13,8 @@
 
 typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
 
+enum { FEW_TOKENS = 32 }; // too few for a range
+
 // How the linears that read one input agree about its equalization.
 typedef struct InputUse {
     bool read, split; // somebody reads it; its readers differ, so that no factor is right for all of them
@@ -44,6 +46,8 @@ static const char note_fused_group[] = "smallest group size of its fused set";
 static const char note_fused_differs[] = "bits or activations differ within its fused set";
 static const char note_tied[] = "shares its tensor with the embedding, which stays";
 static const char note_uncalibrated[] = "activations not measured yet: left as they are";
+static const char note_unreached[] = "calibration sent no token to this expert: per token";
+static const char note_few_tokens[] = "calibration sent few tokens to this expert: its range is a guess";
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
@@ -222,9 +226,17 @@ static FptqClass class_of(double range, const double *settings) {
 // An input without range, or with one whose scale would be no normal number, quantizes to zeros with any scale.
 static float static_scale(float range) { return isnormal(range / 127) ? range / 127 : 1; }
 
+static bool is_expert(const Planning *p, int i) { return p->structure->linears[i].expert >= 0; }
+
+static bool unreached(const Planning *p, int i) {
+    const InputMeasure *input = input_measure(p, i);
+    return is_expert(p, i) && input->known && input->tokens == 0;
+}
+
 static void classify_input(const Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
-    p->plan->decisions[i].input_class = input->known ? class_of((double)input->range, p->settings[i]) : CLASS_UNKNOWN;
+    bool seen = input->known && !unreached(p, i);
+    p->plan->decisions[i].input_class = seen ? class_of((double)input->range, p->settings[i]) : CLASS_UNKNOWN;
 }
 
 // An equalized input must suit everyone who reads it: note where a reader wants something else.
@@ -276,6 +288,8 @@ static void decide_activations(Planning *p, int i) {
     if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
+    } else if (by_range && unreached(p, i)) {
+        choose_token(d, note_unreached);
     } else if (by_range && !isfinite(input->range)) {
         choose_token(d, note_not_finite);
     } else if (policy == POLICY_TOKEN || (policy == POLICY_FPTQ && d->input_class == CLASS_TOKEN)) {
@@ -285,6 +299,8 @@ static void decide_activations(Planning *p, int i) {
     } else {
         equalize(p, i, input->range);
     }
+    if (is_expert(p, i) && d->activations == POLICY_STATIC && input->tokens < FEW_TOKENS && !d->note)
+        d->note = note_few_tokens;
 }
 
 // Engines that fuse a set store one number of bits and one policy for it; the recipe is followed all the same.

@@ -103,16 +103,16 @@ static void rope(void **state) {
     static const struct {
         const char *members, *reason;
     } wrong[] = {
-        {"\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}",
-         "rope_type \"yarn\" is not supported; supported: default, linear, llama3"},
-        {"\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":4}", "\"dynamic\" is not supported"},
+        {"\"rope_scaling\":{\"rope_type\":\"yarn\"}", "\"factor\" must be a positive number"},
+        {"\"rope_scaling\":{\"rope_type\":\"longrope\",\"short_factor\":[1]}", "\"short_factor\" must list 64 numbers"},
         {"\"rope_scaling\":{\"type\":\"linear\"}", "\"factor\" must be a positive number"},
         {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}", "\"factor\" must be a positive number"},
         {"\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4}",
          "must be above"},
         {"\"rope_scaling\":7", "must be an object"},
         {"\"rope_theta\":-1", "\"rope_theta\" must be a positive number"},
-        {"\"partial_rotary_factor\":0.5", "partial_rotary_factor 0.5 is not supported"},
+        {"\"partial_rotary_factor\":1.5", "\"partial_rotary_factor\" must be above 0 and at most 1"},
+        {"\"partial_rotary_factor\":0.01", "rotary positions need an even number"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put(wrong[i].members);
@@ -163,7 +163,6 @@ static void nonsense(void **state) {
         {"\"head_dim\":3", "odd"},
         {"\"hidden_size\":16", "\"head_dim\""},
         {"\"rms_norm_eps\":0", "\"rms_norm_eps\""},
-        {"\"hidden_act\":\"gelu\"", "hidden_act \"gelu\" is not supported for llama; supported: silu"},
         {"\"tie_word_embeddings\":1", "must be true or false"},
         {"\"torch_dtype\":16", "must be a string"},
     };
@@ -173,23 +172,117 @@ static void nonsense(void **state) {
     }
 }
 
-static void families(void **state) {
+// ---- Other families ----
+
+static ModelConfig loaded_text(const char *text) {
+    ModelConfig config;
+    Error err = {0};
+    folder_put_text(folder, "config.json", text);
+    if (!config_load(folder, &config, &err)) fail_msg("%s: %s", text, err.message);
+    return config;
+}
+
+static void what_cannot_be_run_says_why(void **state) {
     (void)state;
-    expect_refused("cannot be opened");
-    folder_put_text(folder, "config.json", "{\"model_type\":\"mamba\\u001b\"}");
-    expect_refused("\"mamba\xEF\xBF\xBD\" is not supported; supported: llama");
-    folder_put_text(folder, "config.json", "{}");
-    expect_refused("\"model_type\" is missing");
+    ModelConfig config;
+    Error err = {0};
+    assert_true(config_load(folder, &config, &err));
+    assert_non_null(strstr(config.not_run, "no config.json"));
+    static const struct {
+        const char *text, *reason;
+    } files[] = {
+        {"{\"model_type\":\"mamba\\u001b\"}", "family \"mamba\xEF\xBF\xBD\" is not one of those that are run"},
+        {"{}", "no \"model_type\""},
+        {"{\"model_type\":\"llama\",\"hidden_act\":\"quick\\u001b\"}", "activation function \"quick\xEF\xBF\xBD\""},
+        {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"other\"}}", "rope_type \"other\""},
+        {"{\"model_type\":\"gpt2\",\"add_cross_attention\":true}", "cross-attention"},
+        {"{\"model_type\":\"qwen3\",\"num_hidden_layers\":1,\"layer_types\":[\"linear_attention\"]}",
+         "\"linear_attention\""},
+        {"{\"model_type\":\"opt\",\"layer_norm_elementwise_affine\":false}", "norms without weights"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        config = loaded_text(files[i].text);
+        if (!strstr(config.not_run, files[i].reason))
+            fail_msg("%s: \"%s\" does not say \"%s\"", files[i].text, config.not_run, files[i].reason);
+    }
     folder_put_text(folder, "config.json", "[]");
     expect_refused("must hold a JSON object");
     folder_put_text(folder, "config.json", "{\"model_type\"");
     expect_refused("JSON cannot be read");
+    folder_put_text(folder, "config.json", "{\"model_type\":\"gemma3\"}");
+    expect_refused("\"text_config\" is missing");
+}
+
+static void keys_of_all_years(void **state) {
+    (void)state;
+    ModelConfig config =
+        loaded_text("{\"model_type\":\"gpt2\",\"n_embd\":48,\"n_head\":3,\"n_layer\":5,\"n_inner\":null,"
+                    "\"n_positions\":77}");
+    assert_int_equal(config.hidden, 48);
+    assert_int_equal(config.heads, 3);
+    assert_int_equal(config.layers, 5);
+    assert_int_equal(config.ffn, 192);
+    assert_int_equal(config.max_positions, 77);
+    assert_true(config.tied_head && config.norm == NORM_LAYER && config.activation == NONLINEARITY_GELU_TANH);
+    config = loaded_text("{\"model_type\":\"falcon\",\"n_head\":8,\"hidden_size\":64,\"n_layer\":2,\"n_head_kv\":2,"
+                         "\"new_decoder_architecture\":true}");
+    assert_int_equal(config.kv_heads, 2);
+    assert_true(config.parallel && !config.shared_norm);
+    config = loaded_text("{\"model_type\":\"falcon\",\"multi_query\":true,\"num_kv_heads\":71}");
+    assert_int_equal(config.kv_heads, 1);
+    assert_true(config.parallel && config.shared_norm);
+    config =
+        loaded_text("{\"model_type\":\"gpt_neo\",\"num_layers\":4,\"attention_types\":[[[\"global\",\"local\"],2]]}");
+    assert_true(!layer_is_in(&config.windowed, 2) && layer_is_in(&config.windowed, 3) && config.window == 256);
+    config = loaded_text("{\"model_type\":\"mistral\",\"sliding_window\":null}");
+    assert_int_equal(config.window, 0);
+    assert_int_equal(config.kv_heads, 8);
+    config = loaded_text("{\"model_type\":\"gemma2\",\"attn_logit_softcapping\":null}");
+    assert_true(config.score_softcap == 0 && config.logit_softcap == 30 && config.embedding_scale == 48);
+}
+
+static void gemma_3_is_nested(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text(
+        "{\"model_type\":\"gemma3\",\"torch_dtype\":\"bfloat16\",\"eos_token_id\":[1,106],\"text_config\":"
+        "{\"num_hidden_layers\":12,\"hidden_size\":64,\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}}}");
+    assert_string_equal(config.family, "gemma3");
+    assert_string_equal(config.not_run, "");
+    assert_int_equal(config.layers, 12);
+    assert_int_equal(config.vocab, 262208);
+    assert_int_equal(config.dtype, DTYPE_BF16);
+    assert_int_equal(config.eos_tokens[1], 106);
+    assert_true(layer_is_in(&config.windowed, 4) && !layer_is_in(&config.windowed, 5) && config.rope_factor == 8);
+    assert_true(config.rope_theta == 1e6 && config.rope_window_theta == 1e4);
+}
+
+static void experts(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text("{\"model_type\":\"qwen2_moe\",\"num_hidden_layers\":6,\"decoder_sparse_step\":2,"
+                                     "\"mlp_only_layers\":[3]}");
+    static const bool expected[] = {false, true, false, false, false, true};
+    for (int i = 0; i < 6; i++) assert_int_equal(layer_is_in(&config.experts.layers, i), expected[i]);
+    assert_int_equal(config.experts.count, 60);
+    assert_int_equal(config.experts.shared_ffn, 5632);
+    assert_false(config.experts.normalized);
+    config = loaded_text("{\"model_type\":\"mixtral\",\"intermediate_size\":100}");
+    assert_int_equal(config.experts.ffn, 100);
+    assert_true(config.experts.normalized);
+    folder_put_text(folder, "config.json", "{\"model_type\":\"mixtral\",\"num_experts_per_tok\":9}");
+    expect_refused("\"num_experts_per_tok\"");
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(defaults), TEST(sizes),    TEST(rope),
-                                       TEST(tokens),   TEST(nonsense), TEST(families)};
+    const struct CMUnitTest tests[] = {TEST(defaults),
+                                       TEST(sizes),
+                                       TEST(rope),
+                                       TEST(tokens),
+                                       TEST(nonsense),
+                                       TEST(what_cannot_be_run_says_why),
+                                       TEST(keys_of_all_years),
+                                       TEST(gemma_3_is_nested),
+                                       TEST(experts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

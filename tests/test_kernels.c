@@ -466,7 +466,7 @@ static void rope_case(Backend *b, size_t tokens, int heads, int dim) {
             }
         }
     }
-    b->ops->rope(b, x, tokens, heads, dim, cosine, sine, first);
+    b->ops->rope(b, x, tokens, heads, dim, dim, cosine, sine, first);
     for (size_t i = 0; i < n; i++) assert_true(fabs(x[i] - expected[i]) < 3e-6);
     free(expected);
     floats_free(x, n), floats_free(cosine, (first + tokens) * half), floats_free(sine, (first + tokens) * half);
@@ -527,7 +527,8 @@ static void attention_case(Backend *b, Heads h, double deviation) {
     float *q = random_floats(nq, deviation), *k = random_floats(nk, 1), *v = random_floats(nk, 1);
     float *y = floats_new(nq), *again = floats_new(nq);
     double *expected = array_new(nq, sizeof *expected);
-    AttentionShape shape = {(int)h.heads, (int)h.kv, (int)h.dim, 1 / sqrtf((float)h.dim)};
+    AttentionShape shape = {
+        .heads = (int)h.heads, .kv_heads = (int)h.kv, .head_dim = (int)h.dim, .scale = 1 / sqrtf((float)h.dim)};
     Cache *cache;
     assert_true(b->ops->cache_new(b, 2, (int)h.kv, (int)h.dim, h.tokens, h.dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 1, 0, h.tokens, k, v);

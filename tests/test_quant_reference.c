@@ -174,6 +174,7 @@ static void classes_and_scales_of_inputs_are_the_same(void **state) {
     const cJSON *item;
     Linear linear = linear_of(r, "one");
     linear.fold = FOLD_NORM;
+    linear.expert = -1;
     ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
     assert_true(recipe_standard(&recipe, NULL));

@@ -12,7 +12,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "loaders/stored.h"
+#include "loaders/structure.h"
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
 
@@ -214,6 +214,34 @@ static void inspect_tells_how_weights_are_stored(void **state) {
     ran_free(&ran);
 }
 
+// A family that nobody knows: its matrices are listed, and their parts are not taken for more of them.
+static void stored_matrices_of_unknown_models_are_listed(void **state) {
+    (void)state;
+    char *data;
+    size_t size;
+    Error err = {0};
+    assert_true(file_read(FIXTURES "model-gptq/model.safetensors", 1 << 20, &data, &size, &err));
+    free(folder_write(folder, "model.safetensors", data, size));
+    free(data);
+    folder_put_text(folder, "config.json",
+                    "{\"model_type\":\"strange\",\"quantization_config\":{\"quant_method\":\"gptq\",\"sym\":false}}");
+    Checkpoint checkpoint, plain;
+    ModelConfig config;
+    ModelStructure s;
+    assert_true(checkpoint_open(folder, &checkpoint, &err) && config_load(folder, &config, &err));
+    if (!structure_build(&checkpoint, &config, &s, &err)) fail_msg("%s", err.message);
+    assert_int_equal(s.linear_count, 7);
+    for (int i = 0; i < s.linear_count; i++) assert_string_equal(s.linears[i].weight->stored, "GPTQ 4-bit g32");
+    assert_string_equal(structure_stored(&s), "GPTQ 4-bit g32");
+    uint64_t parameters = 0;
+    assert_true(checkpoint_open(FIXTURES "model-plain", &plain, &err));
+    for (size_t i = 0; i < plain.tensor_count; i++) parameters += tensor_elements(plain.by_name[i]);
+    assert_int_equal(s.parameters, parameters);
+    checkpoint_close(&plain);
+    structure_free(&s);
+    checkpoint_close(&checkpoint);
+}
+
 // ---- What does not fit ----
 
 typedef struct Wrong {
@@ -292,6 +320,7 @@ int main(void) {
         TEST(holding),
         TEST(stored_and_plain_models_are_alike),
         TEST(inspect_tells_how_weights_are_stored),
+        TEST(stored_matrices_of_unknown_models_are_listed),
         TEST(misfits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,8 @@ bool model_session_open(const ModelOptions *options, ModelSession *out, Error *e
     bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
               structure_build(&out->checkpoint, &out->config, &out->structure, err) &&
               backend_cpu_new(options->threads, &out->backend, err) &&
-              transformer_new(&out->structure, out->backend, options->precision, &out->base, err) &&
+              (out->config.not_run[0] ||
+               transformer_new(&out->structure, out->backend, options->precision, &out->base, err)) &&
               model_stats_new(&out->structure, &out->stats, err);
     if (!ok) {
         model_session_close(out);
@@ -60,6 +61,12 @@ void model_session_close(ModelSession *s) {
     checkpoint_close(&s->checkpoint);
     free(s->cache_folder);
     *s = (ModelSession){0};
+}
+
+bool model_session_can_run(const ModelSession *s, Error *err) {
+    if (s->base) return true;
+    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned", s->checkpoint.path,
+                     s->config.not_run);
 }
 
 bool model_session_tokenizer(ModelSession *s, const Tokenizer **out, Error *err) {
@@ -128,6 +135,7 @@ static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences
 
 bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
     if (s->calibrated) return true;
+    if (!model_session_can_run(s, err)) return false;
     TokenIds ids = {0};
     size_t sequences = 0, length = 0;
     bool ok = calibration_tokens(s, &ids, &sequences, err);
@@ -151,6 +159,7 @@ bool model_session_plan(ModelSession *s, const Recipe *recipe, Plan *out, Error 
 }
 
 bool model_session_follow(ModelSession *s, const Plan *plan, int *first_changed, Progress *progress, Error *err) {
+    if (!model_session_can_run(s, err)) return false;
     if (!s->quantized && !quantized_model_new(s->base, &s->quantized, err)) return false;
     return quantized_model_follow(s->quantized, plan, &s->stats.measured, first_changed, progress, err);
 }
@@ -167,7 +176,7 @@ static bool make_evaluator(ModelSession *s, Error *err) {
 
 bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *),
                             void *context, Accuracy *out, Progress *progress, Error *err) {
-    if (!s->evaluator && !make_evaluator(s, err)) return false;
+    if (!model_session_can_run(s, err) || (!s->evaluator && !make_evaluator(s, err))) return false;
     return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out,
                          progress, err);
 }
@@ -189,9 +198,21 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
     return true;
 }
 
+bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int linear, double *db, Error *err) {
+    QuantizedWeight codes;
+    WeightError error;
+    *db = NAN;
+    if (!plan->decisions[linear].quantized) return true;
+    if (!quantize_linear(&s->structure.linears[linear], &plan->decisions[linear], NULL, &codes, &error, err))
+        return false;
+    quantized_weight_free(&codes);
+    *db = weight_sqnr_db(&error);
+    return true;
+}
+
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
-    if (!model_session_tokenizer(s, &tokenizer, err) ||
+    if (!model_session_can_run(s, err) || !model_session_tokenizer(s, &tokenizer, err) ||
         !tokenizer_encode(tokenizer, text, strlen(text), true, out, err))
         return false;
     if (!check_ids(s, out, err)) return false;

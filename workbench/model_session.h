@@ -31,7 +31,7 @@ typedef struct ModelSession {
     ModelStructure structure;
     Tokenizer *tokenizer; // NULL until model_session_tokenizer was called
     Backend *backend;
-    Transformer *base;
+    Transformer *base; // NULL: the model cannot be run (config.not_run says why), only its weights can be worked on
     QuantizedModel *quantized;
     Evaluator *evaluator; // made on first use
     ModelStats stats;
@@ -42,9 +42,13 @@ typedef struct ModelSession {
 } ModelSession;
 
 // Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
-// follow on demand.
+// follow on demand. A model that cannot be run is opened all the same: weights can be measured and a plan made, and
+// everything that needs a forward pass is refused.
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
 void model_session_close(ModelSession *session);
+
+// False with a sentence for a person when there is no forward pass for this model.
+bool model_session_can_run(const ModelSession *session, Error *err);
 
 // The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
 bool model_session_tokenizer(ModelSession *session, const Tokenizer **out, Error *err);
@@ -65,6 +69,10 @@ bool model_session_evaluate(ModelSession *session, int first_changed,
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown.
 bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. Works
+// without a forward pass, and quantizes the linear to find out.
+bool model_session_weight_sqnr(const ModelSession *session, const Plan *plan, int linear, double *db, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

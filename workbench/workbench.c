@@ -335,6 +335,7 @@ static void errors_job(Worker *k) {
 static JobKind next_job(const Worker *k) {
     const Job *jobs = k->w->jobs;
     if (!jobs[JOB_WEIGHTS].held && !k->w->session.weights_measured) return JOB_WEIGHTS;
+    if (!k->w->session.base) return JOB_COUNT;
     if (!jobs[JOB_DECODE].held && k->base_prompt != k->prompt_turn) return JOB_DECODE;
     if (!jobs[JOB_CALIBRATE].held && !k->w->session.calibrated) return JOB_CALIBRATE;
     if (k->w->findings.inputs_known && !k->w->inputs_taken)
@@ -389,6 +390,16 @@ static void *work(void *argument) {
 
 // ---- opening and closing ----
 
+// Of a model that cannot be run only the weights are known: every other job has failed before it began.
+static void refuse_jobs_locked(Workbench *w) {
+    if (w->session.base) return;
+    for (JobKind kind = JOB_CALIBRATE; kind < JOB_COUNT; kind++) {
+        w->jobs[kind].state = JOB_FAILED;
+        snprintf(w->jobs[kind].message, sizeof w->jobs[kind].message, "the model cannot be run: %s",
+                 w->session.config.not_run);
+    }
+}
+
 // Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
 static void wish_locked(Workbench *w) {
     if (!plan_copy(&w->plan, &w->wanted))
@@ -400,6 +411,7 @@ static void wish_locked(Workbench *w) {
         progress_request_stop(&job->progress);
         if (job->state != JOB_RUNNING) job->state = JOB_WAITING;
     }
+    refuse_jobs_locked(w);
     pthread_cond_signal(&w->wake);
 }
 
@@ -731,6 +743,7 @@ void workbench_restart_jobs(Workbench *w) {
         w->jobs[i].held = false;
         if (w->jobs[i].state == JOB_STOPPED || w->jobs[i].state == JOB_FAILED) w->jobs[i].state = JOB_WAITING;
     }
+    refuse_jobs_locked(w);
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }

@@ -82,10 +82,10 @@ static void silu_times(Backend *backend, const float *gate, const float *up, siz
         cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
-static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, const float *cosine,
+static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
                  const float *sine, size_t first) {
     const CpuBackend *cpu = cpu_of(backend);
-    size_t dim = (size_t)head_dim, half = dim / 2, width = (size_t)heads * dim;
+    size_t dim = (size_t)head_dim, half = (size_t)rotated / 2, width = (size_t)heads * dim;
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++)
         for (size_t h = 0; h < (size_t)heads; h++)
@@ -112,6 +112,13 @@ static const BackendOps cpu_ops = {
     .add = add,
     .silu_times = silu_times,
     .rope = rope,
+    .layer_norm = cpu_layer_norm,
+    .activate = cpu_activate,
+    .scale = cpu_scale,
+    .softcap = cpu_softcap,
+    .split = cpu_split,
+    .gather = cpu_gather,
+    .scatter_add = cpu_scatter_add,
     .cache_new = cpu_cache_new,
     .cache_free = cpu_cache_free,
     .cache_write = cpu_cache_write,

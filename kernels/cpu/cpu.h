@@ -54,6 +54,22 @@ void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens,
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
 
+// Attention with a window, a cap or biases: the same as the kernels' attention otherwise, without its tiles in
+// registers. bias: of the tile's first head.
+void attention_masked(const CpuKernels *, const AttentionTile *, const AttentionShape *, const float *bias);
+
+// What a layer does between linears, beside what is in backend_cpu.c (between.c).
+void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
+                    size_t width, float *y);
+void cpu_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
+void cpu_scale(Backend *, float *x, float factor, size_t n);
+void cpu_softcap(Backend *, float *x, float cap, size_t n);
+void cpu_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
+               float *const *y);
+void cpu_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
+void cpu_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
+                     float *y);
+
 // Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at
 // once.
 DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor

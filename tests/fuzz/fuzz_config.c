@@ -1,57 +1,47 @@
-// Any bytes as config.json: refused with a message, or numbers that make sense together.
+// Any bytes as config.json: refused with a message, or read as a configuration whose numbers can be relied on.
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/array.h"
-#include "base/file.h"
 #include "loaders/config.h"
 #include "loaders/stored_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char config_folder[64], config_path[96];
-
-static void remove_config(void) {
-    unlink(config_path);
-    rmdir(config_folder);
+static void check_numbers(const ModelConfig *c) {
+    bool sizes =
+        c->layers > 0 && c->layers <= LAYERS_MAX && c->hidden > 0 && c->heads > 0 && c->ffn > 0 && c->vocab > 0;
+    bool heads = c->kv_heads > 0 && c->heads % c->kv_heads == 0 && c->head_dim > 0 && c->max_positions > 0;
+    bool rope = c->positions != POSITIONS_ROPE ||
+                (rope_dims(c) > 0 && rope_dims(c) % 2 == 0 && rope_dims(c) <= c->head_dim && c->rope_theta > 0);
+    bool experts = c->experts.count == 0 || (c->experts.per_token > 0 && c->experts.per_token <= c->experts.count);
+    if (!sizes || !heads || !rope || !experts || c->window < 0 || !(c->norm_eps >= 0)) abort();
 }
 
-// In memory where the system has such a place.
-static void make_config_folder(void) {
-    snprintf(config_folder, sizeof config_folder, "%s/quantdial-fuzz.XXXXXX",
-             folder_exists("/dev/shm") ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(config_folder)) abort();
-    snprintf(config_path, sizeof config_path, "%s/config.json", config_folder);
-    atexit(remove_config);
-}
-
-static void write_config(const uint8_t *data, size_t size) {
-    FILE *file = fopen(config_path, "wb");
-    if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
-}
-
-static void check_config_message(const Error *err) {
-    if (!err->message[0] || !text_is_utf8(err->message, strlen(err->message))) abort();
+static void check_text(const char *text) {
+    if (!text_is_utf8(text, strlen(text))) abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ModelConfig config;
     StoredConfig stored;
     Error err = {0};
-    if (!config_folder[0]) make_config_folder();
-    write_config(data, size);
-    if (!config_load(config_folder, &config, &err)) {
-        check_config_message(&err);
-    } else {
-        if (config.layers < 1 || config.hidden < 1 || config.vocab < 1 || config.heads < 1) abort();
-        if (config.kv_heads < 1 || config.heads % config.kv_heads != 0) abort();
-    }
-    if (!stored_config_read(config_folder, &stored, &err))
-        check_config_message(&err);
-    else if (!stored.block[0] || !stored.block[1])
+    if (config_parse((const char *)data, size, &config, &err)) {
+        if (!config.not_run[0]) check_numbers(&config);
+        check_text(config.family);
+        check_text(config.not_run);
+    } else if (!err.message[0]) {
         abort();
+    }
+    check_text(err.message);
+    err.message[0] = '\0';
+    if (stored_config_parse((const char *)data, size, &stored, &err)) {
+        if (!stored.block[0] || !stored.block[1]) abort();
+        check_text(stored.refusal);
+    } else if (!err.message[0]) {
+        abort();
+    }
+    check_text(err.message);
     return 0;
 }

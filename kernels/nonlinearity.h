@@ -1,0 +1,9 @@
+// What stands between the linears of an MLP.
+#pragma once
+
+typedef enum Nonlinearity {
+    NONLINEARITY_SILU,      // x · σ(x)
+    NONLINEARITY_GELU,      // x · Φ(x), by erf
+    NONLINEARITY_GELU_TANH, // x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
+    NONLINEARITY_RELU,      // max(x, 0)
+} Nonlinearity;

@@ -1,0 +1,164 @@
+// Rotary positions in config.json, in the keys of all years: rope_theta and rope_scaling, rotary_emb_base and
+// rotary_pct, or rope_parameters with everything inside, for each kind of layer if need be.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/json.h"
+#include "loaders/families.h"
+
+static bool is_there(const cJSON *item) { return item && !cJSON_IsNull(item); }
+
+static bool read_llama3(const cJSON *rope, ModelConfig *out, Error *err) {
+    if (!config_read_positive(rope, "low_freq_factor", NAN, &out->rope_low_freq_factor, err) ||
+        !config_read_positive(rope, "high_freq_factor", NAN, &out->rope_high_freq_factor, err)) {
+        return false;
+    }
+    return out->rope_high_freq_factor > out->rope_low_freq_factor ||
+           error_set(err, "high_freq_factor must be above low_freq_factor");
+}
+
+static double yarn_scale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
+
+static bool read_yarn(const cJSON *rope, ModelConfig *out, Error *err) {
+    double mscale, all;
+    bool truncate;
+    if (!config_read_positive(rope, "beta_fast", 32, &out->rope_beta_fast, err) ||
+        !config_read_positive(rope, "beta_slow", 1, &out->rope_beta_slow, err) ||
+        !json_number(rope, "mscale", 0, &mscale, err) || !json_number(rope, "mscale_all_dim", 0, &all, err) ||
+        !json_bool(rope, "truncate", true, &truncate, err)) {
+        return false;
+    }
+    out->rope_untruncated = !truncate;
+    bool both = mscale != 0 && all != 0;
+    double standard = both ? yarn_scale(out->rope_factor, mscale) / yarn_scale(out->rope_factor, all)
+                           : yarn_scale(out->rope_factor, 1);
+    return config_read_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+}
+
+static bool read_factors(const cJSON *rope, const char *key, const ModelConfig *config, float *factors, Error *err) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(rope, key), *item;
+    int pairs = rope_dims(config) / 2, count = 0;
+    if (pairs > ROPE_PAIRS_MAX || !cJSON_IsArray(list) || cJSON_GetArraySize(list) != pairs)
+        return error_set(err, "\"%s\" must list %d numbers, one for each rotated pair of dimensions (%d at most)", key,
+                         pairs, ROPE_PAIRS_MAX);
+    cJSON_ArrayForEach(item, list) {
+        double factor = cJSON_GetNumberValue(item);
+        if (!(factor > 0 && isfinite(factor))) return error_set(err, "\"%s\" must hold positive numbers", key);
+        factors[count++] = (float)factor;
+    }
+    return true;
+}
+
+static bool read_longrope(const cJSON *rope, ModelConfig *out, Error *err) {
+    double original = out->rope_original_positions, stretch = (double)out->max_positions / original;
+    if (!config_read_positive(rope, "factor", stretch, &out->rope_factor, err) ||
+        !read_factors(rope, "short_factor", out, out->rope_short_factors, err) ||
+        !read_factors(rope, "long_factor", out, out->rope_long_factors, err)) {
+        return false;
+    }
+    double standard = out->rope_factor <= 1 ? 1 : sqrt(1 + log(out->rope_factor) / log(original));
+    return config_read_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+}
+
+// Beyond its positions the model can go on, up to `factor` times as many.
+static bool read_dynamic(const cJSON *rope, ModelConfig *out, Error *err) {
+    (void)rope;
+    (void)err;
+    out->rope_original_positions = out->max_positions;
+    double most = floor((double)out->max_positions * fmax(out->rope_factor, 1));
+    out->max_positions = (int)fmin(most, 1 << 30);
+    return true;
+}
+
+static bool nothing_more(const cJSON *rope, ModelConfig *out, Error *err) {
+    (void)rope;
+    (void)out;
+    (void)err;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    RopeScaling scaling;
+    bool has_factor; // which must be there
+    bool (*read)(const cJSON *rope, ModelConfig *out, Error *err);
+} kinds[] = {
+    {"default", ROPE_PLAIN, false, nothing_more},  {"linear", ROPE_LINEAR, true, nothing_more},
+    {"dynamic", ROPE_DYNAMIC, true, read_dynamic}, {"llama3", ROPE_LLAMA3, true, read_llama3},
+    {"yarn", ROPE_YARN, true, read_yarn},          {"longrope", ROPE_LONG, false, read_longrope},
+    {"su", ROPE_LONG, false, read_longrope}, // the name in the first files of Phi 3
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static bool read_kind(const cJSON *rope, ModelConfig *out, Error *err) {
+    const char *old = NULL, *type = NULL;
+    if (!json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err))
+        return false;
+    int kind = 0;
+    while (kind < KINDS && strcmp(kinds[kind].name, type) != 0) kind++;
+    if (kind == KINDS) {
+        char *shown = text_printable(type, strlen(type), false);
+        config_not_run(out, "rope_type \"%.40s\" is not supported", shown ? shown : "?");
+        free(shown);
+        return true;
+    }
+    out->rope_scaling = kinds[kind].scaling;
+    return config_read_positive(rope, "original_max_position_embeddings", out->rope_original_positions,
+                                &out->rope_original_positions, err) &&
+           (!kinds[kind].has_factor || config_read_positive(rope, "factor", NAN, &out->rope_factor, err)) &&
+           kinds[kind].read(rope, out, err);
+}
+
+static bool set_rotated(double partial, ModelConfig *out, Error *err) {
+    if (!(partial > 0 && partial <= 1))
+        return error_set(err, "\"partial_rotary_factor\" must be above 0 and at most 1");
+    out->rotated_dims = (int)((double)out->head_dim * partial);
+    if (out->rotated_dims > 0 && out->rotated_dims % 2 == 0) return true;
+    return error_set(err, "head_dim %d is odd, or its rotated part %d is; rotary positions need an even number",
+                     out->head_dim, out->rotated_dims);
+}
+
+// The object that scales, or NULL. Gemma 3 has one for each kind of layer: that of the windowed ones gives their theta.
+static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out, Error *err) {
+    static const char *const keys[] = {"rope_scaling", "rope_parameters", NULL};
+    const char *key = config_key(config, keys);
+    *rope = cJSON_GetObjectItemCaseSensitive(config, key);
+    if (!is_there(*rope)) {
+        *rope = NULL;
+        return true;
+    }
+    if (!cJSON_IsObject(*rope)) return error_set(err, "\"%s\" must be an object", key);
+    const cJSON *windowed = cJSON_GetObjectItemCaseSensitive(*rope, "sliding_attention");
+    const cJSON *full = cJSON_GetObjectItemCaseSensitive(*rope, "full_attention");
+    if (cJSON_IsObject(windowed) &&
+        !config_read_positive(windowed, "rope_theta", out->rope_window_theta, &out->rope_window_theta, err))
+        return false;
+    if (cJSON_IsObject(full)) *rope = full;
+    return true;
+}
+
+bool config_read_rope(const cJSON *config, double partial, ModelConfig *out, Error *err) {
+    static const char *const theta_keys[] = {"rope_theta", "rotary_emb_base", NULL};
+    static const char *const partial_keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
+    const cJSON *rope;
+    out->rope_factor = 1;
+    if (!config_read_positive(config, config_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) ||
+        !json_number(config, config_key(config, partial_keys), partial, &partial, err) ||
+        !find_rope(config, &rope, out, err)) {
+        return false;
+    }
+    if (out->rope_window_theta > 0 &&
+        !config_read_positive(config, "rope_local_base_freq", out->rope_window_theta, &out->rope_window_theta, err))
+        return false;
+    if (rope && (!config_read_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) ||
+                 !json_number(rope, "partial_rotary_factor", partial, &partial, err))) {
+        return false;
+    }
+    if (!set_rotated(partial, out, err)) return false;
+    double original = out->rope_original_positions > 0 ? out->rope_original_positions : (double)out->max_positions;
+    if (!config_read_positive(config, "original_max_position_embeddings", original, &out->rope_original_positions, err))
+        return false;
+    return !rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters");
+}

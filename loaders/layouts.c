@@ -1,0 +1,140 @@
+// How checkpoints name things: one table per layout, in execution order.
+#include <stddef.h>
+
+#include "loaders/structure_parts.h"
+
+#define AT(member) offsetof(LayerMap, member)
+#define QKV_APART(q_name, k_name, v_name)                                                               \
+    {q_name, ROLE_Q, WIDTH_QUERIES, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(q)},    \
+        {k_name, ROLE_K, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(k)}, { \
+        v_name, ROLE_V, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(v)      \
+    }
+#define QKV(name) \
+    { name, ROLE_QKV, WIDTH_QKV, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_ALONE, AT(qkv) }
+#define OUTPUT(name) \
+    { name, ROLE_O, WIDTH_HIDDEN, WIDTH_QUERIES, BIAS_OUTPUT, SLOT_MIXED, FUSED_ALONE, AT(o) }
+#define DOWN(name) \
+    { name, ROLE_DOWN, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) }
+#define PLAIN_MLP(fc1_name, fc2_name)                                                            \
+    {fc1_name, ROLE_FC1, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)}, {    \
+        fc2_name, ROLE_FC2, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) \
+    }
+#define TWO_NORMS(attention, mlp)                                                 \
+    {attention, SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, { \
+        mlp, SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)                    \
+    }
+#define END \
+    { .name = NULL }
+
+// ---- Llama and its many heirs ----
+
+static const LinearRow llama_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                                            OUTPUT("self_attn.o_proj"), END};
+static const LinearRow llama_mlp[] = {
+    {"mlp.gate_proj", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
+    {"mlp.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
+    DOWN("mlp.down_proj"),
+    END};
+static const NormRow llama_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM, AT(k_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_NO_BRANCH_NORMS, AT(mlp_norm)},
+    {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(attention_out_norm)},
+    {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_norm)},
+    {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_out_norm)},
+    END};
+
+static const LinearRow phi3_attention[] = {QKV("self_attn.qkv_proj"), OUTPUT("self_attn.o_proj"), END};
+static const LinearRow phi3_mlp[] = {
+    {"mlp.gate_up_proj", ROLE_GATE_UP, WIDTH_TWO_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(gate_up)},
+    DOWN("mlp.down_proj"),
+    END};
+
+static const ExpertNames mixtral_experts = {
+    .router = "block_sparse_moe.gate", .experts = "block_sparse_moe.experts", .gate = "w1", .up = "w3", .down = "w2"};
+
+static const LinearRow qwen_shared[] = {{"mlp.shared_expert.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                         BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_gate)},
+                                        {"mlp.shared_expert.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                         BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)},
+                                        {"mlp.shared_expert.down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
+                                         BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+                                        {"mlp.shared_expert_gate", ROLE_ROUTER, WIDTH_ONE, WIDTH_HIDDEN, BIAS_NONE,
+                                         SLOT_MLP, FUSED_ALONE, AT(shared_router)},
+                                        END};
+static const ExpertNames qwen_experts = {.router = "mlp.gate",
+                                         .experts = "mlp.experts",
+                                         .gate = "gate_proj",
+                                         .up = "up_proj",
+                                         .down = "down_proj",
+                                         .shared = qwen_shared};
+
+// ---- GPT-2 and its relatives ----
+
+static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_proj"), END};
+static const LinearRow gpt_neo_attention[] = {
+    QKV_APART("attn.attention.q_proj", "attn.attention.k_proj", "attn.attention.v_proj"),
+    OUTPUT("attn.attention.out_proj"), END};
+static const LinearRow gpt2_mlp[] = {PLAIN_MLP("mlp.c_fc", "mlp.c_proj"), END};
+static const NormRow gpt2_norms[] = {TWO_NORMS("ln_1", "ln_2"), END};
+
+static const LinearRow gpt_neox_attention[] = {QKV("attention.query_key_value"), OUTPUT("attention.dense"), END};
+static const LinearRow bloom_attention[] = {QKV("self_attention.query_key_value"), OUTPUT("self_attention.dense"), END};
+static const LinearRow dense_mlp[] = {PLAIN_MLP("mlp.dense_h_to_4h", "mlp.dense_4h_to_h"), END};
+static const NormRow dense_norms[] = {TWO_NORMS("input_layernorm", "post_attention_layernorm"), END};
+
+static const NormRow falcon_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NOT_PARALLEL_TWO, AT(attention_norm)},
+    {"ln_attn", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, AT(attention_norm)},
+    {"ln_mlp", SLOT_MLP, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, AT(mlp_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_SEQUENTIAL, AT(mlp_norm)},
+    END};
+
+static const LinearRow opt_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                                          OUTPUT("self_attn.out_proj"), END};
+static const LinearRow opt_mlp[] = {PLAIN_MLP("fc1", "fc2"), END};
+static const NormRow opt_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_layer_norm"), END};
+
+// ---- The layouts ----
+
+// Files saved from the model without its head lack the first prefix; multimodal models put another before it.
+#define LLAMA_NAMES                                                                                    \
+    .prefixes = {"model.", "", "language_model.model.", "model.language_model."}, .layer = "layers.",  \
+    .embedding = "embed_tokens", .final_norm = "norm", .heads = {"lm_head", "language_model.lm_head"}, \
+    .norms = llama_norms
+#define TRANSFORMER_NAMES .prefixes = {"transformer.", ""}, .layer = "h.", .final_norm = "ln_f", .heads = {"lm_head"}
+
+static const LayoutTable tables[] = {
+    [LAYOUT_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp},
+    [LAYOUT_PHI3] = {LLAMA_NAMES, .attention = phi3_attention, .mlp = phi3_mlp},
+    [LAYOUT_MIXTRAL] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &mixtral_experts},
+    [LAYOUT_QWEN_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &qwen_experts},
+    [LAYOUT_GPT2] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt2_attention,
+                     .mlp = gpt2_mlp, .norms = gpt2_norms, .transposed = true},
+    [LAYOUT_GPT_NEO] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt_neo_attention,
+                        .mlp = gpt2_mlp, .norms = gpt2_norms},
+    [LAYOUT_BLOOM] = {TRANSFORMER_NAMES, .embedding = "word_embeddings", .embedding_norm = "word_embeddings_layernorm",
+                      .attention = bloom_attention, .mlp = dense_mlp, .norms = dense_norms},
+    [LAYOUT_FALCON] = {TRANSFORMER_NAMES, .embedding = "word_embeddings", .attention = bloom_attention,
+                       .mlp = dense_mlp, .norms = falcon_norms},
+    [LAYOUT_GPT_NEOX] = {.prefixes = {"gpt_neox.", ""},
+                         .layer = "layers.",
+                         .embedding = "embed_in",
+                         .final_norm = "final_layer_norm",
+                         .heads = {"embed_out", "lm_head"},
+                         .attention = gpt_neox_attention,
+                         .mlp = dense_mlp,
+                         .norms = dense_norms},
+    [LAYOUT_OPT] = {.prefixes = {"model.decoder.", "decoder.", ""},
+                    .layer = "layers.",
+                    .embedding = "embed_tokens",
+                    .positions = "embed_positions",
+                    .final_norm = "final_layer_norm",
+                    .heads = {"lm_head"},
+                    .attention = opt_attention,
+                    .mlp = opt_mlp,
+                    .norms = opt_norms},
+};
+
+const LayoutTable *layout_table(TensorLayout layout) { return &tables[layout]; }

@@ -1,0 +1,87 @@
+// What the files that build a structure share; nobody else includes it.
+#pragma once
+
+#include "loaders/structure.h"
+
+typedef enum Width {
+    WIDTH_HIDDEN,
+    WIDTH_QUERIES,
+    WIDTH_KEYS,
+    WIDTH_QKV,
+    WIDTH_FFN,
+    WIDTH_TWO_FFN,
+    WIDTH_HEAD_DIM,
+    WIDTH_EMBEDDING,
+    WIDTH_VOCAB,
+    WIDTH_EXPERTS,
+    WIDTH_EXPERT_FFN,
+    WIDTH_SHARED_FFN,
+    WIDTH_ONE,
+} Width;
+
+typedef enum Bias { BIAS_NONE, BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP } Bias;
+
+// What the linears of a layer read. Those of one slot share an input.
+typedef enum Slot {
+    SLOT_NONE = -1,
+    SLOT_ATTENTION,
+    SLOT_MIXED,
+    SLOT_MLP,
+    SLOT_INNER,
+    SLOT_SHARED_INNER,
+    SLOT_COUNT
+} Slot;
+
+typedef enum FusedSet { FUSED_ALONE = -1, FUSED_QKV, FUSED_GATE_UP, FUSED_SHARED, FUSED_COUNT } FusedSet;
+
+typedef struct LinearRow {
+    const char *name; // within the layer; NULL ends a table
+    LinearRole role;
+    Width out, in;
+    Bias bias;
+    Slot slot;
+    FusedSet fused;
+    size_t offset; // of its index in LayerMap
+} LinearRow;
+
+// Which configurations have a norm.
+typedef enum When {
+    WHEN_ALWAYS,
+    WHEN_QK_NORM,
+    WHEN_BRANCH_NORMS,
+    WHEN_NO_BRANCH_NORMS,
+    WHEN_PARALLEL_TWO, // parallel branches with a norm each
+    WHEN_NOT_PARALLEL_TWO,
+    WHEN_SEQUENTIAL,
+} When;
+
+typedef struct NormRow {
+    const char *name; // NULL ends a table
+    Slot slot;        // what it feeds
+    Width width;
+    When when;
+    size_t offset; // of its index in LayerMap
+} NormRow;
+
+typedef struct ExpertNames {
+    const char *router, *experts; // "mlp.gate", "mlp.experts"
+    const char *gate, *up, *down; // of one expert
+    const LinearRow *shared;      // of the expert that sees every token
+} ExpertNames;
+
+typedef struct LayoutTable {
+    const char *prefixes[5];                 // tried in this order
+    const char *layer;                       // "layers." + number + "."
+    const char *embedding, *positions;       // NULL: none
+    const char *embedding_norm, *final_norm; // names without prefix
+    const char *heads[3];                    // names with prefix, tried in this order
+    const LinearRow *attention, *mlp;
+    const NormRow *norms;
+    const ExpertNames *experts;
+    bool transposed; // weights of layers are stored as [in, out]
+} LayoutTable;
+
+const LayoutTable *layout_table(TensorLayout layout);
+
+// Lists what looks like a linear in a checkpoint of which nothing is known (structure_other.c).
+bool structure_list(ModelStructure *out, Error *err);

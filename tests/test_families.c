@@ -1,0 +1,464 @@
+// Every family against transformers (tools/fixtures/make_families.py): logits of all positions at once and token by
+// token, what calibration sees, and where scales can be folded.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/accuracy.h"
+#include "analysis/stats.h"
+#include "analysis/stats_cache.h"
+#include "base/array.h"
+#include "model/quantized_model.h"
+#include "tests/support/fixture_model.h"
+#include "tests/support/folder.h"
+
+#define BOUND 1e-4 // of the largest logit, in float
+
+static const char *const names[] = {
+    "llama-yarn",
+    "llama-yarn-mscale",
+    "llama-dynamic",
+    "mistral-window",
+    "qwen2-window",
+    "qwen3-tied",
+    "qwen3-bias",
+    "gemma",
+    "gemma2",
+    "gemma3-text",
+    "gemma3-nested",
+    "phi3",
+    "phi3-longrope",
+    "phi3-longrope-short",
+    "gpt2",
+    "gpt2-scaled",
+    "gpt-neo",
+    "gpt-neo-wide",
+    "gpt-neox",
+    "gpt-neox-sequential",
+    "opt",
+    "opt-post-norm",
+    "opt-no-bias",
+    "bloom",
+    "bloom-odd-heads",
+    "falcon",
+    "falcon-groups",
+    "falcon-groups-one-norm",
+    "falcon-alibi",
+    "mixtral",
+    "qwen2-moe",
+    "qwen2-moe-normed",
+    "qwen3-moe",
+};
+enum { NAMES = sizeof names / sizeof *names };
+
+static void open_model(const char *name, Precision precision, FixtureModel *model) {
+    char folder[128];
+    snprintf(folder, sizeof folder, "tests/fixtures/families/%s", name);
+    fixture_model_open(folder, precision, model);
+}
+
+static float *token_by_token(const FixtureModel *model) {
+    Session *session;
+    Error err = {0};
+    size_t vocab = (size_t)model->config.vocab;
+    float *logits = array_new(model->tokens * vocab, sizeof *logits);
+    assert_non_null(logits);
+    if (!session_new(model->base, model->tokens, &session, &err)) fail_msg("%s", err.message);
+    for (size_t t = 0; t < model->tokens; t++) {
+        if (!transformer_forward(model->base, session, &model->ids[t], 1, false, logits + t * vocab, NULL, &err))
+            fail_msg("%s", err.message);
+    }
+    session_free(session);
+    return logits;
+}
+
+static double difference(const FixtureModel *model, float *logits) {
+    double d = relative_difference(logits, model->logits, model->tokens * (size_t)model->config.vocab);
+    free(logits);
+    return d;
+}
+
+static void in_float_they_equal_transformers(void **state) {
+    (void)state;
+    int wrong = 0;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        open_model(names[i], PRECISION_F32, &model);
+        double whole = difference(&model, fixture_logits(model.base, model.ids, model.tokens));
+        double single = difference(&model, token_by_token(&model));
+        bool right = whole <= BOUND && single <= BOUND;
+        print_message("%-24s all at once %.1e, token by token %.1e%s\n", names[i], whole, single,
+                      right ? "" : "  <--- wrong");
+        wrong += !right;
+        fixture_model_close(&model);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void in_native_precision_they_are_near(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        open_model(names[i], PRECISION_NATIVE, &model);
+        double d = difference(&model, fixture_logits(model.base, model.ids, model.tokens));
+        // A token near the border between two experts may take the other one.
+        if (!(d <= 0.15) && model.config.experts.count == 0) fail_msg("%s: %.2e", names[i], d);
+        fixture_model_close(&model);
+    }
+}
+
+// ---- Observer ----
+
+enum { MOST_INPUTS = 128 };
+
+typedef struct Seen {
+    int calls[MOST_INPUTS];
+    size_t tokens[MOST_INPUTS], widths[MOST_INPUTS];
+} Seen;
+
+static void see(void *context, int input, const float *x, size_t tokens, size_t width) {
+    Seen *seen = context;
+    assert_in_range(input, 0, MOST_INPUTS - 1);
+    seen->calls[input]++;
+    seen->tokens[input] += tokens;
+    seen->widths[input] = width;
+    for (size_t i = 0; i < tokens * width; i++) assert_true(isfinite(x[i]));
+}
+
+// Every linear's input once, of the width that it reads; experts see the tokens that were sent to them, which together
+// are as many as the tokens times the experts of each.
+static void check_seen(const FixtureModel *model, const Seen *seen) {
+    const ModelStructure *s = &model->structure;
+    size_t routed = 0, layers_with_experts = 0;
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        if (linear->expert >= 0) {
+            if (seen->calls[linear->input]) assert_int_equal(seen->widths[linear->input], linear->in);
+            if (linear->role == ROLE_DOWN) routed += seen->tokens[linear->input];
+            continue;
+        }
+        assert_int_equal(seen->calls[linear->input], 1);
+        assert_int_equal(seen->tokens[linear->input], model->tokens);
+        assert_int_equal(seen->widths[linear->input], linear->in);
+    }
+    for (int layer = 0; layer < model->config.layers; layer++) layers_with_experts += s->layers[layer].router >= 0;
+    assert_int_equal(routed, layers_with_experts * model->tokens * (size_t)model->config.experts.per_token);
+}
+
+static void the_observer_sees_every_input_once(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        Session *session;
+        Error err = {0};
+        Seen seen = {0};
+        const Observer observer = {see, &seen};
+        open_model(names[i], PRECISION_F32, &model);
+        float *logits = array_new(model.tokens * (size_t)model.config.vocab, sizeof *logits);
+        assert_true(session_new(model.base, model.tokens, &session, &err));
+        assert_true(transformer_forward(model.base, session, model.ids, model.tokens, true, logits, &observer, &err));
+        assert_true(model.structure.input_count <= MOST_INPUTS);
+        check_seen(&model, &seen);
+        session_free(session);
+        free(logits);
+        fixture_model_close(&model);
+    }
+}
+
+// ---- Folds ----
+
+// Scales that have moved: a variant of the model whose weights are floats of its own.
+typedef struct Folded {
+    FixtureModel *model;
+    Transformer *variant;
+    float **weights, **biases; // [linear_count]; NULL where untouched
+} Folded;
+
+static float factor_of(size_t channel) { return 0.5f + 0.37f * (float)(channel * 7 % 11); }
+
+static void folded_open(FixtureModel *model, Folded *out) {
+    const ModelStructure *s = &model->structure;
+    Error err = {0};
+    *out = (Folded){.model = model,
+                    .weights = array_new((size_t)s->linear_count, sizeof(float *)),
+                    .biases = array_new((size_t)s->linear_count, sizeof(float *))};
+    assert_true(transformer_variant(model->base, &out->variant, &err));
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        out->weights[i] = array_new(linear->out * linear->in, sizeof(float));
+        floats_from(linear->weight->dtype, linear->weight->data, linear->out * linear->in, out->weights[i]);
+        assert_true(linear_bias(linear, &out->biases[i], &err));
+    }
+}
+
+// What the folded model computes, against the base.
+static double folded_close(Folded *f) {
+    const ModelStructure *s = &f->model->structure;
+    for (int i = 0; i < s->linear_count; i++) {
+        Weight *weight;
+        assert_true(f->model->backend->ops->weight_dense(f->model->backend, DTYPE_F32, f->weights[i], s->linears[i].out,
+                                                         s->linears[i].in, f->biases[i], PRECISION_F32, &weight, NULL));
+        transformer_set_linear(f->variant, i, weight);
+    }
+    double d = difference(f->model, fixture_logits(f->variant, f->model->ids, f->model->tokens));
+    transformer_free(f->variant);
+    for (int i = 0; i < s->linear_count; i++) {
+        free(f->weights[i]);
+        free(f->biases[i]);
+    }
+    free(f->weights);
+    free(f->biases);
+    return d;
+}
+
+static void times_columns(Folded *f, int linear, size_t first, size_t step) {
+    const Linear *l = &f->model->structure.linears[linear];
+    for (size_t o = 0; o < l->out; o++) f->weights[linear][o * l->in + first] *= factor_of(step);
+}
+
+static void divide_row(Folded *f, int linear, size_t row, size_t step) {
+    const Linear *l = &f->model->structure.linears[linear];
+    for (size_t i = 0; i < l->in; i++) f->weights[linear][row * l->in + i] /= factor_of(step);
+    if (f->biases[linear]) f->biases[linear][row] /= factor_of(step);
+}
+
+static int fold_norms(Folded *f) {
+    const ModelStructure *s = &f->model->structure;
+    int folds = 0;
+    for (int n = 0; n < s->norm_count; n++) {
+        float factors[64];
+        bool read = false;
+        for (size_t i = 0; i < 64; i++) factors[i] = factor_of(i);
+        for (int i = 0; i < s->linear_count; i++) {
+            if (s->linears[i].fold != FOLD_NORM || s->linears[i].fold_index != n) continue;
+            assert_int_equal(s->norms[n].input, s->linears[i].input);
+            for (size_t j = 0; j < s->linears[i].in; j++) times_columns(f, i, j, j);
+            read = true;
+        }
+        if (read) assert_true(transformer_set_norm_divisor(f->variant, n, factors, NULL));
+        folds += read;
+    }
+    return folds;
+}
+
+// The row of v, alone or within a fused linear, that channel d of a kv head comes from.
+static size_t row_of_v(const FixtureModel *model, LinearRole role, size_t kv_head, size_t d) {
+    const ModelConfig *c = &model->config;
+    size_t dim = (size_t)c->head_dim, ratio = (size_t)(c->heads / c->kv_heads);
+    if (role == ROLE_V) return kv_head * dim + d;
+    if (c->grouped_qkv) return (kv_head * (ratio + 2) + ratio + 1) * dim + d;
+    return (size_t)(c->heads + c->kv_heads) * dim + kv_head * dim + d;
+}
+
+static void fold_attention(Folded *f, int o, int v) {
+    const ModelConfig *c = &f->model->config;
+    const size_t dim = (size_t)c->head_dim, ratio = (size_t)(c->heads / c->kv_heads);
+    LinearRole role = f->model->structure.linears[v].role;
+    for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++) {
+        for (size_t d = 0; d < dim; d++) {
+            divide_row(f, v, row_of_v(f->model, role, kv, d), kv * dim + d);
+            for (size_t h = kv * ratio; h < (kv + 1) * ratio; h++) times_columns(f, o, h * dim + d, kv * dim + d);
+        }
+    }
+}
+
+static int fold_rows(Folded *f) {
+    const ModelStructure *s = &f->model->structure;
+    int folds = 0;
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i], *before = &s->linears[linear->fold_index];
+        if (linear->fold != FOLD_LINEAR_ROWS) continue;
+        folds++;
+        if (linear->role == ROLE_O) {
+            fold_attention(f, i, linear->fold_index);
+            continue;
+        }
+        for (size_t j = 0; j < linear->in; j++) {
+            divide_row(f, linear->fold_index, before->role == ROLE_GATE_UP ? linear->in + j : j, j);
+            times_columns(f, i, j, j);
+        }
+    }
+    return folds;
+}
+
+// Wherever the structure says that scales can be folded, the function stays the same.
+static void folding_changes_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        Folded f;
+        open_model(names[i], PRECISION_F32, &model);
+        folded_open(&model, &f);
+        int norms = fold_norms(&f);
+        double by_norms = folded_close(&f);
+        folded_open(&model, &f);
+        int rows = fold_rows(&f);
+        double by_rows = folded_close(&f);
+        print_message("%-24s %d norms %.1e, %d linears %.1e\n", names[i], norms, by_norms, rows, by_rows);
+        assert_true(by_norms <= BOUND && by_rows <= BOUND);
+        assert_true(rows >= model.config.layers);
+        bool folds = !model.config.norm_after && !model.config.residual_from_norm;
+        assert_true(folds ? norms >= model.config.layers : norms == 0);
+        fixture_model_close(&model);
+    }
+}
+
+// ---- Calibration and quantization ----
+
+static void set_recipe(Recipe *recipe) {
+    Error err = {0};
+    assert_true(recipe_standard(recipe, &err));
+    recipe->value[DIAL_BITS] = 8;
+    recipe->value[DIAL_GRANULARITY] = GRANULARITY_CHANNEL;
+    recipe->value[DIAL_SCALE] = SCALE_F32;
+    recipe->value[DIAL_ACTIVATIONS] = POLICY_FPTQ;
+    recipe->value[DIAL_V0] = 2;
+    recipe->value[DIAL_V1] = 1e6;
+}
+
+// 8-bit weights and activations, equalized where that is possible: near the base.
+static void check_quantized(FixtureModel *model, const ModelStats *stats, const char *name) {
+    QuantizedModel *quantized;
+    Recipe recipe;
+    Plan plan;
+    Error err = {0};
+    int equalized = 0;
+    set_recipe(&recipe);
+    assert_true(plan_make(&recipe, &model->structure, &stats->measured, &plan, &err));
+    assert_true(plan.calibrated);
+    for (int i = 0; i < plan.linear_count; i++) equalized += plan.decisions[i].lae;
+    assert_true(quantized_model_new(model->base, &quantized, &err));
+    if (!quantized_model_follow(quantized, &plan, &stats->measured, NULL, NULL, &err)) fail_msg("%s", err.message);
+    double d = difference(model, fixture_logits(quantized_model_transformer(quantized), model->ids, model->tokens));
+    print_message("%-24s 8 bits, %2d of %2d equalized: %.1e\n", name, equalized, plan.quantized_count, d);
+    if (!(d <= 0.3) && model->config.experts.count == 0) fail_msg("%s: %.2e", name, d);
+    quantized_model_free(quantized);
+    plan_free(&plan);
+    recipe_free(&recipe);
+}
+
+static void they_are_calibrated_and_quantized(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        ModelStats stats;
+        Error err = {0};
+        open_model(names[i], PRECISION_F32, &model);
+        assert_true(model_stats_new(&model.structure, &stats, &err));
+        if (!calibrate(model.base, model.ids, 2, model.tokens / 2, &stats, NULL, &err)) fail_msg("%s", err.message);
+        for (int input = 0; input < stats.input_count; input++) assert_true(stats.inputs[input].known);
+        check_quantized(&model, &stats, names[i]);
+        model_stats_free(&stats);
+        fixture_model_close(&model);
+    }
+}
+
+// Evaluation keeps hidden states and starts in the middle: a model that is its own twin is scored as equal, from the
+// start and from the last layer on.
+static void a_twin_is_scored_as_equal(void **state) {
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        Transformer *twin;
+        Evaluator *evaluator;
+        Accuracy whole = {0}, again = {0};
+        Error err = {0};
+        open_model(names[i], PRECISION_F32, &model);
+        assert_true(transformer_variant(model.base, &twin, &err));
+        if (!evaluator_new(model.base, model.ids, model.tokens, 12, (size_t)1 << 24, &evaluator, &err) ||
+            !evaluator_run(evaluator, twin, 0, NULL, NULL, &whole, NULL, &err) ||
+            !evaluator_run(evaluator, twin, model.config.layers - 1, NULL, NULL, &again, NULL, &err))
+            fail_msg("%s: %s", names[i], err.message);
+        assert_true(whole.kl_max < 1e-9 && again.kl_max < 1e-9 && isfinite(whole.base_ppl));
+        assert_float_equal(whole.ppl, whole.base_ppl, 1e-9 * whole.base_ppl);
+        evaluator_free(evaluator);
+        transformer_free(twin);
+        fixture_model_close(&model);
+    }
+}
+
+// Two tokens reach a few experts at most; the others are known to have seen none, and the plan says so.
+static void experts_without_tokens_are_told(void **state) {
+    (void)state;
+    FixtureModel model;
+    ModelStats stats, again;
+    Recipe recipe;
+    Plan plan;
+    Error err = {0};
+    int unreached = 0, few = 0;
+    open_model("qwen3-moe", PRECISION_F32, &model);
+    assert_true(model_stats_new(&model.structure, &stats, &err) && model_stats_new(&model.structure, &again, &err));
+    assert_true(calibrate(model.base, model.ids, 1, 2, &stats, NULL, &err));
+    set_recipe(&recipe);
+    recipe.value[DIAL_V0] = 1e6; // static wherever there is a range
+    assert_true(plan_make(&recipe, &model.structure, &stats.measured, &plan, &err));
+    for (int i = 0; i < plan.linear_count; i++) {
+        const Decision *d = &plan.decisions[i];
+        if (model.structure.linears[i].expert < 0) continue;
+        uint64_t tokens = stats.inputs[model.structure.linears[i].input].tokens;
+        assert_int_equal(d->activations, tokens ? POLICY_STATIC : POLICY_TOKEN);
+        assert_non_null(strstr(d->note, tokens ? "few tokens" : "no token"));
+        assert_true(tokens || d->input_class == CLASS_UNKNOWN);
+        *(tokens ? &few : &unreached) += 1;
+    }
+    assert_true(unreached > 0 && few > 0);
+    char *folder = folder_temporary(); // such statistics can be kept
+    assert_true(stats_cache_write_inputs(folder, 5, &stats, &err));
+    assert_true(stats_cache_read_inputs(folder, 5, &model.structure, &again));
+    for (int i = 0; i < stats.input_count; i++) assert_int_equal(stats.inputs[i].tokens, again.inputs[i].tokens);
+    folder_remove(folder);
+    plan_free(&plan);
+    recipe_free(&recipe);
+    model_stats_free(&stats);
+    model_stats_free(&again);
+    fixture_model_close(&model);
+}
+
+// ---- Structure ----
+
+static void fused_and_transposed_linears_are_as_stored(void **state) {
+    (void)state;
+    FixtureModel model;
+    open_model("gpt2", PRECISION_F32, &model);
+    const Linear *linear = &model.structure.linears[model.structure.layers[1].qkv];
+    assert_string_equal(linear->name, "h.1.attn.c_attn");
+    assert_int_equal(linear->role, ROLE_QKV);
+    assert_true(linear->transposed && linear->out == 72 && linear->in == 24);
+    const Tensor *stored = checkpoint_find(&model.checkpoint, "h.1.attn.c_attn.weight");
+    const uint16_t *copy = linear->weight->data, *data = stored->data;
+    assert_int_equal(linear->weight->shape[0], 72);
+    assert_int_equal(stored->shape[0], 24);
+    for (size_t o = 0; o < 72; o++)
+        for (size_t i = 0; i < 24; i++) assert_int_equal(copy[o * 24 + i], data[i * 72 + o]);
+    assert_int_equal(model.structure.linears[model.structure.layers[1].down].role, ROLE_FC2);
+    assert_int_equal(model.structure.linears[model.structure.layers[1].down].fold, FOLD_NONE); // GELU
+    fixture_model_close(&model);
+    open_model("phi3", PRECISION_F32, &model);
+    assert_int_equal(model.structure.linears[model.structure.layers[0].gate_up].out, 64);
+    assert_string_equal(role_name(ROLE_GATE_UP), "gate_up");
+    fixture_model_close(&model);
+    open_model("falcon", PRECISION_F32, &model); // one norm for attention and MLP: one input
+    const LayerMap *map = &model.structure.layers[0];
+    assert_int_equal(model.structure.linears[map->qkv].input, model.structure.linears[map->up].input);
+    assert_int_equal(map->attention_norm, map->mlp_norm);
+    fixture_model_close(&model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_float_they_equal_transformers),
+        cmocka_unit_test(in_native_precision_they_are_near),
+        cmocka_unit_test(the_observer_sees_every_input_once),
+        cmocka_unit_test(folding_changes_nothing),
+        cmocka_unit_test(they_are_calibrated_and_quantized),
+        cmocka_unit_test(a_twin_is_scored_as_equal),
+        cmocka_unit_test(experts_without_tokens_are_told),
+        cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
