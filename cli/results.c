@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STANDARD_PROMPT "Once upon a time"
-#define STANDARD_MOST_TOKENS 64
-
 // ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {

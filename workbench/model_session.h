@@ -8,6 +8,10 @@
 #include "model/generate.h"
 #include "model/quantized_model.h"
 
+// The decode sample, where nothing else is asked for.
+#define STANDARD_PROMPT "Once upon a time"
+#define STANDARD_MOST_TOKENS 64
+
 typedef struct ModelOptions {
     const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
     const char *calibration; // text file; NULL: the sample's

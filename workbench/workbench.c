@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "workbench/history.h"
 
-#define STANDARD_PROMPT "Once upon a time"
-#define STANDARD_MOST_TOKENS 64
 #define TURN_SECONDS 0.4
 
 static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
