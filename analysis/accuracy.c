@@ -8,6 +8,7 @@
 
 #include "analysis/divergence.h"
 #include "base/array.h"
+#include "base/hash.h"
 
 // The logits of a block of rows, three times: on the backend, and of both models on the host.
 #define LOGITS_BYTES ((size_t)64 << 20)
@@ -43,7 +44,8 @@ typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *session;            // of the base; serves both models, one after the other
+    Session *session;            // of the base
+    Session *quantized_session;  // its cache may have fewer bits
     float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
     size_t rows;                 // of a block of logits
     float *logits;               // [rows, vocab] in backend memory
@@ -185,11 +187,11 @@ static int start_boundary(const Run *run, const Window *window) {
 
 static bool quantized_states(const Run *run, Window *window) {
     const Evaluator *e = run->evaluator;
-    session_rewind(run->session, 0);
+    session_rewind(run->quantized_session, 0);
     int boundary = start_boundary(run, window);
     if (boundary < 0) return false;
     for (; boundary < e->layers; boundary++) {
-        bool ok = keep_going(run) && transformer_layers(run->quantized, run->session, boundary, boundary + 1,
+        bool ok = keep_going(run) && transformer_layers(run->quantized, run->quantized_session, boundary, boundary + 1,
                                                         run->hidden, window->tokens, NULL, run->err);
         if (!ok) return false;
         int reached = boundary + 1;
@@ -201,9 +203,10 @@ static bool quantized_states(const Run *run, Window *window) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, const float *hidden, size_t row, size_t rows, float *host) {
+static bool logits_of(const Run *run, Transformer *t, Session *session, const float *hidden, size_t row, size_t rows,
+                      float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, run->session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return true;
 }
@@ -247,8 +250,9 @@ static bool score_window(const Run *run, Window *window) {
     size_t positions = window->tokens - 1;
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
-        bool ok = keep_going(run) && logits_of(run, e->base, run->base_hidden, row, rows, run->base_host) &&
-                  logits_of(run, run->quantized, run->hidden, row, rows, run->host) &&
+        bool ok = keep_going(run) &&
+                  logits_of(run, e->base, run->session, run->base_hidden, row, rows, run->base_host) &&
+                  logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
                   score_rows(run, window, row, rows);
         if (!ok) return false;
     }
@@ -269,12 +273,14 @@ static bool run_new(Run *run) {
     return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
-           session_new(e->base, e->window_tokens, &run->session, run->err);
+           session_new(e->base, e->window_tokens, &run->session, run->err) &&
+           session_new(run->quantized, e->window_tokens, &run->quantized_session, run->err);
 }
 
 static void run_free(Run *run) {
     const BackendOps *ops = run->backend->ops;
-    if (run->session) session_free(run->session);
+    session_free(run->session);
+    session_free(run->quantized_session);
     if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
     if (run->hidden) ops->memory_free(run->backend, run->hidden);
     if (run->logits) ops->memory_free(run->backend, run->logits);
@@ -329,4 +335,21 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     run_free(&run);
     free(gathered);
     return ok;
+}
+
+// ---- Looking back at a run ----
+
+size_t evaluator_positions(const Evaluator *e) { return e->planned; }
+
+bool evaluator_divergences(const Evaluator *e, float *kl) {
+    for (size_t w = 0; w < e->window_count; w++) {
+        if (!e->windows[w].scored) return false;
+    }
+    for (size_t i = 0; i < e->planned; i++) kl[i] = e->scores[i].kl;
+    return true;
+}
+
+uint64_t evaluator_hash(const Evaluator *e, uint64_t hash) {
+    hash = hash_bytes(hash, &e->window_tokens, sizeof e->window_tokens);
+    return hash_bytes(hash, e->ids, e->window_count * e->window_tokens * sizeof *e->ids);
 }

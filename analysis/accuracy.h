@@ -43,7 +43,15 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
                    void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
                    Progress *progress, Error *err);
 
+// The positions that a run scores, and the KL divergence at each of them in the last run that finished, [positions]:
+// for comparing two models position by position. False when not all are scored.
+size_t evaluator_positions(const Evaluator *evaluator);
+bool evaluator_divergences(const Evaluator *evaluator, float *kl);
+// What the figures depend on beside the quantized model: the tokens and how they are cut into windows.
+uint64_t evaluator_hash(const Evaluator *evaluator, uint64_t hash);
+
 // Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense
-// weight, ŷ by `quantized` on rows divided by factors (NULL: as they are). +infinity when equal.
+// weight, ŷ by `quantized` on rows divided by factors [in] and then multiplied by divisors [out] (NULL: as they are).
+// +infinity when equal.
 bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count,
-                        const float *factors, double *db, Error *err);
+                        const float *factors, const float *divisors, double *db, Error *err);

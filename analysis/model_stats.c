@@ -25,6 +25,7 @@ bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *er
 void weight_stats_free(WeightStats *weight) {
     value_counts_free(&weight->counts);
     vote_counts_free(&weight->votes);
+    free(weight->column_absmax);
     *weight = (WeightStats){0};
 }
 
@@ -51,6 +52,7 @@ void model_stats_publish_weight(ModelStats *stats, int linear) {
     view->min = (float)weight->min;
     view->max = (float)weight->max;
     view->votes = weight->votes;
+    view->column_absmax = weight->column_absmax;
     view->known = true;
     weight->known = true;
 }
@@ -61,6 +63,9 @@ void model_stats_publish_input(ModelStats *stats, int input) {
     view->tokens = source->tokens;
     view->width = source->width;
     view->range = source->range;
+    view->p99 = source->p99;
+    view->p99_9 = source->p99_9;
+    view->p99_99 = source->p99_99;
     view->channel_absmax = source->channel_absmax;
     view->known = true;
     source->known = true;

@@ -50,7 +50,7 @@ static double ratio_db(const float *exact, const float *other, size_t n) {
 }
 
 bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, const float *rows, size_t count,
-                        const float *factors, double *db, Error *err) {
+                        const float *factors, const float *divisors, double *db, Error *err) {
     const Linear *linear = &transformer_structure(base)->linears[index];
     size_t in = linear->in, out = linear->out;
     if (!count) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
@@ -60,6 +60,7 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
         for (size_t i = 0; i < count * in; i++) b.divided[i] = factors ? rows[i] / factors[i % in] : rows[i];
         product(&b, transformer_linear(base, index), rows, count, in, out, b.exact);
         product(&b, transformer_linear(quantized, index), b.divided, count, in, out, b.other);
+        for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
         *db = ratio_db(b.exact, b.other, count * out);
     }
     buffers_free(&b);

@@ -28,6 +28,8 @@ typedef struct WeightStats {
     uint64_t outliers_6sigma;                     // |w − µ| > 6σ
     ValueCounts counts;
     VoteCounts votes;
+    size_t columns;       // in
+    float *column_absmax; // [columns]: max |w| of each column, NaN left out
 } WeightStats;
 
 // patterns[65536] as count_patterns leaves them; *nonfinite gets how many were infinite or NaN.

@@ -17,7 +17,7 @@
 #include "quant/vote_counts.h"
 
 // Counts up whenever the layout, or what is measured and how, changes.
-#define STATS_VERSION 1u
+#define STATS_VERSION 2u
 #define BYTE_ORDER_MARK 0x01020304u
 #define FILE_LIMIT ((size_t)4 << 30)
 
@@ -110,6 +110,8 @@ static void put_weight(Text *out, const WeightStats *w) {
     put(out, w->counts.values, w->counts.length * sizeof *w->counts.values);
     put(out, w->counts.counts, w->counts.length * sizeof *w->counts.counts);
     put_votes(out, &w->votes);
+    put_number(out, w->columns);
+    put(out, w->column_absmax, w->columns * sizeof *w->column_absmax);
 }
 
 static void put_input(Text *out, const InputStats *input) {
@@ -269,6 +271,19 @@ static bool counts_plausible(const WeightStats *w) {
            sums_to(c->counts, c->length, w->elements - w->nonfinite);
 }
 
+static bool get_columns(Reader *r, const Linear *linear, WeightStats *out) {
+    out->columns = (size_t)get_number(r);
+    if (out->columns != linear->in) return false;
+    out->column_absmax = get_array(r, out->columns, sizeof *out->column_absmax);
+    if (!out->column_absmax) return false;
+    float most = 0;
+    for (size_t j = 0; j < out->columns; j++) {
+        if (!(out->column_absmax[j] >= 0)) return false;
+        most = fmaxf(most, out->column_absmax[j]);
+    }
+    return out->nonfinite > 0 || most == (float)out->absmax;
+}
+
 static bool get_weight(Reader *r, const Linear *linear, WeightStats *out) {
     double moments[6];
     out->elements = get_number(r);
@@ -290,7 +305,7 @@ static bool get_weight(Reader *r, const Linear *linear, WeightStats *out) {
     bool plausible = out->elements == (uint64_t)linear->out * linear->in && out->zeros <= out->elements &&
                      out->outliers_6sigma <= out->elements && out->min <= out->max && out->std >= 0 &&
                      out->absmax == fmax(fabs(out->min), fabs(out->max)) && counts_plausible(out);
-    return plausible && get_votes(r, linear, &out->votes);
+    return plausible && get_votes(r, linear, &out->votes) && get_columns(r, linear, out);
 }
 
 static size_t input_width(const ModelStructure *structure, int input) {

@@ -186,13 +186,20 @@ static size_t rows_within(const Linear *linear, size_t bytes) {
     return rows < 1 ? 1 : rows > linear->out ? linear->out : rows;
 }
 
-// ranges: room for block_rows · groups minima and as many maxima.
-static bool add_block(const Portion *p, size_t block, float *ranges, VoteCounts *votes) {
+// What a thread works in.
+typedef struct BlockMemory {
+    float *ranges;  // [2, block_rows · groups]: minima, maxima
+    float *columns; // [in]: absmax of the columns that it has seen
+} BlockMemory;
+
+static bool add_block(const Portion *p, size_t block, const BlockMemory *memory, VoteCounts *votes) {
     size_t row = block * p->block_rows, left = p->rows - row, rows = left < p->block_rows ? left : p->block_rows;
     size_t in = p->linear->in;
     DType dtype = p->linear->weight->dtype;
-    float *minima = ranges, *maxima = ranges + rows * p->groups;
-    group_ranges(dtype, p->data + row * in * dtype_bytes(dtype), rows, in, p->group, minima, maxima);
+    const uint8_t *data = p->data + row * in * dtype_bytes(dtype);
+    float *minima = memory->ranges, *maxima = memory->ranges + rows * p->groups;
+    group_ranges(dtype, data, rows, in, p->group, minima, maxima);
+    column_absmax(dtype, data, rows, in, memory->columns);
     VoteCounts more;
     if (!vote_counts_build(minima, maxima, rows, in, p->group, &more, NULL)) return false;
 #pragma omp critical(weight_stats)
@@ -201,25 +208,34 @@ static bool add_block(const Portion *p, size_t block, float *ranges, VoteCounts 
     return true;
 }
 
-static bool add_portion(const Portion *p, uint64_t *patterns, VoteCounts *votes) {
+static void merge_columns(const float *columns, size_t in, float *all) {
+#pragma omp critical(weight_stats_columns)
+    for (size_t j = 0; j < in; j++) all[j] = columns[j] > all[j] ? columns[j] : all[j];
+}
+
+static bool add_portion(const Portion *p, uint64_t *patterns, WeightStats *out) {
     count_patterns(p->linear->weight->dtype, p->data, p->rows * p->linear->in, patterns);
     size_t blocks = (p->rows + p->block_rows - 1) / p->block_rows;
     bool failed = false;
 #pragma omp parallel
     {
-        float *ranges = array_new(2 * p->block_rows * p->groups, sizeof(float));
+        BlockMemory memory = {array_new(2 * p->block_rows * p->groups, sizeof(float)),
+                              array_new(p->linear->in, sizeof(float))};
+        bool ready = memory.ranges && memory.columns;
 #pragma omp for schedule(dynamic)
         for (size_t block = 0; block < blocks; block++) {
-            if (ranges && add_block(p, block, ranges, votes)) continue;
+            if (ready && add_block(p, block, &memory, &out->votes)) continue;
 #pragma omp atomic write
             failed = true;
         }
-        free(ranges);
+        if (ready) merge_columns(memory.columns, p->linear->in, out->column_absmax);
+        free(memory.ranges);
+        free(memory.columns);
     }
     return !failed;
 }
 
-static bool add_matrix(const Linear *linear, uint64_t *patterns, VoteCounts *votes) {
+static bool add_matrix(const Linear *linear, uint64_t *patterns, WeightStats *out) {
     uint32_t sizes[LADDER_MAX];
     int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
     Portion p = {.linear = linear, .group = count > 1 ? sizes[count - 1] : LADDER_FLOOR};
@@ -230,7 +246,7 @@ static bool add_matrix(const Linear *linear, uint64_t *patterns, VoteCounts *vot
     for (size_t row = 0; ok && row < linear->out; row += most) {
         p.data = (const uint8_t *)linear->weight->data + row * row_bytes;
         p.rows = linear->out - row < most ? linear->out - row : most;
-        ok = add_portion(&p, patterns, votes);
+        ok = add_portion(&p, patterns, out);
     }
     return ok;
 }
@@ -239,7 +255,10 @@ static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, 
     DType dtype = linear->weight->dtype;
     out->elements = (uint64_t)linear->out * linear->in;
     if (!vote_counts_build(NULL, NULL, 0, linear->in, LADDER_FLOOR, &out->votes, err)) return false;
-    if (!add_matrix(linear, patterns, &out->votes)) return error_memory(err, "the statistics of a matrix");
+    out->columns = linear->in;
+    out->column_absmax = array_new(linear->in, sizeof *out->column_absmax);
+    if (!out->column_absmax || !add_matrix(linear, patterns, out))
+        return error_memory(err, "the statistics of a matrix");
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;
     if (dtype != DTYPE_F32)
         stats_from_counts(out);

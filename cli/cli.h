@@ -5,6 +5,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "analysis/sweep.h"
+#include "analysis/tasks.h"
 #include "workbench/model_session.h"
 
 // ---- options ----
@@ -23,9 +25,20 @@ typedef struct Options {
     size_t most_tokens; // generate; 0: standard
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
-    const char *output; // logits: file
-    const char *match;  // inspect, calibrate, plan: glob over linear names
+    const char *output; // file to write: logits, tune
+    const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, light, base_only;
+    bool alone_only;                 // sensitivity: leave out the reverse
+    const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
+    int sweep_count;
+    const char *csv, *svg; // files, or NULL
+    TuneGoal goal;         // tune
+    double factor;         // outliers; 0: standard
+    TaskKind task;         // eval
+    const char *task_file; // NULL: no task
+    bool task_given;
+    bool compare_random; // calibrate
+    bool speed;
 } Options;
 
 // Which options a command takes, as bits.
@@ -39,6 +52,12 @@ enum {
     TAKES_SCREEN = 64,
     TAKES_JSON = 128,
     TAKES_MATCH = 256,
+    TAKES_SENSITIVITY = 512,
+    TAKES_SWEEP = 1024,
+    TAKES_TUNE = 2048,
+    TAKES_TASK = 4096,
+    TAKES_FACTOR = 8192,
+    TAKES_COMPARE_RANDOM = 16384,
 };
 
 typedef struct Command {
@@ -66,8 +85,14 @@ bool command_screen(const Options *options,
 bool command_overview(const Options *options, Error *err);
 bool command_inspect(const Options *options, Error *err);
 bool command_calibrate(const Options *options, Error *err);
+bool command_compare_random(const Options *options, Error *err); // calibrate --compare-random
 bool command_plan(const Options *options, Error *err);
 bool command_eval(const Options *options, Error *err);
+bool command_sensitivity(const Options *options, Error *err);
+bool command_sweep(const Options *options, Error *err);
+bool command_compare(const Options *options, Error *err);
+bool command_tune(const Options *options, Error *err);
+bool command_outliers(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

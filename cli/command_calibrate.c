@@ -37,6 +37,7 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
 }
 
 bool command_calibrate(const Options *options, Error *err) {
+    if (options->compare_random) return command_compare_random(options, err);
     Opened o;
     bool ok = opened_plan(options, true, &o, err);
     watch_end();

@@ -1,19 +1,24 @@
 #include "cli/results.h"
 
+static bool evaluate(const Options *options, Opened *o, Error *err) {
+    Accuracy accuracy;
+    bool ok = model_session_evaluate(&o->session, 0, NULL, NULL, &accuracy, watch_start(options), err);
+    watch_end();
+    if (!ok) return false;
+    if (options->json)
+        print_json(accuracy_json(&accuracy, &o->plan));
+    else
+        accuracy_print(&accuracy, &o->plan);
+    return true;
+}
+
 bool command_eval(const Options *options, Error *err) {
     Opened o;
-    Accuracy accuracy;
-    Progress *progress = watch_start(options);
-    bool ok = opened_plan(options, true, &o, err) && model_session_follow(&o.session, &o.plan, NULL, progress, err) &&
-              model_session_evaluate(&o.session, 0, NULL, NULL, &accuracy, progress, err);
+    bool ok = opened_plan(options, true, &o, err) &&
+              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
     watch_end();
-    if (ok) {
-        warn_unmatched(options, &o);
-        if (options->json)
-            print_json(accuracy_json(&accuracy, &o.plan));
-        else
-            accuracy_print(&accuracy, &o.plan);
-    }
+    if (ok) warn_unmatched(options, &o);
+    ok = ok && (options->task_file ? task_command : evaluate)(options, &o, err);
     opened_close(&o);
     return ok;
 }

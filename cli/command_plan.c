@@ -2,10 +2,14 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "quant/equalize.h"
 
 static const char *activation_text(const Decision *d) {
-    if (d->activations == POLICY_STATIC) return d->lae ? "LAE, static" : "static";
-    return d->activations == POLICY_TOKEN ? "token" : "none";
+    static const char *const names[][3] = {[POLICY_NONE] = {"none", "none", "none"},
+                                           [POLICY_STATIC] = {"static", "LAE, static", "smooth, static"},
+                                           [POLICY_TOKEN] = {"token", "LAE, token", "smooth, token"},
+                                           [POLICY_CHANNEL] = {"channel", "channel", "channel"}};
+    return names[d->activations][d->smooth ? 2 : d->lae ? 1 : 0];
 }
 
 static const char *granularity_text(const Decision *d) {
@@ -16,7 +20,7 @@ static const char *granularity_text(const Decision *d) {
 }
 
 static const char *folded_into(const ModelStructure *structure, const Decision *d) {
-    if (!d->lae || d->fold == FOLD_NONE) return NULL;
+    if (!decision_equalizes(d) || d->fold == FOLD_NONE) return NULL;
     return d->fold == FOLD_NORM ? structure->norms[d->fold_index].name : structure->linears[d->fold_index].name;
 }
 
@@ -35,16 +39,23 @@ static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
     cJSON_AddStringToObject(object, "name", s->structure.linears[i].name);
     cJSON_AddNumberToObject(object, "bits", d->bits);
     cJSON_AddStringToObject(object, "granularity", granularity_text(d));
+    if (d->quantized) {
+        char grid[32];
+        dial_format(DIAL_GRID, d->grid, grid, sizeof grid);
+        cJSON_AddStringToObject(object, "grid", grid);
+    }
     if (d->quantized)
         cJSON_AddNumberToObject(object, "group_size", (double)d->group);
     else
         cJSON_AddNullToObject(object, "group_size");
-    cJSON_AddStringToObject(object, "activations",
-                            d->activations == POLICY_STATIC  ? "static"
-                            : d->activations == POLICY_TOKEN ? "token"
-                                                             : "none");
+    char policy[32];
+    dial_format(DIAL_ACTIVATIONS, d->activations, policy, sizeof policy);
+    cJSON_AddStringToObject(object, "activations", policy);
     cJSON_AddStringToObject(object, "class", class_name(d->input_class));
     cJSON_AddBoolToObject(object, "lae", d->lae);
+    cJSON_AddBoolToObject(object, "smooth", d->smooth);
+    json_add_number(object, "activation_scale",
+                    d->activations == POLICY_STATIC ? (double)d->activation_scale : (double)NAN);
     const char *fold = folded_into(&s->structure, d);
     if (fold)
         cJSON_AddStringToObject(object, "folded_into", fold);
@@ -61,7 +72,7 @@ static void print_row(const ModelSession *s, const Plan *plan, int i) {
     char group[32];
     decision_group_text(d, group, sizeof group);
     print_name(s->structure.linears[i].name, 38);
-    printf(" %4d %8s  %-11s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
+    printf(" %4d %8s  %-14s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
            d->bits_per_weight, sqnr_of(s, plan, i), d->note ? d->note : "");
 }
 
@@ -76,7 +87,7 @@ static void print_text(const Options *options, const ModelSession *s, const Plan
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
            plan->refined_count);
-    printf("%-38s %4s %8s  %-11s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
+    printf("%-38s %4s %8s  %-14s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
     for (int i = 0; i < plan->linear_count; i++) {
         if (!options->match || glob_matches(options->match, s->structure.linears[i].name)) print_row(s, plan, i);
     }
@@ -87,6 +98,8 @@ static void print_as_json(const Options *options, const ModelSession *s, const P
     json_add_number(object, "bits_per_weight", plan->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
     cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
+    cJSON_AddNumberToObject(object, "cache_bits", plan->cache_bits);
+    cJSON_AddNumberToObject(object, "cache_bytes_per_token", (double)plan->cache_bytes);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < plan->linear_count; i++) {
         if (!options->match || glob_matches(options->match, s->structure.linears[i].name))

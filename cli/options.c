@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "cli/cli.h"
 
 enum {
@@ -32,6 +33,18 @@ enum {
     OPTION_MATCH,
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
+    OPTION_ALONE,
+    OPTION_COMPARE_RANDOM,
+    OPTION_FACTOR,
+    OPTION_TASK,
+    OPTION_TASK_FILE,
+    OPTION_MAX_KL,
+    OPTION_MAX_BITS,
+    OPTION_BITS,
+    OPTION_SWEEP,
+    OPTION_CSV,
+    OPTION_SVG,
+    OPTION_SPEED,
     OPTION_DIAL = 2000, // + Dial
 };
 
@@ -61,6 +74,24 @@ static const OptionInfo infos[] = {
     {OPTION_OUTPUT, "output", "FILE", "safetensors file to write", TAKES_IDS, 'o'},
     {OPTION_BASE_ONLY, "base", NULL, "logits of the unquantized model", TAKES_IDS, 0},
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
+    {OPTION_ALONE, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, 0},
+    {OPTION_SWEEP, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial",
+     TAKES_SWEEP, 0},
+    {OPTION_SPEED, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, 0},
+    {OPTION_CSV, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, 0},
+    {OPTION_SVG, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, 0},
+    {OPTION_MAX_KL, "max-kl", "X", "the smallest model whose mean KL divergence is at most X", TAKES_TUNE, 0},
+    {OPTION_MAX_BITS, "max-bits", "X", "the least KL divergence with at most X bits per weight", TAKES_TUNE, 0},
+    {OPTION_BITS, "bits", "LIST", "which bits may be used; 2,3,4,8", TAKES_TUNE, 0},
+    {OPTION_OUTPUT, "output", "FILE", "recipe file to write", TAKES_TUNE, 'o'},
+    {OPTION_TASK, "task", "lambada|choices", "score a task instead of text, as lm-evaluation-harness does", TAKES_TASK,
+     0},
+    {OPTION_TASK_FILE, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line",
+     TAKES_TASK, 0},
+    {OPTION_FACTOR, "factor", "K", "how far above the median a channel stands out; 6", TAKES_FACTOR, 0},
+    {OPTION_COMPARE_RANDOM, "compare-random", NULL,
+     "beside calibration on random tokens: ranges, classes, and accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
+     0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
@@ -187,6 +218,58 @@ static bool add_dial(Options *o, Dial dial, const char *text, Error *err) {
     return true;
 }
 
+static bool add_sweep(Options *o, const char *text, Error *err) {
+    SweepDial dial;
+    if (o->sweep_count == SWEEP_DIALS) return error_set(err, "--sweep: no more than %d dials", SWEEP_DIALS);
+    if (!sweep_dial_parse(text, &dial, err)) return error_prefix(err, "--sweep");
+    sweep_dial_free(&dial);
+    o->sweeps[o->sweep_count++] = text;
+    return true;
+}
+
+static bool parse_goal(const char *name, const char *text, double *out, Error *err) {
+    if (number_parse(text, out) && *out > 0) return true;
+    return error_set(err, "--%s wants a number above 0, not \"%.40s\"", name, text);
+}
+
+static bool parse_bits(const char *text, int bits[4], Error *err) {
+    int count = 0;
+    for (const char *at = text;; at++) {
+        bool known = *at == '2' || *at == '3' || *at == '4' || *at == '8';
+        if (!known || (at[1] && at[1] != ',')) break;
+        for (int i = 0; i < count; i++) known &= bits[i] != *at - '0';
+        if (!known) break;
+        bits[count++] = *at++ - '0';
+        if (!*at) return true;
+    }
+    return error_set(err, "--bits wants some of 2,3,4,8, each once, not \"%.40s\"", text);
+}
+
+static bool parse_task(const char *text, Options *o, Error *err) {
+    o->task_given = true;
+    if (strcmp(text, "lambada") == 0)
+        o->task = TASK_LAMBADA;
+    else if (strcmp(text, "choices") == 0)
+        o->task = TASK_CHOICES;
+    else
+        return error_set(err, "--task wants lambada or choices, not \"%.40s\"", text);
+    return true;
+}
+
+// What a command cannot do without.
+static bool check_needed(const Command *command, const Options *o, Error *err) {
+    if (command->takes & TAKES_IDS && !(o->ids && o->output))
+        return error_set(err, "%s needs --ids 1,2,3 and --output FILE", command->name);
+    if (command->takes & TAKES_SWEEP && !o->sweep_count)
+        return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", command->name);
+    if (command->takes & TAKES_TUNE && (o->goal.max_kl > 0) == (o->goal.max_bits > 0))
+        return error_set(err, "%s needs either --max-kl X or --max-bits X", command->name);
+    if (o->compare_random && o->model.random_tokens)
+        return error_set(err, "--compare-random compares with text; leave --random-tokens out");
+    if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
+    return true;
+}
+
 static bool take_option(int id, const char *argument, const Command *command, Options *o, Error *err) {
     size_t count;
     switch (id) {
@@ -216,6 +299,20 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_OUTPUT: o->output = argument; return true;
     case OPTION_MATCH: o->match = argument; return true;
     case OPTION_BASE_ONLY: return o->base_only = true;
+    case OPTION_ALONE: return o->alone_only = true;
+    case OPTION_SWEEP: return add_sweep(o, argument, err);
+    case OPTION_SPEED: return o->speed = true;
+    case OPTION_CSV: o->csv = argument; return true;
+    case OPTION_SVG: o->svg = argument; return true;
+    case OPTION_MAX_KL: return parse_goal("max-kl", argument, &o->goal.max_kl, err);
+    case OPTION_MAX_BITS: return parse_goal("max-bits", argument, &o->goal.max_bits, err);
+    case OPTION_BITS: return parse_bits(argument, o->goal.bits, err);
+    case OPTION_TASK: return parse_task(argument, o, err);
+    case OPTION_TASK_FILE: o->task_file = argument; return true;
+    case OPTION_FACTOR:
+        return (number_parse(argument, &o->factor) && o->factor > 1) ||
+               error_set(err, "--factor wants a number above 1, not \"%.40s\"", argument);
+    case OPTION_COMPARE_RANDOM: return o->compare_random = true;
     case OPTION_JSON: return o->json = true;
     case OPTION_QUIET: return o->quiet = true;
     case OPTION_NO_CACHE: return o->model.no_cache = true;
@@ -292,9 +389,7 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
         if (id == OPTION_VERSION) return puts("quantdial " QUANTDIAL_VERSION), OPTIONS_DONE;
         if (!take_option(id, optarg, *command, out, err)) return OPTIONS_WRONG;
     }
-    if ((*command)->takes & TAKES_IDS && !(out->ids && out->output)) {
-        return error_set(err, "%s needs --ids 1,2,3 and --output FILE", (*command)->name), OPTIONS_WRONG;
-    }
+    if (!check_needed(*command, out, err)) return OPTIONS_WRONG;
     return take_positional(argc, argv, *command, out, err) ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 

@@ -135,3 +135,36 @@ void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) 
     else
         putchar('\n');
 }
+
+// ---- points ----
+
+void point_json(cJSON *object, const Point *point) {
+    const Accuracy *a = &point->accuracy;
+    json_add_number(object, "bits_per_weight", point->bits_per_weight);
+    cJSON_AddNumberToObject(object, "bytes", (double)point->bytes);
+    json_add_number(object, "ppl", a->ppl);
+    json_add_number(object, "kl", a->kl_mean);
+    json_add_number(object, "kl_se", a->kl_se);
+    json_add_number(object, "top1", a->top1);
+    if (point->tokens_per_second > 0)
+        cJSON_AddNumberToObject(object, "tokens_per_second", point->tokens_per_second);
+    else
+        cJSON_AddNullToObject(object, "tokens_per_second");
+    cJSON_AddBoolToObject(object, "pareto", point->pareto);
+}
+
+void point_print_header(void) {
+    printf("%6s %9s %9s %8s %10s %7s %8s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s", "pack s");
+}
+
+void point_print(const Point *point) {
+    const Accuracy *a = &point->accuracy;
+    char size[32];
+    printf("%6.3f %9s %9.5f %8.5f %10.4f %6.2f%%", point->bits_per_weight,
+           in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se, a->ppl, 100 * a->top1);
+    if (point->tokens_per_second > 0)
+        printf(" %8.0f %7.3f", point->tokens_per_second, point->pack_seconds);
+    else
+        printf(" %8s %7s", "-", "-");
+    puts(point->pareto ? " *" : "");
+}

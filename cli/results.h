@@ -20,3 +20,12 @@ const char *options_prompt(const Options *options);
 // Accuracy in both forms: shared by `eval` and the overview.
 void accuracy_print(const Accuracy *accuracy, const Plan *plan);
 cJSON *accuracy_json(const Accuracy *accuracy, const Plan *plan);
+
+// One point of a sweep or row of a comparison: keys added to an object; a table row to which the caller puts what tells
+// the points apart.
+void point_json(cJSON *object, const Point *point);
+void point_print_header(void);
+void point_print(const Point *point);
+
+// eval --task: answers of both models to the user's task file.
+bool task_command(const Options *options, Opened *opened, Error *err);

@@ -52,8 +52,11 @@ typedef struct BackendOps {
     // relative to the largest of 128 neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} ·
     // (Σ_{j∈g} q_w q_x), int32 inside, groups added in order in float. q_x = rint(x / divisor · (1 / s_x)), halves to
     // even, within ±127, with the reciprocal rounded to float once; a token whose s_x would be 0 (or subnormal) has
-    // codes 0; one that holds a NaN or an infinity yields NaN. Refused: other bits than 2, 3, 4, 8; a static scale that
-    // is not a positive normal number; integer products of more than 131,072 inputs.
+    // codes 0; one that holds a NaN or an infinity yields NaN. Other grids: asymmetric q_w is code − zero; log2's
+    // is sign · 2^(|code| − 1) with s_w · 2^(1 − qmax), in floating point at 8 bits; two-level's sum is s_x · s_w · Σ_g
+    // factor_g · (Σ_{j∈g} q_w q_x), all but s_x and s_w integer. ACTIVATION_CHANNEL is a weight-only product of rounded
+    // activations. Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer
+    // products of more than 131,072 inputs; a grid that the backend does not know.
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
                              Error *);
     void (*weight_free)(Backend *, Weight *);
@@ -88,6 +91,7 @@ typedef struct BackendOps {
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                         float *y);
 
+    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127.
     bool (*cache_new)(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
     void (*cache_free)(Backend *, Cache *);
     // Stores k and v [tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.

@@ -109,6 +109,20 @@ void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, si
     }
 }
 
+void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, float *absmax) {
+    enum { STRIP = 256 };
+    const CpuKernels *kernels = kernels_here();
+    const size_t size = dtype_bytes(dtype);
+    float piece[STRIP];
+    for (size_t j = 0; j < columns; j += STRIP) {
+        size_t n = columns - j < STRIP ? columns - j : STRIP;
+        for (size_t row = 0; row < rows; row++) {
+            kernels->widen(dtype, (const char *)data + (row * columns + j) * size, n, piece);
+            kernels->absmax_columns(piece, 1, n, n, absmax + j);
+        }
+    }
+}
+
 void absmax_update(const float *x, size_t tokens, size_t width, float *channel, float *token) {
     const CpuKernels *kernels = kernels_here();
     const size_t strip = 256; // columns that a thread takes at a time

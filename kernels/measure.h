@@ -19,5 +19,8 @@ float pattern_value(DType dtype, uint16_t pattern);
 void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima,
                   float *maxima);
 
+// absmax[j] = max(absmax[j], max |w| of column j) over a matrix [rows, columns]. NaN is skipped. One thread.
+void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, float *absmax);
+
 // channel[j] = max(channel[j], max_t |x[t, j]|); token[t] = max_j |x[t, j]|. Either may be NULL. NaN is skipped.
 void absmax_update(const float *x, size_t tokens, size_t width, float *channel, float *token);

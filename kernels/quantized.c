@@ -1,19 +1,29 @@
 #include "kernels/quantized.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 
 bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType scale_dtype, QuantizedWeight *w,
                           Error *err) {
-    *w = (QuantizedWeight){.out = out, .in = in, .group = group, .bits = bits, .scale_dtype = scale_dtype};
+    return quantized_weight_on_grid(GRID_SYMMETRIC, out, in, group, bits, scale_dtype, w, err);
+}
+
+bool quantized_weight_on_grid(Grid grid, size_t out, size_t in, size_t group, int bits, DType scale_dtype,
+                              QuantizedWeight *w, Error *err) {
+    *w =
+        (QuantizedWeight){.out = out, .in = in, .group = group, .bits = bits, .scale_dtype = scale_dtype, .grid = grid};
     size_t elements, groups;
     if (group == 0) return error_set(err, "a group of 0 weights was asked for");
     if (__builtin_mul_overflow(out, in, &elements) || __builtin_mul_overflow(out, group_count(in, group), &groups))
         return error_set(err, "a matrix of %zu × %zu is too large", out, in);
     w->codes = array_new(elements, sizeof *w->codes);
-    w->scales = array_new(groups, sizeof *w->scales);
-    if (w->codes && w->scales) return true;
+    w->scales = array_new(grid == GRID_TWO_LEVEL ? out : groups, sizeof *w->scales);
+    if (grid == GRID_ASYMMETRIC) w->zeros = array_new(groups, sizeof *w->zeros);
+    if (grid == GRID_TWO_LEVEL) w->factors = array_new(groups, sizeof *w->factors);
+    bool all = w->codes && w->scales && (w->zeros || grid != GRID_ASYMMETRIC) && (w->factors || grid != GRID_TWO_LEVEL);
+    if (all) return true;
     quantized_weight_free(w);
     return error_memory(err, "quantized weights");
 }
@@ -21,5 +31,32 @@ bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType s
 void quantized_weight_free(QuantizedWeight *w) {
     free(w->codes);
     free(w->scales);
+    free(w->zeros);
+    free(w->factors);
     *w = (QuantizedWeight){0};
+}
+
+static float log2_value(int code, int qmax, float scale) {
+    if (code == 0) return 0;
+    float value = ldexpf(scale, abs(code) - qmax);
+    return code < 0 ? -value : value;
+}
+
+void quantized_values(const QuantizedWeight *w, size_t o, size_t g, const int8_t *codes, size_t n, float *values) {
+    const size_t at = o * group_count(w->in, w->group) + g;
+    const float scale = w->scales[w->grid == GRID_TWO_LEVEL ? o : at];
+    const int qmax = (1 << (w->bits - 1)) - 1;
+    const int zero = w->zeros ? w->zeros[at] : 0, factor = w->factors ? w->factors[at] : 1;
+    if (w->grid == GRID_LOG2) {
+        for (size_t j = 0; j < n; j++) values[j] = log2_value(codes[j], qmax, scale);
+    } else {
+        for (size_t j = 0; j < n; j++) values[j] = (float)((codes[j] - zero) * factor) * scale;
+    }
+}
+
+void quantized_row(const QuantizedWeight *w, size_t o, float *row) {
+    for (size_t g = 0, first = 0; first < w->in; g++, first += w->group) {
+        size_t n = w->in - first < w->group ? w->in - first : w->group;
+        quantized_values(w, o, g, w->codes + o * w->in + first, n, row + first);
+    }
 }

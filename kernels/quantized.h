@@ -8,28 +8,49 @@
 #include "base/error.h"
 #include "kernels/dtype.h"
 
-// A weight matrix [out, in] as signed integers; element (o, i) stands for codes[o·in + i] · scales[o·groups + i /
-// group]. group == in: one scale per output channel. A last partial group is allowed: groups = ceil(in / group).
+// Which numbers codes stand for. With qmax = 2^(bits−1) − 1, and code, scale, zero and factor those of an element:
+typedef enum Grid {
+    GRID_SYMMETRIC, // code · scale, code in −qmax…qmax
+    GRID_ASYMMETRIC, // (code − zero) · scale, both in −2^(bits−1)…qmax (as stored: plus 2^(bits−1), so 0…2^bits − 1)
+    GRID_LOG2,      // 0, or ± scale · 2^(|code| − qmax), code in −qmax…qmax
+    GRID_TWO_LEVEL, // code · factor · scale, code in −qmax…qmax, factor in 1…127
+} Grid;
+
+// A weight matrix [out, in] as signed integers; element (o, i) belongs to group i / group of row o. group == in: one
+// scale per output channel. A last partial group is allowed: groups = ceil(in / group).
 typedef struct QuantizedWeight {
     size_t out, in, group;
-    int bits;          // 2, 3, 4 or 8; codes lie in −qmax…qmax, qmax = 2^(bits−1) − 1
+    int bits;          // 2, 3, 4 or 8
     DType scale_dtype; // F16, BF16 or F32: what `scales` were rounded to
-    int8_t *codes;     // [out, in]
-    float *scales;     // [out, groups], all positive
+    Grid grid;
+    int8_t *codes;   // [out, in]
+    float *scales;   // [out, groups]; two-level: [out]; all positive
+    int8_t *zeros;   // [out, groups]: asymmetric; else NULL
+    int8_t *factors; // [out, groups]: two-level; else NULL
 } QuantizedWeight;
 
 static inline size_t group_count(size_t in, size_t group) { return (in + group - 1) / group; }
 
-// Buffers for the given shape, zeroed; false when memory is short.
+// Buffers for the given shape, zeroed; false when memory is short. The second is for the symmetric grid.
+bool quantized_weight_on_grid(Grid grid, size_t out, size_t in, size_t group, int bits, DType scale_dtype,
+                              QuantizedWeight *w, Error *err);
 bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType scale_dtype, QuantizedWeight *w,
                           Error *err);
 void quantized_weight_free(QuantizedWeight *w);
+
+// What n codes of group g of row o stand for.
+void quantized_values(const QuantizedWeight *w, size_t o, size_t g, const int8_t *codes, size_t n, float *values);
+// The whole row o as floats [in].
+void quantized_row(const QuantizedWeight *w, size_t o, float *row);
 
 // How the input of a linear is quantized before the product.
 typedef enum ActivationMode {
     ACTIVATION_NONE,   // the product uses the activations as they are (16 bits or wider)
     ACTIVATION_STATIC, // int8 with one constant scale
     ACTIVATION_TOKEN,  // int8 with scale = absmax of the token / 127
+    // Each channel to int8 with scale = its absmax over the tokens of one call / 127; the product then uses the values
+    // that the codes stand for. No integer product can do this: it is for measuring accuracy.
+    ACTIVATION_CHANNEL,
 } ActivationMode;
 
 typedef struct ActivationScheme {

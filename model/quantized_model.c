@@ -5,15 +5,17 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "quant/lae.h"
+#include "quant/equalize.h"
 
 // What one linear follows now.
 typedef struct Following {
     Decision decision; // all zero: left in its own precision
     WeightError error;
-    float *factors;        // [in], folded or divided at run time; NULL when its input is not equalized
-    uint64_t factors_hash; // 0 without factors
-    bool folded;           // the factors are in the gain of the norm before it
+    float *factors;  // [in], folded or divided at run time; NULL when its input is not equalized
+    float *divisors; // [out], the factors of the next linear that are folded into its rows; NULL when there are none
+    uint64_t factors_hash;  // 0 without factors
+    uint64_t divisors_hash; // 0 without divisors
+    bool folded;            // the factors are in the norm or the linear before it
 } Following;
 
 struct QuantizedModel {
@@ -24,9 +26,16 @@ struct QuantizedModel {
     int *group_start;    // [input_count + 1]: members of an input: group_start[input] … group_start[input + 1] − 1
     int *norm_of_input;  // [input_count]: the norm that feeds it, or −1
     uint64_t *norm_hash; // [norm_count]: of the factors its gain is divided by; 0 none
+    bool small_cache;    // sessions made from now on have an int8 cache
 };
 
-// ---- The groups of linears that share an input ----
+static void following_free(Following *following) {
+    free(following->factors);
+    free(following->divisors);
+    following->factors = following->divisors = NULL;
+}
+
+// ---- The linears that share an input ----
 
 static bool make_groups(QuantizedModel *model, Error *err) {
     const ModelStructure *structure = model->structure;
@@ -72,7 +81,7 @@ bool quantized_model_new(const Transformer *base, QuantizedModel **out, Error *e
 
 void quantized_model_free(QuantizedModel *model) {
     if (!model) return;
-    for (int i = 0; model->linears && i < model->structure->linear_count; i++) free(model->linears[i].factors);
+    for (int i = 0; model->linears && i < model->structure->linear_count; i++) following_free(&model->linears[i]);
     transformer_free(model->transformer);
     free(model->linears);
     free(model->members);
@@ -94,6 +103,10 @@ const float *quantized_model_factors(const QuantizedModel *model, int linear) {
     return following->folded ? following->factors : NULL;
 }
 
+const float *quantized_model_divisors(const QuantizedModel *model, int linear) {
+    return model->linears[linear].divisors;
+}
+
 // ---- Following a plan ----
 
 // One linear of a group on its way to the plan.
@@ -104,101 +117,186 @@ typedef struct Change {
     Weight *weight; // NULL: back to the dense one
 } Change;
 
+// What must change together: linears that share an input, and linears whose rows or columns carry the same factors.
 typedef struct Group {
-    int input;
-    Change *changes; // [count]
+    int *inputs; // [input_count of the model], the first `input_count` in use, ascending
+    int input_count;
+    Change *changes; // [count], input after input
     int count;
-    int norm;  // the norm before the input, or −1
-    bool fold; // the factors go into its gain
+    // The norm before one of the inputs, or −1. There is one at most: rows are folded into linears that stand behind a
+    // norm, for readers that do not.
+    int norm;
+    const float *norm_factors; // what its gain is divided by; NULL nothing
     uint64_t norm_hash;
 } Group;
 
-// A linear that keeps its input in floating point has nothing to equalize it for.
-static bool equalized(const Decision *decision) {
-    return decision->quantized && decision->lae && decision->activations != POLICY_NONE;
+typedef struct Follow {
+    QuantizedModel *model;
+    const Plan *plan;
+    const Measured *measured;
+    bool *taken; // [input_count]: already part of a group
+    Progress *progress;
+    Error *err;
+} Follow;
+
+// ---- Which inputs belong together ----
+
+// The input whose linears have the factors of linear `index` in their rows, now or by the plan; −1 when none.
+static int row_input(const Follow *f, int index) {
+    const Linear *linear = &f->model->structure->linears[index];
+    if (!fold_has_rows(f->model->structure, linear)) return -1;
+    const Decision *now = &f->model->linears[index].decision, *wanted = &f->plan->decisions[index];
+    bool linked = (decision_equalizes(now) && now->fold == FOLD_LINEAR_ROWS) ||
+                  (decision_equalizes(wanted) && wanted->fold == FOLD_LINEAR_ROWS);
+    return linked ? f->model->structure->linears[linear->fold_index].input : -1;
+}
+
+static void take_input(const Follow *f, Group *group, int input) {
+    if (f->taken[input]) return;
+    f->taken[input] = true;
+    int at = group->input_count++;
+    for (; at > 0 && group->inputs[at - 1] > input; at--) group->inputs[at] = group->inputs[at - 1];
+    group->inputs[at] = input;
+}
+
+static bool has_input(const Group *group, int input) {
+    for (int i = 0; i < group->input_count; i++) {
+        if (group->inputs[i] == input) return true;
+    }
+    return false;
+}
+
+static void gather_inputs(const Follow *f, Group *group, int input) {
+    const ModelStructure *structure = f->model->structure;
+    take_input(f, group, input);
+    for (int before = 0; before != group->input_count;) {
+        before = group->input_count;
+        for (int i = 0; i < structure->linear_count; i++) {
+            int source = row_input(f, i), reader = structure->linears[i].input;
+            if (source < 0 || has_input(group, source) == has_input(group, reader)) continue;
+            take_input(f, group, source);
+            take_input(f, group, reader);
+        }
+    }
+}
+
+// ---- What they should follow ----
+
+static bool make_factors(const Follow *f, Change *change) {
+    const Linear *linear = &f->model->structure->linears[change->linear];
+    Following *wanted = &change->wanted;
+    wanted->factors = array_new(linear->in, sizeof(float));
+    if (!wanted->factors) return error_memory(f->err, linear->name);
+    if (!equalize_factors(f->model->structure, f->measured, &wanted->decision, change->linear, wanted->factors, f->err))
+        return false;
+    wanted->factors_hash = hash_bytes(HASH_START, wanted->factors, linear->in * sizeof(float));
+    return true;
+}
+
+static bool make_divisors(const Follow *f, Change *change) {
+    const Linear *linear = &f->model->structure->linears[change->linear];
+    Following *wanted = &change->wanted;
+    wanted->divisors = array_new(linear->out, sizeof(float));
+    if (!wanted->divisors) return error_memory(f->err, linear->name);
+    if (!equalize_divisors(f->model->structure, f->measured, f->plan, change->linear, wanted->divisors, f->err))
+        return false;
+    wanted->divisors_hash = hash_bytes(HASH_START, wanted->divisors, linear->out * sizeof(float));
+    return true;
+}
+
+static bool plan_change(const Follow *f, int index, Change *change) {
+    const Decision *decision = &f->plan->decisions[index];
+    change->linear = index;
+    change->wanted.decision = *decision;
+    if (decision_equalizes(decision) && !make_factors(f, change)) return false;
+    if (equalize_rows_for(f->model->structure, f->plan, index) >= 0 && !make_divisors(f, change)) return false;
+    bool rows = decision_equalizes(decision) && decision->fold == FOLD_LINEAR_ROWS;
+    change->wanted.folded = rows && equalize_rows_for(f->model->structure, f->plan, decision->fold_index) == index;
+    return true;
 }
 
 // The gain of a norm is read by all linears behind it: factors can only be folded into it when all of them take part
 // with the same ones. Else each divides at run time, which is the same function.
-static bool can_fold(const QuantizedModel *model, const Group *group, const Plan *plan) {
-    const int *members = model->members + model->group_start[group->input];
-    const Decision *first = &plan->decisions[members[0]];
-    for (int i = 0; i < group->count; i++) {
-        const Decision *decision = &plan->decisions[members[i]];
-        if (!equalized(decision) || decision->lae_alpha != first->lae_alpha) return false;
-        if (decision->fold != FOLD_NORM || decision->fold_index != group->norm) return false;
+static void fold_into_norm(Group *group, int norm, Change *changes, int count) {
+    uint64_t hash = count > 0 ? changes[0].wanted.factors_hash : 0;
+    for (int i = 0; i < count; i++) {
+        const Following *wanted = &changes[i].wanted;
+        bool folds = wanted->decision.fold == FOLD_NORM && wanted->decision.fold_index == norm;
+        if (!wanted->factors || !folds || wanted->factors_hash != hash) return;
     }
-    return group->norm >= 0;
-}
-
-static bool make_factors(const Linear *linear, const Decision *decision, const Measured *measured, Following *out,
-                         Error *err) {
-    const InputMeasure *input = measured ? &measured->inputs[linear->input] : NULL;
-    if (!input || !input->known)
-        return error_set(err, "%s: the plan equalizes its input, but the input was not measured: calibrate first",
-                         linear->name);
-    out->factors = array_new(linear->in, sizeof(float));
-    if (!out->factors) return error_memory(err, linear->name);
-    lae_factors(input->channel_absmax, linear->in, (double)decision->lae_alpha, out->factors);
-    out->factors_hash = hash_bytes(HASH_START, out->factors, linear->in * sizeof(float));
-    return true;
+    for (int i = 0; i < count; i++) changes[i].wanted.folded = true;
+    group->norm_factors = changes[0].wanted.factors;
+    group->norm_hash = hash;
 }
 
 static bool same(const Following *a, const Following *b) {
     if (!a->decision.quantized || !b->decision.quantized) return a->decision.quantized == b->decision.quantized;
-    return a->factors_hash == b->factors_hash && a->folded == b->folded && decision_equal(&a->decision, &b->decision);
+    return a->factors_hash == b->factors_hash && a->divisors_hash == b->divisors_hash && a->folded == b->folded &&
+           decision_equal(&a->decision, &b->decision);
 }
 
-static void group_free(const QuantizedModel *model, Group *group) {
-    Backend *backend = transformer_backend(model->transformer);
-    for (int i = 0; i < group->count; i++) {
-        if (group->changes[i].weight) backend->ops->weight_free(backend, group->changes[i].weight);
-        free(group->changes[i].wanted.factors);
+static bool plan_input(const Follow *f, Group *group, int input) {
+    const QuantizedModel *model = f->model;
+    int first = group->count, norm = model->norm_of_input[input];
+    for (int i = model->group_start[input]; i < model->group_start[input + 1]; i++) {
+        if (!plan_change(f, model->members[i], &group->changes[group->count++])) return false;
     }
-    free(group->changes);
-    group->changes = NULL;
-}
-
-// What every linear of the group should follow, and whether it does already.
-static bool group_plan(const QuantizedModel *model, Group *group, const Plan *plan, const Measured *measured,
-                       Error *err) {
-    const int *members = model->members + model->group_start[group->input];
-    for (int i = 0; i < group->count; i++) {
+    if (norm >= 0) {
+        group->norm = norm;
+        fold_into_norm(group, norm, group->changes + first, group->count - first);
+    }
+    for (int i = first; i < group->count; i++) {
         Change *change = &group->changes[i];
-        const Decision *decision = &plan->decisions[members[i]];
-        change->linear = members[i];
-        change->wanted.decision = *decision;
-        change->wanted.folded = group->fold;
-        if (equalized(decision) &&
-            !make_factors(&model->structure->linears[members[i]], decision, measured, &change->wanted, err))
-            return false;
-        if (group->fold) group->norm_hash = change->wanted.factors_hash;
-        change->needed = !same(&model->linears[members[i]], &change->wanted);
+        change->needed = !same(&model->linears[change->linear], &change->wanted);
     }
     return true;
 }
 
-static bool group_new(const QuantizedModel *model, int input, const Plan *plan, const Measured *measured, Group *out,
-                      Error *err) {
-    *out = (Group){.input = input, .norm = model->norm_of_input[input]};
-    out->count = model->group_start[input + 1] - model->group_start[input];
-    out->changes = array_new((size_t)out->count, sizeof *out->changes);
-    if (!out->changes) {
-        out->count = 0;
-        return error_memory(err, "quantized model");
+static void group_free(const QuantizedModel *model, Group *group) {
+    Backend *backend = transformer_backend(model->transformer);
+    for (int i = 0; group->changes && i < group->count; i++) {
+        if (group->changes[i].weight) backend->ops->weight_free(backend, group->changes[i].weight);
+        following_free(&group->changes[i].wanted);
     }
-    out->fold = out->count > 0 && can_fold(model, out, plan);
-    if (group_plan(model, out, plan, measured, err)) return true;
-    group_free(model, out);
-    return false;
+    free(group->changes);
+    free(group->inputs);
+    *group = (Group){0};
 }
+
+static bool group_new(const Follow *f, int input, Group *out) {
+    const QuantizedModel *model = f->model;
+    *out = (Group){.norm = -1, .inputs = array_new((size_t)model->structure->input_count, sizeof *out->inputs)};
+    if (!out->inputs) return error_memory(f->err, "quantized model");
+    gather_inputs(f, out, input);
+    size_t members = 0;
+    for (int i = 0; i < out->input_count; i++)
+        members += (size_t)(model->group_start[out->inputs[i] + 1] - model->group_start[out->inputs[i]]);
+    out->changes = array_new(members, sizeof *out->changes);
+    bool ok = true;
+    if (!out->changes) {
+        group_free(model, out);
+        return error_memory(f->err, "quantized model");
+    }
+    for (int i = 0; ok && i < out->input_count; i++) ok = plan_input(f, out, out->inputs[i]);
+    if (!ok) group_free(model, out);
+    return ok;
+}
+
+// ---- Packing ----
 
 static ActivationScheme scheme_of(const Following *wanted) {
     ActivationScheme scheme = {.mode = ACTIVATION_NONE, .scale = wanted->decision.activation_scale};
     if (wanted->decision.activations == POLICY_STATIC) scheme.mode = ACTIVATION_STATIC;
     if (wanted->decision.activations == POLICY_TOKEN) scheme.mode = ACTIVATION_TOKEN;
+    if (wanted->decision.activations == POLICY_CHANNEL) scheme.mode = ACTIVATION_CHANNEL;
     if (!wanted->folded) scheme.divisor = wanted->factors;
     return scheme;
+}
+
+static bool divided_bias(const Linear *linear, const float *divisors, float **bias, Error *err) {
+    if (!linear_bias(linear, bias, err)) return false;
+    for (size_t o = 0; *bias && divisors && o < linear->out; o++) (*bias)[o] /= divisors[o];
+    return true;
 }
 
 // Quantizes and packs one linear. The plain codes live only in here: they are as large as the weight itself.
@@ -208,30 +306,33 @@ static bool pack(const QuantizedModel *model, Change *change, Error *err) {
     const Following *wanted = &change->wanted;
     QuantizedWeight plain = {0};
     float *bias = NULL;
-    if (!quantize_linear(linear, &wanted->decision, wanted->factors, &plain, &change->wanted.error, err)) return false;
+    if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &plain, &change->wanted.error,
+                         err))
+        return false;
     ActivationScheme scheme = scheme_of(wanted);
-    bool ok = linear_bias(linear, &bias, err) &&
+    bool ok = divided_bias(linear, wanted->divisors, &bias, err) &&
               backend->ops->weight_quantized(backend, &plain, &scheme, bias, &change->weight, err);
     quantized_weight_free(&plain);
     free(bias);
     return ok || error_prefix(err, "%s", linear->name);
 }
 
-static bool prepare(const QuantizedModel *model, Group *group, Progress *progress, Error *err) {
+static bool prepare(const Follow *f, Group *group) {
     for (int i = 0; i < group->count; i++) {
         Change *change = &group->changes[i];
-        if (progress_should_stop(progress)) return error_stopped(err);
-        if (change->needed && change->wanted.decision.quantized && !pack(model, change, err)) return false;
-        progress_add(progress, 1);
+        if (progress_should_stop(f->progress)) return error_stopped(f->err);
+        if (change->needed && change->wanted.decision.quantized && !pack(f->model, change, f->err)) return false;
+        progress_add(f->progress, 1);
     }
     return true;
 }
 
+// ---- Switching ----
+
 // Sets the gain first: that alone can fail, and nothing has changed then.
 static bool switch_norm(QuantizedModel *model, const Group *group, bool *changed, Error *err) {
     if (group->norm < 0 || model->norm_hash[group->norm] == group->norm_hash) return true;
-    const float *factors = group->fold ? group->changes[0].wanted.factors : NULL;
-    if (!transformer_set_norm_divisor(model->transformer, group->norm, factors, err)) return false;
+    if (!transformer_set_norm_divisor(model->transformer, group->norm, group->norm_factors, err)) return false;
     model->norm_hash[group->norm] = group->norm_hash;
     *changed = true;
     return true;
@@ -245,21 +346,12 @@ static bool switch_group(QuantizedModel *model, Group *group, bool *changed, Err
         Following *following = &model->linears[change->linear];
         transformer_set_linear(model->transformer, change->linear, change->weight);
         change->weight = NULL;
-        free(following->factors);
+        following_free(following);
         *following = change->wanted;
-        change->wanted.factors = NULL;
+        change->wanted.factors = change->wanted.divisors = NULL;
         *changed = true;
     }
     return true;
-}
-
-static bool follow_group(QuantizedModel *model, int input, const Plan *plan, const Measured *measured, bool *changed,
-                         Progress *progress, Error *err) {
-    Group group;
-    if (!group_new(model, input, plan, measured, &group, err)) return false;
-    bool ok = prepare(model, &group, progress, err) && switch_group(model, &group, changed, err);
-    group_free(model, &group);
-    return ok;
 }
 
 // The head counts as part of the last layer, so that whoever keeps hidden states runs it again.
@@ -269,21 +361,40 @@ static int layer_of_input(const QuantizedModel *model, int input) {
     return layer < 0 ? structure->config.layers - 1 : layer;
 }
 
+// Lowers *first to the first layer that changed.
+static bool follow_group(const Follow *f, int input, int *first) {
+    Group group;
+    bool changed = false;
+    if (!group_new(f, input, &group)) return false;
+    bool ok = prepare(f, &group) && switch_group(f->model, &group, &changed, f->err);
+    int layer = layer_of_input(f->model, group.inputs[0]);
+    if (changed && layer < *first) *first = layer;
+    group_free(f->model, &group);
+    return ok;
+}
+
 bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measured *measured, int *first_changed,
                             Progress *progress, Error *err) {
-    int first = model->structure->config.layers;
-    bool ok = true;
+    const ModelStructure *structure = model->structure;
+    int first = structure->config.layers;
     if (first_changed) *first_changed = first;
-    if (plan->linear_count != model->structure->linear_count)
+    if (plan->linear_count != structure->linear_count)
         return error_set(err, "the plan is for another model: %d linears instead of %d", plan->linear_count,
-                         model->structure->linear_count);
-    progress_begin(progress, "packing weights", (uint64_t)model->structure->linear_count);
-    for (int input = 0; ok && input < model->structure->input_count; input++) {
-        bool changed = false;
-        if (model->group_start[input] == model->group_start[input + 1]) continue;
-        ok = follow_group(model, input, plan, measured, &changed, progress, err);
-        if (changed && layer_of_input(model, input) < first) first = layer_of_input(model, input);
+                         structure->linear_count);
+    Follow f = {.model = model, .plan = plan, .measured = measured, .progress = progress, .err = err};
+    f.taken = array_new((size_t)structure->input_count, sizeof *f.taken);
+    bool ok = f.taken || error_memory(err, "quantized model");
+    if (ok && model->small_cache != (plan->cache_bits == 8)) {
+        model->small_cache = !model->small_cache;
+        transformer_set_cache_bits(model->transformer, plan->cache_bits);
+        first = 0; // attention sees other keys and values in every layer
     }
+    progress_begin(progress, "packing weights", (uint64_t)structure->linear_count);
+    for (int input = 0; ok && input < structure->input_count; input++) {
+        if (f.taken[input] || model->group_start[input] == model->group_start[input + 1]) continue;
+        ok = follow_group(&f, input, &first);
+    }
+    free(f.taken);
     if (first_changed) *first_changed = first;
     return ok;
 }

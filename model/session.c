@@ -6,6 +6,7 @@
 #include "model/transformer_parts.h"
 
 static DType cache_type(const Transformer *t) {
+    if (t->cache_bits == 8) return DTYPE_I8;
     if (t->precision == PRECISION_F32) return DTYPE_F32;
     return t->structure->embedding->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }

@@ -157,6 +157,8 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
     return true;
 }
 
+void transformer_set_cache_bits(Transformer *t, int bits) { t->cache_bits = bits; }
+
 size_t transformer_bytes_per_token(const Transformer *t) {
     const ModelStructure *structure = t->structure;
     const Experts *experts = &structure->config.experts;

@@ -28,6 +28,10 @@ const Weight *transformer_linear(const Transformer *t, int linear);
 // not from the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
 
+// Bits per number of the cache of sessions that are made from t from now on: 16 (the standard; 32 with PRECISION_F32)
+// or 8, int8 with a scale per head and token.
+void transformer_set_cache_bits(Transformer *t, int bits);
+
 // The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
 bool linear_bias(const Linear *linear, float **out, Error *err);
 
@@ -35,7 +39,8 @@ bool linear_bias(const Linear *linear, float **out, Error *err);
 size_t transformer_bytes_per_token(const Transformer *t);
 
 // One sequence: its cache and how many positions are filled. Scratch memory included; use one Session from one thread
-// at a time. A session made from a transformer serves its variants too. More positions than the model has are refused.
+// at a time. A session made from a transformer serves its variants too, with the cache of the one it was made from.
+// More positions than the model has are refused.
 typedef struct Session Session;
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
 void session_free(Session *session);

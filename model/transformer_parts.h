@@ -7,6 +7,7 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
+    int cache_bits;    // 8, or anything else for the standard
     bool is_variant;   // dense weights and gains belong to another transformer
     Weight **dense;    // [linear_count]
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use

@@ -7,14 +7,21 @@
 #include "base/number.h"
 #include "quant/recipe.h"
 
-static const char *const grid_names[] = {"symmetric", NULL};
+static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL}; // as Grid
+static const char *const clip_names[] = {"absmax", "mse", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
 static const char *const rule_names[] = {"shrink", "literal", NULL};
 static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
-static const char *const policy_names[] = {"none", "static", "token", "fptq", NULL};
+static const char *const fold_names[] = {"norm", "all", NULL};
+static const char *const unfoldable_names[] = {"token", "runtime", NULL};
+static const char *const policy_names[] = {"none",        "static",     "token",   "fptq",
+                                           "smoothquant", "percentile", "channel", NULL};
+static const char *const smooth_names[] = {"static", "token", NULL};
 
 static const double weight_bits[] = {2, 3, 4, 8};
 static const double activation_bits[] = {8};
+static const double cache_bits[] = {8, 16};
+static const double percentiles[] = {99, 99.9, 99.99};
 // Powers of two: what kernels and engines take. The whole channel comes last, being the coarsest.
 static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 0};
 
@@ -38,7 +45,7 @@ const DialInfo dial_table[DIAL_COUNT] = {
                    .section = "weights",
                    .key = "grid",
                    .label = "grid",
-                   .help = "which numbers the codes stand for",
+                   .help = "numbers of the codes; asymmetric: with zero point; two-level: integer scales per group",
                    .kind = DIAL_CHOICE,
                    .names = grid_names,
                    .standard = 0,
@@ -126,11 +133,21 @@ const DialInfo dial_table[DIAL_COUNT] = {
                     .names = scale_names,
                     .standard = SCALE_MODEL,
                     .per_linear = true},
+    [DIAL_CLIP] = {.option = "clip",
+                   .section = "weights",
+                   .key = "clip",
+                   .label = "clip",
+                   .help = "what scales cover: the largest weight, or the range with the least squared error",
+                   .kind = DIAL_CHOICE,
+                   .names = clip_names,
+                   .standard = CLIP_ABSMAX,
+                   .per_linear = true},
     [DIAL_ACTIVATIONS] = {.option = "activations",
                           .section = "activations",
                           .key = "policy",
                           .label = "policy",
-                          .help = "how the input of a linear is quantized; fptq: by its range",
+                          .help =
+                              "how the input of a linear is quantized; fptq: by its range; channel: for accuracy only",
                           .kind = DIAL_CHOICE,
                           .names = policy_names,
                           .standard = POLICY_FPTQ,
@@ -182,6 +199,65 @@ const DialInfo dial_table[DIAL_COUNT] = {
                         .coarse = 0.25,
                         .standard = 1,
                         .per_linear = true},
+    [DIAL_FOLD] = {.option = "fold",
+                   .section = "activations",
+                   .key = "fold",
+                   .label = "fold",
+                   .help = "where equalization goes: norms, or also rows of the linear before (v for o, up for down)",
+                   .kind = DIAL_CHOICE,
+                   .names = fold_names,
+                   .standard = FOLDS_NORM,
+                   .per_linear = true},
+    [DIAL_UNFOLDABLE] = {.option = "unfoldable",
+                         .section = "activations",
+                         .key = "unfoldable",
+                         .label = "unfoldable",
+                         .help = "inputs whose equalization folds nowhere: a scale per token, or divided at run time",
+                         .kind = DIAL_CHOICE,
+                         .names = unfoldable_names,
+                         .standard = UNFOLDABLE_TOKEN,
+                         .per_linear = true},
+    [DIAL_SMOOTH_ALPHA] = {.option = "smooth-alpha",
+                           .section = "activations",
+                           .key = "smooth_alpha",
+                           .label = "smooth",
+                           .help =
+                               "SmoothQuant's migration strength: 0 leaves the outliers to activations, 1 to weights",
+                           .kind = DIAL_NUMBER,
+                           .least = 0,
+                           .most = 1,
+                           .step = 0.05,
+                           .coarse = 0.25,
+                           .standard = 0.5,
+                           .per_linear = true},
+    [DIAL_SMOOTH_SCALE] = {.option = "smooth-scale",
+                           .section = "activations",
+                           .key = "smooth_scale",
+                           .label = "smooth scale",
+                           .help = "policy smoothquant: one constant scale, or one per token",
+                           .kind = DIAL_CHOICE,
+                           .names = smooth_names,
+                           .standard = SMOOTH_STATIC,
+                           .per_linear = true},
+    [DIAL_PERCENTILE] = {.option = "percentile",
+                         .section = "activations",
+                         .key = "percentile",
+                         .label = "percentile",
+                         .help = "policy percentile: the share of activations, in percent, that the scale covers",
+                         .kind = DIAL_CHOICE,
+                         .choices = percentiles,
+                         .choice_count = COUNT(percentiles),
+                         .standard = 99.9,
+                         .per_linear = true},
+    [DIAL_CACHE_BITS] = {.option = "cache-bits",
+                         .section = "cache",
+                         .key = "bits",
+                         .label = "cache",
+                         .help = "bits per number of the cached keys and values; 8: a scale per head and token",
+                         .kind = DIAL_CHOICE,
+                         .choices = cache_bits,
+                         .choice_count = COUNT(cache_bits),
+                         .standard = 16},
     [DIAL_FUSED] =
         {.option = "fused-together",
          .key = "fused_together",

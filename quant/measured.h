@@ -26,14 +26,16 @@ typedef struct WeightMeasure {
     atomic_bool known; // set last: whoever reads it as true may read the rest
     float absmax, min, max;
     VoteCounts votes;
+    float *column_absmax; // [in]: max |w| of each column
 } WeightMeasure;
 
 typedef struct InputMeasure {
     atomic_bool known; // false before calibration; set last
     uint64_t tokens;
     size_t width;
-    float range;           // v: max |x| over the calibration tokens
-    float *channel_absmax; // [width]
+    float range;              // v: max |x| over the calibration tokens
+    float *channel_absmax;    // [width]
+    float p99, p99_9, p99_99; // percentiles of |x| over all its elements
 } InputMeasure;
 
 typedef struct Measured {

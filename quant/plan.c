@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "kernels/quantized.h"
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/vote_counts.h"
 
@@ -15,10 +16,13 @@ typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
 
 enum { FEW_TOKENS = 32 }; // too few for a range
 
+typedef enum Equalizer { EQUALIZER_NONE, EQUALIZER_LAE, EQUALIZER_SMOOTH } Equalizer;
+
 // How the linears that read one input agree about its equalization.
 typedef struct InputUse {
     bool read, split; // somebody reads it; its readers differ, so that no factor is right for all of them
-    double lae_alpha;
+    Equalizer equalizer;
+    double alpha;
 } InputUse;
 
 typedef struct Planning {
@@ -29,7 +33,9 @@ typedef struct Planning {
     bool *named;       // [linear_count]: an override that names the linear exactly sets how its weight is quantized
     InputUse *inputs;  // [input_count]
     size_t *set_group; // [linear_count], by fused set: smallest group size among its members, 0 = none seen
+    float *columns, *factors; // [widest input]: made when an input is smoothed
     Plan *plan;
+    bool failed; // memory was short
 } Planning;
 
 static const InputMeasure unknown_input;
@@ -42,6 +48,8 @@ static const char note_group_too_large[] = "group size beyond the row: per chann
 static const char note_partial_group[] = "the last group of each row is smaller: some formats cannot hold that";
 static const char note_no_votes[] = "weights not measured yet: per channel";
 static const char note_floor[] = "min-group is above max-group: the floor counts";
+static const char note_one_level[] = "one group per row: two levels are one";
+static const char note_clip_tensor[] = "one scale for the whole matrix: not clipped";
 static const char note_fused_group[] = "smallest group size of its fused set";
 static const char note_fused_differs[] = "bits or activations differ within its fused set";
 static const char note_tied[] = "shares its tensor with the embedding, which stays";
@@ -51,6 +59,11 @@ static const char note_few_tokens[] = "calibration sent few tokens to this exper
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
+static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
+static const char note_no_columns[] = "weights not measured yet: its input is left as it is";
+static const char note_percentile_zero[] = "the percentile of its input is 0: whole range";
+static const char note_channel[] = "a scale per channel: for accuracy, no integer product can do it";
+static const char note_at_run_time[] = "equalized at run time: its factors fold nowhere";
 
 const char *class_name(FptqClass class) {
     static const char *const names[] = {"?", "static", "LAE", "token"};
@@ -216,6 +229,21 @@ static void share_groups(const Planning *p) {
     }
 }
 
+// Once groups are final.
+static void choose_grid(const double *settings, Decision *d) {
+    d->clip = (Clip)settings[DIAL_CLIP];
+    if (d->clip == CLIP_MSE && d->granularity == GRANULARITY_TENSOR) {
+        d->clip = CLIP_ABSMAX;
+        d->note = note_clip_tensor;
+    }
+    d->grid = (Grid)settings[DIAL_GRID];
+    // A row that is one group has nothing for the first level to do.
+    if (d->grid == GRID_TWO_LEVEL && d->granularity != GRANULARITY_GROUP) {
+        d->grid = GRID_SYMMETRIC;
+        d->note = note_one_level;
+    }
+}
+
 // ---- Activations ----
 
 static FptqClass class_of(double range, const double *settings) {
@@ -244,10 +272,16 @@ static void note_reader(const Planning *p, int i) {
     const Decision *d = &p->plan->decisions[i];
     const double *settings = p->settings[i];
     InputUse *use = &p->inputs[p->structure->linears[i].input];
-    bool equalized = d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_FPTQ && d->input_class == CLASS_LAE;
-    if (!equalized || (use->read && use->lae_alpha != settings[DIAL_LAE_ALPHA])) use->split = true;
+    Equalizer equalizer = EQUALIZER_NONE;
+    if (d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_FPTQ && d->input_class == CLASS_LAE)
+        equalizer = EQUALIZER_LAE;
+    if (d->quantized && settings[DIAL_ACTIVATIONS] == POLICY_SMOOTHQUANT) equalizer = EQUALIZER_SMOOTH;
+    double alpha = settings[equalizer == EQUALIZER_SMOOTH ? DIAL_SMOOTH_ALPHA : DIAL_LAE_ALPHA];
+    if (equalizer == EQUALIZER_NONE || (use->read && (use->equalizer != equalizer || use->alpha != alpha)))
+        use->split = true;
     use->read = true;
-    use->lae_alpha = settings[DIAL_LAE_ALPHA];
+    use->equalizer = equalizer;
+    use->alpha = alpha;
 }
 
 static void choose_token(Decision *d, const char *note) {
@@ -260,23 +294,91 @@ static void choose_static(Decision *d, float range) {
     d->activation_scale = static_scale(range);
 }
 
-static void equalize(const Planning *p, int i, float range) {
+// Why the factors of an input cannot be folded where the recipe allows; NULL when they can.
+static const char *why_not_folded(const Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
+    bool rows = p->settings[i][DIAL_FOLD] == FOLDS_ALL && fold_has_rows(p->structure, linear);
+    if (linear->fold != FOLD_NORM && !rows) return note_no_norm;
+    if (rows && !p->plan->decisions[linear->fold_index].quantized) return note_rows_stay;
+    return p->inputs[linear->input].split ? note_readers_differ : NULL;
+}
+
+static void set_fold(const Linear *linear, Decision *d, const char *why_not) {
+    d->fold = why_not ? FOLD_NONE : linear->fold;
+    d->fold_index = why_not ? 0 : linear->fold_index;
+    if (why_not) d->note = note_at_run_time;
+}
+
+static void equalize(const Planning *p, int i, float range) {
     Decision *d = &p->plan->decisions[i];
     double alpha = p->settings[i][DIAL_LAE_ALPHA];
+    const char *why_not = why_not_folded(p, i);
     if (alpha == 0) { // every factor would be 1
         choose_static(d, range);
-    } else if (linear->fold != FOLD_NORM) {
-        choose_token(d, note_no_norm);
-    } else if (p->inputs[linear->input].split) {
-        choose_token(d, note_readers_differ);
+    } else if (why_not && p->settings[i][DIAL_UNFOLDABLE] == UNFOLDABLE_TOKEN) {
+        choose_token(d, why_not);
     } else {
         choose_static(d, lae_range(range, alpha));
         d->lae = true;
         d->lae_alpha = (float)alpha;
-        d->fold = linear->fold;
-        d->fold_index = linear->fold_index;
+        set_fold(&p->structure->linears[i], d, why_not);
     }
+}
+
+static bool smooth_room(Planning *p) {
+    size_t widest = 1;
+    for (int i = 0; i < p->structure->linear_count; i++)
+        widest = p->structure->linears[i].in > widest ? p->structure->linears[i].in : widest;
+    if (!p->columns) p->columns = array_new(widest, sizeof *p->columns);
+    if (!p->factors) p->factors = array_new(widest, sizeof *p->factors);
+    p->failed = !p->columns || !p->factors;
+    return !p->failed;
+}
+
+// The range of a smoothed input. Where columns share factors no shortcut is right.
+static float smoothed_range(Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    const Decision *d = &p->plan->decisions[i];
+    const float *absmax = input_measure(p, i)->channel_absmax;
+    if (d->fold != FOLD_LINEAR_ROWS) return smooth_range(absmax, p->columns, linear->in, (double)d->smooth_alpha);
+    float range = 0;
+    if (!equalize_factors(p->structure, p->measured, d, i, p->factors, NULL)) p->failed = true;
+    for (size_t j = 0; !p->failed && j < linear->in; j++) range = fmaxf(range, absmax[j] / p->factors[j]);
+    return range;
+}
+
+static void smooth(Planning *p, int i) {
+    const Linear *linear = &p->structure->linears[i];
+    Decision *d = &p->plan->decisions[i];
+    const char *why_not = why_not_folded(p, i);
+    if (why_not && p->settings[i][DIAL_UNFOLDABLE] == UNFOLDABLE_TOKEN) {
+        choose_token(d, why_not);
+        return;
+    }
+    if (!smooth_room(p)) return;
+    memset(p->columns, 0, linear->in * sizeof *p->columns);
+    if (!reader_columns(p->structure, p->measured, linear->input, p->columns)) {
+        d->note = note_no_columns;
+        p->plan->calibrated = false;
+        return;
+    }
+    d->smooth = true;
+    d->smooth_alpha = (float)p->settings[i][DIAL_SMOOTH_ALPHA];
+    set_fold(linear, d, why_not);
+    if (p->settings[i][DIAL_SMOOTH_SCALE] == SMOOTH_TOKEN)
+        choose_token(d, NULL);
+    else
+        choose_static(d, smoothed_range(p, i));
+}
+
+// Activations beyond the percentile are clipped. One that is 0 would clip them all.
+static void choose_percentile(const Planning *p, int i) {
+    const InputMeasure *input = input_measure(p, i);
+    Decision *d = &p->plan->decisions[i];
+    double wanted = p->settings[i][DIAL_PERCENTILE];
+    float range = wanted < 99.5 ? input->p99 : wanted < 99.95 ? input->p99_9 : input->p99_99;
+    if (!(range > 0)) d->note = note_percentile_zero;
+    choose_static(d, range > 0 ? range : input->range);
 }
 
 static void decide_activations(Planning *p, int i) {
@@ -284,7 +386,7 @@ static void decide_activations(Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
     ActivationPolicy policy = (ActivationPolicy)p->settings[i][DIAL_ACTIVATIONS];
     if (!d->quantized || policy == POLICY_NONE) return;
-    bool by_range = policy != POLICY_TOKEN;
+    bool by_range = policy != POLICY_TOKEN && policy != POLICY_CHANNEL;
     if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
@@ -294,6 +396,13 @@ static void decide_activations(Planning *p, int i) {
         choose_token(d, note_not_finite);
     } else if (policy == POLICY_TOKEN || (policy == POLICY_FPTQ && d->input_class == CLASS_TOKEN)) {
         choose_token(d, NULL);
+    } else if (policy == POLICY_CHANNEL) {
+        d->activations = POLICY_CHANNEL;
+        d->note = note_channel;
+    } else if (policy == POLICY_SMOOTHQUANT) {
+        smooth(p, i);
+    } else if (policy == POLICY_PERCENTILE) {
+        choose_percentile(p, i);
     } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
         choose_static(d, input->range);
     } else {
@@ -316,6 +425,15 @@ static void note_differences_in_sets(const Planning *p) {
 
 // ---- Size ----
 
+// Codes, scales, and what else the grid stores: zero points of as many bits as the codes, factors of 8.
+static size_t quantized_bytes(const Linear *linear, const Decision *d) {
+    size_t groups = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
+    size_t bits = (size_t)d->bits, codes = (linear->out * linear->in * bits + 7) / 8;
+    size_t scales = d->grid == GRID_TWO_LEVEL ? linear->out : groups;
+    size_t others = d->grid == GRID_TWO_LEVEL ? groups : d->grid == GRID_ASYMMETRIC ? (groups * bits + 7) / 8 : 0;
+    return codes + scales * dtype_bytes(d->scale_dtype) + others;
+}
+
 static void add_up(const Planning *p) {
     Plan *plan = p->plan;
     double bits = 0, elements = 0;
@@ -327,8 +445,7 @@ static void add_up(const Planning *p) {
         size_t count = linear->out * linear->in;
         d->bytes = linear->weight->bytes;
         if (d->quantized) {
-            size_t scales = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
-            d->bytes = (count * (size_t)d->bits + 7) / 8 + scales * dtype_bytes(d->scale_dtype);
+            d->bytes = quantized_bytes(linear, d);
             plan->bytes += d->bytes;
             if (linear->weight != p->structure->embedding) plan->bytes -= linear->weight->bytes;
             plan->quantized_count++;
@@ -340,6 +457,13 @@ static void add_up(const Planning *p) {
         plan->class_count[d->input_class]++;
     }
     plan->bits_per_weight = elements > 0 ? bits / elements : 0;
+}
+
+static void size_cache(const Planning *p) {
+    const ModelConfig *c = &p->structure->config;
+    size_t rows = 2 * (size_t)c->layers * (size_t)c->kv_heads, dim = (size_t)c->head_dim;
+    p->plan->cache_bits = (int)p->recipe->value[DIAL_CACHE_BITS];
+    p->plan->cache_bytes = rows * (p->plan->cache_bits == 8 ? dim + sizeof(float) : 2 * dim);
 }
 
 // ---- The whole ----
@@ -354,9 +478,13 @@ static void decide(Planning *p) {
         note_reader(p, i);
     }
     if (fused) share_groups(p);
-    for (int i = 0; i < count; i++) decide_activations(p, i);
+    for (int i = 0; i < count; i++) {
+        if (p->plan->decisions[i].quantized) choose_grid(p->settings[i], &p->plan->decisions[i]);
+        decide_activations(p, i);
+    }
     if (fused) note_differences_in_sets(p);
     add_up(p);
+    size_cache(p);
 }
 
 bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err) {
@@ -374,10 +502,11 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .plan = out,
     };
     bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
-    if (ok)
-        decide(&p);
-    else
-        error_memory(err, "the plan");
+    if (ok) decide(&p);
+    ok = ok && !p.failed;
+    if (!ok) error_memory(err, "the plan");
+    free(p.columns);
+    free(p.factors);
     free(p.settings);
     free(p.named);
     free(p.inputs);
@@ -393,18 +522,34 @@ void plan_free(Plan *plan) {
 
 static bool weights_equal(const Decision *a, const Decision *b) {
     return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group &&
-           a->scale_dtype == b->scale_dtype;
+           a->scale_dtype == b->scale_dtype && a->grid == b->grid && a->clip == b->clip;
 }
 
 static bool inputs_equal(const Decision *a, const Decision *b) {
-    if (a->activations != b->activations || a->lae != b->lae) return false;
+    if (a->activations != b->activations || a->lae != b->lae || a->smooth != b->smooth) return false;
     if (a->activations == POLICY_STATIC && a->activation_scale != b->activation_scale) return false;
-    return !a->lae || (a->lae_alpha == b->lae_alpha && a->fold == b->fold && a->fold_index == b->fold_index);
+    if (a->lae && a->lae_alpha != b->lae_alpha) return false;
+    if (a->smooth && a->smooth_alpha != b->smooth_alpha) return false;
+    return (!a->lae && !a->smooth) || (a->fold == b->fold && a->fold_index == b->fold_index);
 }
 
 bool decision_equal(const Decision *a, const Decision *b) {
     if (!a->quantized || !b->quantized) return a->quantized == b->quantized;
     return weights_equal(a, b) && inputs_equal(a, b);
+}
+
+uint64_t plan_hash(const Plan *plan) {
+    uint64_t hash = HASH_START;
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Decision *d = &plan->decisions[i];
+        bool is_static = d->activations == POLICY_STATIC;
+        const double numbers[] = {
+            d->bits,        d->granularity, (double)d->group, d->scale_dtype,
+            d->activations, d->lae,         d->lae_alpha,     is_static ? (double)d->activation_scale : 0,
+            d->fold,        d->fold_index};
+        hash = d->quantized ? hash_bytes(hash, numbers, sizeof numbers) : hash_bytes(hash, "dense", 5);
+    }
+    return hash;
 }
 
 static bool matches_any(const char *match, const ModelStructure *structure) {

@@ -3,6 +3,7 @@
 // never weights.
 #pragma once
 
+#include "kernels/quantized.h"
 #include "loaders/structure.h"
 #include "quant/measured.h"
 #include "quant/recipe.h"
@@ -15,14 +16,17 @@ typedef struct Decision {
     bool quantized; // false: left in its own precision
     int bits;
     Granularity granularity; // never ADAPTIVE: resolved to channel or group
+    Grid grid;               // two-level only with more than one group in a row
+    Clip clip;               // never MSE for a tensor
     DType scale_dtype;
     size_t group;                 // columns per scale; in for tensor and channel
     FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy
-    ActivationPolicy activations; // never FPTQ: resolved to none, static or token
-    bool lae;                     // its input is equalized; the weight's columns are multiplied by the factors
-    float lae_alpha;
+    ActivationPolicy activations; // resolved to none, static, token or channel
+    // Its input is equalized, by LAE or by SmoothQuant; the weight's columns are multiplied by the factors.
+    bool lae, smooth;
+    float lae_alpha, smooth_alpha;
     float activation_scale; // static: range (after equalization) / 127
-    FoldKind fold;          // where the factors went (FOLD_NONE when lae is false)
+    FoldKind fold;          // where the factors went (FOLD_NONE: nowhere, the linear divides, or there are none)
     int fold_index;
     int steps;                      // adaptive: steps of the ladder that were looked at
     double bits_per_weight;         // scales included
@@ -40,6 +44,8 @@ typedef struct Plan {
     bool calibrated;
     size_t bytes; // the whole model: quantized linears, the rest as it is
     size_t base_bytes;
+    int cache_bits;                     // 16 or 8
+    size_t cache_bytes;                 // keys and values of one position, all layers, scales included
     double bits_per_weight;             // over the quantized linears' weights
     int quantized_count, refined_count; // refined: group smaller than in
     int class_count[4];                 // linears by FptqClass
@@ -52,6 +58,10 @@ void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
+
+// A hash of everything that decision_equal compares, over all linears: plans with equal hashes make the same model of
+// the same weights and measured inputs.
+uint64_t plan_hash(const Plan *plan);
 
 // Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
 // standard rule for the head is not counted.

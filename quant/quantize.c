@@ -1,101 +1,33 @@
 #include "quant/quantize.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
+#include "quant/grids.h"
 
 // One matrix on its way into integers.
 typedef struct Work {
     const Linear *linear;
-    const float *factors; // [in] or NULL
+    const Decision *decision;
+    const float *factors;  // [in] or NULL
+    const float *divisors; // [out] or NULL
     QuantizedWeight *w;
-    float qmax;
-    float tensor_scale; // one scale for all, or 0: each group has its own
-    WeightError *rows;  // [out] or NULL
+    bool whole; // one step for all groups, `tensor`
+    Step tensor;
+    WeightError *rows; // [out] or NULL
 } Work;
+
+// Memory of one thread.
+typedef struct RowMemory {
+    float *row;    // [in]
+    float *scales; // [groups]; two-level only
+} RowMemory;
 
 typedef enum Pass { PASS_RANGE, PASS_CODES } Pass;
 
 double weight_sqnr_db(const WeightError *error) {
     return error->noise > 0 ? 10 * log10(error->signal / error->noise) : (double)INFINITY;
-}
-
-// ---- One group ----
-
-// The bits of |x| order as the values do, and NaN and infinity lie above every number: one pass finds both.
-static uint32_t absmax_bits(const float *x, size_t n) {
-    int32_t most = 0;
-    for (size_t j = 0; j < n; j++) {
-        int32_t bits;
-        memcpy(&bits, &x[j], sizeof bits);
-        bits &= 0x7FFFFFFF;
-        most = bits > most ? bits : most;
-    }
-    return (uint32_t)most;
-}
-
-static float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float largest_of(DType dtype) {
-    return dtype == DTYPE_F16 ? 65504 : dtype == DTYPE_BF16 ? 0x1.FEp127f : FLT_MAX;
-}
-static float smallest_of(DType dtype) {
-    return dtype == DTYPE_F16 ? 0x1p-24f : dtype == DTYPE_BF16 ? 0x1p-133f : FLT_TRUE_MIN;
-}
-
-// absmax / qmax as stored. Where the stored type cannot hold it the nearest positive number that it holds takes its
-// place: codes are clamped then, or use fewer of their values.
-static float scale_of(float absmax, float qmax, DType dtype) {
-    if (absmax == 0) return 1;
-    float scale = float_rounded(dtype, absmax / qmax);
-    if (!(scale > 0)) return smallest_of(dtype);
-    return isfinite(scale) ? scale : largest_of(dtype);
-}
-
-// Rounds half to even: adding 1.5 · 2^23 leaves no room for a fraction. Unlike rintf it needs no call where the
-// processor's base instruction set cannot round. |x| must stay below 2^22.
-static inline float rounded(float x) {
-    const float shift = 0x1.8p23f;
-    return (x + shift) - shift;
-}
-
-static void codes_of(const float *x, size_t n, float scale, float qmax, int8_t *codes) {
-    for (size_t j = 0; j < n; j++) {
-        float q = x[j] / scale; // not times 1 / scale: that would round twice
-        q = q > qmax ? qmax : q;
-        q = q < -qmax ? -qmax : q;
-        codes[j] = (int8_t)(int32_t)rounded(q);
-    }
-}
-
-// Sums in a fixed order whatever the number of threads: eight lanes, so that they can be added side by side.
-static void add_error(const float *x, const int8_t *codes, size_t n, float scale, WeightError *error) {
-    enum { LANES = 8 };
-    double signal[LANES] = {0}, noise[LANES] = {0};
-    size_t whole = n / LANES * LANES;
-    for (size_t j = 0; j < whole; j += LANES) {
-        for (size_t l = 0; l < LANES; l++) {
-            double w = (double)x[j + l], lost = (double)(x[j + l] - (float)codes[j + l] * scale);
-            signal[l] += w * w;
-            noise[l] += lost * lost;
-        }
-    }
-    for (size_t j = whole; j < n; j++) {
-        double w = (double)x[j], lost = (double)(x[j] - (float)codes[j] * scale);
-        signal[j - whole] += w * w;
-        noise[j - whole] += lost * lost;
-    }
-    for (size_t l = 0; l < LANES; l++) {
-        error->signal += signal[l];
-        error->noise += noise[l];
-    }
 }
 
 // ---- One row ----
@@ -105,86 +37,144 @@ static void load_row(const Work *work, size_t o, float *row) {
     size_t in = work->w->in;
     floats_from(tensor->dtype, (const char *)tensor->data + o * in * dtype_bytes(tensor->dtype), in, row);
     for (size_t j = 0; work->factors && j < in; j++) row[j] *= work->factors[j];
+    for (size_t j = 0; work->divisors && j < in; j++) row[j] /= work->divisors[o];
+}
+
+static size_t group_columns(const QuantizedWeight *w, size_t g) {
+    size_t first = g * w->group;
+    return first + w->group <= w->in ? w->group : w->in - first;
+}
+
+static Step choose_step(const Work *work, DType dtype, Range range, const float *x, size_t n, int8_t *codes) {
+    const QuantizedWeight *w = work->w;
+    if (work->decision->clip == CLIP_MSE) return step_of_least_error(w->grid, w->bits, dtype, range, x, n, codes);
+    return step_of(w->grid, w->bits, dtype, range);
+}
+
+static void code_group(const Work *work, const Step *step, const float *x, size_t n, int8_t *codes,
+                       WeightError *error) {
+    step_codes(step, x, n, codes);
+    if (work->rows) step_error(step, x, codes, n, error);
 }
 
 // False when the row holds something that is not finite.
-static bool quantize_row(const Work *work, size_t o, const float *row) {
+static bool quantize_row(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
     size_t groups = group_count(w->in, w->group);
-    WeightError error = {0};
     for (size_t g = 0; g < groups; g++) {
-        size_t first = g * w->group, n = first + w->group <= w->in ? w->group : w->in - first;
-        int8_t *codes = w->codes + o * w->in + first;
-        float scale = work->tensor_scale;
-        if (scale == 0) {
-            uint32_t absmax = absmax_bits(row + first, n);
-            if (absmax >= 0x7F800000u) return false;
-            scale = scale_of(float_of_bits(absmax), work->qmax, w->scale_dtype);
+        size_t n = group_columns(w, g), at = o * groups + g;
+        const float *x = row + g * w->group;
+        int8_t *codes = w->codes + o * w->in + g * w->group;
+        Step step = work->tensor;
+        if (!work->whole) {
+            Range range;
+            if (!group_range(w->grid, x, n, &range)) return false;
+            step = choose_step(work, w->scale_dtype, range, x, n, codes);
         }
-        w->scales[o * groups + g] = scale;
-        codes_of(row + first, n, scale, work->qmax, codes);
-        if (work->rows) add_error(row + first, codes, n, scale, &error);
+        w->scales[at] = step.scale;
+        if (w->zeros) w->zeros[at] = (int8_t)step.zero;
+        code_group(work, &step, x, n, codes, error);
     }
-    if (work->rows) work->rows[o] = error;
     return true;
+}
+
+// Two levels: each group's scale as if it were stored in float, then the row's scale so that the largest of them is 127
+// times that, then each group's as a whole multiple of it, 1 to 127.
+static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
+    const QuantizedWeight *w = work->w;
+    size_t groups = group_count(w->in, w->group);
+    float *scales = memory->scales, largest = 0;
+    for (size_t g = 0; g < groups; g++) {
+        Range range;
+        const float *x = memory->row + g * w->group;
+        size_t n = group_columns(w, g);
+        if (!group_range(w->grid, x, n, &range)) return false;
+        scales[g] =
+            range.high > 0 ? choose_step(work, DTYPE_F32, range, x, n, w->codes + o * w->in + g * w->group).scale : 0;
+        largest = scales[g] > largest ? scales[g] : largest;
+    }
+    float scale = scale_of(largest, 127, w->scale_dtype);
+    w->scales[o] = scale;
+    for (size_t g = 0; g < groups; g++) {
+        float factor = rintf(scales[g] / scale);
+        factor = factor < 1 ? 1 : factor > 127 ? 127 : factor;
+        w->factors[o * groups + g] = (int8_t)factor;
+        Step step = {.grid = w->grid, .bits = w->bits, .scale = factor * scale};
+        code_group(work, &step, memory->row + g * w->group, group_columns(w, g), w->codes + o * w->in + g * w->group,
+                   error);
+    }
+    return true;
+}
+
+static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
+    WeightError error = {0};
+    bool finite = work->w->grid == GRID_TWO_LEVEL ? quantize_row_twice(work, o, memory, &error)
+                                                  : quantize_row(work, o, memory->row, &error);
+    if (work->rows) work->rows[o] = error;
+    return finite;
 }
 
 // ---- The matrix ----
 
-// One pass over all rows. PASS_RANGE finds the absmax of the matrix; both find the first row that is not finite.
-static bool pass_over_rows(const Work *work, Pass pass, uint32_t *absmax, Error *err) {
+// One pass over all rows. PASS_RANGE finds the range of the matrix; both find the first row that is not finite.
+static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err) {
     size_t out = work->w->out, in = work->w->in, bad = out;
-    uint32_t most = 0;
+    float low = 0, high = 0;
     bool short_of_memory = false;
-#pragma omp parallel reduction(max : most) reduction(min : bad) reduction(|| : short_of_memory)
+#pragma omp parallel reduction(max : high) reduction(min : low, bad) reduction(|| : short_of_memory)
     {
-        float *row = array_new(in, sizeof *row);
-        short_of_memory = !row;
+        RowMemory memory = {array_new(in, sizeof *memory.row),
+                            array_new(group_count(in, work->w->group), sizeof *memory.scales)};
+        short_of_memory = !memory.row || !memory.scales;
 #pragma omp for schedule(static)
         for (size_t o = 0; o < out; o++) {
-            if (!row) continue;
-            load_row(work, o, row);
-            uint32_t here = pass == PASS_RANGE ? absmax_bits(row, in) : 0;
-            most = here > most ? here : most;
-            bool finite = pass == PASS_RANGE ? here < 0x7F800000u : quantize_row(work, o, row);
+            if (short_of_memory) continue;
+            load_row(work, o, memory.row);
+            Range here = {0};
+            bool finite =
+                pass == PASS_RANGE ? group_range(work->w->grid, memory.row, in, &here) : code_row(work, o, &memory);
+            low = here.low < low ? here.low : low;
+            high = here.high > high ? here.high : high;
             if (!finite && o < bad) bad = o;
         }
-        free(row);
+        free(memory.row);
+        free(memory.scales);
     }
     if (short_of_memory) return error_memory(err, work->linear->name);
     if (bad < out) {
         return error_set(err, "%s: row %zu holds a value that is not finite%s; leave the linear out with \"ignore\"",
-                         work->linear->weight->name, bad, work->factors ? " (after equalization)" : "");
+                         work->linear->weight->name, bad,
+                         work->factors || work->divisors ? " (after equalization)" : "");
     }
-    *absmax = most;
+    *range = (Range){low, high};
     return true;
 }
 
-static bool quantize_rows(Work *work, Granularity granularity, Error *err) {
-    uint32_t absmax = 0;
-    if (granularity == GRANULARITY_TENSOR) {
-        if (!pass_over_rows(work, PASS_RANGE, &absmax, err)) return false;
-        work->tensor_scale = scale_of(float_of_bits(absmax), work->qmax, work->w->scale_dtype);
+static bool quantize_rows(Work *work, Error *err) {
+    Range range;
+    work->whole = work->decision->granularity == GRANULARITY_TENSOR;
+    if (work->whole) {
+        if (!pass_over_rows(work, PASS_RANGE, &range, err)) return false;
+        work->tensor = step_of(work->w->grid, work->w->bits, work->w->scale_dtype, range);
     }
-    return pass_over_rows(work, PASS_CODES, &absmax, err);
+    return pass_over_rows(work, PASS_CODES, &range, err);
 }
 
-bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors, QuantizedWeight *out,
-                     WeightError *error, Error *err) {
+bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors,
+                     const float *row_divisors, QuantizedWeight *out, WeightError *error, Error *err) {
     *out = (QuantizedWeight){0};
     DType dtype = linear->weight->dtype;
     if (!dtype_is_float16_or_32(dtype)) {
         return error_set(err, "%s: %s weights cannot be quantized; they must be F32, F16 or BF16", linear->weight->name,
                          dtype_name(dtype));
     }
-    if (!quantized_weight_new(linear->out, linear->in, decision->group, decision->bits, decision->scale_dtype, out,
-                              err))
+    if (!quantized_weight_on_grid(decision->grid, linear->out, linear->in, decision->group, decision->bits,
+                                  decision->scale_dtype, out, err))
         return false;
-    Work work = {
-        .linear = linear, .factors = column_factors, .w = out, .qmax = (float)((1 << (decision->bits - 1)) - 1)};
+    Work work = {.linear = linear, .decision = decision, .factors = column_factors, .divisors = row_divisors, .w = out};
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
-    ok = ok && quantize_rows(&work, decision->granularity, err);
+    ok = ok && quantize_rows(&work, err);
     if (ok && work.rows) {
         *error = (WeightError){0};
         for (size_t o = 0; o < linear->out; o++) {
@@ -198,13 +188,6 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
 }
 
 void dequantize(const QuantizedWeight *w, float *out) {
-    size_t groups = group_count(w->in, w->group);
 #pragma omp parallel for schedule(static)
-    for (size_t o = 0; o < w->out; o++) {
-        for (size_t g = 0; g < groups; g++) {
-            size_t first = o * w->in + g * w->group, end = o * w->in + (g + 1 < groups ? (g + 1) * w->group : w->in);
-            float scale = w->scales[o * groups + g];
-            for (size_t j = first; j < end; j++) out[j] = (float)w->codes[j] * scale;
-        }
-    }
+    for (size_t o = 0; o < w->out; o++) quantized_row(w, o, out + o * w->in);
 }

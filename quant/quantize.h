@@ -13,11 +13,11 @@ typedef struct WeightError {
 // 10 log10(signal / noise); +infinity when nothing was lost.
 double weight_sqnr_db(const WeightError *error);
 
-// column_factors: [in] or NULL, multiplied into the columns (in float) before anything else. `error` may be NULL, which
-// saves its time. Errors: memory; an element type that is not a float of 16 or 32 bits; values that are not finite,
-// with tensor and row.
-bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors, QuantizedWeight *out,
-                     WeightError *error, Error *err);
+// column_factors: [in] or NULL, multiplied into the columns (in float) before anything else; row_divisors: [out] or
+// NULL, by which the rows are divided after that. `error` may be NULL, which saves its time. Errors: memory; an element
+// type that is not a float of 16 or 32 bits; values that are not finite, with tensor and row.
+bool quantize_linear(const Linear *linear, const Decision *decision, const float *column_factors,
+                     const float *row_divisors, QuantizedWeight *out, WeightError *error, Error *err);
 
-// codes · scales as floats [out, in]; out has out · in elements.
+// What the codes stand for as floats [out, in]; out has out · in elements.
 void dequantize(const QuantizedWeight *w, float *out);

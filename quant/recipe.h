@@ -9,7 +9,7 @@
 
 typedef enum Dial {
     DIAL_BITS,            // weights: 2, 3, 4, 8
-    DIAL_GRID,            // symmetric
+    DIAL_GRID,            // Grid (kernels/quantized.h)
     DIAL_GRANULARITY,     // Granularity
     DIAL_GROUP_SIZE,      // granularity group: columns per scale; a size beyond the row is the whole channel
     DIAL_ALPHA,           // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
@@ -18,11 +18,18 @@ typedef enum Dial {
     DIAL_MIN_GROUP,       // adaptive: floor; wins over a smaller max_group
     DIAL_MAX_GROUP,       // adaptive: first size tried; 0 = whole channel
     DIAL_SCALE,           // ScaleType
+    DIAL_CLIP,            // Clip
     DIAL_ACTIVATIONS,     // ActivationPolicy
     DIAL_ACTIVATION_BITS, // 8
     DIAL_V0,              // FPTQ: up to here static; wins over a smaller v1
     DIAL_V1,              // FPTQ: from here per token
     DIAL_LAE_ALPHA,       // exponent of the equalization, 0…1
+    DIAL_FOLD,            // FoldReach: where factors of equalization may go
+    DIAL_UNFOLDABLE,      // Unfoldable: an input whose factors cannot go there
+    DIAL_SMOOTH_ALPHA,    // SmoothQuant's migration strength, 0…1
+    DIAL_SMOOTH_SCALE,    // SmoothScale
+    DIAL_PERCENTILE,      // 99, 99.9, 99.99: where policy percentile clips
+    DIAL_CACHE_BITS,      // 16, or 8: int8 keys and values, a scale per head and token
     DIAL_FUSED,           // fused_together: q,k,v and gate,up share the smallest group size of the set
     DIAL_COUNT,
 } Dial;
@@ -34,15 +41,30 @@ typedef enum Granularity {
     GRANULARITY_ADAPTIVE
 } Granularity;
 typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
+// What a scale covers: the largest weight, or the range that loses least in squares (quant/grids.h).
+typedef enum Clip { CLIP_ABSMAX, CLIP_MSE } Clip;
 // MODEL: the weight's own type, F16 for F32 weights.
 typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
-typedef enum ActivationPolicy { POLICY_NONE, POLICY_STATIC, POLICY_TOKEN, POLICY_FPTQ } ActivationPolicy;
+typedef enum ActivationPolicy {
+    POLICY_NONE,
+    POLICY_STATIC,
+    POLICY_TOKEN,
+    POLICY_FPTQ,
+    POLICY_SMOOTHQUANT, // every input equalized by the maxima of weights and activations, then one scale, or per token
+    POLICY_PERCENTILE,  // one scale, of a range that leaves out the largest activations
+    POLICY_CHANNEL,     // a scale per channel, over the tokens of one call: for measuring accuracy
+} ActivationPolicy;
+typedef enum SmoothScale { SMOOTH_STATIC, SMOOTH_TOKEN } SmoothScale;
+
+// NORM: into norms alone, as the paper does. ALL: also into the rows of the linear before (v → o, up → down).
+typedef enum FoldReach { FOLDS_NORM, FOLDS_ALL } FoldReach;
+typedef enum Unfoldable { UNFOLDABLE_TOKEN, UNFOLDABLE_RUNTIME } Unfoldable;
 
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 
 typedef struct DialInfo {
     const char *option;       // "weight-bits": the long option, and the name in messages
-    const char *section;      // "weights", "activations" or NULL (top level) in the recipe file
+    const char *section;      // "weights", "activations", "cache" or NULL (top level) in the recipe file
     const char *key;          // "bits"
     const char *label;        // "bits": on the screen
     const char *help;         // one line

@@ -12,7 +12,8 @@
 #define RECIPE_VERSION 1
 #define LARGEST_FILE ((size_t)1 << 20)
 
-static const char *const sections[] = {"weights", "activations"};
+static const char *const sections[] = {"weights", "activations", "cache"};
+enum { SECTIONS = 3, SECTIONS_PER_LINEAR = 2 }; // the first ones may stand in an override
 
 static bool same_section(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
@@ -111,8 +112,10 @@ static bool read_override(const cJSON *object, Recipe *recipe, Error *err) {
     }
     Override *override = recipe_add_override(recipe, match->valuestring, err);
     if (!override) return false;
-    return read_section(object, sections[0], prefix, override->value, override->set, err) &&
-           read_section(object, sections[1], prefix, override->value, override->set, err);
+    for (int s = 0; s < SECTIONS_PER_LINEAR; s++) {
+        if (!read_section(object, sections[s], prefix, override->value, override->set, err)) return false;
+    }
+    return true;
 }
 
 static bool read_overrides(const cJSON *root, Recipe *recipe, Error *err) {
@@ -126,8 +129,8 @@ static bool read_overrides(const cJSON *root, Recipe *recipe, Error *err) {
 }
 
 static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
-    static const char *const known[] = {"quantdial_recipe", "weights",   "activations", "fused_together",
-                                        "ignore",           "overrides", NULL};
+    static const char *const known[] = {"quantdial_recipe", "weights", "activations", "cache",
+                                        "fused_together",   "ignore",  "overrides",   NULL};
     if (!check_object(root, "the recipe", known, err)) return false;
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
     if (!cJSON_IsNumber(version))
@@ -137,9 +140,10 @@ static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
         number_format(version->valuedouble, text, sizeof text);
         return error_set(err, "is a recipe of version %s; this program reads version %d", text, RECIPE_VERSION);
     }
-    return read_section(root, sections[0], "", recipe->value, NULL, err) &&
-           read_section(root, sections[1], "", recipe->value, NULL, err) &&
-           read_dials(root, NULL, "", recipe->value, NULL, err) && read_ignore(root, recipe, err) &&
+    for (int s = 0; s < SECTIONS; s++) {
+        if (!read_section(root, sections[s], "", recipe->value, NULL, err)) return false;
+    }
+    return read_dials(root, NULL, "", recipe->value, NULL, err) && read_ignore(root, recipe, err) &&
            read_overrides(root, recipe, err);
 }
 
@@ -210,7 +214,7 @@ static bool sets_any(const Override *override, const char *section) {
 static void add_override(Text *text, const Override *override) {
     text_addf(text, "{\"match\": ");
     add_string(text, override->match);
-    for (size_t s = 0; s < 2; s++) {
+    for (int s = 0; s < SECTIONS_PER_LINEAR; s++) {
         if (!sets_any(override, sections[s])) continue;
         text_addf(text, ", \"%s\": {", sections[s]);
         add_dials(text, sections[s], override->value, override->set, ", ");
@@ -222,7 +226,7 @@ static void add_override(Text *text, const Override *override) {
 char *recipe_print(const Recipe *recipe) {
     Text text = {0};
     text_addf(&text, "{\n  \"quantdial_recipe\": %d,\n", RECIPE_VERSION);
-    for (size_t s = 0; s < 2; s++) {
+    for (int s = 0; s < SECTIONS; s++) {
         text_addf(&text, "  \"%s\": {\n    ", sections[s]);
         add_dials(&text, sections[s], recipe->value, NULL, ",\n    ");
         text_addf(&text, "\n  },\n");

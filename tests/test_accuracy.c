@@ -185,7 +185,7 @@ static void quantize_one(Fixture *f, int index, int bits) {
     Weight *weight = NULL;
     Error err = {0};
     const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
-    if (!quantize_linear(linear, &decision, NULL, &w, &error, &err) ||
+    if (!quantize_linear(linear, &decision, NULL, NULL, &w, &error, &err) ||
         !f->model.backend->ops->weight_quantized(f->model.backend, &w, &scheme, NULL, &weight, &err)) {
         fail_msg("%s", err.message);
     }
@@ -432,10 +432,10 @@ static void output_sqnr_by_formula(void **state) {
     for (size_t i = 0; i < ROWS * linear->in; i++) rows[i] = (float)random_normal(&random);
     double db;
     Error err = {0};
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, &db, &err));
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, NULL, &db, &err));
     assert_true(isinf(db) && db > 0);
     quantize_one(&f, index, 4);
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, &db, &err));
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, NULL, &db, &err));
     // By formula, from the weights in float.
     Decision decision = {.quantized = true,
                          .bits = 4,
@@ -444,7 +444,7 @@ static void output_sqnr_by_formula(void **state) {
                          .scale_dtype = DTYPE_F32};
     QuantizedWeight w;
     WeightError error;
-    assert_true(quantize_linear(linear, &decision, NULL, &w, &error, &err));
+    assert_true(quantize_linear(linear, &decision, NULL, NULL, &w, &error, &err));
     float *exact = array_new(linear->out * linear->in, sizeof *exact),
           *other = array_new(linear->out * linear->in, sizeof *other);
     floats_from(linear->weight->dtype, linear->weight->data, linear->out * linear->in, exact);
@@ -465,9 +465,9 @@ static void output_sqnr_by_formula(void **state) {
     assert_near(db, 10 * log10(signal / noise), 1e-3, "output SQNR");
     // Halved inputs halve the output: noise is a quarter of the signal, and what quantization adds.
     for (size_t j = 0; j < linear->in; j++) twice[j] = 2;
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, twice, &db, &err));
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, twice, NULL, &db, &err));
     assert_near(db, 10 * log10(4), 0.1, "output SQNR of halved inputs");
-    assert_false(linear_output_sqnr(f.model.base, f.quantized, index, rows, 0, NULL, &db, &err));
+    assert_false(linear_output_sqnr(f.model.base, f.quantized, index, rows, 0, NULL, NULL, &db, &err));
     quantized_weight_free(&w);
     free(rows);
     free(twice);

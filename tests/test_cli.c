@@ -1,5 +1,6 @@
 // The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other
 // tests.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -43,8 +44,8 @@ static const cJSON *at(const cJSON *object, const char *path) {
     return object;
 }
 
-static const char *const commands[] = {"inspect",  "calibrate", "plan",   "eval",
-                                       "generate", "tokenize",  "logits", "doctor"};
+static const char *const commands[] = {"inspect", "calibrate", "plan",        "eval",  "generate", "tokenize",
+                                       "logits",  "doctor",    "sensitivity", "sweep", "compare",  "tune"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -90,6 +91,14 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"eval", "--tokens", "many"}, "whole number"},
         {{"inspect", "--alpha", "0.3"}, "no option of this command"},
         {{"logits"}, "--ids"},
+        {{"sweep"}, "--sweep"},
+        {{"eval", "--task", "lambada"}, "belong together"},
+        {{"eval", "--task", "riddles"}, "lambada or choices"},
+        {{"tune"}, "--max-kl"},
+        {{"tune", "--max-bits", "-1"}, "above 0"},
+        {{"tune", "--max-bits", "4", "--bits", "4,4"}, "--bits"},
+        {{"sweep", "--sweep", "alpha=7"}, "alpha"},
+        {{"sweep", "--sweep", "omega=7"}, "omega"},
         {{"plan", "a", "b"}, "one MODEL"},
         {{"eval", "--backend", "abacus"}, "auto, cpu or cuda"},
     };
@@ -188,6 +197,68 @@ static void eval_and_generate_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void sensitivity_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "128", "--alone");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"name", "kl", "kl_se", "estimate"};
+    const cJSON *first = at(object, "linears")->child;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    assert_true(at(first, "kl")->valuedouble >= at(first->next, "kl")->valuedouble);
+    assert_true(fabs(at(object, "rank_correlation")->valuedouble) <= 1);
+    cJSON_Delete(object);
+}
+
+static void outliers_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("outliers", "--json", QUICK, "--factor", "3");
+    cJSON *object = json_of(&ran);
+    const cJSON *first = at(object, "inputs")->child;
+    const char *const keys[] = {"name", "role", "median", "channels"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    at(object, "recurring");
+    at(at(object, "weights")->child, "always_finer");
+    assert_int_equal(cJSON_GetArraySize(at(at(object, "weights")->child, "group_sizes")), 3);
+    cJSON_Delete(object);
+}
+
+static void calibrations_compared_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("calibrate", "--json", QUICK, "--compare-random", "--tokens", "128");
+    cJSON *object = json_of(&ran);
+    const cJSON *first = at(object, "linears")->child;
+    const char *const keys[] = {"name", "range", "range_random", "class", "class_random", "rank_correlation"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    const char *const sums[] = {"text.kl",          "random.kl",       "kl_difference",
+                                "kl_difference_se", "classes_changed", "median_range_ratio"};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) at(object, sums[i]);
+    cJSON_Delete(object);
+}
+
+static void sweep_and_compare_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "128", "--sweep", "weight-bits=3,4", "--sweep",
+                  "granularity=channel,group");
+    cJSON *object = json_of(&ran);
+    const char *const keys[] = {"values", "bits_per_weight",  "bytes", "ppl", "kl", "kl_se", "top1",
+                                "pareto", "tokens_per_second"};
+    const cJSON *first = at(object, "points")->child;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    assert_string_equal(at(object, "dials")->child->next->valuestring, "granularity");
+    assert_int_equal(cJSON_GetArraySize(at(object, "points")), 4);
+    assert_int_equal(at(first, "values")->child->valueint, 3);
+    assert_string_equal(at(first, "values")->child->next->valuestring, "channel");
+    cJSON_Delete(object);
+
+    ran = RUN("compare", "--json", QUICK, "--tokens", "128");
+    object = json_of(&ran);
+    first = at(object, "methods")->child;
+    for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
+    at(first, "name");
+    at(object, "base.ppl");
+    cJSON_Delete(object);
+}
+
 static void doctor_tells_all_sections(void **state) {
     (void)state;
     Ran ran = RUN("doctor", "--json");
@@ -247,6 +318,10 @@ int main(void) {
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(json_contract),
         cmocka_unit_test(eval_and_generate_in_json),
+        cmocka_unit_test(sensitivity_in_json),
+        cmocka_unit_test(outliers_in_json),
+        cmocka_unit_test(calibrations_compared_in_json),
+        cmocka_unit_test(sweep_and_compare_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),

@@ -87,7 +87,8 @@ static void too_small_is_said(void **state) {
 
 // ---- dials --------------------------------------------------------------------------------------------------------
 
-static void every_dial_with_a_choice_has_its_place(void **state) {
+// Dials that are turned rarely have no place on the screen: the command line sets them.
+static void a_dial_has_at_most_one_place(void **state) {
     (void)state;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
         const double standard = dial_table[dial].standard;
@@ -95,7 +96,7 @@ static void every_dial_with_a_choice_has_its_place(void **state) {
                            dial_turn((Dial)dial, standard, -1, false) != standard;
         int places = 0;
         for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) places += dial_places[i / DIAL_ROWS][i % DIAL_ROWS] == dial;
-        assert_int_equal(places, turns ? 1 : 0);
+        assert_true(places <= (turns ? 1 : 0));
     }
 }
 
@@ -300,7 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(panes_stay_apart_at_every_size),
         cmocka_unit_test(too_small_is_said),
-        cmocka_unit_test(every_dial_with_a_choice_has_its_place),
+        cmocka_unit_test(a_dial_has_at_most_one_place),
         cmocka_unit_test(a_place_on_the_track_is_a_value_and_back),
         cmocka_unit_test(next_dial_goes_round),
         cmocka_unit_test(text_is_cut_at_columns_not_bytes),

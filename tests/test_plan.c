@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "quant/plan.h"
 #include "quant/vote_counts.h"
@@ -318,6 +319,189 @@ static void thresholds_that_meet_leave_no_middle(void **state) {
     assert_int_equal(plan(f)[GATE].input_class, CLASS_TOKEN);
 }
 
+// 8 query heads of 32 over 4 kv heads.
+static void set_heads(Fixture *f) {
+    f->model.structure.config.heads = 8;
+    f->model.structure.config.kv_heads = 4;
+    f->model.structure.config.head_dim = 32;
+}
+
+static void all_folds_reach_the_linear_before(void **state) {
+    Fixture *f = *state;
+    range_of(f, O, 100);
+    range_of(f, DOWN, 100);
+    set(f, NULL, DIAL_FOLD, FOLDS_ALL);
+    const Decision *d = plan(f);
+    assert_false(d[O].lae); // 256 columns cannot be 128 rows without heads that repeat
+    set_heads(f);
+    d = plan(f);
+    assert_true(d[O].lae && d[O].fold == FOLD_LINEAR_ROWS && d[O].fold_index == V);
+    assert_true(d[DOWN].lae && d[DOWN].fold == FOLD_LINEAR_ROWS && d[DOWN].fold_index == UP);
+    assert_int_equal(d[O].activations, POLICY_STATIC);
+    assert_true(d[O].activation_scale == lae_range(100, 1) / 127);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), O);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, UP), DOWN);
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, K), -1);
+    assert_true(recipe_ignore(&f->recipe, "*.0.self_attn.v_proj", NULL)); // its rows stay
+    d = plan(f);
+    assert_int_equal(d[O].activations, POLICY_TOKEN);
+    assert_note(&d[O], "left as it is");
+    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), -1);
+}
+
+static void what_folds_nowhere_can_be_divided_at_run_time(void **state) {
+    Fixture *f = *state;
+    range_of(f, O, 100);
+    range_of(f, GATE, 100);
+    set(f, "*.0.mlp.up_proj", DIAL_ACTIVATIONS, POLICY_TOKEN);
+    set(f, NULL, DIAL_UNFOLDABLE, UNFOLDABLE_RUNTIME);
+    const Decision *d = plan(f);
+    assert_true(d[O].lae && d[O].fold == FOLD_NONE);
+    assert_int_equal(d[O].activations, POLICY_STATIC);
+    assert_note(&d[O], "run time");
+    assert_true(d[GATE].lae && d[GATE].fold == FOLD_NONE); // up reads the norm as it is
+    assert_int_equal(d[UP].activations, POLICY_TOKEN);
+}
+
+// One factor for the columns that read the same row of v: the largest.
+static void heads_that_share_a_row_share_its_factor(void **state) {
+    Fixture *f = *state;
+    float absmax[256], factors[256], divisors[128];
+    set_heads(f);
+    for (size_t j = 0; j < 256; j++) absmax[j] = (float)(20 + (j * 37) % 80);
+    f->model.measured.inputs[1].channel_absmax = absmax;
+    range_of(f, O, 99);
+    set(f, NULL, DIAL_FOLD, FOLDS_ALL);
+    const Decision *d = plan(f);
+    assert_true(equalize_factors(&f->model.structure, &f->model.measured, &d[O], O, factors, NULL));
+    assert_true(equalize_divisors(&f->model.structure, &f->model.measured, &f->plan, V, divisors, NULL));
+    for (size_t j = 0; j < 256; j++) {
+        size_t other = j ^ 32, row = j / 64 * 32 + j % 32; // heads 0 and 1, 2 and 3, … share a kv head
+        float own, largest = fmaxf(absmax[j], absmax[other]);
+        lae_factors(&largest, 1, 1, &own);
+        assert_true(factors[j] == own && factors[other] == own && divisors[row] == own);
+    }
+    f->model.measured.inputs[1].channel_absmax = NULL;
+}
+
+static float *column_of(Fixture *f, int linear, float value) {
+    const Linear *l = &f->model.structure.linears[linear];
+    float *columns = calloc(l->in, sizeof *columns);
+    for (size_t j = 0; j < l->in; j++) columns[j] = value;
+    f->model.measured.weights[linear].column_absmax = columns;
+    f->model.measured.weights[linear].known = true;
+    f->model.measured.weights[linear].votes.sizes_count = 0;
+    return columns;
+}
+
+// Channels 0 … n − 1 have absmax 1; channel 3 has `range`.
+static float *channels_of(Fixture *f, int linear, float range) {
+    const Linear *l = &f->model.structure.linears[linear];
+    float *absmax = calloc(l->in, sizeof *absmax);
+    for (size_t j = 0; j < l->in; j++) absmax[j] = 1;
+    absmax[3] = range;
+    f->model.measured.inputs[l->input].channel_absmax = absmax;
+    range_of(f, linear, range);
+    return absmax;
+}
+
+static void smoothquant_equalizes_whatever_its_range(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_SMOOTHQUANT);
+    float *absmax[3] = {channels_of(f, Q, 100), channels_of(f, GATE, 400), channels_of(f, DOWN, 9)};
+    assert_note(&plan(f)[Q], "weights not measured");
+    assert_false(f->plan.calibrated);
+    float *columns[6] = {column_of(f, Q, 1),    column_of(f, K, 4),  column_of(f, V, 2),
+                         column_of(f, GATE, 1), column_of(f, UP, 1), column_of(f, DOWN, 4)};
+    const Decision *d = plan(f);
+    assert_true(d[Q].smooth && !d[Q].lae && d[Q].fold == FOLD_NORM);
+    assert_int_equal(d[Q].activations, POLICY_STATIC);
+    assert_true(d[Q].activation_scale == 20.0f / 127); // √(100 · 4): k has the largest weights
+    assert_true(d[K].activation_scale == d[Q].activation_scale);
+    assert_true(d[GATE].activation_scale == 20.0f / 127);
+    assert_int_equal(d[DOWN].activations, POLICY_TOKEN); // nowhere to fold
+    assert_note(&d[DOWN], "norm");
+    set(f, NULL, DIAL_FOLD, FOLDS_ALL);
+    d = plan(f);
+    assert_true(d[DOWN].smooth && d[DOWN].fold_index == UP);
+    assert_true(d[DOWN].activation_scale == 6.0f / 127); // √(9 · 4)
+    set(f, NULL, DIAL_SMOOTH_SCALE, SMOOTH_TOKEN);
+    assert_int_equal(plan(f)[Q].activations, POLICY_TOKEN);
+    assert_true(plan(f)[Q].smooth);
+    set(f, "*.0.self_attn.k_proj", DIAL_SMOOTH_ALPHA, 0.25); // q and v must not be divided by other factors than k
+    assert_false(plan(f)[Q].smooth);
+    assert_note(&plan(f)[Q], "not equalized alike");
+    for (int i = 0; i < 3; i++) free(absmax[i]);
+    for (int i = 0; i < 6; i++) free(columns[i]);
+}
+
+static void percentiles_clip(void **state) {
+    Fixture *f = *state;
+    InputMeasure *input = &f->model.measured.inputs[f->model.structure.linears[Q].input];
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_PERCENTILE);
+    range_of(f, Q, 500);
+    input->p99 = 2;
+    input->p99_9 = 7;
+    input->p99_99 = 40;
+    assert_true(plan(f)[Q].activation_scale == 7.0f / 127);
+    set(f, NULL, DIAL_PERCENTILE, 99);
+    assert_true(plan(f)[Q].activation_scale == 2.0f / 127);
+    set(f, NULL, DIAL_PERCENTILE, 99.99);
+    assert_true(plan(f)[Q].activation_scale == 40.0f / 127);
+    assert_int_equal(plan(f)[Q].activations, POLICY_STATIC);
+    input->p99_99 = 0;
+    assert_true(plan(f)[Q].activation_scale == 500.0f / 127);
+    assert_note(&plan(f)[Q], "whole range");
+}
+
+static void channels_need_no_calibration(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_CHANNEL);
+    f->model.measured.inputs[0].known = false;
+    assert_int_equal(plan(f)[Q].activations, POLICY_CHANNEL);
+    assert_note(&plan(f)[Q], "accuracy");
+    assert_true(f->plan.calibrated);
+}
+
+// ---- Grids ----
+
+static void grids_that_make_no_sense_are_resolved(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_GRID, GRID_TWO_LEVEL);
+    set(f, NULL, DIAL_CLIP, CLIP_MSE);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    const Decision *d = plan(f);
+    assert_int_equal(d[Q].grid, GRID_SYMMETRIC);
+    assert_note(&d[Q], "two levels are one");
+    assert_int_equal(d[Q].clip, CLIP_MSE);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    set(f, NULL, DIAL_GRID, GRID_LOG2);
+    d = plan(f);
+    assert_int_equal(d[Q].grid, GRID_LOG2);
+    assert_int_equal(d[Q].clip, CLIP_ABSMAX);
+    assert_note(&d[Q], "not clipped");
+}
+
+static void sizes_include_zero_points_and_factors(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_GROUP);
+    set(f, NULL, DIAL_GROUP_SIZE, 64);
+    assert_true(plan(f)[Q].bits_per_weight == 4 + 16 / 64.0);
+    set(f, NULL, DIAL_GRID, GRID_ASYMMETRIC);
+    assert_true(plan(f)[Q].bits_per_weight == 4 + (16 + 4) / 64.0);
+    set(f, NULL, DIAL_GRID, GRID_LOG2);
+    assert_true(plan(f)[Q].bits_per_weight == 4 + 16 / 64.0);
+    set(f, NULL, DIAL_GRID, GRID_TWO_LEVEL);
+    assert_true(plan(f)[Q].bits_per_weight == 4 + 8 / 64.0 + 16 / 256.0);
+    Decision a = plan(f)[Q], b = a;
+    assert_true(decision_equal(&a, &b));
+    b.grid = GRID_LOG2;
+    assert_false(decision_equal(&a, &b));
+    b = a;
+    b.clip = CLIP_MSE;
+    assert_false(decision_equal(&a, &b));
+}
+
 static void without_a_norm_the_middle_is_per_token(void **state) {
     Fixture *f = *state;
     range_of(f, O, 100);
@@ -537,6 +721,14 @@ int main(void) {
         WITH_MODEL(differences_within_a_fused_set_are_noted),
         WITH_MODEL(classes_by_range),
         WITH_MODEL(thresholds_that_meet_leave_no_middle),
+        WITH_MODEL(all_folds_reach_the_linear_before),
+        WITH_MODEL(what_folds_nowhere_can_be_divided_at_run_time),
+        WITH_MODEL(heads_that_share_a_row_share_its_factor),
+        WITH_MODEL(smoothquant_equalizes_whatever_its_range),
+        WITH_MODEL(percentiles_clip),
+        WITH_MODEL(channels_need_no_calibration),
+        WITH_MODEL(grids_that_make_no_sense_are_resolved),
+        WITH_MODEL(sizes_include_zero_points_and_factors),
         WITH_MODEL(without_a_norm_the_middle_is_per_token),
         WITH_MODEL(equalization_needs_every_reader),
         WITH_MODEL(without_exponent_nothing_is_equalized),

@@ -39,7 +39,7 @@ static QuantizedWeight quantized(Matrix *m, const float *factors, WeightError *e
     QuantizedWeight w;
     Error err = {0};
     m->linear.weight = &m->tensor;
-    if (!quantize_linear(&m->linear, &m->decision, factors, &w, error, &err)) fail_msg("%s", err.message);
+    if (!quantize_linear(&m->linear, &m->decision, factors, NULL, &w, error, &err)) fail_msg("%s", err.message);
     return w;
 }
 
@@ -47,7 +47,7 @@ static void assert_refused(Matrix *m, const float *factors, const char *part) {
     QuantizedWeight w;
     Error err = {0};
     m->linear.weight = &m->tensor;
-    if (quantize_linear(&m->linear, &m->decision, factors, &w, NULL, &err)) fail_msg("accepted");
+    if (quantize_linear(&m->linear, &m->decision, factors, NULL, &w, NULL, &err)) fail_msg("accepted");
     if (!strstr(err.message, part)) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
     assert_null(w.codes);
 }

@@ -8,12 +8,15 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "kernels/measure.h"
 #include "model/quantized_model.h"
+#include "quant/equalize.h"
 #include "quant/lae.h"
 #include "tests/support/fixture_model.h"
 
 static const char biased[] = "tests/fixtures/llama-gqa-llama3-bf16";
 static const char floats[] = "tests/fixtures/llama-mha-linear-f32"; // with biases in the MLP
+static const char one_kv_head[] = "tests/fixtures/llama-mqa-plain-f16";
 
 // ---- A backend that counts ----
 
@@ -68,6 +71,13 @@ static void measure_inputs(Twin *twin) {
         input->width = structure->linears[i].in;
         input->channel_absmax = array_new(input->width, sizeof(float));
     }
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        WeightMeasure *weight = &measured->weights[i];
+        weight->column_absmax = array_new(linear->in, sizeof(float));
+        column_absmax(linear->weight->dtype, linear->weight->data, linear->out, linear->in, weight->column_absmax);
+        weight->known = true;
+    }
     Session *session;
     Error err = {0};
     Observer observer = {measure, measured};
@@ -97,6 +107,7 @@ static void twin_open(const char *folder, Precision precision, Twin *twin) {
 
 static void twin_close(Twin *twin) {
     for (int i = 0; i < twin->measured.input_count; i++) free(twin->measured.inputs[i].channel_absmax);
+    for (int i = 0; i < twin->measured.linear_count; i++) free(twin->measured.weights[i].column_absmax);
     free(twin->measured.inputs);
     free(twin->measured.weights);
     recipe_free(&twin->recipe);
@@ -169,18 +180,24 @@ static void assert_within(double value, double least, double most) {
     if (!(value >= least && value <= most)) fail_msg("%.3e is not within %.1e … %.1e", value, least, most);
 }
 
-// Replaces a linear of t by floats [out, in], which must outlive it.
-static void set_dense(const Twin *twin, Transformer *t, int index, const float *weights) {
+// Replaces a linear of t by floats [out, in], which must outlive it; its bias is divided by divisors [out] unless NULL.
+static void set_dense_divided(const Twin *twin, Transformer *t, int index, const float *weights,
+                              const float *divisors) {
     const Linear *linear = &twin->model.structure.linears[index];
     Backend *backend = twin->model.backend;
     Weight *weight;
     float *bias;
     Error err = {0};
     assert_true(linear_bias(linear, &bias, &err));
+    for (size_t o = 0; bias && divisors && o < linear->out; o++) bias[o] /= divisors[o];
     assert_true(backend->ops->weight_dense(backend, DTYPE_F32, weights, linear->out, linear->in, bias, PRECISION_F32,
                                            &weight, &err));
     transformer_set_linear(t, index, weight);
     free(bias);
+}
+
+static void set_dense(const Twin *twin, Transformer *t, int index, const float *weights) {
+    set_dense_divided(twin, t, index, weights, NULL);
 }
 
 // ---- Tests ----
@@ -208,9 +225,7 @@ static void fewer_bits_are_farther_from_the_base(void **state) {
     twin_close(&twin);
 }
 
-// Weight-only is nothing but a forward pass over the rounded weights.
-static void weights_alone_equal_a_dense_model_of_them(void **state) {
-    (void)state;
+static void assert_equals_dense(Grid grid, Clip clip) {
     Twin twin;
     Transformer *dense;
     Error err = {0};
@@ -218,13 +233,15 @@ static void weights_alone_equal_a_dense_model_of_them(void **state) {
     const ModelStructure *structure = &twin.model.structure;
     assert_true(transformer_variant(twin.model.base, &dense, &err));
     set_recipe(&twin, 4, POLICY_NONE);
+    twin.recipe.value[DIAL_GRID] = grid;
+    twin.recipe.value[DIAL_CLIP] = clip;
     Plan plan = plan_of(&twin);
     follow(&twin, &plan, NULL);
     float **kept = array_new((size_t)structure->linear_count, sizeof *kept);
     for (int i = 0; i < structure->linear_count; i++) {
         if (!plan.decisions[i].quantized) continue;
         QuantizedWeight w;
-        assert_true(quantize_linear(&structure->linears[i], &plan.decisions[i], NULL, &w, NULL, &err));
+        assert_true(quantize_linear(&structure->linears[i], &plan.decisions[i], NULL, NULL, &w, NULL, &err));
         kept[i] = array_new(w.out * w.in, sizeof(float));
         dequantize(&w, kept[i]);
         quantized_weight_free(&w);
@@ -237,6 +254,97 @@ static void weights_alone_equal_a_dense_model_of_them(void **state) {
     free(kept);
     free(expected);
     free(now);
+    plan_free(&plan);
+    twin_close(&twin);
+}
+
+// Weight-only is nothing but a forward pass over the rounded weights.
+static void weights_alone_equal_a_dense_model_of_them(void **state) {
+    (void)state;
+    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) assert_equals_dense(grid, CLIP_ABSMAX);
+    assert_equals_dense(GRID_SYMMETRIC, CLIP_MSE);
+}
+
+static double weight_noise(const Twin *twin) {
+    double noise = 0;
+    for (int i = 0; i < twin->model.structure.linear_count; i++) {
+        const WeightError *error = quantized_model_weight_error(twin->quantized, i);
+        if (error) noise += error->noise;
+    }
+    return noise;
+}
+
+// Four bits: zero points and clipping lose less, powers of two more.
+static void grids_differ_in_what_they_lose(void **state) {
+    (void)state;
+    Twin twin;
+    twin_open(biased, PRECISION_F32, &twin);
+    set_recipe(&twin, 4, POLICY_TOKEN);
+    follow_recipe(&twin, NULL);
+    double plain = weight_noise(&twin);
+    twin.recipe.value[DIAL_CLIP] = CLIP_MSE;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_true(weight_noise(&twin) < plain);
+    twin.recipe.value[DIAL_CLIP] = CLIP_ABSMAX;
+    twin.recipe.value[DIAL_GRID] = GRID_ASYMMETRIC;
+    follow_recipe(&twin, NULL);
+    assert_true(weight_noise(&twin) < plain);
+    assert_within(distance(&twin), 1e-2, 0.6);
+    twin.recipe.value[DIAL_GRID] = GRID_LOG2;
+    follow_recipe(&twin, NULL);
+    assert_true(weight_noise(&twin) > plain);
+    twin.recipe.value[DIAL_GRID] = GRID_TWO_LEVEL;
+    twin.recipe.value[DIAL_BITS] = 8;
+    follow_recipe(&twin, NULL);
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+static void rival_policies_stay_near_the_base(void **state) {
+    (void)state;
+    Twin twin;
+    twin_open(biased, PRECISION_F32, &twin);
+    const LayerMap *layer = &twin.model.structure.layers[1];
+    set_recipe(&twin, 8, POLICY_SMOOTHQUANT);
+    follow_recipe(&twin, NULL);
+    assert_non_null(quantized_model_factors(twin.quantized, layer->gate));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    twin.recipe.value[DIAL_SMOOTH_SCALE] = SMOOTH_TOKEN;
+    follow_recipe(&twin, NULL);
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_ACTIVATIONS] = POLICY_CHANNEL;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+static void a_smaller_cache_changes_every_layer(void **state) {
+    (void)state;
+    Twin twin;
+    int first;
+    twin_open(biased, PRECISION_F32, &twin);
+    Plan plan = plan_of(&twin);
+    memset(plan.decisions, 0, (size_t)plan.linear_count * sizeof *plan.decisions);
+    size_t wide = plan.cache_bytes;
+    plan.cache_bits = 8;
+    assert_int_equal(follow(&twin, &plan, &first), 0);
+    assert_int_equal(first, 0);
+    assert_within(distance(&twin), 1e-5, NEAR); // of nothing but the cache
+    assert_int_equal(follow(&twin, &plan, &first), 0);
+    assert_int_equal(first, twin.model.config.layers);
+    plan_free(&plan);
+    twin.recipe.value[DIAL_CACHE_BITS] = 8;
+    plan = plan_of(&twin);
+    assert_int_equal(plan.cache_bits, 8);
+    assert_true(plan.cache_bytes < wide);
+    memset(plan.decisions, 0, (size_t)plan.linear_count * sizeof *plan.decisions);
+    plan.cache_bits = 16;
+    follow(&twin, &plan, &first);
+    assert_int_equal(first, 0);
+    assert_true(distance(&twin) == 0);
     plan_free(&plan);
     twin_close(&twin);
 }
@@ -355,6 +463,59 @@ static void equalization_in_float_changes_nothing(void **state) {
     }
 }
 
+// Multiplies the columns of a linear by its factors and divides the rows of the one before it, all in float.
+static void fold_rows(const Twin *twin, Transformer *t, const Plan *plan, int reader, float **kept) {
+    const ModelStructure *structure = &twin->model.structure;
+    const Linear *linear = &structure->linears[reader], *source = &structure->linears[linear->fold_index];
+    float *factors = array_new(linear->in, sizeof *factors), *divisors = array_new(source->out, sizeof *divisors);
+    Error err = {0};
+    assert_int_equal(equalize_rows_for(structure, plan, linear->fold_index), reader);
+    assert_true(equalize_factors(structure, &twin->measured, &plan->decisions[reader], reader, factors, &err));
+    assert_true(equalize_divisors(structure, &twin->measured, plan, linear->fold_index, divisors, &err));
+    kept[reader] = columns_times(linear, factors);
+    float *rows = kept[linear->fold_index] = array_new(source->out * source->in, sizeof *rows);
+    floats_from(source->weight->dtype, source->weight->data, source->out * source->in, rows);
+    for (size_t i = 0; i < source->out * source->in; i++) rows[i] /= divisors[i / source->in];
+    set_dense(twin, t, reader, kept[reader]);
+    set_dense_divided(twin, t, linear->fold_index, rows, divisors);
+    free(factors);
+    free(divisors);
+}
+
+// v → o (with grouped-query attention, with one kv head, with as many as query heads) and up → down (with a bias).
+static void folding_into_rows_in_float_changes_nothing(void **state) {
+    (void)state;
+    const char *const folders[] = {biased, floats, one_kv_head};
+    for (int f = 0; f < 3; f++) {
+        Twin twin;
+        Transformer *variant;
+        Error err = {0};
+        twin_open(folders[f], PRECISION_F32, &twin);
+        set_recipe(&twin, 8, POLICY_FPTQ);
+        twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+        twin.recipe.value[DIAL_V0] = 0;
+        Plan plan = plan_of(&twin);
+        assert_true(transformer_variant(twin.model.base, &variant, &err));
+        float **kept = array_new((size_t)twin.model.structure.linear_count, sizeof *kept);
+        for (int layer = 0; layer < twin.model.config.layers; layer++) {
+            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].o, kept);
+            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].down, kept);
+        }
+        float *base = fixture_logits(twin.model.base, twin.model.ids, twin.model.tokens);
+        float *folded = fixture_logits(variant, twin.model.ids, twin.model.tokens);
+        double difference = relative_difference(folded, base, twin.n);
+        print_message("%s: %.1e of the largest logit\n", folders[f], difference);
+        assert_within(difference, 0, 1e-5);
+        transformer_free(variant);
+        for (int i = 0; i < twin.model.structure.linear_count; i++) free(kept[i]);
+        free(kept);
+        free(base);
+        free(folded);
+        plan_free(&plan);
+        twin_close(&twin);
+    }
+}
+
 static void set_all_folds(Plan *plan, FoldKind kind) {
     for (int i = 0; i < plan->linear_count; i++)
         if (plan->decisions[i].lae) plan->decisions[i].fold = kind;
@@ -394,6 +555,64 @@ static void factors_can_be_folded_or_divided_at_run_time(void **state) {
     assert_within(distance(&twin), 1e-5, NEAR);
     free(folded);
     free(divided);
+    plan_free(&plan);
+    twin_close(&twin);
+}
+
+// All four inputs of a layer equalized and static: near the base, whether rows or the linears divide.
+static void factors_go_into_the_rows_of_the_linear_before(void **state) {
+    (void)state;
+    Twin twin;
+    int first;
+    twin_open(biased, PRECISION_F32, &twin);
+    const LayerMap *layer = &twin.model.structure.layers[1];
+    set_recipe(&twin, 8, POLICY_FPTQ);
+    twin.recipe.value[DIAL_V0] = 0;
+    assert_int_equal(follow_recipe(&twin, NULL), 14);
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    assert_int_equal(follow_recipe(&twin, &first), 8); // v, o, up and down of two layers
+    assert_int_equal(first, 0);
+    assert_non_null(quantized_model_factors(twin.quantized, layer->o));
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_non_null(quantized_model_divisors(twin.quantized, layer->up));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin.recipe.value[DIAL_FOLD] = FOLDS_NORM;
+    twin.recipe.value[DIAL_UNFOLDABLE] = UNFOLDABLE_RUNTIME;
+    assert_int_equal(follow_recipe(&twin, NULL), 8);
+    assert_null(quantized_model_factors(twin.quantized, layer->o)); // it divides by itself
+    assert_null(quantized_model_divisors(twin.quantized, layer->v));
+    assert_within(distance(&twin), 1e-5, NEAR);
+    twin_close(&twin);
+}
+
+// Stopped between v and o, neither has changed.
+static void rows_and_their_reader_change_together(void **state) {
+    (void)state;
+    Twin twin;
+    Error err = {0};
+    twin_open(biased, PRECISION_F32, &twin);
+    set_recipe(&twin, 8, POLICY_FPTQ);
+    twin.recipe.value[DIAL_V0] = 0;
+    twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    Plan plan = plan_of(&twin);
+    for (int fail_after = 0; fail_after <= 14; fail_after++) {
+        int first;
+        counting.packed = 0;
+        counting.fail_after = fail_after ? fail_after : 1;
+        bool done = quantized_model_follow(twin.quantized, &plan, &twin.measured, &first, NULL, &err);
+        assert_within(distance(&twin), 0, NEAR);
+        const LayerMap *layer = &twin.model.structure.layers[0];
+        assert_true(!quantized_model_divisors(twin.quantized, layer->v) ==
+                    !quantized_model_factors(twin.quantized, layer->o));
+        assert_true(fail_after < 14 || done);
+    }
+    counting.fail_after = 0;
+    Plan none = plan_of(&twin);
+    memset(none.decisions, 0, (size_t)none.linear_count * sizeof *none.decisions);
+    follow(&twin, &none, NULL);
+    assert_true(distance(&twin) == 0);
+    plan_free(&none);
     plan_free(&plan);
     twin_close(&twin);
 }
@@ -494,10 +713,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fewer_bits_are_farther_from_the_base),
         cmocka_unit_test(weights_alone_equal_a_dense_model_of_them),
+        cmocka_unit_test(grids_differ_in_what_they_lose),
+        cmocka_unit_test(rival_policies_stay_near_the_base),
+        cmocka_unit_test(a_smaller_cache_changes_every_layer),
         cmocka_unit_test(going_back_restores_the_base_exactly),
         cmocka_unit_test(only_what_changed_is_packed_again),
         cmocka_unit_test(the_head_counts_as_part_of_the_last_layer),
         cmocka_unit_test(equalization_in_float_changes_nothing),
+        cmocka_unit_test(folding_into_rows_in_float_changes_nothing),
+        cmocka_unit_test(factors_go_into_the_rows_of_the_linear_before),
+        cmocka_unit_test(rows_and_their_reader_change_together),
         cmocka_unit_test(factors_can_be_folded_or_divided_at_run_time),
         cmocka_unit_test(a_new_calibration_packs_what_it_equalizes_again),
         cmocka_unit_test(stopping_anywhere_leaves_a_whole_model),

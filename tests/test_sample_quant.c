@@ -100,7 +100,7 @@ static const cJSON *member(const cJSON *object, const char *key) {
 static void assert_hash(const Linear *linear, const Decision *decision, const float *factors, const char *expected) {
     QuantizedWeight w;
     Error err = {0};
-    if (!quantize_linear(linear, decision, factors, &w, NULL, &err)) fail_msg("%s", err.message);
+    if (!quantize_linear(linear, decision, factors, NULL, &w, NULL, &err)) fail_msg("%s", err.message);
     uint64_t hash = hash_bytes(HASH_START, w.codes, w.out * w.in);
     hash = hash_bytes(hash, w.scales, w.out * group_count(w.in, w.group) * sizeof *w.scales);
     quantized_weight_free(&w);

@@ -112,6 +112,14 @@ static void assert_by_definition(Matrix *m) {
     const WeightMeasure *view = &m->stats.measured.weights[0];
     assert_true(view->absmax == (float)got->absmax && view->min == (float)got->min && view->max == (float)got->max);
     assert_memory_equal(&view->votes, &got->votes, sizeof view->votes);
+    assert_ptr_equal(view->column_absmax, got->column_absmax);
+    assert_int_equal(got->columns, m->linear.in);
+    for (size_t j = 0; j < got->columns; j++) {
+        float most = 0;
+        for (size_t i = j; i < got->elements; i += got->columns)
+            most = fmaxf(most, fabsf(m->values[i])); // NaN left out
+        assert_true(got->column_absmax[j] == most);
+    }
 }
 
 static const DType dtypes[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};

@@ -139,6 +139,8 @@ static void what_was_written_comes_back(void **state) {
         size_t bytes = (size_t)(w->votes.sizes_count - 1) * (VOTE_STEPS + 1) * sizeof(uint32_t);
         for (int rule = 0; rule < 2 && bytes; rule++)
             assert_memory_equal(w->votes.votes[rule], v->votes.votes[rule], bytes);
+        assert_int_equal(w->columns, v->columns);
+        assert_memory_equal(w->column_absmax, v->column_absmax, w->columns * sizeof(float));
         const InputStats *a = &m.stats.inputs[i], *b = &inputs.inputs[i];
         assert_true(a->range == b->range && a->p99 == b->p99 && a->p99_9 == b->p99_9 && a->p99_99 == b->p99_99);
         assert_memory_equal(a->channel_absmax, b->channel_absmax, a->width * sizeof(float));

@@ -70,8 +70,8 @@ static Short short_text(const char *text) {
 
 static Short input_text(const Decision *d) {
     static const char *const names[] = {
-        [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_FPTQ] = "?"};
-    return short_text(d->lae ? "LAE" : names[d->activations]);
+        [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
+    return short_text(d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations]);
 }
 
 static Short cell_text(const Ui *ui, int linear, Column column) {

@@ -6,6 +6,7 @@
 
 #include "analysis/stats_cache.h"
 #include "analysis/tokens.h"
+#include "base/array.h"
 #include "base/file.h"
 
 #define STANDARD_SEQUENCES 128
@@ -121,11 +122,11 @@ bool model_session_measure_weights(ModelSession *s, Progress *progress, Error *e
     return true;
 }
 
-static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences, Error *err) {
+static bool calibration_tokens(ModelSession *s, bool random, TokenIds *ids, size_t *sequences, Error *err) {
     ModelOptions *o = &s->options;
     size_t most = o->sequences * o->length;
-    bool ok = o->random_tokens ? tokens_random((size_t)s->config.vocab, most, o->seed, ids, err)
-                               : read_tokens(s, o->calibration, "calibration.txt", most, ids, err);
+    bool ok = random ? tokens_random((size_t)s->config.vocab, most, o->seed, ids, err)
+                     : read_tokens(s, o->calibration, "calibration.txt", most, ids, err);
     if (!ok || !check_ids(s, ids, err)) return false;
     if (ids->count == 0) return error_set(err, "the calibration text is empty");
     if (ids->count < o->length) o->length = ids->count;
@@ -133,25 +134,31 @@ static bool calibration_tokens(ModelSession *s, TokenIds *ids, size_t *sequences
     return true;
 }
 
-bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
-    if (s->calibrated) return true;
-    if (!model_session_can_run(s, err)) return false;
+// Fills the inputs of fresh stats, from the cache if it can.
+static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
+                            Error *err) {
     TokenIds ids = {0};
     size_t sequences = 0, length = 0;
-    bool ok = calibration_tokens(s, &ids, &sequences, err);
+    bool ok = calibration_tokens(s, random, &ids, &sequences, err);
     if (ok) {
         length = s->options.length;
         uint64_t key = input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision);
-        if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, &s->stats)) {
+        if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, stats)) {
             progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(s->base, ids.ids, sequences, length, &s->stats, progress, err);
-            if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, &s->stats, NULL);
+            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err);
+            if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, stats, NULL);
         }
     }
     token_ids_free(&ids);
-    if (!ok) return false;
-    s->calibration_tokens = sequences * length;
-    return s->calibrated = true;
+    *tokens = sequences * length;
+    return ok;
+}
+
+bool model_session_calibrate(ModelSession *s, Progress *progress, Error *err) {
+    if (s->calibrated) return true;
+    if (!model_session_can_run(s, err)) return false;
+    return s->calibrated =
+               calibrate_stats(s, s->options.random_tokens, &s->stats, &s->calibration_tokens, progress, err);
 }
 
 bool model_session_plan(ModelSession *s, const Recipe *recipe, Plan *out, Error *err) {
@@ -164,14 +171,17 @@ bool model_session_follow(ModelSession *s, const Plan *plan, int *first_changed,
     return quantized_model_follow(s->quantized, plan, &s->stats.measured, first_changed, progress, err);
 }
 
-static bool make_evaluator(ModelSession *s, Error *err) {
+static bool new_evaluator(ModelSession *s, const char *path, const char *sample_name, Evaluator **out, Error *err) {
     TokenIds ids = {0};
-    bool ok = read_tokens(s, s->options.evaluation, "evaluation.txt", s->options.eval_tokens, &ids, err) &&
-              check_ids(s, &ids, err);
+    bool ok = read_tokens(s, path, sample_name, s->options.eval_tokens, &ids, err) && check_ids(s, &ids, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
-    if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, &s->evaluator, err);
+    if (ok) ok = evaluator_new(s->base, ids.ids, ids.count, s->options.window, EVALUATOR_BUDGET, out, err);
     token_ids_free(&ids);
     return ok;
+}
+
+static bool make_evaluator(ModelSession *s, Error *err) {
+    return new_evaluator(s, s->options.evaluation, "evaluation.txt", &s->evaluator, err);
 }
 
 bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(void *, const Accuracy *),
@@ -189,7 +199,8 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         const InputStats *input = &s->stats.inputs[s->structure.linears[i].input];
         if (plan->decisions[i].quantized && s->calibrated && input->sample_rows) {
             if (!linear_output_sqnr(s->base, quantized_model_transformer(s->quantized), i, input->sample,
-                                    input->sample_rows, quantized_model_factors(s->quantized, i), &db[i], err)) {
+                                    input->sample_rows, quantized_model_factors(s->quantized, i),
+                                    quantized_model_divisors(s->quantized, i), &db[i], err)) {
                 return false;
             }
         }
@@ -203,11 +214,129 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
     WeightError error;
     *db = NAN;
     if (!plan->decisions[linear].quantized) return true;
-    if (!quantize_linear(&s->structure.linears[linear], &plan->decisions[linear], NULL, &codes, &error, err))
+    if (!quantize_linear(&s->structure.linears[linear], &plan->decisions[linear], NULL, NULL, &codes, &error, err))
         return false;
     quantized_weight_free(&codes);
     *db = weight_sqnr_db(&error);
     return true;
+}
+
+static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {
+    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
+    return (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
+           trial_begin(s->base, s->quantized, evaluator, &s->stats.measured, s->cache_folder, key, out, err);
+}
+
+bool model_session_trial(ModelSession *s, Trial *out, Error *err) {
+    *out = (Trial){0};
+    return model_session_can_run(s, err) && (s->evaluator || make_evaluator(s, err)) &&
+           begin_trial(s, s->evaluator, out, err);
+}
+
+bool model_session_sensitivity(ModelSession *s, const Plan *plan, bool reverse,
+                               void (*partial)(void *, const Sensitivities *), void *context, Sensitivities *out,
+                               Progress *progress, Error *err) {
+    Trial trial;
+    *out = (Sensitivities){0};
+    double *db = array_new((size_t)s->structure.linear_count, sizeof *db);
+    if (!db) return error_memory(err, "sensitivities");
+    bool ok = model_session_trial(s, &trial, err) && trial_follow(&trial, plan, progress, err) &&
+              model_session_output_sqnr(s, plan, db, progress, err) &&
+              sensitivity_measure(&trial, plan, db, reverse, partial, context, out, progress, err);
+    trial_end(&trial);
+    free(db);
+    return ok;
+}
+
+bool model_session_points(ModelSession *s, const Recipe *recipes, int count, const PointOptions *options, Point *points,
+                          Progress *progress, Error *err) {
+    Trial trial;
+    bool ok =
+        model_session_trial(s, &trial, err) && points_measure(&trial, recipes, count, options, points, progress, err);
+    trial_end(&trial);
+    return ok;
+}
+
+bool model_session_tune(ModelSession *s, const Recipe *recipe, const TuneGoal *goal, Tuned *out, Progress *progress,
+                        Error *err) {
+    Trial search = {0}, verify;
+    Evaluator *evaluator = NULL;
+    *out = (Tuned){0};
+    bool ok = model_session_trial(s, &verify, err);
+    if (ok && !s->options.random_tokens) {
+        ok = new_evaluator(s, s->options.calibration, "calibration.txt", &evaluator, err) &&
+             begin_trial(s, evaluator, &search, err);
+    }
+    ok = ok && tune(evaluator ? &search : &verify, &verify, &s->stats, recipe, goal, out, progress, err);
+    trial_end(&search);
+    trial_end(&verify);
+    evaluator_free(evaluator);
+    return ok;
+}
+
+bool model_session_outliers(ModelSession *s, double factor, Outliers *out, Progress *progress, Error *err) {
+    TokenIds ids = {0};
+    size_t sequences = 0;
+    *out = (Outliers){0};
+    bool ok = calibration_tokens(s, s->options.random_tokens, &ids, &sequences, err);
+    size_t most = s->options.eval_tokens / s->options.length;
+    if (most < 1) most = 1;
+    if (sequences > most) sequences = most;
+    ok = ok && outliers_find(s->base, &s->stats, ids.ids, sequences, s->options.length, factor, out, progress, err);
+    token_ids_free(&ids);
+    return ok;
+}
+
+// The same weights: votes are measured (or read) again, so that both plans stand on the same ground.
+static bool random_stats(ModelSession *s, RandomCalibration *out, Progress *progress, Error *err) {
+    uint64_t tokens;
+    if (!model_stats_new(&s->structure, &out->stats, err)) return false;
+    uint64_t key = weight_stats_key(&s->structure);
+    bool ok = s->cache_folder && stats_cache_read_weights(s->cache_folder, key, &s->structure, &out->stats);
+    for (int i = 0; !ok && i < s->structure.linear_count; i++) {
+        if (!weight_stats_measure(&s->structure, i, &out->stats, err)) return false;
+    }
+    return calibrate_stats(s, true, &out->stats, &tokens, progress, err);
+}
+
+static bool run_point(Trial *trial, const Plan *plan, Point *out, float *kl, Progress *progress, Error *err) {
+    *out = (Point){.bytes = plan->bytes, .bits_per_weight = plan->bits_per_weight};
+    return out->known = trial_run_positions(trial, plan, &out->accuracy, kl, progress, err);
+}
+
+static bool compare_calibrations(ModelSession *s, const Plan *text_plan, RandomCalibration *out, float *kl,
+                                 Progress *progress, Error *err) {
+    Trial text, random = {0};
+    bool ok = model_session_trial(s, &text, err);
+    size_t n = ok ? (size_t)trial_work(&text) : 0;
+    if (ok) random = text;
+    // Another calibration, another set of maxima behind the factors: nothing of one is kept for the other.
+    random.cache = NULL;
+    random.measured = &out->stats.measured;
+    progress_begin(progress, "evaluating", 2 * n);
+    ok = ok && run_point(&text, text_plan, &out->text, kl, progress, err) &&
+         run_point(&random, &out->plan, &out->random, kl + n, progress, err);
+    if (ok) out->difference = paired_difference(kl + n, kl, n);
+    trial_end(&text);
+    return ok;
+}
+
+bool model_session_random_calibration(ModelSession *s, const Plan *text_plan, const Recipe *recipe,
+                                      RandomCalibration *out, Progress *progress, Error *err) {
+    *out = (RandomCalibration){0};
+    if (!random_stats(s, out, progress, err) ||
+        !plan_make(recipe, &s->structure, &out->stats.measured, &out->plan, err))
+        return false;
+    float *kl = array_new(2 * s->options.eval_tokens, sizeof *kl);
+    bool ok = kl ? compare_calibrations(s, text_plan, out, kl, progress, err) : error_memory(err, "a comparison");
+    free(kl);
+    return ok;
+}
+
+void random_calibration_free(RandomCalibration *random) {
+    model_stats_free(&random->stats);
+    plan_free(&random->plan);
+    *random = (RandomCalibration){0};
 }
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {

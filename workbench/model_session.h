@@ -3,7 +3,11 @@
 #pragma once
 
 #include "analysis/accuracy.h"
+#include "analysis/outliers.h"
+#include "analysis/points.h"
+#include "analysis/sensitivity.h"
 #include "analysis/stats.h"
+#include "analysis/tune.h"
 #include "loaders/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
@@ -77,6 +81,41 @@ bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. Works
 // without a forward pass, and quantizes the linear to find out.
 bool model_session_weight_sqnr(const ModelSession *session, const Plan *plan, int linear, double *db, Error *err);
+
+// For a study on the evaluation tokens: begins a trial on what the session has (give it to trial_end). Afterwards the
+// quantized model follows the study's last plan, and the next evaluation counts as all new (first_changed 0).
+bool model_session_trial(ModelSession *session, Trial *out, Error *err);
+
+// What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
+bool model_session_sensitivity(ModelSession *session, const Plan *plan, bool reverse,
+                               void (*partial)(void *context, const Sensitivities *so_far), void *context,
+                               Sensitivities *out, Progress *progress, Error *err);
+
+// Every recipe on the evaluation tokens (analysis/points.h): points [count].
+bool model_session_points(ModelSession *session, const Recipe *recipes, int count, const PointOptions *options,
+                          Point *points, Progress *progress, Error *err);
+
+// Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
+// evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
+bool model_session_tune(ModelSession *session, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
+                        Progress *progress, Error *err);
+
+// Outliers of the calibrated session (analysis/outliers.h); tokens are counted in the beginning of the calibration
+// text, as many as for evaluation.
+bool model_session_outliers(ModelSession *session, double factor, Outliers *out, Progress *progress, Error *err);
+
+// Calibration on random vocabulary tokens beside that on text, and what each does to the model.
+typedef struct RandomCalibration {
+    ModelStats stats;      // measured on as many random tokens as the session's text had
+    Plan plan;             // what the recipe decides from them
+    Point text, random;    // on the evaluation tokens; the plans differ only by the calibration
+    Difference difference; // of KL divergence, random − text, position by position
+} RandomCalibration;
+
+// The session must be calibrated, on text. Free with random_calibration_free in any case.
+bool model_session_random_calibration(ModelSession *session, const Plan *text_plan, const Recipe *recipe,
+                                      RandomCalibration *out, Progress *progress, Error *err);
+void random_calibration_free(RandomCalibration *random);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

@@ -13,7 +13,8 @@ enum { TILE_QUERIES = 16 };
 struct Cache {
     size_t layers, kv_heads, head_dim, positions;
     DType dtype;
-    char *keys, *values; // [layers][kv_heads][positions, head_dim]
+    char *keys, *values;              // [layers][kv_heads][positions, head_dim]
+    float *key_scales, *value_scales; // [layers][kv_heads][positions]; I8 only
 };
 
 void cpu_cache_free(Backend *backend, Cache *cache) {
@@ -21,6 +22,8 @@ void cpu_cache_free(Backend *backend, Cache *cache) {
     if (!cache) return;
     free(cache->keys);
     free(cache->values);
+    free(cache->key_scales);
+    free(cache->value_scales);
     free(cache);
 }
 
@@ -28,12 +31,23 @@ static size_t tile_floats(const Cache *cache) {
     return attention_scratch(TILE_QUERIES, cache->positions, cache->head_dim);
 }
 
+static bool cache_memory(Cache *c) {
+    size_t rows, bytes = dtype_bytes(c->dtype) * c->head_dim;
+    if (__builtin_mul_overflow(c->layers * c->kv_heads, c->positions, &rows)) return false;
+    c->keys = array_new(rows, bytes);
+    c->values = array_new(rows, bytes);
+    if (c->dtype != DTYPE_I8) return c->keys && c->values;
+    c->key_scales = array_new(rows, sizeof *c->key_scales);
+    c->value_scales = array_new(rows, sizeof *c->value_scales);
+    return c->keys && c->values && c->key_scales && c->value_scales;
+}
+
 bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, size_t positions, DType dtype, Cache **out,
                    Error *err) {
     CpuBackend *cpu = cpu_of(backend);
     *out = NULL;
-    if (!dtype_is_float16_or_32(dtype))
-        return error_set(err, "a cache of type %s is not known; F32, F16 and BF16 are", dtype_name(dtype));
+    if (!dtype_is_float16_or_32(dtype) && dtype != DTYPE_I8)
+        return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
     if (layers <= 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > UINT32_MAX)
         return error_set(err, "a cache of %d layers, %d heads of %d and %zu positions makes no sense", layers, kv_heads,
                          head_dim, positions);
@@ -44,12 +58,7 @@ bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, siz
                      .head_dim = (size_t)head_dim,
                      .positions = positions,
                      .dtype = dtype};
-    size_t rows, bytes = dtype_bytes(dtype) * cache->head_dim;
-    if (!__builtin_mul_overflow(cache->layers * cache->kv_heads, positions, &rows)) {
-        cache->keys = array_new(rows, bytes);
-        cache->values = array_new(rows, bytes);
-    }
-    if (cache->keys && cache->values) {
+    if (cache_memory(cache)) {
         if (cpu_reserve(cpu, (size_t)cpu->threads * tile_floats(cache) * sizeof(float), err)) return *out = cache, true;
     } else {
         error_set(err, "no memory for a cache of %zu positions; ask for a shorter context", positions);
@@ -58,9 +67,19 @@ bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, siz
     return false;
 }
 
-// Offset of a position's row for one layer and head, in bytes.
-static size_t row_offset(const Cache *c, size_t layer, size_t head, size_t position) {
-    return ((layer * c->kv_heads + head) * c->positions + position) * c->head_dim * dtype_bytes(c->dtype);
+// Number of a position's row for one layer and head, and where it begins, in bytes.
+static size_t row_number(const Cache *c, size_t layer, size_t head, size_t position) {
+    return (layer * c->kv_heads + head) * c->positions + position;
+}
+static size_t row_offset(const Cache *c, size_t row) { return row * c->head_dim * dtype_bytes(c->dtype); }
+
+static void write_row(const CpuKernels *kernels, const Cache *c, const float *x, size_t row, char *rows,
+                      float *scales) {
+    char *to = rows + row_offset(c, row);
+    if (c->dtype == DTYPE_I8)
+        scales[row] = kernels->quantize_row(x, NULL, c->head_dim, 0, (int8_t *)to);
+    else
+        kernels->narrow(c->dtype, x, c->head_dim, to);
 }
 
 void cpu_cache_write(Backend *backend, Cache *c, int layer, size_t first, size_t tokens, const float *k,
@@ -68,9 +87,9 @@ void cpu_cache_write(Backend *backend, Cache *c, int layer, size_t first, size_t
     const CpuBackend *cpu = cpu_of(backend);
     for (size_t t = 0; t < tokens; t++) {
         for (size_t head = 0; head < c->kv_heads; head++) {
-            size_t from = (t * c->kv_heads + head) * c->head_dim, to = row_offset(c, (size_t)layer, head, first + t);
-            cpu->kernels->narrow(c->dtype, k + from, c->head_dim, c->keys + to);
-            cpu->kernels->narrow(c->dtype, v + from, c->head_dim, c->values + to);
+            size_t from = (t * c->kv_heads + head) * c->head_dim, row = row_number(c, (size_t)layer, head, first + t);
+            write_row(cpu->kernels, c, k + from, row, c->keys, c->key_scales);
+            write_row(cpu->kernels, c, v + from, row, c->values, c->value_scales);
         }
     }
 }
@@ -114,8 +133,11 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
         size_t at = token * width + (kv_head * tiling.per_kv + head) * c->head_dim;
         AttentionTile tile = {
             .dtype = c->dtype, .head_dim = c->head_dim, .scale = shape->scale, .stride = width, .first = first + token};
-        tile.keys = c->keys + row_offset(c, (size_t)layer, kv_head, 0);
-        tile.values = c->values + row_offset(c, (size_t)layer, kv_head, 0);
+        size_t row = row_number(c, (size_t)layer, kv_head, 0);
+        tile.keys = c->keys + row_offset(c, row);
+        tile.values = c->values + row_offset(c, row);
+        tile.key_scales = c->key_scales ? c->key_scales + row : NULL;
+        tile.value_scales = c->value_scales ? c->value_scales + row : NULL;
         tile.heads = tiling.per_kv - head < tiling.heads ? tiling.per_kv - head : tiling.heads;
         tile.tokens = tokens - token < tiling.tokens ? tokens - token : tiling.tokens;
         tile.q = q + at;

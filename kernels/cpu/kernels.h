@@ -26,10 +26,11 @@ typedef struct Activations {
 } Activations;
 
 enum { SEGMENT_COLUMNS = 128 };
+enum { LEVELS_AT_ONCE = 32768 };
 
 // The rows of W that a call works on, and where x and y lie.
 typedef struct DenseProduct {
-    DType dtype;   // F32, F16 or BF16
+    DType dtype;   // F32, F16, BF16 or I8
     const void *w; // [rows, in], any alignment
     size_t in;
     const float *bias; // [rows] or NULL
@@ -41,9 +42,10 @@ typedef struct DenseProduct {
 
 // Keys and values of one layer and one kv head, and the queries that look at them.
 typedef struct AttentionTile {
-    DType dtype;               // of keys and values: F32, F16 or BF16
-    const void *keys, *values; // [positions, head_dim]
-    size_t head_dim, heads;    // query heads that share the kv head
+    DType dtype;                            // of keys and values: F32, F16, BF16, or I8 with scales
+    const void *keys, *values;              // [positions, head_dim]
+    const float *key_scales, *value_scales; // [positions] or NULL: what a code of that position is worth
+    size_t head_dim, heads;                 // query heads that share the kv head
     float scale;
     size_t first, tokens; // query t sees positions 0 … first + t
     const float *q;       // [tokens][heads, head_dim], tokens q_stride apart
@@ -76,6 +78,9 @@ typedef struct CpuKernels {
     // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as
     // above.
     float (*split_segment)(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
+
+    // Σ w x of n ≤ LEVELS_AT_ONCE; |w| ≤ 255.
+    int32_t (*dot_levels)(const int16_t *w, const int8_t *x, size_t n);
 
     void (*widen)(DType, const void *from, size_t n, float *to);
     void (*narrow)(DType, const float *from, size_t n, void *to);

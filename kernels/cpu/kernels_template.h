@@ -21,6 +21,7 @@ INLINE Vf load_as(DType dtype, const void *array, size_t i) {
     switch (dtype) {
     case DTYPE_F16: return vf_from_f16(p + i * 2);
     case DTYPE_BF16: return vf_from_bf16(p + i * 2);
+    case DTYPE_I8: return vf_from_i8(p + i);
     default: {
         Vf v;
         memcpy(&v, p + i * 4, sizeof v);
@@ -29,7 +30,7 @@ INLINE Vf load_as(DType dtype, const void *array, size_t i) {
     }
 }
 
-INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
+INLINE size_t bytes_of(DType dtype) { return dtype == DTYPE_F32 ? 4 : dtype == DTYPE_I8 ? 1 : 2; }
 
 // The same for n ≤ LANES elements; zeros behind them.
 INLINE Vf load_some(DType dtype, const void *array, size_t i, size_t n) {
@@ -104,6 +105,7 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
     switch (d->dtype) {
     case DTYPE_F16: dense_as(DTYPE_F16, d, first_row, end_row); break;
     case DTYPE_BF16: dense_as(DTYPE_BF16, d, first_row, end_row); break;
+    case DTYPE_I8: dense_as(DTYPE_I8, d, first_row, end_row); break;
     default: dense_as(DTYPE_F32, d, first_row, end_row); break;
     }
 }
@@ -360,6 +362,14 @@ static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes
     return nothing ? (finite ? 1 : NAN) : scale;
 }
 
+// ---- Plain weights ----
+
+static int32_t dot_levels(const int16_t *w, const int8_t *x, size_t n) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += w[i] * x[i];
+    return sum;
+}
+
 // ---- Element by element ----
 
 INLINE void widen_as(DType dtype, const void *from, size_t n, float *to) {
@@ -495,6 +505,7 @@ INLINE void mix(const int nt, const AttentionTile *a, const float *weights, size
     switch (a->dtype) {
     case DTYPE_F16: mix_as(DTYPE_F16, nt, a, weights, positions, factor, y); break;
     case DTYPE_BF16: mix_as(DTYPE_BF16, nt, a, weights, positions, factor, y); break;
+    case DTYPE_I8: mix_as(DTYPE_I8, nt, a, weights, positions, factor, y); break;
     default: mix_as(DTYPE_F32, nt, a, weights, positions, factor, y); break;
     }
 }
@@ -502,6 +513,10 @@ INLINE void mix(const int nt, const AttentionTile *a, const float *weights, size
 // Query number n of a tile: heads of one token stand together.
 INLINE size_t query_offset(const AttentionTile *a, size_t n) {
     return n / a->heads * a->stride + n % a->heads * a->head_dim;
+}
+
+INLINE void multiply(float *x, const float *by, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] *= by[i];
 }
 
 static void attention(const AttentionTile *a) {
@@ -523,7 +538,9 @@ static void attention(const AttentionTile *a) {
     for (size_t n = 0; n < queries; n++) {
         float *row = scores + n * positions;
         size_t seen = a->first + n / a->heads + 1;
+        if (a->key_scales) multiply(row, a->key_scales, seen);
         factor[n] = 1 / softmax_row(row, seen);
+        if (a->value_scales) multiply(row, a->value_scales, seen);
         memset(row + seen, 0, (positions - seen) * sizeof *row); // later tokens of this tile
     }
     size_t n = 0;
@@ -581,10 +598,10 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
-    {                                                                                                     \
-        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT), \
-        .quantize_row = quantize_row, .split_segment = split_segment, .widen = widen, .narrow = narrow,   \
-        .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head,       \
-        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns        \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                                   \
+    {                                                                                                                 \
+        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT),             \
+        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen,       \
+        .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head, \
+        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns                    \
     }

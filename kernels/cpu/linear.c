@@ -1,4 +1,5 @@
-// Linears: dense weights read in place, quantized ones packed; rows are shared among threads.
+// Linears: dense weights read in place, quantized ones packed; rows are shared among threads. Grids that cannot be
+// packed are plain integers for integer products and floats for the others.
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "base/array.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/plain.h"
 
 // Tokens prepared at a time (rounded to BF16, quantized or spread out): bounds the working memory.
 enum { PREPARED_TOKENS = 256 };
@@ -14,15 +16,23 @@ enum { LIBRARY_TOKENS = 9 };
 // int32 sums of 255 · 127 per weight may pass through 2^32 but must end within 127 · 127 · in < 2^31.
 enum { LARGEST_INTEGER_INPUT = 131072 };
 
+typedef enum Form {
+    FORM_DENSE,  // 16- or 32-bit floats
+    FORM_PACKED, // integers for the fast kernels
+    FORM_PLAIN,  // integers of other grids
+} Form;
+
 struct Weight {
     size_t out, in;
-    float *bias;      // [out] or NULL
-    bool is_packed;   // packed, or else dense
+    float *bias; // [out] or NULL
+    Form form;
     DType dtype;      // of data
-    const void *data; // [out, in], not owned
+    const void *data; // [out, in], not owned unless it is `values`
+    float *values;    // [out, in]: a quantized weight as floats, or NULL
     bool by_library;  // many tokens go to the library
     Packed packed;
-    ActivationMode mode;
+    Plain plain;
+    ActivationMode mode; // dense: always NONE, unless `values` are of a quantized weight
     float scale;
     float *divisor; // [in] or NULL
 };
@@ -58,6 +68,8 @@ void cpu_weight_free(Backend *backend, Weight *w) {
     (void)backend;
     if (!w) return;
     packed_free(&w->packed);
+    plain_free(&w->plain);
+    free(w->values);
     free(w->divisor);
     free(w->bias);
     free(w);
@@ -92,7 +104,10 @@ static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *
         return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
     if (!dtype_is_float16_or_32(q->scale_dtype))
         return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
-    if (scheme->mode == ACTIVATION_NONE) return true;
+    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
+        (q->grid == GRID_TWO_LEVEL && !q->factors))
+        return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
+    if (scheme->mode == ACTIVATION_NONE || scheme->mode == ACTIVATION_CHANNEL) return true;
     if (q->in > LARGEST_INTEGER_INPUT)
         return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
                          q->in);
@@ -101,9 +116,12 @@ static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *
     return true;
 }
 
+// Whether the product is one of integers; otherwise the weight sees floats, rounded or not.
+static bool is_integer(ActivationMode mode) { return mode == ACTIVATION_STATIC || mode == ACTIVATION_TOKEN; }
+
 // How activations are cut for this weight, without their memory.
 static Activations activations_for(const Packed *p, ActivationMode mode) {
-    Activations x = {.planes = mode == ACTIVATION_NONE ? 3 : 1,
+    Activations x = {.planes = is_integer(mode) ? 1 : 3,
                      .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
     if (x.planes == 1) {
         x.segments = p->groups;
@@ -128,6 +146,39 @@ static ActivationBytes activation_bytes(const Activations *x, const Packed *p, s
                              .rows = (size_t)threads * p->in};
 }
 
+// Activations that are rounded to 8 bits and then used as floats lie before everything else in the working memory: a
+// scale for every channel, codes of one token, the rounded values.
+static bool is_rounded(const Weight *w) {
+    return w->mode == ACTIVATION_CHANNEL || (w->form == FORM_DENSE && w->mode != ACTIVATION_NONE);
+}
+
+static size_t rounded_bytes(const Weight *w) {
+    size_t bytes = w->in * sizeof(float) + w->in + PREPARED_TOKENS * w->in * sizeof(float);
+    return is_rounded(w) ? (bytes + 63) / 64 * 64 : 0;
+}
+
+static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_PACKED;
+    if (!packed_new(q, cpu->threads, &w->packed, err)) return false;
+    Activations x = activations_for(&w->packed, w->mode);
+    ActivationBytes bytes = activation_bytes(&x, &w->packed, PREPARED_TOKENS, cpu->threads);
+    return cpu_reserve(cpu, rounded_bytes(w) + bytes.codes + bytes.starts + bytes.scales + bytes.rows, err);
+}
+
+static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_PLAIN;
+    return plain_new(q, &w->plain, err) && cpu_reserve(cpu, PREPARED_TOKENS * (sizeof(float) + w->in), err);
+}
+
+static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_DENSE;
+    w->dtype = DTYPE_F32;
+    w->data = w->values = array_new(w->out * w->in, sizeof *w->values);
+    if (!w->values) return error_memory(err, "weights");
+    for (size_t o = 0; o < w->out; o++) quantized_row(q, o, w->values + o * w->in);
+    return cpu_reserve(cpu, rounded_bytes(w), err);
+}
+
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
                           Weight **weight, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
@@ -136,20 +187,24 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     Weight *w = weight_new(q->out, q->in, bias, err);
     if (!w) return false;
     *weight = w;
-    w->is_packed = true;
     w->mode = scheme->mode;
     w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
     if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
         return refused(weight);
-    if (!packed_new(q, cpu->threads, &w->packed, err)) return refused(weight);
-    Activations x = activations_for(&w->packed, w->mode);
-    ActivationBytes bytes = activation_bytes(&x, &w->packed, PREPARED_TOKENS, cpu->threads);
-    return cpu_reserve(cpu, bytes.codes + bytes.starts + bytes.scales + bytes.rows, err) || refused(weight);
+    bool ok = q->grid == GRID_SYMMETRIC                              ? make_packed(cpu, q, w, err)
+              : is_integer(w->mode) && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
+                                                                     : make_values(cpu, q, w, err);
+    return ok || refused(weight);
 }
 
 size_t cpu_weight_bytes(const Weight *w) {
     size_t bias = w->bias ? w->out * sizeof(float) : 0;
-    return bias + (w->is_packed ? w->packed.blocks * w->packed.block_bytes : w->out * w->in * dtype_bytes(w->dtype));
+    switch (w->form) {
+    case FORM_PACKED: return bias + w->packed.blocks * w->packed.block_bytes;
+    case FORM_PLAIN: return bias + plain_bytes(&w->plain);
+    case FORM_DENSE: break;
+    }
+    return bias + w->out * w->in * dtype_bytes(w->dtype);
 }
 
 // ---- Dense ----
@@ -245,7 +300,7 @@ static void prepare_activations(const CpuBackend *cpu, const Weight *w, const fl
 static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
     Activations a = activations_for(&w->packed, w->mode);
     ActivationBytes bytes = activation_bytes(&a, &w->packed, tokens, cpu->threads);
-    char *memory = cpu->scratch;
+    char *memory = (char *)cpu->scratch + rounded_bytes(w);
     a.codes = (int8_t *)memory;
     a.starts = (int32_t *)(void *)(memory + bytes.codes);
     a.scales = (float *)(void *)(memory + bytes.codes + bytes.starts);
@@ -260,16 +315,74 @@ static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x
     }
 }
 
+// ---- Plain ----
+
+static void linear_plain(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+    float *scales = cpu->scratch;
+    int8_t *codes = (int8_t *)cpu->scratch + PREPARED_TOKENS * sizeof *scales; // [tokens, in]
+    for (size_t t = 0; t < tokens; t++)
+        scales[t] = cpu->kernels->quantize_row(x + t * w->in, w->divisor, w->in, w->scale, codes + t * w->in);
+#pragma omp parallel num_threads(cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens))
+    {
+        size_t from, to;
+        cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
+        plain_product(cpu->kernels, &w->plain, w->bias, codes, scales, tokens, y, from, to);
+    }
+}
+
+// ---- Activations that are rounded and stay floats ----
+
+// One scale per channel over all tokens of the call, in scratch [in]. A channel without range, or with one that is not
+// finite, passes as it is: scale 0.
+static void channel_scales(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens) {
+    float *scales = cpu->scratch;
+    memset(scales, 0, w->in * sizeof *scales);
+    cpu->kernels->absmax_columns(x, tokens, w->in, w->in, scales);
+    for (size_t j = 0; j < w->in; j++) {
+        float scale = (w->divisor ? scales[j] / w->divisor[j] : scales[j]) / 127;
+        scales[j] = isnormal(scale) ? scale : 0;
+    }
+}
+
+static void round_by_channel(const Weight *w, const float *scales, const float *x, float *rounded) {
+    for (size_t j = 0; j < w->in; j++) {
+        float value = w->divisor ? x[j] / w->divisor[j] : x[j];
+        rounded[j] = scales[j] > 0 ? rintf(value * (1 / scales[j])) * scales[j] : value;
+    }
+}
+
+static void round_by_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *codes, float *rounded) {
+    float scale = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, codes);
+    for (size_t j = 0; j < w->in; j++) rounded[j] = (float)codes[j] * scale;
+}
+
+// x [tokens, in] as the weight is to see it.
+static const float *rounded_activations(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens) {
+    if (!is_rounded(w)) return x;
+    float *scales = cpu->scratch, *rounded = scales + w->in;
+    int8_t *codes = (int8_t *)(rounded + PREPARED_TOKENS * w->in);
+    for (size_t t = 0; t < tokens; t++) {
+        if (w->mode == ACTIVATION_CHANNEL)
+            round_by_channel(w, scales, x + t * w->in, rounded + t * w->in);
+        else
+            round_by_token(cpu, w, x + t * w->in, codes, rounded + t * w->in);
+    }
+    return rounded;
+}
+
 void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
+    if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
     for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
         size_t n = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS;
-        const float *from = x + t * w->in;
+        const float *from = rounded_activations(cpu, w, x + t * w->in, n);
         float *to = y + t * w->out;
-        if (w->is_packed && w->mode == ACTIVATION_NONE && cpu->kernels->packed_float) {
+        if (w->form == FORM_PACKED && !is_integer(w->mode) && cpu->kernels->packed_float) {
             linear_float(cpu, w, from, n, to);
-        } else if (w->is_packed) {
+        } else if (w->form == FORM_PACKED) {
             linear_packed(cpu, w, from, n, to);
+        } else if (w->form == FORM_PLAIN) {
+            linear_plain(cpu, w, from, n, to);
         } else if (!w->by_library || tokens < LIBRARY_TOKENS || !linear_library(cpu, w, from, n, to)) {
             linear_dense(cpu, w, from, n, to);
         }

@@ -49,6 +49,7 @@ INLINE Vf vf_from_ints(Vs v) { return _mm256_cvtepi32_ps((__m256i)v); }
 INLINE Vs vf_to_ints(Vf v) { return (Vs)_mm256_cvtps_epi32(v); }
 INLINE Vf vf_from_pattern(Vs v) { return (Vf)v; }
 INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm256_cvtepu16_epi32(_mm_loadu_si128(p)) << 16); }
+INLINE Vf vf_from_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p))); }
 INLINE Vf vf_from_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
 
 INLINE Vu vu_load(const void *p) { return (Vu)_mm256_loadu_si256(p); }

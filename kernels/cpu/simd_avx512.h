@@ -42,6 +42,7 @@ INLINE Vf vf_from_ints(Vs v) { return _mm512_cvtepi32_ps((__m512i)v); }
 INLINE Vs vf_to_ints(Vf v) { return (Vs)_mm512_cvtps_epi32(v); }
 INLINE Vf vf_from_pattern(Vs v) { return (Vf)v; }
 INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)) << 16); }
+INLINE Vf vf_from_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
 INLINE Vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
 
 INLINE Vu vu_load(const void *p) { return (Vu)_mm512_loadu_si512(p); }

@@ -37,6 +37,11 @@ INLINE Vf vf_from_pattern(Vs v) {
     memcpy(&value, &v, sizeof value);
     return value;
 }
+INLINE Vf vf_from_i8(const void *p) {
+    int8_t code;
+    memcpy(&code, p, sizeof code);
+    return code;
+}
 INLINE Vf vf_from_bf16(const void *p) {
     uint16_t bits;
     memcpy(&bits, p, sizeof bits);

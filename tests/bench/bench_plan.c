@@ -88,7 +88,7 @@ static void bench_quantize(const uint16_t *w, size_t group, bool errors) {
         QuantizedWeight q;
         WeightError error;
         double start = clock_seconds();
-        if (!quantize_linear(&linear, &decision, NULL, &q, errors ? &error : NULL, &err)) fail(&err);
+        if (!quantize_linear(&linear, &decision, NULL, NULL, &q, errors ? &error : NULL, &err)) fail(&err);
         double took = clock_seconds() - start;
         if (took < best) best = took;
         quantized_weight_free(&q);

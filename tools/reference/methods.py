@@ -5,6 +5,7 @@ per rule, every vote from the weights themselves. The C code is compared with th
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -66,6 +67,161 @@ def quantize(weights, bits, group, dtype, factors=None, per_tensor=False):
             codes[o, start : start + group] = codes_of(part, scale, bits)
             scales[o, g] = scale
     return codes, scales
+
+
+# ---- Other number grids ----
+#
+# A grid is (scale from a range, codes from a scale, numbers from codes). Ranges are pairs low ≤ 0 ≤ high.
+
+
+def positive(dtype, scale, nothing):
+    """A scale as stored: rounded, never zero, never infinite; 1 where there is nothing to scale."""
+    if nothing:
+        return 1.0
+    with np.errstate(over="ignore"):
+        scale = rounded_to(dtype, float(scale))
+    if scale == 0:
+        return SMALLEST[dtype]
+    return LARGEST[dtype] if math.isinf(scale) else scale
+
+
+def range_of(part, grid):
+    if grid == "asymmetric":
+        return min(F32(part.min()), F32(0)), max(F32(part.max()), F32(0))
+    return F32(0), F32(np.abs(part).max())
+
+
+class Symmetric:
+    def __init__(self, bits, dtype, low, high):
+        self.qmax = 2 ** (bits - 1) - 1
+        self.scale, self.zero = positive(dtype, F32(high) / F32(self.qmax), high == 0), 0
+
+    def codes(self, w):
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint(w / F32(self.scale)), -self.qmax, self.qmax).astype(np.int64)
+
+    def numbers(self, codes):
+        return codes.astype(F32) * F32(self.scale)
+
+
+class Asymmetric:
+    """Unsigned codes 0 … 2^bits − 1 and a zero point among them; both are stored minus 2^(bits−1)."""
+
+    def __init__(self, bits, dtype, low, high):
+        self.most, self.shift = 2**bits - 1, 2 ** (bits - 1)
+        with np.errstate(over="ignore"):
+            width = F32(high) - F32(low)
+        self.scale = positive(dtype, width / F32(self.most), width == 0)
+        with np.errstate(over="ignore"):
+            self.unsigned_zero = int(min(max(float(np.rint(-F32(low) / F32(self.scale))), 0), self.most))
+        self.zero = self.unsigned_zero - self.shift
+
+    def codes(self, w):
+        with np.errstate(over="ignore"):
+            steps = np.clip(np.rint(w / F32(self.scale)).astype(np.float64), -1e6, 1e6)
+        return np.clip(steps + self.unsigned_zero, 0, self.most).astype(np.int64) - self.shift
+
+    def numbers(self, codes):
+        return (codes - self.zero).astype(F32) * F32(self.scale)
+
+
+class Log2:
+    """0 and ± scale · 2^−k, k = 0 … 2^(bits−1) − 2; the code of 2^−k is qmax − k, so larger codes are larger numbers."""
+
+    def __init__(self, bits, dtype, low, high):
+        self.qmax = 2 ** (bits - 1) - 1
+        self.scale, self.zero = positive(dtype, F32(high), high == 0), 0
+        self.table = [0.0] + [2.0 ** (c - self.qmax) for c in range(1, self.qmax + 1)]
+
+    def nearest(self, share):
+        """Every number of the grid is tried; of two that are equally near the one with the even code."""
+        distances = [abs(share - number) for number in self.table]
+        least = min(distances)
+        candidates = [c for c, d in enumerate(distances) if d == least]
+        return candidates[0] if len(candidates) == 1 else next(c for c in candidates if c % 2 == 0)
+
+    def codes(self, w):
+        with np.errstate(over="ignore"):
+            shares = np.minimum(np.abs(w) / F32(self.scale), F32(1)).astype(np.float64)
+        # A float minus a power of two is exact in double only when they are near; Fractions settle the rest.
+        found = [self.nearest(Fraction(float(s))) if self.qmax < 8 else self.nearest_by_exponent(float(s)) for s in shares.ravel()]
+        return np.array(found, np.int64).reshape(w.shape) * np.where(w < 0, -1, 1)
+
+    def nearest_by_exponent(self, share):
+        """Only the two neighbours, for the 127 numbers at 8 bits."""
+        if share == 0:
+            return 0
+        below = max(math.floor(math.log2(share)) + self.qmax, 0)
+        near = [c for c in range(below - 2, below + 3) if 0 <= c <= self.qmax]
+        if not near:
+            return 0 if below <= 0 else self.qmax
+        distance = {c: abs(Fraction(share) - Fraction(self.table[c])) for c in near}
+        return min(near, key=lambda c: (distance[c], c % 2))
+
+    def numbers(self, codes):
+        table = np.array(self.table)[np.abs(codes)]
+        return (np.sign(codes) * (table * np.float64(self.scale)).astype(F32)).astype(F32)
+
+
+GRIDS = {"symmetric": Symmetric, "asymmetric": Asymmetric, "log2": Log2, "two-level": Symmetric}
+CLIP_SHARES = [F32((32 - i) / 32) for i in range(25)]
+
+
+def step_for(grid, bits, dtype, part, clip):
+    """The step of one group: of its whole range, or of the share of it that loses least in squares (the widest of equals)."""
+    low, high = range_of(part, grid)
+    if clip == "absmax":
+        return GRIDS[grid](bits, dtype, low, high)
+    steps = [GRIDS[grid](bits, dtype, low * share, high * share) for share in CLIP_SHARES]
+    with np.errstate(over="ignore"):
+        losses = [float(((part - s.numbers(s.codes(part))).astype(np.float64) ** 2).sum()) for s in steps]
+    return steps[min(range(len(steps)), key=lambda i: (losses[i], i))]
+
+
+def quantize_on(grid, weights, bits, group, dtype, clip="absmax", factors=None, divisors=None, per_tensor=False):
+    """→ codes [out, in], scales [out, groups] ([out] at two levels), zeros or None, group factors or None."""
+    w = np.asarray(weights, F32)
+    if factors is not None:
+        w = w * np.asarray(factors, F32)[None, :]
+    if divisors is not None:
+        w = w / np.asarray(divisors, F32)[:, None]
+    if grid == "two-level":
+        return two_levels(w, bits, group, dtype, clip)
+    starts = range(0, w.shape[1], group)
+    codes, scales = np.zeros(w.shape, np.int8), np.zeros((w.shape[0], len(starts)), F32)
+    zeros = np.zeros((w.shape[0], len(starts)), np.int8)
+    for o in range(w.shape[0]):
+        for g, start in enumerate(starts):
+            part = w[o, start : start + group]
+            step = step_for(grid, bits, dtype, w if per_tensor else part, clip)
+            codes[o, start : start + group] = step.codes(part)
+            scales[o, g], zeros[o, g] = step.scale, step.zero
+    return codes, scales, zeros if grid == "asymmetric" else None, None
+
+
+def two_levels(w, bits, group, dtype, clip):
+    """A float scale per row, and per group an integer from 1 to 127 that multiplies it."""
+    starts = range(0, w.shape[1], group)
+    codes, scales = np.zeros(w.shape, np.int8), np.zeros(w.shape[0], F32)
+    multiples = np.zeros((w.shape[0], len(starts)), np.int8)
+    for o in range(w.shape[0]):
+        parts = [w[o, start : start + group] for start in starts]
+        wanted = [F32(step_for("symmetric", bits, "F32", p, clip).scale) if np.abs(p).max() > 0 else F32(0) for p in parts]
+        scales[o] = positive(dtype, max(wanted) / F32(127), max(wanted) == 0)
+        for g, (start, part) in enumerate(zip(starts, parts)):
+            with np.errstate(over="ignore"):
+                multiples[o, g] = int(min(max(float(np.rint(wanted[g] / scales[o])), 1), 127))
+            step = Symmetric(bits, "F32", F32(0), F32(0))
+            step.scale = F32(multiples[o, g]) * scales[o]
+            codes[o, start : start + group] = step.codes(part)
+    return codes, scales, None, multiples
+
+
+def bits_per_weight(grid, bits, group, rows, columns, scale_bits, per_tensor=False):
+    groups = 1 if per_tensor else rows * -(-columns // group)
+    scales = rows if grid == "two-level" else groups
+    extra = groups * bits if grid == "asymmetric" else groups * 8 if grid == "two-level" else 0
+    return (rows * columns * bits + scales * scale_bits + extra) / (rows * columns)
 
 
 # ---- FineQuant: the group size of a matrix ----
@@ -143,6 +299,24 @@ def equalized_range(channel_absmax, alpha):
     return float((m / lae_factors(m, alpha)).max())
 
 
+def smooth_factors(channel_absmax, weight_absmax, alpha):
+    """SmoothQuant: s_j = max|x_j|^alpha / max|W_j|^(1 − alpha); 1 where either is nothing (or no normal number)."""
+
+    def factor(m, w):
+        if not (math.isfinite(m) and m >= 2.0**-126 and math.isfinite(w) and w >= 2.0**-126):
+            return 1.0
+        return math.pow(m, alpha) / math.pow(w, 1 - alpha)
+
+    return np.array([factor(float(m), float(w)) for m, w in zip(channel_absmax, weight_absmax)], F32)
+
+
+def shared_factors(factors, heads, kv_heads):
+    """Query heads that read one kv head take the largest of their factors. → for the columns of o, for the rows of v."""
+    f = np.asarray(factors, F32).reshape(kv_heads, heads // kv_heads, -1)
+    rows = f.max(axis=1)
+    return np.repeat(rows[:, None], heads // kv_heads, axis=1).reshape(-1), rows.reshape(-1)
+
+
 def static_scale(v):
     """The constant scale of an input of range v; 1 where there is nothing to scale."""
     scale = float(F32(v) / F32(127))
@@ -158,6 +332,63 @@ def input_policy(readers, channel_absmax, v0, v1, alpha, foldable):
     if kind == "LAE" and foldable and all(readers):
         return "static", True, static_scale(equalized_range(channel_absmax, alpha))
     return "token", False, 0.0
+
+
+# ---- What a product sees ----
+
+
+def int8_codes(x, scale):
+    """Times the reciprocal, which is rounded to float once; half to even, within ±127."""
+    scale = np.asarray(scale, F32)
+    return np.clip(np.rint(x * (F32(1) / scale)), -127, 127)
+
+
+def seen_activations(mode, x, static=None):
+    """x [tokens, in] as numbers that 8 bits hold: one constant scale, one per token, one per channel of the call, or as they are."""
+    x = np.asarray(x, F32)
+    if mode == "none":
+        return x.astype(np.float64)
+    absmax = {"static": None, "token": np.abs(x).max(1, keepdims=True), "channel": np.abs(x).max(0, keepdims=True)}[mode]
+    scale = np.broadcast_to(F32(static) if mode == "static" else absmax / F32(127), x.shape)
+    scale = np.where(scale > 0, scale, F32(1)).astype(F32)
+    return int8_codes(x, scale) * scale.astype(np.float64)
+
+
+def weight_numbers(grid, bits, group, codes, scales, zeros, multiples):
+    """What the parts of a quantized weight stand for, in double."""
+    qmax = 2 ** (bits - 1) - 1
+    column_group = np.arange(codes.shape[1]) // group
+    c = codes.astype(np.float64)
+    if grid == "asymmetric":
+        c = c - zeros.astype(np.float64)[:, column_group]
+    if grid == "log2":
+        c = np.sign(c) * np.where(c == 0, 0, 2.0 ** (np.abs(c) - qmax))
+    if grid == "two-level":
+        return c * multiples.astype(np.float64)[:, column_group] * scales.astype(np.float64)[:, None]
+    return c * scales.astype(np.float64)[:, column_group]
+
+
+def int8_rows(x):
+    """Rows of keys or values as an int8 cache gives them back: one scale per row."""
+    return seen_activations("token", x)
+
+
+def attention(q, k, v, scale):
+    """q [heads, tokens, dim], k and v [kv_heads, tokens, dim], causal → [tokens, heads, dim]."""
+    heads, tokens, dim = q.shape
+    out = np.zeros((tokens, heads, dim))
+    for h in range(heads):
+        kv = h * len(k) // heads
+        for t in range(tokens):
+            scores = k[kv, : t + 1] @ q[h, t].astype(np.float64) * scale
+            weights = np.exp(scores - scores.max())
+            out[t, h] = weights @ v[kv, : t + 1] / weights.sum()
+    return out
+
+
+def percentile_scale(p, v):
+    """The scale of a range clipped at percentile p; of the whole range where that is nothing."""
+    return static_scale(p if p > 0 else v)
 
 
 # ---- Comparing ----

@@ -1,0 +1,241 @@
+#include "analysis/outliers.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/dtype.h"
+
+typedef struct Finder {
+    Transformer *t;
+    const ModelStructure *structure;
+    const ModelStats *stats;
+    Outliers *out;
+    Progress *progress;
+    Error *err;
+} Finder;
+
+static int by_float(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static bool median_of(const float *values, size_t n, float *out, Error *err) {
+    float *sorted = array_new(n, sizeof *sorted);
+    if (!sorted) return error_memory(err, "a median");
+    memcpy(sorted, values, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_float);
+    *out = n ? n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2 : 0;
+    free(sorted);
+    return true;
+}
+
+// Where the median is 0 nothing stands out: there is no scale to compare with.
+static double ratio_to(double value, float median) { return median > 0 ? value / (double)median : 0; }
+
+// ---- Heads ----
+
+// The head with the largest value, relative to the median head.
+static bool top_of_heads(const float *heads, size_t count, int *top, double *ratio, Error *err) {
+    float median;
+    if (!median_of(heads, count, &median, err)) return false;
+    *top = 0;
+    for (size_t h = 1; h < count; h++) {
+        if (heads[h] > heads[*top]) *top = (int)h;
+    }
+    *ratio = ratio_to((double)heads[*top], median);
+    return true;
+}
+
+static bool heads_of_input(const Finder *f, const InputStats *input, InputOutliers *out) {
+    size_t count = (size_t)f->structure->config.heads, dim = (size_t)f->structure->config.head_dim;
+    out->top_head = -1;
+    if (f->structure->linears[out->linear].role != ROLE_O || count * dim != input->width) return true;
+    float *heads = array_new(count, sizeof *heads);
+    if (!heads) return error_memory(f->err, "heads");
+    for (size_t j = 0; j < input->width; j++) heads[j / dim] = fmaxf(heads[j / dim], input->channel_absmax[j]);
+    bool ok = top_of_heads(heads, count, &out->top_head, &out->top_head_ratio, f->err);
+    free(heads);
+    return ok;
+}
+
+// ---- Inputs ----
+
+static bool find_channels(const Finder *f, const InputStats *input, InputOutliers *out) {
+    float limit = (float)f->out->factor * out->median;
+    uint32_t *order = array_new(input->width, sizeof *order);
+    if (!order) return error_memory(f->err, "outliers");
+    size_t n = input_top_channels(input, input->width, order);
+    while (out->median > 0 && out->count < n && input->channel_absmax[order[out->count]] > limit) out->count++;
+    out->channels = array_new(out->count, sizeof *out->channels);
+    for (size_t i = 0; out->channels && i < out->count; i++) {
+        float absmax = input->channel_absmax[order[i]];
+        out->channels[i] = (OutlierChannel){order[i], absmax, ratio_to((double)absmax, out->median), 0};
+    }
+    free(order);
+    return out->channels || error_memory(f->err, "outliers");
+}
+
+static bool find_inputs(const Finder *f) {
+    for (int i = 0; i < f->structure->linear_count; i++) {
+        int index = f->structure->linears[i].input;
+        const InputStats *input = &f->stats->inputs[index];
+        InputOutliers *out = &f->out->inputs[index];
+        if (out->channels) continue;
+        if (!input->known) return error_set(f->err, "the inputs of linears were not measured: calibrate first");
+        out->linear = i;
+        out->width = input->width;
+        bool ok = median_of(input->channel_absmax, input->width, &out->median, f->err) &&
+                  find_channels(f, input, out) && heads_of_input(f, input, out);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+static void count_tokens(void *context, int index, const float *x, size_t tokens, size_t width) {
+    Outliers *out = context;
+    InputOutliers *input = &out->inputs[index];
+    float limit = (float)out->factor * input->median;
+    for (size_t i = 0; i < input->count; i++) {
+        OutlierChannel *channel = &input->channels[i];
+        for (size_t t = 0; t < tokens; t++) channel->token_share += fabsf(x[t * width + channel->channel]) > limit;
+    }
+}
+
+static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, size_t length) {
+    const Observer observer = {count_tokens, f->out};
+    Session *session = NULL;
+    float *logits = array_new((size_t)f->structure->config.vocab, sizeof *logits);
+    bool ok = logits ? session_new(f->t, length, &session, f->err) : error_memory(f->err, "logits");
+    progress_begin(f->progress, "counting tokens", sequences * length);
+    for (size_t s = 0; ok && s < sequences; s++) {
+        session_rewind(session, 0);
+        ok = transformer_forward(f->t, session, ids + s * length, length, false, logits, &observer, f->err);
+        if (ok && !progress_add(f->progress, length)) ok = error_stopped(f->err);
+    }
+    f->out->tokens = sequences * length;
+    for (int i = 0; ok && i < f->out->input_count; i++) {
+        // The head sees the last token of each sequence only.
+        bool is_head = f->structure->linears[f->out->inputs[i].linear].role == ROLE_HEAD;
+        double seen = (double)(is_head ? sequences : sequences * length);
+        for (size_t c = 0; c < f->out->inputs[i].count; c++) f->out->inputs[i].channels[c].token_share /= seen;
+    }
+    if (session) session_free(session);
+    free(logits);
+    return ok;
+}
+
+// ---- Channels that recur ----
+
+static int by_inputs(const void *a, const void *b) {
+    const RecurringChannel *x = a, *y = b;
+    if (x->inputs != y->inputs) return y->inputs - x->inputs;
+    return x->largest_ratio < y->largest_ratio ? 1 : x->largest_ratio > y->largest_ratio ? -1 : 0;
+}
+
+static void add_recurring(RecurringChannel *of, const OutlierChannel *channel) {
+    of->channel = channel->channel;
+    of->inputs++;
+    of->largest_ratio = fmax(of->largest_ratio, channel->ratio);
+    of->largest_token_share = fmax(of->largest_token_share, channel->token_share);
+}
+
+static bool find_recurring(const Finder *f) {
+    size_t hidden = (size_t)f->structure->config.hidden;
+    f->out->recurring = array_new(hidden, sizeof *f->out->recurring);
+    if (!f->out->recurring) return error_memory(f->err, "outliers");
+    for (int n = 0; n < f->structure->norm_count; n++) {
+        const InputOutliers *input = &f->out->inputs[f->structure->norms[n].input];
+        if (input->width != hidden) continue;
+        f->out->norm_inputs++;
+        for (size_t c = 0; c < input->count; c++)
+            add_recurring(&f->out->recurring[input->channels[c].channel], &input->channels[c]);
+    }
+    qsort(f->out->recurring, hidden, sizeof *f->out->recurring, by_inputs);
+    while (f->out->recurring_count < hidden && f->out->recurring[f->out->recurring_count].inputs)
+        f->out->recurring_count++;
+    return true;
+}
+
+// ---- Weights ----
+
+typedef struct Matrix {
+    float *row, *columns; // [in]: a row, and the absmax of the columns
+    float *heads;         // [out]: sum of squares of each head's rows
+} Matrix;
+
+static void scan_rows(const Linear *linear, size_t head_dim, Matrix *m) {
+    const Tensor *tensor = linear->weight;
+    for (size_t o = 0; o < linear->out; o++) {
+        floats_from(tensor->dtype, (const char *)tensor->data + o * linear->in * dtype_bytes(tensor->dtype), linear->in,
+                    m->row);
+        for (size_t j = 0; j < linear->in; j++) {
+            m->columns[j] = fmaxf(m->columns[j], fabsf(m->row[j]));
+            m->heads[o / head_dim] += m->row[j] * m->row[j];
+        }
+    }
+}
+
+static bool has_heads(const Finder *f, const Linear *linear) {
+    bool role = linear->role == ROLE_Q || linear->role == ROLE_K || linear->role == ROLE_V;
+    return role && linear->out % (size_t)f->structure->config.head_dim == 0;
+}
+
+static bool summarize_matrix(const Finder *f, const Linear *linear, Matrix *m, WeightOutliers *out) {
+    size_t head_dim = (size_t)f->structure->config.head_dim, heads = linear->out / head_dim;
+    out->top_head = -1;
+    if (!median_of(m->columns, linear->in, &out->median, f->err)) return false;
+    for (size_t j = 0; j < linear->in; j++) {
+        out->columns += ratio_to((double)m->columns[j], out->median) > f->out->factor;
+        if (m->columns[j] > m->columns[out->top_column]) out->top_column = (uint32_t)j;
+    }
+    out->top_ratio = ratio_to((double)m->columns[out->top_column], out->median);
+    if (!has_heads(f, linear)) return true;
+    for (size_t h = 0; h < heads; h++) m->heads[h] = sqrtf(m->heads[h]);
+    return top_of_heads(m->heads, heads, &out->top_head, &out->top_head_ratio, f->err);
+}
+
+static bool scan_matrix(const Finder *f, int index) {
+    const Linear *linear = &f->structure->linears[index];
+    if (!dtype_is_float16_or_32(linear->weight->dtype)) return true;
+    Matrix m = {array_new(linear->in, sizeof(float)), array_new(linear->in, sizeof(float)),
+                array_new(linear->out, sizeof(float))};
+    bool ok = (m.row && m.columns && m.heads) || error_memory(f->err, linear->name);
+    if (ok) {
+        scan_rows(linear, has_heads(f, linear) ? (size_t)f->structure->config.head_dim : linear->out, &m);
+        ok = summarize_matrix(f, linear, &m, &f->out->weights[index]);
+    }
+    free(m.row);
+    free(m.columns);
+    free(m.heads);
+    return ok;
+}
+
+static bool scan_matrices(const Finder *f) {
+    progress_begin(f->progress, "looking at columns", (uint64_t)f->structure->linear_count);
+    for (int i = 0; i < f->structure->linear_count; i++) {
+        if (!scan_matrix(f, i)) return false;
+        if (!progress_add(f->progress, 1)) return error_stopped(f->err);
+    }
+    return true;
+}
+
+bool outliers_find(Transformer *t, const ModelStats *stats, const int32_t *ids, size_t sequences, size_t length,
+                   double factor, Outliers *out, Progress *progress, Error *err) {
+    const ModelStructure *structure = transformer_structure(t);
+    *out = (Outliers){.factor = factor, .input_count = structure->input_count, .linear_count = structure->linear_count};
+    out->inputs = array_new((size_t)structure->input_count, sizeof *out->inputs);
+    out->weights = array_new((size_t)structure->linear_count, sizeof *out->weights);
+    if (!out->inputs || !out->weights) return error_memory(err, "outliers");
+    Finder f = {.t = t, .structure = structure, .stats = stats, .out = out, .progress = progress, .err = err};
+    return find_inputs(&f) && run_tokens(&f, ids, sequences, length) && find_recurring(&f) && scan_matrices(&f);
+}
+
+void outliers_free(Outliers *out) {
+    for (int i = 0; out->inputs && i < out->input_count; i++) free(out->inputs[i].channels);
+    free(out->inputs);
+    free(out->weights);
+    free(out->recurring);
+    *out = (Outliers){0};
+}

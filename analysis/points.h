@@ -1,0 +1,31 @@
+// Many recipes on the same tokens: what each costs and buys, for sweeps and comparisons.
+#pragma once
+
+#include "analysis/trial.h"
+
+typedef struct Point {
+    bool known;
+    size_t bytes; // of the whole model
+    double bits_per_weight;
+    Accuracy accuracy;
+    double tokens_per_second; // decoding, batch 1; 0: not measured
+    double pack_seconds;      // quantizing and packing all linears; 0: not measured
+    bool pareto;              // no other point is as small and as close to the base, and better in one of both
+} Point;
+
+typedef struct PointOptions {
+    bool speed;                                      // measure tokens_per_second and pack_seconds
+    void (*partial)(void *context, int point_index); // called after each point; may be NULL
+    void *context;
+} PointOptions;
+
+// Fills points [count], one for each recipe. When it is stopped or fails, those that are known stay, and the front is
+// marked among them. A recipe that cannot be planned or packed fails, named by its number from 1.
+bool points_measure(Trial *trial, const Recipe *recipes, int count, const PointOptions *options, Point *points,
+                    Progress *progress, Error *err);
+
+// Marks the front of KL divergence against bytes among the known points.
+void points_mark_front(Point *points, int count);
+
+// Tokens per second of decoding with this transformer, the fastest of three short runs.
+bool decode_speed(Transformer *t, double *tokens_per_second, Progress *progress, Error *err);

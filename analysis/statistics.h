@@ -1,0 +1,19 @@
+// Statistics of measurements that were made side by side.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+// Spearman's rank correlation of n pairs; equal values share the mean of their ranks. NAN when it is not defined (n <
+// 2, or all values of one side are equal).
+bool rank_correlation(const double *a, const double *b, size_t n, double *out, Error *err);
+
+// Mean of a − b over n positions that both were measured at, and its standard error: what the positions have in common
+// (some are harder for any model) does not count, so that smaller differences can be told than from two separate
+// errors.
+typedef struct Difference {
+    double mean, se;
+} Difference;
+Difference paired_difference(const float *a, const float *b, size_t n);

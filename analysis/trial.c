@@ -1,0 +1,86 @@
+#include "analysis/trial.h"
+
+#include "analysis/trial_cache.h"
+#include "base/hash.h"
+
+// The maxima behind LAE factors, which a plan does not hold.
+static uint64_t hash_measured(uint64_t hash, const Measured *measured) {
+    for (int i = 0; i < measured->input_count; i++) {
+        const InputMeasure *input = &measured->inputs[i];
+        if (input->known) hash = hash_bytes(hash, input->channel_absmax, input->width * sizeof(float));
+    }
+    return hash;
+}
+
+static uint64_t key_of(const Trial *t, uint64_t model_key) {
+    uint64_t hash = hash_bytes(hash_text(HASH_START, QUANTDIAL_VERSION), &model_key, sizeof model_key);
+    hash = hash_text(hash, transformer_backend(t->base)->ops->name);
+    return evaluator_hash(t->evaluator, hash_measured(hash, t->measured));
+}
+
+bool trial_begin(Transformer *base, QuantizedModel *model, Evaluator *evaluator, const Measured *measured,
+                 const char *cache_folder, uint64_t model_key, Trial *out, Error *err) {
+    *out = (Trial){.base = base, .model = model, .evaluator = evaluator, .measured = measured};
+    return !cache_folder || trial_cache_open(cache_folder, key_of(out, model_key), &out->cache, err);
+}
+
+void trial_end(Trial *trial) {
+    trial_cache_close(trial->cache);
+    *trial = (Trial){0};
+}
+
+uint64_t trial_work(const Trial *trial) { return evaluator_positions(trial->evaluator); }
+
+// Stands between an evaluation, which counts its own work from 0, and the study that it is part of.
+typedef struct Relay {
+    Progress inner;
+    Progress *outer;
+    uint64_t reported;
+} Relay;
+
+static void report(Relay *relay, uint64_t done) {
+    if (done > relay->reported) progress_add(relay->outer, done - relay->reported);
+    relay->reported = done > relay->reported ? done : relay->reported;
+    if (progress_should_stop(relay->outer)) progress_request_stop(&relay->inner);
+}
+
+static void on_window(void *context, const Accuracy *so_far) { report(context, so_far->tokens); }
+
+static Relay relay_to(Progress *outer) {
+    return (Relay){.inner = {.also_stop = outer ? &outer->stop : NULL}, .outer = outer};
+}
+
+bool trial_follow(Trial *t, const Plan *plan, Progress *progress, Error *err) {
+    Relay relay = relay_to(progress);
+    int first;
+    bool ok = quantized_model_follow(t->model, plan, t->measured, &first, &relay.inner, err);
+    if (first < t->first_changed) t->first_changed = first;
+    return ok;
+}
+
+static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Error *err) {
+    Relay relay = relay_to(progress);
+    if (!trial_follow(t, plan, progress, err)) return false;
+    int first = t->first_changed;
+    // Whatever becomes of the evaluation, the evaluator knows about these changes now.
+    t->first_changed = transformer_structure(t->base)->config.layers;
+    if (!evaluator_run(t->evaluator, quantized_model_transformer(t->model), first, on_window, &relay, out, &relay.inner,
+                       err))
+        return false;
+    report(&relay, trial_work(t));
+    trial_cache_add(t->cache, plan_hash(plan), out);
+    return true;
+}
+
+bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Error *err) {
+    if (progress_should_stop(progress)) return error_stopped(err);
+    if (!trial_cache_find(t->cache, plan_hash(plan), out)) return evaluate(t, plan, out, progress, err);
+    progress_add(progress, trial_work(t));
+    return true;
+}
+
+bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
+    if (progress_should_stop(progress)) return error_stopped(err);
+    return evaluate(t, plan, out, progress, err) &&
+           (evaluator_divergences(t->evaluator, kl) || error_set(err, "not all positions were evaluated"));
+}

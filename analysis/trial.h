@@ -1,0 +1,36 @@
+// Trials: one plan after the other, measured on the same tokens. Sensitivities, sweeps, comparisons and the tuner are
+// made of them. Each starts at the first layer that differs from the trial before, and what was measured once is kept
+// on disk, so that a study that was stopped goes on where it was.
+#pragma once
+
+#include "analysis/accuracy.h"
+#include "analysis/stats.h"
+#include "model/quantized_model.h"
+
+typedef struct TrialCache TrialCache;
+
+typedef struct Trial {
+    Transformer *base;
+    QuantizedModel *model;    // follows the last plan that had to be evaluated
+    Evaluator *evaluator;     // where the last evaluation left it
+    const Measured *measured; // what the plans were made from
+    TrialCache *cache;        // NULL: nothing is kept
+    int first_changed;        // since that evaluation; 0 after trial_begin
+} Trial;
+
+// Everything stays owned by the caller and must outlive the trial; nobody else may use model and evaluator meanwhile.
+// cache_folder NULL: nothing is read or kept. A cache file that is damaged or of another model counts as empty;
+// model_key tells models apart (checkpoint, configuration, precision).
+bool trial_begin(Transformer *base, QuantizedModel *model, Evaluator *evaluator, const Measured *measured,
+                 const char *cache_folder, uint64_t model_key, Trial *out, Error *err);
+void trial_end(Trial *trial); // writes what was measured (best effort); harmless on a trial that was not begun
+
+// What each trial_run adds to a Progress, when it finishes: scored positions. The caller has begun it with a multiple.
+uint64_t trial_work(const Trial *trial);
+
+// Figures of the model under this plan: kept ones, or an evaluation.
+bool trial_run(Trial *trial, const Plan *plan, Accuracy *out, Progress *progress, Error *err);
+// Always an evaluation; kl [trial_work] gets the divergence at each position.
+bool trial_run_positions(Trial *trial, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err);
+// Only makes the model follow the plan, for what else there is to do with it.
+bool trial_follow(Trial *trial, const Plan *plan, Progress *progress, Error *err);

@@ -1,0 +1,96 @@
+// Methods, and the user's recipe, in one table on the same tokens.
+#include <stdlib.h>
+
+#include "analysis/methods.h"
+#include "base/array.h"
+#include "cli/results.h"
+
+typedef struct Table {
+    const char **names; // [count]
+    Recipe *recipes;    // [count]
+    Point *points;      // [count]
+    int count;
+} Table;
+
+static bool add_row(Table *table, const char *name, const Options *options, const char *dials, Error *err) {
+    Recipe *recipe = &table->recipes[table->count];
+    if (!options_recipe(options, recipe, err)) return false;
+    table->names[table->count++] = name;
+    return recipe_turn(recipe, dials, err);
+}
+
+static bool fill_table(const Options *options, Table *table, Error *err) {
+    size_t most = (size_t)method_count + 1;
+    *table = (Table){.names = array_new(most, sizeof *table->names),
+                     .recipes = array_new(most, sizeof *table->recipes),
+                     .points = array_new(most, sizeof *table->points)};
+    if (!table->names || !table->recipes || !table->points) return error_memory(err, "a comparison");
+    // A recipe's rules for single linears belong to that recipe; what the command line says holds for all.
+    Options plain = *options;
+    plain.recipe = NULL;
+    for (int i = 0; i < method_count; i++) {
+        if (!add_row(table, method_table[i].name, &plain, method_table[i].dials, err)) return false;
+    }
+    return !options->recipe || add_row(table, options->recipe, options, "", err);
+}
+
+static void table_free(Table *table) {
+    for (int i = 0; i < table->count; i++) recipe_free(&table->recipes[i]);
+    free(table->names);
+    free(table->recipes);
+    free(table->points);
+}
+
+static cJSON *table_json(const Table *table, const ModelSession *s, double base_speed) {
+    cJSON *object = cJSON_CreateObject(), *base = cJSON_AddObjectToObject(object, "base");
+    json_add_number(base, "ppl", table->points[0].accuracy.base_ppl);
+    cJSON_AddNumberToObject(base, "bytes", (double)s->checkpoint.bytes);
+    json_add_number(base, "tokens_per_second", base_speed);
+    cJSON_AddNumberToObject(object, "tokens", (double)table->points[0].accuracy.tokens);
+    cJSON *methods = cJSON_AddArrayToObject(object, "methods");
+    for (int i = 0; i < table->count; i++) {
+        cJSON *method = cJSON_CreateObject();
+        cJSON_AddStringToObject(method, "name", table->names[i]);
+        point_json(method, &table->points[i]);
+        json_add_number(method, "pack_seconds", table->points[i].pack_seconds);
+        cJSON_AddItemToArray(methods, method);
+    }
+    return object;
+}
+
+static void print_table(const Table *table, const ModelSession *s, double base_speed) {
+    char size[32];
+    printf("base: %s, perplexity %.4f, %.0f tokens/s; %llu tokens scored\n\n",
+           in_megabytes((double)s->checkpoint.bytes, size, sizeof size), table->points[0].accuracy.base_ppl, base_speed,
+           (unsigned long long)table->points[0].accuracy.tokens);
+    printf("%-30s ", "");
+    point_print_header();
+    for (int i = 0; i < table->count; i++) {
+        print_name(table->names[i], 30);
+        putchar(' ');
+        point_print(&table->points[i]);
+    }
+    printf("\n* on the Pareto front: no other row is as small and as close to the base\n");
+}
+
+bool command_compare(const Options *options, Error *err) {
+    Opened o;
+    Table table = {0};
+    PointOptions how = {.speed = true};
+    double base_speed = 0;
+    Progress *progress = watch_start(options);
+    bool ok = opened_plan(options, true, &o, err) && fill_table(options, &table, err) &&
+              decode_speed(o.session.base, &base_speed, progress, err) &&
+              model_session_points(&o.session, table.recipes, table.count, &how, table.points, progress, err);
+    watch_end();
+    if (ok) {
+        warn_unmatched(options, &o);
+        if (options->json)
+            print_json(table_json(&table, &o.session, base_speed));
+        else
+            print_table(&table, &o.session, base_speed);
+    }
+    table_free(&table);
+    opened_close(&o);
+    return ok;
+}

@@ -1,0 +1,132 @@
+// calibrate --compare-random: how far do data-free ranges lead from those of text?
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "cli/results.h"
+
+typedef struct Row {
+    int linear;
+    double ratio;       // range on random tokens / range on text
+    double correlation; // of the channels' absmax: Spearman
+    FptqClass text, random;
+} Row;
+
+typedef struct Rows {
+    Row *rows; // [count], one for each linear that is shown
+    int count;
+    int changed;         // linears whose class differs
+    double median_ratio; // of all rows
+} Rows;
+
+static bool channel_correlation(const InputStats *a, const InputStats *b, double *out, Error *err) {
+    double *values = array_new(2 * a->width, sizeof *values);
+    if (!values) return error_memory(err, "a comparison");
+    for (size_t j = 0; j < a->width; j++) {
+        values[j] = (double)a->channel_absmax[j];
+        values[a->width + j] = (double)b->channel_absmax[j];
+    }
+    bool ok = rank_correlation(values, values + a->width, a->width, out, err);
+    free(values);
+    return ok;
+}
+
+static int by_ratio(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool median_ratio(Rows *rows, Error *err) {
+    double *ratios = array_new((size_t)rows->count, sizeof *ratios);
+    if (!ratios) return error_memory(err, "a comparison");
+    for (int i = 0; i < rows->count; i++) ratios[i] = rows->rows[i].ratio;
+    qsort(ratios, (size_t)rows->count, sizeof *ratios, by_ratio);
+    rows->median_ratio = rows->count ? ratios[rows->count / 2] : (double)NAN;
+    free(ratios);
+    return true;
+}
+
+static bool fill_rows(const Options *options, const Opened *o, const RandomCalibration *random, Rows *out, Error *err) {
+    const ModelSession *s = &o->session;
+    out->rows = array_new((size_t)s->structure.linear_count, sizeof *out->rows);
+    if (!out->rows) return error_memory(err, "a comparison");
+    for (int i = 0; i < s->structure.linear_count; i++) {
+        const Linear *linear = &s->structure.linears[i];
+        const InputStats *a = &s->stats.inputs[linear->input], *b = &random->stats.inputs[linear->input];
+        if (options->match && !glob_matches(options->match, linear->name)) continue;
+        Row *row = &out->rows[out->count++];
+        *row = (Row){.linear = i,
+                     .ratio = a->range > 0 ? (double)b->range / (double)a->range : (double)NAN,
+                     .text = o->plan.decisions[i].input_class,
+                     .random = random->plan.decisions[i].input_class};
+        out->changed += row->text != row->random;
+        if (!channel_correlation(a, b, &row->correlation, err)) return false;
+    }
+    return median_ratio(out, err);
+}
+
+static double range_of(const Opened *o, const ModelStats *stats, const Row *row) {
+    return (double)stats->inputs[o->session.structure.linears[row->linear].input].range;
+}
+
+static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const Rows *rows) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
+    point_json(cJSON_AddObjectToObject(object, "text"), &random->text);
+    point_json(cJSON_AddObjectToObject(object, "random"), &random->random);
+    json_add_number(object, "kl_difference", random->difference.mean);
+    json_add_number(object, "kl_difference_se", random->difference.se);
+    cJSON_AddNumberToObject(object, "classes_changed", rows->changed);
+    json_add_number(object, "median_range_ratio", rows->median_ratio);
+    cJSON *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < rows->count; i++) {
+        const Row *row = &rows->rows[i];
+        cJSON *linear = cJSON_CreateObject();
+        cJSON_AddStringToObject(linear, "name", o->session.structure.linears[row->linear].name);
+        json_add_number(linear, "range", range_of(o, &o->session.stats, row));
+        json_add_number(linear, "range_random", range_of(o, &random->stats, row));
+        cJSON_AddStringToObject(linear, "class", class_name(row->text));
+        cJSON_AddStringToObject(linear, "class_random", class_name(row->random));
+        json_add_number(linear, "rank_correlation", row->correlation);
+        cJSON_AddItemToArray(linears, linear);
+    }
+    return object;
+}
+
+static void print_rows(const Opened *o, const RandomCalibration *random, const Rows *rows) {
+    printf("%llu tokens of text, as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n",
+           (unsigned long long)o->session.calibration_tokens, "input of", "text", "random", "ratio", "class", "random",
+           "channels correlate");
+    for (int i = 0; i < rows->count; i++) {
+        const Row *row = &rows->rows[i];
+        print_name(o->session.structure.linears[row->linear].name, 38);
+        printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(o, &o->session.stats, row),
+               range_of(o, &random->stats, row), row->ratio, class_name(row->text), class_name(row->random),
+               row->correlation, row->text != row->random ? "  another class" : "");
+    }
+    printf("\nmedian ratio of ranges %.2f; %d of %d linears get another class\n\n%-10s ", rows->median_ratio,
+           rows->changed, rows->count, "");
+    point_print_header();
+    printf("%-10s ", "text");
+    point_print(&random->text);
+    printf("%-10s ", "random");
+    point_print(&random->random);
+    printf("\nrandom minus text, position by position: KL %+.5f +- %.5f\n", random->difference.mean,
+           random->difference.se);
+}
+
+bool command_compare_random(const Options *options, Error *err) {
+    Opened o;
+    RandomCalibration random = {0};
+    Rows rows = {0};
+    bool ok = opened_plan(options, true, &o, err) &&
+              model_session_random_calibration(&o.session, &o.plan, &o.recipe, &random, watch_start(options), err) &&
+              fill_rows(options, &o, &random, &rows, err);
+    watch_end();
+    if (ok && options->json) print_json(rows_json(&o, &random, &rows));
+    if (ok && !options->json) print_rows(&o, &random, &rows);
+    free(rows.rows);
+    random_calibration_free(&random);
+    opened_close(&o);
+    return ok;
+}

@@ -1,0 +1,79 @@
+// Which linears hurt, ranked.
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define BAR_WIDTH 20
+
+static bool shown(const Options *options, const Linear *linear) {
+    return !options->match || glob_matches(options->match, linear->name);
+}
+
+static cJSON *study_json(const Options *options, const ModelSession *s, const Sensitivities *study) {
+    cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < study->count; i++) {
+        const Sensitivity *of = &study->linears[i];
+        if (!shown(options, &s->structure.linears[of->linear])) continue;
+        cJSON *linear = cJSON_CreateObject();
+        cJSON_AddStringToObject(linear, "name", s->structure.linears[of->linear].name);
+        json_add_number(linear, "kl", of->kl);
+        json_add_number(linear, "kl_se", of->kl_se);
+        json_add_number(linear, "estimate", of->estimate);
+        if (of->rest_known) {
+            json_add_number(linear, "kl_without", of->rest_kl);
+            json_add_number(linear, "kl_without_se", of->rest_kl_se);
+        }
+        cJSON_AddItemToArray(linears, linear);
+    }
+    json_add_number(object, "rank_correlation", study->rank_correlation);
+    json_add_number(object, "kl_all", study->all_kl);
+    json_add_number(object, "kl_all_se", study->all_kl_se);
+    return object;
+}
+
+static void print_bar(double share) {
+    for (int i = 0; i < (int)lround(share * BAR_WIDTH); i++) fputs(output_is_utf8() ? "█" : "#", stdout);
+    putchar('\n');
+}
+
+static void print_study(const Options *options, const ModelSession *s, const Plan *plan, const Sensitivities *study) {
+    bool reverse = study->linears[0].rest_known;
+    printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
+           evaluator_positions(s->evaluator));
+    printf("%-38s %4s %7s %9s %9s %10s", "quantized alone", "bits", "group", "KL", "+-", "estimate");
+    printf(reverse ? " %11s %9s\n" : "\n", "without it", "+-");
+    for (int i = 0; i < study->count; i++) {
+        const Sensitivity *of = &study->linears[i];
+        if (!shown(options, &s->structure.linears[of->linear])) continue;
+        const Decision *d = &plan->decisions[of->linear];
+        char group[32];
+        decision_group_text(d, group, sizeof group);
+        print_name(s->structure.linears[of->linear].name, 38);
+        printf(" %4d %7s %9.6f %9.6f %10.6f", d->bits, group, of->kl, of->kl_se, of->estimate);
+        if (reverse) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
+        printf("  ");
+        print_bar(study->linears[0].kl > 0 ? of->kl / study->linears[0].kl : 0);
+    }
+    printf("\nestimate: noise / signal of the output on sample rows; its ranks correlate with those of KL by %.2f\n",
+           study->rank_correlation);
+}
+
+bool command_sensitivity(const Options *options, Error *err) {
+    Opened o;
+    Sensitivities study = {0};
+    bool ok =
+        opened_plan(options, true, &o, err) && model_session_sensitivity(&o.session, &o.plan, !options->alone_only,
+                                                                         NULL, NULL, &study, watch_start(options), err);
+    watch_end();
+    if (ok) {
+        warn_unmatched(options, &o);
+        if (options->json)
+            print_json(study_json(options, &o.session, &study));
+        else
+            print_study(options, &o.session, &o.plan, &study);
+    }
+    sensitivities_free(&study);
+    opened_close(&o);
+    return ok;
+}

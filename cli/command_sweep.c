@@ -1,0 +1,160 @@
+// One dial or two over lists of values.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/number.h"
+#include "cli/plot.h"
+#include "cli/results.h"
+
+static const char *option_of(const Sweep *sweep, int dial) { return dial_table[sweep->dials[dial].dial].option; }
+
+static void value_text(const Sweep *sweep, int point, int dial, char *out, size_t size) {
+    dial_format(sweep->dials[dial].dial, sweep_value(sweep, point, dial), out, size);
+}
+
+// ---- JSON, table, CSV ----
+
+static void add_value(cJSON *values, const Sweep *sweep, int point, int dial) {
+    char text[32];
+    value_text(sweep, point, dial, text, sizeof text);
+    double number;
+    bool numeric = number_parse(text, &number);
+    cJSON_AddItemToArray(values, numeric ? cJSON_CreateNumber(number) : cJSON_CreateString(text));
+}
+
+static cJSON *sweep_json(const Sweep *sweep) {
+    cJSON *object = cJSON_CreateObject(), *dials = cJSON_AddArrayToObject(object, "dials");
+    cJSON *points = cJSON_AddArrayToObject(object, "points");
+    for (int d = 0; d < sweep->dial_count; d++) cJSON_AddItemToArray(dials, cJSON_CreateString(option_of(sweep, d)));
+    for (int i = 0; i < sweep->count; i++) {
+        cJSON *point = cJSON_CreateObject(), *values = cJSON_AddArrayToObject(point, "values");
+        for (int d = 0; d < sweep->dial_count; d++) add_value(values, sweep, i, d);
+        point_json(point, &sweep->points[i]);
+        cJSON_AddItemToArray(points, point);
+    }
+    return object;
+}
+
+static void print_sweep(const Sweep *sweep) {
+    for (int d = 0; d < sweep->dial_count; d++) printf("%-12s ", option_of(sweep, d));
+    point_print_header();
+    for (int i = 0; i < sweep->count; i++) {
+        for (int d = 0; d < sweep->dial_count; d++) {
+            char text[32];
+            value_text(sweep, i, d, text, sizeof text);
+            printf("%-12s ", text);
+        }
+        point_print(&sweep->points[i]);
+    }
+    printf("\n* on the Pareto front: no other point is as small and as close to the base\n");
+}
+
+static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
+    Text csv = {0};
+    for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", option_of(sweep, d));
+    text_addf(&csv, "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto\n");
+    for (int i = 0; i < sweep->count; i++) {
+        const Point *p = &sweep->points[i];
+        char text[32];
+        for (int d = 0; d < sweep->dial_count; d++) {
+            value_text(sweep, i, d, text, sizeof text);
+            text_addf(&csv, "%s,", text);
+        }
+        text_addf(&csv, "%.6g,%zu,%.8g,%.8g,%.3g,%.6g,", p->bits_per_weight, p->bytes, p->accuracy.ppl,
+                  p->accuracy.kl_mean, p->accuracy.kl_se, p->accuracy.top1);
+        if (p->tokens_per_second > 0) text_addf(&csv, "%.6g", p->tokens_per_second);
+        text_addf(&csv, ",%d\n", p->pareto);
+    }
+    bool ok = csv.failed ? error_memory(err, path) : file_write(path, csv.data, csv.length, err);
+    text_free(&csv);
+    return ok;
+}
+
+// ---- Plot ----
+
+// Dials that do not change the size (thresholds of activations) are plotted against their own value.
+static bool size_differs(const Sweep *sweep) {
+    for (int i = 1; i < sweep->count; i++) {
+        if (fabs(sweep->points[i].bits_per_weight - sweep->points[0].bits_per_weight) > 1e-9) return true;
+    }
+    return false;
+}
+
+static PlotPoint plot_point(const Sweep *sweep, int i, bool by_size) {
+    const Point *p = &sweep->points[i];
+    int last = sweep->dial_count - 1;
+    PlotPoint point = {.x = by_size ? p->bits_per_weight : sweep_value(sweep, i, last),
+                       .y = p->accuracy.kl_mean,
+                       .error = p->accuracy.kl_se,
+                       .family = last > 0 ? i / sweep->dials[last].count : 0,
+                       .front = by_size && p->pareto};
+    if (by_size) value_text(sweep, i, last, point.label, sizeof point.label);
+    return point;
+}
+
+static void name_family(const Sweep *sweep, int family, char *out, size_t size) {
+    char value[32];
+    value_text(sweep, family * sweep->dials[1].count, 0, value, sizeof value);
+    snprintf(out, size, "%s %s", option_of(sweep, 0), value);
+}
+
+static bool write_svg(const Sweep *sweep, const char *path, Error *err) {
+    bool by_size = size_differs(sweep);
+    int family_count = sweep->dial_count > 1 ? sweep->dials[0].count : 1;
+    PlotPoint *points = array_new((size_t)sweep->count, sizeof *points);
+    char(*families)[48] = array_new((size_t)family_count, sizeof *families), title[160];
+    bool ok = points && families;
+    for (int i = 0; ok && i < sweep->count; i++) points[i] = plot_point(sweep, i, by_size);
+    for (int f = 0; ok && sweep->dial_count > 1 && f < family_count; f++)
+        name_family(sweep, f, families[f], sizeof families[f]);
+    const char *last = option_of(sweep, sweep->dial_count - 1);
+    snprintf(title, sizeof title, by_size ? "Accuracy against size; at each point: %s" : "Accuracy; %s", last);
+    Plot plot = {.title = title,
+                 .x_label = by_size ? "bits per weight" : last,
+                 .y_label = "KL divergence from the base, nats",
+                 .points = points,
+                 .count = sweep->count,
+                 .families = (const char(*)[48])families,
+                 .family_count = family_count};
+    ok = ok ? plot_write(&plot, path, err) : error_memory(err, path);
+    free(points);
+    free(families);
+    return ok;
+}
+
+// ---- The command ----
+
+static bool make_sweep(const Options *options, const Recipe *recipe, Sweep *out, Error *err) {
+    SweepDial dials[SWEEP_DIALS] = {0};
+    for (int d = 0; d < options->sweep_count; d++) {
+        if (!sweep_dial_parse(options->sweeps[d], &dials[d], err)) {
+            while (d-- > 0) sweep_dial_free(&dials[d]);
+            return false;
+        }
+    }
+    return sweep_new(recipe, dials, options->sweep_count, out, err);
+}
+
+bool command_sweep(const Options *options, Error *err) {
+    Opened o;
+    Sweep sweep = {0};
+    PointOptions how = {.speed = options->speed};
+    bool ok =
+        opened_plan(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
+        model_session_points(&o.session, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
+    watch_end();
+    if (ok) {
+        warn_unmatched(options, &o);
+        if (options->json)
+            print_json(sweep_json(&sweep));
+        else
+            print_sweep(&sweep);
+    }
+    ok = ok && (!options->csv || write_csv(&sweep, options->csv, err)) &&
+         (!options->svg || write_svg(&sweep, options->svg, err));
+    sweep_free(&sweep);
+    opened_close(&o);
+    return ok;
+}

@@ -1,0 +1,102 @@
+// The dials turned by the program.
+#include <string.h>
+
+#include "cli/results.h"
+
+static const int all_bits[4] = {2, 3, 4, 8};
+
+static void uniform_name(const Tuned *tuned, char *out, size_t size) {
+    if (tuned->uniform_group)
+        snprintf(out, size, "%d bits, group %zu", tuned->uniform_bits, tuned->uniform_group);
+    else
+        snprintf(out, size, "%d bits, per channel", tuned->uniform_bits);
+}
+
+static cJSON *tuned_json(const Tuned *tuned, const Plan *plan, const ModelStructure *structure) {
+    cJSON *object = cJSON_CreateObject();
+    point_json(object, &tuned->point);
+    json_add_number(object, "expected_kl", tuned->expected_kl);
+    cJSON_AddNumberToObject(object, "trials", tuned->trials);
+    if (tuned->uniform.known) {
+        cJSON *uniform = cJSON_AddObjectToObject(object, "uniform");
+        char name[48];
+        uniform_name(tuned, name, sizeof name);
+        cJSON_AddStringToObject(uniform, "name", name);
+        point_json(uniform, &tuned->uniform);
+        json_add_number(object, "kl_difference", tuned->difference.mean);
+        json_add_number(object, "kl_difference_se", tuned->difference.se);
+    } else {
+        cJSON_AddNullToObject(object, "uniform");
+    }
+    cJSON *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < plan->linear_count; i++) {
+        if (!plan->decisions[i].quantized) continue;
+        cJSON *linear = cJSON_CreateObject();
+        cJSON_AddStringToObject(linear, "name", structure->linears[i].name);
+        cJSON_AddNumberToObject(linear, "bits", plan->decisions[i].bits);
+        cJSON_AddNumberToObject(linear, "group_size", (double)plan->decisions[i].group);
+        json_add_number(linear, "bits_per_weight", plan->decisions[i].bits_per_weight);
+        cJSON_AddItemToArray(linears, linear);
+    }
+    return object;
+}
+
+static void print_linears(const Plan *plan, const ModelStructure *structure) {
+    printf("%-38s %4s %8s %6s\n", "linear", "bits", "group", "b/w");
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Decision *d = &plan->decisions[i];
+        char group[32];
+        if (!d->quantized) continue;
+        decision_group_text(d, group, sizeof group);
+        print_name(structure->linears[i].name, 38);
+        printf(" %4d %8s %6.3f\n", d->bits, group, d->bits_per_weight);
+    }
+}
+
+static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructure *structure) {
+    char name[48];
+    print_linears(plan, structure);
+    printf("\n%-30s ", "");
+    point_print_header();
+    printf("%-30s ", "tuned");
+    point_print(&tuned->point);
+    if (tuned->uniform.known) {
+        uniform_name(tuned, name, sizeof name);
+        printf("the same for all: %-12s ", name);
+        point_print(&tuned->uniform);
+        printf("\ntuned minus the same for all, position by position: KL %+.5f +- %.5f\n", tuned->difference.mean,
+               tuned->difference.se);
+    } else {
+        printf("\nno choice that is the same for all linears reaches the goal\n");
+    }
+    printf("%d units, %d evaluations; the sum over units said KL %.5f\n", tuned->units, tuned->trials,
+           tuned->expected_kl);
+}
+
+static bool report(const Options *options, Opened *o, const Tuned *tuned, Error *err) {
+    Plan plan;
+    if (!model_session_plan(&o->session, &tuned->recipe, &plan, err)) return false;
+    if (options->json)
+        print_json(tuned_json(tuned, &plan, &o->session.structure));
+    else
+        print_tuned(tuned, &plan, &o->session.structure);
+    plan_free(&plan);
+    return !options->output || recipe_save(&tuned->recipe, options->output, err);
+}
+
+bool command_tune(const Options *options, Error *err) {
+    Opened o;
+    Tuned tuned = {0};
+    TuneGoal goal = options->goal;
+    if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
+    bool ok = opened_plan(options, true, &o, err) &&
+              model_session_tune(&o.session, &o.recipe, &goal, &tuned, watch_start(options), err);
+    watch_end();
+    if (ok) {
+        warn_unmatched(options, &o);
+        ok = report(options, &o, &tuned, err);
+    }
+    tuned_free(&tuned);
+    opened_close(&o);
+    return ok;
+}

@@ -1,0 +1,199 @@
+#include "cli/plot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+
+enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 150 };
+
+// Colours that stay apart for colour-blind readers (Okabe and Ito 2008).
+static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"};
+#define COLOURS ((int)(sizeof colours / sizeof *colours))
+
+typedef struct Axis {
+    double low, high; // after log10 when logarithmic
+    double from, to;  // in pixels
+    bool logarithmic;
+} Axis;
+
+static double place(const Axis *axis, double value) {
+    double v = axis->logarithmic ? log10(fmax(value, 1e-300)) : value;
+    return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
+}
+
+static void text_escaped(Text *svg, const char *text) {
+    for (; *text; text++) {
+        switch (*text) {
+        case '<': text_addf(svg, "&lt;"); break;
+        case '>': text_addf(svg, "&gt;"); break;
+        case '&': text_addf(svg, "&amp;"); break;
+        default: text_add(svg, text, 1);
+        }
+    }
+}
+
+static void label(Text *svg, double x, double y, const char *anchor, const char *more, const char *text) {
+    text_addf(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>", x, y, anchor, more);
+    text_escaped(svg, text);
+    text_addf(svg, "</text>\n");
+}
+
+// 1, 2 or 5 times a power of ten, so that there are four to ten ticks.
+static double nice_step(double range) {
+    double raw = range / 7, power = pow(10, floor(log10(raw))), ratio = raw / power;
+    return power * (ratio > 5 ? 10 : ratio > 2 ? 5 : ratio > 1 ? 2 : 1);
+}
+
+static void range_of(const Plot *plot, bool of_y, double *low, double *high) {
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (int i = 0; i < plot->count; i++) {
+        const PlotPoint *p = &plot->points[i];
+        double value = of_y ? p->y : p->x;
+        *low = fmin(*low, value);
+        *high = fmax(*high, of_y ? value + p->error : value);
+    }
+}
+
+static Axis axis_of(const Plot *plot, bool of_y, double from, double to) {
+    Axis axis = {.from = from, .to = to};
+    range_of(plot, of_y, &axis.low, &axis.high);
+    axis.logarithmic = of_y && axis.low > 0 && axis.high > 20 * axis.low;
+    if (of_y && !axis.logarithmic && axis.low > 0) axis.low = 0;
+    if (axis.logarithmic) {
+        axis.low = log10(axis.low);
+        axis.high = log10(axis.high);
+    }
+    double margin = axis.high > axis.low ? (axis.high - axis.low) * 0.06 : fmax(fabs(axis.high) * 0.1, 1e-6);
+    axis.low -= of_y && axis.low == 0 ? 0 : margin;
+    axis.high += margin;
+    return axis;
+}
+
+static void tick(Text *svg, const Axis *axis, bool vertical, double value) {
+    char shown[32];
+    snprintf(shown, sizeof shown, "%.6g", value);
+    double at = place(axis, value);
+    if (vertical) {
+        text_addf(svg, "<path class=\"grid\" d=\"M%d %.1fH%.1f\"/>\n", LEFT, at, (double)WIDTH - RIGHT);
+        label(svg, LEFT - 8, at + 4, "end", "", shown);
+    } else {
+        text_addf(svg, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>\n", at, TOP, HEIGHT - BOTTOM);
+        label(svg, at, HEIGHT - BOTTOM + 18, "middle", "", shown);
+    }
+}
+
+static void ticks(Text *svg, const Axis *axis, bool vertical) {
+    static const double mantissas[] = {1, 2, 5};
+    if (axis->logarithmic) {
+        for (int decade = (int)floor(axis->low); decade <= (int)ceil(axis->high); decade++) {
+            for (int m = 0; m < 3; m++) {
+                double value = mantissas[m] * pow(10, decade);
+                if (log10(value) >= axis->low && log10(value) <= axis->high) tick(svg, axis, vertical, value);
+            }
+        }
+        return;
+    }
+    double step = nice_step(axis->high - axis->low);
+    for (double n = ceil(axis->low / step - 1e-9); n * step <= axis->high; n++)
+        tick(svg, axis, vertical, n * step + 0.0);
+}
+
+// A label that would lie on an earlier one is left out.
+static bool label_fits(const Plot *plot, const Axis *x, const Axis *y, int index) {
+    const PlotPoint *p = &plot->points[index];
+    for (int i = 0; i < index; i++) {
+        const PlotPoint *other = &plot->points[i];
+        double dx = fabs(place(x, p->x) - place(x, other->x)), dy = fabs(place(y, p->y) - place(y, other->y));
+        if (dx < 30 && dy < 11) return false;
+    }
+    return p->label[0];
+}
+
+static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *y, int family) {
+    const char *colour = colours[family % COLOURS];
+    bool first = true;
+    text_addf(svg, "<path fill=\"none\" stroke=\"%s\" stroke-opacity=\".45\" d=\"", colour);
+    for (int i = 0; i < plot->count; i++) {
+        const PlotPoint *p = &plot->points[i];
+        if (p->family != family) continue;
+        text_addf(svg, "%c%.1f %.1f", first ? 'M' : 'L', place(x, p->x), place(y, p->y));
+        first = false;
+    }
+    text_addf(svg, "\"/>\n");
+    for (int i = 0; i < plot->count; i++) {
+        const PlotPoint *p = &plot->points[i];
+        if (p->family != family) continue;
+        double px = place(x, p->x), py = place(y, p->y);
+        double above = place(y, p->y + p->error),
+               below = place(y, fmax(p->y - p->error, y->logarithmic ? p->y / 2 : 0));
+        text_addf(svg, "<path stroke=\"%s\" d=\"M%.1f %.1fV%.1f\"/>\n", colour, px, above, below);
+        text_addf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\" stroke=\"%s\"/>\n", px, py,
+                  p->front ? colour : "#fff", colour);
+        if (label_fits(plot, x, y, i)) label(svg, px + 7, py - 6, "start", " class=\"small\"", p->label);
+    }
+}
+
+// The front as steps: to the right of a point nothing better is known until the next one. Points are few: each is
+// looked for anew.
+static void draw_front(Text *svg, const Plot *plot, const Axis *x, const Axis *y) {
+    bool first = true;
+    double at = -INFINITY;
+    text_addf(svg, "<path class=\"front\" d=\"");
+    for (;;) {
+        const PlotPoint *next = NULL;
+        for (int i = 0; i < plot->count; i++) {
+            const PlotPoint *p = &plot->points[i];
+            if (p->front && p->x > at && (!next || p->x < next->x)) next = p;
+        }
+        if (!next) break;
+        if (first)
+            text_addf(svg, "M%.1f %.1f", place(x, next->x), place(y, next->y));
+        else
+            text_addf(svg, "H%.1fV%.1f", place(x, next->x), place(y, next->y));
+        first = false;
+        at = next->x;
+    }
+    text_addf(svg, "\"/>\n");
+}
+
+static void draw_legend(Text *svg, const Plot *plot) {
+    int top = TOP + 14;
+    for (int f = 0; plot->family_count > 1 && f < plot->family_count; f++, top += 18) {
+        text_addf(svg, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" fill=\"%s\"/>\n", WIDTH - RIGHT - LEGEND, top - 4,
+                  colours[f % COLOURS]);
+        label(svg, WIDTH - RIGHT - LEGEND + 10, top, "start", "", plot->families[f]);
+    }
+    bool front = false;
+    for (int i = 0; i < plot->count; i++) front |= plot->points[i].front;
+    if (!front) return;
+    text_addf(svg, "<path class=\"front\" d=\"M%d %dh16\"/>\n", WIDTH - RIGHT - LEGEND - 8, top - 4);
+    label(svg, WIDTH - RIGHT - LEGEND + 14, top, "start", "", "Pareto front");
+}
+
+bool plot_write(const Plot *plot, const char *path, Error *err) {
+    Text svg = {0};
+    Axis x = axis_of(plot, false, LEFT, WIDTH - RIGHT), y = axis_of(plot, true, HEIGHT - BOTTOM, TOP);
+    text_addf(&svg,
+              "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
+              "font-size=\"12\" fill=\"#222\">\n<style>.grid{stroke:#e4e4e4}.small{font-size:10px;fill:#555}"
+              ".front{fill:none;stroke:#222;stroke-width:1.5;stroke-dasharray:5 3}</style>\n"
+              "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+              WIDTH, HEIGHT);
+    label(&svg, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
+    ticks(&svg, &x, false);
+    ticks(&svg, &y, true);
+    text_addf(&svg, "<path fill=\"none\" stroke=\"#222\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
+              WIDTH - RIGHT);
+    label(&svg, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
+    label(&svg, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
+    draw_front(&svg, plot, &x, &y);
+    for (int f = 0; f < plot->family_count; f++) draw_family(&svg, plot, &x, &y, f);
+    draw_legend(&svg, plot);
+    text_addf(&svg, "</svg>\n");
+    bool ok = svg.failed ? error_memory(err, path) : file_write(path, svg.data, svg.length, err);
+    text_free(&svg);
+    return ok;
+}

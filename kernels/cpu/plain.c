@@ -1,0 +1,89 @@
+#include "kernels/cpu/plain.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+bool plain_knows(Grid grid, int bits) { return grid != GRID_LOG2 || bits < 8; }
+
+static int16_t level_of(const QuantizedWeight *w, size_t at, int8_t code) {
+    if (w->zeros) return (int16_t)(code - w->zeros[at]);
+    if (w->grid != GRID_LOG2 || code == 0) return code;
+    return (int16_t)(code > 0 ? 1 << (code - 1) : -(1 << (-code - 1)));
+}
+
+static void fill_row(const QuantizedWeight *w, Plain *p, size_t o) {
+    for (size_t i = 0; i < p->in; i++) {
+        size_t at = o * p->in + i;
+        p->levels[at] = level_of(w, o * p->groups + i / p->group, w->codes[at]);
+    }
+}
+
+static void fill_scales(const QuantizedWeight *w, Plain *p, size_t count) {
+    // The smallest number of a log2 grid is one step.
+    int exponent = w->grid == GRID_LOG2 ? 2 - (1 << (w->bits - 1)) : 0;
+    for (size_t i = 0; i < count; i++) p->scales[i] = ldexpf(w->scales[i], exponent);
+}
+
+bool plain_new(const QuantizedWeight *w, Plain *plain, Error *err) {
+    *plain = (Plain){.out = w->out, .in = w->in, .group = w->group, .groups = group_count(w->in, w->group)};
+    size_t groups = w->out * plain->groups, scales = w->factors ? w->out : groups;
+    plain->levels = array_new(w->out * w->in, sizeof *plain->levels);
+    plain->scales = array_new(scales, sizeof *plain->scales);
+    if (w->factors) plain->factors = array_new(groups, sizeof *plain->factors);
+    if (!plain->levels || !plain->scales || (w->factors && !plain->factors)) {
+        plain_free(plain);
+        return error_memory(err, "quantized weights");
+    }
+    for (size_t o = 0; o < w->out; o++) fill_row(w, plain, o);
+    fill_scales(w, plain, scales);
+    if (w->factors) memcpy(plain->factors, w->factors, groups);
+    return true;
+}
+
+void plain_free(Plain *plain) {
+    free(plain->levels);
+    free(plain->scales);
+    free(plain->factors);
+    *plain = (Plain){0};
+}
+
+size_t plain_bytes(const Plain *p) {
+    size_t groups = p->out * p->groups;
+    return p->out * p->in * sizeof *p->levels + (p->factors ? groups + p->out * sizeof(float) : groups * sizeof(float));
+}
+
+// A group may be longer than what fits a sum of 32 bits.
+static int64_t group_sum(const CpuKernels *kernels, const int16_t *levels, const int8_t *codes, size_t n) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < n; i += LEVELS_AT_ONCE)
+        sum += kernels->dot_levels(levels + i, codes + i, n - i < LEVELS_AT_ONCE ? n - i : LEVELS_AT_ONCE);
+    return sum;
+}
+
+// Σ_g s_g · Σ q_w q_x of one row; two-level: s · Σ_g f_g · Σ q_w q_x.
+static float row_product(const CpuKernels *kernels, const Plain *w, size_t o, const int8_t *codes) {
+    float total = 0;
+    int64_t whole = 0;
+    for (size_t g = 0; g < w->groups; g++) {
+        size_t first = g * w->group, n = w->in - first < w->group ? w->in - first : w->group;
+        int64_t sum = group_sum(kernels, w->levels + o * w->in + first, codes + first, n);
+        if (w->factors)
+            whole += w->factors[o * w->groups + g] * sum;
+        else
+            total += w->scales[o * w->groups + g] * (float)sum;
+    }
+    return w->factors ? w->scales[o] * (float)whole : total;
+}
+
+void plain_product(const CpuKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
+                   const float *scales, size_t tokens, float *y, size_t first, size_t end) {
+    for (size_t o = first; o < end; o++) {
+        for (size_t t = 0; t < tokens; t++) {
+            float sum = row_product(kernels, w, o, codes + t * w->in) * scales[t];
+            y[t * w->out + o] = bias ? sum + bias[o] : sum;
+        }
+    }
+}

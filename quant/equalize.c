@@ -1,0 +1,119 @@
+#include "quant/equalize.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "quant/lae.h"
+
+// A linear that keeps its input in floating point has nothing to equalize it for.
+bool decision_equalizes(const Decision *decision) {
+    return decision->quantized && (decision->lae || decision->smooth) && decision->activations != POLICY_NONE;
+}
+
+// ---- Which row a column reads ----
+
+static bool repeats_heads(const ModelStructure *structure, const Linear *linear) {
+    const ModelConfig *c = &structure->config;
+    const Linear *source = &structure->linears[linear->fold_index];
+    return linear->role == ROLE_O && c->kv_heads > 0 && c->heads % c->kv_heads == 0 &&
+           linear->in == (size_t)c->heads * (size_t)c->head_dim &&
+           source->out == (size_t)c->kv_heads * (size_t)c->head_dim;
+}
+
+bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
+    if (linear->fold != FOLD_LINEAR_ROWS) return false;
+    return structure->linears[linear->fold_index].out == linear->in || repeats_heads(structure, linear);
+}
+
+// Attention mixes tokens, not channels: channel d of a query head is channel d of the kv head that it shares.
+size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
+    const ModelConfig *c = &structure->config;
+    if (structure->linears[linear->fold_index].out == linear->in) return column;
+    size_t dim = (size_t)c->head_dim, per_kv = (size_t)(c->heads / c->kv_heads);
+    return column / dim / per_kv * dim + column % dim;
+}
+
+// ---- Factors ----
+
+// The largest factor of the columns that read each row [out of the linear before].
+static void largest_by_row(const ModelStructure *structure, const Linear *linear, const float *factors, float *rows) {
+    for (size_t j = 0; j < linear->in; j++) {
+        size_t row = fold_row(structure, linear, j);
+        if (factors[j] > rows[row]) rows[row] = factors[j];
+    }
+}
+
+static bool share_factors(const ModelStructure *structure, const Linear *linear, float *factors, Error *err) {
+    size_t out = structure->linears[linear->fold_index].out;
+    if (out == linear->in) return true;
+    float *rows = array_new(out, sizeof *rows);
+    if (!rows) return error_memory(err, linear->name);
+    largest_by_row(structure, linear, factors, rows);
+    for (size_t j = 0; j < linear->in; j++) factors[j] = rows[fold_row(structure, linear, j)];
+    free(rows);
+    return true;
+}
+
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns) {
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *reader = &structure->linears[i];
+        if (reader->input != input) continue;
+        if (!measured->weights || !measured->weights[i].known || !measured->weights[i].column_absmax) return false;
+        const float *own = measured->weights[i].column_absmax;
+        for (size_t j = 0; j < reader->in; j++) columns[j] = own[j] > columns[j] ? own[j] : columns[j];
+    }
+    return true;
+}
+
+static bool smooth_input(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
+                         const InputMeasure *input, float *factors, Error *err) {
+    const Linear *linear = &structure->linears[index];
+    float *columns = array_new(linear->in, sizeof *columns);
+    if (!columns) return error_memory(err, linear->name);
+    bool ok = reader_columns(structure, measured, linear->input, columns);
+    if (ok)
+        smooth_factors(input->channel_absmax, columns, linear->in, (double)decision->smooth_alpha, factors);
+    else
+        error_set(err, "%s: the plan smooths its input, but not all weights that read it were measured", linear->name);
+    free(columns);
+    return ok;
+}
+
+bool equalize_factors(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
+                      float *factors, Error *err) {
+    const Linear *linear = &structure->linears[index];
+    const InputMeasure *input = measured ? &measured->inputs[linear->input] : NULL;
+    if (!input || !input->known)
+        return error_set(err, "%s: the plan equalizes its input, but the input was not measured: calibrate first",
+                         linear->name);
+    if (decision->smooth) {
+        if (!smooth_input(structure, measured, decision, index, input, factors, err)) return false;
+    } else {
+        lae_factors(input->channel_absmax, linear->in, (double)decision->lae_alpha, factors);
+    }
+    return decision->fold != FOLD_LINEAR_ROWS || share_factors(structure, linear, factors, err);
+}
+
+// ---- Rows of the linear before ----
+
+int equalize_rows_for(const ModelStructure *structure, const Plan *plan, int index) {
+    if (!plan->decisions[index].quantized) return -1;
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Decision *d = &plan->decisions[i];
+        if (d->fold != FOLD_LINEAR_ROWS || d->fold_index != index || !decision_equalizes(d)) continue;
+        if (structure->linears[i].fold_index == index && fold_has_rows(structure, &structure->linears[i])) return i;
+    }
+    return -1;
+}
+
+bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int index,
+                       float *divisors, Error *err) {
+    int reader = equalize_rows_for(structure, plan, index);
+    const Linear *linear = &structure->linears[reader];
+    float *factors = array_new(linear->in, sizeof *factors);
+    if (!factors) return error_memory(err, linear->name);
+    bool ok = equalize_factors(structure, measured, &plan->decisions[reader], reader, factors, err);
+    for (size_t j = 0; ok && j < linear->in; j++) divisors[fold_row(structure, linear, j)] = factors[j];
+    free(factors);
+    return ok;
+}

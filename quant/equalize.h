@@ -1,0 +1,31 @@
+// Equalization of a linear's input: channel factors s_j, x'_j = x_j / s_j, W'_{·j} = W_{·j} · s_j, and where the
+// division happens: in the gain of the norm before, in the rows of the linear before, or at run time. Everything here
+// follows from a plan and the measured ranges, so that whoever packs or exports a model computes the same factors.
+#pragma once
+
+#include "loaders/structure.h"
+#include "quant/plan.h"
+
+// True when the decision divides its input by factors.
+bool decision_equalizes(const Decision *decision);
+
+// Whether the factors of `linear`'s input can go into the rows of the linear that its fold names: each of its columns
+// is one of those rows, or, behind grouped-query attention, several of them are the same row.
+bool fold_has_rows(const ModelStructure *structure, const Linear *linear);
+// The row of that linear which column `column` of `linear` reads.
+size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column);
+
+// columns [in] = max(columns, |w|) over the columns of all linears that read an input; false where one is not measured.
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns);
+
+// factors [in] of linear `index`. Where they are folded into rows, columns that read the same row share the largest of
+// their factors. Errors: an input that was not measured; memory.
+bool equalize_factors(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
+                      float *factors, Error *err);
+
+// The linear whose factors are folded into the rows (and the bias) of linear `index`, or −1: only a quantized linear
+// takes them.
+int equalize_rows_for(const ModelStructure *structure, const Plan *plan, int index);
+// The factors of that linear, by row: rows [out] of linear `index` are divided by them.
+bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int index,
+                       float *divisors, Error *err);

@@ -1,0 +1,325 @@
+// Products with weights on grids other than the symmetric one, activations with a scale per channel, and the int8
+// cache: every instruction set against what the definitions say.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/array.h"
+#include "base/random.h"
+#include "kernels/backend.h"
+
+static const char *sets[] = {"scalar", "avx2", "avx512"};
+static const char *only_set; // QUANTDIAL_CPU as the tests were started
+static Random random_state;
+
+// NULL where the processor lacks the set.
+static Backend *backend_of(const char *set, int threads) {
+    if (only_set && strcmp(set, only_set) != 0) return NULL;
+    setenv("QUANTDIAL_CPU", set, 1);
+    Backend *backend = NULL;
+    Error err = {0};
+    if (!backend_cpu_new(threads, &backend, &err)) assert_non_null(strstr(err.message, "lacks"));
+    return backend;
+}
+
+static void for_backends(void (*body)(Backend *)) {
+    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
+        for (int threads = 1; threads <= 3; threads += 2) {
+            Backend *b = backend_of(sets[set], threads);
+            if (!b) continue;
+            random_state = random_seeded(5);
+            body(b);
+            b->ops->destroy(b);
+        }
+    }
+}
+
+static float *random_floats(size_t n, double deviation) {
+    float *values = array_new(n, sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++) values[i] = (float)(deviation * random_normal(&random_state));
+    return values;
+}
+
+static int code_between(int least, int most) {
+    return least + (int)random_below(&random_state, (uint32_t)(most - least + 1));
+}
+
+static QuantizedWeight random_weight(Grid grid, int bits, size_t out, size_t in, size_t group) {
+    QuantizedWeight w;
+    Error err = {0};
+    assert_true(quantized_weight_on_grid(grid, out, in, group, bits, DTYPE_F32, &w, &err));
+    const int qmax = (1 << (bits - 1)) - 1, least = grid == GRID_ASYMMETRIC ? -qmax - 1 : -qmax;
+    size_t groups = out * group_count(in, group);
+    for (size_t i = 0; i < out * in; i++) w.codes[i] = (int8_t)code_between(least, qmax);
+    for (size_t i = 0; i < (w.factors ? out : groups); i++) w.scales[i] = (float)(0.01 + random_uniform(&random_state));
+    for (size_t i = 0; w.zeros && i < groups; i++) w.zeros[i] = (int8_t)code_between(least, qmax);
+    for (size_t i = 0; w.factors && i < groups; i++) w.factors[i] = (int8_t)code_between(1, 127);
+    return w;
+}
+
+// What element (o, i) stands for, from the definitions in kernels/quantized.h, without its float scale.
+static double level(const QuantizedWeight *w, size_t o, size_t i) {
+    const int qmax = (1 << (w->bits - 1)) - 1;
+    const int8_t code = w->codes[o * w->in + i];
+    const size_t at = o * group_count(w->in, w->group) + i / w->group;
+    switch (w->grid) {
+    case GRID_ASYMMETRIC: return code - w->zeros[at];
+    case GRID_LOG2: return code == 0 ? 0 : (code < 0 ? -1 : 1) * exp2(abs(code) - qmax);
+    case GRID_TWO_LEVEL: return code * w->factors[at];
+    default: return code;
+    }
+}
+
+static double scale_at(const QuantizedWeight *w, size_t o, size_t i) {
+    return (double)w->scales[w->factors ? o : o * group_count(w->in, w->group) + i / w->group];
+}
+
+// y must be Σ w x + bias but for roundings, which are a small part of Σ |w x|.
+static void check(const QuantizedWeight *w, const double *x, const float *bias, size_t tokens, const float *y) {
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t o = 0; o < w->out; o++) {
+            double sum = (double)bias[o], sizes = fabs(sum);
+            for (size_t i = 0; i < w->in; i++) {
+                double product = level(w, o, i) * scale_at(w, o, i) * x[t * w->in + i];
+                sum += product;
+                sizes += fabs(product);
+            }
+            if (fabs((double)y[t * w->out + o] - sum) > 2e-6 * sizes + 1e-30)
+                fail_msg("grid %d, %d bits, token %zu, row %zu: %.8g, not %.8g", (int)w->grid, w->bits, t, o,
+                         (double)y[t * w->out + o], sum);
+        }
+    }
+}
+
+// x as a scheme lets the product see it.
+static double *rounded(const QuantizedWeight *w, const ActivationScheme *scheme, const float *x, size_t tokens) {
+    double *seen = array_new(tokens * w->in, sizeof *seen);
+    float *divided = array_new(tokens * w->in, sizeof *divided);
+    for (size_t i = 0; i < tokens * w->in; i++)
+        divided[i] = scheme->divisor && scheme->mode != ACTIVATION_NONE ? x[i] / scheme->divisor[i % w->in] : x[i];
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t j = 0; j < w->in; j++) {
+            float absmax = 0, value = divided[t * w->in + j];
+            if (scheme->mode == ACTIVATION_TOKEN)
+                for (size_t k = 0; k < w->in; k++) absmax = fmaxf(absmax, fabsf(divided[t * w->in + k]));
+            if (scheme->mode == ACTIVATION_CHANNEL)
+                for (size_t k = 0; k < tokens; k++) absmax = fmaxf(absmax, fabsf(divided[k * w->in + j]));
+            float scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : absmax / 127;
+            double code = fmin(fmax(rint((double)(value * (1 / scale))), -127), 127);
+            seen[t * w->in + j] = scheme->mode == ACTIVATION_NONE ? (double)value : code * (double)scale;
+        }
+    }
+    free(divided);
+    return seen;
+}
+
+static void product_case(Backend *b, const QuantizedWeight *w, const ActivationScheme *scheme, size_t tokens) {
+    Error err = {0};
+    Weight *weight;
+    float *x = random_floats(tokens * w->in, 3), *bias = random_floats(w->out, 1);
+    float *y = array_new(tokens * w->out, sizeof *y);
+    if (!b->ops->weight_quantized(b, w, scheme, bias, &weight, &err)) fail_msg("%s", err.message);
+    assert_true(b->ops->weight_bytes(weight) > 0);
+    b->ops->linear(b, weight, x, tokens, y);
+    b->ops->synchronize(b);
+    double *seen = rounded(w, scheme, x, tokens);
+    check(w, seen, bias, tokens, y);
+    b->ops->weight_free(b, weight);
+    free(seen);
+    free(y);
+    free(bias);
+    free(x);
+}
+
+static const ActivationMode modes[] = {ACTIVATION_NONE, ACTIVATION_STATIC, ACTIVATION_TOKEN, ACTIVATION_CHANNEL};
+
+static void products_on(Backend *b, Grid grid) {
+    const int bits[] = {2, 3, 4, 8};
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t mode = 0; mode < 4; mode++) {
+            const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 40);
+            QuantizedWeight w = random_weight(grid, bits[i], out, in, random_below(&random_state, 2) ? 32 : 17);
+            float *divisor = random_floats(in, 0);
+            for (size_t j = 0; j < in; j++) divisor[j] = (float)(0.5 + random_uniform(&random_state));
+            ActivationScheme scheme = {modes[mode], 0.05f, mode && random_below(&random_state, 2) ? divisor : NULL};
+            product_case(b, &w, &scheme, 1 + random_below(&random_state, 7));
+            free(divisor);
+            quantized_weight_free(&w);
+        }
+    }
+}
+
+static void all_products(Backend *b) {
+    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) products_on(b, grid);
+}
+
+static void products_are_those_of_the_numbers(void **state) {
+    (void)state;
+    for_backends(all_products);
+}
+
+// More tokens than are prepared at a time: a channel's scale is that of all of them.
+static void long_calls(Backend *b) {
+    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) {
+        QuantizedWeight w = random_weight(grid, 4, 5, 24, 16);
+        for (size_t mode = 0; mode < 4; mode++) product_case(b, &w, &(ActivationScheme){modes[mode], 0.05f, NULL}, 300);
+        quantized_weight_free(&w);
+    }
+}
+
+static void long_calls_have_one_scale_per_channel(void **state) {
+    (void)state;
+    for_backends(long_calls);
+}
+
+// All codes at their largest over the most inputs that are allowed: nothing overflows.
+static void largest_sums(Backend *b) {
+    const size_t in = 131072;
+    float *x = array_new(in, sizeof *x), y;
+    for (size_t i = 0; i < in; i++) x[i] = 127;
+    for (Grid grid = GRID_ASYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) {
+        for (int bits = 4; bits <= 8; bits += 4) {
+            QuantizedWeight w = random_weight(grid, bits, 1, in, grid == GRID_TWO_LEVEL ? 4096 : in);
+            const int qmax = (1 << (bits - 1)) - 1;
+            memset(w.codes, qmax, in);
+            if (w.zeros) memset(w.zeros, -qmax - 1, 1);
+            if (w.factors) memset(w.factors, 127, 32);
+            w.scales[0] = 1;
+            Weight *weight;
+            Error err = {0};
+            ActivationScheme scheme = {ACTIVATION_TOKEN, 0, NULL};
+            assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+            b->ops->linear(b, weight, x, 1, &y);
+            double expected = level(&w, 0, 0) * 127.0 * (double)in;
+            assert_true(fabs((double)y - expected) <= 1e-4 * expected);
+            b->ops->weight_free(b, weight);
+            quantized_weight_free(&w);
+        }
+    }
+    free(x);
+}
+
+static void sums_do_not_overflow(void **state) {
+    (void)state;
+    for_backends(largest_sums);
+}
+
+// A channel whose values are not finite must show; one that is nothing must not.
+static void strange_channels(Backend *b) {
+    QuantizedWeight w = random_weight(GRID_SYMMETRIC, 4, 3, 16, 16);
+    ActivationScheme scheme = {ACTIVATION_CHANNEL, 0, NULL};
+    Weight *weight;
+    Error err = {0};
+    float x[32] = {0}, y[6];
+    for (int i = 0; i < 16; i++) w.codes[i] = 1;
+    assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    b->ops->linear(b, weight, x, 2, y);
+    for (int i = 0; i < 6; i++) assert_true(y[i] == 0);
+    x[5] = INFINITY;
+    b->ops->linear(b, weight, x, 2, y);
+    assert_false(isfinite(y[0]));
+    assert_true(isfinite(y[3]));
+    b->ops->weight_free(b, weight);
+    quantized_weight_free(&w);
+}
+
+static void channels_that_are_not_finite_show(void **state) {
+    (void)state;
+    for_backends(strange_channels);
+}
+
+static void unknown_grids(Backend *b) {
+    QuantizedWeight w = random_weight(GRID_SYMMETRIC, 4, 2, 16, 16);
+    ActivationScheme scheme = {ACTIVATION_NONE, 0, NULL};
+    Weight *weight;
+    Error err = {0};
+    w.grid = (Grid)9;
+    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    assert_non_null(strstr(err.message, "grid"));
+    w.grid = GRID_ASYMMETRIC; // without zero points
+    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    quantized_weight_free(&w);
+}
+
+static void unknown_grids_are_refused(void **state) {
+    (void)state;
+    for_backends(unknown_grids);
+}
+
+// ---- The cache ----
+
+enum { HEADS = 6, KV_HEADS = 2, POSITIONS = 21 };
+
+// Rows of `dim` numbers, each as int8 with the scale absmax / 127 lets see it.
+static void round_rows(float *x, size_t rows, size_t dim) {
+    for (size_t r = 0; r < rows; r++) {
+        float absmax = 0, *row = x + r * dim;
+        for (size_t i = 0; i < dim; i++) absmax = fmaxf(absmax, fabsf(row[i]));
+        float scale = absmax / 127;
+        for (size_t i = 0; i < dim && scale > 0; i++) row[i] = rintf(row[i] * (1 / scale)) * scale;
+    }
+}
+
+// Fills a cache in two calls, as decoding does, and looks back at it.
+static void attend(Backend *b, DType dtype, size_t dim, const float *q, const float *k, const float *v, float *y) {
+    Error err = {0};
+    Cache *cache;
+    AttentionShape shape = {.heads = HEADS, .kv_heads = KV_HEADS, .head_dim = (int)dim, .scale = 0.3f};
+    if (!b->ops->cache_new(b, 2, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
+    const size_t first = 13, row = KV_HEADS * dim, wide = HEADS * dim;
+    b->ops->cache_write(b, cache, 1, 0, first, k, v);
+    b->ops->attention(b, cache, 1, &shape, q, 0, first, y);
+    b->ops->cache_write(b, cache, 1, first, POSITIONS - first, k + first * row, v + first * row);
+    b->ops->attention(b, cache, 1, &shape, q + first * wide, first, POSITIONS - first, y + first * wide);
+    b->ops->cache_free(b, cache);
+}
+
+static void cache_cases(Backend *b) {
+    const size_t dims[] = {8, 20, 64};
+    for (size_t d = 0; d < 3; d++) {
+        const size_t dim = dims[d], n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
+        float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
+        float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
+        memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
+        attend(b, DTYPE_I8, dim, q, k, v, small);
+        round_rows(k, rows, dim);
+        round_rows(v, rows, dim);
+        attend(b, DTYPE_F32, dim, q, k, v, exact);
+        for (size_t i = 0; i < n; i++) {
+            if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
+                fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
+        }
+        free(q);
+        free(k);
+        free(v);
+        free(small);
+        free(exact);
+    }
+}
+
+static void an_int8_cache_is_one_of_rounded_rows(void **state) {
+    (void)state;
+    for_backends(cache_cases);
+}
+
+int main(void) {
+    only_set = getenv("QUANTDIAL_CPU");
+    if (only_set) only_set = strdup(only_set);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_those_of_the_numbers),
+        cmocka_unit_test(long_calls_have_one_scale_per_channel),
+        cmocka_unit_test(sums_do_not_overflow),
+        cmocka_unit_test(channels_that_are_not_finite_show),
+        cmocka_unit_test(unknown_grids_are_refused),
+        cmocka_unit_test(an_int8_cache_is_one_of_rounded_rows),
+    };
+    int failed = cmocka_run_group_tests_name("grid_kernels", tests, NULL, NULL);
+    free((char *)only_set);
+    return failed;
+}

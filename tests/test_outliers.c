@@ -1,0 +1,148 @@
+// Outliers: channels, tokens, heads and columns against values that are looked up one by one.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/outliers.h"
+#include "analysis/tokens.h"
+#include "base/array.h"
+#include "tests/support/study.h"
+
+enum { LENGTH = 24, SEQUENCES = 3 };
+#define FACTOR 1.5 // random weights have no far outliers
+
+// Everything that the observer saw of one input.
+typedef struct Seen {
+    int input;
+    float *x; // [tokens, width]
+    size_t tokens, width;
+} Seen;
+
+static void see(void *context, int input, const float *x, size_t tokens, size_t width) {
+    Seen *seen = context;
+    if (input != seen->input) return;
+    seen->x = realloc(seen->x, (seen->tokens + tokens) * width * sizeof(float));
+    memcpy(seen->x + seen->tokens * width, x, tokens * width * sizeof(float));
+    seen->tokens += tokens;
+    seen->width = width;
+}
+
+static Seen look_at(StudyFixture *s, const TokenIds *ids, int input) {
+    Seen seen = {.input = input};
+    const Observer observer = {see, &seen};
+    Session *session;
+    float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
+    assert_true(session_new(s->model.base, LENGTH, &session, NULL));
+    for (int i = 0; i < SEQUENCES; i++) {
+        session_rewind(session, 0);
+        assert_true(
+            transformer_forward(s->model.base, session, ids->ids + i * LENGTH, LENGTH, false, logits, &observer, NULL));
+    }
+    session_free(session);
+    free(logits);
+    return seen;
+}
+
+static void check_input(StudyFixture *s, const Outliers *found, const TokenIds *ids, int index) {
+    const InputOutliers *input = &found->inputs[index];
+    const float *absmax = s->stats.inputs[index].channel_absmax;
+    size_t above = 0, below_median = 0;
+    for (size_t j = 0; j < input->width; j++) {
+        above += (double)absmax[j] > FACTOR * (double)input->median;
+        below_median += absmax[j] < input->median;
+    }
+    assert_int_equal(above, input->count);
+    assert_true(below_median <= input->width / 2 && below_median + 1 >= input->width / 2);
+    Seen seen = look_at(s, ids, index);
+    for (size_t c = 0; c < input->count; c++) {
+        const OutlierChannel *channel = &input->channels[c];
+        size_t tokens = 0;
+        for (size_t t = 0; t < seen.tokens; t++)
+            tokens += fabsf(seen.x[t * seen.width + channel->channel]) > (float)FACTOR * input->median;
+        assert_true(channel->absmax == absmax[channel->channel]);
+        assert_true(c == 0 || channel->absmax <= input->channels[c - 1].absmax);
+        assert_true(fabs(channel->token_share - (double)tokens / (double)seen.tokens) < 1e-12);
+    }
+    free(seen.x);
+}
+
+static void check_weight(const StudyFixture *s, const Outliers *found, int index) {
+    const Linear *linear = &s->model.structure.linears[index];
+    const WeightOutliers *w = &found->weights[index];
+    float *values = array_new(linear->out * linear->in, sizeof *values), top = 0;
+    size_t columns = 0;
+    floats_from(linear->weight->dtype, linear->weight->data, linear->out * linear->in, values);
+    for (size_t j = 0; j < linear->in; j++) {
+        float most = 0;
+        for (size_t o = 0; o < linear->out; o++) most = fmaxf(most, fabsf(values[o * linear->in + j]));
+        columns += (double)most / (double)w->median > FACTOR;
+        top = fmaxf(top, most);
+    }
+    assert_int_equal(columns, w->columns);
+    assert_true(fabs(w->top_ratio - (double)(top / w->median)) < 1e-5);
+    bool heads = linear->role == ROLE_Q || linear->role == ROLE_K || linear->role == ROLE_V;
+    assert_int_equal(w->top_head >= 0, heads);
+    free(values);
+}
+
+static void everything_is_as_looked_up(void **state) {
+    (void)state;
+    StudyFixture s;
+    TokenIds ids = {0};
+    Outliers found;
+    Error err = {0};
+    study_open(NULL, &s);
+    assert_true(tokens_random((size_t)s.model.config.vocab, LENGTH * SEQUENCES, 8, &ids, &err));
+    if (!outliers_find(s.model.base, &s.stats, ids.ids, SEQUENCES, LENGTH, FACTOR, &found, NULL, &err))
+        fail_msg("%s", err.message);
+    size_t sum = 0, recurring = 0;
+    for (int i = 0; i < found.input_count; i++) {
+        check_input(&s, &found, &ids, i);
+        const Linear *linear = &s.model.structure.linears[found.inputs[i].linear];
+        assert_int_equal(found.inputs[i].top_head >= 0, linear->role == ROLE_O);
+    }
+    for (int n = 0; n < s.model.structure.norm_count; n++) sum += found.inputs[s.model.structure.norms[n].input].count;
+    for (size_t c = 0; c < found.recurring_count; c++) recurring += (size_t)found.recurring[c].inputs;
+    assert_int_equal(sum, recurring);
+    assert_int_equal(found.norm_inputs, s.model.structure.norm_count);
+    for (int i = 0; i < found.linear_count; i++) check_weight(&s, &found, i);
+    outliers_free(&found);
+    token_ids_free(&ids);
+    study_close(&s);
+}
+
+static void without_calibration_it_is_refused(void **state) {
+    (void)state;
+    StudyFixture s;
+    ModelStats stats;
+    Outliers found;
+    Error err = {0};
+    int32_t ids[LENGTH] = {0};
+    study_open(NULL, &s);
+    assert_true(model_stats_new(&s.model.structure, &stats, &err));
+    assert_false(outliers_find(s.model.base, &stats, ids, 1, LENGTH, FACTOR, &found, NULL, &err));
+    assert_non_null(strstr(err.message, "calibrate first"));
+    outliers_free(&found);
+    Progress progress = {0};
+    progress_request_stop(&progress);
+    assert_false(outliers_find(s.model.base, &s.stats, ids, 1, LENGTH, FACTOR, &found, &progress, &err));
+    assert_true(err.stopped);
+    outliers_free(&found);
+    model_stats_free(&stats);
+    study_close(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_is_as_looked_up),
+        cmocka_unit_test(without_calibration_it_is_refused),
+    };
+    return cmocka_run_group_tests_name("outliers", tests, NULL, NULL);
+}

@@ -1,0 +1,219 @@
+// Trials and sensitivities: whatever order they are measured in, wherever they are stopped and taken up again, the
+// figures are those of a fresh evaluation.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/sensitivity.h"
+#include "analysis/statistics.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "tests/support/folder.h"
+#include "tests/support/study.h"
+
+#define DIALS "weight-bits=3 granularity=channel activations=fptq v0=0.5 v1=100"
+
+static void ranks_correlate_as_spearman_says(void **state) {
+    (void)state;
+    double a[] = {1, 2, 3, 4, 5}, rising[] = {1, 10, 11, 1000, 1001}, falling[] = {5, 4, 3, 2, 1}, r;
+    assert_true(rank_correlation(a, rising, 5, &r, NULL) && r == 1);
+    assert_true(rank_correlation(a, falling, 5, &r, NULL) && r == -1);
+    // scipy.stats.spearmanr([1, 2, 2, 3, 9, 4], [2, 1, 4, 4, 4, 6])
+    double x[] = {1, 2, 2, 3, 9, 4}, y[] = {2, 1, 4, 4, 4, 6};
+    assert_true(rank_correlation(x, y, 6, &r, NULL));
+    assert_true(fabs(r - 0.6776452139970672) < 1e-12);
+    double same[] = {1, 1, 1};
+    assert_true(rank_correlation(a, same, 3, &r, NULL) && isnan(r));
+    assert_true(rank_correlation(a, a, 1, &r, NULL) && isnan(r));
+}
+
+static void paired_differences(void **state) {
+    (void)state;
+    float a[] = {3, 5, 4, 8}, b[] = {1, 4, 2, 5};
+    Difference d = paired_difference(a, b, 4);
+    assert_true(fabs(d.mean - 2) < 1e-12);
+    assert_true(fabs(d.se - sqrt(0.5 / 3)) < 1e-12); // differences 2 1 2 3
+    assert_true(paired_difference(a, b, 1).se == 0);
+    assert_true(paired_difference(a, b, 0).mean == 0);
+}
+
+static void no_estimates(const StudyFixture *s, double *db) {
+    for (int i = 0; i < s->model.structure.linear_count; i++) db[i] = (double)(i % 7) * 3;
+}
+
+static Plan alone(const Plan *plan, int linear) {
+    Plan varied = {.linear_count = plan->linear_count,
+                   .decisions = array_new((size_t)plan->linear_count, sizeof(Decision))};
+    varied.decisions[linear] = plan->decisions[linear];
+    return varied;
+}
+
+static Plan without(const Plan *plan, int linear) {
+    Plan varied = {.linear_count = plan->linear_count,
+                   .decisions = array_new((size_t)plan->linear_count, sizeof(Decision))};
+    memcpy(varied.decisions, plan->decisions, (size_t)plan->linear_count * sizeof(Decision));
+    varied.decisions[linear] = (Decision){0};
+    return varied;
+}
+
+static void every_figure_is_that_of_a_fresh_evaluation(void **state) {
+    (void)state;
+    StudyFixture s;
+    study_open(NULL, &s);
+    Plan plan = study_plan(&s, DIALS);
+    double db[64];
+    no_estimates(&s, db);
+    Sensitivities found;
+    Error err = {0};
+    if (!sensitivity_measure(&s.trial, &plan, db, true, NULL, NULL, &found, NULL, &err)) fail_msg("%s", err.message);
+    assert_int_equal(found.count, 14);
+    assert_true(found.all_kl == study_kl(&s, &plan));
+    for (int i = 0; i < found.count; i++) {
+        const Sensitivity *of = &found.linears[i];
+        Plan one = alone(&plan, of->linear), rest = without(&plan, of->linear);
+        if (of->kl != study_kl(&s, &one)) fail_msg("linear %d alone differs", of->linear);
+        if (of->rest_kl != study_kl(&s, &rest)) fail_msg("all but linear %d differs", of->linear);
+        assert_true(of->kl > 0 && of->kl_se > 0);
+        assert_true(i == 0 || of->kl <= found.linears[i - 1].kl);
+        plan_free(&one);
+        plan_free(&rest);
+    }
+    assert_true(fabs(found.rank_correlation) <= 1);
+    sensitivities_free(&found);
+    plan_free(&plan);
+    study_close(&s);
+}
+
+// Stops once three figures are known.
+typedef struct Stopper {
+    Progress *progress;
+    int left;
+} Stopper;
+
+static void stop_soon(void *context, const Sensitivities *so_far) {
+    Stopper *stopper = context;
+    (void)so_far;
+    if (--stopper->left == 0) progress_request_stop(stopper->progress);
+}
+
+static void what_was_stopped_goes_on_from_the_cache(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Error err = {0};
+    Sensitivities cut, rest, whole;
+    double db[64];
+    Progress progress = {0}, second = {0};
+    Stopper stopper = {&progress, 3};
+    study_open(folder, &s);
+    no_estimates(&s, db);
+    Plan plan = study_plan(&s, DIALS);
+    assert_false(sensitivity_measure(&s.trial, &plan, db, true, stop_soon, &stopper, &cut, &progress, &err));
+    assert_true(err.stopped);
+    int known = 0;
+    for (int i = 0; i < cut.count; i++) known += cut.linears[i].alone_known;
+    assert_int_equal(known, 3);
+    sensitivities_free(&cut);
+    study_close(&s);
+
+    study_open(folder, &s);
+    assert_true(sensitivity_measure(&s.trial, &plan, db, true, NULL, NULL, &rest, &second, &err));
+    assert_true(atomic_load(&second.done) == atomic_load(&second.total));
+    study_close(&s);
+    study_open(NULL, &s);
+    assert_true(sensitivity_measure(&s.trial, &plan, db, true, NULL, NULL, &whole, NULL, &err));
+    for (int i = 0; i < whole.count; i++) {
+        assert_int_equal(whole.linears[i].linear, rest.linears[i].linear);
+        assert_true(whole.linears[i].kl == rest.linears[i].kl);
+        assert_true(whole.linears[i].rest_kl == rest.linears[i].rest_kl);
+    }
+    sensitivities_free(&rest);
+    sensitivities_free(&whole);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
+}
+
+static void damage(const char *folder, size_t at) {
+    char command[512];
+    snprintf(command, sizeof command,
+             "for f in '%s'/trials-*; do printf X | dd of=\"$f\" bs=1 seek=%zu conv=notrunc 2>/dev/null; done", folder,
+             at);
+    assert_int_equal(system(command), 0);
+}
+
+static void damaged_files_are_not_believed(void **state) {
+    (void)state;
+    for (size_t at = 0; at < 200; at += 45) {
+        char *folder = folder_temporary();
+        StudyFixture s;
+        Accuracy fresh, again;
+        Error err = {0};
+        study_open(folder, &s);
+        Plan plan = study_plan(&s, DIALS);
+        assert_true(trial_run(&s.trial, &plan, &fresh, NULL, &err));
+        study_close(&s);
+        damage(folder, at);
+        study_open(folder, &s);
+        assert_true(trial_run(&s.trial, &plan, &again, NULL, &err));
+        assert_memory_equal(&fresh, &again, sizeof fresh);
+        plan_free(&plan);
+        study_close(&s);
+        folder_remove(folder);
+    }
+}
+
+static void positions_add_up_to_the_mean(void **state) {
+    (void)state;
+    StudyFixture s;
+    Accuracy accuracy;
+    Error err = {0};
+    study_open(NULL, &s);
+    Plan plan = study_plan(&s, DIALS);
+    size_t n = (size_t)trial_work(&s.trial);
+    float *kl = array_new(n, sizeof *kl);
+    assert_true(trial_run_positions(&s.trial, &plan, &accuracy, kl, NULL, &err));
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)kl[i];
+    assert_true(fabs(sum / (double)n - accuracy.kl_mean) < 1e-12);
+    free(kl);
+    plan_free(&plan);
+    study_close(&s);
+}
+
+static void a_recipe_that_quantizes_nothing_is_refused(void **state) {
+    (void)state;
+    StudyFixture s;
+    Sensitivities found;
+    Error err = {0};
+    double db[64];
+    study_open(NULL, &s);
+    no_estimates(&s, db);
+    Plan plan = study_plan(&s, DIALS);
+    for (int i = 0; i < plan.linear_count; i++) plan.decisions[i].quantized = false;
+    assert_false(sensitivity_measure(&s.trial, &plan, db, true, NULL, NULL, &found, NULL, &err));
+    assert_non_null(strstr(err.message, "quantizes no linear"));
+    sensitivities_free(&found);
+    plan_free(&plan);
+    study_close(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranks_correlate_as_spearman_says),
+        cmocka_unit_test(paired_differences),
+        cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
+        cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
+        cmocka_unit_test(damaged_files_are_not_believed),
+        cmocka_unit_test(positions_add_up_to_the_mean),
+        cmocka_unit_test(a_recipe_that_quantizes_nothing_is_refused),
+    };
+    return cmocka_run_group_tests_name("sensitivity", tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+// Sweeps: lists and ranges of values, the points of a grid, the front, and the files that are written.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/methods.h"
+#include "analysis/sweep.h"
+#include "base/file.h"
+#include "cli/plot.h"
+#include "tests/support/folder.h"
+#include "tests/support/study.h"
+
+static void lists_and_ranges(void **state) {
+    (void)state;
+    const struct {
+        const char *text;
+        int count;
+        double last;
+    } good[] = {{"alpha=0.1,0.2,0.3", 3, 0.3},
+                {"alpha=0.1:0.5:0.1", 5, 0.5},
+                {"v0=20:10:-5", 3, 10},
+                {"alpha=0.1,0.3:0.5:0.1", 4, 0.5},
+                {"granularity=channel,adaptive", 2, GRANULARITY_ADAPTIVE},
+                {"quorum=any,0.5", 2, 0.5},
+                {"v0=15", 1, 15},
+                {"alpha=0.2:0.2:1", 1, 0.2}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        SweepDial dial;
+        Error err = {0};
+        if (!sweep_dial_parse(good[i].text, &dial, &err)) fail_msg("%s: %s", good[i].text, err.message);
+        assert_int_equal(dial.count, good[i].count);
+        assert_true(dial.values[dial.count - 1] == good[i].last);
+        sweep_dial_free(&dial);
+    }
+}
+
+static void what_makes_no_sense_is_refused(void **state) {
+    (void)state;
+    const char *const bad[] = {"alpha",
+                               "alpha=",
+                               "alpha=0.1,0.1",
+                               "alpha=2",
+                               "omega=1",
+                               "alpha=0.1:0.2",
+                               "alpha=0:1:0",
+                               "alpha=1:0:0.1",
+                               "v0=1:1e6:1",
+                               "weight-bits=2:4:0.5",
+                               "alpha=,",
+                               "alpha=0.1:x:0.1",
+                               "=1",
+                               "alpha=:::"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        SweepDial dial;
+        Error err = {0};
+        if (sweep_dial_parse(bad[i], &dial, &err)) fail_msg("%s was taken", bad[i]);
+        assert_true(err.message[0]);
+        assert_null(dial.values);
+    }
+}
+
+static Sweep sweep_of(const char *first, const char *second) {
+    SweepDial dials[2];
+    Recipe recipe;
+    Sweep sweep;
+    assert_true(sweep_dial_parse(first, &dials[0], NULL) && sweep_dial_parse(second, &dials[1], NULL));
+    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(sweep_new(&recipe, dials, 2, &sweep, NULL));
+    recipe_free(&recipe);
+    return sweep;
+}
+
+static void the_same_dial_twice_is_refused(void **state) {
+    (void)state;
+    SweepDial dials[2];
+    Recipe recipe;
+    Sweep sweep;
+    Error err = {0};
+    assert_true(sweep_dial_parse("alpha=0.1", &dials[0], NULL) && sweep_dial_parse("alpha=0.2", &dials[1], NULL));
+    assert_true(recipe_standard(&recipe, NULL));
+    assert_false(sweep_new(&recipe, dials, 2, &sweep, &err));
+    assert_non_null(strstr(err.message, "twice"));
+    recipe_free(&recipe);
+    sweep_free(&sweep);
+}
+
+static void points_are_those_of_single_evaluations(void **state) {
+    (void)state;
+    StudyFixture s;
+    Error err = {0};
+    study_open(NULL, &s);
+    Sweep sweep = sweep_of("weight-bits=3,8", "activations=none,token,fptq");
+    const char *const dials[] = {"weight-bits=3 activations=none",  "weight-bits=3 activations=token",
+                                 "weight-bits=3 activations=fptq",  "weight-bits=8 activations=none",
+                                 "weight-bits=8 activations=token", "weight-bits=8 activations=fptq"};
+    assert_int_equal(sweep.count, 6);
+    if (!points_measure(&s.trial, sweep.recipes, sweep.count, &(PointOptions){.speed = true}, sweep.points, NULL, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < 6; i++) {
+        Plan plan = study_plan(&s, dials[i]);
+        assert_true(sweep.points[i].known && sweep.points[i].accuracy.kl_mean == study_kl(&s, &plan));
+        assert_int_equal(sweep.points[i].bytes, plan.bytes);
+        assert_true(sweep.points[i].tokens_per_second > 0 && sweep.points[i].pack_seconds > 0);
+        plan_free(&plan);
+    }
+    sweep_free(&sweep);
+    study_close(&s);
+}
+
+static void the_front_is_what_nothing_beats(void **state) {
+    (void)state;
+    const double bytes[] = {5, 4, 4, 3, 6, 2, 2}, kl[] = {1, 2, 3, 2.5, 1, 9, 9};
+    const bool front[] = {true, true, false, true, false, true, true};
+    Point points[8] = {0};
+    for (int i = 0; i < 7; i++) {
+        points[i] = (Point){.known = true, .bytes = (size_t)bytes[i], .accuracy = {.kl_mean = kl[i]}};
+    }
+    points_mark_front(points, 8); // the last one is not known
+    for (int i = 0; i < 7; i++) assert_int_equal(points[i].pareto, front[i]);
+    assert_false(points[7].pareto);
+}
+
+static void methods_are_settings_that_exist(void **state) {
+    (void)state;
+    for (int i = 0; i < method_count; i++) {
+        Recipe recipe;
+        Error err = {0};
+        assert_true(recipe_standard(&recipe, &err));
+        if (!recipe_turn(&recipe, method_table[i].dials, &err)) fail_msg("%s: %s", method_table[i].name, err.message);
+        recipe_free(&recipe);
+    }
+}
+
+static void plots_are_written_whole(void **state) {
+    (void)state;
+    char *folder = folder_temporary(), *path = path_join(folder, "plot.svg"), *svg;
+    size_t size;
+    Error err = {0};
+    PlotPoint points[] = {{3, 0.5, 0.1, 0, true, "a<b"}, {4, 0.01, 0.001, 0, true, ""}, {4, 0.02, 0.03, 1, false, "c"}};
+    const char families[2][48] = {"one & two", "three"};
+    Plot plot = {"title", "x", "y", points, 3, families, 2};
+    for (plot.count = 1; plot.count <= 3; plot.count++) {
+        if (!plot_write(&plot, path, &err)) fail_msg("%s", err.message);
+        assert_true(file_read(path, 1 << 20, &svg, &size, &err));
+        assert_null(strstr(svg, "nan"));
+        assert_null(strstr(svg, "inf"));
+        assert_non_null(strstr(svg, "a&lt;b"));
+        assert_non_null(strstr(svg, "one &amp; two"));
+        assert_non_null(strstr(svg, "</svg>"));
+        free(svg);
+    }
+    points[0].y = points[1].y = points[0].error = points[1].error = 0; // all equal, all zero
+    plot.count = 2;
+    assert_true(plot_write(&plot, path, &err) && file_read(path, 1 << 20, &svg, &size, &err));
+    assert_null(strstr(svg, "nan"));
+    free(svg);
+    assert_false(plot_write(&plot, "/nonexistent/plot.svg", &err));
+    free(path);
+    folder_remove(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_and_ranges),
+        cmocka_unit_test(what_makes_no_sense_is_refused),
+        cmocka_unit_test(the_same_dial_twice_is_refused),
+        cmocka_unit_test(points_are_those_of_single_evaluations),
+        cmocka_unit_test(the_front_is_what_nothing_beats),
+        cmocka_unit_test(methods_are_settings_that_exist),
+        cmocka_unit_test(plots_are_written_whole),
+    };
+    return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
+}

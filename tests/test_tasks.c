@@ -1,0 +1,214 @@
+// Tasks on the sample model: requests as lm-evaluation-harness makes them, scores against whole forward passes.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/tasks.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "tests/support/fixture_model.h"
+#include "tests/support/folder.h"
+
+typedef struct Sample {
+    bool there;
+    FixtureModel model;
+    Tokenizer *tokenizer;
+} Sample;
+
+static Sample sample;
+
+static int setup(void **state) {
+    (void)state;
+    const char *folder = getenv("QUANTDIAL_SAMPLES");
+    char *path = path_join(folder ? folder : "samples", "storyteller");
+    sample.there = folder_exists(path);
+    if (sample.there) {
+        fixture_model_open(path, PRECISION_F32, &sample.model);
+        sample.there = tokenizer_load(path, &sample.tokenizer, NULL);
+    }
+    free(path);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    if (!sample.there) return 0;
+    tokenizer_free(sample.tokenizer);
+    fixture_model_close(&sample.model);
+    return 0;
+}
+
+static bool load(TaskKind kind, const char *lines, Task *task, Error *err) {
+    char *folder = folder_temporary(), *path = folder_write(folder, "task.jsonl", lines, strlen(lines));
+    bool ok = task_load(sample.tokenizer, &sample.model.config, kind, path, task, err);
+    free(path);
+    folder_remove(folder);
+    return ok;
+}
+
+// Sum of log probabilities of ids[first …], computed from one forward pass over everything.
+static double log_likelihood(const int32_t *ids, size_t count, size_t first, bool *greedy) {
+    size_t vocab = (size_t)sample.model.config.vocab;
+    float *logits = fixture_logits(sample.model.base, ids, count - 1);
+    double sum = 0;
+    *greedy = true;
+    for (size_t i = first; i < count; i++) {
+        const float *row = logits + (i - 1) * vocab;
+        double total = 0;
+        size_t top = 0;
+        for (size_t v = 0; v < vocab; v++) {
+            total += exp((double)row[v]);
+            if (row[v] > row[top]) top = v;
+        }
+        sum += (double)row[ids[i]] - log(total);
+        *greedy &= top == (size_t)ids[i];
+    }
+    free(logits);
+    return sum;
+}
+
+#define LAMBADA                                                                    \
+    "{\"text\": \"Once upon a time there was a little girl\"}\n\n"                 \
+    "{\"text\": \"The cat sat by the door and waited  xylophone\", \"more\": 1}\n" \
+    "{\"text\": \"Mira walked down to the harbour in the rain and then she went home\"}"
+
+static void last_words(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Task task;
+    Error err = {0};
+    TaskAnswer answers[3];
+    if (!load(TASK_LAMBADA, LAMBADA, &task, &err)) fail_msg("%s", err.message);
+    assert_int_equal(task.item_count, 3);
+    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    double mean = 0, right = 0;
+    for (int i = 0; i < 3; i++) {
+        const TaskRequest *r = &task.requests[i];
+        bool greedy;
+        double expected = log_likelihood(r->ids, r->count, r->first, &greedy);
+        assert_true(fabs(answers[i].log_likelihood - expected) < 1e-3 * (1 + fabs(expected)));
+        assert_int_equal(answers[i].right, greedy);
+        mean += answers[i].log_likelihood / 3;
+        right += greedy / 3.0;
+        Text word = {0};
+        assert_true(tokenizer_decode(sample.tokenizer, r->ids + r->first, r->count - r->first, true, &word, NULL));
+        assert_string_equal(word.data, i == 0 ? " girl" : i == 1 ? "  xylophone" : " home");
+        text_free(&word);
+    }
+    TaskScore score = task_score(answers, 3);
+    assert_true(fabs(score.perplexity - exp(-mean)) < 1e-9 * score.perplexity);
+    assert_true(fabs(score.accuracy - right) < 1e-6);
+    task_free(&task);
+}
+
+#define CHOICES                                                                                                       \
+    "{\"query\": \"Once upon a time\", \"choices\": [\"there was a girl\", \"purple the of\", \"there\"], \"gold\": " \
+    "0}\n"                                                                                                            \
+    "{\"query\": \"Once upon a time \", \"choices\": [\"ünder\", \"there\"], \"gold\": 1}\n"                         \
+    "{\"query\": \"\", \"choices\": [\"The\", \"Once upon a time\"], \"gold\": 1}\n"
+
+static void choices(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Task task;
+    Error err = {0};
+    TaskAnswer answers[3];
+    if (!load(TASK_CHOICES, CHOICES, &task, &err)) fail_msg("%s", err.message);
+    assert_int_equal(task.request_count, 7);
+    assert_int_equal(task.requests[3].characters, 5); // ünder
+    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    for (int i = 0; i < 3; i++) {
+        double ll[3] = {-INFINITY, -INFINITY, -INFINITY}, norm[3] = {-INFINITY, -INFINITY, -INFINITY};
+        size_t best = 0, best_norm = 0;
+        bool greedy;
+        for (size_t c = 0; c < task.items[i].count; c++) {
+            const TaskRequest *r = &task.requests[task.items[i].first + c];
+            ll[c] = log_likelihood(r->ids, r->count, r->first, &greedy);
+            norm[c] = ll[c] / (double)r->characters;
+            if (ll[c] > ll[best]) best = c;
+            if (norm[c] > norm[best_norm]) best_norm = c;
+        }
+        assert_int_equal(answers[i].right, best == task.items[i].gold);
+        assert_int_equal(answers[i].right_norm, best_norm == task.items[i].gold);
+        double expected = ll[task.items[i].gold];
+        assert_true(fabs(answers[i].log_likelihood - expected) < 1e-3 * (1 + fabs(expected)));
+    }
+    // An empty context is the token for the beginning of a text.
+    assert_int_equal(task.requests[5].ids[0], sample.model.config.bos_token);
+    assert_int_equal(task.requests[5].first, 1);
+    task_free(&task);
+}
+
+static void long_contexts_lose_their_beginning(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Text line = {0};
+    Task task;
+    Error err = {0};
+    text_addf(&line, "{\"text\": \"");
+    for (int i = 0; i < 1500; i++) text_addf(&line, "the cat ");
+    text_addf(&line, "end\"}");
+    if (!load(TASK_LAMBADA, line.data, &task, &err)) fail_msg("%s", err.message);
+    assert_int_equal(task.requests[0].count, sample.model.config.max_positions + 1);
+    assert_true(task.requests[0].first < task.requests[0].count);
+    task_free(&task);
+    text_free(&line);
+}
+
+static void bad_lines_are_named(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    const struct {
+        TaskKind kind;
+        const char *lines, *message;
+    } cases[] = {
+        {TASK_LAMBADA, "", "no line"},
+        {TASK_LAMBADA, "{\"text\": \"a b\"}\n{\"txt\": 1}", "line 2"},
+        {TASK_LAMBADA, "{\"text\": \"word\"}", "a space and a word"},
+        {TASK_LAMBADA, "{\"text\": \"a word \"}", "a space and a word"},
+        {TASK_LAMBADA, "{\"text\": 3}", "text"},
+        {TASK_LAMBADA, "[1]", "object"},
+        {TASK_LAMBADA, "{\"text\": \"a b\"", "line 1"},
+        {TASK_CHOICES, "{\"query\": \"a\", \"choices\": [\"b\"], \"gold\": 0}", "two or more"},
+        {TASK_CHOICES, "{\"query\": \"a\", \"choices\": [\"b\", \"c\"], \"gold\": 2}", "gold"},
+        {TASK_CHOICES, "{\"query\": \"a\", \"choices\": [\"b\", \"c\"]}", "gold"},
+        {TASK_CHOICES, "{\"query\": \"a\", \"choices\": [\"b\", \"\"], \"gold\": 0}", "not empty"},
+        {TASK_CHOICES, "{\"query\": \"a\", \"choices\": 4, \"gold\": 0}", "choices"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Task task;
+        Error err = {0};
+        if (load(cases[i].kind, cases[i].lines, &task, &err)) fail_msg("case %zu was taken", i);
+        if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
+    }
+}
+
+static void scores_and_their_errors(void **state) {
+    (void)state;
+    TaskAnswer answers[] = {{1, 1, -1}, {0, 1, -2}, {1, 0, -3}, {1, 1, -2}};
+    TaskScore score = task_score(answers, 4);
+    assert_true(fabs(score.accuracy - 0.75) < 1e-12);
+    assert_true(fabs(score.accuracy_se - 0.25) < 1e-12); // sample deviation 0.5, / √4
+    assert_true(fabs(score.perplexity - exp(2)) < 1e-9);
+    assert_true(fabs(score.perplexity_se - exp(2) * sqrt(2.0 / 3) / 2) < 1e-9);
+    assert_true(task_score(answers, 1).accuracy_se == 0);
+    assert_int_equal(task_score(answers, 0).items, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(last_words),
+        cmocka_unit_test(choices),
+        cmocka_unit_test(long_contexts_lose_their_beginning),
+        cmocka_unit_test(bad_lines_are_named),
+        cmocka_unit_test(scores_and_their_errors),
+    };
+    return cmocka_run_group_tests_name("tasks", tests, setup, teardown);
+}

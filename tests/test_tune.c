@@ -1,0 +1,206 @@
+// The tuner: its knapsack against trying everything, and what it promises about the recipe that it writes.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/knapsack.h"
+#include "analysis/tune.h"
+#include "base/random.h"
+#include "tests/support/study.h"
+
+enum { ITEMS = 5, CHOICES = 4, COMBINATIONS = 1024 };
+
+static void random_items(Random *random, KnapsackItem *items) {
+    for (int i = 0; i < ITEMS; i++) {
+        for (int c = 0; c < CHOICES; c++) {
+            bool offered = c == 0 || random_below(random, 5) > 0;
+            items[i].weight[c] = 100 + 40 * c + random_below(random, 30);
+            items[i].cost[c] = offered ? random_uniform(random) * pow(4, -c) : (double)INFINITY;
+        }
+    }
+}
+
+static void totals(const KnapsackItem *items, const int *chosen, double *weight, double *cost) {
+    *weight = *cost = 0;
+    for (int i = 0; i < ITEMS; i++) {
+        *weight += items[i].weight[chosen[i]];
+        *cost += items[i].cost[chosen[i]];
+    }
+}
+
+// The least cost within a weight and the least weight within a cost, by trying all.
+static void try_all(const KnapsackItem *items, double most_weight, double most_cost, double *least_cost,
+                    double *least_weight) {
+    *least_cost = *least_weight = INFINITY;
+    for (int n = 0; n < COMBINATIONS; n++) {
+        int chosen[ITEMS];
+        double weight, cost;
+        for (int i = 0, rest = n; i < ITEMS; i++, rest /= CHOICES) chosen[i] = rest % CHOICES;
+        totals(items, chosen, &weight, &cost);
+        if (weight <= most_weight) *least_cost = fmin(*least_cost, cost);
+        if (cost <= most_cost) *least_weight = fmin(*least_weight, weight);
+    }
+}
+
+static void knapsack_finds_what_trying_all_finds(void **state) {
+    (void)state;
+    Random random = random_seeded(5);
+    for (int trial = 0; trial < 200; trial++) {
+        KnapsackItem items[ITEMS];
+        int chosen[ITEMS];
+        bool found;
+        double weight, cost, least_cost, least_weight, ignored;
+        random_items(&random, items);
+        double budget = 500 + 700 * random_uniform(&random), bound = 2 * random_uniform(&random);
+        try_all(items, budget, bound, &least_cost, &least_weight);
+        assert_true(knapsack_solve(items, ITEMS, CHOICES, budget, INFINITY, chosen, &found, NULL));
+        assert_int_equal(found, isfinite(least_cost));
+        if (found) {
+            totals(items, chosen, &weight, &cost);
+            assert_true(weight <= budget);
+            try_all(items, budget * 0.998, bound, &least_cost, &ignored); // weights are rounded to steps
+            assert_true(cost <= least_cost + 1e-9);
+        }
+        assert_true(knapsack_solve(items, ITEMS, CHOICES, INFINITY, bound, chosen, &found, NULL));
+        assert_int_equal(found, isfinite(least_weight));
+        if (!found) continue;
+        totals(items, chosen, &weight, &cost);
+        assert_true(cost <= bound + 1e-12);
+        assert_true(weight <= least_weight * 1.002);
+    }
+}
+
+static void knapsack_at_its_ends(void **state) {
+    (void)state;
+    KnapsackItem item = {.weight = {10, 20}, .cost = {1, 0.5}};
+    int chosen;
+    bool found;
+    assert_true(knapsack_solve(&item, 1, 2, 10, INFINITY, &chosen, &found, NULL));
+    assert_true(found && chosen == 0);
+    assert_true(knapsack_solve(&item, 1, 2, 20, INFINITY, &chosen, &found, NULL));
+    assert_true(found && chosen == 1);
+    assert_true(knapsack_solve(&item, 1, 2, 9.99, INFINITY, &chosen, &found, NULL));
+    assert_false(found);
+    assert_true(knapsack_solve(&item, 1, 2, INFINITY, 0, &chosen, &found, NULL));
+    assert_true(found && chosen == 1);
+    assert_true(knapsack_solve(&item, 1, 2, INFINITY, 0.4, &chosen, &found, NULL));
+    assert_false(found);
+}
+
+static Recipe recipe_with_fused(double fused) {
+    Recipe recipe;
+    assert_true(recipe_standard(&recipe, NULL));
+    recipe.value[DIAL_FUSED] = fused;
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    return recipe;
+}
+
+static void a_budget_is_kept_and_used_well(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Plan plan;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    TuneGoal goal = {.max_bits = 4.6, .bits = {2, 3, 4, 8}};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(tuned.point.bits_per_weight <= 4.6);
+    assert_true(tuned.uniform.known && tuned.uniform.bits_per_weight <= 4.6);
+    assert_true(tuned.point.accuracy.kl_mean < tuned.uniform.accuracy.kl_mean);
+    assert_true(fabs(tuned.difference.mean - (tuned.point.accuracy.kl_mean - tuned.uniform.accuracy.kl_mean)) < 1e-9);
+    // What is reported is what the recipe gives.
+    assert_true(plan_make(&tuned.recipe, &s.model.structure, &s.stats.measured, &plan, &err));
+    assert_int_equal(plan.bytes, tuned.point.bytes);
+    assert_true(study_kl(&s, &plan) == tuned.point.accuracy.kl_mean);
+    plan_free(&plan);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+static void a_bound_is_kept_with_less_than_all_bits(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    Plan four = study_plan(&s, "granularity=group group-size=32 activations=none");
+    TuneGoal goal = {.max_kl = study_kl(&s, &four) * 1.2, .bits = {2, 3, 4, 8}};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(tuned.point.accuracy.kl_mean <= goal.max_kl);
+    assert_true(tuned.uniform.known && tuned.point.bytes <= tuned.uniform.bytes);
+    tuned_free(&tuned);
+    goal.max_kl = 1e-12;
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "the least is"));
+    tuned_free(&tuned);
+    plan_free(&four);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+static void fused_sets_stay_together(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Plan plan;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(1);
+    TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4, 8}};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    assert_int_equal(tuned.units, 4 * s.model.config.layers);
+    assert_true(plan_make(&tuned.recipe, &s.model.structure, &s.stats.measured, &plan, &err));
+    for (int i = 1; i < plan.linear_count; i++) {
+        const Linear *a = &s.model.structure.linears[i - 1], *b = &s.model.structure.linears[i];
+        if (a->fused_set < 0 || a->fused_set != b->fused_set) continue;
+        assert_int_equal(plan.decisions[i].bits, plan.decisions[i - 1].bits);
+        assert_int_equal(plan.decisions[i].group, plan.decisions[i - 1].group);
+        assert_true(plan.decisions[i].bits != 2);
+    }
+    plan_free(&plan);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+static void goals_out_of_reach_say_what_is_in_reach(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    TuneGoal goal = {.max_bits = 2.5, .bits = {4, 8}};
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "the least is 4."));
+    tuned_free(&tuned);
+    Progress progress = {0};
+    progress_request_stop(&progress);
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, &progress, &err));
+    assert_true(err.stopped);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knapsack_finds_what_trying_all_finds),
+        cmocka_unit_test(knapsack_at_its_ends),
+        cmocka_unit_test(a_budget_is_kept_and_used_well),
+        cmocka_unit_test(a_bound_is_kept_with_less_than_all_bits),
+        cmocka_unit_test(fused_sets_stay_together),
+        cmocka_unit_test(goals_out_of_reach_say_what_is_in_reach),
+    };
+    return cmocka_run_group_tests_name("tune", tests, NULL, NULL);
+}
