@@ -140,7 +140,7 @@ static void methods_are_settings_that_exist(void **state) {
 
 static void plots_are_written_whole(void **state) {
     (void)state;
-    char *folder = folder_temporary(), *path = path_join(folder, "plot.svg"), *svg;
+    char *folder = folder_temporary(), *path = path_join(folder, "plot.svg"), *svg = NULL;
     size_t size;
     Error err = {0};
     PlotPoint points[] = {{3, 0.5, 0.1, 0, true, "a<b"}, {4, 0.01, 0.001, 0, true, ""}, {4, 0.02, 0.03, 1, false, "c"}};
@@ -155,6 +155,7 @@ static void plots_are_written_whole(void **state) {
         assert_non_null(strstr(svg, "one &amp; two"));
         assert_non_null(strstr(svg, "</svg>"));
         free(svg);
+        svg = NULL;
     }
     points[0].y = points[1].y = points[0].error = points[1].error = 0; // all equal, all zero
     plot.count = 2;
