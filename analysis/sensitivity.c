@@ -31,7 +31,9 @@ static bool begin(Study *s, const double *db) {
     return s->out->count > 0 || error_set(s->err, "the recipe quantizes no linear; there is nothing to rank");
 }
 
+// Alone: one linear and the cache as it is. All: what the plan says, its cache too.
 static void vary(Study *s, bool all) {
+    s->varied.cache_bits = all ? s->plan->cache_bits : 16;
     if (all)
         memcpy(s->varied.decisions, s->plan->decisions, (size_t)s->plan->linear_count * sizeof *s->plan->decisions);
     else
