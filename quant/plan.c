@@ -59,7 +59,7 @@ static const char note_few_tokens[] = "calibration sent few tokens to this exper
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
-static const char note_fused_rows[] = "its columns are not the rows of the linear before it (a fused one): per token";
+static const char note_other_rows[] = "its columns are not the rows of the linear before it: per token";
 static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
 static const char note_no_columns[] = "weights not measured yet: its input is left as it is";
 static const char note_percentile_zero[] = "the percentile of its input is 0: whole range";
@@ -300,7 +300,7 @@ static const char *why_not_folded(const Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     bool wanted = p->settings[i][DIAL_FOLD] == FOLDS_ALL && linear->fold == FOLD_LINEAR_ROWS;
     bool rows = wanted && fold_has_rows(p->structure, linear);
-    if (linear->fold != FOLD_NORM && !rows) return wanted ? note_fused_rows : note_no_norm;
+    if (linear->fold != FOLD_NORM && !rows) return wanted ? note_other_rows : note_no_norm;
     if (rows && !p->plan->decisions[linear->fold_index].quantized) return note_rows_stay;
     return p->inputs[linear->input].split ? note_readers_differ : NULL;
 }

@@ -333,7 +333,7 @@ static void all_folds_reach_the_linear_before(void **state) {
     set(f, NULL, DIAL_FOLD, FOLDS_ALL);
     const Decision *d = plan(f);
     assert_false(d[O].lae); // 256 columns cannot be 128 rows without heads that repeat
-    assert_note(&d[O], "a fused one");
+    assert_note(&d[O], "are not the rows");
     set_heads(f);
     d = plan(f);
     assert_true(d[O].lae && d[O].fold == FOLD_LINEAR_ROWS && d[O].fold_index == V);
