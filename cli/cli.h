@@ -28,7 +28,7 @@ typedef struct Options {
     const char *output; // file to write: logits, tune
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, light, base_only;
-    bool alone_only;                 // sensitivity: leave out the reverse
+    SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
     const char *csv, *svg; // files, or NULL

@@ -34,6 +34,7 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_ESTIMATE,
     OPTION_COMPARE_RANDOM,
     OPTION_FACTOR,
     OPTION_TASK,
@@ -75,6 +76,7 @@ static const OptionInfo infos[] = {
     {OPTION_BASE_ONLY, "base", NULL, "logits of the unquantized model", TAKES_IDS, 0},
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
     {OPTION_ALONE, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, 0},
+    {OPTION_ESTIMATE, "estimate", NULL, "only the quick estimates, nothing measured", TAKES_SENSITIVITY, 0},
     {OPTION_SWEEP, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial",
      TAKES_SWEEP, 0},
     {OPTION_SPEED, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, 0},
@@ -115,10 +117,12 @@ static bool offered(const OptionInfo *info, const Command *command) {
 // ---- help ----
 
 static void print_option(char letter, const char *name, const char *argument, const char *help) {
-    char left[64], short_form[8] = "    ";
+    char left[160], short_form[8] = "    ";
     if (letter) snprintf(short_form, sizeof short_form, "-%c, ", letter);
     snprintf(left, sizeof left, "%s--%s%s%s", short_form, name, argument ? " " : "", argument ? argument : "");
-    printf("  %-38s %s\n", left, help);
+    printf("  %-38s", left);
+    if (strlen(left) > 38) printf("\n%40s", ""); // too long for its column
+    printf(" %s\n", help);
 }
 
 static void dial_argument(const DialInfo *dial, char *out, size_t size) {
@@ -155,7 +159,7 @@ static void print_help(const Command *command) {
     if (!(command->takes & TAKES_RECIPE)) return;
     printf("\nDials:\n");
     for (int i = 0; i < DIAL_COUNT; i++) {
-        char argument[64];
+        char argument[128];
         dial_argument(&dial_table[i], argument, sizeof argument);
         print_option(0, dial_table[i].option, argument, dial_table[i].help);
     }
@@ -299,7 +303,8 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_OUTPUT: o->output = argument; return true;
     case OPTION_MATCH: o->match = argument; return true;
     case OPTION_BASE_ONLY: return o->base_only = true;
-    case OPTION_ALONE: return o->alone_only = true;
+    case OPTION_ALONE: o->depth = SENSITIVITY_ALONE; return true;
+    case OPTION_ESTIMATE: o->depth = SENSITIVITY_ESTIMATES; return true;
     case OPTION_SWEEP: return add_sweep(o, argument, err);
     case OPTION_SPEED: return o->speed = true;
     case OPTION_CSV: o->csv = argument; return true;
@@ -366,7 +371,7 @@ static bool take_positional(int argc, char **argv, const Command *command, Optio
 OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err) {
     struct option longs[INFO_COUNT + DIAL_COUNT + 1];
     char shorts[64];
-    *out = (Options){.sampling = {.top_p = 1}};
+    *out = (Options){.sampling = {.top_p = 1}, .depth = SENSITIVITY_BOTH_WAYS};
     *command = argc > 1 ? find_command(argv[1]) : NULL;
     int skip = *command && argv[1][0] ? 1 : 0;
     if (!skip) *command = &command_table[0]; // the terminal interface
