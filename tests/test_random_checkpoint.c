@@ -57,6 +57,13 @@ static void expect_refused(const char *name, Progress *progress, const char *rea
     free(path);
 }
 
+static Checkpoint opened(const char *path) {
+    Checkpoint checkpoint;
+    Error err = {0};
+    if (!checkpoint_open(path, &checkpoint, &err)) fail_msg("%s", err.message);
+    return checkpoint;
+}
+
 static int entries(void) {
     int count = 0;
     DIR *dir = opendir(folder);
@@ -112,10 +119,7 @@ static void the_same_seed_gives_the_same_bytes(void **state) {
     omp_set_num_threads(1);
     char *parts = write_model("parts", sharded);
     omp_set_num_threads(threads);
-    Checkpoint a, b, c;
-    Error err = {0};
-    if (!checkpoint_open(one, &a, &err) || !checkpoint_open(parts, &b, &err) || !checkpoint_open(other, &c, &err))
-        fail_msg("%s", err.message);
+    Checkpoint a = opened(one), b = opened(parts), c = opened(other);
     assert_int_equal(a.file_count, 1);
     assert_true(b.file_count > 2);
     assert_int_equal(a.tensor_count, 2 * 9 + 3);
@@ -135,9 +139,7 @@ static void weights_are_spread_like_trained_ones(void **state) {
     (void)state;
     RandomOptions options = {.shape = {"wide", 2048, 1, 4, 1, 64, 512, 64}, .dtype = DTYPE_F16, .seed = 3};
     char *path = write_model("wide", options);
-    Checkpoint checkpoint;
-    Error err = {0};
-    if (!checkpoint_open(path, &checkpoint, &err)) fail_msg("%s", err.message);
+    Checkpoint checkpoint = opened(path);
     const Tensor *w = checkpoint_find(&checkpoint, "model.layers.0.self_attn.q_proj.weight");
     const size_t n = (size_t)2048 * 2048;
     const uint16_t *halves = w->data; // aligned: the header is padded
