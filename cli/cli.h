@@ -7,6 +7,7 @@
 
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
+#include "loaders/random_checkpoint.h"
 #include "workbench/model_session.h"
 
 // ---- options ----
@@ -39,6 +40,8 @@ typedef struct Options {
     bool task_given;
     bool compare_random; // calibrate
     bool speed;
+    RandomOptions random; // make-random; shape.name NULL: not given
+    const char *folder;   // make-random
 } Options;
 
 // Which options a command takes, as bits.
@@ -58,6 +61,8 @@ enum {
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
     TAKES_COMPARE_RANDOM = 16384,
+    TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
+    HIDDEN = 1 << 30,    // not in the list of commands
 };
 
 typedef struct Command {
@@ -97,6 +102,7 @@ bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
+bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----
 
