@@ -285,7 +285,12 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     uint64_t *patterns = array_new(65536, sizeof *patterns);
     if (!patterns) return error_memory(err, "the histogram of a matrix");
     WeightStats *out = &stats->weights[index];
-    bool ok = measure(linear, patterns, out, err);
+    bool ok = tensor_hold(linear->weight, err);
+    if (ok) {
+        ok = measure(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
+        tensor_release(linear->weight);
+        tensor_drop_pages(linear->weight); // a model larger than memory is measured matrix by matrix
+    }
     free(patterns);
     if (ok)
         model_stats_publish_weight(stats, index);
