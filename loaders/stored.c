@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/memory.h"
 #include "loaders/stored_parts.h"
 
 #define WEIGHT ".weight"
@@ -28,6 +29,7 @@ struct StoredSet {
     size_t count, capacity;
     size_t ambiguous; // matrices with zero points that may mean two things
     char warning[400];
+    Keep keep;
 };
 
 // One search for a tensor: the parts are looked up by the name without ".weight".
@@ -383,7 +385,7 @@ static bool find_gptq_or_awq(Search *s, const Tensor *codes, const char **name) 
 static size_t bytes_in_file(const StoredMatrix *m) {
     const Tensor *const parts[] = {m->codes, m->g_idx, m->scales.tensor, m->zero_numbers.tensor, m->zeros.tensor};
     size_t bytes = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes += parts[i] ? parts[i]->bytes : 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes += parts[i] ? tensor_stored_bytes(parts[i]) : 0;
     return bytes;
 }
 
@@ -392,6 +394,7 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
     if (!made) return NULL;
     made->matrix = s->m;
     StoredMatrix *m = &made->matrix;
+    m->keep = &s->set->keep;
     m->bytes = m->out * m->in * dtype_bytes(m->dtype);
     m->data = mmap(NULL, m->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->data == MAP_FAILED) {
@@ -399,14 +402,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool turned = m->layout == CODES_TURNED; // it is stored as what it is made from is
+    if (!turned) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = made->stored,
+                            .stored = turned ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -452,6 +456,11 @@ static bool find_codes(Search *s, const char *name, const Tensor **out) {
     if (packed ? !find_packed(s, packed) : !find_gptq_or_awq(s, codes, &kind)) return false;
     snprintf(label, sizeof label, "%s %u-bit", kind, s->m.bits);
     return keep(s, name, NULL, label, out);
+}
+
+bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
+    Search s = {.set = set, .err = err, .m = {.layout = CODES_TURNED, .codes = tensor, .dtype = tensor->dtype}};
+    return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && keep(&s, tensor->name, NULL, "", out);
 }
 
 static bool is_read_as_it_is(DType dtype) {
@@ -528,6 +537,8 @@ bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, 
     if (!*out) return error_memory(err, "the list of stored weights");
     (*out)->checkpoint = checkpoint;
     (*out)->config = *config;
+    (*out)->keep.most = memory_available() / 2;
+    pthread_mutex_init(&(*out)->keep.lock, NULL);
     return true;
 }
 
@@ -540,8 +551,15 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
 void stored_close(StoredSet *set) {
     if (!set) return;
     for (size_t i = 0; i < set->count; i++) made_free(set->made[i]);
+    pthread_mutex_destroy(&set->keep.lock);
     free(set->made);
     free(set);
+}
+
+void stored_keep_at_most(StoredSet *set, size_t bytes) {
+    pthread_mutex_lock(&set->keep.lock);
+    set->keep.most = bytes;
+    pthread_mutex_unlock(&set->keep.lock);
 }
 
 const char *stored_warning(const StoredSet *set) { return set->warning; }
@@ -567,7 +585,7 @@ bool tensor_hold(const Tensor *tensor, Error *err) {
     StoredMatrix *m = tensor->made;
     if (!m) return true;
     pthread_mutex_lock(&m->lock);
-    bool ok = m->holds > 0 || make(m, err);
+    bool ok = m->holds > 0 || m->kept || make(m, err);
     if (ok)
         m->holds++;
     else
@@ -576,13 +594,26 @@ bool tensor_hold(const Tensor *tensor, Error *err) {
     return ok;
 }
 
-void tensor_release(const Tensor *tensor) {
+static bool room_to_keep(Keep *keep, size_t bytes) {
+    pthread_mutex_lock(&keep->lock);
+    bool room = keep->bytes <= keep->most && bytes <= keep->most - keep->bytes;
+    if (room) keep->bytes += bytes;
+    pthread_mutex_unlock(&keep->lock);
+    return room;
+}
+
+static void release(const Tensor *tensor, bool wanted) {
     StoredMatrix *m = tensor->made;
     if (!m) return;
     pthread_mutex_lock(&m->lock);
-    if (m->holds > 0 && --m->holds == 0) unmake(m);
+    if (wanted && !m->kept) m->kept = room_to_keep(m->keep, m->bytes);
+    if (m->holds > 0 && --m->holds == 0 && !m->kept) unmake(m);
     pthread_mutex_unlock(&m->lock);
 }
+
+void tensor_release(const Tensor *tensor) { release(tensor, false); }
+
+void tensor_keep(const Tensor *tensor) { release(tensor, true); }
 
 void tensor_drop_pages(const Tensor *tensor) {
     if (!tensor->made) mapping_drop(tensor->data, tensor->bytes);

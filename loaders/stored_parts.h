@@ -12,6 +12,7 @@ typedef enum CodeLayout {
     CODES_COLUMNS, // [words, out]: a stream of bits down each column (GPTQ)
     CODES_AWQ,     // [in, out / 8]: 4 bits, eight columns per word in an order of its own
     CODES_F64,     // [out, in], no codes but numbers
+    CODES_TURNED,  // [in, out], any numbers
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
@@ -38,6 +39,12 @@ typedef struct PackedZeros {
     bool whole_words; // as StoredMatrix.whole_words
 } PackedZeros;
 
+// The memory of matrices that nobody holds but that will be needed again.
+typedef struct Keep {
+    pthread_mutex_t lock;
+    size_t bytes, most;
+} Keep;
+
 typedef struct StoredMatrix {
     CodeLayout layout;
     size_t out, in;
@@ -59,6 +66,8 @@ typedef struct StoredMatrix {
     void *data;  // reserved addresses, which have memory while the matrix is held
     size_t bytes;
     size_t holds;
+    bool kept;
+    Keep *keep; // of the set
     pthread_mutex_t lock;
 } StoredMatrix;
 
