@@ -32,9 +32,9 @@ bool stored_has(const Checkpoint *checkpoint, const char *name);
 // if it is the one that holds its codes, the name of that matrix ("m.weight" for "m.qweight"; else name[0] is 0).
 bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size);
 
-// What a person should know about how the weights were read ("" when nothing): ambiguities of the formats. Owned by
-// the set.
-const char *stored_warning(const StoredSet *set);
+// What a person should know about how the weights are read ("" when nothing): ambiguities of the formats. Looks through
+// the zero points of all matrices found so far, which takes a while in a large checkpoint. Owned by the set.
+const char *stored_warning(StoredSet *set);
 
 // Makes the data of a made tensor, which stays until as many releases as holds. Thread-safe. Nothing happens to tensors
 // that are as in the file. The numbers may be wrong when the file was damaged meanwhile: see checkpoint_intact.

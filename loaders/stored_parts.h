@@ -39,12 +39,6 @@ typedef struct PackedZeros {
     bool whole_words; // as StoredMatrix.whole_words
 } PackedZeros;
 
-// The memory of matrices that nobody holds but that will be needed again.
-typedef struct Keep {
-    pthread_mutex_t lock;
-    size_t bytes, most;
-} Keep;
-
 typedef struct StoredMatrix {
     CodeLayout layout;
     size_t out, in;
@@ -67,7 +61,8 @@ typedef struct StoredMatrix {
     size_t bytes;
     size_t holds;
     bool kept;
-    Keep *keep; // of the set
+    bool doubtful; // zero points may mean two things: looked at when the matrix is made, which reads them anyway
+    StoredSet *set;
     pthread_mutex_t lock;
 } StoredMatrix;
 
