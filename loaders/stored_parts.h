@@ -61,7 +61,7 @@ typedef struct StoredMatrix {
     size_t bytes;
     size_t holds;
     bool kept;
-    bool doubtful; // zero points may mean two things: looked at when the matrix is made, which reads them anyway
+    bool doubtful; // zero points may mean two things, should the largest be among them
     StoredSet *set;
     pthread_mutex_t lock;
 } StoredMatrix;
