@@ -52,15 +52,44 @@ INLINE void vf_store_some(float *p, Vf v, size_t n) {
 
 // ---- Dense products: rows of W in place, vectors along `in` ----
 
+// Which tile of tokens is at work, of how many that pass the same rows.
+typedef struct TokenTile {
+    size_t token, number, count;
+} TokenTile;
+
+// Asks for the bytes that the next rows have at the same place; tiles of tokens share these rows out among themselves.
+// A stream that is a row long ends before the processor has noticed it, so memory would wait for each group of rows
+// anew.
+INLINE void ask_ahead(const int nr, TokenTile tile, const char *w, size_t row_bytes, size_t at) {
+    UNROLL for (int r = 0; r < nr; r++) if ((size_t)r * tile.count / (size_t)nr == tile.number)
+        ahead(w + (size_t)(nr + r) * row_bytes + at);
+}
+
+// Adds the bias and stores nr rows × nt tokens.
+INLINE void dense_store(const int nr, const int nt, const DenseProduct *d, size_t row, size_t token, Vf sum[4][6]) {
+    UNROLL for (int t = 0; t < nt; t++) {
+        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
+        if (nr == 4) {
+            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
+            vf_sum_four(rows, y);
+        } else {
+            y[0] = vf_sum(sum[0][t]);
+        }
+        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
+    }
+}
+
 // y of `nr` rows (4 or 1) × `nt` tokens.
-INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
-    const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
-    const float *x = d->x + token * d->x_stride;
+INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, TokenTile tile) {
+    const size_t bytes = bytes_of(dtype);
+    const char *w = (const char *)d->w + row * d->in * bytes;
+    const float *x = d->x + tile.token * d->x_stride;
     Vf sum[4][6];
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int t = 0; t < nt; t++) sum[r][t] = vf_set(0);
     size_t i = 0;
     for (; i + LANES <= d->in; i += LANES) {
         Vf rows[4];
+        ask_ahead(nr, tile, w, d->in * bytes, i * bytes);
         UNROLL for (int r = 0; r < nr; r++) rows[r] = load_as(dtype, w, (size_t)r * d->in + i);
         UNROLL for (int t = 0; t < nt; t++) {
             Vf xs = vf_load(x + (size_t)t * d->x_stride + i);
@@ -74,26 +103,34 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
                 vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) {
-        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
-        if (nr == 4) {
-            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
-            vf_sum_four(rows, y);
-        } else {
-            y[0] = vf_sum(sum[0][t]);
-        }
-        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
-    }
+    dense_store(nr, nt, d, row, tile.token, sum);
 }
 
 // Tokens at a time that still leave accumulators in registers: 32 of them at 16 lanes, 16 otherwise.
 enum { DENSE_TOKENS = LANES == 16 ? 6 : 2 };
 
+// How many of `left` tokens come next, when tiles hold at most `most`: the last two tiles share what is left.
+INLINE int next_tokens(size_t left, const int most) {
+    const size_t whole = (size_t)most;
+    return (int)(left >= 2 * whole ? whole : left > whole ? (left + 1) / 2 : left);
+}
+
 INLINE void dense_rows(DType dtype, const int nr, const DenseProduct *d, size_t row) {
-    size_t t = 0;
-    for (; t + DENSE_TOKENS <= d->tokens; t += DENSE_TOKENS) dense_tile(dtype, nr, DENSE_TOKENS, d, row, t);
-    for (; DENSE_TOKENS > 3 && t + 3 <= d->tokens; t += 3) dense_tile(dtype, nr, 3, d, row, t);
-    for (; t < d->tokens; t++) dense_tile(dtype, nr, 1, d, row, t);
+    TokenTile tile = {.count = (d->tokens + DENSE_TOKENS - 1) / DENSE_TOKENS};
+    for (; tile.token < d->tokens; tile.number++) {
+        const int n = next_tokens(d->tokens - tile.token, DENSE_TOKENS);
+        switch (n) {
+        case 1: dense_tile(dtype, nr, 1, d, row, tile); break;
+        case 2: dense_tile(dtype, nr, 2, d, row, tile); break;
+#if LANES == 16
+        case 3: dense_tile(dtype, nr, 3, d, row, tile); break;
+        case 4: dense_tile(dtype, nr, 4, d, row, tile); break;
+        case 5: dense_tile(dtype, nr, 5, d, row, tile); break;
+        default: dense_tile(dtype, nr, 6, d, row, tile); break;
+#endif
+        }
+        tile.token += (size_t)n;
+    }
 }
 
 INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end) {
@@ -109,6 +146,60 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
     default: dense_as(DTYPE_F32, d, first_row, end_row); break;
     }
 }
+
+#ifdef HAS_PAIRS
+// ---- The same for weights and activations in BF16: two products in every lane at once ----
+
+INLINE Vu pairs_some(const uint16_t *p, size_t n) {
+    if (n == 2 * LANES) return vu_load(p);
+    uint16_t copy[2 * LANES] = {0};
+    memcpy(copy, p, n * sizeof *p);
+    return vu_load(copy);
+}
+
+INLINE void pairs_tile(const int nr, const int nt, const DenseProduct *d, size_t row, TokenTile tile) {
+    const uint16_t *w = (const uint16_t *)d->w + row * d->in, *x = d->rounded + tile.token * d->x_stride;
+    Vf sum[4][6];
+    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int t = 0; t < nt; t++) sum[r][t] = vf_set(0);
+    for (size_t i = 0; i < d->in; i += 2 * LANES) {
+        const size_t n = at_most(d->in - i, 2 * LANES);
+        Vu rows[4];
+        ask_ahead(nr, tile, (const char *)w, d->in * 2, i * 2);
+        UNROLL for (int r = 0; r < nr; r++) rows[r] = pairs_some(w + (size_t)r * d->in + i, n);
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vu xs = pairs_some(x + (size_t)t * d->x_stride + i, n);
+            UNROLL for (int r = 0; r < nr; r++) sum[r][t] = vf_dot_pairs(sum[r][t], rows[r], xs);
+        }
+    }
+    dense_store(nr, nt, d, row, tile.token, sum);
+}
+
+enum { PAIRS_TOKENS = 6 };
+
+INLINE void pairs_rows(const int nr, const DenseProduct *d, size_t row) {
+    TokenTile tile = {.count = (d->tokens + PAIRS_TOKENS - 1) / PAIRS_TOKENS};
+    for (; tile.token < d->tokens; tile.number++) {
+        const int n = next_tokens(d->tokens - tile.token, PAIRS_TOKENS);
+        switch (n) {
+        case 1: pairs_tile(nr, 1, d, row, tile); break;
+        case 2: pairs_tile(nr, 2, d, row, tile); break;
+        case 3: pairs_tile(nr, 3, d, row, tile); break;
+        case 4: pairs_tile(nr, 4, d, row, tile); break;
+        case 5: pairs_tile(nr, 5, d, row, tile); break;
+        default: pairs_tile(nr, 6, d, row, tile); break;
+        }
+        tile.token += (size_t)n;
+    }
+}
+
+static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
+    for (; row + 4 <= end; row += 4) pairs_rows(4, d, row);
+    for (; row < end; row++) pairs_rows(1, d, row);
+}
+#define DENSE_ROUNDED dense_rounded
+#else
+#define DENSE_ROUNDED NULL
+#endif
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
@@ -598,10 +689,11 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                   \
-    {                                                                                                                 \
-        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT),             \
-        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen,       \
-        .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head, \
-        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns                    \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
+    {                                                                                                               \
+        .name = (NAME), .lanes = LANES, .dense = dense, .dense_rounded = DENSE_ROUNDED, .packed = packed,           \
+        .packed_float = (PACKED_FLOAT), .quantize_row = quantize_row, .split_segment = split_segment,               \
+        .dot_levels = dot_levels, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add,       \
+        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
+        .absmax_columns = absmax_columns                                                                            \
     }

@@ -29,7 +29,7 @@ struct Weight {
     DType dtype;      // of data
     const void *data; // [out, in], not owned unless it is `values`
     float *values;    // [out, in]: a quantized weight as floats, or NULL
-    bool by_library;  // many tokens go to the library
+    bool rounded;     // activations are rounded to BF16, and many tokens may go to the library
     Packed packed;
     Plain plain;
     ActivationMode mode; // dense: always NONE, unless `values` are of a quantized weight
@@ -92,8 +92,8 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     *weight = w;
     w->dtype = dtype;
     w->data = data;
-    w->by_library = cpu->library && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
-    if (w->by_library && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
+    w->rounded = (cpu->library || cpu->kernels->dense_rounded) && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
+    if (w->rounded && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
     return true;
 }
 
@@ -209,8 +209,10 @@ size_t cpu_weight_bytes(const Weight *w) {
 
 // ---- Dense ----
 
-static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, const uint16_t *rounded, size_t tokens,
+                         float *y) {
     DenseProduct product = {.dtype = w->dtype, .w = w->data, .in = w->in, .bias = w->bias, .x = x, .tokens = tokens};
+    product.rounded = rounded;
     product.x_stride = w->in;
     product.y = y;
     product.y_stride = w->out;
@@ -218,15 +220,19 @@ static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x,
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
-        cpu->kernels->dense(&product, from, to);
+        (rounded ? cpu->kernels->dense_rounded : cpu->kernels->dense)(&product, from, to);
     }
 }
 
-static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+// Activations and weights in BF16: by the library, or row by row in place where tokens are few.
+static void linear_rounded(const CpuBackend *cpu, const Weight *w, const float *x, bool many, size_t tokens, float *y) {
     uint16_t *rounded = cpu->scratch; // [tokens, in]
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 2 * tokens * w->in))
     for (size_t t = 0; t < tokens; t++) cpu->kernels->narrow(DTYPE_BF16, x + t * w->in, w->in, rounded + t * w->in);
-    return dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y);
+    if (many && cpu->library &&
+        dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y))
+        return;
+    linear_dense(cpu, w, x, cpu->kernels->dense_rounded ? rounded : NULL, tokens, y);
 }
 
 // ---- Packed ----
@@ -383,8 +389,10 @@ void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens
             linear_packed(cpu, w, from, n, to);
         } else if (w->form == FORM_PLAIN) {
             linear_plain(cpu, w, from, n, to);
-        } else if (!w->by_library || tokens < LIBRARY_TOKENS || !linear_library(cpu, w, from, n, to)) {
-            linear_dense(cpu, w, from, n, to);
+        } else if (w->rounded) {
+            linear_rounded(cpu, w, from, tokens >= LIBRARY_TOKENS, n, to);
+        } else {
+            linear_dense(cpu, w, from, NULL, n, to);
         }
     }
 }

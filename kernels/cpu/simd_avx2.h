@@ -15,6 +15,7 @@ typedef int32_t Vs __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 INLINE Vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vf_store(float *p, Vf v) { _mm256_storeu_ps(p, v); }
 INLINE Vf vf_set(float value) { return _mm256_set1_ps(value); }

@@ -9,6 +9,7 @@
 #include "kernels/cpu/kernels.h"
 
 #define LANES 16
+#define HAS_PAIRS
 
 typedef float Vf __attribute__((vector_size(64)));
 typedef uint32_t Vu __attribute__((vector_size(64)));
@@ -16,6 +17,7 @@ typedef int32_t Vs __attribute__((vector_size(64)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 INLINE Vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void vf_store(float *p, Vf v) { _mm512_storeu_ps(p, v); }
 INLINE Vf vf_set(float value) { return _mm512_set1_ps(value); }
@@ -51,6 +53,8 @@ INLINE Vu vu_set(uint32_t value) { return (Vu)_mm512_set1_epi32((int)value); }
 INLINE int32_t vs_sum(Vs v) { return _mm512_reduce_add_epi32((__m512i)v); }
 INLINE void vs_store_bytes(int8_t *p, Vs v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v)); }
 
+// Two products of BF16 per lane: sum + w[2i] x[2i] + w[2i + 1] x[2i + 1].
+INLINE Vf vf_dot_pairs(Vf sum, Vu w, Vu x) { return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)x); }
 INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
     (void)bits;
     return (Vs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);

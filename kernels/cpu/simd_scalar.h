@@ -16,6 +16,7 @@ typedef int32_t Vs;  // LANES signed integers
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { __builtin_prefetch(p); }
 INLINE Vf vf_load(const float *p) { return *p; }
 INLINE void vf_store(float *p, Vf v) { *p = v; }
 INLINE Vf vf_set(float value) { return value; }
