@@ -20,9 +20,9 @@ typedef struct Activations {
     size_t segment_units; // of the weight, per segment; one plane: a segment is a group
     size_t segments;      // of one token
     int8_t *codes;        // [tokens, planes, padded]
-    int32_t *starts; // [tokens, segments, planes]: −2^(bits−1) · Σ codes, which takes back what packing added to the
-                     // weight codes
-    float *scales; // one plane: [tokens]; three: [tokens, segments]
+    int32_t *sums;        // [tokens, segments, planes]: −Σ codes, which takes back what packing added to the codes
+                          // of weights, and their zeros
+    float *scales;        // one plane: [tokens]; three: [tokens, segments]
 } Activations;
 
 enum { SEGMENT_COLUMNS = 128 };

@@ -1,5 +1,5 @@
-// Linears: dense weights read in place, quantized ones packed; rows are shared among threads. Grids that cannot be
-// packed are plain integers for integer products and floats for the others.
+// Linears: dense weights read in place, quantized ones packed; rows are shared among threads. What cannot be packed is
+// plain integers for integer products and floats for the others.
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ enum { LARGEST_INTEGER_INPUT = 131072 };
 typedef enum Form {
     FORM_DENSE,  // 16- or 32-bit floats
     FORM_PACKED, // integers for the fast kernels
-    FORM_PLAIN,  // integers of other grids
+    FORM_PLAIN,  // integers whose sums need more than 32 bits
 } Form;
 
 struct Weight {
@@ -134,14 +134,14 @@ static Activations activations_for(const Packed *p, ActivationMode mode) {
 
 // Bytes of the parts of the working memory, in the order in which they lie there.
 typedef struct ActivationBytes {
-    size_t codes, starts, scales;
+    size_t codes, sums, scales;
     size_t rows; // codes [in] for each thread, before they are spread out
 } ActivationBytes;
 
 static ActivationBytes activation_bytes(const Activations *x, const Packed *p, size_t tokens, int threads) {
     size_t planes = (size_t)x->planes;
     return (ActivationBytes){.codes = (tokens * planes * p->padded + 63) / 64 * 64,
-                             .starts = tokens * x->segments * planes * sizeof *x->starts,
+                             .sums = tokens * x->segments * planes * sizeof *x->sums,
                              .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
                              .rows = (size_t)threads * p->in};
 }
@@ -162,7 +162,7 @@ static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Er
     if (!packed_new(q, cpu->threads, &w->packed, err)) return false;
     Activations x = activations_for(&w->packed, w->mode);
     ActivationBytes bytes = activation_bytes(&x, &w->packed, PREPARED_TOKENS, cpu->threads);
-    return cpu_reserve(cpu, rounded_bytes(w) + bytes.codes + bytes.starts + bytes.scales + bytes.rows, err);
+    return cpu_reserve(cpu, rounded_bytes(w) + bytes.codes + bytes.sums + bytes.scales + bytes.rows, err);
 }
 
 static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
@@ -191,9 +191,10 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
     if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
         return refused(weight);
-    bool ok = q->grid == GRID_SYMMETRIC                              ? make_packed(cpu, q, w, err)
-              : is_integer(w->mode) && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
-                                                                     : make_values(cpu, q, w, err);
+    const bool integer = is_integer(w->mode);
+    bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
+              : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
+                                                         : make_values(cpu, q, w, err);
     return ok || refused(weight);
 }
 
@@ -246,14 +247,14 @@ static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x,
     }
 }
 
-// −2^(bits−1) · Σ codes of every group of one token.
-static void group_starts(const Packed *p, const int8_t *codes, int32_t *starts) {
+// −Σ codes of every group of one token.
+static void group_sums(const Packed *p, const int8_t *codes, int32_t *sums) {
     size_t width = p->group_units * packed_unit_columns(p->bits), from = 0;
     for (size_t g = 0; g < p->groups; g++, from += width) {
         size_t end = g + 1 < p->groups ? from + width : p->padded;
         int32_t sum = 0;
         for (size_t i = from; i < end; i++) sum += codes[i];
-        starts[g] = -sum * (1 << (p->bits - 1));
+        sums[g] = -sum;
     }
 }
 
@@ -264,7 +265,7 @@ static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *
     int8_t *codes = a->codes + token * p->padded;
     a->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
     if (packed_spreads(p)) packed_spread(p, row, codes);
-    group_starts(p, codes, a->starts + token * p->groups);
+    group_sums(p, codes, a->sums + token * p->groups);
 }
 
 // One token to three planes of codes, segment by segment.
@@ -278,11 +279,11 @@ static void split_token(const CpuBackend *cpu, const Weight *w, const float *x, 
         const float *at = x + from;
         while (left > 0) {
             size_t n = left < most ? left : most, width = (n + unit - 1) / unit * unit;
-            int32_t *starts = a->starts + 3 * segment;
-            a->scales[segment++] = cpu->kernels->split_segment(at, n, p->padded, codes, starts);
+            int32_t *sums = a->sums + 3 * segment;
+            a->scales[segment++] = cpu->kernels->split_segment(at, n, p->padded, codes, sums);
             for (size_t plane = 0; plane < 3; plane++) {
                 memset(codes + plane * p->padded + n, 0, width - n);
-                starts[plane] *= -(1 << (p->bits - 1));
+                sums[plane] = -sums[plane];
             }
             codes += width;
             at += n;
@@ -308,9 +309,9 @@ static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x
     ActivationBytes bytes = activation_bytes(&a, &w->packed, tokens, cpu->threads);
     char *memory = (char *)cpu->scratch + rounded_bytes(w);
     a.codes = (int8_t *)memory;
-    a.starts = (int32_t *)(void *)(memory + bytes.codes);
-    a.scales = (float *)(void *)(memory + bytes.codes + bytes.starts);
-    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.starts + bytes.scales);
+    a.sums = (int32_t *)(void *)(memory + bytes.codes);
+    a.scales = (float *)(void *)(memory + bytes.codes + bytes.sums);
+    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.sums + bytes.scales);
     prepare_activations(cpu, w, x, tokens, &a, rows);
 #pragma omp parallel num_threads( \
     cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens * (size_t)a.planes / 4))

@@ -47,6 +47,11 @@ INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm512_cvtepu16_epi32(_m
 INLINE Vf vf_from_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
 INLINE Vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
 
+INLINE Vs vs_from_pattern(Vf v) { return (Vs)v; }
+INLINE Vs vs_from_i8(const void *p) { return (Vs)_mm512_cvtepi8_epi32(_mm_loadu_si128(p)); }
+typedef Vu Vt;
+INLINE Vt vt_load(const uint8_t *bytes) { return (Vu)_mm512_loadu_si512(bytes); }
+INLINE Vu vt_lookup(Vt table, Vu index) { return (Vu)_mm512_shuffle_epi8((__m512i)table, (__m512i)index); }
 INLINE Vu vu_load(const void *p) { return (Vu)_mm512_loadu_si512(p); }
 INLINE Vu vu_load_16(const void *p) { return (Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
 INLINE Vu vu_set(uint32_t value) { return (Vu)_mm512_set1_epi32((int)value); }
