@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -148,6 +149,41 @@ static void holding(void **state) {
     assert_true(stored_has(&checkpoint, "grouped.weight") && !stored_has(&checkpoint, "other.weight"));
     assert_false(stored_has(&checkpoint, "grouped") || stored_has(&checkpoint, ""));
     close_set(&checkpoint, set); // while it is held
+}
+
+// Whether the pages of a made tensor have memory: asking for them without memory is refused.
+static bool is_made(const Tensor *tensor) {
+    int there[2];
+    assert_int_equal(pipe(there), 0);
+    bool made = write(there[1], tensor->data, 1) == 1; // EFAULT from addresses that are only reserved
+    close(there[0]);
+    close(there[1]);
+    return made;
+}
+
+static void what_is_needed_again_is_kept_while_there_is_room(void **state) {
+    (void)state;
+    Checkpoint checkpoint;
+    StoredSet *set;
+    const Tensor *first, *second;
+    Error err = {0};
+    open_set(FIXTURES "gptq-v2", &checkpoint, &set);
+    assert_true(stored_find(set, "any4.weight", &first, &err) && stored_find(set, "any8.weight", &second, &err));
+    assert_true(first && second);
+    stored_keep_at_most(set, first->bytes + second->bytes - 1);
+    assert_false(is_made(first));
+    assert_true(tensor_hold(first, &err) && tensor_hold(second, &err));
+    tensor_keep(first);
+    tensor_keep(second); // no room for this one
+    assert_true(is_made(first) && !is_made(second));
+    assert_true(tensor_hold(first, &err));
+    tensor_release(first); // kept all the same
+    assert_true(is_made(first));
+    stored_keep_at_most(set, first->bytes + second->bytes);
+    assert_true(tensor_hold(second, &err));
+    tensor_keep(second);
+    assert_true(is_made(second));
+    close_set(&checkpoint, set);
 }
 
 // ---- A whole model ----
@@ -318,6 +354,7 @@ int main(void) {
         TEST(packed),
         TEST(bytes),
         TEST(holding),
+        TEST(what_is_needed_again_is_kept_while_there_is_room),
         TEST(stored_and_plain_models_are_alike),
         TEST(inspect_tells_how_weights_are_stored),
         TEST(stored_matrices_of_unknown_models_are_listed),
