@@ -64,8 +64,11 @@ static bool project(const Pass *pass, const LayerMap *map, const float *x) {
 static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = config_of(pass);
     Backend *backend = pass->t->backend;
-    backend->ops->rope(backend, x, pass->tokens, heads, config->head_dim, rope_dims(config), table->cosine, table->sine,
-                       pass->session->length);
+    const size_t rows = pass->tokens / pass->session->sequences,
+                 width = rows * (size_t)heads * (size_t)config->head_dim;
+    for (size_t s = 0; s < pass->session->sequences; s++)
+        backend->ops->rope(backend, x + s * width, rows, heads, config->head_dim, rope_dims(config), table->cosine,
+                           table->sine, pass->session->length);
 }
 
 // Norms over heads and positions: what q and k get before they meet.
@@ -102,10 +105,14 @@ static void attend(const Pass *pass, int layer) {
     float **scratch = session->scratch;
     const AttentionShape shape = shape_of(pass, layer);
     position(pass, layer);
-    backend->ops->cache_write(backend, session->cache, layer, session->length, pass->tokens, scratch[SCRATCH_K],
-                              scratch[SCRATCH_V]);
-    backend->ops->attention(backend, session->cache, layer, &shape, scratch[SCRATCH_Q], session->length, pass->tokens,
-                            scratch[SCRATCH_MIXED]);
+    const size_t rows = pass->tokens / session->sequences, dim = (size_t)shape.head_dim;
+    const size_t queries = rows * (size_t)shape.heads * dim, keys = rows * (size_t)shape.kv_heads * dim;
+    for (size_t s = 0; s < session->sequences; s++) {
+        backend->ops->cache_write(backend, session->caches[s], layer, session->length, rows,
+                                  scratch[SCRATCH_K] + s * keys, scratch[SCRATCH_V] + s * keys);
+        backend->ops->attention(backend, session->caches[s], layer, &shape, scratch[SCRATCH_Q] + s * queries,
+                                session->length, rows, scratch[SCRATCH_MIXED] + s * queries);
+    }
 }
 
 // SCRATCH_BRANCH = o(attention(q, k, v of x))
@@ -234,9 +241,11 @@ bool pass_enter(const Pass *pass, float *hidden) {
         copy(pass, branch, width, hidden);
     }
     if (structure->position_rows) {
-        if (!transformer_rows(pass->t, structure->position_rows, session->position_ids + session->length, pass->tokens,
-                              branch, pass->err))
-            return false;
+        const size_t rows = pass->tokens / session->sequences;
+        for (size_t s = 0; s < session->sequences; s++)
+            if (!transformer_rows(pass->t, structure->position_rows, session->position_ids + session->length, rows,
+                                  branch + s * rows * width, pass->err))
+                return false;
         add(pass, hidden, branch);
     }
     if (structure->embedding_norm >= 0) pass_norm(pass, structure->embedding_norm, hidden, pass->tokens, hidden);

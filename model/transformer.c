@@ -233,9 +233,12 @@ static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t toke
 }
 
 static bool check_room(const Session *session, size_t tokens, Error *err) {
-    if (tokens <= session->positions - session->length) return true;
-    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", tokens,
-                     session->length, session->positions);
+    if (tokens % session->sequences)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, session->sequences);
+    size_t each = tokens / session->sequences;
+    if (each <= session->positions - session->length) return true;
+    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, session->length,
+                     session->positions);
 }
 
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
@@ -314,6 +317,6 @@ bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, s
     if (!transformer_embed(t, ids, tokens, hidden, err)) return false;
     if (!transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err)) return false;
     if (!download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) return false;
-    session_advance(session, tokens);
+    session_advance(session, tokens / session->sequences);
     return true;
 }

@@ -53,6 +53,10 @@ size_t transformer_bytes_per_token(const Transformer *t);
 // More positions than the model has are refused.
 typedef struct Session Session;
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
+// The same for several sequences that go on side by side: the tokens of a call are those of the first sequence, then
+// those of the second and so on, the same number of each, and each sequence sees its own. Lengths and positions are
+// those of one.
+bool session_new_many(const Transformer *t, size_t positions, size_t sequences, Session **out, Error *err);
 void session_free(Session *session);
 void session_rewind(Session *session, size_t positions); // forget all but the first `positions`
 size_t session_length(const Session *session);

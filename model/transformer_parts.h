@@ -50,8 +50,9 @@ typedef struct RopeTable {
 
 struct Session {
     Backend *backend;
-    Cache *cache;
-    size_t positions, length;      // room for, filled
+    Cache **caches; // [sequences]
+    size_t sequences;
+    size_t positions, length;      // room for, filled: of each sequence
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
     float *alibi;                  // [heads, positions] in backend memory; NULL without
     int32_t *position_ids;         // [positions] on the host: rows of learned positions; NULL without

@@ -53,11 +53,13 @@ static int code_between(int least, int most) {
 static QuantizedWeight random_weight(Grid grid, int bits, size_t out, size_t in, size_t group) {
     QuantizedWeight w;
     Error err = {0};
-    assert_true(quantized_weight_on_grid(grid, out, in, group, bits, DTYPE_F32, &w, &err));
+    const DType dtype = (DType)random_below(&random_state, 3);
+    assert_true(quantized_weight_on_grid(grid, out, in, group, bits, dtype, &w, &err));
     const int qmax = (1 << (bits - 1)) - 1, least = grid == GRID_ASYMMETRIC ? -qmax - 1 : -qmax;
     size_t groups = out * group_count(in, group);
     for (size_t i = 0; i < out * in; i++) w.codes[i] = (int8_t)code_between(least, qmax);
-    for (size_t i = 0; i < (w.factors ? out : groups); i++) w.scales[i] = (float)(0.01 + random_uniform(&random_state));
+    for (size_t i = 0; i < (w.factors ? out : groups); i++)
+        w.scales[i] = float_rounded(dtype, (float)(0.01 + random_uniform(&random_state)));
     for (size_t i = 0; w.zeros && i < groups; i++) w.zeros[i] = (int8_t)code_between(least, qmax);
     for (size_t i = 0; w.factors && i < groups; i++) w.factors[i] = (int8_t)code_between(1, 127);
     return w;
@@ -97,6 +99,46 @@ static void check(const QuantizedWeight *w, const double *x, const float *bias, 
     }
 }
 
+// Row o of an integer product to the last bit: integers inside, floats outside in the order of the groups.
+static float exactly(const QuantizedWeight *w, const float *codes, size_t o, float token_scale) {
+    const double step = w->grid == GRID_LOG2 ? exp2(2 - (1 << (w->bits - 1))) : 1; // what one is worth
+    const size_t groups = group_count(w->in, w->group);
+    float total = 0;
+    double whole = 0;
+    for (size_t g = 0; g < groups; g++) {
+        double sum = 0; // far below 2^53
+        for (size_t i = g * w->group; i < w->in && i < (g + 1) * w->group; i++)
+            sum += level(w, o, i) / step * (double)codes[i];
+        whole += sum;
+        if (!w->factors) total += w->scales[o * groups + g] * (float)sum;
+    }
+    return (w->factors ? (float)whole * w->scales[o] : total * (float)step) * token_scale;
+}
+
+// Products with 8-bit activations are defined to the last bit: seen must be whole multiples of the scale.
+static void check_exactly(const QuantizedWeight *w, const ActivationScheme *scheme, const float *x, const float *bias,
+                          size_t tokens, const float *y) {
+    float *codes = array_new(w->in, sizeof *codes);
+    for (size_t t = 0; t < tokens; t++) {
+        const float *row = x + t * w->in;
+        float absmax = 0, scale = scheme->scale;
+        for (size_t j = 0; j < w->in; j++)
+            absmax = fmaxf(absmax, fabsf(scheme->divisor ? row[j] / scheme->divisor[j] : row[j]));
+        if (scheme->mode == ACTIVATION_TOKEN) scale = absmax / 127;
+        for (size_t j = 0; j < w->in; j++) {
+            float value = scheme->divisor ? row[j] / scheme->divisor[j] : row[j];
+            codes[j] = fmaxf(fminf(rintf(value * (1 / scale)), 127), -127);
+        }
+        for (size_t o = 0; o < w->out; o++) {
+            const float expected = exactly(w, codes, o, scale) + bias[o];
+            if (y[t * w->out + o] != expected)
+                fail_msg("grid %d, %d bits, token %zu, row %zu: %.9g, not %.9g", (int)w->grid, w->bits, t, o,
+                         (double)y[t * w->out + o], (double)expected);
+        }
+    }
+    free(codes);
+}
+
 // x as a scheme lets the product see it.
 static double *rounded(const QuantizedWeight *w, const ActivationScheme *scheme, const float *x, size_t tokens) {
     double *seen = array_new(tokens * w->in, sizeof *seen);
@@ -124,12 +166,16 @@ static void product_case(Backend *b, const QuantizedWeight *w, const ActivationS
     Weight *weight;
     float *x = random_floats(tokens * w->in, 3), *bias = random_floats(w->out, 1);
     float *y = array_new(tokens * w->out, sizeof *y);
+    for (size_t i = 0; i < tokens * w->out; i++) y[i] = NAN; // what is not written shows
     if (!b->ops->weight_quantized(b, w, scheme, bias, &weight, &err)) fail_msg("%s", err.message);
     assert_true(b->ops->weight_bytes(weight) > 0);
     b->ops->linear(b, weight, x, tokens, y);
     b->ops->synchronize(b);
     double *seen = rounded(w, scheme, x, tokens);
     check(w, seen, bias, tokens, y);
+    const bool integer = scheme->mode == ACTIVATION_STATIC || scheme->mode == ACTIVATION_TOKEN;
+    if (integer && !(w->grid == GRID_LOG2 && w->bits == 8)) // that one is in floating point
+        check_exactly(w, scheme, x, bias, tokens, y);
     b->ops->weight_free(b, weight);
     free(seen);
     free(y);
@@ -143,12 +189,13 @@ static void products_on(Backend *b, Grid grid) {
     const int bits[] = {2, 3, 4, 8};
     for (size_t i = 0; i < 4; i++) {
         for (size_t mode = 0; mode < 4; mode++) {
-            const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 40);
-            QuantizedWeight w = random_weight(grid, bits[i], out, in, random_below(&random_state, 2) ? 32 : 17);
+            const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 90);
+            const size_t groups[] = {32, 17, 64, in};
+            QuantizedWeight w = random_weight(grid, bits[i], out, in, groups[random_below(&random_state, 4)]);
             float *divisor = random_floats(in, 0);
             for (size_t j = 0; j < in; j++) divisor[j] = (float)(0.5 + random_uniform(&random_state));
             ActivationScheme scheme = {modes[mode], 0.05f, mode && random_below(&random_state, 2) ? divisor : NULL};
-            product_case(b, &w, &scheme, 1 + random_below(&random_state, 7));
+            product_case(b, &w, &scheme, 1 + random_below(&random_state, 14));
             free(divisor);
             quantized_weight_free(&w);
         }
@@ -267,10 +314,11 @@ static void round_rows(float *x, size_t rows, size_t dim) {
 }
 
 // Fills a cache in two calls, as decoding does, and looks back at it.
-static void attend(Backend *b, DType dtype, size_t dim, const float *q, const float *k, const float *v, float *y) {
+static void attend(Backend *b, DType dtype, AttentionShape shape, const float *q, const float *k, const float *v,
+                   float *y) {
     Error err = {0};
     Cache *cache;
-    AttentionShape shape = {.heads = HEADS, .kv_heads = KV_HEADS, .head_dim = (int)dim, .scale = 0.3f};
+    const size_t dim = (size_t)shape.head_dim;
     if (!b->ops->cache_new(b, 2, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
     const size_t first = 13, row = KV_HEADS * dim, wide = HEADS * dim;
     b->ops->cache_write(b, cache, 1, 0, first, k, v);
@@ -280,27 +328,43 @@ static void attend(Backend *b, DType dtype, size_t dim, const float *q, const fl
     b->ops->cache_free(b, cache);
 }
 
-static void cache_cases(Backend *b) {
-    const size_t dims[] = {8, 20, 64};
-    for (size_t d = 0; d < 3; d++) {
-        const size_t dim = dims[d], n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
-        float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
-        float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
-        memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
-        attend(b, DTYPE_I8, dim, q, k, v, small);
-        round_rows(k, rows, dim);
-        round_rows(v, rows, dim);
-        attend(b, DTYPE_F32, dim, q, k, v, exact);
-        for (size_t i = 0; i < n; i++) {
-            if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
-                fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
-        }
-        free(q);
-        free(k);
-        free(v);
-        free(small);
-        free(exact);
+static void cache_case(Backend *b, AttentionShape shape) {
+    const size_t dim = (size_t)shape.head_dim, n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
+    float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
+    float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
+    memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
+    attend(b, DTYPE_I8, shape, q, k, v, small);
+    round_rows(k, rows, dim);
+    round_rows(v, rows, dim);
+    attend(b, DTYPE_F32, shape, q, k, v, exact);
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
+            fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
     }
+    free(q);
+    free(k);
+    free(v);
+    free(small);
+    free(exact);
+}
+
+// Each way in which attention can be more than causal, and all of them.
+static void cache_cases(Backend *b) {
+    const int dims[] = {8, 20, 64};
+    float *bias = random_floats((size_t)HEADS * POSITIONS, 3);
+    for (int d = 0; d < 3; d++) {
+        for (int kind = 0; kind < 5; kind++) {
+            cache_case(b, (AttentionShape){.heads = HEADS,
+                                           .kv_heads = KV_HEADS,
+                                           .head_dim = dims[d],
+                                           .scale = 0.3f,
+                                           .window = kind == 1 || kind == 4 ? 5 : 0,
+                                           .softcap = kind == 2 || kind == 4 ? 1.5f : 0,
+                                           .bias = kind >= 3 ? bias : NULL,
+                                           .bias_stride = POSITIONS});
+        }
+    }
+    free(bias);
 }
 
 static void an_int8_cache_is_one_of_rounded_rows(void **state) {
