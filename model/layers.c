@@ -22,6 +22,17 @@ void pass_linear(const Pass *pass, int index, const float *x, float *y) {
     backend->ops->linear(backend, transformer_linear(pass->t, index), x, pass->tokens, y);
 }
 
+// Several linears of the same x.
+static void linears(const Pass *pass, int count, const int *indices, const float *x, float *const *y) {
+    Backend *backend = pass->t->backend;
+    const Weight *weights[3];
+    for (int i = 0; i < count; i++) {
+        weights[i] = transformer_linear(pass->t, indices[i]);
+        if (!backend->ops->linears) pass_linear(pass, indices[i], x, y[i]);
+    }
+    if (backend->ops->linears) backend->ops->linears(backend, weights, (size_t)count, x, pass->tokens, y);
+}
+
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y) {
     const Transformer *t = pass->t;
     const Norm *norm = &t->structure->norms[index];
@@ -51,9 +62,7 @@ static void project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->session->scratch;
     const ModelConfig *config = config_of(pass);
     if (map->qkv < 0) {
-        pass_linear(pass, map->q, x, scratch[SCRATCH_Q]);
-        pass_linear(pass, map->k, x, scratch[SCRATCH_K]);
-        pass_linear(pass, map->v, x, scratch[SCRATCH_V]);
+        linears(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
         return;
     }
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
@@ -136,8 +145,9 @@ static void mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
         pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED]);
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, 1, (const size_t[]){width, width}, 2,
                             &scratch[SCRATCH_GATE]);
+    } else if (mlp->gate >= 0) {
+        linears(pass, 2, (const int[]){mlp->gate, mlp->up}, x, &scratch[SCRATCH_GATE]);
     } else {
-        if (mlp->gate >= 0) pass_linear(pass, mlp->gate, x, scratch[SCRATCH_GATE]);
         pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP]);
     }
     if (mlp->gate < 0 && mlp->gate_up < 0)

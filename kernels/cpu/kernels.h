@@ -39,6 +39,7 @@ typedef struct DenseProduct {
     size_t tokens, x_stride;
     float *y; // [tokens, rows], rows y_stride apart
     size_t y_stride;
+    bool streams; // w comes from memory, not from a cache
 } DenseProduct;
 
 // Keys and values of one layer and one kv head, and the queries that look at them.

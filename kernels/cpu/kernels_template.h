@@ -59,9 +59,7 @@ typedef struct TokenTile {
 
 // Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, as the processor likes
 // it. In all other cases there are four at a time, for enough independent sums.
-INLINE bool one_by_one(const DenseProduct *d, size_t rows) {
-    return d->tokens <= 2 && rows * d->in * bytes_of(d->dtype) >= (size_t)1 << 19;
-}
+INLINE bool one_by_one(const DenseProduct *d) { return d->streams && d->tokens <= 2; }
 
 // Asks for the bytes that the next four rows have at the same place; tiles of tokens share these rows out among
 // themselves. Four streams that are a row long end before the processor has noticed them, so memory would wait for each
@@ -141,8 +139,7 @@ INLINE void dense_rows(DType dtype, const int nr, const DenseProduct *d, size_t 
 }
 
 INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end) {
-    for (const bool single = one_by_one(d, end - row); !single && row + 4 <= end; row += 4)
-        dense_rows(dtype, 4, d, row);
+    for (; !one_by_one(d) && row + 4 <= end; row += 4) dense_rows(dtype, 4, d, row);
     for (; row < end; row++) dense_rows(dtype, 1, d, row);
 }
 
@@ -201,7 +198,7 @@ INLINE void pairs_rows(const int nr, const DenseProduct *d, size_t row) {
 }
 
 static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
-    for (const bool single = one_by_one(d, end - row); !single && row + 4 <= end; row += 4) pairs_rows(4, d, row);
+    for (; !one_by_one(d) && row + 4 <= end; row += 4) pairs_rows(4, d, row);
     for (; row < end; row++) pairs_rows(1, d, row);
 }
 #define DENSE_ROUNDED dense_rounded
