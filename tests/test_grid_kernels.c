@@ -313,11 +313,21 @@ static void round_rows(float *x, size_t rows, size_t dim) {
     }
 }
 
-// Fills a cache in two calls, as decoding does, and looks back at it.
-static void attend(Backend *b, DType dtype, size_t dim, const float *q, const float *k, const float *v, float *y) {
+// Fills a cache in two calls, as decoding does, and looks back at it. masks: bit 0 a window, 1 a cap, 2 biases.
+static void attend(Backend *b, DType dtype, size_t dim, int masks, const float *q, const float *k, const float *v,
+                   float *y) {
     Error err = {0};
     Cache *cache;
-    AttentionShape shape = {.heads = HEADS, .kv_heads = KV_HEADS, .head_dim = (int)dim, .scale = 0.3f};
+    float bias[HEADS * POSITIONS];
+    for (size_t i = 0; i < HEADS * POSITIONS; i++) bias[i] = (float)(i % 17) * 0.1f;
+    AttentionShape shape = {.heads = HEADS,
+                            .kv_heads = KV_HEADS,
+                            .head_dim = (int)dim,
+                            .scale = 0.3f,
+                            .window = masks & 1 ? 5 : 0,
+                            .softcap = masks & 2 ? 2.5f : 0,
+                            .bias = masks & 4 ? bias : NULL,
+                            .bias_stride = POSITIONS};
     if (!b->ops->cache_new(b, 2, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
     const size_t first = 13, row = KV_HEADS * dim, wide = HEADS * dim;
     b->ops->cache_write(b, cache, 1, 0, first, k, v);
@@ -334,14 +344,21 @@ static void cache_cases(Backend *b) {
         float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
         float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
         memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
-        attend(b, DTYPE_I8, dim, q, k, v, small);
-        round_rows(k, rows, dim);
-        round_rows(v, rows, dim);
-        attend(b, DTYPE_F32, dim, q, k, v, exact);
-        for (size_t i = 0; i < n; i++) {
-            if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
-                fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
+        float *k_rounded = array_new(rows * dim, sizeof *k), *v_rounded = array_new(rows * dim, sizeof *v);
+        memcpy(k_rounded, k, rows * dim * sizeof *k);
+        memcpy(v_rounded, v, rows * dim * sizeof *v);
+        round_rows(k_rounded, rows, dim);
+        round_rows(v_rounded, rows, dim);
+        for (int masks = 0; masks < 8; masks++) {
+            attend(b, DTYPE_I8, dim, masks, q, k, v, small);
+            attend(b, DTYPE_F32, dim, masks, q, k_rounded, v_rounded, exact);
+            for (size_t i = 0; i < n; i++) {
+                if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
+                    fail_msg("masks %d, %zu of %zu: %g, not %g", masks, i, n, (double)small[i], (double)exact[i]);
+            }
         }
+        free(k_rounded);
+        free(v_rounded);
         free(q);
         free(k);
         free(v);

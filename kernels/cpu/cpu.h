@@ -55,10 +55,6 @@ void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens,
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
 
-// Attention with a window, a cap or biases: the same as the kernels' attention otherwise, without its tiles in
-// registers. bias: of the tile's first head.
-void attention_masked(const CpuKernels *, const AttentionTile *, const AttentionShape *, const float *bias);
-
 // What a layer does between linears, beside what is in backend_cpu.c (between.c).
 void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                     size_t width, float *y);
