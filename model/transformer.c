@@ -301,7 +301,7 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
     if (!pass_linear(&pass, structure->head, x, logits)) return false;
     const float cap = structure->config.logit_softcap;
     if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
-    return true;
+    return checkpoint_intact(structure->checkpoint, err);
 }
 
 // Rows of logits that are made at once: a whole prompt times a large vocabulary would take gigabytes.

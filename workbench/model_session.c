@@ -206,7 +206,7 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         }
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
-    return true;
+    return checkpoint_intact(&s->checkpoint, err);
 }
 
 bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int linear, double *db, Error *err) {
@@ -218,7 +218,7 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
         return false;
     quantized_weight_free(&codes);
     *db = weight_sqnr_db(&error);
-    return true;
+    return checkpoint_intact(&s->checkpoint, err);
 }
 
 static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {
