@@ -22,7 +22,18 @@ static void serve(Workbench *w) {
     workbench_update(w);
 }
 
+static void end_when_failed(const Workbench *w) {
+    for (JobKind kind = 0; kind < JOB_COUNT; kind++) {
+        JobView job;
+        workbench_job(w, kind, &job);
+        if (job.state != JOB_FAILED) continue;
+        fprintf(stderr, "%s: %s\n", job.name, job.message);
+        exit(1);
+    }
+}
+
 static bool settled(const Workbench *w) {
+    end_when_failed(w);
     const Effect *e = workbench_effect(w);
     uint64_t turn = workbench_turn(w);
     return workbench_calibration_tokens(w) && e->accuracy_finished && e->accuracy_turn == turn &&
@@ -78,7 +89,7 @@ static int measure_one_linear(const char *model, int threads) {
     Workbench *w;
     Error err = {0};
     WorkbenchOptions options = {
-        .model = {.model = model, .sequences = 2, .length = 64, .eval_tokens = 512, .threads = threads}};
+        .model = {.model = model, .sequences = 1, .length = 32, .eval_tokens = 512, .threads = threads}};
     double start = clock_seconds();
     if (!workbench_open(&options, &w, &err)) return fprintf(stderr, "%s\n", err.message), 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
