@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "workbench/workbench.h"
@@ -13,8 +14,15 @@
 
 typedef struct Times {
     double call, first, final, begun, text;
-    double tokens; // of the first figure
+    double tokens;    // of the first figure
+    double processor; // all threads' time until then: what else the machine does counts little in it
 } Times;
+
+static double processor_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static void serve(Workbench *w) {
     struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
@@ -42,7 +50,7 @@ static bool settled(const Workbench *w) {
 
 static Times turn_dial(Workbench *w, int linear, Dial dial, double value, bool to_the_end) {
     Times times = {0};
-    double start = clock_seconds();
+    double start = clock_seconds(), processor = processor_seconds();
     workbench_set(w, linear, dial, &value, NULL);
     times.call = clock_seconds() - start;
     while (!settled(w) && (to_the_end || times.first == 0 || times.begun == 0)) {
@@ -53,6 +61,7 @@ static Times turn_dial(Workbench *w, int linear, Dial dial, double value, bool t
         if (current && times.first == 0) {
             times.first = now;
             times.tokens = (double)e->accuracy.tokens;
+            times.processor = processor_seconds() - processor;
         }
         if (e->decode_turn == workbench_turn(w) && e->quantized.count && times.begun == 0) times.begun = now;
         if (current && e->accuracy_finished && times.final == 0) times.final = now;
@@ -106,6 +115,7 @@ static int measure_one_linear(const char *model, int threads) {
         printf("%s: bits 4 <-> 3; first figure on %.0f tokens\n", structure->linears[linear].name, times[0].tokens);
         print_median("the turn itself (plan)", times, offsetof(Times, call));
         print_median("first accuracy figure", times, offsetof(Times, first));
+        print_median("  processor time until then", times, offsetof(Times, processor));
         print_median("decode sample, first token", times, offsetof(Times, begun));
     }
     workbench_close(w);
