@@ -190,9 +190,13 @@ static bool scan_matrix(const Finder *f, int index) {
     Matrix m = {array_new(linear->in, sizeof(float)), array_new(linear->in, sizeof(float)),
                 array_new(linear->out, sizeof(float))};
     bool ok = (m.row && m.columns && m.heads) || error_memory(f->err, linear->name);
+    ok = ok && tensor_hold(linear->weight, f->err);
     if (ok) {
         scan_rows(linear, has_heads(f, linear) ? (size_t)f->structure->config.head_dim : linear->out, &m);
-        ok = summarize_matrix(f, linear, &m, &f->out->weights[index]);
+        tensor_release(linear->weight);
+        tensor_drop_pages(linear->weight);
+        ok = checkpoint_intact(f->structure->checkpoint, f->err) &&
+             summarize_matrix(f, linear, &m, &f->out->weights[index]);
     }
     free(m.row);
     free(m.columns);

@@ -445,11 +445,11 @@ static void add_up(const Planning *p) {
         const Linear *linear = &p->structure->linears[i];
         Decision *d = &plan->decisions[i];
         size_t count = linear->out * linear->in;
-        d->bytes = linear->weight->bytes;
+        d->bytes = tensor_stored_bytes(linear->weight);
         if (d->quantized) {
             d->bytes = quantized_bytes(linear, d);
             plan->bytes += d->bytes;
-            if (linear->weight != p->structure->embedding) plan->bytes -= linear->weight->bytes;
+            if (linear->weight != p->structure->embedding) plan->bytes -= tensor_stored_bytes(linear->weight);
             plan->quantized_count++;
             plan->refined_count += d->group < linear->in;
             bits += 8 * (double)d->bytes;
