@@ -35,8 +35,11 @@ static void print_shape(Text *text, const uint64_t *shape, int rank) {
 
 static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, Error *err) {
     if (!dtype_is_float16_or_32(tensor->dtype)) {
-        return error_set(err, "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16",
-                         tensor->file, tensor->name, dtype_name(tensor->dtype));
+        return error_set(
+            err,
+            "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16, F64, "
+            "and matrices of F8_E4M3, F8_E5M2, I8 and U8",
+            tensor->file, tensor->name, dtype_name(tensor->dtype));
     }
     bool same = tensor->rank == rank;
     for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];
@@ -55,7 +58,7 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
                         const Tensor **out) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
-    *out = checkpoint_find(builder->out->checkpoint, full);
+    if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
     if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
@@ -162,38 +165,23 @@ static bool add_layer_norms(Builder *builder, int layer) {
 
 // ---- Linears ----
 
-// A copy of a tensor [in, out] as [out, in], in blocks that stay in the cache.
-static void transpose(const Tensor *from, size_t out, size_t in, char *to) {
-    enum { BLOCK = 32 };
-    const size_t bytes = dtype_bytes(from->dtype);
-    const char *data = from->data;
-    for (size_t o = 0; o < out; o += BLOCK)
-        for (size_t i = 0; i < in; i += BLOCK)
-            for (size_t r = o; r < o + BLOCK && r < out; r++)
-                for (size_t c = i; c < i + BLOCK && c < in; c++)
-                    memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
-}
-
 static bool take_transposed(Builder *builder, Linear *linear) {
-    ModelStructure *out = builder->out;
     uint64_t stored_shape[] = {linear->in, linear->out};
     const Tensor *stored;
-    if (!take_tensor(builder, linear->name, ".weight", stored_shape, 2, &stored)) return false;
-    Tensor *copy = &out->copies[out->copy_count];
-    char *data = array_new(stored->bytes, 1);
-    if (!data) return error_memory(builder->err, linear->name);
-    *copy = *stored;
-    copy->shape[0] = linear->out;
-    copy->shape[1] = linear->in;
-    copy->data = data;
-    out->copy_count++;
-    transpose(stored, linear->out, linear->in, data);
-    linear->weight = copy;
-    return true;
+    return take_tensor(builder, linear->name, ".weight", stored_shape, 2, &stored) &&
+           stored_transposed(builder->out->stored, stored, &linear->weight, builder->err);
+}
+
+// Packed codes tell where out and in are: nothing needs to be transposed.
+static bool is_packed(const Builder *builder, const Linear *linear) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.weight", linear->name);
+    return !checkpoint_find(builder->out->checkpoint, name) && stored_has(builder->out->checkpoint, name);
 }
 
 static bool take_weights(Builder *builder, Linear *linear, bool bias) {
     uint64_t shape[] = {linear->out, linear->in};
+    if (linear->transposed && is_packed(builder, linear)) linear->transposed = false;
     bool ok = linear->transposed ? take_transposed(builder, linear)
                                  : take_tensor(builder, linear->name, ".weight", shape, 2, &linear->weight);
     return ok && (!bias || take_tensor(builder, linear->name, ".bias", shape, 1, &linear->bias));
@@ -344,7 +332,7 @@ static const char *head_name(const Builder *builder) {
     for (int i = 0; names[i]; i++) {
         char full[128];
         snprintf(full, sizeof full, "%s.weight", names[i]);
-        if (checkpoint_find(builder->out->checkpoint, full)) return names[i];
+        if (stored_has(builder->out->checkpoint, full)) return names[i];
     }
     return names[0];
 }
@@ -400,7 +388,7 @@ static bool find_prefix(Builder *builder) {
         char name[64];
         snprintf(name, sizeof name, "%s%s.weight", table->prefixes[i], table->embedding);
         builder->prefix = table->prefixes[i];
-        if (checkpoint_find(builder->out->checkpoint, name)) return true;
+        if (stored_has(builder->out->checkpoint, name)) return true;
     }
     return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
@@ -413,8 +401,7 @@ static bool build(Builder *builder) {
     size_t layers = (size_t)config->layers;
     if (!find_prefix(builder)) return false;
     out->layers = array_new(layers, sizeof *out->layers);
-    out->copies = array_new(builder->table->transposed ? 4 * layers : 0, sizeof *out->copies);
-    if (!out->layers || !out->copies) return error_memory(builder->err, "the list of linears");
+    if (!out->layers) return error_memory(builder->err, "the list of linears");
     if (!add_embedding(builder)) return false;
     for (int layer = 0; layer < config->layers; layer++) {
         if (!add_layer(builder, layer)) return false;
@@ -431,10 +418,10 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
                             .embedding_norm = -1,
                             .final_norm = -1};
     Builder builder = {.out = out, .err = err};
-    bool ok;
-    if (config->not_run[0]) {
+    bool ok = stored_open(checkpoint, &out->stored, err);
+    if (ok && config->not_run[0]) {
         ok = structure_list(out, err);
-    } else {
+    } else if (ok) {
         builder.table = layout_table(config->layout);
         ok = build(&builder);
     }
@@ -447,9 +434,8 @@ void structure_free(ModelStructure *structure) {
     for (int i = 0; i < structure->norm_count; i++) free(structure->norms[i].name);
     free(structure->linears);
     free(structure->norms);
-    for (int i = 0; i < structure->copy_count; i++) free((void *)structure->copies[i].data);
-    free(structure->copies);
     free(structure->layers);
+    stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }
 
@@ -458,6 +444,16 @@ int structure_find(const ModelStructure *structure, const char *linear_name) {
         if (strcmp(structure->linears[i].name, linear_name) == 0) return i;
     }
     return -1;
+}
+
+const char *structure_stored(const ModelStructure *structure) {
+    const char *found = NULL;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const char *stored = structure->linears[i].weight->stored;
+        if (found && stored && strcmp(found, stored) != 0) return "quantized in several ways";
+        if (stored) found = stored;
+    }
+    return found;
 }
 
 DType structure_dtype(const ModelStructure *structure) {

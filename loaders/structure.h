@@ -4,6 +4,7 @@
 
 #include "loaders/checkpoint.h"
 #include "loaders/config.h"
+#include "loaders/stored.h"
 
 typedef enum LinearRole {
     ROLE_Q,
@@ -38,9 +39,9 @@ typedef struct Linear {
     int layer;  // −1 outside the layers (head)
     int expert; // −1 outside experts
     size_t out, in;
-    const Tensor *weight; // [out, in]
+    const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
     const Tensor *bias;   // [out] or NULL
-    // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is a transposed copy then.
+    // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is made from it then.
     bool transposed;
     int input;     // linears with the same number read the very same buffer: 0 … input_count − 1
     int fused_set; // linears that engines store as one (q,k,v; gate,up) share a number ≥ 0; −1 alone
@@ -73,21 +74,20 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
 typedef struct ModelStructure {
     ModelConfig config;
     const Checkpoint *checkpoint; // must outlive the structure
+    StoredSet *stored;            // the weights among the tensors below that are not plain in the file
     Linear *linears;
     int linear_count;
     int input_count;
     Norm *norms;
     int norm_count;
     LayerMap *layers;            // [config.layers]
-    const Tensor *embedding;     // [vocab, embedding_width]; NULL for models that cannot be run
+    const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
     const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
     int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
     int embedding_norm;          // −1 without
     int final_norm;              // −1 without
     uint64_t parameters;
-    Tensor *copies; // transposed weights
-    int copy_count;
 } ModelStructure;
 
 // Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and
@@ -96,6 +96,10 @@ typedef struct ModelStructure {
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent
+
+// What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
+// 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.
+const char *structure_stored(const ModelStructure *structure);
 
 // The element type that stands for the whole model.
 DType structure_dtype(const ModelStructure *structure);

@@ -20,9 +20,16 @@ bool linear_bias(const Linear *linear, float **out, Error *err) {
 static bool make_dense(Transformer *t, int index, Error *err) {
     const Linear *linear = &t->structure->linears[index];
     float *bias;
+    const BackendOps *ops = t->backend->ops;
     if (!linear_bias(linear, &bias, err)) return false;
-    bool ok = t->backend->ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out,
-                                            linear->in, bias, t->precision, &t->dense[index], err);
+    bool held = !ops->dense_in_place && tensor_hold(linear->weight, err);
+    bool ok = (held || ops->dense_in_place) &&
+              ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out, linear->in, bias,
+                                t->precision, &t->dense[index], err);
+    if (held) {
+        ops->synchronize(t->backend); // it may still be copying
+        tensor_release(linear->weight);
+    }
     free(bias);
     return ok || error_prefix(err, "%s", linear->name);
 }
@@ -176,6 +183,67 @@ size_t transformer_bytes_per_token(const Transformer *t) {
     return bytes + (size_t)of_experts;
 }
 
+// ---- What reads weights ----
+
+// The tensor that a linear's weight is read from in place, or NULL.
+static const Tensor *in_place(const Transformer *t, int linear) {
+    const bool own = t->replaced[linear] || !t->backend->ops->dense_in_place;
+    return own ? NULL : t->structure->linears[linear].weight;
+}
+
+static void keep(const Transformer *t, const int *linears, int count) {
+    for (int i = 0; i < count; i++)
+        if (in_place(t, linears[i])) tensor_keep(in_place(t, linears[i]));
+}
+
+bool transformer_multiply_together(Transformer *t, int count, const int *linears, const float *x, size_t tokens,
+                                   float *const *y, Error *err) {
+    const BackendOps *ops = t->backend->ops;
+    const Weight *weights[TRANSFORMER_TOGETHER];
+    for (int i = 0; i < count; i++) {
+        const Tensor *weight = in_place(t, linears[i]);
+        if (weight && !tensor_hold(weight, err)) {
+            keep(t, linears, i);
+            return error_prefix(err, "%s", t->structure->linears[linears[i]].name);
+        }
+        weights[i] = transformer_linear(t, linears[i]);
+    }
+    if (ops->linears) ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
+    for (int i = 0; i < count && !ops->linears; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
+    keep(t, linears, count);
+    return true;
+}
+
+bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err) {
+    return transformer_multiply_together(t, 1, &linear, x, tokens, &y, err);
+}
+
+bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {
+    if (!tensor_hold(table, err)) return false;
+    t->backend->ops->embed(t->backend, table->dtype, table->data, (size_t)table->shape[1], ids, tokens, y);
+    tensor_keep(table);
+    return true;
+}
+
+static void release_linears(const Transformer *t, int layer, int end) {
+    for (int i = 0; i < end; i++)
+        if (t->structure->linears[i].layer == layer) tensor_release(t->structure->linears[i].weight);
+}
+
+bool transformer_hold_layer(const Transformer *t, int layer, Error *err) {
+    for (int i = 0; i < t->structure->linear_count; i++) {
+        const Linear *linear = &t->structure->linears[i];
+        if (linear->layer != layer || tensor_hold(linear->weight, err)) continue;
+        release_linears(t, layer, i);
+        return error_prefix(err, "%s", linear->name);
+    }
+    return true;
+}
+
+void transformer_release_layer(const Transformer *t, int layer) {
+    release_linears(t, layer, t->structure->linear_count);
+}
+
 // ---- Forward pass ----
 
 static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
@@ -188,9 +256,12 @@ static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t toke
 }
 
 static bool check_room(const Session *session, size_t tokens, Error *err) {
-    if (tokens <= session->positions - session->length) return true;
-    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", tokens,
-                     session->length, session->positions);
+    if (tokens % session->sequences)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, session->sequences);
+    size_t each = tokens / session->sequences;
+    if (each <= session->positions - session->length) return true;
+    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, session->length,
+                     session->positions);
 }
 
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
@@ -199,7 +270,7 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     const size_t width = (size_t)table->shape[1];
     float scale = config->embedding_scale;
     if (!check_ids(config, ids, tokens, err)) return false;
-    t->backend->ops->embed(t->backend, table->dtype, table->data, width, ids, tokens, hidden);
+    if (!transformer_rows(t, table, ids, tokens, hidden, err)) return false;
     if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
     if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
     return true;
@@ -212,7 +283,7 @@ bool transformer_layers(Transformer *t, Session *session, int first, int last, f
     if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
     for (int layer = first; layer < last; layer++)
         if (!pass_layer(&pass, layer, hidden)) return false;
-    return true;
+    return checkpoint_intact(t->structure->checkpoint, err);
 }
 
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
@@ -228,12 +299,12 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
     }
     if (structure->project_out >= 0) {
         if (!pass_observe(&pass, structure->project_out, x)) return false;
-        pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH]);
+        if (!pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH])) return false;
         x = scratch[SCRATCH_BRANCH];
     }
     if (!pass_observe(&pass, structure->head, x)) return false;
     if (!logits) return true;
-    pass_linear(&pass, structure->head, x, logits);
+    if (!pass_linear(&pass, structure->head, x, logits)) return false;
     const float cap = structure->config.logit_softcap;
     if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
     return true;
@@ -269,6 +340,6 @@ bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, s
     if (!transformer_embed(t, ids, tokens, hidden, err)) return false;
     if (!transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err)) return false;
     if (!download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) return false;
-    session_advance(session, tokens);
+    session_advance(session, tokens / session->sequences);
     return true;
 }

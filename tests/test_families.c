@@ -191,7 +191,9 @@ static void folded_open(FixtureModel *model, Folded *out) {
     for (int i = 0; i < s->linear_count; i++) {
         const Linear *linear = &s->linears[i];
         out->weights[i] = array_new(linear->out * linear->in, sizeof(float));
+        if (!tensor_hold(linear->weight, &err)) fail_msg("%s", err.message);
         floats_from(linear->weight->dtype, linear->weight->data, linear->out * linear->in, out->weights[i]);
+        tensor_release(linear->weight);
         assert_true(linear_bias(linear, &out->biases[i], &err));
     }
 }
@@ -321,14 +323,17 @@ static void set_recipe(Recipe *recipe) {
     recipe->value[DIAL_V1] = 1e6;
 }
 
-// 8-bit weights and activations, equalized where that is possible: near the base.
-static void check_quantized(FixtureModel *model, const ModelStats *stats, const char *name) {
+// 8-bit weights and activations, equalized where that is possible: the distance from the base.
+static double quantized_distance(FixtureModel *model, const ModelStats *stats, const char *name, FoldReach folds,
+                                 Unfoldable unfoldable) {
     QuantizedModel *quantized;
     Recipe recipe;
     Plan plan;
     Error err = {0};
     int equalized = 0;
     set_recipe(&recipe);
+    recipe.value[DIAL_FOLD] = folds;
+    recipe.value[DIAL_UNFOLDABLE] = unfoldable;
     assert_true(plan_make(&recipe, &model->structure, &stats->measured, &plan, &err));
     assert_true(plan.calibrated);
     for (int i = 0; i < plan.linear_count; i++) equalized += plan.decisions[i].lae;
@@ -336,10 +341,21 @@ static void check_quantized(FixtureModel *model, const ModelStats *stats, const 
     if (!quantized_model_follow(quantized, &plan, &stats->measured, NULL, NULL, &err)) fail_msg("%s", err.message);
     double d = difference(model, fixture_logits(quantized_model_transformer(quantized), model->ids, model->tokens));
     print_message("%-24s 8 bits, %2d of %2d equalized: %.1e\n", name, equalized, plan.quantized_count, d);
-    if (!(d <= 0.3) && model->config.experts.count == 0) fail_msg("%s: %.2e", name, d);
     quantized_model_free(quantized);
     plan_free(&plan);
     recipe_free(&recipe);
+    return d;
+}
+
+// Near the base; and factors that move into rows are as good as dividing at run time. Roundings differ, and with
+// experts they decide about routes.
+static void check_quantized(FixtureModel *model, const ModelStats *stats, const char *name) {
+    double token = quantized_distance(model, stats, name, FOLDS_NORM, UNFOLDABLE_TOKEN);
+    double divided = quantized_distance(model, stats, name, FOLDS_NORM, UNFOLDABLE_RUNTIME);
+    double folded = quantized_distance(model, stats, name, FOLDS_ALL, UNFOLDABLE_TOKEN);
+    if (model->config.experts.count > 0) return;
+    if (!(token <= 0.3)) fail_msg("%s: %.2e", name, token);
+    if (!(folded <= 1.5 * divided + 0.02)) fail_msg("%s: folded %.2e, divided %.2e", name, folded, divided);
 }
 
 static void they_are_calibrated_and_quantized(void **state) {
@@ -430,11 +446,14 @@ static void fused_and_transposed_linears_are_as_stored(void **state) {
     assert_int_equal(linear->role, ROLE_QKV);
     assert_true(linear->transposed && linear->out == 72 && linear->in == 24);
     const Tensor *stored = checkpoint_find(&model.checkpoint, "h.1.attn.c_attn.weight");
+    Error err = {0};
+    assert_true(tensor_hold(linear->weight, &err) && !linear->weight->stored); // turned round, and plain all the same
     const uint16_t *copy = linear->weight->data, *data = stored->data;
     assert_int_equal(linear->weight->shape[0], 72);
     assert_int_equal(stored->shape[0], 24);
     for (size_t o = 0; o < 72; o++)
         for (size_t i = 0; i < 24; i++) assert_int_equal(copy[o * 24 + i], data[i * 72 + o]);
+    tensor_release(linear->weight);
     assert_int_equal(model.structure.linears[model.structure.layers[1].down].role, ROLE_FC2);
     assert_int_equal(model.structure.linears[model.structure.layers[1].down].fold, FOLD_NONE); // GELU
     fixture_model_close(&model);

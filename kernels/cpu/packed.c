@@ -53,19 +53,20 @@ static void store_scale(DType dtype, float scale, uint8_t *to) {
     }
 }
 
-// One row's word of a unit of `columns` (≤ a whole unit) codes; *high gets the high bits at 3 bits.
-static inline __attribute__((always_inline)) uint32_t unit_word(const int bits, const int8_t *codes, size_t columns,
-                                                                uint16_t *high) {
-    const int whole = bits == 8 ? 4 : bits == 4 ? 8 : 16, step = bits == 3 ? 2 : bits;
-    const uint32_t low = bits == 3 ? 3u : (1u << bits) - 1u;
+// One row's word of a unit of whole · codes. Four codes at a time, as the four bytes of a number: flipping the sign bit
+// adds 2^(bits−1). *high gets the high bits at 3 bits.
+static inline __attribute__((always_inline)) uint32_t unit_word(const int bits, const int8_t *codes, uint16_t *high) {
+    const int quads = bits == 8 ? 1 : bits == 4 ? 2 : 4, step = bits == 3 ? 2 : bits;
+    const uint32_t ones = 0x01010101, sign = ones << (bits - 1), low = bits == 3 ? 3 * ones : ones * ((1u << bits) - 1);
     uint32_t word = 0, top = 0;
-    for (int k = 0; k < whole; k++) {
-        int code = (size_t)k < columns ? codes[k] : 0;
-        uint32_t shifted = (uint32_t)(code + (1 << (bits - 1)));
-        word |= (shifted & low) << (8 * (k % 4) + step * (k / 4));
-        if (bits == 3) top |= (shifted >> 2 & 1u) << packed_high_bit(k / 4, k % 4);
+    for (int f = 0; f < quads; f++) {
+        uint32_t quad;
+        memcpy(&quad, codes + 4 * f, sizeof quad);
+        quad ^= sign;
+        word |= (quad & low) << (step * f);
+        if (bits == 3) top |= (quad >> 2 & ones) << f;
     }
-    *high = (uint16_t)top;
+    *high = (uint16_t)(top | top >> 12); // packed_high_bit
     return word;
 }
 
@@ -74,9 +75,10 @@ static inline __attribute__((always_inline)) void pack_row(const int bits, const
                                                            size_t row, uint8_t *units) {
     size_t whole = packed_unit_columns(bits);
     for (size_t k = 0; k < columns; k += whole, units += packed_unit_bytes(bits)) {
+        int8_t last[16] = {0};
         uint16_t high;
-        uint32_t word = columns - k >= whole ? unit_word(bits, codes + k, whole, &high)
-                                             : unit_word(bits, codes + k, columns - k, &high);
+        if (columns - k < whole) memcpy(last, codes + k, columns - k);
+        uint32_t word = unit_word(bits, columns - k < whole ? last : codes + k, &high);
         memcpy(units + row * sizeof word, &word, sizeof word);
         if (bits == 3) memcpy(units + PACKED_ROWS * sizeof word + row * sizeof high, &high, sizeof high);
     }
