@@ -98,7 +98,7 @@ typedef struct BiasArguments { // y [tokens, out] += bias
 
 // ---- Quantized products ----
 
-enum { ROUND_NONE, ROUND_STATIC, ROUND_TOKEN }; // as ActivationMode; by channel has a kernel of its own
+enum { ROUND_STATIC, ROUND_TOKEN, ROUND_CHANNEL };
 
 // Activations as the product reads them (integer_layout.h).
 typedef struct ActivationArguments {
@@ -114,10 +114,9 @@ typedef struct ActivationArguments {
 
 typedef struct RoundArguments { // x as what its codes stand for, in floats
     const float *x, *divisor;
-    float *y, *scales; // [in]: by channel
+    float *y, *scales; // scales [in]: by channel, found by channel_scales over all tokens of a call
     int tokens, in, mode;
     float static_scale;
-    bool by_channel;
 } RoundArguments;
 
 typedef struct IntegerArguments {
@@ -209,6 +208,7 @@ typedef struct CudaLaunches {
     int (*narrow)(void *stream, const NarrowArguments *);
     int (*add_bias)(void *stream, const BiasArguments *);
     int (*activations)(void *stream, const ActivationArguments *);
+    int (*channel_scales)(void *stream, const RoundArguments *);
     int (*round)(void *stream, const RoundArguments *);
     int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow
     int (*integer_few)(void *stream, const IntegerArguments *);   // up to 8 tokens

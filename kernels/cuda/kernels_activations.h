@@ -134,18 +134,23 @@ KERNEL(round_tokens_kernel, ROW_THREADS, RoundArguments) {
         y[j] = (float)rounded_code(&r, divided(x, a.divisor, j)) * r.scale;
 }
 
-// One scale for each channel over all tokens of the call. A channel without range, or with one that is not finite,
-// passes as it is. A thread owns a channel.
+// One scale for each channel over all tokens of the call; 0 for a channel without range, or with one that is not finite:
+// it passes as it is. A thread owns a channel.
+KERNEL(channel_scales_kernel, FLAT_THREADS, RoundArguments) {
+    for (size_t j = FLAT_INDEX; j < (size_t)a.in; j += FLAT_STRIDE) {
+        float most = 0;
+        for (int t = 0; t < a.tokens; t++) most = fmaxf(most, fabsf(a.x[(size_t)t * a.in + j]));
+        float scale = (a.divisor ? most / a.divisor[j] : most) / 127;
+        a.scales[j] = scale >= 1.17549435e-38f && scale <= 3.4028235e38f ? scale : 0;
+    }
+}
+
 KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
-    const int j = (int)FLAT_INDEX;
-    if (j >= a.in) return;
-    float most = 0;
-    for (int t = 0; t < a.tokens; t++) most = fmaxf(most, fabsf(a.x[(size_t)t * a.in + j]));
-    float scale = (a.divisor ? most / a.divisor[j] : most) / 127;
-    bool normal = scale >= 1.17549435e-38f && scale <= 3.4028235e38f;
-    for (int t = 0; t < a.tokens; t++) {
-        float value = divided(a.x + (size_t)t * a.in, a.divisor, j);
-        a.y[(size_t)t * a.in + j] = normal ? rintf(value * (1 / scale)) * scale : value;
+    const size_t n = (size_t)a.tokens * a.in;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
+        const int j = (int)(i % a.in);
+        const float scale = a.scales[j], value = a.divisor ? a.x[i] / a.divisor[j] : a.x[i];
+        a.y[i] = scale > 0 ? rintf(value * (1 / scale)) * scale : value;
     }
 }
 
@@ -159,6 +164,11 @@ static int launch_activations(void *stream, const ActivationArguments *a) {
 }
 
 static int launch_round(void *stream, const RoundArguments *a) {
-    if (!a->by_channel) return LAUNCH(round_tokens_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
-    return LAUNCH(round_channels_kernel, flat_extent((size_t)a->in), FLAT_THREADS, 0, stream, a);
+    if (a->mode == ROUND_CHANNEL)
+        return LAUNCH(round_channels_kernel, flat_extent((size_t)a->tokens * a->in), FLAT_THREADS, 0, stream, a);
+    return LAUNCH(round_tokens_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
+}
+
+static int launch_channel_scales(void *stream, const RoundArguments *a) {
+    return LAUNCH(channel_scales_kernel, flat_extent((size_t)a->in), FLAT_THREADS, 0, stream, a);
 }

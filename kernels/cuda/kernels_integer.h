@@ -128,9 +128,10 @@ DEVICE void segment_next(const IntegerLayout *l, const int planes, Walk *w) {
 
 // ---- Adding a segment to the totals ----
 
-// Takes the sums of the warp's row blocks (from row_block on) and token blocks, and clears them.
+// Takes the sums of the warp's row blocks (from row_block on) and token blocks, and clears them. ends: the segment is
+// complete now, so its zero points count; what several warps have of one segment may come in parts.
 DEVICE void add_segment(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                        int row_block, int token_block, int group, int segment, Sums sums, Totals totals) {
+                        int row_block, int token_block, int group, int segment, bool ends, Sums sums, Totals totals) {
     const int lane = threadIdx.x % WARP, tokens = padded_tokens(a);
     if (group < a->layout.groups) {
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int half = 0; half < 2; half++) {
@@ -142,7 +143,7 @@ DEVICE void add_segment(const int bits, const int planes, const int nr, const in
                 if (token >= tokens) continue; // no such block
                 UNROLL for (int p = 0; p < planes; p++) {
                     s[p] = sums[p][r][b][i] >> (8 - bits);
-                    x[p] = a->zeros ? a->x_sums[((size_t)segment * planes + p) * tokens + token] : 0;
+                    x[p] = a->zeros && ends ? a->x_sums[((size_t)segment * planes + p) * tokens + token] : 0;
                 }
                 if (planes == 3) scale.activation = a->x_scales[(size_t)segment * tokens + token];
                 totals[r][b][i] = with_segment(planes, a, &scale, s, x, totals[r][b][i]);
@@ -195,7 +196,7 @@ DEVICE void few_half_groups(const int bits, const int planes, const int nr, cons
             UNROLL for (int i = 0; i < 4; i++) part[i] = i / 2 == half ? w[r][i] : 0;
             UNROLL for (int p = 0; p < planes; p++) multiply_fragments(sums[p][r][0], part, x[p]);
         }
-        add_segment(bits, planes, nr, 1, a, row_block, 0, unit * 2 + half, unit * 2 + half, sums, totals);
+        add_segment(bits, planes, nr, 1, a, row_block, 0, unit * 2 + half, unit * 2 + half, true, sums, totals);
     }
 }
 
@@ -214,7 +215,7 @@ DEVICE void few_step(const int bits, const int planes, const int nr, const Integ
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int p = 0; p < planes; p++)
             multiply_fragments(sums[p][r][0], w[r], x[p]);
         if (walk_unit(walk)) {
-            add_segment(bits, planes, nr, 1, a, row_block, 0, walk->group, walk->segment, sums, totals);
+            add_segment(bits, planes, nr, 1, a, row_block, 0, walk->group, walk->segment, true, sums, totals);
             segment_next(&a->layout, planes, walk);
         }
     }
@@ -242,7 +243,7 @@ DEVICE void few_steps(const int bits, const int planes, const int nr, const Inte
     }
     // A range may end within a segment; the rest of it is another warp's.
     if (planes == 3 && a->layout.group_columns >= UNIT_COLUMNS)
-        add_segment(bits, planes, nr, 1, a, row_block, 0, walk.group, walk.segment, sums, totals);
+        add_segment(bits, planes, nr, 1, a, row_block, 0, walk.group, walk.segment, false, sums, totals);
 }
 
 // Three planes.
@@ -319,8 +320,8 @@ DEVICE void tiled_step(const int bits, const int planes, const int nr, const int
             UNROLL for (int r = 0; r < nr; r++) multiply_fragments(sums[p][r][b], w[r], fragment);
         }
         if (walk_unit(walk)) {
-            add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk->group, walk->segment, sums,
-                        totals);
+            add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk->group, walk->segment, true,
+                        sums, totals);
             segment_next(&a->layout, planes, walk);
         }
     }
@@ -364,7 +365,8 @@ DEVICE void integer_tiled(const int bits, const int planes, const int nr, const 
                    memory + (size_t)((step - from) % a->stages) * stage_bytes, &walk, sums, totals);
     }
     if (planes == 3) // a split may end within a segment
-        add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk.group, walk.segment, sums, totals);
+        add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk.group, walk.segment, false, sums,
+                    totals);
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
         store_output(planes, a, split, (row_block + warp * nr + r) * UNIT_ROWS + lane / 4 + i / 2 * 8,
                      (token_block + b) * TOKEN_BLOCK + lane % 4 * 2 + i % 2, totals[r][b][i]);

@@ -22,6 +22,7 @@ static void fill_launches(CudaLaunches *l) {
     l->narrow = launch_narrow;
     l->add_bias = launch_add_bias;
     l->activations = launch_activations;
+    l->channel_scales = launch_channel_scales;
     l->round = launch_round;
     l->integer_plain = launch_integer_plain;
     l->reduce = launch_reduce;

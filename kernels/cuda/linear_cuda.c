@@ -150,24 +150,28 @@ static int integer_product(CudaBackend *c, const Weight *w, const float *x, size
 
 // ---- Either ----
 
-static int round_activations(CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
-    const RoundArguments a = {.x = x,
-                              .divisor = w->divisor,
-                              .y = c->floats.data,
-                              .tokens = (int)tokens,
-                              .in = (int)w->in,
-                              .mode = w->mode == ACTIVATION_STATIC ? ROUND_STATIC : ROUND_TOKEN,
-                              .static_scale = w->static_scale,
-                              .by_channel = w->mode == ACTIVATION_CHANNEL};
-    c->prepared.x = NULL;
-    return c->runtime->launches->round(c->runtime->stream, &a);
+// Rounded activations lie before the scales of the channels.
+static RoundArguments rounding(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+    float *floats = c->floats.data;
+    return (RoundArguments){.x = x,
+                            .divisor = w->divisor,
+                            .y = floats,
+                            .scales = floats + PASS_TOKENS * w->in,
+                            .tokens = (int)tokens,
+                            .in = (int)w->in,
+                            .mode = w->mode == ACTIVATION_CHANNEL  ? ROUND_CHANNEL
+                                    : w->mode == ACTIVATION_STATIC ? ROUND_STATIC
+                                                                   : ROUND_TOKEN,
+                            .static_scale = w->static_scale};
 }
 
 static int product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
     if (is_rounded_float(w)) {
-        int code = round_activations(c, w, x, tokens);
+        const RoundArguments a = rounding(c, w, x, tokens);
+        int code = c->runtime->launches->round(c->runtime->stream, &a);
+        c->prepared.x = NULL;
         if (code != 0) return code;
-        x = c->floats.data;
+        x = a.y;
     }
     return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
 }
@@ -176,6 +180,10 @@ void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t token
     CudaBackend *c = cuda_of(backend);
     const size_t pass = w->integer && only_few(w) && by_tensor_cores(c, w) ? FEW_TOKENS : PASS_TOKENS;
     cuda_written(c, y, tokens * w->out * sizeof *y);
+    if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
+        const RoundArguments a = rounding(c, w, x, tokens);
+        cuda_check(c, c->runtime->launches->channel_scales(c->runtime->stream, &a), "rounding activations");
+    }
     for (size_t t = 0; t < tokens && cuda_runs(c); t += pass)
         cuda_check(c, product(c, w, x + t * w->in, at_most(tokens - t, pass), y + t * w->out), "a linear");
 }

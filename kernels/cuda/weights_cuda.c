@@ -71,7 +71,7 @@ static bool make_dense(CudaBackend *c, Weight *w, DType dtype, const void *data,
     if (!cuda_allocate(c, w->out * w->stride * size, "weights", &w->data, err)) return false;
     int code = c->runtime->upload_rows(c->runtime, w->data, w->stride * size, data, w->in * size, w->out);
     if (!cuda_check(c, code, "copying weights to the device")) return error_set(err, "%s", c->failure.message);
-    const size_t rounded = PASS_TOKENS * w->stride;
+    const size_t rounded = (PASS_TOKENS + 1) * w->stride; // and the scales of the channels
     return cuda_reserve(c, &c->floats, rounded * sizeof(float), err) &&
            (dtype == DTYPE_F32 || cuda_reserve(c, &c->halves, rounded * sizeof(uint16_t), err));
 }
@@ -126,7 +126,7 @@ static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
            cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
            (!w->zeros || cuda_reserve(c, &c->sums, segments * (size_t)planes * tokens * sizeof(int32_t), err)) &&
            cuda_reserve(c, &c->parts, parts, err) &&
-           (w->mode != ACTIVATION_CHANNEL || cuda_reserve(c, &c->floats, tokens * w->in * sizeof(float), err));
+           (w->mode != ACTIVATION_CHANNEL || cuda_reserve(c, &c->floats, (tokens + 1) * w->in * sizeof(float), err));
 }
 
 static bool integer_memory(CudaBackend *c, Weight *w, size_t group, int bits, DType scale_dtype, Error *err) {
