@@ -124,7 +124,7 @@ file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)
              $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
 CUDA_ARCHS ?= $(CUDA_DEFAULT_ARCHS)
-CUDA_FLAGS := -std=c++17 -O3 -g -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
+CUDA_FLAGS := -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
               $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
               $(foreach arch,$(lastword $(CUDA_ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
               -DQUANTDIAL_CUDA $(if $(X86),-DQUANTDIAL_X86) -I.
