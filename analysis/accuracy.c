@@ -349,6 +349,11 @@ bool evaluator_divergences(const Evaluator *e, float *kl) {
     return true;
 }
 
+const int32_t *evaluator_window(const Evaluator *e, size_t *count) {
+    *count = e->window_tokens;
+    return e->ids;
+}
+
 uint64_t evaluator_hash(const Evaluator *e, uint64_t hash) {
     hash = hash_bytes(hash, &e->window_tokens, sizeof e->window_tokens);
     return hash_bytes(hash, e->ids, e->window_count * e->window_tokens * sizeof *e->ids);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/statistics.h"
 #include "base/array.h"
 #include "kernels/dtype.h"
 
@@ -15,21 +16,6 @@ typedef struct Finder {
     Progress *progress;
     Error *err;
 } Finder;
-
-static int by_float(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-static bool median_of(const float *values, size_t n, float *out, Error *err) {
-    float *sorted = array_new(n, sizeof *sorted);
-    if (!sorted) return error_memory(err, "a median");
-    memcpy(sorted, values, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_float);
-    *out = n ? n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2 : 0;
-    free(sorted);
-    return true;
-}
 
 // Where the median is 0 nothing stands out: there is no scale to compare with.
 static double ratio_to(double value, float median) { return median > 0 ? value / (double)median : 0; }
@@ -97,6 +83,7 @@ static void count_tokens(void *context, int index, const float *x, size_t tokens
     Outliers *out = context;
     InputOutliers *input = &out->inputs[index];
     float limit = (float)out->factor * input->median;
+    input->tokens += tokens;
     for (size_t i = 0; i < input->count; i++) {
         OutlierChannel *channel = &input->channels[i];
         for (size_t t = 0; t < tokens; t++) channel->token_share += fabsf(x[t * width + channel->channel]) > limit;
@@ -116,10 +103,9 @@ static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, si
     }
     f->out->tokens = sequences * length;
     for (int i = 0; ok && i < f->out->input_count; i++) {
-        // The head sees the last token of each sequence only.
-        bool is_head = f->structure->linears[f->out->inputs[i].linear].role == ROLE_HEAD;
-        double seen = (double)(is_head ? sequences : sequences * length);
-        for (size_t c = 0; c < f->out->inputs[i].count; c++) f->out->inputs[i].channels[c].token_share /= seen;
+        InputOutliers *input = &f->out->inputs[i];
+        for (size_t c = 0; input->tokens && c < input->count; c++)
+            input->channels[c].token_share /= (double)input->tokens;
     }
     if (session) session_free(session);
     free(logits);
@@ -131,7 +117,8 @@ static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, si
 static int by_inputs(const void *a, const void *b) {
     const RecurringChannel *x = a, *y = b;
     if (x->inputs != y->inputs) return y->inputs - x->inputs;
-    return x->largest_ratio < y->largest_ratio ? 1 : x->largest_ratio > y->largest_ratio ? -1 : 0;
+    if (x->largest_ratio != y->largest_ratio) return x->largest_ratio < y->largest_ratio ? 1 : -1;
+    return (x->channel > y->channel) - (x->channel < y->channel);
 }
 
 static void add_recurring(RecurringChannel *of, const OutlierChannel *channel) {
@@ -146,6 +133,7 @@ static bool find_recurring(const Finder *f) {
     f->out->recurring = array_new(hidden, sizeof *f->out->recurring);
     if (!f->out->recurring) return error_memory(f->err, "outliers");
     for (int n = 0; n < f->structure->norm_count; n++) {
+        if (f->structure->norms[n].input < 0) continue;
         const InputOutliers *input = &f->out->inputs[f->structure->norms[n].input];
         if (input->width != hidden) continue;
         f->out->norm_inputs++;
@@ -202,9 +190,13 @@ static bool scan_matrix(const Finder *f, int index) {
     Matrix m = {array_new(linear->in, sizeof(float)), array_new(linear->in, sizeof(float)),
                 array_new(linear->out, sizeof(float))};
     bool ok = (m.row && m.columns && m.heads) || error_memory(f->err, linear->name);
+    ok = ok && tensor_hold(linear->weight, f->err);
     if (ok) {
         scan_rows(linear, has_heads(f, linear) ? (size_t)f->structure->config.head_dim : linear->out, &m);
-        ok = summarize_matrix(f, linear, &m, &f->out->weights[index]);
+        tensor_release(linear->weight);
+        tensor_drop_pages(linear->weight);
+        ok = checkpoint_intact(f->structure->checkpoint, f->err) &&
+             summarize_matrix(f, linear, &m, &f->out->weights[index]);
     }
     free(m.row);
     free(m.columns);

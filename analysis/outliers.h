@@ -13,6 +13,7 @@ typedef struct OutlierChannel {
 typedef struct InputOutliers {
     int linear; // the first that reads it
     size_t width;
+    uint64_t tokens;          // that token_share is about: an expert sees some of them, the head few
     float median;             // of the channels' absmax
     OutlierChannel *channels; // [count], largest first
     size_t count;
@@ -40,7 +41,7 @@ typedef struct RecurringChannel {
 
 typedef struct Outliers {
     double factor;
-    uint64_t tokens;       // that token_share is about
+    uint64_t tokens;       // that were run
     InputOutliers *inputs; // [input_count]
     int input_count;
     WeightOutliers *weights; // [linear_count]

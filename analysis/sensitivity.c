@@ -18,7 +18,7 @@ typedef struct Study {
     Error *err;
 } Study;
 
-static bool begin(Study *s, const double *db) {
+static bool begin(Study *s) {
     size_t linears = (size_t)s->plan->linear_count;
     s->varied =
         (Plan){.linear_count = s->plan->linear_count, .decisions = array_new(linears, sizeof *s->varied.decisions)};
@@ -26,12 +26,24 @@ static bool begin(Study *s, const double *db) {
     if (!s->varied.decisions || !s->out->linears) return error_memory(s->err, "sensitivities");
     for (int i = 0; i < s->plan->linear_count; i++) {
         if (!s->plan->decisions[i].quantized) continue;
-        s->out->linears[s->out->count++] = (Sensitivity){.linear = i, .estimate = pow(10, -db[i] / 10)};
+        s->out->linears[s->out->count++] = (Sensitivity){.linear = i, .estimate = NAN};
     }
     return s->out->count > 0 || error_set(s->err, "the recipe quantizes no linear; there is nothing to rank");
 }
 
+static bool estimate(Study *s) {
+    double *estimates = array_new((size_t)s->plan->linear_count, sizeof *estimates);
+    if (!estimates) return error_memory(s->err, "sensitivities");
+    bool ok = sensitivity_estimate(s->trial, s->plan, estimates, s->progress, s->err);
+    for (int i = 0; ok && i < s->out->count; i++) s->out->linears[i].estimate = estimates[s->out->linears[i].linear];
+    if (ok && s->partial) s->partial(s->context, s->out);
+    free(estimates);
+    return ok;
+}
+
+// Alone: one linear and the cache as it is. All: what the plan says, its cache too.
 static void vary(Study *s, bool all) {
+    s->varied.cache_bits = all ? s->plan->cache_bits : 16;
     if (all)
         memcpy(s->varied.decisions, s->plan->decisions, (size_t)s->plan->linear_count * sizeof *s->plan->decisions);
     else
@@ -99,10 +111,24 @@ static int by_kl(const void *a, const void *b) {
     return x->kl < y->kl ? 1 : x->kl > y->kl ? -1 : x->linear - y->linear;
 }
 
-bool sensitivity_measure(Trial *trial, const Plan *plan, const double *output_sqnr_db, bool reverse,
+static int by_estimate(const void *a, const void *b) {
+    const Sensitivity *x = a, *y = b;
+    return x->estimate < y->estimate ? 1 : x->estimate > y->estimate ? -1 : x->linear - y->linear;
+}
+
+static bool measure_all(Study *s, SensitivityDepth depth) {
+    uint64_t trials = (uint64_t)s->out->count * (depth == SENSITIVITY_BOTH_WAYS ? 2 : 1) + 1;
+    progress_begin(s->progress, "sensitivity", trials * trial_work(s->trial));
+    if (!measure_alone(s)) return false;
+    vary(s, true);
+    return measure(s, &s->out->all_kl, &s->out->all_kl_se) && (depth == SENSITIVITY_ALONE || measure_rest(s)) &&
+           correlate(s);
+}
+
+bool sensitivity_measure(Trial *trial, const Plan *plan, SensitivityDepth depth,
                          void (*partial)(void *, const Sensitivities *), void *context, Sensitivities *out,
                          Progress *progress, Error *err) {
-    *out = (Sensitivities){.rank_correlation = NAN};
+    *out = (Sensitivities){.rank_correlation = NAN, .all_kl = NAN, .all_kl_se = NAN};
     Study s = {.trial = trial,
                .plan = plan,
                .out = out,
@@ -110,13 +136,8 @@ bool sensitivity_measure(Trial *trial, const Plan *plan, const double *output_sq
                .context = context,
                .progress = progress,
                .err = err};
-    bool ok = begin(&s, output_sqnr_db);
-    uint64_t trials = (uint64_t)out->count * (reverse ? 2 : 1) + 1;
-    if (ok) progress_begin(progress, "sensitivity", trials * trial_work(trial));
-    ok = ok && measure_alone(&s);
-    if (ok) vary(&s, true);
-    ok = ok && measure(&s, &out->all_kl, &out->all_kl_se) && (!reverse || measure_rest(&s)) && correlate(&s);
-    if (ok) qsort(out->linears, (size_t)out->count, sizeof *out->linears, by_kl);
+    bool only = depth == SENSITIVITY_ESTIMATES, ok = begin(&s) && estimate(&s) && (only || measure_all(&s, depth));
+    if (ok) qsort(out->linears, (size_t)out->count, sizeof *out->linears, only ? by_estimate : by_kl);
     plan_free(&s.varied);
     return ok;
 }

@@ -2,8 +2,24 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
+
+static int by_float(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+bool median_of(const float *values, size_t n, float *out, Error *err) {
+    float *sorted = array_new(n, sizeof *sorted);
+    if (!sorted) return error_memory(err, "a median");
+    memcpy(sorted, values, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_float);
+    *out = n ? n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2 : 0;
+    free(sorted);
+    return true;
+}
 
 typedef struct Place {
     double value;

@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 
+// The median, or the mean of the two in the middle; 0 of nothing. No value may be NAN.
+bool median_of(const float *values, size_t n, float *out, Error *err);
+
 // Spearman's rank correlation of n pairs; equal values share the mean of their ranks. NAN when it is not defined (n <
 // 2, or all values of one side are equal).
 bool rank_correlation(const double *a, const double *b, size_t n, double *out, Error *err);

@@ -30,9 +30,24 @@ static int beginning_of(const ModelConfig *config) {
     return config->eos_count ? config->eos_tokens[0] : 0;
 }
 
+// Bytes of the white space that ends text[0 … n − 1], as Python's str.isspace knows it; 0 where it ends with none.
+static size_t ending_space(const char *text, size_t n) {
+    static const char beyond_ascii[] = "\xC2\x85\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+                                       "\u2009\u200A\u2028\u2029\u202F\u205F\u3000";
+    if (n == 0) return 0;
+    unsigned char last = (unsigned char)text[n - 1];
+    if (last < 0x80) return last == ' ' || (last >= '\t' && last <= '\r') || (last >= 0x1C && last <= 0x1F);
+    for (const char *space = beyond_ascii; *space;) {
+        size_t length = *space == '\xC2' ? 2 : 3;
+        if (length <= n && memcmp(text + n - length, space, length) == 0) return length;
+        space += length;
+    }
+    return 0;
+}
+
 // ids of context + continuation, and where the continuation begins in them: as many tokens as the context alone has.
 static bool encode_pair(const Loader *l, const char *text, size_t context, TokenIds *ids, size_t *first) {
-    while (context > 0 && text[context - 1] == ' ') context--;
+    for (size_t space; (space = ending_space(text, context)) > 0;) context -= space;
     TokenIds alone = {0};
     bool ok;
     if (context == 0) {

@@ -30,8 +30,8 @@ typedef struct Task {
 } Task;
 
 // A line that is not as described is refused with its number. Context and continuation are joined and tokenized
-// together; spaces at the end of the context belong to the continuation; an empty context becomes the token for the
-// beginning of a text (or its end, where a model has no such token).
+// together; white space at the end of the context belongs to the continuation; an empty context becomes the token for
+// the beginning of a text (or its end, where a model has no such token).
 bool task_load(const Tokenizer *tokenizer, const ModelConfig *config, TaskKind kind, const char *path, Task *out,
                Error *err);
 void task_free(Task *task);

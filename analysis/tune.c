@@ -161,8 +161,10 @@ static bool measure_noise(Tuning *t) {
     return true;
 }
 
-// The varied plan: unit `only` (−1: all units) by their schemes, everything else as it is; unit `but` left out.
+// The varied plan: unit `only` by its scheme and everything else as it is, or all units (−1) and the recipe's cache;
+// unit `but` left out.
 static void assemble(Tuning *t, const int *schemes, int only, int but) {
+    t->varied.cache_bits = only >= 0 ? 16 : t->uniform[0].cache_bits;
     memset(t->varied.decisions, 0, (size_t)t->varied.linear_count * sizeof *t->varied.decisions);
     for (int i = 0; i < t->varied.linear_count; i++) {
         int unit = t->unit_of[i];

@@ -167,98 +167,106 @@ static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *
 
 // ---- One matrix ----
 
-// Portions are large enough for count_patterns to use all threads, and still in memory when their ranges are taken. Of
-// those only a block of rows per thread is kept, while its votes are counted: a matrix of any size takes little memory.
-// Votes are integers, so the order of the blocks does not matter.
-#define PORTION_BYTES ((size_t)64 << 20)
-#define BLOCK_BYTES ((size_t)512 << 10)
+// Each thread takes a block of rows after the other and asks everything of it while it is in the cache. What it finds
+// are integers and maxima, so the order of the blocks does not matter; and a matrix of any size takes little memory.
+#define BLOCK_BYTES ((size_t)256 << 10)
 
-typedef struct Portion {
+typedef struct Scan {
     const Linear *linear;
-    const uint8_t *data;
-    size_t rows, block_rows;
-    size_t groups;  // per row
-    uint32_t group; // columns of the smallest groups
-} Portion;
-
-static size_t rows_within(const Linear *linear, size_t bytes) {
-    size_t rows = bytes / (linear->in * dtype_bytes(linear->weight->dtype));
-    return rows < 1 ? 1 : rows > linear->out ? linear->out : rows;
-}
+    uint64_t *patterns;   // [65536]
+    float *column_absmax; // [in]
+    VoteTally *votes;
+    size_t block_rows, groups; // groups: per row
+    uint32_t group;            // columns of the smallest groups
+    bool failed;
+} Scan;
 
 // What a thread works in.
-typedef struct BlockMemory {
+typedef struct ScanMemory {
+    PatternCounter *counter;
+    VoteTally *votes;
     float *ranges;  // [2, block_rows · groups]: minima, maxima
     float *columns; // [in]: absmax of the columns that it has seen
-} BlockMemory;
+} ScanMemory;
 
-static bool add_block(const Portion *p, size_t block, const BlockMemory *memory, VoteCounts *votes) {
-    size_t row = block * p->block_rows, left = p->rows - row, rows = left < p->block_rows ? left : p->block_rows;
-    size_t in = p->linear->in;
-    DType dtype = p->linear->weight->dtype;
-    const uint8_t *data = p->data + row * in * dtype_bytes(dtype);
-    float *minima = memory->ranges, *maxima = memory->ranges + rows * p->groups;
-    group_ranges(dtype, data, rows, in, p->group, minima, maxima);
+static void scan_block(const Scan *scan, size_t block, const ScanMemory *memory) {
+    const Linear *linear = scan->linear;
+    const size_t row = block * scan->block_rows, left = linear->out - row, in = linear->in;
+    const size_t rows = left < scan->block_rows ? left : scan->block_rows;
+    const DType dtype = linear->weight->dtype;
+    const uint8_t *data = (const uint8_t *)linear->weight->data + row * in * dtype_bytes(dtype);
+    float *minima = memory->ranges, *maxima = memory->ranges + rows * scan->groups;
+    pattern_counter_add(memory->counter, dtype, data, rows * in);
+    group_ranges(dtype, data, rows, in, scan->group, minima, maxima);
+    vote_tally_add(memory->votes, minima, maxima, rows);
     column_absmax(dtype, data, rows, in, memory->columns);
-    VoteCounts more;
-    if (!vote_counts_build(minima, maxima, rows, in, p->group, &more, NULL)) return false;
-#pragma omp critical(weight_stats)
-    vote_counts_add(votes, &more);
-    vote_counts_free(&more);
-    return true;
 }
 
-static void merge_columns(const float *columns, size_t in, float *all) {
-#pragma omp critical(weight_stats_columns)
-    for (size_t j = 0; j < in; j++) all[j] = columns[j] > all[j] ? columns[j] : all[j];
+static void scan_merge(Scan *scan, const ScanMemory *memory) {
+    const size_t in = scan->linear->in;
+    pattern_counter_get(memory->counter, scan->patterns);
+    vote_tally_merge(scan->votes, memory->votes);
+    for (size_t j = 0; j < in; j++) {
+        float *all = &scan->column_absmax[j];
+        *all = memory->columns[j] > *all ? memory->columns[j] : *all;
+    }
 }
 
-static bool add_portion(const Portion *p, uint64_t *patterns, WeightStats *out) {
-    count_patterns(p->linear->weight->dtype, p->data, p->rows * p->linear->in, patterns);
-    size_t blocks = (p->rows + p->block_rows - 1) / p->block_rows;
-    bool failed = false;
-#pragma omp parallel
+static bool scan_memory_new(const Scan *scan, ScanMemory *memory) {
+    *memory = (ScanMemory){.counter = pattern_counter_new(),
+                           .ranges = array_new(2 * scan->block_rows * scan->groups, sizeof(float)),
+                           .columns = array_new(scan->linear->in, sizeof(float))};
+    return vote_tally_new(scan->linear->in, scan->group, &memory->votes, NULL) && memory->counter && memory->ranges &&
+           memory->columns;
+}
+
+static void scan_memory_free(ScanMemory *memory) {
+    pattern_counter_free(memory->counter);
+    vote_tally_free(memory->votes);
+    free(memory->ranges);
+    free(memory->columns);
+}
+
+// Adds up what all threads find; false when memory is short.
+static bool scan_matrix(Scan *scan) {
+    const Linear *linear = scan->linear;
+    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype), rows = BLOCK_BYTES / row_bytes;
+    scan->block_rows = rows < 1 ? 1 : rows > linear->out ? linear->out : rows;
+    scan->groups = group_count(linear->in, scan->group);
+    size_t blocks = (linear->out + scan->block_rows - 1) / scan->block_rows;
+#pragma omp parallel if (blocks > 1)
     {
-        BlockMemory memory = {array_new(2 * p->block_rows * p->groups, sizeof(float)),
-                              array_new(p->linear->in, sizeof(float))};
-        bool ready = memory.ranges && memory.columns;
+        ScanMemory memory;
+        bool ready = scan_memory_new(scan, &memory);
 #pragma omp for schedule(dynamic)
         for (size_t block = 0; block < blocks; block++) {
-            if (ready && add_block(p, block, &memory, &out->votes)) continue;
-#pragma omp atomic write
-            failed = true;
+            if (ready) scan_block(scan, block, &memory);
         }
-        if (ready) merge_columns(memory.columns, p->linear->in, out->column_absmax);
-        free(memory.ranges);
-        free(memory.columns);
+#pragma omp critical(weight_stats)
+        {
+            if (ready) scan_merge(scan, &memory);
+            scan->failed = scan->failed || !ready;
+        }
+        scan_memory_free(&memory);
     }
-    return !failed;
-}
-
-static bool add_matrix(const Linear *linear, uint64_t *patterns, WeightStats *out) {
-    uint32_t sizes[LADDER_MAX];
-    int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
-    Portion p = {.linear = linear, .group = count > 1 ? sizes[count - 1] : LADDER_FLOOR};
-    p.groups = group_count(linear->in, p.group);
-    p.block_rows = rows_within(linear, BLOCK_BYTES);
-    size_t row_bytes = linear->in * dtype_bytes(linear->weight->dtype), most = rows_within(linear, PORTION_BYTES);
-    bool ok = true;
-    for (size_t row = 0; ok && row < linear->out; row += most) {
-        p.data = (const uint8_t *)linear->weight->data + row * row_bytes;
-        p.rows = linear->out - row < most ? linear->out - row : most;
-        ok = add_portion(&p, patterns, out);
-    }
-    return ok;
+    return !scan->failed;
 }
 
 static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
     DType dtype = linear->weight->dtype;
     out->elements = (uint64_t)linear->out * linear->in;
-    if (!vote_counts_build(NULL, NULL, 0, linear->in, LADDER_FLOOR, &out->votes, err)) return false;
     out->columns = linear->in;
     out->column_absmax = array_new(linear->in, sizeof *out->column_absmax);
-    if (!out->column_absmax || !add_matrix(linear, patterns, out))
-        return error_memory(err, "the statistics of a matrix");
+    if (!out->column_absmax) return error_memory(err, "the statistics of a matrix");
+    uint32_t sizes[LADDER_MAX];
+    int count = ladder_sizes(linear->in, LADDER_FLOOR, sizes);
+    Scan scan = {.linear = linear, .patterns = patterns, .column_absmax = out->column_absmax};
+    scan.group = count > 1 ? sizes[count - 1] : LADDER_FLOOR;
+    if (!vote_tally_new(linear->in, scan.group, &scan.votes, err)) return false;
+    bool ok = scan_matrix(&scan) ? vote_tally_counts(scan.votes, &out->votes, err)
+                                 : error_memory(err, "the statistics of a matrix");
+    vote_tally_free(scan.votes);
+    if (!ok) return false;
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;
     if (dtype != DTYPE_F32)
         stats_from_counts(out);
@@ -277,7 +285,12 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     uint64_t *patterns = array_new(65536, sizeof *patterns);
     if (!patterns) return error_memory(err, "the histogram of a matrix");
     WeightStats *out = &stats->weights[index];
-    bool ok = measure(linear, patterns, out, err);
+    bool ok = tensor_hold(linear->weight, err);
+    if (ok) {
+        ok = measure(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
+        tensor_release(linear->weight);
+        tensor_drop_pages(linear->weight); // a model larger than memory is measured matrix by matrix
+    }
     free(patterns);
     if (ok)
         model_stats_publish_weight(stats, index);

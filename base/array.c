@@ -131,3 +131,13 @@ char *text_printable(const char *text, size_t length, bool ascii) {
     }
     return out.data;
 }
+
+void text_mend(char *text) {
+    uint32_t code;
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = utf8_read(text, left, &code);
+        if (n) continue;
+        *text = '?';
+        n = 1;
+    }
+}

@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
+
 bool(error_set)(Error *err, const char *format, ...) {
     if (!err) return false;
     va_list args;
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
+    text_mend(err->message); // names may be cut within a character, and paths may be no text at all
     err->stopped = false;
     return false;
 }
@@ -26,6 +29,7 @@ bool(error_prefix)(Error *err, const char *format, ...) {
         // Cutting the end off is meant; looking at the result tells the compiler so.
         if (snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old) < 0) err->message[n] = '\0';
     }
+    text_mend(err->message);
     return false;
 }
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 typedef struct Error {
-    char message[1024]; // empty when nothing went wrong
+    char message[1024]; // UTF-8; empty when nothing went wrong
     bool stopped;       // true when the work ended because Progress asked it to, which is no failure to report
 } Error;
 

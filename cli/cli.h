@@ -7,6 +7,7 @@
 
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
+#include "loaders/random_checkpoint.h"
 #include "workbench/model_session.h"
 
 // ---- options ----
@@ -28,7 +29,7 @@ typedef struct Options {
     const char *output; // file to write: logits, tune
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, light, base_only;
-    bool alone_only;                 // sensitivity: leave out the reverse
+    SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
     const char *csv, *svg; // files, or NULL
@@ -39,6 +40,8 @@ typedef struct Options {
     bool task_given;
     bool compare_random; // calibrate
     bool speed;
+    RandomOptions random; // make-random; shape.name NULL: not given
+    const char *folder;   // make-random
 } Options;
 
 // Which options a command takes, as bits.
@@ -58,6 +61,8 @@ enum {
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
     TAKES_COMPARE_RANDOM = 16384,
+    TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
+    HIDDEN = 1 << 30,    // not in the list of commands
 };
 
 typedef struct Command {
@@ -97,6 +102,7 @@ bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
+bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----
 
@@ -127,4 +133,8 @@ void decision_group_text(const Decision *decision, char *out, size_t size); // "
 void print_sparkline(const uint64_t *counts, int bins, FILE *file);
 // A file's text without control characters on stdout, and a warning line about rules that match nothing on stderr.
 void print_name(const char *name, int width);
+void warn_stored(const Options *options, const ModelStructure *structure); // how weights were read, if it is a question
+// "BF16", or for weights that are quantized already "F16 (GPTQ 4-bit g128)".
+void dtype_text(const ModelStructure *structure, char *out, size_t size);
+void json_add_text(cJSON *object, const char *key, const char *text); // null for NULL
 void warn_unmatched(const Options *options, const Opened *opened);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "analysis/statistics.h"
 #include "base/array.h"
 #include "cli/results.h"
 
@@ -31,19 +32,17 @@ static bool channel_correlation(const InputStats *a, const InputStats *b, double
     return ok;
 }
 
-static int by_ratio(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
+// Inputs without range have no ratio.
 static bool median_ratio(Rows *rows, Error *err) {
-    double *ratios = array_new((size_t)rows->count, sizeof *ratios);
-    if (!ratios) return error_memory(err, "a comparison");
-    for (int i = 0; i < rows->count; i++) ratios[i] = rows->rows[i].ratio;
-    qsort(ratios, (size_t)rows->count, sizeof *ratios, by_ratio);
-    rows->median_ratio = rows->count ? ratios[rows->count / 2] : (double)NAN;
+    size_t n = 0;
+    float *ratios = array_new((size_t)rows->count, sizeof *ratios), median = 0;
+    for (int i = 0; ratios && i < rows->count; i++) {
+        if (isfinite(rows->rows[i].ratio)) ratios[n++] = (float)rows->rows[i].ratio;
+    }
+    bool ok = ratios ? median_of(ratios, n, &median, err) : error_memory(err, "a comparison");
+    rows->median_ratio = n ? (double)median : (double)NAN;
     free(ratios);
-    return true;
+    return ok;
 }
 
 static bool fill_rows(const Options *options, const Opened *o, const RandomCalibration *random, Rows *out, Error *err) {

@@ -12,6 +12,9 @@ static cJSON *model_json(const ModelSession *s) {
     cJSON_AddNumberToObject(model, "parameters", (double)s->structure.parameters);
     cJSON_AddNumberToObject(model, "bytes", (double)s->checkpoint.bytes);
     cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(&s->structure)));
+    json_add_text(model, "stored", structure_stored(&s->structure));
+    json_add_text(model, "warning",
+                  stored_warning(s->structure.stored)[0] ? stored_warning(s->structure.stored) : NULL);
     cJSON_AddNumberToObject(model, "layers", s->structure.config.layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
@@ -43,6 +46,7 @@ static cJSON *linear_json(const Linear *linear, const WeightStats *stats) {
     cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)linear->out));
     cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)linear->in));
     cJSON_AddStringToObject(object, "dtype", dtype_name(linear->weight->dtype));
+    json_add_text(object, "stored", linear->weight->stored);
     json_add_number(object, "absmax", stats->absmax);
     json_add_number(object, "mean", stats->mean);
     json_add_number(object, "std", stats->std);
@@ -60,14 +64,16 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, stats->absmax, stats->std,
            stats->kurtosis, stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
     print_sparkline(narrow, BINS / 2, stdout);
+    if (linear->weight->stored) printf("  %s", linear->weight->stored);
     putchar('\n');
 }
 
 static void print_text(const Options *options, const ModelSession *s) {
-    char size[32];
+    char size[32], dtype[80];
+    dtype_text(&s->structure, dtype, sizeof dtype);
     printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family,
-           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype_name(structure_dtype(&s->structure)), s->structure.config.layers, s->config.hidden);
+           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype,
+           s->structure.config.layers, s->config.hidden);
     if (!s->base) {
         Error why = {0};
         model_session_can_run(s, &why);
@@ -98,6 +104,7 @@ bool command_inspect(const Options *options, Error *err) {
     if (!model_session_open(&options->model, &session, err)) return false;
     bool ok = model_session_measure_weights(&session, watch_start(options), err);
     watch_end();
+    if (ok) warn_stored(options, &session.structure);
     if (ok) (options->json ? print_as_json : print_text)(options, &session);
     model_session_close(&session);
     return ok;

@@ -2,11 +2,12 @@
 #include "cli/results.h"
 
 static void print_model(const Opened *o) {
-    char size[32];
+    char size[32], dtype[80];
     const ModelSession *s = &o->session;
+    dtype_text(&s->structure, dtype, sizeof dtype);
     printf("quantdial %s   %s, %d layers, %d linears, %s in %s   %s\n\n", QUANTDIAL_VERSION, s->config.family,
            s->config.layers, s->structure.linear_count, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype_name(structure_dtype(&s->structure)), s->backend->ops->describe(s->backend));
+           dtype, s->backend->ops->describe(s->backend));
 }
 
 static void print_linears(const Opened *o) {

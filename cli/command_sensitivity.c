@@ -17,8 +17,8 @@ static cJSON *study_json(const Options *options, const ModelSession *s, const Se
         if (!shown(options, &s->structure.linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
         cJSON_AddStringToObject(linear, "name", s->structure.linears[of->linear].name);
-        json_add_number(linear, "kl", of->kl);
-        json_add_number(linear, "kl_se", of->kl_se);
+        json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
+        json_add_number(linear, "kl_se", of->alone_known ? of->kl_se : NAN);
         json_add_number(linear, "estimate", of->estimate);
         if (of->rest_known) {
             json_add_number(linear, "kl_without", of->rest_kl);
@@ -37,34 +37,54 @@ static void print_bar(double share) {
     putchar('\n');
 }
 
+static void print_header(const Sensitivities *study) {
+    printf("%-38s %4s %7s", "quantized alone", "bits", "group");
+    if (study->linears[0].alone_known) printf(" %9s %9s", "KL", "+-");
+    printf(" %10s", "estimate");
+    if (study->linears[0].rest_known) printf(" %11s %9s", "without it", "+-");
+    putchar('\n');
+}
+
+static void print_row(const char *name, const Decision *d, const Sensitivity *of, double share) {
+    char group[32];
+    decision_group_text(d, group, sizeof group);
+    print_name(name, 38);
+    printf(" %4d %7s", d->bits, group);
+    if (of->alone_known) printf(" %9.6f %9.6f", of->kl, of->kl_se);
+    printf(" %10.6f", of->estimate);
+    if (of->rest_known) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
+    printf("  ");
+    print_bar(share);
+}
+
+static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
+
 static void print_study(const Options *options, const ModelSession *s, const Plan *plan, const Sensitivities *study) {
-    bool reverse = study->linears[0].rest_known;
-    printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
-           evaluator_positions(s->evaluator));
-    printf("%-38s %4s %7s %9s %9s %10s", "quantized alone", "bits", "group", "KL", "+-", "estimate");
-    printf(reverse ? " %11s %9s\n" : "\n", "without it", "+-");
+    size_t tokens;
+    bool measured = study->linears[0].alone_known;
+    double longest = length_of(&study->linears[0]);
+    if (measured)
+        printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
+               evaluator_positions(s->evaluator));
+    print_header(study);
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!shown(options, &s->structure.linears[of->linear])) continue;
-        const Decision *d = &plan->decisions[of->linear];
-        char group[32];
-        decision_group_text(d, group, sizeof group);
-        print_name(s->structure.linears[of->linear].name, 38);
-        printf(" %4d %7s %9.6f %9.6f %10.6f", d->bits, group, of->kl, of->kl_se, of->estimate);
-        if (reverse) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
-        printf("  ");
-        print_bar(study->linears[0].kl > 0 ? of->kl / study->linears[0].kl : 0);
+        const Linear *linear = &s->structure.linears[of->linear];
+        if (shown(options, linear))
+            print_row(linear->name, &plan->decisions[of->linear], of, longest > 0 ? length_of(of) / longest : 0);
     }
-    printf("\nestimate: noise / signal of the output on sample rows; its ranks correlate with those of KL by %.2f\n",
-           study->rank_correlation);
+    evaluator_window(s->evaluator, &tokens);
+    printf("\nestimate: the share in its layer's divergence on %zu tokens", tokens);
+    if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
+    putchar('\n');
 }
 
 bool command_sensitivity(const Options *options, Error *err) {
     Opened o;
     Sensitivities study = {0};
     bool ok =
-        opened_plan(options, true, &o, err) && model_session_sensitivity(&o.session, &o.plan, !options->alone_only,
-                                                                         NULL, NULL, &study, watch_start(options), err);
+        opened_plan(options, true, &o, err) &&
+        model_session_sensitivity(&o.session, &o.plan, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);

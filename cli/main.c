@@ -45,6 +45,9 @@ const Command command_table[] = {
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_IDS, command_logits},
     {"doctor", "What was found: processor, CUDA device, terminal, libraries, folders.", NULL, TAKES_JSON,
      command_doctor},
+    {"make-random", "Writes a checkpoint of random weights in a known shape, for measuring speed and memory.",
+     "FOLDER must not be there yet, or be empty. Shapes: tiny, llama-1.1b, llama-7b, llama-8b, llama-13b, llama-70b.",
+     TAKES_SHAPE | HIDDEN, command_make_random},
 };
 const int command_count = sizeof command_table / sizeof *command_table;
 

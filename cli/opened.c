@@ -20,8 +20,14 @@ void opened_close(Opened *opened) {
     if (opened->session.backend) model_session_close(&opened->session);
 }
 
+void warn_stored(const Options *options, const ModelStructure *structure) {
+    const char *warning = structure->stored ? stored_warning(structure->stored) : "";
+    if (*warning && !options->quiet) fprintf(stderr, "quantdial: %s\n", warning);
+}
+
 void warn_unmatched(const Options *options, const Opened *opened) {
     char *rules = recipe_unmatched(&opened->recipe, &opened->session.structure);
     if (rules && rules[0] && !options->quiet) fprintf(stderr, "quantdial: %s\n", rules);
     free(rules);
+    warn_stored(options, &opened->session.structure);
 }

@@ -34,6 +34,7 @@ enum {
     OPTION_WINDOW,
     OPTION_BASE_ONLY,
     OPTION_ALONE,
+    OPTION_ESTIMATE,
     OPTION_COMPARE_RANDOM,
     OPTION_FACTOR,
     OPTION_TASK,
@@ -45,6 +46,10 @@ enum {
     OPTION_CSV,
     OPTION_SVG,
     OPTION_SPEED,
+    OPTION_SHAPE,
+    OPTION_LAYERS,
+    OPTION_DTYPE,
+    OPTION_SHARD,
     OPTION_DIAL = 2000, // + Dial
 };
 
@@ -75,6 +80,7 @@ static const OptionInfo infos[] = {
     {OPTION_BASE_ONLY, "base", NULL, "logits of the unquantized model", TAKES_IDS, 0},
     {OPTION_MATCH, "match", "GLOB", "only linears whose name matches", TAKES_MATCH, 'm'},
     {OPTION_ALONE, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, 0},
+    {OPTION_ESTIMATE, "estimate", NULL, "only the quick estimates, nothing measured", TAKES_SENSITIVITY, 0},
     {OPTION_SWEEP, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial",
      TAKES_SWEEP, 0},
     {OPTION_SPEED, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, 0},
@@ -92,11 +98,15 @@ static const OptionInfo infos[] = {
     {OPTION_COMPARE_RANDOM, "compare-random", NULL,
      "beside calibration on random tokens: ranges, classes, and accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
      0},
+    {OPTION_SHAPE, "shape", "NAME", "which shape", TAKES_SHAPE, 0},
+    {OPTION_LAYERS, "layers", "N", "fewer or more layers than the shape has", TAKES_SHAPE, 0},
+    {OPTION_DTYPE, "dtype", "bf16|f16", "type of the weights; bf16", TAKES_SHAPE, 0},
+    {OPTION_SHARD, "shard-megabytes", "N", "most per file; 4096", TAKES_SHAPE, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
     {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
      TAKES_MODEL, 0},
-    {OPTION_SEED, "seed", "N", "of sampling and of random tokens; 0", TAKES_MODEL, 0},
+    {OPTION_SEED, "seed", "N", "of sampling, random tokens and random weights; 0", TAKES_MODEL | TAKES_SHAPE, 0},
     {OPTION_NO_CACHE, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, 0},
     {OPTION_ASCII, "ascii", NULL, "no characters beyond ASCII", TAKES_SCREEN, 0},
     {OPTION_MONO, "mono", NULL, "no colours", TAKES_SCREEN, 0},
@@ -115,10 +125,12 @@ static bool offered(const OptionInfo *info, const Command *command) {
 // ---- help ----
 
 static void print_option(char letter, const char *name, const char *argument, const char *help) {
-    char left[64], short_form[8] = "    ";
+    char left[160], short_form[8] = "    ";
     if (letter) snprintf(short_form, sizeof short_form, "-%c, ", letter);
     snprintf(left, sizeof left, "%s--%s%s%s", short_form, name, argument ? " " : "", argument ? argument : "");
-    printf("  %-38s %s\n", left, help);
+    printf("  %-38s", left);
+    if (strlen(left) > 38) printf("\n%40s", ""); // too long for its column
+    printf(" %s\n", help);
 }
 
 static void dial_argument(const DialInfo *dial, char *out, size_t size) {
@@ -135,7 +147,10 @@ static void dial_argument(const DialInfo *dial, char *out, size_t size) {
 
 static void print_help(const Command *command) {
     printf("Usage: quantdial%s%s %s[OPTION…]\n\n%s\n", command->name[0] ? " " : "", command->name,
-           command->takes & TAKES_MODEL ? "[MODEL] " : "", command->summary);
+           command->takes & TAKES_MODEL   ? "[MODEL] "
+           : command->takes & TAKES_SHAPE ? "FOLDER "
+                                          : "",
+           command->summary);
     if (command->detail) printf("\n%s\n", command->detail);
     if (command->takes & TAKES_MODEL) {
         printf("\nMODEL is a folder, a .safetensors file, or org/name of the local Hugging Face cache; left out, the "
@@ -145,7 +160,8 @@ static void print_help(const Command *command) {
     if (!command->name[0]) {
         printf("\nCommands (quantdial COMMAND --help tells more):\n");
         for (int i = 0; i < command_count; i++) {
-            if (command_table[i].name[0]) printf("  %-12s %s\n", command_table[i].name, command_table[i].summary);
+            if (command_table[i].name[0] && !(command_table[i].takes & HIDDEN))
+                printf("  %-12s %s\n", command_table[i].name, command_table[i].summary);
         }
     }
     printf("\nOptions:\n");
@@ -155,7 +171,7 @@ static void print_help(const Command *command) {
     if (!(command->takes & TAKES_RECIPE)) return;
     printf("\nDials:\n");
     for (int i = 0; i < DIAL_COUNT; i++) {
-        char argument[64];
+        char argument[128];
         dial_argument(&dial_table[i], argument, sizeof argument);
         print_option(0, dial_table[i].option, argument, dial_table[i].help);
     }
@@ -256,10 +272,34 @@ static bool parse_task(const char *text, Options *o, Error *err) {
     return true;
 }
 
+static bool parse_shape(const char *text, RandomShape *out, Error *err) {
+    const RandomShape *shape = random_shape_find(text);
+    Text known = {0};
+    if (shape) {
+        int layers = out->layers; // --layers may come first
+        *out = *shape;
+        if (layers) out->layers = layers;
+        return true;
+    }
+    for (shape = random_shapes; shape->name; shape++) text_addf(&known, "%s%s", known.length ? ", " : "", shape->name);
+    error_set(err, "--shape \"%.40s\" is not known; known are %s", text, known.data ? known.data : "?");
+    text_free(&known);
+    return false;
+}
+
+static bool parse_dtype(const char *text, DType *out, Error *err) {
+    if (strcmp(text, "bf16") != 0 && strcmp(text, "f16") != 0)
+        return error_set(err, "--dtype wants bf16 or f16, not \"%.40s\"", text);
+    *out = text[0] == 'b' ? DTYPE_BF16 : DTYPE_F16;
+    return true;
+}
+
 // What a command cannot do without.
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
         return error_set(err, "%s needs --ids 1,2,3 and --output FILE", command->name);
+    if (command->takes & TAKES_SHAPE && !(o->random.shape.name && o->folder))
+        return error_set(err, "%s needs --shape NAME and a folder to write", command->name);
     if (command->takes & TAKES_SWEEP && !o->sweep_count)
         return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", command->name);
     if (command->takes & TAKES_TUNE && (o->goal.max_kl > 0) == (o->goal.max_bits > 0))
@@ -290,7 +330,7 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_PRECISION: return parse_precision(argument, &o->model.precision, err);
     case OPTION_SEED:
         if (!parse_count("seed", argument, 0, SIZE_MAX, &count, err)) return false;
-        o->model.seed = o->sampling.seed = count;
+        o->model.seed = o->sampling.seed = o->random.seed = count;
         return true;
     case OPTION_PROMPT: o->prompt = argument; return true;
     case OPTION_TEMPERATURE: return parse_real("temperature", argument, 0, 100, &o->sampling.temperature, err);
@@ -299,7 +339,8 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_OUTPUT: o->output = argument; return true;
     case OPTION_MATCH: o->match = argument; return true;
     case OPTION_BASE_ONLY: return o->base_only = true;
-    case OPTION_ALONE: return o->alone_only = true;
+    case OPTION_ALONE: o->depth = SENSITIVITY_ALONE; return true;
+    case OPTION_ESTIMATE: o->depth = SENSITIVITY_ESTIMATES; return true;
     case OPTION_SWEEP: return add_sweep(o, argument, err);
     case OPTION_SPEED: return o->speed = true;
     case OPTION_CSV: o->csv = argument; return true;
@@ -309,6 +350,16 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_BITS: return parse_bits(argument, o->goal.bits, err);
     case OPTION_TASK: return parse_task(argument, o, err);
     case OPTION_TASK_FILE: o->task_file = argument; return true;
+    case OPTION_SHAPE: return parse_shape(argument, &o->random.shape, err);
+    case OPTION_LAYERS:
+        if (!parse_count("layers", argument, 1, 1000, &count, err)) return false;
+        o->random.shape.layers = (int)count;
+        return true;
+    case OPTION_DTYPE: return parse_dtype(argument, &o->random.dtype, err);
+    case OPTION_SHARD:
+        if (!parse_count("shard-megabytes", argument, 1, 1 << 20, &count, err)) return false;
+        o->random.shard_bytes = count << 20;
+        return true;
     case OPTION_FACTOR:
         return (number_parse(argument, &o->factor) && o->factor > 1) ||
                error_set(err, "--factor wants a number above 1, not \"%.40s\"", argument);
@@ -355,18 +406,19 @@ static int id_of_letter(int letter) {
 
 static bool take_positional(int argc, char **argv, const Command *command, Options *o, Error *err) {
     int left = argc - optind;
-    if (left > 0 && !(command->takes & TAKES_MODEL))
+    if (left > 0 && !(command->takes & (TAKES_MODEL | TAKES_SHAPE)))
         return error_set(err, "%s takes no argument, but \"%.60s\" was given", command->name, argv[optind]);
     if (left > 1)
-        return error_set(err, "one MODEL is expected, but \"%.60s\" follows; see quantdial --help", argv[optind + 1]);
-    if (left == 1) o->model.model = argv[optind];
+        return error_set(err, "one %s is expected, but \"%.60s\" follows; see quantdial --help",
+                         command->takes & TAKES_SHAPE ? "FOLDER" : "MODEL", argv[optind + 1]);
+    if (left == 1) *(command->takes & TAKES_SHAPE ? &o->folder : &o->model.model) = argv[optind];
     return true;
 }
 
 OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err) {
     struct option longs[INFO_COUNT + DIAL_COUNT + 1];
     char shorts[64];
-    *out = (Options){.sampling = {.top_p = 1}};
+    *out = (Options){.sampling = {.top_p = 1}, .depth = SENSITIVITY_BOTH_WAYS, .random.dtype = DTYPE_BF16};
     *command = argc > 1 ? find_command(argv[1]) : NULL;
     int skip = *command && argv[1][0] ? 1 : 0;
     if (!skip) *command = &command_table[0]; // the terminal interface
@@ -389,8 +441,8 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
         if (id == OPTION_VERSION) return puts("quantdial " QUANTDIAL_VERSION), OPTIONS_DONE;
         if (!take_option(id, optarg, *command, out, err)) return OPTIONS_WRONG;
     }
-    if (!check_needed(*command, out, err)) return OPTIONS_WRONG;
-    return take_positional(argc, argv, *command, out, err) ? OPTIONS_RUN : OPTIONS_WRONG;
+    bool ok = take_positional(argc, argv, *command, out, err) && check_needed(*command, out, err);
+    return ok ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 
 bool options_recipe(const Options *options, Recipe *out, Error *err) {

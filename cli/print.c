@@ -30,6 +30,21 @@ const char *in_megabytes(double bytes, char *out, size_t size) {
     return out;
 }
 
+void json_add_text(cJSON *object, const char *key, const char *text) {
+    if (text)
+        cJSON_AddStringToObject(object, key, text);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+void dtype_text(const ModelStructure *structure, char *out, size_t size) {
+    const char *stored = structure_stored(structure), *dtype = dtype_name(structure_dtype(structure));
+    if (stored)
+        snprintf(out, size, "%s (%s)", dtype, stored);
+    else
+        snprintf(out, size, "%s", dtype);
+}
+
 bool output_is_utf8(void) { return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; }
 
 const char *arrow(void) { return output_is_utf8() ? "→" : "->"; }

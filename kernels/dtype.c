@@ -7,16 +7,18 @@ const char *dtype_name(DType dtype) {
         [DTYPE_F32] = "F32",         [DTYPE_F16] = "F16",         [DTYPE_BF16] = "BF16", [DTYPE_F64] = "F64",
         [DTYPE_F8_E4M3] = "F8_E4M3", [DTYPE_F8_E5M2] = "F8_E5M2", [DTYPE_I8] = "I8",     [DTYPE_U8] = "U8",
         [DTYPE_I16] = "I16",         [DTYPE_U16] = "U16",         [DTYPE_I32] = "I32",   [DTYPE_U32] = "U32",
-        [DTYPE_I64] = "I64",         [DTYPE_U64] = "U64",         [DTYPE_BOOL] = "BOOL", [DTYPE_OTHER] = "other",
+        [DTYPE_I64] = "I64",         [DTYPE_U64] = "U64",         [DTYPE_BOOL] = "BOOL", [DTYPE_F8_E8M0] = "F8_E8M0",
+        [DTYPE_OTHER] = "other",
     };
     return (unsigned)dtype < DTYPE_COUNT ? names[dtype] : "other";
 }
 
 size_t dtype_bytes(DType dtype) {
     static const unsigned char bytes[DTYPE_COUNT] = {
-        [DTYPE_F32] = 4,     [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_F8_E4M3] = 1,
-        [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,  [DTYPE_U8] = 1,   [DTYPE_I16] = 2, [DTYPE_U16] = 2,
-        [DTYPE_I32] = 4,     [DTYPE_U32] = 4, [DTYPE_I64] = 8,  [DTYPE_U64] = 8, [DTYPE_BOOL] = 1,
+        [DTYPE_F32] = 4,     [DTYPE_F16] = 2,     [DTYPE_BF16] = 2, [DTYPE_F64] = 8,
+        [DTYPE_F8_E4M3] = 1, [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,   [DTYPE_U8] = 1,
+        [DTYPE_I16] = 2,     [DTYPE_U16] = 2,     [DTYPE_I32] = 4,  [DTYPE_U32] = 4,
+        [DTYPE_I64] = 8,     [DTYPE_U64] = 8,     [DTYPE_BOOL] = 1, [DTYPE_F8_E8M0] = 1,
     };
     return (unsigned)dtype < DTYPE_COUNT ? bytes[dtype] : 0;
 }
@@ -86,13 +88,66 @@ static void floats_from_bf16(const unsigned char *source, size_t n, float *out) 
     }
 }
 
+// Half precision has the same layout with one exponent bit more, and a bias that is greater by 8.
+float f8_e4m3_to_float(uint8_t bits) {
+    uint32_t magnitude = bits & 0x7Fu, sign = (uint32_t)(bits & 0x80u) << 24;
+    if (magnitude == 0x7Fu) return float_of_bits(sign | 0x7FC00000u);
+    return float_of_bits(sign | bits_of_float(half_to_float((uint16_t)(magnitude << 7)) * 256));
+}
+
+// The upper byte of half precision.
+float f8_e5m2_to_float(uint8_t bits) { return half_to_float((uint16_t)(bits << 8)); }
+
+// 2^(bits − 127): an exponent of single precision, of which 0 is a subnormal there. 255 is NaN.
+static float f8_e8m0_to_float(uint8_t bits) {
+    if (bits == 255) return float_of_bits(0x7FC00000u);
+    return float_of_bits(bits == 0 ? 0x00400000u : (uint32_t)bits << 23);
+}
+
+static float i8_to_float(uint8_t bits) { return (float)(int8_t)bits; }
+static float u8_to_float(uint8_t bits) { return (float)bits; }
+
+typedef float ByteToFloat(uint8_t bits);
+
+// NULL for types of other sizes.
+static ByteToFloat *byte_to_float(DType dtype) {
+    switch (dtype) {
+    case DTYPE_F8_E4M3: return f8_e4m3_to_float;
+    case DTYPE_F8_E5M2: return f8_e5m2_to_float;
+    case DTYPE_F8_E8M0: return f8_e8m0_to_float;
+    case DTYPE_I8: return i8_to_float;
+    case DTYPE_U8: return u8_to_float;
+    default: return NULL;
+    }
+}
+
+int dtype_is_number(DType dtype) { return dtype <= DTYPE_F64 || byte_to_float(dtype) != NULL; }
+
+static void floats_from_f64(const unsigned char *source, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        double value;
+        memcpy(&value, source + sizeof value * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
+static void floats_from_bytes(ByteToFloat *convert, const unsigned char *source, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = convert(source[i]);
+}
+
 void floats_from(DType dtype, const void *source, size_t n, float *out) {
     if (n == 0) return;
     switch (dtype) {
     case DTYPE_F32: memcpy(out, source, n * sizeof *out); break;
     case DTYPE_F16: floats_from_f16(source, n, out); break;
     case DTYPE_BF16: floats_from_bf16(source, n, out); break;
-    default: memset(out, 0, n * sizeof *out); break;
+    case DTYPE_F64: floats_from_f64(source, n, out); break;
+    default:
+        if (byte_to_float(dtype))
+            floats_from_bytes(byte_to_float(dtype), source, n, out);
+        else
+            memset(out, 0, n * sizeof *out);
+        break;
     }
 }
 

@@ -21,7 +21,8 @@ typedef enum DType {
     DTYPE_I64,
     DTYPE_U64,
     DTYPE_BOOL,
-    DTYPE_OTHER, // known to safetensors (sub-byte, complex, …) but of no use here
+    DTYPE_F8_E8M0, // powers of two, as scales
+    DTYPE_OTHER,   // known to safetensors (sub-byte, complex, …) but of no use here
     DTYPE_COUNT,
 } DType;
 
@@ -47,8 +48,12 @@ static inline uint16_t float_to_bf16(float value) {
 float f16_to_float(uint16_t bits);
 uint16_t float_to_f16(float value); // round to nearest even, overflow to infinity
 
-// n elements of F32, F16 or BF16 at `source` (any alignment) → floats. Other types: zeros must not be relied on; check
-// first.
+float f8_e4m3_to_float(uint8_t bits); // "FN": no infinities, NaN is 0x7F and 0xFF
+float f8_e5m2_to_float(uint8_t bits);
+
+// n elements at `source` (any alignment) → floats: floating-point types and integers of 8 bits. F64 is rounded. Other
+// types: zeros must not be relied on; check first with dtype_is_number.
+int dtype_is_number(DType dtype);
 void floats_from(DType dtype, const void *source, size_t n, float *out);
 
 // A float rounded to what `dtype` (F32, F16, BF16) can hold.

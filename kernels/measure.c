@@ -6,14 +6,19 @@
 
 #include "base/array.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/scan.h"
 
 enum { PATTERNS = 65536 };
-// Four tables taken in turn, so that runs of one value do not wait for each other's increments.
-enum { TABLES = 4 };
 // Below so many elements the tables would cost more than the counting.
 enum { FEW = 1 << 17 };
-// Elements between two emptyings of the 32-bit tables: no entry can pass 2^32.
-#define BATCH ((size_t)1 << 30)
+
+// Two tables taken in turn, so that runs of one value do not wait for each other's increments; more would not stay in
+// the first-level cache. F16 has more values than fit there, and fewer runs: it is counted in one.
+struct PatternCounter {
+    uint32_t tables[2][PATTERNS];
+    uint64_t pending; // elements in the tables: no entry may pass 2^32
+    uint64_t totals[PATTERNS];
+};
 
 static const CpuKernels *kernels_here(void) {
     const CpuKernels *kernels = cpu_kernels_choose(NULL);
@@ -26,31 +31,48 @@ static uint16_t pattern_at(DType dtype, const unsigned char *data, size_t i) {
     return pattern;
 }
 
-static inline void count_eight_bytes(DType dtype, uint64_t bytes, uint32_t (*tables)[PATTERNS]) {
-    tables[0][dtype == DTYPE_F32 ? bytes >> 16 & 0xFFFF : bytes & 0xFFFF]++;
-    if (dtype != DTYPE_F32) {
-        tables[1][bytes >> 16 & 0xFFFF]++;
-        tables[2][bytes >> 32 & 0xFFFF]++;
+static void count_16(const unsigned char *data, size_t n, uint32_t *even, uint32_t *odd) {
+    size_t whole = n / 4 * 4;
+    for (size_t i = 0; i < whole; i += 4) {
+        uint64_t four;
+        memcpy(&four, data + i * 2, sizeof four);
+        even[four & 0xFFFF]++;
+        odd[four >> 16 & 0xFFFF]++;
+        even[four >> 32 & 0xFFFF]++;
+        odd[four >> 48]++;
     }
-    tables[3][bytes >> 48]++;
+    for (size_t i = whole; i < n; i++) even[pattern_at(DTYPE_BF16, data, i)]++;
 }
 
-static inline __attribute__((always_inline)) void count_as(DType dtype, const unsigned char *data, size_t n,
-                                                           uint32_t (*tables)[PATTERNS]) {
-    size_t i = 0, per_word = 8 / dtype_bytes(dtype);
-    for (; i + per_word <= n; i += per_word) {
-        uint64_t bytes;
-        memcpy(&bytes, data + i * 8 / per_word, sizeof bytes);
-        count_eight_bytes(dtype, bytes, tables);
-    }
-    for (; i < n; i++) tables[0][pattern_at(dtype, data, i)]++;
+static void count_f32(const unsigned char *data, size_t n, uint32_t *even, uint32_t *odd) {
+    for (size_t i = 0; i < n; i++) (i & 1 ? odd : even)[pattern_at(DTYPE_F32, data, i)]++;
 }
 
-static void empty_tables(uint32_t (*tables)[PATTERNS], uint64_t *counts) {
-#pragma omp critical(quantdial_count_patterns)
-    for (size_t p = 0; p < PATTERNS; p++)
-        counts[p] += (uint64_t)tables[0][p] + tables[1][p] + tables[2][p] + tables[3][p];
-    memset(tables, 0, sizeof(uint32_t[TABLES][PATTERNS]));
+PatternCounter *pattern_counter_new(void) { return array_new(1, sizeof(PatternCounter)); }
+void pattern_counter_free(PatternCounter *counter) { free(counter); }
+
+static void empty_tables(PatternCounter *counter) {
+    for (size_t p = 0; p < PATTERNS; p++) counter->totals[p] += (uint64_t)counter->tables[0][p] + counter->tables[1][p];
+    memset(counter->tables, 0, sizeof counter->tables);
+    counter->pending = 0;
+}
+
+void pattern_counter_add(PatternCounter *counter, DType dtype, const void *data, size_t n) {
+    const unsigned char *from = data;
+    uint32_t *odd = counter->tables[dtype == DTYPE_F16 ? 0 : 1];
+    while (n) {
+        size_t part = n < (size_t)1 << 30 ? n : (size_t)1 << 30;
+        if (counter->pending + part > UINT32_MAX) empty_tables(counter);
+        (dtype == DTYPE_F32 ? count_f32 : count_16)(from, part, counter->tables[0], odd);
+        counter->pending += part;
+        from += part * dtype_bytes(dtype);
+        n -= part;
+    }
+}
+
+void pattern_counter_get(PatternCounter *counter, uint64_t *counts) {
+    empty_tables(counter);
+    for (size_t p = 0; p < PATTERNS; p++) counts[p] += counter->totals[p];
 }
 
 static void count_directly(DType dtype, const unsigned char *data, size_t n, uint64_t *counts) {
@@ -58,32 +80,22 @@ static void count_directly(DType dtype, const unsigned char *data, size_t n, uin
     for (size_t i = 0; i < n; i++) counts[pattern_at(dtype, data, i)]++;
 }
 
-// One thread's part.
 static void count_part(DType dtype, const unsigned char *data, size_t n, uint64_t *counts) {
-    uint32_t(*tables)[PATTERNS] = array_new(TABLES, sizeof *tables);
-    if (!tables) {
+    PatternCounter *counter = n < FEW / 2 ? NULL : pattern_counter_new();
+    if (!counter) {
         count_directly(dtype, data, n, counts);
         return;
     }
-    for (size_t from = 0; from < n; from += BATCH) {
-        size_t count = n - from < BATCH ? n - from : BATCH;
-        if (dtype == DTYPE_F32) {
-            count_as(DTYPE_F32, data + from * 4, count, tables);
-        } else {
-            count_as(DTYPE_BF16, data + from * 2, count, tables);
-        }
-        empty_tables(tables, counts);
-    }
-    free(tables);
+    pattern_counter_add(counter, dtype, data, n);
+#pragma omp critical(quantdial_count_patterns)
+    pattern_counter_get(counter, counts);
+    pattern_counter_free(counter);
 }
 
 void count_patterns(DType dtype, const void *data, size_t n, uint64_t *counts) {
-    if (n < FEW) {
-        count_directly(dtype, data, n, counts);
-        return;
-    }
     // Every thread pays for its tables, so it gets work that is worth them.
-#pragma omp parallel num_threads(n / FEW < (size_t)cpu_cores() ? (int)(n / FEW) : cpu_cores())
+    int threads = n / FEW < (size_t)cpu_cores() ? (int)(n / FEW) : cpu_cores();
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     {
         size_t part = (size_t)omp_get_thread_num(), parts = (size_t)omp_get_num_threads();
         size_t each = n / parts, from = part * each, to = part + 1 == parts ? n : from + each;
@@ -98,10 +110,14 @@ float pattern_value(DType dtype, uint16_t pattern) {
 void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima,
                   float *maxima) {
     const CpuKernels *kernels = kernels_here();
+    const ScanKernels *scan = scan_kernels_choose();
     size_t groups = (columns + group - 1) / group, size = dtype_bytes(dtype);
-#pragma omp parallel for schedule(static) num_threads(cpu_cores()) if (rows * columns > 65536)
     for (size_t row = 0; row < rows; row++) {
         const char *from = (const char *)data + row * columns * size;
+        if (group == SCAN_GROUP && columns % SCAN_GROUP == 0 && dtype != DTYPE_F32) {
+            scan->ranges(dtype, from, groups, &minima[row * groups], &maxima[row * groups]);
+            continue;
+        }
         for (size_t g = 0; g < groups; g++) {
             size_t n = g + 1 < groups ? group : columns - g * group;
             kernels->range(dtype, from + g * group * size, n, &minima[row * groups + g], &maxima[row * groups + g]);
@@ -109,17 +125,43 @@ void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, si
     }
 }
 
-void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, float *absmax) {
-    enum { STRIP = 256 };
-    const CpuKernels *kernels = kernels_here();
-    const size_t size = dtype_bytes(dtype);
+enum { STRIP = 1024 };
+
+static void strip_absmax(const CpuKernels *kernels, DType dtype, const char *data, size_t rows, size_t row_bytes,
+                         size_t n, float *absmax) {
     float piece[STRIP];
+    for (size_t row = 0; row < rows; row++) {
+        kernels->widen(dtype, data + row * row_bytes, n, piece);
+        kernels->absmax_columns(piece, 1, n, n, absmax);
+    }
+}
+
+// By the bits, which of numbers without sign order as the values do. False when there is a NaN: the bits of NaN hide
+// those of the numbers.
+static bool strip_absmax_16(const ScanKernels *scan, DType dtype, const char *data, size_t rows, size_t row_bytes,
+                            size_t n, float *absmax) {
+    const uint16_t infinity = dtype == DTYPE_F16 ? 0x7C00 : 0x7F80;
+    uint16_t patterns[STRIP] = {0};
+    scan->magnitudes(data, rows, row_bytes, n, patterns);
+    for (size_t j = 0; j < n; j++) {
+        if (patterns[j] > infinity) return false;
+    }
+    for (size_t j = 0; j < n; j++) {
+        float value = pattern_value(dtype, patterns[j]);
+        absmax[j] = value > absmax[j] ? value : absmax[j];
+    }
+    return true;
+}
+
+void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, float *absmax) {
+    const CpuKernels *kernels = kernels_here();
+    const ScanKernels *scan = scan_kernels_choose();
+    const size_t size = dtype_bytes(dtype);
     for (size_t j = 0; j < columns; j += STRIP) {
         size_t n = columns - j < STRIP ? columns - j : STRIP;
-        for (size_t row = 0; row < rows; row++) {
-            kernels->widen(dtype, (const char *)data + (row * columns + j) * size, n, piece);
-            kernels->absmax_columns(piece, 1, n, n, absmax + j);
-        }
+        const char *from = (const char *)data + j * size;
+        if (dtype == DTYPE_F32 || !strip_absmax_16(scan, dtype, from, rows, columns * size, n, absmax + j))
+            strip_absmax(kernels, dtype, from, rows, columns * size, n, absmax + j);
     }
 }
 

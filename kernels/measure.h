@@ -1,5 +1,4 @@
-// Measuring plain buffers: exact histograms of 16-bit values, moments, ranges. One pass over the data each, all
-// threads.
+// Measuring plain buffers: exact histograms of 16-bit values, ranges, maxima. One pass over the data each.
 #pragma once
 
 #include <stddef.h>
@@ -7,15 +6,22 @@
 
 #include "kernels/dtype.h"
 
-// Counts how often each 16-bit pattern occurs among n elements; F32 is counted by its upper 16 bits. counts[65536] is
-// added to.
+// How often each 16-bit pattern occurs among n elements; F32 is counted by its upper 16 bits. counts[65536] is added
+// to.
 void count_patterns(DType dtype, const void *data, size_t n, uint64_t *counts);
 
-// The value that a pattern counted by count_patterns stands for (F32: the value with zero low bits).
+// The same piece by piece, each thread with a counter of its own.
+typedef struct PatternCounter PatternCounter;
+PatternCounter *pattern_counter_new(void); // NULL when memory is short
+void pattern_counter_free(PatternCounter *counter);
+void pattern_counter_add(PatternCounter *counter, DType dtype, const void *data, size_t n);
+void pattern_counter_get(PatternCounter *counter, uint64_t *counts); // counts[65536] is added to
+
+// The value that a pattern stands for (F32: the value with zero low bits).
 float pattern_value(DType dtype, uint16_t pattern);
 
 // min and max of each run of `group` columns (the last may be shorter) of a matrix [rows, columns]: minima, maxima
-// [rows, groups]. NaN is skipped; of nothing but NaN min is infinity and max −infinity.
+// [rows, groups]. NaN is skipped; of nothing but NaN min is infinity and max −infinity. One thread.
 void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima,
                   float *maxima);
 

@@ -15,10 +15,10 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "loaders/checkpoint_index.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
-#define INDEX_LIMIT ((size_t)256 << 20)
 
 static bool ends_with(const char *text, const char *ending) {
     size_t n = strlen(text), m = strlen(ending);
@@ -137,32 +137,6 @@ static bool find_in_hub(const char *name, char **folder, Error *err) {
 // ------------------------------------------------------------------------------------------------------------- the
 // files
 
-// Names inside a folder, as a list that owns them.
-typedef struct Names {
-    char **items;
-    size_t count, capacity;
-} Names;
-
-static void names_free(Names *names) {
-    for (size_t i = 0; i < names->count; i++) free(names->items[i]);
-    free(names->items);
-    *names = (Names){0};
-}
-
-static bool names_add(Names *names, const char *name) {
-    if (!array_grow(&names->items, names->count, &names->capacity, sizeof *names->items)) return false;
-    char *copy = strdup(name);
-    if (!copy) return false;
-    names->items[names->count++] = copy;
-    return true;
-}
-
-static size_t names_find(const Names *names, const char *name) {
-    size_t i = 0;
-    while (i < names->count && strcmp(names->items[i], name) != 0) i++;
-    return i;
-}
-
 static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static bool list_folder(const char *folder, Names *names, Error *err) {
@@ -219,65 +193,17 @@ static bool find_single(const char *folder, Names *shards, Error *err) {
     return ok;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the
-// index
-
-static bool refuse_name(const char *path, const char *what, const char *name, const char *reason, Error *err) {
-    char *shown = text_printable(name, strlen(name), false);
-    error_set(err, "%s: %s \"%.200s\": %s", path, what, shown ? shown : "?", reason);
-    free(shown);
-    return false;
-}
-
-// A shard lies in the folder of its index, so its name is one plain component.
-static bool check_shard_name(const char *index, const char *name, Error *err) {
-    for (const char *p = name; *p; p++) {
-        if (*p == '/' || *p == '\\') return refuse_name(index, "file", name, "path separators are not allowed", err);
-        if ((unsigned char)*p < 0x20 || *p == 0x7F)
-            return refuse_name(index, "file", name, "control characters are not allowed", err);
-    }
-    if (!*name || strcmp(name, ".") == 0 || strstr(name, ".."))
-        return refuse_name(index, "file", name, "is not a file name", err);
-    return true;
-}
-
-static bool read_weight_map(const char *index, const cJSON *map, Names *shards, Error *err) {
-    if (!cJSON_IsObject(map)) return error_set(err, "%s: \"weight_map\" is missing or no object", index);
-    size_t last = 0; // neighbours usually share a shard
-    for (const cJSON *item = map->child; item; item = item->next) {
-        const char *file = cJSON_GetStringValue(item);
-        if (!file) return refuse_name(index, "tensor", item->string, "its file must be a string", err);
-        if (last < shards->count && strcmp(shards->items[last], file) == 0) continue;
-        last = names_find(shards, file);
-        if (last < shards->count) continue;
-        if (!check_shard_name(index, file, err)) return false;
-        if (!names_add(shards, file)) return error_memory(err, index);
-    }
-    return shards->count > 0 || error_set(err, "%s: \"weight_map\" names no tensors", index);
-}
-
-// *document stays with the caller, who needs the map again once the shards are open.
-static bool read_index(const char *index, cJSON **document, Names *shards, Error *err) {
-    char *text;
-    size_t length;
-    if (!file_read(index, INDEX_LIMIT, &text, &length, err)) return false;
-    *document = json_parse(text, length, err);
-    free(text);
-    if (!*document) return error_prefix(err, "%s", index);
-    return read_weight_map(index, cJSON_GetObjectItemCaseSensitive(*document, "weight_map"), shards, err);
-}
-
 // Every tensor of the index must be in the shard that the index names.
 static bool check_index(const Checkpoint *checkpoint, const char *index, const cJSON *document, Error *err) {
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(document, "weight_map");
     for (const cJSON *item = map->child; item; item = item->next) {
         const Tensor *tensor = checkpoint_find(checkpoint, item->string);
         if (!tensor)
-            return refuse_name(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
-                               err);
+            return index_refuse(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
+                                err);
         const char *slash = strrchr(tensor->file, '/');
         if (strcmp(slash ? slash + 1 : tensor->file, item->valuestring) != 0) {
-            return refuse_name(index, "tensor", item->string, "is not in the file that the index names", err);
+            return index_refuse(index, "tensor", item->string, "is not in the file that the index names", err);
         }
     }
     return true;
@@ -319,7 +245,7 @@ static bool sort_tensors(Checkpoint *out, Error *err) {
     for (size_t i = 1; i < count; i++) {
         const Tensor *a = out->by_name[i - 1], *b = out->by_name[i];
         if (strcmp(a->name, b->name) != 0) continue;
-        refuse_name(out->folder, "tensor", a->name, "is in two files", err);
+        index_refuse(out->folder, "tensor", a->name, "is in two files", err);
         return error_prefix(err, "%s and %s", a->file, b->file);
     }
     return true;
@@ -360,7 +286,7 @@ static bool open_folder(Checkpoint *out, Error *err) {
     } else if (file_exists(single)) { // the order of transformers: one file wins over an index
         ok = (names_add(&shards, SINGLE_NAME) || error_memory(err, single)) && open_files(out, &shards, err);
     } else if (file_exists(index)) {
-        ok = read_index(index, &document, &shards, err) && open_files(out, &shards, err) &&
+        ok = index_read(index, &document, &shards, err) && open_files(out, &shards, err) &&
              check_index(out, index, document, err);
     } else {
         ok = find_single(out->folder, &shards, err) && open_files(out, &shards, err);
@@ -406,7 +332,7 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);
-    if (open_path(path, out, err)) return true;
+    if (open_path(path, out, err) && checkpoint_intact(out, err)) return true;
     checkpoint_close(out);
     return false;
 }
@@ -418,6 +344,14 @@ void checkpoint_close(Checkpoint *checkpoint) {
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
+}
+
+bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
+    for (size_t f = 0; checkpoint && f < checkpoint->file_count; f++) {
+        const Safetensors *file = &checkpoint->files[f];
+        if (file->mapping && !mapping_intact(file->mapping, file->path, err)) return false;
+    }
+    return true;
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

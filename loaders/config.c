@@ -36,6 +36,7 @@ bool config_not_run(ModelConfig *out, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(out->not_run, sizeof out->not_run, format, arguments);
+    text_mend(out->not_run);
     va_end(arguments);
     return true;
 }
@@ -454,6 +455,7 @@ static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
               : family->nested ? read_nested(config, out, err)
                                : read_family(config, family, out, err);
     snprintf(out->family, sizeof out->family, "%s", shown ? shown : "?");
+    text_mend(out->family);
     free(shown);
     return ok;
 }
@@ -489,9 +491,20 @@ static bool read_generation_config(const char *folder, ModelConfig *out, Error *
     return ok;
 }
 
+static const ModelConfig nothing_known = {
+    .family = "unknown", .layout = LAYOUT_OTHER, .dtype = DTYPE_OTHER, .bos_token = -1};
+
+bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err) {
+    *out = nothing_known;
+    cJSON *document = json_parse(text, length, err);
+    bool ok = document && read_config(document, out, err);
+    cJSON_Delete(document);
+    return ok;
+}
+
 bool config_load(const char *folder, ModelConfig *out, Error *err) {
     char *path = path_join(folder, "config.json");
-    *out = (ModelConfig){.family = "unknown", .layout = LAYOUT_OTHER, .dtype = DTYPE_OTHER, .bos_token = -1};
+    *out = nothing_known;
     if (!path) return error_memory(err, folder);
     bool there = file_exists(path);
     free(path);

@@ -111,3 +111,6 @@ static inline int rope_dims(const ModelConfig *config) {
 // sense (positive, heads divisible by kv_heads, …). Families that cannot be run, options of known families that cannot,
 // and a missing file are no errors: `not_run` says why, and only the weights can be worked on.
 bool config_load(const char *folder, ModelConfig *out, Error *err);
+
+// The same from the text of config.json.
+bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err);

@@ -3,15 +3,10 @@
 // (Metadata::validate).
 #include "loaders/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/array.h"
 
@@ -44,7 +39,7 @@ static const StoredType stored_types[] = {
     {"F4", 4, DTYPE_OTHER},
     {"F6_E2M3", 6, DTYPE_OTHER},
     {"F6_E3M2", 6, DTYPE_OTHER},
-    {"F8_E8M0", 8, DTYPE_OTHER},
+    {"F8_E8M0", 8, DTYPE_F8_E8M0},
     {"F8_E4M3FNUZ", 8, DTYPE_OTHER},
     {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
     {"C64", 64, DTYPE_OTHER},
@@ -465,35 +460,13 @@ static bool check_layout(Header *header, uint64_t data_bytes) {
                      (unsigned long long)at, (unsigned long long)data_bytes, at > data_bytes ? "cut off" : "too long");
 }
 
-// ------------------------------------------------------------------------------------------------------------ open,
-// close
-
-static bool map_file(const char *path, Safetensors *out, Error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-    struct stat info;
-    bool ok = true;
-    if (fstat(fd, &info) != 0) {
-        ok = error_set(err, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        ok = error_set(err, "%s: is not a regular file", path);
-    } else if (info.st_size < LENGTH_BYTES) {
-        ok = error_set(err, "%s: %lld bytes are too small for a safetensors header", path, (long long)info.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            ok = error_set(err, "%s: cannot be mapped into memory: %s", path, strerror(errno));
-        } else {
-            out->map = map;
-            out->map_bytes = (size_t)info.st_size;
-        }
-    }
-    close(fd);
-    return ok;
-}
+// ---- open, close ----
 
 static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
     uint64_t length = 0;
+    if (file->map_bytes < LENGTH_BYTES) {
+        return error_set(err, "%s: %zu bytes are too small for a safetensors header", file->path, file->map_bytes);
+    }
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)file->map[i] << (8 * i);
     if (length > HEADER_MOST) {
         return error_set(err, "%s: header of %llu bytes is too large (at most %u); this is not a safetensors file",
@@ -519,7 +492,7 @@ static bool take_tensors(const Header *header, size_t data_at, Safetensors *out,
     return true;
 }
 
-static bool read_file(Safetensors *out, Error *err) {
+static bool read_tensors(Safetensors *out, Error *err) {
     uint64_t length = 0;
     if (!header_length(out, &length, err)) return false;
     const char *text = (const char *)out->map + LENGTH_BYTES;
@@ -534,16 +507,32 @@ static bool read_file(Safetensors *out, Error *err) {
     return ok;
 }
 
-bool safetensors_open(const char *path, Safetensors *out, Error *err) {
-    *out = (Safetensors){.path = strdup(path)};
+bool safetensors_read(const char *path, const void *bytes, size_t size, Safetensors *out, Error *err) {
+    *out = (Safetensors){.path = strdup(path), .map = bytes, .map_bytes = size};
     if (!out->path) return error_memory(err, path);
-    if (map_file(path, out, err) && read_file(out, err)) return true;
+    if (read_tensors(out, err)) return true;
     safetensors_close(out);
     return false;
 }
 
+bool safetensors_open(const char *path, Safetensors *out, Error *err) {
+    *out = (Safetensors){0};
+    Mapping *mapping;
+    if (!mapping_open(path, &mapping, err)) return false;
+    // What was wrong with a header whose file became shorter meanwhile is of no interest.
+    bool ok = safetensors_read(path, mapping_data(mapping), mapping_bytes(mapping), out, err);
+    ok = mapping_intact(mapping, path, err) && ok;
+    if (ok) {
+        out->mapping = mapping;
+        return true;
+    }
+    safetensors_close(out);
+    mapping_close(mapping);
+    return false;
+}
+
 void safetensors_close(Safetensors *file) {
-    if (file->map) munmap((void *)(uintptr_t)file->map, file->map_bytes);
+    mapping_close(file->mapping);
     free(file->tensors);
     free(file->names);
     free(file->path);
@@ -555,3 +544,5 @@ uint64_t tensor_elements(const Tensor *tensor) {
     for (int i = 0; i < tensor->rank; i++) n *= tensor->shape[i];
     return n;
 }
+
+size_t tensor_stored_bytes(const Tensor *tensor) { return tensor->stored ? tensor->stored_bytes : tensor->bytes; }

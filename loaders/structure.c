@@ -35,8 +35,11 @@ static void print_shape(Text *text, const uint64_t *shape, int rank) {
 
 static bool check_tensor(const Tensor *tensor, const uint64_t *shape, int rank, Error *err) {
     if (!dtype_is_float16_or_32(tensor->dtype)) {
-        return error_set(err, "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16",
-                         tensor->file, tensor->name, dtype_name(tensor->dtype));
+        return error_set(
+            err,
+            "%s: tensor %s: elements of type %s cannot be used as weights; supported: F32, F16, BF16, F64, "
+            "and matrices of F8_E4M3, F8_E5M2, I8 and U8",
+            tensor->file, tensor->name, dtype_name(tensor->dtype));
     }
     bool same = tensor->rank == rank;
     for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];
@@ -55,7 +58,7 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
                         const Tensor **out) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
-    *out = checkpoint_find(builder->out->checkpoint, full);
+    if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
     if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
@@ -186,14 +189,25 @@ static bool take_transposed(Builder *builder, Linear *linear) {
     copy->shape[0] = linear->out;
     copy->shape[1] = linear->in;
     copy->data = data;
+    copy->made = NULL; // a plain matrix from here on
     out->copy_count++;
+    if (!tensor_hold(stored, builder->err)) return false;
     transpose(stored, linear->out, linear->in, data);
+    tensor_release(stored);
     linear->weight = copy;
     return true;
 }
 
+// Packed codes tell where out and in are: nothing needs to be transposed.
+static bool is_packed(const Builder *builder, const Linear *linear) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.weight", linear->name);
+    return !checkpoint_find(builder->out->checkpoint, name) && stored_has(builder->out->checkpoint, name);
+}
+
 static bool take_weights(Builder *builder, Linear *linear, bool bias) {
     uint64_t shape[] = {linear->out, linear->in};
+    if (linear->transposed && is_packed(builder, linear)) linear->transposed = false;
     bool ok = linear->transposed ? take_transposed(builder, linear)
                                  : take_tensor(builder, linear->name, ".weight", shape, 2, &linear->weight);
     return ok && (!bias || take_tensor(builder, linear->name, ".bias", shape, 1, &linear->bias));
@@ -344,7 +358,7 @@ static const char *head_name(const Builder *builder) {
     for (int i = 0; names[i]; i++) {
         char full[128];
         snprintf(full, sizeof full, "%s.weight", names[i]);
-        if (checkpoint_find(builder->out->checkpoint, full)) return names[i];
+        if (stored_has(builder->out->checkpoint, full)) return names[i];
     }
     return names[0];
 }
@@ -400,7 +414,7 @@ static bool find_prefix(Builder *builder) {
         char name[64];
         snprintf(name, sizeof name, "%s%s.weight", table->prefixes[i], table->embedding);
         builder->prefix = table->prefixes[i];
-        if (checkpoint_find(builder->out->checkpoint, name)) return true;
+        if (stored_has(builder->out->checkpoint, name)) return true;
     }
     return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
@@ -431,10 +445,10 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
                             .embedding_norm = -1,
                             .final_norm = -1};
     Builder builder = {.out = out, .err = err};
-    bool ok;
-    if (config->not_run[0]) {
+    bool ok = stored_open(checkpoint, &out->stored, err);
+    if (ok && config->not_run[0]) {
         ok = structure_list(out, err);
-    } else {
+    } else if (ok) {
         builder.table = layout_table(config->layout);
         ok = build(&builder);
     }
@@ -450,6 +464,7 @@ void structure_free(ModelStructure *structure) {
     for (int i = 0; i < structure->copy_count; i++) free((void *)structure->copies[i].data);
     free(structure->copies);
     free(structure->layers);
+    stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }
 
@@ -458,6 +473,16 @@ int structure_find(const ModelStructure *structure, const char *linear_name) {
         if (strcmp(structure->linears[i].name, linear_name) == 0) return i;
     }
     return -1;
+}
+
+const char *structure_stored(const ModelStructure *structure) {
+    const char *found = NULL;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const char *stored = structure->linears[i].weight->stored;
+        if (found && stored && strcmp(found, stored) != 0) return "quantized in several ways";
+        if (stored) found = stored;
+    }
+    return found;
 }
 
 DType structure_dtype(const ModelStructure *structure) {

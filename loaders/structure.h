@@ -4,6 +4,7 @@
 
 #include "loaders/checkpoint.h"
 #include "loaders/config.h"
+#include "loaders/stored.h"
 
 typedef enum LinearRole {
     ROLE_Q,
@@ -38,7 +39,7 @@ typedef struct Linear {
     int layer;  // −1 outside the layers (head)
     int expert; // −1 outside experts
     size_t out, in;
-    const Tensor *weight; // [out, in]
+    const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
     const Tensor *bias;   // [out] or NULL
     // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is a transposed copy then.
     bool transposed;
@@ -73,13 +74,14 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
 typedef struct ModelStructure {
     ModelConfig config;
     const Checkpoint *checkpoint; // must outlive the structure
+    StoredSet *stored;            // the weights among the tensors below that are not plain in the file
     Linear *linears;
     int linear_count;
     int input_count;
     Norm *norms;
     int norm_count;
     LayerMap *layers;            // [config.layers]
-    const Tensor *embedding;     // [vocab, embedding_width]; NULL for models that cannot be run
+    const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
     const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
     int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
@@ -96,6 +98,10 @@ typedef struct ModelStructure {
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent
+
+// What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
+// 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.
+const char *structure_stored(const ModelStructure *structure);
 
 // The element type that stands for the whole model.
 DType structure_dtype(const ModelStructure *structure);

@@ -91,6 +91,19 @@ static int compare_linears(const void *a, const void *b) {
     return compare_names(((const Linear *)a)->name, ((const Linear *)b)->name);
 }
 
+// The tensor itself, or the matrix whose codes it holds; NULL for other parts of such a matrix, and for what cannot be
+// read, which is no reason to leave out all the rest: `reason` tells.
+static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tensor, Error *reason) {
+    char name[512];
+    const Tensor *found = tensor;
+    if (stored_is_part(out->checkpoint, tensor, name, sizeof name)) {
+        if (!name[0]) return NULL;
+    } else {
+        snprintf(name, sizeof name, "%s", tensor->name);
+    }
+    return stored_find(out->stored, name, &found, reason) ? found : NULL;
+}
+
 static bool set_linear(const Tensor *tensor, Linear *out) {
     const char *ending = ".weight";
     size_t length = strlen(tensor->name), cut = strlen(ending);
@@ -112,11 +125,13 @@ static bool set_linear(const Tensor *tensor, Linear *out) {
 
 bool structure_list(ModelStructure *out, Error *err) {
     const Checkpoint *checkpoint = out->checkpoint;
+    Error unread = {0};
     out->linears = array_new(checkpoint->tensor_count, sizeof *out->linears);
     if (!out->linears) return error_memory(err, "the list of linears");
     out->config.layers = 0;
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
-        const Tensor *tensor = checkpoint->by_name[i];
+        const Tensor *tensor = whole_tensor(out, checkpoint->by_name[i], &unread);
+        if (!tensor) continue;
         out->parameters += tensor_elements(tensor);
         if (!looks_like_linear(tensor)) continue;
         Linear *linear = &out->linears[out->linear_count];
@@ -124,6 +139,7 @@ bool structure_list(ModelStructure *out, Error *err) {
         out->linear_count++;
         if (linear->layer >= out->config.layers) out->config.layers = linear->layer + 1;
     }
+    if (out->linear_count == 0 && unread.message[0]) return error_set(err, "%s", unread.message);
     if (out->linear_count == 0)
         return error_set(err, "%s: holds no matrices of F32, F16 or BF16 that could be quantized (%s)",
                          checkpoint->folder, out->config.not_run);

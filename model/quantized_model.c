@@ -310,7 +310,8 @@ static bool pack(const QuantizedModel *model, Change *change, Error *err) {
                          err))
         return false;
     ActivationScheme scheme = scheme_of(wanted);
-    bool ok = divided_bias(linear, wanted->divisors, &bias, err) &&
+    bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
+              divided_bias(linear, wanted->divisors, &bias, err) &&
               backend->ops->weight_quantized(backend, &plain, &scheme, bias, &change->weight, err);
     quantized_weight_free(&plain);
     free(bias);

@@ -20,10 +20,16 @@ bool linear_bias(const Linear *linear, float **out, Error *err) {
 static bool make_dense(Transformer *t, int index, Error *err) {
     const Linear *linear = &t->structure->linears[index];
     float *bias;
+    // Backends may read the matrix in place: it is held for as long as the dense weight is there.
     if (!linear_bias(linear, &bias, err)) return false;
+    if (!tensor_hold(linear->weight, err)) {
+        free(bias);
+        return error_prefix(err, "%s", linear->name);
+    }
     bool ok = t->backend->ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out,
                                             linear->in, bias, t->precision, &t->dense[index], err);
     free(bias);
+    if (!ok) tensor_release(linear->weight);
     return ok || error_prefix(err, "%s", linear->name);
 }
 
@@ -61,7 +67,16 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
     return device;
 }
 
+static bool hold_embeddings(Transformer *t, Error *err) {
+    const Tensor *positions = t->structure->position_rows;
+    if (!tensor_hold(t->structure->embedding, err)) return false;
+    t->holds_embedding = !positions || tensor_hold(positions, err);
+    if (!t->holds_embedding) tensor_release(t->structure->embedding);
+    return t->holds_embedding;
+}
+
 static bool load_weights(Transformer *t, Error *err) {
+    if (!hold_embeddings(t, err)) return false;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
@@ -113,6 +128,14 @@ static void free_weights(Backend *backend, Weight **weights, int count) {
     free(weights);
 }
 
+// What dense weights read; nobody computes with them any more.
+static void release_weights(const Transformer *t) {
+    for (int i = 0; i < t->structure->linear_count; i++)
+        if (t->dense && t->dense[i]) tensor_release(t->structure->linears[i].weight);
+    if (t->holds_embedding) tensor_release(t->structure->embedding);
+    if (t->holds_embedding && t->structure->position_rows) tensor_release(t->structure->position_rows);
+}
+
 static void free_gains(Backend *backend, float **gains, int count) {
     for (int i = 0; gains && i < count; i++)
         if (gains[i]) backend->ops->memory_free(backend, gains[i]);
@@ -125,6 +148,7 @@ void transformer_free(Transformer *t) {
     free_weights(t->backend, t->replaced, t->structure->linear_count);
     free_gains(t->backend, t->divided, t->structure->norm_count);
     if (!t->is_variant) {
+        release_weights(t);
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
     }
@@ -212,7 +236,7 @@ bool transformer_layers(Transformer *t, Session *session, int first, int last, f
     if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
     for (int layer = first; layer < last; layer++)
         if (!pass_layer(&pass, layer, hidden)) return false;
-    return true;
+    return checkpoint_intact(t->structure->checkpoint, err);
 }
 
 bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,

@@ -7,12 +7,13 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    int cache_bits;    // 8, or anything else for the standard
-    bool is_variant;   // dense weights and gains belong to another transformer
-    Weight **dense;    // [linear_count]
-    Weight **replaced; // [linear_count], own; NULL where the dense one is in use
-    float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
-    float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
+    int cache_bits;       // 8, or anything else for the standard
+    bool is_variant;      // dense weights and gains belong to another transformer
+    bool holds_embedding; // and the rows of positions
+    Weight **dense;       // [linear_count]
+    Weight **replaced;    // [linear_count], own; NULL where the dense one is in use
+    float **gains;        // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **divided;      // [norm_count], own; NULL where the checkpoint's gain is in use
 };
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.

@@ -12,25 +12,32 @@ bool decision_equalizes(const Decision *decision) {
 
 // ---- Which row a column reads ----
 
-static bool repeats_heads(const ModelStructure *structure, const Linear *linear) {
-    const ModelConfig *c = &structure->config;
-    const Linear *source = &structure->linears[linear->fold_index];
-    return linear->role == ROLE_O && c->kv_heads > 0 && c->heads % c->kv_heads == 0 &&
-           linear->in == (size_t)c->heads * (size_t)c->head_dim &&
-           source->out == (size_t)c->kv_heads * (size_t)c->head_dim;
+// Rows of v in the linear before: all of them, or with those of q and k.
+static bool has_heads(const ModelConfig *c, const Linear *linear, const Linear *source) {
+    if (linear->role != ROLE_O || c->kv_heads <= 0 || c->heads % c->kv_heads != 0) return false;
+    size_t dim = (size_t)c->head_dim, q = (size_t)c->heads * dim, kv = (size_t)c->kv_heads * dim;
+    return linear->in == q && source->out == (source->role == ROLE_QKV ? q + 2 * kv : kv);
 }
 
 bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
     if (linear->fold != FOLD_LINEAR_ROWS) return false;
-    return structure->linears[linear->fold_index].out == linear->in || repeats_heads(structure, linear);
+    const Linear *source = &structure->linears[linear->fold_index];
+    if (source->role == ROLE_GATE_UP) return source->out == 2 * linear->in;
+    return source->out == linear->in || has_heads(&structure->config, linear, source);
 }
 
-// Attention mixes tokens, not channels: channel d of a query head is channel d of the kv head that it shares.
+// Attention mixes tokens, not channels: channel d of a query head is channel d of the kv head that it shares. Fused
+// linears have the rows of q, k and v one after the other, or for each kv head its queries, key and value.
 size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
     const ModelConfig *c = &structure->config;
-    if (structure->linears[linear->fold_index].out == linear->in) return column;
+    const Linear *source = &structure->linears[linear->fold_index];
+    if (source->role == ROLE_GATE_UP) return linear->in + column;
+    if (source->out == linear->in) return column;
     size_t dim = (size_t)c->head_dim, per_kv = (size_t)(c->heads / c->kv_heads);
-    return column / dim / per_kv * dim + column % dim;
+    size_t head = column / dim / per_kv, channel = column % dim;
+    if (source->role != ROLE_QKV) return head * dim + channel;
+    if (c->grouped_qkv) return (head * (per_kv + 2) + per_kv + 1) * dim + channel;
+    return ((size_t)(c->heads + c->kv_heads) + head) * dim + channel;
 }
 
 // ---- Factors ----
@@ -113,6 +120,7 @@ bool equalize_divisors(const ModelStructure *structure, const Measured *measured
     float *factors = array_new(linear->in, sizeof *factors);
     if (!factors) return error_memory(err, linear->name);
     bool ok = equalize_factors(structure, measured, &plan->decisions[reader], reader, factors, err);
+    for (size_t o = 0; o < structure->linears[index].out; o++) divisors[o] = 1; // rows of q, k and gate
     for (size_t j = 0; ok && j < linear->in; j++) divisors[fold_row(structure, linear, j)] = factors[j];
     free(factors);
     return ok;

@@ -10,7 +10,8 @@
 bool decision_equalizes(const Decision *decision);
 
 // Whether the factors of `linear`'s input can go into the rows of the linear that its fold names: each of its columns
-// is one of those rows, or, behind grouped-query attention, several of them are the same row.
+// is one of those rows (which may be a part of a fused linear), or, behind grouped-query attention, several of them are
+// the same row.
 bool fold_has_rows(const ModelStructure *structure, const Linear *linear);
 // The row of that linear which column `column` of `linear` reads.
 size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column);
@@ -26,6 +27,7 @@ bool equalize_factors(const ModelStructure *structure, const Measured *measured,
 // The linear whose factors are folded into the rows (and the bias) of linear `index`, or −1: only a quantized linear
 // takes them.
 int equalize_rows_for(const ModelStructure *structure, const Plan *plan, int index);
-// The factors of that linear, by row: rows [out] of linear `index` are divided by them.
+// The factors of that linear, by row: rows [out] of linear `index` are divided by them; 1 for rows that it does not
+// read.
 bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int index,
                        float *divisors, Error *err);

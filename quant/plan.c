@@ -59,6 +59,7 @@ static const char note_few_tokens[] = "calibration sent few tokens to this exper
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
 static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
+static const char note_other_rows[] = "its columns are not the rows of the linear before it: per token";
 static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
 static const char note_no_columns[] = "weights not measured yet: its input is left as it is";
 static const char note_percentile_zero[] = "the percentile of its input is 0: whole range";
@@ -297,8 +298,9 @@ static void choose_static(Decision *d, float range) {
 // Why the factors of an input cannot be folded where the recipe allows; NULL when they can.
 static const char *why_not_folded(const Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
-    bool rows = p->settings[i][DIAL_FOLD] == FOLDS_ALL && fold_has_rows(p->structure, linear);
-    if (linear->fold != FOLD_NORM && !rows) return note_no_norm;
+    bool wanted = p->settings[i][DIAL_FOLD] == FOLDS_ALL && linear->fold == FOLD_LINEAR_ROWS;
+    bool rows = wanted && fold_has_rows(p->structure, linear);
+    if (linear->fold != FOLD_NORM && !rows) return wanted ? note_other_rows : note_no_norm;
     if (rows && !p->plan->decisions[linear->fold_index].quantized) return note_rows_stay;
     return p->inputs[linear->input].split ? note_readers_differ : NULL;
 }
@@ -443,11 +445,11 @@ static void add_up(const Planning *p) {
         const Linear *linear = &p->structure->linears[i];
         Decision *d = &plan->decisions[i];
         size_t count = linear->out * linear->in;
-        d->bytes = linear->weight->bytes;
+        d->bytes = tensor_stored_bytes(linear->weight);
         if (d->quantized) {
             d->bytes = quantized_bytes(linear, d);
             plan->bytes += d->bytes;
-            if (linear->weight != p->structure->embedding) plan->bytes -= linear->weight->bytes;
+            if (linear->weight != p->structure->embedding) plan->bytes -= tensor_stored_bytes(linear->weight);
             plan->quantized_count++;
             plan->refined_count += d->group < linear->in;
             bits += 8 * (double)d->bytes;
@@ -538,17 +540,30 @@ bool decision_equal(const Decision *a, const Decision *b) {
     return weights_equal(a, b) && inputs_equal(a, b);
 }
 
+static uint64_t decision_hash(uint64_t hash, const Decision *d) {
+    if (!d->quantized) return hash_text(hash, "dense");
+    bool equalized = d->lae || d->smooth;
+    const double numbers[] = {d->bits,
+                              d->granularity,
+                              (double)d->group,
+                              d->scale_dtype,
+                              d->grid,
+                              d->clip,
+                              d->activations,
+                              d->activations == POLICY_STATIC ? (double)d->activation_scale : 0,
+                              d->lae,
+                              d->smooth,
+                              d->lae ? (double)d->lae_alpha : 0,
+                              d->smooth ? (double)d->smooth_alpha : 0,
+                              equalized ? d->fold : 0,
+                              equalized ? d->fold_index : 0};
+    return hash_bytes(hash, numbers, sizeof numbers);
+}
+
 uint64_t plan_hash(const Plan *plan) {
-    uint64_t hash = HASH_START;
-    for (int i = 0; i < plan->linear_count; i++) {
-        const Decision *d = &plan->decisions[i];
-        bool is_static = d->activations == POLICY_STATIC;
-        const double numbers[] = {
-            d->bits,        d->granularity, (double)d->group, d->scale_dtype,
-            d->activations, d->lae,         d->lae_alpha,     is_static ? (double)d->activation_scale : 0,
-            d->fold,        d->fold_index};
-        hash = d->quantized ? hash_bytes(hash, numbers, sizeof numbers) : hash_bytes(hash, "dense", 5);
-    }
+    const int cache_bits = plan->cache_bits == 8 ? 8 : 16;
+    uint64_t hash = hash_bytes(HASH_START, &cache_bits, sizeof cache_bits);
+    for (int i = 0; i < plan->linear_count; i++) hash = decision_hash(hash, &plan->decisions[i]);
     return hash;
 }
 

@@ -44,7 +44,7 @@ typedef struct Plan {
     bool calibrated;
     size_t bytes; // the whole model: quantized linears, the rest as it is
     size_t base_bytes;
-    int cache_bits;                     // 16 or 8
+    int cache_bits;                     // 16 or 8; 0 counts as 16
     size_t cache_bytes;                 // keys and values of one position, all layers, scales included
     double bits_per_weight;             // over the quantized linears' weights
     int quantized_count, refined_count; // refined: group smaller than in
@@ -59,8 +59,8 @@ void plan_free(Plan *plan);
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
 
-// A hash of everything that decision_equal compares, over all linears: plans with equal hashes make the same model of
-// the same weights and measured inputs.
+// A hash of everything that decision_equal compares, over all linears, and of the cache: plans with equal hashes make
+// the same model of the same weights and measured inputs.
 uint64_t plan_hash(const Plan *plan);
 
 // Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The

@@ -174,7 +174,12 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
     Work work = {.linear = linear, .decision = decision, .factors = column_factors, .divisors = row_divisors, .w = out};
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
-    ok = ok && quantize_rows(&work, err);
+    if (ok && tensor_hold(linear->weight, err)) {
+        ok = quantize_rows(&work, err);
+        tensor_release(linear->weight);
+    } else {
+        ok = false;
+    }
     if (ok && work.rows) {
         *error = (WeightError){0};
         for (size_t o = 0; o < linear->out; o++) {

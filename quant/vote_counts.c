@@ -5,19 +5,30 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "kernels/cpu/scan.h"
 
 #define RULES 2
 #define BINS (VOTE_STEPS + 2) // bin b: parents whose statistic exceeds exactly the b smallest thresholds
 
 typedef uint32_t Bins[RULES][BINS];
 
-typedef struct Counting {
-    const float *minima, *maxima; // [rows, groups]
-    size_t rows, groups;
-    const VoteCounts *ladder;
+// One level of the ladder: the ranges of some rows' groups, and what their parents say.
+typedef struct Level {
+    float *low, *high;   // [BATCH / 2]
+    int32_t *bin[RULES]; // [BATCH / 2]: −1 where it has to be looked at more closely
+} Level;
+
+struct VoteTally {
+    int sizes_count;
+    uint32_t sizes[LADDER_MAX];
+    uint64_t rows, columns, groups;   // groups: per row
+    uint64_t rows_at_once;            // whose groups lie in the cache on all levels
     double threshold[VOTE_STEPS + 1]; // k / 1000, as a reader of the formula computes it
-    Bins *bins;                       // [steps]
-} Counting;
+    Level levels[2];
+    Bins *bins; // [steps]
+};
+
+#define BATCH ((size_t)4096) // groups
 
 int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     int count = 0;
@@ -30,122 +41,143 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     return count;
 }
 
-// One row on one level of the ladder: the ranges of its groups, and what its parents say.
-typedef struct Level {
-    float *low, *high;         // [groups]
-    double *statistics[RULES]; // [groups]: NaN where there is no vote
-} Level;
-
 static inline float absmax_of(float low, float high) {
     float a = fabsf(low), b = fabsf(high);
     return a > b ? a : b;
 }
 
-// Merges each `parts` children into one parent, and asks it. A loop without branches over separate arrays, so that it
-// becomes vector code: the two divisions are most of the work.
-static inline void merge(const float *restrict low, const float *restrict high, size_t parts, size_t parents,
-                         float *restrict parent_low, float *restrict parent_high, double *restrict shrink,
-                         double *restrict literal) {
-    for (size_t p = 0; p < parents; p++) {
-        const float *l = low + p * parts, *h = high + p * parts;
-        float least = l[0], most = h[0], narrowest = absmax_of(l[0], h[0]);
-        double widest = (double)h[0] - (double)l[0];
-        for (size_t i = 1; i < parts; i++) {
-            float absmax = absmax_of(l[i], h[i]);
-            double spread = (double)h[i] - (double)l[i];
-            least = l[i] < least ? l[i] : least;
-            most = h[i] > most ? h[i] : most;
-            narrowest = absmax < narrowest ? absmax : narrowest;
-            widest = spread > widest ? spread : widest;
-        }
-        double range = (double)absmax_of(least, most), spread = (double)most - (double)least;
-        double finite = spread - spread; // 0, or NaN where a value is not finite
-        parent_low[p] = least;
-        parent_high[p] = most;
-        shrink[p] = 1 - (double)narrowest / range + finite; // NaN too where there is no range
-        literal[p] = widest / spread + finite;
-    }
-}
-
 // How many thresholds a statistic from 0 to 1 exceeds; none if it is NaN. bin / 1000 is either just below or just above
 // the statistic, because multiplying and dividing round in order; comparing with the threshold itself tells which.
-static inline size_t bin_of(const double *threshold, double statistic) {
+static size_t bin_of(const double *threshold, double statistic) {
     statistic = statistic > 0 ? statistic : 0;
     statistic = statistic < 1 ? statistic : 1;
     size_t bin = (size_t)(int)(statistic * VOTE_STEPS);
     return bin + (statistic > threshold[bin]);
 }
 
-static void tally(const double *threshold, const Level *level, size_t parents, Bins *bins) {
-    for (int rule = 0; rule < RULES; rule++) {
-        const double *statistics = level->statistics[rule];
-        for (size_t p = 0; p < parents; p++) (*bins)[rule][bin_of(threshold, statistics[p])]++;
+// What one parent of these children says, by the formula.
+static void ask_parent(const double *threshold, const float *low, const float *high, size_t parts, size_t bins[RULES]) {
+    float least = low[0], most = high[0], narrowest = absmax_of(low[0], high[0]);
+    double widest = (double)high[0] - (double)low[0];
+    for (size_t i = 1; i < parts; i++) {
+        float absmax = absmax_of(low[i], high[i]);
+        double spread = (double)high[i] - (double)low[i];
+        least = low[i] < least ? low[i] : least;
+        most = high[i] > most ? high[i] : most;
+        narrowest = absmax < narrowest ? absmax : narrowest;
+        widest = spread > widest ? spread : widest;
+    }
+    double range = (double)absmax_of(least, most), spread = (double)most - (double)least;
+    double finite = spread - spread; // 0, or NaN where a value is not finite
+    bins[RULE_SHRINK] = bin_of(threshold, 1 - (double)narrowest / range + finite); // NaN too where there is no range
+    bins[RULE_LITERAL] = bin_of(threshold, widest / spread + finite);
+}
+
+// The usual step: two children each. Float arithmetic answers for nearly all of them.
+static void halves(const VoteTally *t, const float *low, const float *high, size_t parents, Level *up, Bins *bins) {
+    const ScanKernels *scan = scan_kernels_choose();
+    const int32_t *shrink = up->bin[RULE_SHRINK], *literal = up->bin[RULE_LITERAL];
+    scan->merge_pairs(low, high, parents, VOTE_STEPS, up->low, up->high, up->bin[RULE_SHRINK], up->bin[RULE_LITERAL]);
+    for (size_t p = 0; p < parents; p++) {
+        if (shrink[p] >= 0 && literal[p] >= 0) {
+            (*bins)[RULE_SHRINK][shrink[p]]++;
+            (*bins)[RULE_LITERAL][literal[p]]++;
+        } else {
+            size_t exact[RULES];
+            ask_parent(t->threshold, low + 2 * p, high + 2 * p, 2, exact);
+            for (int rule = 0; rule < RULES; rule++) (*bins)[rule][exact[rule]]++;
+        }
     }
 }
 
-// Climbs the ladder with one row.
-static void count_row(const Counting *c, size_t row, Level levels[2], Bins *bins) {
-    const float *low = c->minima + row * c->groups, *high = c->maxima + row * c->groups;
-    size_t children = c->groups;
-    for (int step = c->ladder->sizes_count - 2; step >= 0; step--) {
-        size_t parts = c->ladder->sizes[step] / c->ladder->sizes[step + 1], parents = children / parts;
-        Level *up = &levels[step & 1];
-        double *shrink = up->statistics[RULE_SHRINK], *literal = up->statistics[RULE_LITERAL];
+static void parts_of_rows(const VoteTally *t, const float *low, const float *high, size_t parts, size_t parents,
+                          Level *up, Bins *bins) {
+    for (size_t p = 0; p < parents; p++) {
+        size_t exact[RULES];
+        float least = low[p * parts], most = high[p * parts];
+        for (size_t i = 1; i < parts; i++) {
+            least = low[p * parts + i] < least ? low[p * parts + i] : least;
+            most = high[p * parts + i] > most ? high[p * parts + i] : most;
+        }
+        up->low[p] = least;
+        up->high[p] = most;
+        ask_parent(t->threshold, low + p * parts, high + p * parts, parts, exact);
+        for (int rule = 0; rule < RULES; rule++) (*bins)[rule][exact[rule]]++;
+    }
+}
+
+// Climbs the ladder with some rows. Groups lie row after row and a parent's children side by side, so it does not
+// matter where a row ends.
+static void climb(VoteTally *t, const float *low, const float *high, size_t rows) {
+    size_t children = rows * t->groups;
+    for (int step = t->sizes_count - 2; step >= 0; step--) {
+        size_t parts = t->sizes[step] / t->sizes[step + 1], parents = children / parts;
+        Level *up = &t->levels[step & 1];
         if (parts == 2)
-            merge(low, high, 2, parents, up->low, up->high, shrink, literal); // a constant is quicker
+            halves(t, low, high, parents, up, &t->bins[step]);
         else
-            merge(low, high, parts, parents, up->low, up->high, shrink, literal);
-        tally(c->threshold, up, parents, &bins[step]);
+            parts_of_rows(t, low, high, parts, parents, up, &t->bins[step]);
         low = up->low;
         high = up->high;
         children = parents;
     }
 }
 
-static bool level_new(size_t groups, Level *level) {
-    level->low = array_new(groups, sizeof *level->low);
-    level->high = array_new(groups, sizeof *level->high);
-    bool ok = level->low && level->high;
-    for (int rule = 0; rule < RULES; rule++) {
-        level->statistics[rule] = array_new(groups, sizeof *level->statistics[rule]);
-        ok = ok && level->statistics[rule];
-    }
-    return ok;
+static bool level_new(size_t parents, Level *level) {
+    level->low = array_new(parents, sizeof *level->low);
+    level->high = array_new(parents, sizeof *level->high);
+    for (int rule = 0; rule < RULES; rule++) level->bin[rule] = array_new(parents, sizeof *level->bin[rule]);
+    return level->low && level->high && level->bin[RULE_SHRINK] && level->bin[RULE_LITERAL];
 }
 
 static void level_free(Level *level) {
     free(level->low);
     free(level->high);
-    for (int rule = 0; rule < RULES; rule++) free(level->statistics[rule]);
+    for (int rule = 0; rule < RULES; rule++) free(level->bin[rule]);
 }
 
-static void add_bins(const Bins *from, size_t steps, Bins *to) {
-    const uint32_t *source = &from[0][0][0];
-    uint32_t *target = &to[0][0][0];
-    for (size_t i = 0; i < steps * RULES * BINS; i++) target[i] += source[i];
-}
-
-static bool count_rows(Counting *c) {
-    size_t steps = (size_t)c->ladder->sizes_count - 1;
-    bool short_of_memory = false;
-#pragma omp parallel reduction(|| : short_of_memory) if (c->rows * c->groups > 1 << 14)
-    {
-        Bins *bins = array_new(steps, sizeof *bins);
-        Level levels[2];
-        size_t parents = c->groups / 2;
-        bool ready = level_new(parents, &levels[0]) & level_new(parents, &levels[1]) & (bins != NULL);
-        short_of_memory = !ready;
-#pragma omp for schedule(static)
-        for (size_t row = 0; row < c->rows; row++) {
-            if (ready) count_row(c, row, levels, bins);
-        }
-#pragma omp critical(votes)
-        if (ready) add_bins(bins, steps, c->bins);
-        free(bins);
-        level_free(&levels[0]);
-        level_free(&levels[1]);
+bool vote_tally_new(size_t columns, uint32_t base_group, VoteTally **out, Error *err) {
+    *out = NULL;
+    if (columns == 0 || columns > UINT32_MAX || base_group < LADDER_FLOOR || (base_group & (base_group - 1))) {
+        return error_set(err, "groups of %u among %zu columns: no ladder of group sizes", base_group, columns);
     }
-    return !short_of_memory;
+    VoteTally *t = array_new(1, sizeof *t);
+    if (!t) return error_memory(err, "the votes of a matrix");
+    t->sizes_count = ladder_sizes(columns, base_group, t->sizes);
+    t->columns = columns;
+    t->groups = columns / base_group;
+    t->rows_at_once = t->groups < BATCH ? BATCH / (t->groups + !t->groups) : 1;
+    for (int k = 0; k <= VOTE_STEPS; k++) t->threshold[k] = k / (double)VOTE_STEPS;
+    size_t parents = t->rows_at_once * t->groups / 2;
+    t->bins = array_new((size_t)t->sizes_count, sizeof *t->bins);
+    if (!t->bins || (t->sizes_count > 1 && !(level_new(parents, &t->levels[0]) && level_new(parents, &t->levels[1])))) {
+        vote_tally_free(t);
+        return error_memory(err, "the votes of a matrix");
+    }
+    *out = t;
+    return true;
+}
+
+void vote_tally_free(VoteTally *t) {
+    if (!t) return;
+    for (int i = 0; i < 2; i++) level_free(&t->levels[i]);
+    free(t->bins);
+    free(t);
+}
+
+void vote_tally_add(VoteTally *t, const float *minima, const float *maxima, size_t rows) {
+    t->rows += rows;
+    for (size_t row = 0; row < rows && t->sizes_count > 1; row += t->rows_at_once) {
+        size_t at_once = rows - row < t->rows_at_once ? rows - row : t->rows_at_once;
+        climb(t, minima + row * t->groups, maxima + row * t->groups, at_once);
+    }
+}
+
+void vote_tally_merge(VoteTally *sum, const VoteTally *more) {
+    sum->rows += more->rows;
+    const uint32_t *source = &more->bins[0][0][0];
+    uint32_t *target = &sum->bins[0][0][0];
+    for (size_t i = 0; i < (size_t)sum->sizes_count * RULES * BINS; i++) target[i] += source[i];
 }
 
 // votes[k] = parents in the bins above k.
@@ -157,43 +189,33 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
     }
 }
 
-static bool count_votes(Counting *c, VoteCounts *out) {
-    size_t steps = (size_t)out->sizes_count - 1;
-    for (int k = 0; k <= VOTE_STEPS; k++) c->threshold[k] = k / (double)VOTE_STEPS;
-    c->bins = array_new(steps, sizeof *c->bins);
-    bool ok = c->bins && count_rows(c);
-    for (int rule = 0; ok && rule < RULES; rule++) {
-        out->votes[rule] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
-        ok = out->votes[rule] != NULL;
-        for (size_t s = 0; ok && s < steps; s++)
-            sum_from_above(c->bins[s][rule], out->votes[rule] + s * (VOTE_STEPS + 1));
+bool vote_tally_counts(const VoteTally *t, VoteCounts *out, Error *err) {
+    size_t steps = (size_t)t->sizes_count - 1;
+    *out = (VoteCounts){.sizes_count = t->sizes_count};
+    for (int s = 0; s < t->sizes_count; s++) {
+        out->sizes[s] = t->sizes[s];
+        out->parents[s] = t->rows * (t->columns / t->sizes[s]);
     }
-    free(c->bins);
-    return ok;
+    for (int rule = 0; steps && rule < RULES; rule++) {
+        out->votes[rule] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
+        if (!out->votes[rule]) {
+            vote_counts_free(out);
+            return error_memory(err, "the votes of a matrix");
+        }
+        for (size_t s = 0; s < steps; s++) sum_from_above(t->bins[s][rule], out->votes[rule] + s * (VOTE_STEPS + 1));
+    }
+    return true;
 }
 
 bool vote_counts_build(const float *minima, const float *maxima, size_t rows, size_t columns, uint32_t base_group,
                        VoteCounts *out, Error *err) {
+    VoteTally *tally;
     *out = (VoteCounts){0};
-    if (columns == 0 || columns > UINT32_MAX || base_group < LADDER_FLOOR || (base_group & (base_group - 1))) {
-        return error_set(err, "groups of %u among %zu columns: no ladder of group sizes", base_group, columns);
-    }
-    out->sizes_count = ladder_sizes(columns, base_group, out->sizes);
-    for (int s = 0; s < out->sizes_count; s++) out->parents[s] = (uint64_t)rows * (columns / out->sizes[s]);
-    if (out->sizes_count == 1) return true;
-    Counting counting = {
-        .minima = minima, .maxima = maxima, .rows = rows, .groups = columns / base_group, .ladder = out};
-    if (count_votes(&counting, out)) return true;
-    vote_counts_free(out);
-    return error_memory(err, "the votes of a matrix");
-}
-
-void vote_counts_add(VoteCounts *sum, const VoteCounts *more) {
-    for (int s = 0; s < sum->sizes_count; s++) sum->parents[s] += more->parents[s];
-    size_t length = (size_t)(sum->sizes_count - 1) * (VOTE_STEPS + 1);
-    for (int rule = 0; rule < 2; rule++) {
-        for (size_t i = 0; i < length; i++) sum->votes[rule][i] += more->votes[rule][i];
-    }
+    if (!vote_tally_new(columns, base_group, &tally, err)) return false;
+    vote_tally_add(tally, minima, maxima, rows);
+    bool ok = vote_tally_counts(tally, out, err);
+    vote_tally_free(tally);
+    return ok;
 }
 
 void vote_counts_free(VoteCounts *counts) {

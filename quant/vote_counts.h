@@ -16,10 +16,17 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]);
 // holds values which are not finite does not vote. Free with vote_counts_free.
 bool vote_counts_build(const float *minima, const float *maxima, size_t rows, size_t columns, uint32_t base_group,
                        VoteCounts *out, Error *err);
-// Adds the votes of further rows of the same matrix: votes are counted per parent, and a parent lies within a row. *sum
-// may come from a build with no rows.
-void vote_counts_add(VoteCounts *sum, const VoteCounts *more);
 void vote_counts_free(VoteCounts *counts);
+
+// The same piece by piece, each thread with a tally of its own: rows are added in any order and number, then one tally
+// is merged into another and turned into counts. Votes are counted per parent, and a parent lies within a row, so the
+// counts do not depend on how rows were divided. Free with vote_tally_free in any case.
+typedef struct VoteTally VoteTally;
+bool vote_tally_new(size_t columns, uint32_t base_group, VoteTally **out, Error *err);
+void vote_tally_add(VoteTally *tally, const float *minima, const float *maxima, size_t rows);
+void vote_tally_merge(VoteTally *sum, const VoteTally *more);
+bool vote_tally_counts(const VoteTally *tally, VoteCounts *out, Error *err);
+void vote_tally_free(VoteTally *tally);
 
 // The share of parents at `step` that vote for going on: statistic > alpha, alpha rounded to 1 / VOTE_STEPS.
 double vote_share(const VoteCounts *counts, AlphaRule rule, int step, double alpha);

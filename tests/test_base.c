@@ -453,8 +453,28 @@ static void hashes(void **state) {
 
 #define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
+static void text_that_was_cut_is_mended(void **state) {
+    (void)state;
+    char cut[] = "caf\xC3\xA9 \xE2\x82", none[] = "", bad[] = "\xFF\xC3(\x80";
+    text_mend(cut);
+    assert_string_equal(cut, "caf\xC3\xA9 ?"
+                             "?");
+    text_mend(none);
+    assert_string_equal(none, "");
+    text_mend(bad);
+    assert_string_equal(bad, "?"
+                             "?(?");
+    Error err = {0};
+    error_set(&err, "\"%.4s\"", "caf\xC3\xA9");
+    assert_string_equal(err.message, "\"caf?\"");
+    error_prefix(&err, "\xE2\x82");
+    assert_string_equal(err.message, "?"
+                                     "?: \"caf?\"");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_that_was_cut_is_mended),
         cmocka_unit_test(errors),
         cmocka_unit_test(long_errors),
         cmocka_unit_test(arrays),

@@ -321,14 +321,17 @@ static void set_recipe(Recipe *recipe) {
     recipe->value[DIAL_V1] = 1e6;
 }
 
-// 8-bit weights and activations, equalized where that is possible: near the base.
-static void check_quantized(FixtureModel *model, const ModelStats *stats, const char *name) {
+// 8-bit weights and activations, equalized where that is possible: the distance from the base.
+static double quantized_distance(FixtureModel *model, const ModelStats *stats, const char *name, FoldReach folds,
+                                 Unfoldable unfoldable) {
     QuantizedModel *quantized;
     Recipe recipe;
     Plan plan;
     Error err = {0};
     int equalized = 0;
     set_recipe(&recipe);
+    recipe.value[DIAL_FOLD] = folds;
+    recipe.value[DIAL_UNFOLDABLE] = unfoldable;
     assert_true(plan_make(&recipe, &model->structure, &stats->measured, &plan, &err));
     assert_true(plan.calibrated);
     for (int i = 0; i < plan.linear_count; i++) equalized += plan.decisions[i].lae;
@@ -336,10 +339,21 @@ static void check_quantized(FixtureModel *model, const ModelStats *stats, const 
     if (!quantized_model_follow(quantized, &plan, &stats->measured, NULL, NULL, &err)) fail_msg("%s", err.message);
     double d = difference(model, fixture_logits(quantized_model_transformer(quantized), model->ids, model->tokens));
     print_message("%-24s 8 bits, %2d of %2d equalized: %.1e\n", name, equalized, plan.quantized_count, d);
-    if (!(d <= 0.3) && model->config.experts.count == 0) fail_msg("%s: %.2e", name, d);
     quantized_model_free(quantized);
     plan_free(&plan);
     recipe_free(&recipe);
+    return d;
+}
+
+// Near the base; and factors that move into rows are as good as dividing at run time. Roundings differ, and with
+// experts they decide about routes.
+static void check_quantized(FixtureModel *model, const ModelStats *stats, const char *name) {
+    double token = quantized_distance(model, stats, name, FOLDS_NORM, UNFOLDABLE_TOKEN);
+    double divided = quantized_distance(model, stats, name, FOLDS_NORM, UNFOLDABLE_RUNTIME);
+    double folded = quantized_distance(model, stats, name, FOLDS_ALL, UNFOLDABLE_TOKEN);
+    if (model->config.experts.count > 0) return;
+    if (!(token <= 0.3)) fail_msg("%s: %.2e", name, token);
+    if (!(folded <= 1.5 * divided + 0.02)) fail_msg("%s: folded %.2e, divided %.2e", name, folded, divided);
 }
 
 static void they_are_calibrated_and_quantized(void **state) {

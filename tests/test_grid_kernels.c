@@ -267,10 +267,11 @@ static void round_rows(float *x, size_t rows, size_t dim) {
 }
 
 // Fills a cache in two calls, as decoding does, and looks back at it.
-static void attend(Backend *b, DType dtype, size_t dim, const float *q, const float *k, const float *v, float *y) {
+static void attend(Backend *b, DType dtype, AttentionShape shape, const float *q, const float *k, const float *v,
+                   float *y) {
     Error err = {0};
     Cache *cache;
-    AttentionShape shape = {.heads = HEADS, .kv_heads = KV_HEADS, .head_dim = (int)dim, .scale = 0.3f};
+    const size_t dim = (size_t)shape.head_dim;
     if (!b->ops->cache_new(b, 2, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
     const size_t first = 13, row = KV_HEADS * dim, wide = HEADS * dim;
     b->ops->cache_write(b, cache, 1, 0, first, k, v);
@@ -280,27 +281,43 @@ static void attend(Backend *b, DType dtype, size_t dim, const float *q, const fl
     b->ops->cache_free(b, cache);
 }
 
-static void cache_cases(Backend *b) {
-    const size_t dims[] = {8, 20, 64};
-    for (size_t d = 0; d < 3; d++) {
-        const size_t dim = dims[d], n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
-        float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
-        float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
-        memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
-        attend(b, DTYPE_I8, dim, q, k, v, small);
-        round_rows(k, rows, dim);
-        round_rows(v, rows, dim);
-        attend(b, DTYPE_F32, dim, q, k, v, exact);
-        for (size_t i = 0; i < n; i++) {
-            if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
-                fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
-        }
-        free(q);
-        free(k);
-        free(v);
-        free(small);
-        free(exact);
+static void cache_case(Backend *b, AttentionShape shape) {
+    const size_t dim = (size_t)shape.head_dim, n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
+    float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
+    float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
+    memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
+    attend(b, DTYPE_I8, shape, q, k, v, small);
+    round_rows(k, rows, dim);
+    round_rows(v, rows, dim);
+    attend(b, DTYPE_F32, shape, q, k, v, exact);
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(small[i] - exact[i]) <= 2e-5f))
+            fail_msg("%zu of %zu: %g, not %g", i, n, (double)small[i], (double)exact[i]);
     }
+    free(q);
+    free(k);
+    free(v);
+    free(small);
+    free(exact);
+}
+
+// Each way in which attention can be more than causal, and all of them.
+static void cache_cases(Backend *b) {
+    const int dims[] = {8, 20, 64};
+    float *bias = random_floats((size_t)HEADS * POSITIONS, 3);
+    for (int d = 0; d < 3; d++) {
+        for (int kind = 0; kind < 5; kind++) {
+            cache_case(b, (AttentionShape){.heads = HEADS,
+                                           .kv_heads = KV_HEADS,
+                                           .head_dim = dims[d],
+                                           .scale = 0.3f,
+                                           .window = kind == 1 || kind == 4 ? 5 : 0,
+                                           .softcap = kind == 2 || kind == 4 ? 1.5f : 0,
+                                           .bias = kind >= 3 ? bias : NULL,
+                                           .bias_stride = POSITIONS});
+        }
+    }
+    free(bias);
 }
 
 static void an_int8_cache_is_one_of_rounded_rows(void **state) {

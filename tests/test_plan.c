@@ -333,6 +333,7 @@ static void all_folds_reach_the_linear_before(void **state) {
     set(f, NULL, DIAL_FOLD, FOLDS_ALL);
     const Decision *d = plan(f);
     assert_false(d[O].lae); // 256 columns cannot be 128 rows without heads that repeat
+    assert_note(&d[O], "are not the rows");
     set_heads(f);
     d = plan(f);
     assert_true(d[O].lae && d[O].fold == FOLD_LINEAR_ROWS && d[O].fold_index == V);
@@ -702,6 +703,42 @@ static void rules_that_match_nothing_are_told(void **state) {
     f->model.structure.linear_count++;
 }
 
+static bool plans_equal(const Plan *a, const Plan *b) {
+    bool equal = a->cache_bits == b->cache_bits;
+    for (int i = 0; i < a->linear_count; i++) equal &= decision_equal(&a->decisions[i], &b->decisions[i]);
+    return equal;
+}
+
+// Every other setting of every dial, from several recipes: hashes differ exactly where the model does.
+static void hashes_tell_what_changes_the_model(void **state) {
+    Fixture *f = *state;
+    const ActivationPolicy policies[] = {POLICY_FPTQ, POLICY_SMOOTHQUANT, POLICY_PERCENTILE, POLICY_NONE};
+    int differences = 0, equals = 0;
+    range_of(f, GATE, 100);
+    range_of(f, DOWN, 100);
+    for (int k = 0; k < 8; k++) {
+        set(f, NULL, DIAL_ACTIVATIONS, policies[k % 4]);
+        set(f, NULL, DIAL_GRANULARITY, k < 4 ? GRANULARITY_ADAPTIVE : GRANULARITY_GROUP);
+        set(f, NULL, DIAL_FOLD, k < 4 ? FOLDS_NORM : FOLDS_ALL);
+        plan(f);
+        Plan before = f->plan;
+        f->plan = (Plan){0};
+        for (Dial dial = 0; dial < DIAL_COUNT; dial++) {
+            double value = f->recipe.value[dial], other = dial_turn(dial, value, 1, true);
+            if (other == value) other = dial_turn(dial, value, -1, true);
+            set(f, NULL, dial, other);
+            plan(f);
+            bool equal = plans_equal(&before, &f->plan);
+            if (equal != (plan_hash(&before) == plan_hash(&f->plan)))
+                fail_msg("%s, recipe %d: plans are %s", dial_table[dial].option, k, equal ? "equal" : "different");
+            *(equal ? &equals : &differences) += 1;
+            set(f, NULL, dial, value);
+        }
+        plan_free(&before);
+    }
+    assert_true(differences > 40 && equals > 40);
+}
+
 #define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -722,6 +759,7 @@ int main(void) {
         WITH_MODEL(classes_by_range),
         WITH_MODEL(thresholds_that_meet_leave_no_middle),
         WITH_MODEL(all_folds_reach_the_linear_before),
+        WITH_MODEL(hashes_tell_what_changes_the_model),
         WITH_MODEL(what_folds_nowhere_can_be_divided_at_run_time),
         WITH_MODEL(heads_that_share_a_row_share_its_factor),
         WITH_MODEL(smoothquant_equalizes_whatever_its_range),

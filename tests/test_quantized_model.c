@@ -14,6 +14,7 @@
 #include "quant/lae.h"
 #include "tests/support/fixture_model.h"
 
+#define FAMILIES "tests/fixtures/families/"
 static const char biased[] = "tests/fixtures/llama-gqa-llama3-bf16";
 static const char floats[] = "tests/fixtures/llama-mha-linear-f32"; // with biases in the MLP
 static const char one_kv_head[] = "tests/fixtures/llama-mqa-plain-f16";
@@ -482,29 +483,44 @@ static void fold_rows(const Twin *twin, Transformer *t, const Plan *plan, int re
     free(divisors);
 }
 
-// v → o (with grouped-query attention, with one kv head, with as many as query heads) and up → down (with a bias).
+// v → o (with grouped-query attention, with one kv head, with as many as query heads), up → down (with a bias), fc1 →
+// fc2 behind ReLU (opt), the rows of v and up within fused linears, experts.
 static void folding_into_rows_in_float_changes_nothing(void **state) {
     (void)state;
-    const char *const folders[] = {biased, floats, one_kv_head};
-    for (int f = 0; f < 3; f++) {
+    static const struct {
+        const char *folder;
+        int folds; // of a layer
+    } models[] = {{biased, 2},
+                  {floats, 2},
+                  {one_kv_head, 2},
+                  {FAMILIES "opt", 2},
+                  {FAMILIES "phi3", 2},
+                  {FAMILIES "gpt2", 1},
+                  {FAMILIES "gpt-neox", 1},
+                  {FAMILIES "falcon-groups", 1},
+                  {FAMILIES "qwen3-moe", 3}};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         Twin twin;
         Transformer *variant;
         Error err = {0};
-        twin_open(folders[f], PRECISION_F32, &twin);
+        int folds = 0;
+        twin_open(models[m].folder, PRECISION_F32, &twin);
         set_recipe(&twin, 8, POLICY_FPTQ);
         twin.recipe.value[DIAL_FOLD] = FOLDS_ALL;
         twin.recipe.value[DIAL_V0] = 0;
         Plan plan = plan_of(&twin);
         assert_true(transformer_variant(twin.model.base, &variant, &err));
         float **kept = array_new((size_t)twin.model.structure.linear_count, sizeof *kept);
-        for (int layer = 0; layer < twin.model.config.layers; layer++) {
-            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].o, kept);
-            fold_rows(&twin, variant, &plan, twin.model.structure.layers[layer].down, kept);
+        for (int i = 0; i < plan.linear_count; i++) {
+            if (plan.decisions[i].fold != FOLD_LINEAR_ROWS || !plan.decisions[i].lae) continue;
+            fold_rows(&twin, variant, &plan, i, kept);
+            folds++;
         }
+        assert_true(folds >= models[m].folds * twin.model.config.layers);
         float *base = fixture_logits(twin.model.base, twin.model.ids, twin.model.tokens);
         float *folded = fixture_logits(variant, twin.model.ids, twin.model.tokens);
         double difference = relative_difference(folded, base, twin.n);
-        print_message("%s: %.1e of the largest logit\n", folders[f], difference);
+        print_message("%s: %.1e of the largest logit\n", models[m].folder, difference);
         assert_within(difference, 0, 1e-5);
         transformer_free(variant);
         for (int i = 0; i < twin.model.structure.linear_count; i++) free(kept[i]);

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
+#include "tests/support/quant_fixtures.h"
 
 typedef struct Sample {
     bool there;
@@ -146,6 +147,60 @@ static void choices(void **state) {
     task_free(&task);
 }
 
+// ---- lm-evaluation-harness on the same files (tools/reference/make_task_fixtures.py) ----
+
+#define FOLDER "tests/fixtures/tasks/"
+
+// The log likelihood of choice `choice` (or the last) of every item: scoring says it of the right one only.
+static void check_likelihoods(Task *task, size_t choice, const cJSON *expected) {
+    TaskAnswer *answers = array_new(task->item_count, sizeof *answers);
+    Error err = {0};
+    for (size_t i = 0; i < task->item_count; i++)
+        task->items[i].gold = choice < task->items[i].count ? choice : task->items[i].count - 1;
+    if (!task_answer(sample.model.base, task, answers, NULL, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < task->item_count; i++) {
+        const cJSON *item = cJSON_GetArrayItem(expected, (int)i);
+        double ll = cJSON_GetArrayItem(item, (int)task->items[i].gold)->valuedouble;
+        assert_int_equal(cJSON_GetArraySize(item), task->items[i].count);
+        if (!(fabs(answers[i].log_likelihood - ll) < 1e-4))
+            fail_msg("item %zu, choice %zu: %.6f, not %.6f", i, task->items[i].gold, answers[i].log_likelihood, ll);
+    }
+    free(answers);
+}
+
+static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
+    Task task;
+    Error err = {0};
+    if (!task_load(sample.tokenizer, &sample.model.config, kind, path, &task, &err)) fail_msg("%s", err.message);
+    TaskAnswer *answers = array_new(task.item_count, sizeof *answers);
+    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    TaskScore score = task_score(answers, task.item_count);
+    assert_true(fabs(score.accuracy - fixture_number(expected, "accuracy")) < 1e-12);
+    assert_true(fabs(score.accuracy_se - fixture_number(expected, "accuracy_se")) < 1e-9);
+    if (kind == TASK_LAMBADA) {
+        double perplexity = fixture_number(expected, "perplexity");
+        assert_true(fabs(score.perplexity - perplexity) < 1e-4 * perplexity);
+    } else {
+        assert_true(fabs(score.accuracy_norm - fixture_number(expected, "accuracy_norm")) < 1e-12);
+        assert_true(fabs(score.accuracy_norm_se - fixture_number(expected, "accuracy_norm_se")) < 1e-9);
+    }
+    size_t most = 0;
+    for (size_t i = 0; i < task.item_count; i++) most = task.items[i].count > most ? task.items[i].count : most;
+    for (size_t c = 0; c < most; c++)
+        check_likelihoods(&task, c, cJSON_GetObjectItemCaseSensitive(expected, "log_likelihoods"));
+    free(answers);
+    task_free(&task);
+}
+
+static void the_harness_scores_the_same(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    cJSON *expected = fixture_json(FOLDER "expected.json");
+    check_task(TASK_LAMBADA, FOLDER "lambada.jsonl", cJSON_GetObjectItemCaseSensitive(expected, "lambada"));
+    check_task(TASK_CHOICES, FOLDER "choices.jsonl", cJSON_GetObjectItemCaseSensitive(expected, "choices"));
+    cJSON_Delete(expected);
+}
+
 static void long_contexts_lose_their_beginning(void **state) {
     (void)state;
     if (!sample.there) skip();
@@ -206,6 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_words),
         cmocka_unit_test(choices),
+        cmocka_unit_test(the_harness_scores_the_same),
         cmocka_unit_test(long_contexts_lose_their_beginning),
         cmocka_unit_test(bad_lines_are_named),
         cmocka_unit_test(scores_and_their_errors),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -12,6 +13,8 @@
 #include "base/random.h"
 #include "kernels/measure.h"
 #include "quant/vote_counts.h"
+
+static bool thorough = true;
 
 static void assert_ladder(size_t in, int count, const uint32_t *expected) {
     uint32_t sizes[LADDER_MAX];
@@ -102,6 +105,27 @@ static void random_matrices_vote_by_the_formula(void **state) {
         assert_votes_follow_the_formula(w, ROWS, widths[i], 37);
         free(w);
     }
+}
+
+// Numbers of few bits, as 16-bit weights are: their ratios often lie on or beside a threshold. More rows than are
+// counted at once.
+static void coarse_weights_vote_by_the_formula(void **state) {
+    (void)state;
+    enum { ROWS = 40, IN = 2048 };
+    static const char *const sets[] = {"scalar", "avx2"};
+    const char *given = getenv("QUANTDIAL_CPU");
+    float *w = array_new((size_t)ROWS * IN, sizeof *w);
+    for (size_t s = 0; s < 2; s++) {
+        Random random = random_seeded(s);
+        if (!given) setenv("QUANTDIAL_CPU", sets[s], 1);
+        for (size_t j = 0; j < (size_t)ROWS * IN; j++) {
+            float value = (float)random_normal(&random) * (j % 7 ? 1 : 1e-20f);
+            w[j] = s ? bf16_to_float(float_to_bf16(value)) : (float)((int)(value * 20)) / 20;
+        }
+        assert_votes_follow_the_formula(w, ROWS, IN, thorough ? 1 : 97);
+    }
+    if (!given) unsetenv("QUANTDIAL_CPU");
+    free(w);
 }
 
 // Statistics that fall on the thresholds exactly, where a count by multiplication would be off by one.
@@ -197,9 +221,12 @@ static void groups_without_a_ladder_are_refused(void **state) {
 }
 
 int main(void) {
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    thorough = !(slow && slow[0] == '0');
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ladders),
         cmocka_unit_test(random_matrices_vote_by_the_formula),
+        cmocka_unit_test(coarse_weights_vote_by_the_formula),
         cmocka_unit_test(thresholds_are_exact),
         cmocka_unit_test(zeros_and_signs),
         cmocka_unit_test(values_that_are_not_finite_do_not_vote),

@@ -359,7 +359,9 @@ void panel_detail_draw(Ui *ui) {
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     const InputStats *input = workbench_input_stats(ui->workbench, linear);
     char title[256], *name = text_printable(l->name, strlen(l->name), ui->canvas.ascii);
-    snprintf(title, sizeof title, "%s  %zu × %zu", name ? name : "", l->out, l->in);
+    const char *stored = l->weight->stored;
+    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", name ? name : "", l->out, l->in, stored ? "  " : "",
+             stored ? stored : "");
     free(name);
     if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
         char short_name[128];

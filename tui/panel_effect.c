@@ -105,14 +105,19 @@ static void draw_known(Ui *ui, Rect cell, Style style, Short text) {
     canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, style, text.text);
 }
 
+// Bits per weight of a matrix as the checkpoint holds it.
+static Short stored_bits(const Tensor *weight) {
+    if (!weight->stored) return format_fixed((double)dtype_bytes(weight->dtype) * 8, 0);
+    return format_fixed(8 * (double)weight->stored_bytes / (double)tensor_elements(weight), 2);
+}
+
 static void draw_base_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Plan *plan = workbench_plan(ui->workbench);
     const ModelStructure *structure = workbench_structure(ui->workbench);
     const Style style = MEANING_TEXT;
     draw_known(ui, metric_cell(pane, METRIC_SIZE, row), style, format_bytes((double)plan->base_bytes));
-    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style,
-               format_fixed((double)dtype_bytes(structure->linears[0].weight->dtype) * 8, 0));
+    draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, stored_bits(structure->linears[0].weight));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
     draw_known(ui, metric_cell(pane, METRIC_PPL, row), style,
                format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loaders/mapping.h"
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const int watched[] = {SIGWINCH, SIGTSTP, SIGCONT, SIGTERM, SIGHUP, SIGINT};
@@ -73,7 +75,10 @@ void signals_stop_self(void) {
 // ---- crashes ------------------------------------------------------------------------------------------------------
 
 // Only async-signal-safe calls. Whoever handled the signal before (a sanitizer, or nobody) gets it next.
-static void on_crash(int number) {
+static void on_crash(int number, siginfo_t *info, void *context) {
+    (void)context;
+    // A checkpoint that was cut off under our eyes is no crash: the work that read it will say so.
+    if (number == SIGBUS && info->si_code > 0 && mapping_repair(info->si_addr)) return;
     for (size_t done = 0; done < guard.length;) {
         ssize_t n = write(guard.terminal, guard.farewell + done, guard.length - done);
         if (n <= 0) break;
@@ -98,7 +103,7 @@ void crash_guard_start(int terminal, const struct termios *modes, const char *fa
     if (sigaltstack(NULL, &there) == 0 && there.ss_flags & SS_DISABLE) {
         sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
     }
-    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_ONSTACK | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < COUNT(crashes); i++) sigaction(crashes[i], &action, &before_crashes[i]);
 }

@@ -233,18 +233,14 @@ bool model_session_trial(ModelSession *s, Trial *out, Error *err) {
            begin_trial(s, s->evaluator, out, err);
 }
 
-bool model_session_sensitivity(ModelSession *s, const Plan *plan, bool reverse,
+bool model_session_sensitivity(ModelSession *s, const Plan *plan, SensitivityDepth depth,
                                void (*partial)(void *, const Sensitivities *), void *context, Sensitivities *out,
                                Progress *progress, Error *err) {
     Trial trial;
     *out = (Sensitivities){0};
-    double *db = array_new((size_t)s->structure.linear_count, sizeof *db);
-    if (!db) return error_memory(err, "sensitivities");
-    bool ok = model_session_trial(s, &trial, err) && trial_follow(&trial, plan, progress, err) &&
-              model_session_output_sqnr(s, plan, db, progress, err) &&
-              sensitivity_measure(&trial, plan, db, reverse, partial, context, out, progress, err);
+    bool ok = model_session_trial(s, &trial, err) &&
+              sensitivity_measure(&trial, plan, depth, partial, context, out, progress, err);
     trial_end(&trial);
-    free(db);
     return ok;
 }
 

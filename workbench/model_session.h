@@ -87,7 +87,7 @@ bool model_session_weight_sqnr(const ModelSession *session, const Plan *plan, in
 bool model_session_trial(ModelSession *session, Trial *out, Error *err);
 
 // What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
-bool model_session_sensitivity(ModelSession *session, const Plan *plan, bool reverse,
+bool model_session_sensitivity(ModelSession *session, const Plan *plan, SensitivityDepth depth,
                                void (*partial)(void *context, const Sensitivities *so_far), void *context,
                                Sensitivities *out, Progress *progress, Error *err);
 

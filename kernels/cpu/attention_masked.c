@@ -18,7 +18,8 @@ static float softmax(float *scores, size_t n) {
 }
 
 // Products of one query with the keys of positions from … → what softmax takes.
-static void adjust(const AttentionShape *shape, const float *bias, float *scores, size_t n) {
+static void adjust(const AttentionShape *shape, const float *key_scales, const float *bias, float *scores, size_t n) {
+    for (size_t i = 0; key_scales && i < n; i++) scores[i] *= key_scales[i];
     for (size_t i = 0; shape->softcap > 0 && i < n; i++) scores[i] = shape->softcap * tanhf(scores[i] / shape->softcap);
     for (size_t i = 0; bias && i < n; i++) scores[i] += bias[i];
 }
@@ -52,7 +53,10 @@ void attention_masked(const CpuKernels *kernels, const AttentionTile *a, const A
                                 .y = scores,
                                 .y_stride = seen};
         kernels->dense(&product, 0, seen);
-        adjust(shape, bias ? bias + head * shape->bias_stride + from : NULL, scores, seen);
-        mix(kernels, a, from, scores, seen, softmax(scores, seen), row, a->y + at);
+        adjust(shape, a->key_scales ? a->key_scales + from : NULL,
+               bias ? bias + head * shape->bias_stride + from : NULL, scores, seen);
+        float sum = softmax(scores, seen);
+        for (size_t i = 0; a->value_scales && i < seen; i++) scores[i] *= a->value_scales[from + i];
+        mix(kernels, a, from, scores, seen, sum, row, a->y + at);
     }
 }

@@ -383,6 +383,7 @@ static void widen(DType dtype, const void *from, size_t n, float *to) {
     switch (dtype) {
     case DTYPE_F16: widen_as(DTYPE_F16, from, n, to); break;
     case DTYPE_BF16: widen_as(DTYPE_BF16, from, n, to); break;
+    case DTYPE_I8: widen_as(DTYPE_I8, from, n, to); break;
     default: memcpy(to, from, n * sizeof *to); break;
     }
 }

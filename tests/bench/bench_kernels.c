@@ -118,9 +118,8 @@ static void print_rates(Backend *b, double read) {
 static void print_measuring(void) {
     size_t rows = 8192, columns = 4096, n = rows * columns;
     uint16_t *data = array_new(n, sizeof *data);
-    uint64_t *counts = array_new(65536, sizeof *counts);
     float *least = array_new(n / 16, sizeof *least), *greatest = array_new(n / 16, sizeof *greatest);
-    if (data && counts && least && greatest) {
+    if (data && least && greatest) {
         uint64_t state = 1;
         for (size_t i = 0; i < n; i++) { // roughly what trained weights look like
             float value = 0;
@@ -129,14 +128,12 @@ static void print_measuring(void) {
             data[i] = float_to_bf16(value * 0.05f);
         }
         double seconds;
-        FASTEST(seconds, count_patterns(DTYPE_BF16, data, n, counts));
-        printf("histogram of BF16  %5.1f GB/s\n", (double)n * 2e-9 / seconds);
         for (size_t group = 16; group <= 256; group *= 4) {
             FASTEST(seconds, group_ranges(DTYPE_BF16, data, rows, columns, group, least, greatest));
             printf("ranges, group %3zu  %5.1f GB/s\n", group, (double)n * 2e-9 / seconds);
         }
     }
-    free(data), free(counts), free(least), free(greatest);
+    free(data), free(least), free(greatest);
 }
 
 // bench_kernels [THREADS]

@@ -1,15 +1,15 @@
-// Any bytes as config.json: refused, or read as a configuration whose numbers can be relied on.
+// Any bytes as config.json: refused with a message, or read as a configuration whose numbers can be relied on.
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "base/file.h"
+#include "base/array.h"
 #include "loaders/config.h"
+#include "loaders/stored_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check(const ModelConfig *c) {
+static void check_numbers(const ModelConfig *c) {
     bool sizes =
         c->layers > 0 && c->layers <= LAYERS_MAX && c->hidden > 0 && c->heads > 0 && c->ffn > 0 && c->vocab > 0;
     bool heads = c->kv_heads > 0 && c->heads % c->kv_heads == 0 && c->head_dim > 0 && c->max_positions > 0;
@@ -19,25 +19,29 @@ static void check(const ModelConfig *c) {
     if (!sizes || !heads || !rope || !experts || c->window < 0 || !(c->norm_eps >= 0)) abort();
 }
 
-static char folder[] = "/tmp/fuzz-config-XXXXXX", path[sizeof folder + sizeof "/config.json"];
-
-static void drop_folder(void) {
-    unlink(path);
-    rmdir(folder);
-}
-
-static void make_folder(void) {
-    if (!mkdtemp(folder)) abort();
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    atexit(drop_folder);
+static void check_text(const char *text) {
+    if (!text_is_utf8(text, strlen(text))) abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static bool made;
     ModelConfig config;
-    if (!made) make_folder();
-    made = true;
-    if (!file_write(path, data, size, NULL)) abort();
-    if (config_load(folder, &config, NULL) && !config.not_run[0]) check(&config);
+    StoredConfig stored;
+    Error err = {0};
+    if (config_parse((const char *)data, size, &config, &err)) {
+        if (!config.not_run[0]) check_numbers(&config);
+        check_text(config.family);
+        check_text(config.not_run);
+    } else if (!err.message[0]) {
+        abort();
+    }
+    check_text(err.message);
+    err.message[0] = '\0';
+    if (stored_config_parse((const char *)data, size, &stored, &err)) {
+        if (!stored.block[0] || !stored.block[1]) abort();
+        check_text(stored.refusal);
+    } else if (!err.message[0]) {
+        abort();
+    }
+    check_text(err.message);
     return 0;
 }

@@ -17,12 +17,12 @@ static void must(bool ok, const Error *err) {
     if (!ok) fail_msg("%s", err->message);
 }
 
-static Evaluator *evaluator_for(StudyFixture *s) {
+static Evaluator *evaluator_for(StudyFixture *s, size_t tokens) {
     Error err = {0};
     Evaluator *evaluator;
     TokenIds ids = {0};
     must(tokens_random((size_t)s->model.config.vocab, TOKENS, 7, &ids, &err), &err);
-    must(evaluator_new(s->model.base, ids.ids, ids.count, WINDOW, (size_t)1 << 30, &evaluator, &err), &err);
+    must(evaluator_new(s->model.base, ids.ids, tokens, WINDOW, (size_t)1 << 30, &evaluator, &err), &err);
     token_ids_free(&ids);
     return evaluator;
 }
@@ -38,7 +38,7 @@ void study_open(const char *cache, StudyFixture *out) {
     must(tokens_random((size_t)out->model.config.vocab, TOKENS, 8, &ids, &err), &err);
     must(calibrate(out->model.base, ids.ids, TOKENS / WINDOW, WINDOW, &out->stats, NULL, &err), &err);
     token_ids_free(&ids);
-    out->evaluator = evaluator_for(out);
+    out->evaluator = evaluator_for(out, TOKENS);
     must(quantized_model_new(out->model.base, &out->quantized, &err), &err);
     must(
         trial_begin(out->model.base, out->quantized, out->evaluator, &out->stats.measured, cache, 1, &out->trial, &err),
@@ -64,11 +64,11 @@ Plan study_plan(const StudyFixture *s, const char *dials) {
     return plan;
 }
 
-double study_kl(StudyFixture *s, const Plan *plan) {
+static double kl_on(StudyFixture *s, const Plan *plan, size_t tokens) {
     Error err = {0};
     Accuracy accuracy;
     QuantizedModel *model;
-    Evaluator *evaluator = evaluator_for(s);
+    Evaluator *evaluator = evaluator_for(s, tokens);
     must(quantized_model_new(s->model.base, &model, &err), &err);
     must(quantized_model_follow(model, plan, &s->stats.measured, NULL, NULL, &err), &err);
     must(evaluator_run(evaluator, quantized_model_transformer(model), 0, NULL, NULL, &accuracy, NULL, &err), &err);
@@ -76,3 +76,7 @@ double study_kl(StudyFixture *s, const Plan *plan) {
     quantized_model_free(model);
     return accuracy.kl_mean;
 }
+
+double study_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, TOKENS); }
+
+double study_window_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, WINDOW); }

@@ -1,0 +1,22 @@
+// model.safetensors.index.json: which tensor is in which of several files.
+#pragma once
+
+#include "base/json.h"
+
+// Names inside a folder, as a list that owns them.
+typedef struct Names {
+    char **items;
+    size_t count, capacity;
+} Names;
+
+void names_free(Names *names);
+bool names_add(Names *names, const char *name); // false: memory is short
+
+// Reads the index at `path`. Appends the names of the files, each once; *document (cJSON_Delete) holds the weight_map.
+// File names are plain: no separators, nothing that leads out of the folder.
+bool index_read(const char *path, cJSON **document, Names *files, Error *err);
+// The same from memory; `path` is for messages.
+bool index_parse(const char *path, const char *text, size_t length, cJSON **document, Names *files, Error *err);
+
+// `path: what "name": reason`, with the name made fit to be shown; returns false.
+bool index_refuse(const char *path, const char *what, const char *name, const char *reason, Error *err);

@@ -1,0 +1,29 @@
+// Files mapped into memory for reading. When such a file is cut off, or its disk fails, while it is mapped, reading it
+// raises SIGBUS. A handler, installed with the first mapping, puts zeros in the place of what is gone and remembers it,
+// so that the work goes on and then fails with a message that names the file instead of ending the program.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+typedef struct Mapping Mapping;
+
+// The whole of a regular file of at least one byte.
+bool mapping_open(const char *path, Mapping **out, Error *err);
+void mapping_close(Mapping *mapping); // NULL is allowed
+const uint8_t *mapping_data(const Mapping *mapping);
+size_t mapping_bytes(const Mapping *mapping);
+
+// False when zeros stand for a part of the file that is gone. Ask after reading and before using what was read.
+bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
+
+// Takes the pages that lie within these bytes of a mapping out of the program's memory; reading them maps them again.
+// Nothing happens to other memory.
+void mapping_drop(const void *data, size_t bytes);
+
+// For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls
+// that are allowed in a signal handler.
+bool mapping_repair(const void *address);

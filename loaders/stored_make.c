@@ -1,0 +1,250 @@
+// Codes → numbers. A tile of rows at a time is unpacked into bytes, one per code; then every row is looked up: what a
+// code means depends on its group alone, so a small table per group has the rounded result ready.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "loaders/stored_parts.h"
+
+#define TILE ((size_t)16) // rows; 16 columns of a packed GPTQ matrix are one cache line
+
+// Column j of eight lies in this nibble of its word.
+static const unsigned char awq_nibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+
+// The memory of one thread.
+typedef struct Bench {
+    uint8_t *codes;   // [TILE, in]
+    float *scales;    // [groups]
+    float *zeros;     // [groups]
+    uint32_t *values; // [groups << bits], the bits of results of the row's type
+} Bench;
+
+typedef struct Making {
+    const StoredMatrix *m;
+    float numbers[256];     // of every code
+    const uint32_t *groups; // [in]: the group of every column
+    bool tabled;            // whether tables are smaller than what is looked up in them
+} Making;
+
+static uint32_t word_at(const Tensor *tensor, size_t index) {
+    uint32_t word;
+    memcpy(&word, (const char *)tensor->data + index * sizeof word, sizeof word);
+    return word;
+}
+
+static uint32_t mask_of(unsigned bits) { return (1u << bits) - 1; }
+
+// ---- Unpacking: rows [first, first + count) of W into codes [count, in] ----
+
+static void unpack_row(const StoredMatrix *m, size_t row, uint8_t *codes) {
+    size_t words = (size_t)m->codes->shape[1], next = row * words;
+    uint64_t buffer = 0;
+    unsigned filled = 0;
+    for (size_t i = 0; i < m->in; i++) {
+        if (filled < m->bits) {
+            uint64_t word = word_at(m->codes, next++);
+            buffer = m->whole_words ? word : buffer | word << filled;
+            filled = m->whole_words ? 32 : filled + 32;
+        }
+        codes[i] = (uint8_t)(buffer & mask_of(m->bits));
+        buffer >>= m->bits;
+        filled -= m->bits;
+    }
+}
+
+static void unpack_columns(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
+    uint64_t buffer[TILE] = {0};
+    size_t next = first;
+    unsigned filled = 0;
+    for (size_t i = 0; i < m->in; i++) {
+        if (filled < m->bits) {
+            for (size_t c = 0; c < count; c++) buffer[c] |= (uint64_t)word_at(m->codes, next + c) << filled;
+            next += m->out;
+            filled += 32;
+        }
+        for (size_t c = 0; c < count; c++) {
+            codes[c * m->in + i] = (uint8_t)(buffer[c] & mask_of(m->bits));
+            buffer[c] >>= m->bits;
+        }
+        filled -= m->bits;
+    }
+}
+
+// Tiles begin at multiples of eight columns, and there are as many.
+static void unpack_awq(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
+    size_t words = m->out / 8;
+    for (size_t i = 0; i < m->in; i++) {
+        for (size_t c = 0; c < count; c += 8) {
+            uint32_t word = word_at(m->codes, i * words + (first + c) / 8);
+            for (size_t j = 0; j < 8; j++) codes[(c + j) * m->in + i] = word >> (4 * awq_nibble[j]) & 0xF;
+        }
+    }
+}
+
+static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
+    switch (m->layout) {
+    case CODES_BYTES: memcpy(codes, (const char *)m->codes->data + first * m->in, count * m->in); break;
+    case CODES_ROWS:
+        for (size_t r = 0; r < count; r++) unpack_row(m, first + r, codes + r * m->in);
+        break;
+    case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
+    case CODES_AWQ: unpack_awq(m, first, count, codes); break;
+    case CODES_F64: break;
+    }
+}
+
+// ---- Scales and zero points of a row ----
+
+unsigned stored_zero_code(const StoredMatrix *m, size_t row, size_t group) {
+    const PackedZeros *z = &m->zeros;
+    size_t at = group * z->group_step;
+    if (z->awq) return word_at(z->tensor, at + row / 8 * z->word_step) >> (4 * awq_nibble[row % 8]) & 0xF;
+    if (z->whole_words) {
+        size_t per_word = 32 / m->bits;
+        uint32_t word = word_at(z->tensor, at + row / per_word * z->word_step);
+        return word >> (row % per_word * m->bits) & mask_of(m->bits);
+    }
+    size_t bit = row * m->bits, shift = bit % 32, index = at + bit / 32 * z->word_step;
+    uint64_t words = word_at(z->tensor, index);
+    if (shift + m->bits > 32) words |= (uint64_t)word_at(z->tensor, index + z->word_step) << 32;
+    return (unsigned)(words >> shift) & mask_of(m->bits);
+}
+
+static float grid_value(const Grid *grid, size_t row, size_t group) {
+    const Tensor *t = grid->tensor;
+    float value;
+    if (!t) return 1;
+    size_t index = row / grid->rows_per_value * grid->row_step + group * grid->group_step;
+    floats_from(t->dtype, (const char *)t->data + index * dtype_bytes(t->dtype), 1, &value);
+    return value;
+}
+
+static float zero_value(const StoredMatrix *m, size_t row, size_t group) {
+    switch (m->zero_kind) {
+    case ZERO_NUMBERS: return grid_value(&m->zero_numbers, row, group);
+    case ZERO_PACKED: return (float)((stored_zero_code(m, row, group) + m->zeros.add) & m->zeros.mask);
+    case ZERO_NONE: break;
+    }
+    return 0;
+}
+
+// ---- Results ----
+
+static uint32_t result_bits(DType dtype, float value) {
+    uint32_t bits;
+    if (dtype == DTYPE_F16) return float_to_f16(value);
+    if (dtype == DTYPE_BF16) return float_to_bf16(value);
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static void put(DType dtype, void *out, size_t index, uint32_t bits) {
+    if (dtype == DTYPE_F32)
+        ((uint32_t *)out)[index] = bits;
+    else
+        ((uint16_t *)out)[index] = (uint16_t)bits;
+}
+
+static void make_tables(const Making *making, Bench *bench) {
+    const StoredMatrix *m = making->m;
+    const size_t codes = (size_t)1 << m->bits;
+    for (size_t g = 0; g < m->groups; g++) {
+        for (size_t code = 0; code < codes; code++) {
+            float value = (making->numbers[code] - bench->zeros[g]) * bench->scales[g];
+            bench->values[(g << m->bits) + code] = result_bits(m->dtype, value);
+        }
+    }
+}
+
+static void make_row(const Making *making, size_t row, const uint8_t *codes, Bench *bench, void *out) {
+    const StoredMatrix *m = making->m;
+    const uint32_t *groups = making->groups;
+    const DType dtype = m->dtype;
+    const size_t in = m->in;
+    for (size_t g = 0; g < m->groups; g++) {
+        bench->scales[g] = grid_value(&m->scales, row, g);
+        bench->zeros[g] = zero_value(m, row, g);
+    }
+    if (!making->tabled) {
+        for (size_t i = 0; i < in; i++) {
+            float value = (making->numbers[codes[i]] - bench->zeros[groups[i]]) * bench->scales[groups[i]];
+            put(dtype, out, i, result_bits(dtype, value));
+        }
+        return;
+    }
+    make_tables(making, bench);
+    const uint32_t *values = bench->values;
+    const unsigned bits = m->bits;
+    for (size_t i = 0; i < in; i++) put(dtype, out, i, values[((size_t)groups[i] << bits) + codes[i]]);
+}
+
+// ---- The matrix ----
+
+static bool bench_new(const Making *making, Bench *bench) {
+    const StoredMatrix *m = making->m;
+    *bench = (Bench){.codes = array_new(m->in, TILE),
+                     .scales = array_new(m->groups, sizeof(float)),
+                     .zeros = array_new(m->groups, sizeof(float))};
+    if (making->tabled) bench->values = array_new(m->groups << m->bits, sizeof *bench->values);
+    return bench->codes && bench->scales && bench->zeros && (bench->values || !making->tabled);
+}
+
+static void bench_free(Bench *bench) {
+    free(bench->codes);
+    free(bench->scales);
+    free(bench->zeros);
+    free(bench->values);
+}
+
+static bool make_rows(const Making *making, char *out) {
+    const StoredMatrix *m = making->m;
+    const size_t tiles = (m->out + TILE - 1) / TILE, row_bytes = m->in * dtype_bytes(m->dtype);
+    bool failed = false;
+#pragma omp parallel reduction(|| : failed)
+    {
+        Bench bench;
+        failed = !bench_new(making, &bench);
+#pragma omp for schedule(static)
+        for (size_t tile = 0; tile < tiles; tile++) {
+            if (failed) continue;
+            size_t first = tile * TILE, count = m->out - first < TILE ? m->out - first : TILE;
+            unpack(m, first, count, bench.codes);
+            for (size_t r = 0; r < count; r++)
+                make_row(making, first + r, bench.codes + r * m->in, &bench, out + (first + r) * row_bytes);
+        }
+        bench_free(&bench);
+    }
+    return !failed;
+}
+
+static void find_groups(const StoredMatrix *m, uint32_t *groups) {
+    for (size_t i = 0; i < m->in; i++) {
+        groups[i] = m->g_idx ? word_at(m->g_idx, i) : (uint32_t)(i / m->columns);
+        if (groups[i] >= m->groups) groups[i] = 0; // checked before; but the file may have changed
+    }
+}
+
+static void make_f64(const StoredMatrix *m, float *out) {
+    const char *data = m->codes->data;
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < m->out; row++)
+        floats_from(DTYPE_F64, data + row * m->in * sizeof(double), m->in, out + row * m->in);
+}
+
+bool stored_make(const StoredMatrix *m, void *out, Error *err) {
+    if (m->layout == CODES_F64) {
+        make_f64(m, out);
+        return true;
+    }
+    uint32_t *groups = array_new(m->in, sizeof *groups);
+    if (!groups) return error_memory(err, m->codes->name);
+    find_groups(m, groups);
+    Making making = {.m = m, .groups = groups, .tabled = m->groups <= m->in >> m->bits};
+    uint8_t codes[256];
+    for (int i = 0; i < 256; i++) codes[i] = (uint8_t)i;
+    floats_from(m->code_type, codes, 256, making.numbers);
+    for (int i = 0; i < 256; i++) making.numbers[i] -= m->offset;
+    bool ok = make_rows(&making, out);
+    free(groups);
+    return ok || error_memory(err, m->codes->name);
+}

@@ -1,0 +1,90 @@
+// How fast one core measures weights, each part and all of it, in time that the thread was given: what else the machine
+// does counts little. Prints figures, judges nothing.
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "analysis/stats.h"
+#include "base/array.h"
+#include "base/random.h"
+#include "kernels/measure.h"
+#include "quant/vote_counts.h"
+
+enum { ROWS = 8192, COLUMNS = 2048, RUNS = 7 };
+#define BYTES ((double)ROWS * COLUMNS * 2)
+
+// Median rate of some runs.
+#define RATE(NAME, BODY)                                                                  \
+    do {                                                                                  \
+        double times[RUNS];                                                               \
+        for (int run = 0; run < RUNS; run++) {                                            \
+            double start = cpu_seconds();                                                 \
+            BODY;                                                                         \
+            times[run] = cpu_seconds() - start;                                           \
+        }                                                                                 \
+        qsort(times, RUNS, sizeof *times, by_value);                                      \
+        printf("%-28s %6.2f GB/s (%5.2f … %.2f)\n", NAME, BYTES * 1e-9 / times[RUNS / 2], \
+               BYTES * 1e-9 / times[RUNS - 1], BYTES * 1e-9 / times[0]);                  \
+        fflush(stdout);                                                                   \
+    } while (0)
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+static volatile uint64_t sink;
+
+static void measure(DType dtype, const uint16_t *w) {
+    Tensor tensor = {.name = "w", .dtype = dtype, .data = w, .bytes = (size_t)BYTES};
+    Linear linear = {.name = (char *)"w", .out = ROWS, .in = COLUMNS, .weight = &tensor};
+    ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
+    const size_t groups = (size_t)ROWS * COLUMNS / LADDER_FLOOR;
+    float *low = array_new(groups, sizeof *low), *high = array_new(groups, sizeof *high);
+    float *columns = array_new(COLUMNS, sizeof *columns);
+    PatternCounter *counter = pattern_counter_new();
+    VoteTally *tally;
+    if (!low || !high || !columns || !counter || !vote_tally_new(COLUMNS, LADDER_FLOOR, &tally, NULL)) exit(1);
+    printf("%s, one thread\n", dtype_name(dtype));
+    uint64_t sum = 0;
+    RATE("reading", {
+        for (size_t i = 0; i < (size_t)BYTES / 8; i++) sum += ((const uint64_t *)(const void *)w)[i];
+        sink = sum;
+    });
+    RATE("histogram", pattern_counter_add(counter, dtype, w, (size_t)ROWS * COLUMNS));
+    RATE("ranges of 16", group_ranges(dtype, w, ROWS, COLUMNS, LADDER_FLOOR, low, high));
+    RATE("votes", vote_tally_add(tally, low, high, ROWS));
+    RATE("absmax of columns", column_absmax(dtype, w, ROWS, COLUMNS, columns));
+    RATE("all statistics", {
+        ModelStats stats;
+        Error err;
+        if (!model_stats_new(&structure, &stats, &err) || !weight_stats_measure(&structure, 0, &stats, &err)) exit(1);
+        model_stats_free(&stats);
+    });
+    vote_tally_free(tally);
+    pattern_counter_free(counter);
+    free(low), free(high), free(columns);
+}
+
+int main(void) {
+    omp_set_num_threads(1);
+    uint16_t *w = array_new((size_t)ROWS * COLUMNS, sizeof *w);
+    if (!w) return 1;
+    for (DType dtype = DTYPE_F16; dtype <= DTYPE_BF16; dtype++) {
+        Random random = random_seeded(1);
+        for (size_t i = 0; i < (size_t)ROWS * COLUMNS; i++) {
+            float value = 0.02f * (float)random_normal(&random);
+            w[i] = dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
+        }
+        measure(dtype, w);
+    }
+    free(w);
+    return 0;
+}
