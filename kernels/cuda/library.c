@@ -45,7 +45,8 @@ static bool find_all(void *object, Functions *f) {
            find(object, "cublasGemmEx", (void *)&f->product);
 }
 
-CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, size_t note_bytes) {
+// The library with its functions, not started; NULL when it is not there.
+static CudaLibrary *load(int runtime_version, char *note, size_t note_bytes) {
     char name[64];
     CudaLibrary *library = calloc(1, sizeof *library);
     if (!library) {
@@ -53,17 +54,29 @@ CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, siz
         return NULL;
     }
     library->object = open_object(runtime_version, name, sizeof name);
-    if (!library->object)
-        snprintf(note, note_bytes, "libcublas.so.%d was not found: dense products of many tokens are slower",
-                 runtime_version / 1000);
-    else if (!find_all(library->object, &library->call))
-        snprintf(note, note_bytes, "%s lacks functions: dense products of many tokens are slower", name);
-    else if (library->call.create(&library->handle) != 0 || library->call.set_stream(library->handle, stream) != 0)
-        snprintf(note, note_bytes, "%s does not start: dense products of many tokens are slower", name);
-    else {
+    if (library->object && find_all(library->object, &library->call)) {
         snprintf(note, note_bytes, "%s", name);
         return library;
     }
+    if (library->object)
+        snprintf(note, note_bytes, "%s lacks functions: dense products of many tokens are slower", name);
+    else
+        snprintf(note, note_bytes, "libcublas.so.%d was not found: dense products of many tokens are slower",
+                 runtime_version / 1000);
+    cuda_library_free(library);
+    return NULL;
+}
+
+void cuda_library_note(int runtime_version, char *note, size_t note_bytes) {
+    cuda_library_free(load(runtime_version, note, note_bytes));
+}
+
+CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, size_t note_bytes) {
+    CudaLibrary *library = load(runtime_version, note, note_bytes);
+    if (!library) return NULL;
+    if (library->call.create(&library->handle) == 0 && library->call.set_stream(library->handle, stream) == 0)
+        return library;
+    snprintf(note, note_bytes, "cuBLAS does not start: dense products of many tokens are slower");
     cuda_library_free(library);
     return NULL;
 }
