@@ -8,12 +8,10 @@
 
 #include <cmocka.h>
 
-#include "analysis/stats.h"
 #include "kernels/cuda/integer_layout.h"
-#include "model/generate.h"
 #include "tests/support/cuda_emulated.h"
 #include "tests/support/device_checks.h"
-#include "tests/support/fixture_model.h"
+#include "tests/support/device_models.h"
 #include "tests/support/simt_emulated.h"
 
 static bool thorough = true; // not under valgrind
@@ -241,22 +239,11 @@ static void test_measure(void **state) {
 
 // ---- Whole models ----
 
-// A fixture on the emulated device beside the same one on the CPU.
-typedef struct Models {
-    FixtureModel cpu, device;
-} Models;
-
-static void models_open(const char *folder, Precision precision, Models *m) {
+static Backend *model_device(void) {
     Backend *backend;
     setenv("QUANTDIAL_CPU", "scalar", 1);
     if (!backend_emulated_new(&emulated_hopper, &backend)) skip();
-    fixture_model_open(folder, precision, &m->cpu);
-    fixture_model_open_on(folder, precision, backend, &m->device);
-}
-
-static void models_close(Models *m) {
-    fixture_model_close(&m->cpu);
-    fixture_model_close(&m->device);
+    return backend;
 }
 
 static const char *const folders[] = {"tests/fixtures/llama-mha-linear-f32", "tests/fixtures/llama-mqa-plain-f16",
@@ -264,78 +251,31 @@ static const char *const folders[] = {"tests/fixtures/llama-mha-linear-f32", "te
 
 static void test_model_logits(void **state) {
     (void)state;
-    for (int i = 0; i < (thorough ? 3 : 1); i++) {
-        Models m;
-        models_open(folders[i], PRECISION_F32, &m);
-        size_t tokens = m.cpu.tokens < 12 ? m.cpu.tokens : 12, n = tokens * (size_t)m.cpu.config.vocab;
-        float *expected = fixture_logits(m.cpu.base, m.cpu.ids, tokens);
-        float *logits = fixture_logits(m.device.base, m.cpu.ids, tokens);
-        double difference = relative_difference(logits, expected, n);
-        if (!(difference < 2e-5)) fail_msg("%s: logits differ by %g", folders[i], difference);
-        free(expected), free(logits);
-        models_close(&m);
-    }
+    for (int i = 0; i < (thorough ? 3 : 1); i++) check_model_logits(folders[i], model_device(), 12);
 }
 
-// Token by token, so by recorded steps, against the same tokens at once.
 static void test_recorded_steps(void **state) {
     (void)state;
-    Models m;
-    Session *session;
-    models_open(folders[2], PRECISION_F32, &m);
-    const size_t vocab = (size_t)m.cpu.config.vocab, tokens = thorough ? 8 : 3;
-    float *expected = fixture_logits(m.cpu.base, m.cpu.ids, tokens), *row = calloc(vocab, sizeof *row);
-    assert_true(row && session_new(m.device.base, 16, &session, NULL));
-    for (int round = 0; round < 2; round++) { // the second time the step is there already
-        for (size_t t = 0; t < tokens; t++) {
-            assert_true(transformer_forward(m.device.base, session, m.cpu.ids + t, 1, false, row, NULL, NULL));
-            double difference = relative_difference(row, expected + t * vocab, vocab);
-            if (!(difference < 2e-5)) fail_msg("token %zu differs by %g", t, difference);
-        }
-        session_rewind(session, 0);
-    }
-    session_free(session);
-    free(expected), free(row);
-    models_close(&m);
+    check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
+    if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
 }
 
 static void test_generated(void **state) {
     (void)state;
-    Models m;
-    Generated cpu, device;
-    const Sampling greedy = {.temperature = 0, .top_p = 1};
-    models_open(folders[0], PRECISION_F32, &m);
-    const size_t most = thorough ? 12 : 3;
-    assert_true(generate(m.cpu.base, m.cpu.ids, 4, most, &greedy, NULL, NULL, &cpu, NULL, NULL));
-    assert_true(generate(m.device.base, m.cpu.ids, 4, most, &greedy, NULL, NULL, &device, NULL, NULL));
-    assert_int_equal(cpu.count, device.count);
-    assert_memory_equal(cpu.ids, device.ids, cpu.count * sizeof *cpu.ids);
-    for (size_t i = 0; i < cpu.count; i++) assert_true(fabs(cpu.probabilities[i] / device.probabilities[i] - 1) < 1e-3);
-    generated_free(&cpu), generated_free(&device);
-    models_close(&m);
+    check_generated(folders[0], model_device(), thorough ? 12 : 3);
 }
 
-// The same statistics when x is measured where it is.
 static void test_calibration(void **state) {
     (void)state;
-    Models m;
-    ModelStats cpu, device;
-    models_open(folders[0], PRECISION_F32, &m);
-    const size_t length = thorough ? 12 : 4;
-    assert_true(model_stats_new(&m.cpu.structure, &cpu, NULL) && model_stats_new(&m.cpu.structure, &device, NULL));
-    assert_true(calibrate(m.cpu.base, m.cpu.ids, 1, length, &cpu, NULL, NULL));
-    assert_true(calibrate(m.device.base, m.cpu.ids, 1, length, &device, NULL, NULL));
-    for (int i = 0; i < m.cpu.structure.input_count; i++) {
-        const InputStats *a = &cpu.inputs[i], *b = &device.inputs[i];
-        assert_true(a->tokens == b->tokens && a->sample_rows == b->sample_rows);
-        assert_true(fabs(a->range / b->range - 1) < 1e-4 && fabs(a->p99_9 / b->p99_9 - 1) < 0.02);
-        for (size_t j = 0; j < a->width; j++)
-            assert_true(fabs(a->channel_absmax[j] - b->channel_absmax[j]) <= 1e-4 * a->range);
-        for (size_t j = 0; j < a->sample_rows * a->width; j++)
-            assert_true(fabs(a->sample[j] - b->sample[j]) <= 1e-4 * a->range);
-    }
-    model_stats_free(&cpu), model_stats_free(&device);
-    models_close(&m);
+    check_calibration(folders[0], model_device(), thorough ? 12 : 4);
+}
+
+static void test_quantized_model(void **state) {
+    (void)state;
+    static const char *const dials[] = {"weight-bits=4 granularity=group group-size=32 activations=none",
+                                        "weight-bits=4 granularity=channel activations=token",
+                                        "weight-bits=8 granularity=group group-size=16 activations=fptq"};
+    for (int i = 0; i < (thorough ? 3 : 1); i++) check_quantized_model(model_device(), dials[i]);
 }
 
 // ---- Failing ----
@@ -391,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_recorded_steps),
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_quantized_model),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

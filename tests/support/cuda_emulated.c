@@ -2,6 +2,8 @@
 
 #include "tests/support/simt_emulated.h"
 
+size_t emulated_runs;
+
 #ifdef EMULATES
 
 #include <stdio.h>
@@ -166,6 +168,7 @@ static int record_end(CudaRuntime *runtime, void **recorded) {
 
 static int run_recorded(CudaRuntime *runtime, void *recorded) {
     const Recorded *r = recorded;
+    emulated_runs++;
     for (size_t i = 0; i < r->count; i++) {
         const Kept *k = &r->kept[i];
         if (k->arguments)
