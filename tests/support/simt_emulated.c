@@ -120,13 +120,16 @@ static void fiber_main(void) {
     to_scheduler(DONE);
 }
 
+static void make_fiber(unsigned thread) {
+    if (run.fibers[thread]) return;
+    run.fibers[thread] = calloc(1, sizeof *run.fibers[thread]);
+    if (run.fibers[thread]) run.fibers[thread]->stack = malloc(STACK_BYTES);
+    if (!run.fibers[thread] || !run.fibers[thread]->stack) give_up("no memory");
+}
+
 static void prepare_fiber(unsigned thread) {
-    Fiber *fiber = run.fibers[thread];
-    if (!fiber) {
-        fiber = run.fibers[thread] = calloc(1, sizeof *fiber);
-        if (fiber) fiber->stack = malloc(STACK_BYTES);
-        if (!fiber || !fiber->stack) give_up("no memory");
-    }
+    make_fiber(thread);
+    Fiber *const fiber = run.fibers[thread];
     getcontext(&fiber->context);
     fiber->context.uc_stack = (stack_t){.ss_sp = fiber->stack, .ss_size = STACK_BYTES};
     fiber->context.uc_link = NULL;
