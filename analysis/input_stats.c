@@ -88,7 +88,8 @@ bool input_gatherer_add(InputGatherer *g, const float *x, size_t tokens, Error *
 bool input_gatherer_measure(InputGatherer *g, Backend *backend, const float *x, size_t tokens, Error *err) {
     if (!token_room(g, tokens, err)) return false;
     const ActivationCounts counts = {g->patterns, g->stats.channel_absmax, g->token_absmax};
-    if (!backend->ops->measure(backend, x, tokens, g->width, &counts, err) || !check_finite(g, tokens, err)) return false;
+    if (!backend->ops->measure(backend, x, tokens, g->width, &counts, err) || !check_finite(g, tokens, err))
+        return false;
     add_tokens(g, backend, x, tokens);
     return true;
 }

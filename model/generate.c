@@ -141,9 +141,8 @@ static bool is_end(const ModelConfig *config, int32_t id) {
 static void pick(Generation *g) {
     const ModelConfig *config = &transformer_structure(g->t)->config;
     float probability = g->next_probability;
-    int32_t id = g->by_backend
-                     ? g->next
-                     : sample_token(g->logits, (size_t)config->vocab, g->sampling, &g->random, &probability);
+    int32_t id =
+        g->by_backend ? g->next : sample_token(g->logits, (size_t)config->vocab, g->sampling, &g->random, &probability);
     g->out->ended = is_end(config, id);
     if (g->out->ended) return;
     g->out->probabilities[g->out->count] = probability;

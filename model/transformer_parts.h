@@ -78,8 +78,8 @@ bool session_scratch(Session *session, size_t tokens, Error *err);
 bool session_logits(Session *session, size_t rows, size_t vocab, Error *err);
 // A host buffer of at least `floats`; NULL with err set when memory is short.
 float *session_observed(Session *session, size_t floats, Error *err);
-// One token through all layers and the head, into the session's logits, by a step recorded before or now. False: run the
-// operations instead; nothing has happened then (step.c).
+// One token through all layers and the head, into the session's logits, by a step recorded before or now. False: run
+// the operations instead; nothing has happened then (step.c).
 bool session_step(Transformer *t, Session *session, int32_t id);
 void session_forget_step(Session *session);
 

@@ -14,7 +14,7 @@
 #include "tests/support/device_models.h"
 #include "tests/support/simt_emulated.h"
 
-static bool thorough = true; // not under valgrind
+static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
 
 static bool begin(const EmulatedDevice *device, Checks *c) {
     *c = (Checks){.random = random_seeded(11)};
@@ -107,8 +107,8 @@ static void test_dense(void **state) {
         begin(&device, &c);
         for (int i = 0; i < (thorough ? 40 : 4); i++) {
             emulated_backwards = i % 2;
-            check_dense(&c, (DType)(i % 3), (Precision)(i / 3 % 2), between(&c, 1, 90), between(&c, 1, i % 4 ? 90 : 600),
-                        i % 3 == 2 ? between(&c, 9, 80) : between(&c, 1, 8));
+            check_dense(&c, (DType)(i % 3), (Precision)(i / 3 % 2), between(&c, 1, 90),
+                        between(&c, 1, i % 4 ? 90 : 600), i % 3 == 2 ? between(&c, 9, 80) : between(&c, 1, 8));
         }
         end(&c);
     }
@@ -224,7 +224,8 @@ static void test_from_dense(void **state) {
     begin(&emulated_hopper, &c);
     for (int i = 0; i < (thorough ? 24 : 4); i++) {
         size_t in = between(&c, 3, 300);
-        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 50), in, group_for(&c, in), i % 2);
+        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 50), in, group_for(&c, in),
+                                i % 2);
     }
     end(&c);
 }
@@ -315,6 +316,9 @@ static void test_failures(void **state) {
 int main(void) {
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
     thorough = !(slow && strcmp(slow, "0") == 0);
+#ifdef __SANITIZE_ADDRESS__
+    thorough = false;
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_fragments),

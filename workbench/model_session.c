@@ -75,8 +75,7 @@ static bool open_backend(ModelSession *s, Error *err) {
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err) {
     *out = (ModelSession){.options = *options};
     bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
-              structure_build(&out->checkpoint, &out->config, &out->structure, err) &&
-              open_backend(out, err) &&
+              structure_build(&out->checkpoint, &out->config, &out->structure, err) && open_backend(out, err) &&
               (out->config.not_run[0] ||
                transformer_new(&out->structure, out->backend, options->precision, &out->base, err)) &&
               model_stats_new(&out->structure, &out->stats, err);

@@ -17,7 +17,8 @@
 #define STANDARD_MOST_TOKENS 64
 
 typedef enum BackendChoice {
-    BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda decides
+    BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda
+                  // decides
     BACKEND_CPU,
     BACKEND_CUDA, // or an error that says why not
 } BackendChoice;

@@ -1,6 +1,6 @@
 // What every kernel is given: one structure each, passed by value. Pointers are device memory, matrices row-major,
-// activations float. The table of launches at the end is what the host code calls; each returns 0 or the runtime's error
-// code.
+// activations float. The table of launches at the end is what the host code calls; each returns 0 or the runtime's
+// error code.
 #ifndef QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
 #define QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
 
@@ -122,14 +122,14 @@ typedef struct RoundArguments { // x as what its codes stand for, in floats
 typedef struct IntegerArguments {
     IntegerLayout layout;
     const uint8_t *codes;
-    const void *scales;     // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
-    const int8_t *zeros;    // as scales, or NULL
-    const int8_t *factors;  // as scales, or NULL
-    const float *bias;      // [out] or NULL
-    const uint8_t *x;       // codes of the activations
-    const float *x_scales;  // as in ActivationArguments
-    const int32_t *x_sums;  // with zeros
-    float *y;               // [tokens, out]; splits > 1: [splits, tokens, out], without bias
+    const void *scales;    // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
+    const int8_t *zeros;   // as scales, or NULL
+    const int8_t *factors; // as scales, or NULL
+    const float *bias;     // [out] or NULL
+    const uint8_t *x;      // codes of the activations
+    const float *x_scales; // as in ActivationArguments
+    const int32_t *x_sums; // with zeros
+    float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int scale_dtype, tokens, planes, splits;
     int row_blocks_per_warp, token_blocks_per_warp, stages; // of the tiled kernel
 } IntegerArguments;
@@ -142,8 +142,8 @@ typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
 
 // ---- Attention ----
 
-typedef struct CacheView { // of one layer
-    void *keys, *values;   // [kv_heads, positions, head_dim] of dtype
+typedef struct CacheView {            // of one layer
+    void *keys, *values;              // [kv_heads, positions, head_dim] of dtype
     float *key_scales, *value_scales; // [kv_heads, positions], I8 only
     int dtype, kv_heads, head_dim, positions;
 } CacheView;
@@ -203,7 +203,7 @@ typedef struct CudaLaunches {
     int (*gather)(void *stream, const RowsArguments *);
     int (*scatter_add)(void *stream, const RowsArguments *);
     int (*greedy)(void *stream, const GreedyArguments *);
-    int (*dense_few)(void *stream, const DenseArguments *);  // up to DENSE_FEW tokens
+    int (*dense_few)(void *stream, const DenseArguments *); // up to DENSE_FEW tokens
     int (*dense_tiled)(void *stream, const DenseArguments *);
     int (*narrow)(void *stream, const NarrowArguments *);
     int (*add_bias)(void *stream, const BiasArguments *);

@@ -29,7 +29,8 @@ static bool cache_memory(CudaBackend *c, Cache *cache, Error *err) {
     const size_t rows = cache->layer_rows * (size_t)cache->layers,
                  bytes = rows * (size_t)v->head_dim * dtype_bytes((DType)v->dtype), scales = rows * sizeof(float);
     void *key_scales = NULL, *value_scales = NULL;
-    bool ok = cuda_allocate(c, bytes, "the cache", &v->keys, err) && cuda_allocate(c, bytes, "the cache", &v->values, err);
+    bool ok =
+        cuda_allocate(c, bytes, "the cache", &v->keys, err) && cuda_allocate(c, bytes, "the cache", &v->values, err);
     if (ok && v->dtype == (int)DTYPE_I8)
         ok = cuda_allocate(c, scales, "the cache", &key_scales, err) &&
              cuda_allocate(c, scales, "the cache", &value_scales, err);
@@ -55,7 +56,8 @@ bool cuda_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, si
     if (!cache) return error_memory(err, "the cache");
     cache->layers = layers;
     cache->layer_rows = (size_t)kv_heads * positions;
-    cache->view = (CacheView){.dtype = (int)dtype, .kv_heads = kv_heads, .head_dim = head_dim, .positions = (int)positions};
+    cache->view =
+        (CacheView){.dtype = (int)dtype, .kv_heads = kv_heads, .head_dim = head_dim, .positions = (int)positions};
     if (cache_memory(c, cache, err)) return *out = cache, true;
     cuda_cache_free(backend, cache);
     return false;
@@ -63,7 +65,8 @@ bool cuda_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, si
 
 static CacheView view_of(const Cache *cache, int layer) {
     CacheView v = cache->view;
-    const size_t row = cache->layer_rows * (size_t)layer, bytes = row * (size_t)v.head_dim * dtype_bytes((DType)v.dtype);
+    const size_t row = cache->layer_rows * (size_t)layer,
+                 bytes = row * (size_t)v.head_dim * dtype_bytes((DType)v.dtype);
     v.keys = (char *)v.keys + bytes;
     v.values = (char *)v.values + bytes;
     if (v.key_scales) v.key_scales += row;

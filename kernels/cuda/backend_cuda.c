@@ -108,7 +108,9 @@ static void synchronize(Backend *backend) {
 
 // ---- The backend ----
 
-static const char *describe(const Backend *backend) { return ((const CudaBackend *)(const void *)backend)->description; }
+static const char *describe(const Backend *backend) {
+    return ((const CudaBackend *)(const void *)backend)->description;
+}
 
 static void destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);

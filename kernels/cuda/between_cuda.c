@@ -41,16 +41,16 @@ void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_
 }
 
 void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
-    elementwise(backend, &(ElementwiseArguments){
-                             .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f});
+    elementwise(backend,
+                &(ElementwiseArguments){
+                    .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f});
 }
 
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
-    elementwise(backend, &(ElementwiseArguments){.x = x,
-                                                 .y = x,
-                                                 .n = n,
-                                                 .number = factor,
-                                                 .what = factor == 0 ? ELEMENTWISE_CLEAR : ELEMENTWISE_SCALE});
+    elementwise(
+        backend,
+        &(ElementwiseArguments){
+            .x = x, .y = x, .n = n, .number = factor, .what = factor == 0 ? ELEMENTWISE_CLEAR : ELEMENTWISE_SCALE});
 }
 
 void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
@@ -95,8 +95,8 @@ static bool stage_rows(CudaBackend *c, const int32_t *rows, const float *factors
     a->rows = to;
     a->factors = (const float *)(const void *)(to + n);
     return cuda_check(c, c->runtime->upload(c->runtime, to, rows, n * sizeof *rows), "copying to the device") &&
-           (!factors ||
-            cuda_check(c, c->runtime->upload(c->runtime, to + n, factors, n * sizeof *factors), "copying to the device"));
+           (!factors || cuda_check(c, c->runtime->upload(c->runtime, to + n, factors, n * sizeof *factors),
+                                   "copying to the device"));
 }
 
 void cuda_gather(Backend *backend, const float *x, size_t width, const int32_t *rows, size_t n, float *y) {
@@ -155,7 +155,8 @@ static bool add_patterns(CudaBackend *c, const uint32_t *device, uint64_t *patte
 bool cuda_measure(Backend *backend, const float *x, size_t tokens, size_t width, const ActivationCounts *counts,
                   Error *err) {
     CudaBackend *c = cuda_of(backend);
-    const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float), rows = tokens * sizeof(float);
+    const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float),
+                 rows = tokens * sizeof(float);
     if (!cuda_reserve(c, &c->staging, pattern_bytes + channels + rows, err)) return false;
     char *at = c->staging.data;
     const MeasureArguments a = {.x = x,

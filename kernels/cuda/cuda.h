@@ -94,8 +94,8 @@ struct Weight {
     float static_scale;
     float *divisor;
 };
-bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision, Weight **,
-                       Error *);
+bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
+                       Weight **, Error *);
 bool cuda_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
                            Error *);
 bool cuda_weight_from_dense(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,

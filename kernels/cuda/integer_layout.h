@@ -19,8 +19,8 @@
 //     step 0                              │ step 1 …
 //
 // Weights: [row blocks of 16][steps]{ tiles }. A tile is one 16-byte word for each lane: one unit at 8 bits, two at 4,
-// four at 2. At 3 bits the step is a tile of low bits followed by 8 bytes for each lane with the high ones. Codes sit in
-// the upper bits of their bytes after a shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them
+// four at 2. At 3 bits the step is a tile of low bits followed by 8 bytes for each lane with the high ones. Codes sit
+// in the upper bits of their bytes after a shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them
 // needs no subtraction; sums are shifted back, which is exact.
 //
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
@@ -99,8 +99,8 @@ LAYOUT int padded_of(const IntegerLayout *l, int column) {
     return column / l->group * l->group_columns + column % l->group;
 }
 
-// Which lane and which of its 16 weights of a unit hold (row, column), both within the unit. Weight 4 r + j is byte j of
-// register r.
+// Which lane and which of its 16 weights of a unit hold (row, column), both within the unit. Weight 4 r + j is byte j
+// of register r.
 LAYOUT int unit_lane(int row, int column) { return row % 8 * 4 + column % 16 / 4; }
 LAYOUT int unit_slot(int row, int column) { return (column / 16 * 2 + row / 8) * 4 + column % 4; }
 
@@ -195,7 +195,8 @@ LAYOUT int token_blocks(int tokens) { return (tokens + TOKEN_BLOCK - 1) / TOKEN_
 // First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one token.
 LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int plane, int token, int padded) {
     int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
-    size_t fragment = ((size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit) * (size_t)planes + (size_t)plane;
+    size_t fragment =
+        ((size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit) * (size_t)planes + (size_t)plane;
     return fragment * 256 + (size_t)((token % TOKEN_BLOCK) * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {

@@ -5,6 +5,7 @@
 
 DEVICE float divided(const float *x, const float *divisor, int j) { return divisor ? x[j] / divisor[j] : x[j]; }
 
+DEVICE int32_t low_byte(int32_t v) { return ((v & 0xFF) ^ 0x80) - 0x80; } // with its sign
 DEVICE uint32_t byte_of(int32_t code, int j) { return ((uint32_t)code & 0xFFu) << 8 * j; }
 
 // ---- One plane: int8 with one scale for a token ----
@@ -108,9 +109,9 @@ KERNEL(three_planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     UNROLL for (int p = 0; p < 3; p++) words[p] = 0, sums[p] = 0;
     UNROLL for (int j = 0; j < 4; j++) {
         int32_t rest = nothing ? 0 : (int32_t)rintf(v[j] * factor), part[3];
-        part[2] = (int8_t)(rest & 0xFF);
+        part[2] = low_byte(rest);
         rest = (rest - part[2]) >> 8;
-        part[1] = (int8_t)(rest & 0xFF);
+        part[1] = low_byte(rest);
         part[0] = (rest - part[1]) >> 8;
         UNROLL for (int p = 0; p < 3; p++) words[p] |= byte_of(part[p], j), sums[p] += part[p];
     }
@@ -134,8 +135,8 @@ KERNEL(round_tokens_kernel, ROW_THREADS, RoundArguments) {
         y[j] = (float)rounded_code(&r, divided(x, a.divisor, j)) * r.scale;
 }
 
-// One scale for each channel over all tokens of the call; 0 for a channel without range, or with one that is not finite:
-// it passes as it is. A thread owns a channel.
+// One scale for each channel over all tokens of the call; 0 for a channel without range, or with one that is not
+// finite: it passes as it is. A thread owns a channel.
 KERNEL(channel_scales_kernel, FLAT_THREADS, RoundArguments) {
     for (size_t j = FLAT_INDEX; j < (size_t)a.in; j += FLAT_STRIDE) {
         float most = 0;
@@ -160,7 +161,7 @@ static int launch_activations(void *stream, const ActivationArguments *a) {
     if (a->planes == 1) return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
     const size_t segments = (size_t)segment_count(&a->layout, 3);
     return LAUNCH(three_planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
-                  SEGMENT_WARPS *WARP, 0, stream, a);
+                  SEGMENT_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_round(void *stream, const RoundArguments *a) {

@@ -52,7 +52,8 @@ DEVICE void eight_of_row(int dtype, const void *rows, size_t row, int head_dim, 
     if (head_dim % 8 == 0 && d < head_dim) {
         eight_elements(dtype, rows, row * head_dim + d, out);
     } else {
-        UNROLL for (int j = 0; j < 8; j++) out[j] = d + j < head_dim ? element_at(dtype, rows, row * head_dim + d + j) : 0;
+        UNROLL for (int j = 0; j < 8; j++) out[j] =
+            d + j < head_dim ? element_at(dtype, rows, row * head_dim + d + j) : 0;
     }
 }
 
@@ -84,8 +85,8 @@ DEVICE void look_at(const int chunks, const int nh, const AttentionArguments *a,
         UNROLL for (int h = 0; h < nh; h++) UNROLL for (int j = 0; j < 8; j++) score[h] =
             fmaf(q[h][i * 8 + j], eight[j], score[h]);
     }
-    UNROLL for (int h = 0; h < nh; h++) UNROLL for (int mask = 4; mask > 0; mask /= 2)
-        score[h] += shuffle_float(score[h], mask);
+    UNROLL for (int h = 0; h < nh; h++) UNROLL for (int mask = 4; mask > 0; mask /= 2) score[h] +=
+        shuffle_float(score[h], mask);
     if (!there) return;
     const float key = c->key_scales ? c->key_scales[row] : 1, value = c->value_scales ? c->value_scales[row] : 1;
     UNROLL for (int h = 0; h < nh; h++) {
@@ -176,10 +177,10 @@ DEVICE void attend(const int chunks, const int nh, const AttentionArguments *a, 
     store_look(chunks, nh, a, head, count, token, split, kept);
 }
 
-#define ATTENTION_KERNEL(CHUNKS, HEADS)                                                                     \
-    KERNEL(attention_##CHUNKS##_##HEADS, ATTENTION_WARPS *WARP, AttentionArguments) {                       \
-        SHARED(float, kept, ATTENTION_WARPS *HEADS *((CHUNKS) * 64 + 2));                                   \
-        attend(CHUNKS, HEADS, &a, kept);                                                                    \
+#define ATTENTION_KERNEL(CHUNKS, HEADS)                                               \
+    KERNEL(attention_##CHUNKS##_##HEADS, ATTENTION_WARPS *WARP, AttentionArguments) { \
+        SHARED(float, kept, ATTENTION_WARPS *HEADS *((CHUNKS)*64 + 2));               \
+        attend(CHUNKS, HEADS, &a, kept);                                              \
     }
 ATTENTION_KERNEL(1, 4)
 ATTENTION_KERNEL(2, 4)
@@ -206,17 +207,17 @@ KERNEL(attention_merge_kernel, 64, AttentionArguments) {
 
 static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
     const size_t items = 2 * (size_t)a->tokens * a->cache.kv_heads;
-    return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS *WARP, 0,
+    return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
                   stream, a);
 }
 
 static int launch_attention_parts(void *stream, const AttentionArguments *a) {
     const int dim = a->cache.head_dim, per_kv = a->heads / a->cache.kv_heads, nh = dim <= 128 ? 4 : dim <= 256 ? 2 : 1;
     const Extent grid = extent(a->splits, (size_t)a->cache.kv_heads * ((per_kv + nh - 1) / nh), a->tokens);
-    if (dim <= 64) return LAUNCH(attention_1_4, grid, ATTENTION_WARPS *WARP, 0, stream, a);
-    if (dim <= 128) return LAUNCH(attention_2_4, grid, ATTENTION_WARPS *WARP, 0, stream, a);
-    if (dim <= 256) return LAUNCH(attention_4_2, grid, ATTENTION_WARPS *WARP, 0, stream, a);
-    return LAUNCH(attention_8_1, grid, ATTENTION_WARPS *WARP, 0, stream, a);
+    if (dim <= 64) return LAUNCH(attention_1_4, grid, ATTENTION_WARPS * WARP, 0, stream, a);
+    if (dim <= 128) return LAUNCH(attention_2_4, grid, ATTENTION_WARPS * WARP, 0, stream, a);
+    if (dim <= 256) return LAUNCH(attention_4_2, grid, ATTENTION_WARPS * WARP, 0, stream, a);
+    return LAUNCH(attention_8_1, grid, ATTENTION_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_attention(void *stream, const AttentionArguments *a) {

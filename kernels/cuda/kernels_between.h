@@ -79,8 +79,7 @@ KERNEL(rope_kernel, FLAT_THREADS, RopeArguments) {
 
 KERNEL(copy_kernel, FLAT_THREADS, CopyArguments) {
     const size_t n = a.rows * a.width;
-    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE)
-        a.y[i] = a.x[i / a.width * a.x_width + a.from + i % a.width];
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] = a.x[i / a.width * a.x_width + a.from + i % a.width];
 }
 
 KERNEL(gather_kernel, FLAT_THREADS, RowsArguments) {

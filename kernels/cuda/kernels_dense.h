@@ -44,10 +44,8 @@ DEVICE void dense_few(const int dtype, const int tokens, const DenseArguments *a
     }
 }
 
-#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                                          \
-    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {                    \
-        dense_few(ELEMENT_##DTYPE, TOKENS, &a);                                                  \
-    }
+#define DENSE_FEW_KERNEL(DTYPE, TOKENS) \
+    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { dense_few(ELEMENT_##DTYPE, TOKENS, &a); }
 DENSE_FEW_KERNEL(F32, 1)
 DENSE_FEW_KERNEL(F32, 8)
 DENSE_FEW_KERNEL(F16, 1)
@@ -72,14 +70,13 @@ DEVICE void dense_tile_load(const DenseArguments *a, int row, int token, int col
         bool inside = c < a->in;
         w[k * TILE_STRIDE + line] =
             inside && row + line < a->out ? element_at(a->dtype, a->w, (size_t)(row + line) * a->stride + c) : 0;
-        x[k * TILE_STRIDE + line] =
-            inside && token + line < a->tokens ? a->x[(size_t)(token + line) * a->in + c] : 0;
+        x[k * TILE_STRIDE + line] = inside && token + line < a->tokens ? a->x[(size_t)(token + line) * a->in + c] : 0;
     }
 }
 
 KERNEL(dense_tiled_kernel, TILE_THREADS, DenseArguments) {
-    SHARED(float, w, TILE_DEPTH * TILE_STRIDE);
-    SHARED(float, x, TILE_DEPTH * TILE_STRIDE);
+    SHARED(float, w, TILE_DEPTH *TILE_STRIDE);
+    SHARED(float, x, TILE_DEPTH *TILE_STRIDE);
     const int row = (int)blockIdx.x * TILE, token = (int)blockIdx.y * TILE;
     const int r0 = threadIdx.x % 16 * 4, t0 = threadIdx.x / 16 * 4;
     float sum[4][4];

@@ -230,8 +230,8 @@ DEVICE void few_load(const int bits, const int nr, const IntegerArguments *a, in
 }
 
 // Steps from … end − 1 of the warp's row blocks; the next step's weights are on their way while one is computed.
-DEVICE void few_steps(const int bits, const int planes, const int nr, const IntegerArguments *a, int row_block, int from,
-                      int end, Sums sums, Totals totals) {
+DEVICE void few_steps(const int bits, const int planes, const int nr, const IntegerArguments *a, int row_block,
+                      int from, int end, Sums sums, Totals totals) {
     StepCodes now[MOST_ROW_BLOCKS], next[MOST_ROW_BLOCKS];
     Walk walk = walk_from(&a->layout, planes, from * STEP_UNITS);
     if (from >= end) return;
@@ -342,7 +342,8 @@ DEVICE void integer_tiled(const int bits, const int planes, const int nr, const 
                           uint8_t *memory) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, split = (int)blockIdx.z, steps = a->layout.steps;
     const int row_block = (int)blockIdx.x * TILED_WARPS * nr, token_block = (int)blockIdx.y * nb;
-    const int from = (int)((long long)steps * split / a->splits), end = (int)((long long)steps * (split + 1) / a->splits);
+    const int from = (int)((long long)steps * split / a->splits),
+              end = (int)((long long)steps * (split + 1) / a->splits);
     const size_t stage_bytes = integer_stage_bytes(bits, planes, nr, nb);
     Sums sums;
     Totals totals;
@@ -376,50 +377,50 @@ DEVICE void integer_tiled(const int bits, const int planes, const int nr, const 
 
 enum { ORDERED_WARPS = 2 }; // small blocks: rows are few where tokens are few
 
-#define INTEGER_KERNELS(BITS)                                                                \
-    KERNEL(few_##BITS##_shared_1, FEW_WARPS *WARP, IntegerArguments) {                       \
-        SHARED(float, scratch, FEW_WARPS * 4 * WARP);                                        \
-        few_shared(BITS, 1, &a, scratch);                                                    \
-    }                                                                                        \
-    KERNEL(few_##BITS##_shared_4, FEW_WARPS *WARP, IntegerArguments) {                       \
-        SHARED(float, scratch, FEW_WARPS * 4 * 4 * WARP);                                    \
-        few_shared(BITS, 4, &a, scratch);                                                    \
-    }                                                                                        \
-    KERNEL(few_##BITS##_ordered, ORDERED_WARPS *WARP, IntegerArguments) { few_ordered(BITS, &a); } \
-    KERNEL(tiled_##BITS##_3_1_4, TILED_THREADS, IntegerArguments) {                          \
-        DYNAMIC_SHARED(memory);                                                              \
-        integer_tiled(BITS, 3, 1, 4, &a, memory);                                            \
-    }                                                                                        \
-    KERNEL(tiled_##BITS##_3_1_8, TILED_THREADS, IntegerArguments) {                          \
-        DYNAMIC_SHARED(memory);                                                              \
-        integer_tiled(BITS, 3, 1, 8, &a, memory);                                            \
-    }                                                                                        \
-    KERNEL(tiled_##BITS##_1_1_4, TILED_THREADS, IntegerArguments) {                          \
-        DYNAMIC_SHARED(memory);                                                              \
-        integer_tiled(BITS, 1, 1, 4, &a, memory);                                            \
-    }                                                                                        \
-    KERNEL(tiled_##BITS##_1_2_8, TILED_THREADS, IntegerArguments) {                          \
-        DYNAMIC_SHARED(memory);                                                              \
-        integer_tiled(BITS, 1, 2, 8, &a, memory);                                            \
-    }                                                                                        \
-    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                  \
-        const size_t blocks = (size_t)a->layout.row_blocks;                                  \
-        if (a->planes == 1)                                                                  \
-            return LAUNCH(few_##BITS##_ordered, extent((blocks + ORDERED_WARPS - 1) / ORDERED_WARPS, 1, 1), \
-                          ORDERED_WARPS *WARP, 0, stream, a);                                \
-        if (a->row_blocks_per_warp == 1)                                                     \
-            return LAUNCH(few_##BITS##_shared_1, extent(blocks, a->splits, 1), FEW_WARPS *WARP, 0, stream, a); \
-        return LAUNCH(few_##BITS##_shared_4, extent((blocks + 3) / 4, a->splits, 1), FEW_WARPS *WARP, 0, stream, a); \
-    }                                                                                        \
-    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                \
+#define INTEGER_KERNELS(BITS)                                                                                          \
+    KERNEL(few_##BITS##_shared_1, FEW_WARPS *WARP, IntegerArguments) {                                                 \
+        SHARED(float, scratch, FEW_WARPS * 4 * WARP);                                                                  \
+        few_shared(BITS, 1, &a, scratch);                                                                              \
+    }                                                                                                                  \
+    KERNEL(few_##BITS##_shared_4, FEW_WARPS *WARP, IntegerArguments) {                                                 \
+        SHARED(float, scratch, FEW_WARPS * 4 * 4 * WARP);                                                              \
+        few_shared(BITS, 4, &a, scratch);                                                                              \
+    }                                                                                                                  \
+    KERNEL(few_##BITS##_ordered, ORDERED_WARPS *WARP, IntegerArguments) { few_ordered(BITS, &a); }                     \
+    KERNEL(tiled_##BITS##_3_1_4, TILED_THREADS, IntegerArguments) {                                                    \
+        DYNAMIC_SHARED(memory);                                                                                        \
+        integer_tiled(BITS, 3, 1, 4, &a, memory);                                                                      \
+    }                                                                                                                  \
+    KERNEL(tiled_##BITS##_3_1_8, TILED_THREADS, IntegerArguments) {                                                    \
+        DYNAMIC_SHARED(memory);                                                                                        \
+        integer_tiled(BITS, 3, 1, 8, &a, memory);                                                                      \
+    }                                                                                                                  \
+    KERNEL(tiled_##BITS##_1_1_4, TILED_THREADS, IntegerArguments) {                                                    \
+        DYNAMIC_SHARED(memory);                                                                                        \
+        integer_tiled(BITS, 1, 1, 4, &a, memory);                                                                      \
+    }                                                                                                                  \
+    KERNEL(tiled_##BITS##_1_2_8, TILED_THREADS, IntegerArguments) {                                                    \
+        DYNAMIC_SHARED(memory);                                                                                        \
+        integer_tiled(BITS, 1, 2, 8, &a, memory);                                                                      \
+    }                                                                                                                  \
+    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                            \
+        const size_t blocks = (size_t)a->layout.row_blocks;                                                            \
+        if (a->planes == 1)                                                                                            \
+            return LAUNCH(few_##BITS##_ordered, extent((blocks + ORDERED_WARPS - 1) / ORDERED_WARPS, 1, 1),            \
+                          ORDERED_WARPS * WARP, 0, stream, a);                                                         \
+        if (a->row_blocks_per_warp == 1)                                                                               \
+            return LAUNCH(few_##BITS##_shared_1, extent(blocks, a->splits, 1), FEW_WARPS * WARP, 0, stream, a);        \
+        return LAUNCH(few_##BITS##_shared_4, extent((blocks + 3) / 4, a->splits, 1), FEW_WARPS * WARP, 0, stream, a);  \
+    }                                                                                                                  \
+    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                          \
         const size_t rows = (size_t)(TILED_WARPS * a->row_blocks_per_warp), tokens = (size_t)a->token_blocks_per_warp; \
-        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows,         \
-                                   ((size_t)token_blocks(a->tokens) + tokens - 1) / tokens, a->splits); \
-        const size_t shared = (size_t)a->stages * integer_stage_bytes(BITS, a->planes, a->row_blocks_per_warp, \
-                                                                      a->token_blocks_per_warp); \
-        if (a->planes == 3 && tokens == 4)                                                   \
-            return LAUNCH(tiled_##BITS##_3_1_4, grid, TILED_THREADS, shared, stream, a);     \
-        if (a->planes == 3) return LAUNCH(tiled_##BITS##_3_1_8, grid, TILED_THREADS, shared, stream, a); \
-        if (tokens == 4) return LAUNCH(tiled_##BITS##_1_1_4, grid, TILED_THREADS, shared, stream, a); \
-        return LAUNCH(tiled_##BITS##_1_2_8, grid, TILED_THREADS, shared, stream, a);         \
+        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows,                                   \
+                                   ((size_t)token_blocks(a->tokens) + tokens - 1) / tokens, a->splits);                \
+        const size_t shared = (size_t)a->stages *                                                                      \
+                              integer_stage_bytes(BITS, a->planes, a->row_blocks_per_warp, a->token_blocks_per_warp);  \
+        if (a->planes == 3 && tokens == 4)                                                                             \
+            return LAUNCH(tiled_##BITS##_3_1_4, grid, TILED_THREADS, shared, stream, a);                               \
+        if (a->planes == 3) return LAUNCH(tiled_##BITS##_3_1_8, grid, TILED_THREADS, shared, stream, a);               \
+        if (tokens == 4) return LAUNCH(tiled_##BITS##_1_1_4, grid, TILED_THREADS, shared, stream, a);                  \
+        return LAUNCH(tiled_##BITS##_1_2_8, grid, TILED_THREADS, shared, stream, a);                                   \
     }

@@ -69,7 +69,7 @@ KERNEL(reduce_kernel, FLAT_THREADS, ReduceArguments) {
 
 static int launch_integer_plain(void *stream, const IntegerArguments *a) {
     const Extent grid = extent((size_t)(a->layout.out + PLAIN_WARPS - 1) / PLAIN_WARPS, a->tokens, 1);
-    return LAUNCH(integer_plain_kernel, grid, PLAIN_WARPS *WARP, 0, stream, a);
+    return LAUNCH(integer_plain_kernel, grid, PLAIN_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_reduce(void *stream, const ReduceArguments *a) {

@@ -160,13 +160,13 @@ KERNEL(token_absmax_kernel, ROW_THREADS, MeasureArguments) {
 
 static int launch_quantize(void *stream, const QuantizeArguments *a) {
     const Extent groups = extent(a->layout.out, (size_t)(a->layout.groups + SCALE_WARPS - 1) / SCALE_WARPS, 1);
-    int error = LAUNCH(scales_kernel, groups, SCALE_WARPS *WARP, 0, stream, a);
+    int error = LAUNCH(scales_kernel, groups, SCALE_WARPS * WARP, 0, stream, a);
     if (error) return error;
-    return LAUNCH(codes_kernel, extent(a->layout.row_blocks, 1, 1), PACK_WARPS *WARP, 0, stream, a);
+    return LAUNCH(codes_kernel, extent(a->layout.row_blocks, 1, 1), PACK_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_pack(void *stream, const PackArguments *a) {
-    return LAUNCH(pack_kernel, extent(a->layout.row_blocks, 1, 1), PACK_WARPS *WARP, 0, stream, a);
+    return LAUNCH(pack_kernel, extent(a->layout.row_blocks, 1, 1), PACK_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_measure(void *stream, const MeasureArguments *a) {

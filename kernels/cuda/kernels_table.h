@@ -1,5 +1,5 @@
-// All kernels but the tensor-core products, and the table of launches. Those two take long to compile, so nvcc meets them
-// in a translation unit of their own.
+// All kernels but the tensor-core products, and the table of launches. Those two take long to compile, so nvcc meets
+// them in a translation unit of their own.
 #pragma once
 
 #include "kernels/cuda/kernels_attention.h"

@@ -39,7 +39,8 @@ static bool find(void *object, const char *name, void *pointer) {
 }
 
 static bool find_all(void *object, Functions *f) {
-    return find(object, "cublasCreate_v2", (void *)&f->create) && find(object, "cublasDestroy_v2", (void *)&f->destroy) &&
+    return find(object, "cublasCreate_v2", (void *)&f->create) &&
+           find(object, "cublasDestroy_v2", (void *)&f->destroy) &&
            find(object, "cublasSetStream_v2", (void *)&f->set_stream) &&
            find(object, "cublasSetWorkspace_v2", (void *)&f->set_workspace) &&
            find(object, "cublasGemmEx", (void *)&f->product);

@@ -17,7 +17,8 @@ CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, siz
 void cuda_library_note(int runtime_version, char *note, size_t note_bytes);
 void cuda_library_free(CudaLibrary *library);
 int cuda_library_product(CudaLibrary *library, const LibraryProduct *product); // 0, or −1 − the library's own code
-// Working memory for products inside recorded steps, which must not allocate; the caller's, as long as the library lives.
+// Working memory for products inside recorded steps, which must not allocate; the caller's, as long as the library
+// lives.
 void cuda_library_workspace(CudaLibrary *library, void *memory, size_t bytes);
 
 #ifdef __cplusplus

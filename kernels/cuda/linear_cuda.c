@@ -51,9 +51,9 @@ static int dense_product(CudaBackend *c, const Weight *w, const float *x, size_t
 // ---- Integer ----
 
 static bool same_activations(const Prepared *p, const Prepared *q) {
-    return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in && p->layout.group == q->layout.group &&
-           p->planes == q->planes && p->mode == q->mode && p->static_scale == q->static_scale &&
-           p->divisor == q->divisor && (p->sums || !q->sums);
+    return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
+           p->layout.group == q->layout.group && p->planes == q->planes && p->mode == q->mode &&
+           p->static_scale == q->static_scale && p->divisor == q->divisor && (p->sums || !q->sums);
 }
 
 static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
@@ -106,9 +106,10 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
     a->token_blocks_per_warp = a->planes == 1 ? (large ? 8 : 4) : (tokens <= 4 ? 4 : 8);
     a->splits = 1;
     if (a->planes == 3)
-        a->splits = splits_for(
-            c, blocks_of(rows, warps) * blocks_of(tokens, (size_t)a->token_blocks_per_warp), (size_t)a->layout.steps, 8);
-    const size_t stage = integer_stage_bytes(a->layout.bits, a->planes, a->row_blocks_per_warp, a->token_blocks_per_warp);
+        a->splits = splits_for(c, blocks_of(rows, warps) * blocks_of(tokens, (size_t)a->token_blocks_per_warp),
+                               (size_t)a->layout.steps, 8);
+    const size_t stage =
+        integer_stage_bytes(a->layout.bits, a->planes, a->row_blocks_per_warp, a->token_blocks_per_warp);
     a->stages = (int)at_least(at_most(c->runtime->facts.shared_bytes / stage, 4), 2);
 }
 

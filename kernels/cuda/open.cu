@@ -91,8 +91,8 @@ int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *h
         cudaError_t error = cudaEventSynchronize(r->read[stage]);
         if (error != cudaSuccess) return error;
         memcpy(r->stage[stage], static_cast<const char *>(host) + done * width, now * width);
-        error = cudaMemcpy2DAsync(static_cast<char *>(device) + done * stride, stride, r->stage[stage], width, width, now,
-                                  cudaMemcpyHostToDevice, r->stream);
+        error = cudaMemcpy2DAsync(static_cast<char *>(device) + done * stride, stride, r->stage[stage], width, width,
+                                  now, cudaMemcpyHostToDevice, r->stream);
         if (error == cudaSuccess) error = cudaEventRecord(r->read[stage], r->stream);
         if (error != cudaSuccess) return error;
         done += now;
@@ -244,7 +244,8 @@ void open_library(Runtime *r) {
 bool backend_cuda_new(int device, Backend **out, Error *err) {
     CudaProbe probe;
     *out = nullptr;
-    if (!cuda_probe(&probe)) return error_set(err, "CUDA cannot be used: %s; --backend cpu computes on the processor", probe.reason);
+    if (!cuda_probe(&probe))
+        return error_set(err, "CUDA cannot be used: %s; --backend cpu computes on the processor", probe.reason);
     if (device < 0 || device >= probe.device_count)
         return error_set(err, "there is no CUDA device %d; this machine has %d", device, probe.device_count);
     Runtime *r = static_cast<Runtime *>(calloc(1, sizeof(Runtime)));

@@ -1,5 +1,5 @@
-// What the CUDA backend needs from a device: memory, copies, recorded steps, and the kernels' launches. open.cu gives the
-// real one; tests give one that computes on the host (tests/support/cuda_emulated.h).
+// What the CUDA backend needs from a device: memory, copies, recorded steps, and the kernels' launches. open.cu gives
+// the real one; tests give one that computes on the host (tests/support/cuda_emulated.h).
 //
 // Functions that return int return 0, or a code that `message` explains. Everything runs in the order of the calls.
 #pragma once
@@ -34,8 +34,8 @@ struct CudaRuntime {
     void (*close)(CudaRuntime *);
     const char *(*message)(int code);
     int (*memory)(CudaRuntime *, size_t *free_bytes, size_t *total_bytes);
-    int (*allocate)(CudaRuntime *, size_t bytes, void **); // zeroed
-    void (*release)(CudaRuntime *, void *);                // after all work that uses it
+    int (*allocate)(CudaRuntime *, size_t bytes, void **);      // zeroed
+    void (*release)(CudaRuntime *, void *);                     // after all work that uses it
     int (*allocate_host)(CudaRuntime *, size_t bytes, void **); // host memory that a recorded copy may read from
     void (*release_host)(CudaRuntime *, void *);
     int (*clear)(CudaRuntime *, void *, size_t bytes);

@@ -42,7 +42,8 @@ static bool upload_floats(CudaBackend *c, const float *host, size_t n, float **o
 
 static Weight *weight_new(CudaBackend *c, size_t out, size_t in, const float *bias, Error *err) {
     size_t elements;
-    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || out > INT32_MAX / 4 || in > INT32_MAX / 4) {
+    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || out > INT32_MAX / 4 ||
+        in > INT32_MAX / 4) {
         error_set(err, "a linear of %zu × %zu weights cannot be computed", out, in);
         return NULL;
     }
@@ -208,7 +209,8 @@ static bool upload_bytes(CudaBackend *c, const int8_t *bytes, Weight *w, int8_t 
 static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
     const bool factors = q->grid == GRID_TWO_LEVEL && is_integer_product(w->mode);
     const bool widened = q->grid == GRID_LOG2 || (q->grid == GRID_TWO_LEVEL && !factors);
-    if (!integer_memory(c, w, q->group, q->grid == GRID_LOG2 ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype, err) ||
+    if (!integer_memory(c, w, q->group, q->grid == GRID_LOG2 ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype,
+                        err) ||
         !upload_codes(c, q, w, err))
         return false;
     if (q->grid == GRID_ASYMMETRIC && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
@@ -233,8 +235,8 @@ static bool make_values(CudaBackend *c, const QuantizedWeight *q, Weight *w, Err
     return ok;
 }
 
-bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
-                           Weight **weight, Error *err) {
+bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme,
+                           const float *bias, Weight **weight, Error *err) {
     CudaBackend *c = cuda_of(backend);
     *weight = NULL;
     if (!quantized_checked(q, scheme, err)) return false;
@@ -280,8 +282,8 @@ static bool quantize(CudaBackend *c, const Weight *dense, const WeightQuantizing
     cuda_release(c, divisors);
     cuda_release(c, results);
     if (ok && bad < (int32_t)w->out)
-        return error_set(err, "row %d holds a value that is not finite%s; leave the linear out with \"ignore\"", (int)bad,
-                         how->factors || how->divisors ? " (after equalization)" : "");
+        return error_set(err, "row %d holds a value that is not finite%s; leave the linear out with \"ignore\"",
+                         (int)bad, how->factors || how->divisors ? " (after equalization)" : "");
     return ok;
 }
 
@@ -289,11 +291,8 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
                             const ActivationScheme *scheme, const float *bias, double *errors, Weight **weight,
                             Error *err) {
     CudaBackend *c = cuda_of(backend);
-    const QuantizedWeight shape = {.out = dense->out,
-                                   .in = dense->in,
-                                   .group = how->group,
-                                   .bits = how->bits,
-                                   .scale_dtype = how->scale_dtype};
+    const QuantizedWeight shape = {
+        .out = dense->out, .in = dense->in, .group = how->group, .bits = how->bits, .scale_dtype = how->scale_dtype};
     *weight = NULL;
     if (dense->integer) return error_set(err, "a weight that is quantized already cannot be quantized");
     if (!quantized_checked(&shape, scheme, err)) return false;

@@ -1,5 +1,5 @@
-// The CUDA backend on a device, against the scalar CPU backend: every kernel over shapes, group sizes, numbers of tokens
-// and odd tails, and whole models. Fails, and says so, where there is no device.
+// The CUDA backend on a device, against the scalar CPU backend: every kernel over shapes, group sizes, numbers of
+// tokens and odd tails, and whole models. Fails, and says so, where there is no device.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,7 +92,8 @@ static void test_quantized_shapes(void **state) {
     for (int b = 0; b < 4; b++) {
         for (size_t t = 0; t < (thorough ? 9u : 2u); t++) {
             for (int mode = 0; mode <= ACTIVATION_TOKEN; mode += ACTIVATION_TOKEN) {
-                const QuantizedCase q = {GRID_SYMMETRIC, all_bits[b], 512, 1024, 64, tokens[t], (ActivationMode)mode, DTYPE_BF16, 1};
+                const QuantizedCase q = {GRID_SYMMETRIC, all_bits[b],          512,        1024, 64,
+                                         tokens[t],      (ActivationMode)mode, DTYPE_BF16, 1};
                 check_quantized(&c, &q);
             }
         }
@@ -138,7 +139,8 @@ static void test_attention(void **state) {
         int kv = (int)between(&c, 1, 4);
         const AttentionCase a = {.heads = kv * ratios[i % 6],
                                  .kv_heads = kv,
-                                 .head_dim = i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 64) : (int)between(&c, 1, 150),
+                                 .head_dim =
+                                     i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 64) : (int)between(&c, 1, 150),
                                  .tokens = i % 2 ? 1 : between(&c, 1, 40),
                                  .before = between(&c, 0, i % 6 ? 100 : 3000),
                                  .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
@@ -156,7 +158,8 @@ static void test_from_dense(void **state) {
     begin(&c, 8);
     for (int i = 0; i < (thorough ? 120 : 6); i++) {
         size_t in = between(&c, 3, i % 5 ? 300 : 3000);
-        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 200), in, group_for(&c, in), i % 2);
+        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 200), in, group_for(&c, in),
+                                i % 2);
     }
     end(&c);
 }

@@ -81,7 +81,8 @@ static double *product_sizes(const float *w, const float *x, size_t out, size_t 
     assert_true(sizes && near);
     for (size_t t = 0; t < tokens; t++) {
         for (size_t i = 0; i < in; i++) {
-            size_t from = neighbours ? (i > 127 ? i - 127 : 0) : i, to = neighbours ? (i + 127 < in ? i + 127 : in - 1) : i;
+            size_t from = neighbours ? (i > 127 ? i - 127 : 0) : i,
+                   to = neighbours ? (i + 127 < in ? i + 127 : in - 1) : i;
             near[i] = 0;
             for (size_t j = from; j <= to; j++) near[i] = fmax(near[i], fabs((double)x[t * in + j]));
         }
@@ -116,7 +117,7 @@ void check_dense(Checks *c, DType dtype, Precision precision, size_t out, size_t
     float *y[2];
     for (int i = 0; i < 2; i++) {
         Backend *b = backends[i];
-        Weight *weight;
+        Weight *weight = NULL;
         Error err = {0};
         if (!b->ops->weight_dense(b, dtype, data, out, in, bias, precision, &weight, &err)) fail_msg("%s", err.message);
         y[i] = linear_result(b, weight, x, in, tokens, out);
@@ -136,7 +137,8 @@ static QuantizedWeight random_quantized(Checks *c, const QuantizedCase *q) {
     QuantizedWeight w;
     assert_true(quantized_weight_on_grid(q->grid, q->out, q->in, q->group, q->bits, q->scale_dtype, &w, NULL));
     const int most = (1 << (q->bits - 1)) - 1, least = q->grid == GRID_ASYMMETRIC ? -most - 1 : -most;
-    for (size_t i = 0; i < q->out * q->in; i++) w.codes[i] = (int8_t)(least + (int)between(c, 0, (size_t)(most - least)));
+    for (size_t i = 0; i < q->out * q->in; i++)
+        w.codes[i] = (int8_t)(least + (int)between(c, 0, (size_t)(most - least)));
     if (between(c, 0, 5) == 0) memset(w.codes, between(c, 0, 1) ? most : least, q->out * q->in); // extremes everywhere
     const size_t groups = group_count(q->in, q->group), scales = q->grid == GRID_TWO_LEVEL ? q->out : q->out * groups;
     for (size_t i = 0; i < scales; i++)
@@ -159,7 +161,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     Backend *const backends[2] = {c->reference, c->device};
     for (int i = 0; i < 2; i++) {
         Backend *b = backends[i];
-        Weight *weight;
+        Weight *weight = NULL;
         Error err = {0};
         if (!b->ops->weight_quantized(b, &w, &scheme, bias, &weight, &err)) fail_msg("%s", err.message);
         y[i] = linear_result(b, weight, x, q->in, q->tokens, q->out);
@@ -192,7 +194,7 @@ void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) 
     const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1};
     QuantizedWeight w = random_quantized(c, &q);
     float *x = random_floats(c, tokens * IN, 1);
-    Weight *weight;
+    Weight *weight = NULL;
     const ActivationScheme scheme = {.mode = mode, .scale = 0.02f};
     x[IN + 5] = bad;
     assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, &weight, NULL));
@@ -209,7 +211,8 @@ typedef void (*Operation)(Backend *, const void *context, float *x, float *other
 
 // The same operation on both; x, other and y may be changed, and y is compared, and x too.
 static void check_operation(Checks *c, const char *what, Operation operation, const void *context, const float *x,
-                            size_t x_floats, const float *other, size_t other_floats, size_t y_floats, double tolerance) {
+                            size_t x_floats, const float *other, size_t other_floats, size_t y_floats,
+                            double tolerance) {
     Backend *const backends[2] = {c->reference, c->device};
     float *results[2], *changed[2];
     for (int i = 0; i < 2; i++) {
@@ -221,7 +224,8 @@ static void check_operation(Checks *c, const char *what, Operation operation, co
         if (dother) b->ops->memory_free(b, dother);
     }
     double largest = 0;
-    for (size_t i = 0; i < y_floats; i++) largest = fmax(largest, isfinite(results[0][i]) ? fabs((double)results[0][i]) : 0);
+    for (size_t i = 0; i < y_floats; i++)
+        largest = fmax(largest, isfinite(results[0][i]) ? fabs((double)results[0][i]) : 0);
     double *sizes = array_new(y_floats > x_floats ? y_floats : x_floats, sizeof *sizes);
     assert_non_null(sizes);
     for (size_t i = 0; i < y_floats; i++) sizes[i] = fabs((double)results[0][i]) + 1e-2 * largest;
@@ -405,7 +409,8 @@ void check_attention(Checks *c, const AttentionCase *a) {
     const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
     const size_t width = (size_t)a->heads * (size_t)a->head_dim, n = a->tokens * width;
     float *k = random_floats(c, positions * kv, 1), *v = random_floats(c, positions * kv, 1);
-    float *q = random_floats(c, n, 3), *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions + 3), 1) : NULL;
+    float *q = random_floats(c, n, 3),
+          *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions + 3), 1) : NULL;
     const AttentionShape shape = {.heads = a->heads,
                                   .kv_heads = a->kv_heads,
                                   .head_dim = a->head_dim,
@@ -444,7 +449,8 @@ static void plain_quantize(const float *w, const WeightQuantizing *how, Quantize
                 range = fmaxf(range, fabsf(values[j]));
             }
             float scale = range == 0 ? 1 : float_rounded(q->scale_dtype, range / most);
-            if (!(scale > 0)) scale = q->scale_dtype == DTYPE_F16 ? 0x1p-24f : q->scale_dtype == DTYPE_BF16 ? 0x1p-133f : 0x1p-149f;
+            if (!(scale > 0))
+                scale = q->scale_dtype == DTYPE_F16 ? 0x1p-24f : q->scale_dtype == DTYPE_BF16 ? 0x1p-133f : 0x1p-149f;
             q->scales[o * groups + g] = scale;
             for (size_t j = 0; j < n; j++) {
                 float code = rintf(fmaxf(fminf(values[j] / scale, most), -most));
@@ -463,16 +469,17 @@ void check_weight_from_dense(Checks *c, DType dtype, int bits, size_t out, size_
     for (size_t i = 0; i < in && out > 2; i++) w[in + i] *= i % 7 ? 1e-7f : 0; // small, and zeros
     if (group < in) memset(w, 0, group * sizeof *w);
     void *data = stored(dtype, w, out * in);
-    float *factors = equalized ? random_floats(c, in, 1) : NULL, *divisors = equalized ? random_floats(c, out, 1) : NULL;
+    float *factors = equalized ? random_floats(c, in, 1) : NULL,
+          *divisors = equalized ? random_floats(c, out, 1) : NULL;
     const WeightQuantizing how = {bits, group, dtype == DTYPE_F32 ? DTYPE_F16 : dtype, factors, divisors};
     const ActivationScheme scheme = {.mode = ACTIVATION_TOKEN};
-    QuantizedWeight q;
+    QuantizedWeight q = {.group = group};
     double *expected = array_new(2 * out, sizeof *expected), *errors = array_new(2 * out, sizeof *errors);
     assert_true(expected && errors && quantized_weight_new(out, in, group, bits, how.scale_dtype, &q, NULL));
     for (size_t i = 0; factors && i < in; i++) factors[i] = 0.5f + fabsf(factors[i]);
     for (size_t i = 0; divisors && i < out; i++) divisors[i] = 0.5f + fabsf(divisors[i]);
     plain_quantize(w, &how, &q, expected);
-    Weight *dense, *packed, *plain;
+    Weight *dense = NULL, *packed = NULL, *plain = NULL;
     Error err = {0};
     Backend *b = c->device;
     if (!b->ops->weight_dense(b, dtype, data, out, in, NULL, PRECISION_NATIVE, &dense, &err) ||
@@ -499,7 +506,8 @@ void check_weight_from_dense(Checks *c, DType dtype, int bits, size_t out, size_
 void check_measure(Checks *c, size_t tokens, size_t width) {
     float *x = random_floats(c, tokens * width, 5), *device = uploaded(c->device, x, tokens * width);
     uint64_t *patterns = array_new(65536, sizeof *patterns), *expected = array_new(65536, sizeof *expected);
-    float *channels = host_floats(width), *wanted = host_floats(width), *rows = host_floats(tokens), *row = host_floats(tokens);
+    float *channels = host_floats(width), *wanted = host_floats(width), *rows = host_floats(tokens),
+          *row = host_floats(tokens);
     assert_true(patterns && expected);
     patterns[77] = expected[77] = (uint64_t)1 << 40;
     channels[0] = wanted[0] = 100;

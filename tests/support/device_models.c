@@ -56,7 +56,7 @@ void check_model_logits(const char *folder, Backend *device, size_t most_tokens)
 
 void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
     Models m;
-    Session *session;
+    Session *session = NULL;
     models_open(folder, device, &m);
     const size_t vocab = (size_t)m.cpu.config.vocab;
     float *expected = fixture_logits(m.cpu.base, m.cpu.ids, tokens), *row = calloc(vocab, sizeof *row);
@@ -75,7 +75,7 @@ void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
 
 void check_generated(const char *folder, Backend *device, size_t most) {
     Models m;
-    Generated cpu, other;
+    Generated cpu = {0}, other = {0};
     const Sampling greedy = {.temperature = 0, .top_p = 1};
     size_t count;
     models_open(folder, device, &m);
@@ -129,7 +129,9 @@ void check_quantized_model(Backend *device, const char *dials) {
         const WeightError *a = quantized_model_weight_error(study.quantized, i);
         const WeightError *b = quantized_model_weight_error(quantized, i);
         assert_true((a != NULL) == (b != NULL));
-        if (a) assert_true(fabs(a->noise - b->noise) <= 1e-9 * a->noise && fabs(a->signal - b->signal) <= 1e-9 * a->signal);
+        if (a)
+            assert_true(fabs(a->noise - b->noise) <= 1e-9 * a->noise &&
+                        fabs(a->signal - b->signal) <= 1e-9 * a->signal);
     }
     float *expected = fixture_logits(quantized_model_transformer(study.quantized), other.ids, TOKENS);
     float *logits = fixture_logits(quantized_model_transformer(quantized), other.ids, TOKENS);

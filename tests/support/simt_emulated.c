@@ -144,10 +144,10 @@ static void prepare_fiber(unsigned thread) {
 
 static const Deposit *deposit_of(unsigned first, int lane) { return &run.fibers[first + (unsigned)lane]->deposit; }
 
-static int8_t byte_at(uint32_t word, int j) { return (int8_t)(word >> 8 * j & 0xFF); }
+static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j & 0xFF) ^ 0x80) - 0x80; } // signed
 
-// PTX ISA, "Matrix fragments for mma.m16n8k32" with s8: A registers 0 … 3: (row lane / 4, columns 4 (lane % 4) …), row +
-// 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
+// PTX ISA, "Matrix fragments for mma.m16n8k32" with s8: A registers 0 … 3: (row lane / 4, columns 4 (lane % 4) …), row
+// + 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
 // 2 (lane % 4) and the next.
 static void multiply_warp(unsigned first) {
     static int32_t a[16][32], b[32][8];
@@ -193,7 +193,9 @@ static uint64_t shuffle(Operation operation, uint64_t value, int mask) {
     return d->value;
 }
 
-float shuffle_float(float v, int mask) { return __uint_as_float((uint32_t)shuffle(SHUFFLE_32, __float_as_uint(v), mask)); }
+float shuffle_float(float v, int mask) {
+    return __uint_as_float((uint32_t)shuffle(SHUFFLE_32, __float_as_uint(v), mask));
+}
 
 int32_t shuffle_int(int32_t v, int mask) { return (int32_t)(uint32_t)shuffle(SHUFFLE_32, (uint32_t)v, mask); }
 
@@ -305,7 +307,8 @@ int emulate(void (*entry)(const void *), Extent grid, unsigned threads, size_t s
     size_t blocks = (size_t)grid.x * grid.y * grid.z;
     for (size_t i = 0; i < blocks; i++) {
         size_t n = emulated_backwards ? blocks - 1 - i : i;
-        emulated.block = (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
+        emulated.block =
+            (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
         run_block();
     }
     return 0;

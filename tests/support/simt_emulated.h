@@ -1,8 +1,8 @@
 // The vocabulary of kernels/cuda/simt_cuda.h on the host: the kernels as they are, run thread by thread. A block's
-// threads are fibers that take turns; whoever meets a barrier or an operation of the whole warp waits for the others, as
-// on a device. So index arithmetic, fragment maps, barriers and tails are those of the real thing. What a device would
-// only do by chance is done on purpose: shared memory begins as NaN, background copies arrive as late as they may, and
-// warps run in an order that can be turned round.
+// threads are fibers that take turns; whoever meets a barrier or an operation of the whole warp waits for the others,
+// as on a device. So index arithmetic, fragment maps, barriers and tails are those of the real thing. What a device
+// would only do by chance is done on purpose: shared memory begins as NaN, background copies arrive as late as they
+// may, and warps run in an order that can be turned round.
 //
 // Needs the context functions of glibc; elsewhere EMULATES is not defined.
 #pragma once
@@ -54,17 +54,17 @@ int emulate(void (*entry)(const void *arguments), Extent grid, unsigned threads,
 extern bool emulated_backwards;
 
 #define DEVICE static inline __attribute__((unused))
-#define KERNEL(NAME, THREADS, ARGUMENTS)                                                                    \
-    static void NAME(const ARGUMENTS a);                                                                    \
-    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); }                \
+#define KERNEL(NAME, THREADS, ARGUMENTS)                                                     \
+    static void NAME(ARGUMENTS a);                                                           \
+    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); } \
     static void NAME(const ARGUMENTS a)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, KERNEL_NAME##_entry, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
 
 // The same place for all threads of a block; NAME's address is what tells two of them apart.
-#define SHARED(TYPE, NAME, COUNT)    \
-    static char NAME##_site;         \
+#define SHARED(TYPE, NAME, COUNT) \
+    static char NAME##_site;      \
     TYPE *NAME = (TYPE *)emulated_shared(&NAME##_site, sizeof(TYPE) * (COUNT))
 #define DYNAMIC_SHARED(NAME) unsigned char *NAME = emulated_dynamic_shared()
 void *emulated_shared(const void *site, size_t bytes);

@@ -1,8 +1,8 @@
 // How fast the CUDA kernels are: products with matrices of Llama's shapes against the vendor's library, and decoding
 // with whole models of random weights, each beside what the device can do, measured in the same run. Writes JSON.
 //
-// Each product runs as a recorded step of many, over copies that together exceed the cache of the device, so launches do
-// not count and memory does.
+// Each product runs as a recorded step of many, over copies that together exceed the cache of the device, so launches
+// do not count and memory does.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,16 +122,17 @@ static double gemm_rate(CudaRuntime *r, Backend *b) {
 
 typedef struct Scheme {
     const char *name;
-    int bits; // 0: F16
+    int bits;     // 0: F16
     size_t group; // 0: per channel
     ActivationMode mode;
 } Scheme;
 
 static const Scheme schemes[] = {
-    {"fp16", 0, 0, ACTIVATION_NONE},        {"int8 g64", 8, 64, ACTIVATION_NONE},  {"int4 g64", 4, 64, ACTIVATION_NONE},
-    {"int4 g128", 4, 128, ACTIVATION_NONE}, {"int4 channel", 4, 0, ACTIVATION_NONE}, {"int3 g64", 3, 64, ACTIVATION_NONE},
-    {"int2 g64", 2, 64, ACTIVATION_NONE},   {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}, {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
-    {"W4A8 channel", 4, 0, ACTIVATION_TOKEN},
+    {"fp16", 0, 0, ACTIVATION_NONE},         {"int8 g64", 8, 64, ACTIVATION_NONE},
+    {"int4 g64", 4, 64, ACTIVATION_NONE},    {"int4 g128", 4, 128, ACTIVATION_NONE},
+    {"int4 channel", 4, 0, ACTIVATION_NONE}, {"int3 g64", 3, 64, ACTIVATION_NONE},
+    {"int2 g64", 2, 64, ACTIVATION_NONE},    {"W8A8 channel", 8, 0, ACTIVATION_TOKEN},
+    {"W4A8 g128", 4, 128, ACTIVATION_TOKEN}, {"W4A8 channel", 4, 0, ACTIVATION_TOKEN},
 };
 enum { SCHEMES = sizeof schemes / sizeof *schemes, MOST_TOKENS = 256 };
 
@@ -141,10 +142,11 @@ enum { BATCHES = sizeof batches / sizeof *batches };
 static const struct {
     const char *model;
     size_t out, in;
-} shapes[] = {{"7B", 4096, 4096}, {"7B", 11008, 4096}, {"7B", 4096, 11008}, {"70B", 8192, 8192}, {"70B", 28672, 8192}, {"70B", 8192, 28672}, {"70B", 1024, 8192}};
+} shapes[] = {{"7B", 4096, 4096},   {"7B", 11008, 4096},  {"7B", 4096, 11008}, {"70B", 8192, 8192},
+              {"70B", 28672, 8192}, {"70B", 8192, 28672}, {"70B", 1024, 8192}};
 
 static Weight *quantized_from(Backend *b, const Weight *dense, const Scheme *s, size_t in) {
-    Weight *w;
+    Weight *w = NULL;
     const WeightQuantizing how = {s->bits, s->group ? s->group : in, DTYPE_F16, NULL, NULL};
     const ActivationScheme scheme = {.mode = s->mode};
     must(b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, NULL, &w, &err));
@@ -160,8 +162,8 @@ typedef struct Bench {
     cJSON *products;
 } Bench;
 
-// y = W x with each of the copies in turn, about 5 ms of them in one step. The activations are prepared once: in a model
-// q, k and v share that, and decoding below pays for it.
+// y = W x with each of the copies in turn, about 5 ms of them in one step. The activations are prepared once: in a
+// model q, k and v share that, and decoding below pays for it.
 static double product_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
     Backend *b = bench->b;
     size_t repeats = (size_t)(5e-3 * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
@@ -177,7 +179,7 @@ static double product_seconds(const Bench *bench, Weight *const *w, size_t copie
 // The vendor's library on F16 numbers that lie ready.
 static double library_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
     CudaRuntime *r = bench->runtime;
-    if (!r->product) return NAN;
+    if (!r->product || copies == 0) return NAN;
     const size_t repeats = 50;
     double best = INFINITY;
     for (int run = 0; run < 5; run++) {
@@ -185,7 +187,8 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
         double start = clock_seconds();
         for (size_t i = 0; i < repeats; i++) {
             const Weight *v = w[i % copies];
-            const LibraryProduct p = {DTYPE_F16, v->data, bench->halves, v->out, v->in, tokens, v->stride, v->in, bench->y};
+            const LibraryProduct p = {DTYPE_F16, v->data,   bench->halves, v->out,  v->in,
+                                      tokens,    v->stride, v->in,         bench->y};
             must(r->product(r, &p) == 0);
         }
         r->synchronize(r);
@@ -194,8 +197,8 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
     return best;
 }
 
-static void report(const Bench *bench, const char *model, const char *scheme, const Weight *w, size_t bytes, size_t tokens,
-                   double seconds, double library) {
+static void report(const Bench *bench, const char *model, const char *scheme, const Weight *w, size_t bytes,
+                   size_t tokens, double seconds, double library) {
     const double share = (double)bytes / seconds / bench->copy;
     const double operations = 2.0 * (double)w->out * (double)w->in * (double)tokens / seconds;
     const double least = fmax((double)bytes / bench->copy, operations * seconds / fmax(bench->gemm, 1));
@@ -211,14 +214,14 @@ static void report(const Bench *bench, const char *model, const char *scheme, co
     cJSON_AddNumberToObject(entry, "roofline_microseconds", least * 1e6);
     if (isfinite(library)) cJSON_AddNumberToObject(entry, "times_cublas_fp16", library / seconds);
     cJSON_AddItemToArray(bench->products, entry);
-    printf("%-4s %6zu x %-6zu %-13s %4zu %9.1f us  %5.1f %% of copy  %7.1f TFLOP/s  %5.2f x cuBLAS fp16\n", model, w->out,
-           w->in, scheme, tokens, seconds * 1e6, 100 * share, operations / 1e12, library / seconds);
+    printf("%-4s %6zu x %-6zu %-13s %4zu %9.1f us  %5.1f %% of copy  %7.1f TFLOP/s  %5.2f x cuBLAS fp16\n", model,
+           w->out, w->in, scheme, tokens, seconds * 1e6, 100 * share, operations / 1e12, library / seconds);
 }
 
 static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, const uint16_t *halves) {
     Backend *b = bench->b;
     enum { MOST_COPIES = 64 };
-    Weight *dense[MOST_COPIES], *w[MOST_COPIES];
+    Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     size_t copies = ((size_t)256 << 20) / (out * in * 2) + 1;
     double library[BATCHES];
     for (size_t i = 0; i < copies; i++)
@@ -249,7 +252,7 @@ static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, 
 static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *root) {
     enum { OUT = 11008, IN = 4096, TIMES = 20 };
     Backend *b = bench->b;
-    Weight *dense;
+    Weight *dense = NULL;
     const Scheme s = {"int4 g64", 4, 64, ACTIVATION_NONE};
     must(b->ops->weight_dense(b, DTYPE_F16, halves, OUT, IN, NULL, PRECISION_NATIVE, &dense, &err));
     b->ops->weight_free(b, quantized_from(b, dense, &s, IN));
@@ -259,8 +262,8 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
     cJSON *entry = cJSON_AddObjectToObject(root, "quantize");
     cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
     cJSON_AddNumberToObject(entry, "times_bytes", seconds / least);
-    printf("quantize %d x %d fp16 to int4 g64: %.0f us, memory included; its bytes need %.0f us\n", OUT, IN, seconds * 1e6,
-           least * 1e6);
+    printf("quantize %d x %d fp16 to int4 g64: %.0f us, memory included; its bytes need %.0f us\n", OUT, IN,
+           seconds * 1e6, least * 1e6);
     b->ops->weight_free(b, dense);
 }
 
@@ -339,7 +342,8 @@ static void fill_cache(const Decoder *d, Cache *cache, size_t batch, size_t cont
     Backend *b = d->b;
     float *k = device_floats(b, (size_t)64 * batch * HIDDEN);
     for (int layer = 0; layer < LAYERS; layer++)
-        for (size_t first = 0; first + 64 <= context; first += 64) b->ops->cache_write(b, cache, layer, first, 64, k, k);
+        for (size_t first = 0; first + 64 <= context; first += 64)
+            b->ops->cache_write(b, cache, layer, first, 64, k, k);
     b->ops->synchronize(b);
     b->ops->memory_free(b, k);
 }
@@ -368,7 +372,8 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         Step *step = record_decode(d, cache, batch, rows);
         must(step != NULL);
         const double seconds = decode_seconds(d, step, batch, context);
-        const double kept = 2.0 * LAYERS * HIDDEN * (double)batch * (double)context * (cached == DTYPE_I8 ? 1.03125 : 2);
+        const double kept =
+            2.0 * LAYERS * HIDDEN * (double)batch * (double)context * (cached == DTYPE_I8 ? 1.03125 : 2);
         const double share = ((double)decoder_bytes(d) + kept) / bench->copy / seconds;
         cJSON *entry = cJSON_CreateObject();
         cJSON_AddStringToObject(entry, "model", "7B");
@@ -378,8 +383,8 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         cJSON_AddNumberToObject(entry, "tokens_per_second", (double)batch / seconds);
         cJSON_AddNumberToObject(entry, "share_of_limit", share);
         cJSON_AddItemToArray(results, entry);
-        printf("decode 7B %-13s batch %2zu context %4zu: %8.1f tokens/s, %5.1f %% of the copy rate\n", scheme, batch, context,
-               (double)batch / seconds, 100 * share);
+        printf("decode 7B %-13s batch %2zu context %4zu: %8.1f tokens/s, %5.1f %% of the copy rate\n", scheme, batch,
+               context, (double)batch / seconds, 100 * share);
         b->ops->step_free(b, step);
         b->ops->cache_free(b, cache);
     }
@@ -389,7 +394,8 @@ static void decoder_memory(Decoder *d) {
     enum { BATCH = 32, POSITIONS = 2048 };
     Backend *b = d->b;
     float **const buffers[] = {&d->hidden, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->branch};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) *buffers[i] = device_floats(b, (size_t)BATCH * HIDDEN);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        *buffers[i] = device_floats(b, (size_t)BATCH * HIDDEN);
     d->gate = device_floats(b, (size_t)BATCH * FFN);
     d->up = device_floats(b, (size_t)BATCH * FFN);
     d->logits = device_floats(b, (size_t)BATCH * VOCAB);
@@ -399,8 +405,10 @@ static void decoder_memory(Decoder *d) {
 }
 
 static void bench_decoding(const Bench *bench, const uint16_t *halves, cJSON *root) {
-    static const Scheme tried[] = {{"int8 channel", 8, 0, ACTIVATION_NONE}, {"int4 g64", 4, 64, ACTIVATION_NONE},
-                                   {"W4A8 g128", 4, 128, ACTIVATION_TOKEN}, {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
+    static const Scheme tried[] = {{"int8 channel", 8, 0, ACTIVATION_NONE},
+                                   {"int4 g64", 4, 64, ACTIVATION_NONE},
+                                   {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
+                                   {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
     static Decoder base, other;
     Backend *b = bench->b;
     cJSON *results = cJSON_AddArrayToObject(root, "decode");
