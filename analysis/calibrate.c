@@ -5,9 +5,11 @@
 #include "analysis/input_stats.h"
 #include "analysis/publish.h"
 #include "base/array.h"
+#include "base/memory.h"
 
-// Hidden states that wait for the next layer.
-#define BATCH_BYTES ((size_t)256 << 20)
+// Hidden states that wait for the next layer may take this much, or a quarter of the free memory if that is more: each
+// further batch reads all weights once more.
+#define BATCH_BYTES ((size_t)64 << 20)
 
 typedef struct Calibration {
     Transformer *model;
@@ -73,7 +75,7 @@ static bool step_done(Calibration *c) {
     return progress_add(c->progress, after - before) || error_stopped(c->err);
 }
 
-static bool layer_pass(Calibration *c, int layer, size_t count) {
+static bool sequences_pass(Calibration *c, int layer, size_t count) {
     const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
     for (size_t s = 0; s < count; s++) {
         session_rewind(c->session, 0);
@@ -82,6 +84,13 @@ static bool layer_pass(Calibration *c, int layer, size_t count) {
         if (!ok || c->failed || !step_done(c)) return false;
     }
     return true;
+}
+
+static bool layer_pass(Calibration *c, int layer, size_t count) {
+    if (!transformer_hold_layer(c->model, layer, c->err)) return false;
+    bool ok = sequences_pass(c, layer, count);
+    transformer_release_layer(c->model, layer);
+    return ok;
 }
 
 // The head's input is wanted, its logits are not.
@@ -109,7 +118,9 @@ static bool batch_pass(Calibration *c, size_t first, size_t count) {
 static bool calibration_new(Calibration *c) {
     Backend *backend = transformer_backend(c->model);
     size_t bytes = c->length * c->hidden * sizeof(float);
-    c->batch = bytes ? BATCH_BYTES / bytes : 1;
+    size_t most = memory_available() / 4;
+    if (most < BATCH_BYTES) most = BATCH_BYTES;
+    c->batch = bytes ? most / bytes : 1;
     c->batch = c->batch < 1 ? 1 : c->batch > c->sequences ? c->sequences : c->batch;
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
     c->states = array_new(c->batch, sizeof *c->states);

@@ -31,12 +31,13 @@ static void buffers_free(Buffers *b) {
     free(b->other);
 }
 
-static void product(const Buffers *b, const Weight *weight, const float *x, size_t rows, size_t in, size_t out,
-                    float *y) {
+static bool product(const Buffers *b, Transformer *t, int linear, const float *x, size_t rows, size_t in, size_t out,
+                    float *y, Error *err) {
     const BackendOps *ops = b->backend->ops;
     ops->upload(b->backend, b->x, x, rows * in * sizeof(float));
-    ops->linear(b->backend, weight, b->x, rows, b->y);
+    if (!transformer_multiply(t, linear, b->x, rows, b->y, err)) return false;
     ops->download(b->backend, y, b->y, rows * out * sizeof(float));
+    return true;
 }
 
 static double ratio_db(const float *exact, const float *other, size_t n) {
@@ -58,8 +59,10 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
     bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
     if (ok) {
         for (size_t i = 0; i < count * in; i++) b.divided[i] = factors ? rows[i] / factors[i % in] : rows[i];
-        product(&b, transformer_linear(base, index), rows, count, in, out, b.exact);
-        product(&b, transformer_linear(quantized, index), b.divided, count, in, out, b.other);
+        ok = product(&b, base, index, rows, count, in, out, b.exact, err) &&
+             product(&b, quantized, index, b.divided, count, in, out, b.other, err);
+    }
+    if (ok) {
         for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
         *db = ratio_db(b.exact, b.other, count * out);
         ok = transformer_healthy(base, err);

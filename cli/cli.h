@@ -17,6 +17,12 @@ typedef struct DialSetting {
     const char *text;
 } DialSetting;
 
+#define BENCH_LIST 8
+typedef struct Sizes { // of --batch, --context, --prefill
+    size_t values[BENCH_LIST];
+    int count; // 0: not given
+} Sizes;
+
 typedef struct Options {
     ModelOptions model;
     const char *recipe;
@@ -40,8 +46,11 @@ typedef struct Options {
     bool task_given;
     bool compare_random; // calibrate
     bool speed;
-    RandomOptions random; // make-random; shape.name NULL: not given
-    const char *folder;   // make-random
+    const char *schemes;              // bench; NULL: standard
+    Sizes batches, contexts, prompts; // bench
+    int runs;                         // bench; 0: standard
+    RandomOptions random;             // make-random; shape.name NULL: not given
+    const char *folder;               // make-random
 } Options;
 
 // Which options a command takes, as bits.
@@ -61,6 +70,7 @@ enum {
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
     TAKES_COMPARE_RANDOM = 16384,
+    TAKES_BENCH = 65536,
     TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
     HIDDEN = 1 << 30,    // not in the list of commands
 };
@@ -102,6 +112,8 @@ bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
+bool command_bench(const Options *options, Error *err);
+bool bench_schemes_known(const char *list, Error *err); // of --schemes
 bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----

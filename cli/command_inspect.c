@@ -13,8 +13,8 @@ static cJSON *model_json(const ModelSession *s) {
     cJSON_AddNumberToObject(model, "bytes", (double)s->checkpoint.bytes);
     cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(&s->structure)));
     json_add_text(model, "stored", structure_stored(&s->structure));
-    json_add_text(model, "warning",
-                  stored_warning(s->structure.stored)[0] ? stored_warning(s->structure.stored) : NULL);
+    const char *warning = stored_warning(s->structure.stored);
+    json_add_text(model, "warning", warning[0] ? warning : NULL);
     cJSON_AddNumberToObject(model, "layers", s->structure.config.layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;

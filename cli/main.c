@@ -38,6 +38,13 @@ const Command command_table[] = {
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE, command_tune},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_JSON, command_generate},
+    {"bench",
+     "Decode and prefill speed of the model and of quantized forms of it, and their share of the machine's limits.",
+     "Schemes: base, w8, w4, w3, w2 (weight-only, groups of 64), w8a8, w4a8 (int8 activations per token, groups of "
+     "128),\n"
+     "recipe (--recipe and the dials). Runs alternate between them; what memory and arithmetic can do is measured in\n"
+     "between. --prefill 0 leaves prefill out.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_BENCH, command_bench},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",
      "Of the quantized model, or with --base of the model as it is. For comparing with other engines use --precision "

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/speed.h"
 #include "base/number.h"
 #include "cli/cli.h"
 
@@ -46,6 +47,11 @@ enum {
     OPTION_CSV,
     OPTION_SVG,
     OPTION_SPEED,
+    OPTION_SCHEMES,
+    OPTION_BATCH,
+    OPTION_CONTEXT,
+    OPTION_PREFILL,
+    OPTION_RUNS,
     OPTION_SHAPE,
     OPTION_LAYERS,
     OPTION_DTYPE,
@@ -98,6 +104,11 @@ static const OptionInfo infos[] = {
     {OPTION_COMPARE_RANDOM, "compare-random", NULL,
      "beside calibration on random tokens: ranges, classes, and accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
      0},
+    {OPTION_SCHEMES, "schemes", "LIST", "beside base; w8,w4,w8a8,w4a8, and recipe where one is given", TAKES_BENCH, 0},
+    {OPTION_BATCH, "batch", "LIST", "sequences that are decoded side by side; 1", TAKES_BENCH, 0},
+    {OPTION_CONTEXT, "context", "LIST", "tokens before the first that is decoded; 128", TAKES_BENCH, 0},
+    {OPTION_PREFILL, "prefill", "LIST", "tokens of a prompt; 128", TAKES_BENCH, 0},
+    {OPTION_RUNS, "runs", "N", "counted runs of each; 5", TAKES_BENCH, 0},
     {OPTION_SHAPE, "shape", "NAME", "which shape", TAKES_SHAPE, 0},
     {OPTION_LAYERS, "layers", "N", "fewer or more layers than the shape has", TAKES_SHAPE, 0},
     {OPTION_DTYPE, "dtype", "bf16|f16", "type of the weights; bf16", TAKES_SHAPE, 0},
@@ -277,6 +288,19 @@ static bool parse_task(const char *text, Options *o, Error *err) {
     return true;
 }
 
+static bool parse_sizes(const char *name, const char *text, size_t least, size_t most, Sizes *out, Error *err) {
+    char number[32];
+    out->count = 0;
+    for (const char *at = text;;) {
+        size_t n = strcspn(at, ",");
+        if (out->count == BENCH_LIST) return error_set(err, "--%s: no more than %d values", name, BENCH_LIST);
+        snprintf(number, sizeof number, "%.*s", (int)n, at);
+        if (!parse_count(name, number, least, most, &out->values[out->count++], err)) return false;
+        if (!at[n]) return true;
+        at += n + 1;
+    }
+}
+
 static bool parse_shape(const char *text, RandomShape *out, Error *err) {
     const RandomShape *shape = random_shape_find(text);
     Text known = {0};
@@ -355,6 +379,14 @@ static bool take_option(int id, const char *argument, const Command *command, Op
     case OPTION_BITS: return parse_bits(argument, o->goal.bits, err);
     case OPTION_TASK: return parse_task(argument, o, err);
     case OPTION_TASK_FILE: o->task_file = argument; return true;
+    case OPTION_SCHEMES: o->schemes = argument; return bench_schemes_known(argument, err);
+    case OPTION_BATCH: return parse_sizes("batch", argument, 1, 1024, &o->batches, err);
+    case OPTION_CONTEXT: return parse_sizes("context", argument, 0, 1 << 20, &o->contexts, err);
+    case OPTION_PREFILL: return parse_sizes("prefill", argument, 0, 1 << 20, &o->prompts, err);
+    case OPTION_RUNS:
+        if (!parse_count("runs", argument, 1, SPEED_RUNS_MOST, &count, err)) return false;
+        o->runs = (int)count;
+        return true;
     case OPTION_SHAPE: return parse_shape(argument, &o->random.shape, err);
     case OPTION_LAYERS:
         if (!parse_count("layers", argument, 1, 1000, &count, err)) return false;

@@ -59,8 +59,10 @@ typedef struct BackendOps {
     void (*download)(Backend *, void *host, const void *device, size_t bytes); // waits for pending work
     void (*synchronize)(Backend *);
 
-    // A dense linear y = W x (+ bias). `data` [out, in] of F32, F16 or BF16 must outlive the Weight: the CPU reads it
-    // in place when its alignment allows. bias: [out] floats, copied, or NULL.
+    // A dense linear y = W x (+ bias). `data` [out, in] of F32, F16 or BF16. bias: [out] floats, copied, or NULL.
+    // dense_in_place: the backend does not read `data` here but whenever the linear is computed, and that address must
+    // stay reserved for as long as the Weight is there. Otherwise `data` has been copied once work is synchronized.
+    bool dense_in_place;
     bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision,
                          Weight **, Error *);
     // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/memory.h"
 #include "loaders/stored_parts.h"
 
 #define WEIGHT ".weight"
@@ -26,7 +27,8 @@ struct StoredSet {
     StoredConfig config;
     MadeTensor **made;
     size_t count, capacity;
-    size_t ambiguous; // matrices with zero points that may mean two things
+    pthread_mutex_t lock;               // of what follows
+    size_t kept_bytes, most_kept_bytes; // of matrices that nobody holds but that will be needed again
     char warning[400];
 };
 
@@ -304,26 +306,6 @@ static bool set_gptq_groups(Search *s, const Tensor *scales) {
     return set_type(s, scales);
 }
 
-// In v1 a stored 2^bits − 1 comes from a zero point of 0, but there are kernels that read it as 2^bits.
-static bool has_largest_zero(const StoredMatrix *m) {
-    unsigned largest = (1u << m->bits) - 1;
-    for (size_t group = 0; group < m->groups; group++) {
-        for (size_t row = 0; row < m->out; row++) {
-            if (stored_zero_code(m, row, group) == largest) return true;
-        }
-    }
-    return false;
-}
-
-static void note_ambiguous(StoredSet *set) {
-    set->ambiguous++;
-    snprintf(
-        set->warning, sizeof set->warning,
-        "%zu of the GPTQ matrices have zero points stored as the largest code: written for 0, but some engines read "
-        "2^bits; read as 0 here. With a checkpoint_format of gptq_v2 there would be no doubt",
-        set->ambiguous);
-}
-
 // Bits follow from the width of the zero points: out · bits / 32 words.
 static bool find_gptq(Search *s, const Tensor *codes, const Tensor *zeros, const Tensor *scales) {
     StoredMatrix *m = &s->m;
@@ -345,7 +327,7 @@ static bool find_gptq(Search *s, const Tensor *codes, const Tensor *zeros, const
                              .add = config->gptq_v2 ? 0 : 1,
                              .mask = (1u << m->bits) - 1};
     if (!set_g_idx(s, part(s, ".g_idx"))) return false;
-    if (!config->gptq_v2 && !config->symmetric && has_largest_zero(m)) note_ambiguous(s->set);
+    m->doubtful = !config->gptq_v2 && !config->symmetric;
     return true;
 }
 
@@ -383,7 +365,7 @@ static bool find_gptq_or_awq(Search *s, const Tensor *codes, const char **name) 
 static size_t bytes_in_file(const StoredMatrix *m) {
     const Tensor *const parts[] = {m->codes, m->g_idx, m->scales.tensor, m->zero_numbers.tensor, m->zeros.tensor};
     size_t bytes = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes += parts[i] ? parts[i]->bytes : 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes += parts[i] ? tensor_stored_bytes(parts[i]) : 0;
     return bytes;
 }
 
@@ -392,6 +374,7 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
     if (!made) return NULL;
     made->matrix = s->m;
     StoredMatrix *m = &made->matrix;
+    m->set = s->set;
     m->bytes = m->out * m->in * dtype_bytes(m->dtype);
     m->data = mmap(NULL, m->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->data == MAP_FAILED) {
@@ -399,14 +382,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool turned = m->layout == CODES_TURNED; // it is stored as what it is made from is
+    if (!turned) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = made->stored,
+                            .stored = turned ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -452,6 +436,11 @@ static bool find_codes(Search *s, const char *name, const Tensor **out) {
     if (packed ? !find_packed(s, packed) : !find_gptq_or_awq(s, codes, &kind)) return false;
     snprintf(label, sizeof label, "%s %u-bit", kind, s->m.bits);
     return keep(s, name, NULL, label, out);
+}
+
+bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
+    Search s = {.set = set, .err = err, .m = {.layout = CODES_TURNED, .codes = tensor, .dtype = tensor->dtype}};
+    return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && keep(&s, tensor->name, NULL, "", out);
 }
 
 static bool is_read_as_it_is(DType dtype) {
@@ -528,6 +517,8 @@ bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, 
     if (!*out) return error_memory(err, "the list of stored weights");
     (*out)->checkpoint = checkpoint;
     (*out)->config = *config;
+    (*out)->most_kept_bytes = memory_available() / 2;
+    pthread_mutex_init(&(*out)->lock, NULL);
     return true;
 }
 
@@ -540,11 +531,59 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
 void stored_close(StoredSet *set) {
     if (!set) return;
     for (size_t i = 0; i < set->count; i++) made_free(set->made[i]);
+    pthread_mutex_destroy(&set->lock);
     free(set->made);
     free(set);
 }
 
-const char *stored_warning(const StoredSet *set) { return set->warning; }
+void stored_keep_at_most(StoredSet *set, size_t bytes) {
+    pthread_mutex_lock(&set->lock);
+    set->most_kept_bytes = bytes;
+    pthread_mutex_unlock(&set->lock);
+}
+
+// ---- Doubts ----
+
+// Whether some code in a word of packed codes has all its bits set.
+static bool has_full_code(uint32_t word, unsigned bits, uint32_t lowest) {
+    uint32_t all = word;
+    for (unsigned i = 1; i < bits; i++) all &= word >> i;
+    return all & lowest;
+}
+
+// In v1 a stored 2^bits − 1 comes from a zero point of 0, but there are kernels that read it as 2^bits.
+static bool has_largest_zero(const StoredMatrix *m) {
+    const Tensor *zeros = m->zeros.tensor;
+    const uint32_t largest = (1u << m->bits) - 1, lowest = UINT32_MAX / largest;
+    if (32 % m->bits == 0) {
+        for (size_t i = 0; i < zeros->bytes / sizeof(uint32_t); i++) {
+            uint32_t word;
+            memcpy(&word, (const char *)zeros->data + i * sizeof word, sizeof word);
+            if (has_full_code(word, m->bits, lowest)) return true;
+        }
+        return false;
+    }
+    for (size_t group = 0; group < m->groups; group++) {
+        for (size_t row = 0; row < m->out; row++) {
+            if (stored_zero_code(m, row, group) == largest) return true;
+        }
+    }
+    return false;
+}
+
+const char *stored_warning(StoredSet *set) {
+    size_t ambiguous = 0;
+    for (size_t i = 0; i < set->count; i++)
+        ambiguous += set->made[i]->matrix.doubtful && has_largest_zero(&set->made[i]->matrix);
+    if (ambiguous) {
+        snprintf(set->warning, sizeof set->warning,
+                 "%zu of the GPTQ matrices have zero points stored as the largest code: written for 0, but some "
+                 "engines read "
+                 "2^bits; read as 0 here. With a checkpoint_format of gptq_v2 there would be no doubt",
+                 ambiguous);
+    }
+    return set->warning;
+}
 
 // ---- Holding ----
 
@@ -567,7 +606,7 @@ bool tensor_hold(const Tensor *tensor, Error *err) {
     StoredMatrix *m = tensor->made;
     if (!m) return true;
     pthread_mutex_lock(&m->lock);
-    bool ok = m->holds > 0 || make(m, err);
+    bool ok = m->holds > 0 || m->kept || make(m, err);
     if (ok)
         m->holds++;
     else
@@ -576,13 +615,26 @@ bool tensor_hold(const Tensor *tensor, Error *err) {
     return ok;
 }
 
-void tensor_release(const Tensor *tensor) {
+static bool room_to_keep(StoredSet *set, size_t bytes) {
+    pthread_mutex_lock(&set->lock);
+    bool room = set->kept_bytes <= set->most_kept_bytes && bytes <= set->most_kept_bytes - set->kept_bytes;
+    if (room) set->kept_bytes += bytes;
+    pthread_mutex_unlock(&set->lock);
+    return room;
+}
+
+static void release(const Tensor *tensor, bool wanted) {
     StoredMatrix *m = tensor->made;
     if (!m) return;
     pthread_mutex_lock(&m->lock);
-    if (m->holds > 0 && --m->holds == 0) unmake(m);
+    if (wanted && !m->kept) m->kept = room_to_keep(m->set, m->bytes);
+    if (m->holds > 0 && --m->holds == 0 && !m->kept) unmake(m);
     pthread_mutex_unlock(&m->lock);
 }
+
+void tensor_release(const Tensor *tensor) { release(tensor, false); }
+
+void tensor_keep(const Tensor *tensor) { release(tensor, true); }
 
 void tensor_drop_pages(const Tensor *tensor) {
     if (!tensor->made) mapping_drop(tensor->data, tensor->bytes);

@@ -1,8 +1,8 @@
 // Weights that a checkpoint does not hold as plain F32, F16 or BF16, read as the numbers they stand for: GPTQ, AWQ,
 // compressed-tensors, F8 and I8 with scales, F64. Each becomes a tensor [out, in] in the type of its scales.
 //
-// Such a tensor is made when somebody holds it and given up when nobody does, so that a checkpoint costs no more memory
-// than the matrices that are in use, and never more than all of them in 16 (with F32 scales 32) bits.
+// Such a tensor is made when somebody holds it and given up when nobody does, unless it was said to be needed again and
+// there is memory to keep it. So a checkpoint costs no more than the matrices in use and what memory has room for.
 #pragma once
 
 #include "loaders/checkpoint.h"
@@ -19,6 +19,12 @@ void stored_close(StoredSet *set); // frees its tensors; NULL is allowed
 // together.
 bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *err);
 
+// A matrix [in, out] of the set or its checkpoint as [out, in], made when it is held.
+bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err);
+
+// How many bytes of matrices may be kept; half of the free memory until this is said.
+void stored_keep_at_most(StoredSet *set, size_t bytes);
+
 // Whether stored_find would find `name`, plain or made, or complain about it.
 bool stored_has(const Checkpoint *checkpoint, const char *name);
 
@@ -26,14 +32,16 @@ bool stored_has(const Checkpoint *checkpoint, const char *name);
 // if it is the one that holds its codes, the name of that matrix ("m.weight" for "m.qweight"; else name[0] is 0).
 bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size);
 
-// What a person should know about how the weights were read ("" when nothing): ambiguities of the formats. Owned by
-// the set.
-const char *stored_warning(const StoredSet *set);
+// What a person should know about how the weights are read ("" when nothing): ambiguities of the formats. Looks through
+// the zero points of all matrices found so far, which takes a while in a large checkpoint. Owned by the set.
+const char *stored_warning(StoredSet *set);
 
 // Makes the data of a made tensor, which stays until as many releases as holds. Thread-safe. Nothing happens to tensors
 // that are as in the file. The numbers may be wrong when the file was damaged meanwhile: see checkpoint_intact.
 bool tensor_hold(const Tensor *tensor, Error *err);
 void tensor_release(const Tensor *tensor);
+// Releases a tensor that will soon be held again: it stays made, until its set is closed, if there is room to keep it.
+void tensor_keep(const Tensor *tensor);
 
 // Takes what was read of the file out of memory; for readers that come by only once.
 void tensor_drop_pages(const Tensor *tensor);

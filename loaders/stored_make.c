@@ -89,7 +89,8 @@ static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *c
         break;
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
     case CODES_AWQ: unpack_awq(m, first, count, codes); break;
-    case CODES_F64: break;
+    case CODES_F64:
+    case CODES_TURNED: break;
     }
 }
 
@@ -231,11 +232,32 @@ static void make_f64(const StoredMatrix *m, float *out) {
         floats_from(DTYPE_F64, data + row * m->in * sizeof(double), m->in, out + row * m->in);
 }
 
+// In blocks that stay in the cache.
+static void turn(const StoredMatrix *m, char *to) {
+    enum { BLOCK = 32 };
+    const size_t bytes = dtype_bytes(m->dtype), out = m->out, in = m->in;
+    const char *data = m->codes->data;
+#pragma omp parallel for schedule(static)
+    for (size_t o = 0; o < out; o += BLOCK)
+        for (size_t i = 0; i < in; i += BLOCK)
+            for (size_t r = o; r < o + BLOCK && r < out; r++)
+                for (size_t c = i; c < i + BLOCK && c < in; c++)
+                    memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
+}
+
+static bool make_turned(const StoredMatrix *m, void *out, Error *err) {
+    if (!tensor_hold(m->codes, err)) return false;
+    turn(m, out);
+    tensor_release(m->codes);
+    return true;
+}
+
 bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     if (m->layout == CODES_F64) {
         make_f64(m, out);
         return true;
     }
+    if (m->layout == CODES_TURNED) return make_turned(m, out, err);
     uint32_t *groups = array_new(m->in, sizeof *groups);
     if (!groups) return error_memory(err, m->codes->name);
     find_groups(m, groups);

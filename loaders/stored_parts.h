@@ -12,6 +12,7 @@ typedef enum CodeLayout {
     CODES_COLUMNS, // [words, out]: a stream of bits down each column (GPTQ)
     CODES_AWQ,     // [in, out / 8]: 4 bits, eight columns per word in an order of its own
     CODES_F64,     // [out, in], no codes but numbers
+    CODES_TURNED,  // [in, out], any numbers
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
@@ -59,6 +60,9 @@ typedef struct StoredMatrix {
     void *data;  // reserved addresses, which have memory while the matrix is held
     size_t bytes;
     size_t holds;
+    bool kept;
+    bool doubtful; // zero points may mean two things, should the largest be among them
+    StoredSet *set;
     pthread_mutex_t lock;
 } StoredMatrix;
 

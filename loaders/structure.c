@@ -165,37 +165,11 @@ static bool add_layer_norms(Builder *builder, int layer) {
 
 // ---- Linears ----
 
-// A copy of a tensor [in, out] as [out, in], in blocks that stay in the cache.
-static void transpose(const Tensor *from, size_t out, size_t in, char *to) {
-    enum { BLOCK = 32 };
-    const size_t bytes = dtype_bytes(from->dtype);
-    const char *data = from->data;
-    for (size_t o = 0; o < out; o += BLOCK)
-        for (size_t i = 0; i < in; i += BLOCK)
-            for (size_t r = o; r < o + BLOCK && r < out; r++)
-                for (size_t c = i; c < i + BLOCK && c < in; c++)
-                    memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
-}
-
 static bool take_transposed(Builder *builder, Linear *linear) {
-    ModelStructure *out = builder->out;
     uint64_t stored_shape[] = {linear->in, linear->out};
     const Tensor *stored;
-    if (!take_tensor(builder, linear->name, ".weight", stored_shape, 2, &stored)) return false;
-    Tensor *copy = &out->copies[out->copy_count];
-    char *data = array_new(stored->bytes, 1);
-    if (!data) return error_memory(builder->err, linear->name);
-    *copy = *stored;
-    copy->shape[0] = linear->out;
-    copy->shape[1] = linear->in;
-    copy->data = data;
-    copy->made = NULL; // a plain matrix from here on
-    out->copy_count++;
-    if (!tensor_hold(stored, builder->err)) return false;
-    transpose(stored, linear->out, linear->in, data);
-    tensor_release(stored);
-    linear->weight = copy;
-    return true;
+    return take_tensor(builder, linear->name, ".weight", stored_shape, 2, &stored) &&
+           stored_transposed(builder->out->stored, stored, &linear->weight, builder->err);
 }
 
 // Packed codes tell where out and in are: nothing needs to be transposed.
@@ -427,8 +401,7 @@ static bool build(Builder *builder) {
     size_t layers = (size_t)config->layers;
     if (!find_prefix(builder)) return false;
     out->layers = array_new(layers, sizeof *out->layers);
-    out->copies = array_new(builder->table->transposed ? 4 * layers : 0, sizeof *out->copies);
-    if (!out->layers || !out->copies) return error_memory(builder->err, "the list of linears");
+    if (!out->layers) return error_memory(builder->err, "the list of linears");
     if (!add_embedding(builder)) return false;
     for (int layer = 0; layer < config->layers; layer++) {
         if (!add_layer(builder, layer)) return false;
@@ -461,8 +434,6 @@ void structure_free(ModelStructure *structure) {
     for (int i = 0; i < structure->norm_count; i++) free(structure->norms[i].name);
     free(structure->linears);
     free(structure->norms);
-    for (int i = 0; i < structure->copy_count; i++) free((void *)structure->copies[i].data);
-    free(structure->copies);
     free(structure->layers);
     stored_close(structure->stored);
     *structure = (ModelStructure){0};

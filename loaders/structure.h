@@ -41,7 +41,7 @@ typedef struct Linear {
     size_t out, in;
     const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
     const Tensor *bias;   // [out] or NULL
-    // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is a transposed copy then.
+    // The checkpoint stores the tensor of this name as [in, out] (GPT-2); `weight` is made from it then.
     bool transposed;
     int input;     // linears with the same number read the very same buffer: 0 … input_count − 1
     int fused_set; // linears that engines store as one (q,k,v; gate,up) share a number ≥ 0; −1 alone
@@ -88,8 +88,6 @@ typedef struct ModelStructure {
     int embedding_norm;          // −1 without
     int final_norm;              // −1 without
     uint64_t parameters;
-    Tensor *copies; // transposed weights
-    int copy_count;
 } ModelStructure;
 
 // Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and

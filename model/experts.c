@@ -34,9 +34,9 @@ static bool route(const Pass *pass, int router, const float *x) {
     Routing *routing = &pass->session->routing;
     Backend *backend = pass->t->backend;
     float *logits = pass->session->scratch[SCRATCH_ROUTER];
-    if (!session_routing(pass->session, experts, pass->tokens, pass->err) || !pass_observe(pass, router, x))
+    if (!session_routing(pass->session, experts, pass->tokens, pass->err) || !pass_observe(pass, router, x) ||
+        !pass_linear(pass, router, x, logits))
         return false;
-    pass_linear(pass, router, x, logits);
     size_t count = (size_t)experts->count, most = (size_t)experts->per_token;
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
     for (size_t t = 0; t < pass->tokens; t++) {
@@ -84,8 +84,9 @@ static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
     Routing *r = &session->routing;
     const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
     if (map->shared_down < 0) return true;
-    if (!pass_mlp(pass, &mlp, x, false, session->scratch[SCRATCH_EXPERT])) return false; // the router has shown x
-    pass_linear(pass, map->shared_router, x, session->scratch[SCRATCH_ROUTER]);
+    if (!pass_mlp(pass, &mlp, x, false, session->scratch[SCRATCH_EXPERT]) || // the router has shown x
+        !pass_linear(pass, map->shared_router, x, session->scratch[SCRATCH_ROUTER]))
+        return false;
     backend->ops->download(backend, r->factors, session->scratch[SCRATCH_ROUTER], pass->tokens * sizeof(float));
     for (size_t t = 0; t < pass->tokens; t++) {
         r->factors[t] = 1 / (1 + expf(-r->factors[t]));

@@ -21,9 +21,8 @@ bool pass_observe(const Pass *pass, int linear, const float *x) {
     return true;
 }
 
-void pass_linear(const Pass *pass, int index, const float *x, float *y) {
-    Backend *backend = pass->t->backend;
-    backend->ops->linear(backend, transformer_linear(pass->t, index), x, pass->tokens, y);
+bool pass_linear(const Pass *pass, int index, const float *x, float *y) {
+    return transformer_multiply(pass->t, index, x, pass->tokens, y, pass->err);
 }
 
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y) {
@@ -51,27 +50,29 @@ static void copy(const Pass *pass, const float *x, size_t width, float *y) {
 // ---- Attention ----
 
 // q, k and v of x, whether they are one linear or three.
-static void project(const Pass *pass, const LayerMap *map, const float *x) {
+static bool project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->session->scratch;
     const ModelConfig *config = config_of(pass);
     if (map->qkv < 0) {
-        pass_linear(pass, map->q, x, scratch[SCRATCH_Q]);
-        pass_linear(pass, map->k, x, scratch[SCRATCH_K]);
-        pass_linear(pass, map->v, x, scratch[SCRATCH_V]);
-        return;
+        return pass_linear(pass, map->q, x, scratch[SCRATCH_Q]) && pass_linear(pass, map->k, x, scratch[SCRATCH_K]) &&
+               pass_linear(pass, map->v, x, scratch[SCRATCH_V]);
     }
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
-    pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED]);
+    if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
     pass->t->backend->ops->split(pass->t->backend, scratch[SCRATCH_FUSED], pass->tokens, groups,
                                  (const size_t[]){queries, keys, keys}, 3, &scratch[SCRATCH_Q]);
+    return true;
 }
 
 static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = config_of(pass);
     Backend *backend = pass->t->backend;
-    backend->ops->rope(backend, x, pass->tokens, heads, config->head_dim, rope_dims(config), table->cosine, table->sine,
-                       pass->session->length);
+    const size_t rows = pass->tokens / pass->session->sequences,
+                 width = rows * (size_t)heads * (size_t)config->head_dim;
+    for (size_t s = 0; s < pass->session->sequences; s++)
+        backend->ops->rope(backend, x + s * width, rows, heads, config->head_dim, rope_dims(config), table->cosine,
+                           table->sine, pass->session->length);
 }
 
 // Norms over heads and positions: what q and k get before they meet.
@@ -108,10 +109,14 @@ static void attend(const Pass *pass, int layer) {
     float **scratch = session->scratch;
     const AttentionShape shape = shape_of(pass, layer);
     position(pass, layer);
-    backend->ops->cache_write(backend, session->cache, layer, session->length, pass->tokens, scratch[SCRATCH_K],
-                              scratch[SCRATCH_V]);
-    backend->ops->attention(backend, session->cache, layer, &shape, scratch[SCRATCH_Q], session->length, pass->tokens,
-                            scratch[SCRATCH_MIXED]);
+    const size_t rows = pass->tokens / session->sequences, dim = (size_t)shape.head_dim;
+    const size_t queries = rows * (size_t)shape.heads * dim, keys = rows * (size_t)shape.kv_heads * dim;
+    for (size_t s = 0; s < session->sequences; s++) {
+        backend->ops->cache_write(backend, session->caches[s], layer, session->length, rows,
+                                  scratch[SCRATCH_K] + s * keys, scratch[SCRATCH_V] + s * keys);
+        backend->ops->attention(backend, session->caches[s], layer, &shape, scratch[SCRATCH_Q] + s * queries,
+                                session->length, rows, scratch[SCRATCH_MIXED] + s * queries);
+    }
 }
 
 // SCRATCH_BRANCH = o(attention(q, k, v of x))
@@ -119,10 +124,11 @@ static bool attention_branch(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float **scratch = pass->session->scratch;
     if (!pass_observe(pass, map->qkv >= 0 ? map->qkv : map->q, x)) return false;
-    project(pass, map, x);
+    if (!project(pass, map, x)) return false;
     attend(pass, layer);
-    if (!pass_observe(pass, map->o, scratch[SCRATCH_MIXED])) return false;
-    pass_linear(pass, map->o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]);
+    if (!pass_observe(pass, map->o, scratch[SCRATCH_MIXED]) ||
+        !pass_linear(pass, map->o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]))
+        return false;
     if (map->attention_out_norm >= 0)
         pass_norm(pass, map->attention_out_norm, scratch[SCRATCH_BRANCH], pass->tokens, scratch[SCRATCH_BRANCH]);
     return true;
@@ -131,18 +137,18 @@ static bool attention_branch(const Pass *pass, int layer, const float *x) {
 // ---- MLP ----
 
 // SCRATCH_INNER = f(gate(x)) · up(x), or f(up(x))
-static void mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t width) {
+static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t width) {
     float **scratch = pass->session->scratch;
     Backend *backend = pass->t->backend;
     const Nonlinearity f = config_of(pass)->activation;
     const size_t n = pass->tokens * width;
     if (mlp->gate_up >= 0) {
-        pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED]);
+        if (!pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED])) return false;
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, 1, (const size_t[]){width, width}, 2,
                             &scratch[SCRATCH_GATE]);
     } else {
-        if (mlp->gate >= 0) pass_linear(pass, mlp->gate, x, scratch[SCRATCH_GATE]);
-        pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP]);
+        if (mlp->gate >= 0 && !pass_linear(pass, mlp->gate, x, scratch[SCRATCH_GATE])) return false;
+        if (!pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP])) return false;
     }
     if (mlp->gate < 0 && mlp->gate_up < 0)
         backend->ops->activate(backend, f, scratch[SCRATCH_UP], NULL, n, scratch[SCRATCH_INNER]);
@@ -150,16 +156,15 @@ static void mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
         backend->ops->silu_times(backend, scratch[SCRATCH_GATE], scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
     else
         backend->ops->activate(backend, f, scratch[SCRATCH_GATE], scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
+    return true;
 }
 
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y) {
     const float *inner = pass->session->scratch[SCRATCH_INNER];
     int first = mlp->gate_up >= 0 ? mlp->gate_up : mlp->gate >= 0 ? mlp->gate : mlp->up;
     if (show && !pass_observe(pass, first, x)) return false;
-    mlp_inner(pass, mlp, x, pass->t->structure->linears[mlp->down].in);
-    if (!pass_observe(pass, mlp->down, inner)) return false;
-    pass_linear(pass, mlp->down, inner, y);
-    return true;
+    return mlp_inner(pass, mlp, x, pass->t->structure->linears[mlp->down].in) && pass_observe(pass, mlp->down, inner) &&
+           pass_linear(pass, mlp->down, inner, y);
 }
 
 // SCRATCH_BRANCH = MLP of x, or what the experts make of it
@@ -231,17 +236,20 @@ bool pass_layer(const Pass *pass, int layer, float *hidden) {
 bool pass_enter(const Pass *pass, float *hidden) {
     const ModelStructure *structure = pass->t->structure;
     Session *session = pass->session;
-    Backend *backend = pass->t->backend;
     float *branch = session->scratch[SCRATCH_BRANCH];
     const size_t width = (size_t)structure->config.hidden;
     if (structure->project_in >= 0) {
-        if (!pass_observe(pass, structure->project_in, hidden)) return false;
-        pass_linear(pass, structure->project_in, hidden, branch);
+        if (!pass_observe(pass, structure->project_in, hidden) ||
+            !pass_linear(pass, structure->project_in, hidden, branch))
+            return false;
         copy(pass, branch, width, hidden);
     }
     if (structure->position_rows) {
-        backend->ops->embed(backend, structure->position_rows->dtype, structure->position_rows->data, width,
-                            session->position_ids + session->length, pass->tokens, branch);
+        const size_t rows = pass->tokens / session->sequences;
+        for (size_t s = 0; s < session->sequences; s++)
+            if (!transformer_rows(pass->t, structure->position_rows, session->position_ids + session->length, rows,
+                                  branch + s * rows * width, pass->err))
+                return false;
         add(pass, hidden, branch);
     }
     if (structure->embedding_norm >= 0) pass_norm(pass, structure->embedding_norm, hidden, pass->tokens, hidden);

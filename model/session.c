@@ -99,7 +99,23 @@ static bool check_positions(const ModelConfig *config, size_t positions, Error *
     return true;
 }
 
+static bool make_caches(Session *session, const Transformer *t, size_t sequences, Error *err) {
+    const ModelConfig *config = &t->structure->config;
+    session->caches = array_new(sequences, sizeof(Cache *));
+    if (!session->caches) return error_memory(err, "session");
+    for (; session->sequences < sequences; session->sequences++) {
+        if (!t->backend->ops->cache_new(t->backend, config->layers, config->kv_heads, config->head_dim,
+                                        session->positions, cache_type(t), &session->caches[session->sequences], err))
+            return false;
+    }
+    return true;
+}
+
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err) {
+    return session_new_many(t, positions, 1, out, err);
+}
+
+bool session_new_many(const Transformer *t, size_t positions, size_t sequences, Session **out, Error *err) {
     *out = NULL;
     const ModelConfig *config = &t->structure->config;
     if (!check_positions(config, positions, err)) return false;
@@ -108,9 +124,7 @@ bool session_new(const Transformer *t, size_t positions, Session **out, Error *e
     session->backend = t->backend;
     session->positions = positions;
     scratch_widths(t->structure, session->widths);
-    if (!t->backend->ops->cache_new(t->backend, config->layers, config->kv_heads, config->head_dim, positions,
-                                    cache_type(t), &session->cache, err) ||
-        !make_positions(session, config, err)) {
+    if (!make_caches(session, t, sequences, err) || !make_positions(session, config, err)) {
         session_free(session);
         return false;
     }
@@ -168,7 +182,9 @@ void session_free(Session *session) {
     memory_drop(session->backend, &session->alibi);
     routing_free(&session->routing);
     free(session->position_ids);
-    if (session->cache) session->backend->ops->cache_free(session->backend, session->cache);
+    for (size_t i = 0; i < session->sequences; i++)
+        session->backend->ops->cache_free(session->backend, session->caches[i]);
+    free(session->caches);
     free(session->observed);
     free(session);
 }

@@ -32,13 +32,21 @@ static void record(Transformer *t, Session *session, int32_t id) {
     if (!ok) session_forget_step(session);
 }
 
+// The token's row is read from the table at every run.
+static bool run(Transformer *t, const Session *session, int32_t id) {
+    const Tensor *table = t->structure->embedding;
+    if (!session->step || !tensor_hold(table, NULL)) return false;
+    bool ran = t->backend->ops->step_run(t->backend, session->step, id, session->length);
+    tensor_keep(table);
+    return ran;
+}
+
 bool session_step(Transformer *t, Session *session, int32_t id) {
-    const BackendOps *ops = t->backend->ops;
     if (session->step_refused || !can_record(t)) return false;
-    if (is_recorded(session, t) && ops->step_run(t->backend, session->step, id, session->length)) return true;
+    if (is_recorded(session, t) && run(t, session, id)) return true;
     // The first time everything runs as ever, and makes the memory that the step will need.
     if (session->scratch_tokens == 0 || session->logits_rows == 0) return false;
     record(t, session, id);
     session->step_refused = !session->step;
-    return session->step && ops->step_run(t->backend, session->step, id, session->length);
+    return run(t, session, id);
 }

@@ -20,16 +20,17 @@ bool linear_bias(const Linear *linear, float **out, Error *err) {
 static bool make_dense(Transformer *t, int index, Error *err) {
     const Linear *linear = &t->structure->linears[index];
     float *bias;
-    // Backends may read the matrix in place: it is held for as long as the dense weight is there.
+    const BackendOps *ops = t->backend->ops;
     if (!linear_bias(linear, &bias, err)) return false;
-    if (!tensor_hold(linear->weight, err)) {
-        free(bias);
-        return error_prefix(err, "%s", linear->name);
+    bool held = !ops->dense_in_place && tensor_hold(linear->weight, err);
+    bool ok = (held || ops->dense_in_place) &&
+              ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out, linear->in, bias,
+                                t->precision, &t->dense[index], err);
+    if (held) {
+        ops->synchronize(t->backend); // it may still be copying
+        tensor_release(linear->weight);
     }
-    bool ok = t->backend->ops->weight_dense(t->backend, linear->weight->dtype, linear->weight->data, linear->out,
-                                            linear->in, bias, t->precision, &t->dense[index], err);
     free(bias);
-    if (!ok) tensor_release(linear->weight);
     return ok || error_prefix(err, "%s", linear->name);
 }
 
@@ -67,16 +68,7 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
     return device;
 }
 
-static bool hold_embeddings(Transformer *t, Error *err) {
-    const Tensor *positions = t->structure->position_rows;
-    if (!tensor_hold(t->structure->embedding, err)) return false;
-    t->holds_embedding = !positions || tensor_hold(positions, err);
-    if (!t->holds_embedding) tensor_release(t->structure->embedding);
-    return t->holds_embedding;
-}
-
 static bool load_weights(Transformer *t, Error *err) {
-    if (!hold_embeddings(t, err)) return false;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
@@ -128,14 +120,6 @@ static void free_weights(Backend *backend, Weight **weights, int count) {
     free(weights);
 }
 
-// What dense weights read; nobody computes with them any more.
-static void release_weights(const Transformer *t) {
-    for (int i = 0; i < t->structure->linear_count; i++)
-        if (t->dense && t->dense[i]) tensor_release(t->structure->linears[i].weight);
-    if (t->holds_embedding) tensor_release(t->structure->embedding);
-    if (t->holds_embedding && t->structure->position_rows) tensor_release(t->structure->position_rows);
-}
-
 static void free_gains(Backend *backend, float **gains, int count) {
     for (int i = 0; gains && i < count; i++)
         if (gains[i]) backend->ops->memory_free(backend, gains[i]);
@@ -148,7 +132,6 @@ void transformer_free(Transformer *t) {
     free_weights(t->backend, t->replaced, t->structure->linear_count);
     free_gains(t->backend, t->divided, t->structure->norm_count);
     if (!t->is_variant) {
-        release_weights(t);
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
     }
@@ -209,6 +192,44 @@ bool transformer_healthy(const Transformer *t, Error *err) {
     return !ops->healthy || ops->healthy(t->backend, err);
 }
 
+// ---- What reads weights ----
+
+bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err) {
+    const BackendOps *ops = t->backend->ops;
+    const bool in_place = !t->replaced[linear] && ops->dense_in_place;
+    const Tensor *weight = t->structure->linears[linear].weight;
+    if (in_place && !tensor_hold(weight, err)) return error_prefix(err, "%s", t->structure->linears[linear].name);
+    ops->linear(t->backend, transformer_linear(t, linear), x, tokens, y);
+    if (in_place) tensor_keep(weight);
+    return true;
+}
+
+bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {
+    if (!tensor_hold(table, err)) return false;
+    t->backend->ops->embed(t->backend, table->dtype, table->data, (size_t)table->shape[1], ids, tokens, y);
+    tensor_keep(table);
+    return true;
+}
+
+static void release_linears(const Transformer *t, int layer, int end) {
+    for (int i = 0; i < end; i++)
+        if (t->structure->linears[i].layer == layer) tensor_release(t->structure->linears[i].weight);
+}
+
+bool transformer_hold_layer(const Transformer *t, int layer, Error *err) {
+    for (int i = 0; i < t->structure->linear_count; i++) {
+        const Linear *linear = &t->structure->linears[i];
+        if (linear->layer != layer || tensor_hold(linear->weight, err)) continue;
+        release_linears(t, layer, i);
+        return error_prefix(err, "%s", linear->name);
+    }
+    return true;
+}
+
+void transformer_release_layer(const Transformer *t, int layer) {
+    release_linears(t, layer, t->structure->linear_count);
+}
+
 // ---- Forward pass ----
 
 static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
@@ -221,9 +242,12 @@ static bool check_ids(const ModelConfig *config, const int32_t *ids, size_t toke
 }
 
 static bool check_room(const Session *session, size_t tokens, Error *err) {
-    if (tokens <= session->positions - session->length) return true;
-    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", tokens,
-                     session->length, session->positions);
+    if (tokens % session->sequences)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, session->sequences);
+    size_t each = tokens / session->sequences;
+    if (each <= session->positions - session->length) return true;
+    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, session->length,
+                     session->positions);
 }
 
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
@@ -232,7 +256,7 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     const size_t width = (size_t)table->shape[1];
     float scale = config->embedding_scale;
     if (!check_ids(config, ids, tokens, err)) return false;
-    t->backend->ops->embed(t->backend, table->dtype, table->data, width, ids, tokens, hidden);
+    if (!transformer_rows(t, table, ids, tokens, hidden, err)) return false;
     if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
     if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
     return true;
@@ -261,12 +285,12 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
     }
     if (structure->project_out >= 0) {
         if (!pass_observe(&pass, structure->project_out, x)) return false;
-        pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH]);
+        if (!pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH])) return false;
         x = scratch[SCRATCH_BRANCH];
     }
     if (!pass_observe(&pass, structure->head, x)) return false;
     if (!logits) return true;
-    pass_linear(&pass, structure->head, x, logits);
+    if (!pass_linear(&pass, structure->head, x, logits)) return false;
     const float cap = structure->config.logit_softcap;
     if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
     return true;
@@ -306,7 +330,7 @@ static bool run_layers(Transformer *t, Session *session, const int32_t *ids, siz
 
 // The next token of a sequence, whose logits session->logits then holds.
 static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
-    return tokens == 1 && check_ids(&t->structure->config, ids, 1, NULL) && check_room(session, 1, NULL) &&
+    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) && check_room(session, 1, NULL) &&
            session_step(t, session, ids[0]);
 }
 
@@ -320,7 +344,7 @@ bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, s
                !download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) {
         return false;
     }
-    session_advance(session, tokens);
+    session_advance(session, tokens / session->sequences);
     return true;
 }
 

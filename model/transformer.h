@@ -10,7 +10,8 @@
 
 typedef struct Transformer Transformer;
 
-// All linears dense, in the checkpoint's own type, read in place. structure and backend must outlive it.
+// All linears dense, in the checkpoint's own type. Where the backend reads in place nothing is read yet: matrices that
+// are not plain in the file are made when they are first used. structure and backend must outlive it.
 bool transformer_new(const ModelStructure *structure, Backend *backend, Precision precision, Transformer **out,
                      Error *err);
 
@@ -33,6 +34,15 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
 // or 8, int8 with a scale per head and token.
 void transformer_set_cache_bits(Transformer *t, int bits);
 
+// One linear: x [tokens, in] → y [tokens, out] in backend memory. Fails when memory is short for a matrix that has to
+// be made.
+bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err);
+
+// For work that comes by each layer with many sequences: the dense matrices of a layer stay in memory in between. Of no
+// effect on what is plain in the file.
+bool transformer_hold_layer(const Transformer *t, int layer, Error *err);
+void transformer_release_layer(const Transformer *t, int layer);
+
 // The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
 bool linear_bias(const Linear *linear, float **out, Error *err);
 
@@ -47,6 +57,10 @@ size_t transformer_bytes_per_token(const Transformer *t);
 // More positions than the model has are refused.
 typedef struct Session Session;
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
+// The same for several sequences that go on side by side: the tokens of a call are those of the first sequence, then
+// those of the second and so on, the same number of each, and each sequence sees its own. Lengths and positions are
+// those of one.
+bool session_new_many(const Transformer *t, size_t positions, size_t sequences, Session **out, Error *err);
 void session_free(Session *session);
 void session_rewind(Session *session, size_t positions); // forget all but the first `positions`
 size_t session_length(const Session *session);

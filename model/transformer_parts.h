@@ -7,14 +7,13 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    int cache_bits;       // 8, or anything else for the standard
-    bool is_variant;      // dense weights and gains belong to another transformer
-    bool holds_embedding; // and the rows of positions
-    Weight **dense;       // [linear_count]
-    Weight **replaced;    // [linear_count], own; NULL where the dense one is in use
-    float **gains;        // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
-    float **divided;      // [norm_count], own; NULL where the checkpoint's gain is in use
-    uint64_t version;     // counts its changes
+    int cache_bits;    // 8, or anything else for the standard
+    bool is_variant;   // dense weights and gains belong to another transformer
+    Weight **dense;    // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
+    Weight **replaced; // [linear_count], own; NULL where the dense one is in use
+    float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
+    uint64_t version;  // counts its changes
 };
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
@@ -52,8 +51,9 @@ typedef struct RopeTable {
 
 struct Session {
     Backend *backend;
-    Cache *cache;
-    size_t positions, length;      // room for, filled
+    Cache **caches; // [sequences]
+    size_t sequences;
+    size_t positions, length;      // room for, filled: of each sequence
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
     float *alibi;                  // [heads, positions] in backend memory; NULL without
     int32_t *position_ids;         // [positions] on the host: rows of learned positions; NULL without
@@ -71,6 +71,9 @@ struct Session {
     uint64_t step_version;
     bool step_refused;
 };
+
+// y [tokens, width] = rows `ids` of a table [rows, width].
+bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err);
 
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
 bool session_scratch(Session *session, size_t tokens, Error *err);
@@ -102,7 +105,7 @@ typedef struct Mlp {
 
 // Shows the input of a linear, x [tokens, in], to the observer. Several linears share one; the caller shows it once.
 bool pass_observe(const Pass *pass, int linear, const float *x);
-void pass_linear(const Pass *pass, int index, const float *x, float *y);
+bool pass_linear(const Pass *pass, int index, const float *x, float *y);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
 // y [tokens, hidden] = down(f(gate(x)) · up(x)). show: x is not known to the observer yet.

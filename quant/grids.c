@@ -4,25 +4,15 @@
 #include <math.h>
 #include <string.h>
 
-// ---- Ranges and scales ----
+#include "kernels/cpu/coding_template.h"
 
-// The bits of |x| order as the values do, and NaN and infinity lie above every number: one pass finds both.
-static uint32_t absmax_bits(const float *x, size_t n) {
-    int32_t most = 0;
-    for (size_t j = 0; j < n; j++) {
-        int32_t bits;
-        memcpy(&bits, &x[j], sizeof bits);
-        bits &= 0x7FFFFFFF;
-        most = bits > most ? bits : most;
-    }
-    return (uint32_t)most;
-}
+// ---- Ranges and scales ----
 
 bool group_range(Grid grid, const float *x, size_t n, Range *range) {
     uint32_t bits = absmax_bits(x, n);
     *range = (Range){0};
     memcpy(&range->high, &bits, sizeof bits);
-    if (bits >= 0x7F800000u || grid != GRID_ASYMMETRIC) return bits < 0x7F800000u;
+    if (bits >= BITS_OF_INFINITY || grid != GRID_ASYMMETRIC) return bits < BITS_OF_INFINITY;
     float low = 0, high = 0;
     for (size_t j = 0; j < n; j++) {
         low = x[j] < low ? x[j] : low;
@@ -48,13 +38,6 @@ float scale_of(float range, float steps, DType dtype) {
 
 static int largest_code(int bits) { return (1 << (bits - 1)) - 1; }
 
-// Rounds half to even: adding 1.5 · 2^23 leaves no room for a fraction. Unlike rintf it needs no call where the
-// processor's base instruction set cannot round. |x| must stay below 2^22.
-static inline float rounded(float x) {
-    const float shift = 0x1.8p23f;
-    return (x + shift) - shift;
-}
-
 static inline float clamped(float x, float least, float most) {
     x = x > most ? most : x;
     return x < least ? least : x;
@@ -76,15 +59,6 @@ Step step_of(Grid grid, int bits, DType dtype, Range range) {
 }
 
 // ---- Codes ----
-
-static void symmetric_codes(const float *x, size_t n, float scale, float qmax, int8_t *codes) {
-    for (size_t j = 0; j < n; j++) {
-        float q = x[j] / scale; // not times 1 / scale: that would round twice
-        q = q > qmax ? qmax : q;
-        q = q < -qmax ? -qmax : q;
-        codes[j] = (int8_t)(int32_t)rounded(q);
-    }
-}
 
 static void asymmetric_codes(const Step *step, const float *x, size_t n, int8_t *codes) {
     const float beyond = (float)(1 << step->bits), least = (float)-(1 << (step->bits - 1)), most = -least - 1;
@@ -124,32 +98,11 @@ void step_codes(const Step *step, const float *x, size_t n, int8_t *codes) {
 
 // ---- Errors ----
 
-enum { LANES = 8 };
-
-typedef struct Sums {
-    double signal[LANES], noise[LANES];
-} Sums;
-
-static inline void add_lane(Sums *sums, size_t lane, float x, float value) {
-    double w = (double)x, lost = (double)(x - value);
-    sums->signal[lane] += w * w;
-    sums->noise[lane] += lost * lost;
-}
-
-// Sums in a fixed order whatever the number of threads: eight lanes, so that they can be added side by side.
-static void uniform_error(const float *x, const int8_t *codes, size_t n, float scale, int zero, Sums *sums) {
-    size_t whole = n / LANES * LANES;
-    for (size_t j = 0; j < whole; j += LANES) {
-        for (size_t l = 0; l < LANES; l++) add_lane(sums, l, x[j + l], (float)(codes[j + l] - zero) * scale);
-    }
-    for (size_t j = whole; j < n; j++) add_lane(sums, j - whole, x[j], (float)(codes[j] - zero) * scale);
-}
-
 static void log2_error(const Step *step, const float *x, const int8_t *codes, size_t n, Sums *sums) {
     const int qmax = largest_code(step->bits);
     for (size_t j = 0; j < n; j++) {
         float magnitude = codes[j] ? ldexpf(step->scale, (codes[j] < 0 ? -codes[j] : codes[j]) - qmax) : 0;
-        add_lane(sums, j % LANES, x[j], codes[j] < 0 ? -magnitude : magnitude);
+        add_to_lane(&sums->signal[j % LANES], &sums->noise[j % LANES], x[j], codes[j] < 0 ? -magnitude : magnitude);
     }
 }
 
@@ -159,10 +112,7 @@ void step_error(const Step *step, const float *x, const int8_t *codes, size_t n,
         log2_error(step, x, codes, n, &sums);
     else
         uniform_error(x, codes, n, step->scale, step->zero, &sums);
-    for (size_t l = 0; l < LANES; l++) {
-        error->signal += sums.signal[l];
-        error->noise += sums.noise[l];
-    }
+    add_lanes(&sums, &error->signal, &error->noise);
 }
 
 Step step_of_least_error(Grid grid, int bits, DType dtype, Range range, const float *x, size_t n, int8_t *codes) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "kernels/cpu/coding.h"
+#include "kernels/cpu/kernels.h"
 #include "quant/grids.h"
 
 // One matrix on its way into integers.
@@ -15,6 +17,8 @@ typedef struct Work {
     QuantizedWeight *w;
     bool whole; // one step for all groups, `tensor`
     Step tensor;
+    const CpuKernels *kernels;
+    const CodingKernels *coding;
     WeightError *rows; // [out] or NULL
 } Work;
 
@@ -35,7 +39,7 @@ double weight_sqnr_db(const WeightError *error) {
 static void load_row(const Work *work, size_t o, float *row) {
     const Tensor *tensor = work->linear->weight;
     size_t in = work->w->in;
-    floats_from(tensor->dtype, (const char *)tensor->data + o * in * dtype_bytes(tensor->dtype), in, row);
+    work->kernels->widen(tensor->dtype, (const char *)tensor->data + o * in * dtype_bytes(tensor->dtype), in, row);
     for (size_t j = 0; work->factors && j < in; j++) row[j] *= work->factors[j];
     for (size_t j = 0; work->divisors && j < in; j++) row[j] /= work->divisors[o];
 }
@@ -78,6 +82,21 @@ static bool quantize_row(const Work *work, size_t o, const float *row, WeightErr
     return true;
 }
 
+// The same where every group has its absmax for range: the whole row at once.
+static bool quantize_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
+    const QuantizedWeight *w = work->w;
+    size_t groups = group_count(w->in, w->group);
+    float *scales = w->scales + o * groups;
+    int8_t *codes = w->codes + o * w->in;
+    const float qmax = (float)((1 << (w->bits - 1)) - 1);
+    if (!work->coding->absmax(row, w->in, w->group, scales)) return false;
+    for (size_t g = 0; g < groups; g++)
+        scales[g] = work->whole ? work->tensor.scale : scale_of(scales[g], qmax, w->scale_dtype);
+    work->coding->codes(row, w->in, w->group, scales, qmax, codes);
+    if (work->rows) work->coding->error(row, codes, w->in, w->group, scales, 0, &error->signal, &error->noise);
+    return true;
+}
+
 // Two levels: each group's scale as if it were stored in float, then the row's scale so that the largest of them is 127
 // times that, then each group's as a whole multiple of it, 1 to 127.
 static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
@@ -108,8 +127,13 @@ static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memo
 
 static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
     WeightError error = {0};
-    bool finite = work->w->grid == GRID_TWO_LEVEL ? quantize_row_twice(work, o, memory, &error)
-                                                  : quantize_row(work, o, memory->row, &error);
+    bool plain = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
+    if (plain)
+        finite = quantize_row_symmetric(work, o, memory->row, &error);
+    else if (work->w->grid == GRID_TWO_LEVEL)
+        finite = quantize_row_twice(work, o, memory, &error);
+    else
+        finite = quantize_row(work, o, memory->row, &error);
     if (work->rows) work->rows[o] = error;
     return finite;
 }
@@ -172,6 +196,9 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
                                   decision->scale_dtype, out, err))
         return false;
     Work work = {.linear = linear, .decision = decision, .factors = column_factors, .divisors = row_divisors, .w = out};
+    work.kernels = cpu_kernels_choose(NULL);
+    if (!work.kernels) work.kernels = &cpu_kernels_scalar; // whoever makes a backend reports the wrong setting
+    work.coding = coding_kernels_choose();
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
     if (ok && tensor_hold(linear->weight, err)) {

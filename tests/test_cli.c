@@ -44,8 +44,8 @@ static const cJSON *at(const cJSON *object, const char *path) {
     return object;
 }
 
-static const char *const commands[] = {"inspect", "calibrate", "plan",        "eval",  "generate", "tokenize",
-                                       "logits",  "doctor",    "sensitivity", "sweep", "compare",  "tune"};
+static const char *const commands[] = {"inspect", "calibrate",   "plan",  "eval",    "generate", "tokenize", "logits",
+                                       "doctor",  "sensitivity", "sweep", "compare", "tune",     "bench"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -101,6 +101,14 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"sweep", "--sweep", "omega=7"}, "omega"},
         {{"plan", "a", "b"}, "one MODEL"},
         {{"eval", "--backend", "abacus"}, "auto, cpu or cuda"},
+        {{"bench", "--batch", "1,x"}, "whole number"},
+        {{"bench", "--context", "1,2,3,4,5,6,7,8,9"}, "no more than 8"},
+        {{"bench", "--runs", "0"}, "--runs"},
+        {{"bench", "--schemes", "w4,w5"}, "w5"},
+        {{"bench", "--schemes", "w4,w4"}, "once"},
+        {{"make-random", "--shape", "cube"}, "llama-1.1b"},
+        {{"make-random", "--shape", "tiny"}, "folder"},
+        {{"make-random", "--dtype", "f32"}, "bf16 or f16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Ran ran = program_run(cases[i].arguments, NULL, NULL);
@@ -109,6 +117,44 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         assert_string_equal(ran.out, "");
         ran_free(&ran);
     }
+}
+
+static void bench_measures_every_case(void **state) {
+    (void)state;
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    if (slow && slow[0] == '0') skip(); // seconds of arithmetic
+    Ran ran = RUN("bench", "--quiet", "--json", "--runs", "2", "--schemes", "w4,w4a8", "--batch", "1,2", "--context",
+                  "16", "--prefill", "32");
+    cJSON *bench = json_of(&ran);
+    assert_true(at(bench, "limit.read_gb_per_s")->valuedouble > 0.1);
+    assert_true(at(bench, "limit.gemm_tflops")->valuedouble > 1e-4);
+    assert_true(strlen(at(bench, "device")->valuestring) > 3);
+    assert_int_equal(cJSON_GetArraySize(at(bench, "decode")), 2 * 3);
+    assert_int_equal(cJSON_GetArraySize(at(bench, "prefill")), 3);
+    const cJSON *base = cJSON_GetArrayItem(at(bench, "decode"), 0), *w4 = cJSON_GetArrayItem(at(bench, "decode"), 1);
+    assert_string_equal(at(base, "scheme")->valuestring, "base");
+    assert_string_equal(at(w4, "scheme")->valuestring, "w4");
+    assert_true(at(base, "against_base")->valuedouble == 1);
+    // The sample has 10.5 MB in BF16; groups of 64 take 4.25 bits of all but the head.
+    assert_true(fabs(at(base, "bytes_per_token")->valuedouble - 10.5e6) < 0.2e6);
+    assert_true(at(w4, "bytes_per_token")->valuedouble < 0.4 * at(base, "bytes_per_token")->valuedouble);
+    const cJSON *pair = cJSON_GetArrayItem(at(bench, "decode"), 3);
+    assert_int_equal(at(pair, "batch")->valueint, 2);
+    assert_true(at(pair, "bytes_per_token")->valuedouble < 0.6 * at(base, "bytes_per_token")->valuedouble);
+    for (int list = 0; list < 2; list++) {
+        const cJSON *row;
+        cJSON_ArrayForEach(row, at(bench, list ? "prefill" : "decode")) {
+            double median = at(row, "tokens_per_second")->valuedouble;
+            assert_true(at(row, "tokens_per_second_least")->valuedouble <= median);
+            assert_true(at(row, "tokens_per_second_most")->valuedouble >= median);
+            assert_true(at(row, "share_of_limit")->valuedouble > 0);
+        }
+    }
+    cJSON_Delete(bench);
+    Ran longer = RUN("bench", "--quiet", "--schemes", "w4", "--context", "1000");
+    assert_int_equal(longer.status, 1);
+    assert_contains(longer.err, "positions");
+    ran_free(&longer);
 }
 
 static void failures_are_status_1_and_name_the_file(void **state) {
@@ -313,6 +359,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_tells_every_command_and_dial),
         cmocka_unit_test(man_page_names_every_option),
+        cmocka_unit_test(bench_measures_every_case),
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
         cmocka_unit_test(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),

@@ -53,11 +53,13 @@ static int code_between(int least, int most) {
 static QuantizedWeight random_weight(Grid grid, int bits, size_t out, size_t in, size_t group) {
     QuantizedWeight w;
     Error err = {0};
-    assert_true(quantized_weight_on_grid(grid, out, in, group, bits, DTYPE_F32, &w, &err));
+    const DType dtype = (DType)random_below(&random_state, 3);
+    assert_true(quantized_weight_on_grid(grid, out, in, group, bits, dtype, &w, &err));
     const int qmax = (1 << (bits - 1)) - 1, least = grid == GRID_ASYMMETRIC ? -qmax - 1 : -qmax;
     size_t groups = out * group_count(in, group);
     for (size_t i = 0; i < out * in; i++) w.codes[i] = (int8_t)code_between(least, qmax);
-    for (size_t i = 0; i < (w.factors ? out : groups); i++) w.scales[i] = (float)(0.01 + random_uniform(&random_state));
+    for (size_t i = 0; i < (w.factors ? out : groups); i++)
+        w.scales[i] = float_rounded(dtype, (float)(0.01 + random_uniform(&random_state)));
     for (size_t i = 0; w.zeros && i < groups; i++) w.zeros[i] = (int8_t)code_between(least, qmax);
     for (size_t i = 0; w.factors && i < groups; i++) w.factors[i] = (int8_t)code_between(1, 127);
     return w;
@@ -97,6 +99,46 @@ static void check(const QuantizedWeight *w, const double *x, const float *bias, 
     }
 }
 
+// Row o of an integer product to the last bit: integers inside, floats outside in the order of the groups.
+static float exactly(const QuantizedWeight *w, const float *codes, size_t o, float token_scale) {
+    const double step = w->grid == GRID_LOG2 ? exp2(2 - (1 << (w->bits - 1))) : 1; // what one is worth
+    const size_t groups = group_count(w->in, w->group);
+    float total = 0;
+    double whole = 0;
+    for (size_t g = 0; g < groups; g++) {
+        double sum = 0; // far below 2^53
+        for (size_t i = g * w->group; i < w->in && i < (g + 1) * w->group; i++)
+            sum += level(w, o, i) / step * (double)codes[i];
+        whole += sum;
+        if (!w->factors) total += w->scales[o * groups + g] * (float)sum;
+    }
+    return (w->factors ? (float)whole * w->scales[o] : total * (float)step) * token_scale;
+}
+
+// Products with 8-bit activations are defined to the last bit: seen must be whole multiples of the scale.
+static void check_exactly(const QuantizedWeight *w, const ActivationScheme *scheme, const float *x, const float *bias,
+                          size_t tokens, const float *y) {
+    float *codes = array_new(w->in, sizeof *codes);
+    for (size_t t = 0; t < tokens; t++) {
+        const float *row = x + t * w->in;
+        float absmax = 0, scale = scheme->scale;
+        for (size_t j = 0; j < w->in; j++)
+            absmax = fmaxf(absmax, fabsf(scheme->divisor ? row[j] / scheme->divisor[j] : row[j]));
+        if (scheme->mode == ACTIVATION_TOKEN) scale = absmax / 127;
+        for (size_t j = 0; j < w->in; j++) {
+            float value = scheme->divisor ? row[j] / scheme->divisor[j] : row[j];
+            codes[j] = fmaxf(fminf(rintf(value * (1 / scale)), 127), -127);
+        }
+        for (size_t o = 0; o < w->out; o++) {
+            const float expected = exactly(w, codes, o, scale) + bias[o];
+            if (y[t * w->out + o] != expected)
+                fail_msg("grid %d, %d bits, token %zu, row %zu: %.9g, not %.9g", (int)w->grid, w->bits, t, o,
+                         (double)y[t * w->out + o], (double)expected);
+        }
+    }
+    free(codes);
+}
+
 // x as a scheme lets the product see it.
 static double *rounded(const QuantizedWeight *w, const ActivationScheme *scheme, const float *x, size_t tokens) {
     double *seen = array_new(tokens * w->in, sizeof *seen);
@@ -124,12 +166,16 @@ static void product_case(Backend *b, const QuantizedWeight *w, const ActivationS
     Weight *weight;
     float *x = random_floats(tokens * w->in, 3), *bias = random_floats(w->out, 1);
     float *y = array_new(tokens * w->out, sizeof *y);
+    for (size_t i = 0; i < tokens * w->out; i++) y[i] = NAN; // what is not written shows
     if (!b->ops->weight_quantized(b, w, scheme, bias, &weight, &err)) fail_msg("%s", err.message);
     assert_true(b->ops->weight_bytes(weight) > 0);
     b->ops->linear(b, weight, x, tokens, y);
     b->ops->synchronize(b);
     double *seen = rounded(w, scheme, x, tokens);
     check(w, seen, bias, tokens, y);
+    const bool integer = scheme->mode == ACTIVATION_STATIC || scheme->mode == ACTIVATION_TOKEN;
+    if (integer && !(w->grid == GRID_LOG2 && w->bits == 8)) // that one is in floating point
+        check_exactly(w, scheme, x, bias, tokens, y);
     b->ops->weight_free(b, weight);
     free(seen);
     free(y);
@@ -143,12 +189,13 @@ static void products_on(Backend *b, Grid grid) {
     const int bits[] = {2, 3, 4, 8};
     for (size_t i = 0; i < 4; i++) {
         for (size_t mode = 0; mode < 4; mode++) {
-            const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 40);
-            QuantizedWeight w = random_weight(grid, bits[i], out, in, random_below(&random_state, 2) ? 32 : 17);
+            const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 90);
+            const size_t groups[] = {32, 17, 64, in};
+            QuantizedWeight w = random_weight(grid, bits[i], out, in, groups[random_below(&random_state, 4)]);
             float *divisor = random_floats(in, 0);
             for (size_t j = 0; j < in; j++) divisor[j] = (float)(0.5 + random_uniform(&random_state));
             ActivationScheme scheme = {modes[mode], 0.05f, mode && random_below(&random_state, 2) ? divisor : NULL};
-            product_case(b, &w, &scheme, 1 + random_below(&random_state, 7));
+            product_case(b, &w, &scheme, 1 + random_below(&random_state, 14));
             free(divisor);
             quantized_weight_free(&w);
         }

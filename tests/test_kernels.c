@@ -123,12 +123,14 @@ static void dense_case(Backend *b, DType dtype, Precision precision, size_t out,
     assert_true(b->ops->weight_dense(b, dtype, data, out, in, bias, precision, &weight, NULL));
     assert_int_equal(b->ops->weight_bytes(weight), out * in * dtype_bytes(dtype) + (bias ? out * 4 : 0));
     b->ops->linear(b, weight, x, tokens, y);
-    bool rounded = precision == PRECISION_NATIVE && dtype == DTYPE_BF16 && tokens > 8;
+    // Activations are rounded to BF16 where the processor multiplies that, and by the library.
+    bool may_round = precision == PRECISION_NATIVE && dtype == DTYPE_BF16, by_library = may_round && tokens > 8;
+    bool rounded = may_round && (by_library || strncmp(b->ops->describe(b), "avx512", 6) == 0);
     check_product(w, bias, x, y, out, in, tokens, 0, rounded ? 0x1p-8 : 3e-7 + 2e-8 * sqrt((double)in));
     float *again = floats_new(tokens * out);
     b->ops->linear(b, weight, x, tokens, again);
     assert_true(same_bits(y, again, tokens * out));
-    if (!rounded) {
+    if (!by_library) { // a token does not see its neighbours
         for (size_t t = 0; t < tokens; t++) b->ops->linear(b, weight, x + t * in, 1, again + t * out);
         assert_true(same_bits(y, again, tokens * out));
     }

@@ -52,6 +52,40 @@ static void assert_refused(Matrix *m, const float *factors, const char *part) {
     assert_null(w.codes);
 }
 
+// Every instruction set gives the same codes, scales and sums, whatever the group and what is left of it at the end.
+static void instruction_sets_agree(void **state) {
+    (void)state;
+    static const char *const sets[] = {"scalar", "avx2", "avx512"}; // one that is not supported is the scalar one
+    static const size_t groups[] = {1, 5, 16, 37, 64, 160, 333};
+    enum { ROWS = 7, IN = 333 };
+    const char *given = getenv("QUANTDIAL_CPU");
+    Random random = random_seeded(11);
+    uint16_t data[ROWS * IN];
+    for (size_t i = 0; i < ROWS * IN; i++) data[i] = float_to_f16((float)random_normal(&random) * (i % 50 ? 1 : 30));
+    for (size_t g = 0; g < sizeof groups / sizeof *groups && !given; g++) {
+        for (int bits = 2; bits <= 8; bits += bits < 4 ? 1 : 4) {
+            Matrix m = matrix(data, DTYPE_F16, ROWS, IN, bits, groups[g]);
+            QuantizedWeight first = {0};
+            WeightError error, first_error = {0};
+            for (size_t s = 0; s < 3; s++) {
+                setenv("QUANTDIAL_CPU", sets[s], 1);
+                QuantizedWeight w = quantized(&m, NULL, &error);
+                if (s == 0) {
+                    first = w;
+                    first_error = error;
+                    continue;
+                }
+                assert_memory_equal(w.codes, first.codes, ROWS * IN);
+                assert_memory_equal(w.scales, first.scales, ROWS * group_count(IN, groups[g]) * sizeof(float));
+                assert_memory_equal(&error, &first_error, sizeof error);
+                quantized_weight_free(&w);
+            }
+            quantized_weight_free(&first);
+        }
+    }
+    if (!given) unsetenv("QUANTDIAL_CPU");
+}
+
 static void halves_go_to_even(void **state) {
     (void)state;
     const float data[] = {7, 0.5f, 1.5f, 2.5f, 3.5f, -0.5f, -1.5f, -2.5f, -6.5f, 0.49999997f, -0.0f, -7};
@@ -340,6 +374,7 @@ int main(void) {
         cmocka_unit_test(a_tensor_has_one_scale),
         cmocka_unit_test(factors_multiply_columns),
         cmocka_unit_test(unaligned_sixteen_bit_weights),
+        cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(errors_are_those_of_the_numbers),
         cmocka_unit_test(smaller_groups_lose_less),
         cmocka_unit_test(the_number_of_threads_changes_nothing),

@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "kernels/measure.h"
+#include "loaders/stored.h"
 #include "model/quantized_model.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
@@ -101,6 +102,8 @@ static void twin_open(const char *folder, Precision precision, Twin *twin) {
     counting.ops.weight_quantized = counted_weight;
     backend->ops = &counting.ops;
     twin->n = twin->model.tokens * (size_t)twin->model.config.vocab;
+    for (int i = 0; i < twin->model.structure.linear_count; i++)
+        assert_true(tensor_hold(twin->model.structure.linears[i].weight, &err));
     measure_inputs(twin);
     assert_true(quantized_model_new(twin->model.base, &twin->quantized, &err));
     assert_true(recipe_standard(&twin->recipe, &err));
@@ -113,6 +116,8 @@ static void twin_close(Twin *twin) {
     free(twin->measured.weights);
     recipe_free(&twin->recipe);
     quantized_model_free(twin->quantized);
+    for (int i = 0; i < twin->model.structure.linear_count; i++)
+        tensor_release(twin->model.structure.linears[i].weight);
     fixture_model_close(&twin->model);
 }
 

@@ -1,8 +1,8 @@
 // Weights that are quantized already, against what the packages that write them say they stand for
 // (tools/fixtures/make_stored.py), and parts that do not fit together.
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +148,47 @@ static void holding(void **state) {
     assert_true(stored_has(&checkpoint, "grouped.weight") && !stored_has(&checkpoint, "other.weight"));
     assert_false(stored_has(&checkpoint, "grouped") || stored_has(&checkpoint, ""));
     close_set(&checkpoint, set); // while it is held
+}
+
+// Whether a made tensor has its memory: until then its addresses are only reserved, and cannot be read.
+static bool is_made(const Tensor *tensor) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    bool readable = false;
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        uintptr_t begin, end;
+        char mode;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %c", &begin, &end, &mode) != 3) continue;
+        if ((uintptr_t)tensor->data >= begin && (uintptr_t)tensor->data < end) readable = mode == 'r';
+    }
+    fclose(maps);
+    return readable;
+}
+
+static void what_is_needed_again_is_kept_while_there_is_room(void **state) {
+    (void)state;
+    Checkpoint checkpoint;
+    StoredSet *set;
+    const Tensor *first, *second;
+    Error err = {0};
+    open_set(FIXTURES "gptq-v2", &checkpoint, &set);
+    assert_true(stored_find(set, "any4.weight", &first, &err) && stored_find(set, "any8.weight", &second, &err));
+    assert_true(first && second);
+    stored_keep_at_most(set, first->bytes + second->bytes - 1);
+    assert_false(is_made(first));
+    assert_true(tensor_hold(first, &err) && tensor_hold(second, &err));
+    tensor_keep(first);
+    tensor_keep(second); // no room for this one
+    assert_true(is_made(first) && !is_made(second));
+    assert_true(tensor_hold(first, &err));
+    tensor_release(first); // kept all the same
+    assert_true(is_made(first));
+    stored_keep_at_most(set, first->bytes + second->bytes);
+    assert_true(tensor_hold(second, &err));
+    tensor_keep(second);
+    assert_true(is_made(second));
+    close_set(&checkpoint, set);
 }
 
 // ---- A whole model ----
@@ -318,6 +359,7 @@ int main(void) {
         TEST(packed),
         TEST(bytes),
         TEST(holding),
+        TEST(what_is_needed_again_is_kept_while_there_is_room),
         TEST(stored_and_plain_models_are_alike),
         TEST(inspect_tells_how_weights_are_stored),
         TEST(stored_matrices_of_unknown_models_are_listed),

@@ -111,6 +111,44 @@ static void decoding_token_by_token_is_the_same(void **state) {
     }
 }
 
+// Two sequences in one session: what each of them gives alone.
+static void sequences_side_by_side(void **state) {
+    (void)state;
+    const char *const models[] = {folders[0], "tests/fixtures/families/opt", "tests/fixtures/families/bloom"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        enum { FIRST = 3, TOKENS = 6 };
+        FixtureModel model;
+        Error err = {0};
+        fixture_model_open(models[m], PRECISION_F32, &model);
+        const size_t vocab = (size_t)model.config.vocab;
+        int32_t both[2][TOKENS], start[2 * FIRST];
+        for (int t = 0; t < TOKENS; t++) {
+            both[0][t] = t + 1;
+            both[1][t] = model.config.vocab - 1 - 2 * t;
+        }
+        for (int t = 0; t < 2 * FIRST; t++) start[t] = both[t / FIRST][t % FIRST];
+        float *logits = array_new(2 * FIRST * vocab, sizeof *logits);
+        float *alone[2] = {fixture_logits(model.base, both[0], TOKENS), fixture_logits(model.base, both[1], TOKENS)};
+        Session *session;
+        assert_true(session_new_many(model.base, TOKENS, 2, &session, &err));
+        forward(model.base, session, start, 2 * FIRST, true, logits);
+        for (size_t s = 0; s < 2; s++)
+            assert_true(relative_difference(logits + s * FIRST * vocab, alone[s], FIRST * vocab) <= 1e-5);
+        for (size_t t = FIRST; t < TOKENS; t++) {
+            assert_int_equal(session_length(session), t);
+            forward(model.base, session, (const int32_t[]){both[0][t], both[1][t]}, 2, true, logits);
+            for (size_t s = 0; s < 2; s++)
+                assert_true(relative_difference(logits + s * vocab, alone[s] + t * vocab, vocab) <= 1e-5);
+        }
+        session_rewind(session, 0);
+        assert_false(transformer_forward(model.base, session, start, 3, true, logits, NULL, &err));
+        assert_non_null(strstr(err.message, "2 sequences"));
+        session_free(session);
+        free(logits), free(alone[0]), free(alone[1]);
+        fixture_model_close(&model);
+    }
+}
+
 static void the_last_row_is_the_last_token(void **state) {
     (void)state;
     FixtureModel model;
@@ -324,6 +362,7 @@ int main(void) {
         cmocka_unit_test(in_native_precision_it_is_near),
         cmocka_unit_test(prefill_in_parts_is_the_same),
         cmocka_unit_test(decoding_token_by_token_is_the_same),
+        cmocka_unit_test(sequences_side_by_side),
         cmocka_unit_test(the_last_row_is_the_last_token),
         cmocka_unit_test(layers_can_be_run_one_by_one),
         cmocka_unit_test(the_observer_sees_every_input_once),

@@ -102,6 +102,7 @@ static const BackendOps cpu_ops = {
     .upload = copy,
     .download = copy,
     .synchronize = synchronize,
+    .dense_in_place = true,
     .weight_dense = cpu_weight_dense,
     .weight_quantized = cpu_weight_quantized,
     .weight_free = cpu_weight_free,

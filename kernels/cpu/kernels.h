@@ -20,9 +20,9 @@ typedef struct Activations {
     size_t segment_units; // of the weight, per segment; one plane: a segment is a group
     size_t segments;      // of one token
     int8_t *codes;        // [tokens, planes, padded]
-    int32_t *starts; // [tokens, segments, planes]: −2^(bits−1) · Σ codes, which takes back what packing added to the
-                     // weight codes
-    float *scales; // one plane: [tokens]; three: [tokens, segments]
+    int32_t *sums;        // [tokens, segments, planes]: −Σ codes, which takes back what packing added to the codes
+                          // of weights, and their zeros
+    float *scales;        // one plane: [tokens]; three: [tokens, segments]
 } Activations;
 
 enum { SEGMENT_COLUMNS = 128 };
@@ -33,8 +33,9 @@ typedef struct DenseProduct {
     DType dtype;   // F32, F16, BF16 or I8
     const void *w; // [rows, in], any alignment
     size_t in;
-    const float *bias; // [rows] or NULL
-    const float *x;    // [tokens, in], rows x_stride apart
+    const float *bias;       // [rows] or NULL
+    const float *x;          // [tokens, in], rows x_stride apart
+    const uint16_t *rounded; // the same in BF16, for dense_rounded
     size_t tokens, x_stride;
     float *y; // [tokens, rows], rows y_stride apart
     size_t y_stride;
@@ -63,6 +64,8 @@ typedef struct CpuKernels {
     int lanes; // floats in a vector
 
     void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
+    // The same for weights in BF16 and activations rounded to BF16; NULL where that is not quicker.
+    void (*dense_rounded)(const DenseProduct *, size_t first_row, size_t end_row);
 
     // y [tokens, out] for blocks of 32 rows.
     void (*packed)(const Packed *, const float *bias, const Activations *x, size_t tokens, float *y, size_t first_block,

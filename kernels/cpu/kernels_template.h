@@ -52,15 +52,44 @@ INLINE void vf_store_some(float *p, Vf v, size_t n) {
 
 // ---- Dense products: rows of W in place, vectors along `in` ----
 
+// Which tile of tokens is at work, of how many that pass the same rows.
+typedef struct TokenTile {
+    size_t token, number, count;
+} TokenTile;
+
+// Asks for the bytes that the next rows have at the same place; tiles of tokens share these rows out among themselves.
+// A stream that is a row long ends before the processor has noticed it, so memory would wait for each group of rows
+// anew.
+INLINE void ask_ahead(const int nr, TokenTile tile, const char *w, size_t row_bytes, size_t at) {
+    UNROLL for (int r = 0; r < nr; r++) if ((size_t)r * tile.count / (size_t)nr == tile.number)
+        ahead(w + (size_t)(nr + r) * row_bytes + at);
+}
+
+// Adds the bias and stores nr rows × nt tokens.
+INLINE void dense_store(const int nr, const int nt, const DenseProduct *d, size_t row, size_t token, Vf sum[4][6]) {
+    UNROLL for (int t = 0; t < nt; t++) {
+        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
+        if (nr == 4) {
+            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
+            vf_sum_four(rows, y);
+        } else {
+            y[0] = vf_sum(sum[0][t]);
+        }
+        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
+    }
+}
+
 // y of `nr` rows (4 or 1) × `nt` tokens.
-INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, size_t token) {
-    const char *w = (const char *)d->w + row * d->in * bytes_of(dtype);
-    const float *x = d->x + token * d->x_stride;
+INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProduct *d, size_t row, TokenTile tile) {
+    const size_t bytes = bytes_of(dtype);
+    const char *w = (const char *)d->w + row * d->in * bytes;
+    const float *x = d->x + tile.token * d->x_stride;
     Vf sum[4][6];
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int t = 0; t < nt; t++) sum[r][t] = vf_set(0);
     size_t i = 0;
     for (; i + LANES <= d->in; i += LANES) {
         Vf rows[4];
+        ask_ahead(nr, tile, w, d->in * bytes, i * bytes);
         UNROLL for (int r = 0; r < nr; r++) rows[r] = load_as(dtype, w, (size_t)r * d->in + i);
         UNROLL for (int t = 0; t < nt; t++) {
             Vf xs = vf_load(x + (size_t)t * d->x_stride + i);
@@ -74,26 +103,34 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
                 vf_fma(rest, vf_load_some(x + (size_t)t * d->x_stride + i, d->in - i), sum[r][t]);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) {
-        float *y = d->y + (token + (size_t)t) * d->y_stride + row;
-        if (nr == 4) {
-            Vf rows[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
-            vf_sum_four(rows, y);
-        } else {
-            y[0] = vf_sum(sum[0][t]);
-        }
-        for (int r = 0; d->bias && r < nr; r++) y[r] += d->bias[row + (size_t)r];
-    }
+    dense_store(nr, nt, d, row, tile.token, sum);
 }
 
 // Tokens at a time that still leave accumulators in registers: 32 of them at 16 lanes, 16 otherwise.
 enum { DENSE_TOKENS = LANES == 16 ? 6 : 2 };
 
+// How many of `left` tokens come next, when tiles hold at most `most`: the last two tiles share what is left.
+INLINE int next_tokens(size_t left, const int most) {
+    const size_t whole = (size_t)most;
+    return (int)(left >= 2 * whole ? whole : left > whole ? (left + 1) / 2 : left);
+}
+
 INLINE void dense_rows(DType dtype, const int nr, const DenseProduct *d, size_t row) {
-    size_t t = 0;
-    for (; t + DENSE_TOKENS <= d->tokens; t += DENSE_TOKENS) dense_tile(dtype, nr, DENSE_TOKENS, d, row, t);
-    for (; DENSE_TOKENS > 3 && t + 3 <= d->tokens; t += 3) dense_tile(dtype, nr, 3, d, row, t);
-    for (; t < d->tokens; t++) dense_tile(dtype, nr, 1, d, row, t);
+    TokenTile tile = {.count = (d->tokens + DENSE_TOKENS - 1) / DENSE_TOKENS};
+    for (; tile.token < d->tokens; tile.number++) {
+        const int n = next_tokens(d->tokens - tile.token, DENSE_TOKENS);
+        switch (n) {
+        case 1: dense_tile(dtype, nr, 1, d, row, tile); break;
+        case 2: dense_tile(dtype, nr, 2, d, row, tile); break;
+#if LANES == 16
+        case 3: dense_tile(dtype, nr, 3, d, row, tile); break;
+        case 4: dense_tile(dtype, nr, 4, d, row, tile); break;
+        case 5: dense_tile(dtype, nr, 5, d, row, tile); break;
+        default: dense_tile(dtype, nr, 6, d, row, tile); break;
+#endif
+        }
+        tile.token += (size_t)n;
+    }
 }
 
 INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end) {
@@ -110,6 +147,60 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
     }
 }
 
+#ifdef HAS_PAIRS
+// ---- The same for weights and activations in BF16: two products in every lane at once ----
+
+INLINE Vu pairs_some(const uint16_t *p, size_t n) {
+    if (n == 2 * LANES) return vu_load(p);
+    uint16_t copy[2 * LANES] = {0};
+    memcpy(copy, p, n * sizeof *p);
+    return vu_load(copy);
+}
+
+INLINE void pairs_tile(const int nr, const int nt, const DenseProduct *d, size_t row, TokenTile tile) {
+    const uint16_t *w = (const uint16_t *)d->w + row * d->in, *x = d->rounded + tile.token * d->x_stride;
+    Vf sum[4][6];
+    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int t = 0; t < nt; t++) sum[r][t] = vf_set(0);
+    for (size_t i = 0; i < d->in; i += 2 * LANES) {
+        const size_t n = at_most(d->in - i, 2 * LANES);
+        Vu rows[4];
+        ask_ahead(nr, tile, (const char *)w, d->in * 2, i * 2);
+        UNROLL for (int r = 0; r < nr; r++) rows[r] = pairs_some(w + (size_t)r * d->in + i, n);
+        UNROLL for (int t = 0; t < nt; t++) {
+            Vu xs = pairs_some(x + (size_t)t * d->x_stride + i, n);
+            UNROLL for (int r = 0; r < nr; r++) sum[r][t] = vf_dot_pairs(sum[r][t], rows[r], xs);
+        }
+    }
+    dense_store(nr, nt, d, row, tile.token, sum);
+}
+
+enum { PAIRS_TOKENS = 6 };
+
+INLINE void pairs_rows(const int nr, const DenseProduct *d, size_t row) {
+    TokenTile tile = {.count = (d->tokens + PAIRS_TOKENS - 1) / PAIRS_TOKENS};
+    for (; tile.token < d->tokens; tile.number++) {
+        const int n = next_tokens(d->tokens - tile.token, PAIRS_TOKENS);
+        switch (n) {
+        case 1: pairs_tile(nr, 1, d, row, tile); break;
+        case 2: pairs_tile(nr, 2, d, row, tile); break;
+        case 3: pairs_tile(nr, 3, d, row, tile); break;
+        case 4: pairs_tile(nr, 4, d, row, tile); break;
+        case 5: pairs_tile(nr, 5, d, row, tile); break;
+        default: pairs_tile(nr, 6, d, row, tile); break;
+        }
+        tile.token += (size_t)n;
+    }
+}
+
+static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
+    for (; row + 4 <= end; row += 4) pairs_rows(4, d, row);
+    for (; row < end; row++) pairs_rows(1, d, row);
+}
+#define DENSE_ROUNDED dense_rounded
+#else
+#define DENSE_ROUNDED NULL
+#endif
+
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
 // Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three
@@ -119,16 +210,23 @@ static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
+// What the innermost loops are made for; other differences between grids stay outside them.
+typedef struct Kind {
+    int bits;
+    bool log2; // codes are looked up in a table
+} Kind;
+
 typedef Vs TileSums[TILE_VECTORS][TILE_TOKENS][3];
 typedef Vf TileTotals[TILE_VECTORS][TILE_TOKENS];
 
 // Where a tile's vectors are in their blocks, and its first token's activations.
 typedef struct TilePlace {
-    const uint8_t *at[TILE_VECTORS]; // scales or units of the current group
-    size_t lane[TILE_VECTORS];       // row within the block
-    const int8_t *x;                 // codes of the current columns
-    const int32_t *start;            // and their segment's starts
-    const float *scale;              // and scales
+    const uint8_t *at[TILE_VECTORS];    // scales or units of the current group
+    const int8_t *extras[TILE_VECTORS]; // and its zeros or factors
+    size_t lane[TILE_VECTORS];          // row within the block
+    const int8_t *x;                    // codes of the current columns
+    const int32_t *sums;                // and their segment's sums
+    const float *scale;                 // and scales
 } TilePlace;
 
 INLINE Vu shifted_right(Vu v, const int by) { return by >= 0 ? v >> (by & 31) : v << (-by & 31); }
@@ -148,9 +246,18 @@ INLINE Vu column_bytes(const int bits, const int f, Vu word, Vu high) {
     return low | (shifted_right(high, f - 2) & 0x04040404u);
 }
 
+// The bytes that codes of the log2 grid stand for: what they mean in steps, plus the offset.
+INLINE Vt level_table(const Packed *w) {
+    uint8_t bytes[64];
+    for (int i = 0; i < 64; i++)
+        bytes[i] = (uint8_t)(packed_log2_level(i % (1 << w->bits) - (1 << (w->bits - 1))) + (1 << w->offset_bits));
+    return vt_load(bytes);
+}
+
 // Adds one unit to the sums.
-INLINE void tile_unit(const int bits, const int np, const int nv, const int nt, const TilePlace *place, size_t padded,
-                      TileSums sum) {
+INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt, const TilePlace *place, size_t padded,
+                      Vt table, TileSums sum) {
+    const int bits = kind.bits;
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
     UNROLL for (int v = 0; v < nv; v++) {
@@ -159,7 +266,9 @@ INLINE void tile_unit(const int bits, const int np, const int nv, const int nt, 
     }
     UNROLL for (int f = 0; f < steps; f++) {
         Vu bytes[TILE_VECTORS];
-        UNROLL for (int v = 0; v < nv; v++) bytes[v] = column_bytes(bits, f, word[v], high[v]);
+        UNROLL for (int v = 0; v < nv; v++) bytes[v] = kind.log2
+                                                           ? vt_lookup(table, column_bytes(bits, f, word[v], high[v]))
+                                                           : column_bytes(bits, f, word[v], high[v]);
         UNROLL for (int t = 0; t < nt; t++) {
             UNROLL for (int p = 0; p < np; p++) {
                 uint32_t four;
@@ -172,31 +281,40 @@ INLINE void tile_unit(const int bits, const int np, const int nv, const int nt, 
 }
 
 // The sums of `units` units that share one segment; moves the place behind them.
-INLINE void tile_segment(const int bits, const int np, const int nv, const int nt, TilePlace *place, const Packed *w,
-                         size_t segments, size_t units, TileSums sum) {
+INLINE void tile_segment(const Kind kind, const int np, const int nv, const int nt, TilePlace *place, const Packed *w,
+                         size_t segments, size_t units, Vt table, TileSums sum) {
+    const int bits = kind.bits;
     const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
     UNROLL for (int t = 0; t < nt; t++) {
         UNROLL for (int p = 0; p < np; p++) {
-            Vs start = (Vs)vu_set((uint32_t)place->start[(size_t)t * segments * (size_t)np + (size_t)p]);
+            const int32_t codes = place->sums[(size_t)t * segments * (size_t)np + (size_t)p];
+            Vs start = (Vs)vu_set((uint32_t)codes << w->offset_bits);
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
+            if (w->grid != GRID_ASYMMETRIC) continue;
+            UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] +=
+                (Vs)vu_set((uint32_t)codes) * vs_from_i8(place->extras[v]);
         }
     }
     for (; units > 0; units--) {
-        tile_unit(bits, np, nv, nt, place, w->padded, sum);
+        tile_unit(kind, np, nv, nt, place, w->padded, table, sum);
         place->x += columns;
         UNROLL for (int v = 0; v < nv; v++) place->at[v] += bytes;
     }
-    place->start += np;
+    place->sums += np;
 }
 
 // Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit
-// (one plane).
-INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, size_t segments,
+// (one plane). On the two-level grid totals of one plane are integers, in the same bits.
+INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, const Packed *w, size_t segments,
                      const Vf *weight_scale, TileSums sum, TileTotals total) {
+    const bool whole_factors = np == 1 && w->grid == GRID_TWO_LEVEL;
     UNROLL for (int t = 0; t < nt; t++) {
         Vf scale = np == 1 ? vf_set(1) : vf_set(place->scale[(size_t)t * segments]);
         UNROLL for (int v = 0; v < nv; v++) {
-            if (np == 1) {
+            if (whole_factors) {
+                total[v][t] =
+                    vf_from_pattern(vs_from_pattern(total[v][t]) + sum[v][t][0] * vs_from_i8(place->extras[v]));
+            } else if (np == 1) {
                 total[v][t] += weight_scale[v] * vf_from_ints(sum[v][t][0]);
             } else {
                 Vf low = vf_fma(vf_from_ints(sum[v][t][1]), vf_set(256), vf_from_ints(sum[v][t][2]));
@@ -206,6 +324,33 @@ INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place,
         }
     }
     place->scale++;
+}
+
+// The scales of the group that begins here; moves the place to its units.
+INLINE void tile_scales(const int nv, const Packed *w, TilePlace *place, Vf *scale) {
+    UNROLL for (int v = 0; v < nv; v++) {
+        if (w->grid == GRID_TWO_LEVEL) {
+            scale[v] = vf_from_i8(place->extras[v]);
+        } else {
+            scale[v] = load_as(w->scale_dtype, place->at[v], place->lane[v]);
+            place->at[v] += PACKED_ROWS * bytes_of(w->scale_dtype);
+        }
+    }
+}
+
+// What is multiplied once per row or token: scales of rows, steps, and scales of tokens where they are constant.
+INLINE void tile_finish(const int np, const int nv, const int nt, const Packed *w, const float *token_scale, size_t row,
+                        TileTotals total) {
+    UNROLL for (int v = 0; v < nv; v++) {
+        size_t first = row + (size_t)v * LANES;
+        Vf by = vf_set(w->step);
+        if (w->grid == GRID_TWO_LEVEL) by = vf_load(packed_row_scales(w, first / PACKED_ROWS) + first % PACKED_ROWS);
+        UNROLL for (int t = 0; t < nt; t++) {
+            if (np == 1 && w->grid == GRID_TWO_LEVEL) total[v][t] = vf_from_ints(vs_from_pattern(total[v][t]));
+            if (w->grid == GRID_TWO_LEVEL || w->grid == GRID_LOG2) total[v][t] *= by;
+            if (np == 1) total[v][t] *= token_scale[t];
+        }
+    }
 }
 
 // Adds the bias and stores the rows that exist.
@@ -220,64 +365,73 @@ INLINE void tile_store(const int nv, const int nt, const Packed *w, const float 
     }
 }
 
-INLINE void packed_tile(const int bits, const int np, const int nv, const int nt, const Packed *w, const float *bias,
+INLINE void packed_tile(const Kind kind, const int np, const int nv, const int nt, const Packed *w, const float *bias,
                         const Activations *x, float *y, size_t row, size_t token) {
     TileTotals total;
     TileSums sum;
+    Vt table = {0};
+    if (kind.log2) table = level_table(w);
     TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
-                       .start = x->starts + token * x->segments * (size_t)np,
+                       .sums = x->sums + token * x->segments * (size_t)np,
                        .scale = x->scales + (np == 1 ? token : token * x->segments)};
     UNROLL for (int v = 0; v < nv; v++) {
         size_t first = row + (size_t)v * LANES;
-        place.at[v] = w->data + first / PACKED_ROWS * w->block_bytes;
         place.lane[v] = first % PACKED_ROWS;
+        place.at[v] = w->data + first / PACKED_ROWS * w->block_bytes + w->head_bytes;
+        place.extras[v] = packed_extras(w, first / PACKED_ROWS, 0) + place.lane[v];
         UNROLL for (int t = 0; t < nt; t++) total[v][t] = vf_set(0);
     }
     for (size_t g = 0; g < w->groups; g++) {
         Vf scale[TILE_VECTORS];
-        UNROLL for (int v = 0; v < nv; v++) {
-            scale[v] = load_as(w->scale_dtype, place.at[v], place.lane[v]);
-            place.at[v] += PACKED_ROWS * bytes_of(w->scale_dtype);
-        }
+        tile_scales(nv, w, &place, scale);
         size_t left = g + 1 < w->groups ? w->group_units : w->last_units;
         while (left > 0) {
             size_t units = np == 1 ? left : at_most(left, x->segment_units);
-            tile_segment(bits, np, nv, nt, &place, w, x->segments, units, sum);
-            tile_add(np, nv, nt, &place, x->segments, scale, sum, total);
+            tile_segment(kind, np, nv, nt, &place, w, x->segments, units, table, sum);
+            tile_add(np, nv, nt, &place, w, x->segments, scale, sum, total);
             left -= units;
         }
+        UNROLL for (int v = 0; v < nv; v++) place.extras[v] += PACKED_ROWS;
     }
-    if (np == 1) {
-        UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < nv; v++) total[v][t] *=
-            x->scales[token + (size_t)t];
-    }
+    tile_finish(np, nv, nt, w, x->scales + token, row, total);
     tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
 // Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A
 // tile's rows stay cached while the tokens pass.
-INLINE void packed_rows(const int bits, const int np, const Packed *w, const float *bias, const Activations *x,
+INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
     size_t tiled = tokens / (size_t)nt * (size_t)nt;
     for (size_t row = first; row < end; row += (size_t)nv * LANES) {
-        for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(bits, np, nv, nt, w, bias, x, y, row, t);
-        for (size_t t = tiled; t + 2 <= tokens; t += 2) packed_tile(bits, np, nv, 2, w, bias, x, y, row, t);
+        for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(kind, np, nv, nt, w, bias, x, y, row, t);
+        for (size_t t = tiled; t + 2 <= tokens; t += 2) packed_tile(kind, np, nv, 2, w, bias, x, y, row, t);
     }
     if ((tokens - tiled) % 2 == 0) return;
     size_t row = first;
     for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES)
-        packed_tile(bits, np, TILE_VECTORS, 1, w, bias, x, y, row, tokens - 1);
-    for (; row < end; row += LANES) packed_tile(bits, np, 1, 1, w, bias, x, y, row, tokens - 1);
+        packed_tile(kind, np, TILE_VECTORS, 1, w, bias, x, y, row, tokens - 1);
+    for (; row < end; row += LANES) packed_tile(kind, np, 1, 1, w, bias, x, y, row, tokens - 1);
 }
 
 INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
                           float *y, size_t first, size_t end) {
+    const bool log2 = w->grid == GRID_LOG2;
     switch (w->bits) {
-    case 2: packed_rows(2, np, w, bias, x, tokens, y, first, end); break;
-    case 3: packed_rows(3, np, w, bias, x, tokens, y, first, end); break;
-    case 4: packed_rows(4, np, w, bias, x, tokens, y, first, end); break;
-    default: packed_rows(8, np, w, bias, x, tokens, y, first, end); break;
+    case 2: packed_rows((Kind){2, false}, np, w, bias, x, tokens, y, first, end); break; // log2: −1, 0, 1 as well
+    case 3:
+        if (log2)
+            packed_rows((Kind){3, true}, np, w, bias, x, tokens, y, first, end);
+        else
+            packed_rows((Kind){3, false}, np, w, bias, x, tokens, y, first, end);
+        break;
+    case 4:
+        if (log2)
+            packed_rows((Kind){4, true}, np, w, bias, x, tokens, y, first, end);
+        else
+            packed_rows((Kind){4, false}, np, w, bias, x, tokens, y, first, end);
+        break;
+    default: packed_rows((Kind){8, false}, np, w, bias, x, tokens, y, first, end); break;
     }
 }
 
@@ -599,10 +753,11 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                   \
-    {                                                                                                                 \
-        .name = (NAME), .lanes = LANES, .dense = dense, .packed = packed, .packed_float = (PACKED_FLOAT),             \
-        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen,       \
-        .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add, .silu_times = silu_times, .rope_head = rope_head, \
-        .attention = attention, .range = range, .absmax = absmax, .absmax_columns = absmax_columns                    \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
+    {                                                                                                               \
+        .name = (NAME), .lanes = LANES, .dense = dense, .dense_rounded = DENSE_ROUNDED, .packed = packed,           \
+        .packed_float = (PACKED_FLOAT), .quantize_row = quantize_row, .split_segment = split_segment,               \
+        .dot_levels = dot_levels, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add,       \
+        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
+        .absmax_columns = absmax_columns                                                                            \
     }

@@ -1,5 +1,5 @@
-// Linears: dense weights read in place, quantized ones packed; rows are shared among threads. Grids that cannot be
-// packed are plain integers for integer products and floats for the others.
+// Linears: dense weights read in place, quantized ones packed; rows are shared among threads. What cannot be packed is
+// plain integers for integer products and floats for the others.
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ enum { LARGEST_INTEGER_INPUT = 131072 };
 typedef enum Form {
     FORM_DENSE,  // 16- or 32-bit floats
     FORM_PACKED, // integers for the fast kernels
-    FORM_PLAIN,  // integers of other grids
+    FORM_PLAIN,  // integers whose sums need more than 32 bits
 } Form;
 
 struct Weight {
@@ -29,7 +29,7 @@ struct Weight {
     DType dtype;      // of data
     const void *data; // [out, in], not owned unless it is `values`
     float *values;    // [out, in]: a quantized weight as floats, or NULL
-    bool by_library;  // many tokens go to the library
+    bool rounded;     // activations are rounded to BF16, and many tokens may go to the library
     Packed packed;
     Plain plain;
     ActivationMode mode; // dense: always NONE, unless `values` are of a quantized weight
@@ -92,8 +92,8 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     *weight = w;
     w->dtype = dtype;
     w->data = data;
-    w->by_library = cpu->library && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
-    if (w->by_library && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
+    w->rounded = (cpu->library || cpu->kernels->dense_rounded) && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
+    if (w->rounded && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
     return true;
 }
 
@@ -134,14 +134,14 @@ static Activations activations_for(const Packed *p, ActivationMode mode) {
 
 // Bytes of the parts of the working memory, in the order in which they lie there.
 typedef struct ActivationBytes {
-    size_t codes, starts, scales;
+    size_t codes, sums, scales;
     size_t rows; // codes [in] for each thread, before they are spread out
 } ActivationBytes;
 
 static ActivationBytes activation_bytes(const Activations *x, const Packed *p, size_t tokens, int threads) {
     size_t planes = (size_t)x->planes;
     return (ActivationBytes){.codes = (tokens * planes * p->padded + 63) / 64 * 64,
-                             .starts = tokens * x->segments * planes * sizeof *x->starts,
+                             .sums = tokens * x->segments * planes * sizeof *x->sums,
                              .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
                              .rows = (size_t)threads * p->in};
 }
@@ -162,7 +162,7 @@ static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Er
     if (!packed_new(q, cpu->threads, &w->packed, err)) return false;
     Activations x = activations_for(&w->packed, w->mode);
     ActivationBytes bytes = activation_bytes(&x, &w->packed, PREPARED_TOKENS, cpu->threads);
-    return cpu_reserve(cpu, rounded_bytes(w) + bytes.codes + bytes.starts + bytes.scales + bytes.rows, err);
+    return cpu_reserve(cpu, rounded_bytes(w) + bytes.codes + bytes.sums + bytes.scales + bytes.rows, err);
 }
 
 static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
@@ -191,9 +191,10 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
     if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
         return refused(weight);
-    bool ok = q->grid == GRID_SYMMETRIC                              ? make_packed(cpu, q, w, err)
-              : is_integer(w->mode) && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
-                                                                     : make_values(cpu, q, w, err);
+    const bool integer = is_integer(w->mode);
+    bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
+              : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
+                                                         : make_values(cpu, q, w, err);
     return ok || refused(weight);
 }
 
@@ -209,8 +210,10 @@ size_t cpu_weight_bytes(const Weight *w) {
 
 // ---- Dense ----
 
-static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x, const uint16_t *rounded, size_t tokens,
+                         float *y) {
     DenseProduct product = {.dtype = w->dtype, .w = w->data, .in = w->in, .bias = w->bias, .x = x, .tokens = tokens};
+    product.rounded = rounded;
     product.x_stride = w->in;
     product.y = y;
     product.y_stride = w->out;
@@ -218,15 +221,19 @@ static void linear_dense(const CpuBackend *cpu, const Weight *w, const float *x,
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
-        cpu->kernels->dense(&product, from, to);
+        (rounded ? cpu->kernels->dense_rounded : cpu->kernels->dense)(&product, from, to);
     }
 }
 
-static bool linear_library(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens, float *y) {
+// Activations and weights in BF16: by the library, or row by row in place where tokens are few.
+static void linear_rounded(const CpuBackend *cpu, const Weight *w, const float *x, bool many, size_t tokens, float *y) {
     uint16_t *rounded = cpu->scratch; // [tokens, in]
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 2 * tokens * w->in))
     for (size_t t = 0; t < tokens; t++) cpu->kernels->narrow(DTYPE_BF16, x + t * w->in, w->in, rounded + t * w->in);
-    return dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y);
+    if (many && cpu->library &&
+        dense_library_product(cpu->library, w->data, w->out, w->in, w->bias, rounded, tokens, y))
+        return;
+    linear_dense(cpu, w, x, cpu->kernels->dense_rounded ? rounded : NULL, tokens, y);
 }
 
 // ---- Packed ----
@@ -240,14 +247,14 @@ static void linear_float(const CpuBackend *cpu, const Weight *w, const float *x,
     }
 }
 
-// −2^(bits−1) · Σ codes of every group of one token.
-static void group_starts(const Packed *p, const int8_t *codes, int32_t *starts) {
+// −Σ codes of every group of one token.
+static void group_sums(const Packed *p, const int8_t *codes, int32_t *sums) {
     size_t width = p->group_units * packed_unit_columns(p->bits), from = 0;
     for (size_t g = 0; g < p->groups; g++, from += width) {
         size_t end = g + 1 < p->groups ? from + width : p->padded;
         int32_t sum = 0;
         for (size_t i = from; i < end; i++) sum += codes[i];
-        starts[g] = -sum * (1 << (p->bits - 1));
+        sums[g] = -sum;
     }
 }
 
@@ -258,7 +265,7 @@ static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *
     int8_t *codes = a->codes + token * p->padded;
     a->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
     if (packed_spreads(p)) packed_spread(p, row, codes);
-    group_starts(p, codes, a->starts + token * p->groups);
+    group_sums(p, codes, a->sums + token * p->groups);
 }
 
 // One token to three planes of codes, segment by segment.
@@ -272,11 +279,11 @@ static void split_token(const CpuBackend *cpu, const Weight *w, const float *x, 
         const float *at = x + from;
         while (left > 0) {
             size_t n = left < most ? left : most, width = (n + unit - 1) / unit * unit;
-            int32_t *starts = a->starts + 3 * segment;
-            a->scales[segment++] = cpu->kernels->split_segment(at, n, p->padded, codes, starts);
+            int32_t *sums = a->sums + 3 * segment;
+            a->scales[segment++] = cpu->kernels->split_segment(at, n, p->padded, codes, sums);
             for (size_t plane = 0; plane < 3; plane++) {
                 memset(codes + plane * p->padded + n, 0, width - n);
-                starts[plane] *= -(1 << (p->bits - 1));
+                sums[plane] = -sums[plane];
             }
             codes += width;
             at += n;
@@ -302,9 +309,9 @@ static void linear_packed(const CpuBackend *cpu, const Weight *w, const float *x
     ActivationBytes bytes = activation_bytes(&a, &w->packed, tokens, cpu->threads);
     char *memory = (char *)cpu->scratch + rounded_bytes(w);
     a.codes = (int8_t *)memory;
-    a.starts = (int32_t *)(void *)(memory + bytes.codes);
-    a.scales = (float *)(void *)(memory + bytes.codes + bytes.starts);
-    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.starts + bytes.scales);
+    a.sums = (int32_t *)(void *)(memory + bytes.codes);
+    a.scales = (float *)(void *)(memory + bytes.codes + bytes.sums);
+    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.sums + bytes.scales);
     prepare_activations(cpu, w, x, tokens, &a, rows);
 #pragma omp parallel num_threads( \
     cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens * (size_t)a.planes / 4))
@@ -383,8 +390,10 @@ void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens
             linear_packed(cpu, w, from, n, to);
         } else if (w->form == FORM_PLAIN) {
             linear_plain(cpu, w, from, n, to);
-        } else if (!w->by_library || tokens < LIBRARY_TOKENS || !linear_library(cpu, w, from, n, to)) {
-            linear_dense(cpu, w, from, n, to);
+        } else if (w->rounded) {
+            linear_rounded(cpu, w, from, tokens >= LIBRARY_TOKENS, n, to);
+        } else {
+            linear_dense(cpu, w, from, NULL, n, to);
         }
     }
 }

@@ -1,5 +1,5 @@
-// Weights on grids that packed.h does not know, for products with 8-bit activations: one 16-bit integer per weight, so
-// that every product is exact. Correct first: the symmetric grid has the fast kernels.
+// Weights whose products with 8-bit activations might not fit what packed.h sums in 32 bits: one 16-bit integer per
+// weight and 64-bit sums, so that every product is exact. Correct first: what fits has the fast kernels.
 #pragma once
 
 #include "kernels/cpu/kernels.h"

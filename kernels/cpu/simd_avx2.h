@@ -15,6 +15,7 @@ typedef int32_t Vs __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 INLINE Vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vf_store(float *p, Vf v) { _mm256_storeu_ps(p, v); }
 INLINE Vf vf_set(float value) { return _mm256_set1_ps(value); }
@@ -52,6 +53,11 @@ INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm256_cvtepu16_epi32(_m
 INLINE Vf vf_from_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p))); }
 INLINE Vf vf_from_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
 
+INLINE Vs vs_from_pattern(Vf v) { return (Vs)v; }
+INLINE Vs vs_from_i8(const void *p) { return (Vs)_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)); }
+typedef Vu Vt;
+INLINE Vt vt_load(const uint8_t *bytes) { return (Vu)_mm256_loadu_si256((const __m256i *)(const void *)bytes); }
+INLINE Vu vt_lookup(Vt table, Vu index) { return (Vu)_mm256_shuffle_epi8((__m256i)table, (__m256i)index); }
 INLINE Vu vu_load(const void *p) { return (Vu)_mm256_loadu_si256(p); }
 INLINE Vu vu_load_16(const void *p) { return (Vu)_mm256_cvtepu16_epi32(_mm_loadu_si128(p)); }
 INLINE Vu vu_set(uint32_t value) { return (Vu)_mm256_set1_epi32((int)value); }

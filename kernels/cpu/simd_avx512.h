@@ -9,6 +9,7 @@
 #include "kernels/cpu/kernels.h"
 
 #define LANES 16
+#define HAS_PAIRS
 
 typedef float Vf __attribute__((vector_size(64)));
 typedef uint32_t Vu __attribute__((vector_size(64)));
@@ -16,6 +17,7 @@ typedef int32_t Vs __attribute__((vector_size(64)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 INLINE Vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void vf_store(float *p, Vf v) { _mm512_storeu_ps(p, v); }
 INLINE Vf vf_set(float value) { return _mm512_set1_ps(value); }
@@ -45,12 +47,19 @@ INLINE Vf vf_from_bf16(const void *p) { return (Vf)((Vu)_mm512_cvtepu16_epi32(_m
 INLINE Vf vf_from_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
 INLINE Vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
 
+INLINE Vs vs_from_pattern(Vf v) { return (Vs)v; }
+INLINE Vs vs_from_i8(const void *p) { return (Vs)_mm512_cvtepi8_epi32(_mm_loadu_si128(p)); }
+typedef Vu Vt;
+INLINE Vt vt_load(const uint8_t *bytes) { return (Vu)_mm512_loadu_si512(bytes); }
+INLINE Vu vt_lookup(Vt table, Vu index) { return (Vu)_mm512_shuffle_epi8((__m512i)table, (__m512i)index); }
 INLINE Vu vu_load(const void *p) { return (Vu)_mm512_loadu_si512(p); }
 INLINE Vu vu_load_16(const void *p) { return (Vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
 INLINE Vu vu_set(uint32_t value) { return (Vu)_mm512_set1_epi32((int)value); }
 INLINE int32_t vs_sum(Vs v) { return _mm512_reduce_add_epi32((__m512i)v); }
 INLINE void vs_store_bytes(int8_t *p, Vs v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v)); }
 
+// Two products of BF16 per lane: sum + w[2i] x[2i] + w[2i + 1] x[2i + 1].
+INLINE Vf vf_dot_pairs(Vf sum, Vu w, Vu x) { return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)x); }
 INLINE Vs vs_dot(const int bits, Vs sum, Vu w, Vu x) {
     (void)bits;
     return (Vs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);

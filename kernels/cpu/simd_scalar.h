@@ -16,6 +16,7 @@ typedef int32_t Vs;  // LANES signed integers
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+INLINE void ahead(const void *p) { __builtin_prefetch(p); }
 INLINE Vf vf_load(const float *p) { return *p; }
 INLINE void vf_store(float *p, Vf v) { *p = v; }
 INLINE Vf vf_set(float value) { return value; }
@@ -53,6 +54,25 @@ INLINE Vf vf_from_f16(const void *p) {
     return f16_to_float(bits);
 }
 
+INLINE Vs vs_from_pattern(Vf v) {
+    Vs bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+INLINE Vs vs_from_i8(const void *p) { return *(const int8_t *)p; } // LANES bytes, sign-extended
+typedef struct Vt {                                                // 16 bytes, repeated as often as a vector holds them
+    uint8_t bytes[16];
+} Vt;
+INLINE Vt vt_load(const uint8_t *bytes) { // [64]
+    Vt table;
+    memcpy(&table, bytes, sizeof table);
+    return table;
+}
+INLINE Vu vt_lookup(Vt table, Vu index) { // byte by byte; each < 16
+    Vu found = 0;
+    for (int i = 0; i < 32; i += 8) found |= (Vu)table.bytes[index >> i & 15] << i;
+    return found;
+}
 INLINE Vu vu_load(const void *p) {
     Vu value;
     memcpy(&value, p, sizeof value);

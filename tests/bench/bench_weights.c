@@ -1,5 +1,5 @@
-// How fast one core measures weights, each part and all of it, in time that the thread was given: what else the machine
-// does counts little. Prints figures, judges nothing.
+// How fast one core measures and quantizes weights, each part and all of it, in time that the thread was given: what
+// else the machine does counts little. Prints figures, judges nothing.
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -9,7 +9,9 @@
 #include "analysis/stats.h"
 #include "base/array.h"
 #include "base/random.h"
+#include "kernels/cpu/packed.h"
 #include "kernels/measure.h"
+#include "quant/quantize.h"
 #include "quant/vote_counts.h"
 
 enum { ROWS = 8192, COLUMNS = 2048, RUNS = 7 };
@@ -73,6 +75,28 @@ static void measure(DType dtype, const uint16_t *w) {
     free(low), free(high), free(columns);
 }
 
+static void quantize(DType dtype, const uint16_t *w, size_t group, bool errors) {
+    Tensor tensor = {.name = "w", .dtype = dtype, .data = w, .bytes = (size_t)BYTES};
+    Linear linear = {.name = (char *)"w", .out = ROWS, .in = COLUMNS, .weight = &tensor};
+    Decision decision = {.bits = 4, .group = group, .granularity = GRANULARITY_GROUP, .scale_dtype = dtype};
+    WeightError error;
+    QuantizedWeight q;
+    Packed packed;
+    char name[64];
+    snprintf(name, sizeof name, "int4 group %zu%s", group, errors ? ", errors" : "");
+    RATE(name, {
+        if (!quantize_linear(&linear, &decision, NULL, NULL, &q, errors ? &error : NULL, NULL)) exit(1);
+        quantized_weight_free(&q);
+    });
+    snprintf(name, sizeof name, "  … and packed");
+    RATE(name, {
+        if (!quantize_linear(&linear, &decision, NULL, NULL, &q, errors ? &error : NULL, NULL)) exit(1);
+        if (!packed_new(&q, 1, &packed, NULL)) exit(1);
+        quantized_weight_free(&q);
+        packed_free(&packed);
+    });
+}
+
 int main(void) {
     omp_set_num_threads(1);
     uint16_t *w = array_new((size_t)ROWS * COLUMNS, sizeof *w);
@@ -84,6 +108,9 @@ int main(void) {
             w[i] = dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
         }
         measure(dtype, w);
+        quantize(dtype, w, 64, false);
+        quantize(dtype, w, 64, true);
+        quantize(dtype, w, COLUMNS, true);
     }
     free(w);
     return 0;

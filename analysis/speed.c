@@ -1,0 +1,238 @@
+#include "analysis/speed.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+
+#define READ_BYTES ((size_t)256 << 20)
+#define RUN_SECONDS 0.25 // a run takes at least so long, in whole steps
+#define MOST_STEPS 64
+enum { GEMM_SIZE = 2048, GEMM_TOKENS = 256 };
+
+static volatile uint64_t sink; // so that nobody leaves the reading out
+
+// ---- Limits ----
+
+typedef struct Limits {
+    Backend *backend;
+    int threads;
+    uint64_t *words; // READ_BYTES
+    uint16_t *matrix;
+    Weight *weight;
+    float *x, *y; // in backend memory
+    double read[SPEED_RUNS_MOST], flops[SPEED_RUNS_MOST];
+} Limits;
+
+static bool limits_new(Backend *backend, int threads, Limits *out, Error *err) {
+    const size_t elements = (size_t)GEMM_SIZE * GEMM_SIZE, activations = (size_t)GEMM_TOKENS * GEMM_SIZE;
+    *out = (Limits){.backend = backend, .threads = threads, .words = array_new(READ_BYTES, 1)};
+    out->matrix = array_new(elements, sizeof *out->matrix);
+    if (!out->words || !out->matrix) return error_memory(err, "measuring the machine's limits");
+    memset(out->words, 1, READ_BYTES); // pages of zeros may be one and the same
+    for (size_t i = 0; i < elements; i++) out->matrix[i] = float_to_bf16((float)(i % 7) - 3);
+    return backend->ops->weight_dense(backend, DTYPE_BF16, out->matrix, GEMM_SIZE, GEMM_SIZE, NULL, PRECISION_NATIVE,
+                                      &out->weight, err) &&
+           (out->x = backend->ops->memory_new(backend, activations * sizeof(float), err)) &&
+           (out->y = backend->ops->memory_new(backend, activations * sizeof(float), err));
+}
+
+static void limits_free(Limits *l) {
+    const BackendOps *ops = l->backend->ops;
+    if (l->weight) ops->weight_free(l->backend, l->weight);
+    if (l->x) ops->memory_free(l->backend, l->x);
+    if (l->y) ops->memory_free(l->backend, l->y);
+    free(l->words);
+    free(l->matrix);
+}
+
+static double read_rate(const Limits *l) {
+    const uint64_t *words = l->words;
+    uint64_t sum = 0;
+    double start = clock_seconds();
+#pragma omp parallel for schedule(static) reduction(+ : sum) num_threads(l->threads)
+    for (size_t i = 0; i < READ_BYTES / sizeof *words; i++) sum += words[i];
+    sink = sum;
+    return (double)READ_BYTES / (clock_seconds() - start);
+}
+
+static double gemm_rate(const Limits *l) {
+    int products = 0;
+    double start = clock_seconds();
+    do {
+        l->backend->ops->linear(l->backend, l->weight, l->x, GEMM_TOKENS, l->y);
+        l->backend->ops->synchronize(l->backend);
+        products++;
+    } while (clock_seconds() - start < RUN_SECONDS);
+    return products * 2.0 * GEMM_TOKENS * GEMM_SIZE * GEMM_SIZE / (clock_seconds() - start);
+}
+
+// ---- One run ----
+
+typedef struct Bench {
+    Transformer *const *models;
+    int count, runs;
+    Session *session;
+    int32_t *ids;  // [tokens of a call]
+    float *logits; // [vocab], or [batch, vocab]
+    Limits limits;
+    double *rates; // [count, SPEED_RUNS_MOST]: tokens per second
+    Progress *progress;
+    Error *err;
+} Bench;
+
+static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
+    size_t tokens = c->prefill ? c->context : c->batch;
+    if (progress_should_stop(b->progress)) return error_stopped(b->err);
+    return transformer_forward(t, b->session, b->ids, tokens, !c->prefill, b->logits, NULL, b->err);
+}
+
+// Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
+static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
+    double start = clock_seconds(), seconds = 0;
+    int steps = 0;
+    bool ok = true;
+    do {
+        ok = step(b, t, c);
+        steps++;
+        seconds = clock_seconds() - start;
+        if (c->prefill) session_rewind(b->session, 0);
+    } while (ok && steps < MOST_STEPS && seconds < RUN_SECONDS);
+    session_rewind(b->session, c->prefill ? 0 : c->context);
+    *rate = (double)(c->prefill ? c->context : c->batch) * steps / seconds;
+    return ok;
+}
+
+// ---- What the figures are compared with ----
+
+static double cache_bytes_per_position(const ModelConfig *config) {
+    return 2.0 * config->layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+}
+
+static double flops_per_token(const Transformer *t) {
+    const ModelStructure *structure = transformer_structure(t);
+    const Experts *experts = &structure->config.experts;
+    double flops = 0;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        double own = 2.0 * (double)linear->out * (double)linear->in;
+        if (i == structure->head) continue; // prefill asks it for the last token only
+        flops += linear->expert < 0 ? own : own * experts->per_token / experts->count;
+    }
+    return flops;
+}
+
+static int by_value(const void *a, const void *b) {
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+static Spread spread_of(const double *values, int count) {
+    double sorted[SPEED_RUNS_MOST];
+    memcpy(sorted, values, (size_t)count * sizeof *values);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_value);
+    double middle = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+    return (Spread){.median = middle, .least = sorted[0], .most = sorted[count - 1]};
+}
+
+// The median over all runs of a · factor / b.
+static double median_ratio(const double *a, double factor, const double *b, int count) {
+    double ratios[SPEED_RUNS_MOST];
+    for (int r = 0; r < count; r++) ratios[r] = a[r] * factor / b[r];
+    return spread_of(ratios, count).median;
+}
+
+static Speed speed_of(const Bench *b, const SpeedCase *c, int model) {
+    const Transformer *t = b->models[model];
+    const double *rates = b->rates + (size_t)model * SPEED_RUNS_MOST;
+    Speed speed = {.tokens_per_second = spread_of(rates, b->runs),
+                   .against_first = median_ratio(rates, 1, b->rates, b->runs),
+                   .flops_per_token = flops_per_token(t)};
+    if (c->prefill) {
+        speed.share = median_ratio(rates, speed.flops_per_token, b->limits.flops, b->runs);
+        return speed;
+    }
+    double cache = (double)c->context * cache_bytes_per_position(&transformer_structure(t)->config);
+    speed.bytes_per_token = (double)transformer_bytes_per_token(t) / (double)c->batch + cache;
+    speed.share = median_ratio(rates, speed.bytes_per_token, b->limits.read, b->runs);
+    return speed;
+}
+
+// ---- A case ----
+
+static bool check_case(const Bench *b, const SpeedCase *c) {
+    size_t positions = (size_t)transformer_structure(b->models[0])->config.max_positions;
+    size_t needed = c->prefill ? c->context : c->context + MOST_STEPS;
+    if (needed <= positions) return true;
+    return error_set(b->err, "%s %zu tokens needs %zu positions, but the model has %zu; choose a shorter one",
+                     c->prefill ? "a prompt of" : "decoding after", c->context, needed, positions);
+}
+
+static bool case_new(Bench *b, const SpeedCase *c) {
+    const ModelConfig *config = &transformer_structure(b->models[0])->config;
+    size_t tokens = c->prefill ? c->context : c->batch, rows = c->prefill ? 1 : c->batch;
+    b->ids = array_new(tokens, sizeof *b->ids);
+    b->logits = array_new(rows, (size_t)config->vocab * sizeof *b->logits);
+    if (!b->ids || !b->logits) return error_memory(b->err, "measuring speed");
+    for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
+    if (!session_new_many(b->models[0], c->context + (c->prefill ? 0 : MOST_STEPS), c->batch, &b->session, b->err))
+        return false;
+    if (!c->prefill) session_advance(b->session, c->context); // what is cached does not change the time
+    return true;
+}
+
+static void case_free(Bench *b) {
+    session_free(b->session);
+    free(b->ids);
+    free(b->logits);
+    b->session = NULL;
+    b->ids = NULL;
+    b->logits = NULL;
+}
+
+// The first round warms up: it is made, and forgotten.
+static bool run_case(Bench *b, const SpeedCase *c) {
+    for (int r = -1; r < b->runs; r++) {
+        int at = r < 0 ? 0 : r;
+        b->limits.flops[at] = gemm_rate(&b->limits);
+        b->limits.read[at] = read_rate(&b->limits);
+        for (int m = 0; m < b->count; m++) {
+            if (!run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
+            progress_add(b->progress, 1);
+        }
+    }
+    return true;
+}
+
+static bool measure_cases(Bench *b, const SpeedCase *cases, int case_count, SpeedLimits *limits, Speed *out,
+                          void (*partial)(void *, int), void *context) {
+    for (int i = 0; i < case_count; i++) {
+        bool ok = case_new(b, &cases[i]) && run_case(b, &cases[i]);
+        case_free(b);
+        if (!ok) return false;
+        for (int m = 0; m < b->count; m++) out[i * b->count + m] = speed_of(b, &cases[i], m);
+        limits->flops_per_second = spread_of(b->limits.flops, b->runs);
+        limits->read_bytes_per_second = spread_of(b->limits.read, b->runs);
+        if (partial) partial(context, i);
+    }
+    return true;
+}
+
+bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases, int case_count, int runs, int threads,
+                   SpeedLimits *limits, Speed *out, void (*partial)(void *, int), void *context, Progress *progress,
+                   Error *err) {
+    Bench b = {.models = models, .count = count, .runs = runs, .progress = progress, .err = err};
+    *limits = (SpeedLimits){.runs = runs};
+    for (int i = 0; i < case_count; i++) {
+        if (!check_case(&b, &cases[i])) return false;
+    }
+    progress_begin(progress, "measuring speed", (uint64_t)case_count * (uint64_t)(runs + 1) * (uint64_t)count);
+    b.rates = array_new((size_t)count * SPEED_RUNS_MOST, sizeof *b.rates);
+    bool ok = (b.rates || error_memory(err, "measuring speed")) &&
+              limits_new(transformer_backend(models[0]), threads, &b.limits, err) &&
+              measure_cases(&b, cases, case_count, limits, out, partial, context);
+    if (b.limits.backend) limits_free(&b.limits);
+    free(b.rates);
+    return ok;
+}

@@ -1,0 +1,39 @@
+// How fast variants of one model decode and prefill, side by side: runs alternate between them, so that a machine whose
+// speed drifts is equally unkind to all; and what the machine could do at most is measured in between.
+#pragma once
+
+#include "base/progress.h"
+#include "model/transformer.h"
+
+typedef struct SpeedCase {
+    bool prefill;
+    size_t batch;   // decode: sequences that go on side by side, one token each per step; prefill: 1
+    size_t context; // decode: positions before the first step; prefill: tokens
+} SpeedCase;
+
+typedef struct Spread {
+    double median, least, most;
+} Spread;
+
+typedef struct Speed {
+    Spread tokens_per_second;
+    double share;           // median of: rate / limit of the same run (decode: memory, prefill: arithmetic)
+    double against_first;   // median of: rate / rate of the first model in the same run
+    double bytes_per_token; // decode: weights and cache that a step reads, by its tokens; prefill: 0
+    double flops_per_token; // of products with weights, 2 for each multiplication and addition
+} Speed;
+
+typedef struct SpeedLimits {      // as measured in the last case
+    Spread read_bytes_per_second; // all threads reading memory that fits no cache
+    Spread flops_per_second;      // a large product with BF16 weights, by the backend
+    int runs;
+} SpeedLimits;
+
+#define SPEED_RUNS_MOST 64
+
+// models [count]: variants of one base, which is the first. cases [case_count]; out [case_count, count]. runs: of each,
+// after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory. partial (may be
+// NULL) is called when a case is done. Progress counts runs. Refused: a case that does not fit the model's positions.
+bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases, int case_count, int runs, int threads,
+                   SpeedLimits *limits, Speed *out, void (*partial)(void *context, int case_index), void *context,
+                   Progress *progress, Error *err);

@@ -1,0 +1,238 @@
+// Decode and prefill speed of the model and of quantized forms of it.
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/speed.h"
+#include "base/array.h"
+#include "base/number.h"
+#include "cli/cli.h"
+#include "kernels/cpu/kernels.h"
+
+typedef struct Scheme {
+    const char *name;
+    int bits; // 0: the model as it is
+    ActivationPolicy activations;
+    size_t group;
+} Scheme;
+
+// Weight-only as FineQuant, W4A8 as FPTQ has them.
+static const Scheme schemes[] = {
+    {"base", 0, POLICY_NONE, 0},    {"w8", 8, POLICY_NONE, 64},     {"w4", 4, POLICY_NONE, 64},
+    {"w3", 3, POLICY_NONE, 64},     {"w2", 2, POLICY_NONE, 64},     {"w8a8", 8, POLICY_TOKEN, 128},
+    {"w4a8", 4, POLICY_TOKEN, 128}, {"recipe", -1, POLICY_NONE, 0},
+};
+enum { SCHEMES = sizeof schemes / sizeof *schemes };
+
+typedef struct Bench {
+    const Options *options;
+    Opened opened;
+    const Scheme *chosen[SCHEMES]; // the first is the base
+    QuantizedModel *quantized[SCHEMES];
+    Transformer *models[SCHEMES];
+    int count;
+    SpeedCase cases[2 * BENCH_LIST * BENCH_LIST];
+    int case_count;
+    SpeedLimits limits;
+    Speed *speeds; // [case_count, count]
+    char device[128];
+} Bench;
+
+// ---- What to measure ----
+
+// The base, and what the list names.
+static bool parse_schemes(const char *list, const Scheme *chosen[SCHEMES], int *count, Error *err) {
+    *count = 0;
+    chosen[(*count)++] = &schemes[0];
+    for (const char *at = list; *at;) {
+        size_t n = strcspn(at, ",");
+        int i = 0;
+        while (i < SCHEMES && (strlen(schemes[i].name) != n || strncmp(schemes[i].name, at, n) != 0)) i++;
+        bool again = false;
+        for (int k = 1; i < SCHEMES && k < *count; k++) again |= chosen[k] == &schemes[i];
+        if (i == SCHEMES || again)
+            return error_set(err, "--schemes wants some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"",
+                             at);
+        if (i > 0) chosen[(*count)++] = &schemes[i];
+        at += n + (at[n] == ',');
+    }
+    return true;
+}
+
+bool bench_schemes_known(const char *list, Error *err) {
+    const Scheme *chosen[SCHEMES];
+    int count;
+    return parse_schemes(list, chosen, &count, err);
+}
+
+static bool choose_schemes(Bench *b, Error *err) {
+    const Options *o = b->options;
+    const bool own = o->recipe || o->dial_count;
+    const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
+    return parse_schemes(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+}
+
+static void choose_cases(Bench *b) {
+    const Options *o = b->options;
+    static const size_t one[] = {1}, some[] = {128};
+    const size_t *batches = o->batches.count ? o->batches.values : one;
+    const size_t *contexts = o->contexts.count ? o->contexts.values : some;
+    const size_t *prompts = o->prompts.count ? o->prompts.values : some;
+    int batch_count = o->batches.count ? o->batches.count : 1,
+        context_count = o->contexts.count ? o->contexts.count : 1;
+    for (int i = 0; i < batch_count; i++) {
+        for (int k = 0; k < context_count; k++)
+            b->cases[b->case_count++] = (SpeedCase){.batch = batches[i], .context = contexts[k]};
+    }
+    for (int i = 0; i < (o->prompts.count ? o->prompts.count : 1); i++) {
+        if (prompts[i]) b->cases[b->case_count++] = (SpeedCase){.prefill = true, .batch = 1, .context = prompts[i]};
+    }
+}
+
+// ---- The models ----
+
+static bool needs_recipe(const Bench *b) {
+    for (int i = 0; i < b->count; i++) {
+        if (b->chosen[i]->bits < 0) return true;
+    }
+    return false;
+}
+
+static bool open_model(Bench *b, Error *err) {
+    ModelSession *session = &b->opened.session;
+    if (needs_recipe(b)) return opened_plan(b->options, true, &b->opened, err);
+    return model_session_open(&b->options->model, session, err) && model_session_can_run(session, err);
+}
+
+static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
+    Recipe recipe;
+    if (scheme->bits < 0) return model_session_plan((ModelSession *)&b->opened.session, &b->opened.recipe, out, err);
+    if (!recipe_standard(&recipe, err)) return false;
+    recipe.value[DIAL_BITS] = scheme->bits;
+    recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
+    recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;
+    recipe.value[DIAL_ACTIVATIONS] = scheme->activations;
+    bool ok = plan_make(&recipe, &b->opened.session.structure, NULL, out, err);
+    recipe_free(&recipe);
+    return ok;
+}
+
+static bool make_models(Bench *b, Progress *progress, Error *err) {
+    const ModelSession *session = &b->opened.session;
+    b->models[0] = session->base;
+    for (int i = 1; i < b->count; i++) {
+        Plan plan;
+        if (!scheme_plan(b, b->chosen[i], &plan, err)) return false;
+        bool ok = quantized_model_new(session->base, &b->quantized[i], err) &&
+                  quantized_model_follow(b->quantized[i], &plan, &session->stats.measured, NULL, progress, err);
+        plan_free(&plan);
+        if (!ok) return error_prefix(err, "%s", b->chosen[i]->name);
+        b->models[i] = quantized_model_transformer(b->quantized[i]);
+    }
+    return true;
+}
+
+static void bench_close(Bench *b) {
+    for (int i = 0; i < b->count; i++) quantized_model_free(b->quantized[i]);
+    free(b->speeds);
+    opened_close(&b->opened);
+}
+
+// ---- The machine ----
+
+static void find_device(Bench *b) {
+    char line[256], name[96] = "";
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        snprintf(name, sizeof name, "%.*s, ", (int)strcspn(value + 2, "\n"), value + 2);
+        break;
+    }
+    if (file) fclose(file);
+    const Backend *backend = b->opened.session.backend;
+    snprintf(b->device, sizeof b->device, "%s%s %s", name, backend->ops->name, backend->ops->describe(backend));
+}
+
+// ---- Results ----
+
+static cJSON *speed_json(const Bench *b, int i, int m) {
+    const SpeedCase *c = &b->cases[i];
+    const Speed *speed = &b->speeds[i * b->count + m];
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "scheme", b->chosen[m]->name);
+    if (!c->prefill) cJSON_AddNumberToObject(object, "batch", (double)c->batch);
+    cJSON_AddNumberToObject(object, c->prefill ? "tokens" : "context", (double)c->context);
+    json_add_number(object, "tokens_per_second", speed->tokens_per_second.median);
+    json_add_number(object, "tokens_per_second_least", speed->tokens_per_second.least);
+    json_add_number(object, "tokens_per_second_most", speed->tokens_per_second.most);
+    json_add_number(object, "share_of_limit", speed->share);
+    json_add_number(object, "against_base", speed->against_first);
+    if (c->prefill)
+        json_add_number(object, "flops_per_token", speed->flops_per_token);
+    else
+        json_add_number(object, "bytes_per_token", speed->bytes_per_token);
+    return object;
+}
+
+static void print_as_json(const Bench *b) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "device", b->device);
+    cJSON_AddStringToObject(object, "model", b->opened.session.checkpoint.path);
+    cJSON_AddNumberToObject(object, "parameters", (double)b->opened.session.structure.parameters);
+    cJSON_AddNumberToObject(object, "runs", b->limits.runs);
+    cJSON *limit = cJSON_AddObjectToObject(object, "limit");
+    json_add_number(limit, "read_gb_per_s", b->limits.read_bytes_per_second.median * 1e-9);
+    json_add_number(limit, "gemm_tflops", b->limits.flops_per_second.median * 1e-12);
+    cJSON *lists[] = {cJSON_AddArrayToObject(object, "decode"), cJSON_AddArrayToObject(object, "prefill")};
+    for (int i = 0; i < b->case_count; i++) {
+        for (int m = 0; m < b->count; m++) cJSON_AddItemToArray(lists[b->cases[i].prefill], speed_json(b, i, m));
+    }
+    print_json(object);
+}
+
+static void print_case(const Bench *b, int i) {
+    const SpeedCase *c = &b->cases[i];
+    if (c->prefill)
+        printf("\nprefill of %zu tokens%14s %19s %9s %9s %16s\n", c->context, "tokens/s", "least … most", "of limit",
+               "of base", "GFLOP per token");
+    else
+        printf("\ndecode, batch %-3zu context %-6zu %6s %19s %9s %9s %16s\n", c->batch, c->context, "tok/s",
+               "least … most", "of limit", "of base", "MB per token");
+    for (int m = 0; m < b->count; m++) {
+        const Speed *s = &b->speeds[i * b->count + m];
+        char spread[48];
+        snprintf(spread, sizeof spread, "%.2f … %.2f", s->tokens_per_second.least, s->tokens_per_second.most);
+        printf("  %-27s %9.2f %21s %7.1f %% %8.2fx %16.2f\n", b->chosen[m]->name, s->tokens_per_second.median, spread,
+               100 * s->share, s->against_first, c->prefill ? s->flops_per_token * 1e-9 : s->bytes_per_token * 1e-6);
+    }
+}
+
+static void print_text(const Bench *b) {
+    printf("%s\nmedians of %d alternating runs; limits in the same run: memory read %.1f GB/s, BF16 product %.3f "
+           "TFLOP/s\n",
+           b->device, b->limits.runs, b->limits.read_bytes_per_second.median * 1e-9,
+           b->limits.flops_per_second.median * 1e-12);
+    for (int i = 0; i < b->case_count; i++) print_case(b, i);
+}
+
+bool command_bench(const Options *options, Error *err) {
+    Bench b = {.options = options};
+    Progress *progress = watch_start(options);
+    int runs = options->runs ? options->runs : 5,
+        threads = options->model.threads ? options->model.threads : cpu_cores();
+    choose_cases(&b);
+    bool ok = choose_schemes(&b, err) && open_model(&b, err) && make_models(&b, progress, err);
+    if (ok) {
+        b.speeds = array_new((size_t)b.case_count * (size_t)b.count, sizeof *b.speeds);
+        ok = b.speeds ? speed_measure(b.models, b.count, b.cases, b.case_count, runs, threads, &b.limits, b.speeds,
+                                      NULL, NULL, progress, err)
+                      : error_memory(err, "measuring speed");
+    }
+    watch_end();
+    if (ok) {
+        find_device(&b);
+        (options->json ? print_as_json : print_text)(&b);
+    }
+    bench_close(&b);
+    return ok;
+}

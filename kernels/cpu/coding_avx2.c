@@ -1,0 +1,3 @@
+#include "kernels/cpu/coding_rows.h"
+
+const CodingKernels coding_kernels_avx2 = {row_absmax, row_codes, row_error};
