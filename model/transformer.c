@@ -330,8 +330,8 @@ static bool run_layers(Transformer *t, Session *session, const int32_t *ids, siz
 
 // The next token of a sequence, whose logits session->logits then holds.
 static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
-    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) && check_room(session, 1, NULL) &&
-           session_step(t, session, ids[0]);
+    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) &&
+           check_room(session, 1, NULL) && session_step(t, session, ids[0]);
 }
 
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
