@@ -65,6 +65,7 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
     if (ok) {
         for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
         *db = ratio_db(b.exact, b.other, count * out);
+        ok = transformer_healthy(base, err);
     }
     buffers_free(&b);
     return ok;

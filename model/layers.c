@@ -9,9 +9,13 @@ static const ModelConfig *config_of(const Pass *pass) { return &pass->t->structu
 bool pass_observe(const Pass *pass, int linear, const float *x) {
     if (!pass->observer) return true;
     const Linear *reader = &pass->t->structure->linears[linear];
+    Backend *backend = pass->t->backend;
+    if (pass->observer->measured_input && backend->ops->measure) {
+        pass->observer->measured_input(pass->observer->context, reader->input, backend, x, pass->tokens, reader->in);
+        return true;
+    }
     float *host = session_observed(pass->session, pass->tokens * reader->in, pass->err);
     if (!host) return false;
-    Backend *backend = pass->t->backend;
     backend->ops->download(backend, host, x, pass->tokens * reader->in * sizeof(float));
     pass->observer->linear_input(pass->observer->context, reader->input, host, pass->tokens, reader->in);
     return true;

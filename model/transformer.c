@@ -142,12 +142,15 @@ const ModelStructure *transformer_structure(const Transformer *t) { return t->st
 Backend *transformer_backend(const Transformer *t) { return t->backend; }
 
 void transformer_set_linear(Transformer *t, int linear, Weight *weight) {
+    t->version++;
     if (t->replaced[linear]) {
         t->backend->ops->synchronize(t->backend);
         t->backend->ops->weight_free(t->backend, t->replaced[linear]);
     }
     t->replaced[linear] = weight;
 }
+
+const Weight *transformer_dense(const Transformer *t, int linear) { return t->dense[linear]; }
 
 const Weight *transformer_linear(const Transformer *t, int linear) {
     return t->replaced[linear] ? t->replaced[linear] : t->dense[linear];
@@ -161,6 +164,7 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
         t->backend->ops->memory_free(t->backend, t->divided[norm]);
     }
     t->divided[norm] = divided;
+    t->version++;
     return true;
 }
 
@@ -181,6 +185,11 @@ size_t transformer_bytes_per_token(const Transformer *t) {
             of_experts += (double)own * experts->per_token / experts->count; // on average
     }
     return bytes + (size_t)of_experts;
+}
+
+bool transformer_healthy(const Transformer *t, Error *err) {
+    const BackendOps *ops = t->backend->ops;
+    return !ops->healthy || ops->healthy(t->backend, err);
 }
 
 // ---- What reads weights ----
@@ -329,17 +338,51 @@ static bool download_logits(Transformer *t, Session *session, size_t tokens, siz
         t->backend->ops->download(t->backend, logits + done * vocab, session->logits, now * vocab * sizeof(float));
         done += now;
     }
-    return true;
+    return transformer_healthy(t, err);
+}
+
+// All layers, into the scratch's residual stream.
+static bool run_layers(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Observer *observer,
+                       Error *err) {
+    if (tokens == 0) return error_set(err, "there are no tokens to run");
+    if (!check_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
+    float *hidden = session->scratch[SCRATCH_HIDDEN];
+    return transformer_embed(t, ids, tokens, hidden, err) &&
+           transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err);
+}
+
+// The next token of a sequence, whose logits session->logits then holds.
+static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
+    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) &&
+           check_room(session, 1, NULL) && session_step(t, session, ids[0]);
 }
 
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err) {
-    if (tokens == 0) return error_set(err, "there are no tokens to run");
-    if (!check_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
-    float *hidden = session->scratch[SCRATCH_HIDDEN];
-    if (!transformer_embed(t, ids, tokens, hidden, err)) return false;
-    if (!transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err)) return false;
-    if (!download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) return false;
+    if (!observer && steps(t, session, ids, tokens)) {
+        size_t bytes = (size_t)t->structure->config.vocab * sizeof(float);
+        t->backend->ops->download(t->backend, logits, session->logits, bytes);
+        if (!transformer_healthy(t, err)) return false;
+    } else if (!run_layers(t, session, ids, tokens, observer, err) ||
+               !download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) {
+        return false;
+    }
     session_advance(session, tokens / session->sequences);
+    return true;
+}
+
+bool transformer_can_choose(const Transformer *t) { return t->backend->ops->greedy != NULL; }
+
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
+                        float *probability, Error *err) {
+    const size_t vocab = (size_t)t->structure->config.vocab, hidden = (size_t)t->structure->config.hidden;
+    if (!steps(t, session, ids, tokens)) {
+        if (!run_layers(t, session, ids, tokens, NULL, err) || !session_logits(session, 1, vocab, err)) return false;
+        const float *last = session->scratch[SCRATCH_HIDDEN] + (tokens - 1) * hidden;
+        if (!transformer_head(t, session, last, 1, session->logits, NULL, err)) return false;
+    }
+    t->backend->ops->greedy(t->backend, session->logits, 1, vocab, next, probability);
+    if (!transformer_healthy(t, err)) return false;
+    session_advance(session, tokens);
     return true;
 }
