@@ -277,9 +277,12 @@ format: ## formats every file in place
 
 # ---- Pictures, installation, the rest ----
 
-.PHONY: screenshots install uninstall clean help
+.PHONY: screenshots figures install uninstall clean help
 screenshots: build ## redraws the pictures in screenshots/
 	@if [ -x tools/screenshots.sh ]; then tools/screenshots.sh; else echo "There are no screenshots yet: tools/screenshots.sh is missing." >&2; exit 1; fi
+
+figures: build ## redraws the figures of README.md: sweeps over the sample
+	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 install: build ## program, samples, man page, completions; PREFIX, DESTDIR

@@ -48,6 +48,7 @@ static bool settled(const Workbench *w) {
            e->decode_turn == turn && e->quantized.finished && !workbench_busy(w);
 }
 
+// linear: −1 for all.
 static Times turn_dial(Workbench *w, int linear, Dial dial, double value, bool to_the_end) {
     Times times = {0};
     double start = clock_seconds(), processor = processor_seconds();
@@ -81,9 +82,9 @@ static void print_median(const char *name, const Times *times, size_t offset) {
     printf("  %-36s median %7.2f ms   largest %7.2f ms\n", name, values[TURNS / 2], values[TURNS - 1]);
 }
 
-static void measure(Workbench *w, const char *title, Dial dial, double one, double other) {
+static void measure(Workbench *w, const char *title, int linear, Dial dial, double one, double other) {
     Times times[TURNS];
-    for (int i = 0; i < TURNS; i++) times[i] = turn_dial(w, -1, dial, i % 2 ? one : other, true);
+    for (int i = 0; i < TURNS; i++) times[i] = turn_dial(w, linear, dial, i % 2 ? one : other, true);
     printf("%s\n", title);
     print_median("the turn itself (plan)", times, offsetof(Times, call));
     print_median("first accuracy figure", times, offsetof(Times, first));
@@ -129,13 +130,17 @@ int main(int argc, char **argv) {
     Error err = {0};
     if (!workbench_open(&(WorkbenchOptions){0}, &w, &err)) return fprintf(stderr, "%s\n", err.message), 1;
     while (!settled(w)) serve(w);
-    measure(w, "weight bits 4 <-> 3, every linear is packed anew", DIAL_BITS, 4, 3);
-    measure(w, "v0 15 <-> 10", DIAL_V0, 15, 10);
+    const LayerMap *layers = workbench_structure(w)->layers;
+    int last = workbench_structure(w)->config.layers - 1;
+    measure(w, "weight bits 4 <-> 3, every linear is packed anew", -1, DIAL_BITS, 4, 3);
+    measure(w, "weight bits of the first layer's down alone", layers[0].down, DIAL_BITS, 4, 3);
+    measure(w, "weight bits of the last layer's down alone", layers[last].down, DIAL_BITS, 4, 3);
+    measure(w, "v0 15 <-> 10", -1, DIAL_V0, 15, 10);
     double none = POLICY_NONE, group = GRANULARITY_GROUP;
     workbench_set(w, -1, DIAL_ACTIVATIONS, &none, &err);
     workbench_set(w, -1, DIAL_GRANULARITY, &group, &err);
     while (!settled(w)) serve(w);
-    measure(w, "weight-only, group size 64 <-> 128", DIAL_GROUP_SIZE, 64, 128);
+    measure(w, "weight-only, group size 64 <-> 128", -1, DIAL_GROUP_SIZE, 64, 128);
     workbench_close(w);
     return 0;
 }
