@@ -185,37 +185,31 @@ size_t transformer_bytes_per_token(const Transformer *t) {
 
 // ---- What reads weights ----
 
-// The tensor that a linear's weight is read from in place, or NULL.
-static const Tensor *in_place(const Transformer *t, int linear) {
-    const bool own = t->replaced[linear] || !t->backend->ops->dense_in_place;
-    return own ? NULL : t->structure->linears[linear].weight;
+static bool reads_in_place(const Transformer *t, int linear) {
+    return !t->replaced[linear] && t->backend->ops->dense_in_place;
 }
 
-static void keep(const Transformer *t, const int *linears, int count) {
-    for (int i = 0; i < count; i++)
-        if (in_place(t, linears[i])) tensor_keep(in_place(t, linears[i]));
-}
-
-bool transformer_multiply_together(Transformer *t, int count, const int *linears, const float *x, size_t tokens,
-                                   float *const *y, Error *err) {
+bool transformer_multiply(Transformer *t, int count, const int *linears, const float *x, size_t tokens, float *const *y,
+                          Error *err) {
     const BackendOps *ops = t->backend->ops;
-    const Weight *weights[TRANSFORMER_TOGETHER];
-    for (int i = 0; i < count; i++) {
-        const Tensor *weight = in_place(t, linears[i]);
-        if (weight && !tensor_hold(weight, err)) {
-            keep(t, linears, i);
-            return error_prefix(err, "%s", t->structure->linears[linears[i]].name);
+    const Weight *weights[MULTIPLIED_AT_ONCE];
+    int held = 0;
+    for (; held < count; held++) {
+        const Linear *linear = &t->structure->linears[linears[held]];
+        if (reads_in_place(t, linears[held]) && !tensor_hold(linear->weight, err)) {
+            error_prefix(err, "%s", linear->name);
+            break;
         }
-        weights[i] = transformer_linear(t, linears[i]);
+        weights[held] = transformer_linear(t, linears[held]);
     }
-    if (ops->linears) ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
-    for (int i = 0; i < count && !ops->linears; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
-    keep(t, linears, count);
-    return true;
-}
-
-bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err) {
-    return transformer_multiply_together(t, 1, &linear, x, tokens, &y, err);
+    const bool ok = held == count;
+    if (ok && ops->linears && count > 1)
+        ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
+    else
+        for (int i = 0; ok && i < count; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
+    for (int i = 0; i < held; i++)
+        if (reads_in_place(t, linears[i])) tensor_keep(t->structure->linears[linears[i]].weight);
+    return ok;
 }
 
 bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {
