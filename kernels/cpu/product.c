@@ -13,8 +13,8 @@ enum { MOST_TOGETHER = 4 };
 
 // Weights that are multiplied with the same x.
 typedef struct Batch {
-    const Weight *weights[MOST_TOGETHER];
-    float *y[MOST_TOGETHER]; // [tokens, out] each
+    const Weight *const *weights; // [count]
+    float *y[MOST_TOGETHER];      // [tokens, out] each
     size_t count;
     const float *x; // [tokens, in]
     size_t tokens;
@@ -43,16 +43,17 @@ typedef struct Piece {
 
 static Piece piece_at(const Batch *b, size_t number) {
     Piece piece = {0};
-    for (;; piece.weight++) {
+    for (; piece.weight < b->count; piece.weight++) {
         const Weight *w = b->weights[piece.weight];
         size_t rows = piece_rows(w), count = (w->out + rows - 1) / rows;
         if (number < count) {
             piece.from = number * rows;
             piece.to = w->out - piece.from < rows ? w->out : piece.from + rows;
-            return piece;
+            break;
         }
         number -= count;
     }
+    return piece;
 }
 
 static int threads_for(const CpuBackend *cpu, const Batch *b, size_t steps_per_product) {
@@ -354,12 +355,10 @@ static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t
     const Weight *w = weights[0];
     if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
     for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
-        Batch b = {.count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
+        Batch b = {
+            .weights = weights, .count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
         b.x = rounded_activations(cpu, w, x + t * w->in, b.tokens);
-        for (size_t i = 0; i < count; i++) {
-            b.weights[i] = weights[i];
-            b.y[i] = y[i] + t * weights[i]->out;
-        }
+        for (size_t i = 0; i < count; i++) b.y[i] = y[i] + t * weights[i]->out;
         run(cpu, &b, tokens);
     }
 }
