@@ -233,9 +233,8 @@ test-gpu-sanitize: build $(OUT)/gpu/test_gpu ## the same, fewer of them, under c
 	@for tool in memcheck racecheck synccheck; do echo "$$tool"; QUANTDIAL_SLOW_CHECKS=0 GOMP_SPINCOUNT=1000 \
 	    compute-sanitizer --tool $$tool --error-exitcode 1 $(OUT)/gpu/test_gpu || exit 1; done
 
-bench: build $(BENCHES:%=$(OUT)/bench/%) ## benchmarks on the CPU: tests/bench/*.c, one after the other
-	$(if $(BENCHES),,@echo "There are no benchmarks yet." >&2; exit 1)
-	@for name in $(BENCHES); do echo "$$name"; GOMP_SPINCOUNT=1000 QUANTDIAL_SAMPLES=samples $(OUT)/bench/$$name || exit 1; done
+bench: build $(BENCHES:%=$(OUT)/bench/%) ## benchmarks on the CPU, then quantdial bench on a random 1.1 B model (tests/bench/run)
+	@tests/bench/run $(PROGRAM) $(BENCHES:%=$(OUT)/bench/%)
 $(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
@@ -293,9 +292,12 @@ format: ## formats every file in place
 
 # ---- Pictures, installation, the rest ----
 
-.PHONY: screenshots install uninstall clean help
+.PHONY: screenshots figures install uninstall clean help
 screenshots: build ## redraws the pictures in screenshots/
 	@if [ -x tools/screenshots.sh ]; then tools/screenshots.sh; else echo "There are no screenshots yet: tools/screenshots.sh is missing." >&2; exit 1; fi
+
+figures: build ## redraws the figures of README.md: sweeps over the sample
+	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 install: build ## program, samples, man page, completions; PREFIX, DESTDIR

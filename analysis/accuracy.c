@@ -12,14 +12,18 @@
 
 // The logits of a block of rows, three times: on the backend, and of both models on the host.
 #define LOGITS_BYTES ((size_t)64 << 20)
+// A window goes through the models in pieces of so many tokens, so that the first figure comes early; the last may have
+// one more, since a token alone predicts nothing.
+#define PIECE_TOKENS ((size_t)128)
 
 // "Boundary b" is the place before layer b; boundary `layers` is the place before the final norm.
 typedef struct Window {
     const int32_t *ids; // [tokens]
     size_t tokens;
     Score *scores;     // [tokens − 1]
-    bool scored;       // by the quantized model as it is now
+    size_t scored;     // how many by the quantized model as it is now: those of some pieces, or all
     float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
+    bool base_known;   // all of it
     float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
     int valid;         // kept states at boundaries ≤ valid are those of the quantized model as it is now
 } Window;
@@ -46,7 +50,7 @@ typedef struct Run {
     Backend *backend;
     Session *session;            // of the base
     Session *quantized_session;  // its cache may have fewer bits
-    float *base_hidden, *hidden; // [window_tokens, hidden] in backend memory
+    float *base_hidden, *hidden; // [piece, hidden] in backend memory
     size_t rows;                 // of a block of logits
     float *logits;               // [rows, vocab] in backend memory
     float *base_host, *host;     // [rows, vocab]
@@ -135,7 +139,7 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
     e->last = quantized;
     for (size_t w = 0; w < e->window_count; w++) {
         Window *window = &e->windows[w];
-        if (first_changed < e->layers) window->scored = false;
+        if (first_changed < e->layers) window->scored = 0;
         if (first_changed < window->valid) window->valid = first_changed < 0 ? 0 : first_changed;
     }
 }
@@ -144,60 +148,78 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
 
 static bool keep_going(const Run *run) { return !progress_should_stop(run->progress) || error_stopped(run->err); }
 
+// Some tokens of a window on their way through both models; the pieces before them are in the sessions.
+typedef struct Piece {
+    Window *window;
+    size_t first, tokens;
+    int boundary; // where the quantized model starts, for all pieces of the window
+} Piece;
+
+static bool is_last(const Piece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
+static bool is_scored(const Window *window) { return window->scored == window->tokens - 1; }
+
 // What cannot be kept for want of memory is computed anew next time.
-static void keep_state(const Run *run, float **kept, const float *state, size_t tokens) {
-    size_t count = tokens * run->evaluator->hidden;
-    if (!*kept) *kept = array_new(count, sizeof(float));
-    if (*kept) run->backend->ops->download(run->backend, *kept, state, count * sizeof(float));
+static void keep_state(const Run *run, const Piece *piece, float **kept, const float *state) {
+    size_t hidden = run->evaluator->hidden;
+    if (!*kept && piece->first == 0) *kept = array_new(piece->window->tokens * hidden, sizeof(float));
+    if (!*kept) return;
+    run->backend->ops->download(run->backend, *kept + piece->first * hidden, state,
+                                piece->tokens * hidden * sizeof(float));
 }
 
-static void restore_state(const Run *run, float *state, const float *kept, size_t tokens) {
-    run->backend->ops->upload(run->backend, state, kept, tokens * run->evaluator->hidden * sizeof(float));
+static void restore_state(const Run *run, const Piece *piece, float *state, const float *kept) {
+    size_t hidden = run->evaluator->hidden;
+    run->backend->ops->upload(run->backend, state, kept + piece->first * hidden,
+                              piece->tokens * hidden * sizeof(float));
 }
 
-static bool base_states(const Run *run, Window *window) {
+static bool embed(const Run *run, Transformer *t, const Piece *piece, float *hidden) {
+    return transformer_embed(t, piece->window->ids + piece->first, piece->tokens, hidden, run->err);
+}
+
+static bool layer_of(const Run *run, Transformer *t, Session *session, int layer, const Piece *piece, float *hidden) {
+    return keep_going(run) && transformer_layers(t, session, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
+}
+
+static bool base_states(const Run *run, const Piece *piece) {
     Evaluator *e = run->evaluator;
-    if (window->base_state) {
-        restore_state(run, run->base_hidden, window->base_state, window->tokens);
+    Window *window = piece->window;
+    if (window->base_known) {
+        restore_state(run, piece, run->base_hidden, window->base_state);
         return true;
     }
-    session_rewind(run->session, 0);
-    if (!transformer_embed(e->base, window->ids, window->tokens, run->base_hidden, run->err)) return false;
-    for (int layer = 0; layer < e->layers; layer++) {
-        bool ok = keep_going(run) && transformer_layers(e->base, run->session, layer, layer + 1, run->base_hidden,
-                                                        window->tokens, NULL, run->err);
-        if (!ok) return false;
-    }
+    if (!embed(run, e->base, piece, run->base_hidden)) return false;
+    for (int layer = 0; layer < e->layers; layer++)
+        if (!layer_of(run, e->base, run->session, layer, piece, run->base_hidden)) return false;
+    session_advance(run->session, piece->tokens);
     if ((size_t)(window - e->windows) < e->base_kept) {
-        keep_state(run, &window->base_state, run->base_hidden, window->tokens);
+        keep_state(run, piece, &window->base_state, run->base_hidden);
+        window->base_known = window->base_state && is_last(piece);
     }
     return true;
 }
 
-// Loads the last kept state that is still true; returns its boundary, or −1 with err set.
-static int start_boundary(const Run *run, const Window *window) {
+// The last boundary at which there is a kept state that is still true.
+static int start_boundary(const Window *window) {
     int boundary = window->valid;
     while (boundary > 0 && !window->states[boundary]) boundary--;
-    if (boundary > 0)
-        restore_state(run, run->hidden, window->states[boundary], window->tokens);
-    else if (!transformer_embed(run->quantized, window->ids, window->tokens, run->hidden, run->err))
-        return -1;
     return boundary;
 }
 
-static bool quantized_states(const Run *run, Window *window) {
+static bool quantized_states(const Run *run, const Piece *piece) {
     const Evaluator *e = run->evaluator;
-    session_rewind(run->quantized_session, 0);
-    int boundary = start_boundary(run, window);
-    if (boundary < 0) return false;
-    for (; boundary < e->layers; boundary++) {
-        bool ok = keep_going(run) && transformer_layers(run->quantized, run->quantized_session, boundary, boundary + 1,
-                                                        run->hidden, window->tokens, NULL, run->err);
-        if (!ok) return false;
+    Window *window = piece->window;
+    if (piece->boundary > 0)
+        restore_state(run, piece, run->hidden, window->states[piece->boundary]);
+    else if (!embed(run, run->quantized, piece, run->hidden))
+        return false;
+    for (int boundary = piece->boundary; boundary < e->layers; boundary++) {
+        if (!layer_of(run, run->quantized, run->quantized_session, boundary, piece, run->hidden)) return false;
         int reached = boundary + 1;
-        if (reached % e->stride == 0) keep_state(run, &window->states[reached], run->hidden, window->tokens);
-        window->valid = reached;
+        if (reached % e->stride == 0) keep_state(run, piece, &window->states[reached], run->hidden);
+        if (is_last(piece)) window->valid = reached; // the pieces before have come as far
     }
+    session_advance(run->quantized_session, piece->tokens);
     return true;
 }
 
@@ -211,13 +233,14 @@ static bool logits_of(const Run *run, Transformer *t, Session *session, const fl
     return transformer_healthy(t, run->err);
 }
 
-static bool score_rows(const Run *run, Window *window, size_t row, size_t rows) {
+// Positions first … first + rows − 1 of the window.
+static bool score_rows(const Run *run, Window *window, size_t first, size_t rows) {
     const Evaluator *e = run->evaluator;
     size_t bad_row = SIZE_MAX;
     bool base_is_bad = false;
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < rows; r++) {
-        size_t position = row + r;
+        size_t position = first + r;
         Score *score = &window->scores[position];
         bool base_is_finite = true;
         score->second_half = position >= window->tokens / 2;
@@ -245,18 +268,19 @@ static bool score_rows(const Run *run, Window *window, size_t row, size_t rows) 
                      token);
 }
 
-static bool score_window(const Run *run, Window *window) {
+// The last token of a window predicts nothing.
+static bool score_piece(const Run *run, const Piece *piece) {
     const Evaluator *e = run->evaluator;
-    size_t positions = window->tokens - 1;
+    size_t positions = piece->tokens - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = positions - row < run->rows ? positions - row : run->rows;
         bool ok = keep_going(run) &&
                   logits_of(run, e->base, run->session, run->base_hidden, row, rows, run->base_host) &&
                   logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
-                  score_rows(run, window, row, rows);
+                  score_rows(run, piece->window, piece->first + row, rows);
         if (!ok) return false;
     }
-    window->scored = true;
+    piece->window->scored = piece->first + positions;
     return true;
 }
 
@@ -266,12 +290,13 @@ static bool run_new(Run *run) {
     const Evaluator *e = run->evaluator;
     const BackendOps *ops = run->backend->ops;
     size_t most = LOGITS_BYTES / (3 * e->vocab * sizeof(float));
-    run->rows = most < 1 ? 1 : most > e->window_tokens ? e->window_tokens : most;
+    size_t piece = e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
+    run->rows = most < 1 ? 1 : most > piece ? piece : most;
     run->base_host = array_new(run->rows * e->vocab, sizeof(float));
     run->host = array_new(run->rows * e->vocab, sizeof(float));
     if (!run->base_host || !run->host) return error_memory(run->err, "logits");
-    return (run->base_hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
-           (run->hidden = ops->memory_new(run->backend, state_bytes(e), run->err)) &&
+    return (run->base_hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
+           (run->hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
            session_new(e->base, e->window_tokens, &run->session, run->err) &&
            session_new(run->quantized, e->window_tokens, &run->quantized_session, run->err);
@@ -290,29 +315,50 @@ static void run_free(Run *run) {
 
 // Windows are scored in order, but after a stop some later ones may still be good: the figures are over all that are.
 static void summarize(const Evaluator *e, Score *gathered, Accuracy *out) {
-    size_t count = 0, per_window = e->window_tokens - 1;
+    size_t count = 0;
     for (size_t w = 0; w < e->window_count; w++) {
-        if (!e->windows[w].scored) continue;
-        memcpy(gathered + count, e->windows[w].scores, per_window * sizeof *gathered);
-        count += per_window;
+        const Window *window = &e->windows[w];
+        memcpy(gathered + count, window->scores, window->scored * sizeof *gathered);
+        count += window->scored;
     }
     out->planned = e->planned;
     scores_summarize(gathered, count, e->scratch, out);
 }
 
-static bool run_windows(const Run *run, Score *gathered, void (*partial)(void *, const Accuracy *), void *context,
-                        Accuracy *out) {
+// Whom to tell about figures so far.
+typedef struct Listener {
+    void (*partial)(void *, const Accuracy *);
+    void *context;
+    Score *gathered; // [planned]
+    Accuracy *out;
+} Listener;
+
+static bool run_window(const Run *run, Window *window, const Listener *listener) {
+    Evaluator *e = run->evaluator;
+    Piece piece = {.window = window, .boundary = start_boundary(window)};
+    session_rewind(run->session, 0);
+    session_rewind(run->quantized_session, 0);
+    window->scored = 0;
+    window->valid = piece.boundary; // states behind it are written over
+    for (; piece.first < window->tokens; piece.first += piece.tokens) {
+        size_t left = window->tokens - piece.first, before = window->scored;
+        piece.tokens = left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS;
+        if (!base_states(run, &piece) || !quantized_states(run, &piece) || !score_piece(run, &piece)) return false;
+        progress_add(run->progress, window->scored - before);
+        summarize(e, listener->gathered, listener->out);
+        if (listener->partial) listener->partial(listener->context, listener->out);
+        bool end = is_last(&piece) && window + 1 == e->windows + e->window_count;
+        if (!end && !keep_going(run)) return false;
+    }
+    return true;
+}
+
+static bool run_windows(const Run *run, const Listener *listener) {
     Evaluator *e = run->evaluator;
     for (size_t w = 0; w < e->window_count; w++) {
-        Window *window = &e->windows[w];
-        if (window->scored) continue;
-        if (!base_states(run, window) || !quantized_states(run, window) || !score_window(run, window)) return false;
-        bool more = progress_add(run->progress, window->tokens - 1);
-        summarize(e, gathered, out);
-        if (partial) partial(context, out);
-        if (!more && w + 1 < e->window_count) return error_stopped(run->err);
+        if (!is_scored(&e->windows[w]) && !run_window(run, &e->windows[w], listener)) return false;
     }
-    summarize(e, gathered, out);
+    summarize(e, listener->gathered, listener->out);
     return true;
 }
 
@@ -322,7 +368,7 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     *out = (Accuracy){.planned = e->planned};
     progress_begin(progress, "evaluating", e->planned);
     for (size_t w = 0; w < e->window_count; w++) {
-        if (e->windows[w].scored) progress_add(progress, e->window_tokens - 1);
+        if (is_scored(&e->windows[w])) progress_add(progress, e->window_tokens - 1);
     }
     Run run = {.evaluator = e,
                .quantized = quantized,
@@ -331,7 +377,8 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
                .err = err};
     Score *gathered = array_new(e->planned, sizeof *gathered);
     if (!gathered) return error_memory(err, "evaluation");
-    bool ok = run_new(&run) && run_windows(&run, gathered, partial, context, out);
+    Listener listener = {partial, context, gathered, out};
+    bool ok = run_new(&run) && run_windows(&run, &listener);
     run_free(&run);
     free(gathered);
     return ok;
@@ -343,7 +390,7 @@ size_t evaluator_positions(const Evaluator *e) { return e->planned; }
 
 bool evaluator_divergences(const Evaluator *e, float *kl) {
     for (size_t w = 0; w < e->window_count; w++) {
-        if (!e->windows[w].scored) return false;
+        if (!is_scored(&e->windows[w])) return false;
     }
     for (size_t i = 0; i < e->planned; i++) kl[i] = e->scores[i].kl;
     return true;

@@ -36,9 +36,9 @@ void evaluator_free(Evaluator *evaluator);
 // Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer
 // count, are as in the last call that finished, failed or was stopped (then only windows that it did not reach are
 // computed); 0 = all new. It is what quantized_model_follow says; a caller that changed the model several times since
-// then passes the smallest. Another transformer than last time counts as all new. partial (may be NULL) is called after
-// each window with the figures so far. Progress counts scored positions. Logits that are not finite are refused, naming
-// the model and the token.
+// then passes the smallest. Another transformer than last time counts as all new. partial (may be NULL) is called with
+// the figures so far, after each window and, in long ones, after every 128 tokens. Progress counts scored positions.
+// Logits that are not finite are refused, naming the model and the token.
 bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_changed,
                    void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
                    Progress *progress, Error *err);

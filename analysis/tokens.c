@@ -9,63 +9,167 @@
 #include "base/json.h"
 #include "base/random.h"
 
-// Text is tokenized in blocks, so that the beginning of a huge file is read in no time. A line of JSONL is read whole.
+// Text is tokenized in blocks, so that the beginning of a huge file is read in no time. A line of JSONL is read whole,
+// and so is a text that has no place to cut it.
 #define BLOCK ((size_t)64 << 10)
-#define LINE_LIMIT ((size_t)64 << 20)
+#define LONGEST ((size_t)64 << 20)
 
 static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
 static bool is_continuation(char c) { return ((unsigned char)c & 0xC0) == 0x80; }
+static bool is_graphic(char c) { return c > ' ' && c < 0x7F; }
 
-// How good it is to cut before text[i]: 0 not within a character, 1 between characters, 2 before the white space that
-// begins a word, 3 after a line end that stands alone. Pre-tokenizers never join over a place of rank 2 or 3 (a word
-// takes at most one space before it, punctuation takes line ends behind it), so the ids of both sides are those of the
-// whole text.
-static int cut_rank(const char *text, size_t i) {
-    char before = text[i - 1], after = text[i];
-    if (is_continuation(after)) return 0;
-    if (before == '\n' && !is_space(after) && i >= 2 && !is_space(text[i - 2])) return 3;
-    if (after == ' ' && !is_space(before) && !is_space(text[i + 1])) return 2;
-    return 1;
-}
+// ---- Where a text may be cut ----
 
-// Where to end a block of at most `length` bytes of a longer text: the best place in its last quarter. length ≥ 8.
-static size_t cut_place(const char *text, size_t length) {
-    size_t best = length;
-    int rank = 0;
-    for (size_t i = length - 2; i > length - length / 4 && rank < 3; i--) {
-        int here = cut_rank(text, i);
-        if (here <= rank) continue;
-        rank = here;
-        best = i;
+// Kinds of places that no token reaches across, so that the ids on either side are those of the whole text.
+typedef struct CutPlaces {
+    bool before_space; // a single space between visible ASCII characters
+    bool after_line;   // a single line end between characters that are no white space
+} CutPlaces;
+
+// Whether a token's text has white space of this kind in its middle, which would make it reach across.
+static void rule_out(const char *token, CutPlaces *places) {
+    for (size_t i = 1; token[0] && token[i]; i++) {
+        if (token[i] == ' ' && !is_space(token[i - 1])) places->before_space = false;
+        if (token[i - 1] == '\n' && !is_space(token[i])) places->after_line = false;
     }
-    return best;
 }
 
-static void keep_most(TokenIds *out, size_t most) {
-    if (out->count > most) out->count = most;
+// Models merge what is in their vocabulary, and pre-tokenizers only cut further. But normalizers may take line ends
+// away or turn them into spaces; then a line end adds nothing to the text before it, or joins the text behind it.
+static bool line_ends_stand(const Tokenizer *tokenizer, bool *stand, Error *err) {
+    TokenIds word = {0}, line = {0}, more = {0};
+    bool ok = tokenizer_encode(tokenizer, "a", 1, false, &word, err) &&
+              tokenizer_encode(tokenizer, "a\n", 2, false, &line, err) &&
+              tokenizer_encode(tokenizer, "a\na", 3, false, &more, err);
+    *stand = ok && line.count > word.count && more.count > line.count &&
+             memcmp(line.ids, more.ids, line.count * sizeof *line.ids) == 0;
+    token_ids_free(&word);
+    token_ids_free(&line);
+    token_ids_free(&more);
+    return ok;
+}
+
+static bool find_places(const Tokenizer *tokenizer, CutPlaces *out, Error *err) {
+    out->before_space = true;
+    if (!line_ends_stand(tokenizer, &out->after_line, err)) return false;
+    size_t vocab = tokenizer_vocab_size(tokenizer);
+    for (size_t id = 0; id < vocab; id++) rule_out(tokenizer_token(tokenizer, (int32_t)id), out);
+    return true;
+}
+
+// A character that no pre-tokenizer and no normalizer takes for white space: beyond ASCII, what is in the blocks of
+// spaces, marks and invisible characters does not count.
+static bool is_visible(const char *text, size_t left) {
+    uint32_t code;
+    if ((unsigned char)text[0] < 0x80) return is_graphic(text[0]);
+    if (!utf8_read(text, left, &code)) return false;
+    return code > 0xA0 && code != 0x1680 && code != 0x180E && (code < 0x2000 || code > 0x206F) && code != 0x3000 &&
+           code != 0xFEFF;
+}
+
+// 0 < i < length
+static bool is_place(const CutPlaces *places, const char *text, size_t length, size_t i) {
+    if (text[i] == ' ')
+        return places->before_space && i + 1 < length && is_graphic(text[i - 1]) && is_graphic(text[i + 1]);
+    if (text[i - 1] != '\n' || !places->after_line || i < 2 || !is_visible(text + i, length - i)) return false;
+    size_t before = i - 2;
+    while (before > 0 && is_continuation(text[before])) before--;
+    return is_visible(text + before, i - 1 - before);
+}
+
+// The last place after `from` and before `end`; 0 when there is none.
+static size_t last_place(const CutPlaces *places, const char *text, size_t from, size_t end) {
+    for (size_t i = end; i > from + 1; i--)
+        if (is_place(places, text, end, i - 1)) return i - 1;
+    return 0;
+}
+
+// ---- Text ----
+
+// A file that is read from block to block. The text begins with what was there before the block, so that its first word
+// is not taken for the first of a text.
+typedef struct Reader {
+    const Tokenizer *tokenizer;
+    FILE *file;
+    CutPlaces places;
+    char *text;
+    size_t have, capacity;
+    size_t context; // bytes at the beginning whose ids are known already
+    size_t offset;  // of the text, in the file
+    bool begun, ended;
+} Reader;
+
+static bool fill(Reader *r, size_t wanted, Error *err) {
+    if (wanted > r->capacity) {
+        char *grown = realloc(r->text, wanted);
+        if (!grown) return error_memory(err, "reading text");
+        r->text = grown;
+        r->capacity = wanted;
+    }
+    r->have += fread(r->text + r->have, 1, wanted - r->have, r->file);
+    if (ferror(r->file)) return error_set(err, "cannot be read: %s", strerror(errno));
+    r->ended = r->have < wanted;
+    if (r->offset == 0 && !r->begun && r->have >= 3 && memcmp(r->text, "\xEF\xBB\xBF", 3) == 0) {
+        r->offset = 3; // a byte order mark is no text
+        r->have -= 3;
+        memmove(r->text, r->text + 3, r->have);
+    }
+    return true;
+}
+
+// The end of the next block; the text is there up to it and maybe further.
+static bool next_end(Reader *r, size_t *end, Error *err) {
+    for (size_t more = BLOCK; more <= LONGEST; more *= 2) {
+        if (!fill(r, r->context + more, err)) return false;
+        *end = r->ended ? r->have : last_place(&r->places, r->text, r->context, r->have);
+        if (*end || r->ended) return true;
+    }
+    *end = r->have - 4;
+    while (is_continuation(r->text[*end])) --*end;
+    return true;
+}
+
+static bool encode(const Reader *r, size_t from, size_t end, bool begins, bool ends, TokenIds *out, Error *err) {
+    return tokenizer_encode_part(r->tokenizer, r->text + from, end - from, begins, ends, out, err) ||
+           error_prefix(err, "bytes %zu to %zu", r->offset + from, r->offset + end);
+}
+
+static bool add_id(TokenIds *out, int32_t id, Error *err) {
+    if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids)) return error_memory(err, "token ids");
+    out->ids[out->count++] = id;
+    return true;
+}
+
+// Appends the ids of text[context … end), encoded together with the context.
+static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
+    TokenIds known = {0}, all = {0};
+    bool ok = (!r->context || encode(r, 0, r->context, false, false, &known, err)) &&
+              encode(r, 0, end, !r->begun, r->ended, &all, err);
+    for (size_t i = known.count; ok && i < all.count; i++) ok = add_id(out, all.ids[i], err);
+    token_ids_free(&known);
+    token_ids_free(&all);
+    return ok;
+}
+
+// Keeps what follows the block, and of the block what follows its last place, if it has one.
+static void advance(Reader *r, size_t end) {
+    size_t place = last_place(&r->places, r->text, 0, end), from = place ? place : end;
+    r->begun = true;
+    memmove(r->text, r->text + from, r->have - from);
+    r->have -= from;
+    r->offset += from;
+    r->context = end - from;
 }
 
 static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, TokenIds *out, Error *err) {
-    char *block = malloc(BLOCK);
-    if (!block) return error_memory(err, "reading text");
-    size_t have = 0, offset = 0;
-    bool ok = true, ended = false;
-    while (ok && out->count < most && !(ended && have == 0)) {
-        have += fread(block + have, 1, BLOCK - have, file);
-        if (ferror(file)) ok = error_set(err, "cannot be read: %s", strerror(errno));
-        ended = have < BLOCK;
-        size_t skip =
-            offset == 0 && have >= 3 && memcmp(block, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; // a byte order mark is no text
-        size_t end = ended ? have : cut_place(block, have);
-        bool first = offset == 0; // what the tokenizer puts before a text belongs there once
-        if (ok && end > skip && !tokenizer_encode(tokenizer, block + skip, end - skip, first, out, err)) {
-            ok = error_prefix(err, "bytes %zu to %zu", offset + skip, offset + end);
-        }
-        memmove(block, block + end, have - end);
-        have -= end;
-        offset += end;
+    Reader r = {.tokenizer = tokenizer, .file = file};
+    bool ok = find_places(tokenizer, &r.places, err);
+    while (ok && out->count < most && !r.ended) {
+        size_t end;
+        ok = next_end(&r, &end, err) && (end == 0 || add_block(&r, end, out, err));
+        if (ok && !r.ended) advance(&r, end);
     }
-    free(block);
+    free(r.text);
     return ok;
 }
 
@@ -87,11 +191,11 @@ static bool is_blank(const char *line, size_t length) {
     return i == length;
 }
 
-// One line with its end, of at most LINE_LIMIT bytes. *length = 0 at the end of the file.
+// One line with its end, of at most LONGEST bytes. *length = 0 at the end of the file.
 static bool read_line(FILE *file, char **line, size_t *capacity, size_t *length, Error *err) {
     *length = 0;
     for (int c; (c = getc_unlocked(file)) != EOF;) {
-        if (*length == LINE_LIMIT) return error_set(err, "is longer than %zu MB", LINE_LIMIT >> 20);
+        if (*length == LONGEST) return error_set(err, "is longer than %zu MB", LONGEST >> 20);
         if (!array_grow(line, *length, capacity, 1)) return error_memory(err, "reading lines");
         (*line)[(*length)++] = (char)c;
         if (c == '\n') break;
@@ -110,6 +214,10 @@ static bool from_jsonl(const Tokenizer *tokenizer, FILE *file, size_t most, Toke
     }
     free(line);
     return ok;
+}
+
+static void keep_most(TokenIds *out, size_t most) {
+    if (out->count > most) out->count = most;
 }
 
 static bool is_jsonl(const char *path) {
@@ -135,9 +243,7 @@ bool tokens_random(size_t vocab, size_t count, uint64_t seed, TokenIds *out, Err
     if (!vocab || vocab > INT32_MAX) return error_set(err, "a vocabulary of %zu tokens cannot be drawn from", vocab);
     Random random = random_seeded(seed);
     for (size_t i = 0; i < count; i++) {
-        if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids))
-            return error_memory(err, "random tokens");
-        out->ids[out->count++] = (int32_t)random_below(&random, (uint32_t)vocab);
+        if (!add_id(out, (int32_t)random_below(&random, (uint32_t)vocab), err)) return false;
     }
     return true;
 }

@@ -63,10 +63,10 @@ static void print_table(const Table *table, const ModelSession *s, double base_s
     printf("base: %s, perplexity %.4f, %.0f tokens/s; %llu tokens scored\n\n",
            in_megabytes((double)s->checkpoint.bytes, size, sizeof size), table->points[0].accuracy.base_ppl, base_speed,
            (unsigned long long)table->points[0].accuracy.tokens);
-    printf("%-30s ", "");
+    printf("%-32s ", "");
     point_print_header();
     for (int i = 0; i < table->count; i++) {
-        print_name(table->names[i], 30);
+        print_name(table->names[i], 32);
         putchar(' ');
         point_print(&table->points[i]);
     }

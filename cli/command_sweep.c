@@ -110,7 +110,7 @@ static bool write_svg(const Sweep *sweep, const char *path, Error *err) {
     for (int f = 0; ok && sweep->dial_count > 1 && f < family_count; f++)
         name_family(sweep, f, families[f], sizeof families[f]);
     const char *last = option_of(sweep, sweep->dial_count - 1);
-    snprintf(title, sizeof title, by_size ? "Accuracy against size; at each point: %s" : "Accuracy; %s", last);
+    snprintf(title, sizeof title, by_size ? "Accuracy against size; at each point: %s" : "Accuracy against %s", last);
     Plot plot = {.title = title,
                  .x_label = by_size ? "bits per weight" : last,
                  .y_label = "KL divergence from the base, nats",

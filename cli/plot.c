@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 
-enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 150 };
+enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 168 };
 
 // Colours that stay apart for colour-blind readers (Okabe and Ito 2008).
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"};
@@ -72,12 +72,24 @@ static Axis axis_of(const Plot *plot, bool of_y, double from, double to) {
     return axis;
 }
 
-static void tick(Text *svg, const Axis *axis, bool vertical, double value) {
+static bool has_front(const Plot *plot) {
+    for (int i = 0; i < plot->count; i++) {
+        if (plot->points[i].front) return true;
+    }
+    return false;
+}
+
+// The right end of the plot: beside it stands the legend, when there is one.
+static int right_end(const Plot *plot) {
+    return WIDTH - RIGHT - (plot->family_count > 1 || has_front(plot) ? LEGEND : 0);
+}
+
+static void tick(Text *svg, const Plot *plot, const Axis *axis, bool vertical, double value) {
     char shown[32];
     snprintf(shown, sizeof shown, "%.6g", value);
     double at = place(axis, value);
     if (vertical) {
-        text_addf(svg, "<path class=\"grid\" d=\"M%d %.1fH%.1f\"/>\n", LEFT, at, (double)WIDTH - RIGHT);
+        text_addf(svg, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>\n", LEFT, at, right_end(plot));
         label(svg, LEFT - 8, at + 4, "end", "", shown);
     } else {
         text_addf(svg, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>\n", at, TOP, HEIGHT - BOTTOM);
@@ -85,20 +97,20 @@ static void tick(Text *svg, const Axis *axis, bool vertical, double value) {
     }
 }
 
-static void ticks(Text *svg, const Axis *axis, bool vertical) {
+static void ticks(Text *svg, const Plot *plot, const Axis *axis, bool vertical) {
     static const double mantissas[] = {1, 2, 5};
     if (axis->logarithmic) {
         for (int decade = (int)floor(axis->low); decade <= (int)ceil(axis->high); decade++) {
             for (int m = 0; m < 3; m++) {
                 double value = mantissas[m] * pow(10, decade);
-                if (log10(value) >= axis->low && log10(value) <= axis->high) tick(svg, axis, vertical, value);
+                if (log10(value) >= axis->low && log10(value) <= axis->high) tick(svg, plot, axis, vertical, value);
             }
         }
         return;
     }
     double step = nice_step(axis->high - axis->low);
     for (double n = ceil(axis->low / step - 1e-9); n * step <= axis->high; n++)
-        tick(svg, axis, vertical, n * step + 0.0);
+        tick(svg, plot, axis, vertical, n * step + 0.0);
 }
 
 // A label that would lie on an earlier one is left out.
@@ -110,6 +122,22 @@ static bool label_fits(const Plot *plot, const Axis *x, const Axis *y, int index
         if (dx < 30 && dy < 11) return false;
     }
     return p->label[0];
+}
+
+// Points of later families that lie on this one are drawn inside it: all stay visible.
+static double radius(const Plot *plot, const Axis *x, const Axis *y, int index) {
+    const PlotPoint *p = &plot->points[index];
+    int families = 0;
+    for (int f = p->family + 1; f < plot->family_count; f++) {
+        bool near = false;
+        for (int i = 0; i < plot->count && !near; i++) {
+            const PlotPoint *other = &plot->points[i];
+            near = other->family == f && fabs(place(x, p->x) - place(x, other->x)) < 2 &&
+                   fabs(place(y, p->y) - place(y, other->y)) < 2;
+        }
+        families += near;
+    }
+    return 4 + 2.5 * families;
 }
 
 static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *y, int family) {
@@ -130,8 +158,8 @@ static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *
         double above = place(y, p->y + p->error),
                below = place(y, fmax(p->y - p->error, y->logarithmic ? p->y / 2 : 0));
         text_addf(svg, "<path stroke=\"%s\" d=\"M%.1f %.1fV%.1f\"/>\n", colour, px, above, below);
-        text_addf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\" stroke=\"%s\"/>\n", px, py,
-                  p->front ? colour : "#fff", colour);
+        text_addf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"%s\"/>\n", px, py,
+                  radius(plot, x, y, i), p->front ? colour : "#fff", colour);
         if (label_fits(plot, x, y, i)) label(svg, px + 7, py - 6, "start", " class=\"small\"", p->label);
     }
 }
@@ -160,22 +188,19 @@ static void draw_front(Text *svg, const Plot *plot, const Axis *x, const Axis *y
 }
 
 static void draw_legend(Text *svg, const Plot *plot) {
-    int top = TOP + 14;
+    int top = TOP + 14, left = right_end(plot) + 22;
     for (int f = 0; plot->family_count > 1 && f < plot->family_count; f++, top += 18) {
-        text_addf(svg, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" fill=\"%s\"/>\n", WIDTH - RIGHT - LEGEND, top - 4,
-                  colours[f % COLOURS]);
-        label(svg, WIDTH - RIGHT - LEGEND + 10, top, "start", "", plot->families[f]);
+        text_addf(svg, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" fill=\"%s\"/>\n", left, top - 4, colours[f % COLOURS]);
+        label(svg, left + 10, top, "start", "", plot->families[f]);
     }
-    bool front = false;
-    for (int i = 0; i < plot->count; i++) front |= plot->points[i].front;
-    if (!front) return;
-    text_addf(svg, "<path class=\"front\" d=\"M%d %dh16\"/>\n", WIDTH - RIGHT - LEGEND - 8, top - 4);
-    label(svg, WIDTH - RIGHT - LEGEND + 14, top, "start", "", "Pareto front");
+    if (!has_front(plot)) return;
+    text_addf(svg, "<path class=\"front\" d=\"M%d %dh16\"/>\n", left - 8, top - 4);
+    label(svg, left + 14, top, "start", "", "Pareto front");
 }
 
 bool plot_write(const Plot *plot, const char *path, Error *err) {
     Text svg = {0};
-    Axis x = axis_of(plot, false, LEFT, WIDTH - RIGHT), y = axis_of(plot, true, HEIGHT - BOTTOM, TOP);
+    Axis x = axis_of(plot, false, LEFT, right_end(plot)), y = axis_of(plot, true, HEIGHT - BOTTOM, TOP);
     text_addf(&svg,
               "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
               "font-size=\"12\" fill=\"#222\">\n<style>.grid{stroke:#e4e4e4}.small{font-size:10px;fill:#555}"
@@ -183,11 +208,11 @@ bool plot_write(const Plot *plot, const char *path, Error *err) {
               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
               WIDTH, HEIGHT);
     label(&svg, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
-    ticks(&svg, &x, false);
-    ticks(&svg, &y, true);
+    ticks(&svg, plot, &x, false);
+    ticks(&svg, plot, &y, true);
     text_addf(&svg, "<path fill=\"none\" stroke=\"#222\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
-              WIDTH - RIGHT);
-    label(&svg, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
+              right_end(plot));
+    label(&svg, (LEFT + right_end(plot)) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
     label(&svg, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
     draw_front(&svg, plot, &x, &y);
     for (int f = 0; f < plot->family_count; f++) draw_family(&svg, plot, &x, &y, f);

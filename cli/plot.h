@@ -18,7 +18,7 @@ typedef struct Plot {
     const PlotPoint *points; // [count]
     int count;
     const char (*families)[48]; // [family_count] names for the legend
-    int family_count;           // 1: no legend
+    int family_count;           // 1: no names in the legend
 } Plot;
 
 // y is drawn on a logarithmic scale where it is positive throughout and spans more than a factor of twenty.

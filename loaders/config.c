@@ -411,26 +411,12 @@ static bool read_family(const cJSON *config, const Family *family, ModelConfig *
            read_dtype(config, out, err);
 }
 
-// What stands beside text_config holds for it too, where it does not say otherwise itself.
-static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, outer) {
-        if (cJSON_GetObjectItemCaseSensitive(inner, item->string) || cJSON_IsObject(item)) continue;
-        if (!cJSON_AddItemToObject(inner, item->string, cJSON_Duplicate(item, true)))
-            return error_memory(err, "text_config");
-    }
-    return true;
-}
-
-static bool read_nested(const cJSON *config, ModelConfig *out, Error *err) {
-    cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
-    const char *type;
-    if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or no object");
-    if (!json_string(inner, "model_type", "gemma3_text", &type, err) || !inherit(config, inner, err)) return false;
-    const Family *family = family_find(type);
-    if (!family || family->nested) return error_set(err, "\"text_config\" is of the unknown type \"%.40s\"", type);
-    *out = family->defaults;
-    return read_family(inner, family, out, err) || error_prefix(err, "text_config");
+static void name_family(const char *type, ModelConfig *out) {
+    if (!type) type = "unknown";
+    char *shown = text_printable(type, strlen(type), false);
+    snprintf(out->family, sizeof out->family, "%s", shown ? shown : "?");
+    text_mend(out->family);
+    free(shown);
 }
 
 // The weights of a family that cannot be run can be looked at and quantized all the same.
@@ -443,20 +429,42 @@ static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out
     return read_dtype(config, out, err);
 }
 
+// What stands beside text_config holds for it too, where it does not say otherwise itself.
+static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, outer) {
+        if (cJSON_GetObjectItemCaseSensitive(inner, item->string) || cJSON_IsObject(item)) continue;
+        if (!cJSON_AddItemToObject(inner, item->string, cJSON_Duplicate(item, true)))
+            return error_memory(err, "text_config");
+    }
+    return true;
+}
+
+static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
+    cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
+    const char *type;
+    if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or no object");
+    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit(config, inner, err)) return false;
+    const Family *family = family_find(type);
+    if (!family || family->nested) {
+        name_family(type, out);
+        return read_unknown(config, type, out, err);
+    }
+    *out = family->defaults;
+    return read_family(inner, family, out, err) || error_prefix(err, "text_config");
+}
+
 static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
     const char *type;
     if (!cJSON_IsObject(config)) return error_set(err, "must hold a JSON object");
     if (!json_string(config, "model_type", NULL, &type, err)) return false;
     const Family *family = type ? family_find(type) : NULL;
     if (family) *out = family->defaults;
-    char *shown = text_printable(type ? type : "unknown", strlen(type ? type : "unknown"), false);
-    snprintf(out->family, sizeof out->family, "%s", shown ? shown : "?");
+    name_family(type, out);
     bool ok = !family          ? read_unknown(config, type, out, err)
-              : family->nested ? read_nested(config, out, err)
+              : family->nested ? read_nested(config, family, out, err)
                                : read_family(config, family, out, err);
-    snprintf(out->family, sizeof out->family, "%s", shown ? shown : "?");
-    text_mend(out->family);
-    free(shown);
+    name_family(type, out); // parts of it have had names of their own
     return ok;
 }
 

@@ -20,7 +20,7 @@ typedef struct Family {
     int window_period;
     double query_scalar;       // attention_scale is its −½th power; 0: head_dim's
     double partial_rotary;     // 0: all dimensions
-    bool nested;               // what is meant is in text_config
+    const char *nested;        // what is meant is in text_config, of this type if it does not say; NULL: is not
     bool gelu_means_tanh;      // old files say "gelu" and were trained with the other
     bool scales_embedding;     // by √hidden
     bool decoder_architecture; // num_kv_heads, multi_query, num_ln_in_parallel_attn say how heads and norms are shared

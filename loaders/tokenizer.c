@@ -275,16 +275,21 @@ static bool encode_text(const Tokenizer *tokenizer, const char *text, size_t len
     return true;
 }
 
-bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,
-                      Error *err) {
+bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t length, bool begins, bool ends,
+                           TokenIds *out, Error *err) {
     if (length > INT32_MAX / 4)
         return error_set(err, "the text is longer than %d bytes; cut it into parts", INT32_MAX / 4);
     if (!text_is_utf8(text, length)) return error_set(err, "the text is not UTF-8; convert it first (iconv)");
-    if (add_special && !token_ids_join(out, &tokenizer->template.before, err)) return false;
+    if (begins && !token_ids_join(out, &tokenizer->template.before, err)) return false;
     Scratch scratch = {0};
     bool ok = encode_text(tokenizer, text, length, &scratch, out, err);
     scratch_free(&scratch);
-    return ok && (!add_special || token_ids_join(out, &tokenizer->template.after, err));
+    return ok && (!ends || token_ids_join(out, &tokenizer->template.after, err));
+}
+
+bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,
+                      Error *err) {
+    return tokenizer_encode_part(tokenizer, text, length, add_special, add_special, out, err);
 }
 
 // ---------------------------------------------------------------------------------------------------------------

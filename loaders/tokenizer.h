@@ -32,6 +32,11 @@ size_t tokenizer_vocab_size(const Tokenizer *tokenizer); // largest id + 1
 bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,
                       Error *err);
 
+// The same for one part of a text that is encoded in several: what stands before the whole text is added where it
+// begins, what stands behind it where it ends.
+bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t length, bool begins, bool ends,
+                           TokenIds *out, Error *err);
+
 // Appends the decoded text. skip_special leaves special added tokens out. Ids outside the vocabulary are skipped.
 bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, Text *out,
                       Error *err);

@@ -22,7 +22,12 @@ bool pass_observe(const Pass *pass, int linear, const float *x) {
 }
 
 bool pass_linear(const Pass *pass, int index, const float *x, float *y) {
-    return transformer_multiply(pass->t, index, x, pass->tokens, y, pass->err);
+    return transformer_multiply(pass->t, 1, &index, x, pass->tokens, &y, pass->err);
+}
+
+// Several linears of the same x.
+static bool linears(const Pass *pass, int count, const int *indices, const float *x, float *const *y) {
+    return transformer_multiply(pass->t, count, indices, x, pass->tokens, y, pass->err);
 }
 
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y) {
@@ -53,10 +58,7 @@ static void copy(const Pass *pass, const float *x, size_t width, float *y) {
 static bool project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->session->scratch;
     const ModelConfig *config = config_of(pass);
-    if (map->qkv < 0) {
-        return pass_linear(pass, map->q, x, scratch[SCRATCH_Q]) && pass_linear(pass, map->k, x, scratch[SCRATCH_K]) &&
-               pass_linear(pass, map->v, x, scratch[SCRATCH_V]);
-    }
+    if (map->qkv < 0) return linears(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
     if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
@@ -146,8 +148,9 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
         if (!pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED])) return false;
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, 1, (const size_t[]){width, width}, 2,
                             &scratch[SCRATCH_GATE]);
+    } else if (mlp->gate >= 0) {
+        if (!linears(pass, 2, (const int[]){mlp->gate, mlp->up}, x, &scratch[SCRATCH_GATE])) return false;
     } else {
-        if (mlp->gate >= 0 && !pass_linear(pass, mlp->gate, x, scratch[SCRATCH_GATE])) return false;
         if (!pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP])) return false;
     }
     if (mlp->gate < 0 && mlp->gate_up < 0)

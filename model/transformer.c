@@ -194,14 +194,31 @@ bool transformer_healthy(const Transformer *t, Error *err) {
 
 // ---- What reads weights ----
 
-bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err) {
+static bool reads_in_place(const Transformer *t, int linear) {
+    return !t->replaced[linear] && t->backend->ops->dense_in_place;
+}
+
+bool transformer_multiply(Transformer *t, int count, const int *linears, const float *x, size_t tokens, float *const *y,
+                          Error *err) {
     const BackendOps *ops = t->backend->ops;
-    const bool in_place = !t->replaced[linear] && ops->dense_in_place;
-    const Tensor *weight = t->structure->linears[linear].weight;
-    if (in_place && !tensor_hold(weight, err)) return error_prefix(err, "%s", t->structure->linears[linear].name);
-    ops->linear(t->backend, transformer_linear(t, linear), x, tokens, y);
-    if (in_place) tensor_keep(weight);
-    return true;
+    const Weight *weights[MULTIPLIED_AT_ONCE];
+    int held = 0;
+    for (; held < count; held++) {
+        const Linear *linear = &t->structure->linears[linears[held]];
+        if (reads_in_place(t, linears[held]) && !tensor_hold(linear->weight, err)) {
+            error_prefix(err, "%s", linear->name);
+            break;
+        }
+        weights[held] = transformer_linear(t, linears[held]);
+    }
+    const bool ok = held == count;
+    if (ok && ops->linears && count > 1)
+        ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
+    else
+        for (int i = 0; ok && i < count; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
+    for (int i = 0; i < held; i++)
+        if (reads_in_place(t, linears[i])) tensor_keep(t->structure->linears[linears[i]].weight);
+    return ok;
 }
 
 bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {

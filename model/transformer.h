@@ -34,9 +34,11 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
 // or 8, int8 with a scale per head and token.
 void transformer_set_cache_bits(Transformer *t, int bits);
 
-// One linear: x [tokens, in] → y [tokens, out] in backend memory. Fails when memory is short for a matrix that has to
-// be made.
-bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err);
+// One linear, or up to three that read the same x: x [tokens, in] → y[i] [tokens, out] in backend memory. Fails when
+// memory is short for a matrix that has to be made.
+enum { MULTIPLIED_AT_ONCE = 3 };
+bool transformer_multiply(Transformer *t, int count, const int *linears, const float *x, size_t tokens, float *const *y,
+                          Error *err);
 
 // For work that comes by each layer with many sequences: the dense matrices of a layer stay in memory in between. Of no
 // effect on what is plain in the file.

@@ -233,7 +233,7 @@ const DialInfo dial_table[DIAL_COUNT] = {
     [DIAL_SMOOTH_SCALE] = {.option = "smooth-scale",
                            .section = "activations",
                            .key = "smooth_scale",
-                           .label = "smooth scale",
+                           .label = "smooth A8",
                            .help = "policy smoothquant: one constant scale, or one per token",
                            .kind = DIAL_CHOICE,
                            .names = smooth_names,

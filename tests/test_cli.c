@@ -45,7 +45,7 @@ static const cJSON *at(const cJSON *object, const char *path) {
 }
 
 static const char *const commands[] = {"inspect", "calibrate",   "plan",  "eval",    "generate", "tokenize", "logits",
-                                       "doctor",  "sensitivity", "sweep", "compare", "tune",     "bench"};
+                                       "doctor",  "sensitivity", "sweep", "compare", "tune",     "outliers", "bench"};
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
@@ -62,19 +62,57 @@ static void help_tells_every_command_and_dial(void **state) {
     ran_free(&help);
 }
 
-static void man_page_names_every_option(void **state) {
+// Options as a man page writes them: \-\-name.
+static void check_options(const char *page, const char *help) {
+    for (const char *at = strstr(help, "--"); at; at = strstr(at, "--")) {
+        char option[80] = "";
+        size_t length = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz0123456789-"), n = 0;
+        for (size_t i = 0; i < length; i++)
+            n += (size_t)snprintf(option + n, sizeof option - n, at[i] == '-' ? "\\-" : "%c", at[i]);
+        assert_contains(page, option);
+        at += length;
+    }
+}
+
+static void man_page_names_every_command_and_option(void **state) {
     (void)state;
-    char *page, option[80];
+    char *page;
     size_t size;
     Error err;
     assert_true(file_read("cli/quantdial.1", 1 << 20, &page, &size, &err));
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        size_t n = 0;
-        for (const char *p = dial_table[i].option; *p; p++)
-            n += (size_t)snprintf(option + n, sizeof option - n, *p == '-' ? "\\-" : "%c", *p);
-        assert_contains(page, option);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char heading[40];
+        snprintf(heading, sizeof heading, ".B %s\n", commands[i]);
+        assert_contains(page, heading);
+        Ran help = RUN(commands[i], "--help");
+        check_options(page, help.out);
+        ran_free(&help);
     }
+    Ran help = RUN("--help");
+    check_options(page, help.out);
+    ran_free(&help);
     free(page);
+}
+
+// What the completion of bash offers, read from the program's help.
+static void completions_offer_commands_options_and_choices(void **state) {
+    (void)state;
+    static const struct {
+        const char *words, *offered;
+    } cases[] = {{"quantdial sens", "sensitivity"},
+                 {"quantdial sensitivity --est", "--estimate"},
+                 {"quantdial sweep --sv", "--svg"},
+                 {"quantdial eval --grid asy", "asymmetric"},
+                 {"quantdial tune --activations perc", "percentile"}};
+    if (system("bash -c true 2>/dev/null") != 0) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char command[1024];
+        snprintf(command, sizeof command,
+                 "bash -c 'quantdial() { \"%s\" \"$@\"; }; . cli/completions/quantdial.bash; COMP_WORDS=(%s); "
+                 "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _quantdial; [[ \" ${COMPREPLY[*]} \" == *\" %s \"* ]]'",
+                 program_path(), cases[i].words, cases[i].offered);
+        if (system(command) != 0) fail_msg("%s: %s is not offered", cases[i].words, cases[i].offered);
+    }
 }
 
 static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
@@ -245,7 +283,7 @@ static void eval_and_generate_in_json(void **state) {
 
 static void sensitivity_in_json(void **state) {
     (void)state;
-    Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "128", "--alone");
+    Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "48", "--alone");
     cJSON *object = json_of(&ran);
     const char *const keys[] = {"name", "kl", "kl_se", "estimate"};
     const cJSON *first = at(object, "linears")->child;
@@ -270,7 +308,7 @@ static void outliers_in_json(void **state) {
 
 static void calibrations_compared_in_json(void **state) {
     (void)state;
-    Ran ran = RUN("calibrate", "--json", QUICK, "--compare-random", "--tokens", "128");
+    Ran ran = RUN("calibrate", "--json", QUICK, "--compare-random", "--tokens", "48");
     cJSON *object = json_of(&ran);
     const cJSON *first = at(object, "linears")->child;
     const char *const keys[] = {"name", "range", "range_random", "class", "class_random", "rank_correlation"};
@@ -283,7 +321,7 @@ static void calibrations_compared_in_json(void **state) {
 
 static void sweep_and_compare_in_json(void **state) {
     (void)state;
-    Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "128", "--sweep", "weight-bits=3,4", "--sweep",
+    Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "48", "--sweep", "weight-bits=3,4", "--sweep",
                   "granularity=channel,group");
     cJSON *object = json_of(&ran);
     const char *const keys[] = {"values", "bits_per_weight",  "bytes", "ppl", "kl", "kl_se", "top1",
@@ -296,7 +334,7 @@ static void sweep_and_compare_in_json(void **state) {
     assert_string_equal(at(first, "values")->child->next->valuestring, "channel");
     cJSON_Delete(object);
 
-    ran = RUN("compare", "--json", QUICK, "--tokens", "128");
+    ran = RUN("compare", "--json", QUICK, "--tokens", "48");
     object = json_of(&ran);
     first = at(object, "methods")->child;
     for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
@@ -358,7 +396,8 @@ static void a_second_run_reads_the_measurements_and_says_the_same(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_tells_every_command_and_dial),
-        cmocka_unit_test(man_page_names_every_option),
+        cmocka_unit_test(man_page_names_every_command_and_option),
+        cmocka_unit_test(completions_offer_commands_options_and_choices),
         cmocka_unit_test(bench_measures_every_case),
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
         cmocka_unit_test(failures_are_status_1_and_name_the_file),

@@ -1,4 +1,4 @@
-// Every family against transformers (tools/fixtures/make_families.py): logits of all positions at once and token by
+// Every family against transformers (tools/fixtures/make_families.py, make_other_models.py): logits of all positions at once and token by
 // token, what calibration sees, and where scales can be folded.
 #include <math.h>
 #include <setjmp.h>
@@ -53,6 +53,7 @@ static const char *const names[] = {
     "qwen2-moe",
     "qwen2-moe-normed",
     "qwen3-moe",
+    "llava",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

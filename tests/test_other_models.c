@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tests/support/folder.h"
+#include "tests/support/quant_fixtures.h"
 #include "workbench/workbench.h"
 
 static char *folder;
@@ -135,6 +136,7 @@ static void the_rest_says_why_not(void **state) {
         const char *config, *reason;
     } files[] = {{NULL, "no config.json"},
                  {"{\"model_type\":\"t5\"}", "family \"t5\""},
+                 {"{\"model_type\":\"llava\",\"text_config\":{\"model_type\":\"phi\"}}", "family \"phi\""},
                  {"{\"model_type\":\"llama\",\"hidden_act\":\"other\"}", "activation function \"other\""}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         if (files[i].config) folder_put_text(folder, "config.json", files[i].config);
@@ -194,11 +196,50 @@ static void the_workbench_settles(void **state) {
     workbench_close(w);
 }
 
+// Models with an encoder, as transformers saves them: torch says which matrices are linears, their shapes, their
+// largest weights.
+static void linears_are_those_of_torch(void **state) {
+    (void)state;
+    static const char *const models[] = {"t5", "t5-gated", "bart"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        char path[128];
+        snprintf(path, sizeof path, "tests/fixtures/other/%s/linears.json", models[m]);
+        cJSON *expected = fixture_json(path);
+        snprintf(path, sizeof path, "tests/fixtures/other/%s", models[m]);
+        ModelSession session;
+        Recipe recipe;
+        Plan plan;
+        Error err = {0};
+        const ModelOptions options = {.model = path, .no_cache = true};
+        if (!model_session_open(&options, &session, &err)) fail_msg("%s", err.message);
+        assert_false(model_session_can_run(&session, &err));
+        assert_true(model_session_measure_weights(&session, NULL, &err) && recipe_standard(&recipe, &err) &&
+                    model_session_plan(&session, &recipe, &plan, &err));
+        assert_int_equal(session.structure.linear_count, cJSON_GetArraySize(expected));
+        for (int i = 0; i < session.structure.linear_count; i++) {
+            const Linear *linear = &session.structure.linears[i];
+            const cJSON *row = cJSON_GetObjectItemCaseSensitive(expected, linear->name);
+            double db;
+            if (!row) fail_msg("%s: torch has no linear %s", models[m], linear->name);
+            assert_int_equal(linear->out, cJSON_GetArrayItem(row, 0)->valueint);
+            assert_int_equal(linear->in, cJSON_GetArrayItem(row, 1)->valueint);
+            assert_true(session.stats.weights[i].absmax == (float)cJSON_GetArrayItem(row, 2)->valuedouble);
+            assert_true(plan.decisions[i].quantized == linear->quantizable);
+            assert_true(model_session_weight_sqnr(&session, &plan, i, &db, &err));
+            assert_true(plan.decisions[i].quantized ? db > 15 : isnan(db));
+        }
+        plan_free(&plan);
+        recipe_free(&recipe);
+        model_session_close(&session);
+        cJSON_Delete(expected);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(matrices_are_listed), TEST(weights_are_measured_and_planned),
+    const struct CMUnitTest tests[] = {TEST(matrices_are_listed),   TEST(weights_are_measured_and_planned),
                                        TEST(the_rest_says_why_not), TEST(nothing_to_quantize_is_refused),
-                                       TEST(the_workbench_settles)};
+                                       TEST(the_workbench_settles), cmocka_unit_test(linears_are_those_of_torch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

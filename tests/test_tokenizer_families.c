@@ -32,30 +32,6 @@ static int drop_folder(void **state) {
 
 // -------------------------------------------------------------------------------------------------------- families
 
-// Puts back what the families share: "shared 3" stands for an item of that name.
-static void put_shared(cJSON *object, const char *key, const cJSON *shared) {
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-    const cJSON *item = name ? cJSON_GetObjectItemCaseSensitive(shared, name) : NULL;
-    if (item) cJSON_ReplaceItemInObjectCaseSensitive(object, key, cJSON_Duplicate(item, true));
-}
-
-static Tokenizer *family_tokenizer(cJSON *document, const cJSON *shared) {
-    cJSON *model = cJSON_GetObjectItemCaseSensitive(document, "model"), *step;
-    cJSON *normalizer = cJSON_GetObjectItemCaseSensitive(document, "normalizer");
-    put_shared(model, "vocab", shared);
-    put_shared(model, "merges", shared);
-    put_shared(normalizer, "precompiled_charsmap", shared);
-    cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(normalizer, "normalizers")) {
-        put_shared(step, "precompiled_charsmap", shared);
-    }
-    char *text = cJSON_PrintUnformatted(document);
-    Tokenizer *tokenizer;
-    Error err = {0};
-    if (!tokenizer_parse(text, strlen(text), &tokenizer, &err)) fail_msg("%s", err.message);
-    cJSON_free(text);
-    return tokenizer;
-}
-
 static void check_family(const cJSON *family, const cJSON *recipe, const cJSON *shared) {
     Tokenizer *tokenizer = family_tokenizer(cJSON_GetObjectItemCaseSensitive(family, "tokenizer"), shared);
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(family, "hashes");

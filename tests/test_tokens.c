@@ -13,6 +13,10 @@
 #include "analysis/tokens.h"
 #include "base/array.h"
 #include "base/random.h"
+#include "tests/support/quant_fixtures.h"
+#include "tests/support/tokenizer_lines.h"
+
+#define FAMILIES "tests/fixtures/tokenizer/families"
 
 static char folder[64];
 static const char *const tokenizers[] = {"tests/fixtures/tokenizer/gpt2", "tests/fixtures/tokenizer/llama3"};
@@ -60,29 +64,70 @@ static void random_text(uint64_t seed, bool lines, size_t length, Text *out) {
     }
 }
 
+// Text files in several blocks, against the text in one.
+static void check_blocks(const Tokenizer *tokenizer, const char *name) {
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    const bool brief = slow && strcmp(slow, "0") == 0; // valgrind takes long
+    for (uint64_t seed = 0; seed < (brief ? 1 : 4); seed++) {
+        Text text = {0};
+        random_text(seed, seed % 2, brief ? 70000 : 300000, &text); // one long line every other time
+        TokenIds whole = {0}, got = {0}, few = {0};
+        Error err = {0};
+        assert_true(tokenizer_encode(tokenizer, text.data, text.length, true, &whole, &err));
+        tokens_of(tokenizer, write_text("text.txt", text.data, text.length), SIZE_MAX, &got);
+        if (got.count != whole.count) fail_msg("%s: %zu ids, not %zu", name, got.count, whole.count);
+        assert_prefix(&got, &whole, whole.count);
+        tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 1000, &few);
+        assert_prefix(&few, &whole, 1000);
+        // Added to what is there.
+        tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 10, &few);
+        assert_int_equal(few.count, 1010);
+        assert_memory_equal(few.ids + 1000, whole.ids, 10 * sizeof *few.ids);
+        token_ids_free(&whole);
+        token_ids_free(&got);
+        token_ids_free(&few);
+        text_free(&text);
+    }
+}
+
 static void blocks_equal_the_whole(void **state) {
     (void)state;
     for (int which = 0; which < 2; which++) {
         Tokenizer *tokenizer = tokenizer_new(which);
-        for (uint64_t seed = 0; seed < 4; seed++) {
-            Text text = {0};
-            random_text(seed, seed % 2, 300000, &text); // one long line every other time
-            TokenIds whole = {0}, got = {0}, few = {0};
-            Error err = {0};
-            assert_true(tokenizer_encode(tokenizer, text.data, text.length, true, &whole, &err));
-            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), SIZE_MAX, &got);
-            assert_prefix(&got, &whole, whole.count);
-            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 1000, &few);
-            assert_prefix(&few, &whole, 1000);
-            // Added to what is there.
-            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 10, &few);
-            assert_int_equal(few.count, 1010);
-            assert_memory_equal(few.ids + 1000, whole.ids, 10 * sizeof *few.ids);
-            token_ids_free(&whole);
-            token_ids_free(&got);
-            token_ids_free(&few);
-            text_free(&text);
-        }
+        check_blocks(tokenizer, tokenizers[which]);
+        tokenizer_free(tokenizer);
+    }
+}
+
+// Those of all families: some put a mark before the first word of a text, take its line ends away, or add a token at
+// its end.
+static void blocks_equal_the_whole_in_all_families(void **state) {
+    (void)state;
+    cJSON *shared = fixture_json(FAMILIES "/shared.json"), *all = fixture_json(FAMILIES "/families.json"), *family;
+    cJSON_ArrayForEach(family, all) {
+        Tokenizer *tokenizer = family_tokenizer(cJSON_GetObjectItemCaseSensitive(family, "tokenizer"), shared);
+        check_blocks(tokenizer, family->string);
+        tokenizer_free(tokenizer);
+    }
+    cJSON_Delete(all);
+    cJSON_Delete(shared);
+}
+
+// Tokens with a space in their middle leave line ends as places to cut; those with a line end in it, spaces.
+static void tokens_that_reach_across_are_not_cut(void **state) {
+    (void)state;
+    static const char *const across[] = {"rain the", "stopped.\\nthe", "caf\xC3\xA9 caf"};
+    for (size_t i = 0; i < sizeof across / sizeof *across; i++) {
+        char json[512];
+        Tokenizer *tokenizer;
+        Error err = {0};
+        snprintf(
+            json, sizeof json,
+            "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"?\",-9],[\"the\",-3],[\" \",-3],[\"rain\",-3],"
+            "[\"\\n\",-3],[\"stopped\",-3],[\".\",-3],[\"caf\",-3],[\"%s\",-1]]}}",
+            across[i]);
+        if (!tokenizer_parse(json, strlen(json), &tokenizer, &err)) fail_msg("%s", err.message);
+        check_blocks(tokenizer, across[i]);
         tokenizer_free(tokenizer);
     }
 }
@@ -193,6 +238,8 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_equal_the_whole),
+        cmocka_unit_test(blocks_equal_the_whole_in_all_families),
+        cmocka_unit_test(tokens_that_reach_across_are_not_cut),
         cmocka_unit_test(endless_words_keep_their_text),
         cmocka_unit_test(json_lines),
         cmocka_unit_test(damaged_files_are_refused),

@@ -177,21 +177,25 @@ typedef struct Setting {
     const char *value;
 } Setting;
 
-// The value stands right-aligned in the second part of the dial's cell.
+// The label, whatever row of the pane it has been scrolled to, and behind it the value, right-aligned.
 static bool shows_setting(Screen *s, const void *context) {
     const Setting *setting = context;
     const Layout layout = layout_make(s->rows, s->cols);
-    char text[16] = "";
-    for (int i = 0; i < DIAL_COLUMNS * DIAL_ROWS; i++) {
-        if (dial_places[i / DIAL_ROWS][i % DIAL_ROWS] != (int)setting->dial) continue;
-        const Rect cell = layout_dial(&layout, i / DIAL_ROWS, i % DIAL_ROWS);
-        for (int col = 0; col < 8; col++) {
+    const char *label = dial_table[setting->dial].label;
+    const size_t length = strlen(label);
+    for (int i = 0; i < DIAL_COLUMNS * layout.dial_rows; i++) {
+        const Rect cell = layout_dial(&layout, i / layout.dial_rows, i % layout.dial_rows);
+        char text[19] = "";
+        for (int col = 0; col < 18; col++) {
             VTermScreenCell c = {0};
-            vterm_screen_get_cell(s->screen, (VTermPos){.row = cell.row, .col = cell.col + 11 + col}, &c);
+            vterm_screen_get_cell(s->screen, (VTermPos){.row = cell.row, .col = cell.col + 1 + col}, &c);
             text[col] = c.chars[0] && c.chars[0] < 0x80 ? (char)c.chars[0] : ' ';
         }
+        if (strncmp(text, label, length) == 0 && text[length] == ' ' &&
+            strcmp(text + length + strspn(text + length, " "), setting->value) == 0)
+            return true;
     }
-    return strcmp(text + strspn(text, " "), setting->value) == 0;
+    return false;
 }
 
 static void expect_dial(Screen *s, Dial dial, const char *value) {
@@ -207,6 +211,8 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         {DIAL_BITS, "4", "l", "8"},
         {DIAL_GRANULARITY, "adaptive", "h", "group"},
         {DIAL_GROUP_SIZE, "128", "l", "256"},
+        {DIAL_GRID, "symmetric", "l", "asymmetric"},
+        {DIAL_CLIP, "absmax", "l", "mse"},
         {DIAL_SCALE, "model", "l", "f16"},
         {DIAL_FUSED, "off", "l", "on"},
         {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"},
@@ -214,13 +220,19 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
         {DIAL_MIN_GROUP, "32", "l", "64"},
         {DIAL_MAX_GROUP, "channel", "h", "8192"},
+        {DIAL_CACHE_BITS, "16", "h", "8"},
         {DIAL_ACTIVATIONS, "fptq", "h", "token"},
         {DIAL_V0, "15", "l", "16"},
         {DIAL_V1, "150", SHIFT_LEFT, "140"},
         {DIAL_LAE_ALPHA, "1", LEFT, "0.95"},
+        {DIAL_FOLD, "norm", "l", "all"},
+        {DIAL_UNFOLDABLE, "token", "l", "runtime"},
+        {DIAL_SMOOTH_ALPHA, "0.5", "l", "0.55"},
+        {DIAL_SMOOTH_SCALE, "static", "l", "token"},
+        {DIAL_PERCENTILE, "99.9", "l", "99.99"},
     };
-    Screen *s = start(36, 120);
-    key(s, "\t[[[[[");
+    Screen *s = start(45, 120); // all rows of dials
+    key(s, "\t[[[[[[[");
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
         expect_dial(s, turns[i].dial, turns[i].before);
         key(s, turns[i].keys);
@@ -228,9 +240,30 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         key(s, "]");
     }
     settle(s);
-    expect(s, "8.2"); // bits per weight of 8-bit groups of 128
+    expect(s, "8.32"); // bits per weight of 8-bit codes, scales and zero points
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) key(s, "u");
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) expect_dial(s, turns[i].dial, turns[i].before);
+    settle(s);
+    quit(s);
+}
+
+// Five rows of nine: the current dial is always among them.
+static void dials_scroll_where_the_room_is_small(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    expect(s, "─ Dials ↓ ─");
+    expect_dial(s, DIAL_BITS, "4");
+    key(s, "\t[[[[[[[["); // round to the last one
+    expect_dial(s, DIAL_PERCENTILE, "99.9");
+    expect(s, "─ Dials ↑ ─");
+    expect_gone_text(s, " bits             4");
+    key(s, "[[[[");
+    expect_dial(s, DIAL_FOLD, "norm");
+    key(s, "l");
+    expect_dial(s, DIAL_FOLD, "all");
+    key(s, "[");
+    expect_dial(s, DIAL_LAE_ALPHA, "1");
+    expect(s, "─ Dials ↑↓ ─");
     settle(s);
     quit(s);
 }
@@ -238,7 +271,7 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
 static void an_old_figure_is_never_shown_as_new(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    key(s, "\t[[[[[h");
+    key(s, "\t[[[[[[[h");
     expect_dial(s, DIAL_BITS, "3");
     expect(s, " (9"); // the old share of equal tokens in brackets, while the new one is computed
     settle(s);
@@ -275,7 +308,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ─");
+    expect(s, "─ Dials ↓ ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -669,6 +702,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(jobs_are_seen_while_they_run),
         cmocka_unit_test(a_failed_job_is_told),
         cmocka_unit_test(every_dial_turns_and_the_plan_follows),
+        cmocka_unit_test(dials_scroll_where_the_room_is_small),
         cmocka_unit_test(an_old_figure_is_never_shown_as_new),
         cmocka_unit_test(values_are_typed_and_refused),
         cmocka_unit_test(one_linear_gets_values_of_its_own),

@@ -101,24 +101,32 @@ static void every_dial_turns_and_the_plan_follows_at_once(void **state) {
         {"l", "bits             8", " 8.1"},
         {"]h", "group        group", " 8.12"}, // 16 bits of scale for each group
         {"]l", "group size     256", " 8.06"},
-        {"]l", "scale          f16", " 8.06"},
-        {"]l", "fused           on", " 8.06"},
-        {"[[[l", "group     adaptive", " 8."},
-        {"]]]]" SHIFT_RIGHT, "alpha          0.4", " 8."},
+        {"]l", "grid    asymmetric", " 8.09"},
+        {"]l", "clip           mse", " 8.09"},
+        {"]l", "scale          f16", " 8.09"},
+        {"]l", "fused           on", " 8.09"},
+        {"[[[[[l", "group     adaptive", " 8."},
+        {"]]]]]]" SHIFT_RIGHT, "alpha          0.4", " 8."},
         {"]l", "rule       literal", " 8."},
         {"]" SHIFT_RIGHT, "quorum        0.02", " 8."},
         {"]l", "min             64", " 8."},
         {"]h", "max           8192", " 8."},
+        {"]h", "cache            8", " 8."},
         {"]h", "policy       token", " 8."},
         {"l]l", "v0              16", " 8."},
         {"]" SHIFT_LEFT, "v1             140", " 8."},
         {"]h", "LAE alpha     0.95", " 8."},
+        {"]l", "fold           all", " 8."},
+        {"]l", "unfoldable runtime", " 8."},
+        {"]l", "smooth        0.55", " 8."},
+        {"]l", "smooth A8    token", " 8."},
+        {"]l", "percentile   99.99", " 8."},
     };
-    Screen *s = start(36, 120);
+    Screen *s = start(45, 120); // all rows of dials
     settle(s);
     char *before = figures(s);
     assert_non_null(strstr(before, " 4."));
-    screen_send(s, "\t[[[[[");
+    screen_send(s, "\t[[[[[[[");
     expect(s, "▸bits             4");
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
         screen_send(s, turns[i].keys);

@@ -3,12 +3,13 @@
 
 #include "tui/dials.h"
 
-// By subject: what weights become, how the group size adapts, what happens to inputs. Dials that leave no choice are
-// not shown.
+// By subject: what weights become, how the group size adapts, what happens to inputs. The papers' dials come first: a
+// small terminal shows five rows. Dials that leave no choice are not shown.
 const int dial_places[DIAL_COLUMNS][DIAL_ROWS] = {
-    {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE, DIAL_SCALE, DIAL_FUSED},
-    {DIAL_ALPHA, DIAL_RULE, DIAL_QUORUM, DIAL_MIN_GROUP, DIAL_MAX_GROUP},
-    {DIAL_ACTIVATIONS, DIAL_V0, DIAL_V1, DIAL_LAE_ALPHA, NO_DIAL},
+    {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE, DIAL_GRID, DIAL_CLIP, DIAL_SCALE, DIAL_FUSED, NO_DIAL, NO_DIAL},
+    {DIAL_ALPHA, DIAL_RULE, DIAL_QUORUM, DIAL_MIN_GROUP, DIAL_MAX_GROUP, DIAL_CACHE_BITS, NO_DIAL, NO_DIAL, NO_DIAL},
+    {DIAL_ACTIVATIONS, DIAL_V0, DIAL_V1, DIAL_LAE_ALPHA, DIAL_FOLD, DIAL_UNFOLDABLE, DIAL_SMOOTH_ALPHA,
+     DIAL_SMOOTH_SCALE, DIAL_PERCENTILE},
 };
 
 double dials_value(const Ui *ui, Dial dial) {
@@ -25,6 +26,7 @@ bool dials_overridden(const Ui *ui, Dial dial) {
 
 bool dials_matter(const Ui *ui, Dial dial) {
     const Granularity granularity = (Granularity)dials_value(ui, DIAL_GRANULARITY);
+    const ActivationPolicy policy = (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS);
     switch (dial) {
     case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP;
     case DIAL_ALPHA:
@@ -35,7 +37,13 @@ bool dials_matter(const Ui *ui, Dial dial) {
     case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui_target(ui) < 0;
     case DIAL_V0:
     case DIAL_V1:
-    case DIAL_LAE_ALPHA: return (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS) == POLICY_FPTQ;
+    case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ;
+    case DIAL_FOLD:
+    case DIAL_UNFOLDABLE: return policy == POLICY_FPTQ || policy == POLICY_SMOOTHQUANT;
+    case DIAL_SMOOTH_ALPHA:
+    case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT;
+    case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE;
+    case DIAL_CLIP: return granularity != GRANULARITY_TENSOR;
     default: return ui_target(ui) < 0 || dial_table[dial].per_linear;
     }
 }
@@ -47,6 +55,12 @@ static void find_place(Dial dial, int *column, int *row) {
         }
     }
     *column = *row = 0;
+}
+
+int dials_row(Dial dial) {
+    int column, row;
+    find_place(dial, &column, &row);
+    return row;
 }
 
 Dial dials_next(Dial from, int steps) {

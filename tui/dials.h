@@ -11,6 +11,7 @@ double dials_value(const Ui *ui, Dial dial);
 bool dials_overridden(const Ui *ui, Dial dial); // the target has a value of its own
 bool dials_matter(const Ui *ui, Dial dial);     // turning it changes something as the other dials stand
 Dial dials_next(Dial from, int steps);          // in reading order, column by column
+int dials_row(Dial dial);                       // of dial_places
 
 void dials_set(Ui *ui, Dial dial, double value);
 void dials_turn(Ui *ui, Dial dial, int steps, bool coarse);

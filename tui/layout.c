@@ -12,18 +12,18 @@ Rect rect_inset(Rect rect, int cols) {
     return rect;
 }
 
-// Header, four horizontal edges; what remains is shared: the dials need a fixed height, texts grow to six lines, the
-// rest is for looking at layers.
+// Header, four horizontal edges; what remains is shared: dials and texts grow slowly to all that they have, the rest is
+// for looking at layers.
 Layout layout_make(int rows, int cols) {
     if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) return (Layout){.fits = false};
     const int free_rows = rows - 5, inner = cols - 2;
     const bool roomy = rows >= 30;
-    const int dial_rows = DIAL_ROWS + (roomy ? 1 : 0);
+    const int shown = clamp(5 + (rows - 30) / 3, 5, DIAL_ROWS), dial_rows = shown + (roomy ? 1 : 0);
     const int effect_rows = clamp(6 + (rows - 24) / 4, 6, 11);
     const int upper_rows = free_rows - dial_rows - effect_rows;
     const int left = 43 + (cols - 80) * 34 / 100;
 
-    Layout l = {.fits = true, .dial_headings = roomy};
+    Layout l = {.fits = true, .dial_headings = roomy, .dial_rows = shown};
     l.header = (Rect){0, 0, 1, cols};
     l.frame = (Rect){1, 0, rows - 1, cols};
     l.layers = (Rect){2, 1, upper_rows, left};

@@ -10,9 +10,9 @@ typedef struct Rect {
     int row, col, rows, cols;
 } Rect;
 
-// The dials stand in three columns by subject.
+// The dials stand in three columns by subject; as many rows are shown as there is room for.
 #define DIAL_COLUMNS 3
-#define DIAL_ROWS 5
+#define DIAL_ROWS 9
 
 // Panes share their borders: each rectangle is what lies inside; its title stands on the row above it.
 typedef struct Layout {
@@ -22,6 +22,7 @@ typedef struct Layout {
     Rect metrics, texts; // parts of effect
     Rect bottom;         // keys, messages and prompts, on the lower edge of the frame
     bool dial_headings;  // the first row of dials names the columns
+    int dial_rows;       // of DIAL_ROWS that are shown
 } Layout;
 
 // Parts of the detail pane, from top to bottom; those without room have no rows.
@@ -34,7 +35,7 @@ typedef struct DetailLayout {
 
 Layout layout_make(int rows, int cols);
 DetailLayout layout_detail(Rect pane);
-Rect layout_dial(const Layout *layout, int column, int row);
+Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 
 bool rect_contains(Rect rect, int row, int col);
 Rect rect_inset(Rect rect, int cols); // without `cols` columns at the left and right

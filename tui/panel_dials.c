@@ -1,4 +1,4 @@
-// The pane of dials: three columns of label, value and track.
+// The pane of dials: three columns of label, value and track; it scrolls where it has no room for all.
 #include <stdio.h>
 
 #include "tui/dials.h"
@@ -7,7 +7,7 @@
 #define LABEL_COLS 11
 #define VALUE_COLS 8
 
-static const char *const headings[DIAL_COLUMNS] = {"weights", "adaptive group size", "inputs"};
+static const char *const headings[DIAL_COLUMNS] = {"weights", "adaptive group size; cache", "inputs"};
 
 static void draw_track(Ui *ui, Rect track, Dial dial, bool matters) {
     const Style quiet = MEANING_TRACK;
@@ -40,7 +40,10 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
     canvas_text(canvas, cell.row, cell.col, 1, MEANING_ACCENT, current ? "▸" : dials_overridden(ui, dial) ? "*" : " ");
     canvas_fit(canvas, cell.row, cell.col + 1, LABEL_COLS - 1, matters ? MEANING_TEXT : MEANING_TRACK,
                dial_table[dial].label);
-    canvas_right(canvas, cell.row, cell.col + LABEL_COLS, VALUE_COLS, value_style(ui, dial, matters), value);
+    // A long value may begin where a short label ends.
+    const int label = 2 + canvas_width(canvas, dial_table[dial].label);
+    canvas_right(canvas, cell.row, cell.col + label, LABEL_COLS + VALUE_COLS - label, value_style(ui, dial, matters),
+                 value);
     const int track_col = LABEL_COLS + VALUE_COLS + 1, most = 32;
     const int track = cell.cols - track_col - 1;
     if (track >= 4)
@@ -52,11 +55,15 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
 static void draw_title(Ui *ui) {
     const Rect pane = ui->layout.dials;
     Canvas *canvas = &ui->canvas;
-    char title[160] = "Dials", name[80];
+    const bool above = ui->dial_first > 0, below = ui->dial_first + ui->layout.dial_rows < DIAL_ROWS;
+    const char *more = above && below ? " ↑↓" : above ? " ↑" : below ? " ↓" : "";
+    char title[160], name[80];
     const int target = ui_target(ui);
     if (target >= 0) {
         linear_short_name(&workbench_structure(ui->workbench)->linears[target], name, sizeof name);
-        snprintf(title, sizeof title, "Dials of %s only", name);
+        snprintf(title, sizeof title, "Dials of %s only%s", name, more);
+    } else {
+        snprintf(title, sizeof title, "Dials%s", more);
     }
     panel_title(ui, pane, title, PANE_DIALS);
     if (target >= 0) canvas_text(canvas, pane.row - 1, pane.col + 2, pane.cols, MEANING_OVERRIDE | STYLE_BOLD, title);
@@ -67,14 +74,23 @@ static void draw_title(Ui *ui) {
     canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
 }
 
+// The row of the current dial is always in sight.
+static void scroll(Ui *ui) {
+    const int row = dials_row(ui->dial), rows = ui->layout.dial_rows;
+    if (row < ui->dial_first) ui->dial_first = row;
+    if (row >= ui->dial_first + rows) ui->dial_first = row - rows + 1;
+    if (ui->dial_first > DIAL_ROWS - rows) ui->dial_first = DIAL_ROWS - rows;
+}
+
 void panel_dials_draw(Ui *ui) {
+    scroll(ui);
     draw_title(ui);
     for (int column = 0; column < DIAL_COLUMNS; column++) {
         const Rect first = layout_dial(&ui->layout, column, 0);
         if (ui->layout.dial_headings)
             canvas_fit(&ui->canvas, first.row - 1, first.col + 1, first.cols - 2, MEANING_FAINT, headings[column]);
-        for (int row = 0; row < DIAL_ROWS; row++) {
-            const int dial = dial_places[column][row];
+        for (int row = 0; row < ui->layout.dial_rows; row++) {
+            const int dial = dial_places[column][ui->dial_first + row];
             if (dial != NO_DIAL) draw_dial(ui, layout_dial(&ui->layout, column, row), (Dial)dial);
         }
     }

@@ -55,6 +55,7 @@ typedef struct Ui {
     int screen; // index into the table of screens
     Pane focus;
     Dial dial;       // the one that ← and → turn
+    int dial_first;  // the first row of dials that is shown
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     PromptKind prompt;

@@ -15,6 +15,7 @@
 #include "workbench/history.h"
 
 #define TURN_SECONDS 0.4
+#define TEXT_SECONDS 0.15 // of a new text that are shown before anything else is computed
 
 static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
 
@@ -221,8 +222,7 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
     signal_screen(w);
 }
 
-// After the first window the job steps back for the decode sample, so that both show something soon; the window is kept
-// by the evaluator.
+// After the first figure the job steps back for the decode sample, so that both show something soon.
 static void accuracy_partial(void *context, const Accuracy *so_far) {
     Worker *k = context;
     take_accuracy(k->w, k->turn, so_far, false);
@@ -249,6 +249,8 @@ typedef struct DecodeContext {
     Worker *worker;
     DecodeText *target;
     uint64_t turn; // of the quantized text; 0: the base's
+    double started;
+    bool accuracy_due; // nothing is scored in this turn yet
 } DecodeContext;
 
 static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
@@ -271,11 +273,28 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     signal_screen(w);
 }
 
-static void decode_token(void *context, const Generated *so_far) { publish_text(context, so_far, false); }
+// Once the text of a turn has begun, the first accuracy figure goes before the rest of it.
+static void decode_token(void *context, const Generated *so_far) {
+    DecodeContext *c = context;
+    Worker *k = c->worker;
+    publish_text(c, so_far, false);
+    if (c->turn && c->accuracy_due && !k->begun && clock_seconds() - c->started > TEXT_SECONDS) {
+        c->accuracy_due = false;
+        accuracy_job(k);
+    }
+}
+
+static bool accuracy_is_due(const Worker *k) {
+    Workbench *w = k->w;
+    pthread_mutex_lock(&w->lock);
+    bool held = w->jobs[JOB_ACCURACY].held;
+    pthread_mutex_unlock(&w->lock);
+    return !held && k->scored != k->turn && !k->begun;
+}
 
 static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
                        Error *err) {
-    DecodeContext context = {k, target, turn};
+    DecodeContext context = {k, target, turn, clock_seconds(), accuracy_is_due(k)};
     Sampling greedy = {.temperature = 0, .top_p = 1, .seed = k->w->session.options.seed};
     Generated g = {0};
     bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
@@ -340,7 +359,6 @@ static JobKind next_job(const Worker *k) {
         return JOB_COUNT; // the plan of the calibrated ranges is about to come
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     if (k->followed != k->turn) return JOB_COUNT;
-    if (!jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
     if (!jobs[JOB_DECODE].held && (k->generated != k->turn || k->quantized_prompt != k->prompt_turn)) return JOB_DECODE;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_ERRORS].held && k->measured != k->turn) return JOB_ERRORS;

@@ -112,16 +112,10 @@ static Tiling tiling_for(const Cache *c, const AttentionShape *shape, size_t tok
     return t;
 }
 
-// Whether a token of this call looks at anything but all scores as they are.
-static bool is_masked(const AttentionShape *shape, size_t positions) {
-    return shape->softcap > 0 || shape->bias || (shape->window > 0 && (size_t)shape->window < positions);
-}
-
 void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionShape *shape, const float *q,
                    size_t first, size_t tokens, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
     const Tiling tiling = tiling_for(c, shape, tokens);
-    const bool masked = is_masked(shape, first + tokens);
     size_t width = (size_t)shape->heads * c->head_dim, items = c->kv_heads * tiling.head_tiles * tiling.token_tiles;
     // Later tokens see more positions, so tiles are handed out one by one; each writes only its own part of y.
 #pragma omp parallel for schedule(dynamic) \
@@ -143,10 +137,10 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
         tile.q = q + at;
         tile.y = y + at;
         tile.scratch = (float *)cpu->scratch + (size_t)omp_get_thread_num() * tile_floats(c);
-        const float *bias = shape->bias ? shape->bias + (kv_head * tiling.per_kv + head) * shape->bias_stride : NULL;
-        if (masked)
-            attention_masked(cpu->kernels, &tile, shape, bias);
-        else
-            cpu->kernels->attention(&tile);
+        tile.window = shape->window > 0 ? (size_t)shape->window : 0;
+        tile.softcap = shape->softcap;
+        tile.bias_stride = shape->bias_stride;
+        tile.bias = shape->bias ? shape->bias + (kv_head * tiling.per_kv + head) * shape->bias_stride : NULL;
+        cpu->kernels->attention(&tile);
     }
 }

@@ -108,6 +108,7 @@ static const BackendOps cpu_ops = {
     .weight_free = cpu_weight_free,
     .weight_bytes = cpu_weight_bytes,
     .linear = cpu_linear,
+    .linears = cpu_linears,
     .embed = embed,
     .rms_norm = rms_norm,
     .add = add,

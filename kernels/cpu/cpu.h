@@ -38,7 +38,7 @@ static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t 
     if (*from > n) *from = n;
 }
 
-// Weights and their products (linear.c).
+// Weights (linear.c) and their products (product.c).
 bool cpu_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
                       Weight **, Error *);
 bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
@@ -46,6 +46,7 @@ bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationSc
 void cpu_weight_free(Backend *, Weight *);
 size_t cpu_weight_bytes(const Weight *);
 void cpu_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);
+void cpu_linears(Backend *, const Weight *const *, size_t count, const float *x, size_t tokens, float *const *y);
 
 // Cache and attention (attention.c).
 bool cpu_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
@@ -53,10 +54,6 @@ void cpu_cache_free(Backend *, Cache *);
 void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
-
-// Attention with a window, a cap or biases: the same as the kernels' attention otherwise, without its tiles in
-// registers. bias: of the tile's first head.
-void attention_masked(const CpuKernels *, const AttentionTile *, const AttentionShape *, const float *bias);
 
 // What a layer does between linears, beside what is in backend_cpu.c (between.c).
 void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,

@@ -39,6 +39,7 @@ typedef struct DenseProduct {
     size_t tokens, x_stride;
     float *y; // [tokens, rows], rows y_stride apart
     size_t y_stride;
+    bool streams; // w comes from memory, not from a cache
 } DenseProduct;
 
 // Keys and values of one layer and one kv head, and the queries that look at them.
@@ -49,8 +50,12 @@ typedef struct AttentionTile {
     size_t head_dim, heads;                 // query heads that share the kv head
     float scale;
     size_t first, tokens; // query t sees positions 0 … first + t
-    const float *q;       // [tokens][heads, head_dim], tokens q_stride apart
-    float *y;             // as q
+    size_t window;        // or the last of them, itself included; 0: all
+    float softcap;        // score = c · tanh(score / c); 0: none
+    const float *bias;    // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
+    size_t bias_stride;
+    const float *q; // [tokens][heads, head_dim], tokens q_stride apart
+    float *y;       // as q
     size_t stride;
     float *scratch; // attention_scratch(…) floats
 } AttentionTile;

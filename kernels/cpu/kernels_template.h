@@ -57,10 +57,15 @@ typedef struct TokenTile {
     size_t token, number, count;
 } TokenTile;
 
-// Asks for the bytes that the next rows have at the same place; tiles of tokens share these rows out among themselves.
-// A stream that is a row long ends before the processor has noticed it, so memory would wait for each group of rows
-// anew.
+// Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, as the processor likes
+// it. In all other cases there are four at a time, for enough independent sums.
+INLINE bool one_by_one(const DenseProduct *d) { return d->streams && d->tokens <= 2; }
+
+// Asks for the bytes that the next four rows have at the same place; tiles of tokens share these rows out among
+// themselves. Four streams that are a row long end before the processor has noticed them, so memory would wait for each
+// group of rows anew.
 INLINE void ask_ahead(const int nr, TokenTile tile, const char *w, size_t row_bytes, size_t at) {
+    if (nr == 1) return;
     UNROLL for (int r = 0; r < nr; r++) if ((size_t)r * tile.count / (size_t)nr == tile.number)
         ahead(w + (size_t)(nr + r) * row_bytes + at);
 }
@@ -89,7 +94,7 @@ INLINE void dense_tile(DType dtype, const int nr, const int nt, const DenseProdu
     size_t i = 0;
     for (; i + LANES <= d->in; i += LANES) {
         Vf rows[4];
-        ask_ahead(nr, tile, w, d->in * bytes, i * bytes);
+        if (d->streams) ask_ahead(nr, tile, w, d->in * bytes, i * bytes);
         UNROLL for (int r = 0; r < nr; r++) rows[r] = load_as(dtype, w, (size_t)r * d->in + i);
         UNROLL for (int t = 0; t < nt; t++) {
             Vf xs = vf_load(x + (size_t)t * d->x_stride + i);
@@ -134,7 +139,7 @@ INLINE void dense_rows(DType dtype, const int nr, const DenseProduct *d, size_t 
 }
 
 INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end) {
-    for (; row + 4 <= end; row += 4) dense_rows(dtype, 4, d, row);
+    for (; !one_by_one(d) && row + 4 <= end; row += 4) dense_rows(dtype, 4, d, row);
     for (; row < end; row++) dense_rows(dtype, 1, d, row);
 }
 
@@ -164,7 +169,7 @@ INLINE void pairs_tile(const int nr, const int nt, const DenseProduct *d, size_t
     for (size_t i = 0; i < d->in; i += 2 * LANES) {
         const size_t n = at_most(d->in - i, 2 * LANES);
         Vu rows[4];
-        ask_ahead(nr, tile, (const char *)w, d->in * 2, i * 2);
+        if (d->streams) ask_ahead(nr, tile, (const char *)w, d->in * 2, i * 2);
         UNROLL for (int r = 0; r < nr; r++) rows[r] = pairs_some(w + (size_t)r * d->in + i, n);
         UNROLL for (int t = 0; t < nt; t++) {
             Vu xs = pairs_some(x + (size_t)t * d->x_stride + i, n);
@@ -193,7 +198,7 @@ INLINE void pairs_rows(const int nr, const DenseProduct *d, size_t row) {
 }
 
 static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
-    for (; row + 4 <= end; row += 4) pairs_rows(4, d, row);
+    for (; !one_by_one(d) && row + 4 <= end; row += 4) pairs_rows(4, d, row);
     for (; row < end; row++) pairs_rows(1, d, row);
 }
 #define DENSE_ROUNDED dense_rounded
@@ -674,7 +679,51 @@ INLINE void multiply(float *x, const float *by, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] *= by[i];
 }
 
-static void attention(const AttentionTile *a) {
+INLINE void add_up(float *x, const float *more, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] += more[i];
+}
+
+// x = cap · tanh(x / cap), with tanh z = 1 − 2 / (e^2z + 1): to about 1e-7 of the cap.
+INLINE void cap_scores(float *x, float cap, size_t n) {
+    const Vf twice = vf_set(2 / cap), one = vf_set(1);
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t m = at_most(n - i, LANES);
+        Vf tanh = one - vf_set(2) / (vf_exp(vf_load_some(x + i, m) * twice) + one);
+        vf_store_some(x + i, vf_set(cap) * tanh, m);
+    }
+}
+
+// The tile from the first position on that any of its tokens sees.
+INLINE AttentionTile without_unseen(const AttentionTile *a, size_t unseen) {
+    AttentionTile seen = *a;
+    const size_t bytes = unseen * a->head_dim * bytes_of(a->dtype);
+    seen.first -= unseen;
+    seen.keys = (const char *)a->keys + bytes;
+    seen.values = (const char *)a->values + bytes;
+    if (a->key_scales) seen.key_scales += unseen;
+    if (a->value_scales) seen.value_scales += unseen;
+    if (a->bias) seen.bias += unseen;
+    return seen;
+}
+
+// Products of query n with the keys of all positions → weights of the values, and the factor that makes their sum 1.
+INLINE float weights_of(const AttentionTile *a, size_t n, float *scores, size_t positions) {
+    const size_t position = a->first + n / a->heads, end = position + 1; // earlier tokens of the tile see farther back
+    const size_t from = a->window && end > a->window ? end - a->window : 0, seen = end - from;
+    float *row = scores + from;
+    if (a->key_scales) multiply(row, a->key_scales + from, seen);
+    if (a->softcap > 0) cap_scores(row, a->softcap, seen);
+    if (a->bias) add_up(row, a->bias + n % a->heads * a->bias_stride + from, seen);
+    const float factor = 1 / softmax_row(row, seen);
+    if (a->value_scales) multiply(row, a->value_scales + from, seen);
+    memset(scores, 0, from * sizeof *scores);
+    memset(scores + end, 0, (positions - end) * sizeof *scores); // later tokens of this tile
+    return factor;
+}
+
+static void attention(const AttentionTile *whole) {
+    const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
+    const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
     size_t queries = a->heads * a->tokens, positions = a->first + a->tokens;
     float *q = a->scratch;                        // [queries, head_dim], times scale
     float *scores = q + queries * a->head_dim;    // [queries, positions]
@@ -690,14 +739,7 @@ static void attention(const AttentionTile *a) {
                             .y = scores,
                             .y_stride = positions};
     dense(&product, 0, positions);
-    for (size_t n = 0; n < queries; n++) {
-        float *row = scores + n * positions;
-        size_t seen = a->first + n / a->heads + 1;
-        if (a->key_scales) multiply(row, a->key_scales, seen);
-        factor[n] = 1 / softmax_row(row, seen);
-        if (a->value_scales) multiply(row, a->value_scales, seen);
-        memset(row + seen, 0, (positions - seen) * sizeof *row); // later tokens of this tile
-    }
+    for (size_t n = 0; n < queries; n++) factor[n] = weights_of(a, n, scores + n * positions, positions);
     size_t n = 0;
     for (; n + 4 <= queries; n += 4) {
         float *y[4];

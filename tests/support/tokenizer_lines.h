@@ -24,3 +24,6 @@ void check_line(const char *name, const Tokenizer *tokenizer, const cJSON *rows,
 
 // Fails the test and shows the line and its ids.
 void fail_line(const char *name, int line, const Text *text, const TokenIds *ids);
+
+// A tokenizer of tests/fixtures/tokenizer/families/families.json; `document` gets back what it shares with others.
+Tokenizer *family_tokenizer(cJSON *document, const cJSON *shared);

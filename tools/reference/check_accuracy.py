@@ -10,10 +10,14 @@ changed by one part in a million, four times: its mean and its standard deviatio
 
     python3 tools/reference/check_accuracy.py build/quantdial samples/storyteller
 
-Needs numpy, torch, transformers; run by hand. For Llama's layout of layers. What it found on the sample, 16 windows of
-256 tokens, both in float (relative difference of perplexity and of mean KL divergence; 1e-3 is asked for):
+Needs numpy, torch, transformers; run by hand. For Llama's layout of layers. It fails where perplexity or mean KL divergence
+are further apart than 1e-3 of themselves. On the sample, 16 windows of 256 tokens, both in float, it found (KL divergence):
 
-RESULTS
+    W4 group 64 5e-07 · W3 asymmetric group 32 4e-08 · W4 two-level group 64 2e-07 · W4 by least squared error 2e-08 ·
+    W4 group 64 with int8 cache 1e-04
+    W4A8 in one layer, the worst of six: per token 2e-04, static 3e-04, FPTQ 1e-04, SmoothQuant 1e-03, per channel 3e-04
+    W4A8 in all layers: per token 8e-03, static 2e-04, FPTQ 9e-03 and 2e-03, SmoothQuant 2e-02, per channel 1e-04, where the
+    reference itself moves by 2e-03 to 5e-03
 """
 import argparse
 import json

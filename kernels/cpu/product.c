@@ -1,0 +1,345 @@
+// Products of linears. Those that read the same x and want it prepared alike are one piece of work: x is prepared once,
+// and threads take pieces of all their rows one by one, so that a core that something else keeps busy holds up nobody.
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/cpu/weight.h"
+
+// From so many tokens on the library's blocked product is faster than rows in place.
+enum { LIBRARY_TOKENS = 9 };
+enum { MOST_TOGETHER = 4 };
+
+// Weights that are multiplied with the same x.
+typedef struct Batch {
+    const Weight *weights[MOST_TOGETHER];
+    float *y[MOST_TOGETHER]; // [tokens, out] each
+    size_t count;
+    const float *x; // [tokens, in]
+    size_t tokens;
+} Batch;
+
+// ---- How work is cut ----
+
+// Rows that a thread takes at a time: about 128 KB, in whole tiles.
+static size_t piece_rows(const Weight *w) {
+    if (w->form == FORM_PACKED) return 2 * PACKED_ROWS;
+    size_t rows = (size_t)131072 / (w->in * dtype_bytes(w->dtype)) / 4 * 4;
+    return rows ? rows : 4;
+}
+
+static size_t piece_count(const Batch *b) {
+    size_t count = 0;
+    for (size_t i = 0; i < b->count; i++)
+        count += (b->weights[i]->out + piece_rows(b->weights[i]) - 1) / piece_rows(b->weights[i]);
+    return count;
+}
+
+// Rows from … to − 1 of weight number `weight` of a batch.
+typedef struct Piece {
+    size_t weight, from, to;
+} Piece;
+
+static Piece piece_at(const Batch *b, size_t number) {
+    Piece piece = {0};
+    for (;; piece.weight++) {
+        const Weight *w = b->weights[piece.weight];
+        size_t rows = piece_rows(w), count = (w->out + rows - 1) / rows;
+        if (number < count) {
+            piece.from = number * rows;
+            piece.to = w->out - piece.from < rows ? w->out : piece.from + rows;
+            return piece;
+        }
+        number -= count;
+    }
+}
+
+static int threads_for(const CpuBackend *cpu, const Batch *b, size_t steps_per_product) {
+    size_t bytes = 0, steps = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        bytes += cpu_weight_bytes(b->weights[i]);
+        steps += b->weights[i]->out * b->weights[i]->in * b->tokens * steps_per_product / 4;
+    }
+    return cpu_threads_for(cpu, bytes, steps);
+}
+
+// ---- Dense ----
+
+static void dense_piece(const CpuBackend *cpu, const Batch *b, const uint16_t *rounded, size_t number) {
+    const Piece piece = piece_at(b, number);
+    const Weight *w = b->weights[piece.weight];
+    const DenseProduct product = {.dtype = w->dtype,
+                                  .w = w->data,
+                                  .in = w->in,
+                                  .bias = w->bias,
+                                  .x = b->x,
+                                  .rounded = rounded,
+                                  .tokens = b->tokens,
+                                  .x_stride = w->in,
+                                  .y = b->y[piece.weight],
+                                  .y_stride = w->out,
+                                  .streams = cpu_weight_bytes(w) >= (size_t)1 << 20};
+    (rounded ? cpu->kernels->dense_rounded : cpu->kernels->dense)(&product, piece.from, piece.to);
+}
+
+// x → BF16, by the threads of the region that calls this.
+static void round_tokens(const CpuBackend *cpu, const Batch *b, uint16_t *rounded) {
+    const size_t in = b->weights[0]->in;
+#pragma omp for schedule(static)
+    for (size_t t = 0; t < b->tokens; t++) cpu->kernels->narrow(DTYPE_BF16, b->x + t * in, in, rounded + t * in);
+}
+
+static void run_dense(const CpuBackend *cpu, const Batch *b) {
+    const size_t pieces = piece_count(b);
+    uint16_t *rounded = b->weights[0]->rounded && cpu->kernels->dense_rounded ? cpu->scratch : NULL; // [tokens, in]
+#pragma omp parallel num_threads(threads_for(cpu, b, 4))
+    {
+        if (rounded) round_tokens(cpu, b, rounded);
+#pragma omp for schedule(dynamic) nowait
+        for (size_t i = 0; i < pieces; i++) dense_piece(cpu, b, rounded, i);
+    }
+}
+
+// True when the library has done it.
+static bool run_library(const CpuBackend *cpu, const Batch *b) {
+    if (!cpu->library) return false;
+    const size_t in = b->weights[0]->in;
+    bool done = true;
+#pragma omp parallel num_threads(cpu_threads_for(cpu, 0, 2 * b->tokens * in))
+    round_tokens(cpu, b, cpu->scratch);
+    for (size_t i = 0; i < b->count && done; i++)
+        done = dense_library_product(cpu->library, b->weights[i]->data, b->weights[i]->out, in, b->weights[i]->bias,
+                                     cpu->scratch, b->tokens, b->y[i]);
+    return done;
+}
+
+// ---- Packed ----
+
+Activations activations_for(const Packed *p, ActivationMode mode) {
+    Activations x = {.planes = is_integer(mode) ? 1 : 3,
+                     .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
+    if (x.planes == 1) {
+        x.segments = p->groups;
+    } else {
+        size_t full = (p->group_units + x.segment_units - 1) / x.segment_units;
+        x.segments = (p->groups - 1) * full + (p->last_units + x.segment_units - 1) / x.segment_units;
+    }
+    return x;
+}
+
+size_t rounded_bytes(const Weight *w) {
+    size_t bytes = w->in * sizeof(float) + w->in + PREPARED_TOKENS * w->in * sizeof(float);
+    return is_rounded(w) ? (bytes + 63) / 64 * 64 : 0;
+}
+
+ActivationBytes activation_bytes(const Activations *x, const Weight *w, size_t tokens, int threads) {
+    size_t planes = (size_t)x->planes;
+    return (ActivationBytes){.rounded = rounded_bytes(w),
+                             .codes = (tokens * planes * w->packed.padded + 63) / 64 * 64,
+                             .sums = tokens * x->segments * planes * sizeof *x->sums,
+                             .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
+                             .rows = (size_t)threads * w->in};
+}
+
+// −Σ codes of every group of one token.
+static void group_sums(const Packed *p, const int8_t *codes, int32_t *sums) {
+    size_t width = p->group_units * packed_unit_columns(p->bits), from = 0;
+    for (size_t g = 0; g < p->groups; g++, from += width) {
+        size_t end = g + 1 < p->groups ? from + width : p->padded;
+        int32_t sum = 0;
+        for (size_t i = from; i < end; i++) sum += codes[i];
+        sums[g] = -sum;
+    }
+}
+
+// One token to one plane of 8-bit codes. row: [in], for what has to be spread out.
+static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *row, Activations *a,
+                           size_t token) {
+    const Packed *p = &w->packed;
+    int8_t *codes = a->codes + token * p->padded;
+    a->scales[token] = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, packed_spreads(p) ? row : codes);
+    if (packed_spreads(p)) packed_spread(p, row, codes);
+    group_sums(p, codes, a->sums + token * p->groups);
+}
+
+// One group of one token to three planes of codes, segment by segment.
+static void split_group(const CpuBackend *cpu, const Weight *w, const float *x, Activations *a, size_t token,
+                        size_t group) {
+    const Packed *p = &w->packed;
+    const size_t unit = packed_unit_columns(p->bits), most = a->segment_units * unit, from = group * p->group;
+    size_t segment = token * a->segments + group * ((p->group_units + a->segment_units - 1) / a->segment_units);
+    int8_t *codes = a->codes + token * 3 * p->padded + group * p->group_units * unit;
+    size_t left = p->in - from < p->group ? p->in - from : p->group;
+    for (const float *at = x + token * p->in + from; left > 0; segment++) {
+        size_t n = left < most ? left : most, width = (n + unit - 1) / unit * unit;
+        int32_t *sums = a->sums + 3 * segment;
+        a->scales[segment] = cpu->kernels->split_segment(at, n, p->padded, codes, sums);
+        for (size_t plane = 0; plane < 3; plane++) {
+            memset(codes + plane * p->padded + n, 0, width - n);
+            sums[plane] = -sums[plane];
+        }
+        codes += width;
+        at += n;
+        left -= n;
+    }
+}
+
+// By the threads of the region that calls this.
+static void prepare_activations(const CpuBackend *cpu, const Batch *b, Activations *a, int8_t *rows) {
+    const Weight *w = b->weights[0];
+    int8_t *row = rows + (size_t)omp_get_thread_num() * w->in;
+    if (a->planes == 1) {
+#pragma omp for schedule(static)
+        for (size_t t = 0; t < b->tokens; t++) quantize_token(cpu, w, b->x + t * w->in, row, a, t);
+    } else {
+        const size_t groups = w->packed.groups, items = b->tokens * groups;
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < items; i++) split_group(cpu, w, b->x, a, i / groups, i % groups);
+    }
+}
+
+static void packed_piece(const CpuBackend *cpu, const Batch *b, const Activations *a, size_t number) {
+    const Piece piece = piece_at(b, number);
+    const Weight *w = b->weights[piece.weight];
+    const size_t from = piece.from / PACKED_ROWS, to = (piece.to + PACKED_ROWS - 1) / PACKED_ROWS;
+    if (a)
+        cpu->kernels->packed(&w->packed, w->bias, a, b->tokens, b->y[piece.weight], from, to);
+    else
+        cpu->kernels->packed_float(&w->packed, w->bias, b->x, b->tokens, b->y[piece.weight], from, to);
+}
+
+// Weight-only, in sets that multiply floats.
+static void run_float(const CpuBackend *cpu, const Batch *b) {
+    const size_t pieces = piece_count(b);
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(cpu, b, 4))
+    for (size_t i = 0; i < pieces; i++) packed_piece(cpu, b, NULL, i);
+}
+
+static void run_packed(const CpuBackend *cpu, const Batch *b) {
+    const Weight *w = b->weights[0];
+    const size_t pieces = piece_count(b);
+    Activations a = activations_for(&w->packed, w->mode);
+    const ActivationBytes bytes = activation_bytes(&a, w, b->tokens, cpu->threads);
+    char *memory = (char *)cpu->scratch + bytes.rounded;
+    a.codes = (int8_t *)memory;
+    a.sums = (int32_t *)(void *)(memory + bytes.codes);
+    a.scales = (float *)(void *)(memory + bytes.codes + bytes.sums);
+    int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.sums + bytes.scales);
+#pragma omp parallel num_threads(threads_for(cpu, b, (size_t)a.planes))
+    {
+        prepare_activations(cpu, b, &a, rows);
+#pragma omp for schedule(dynamic) nowait
+        for (size_t i = 0; i < pieces; i++) packed_piece(cpu, b, &a, i);
+    }
+}
+
+// ---- Plain ----
+
+static void run_plain(const CpuBackend *cpu, const Batch *b) {
+    const Weight *w = b->weights[0];
+    const float *x = b->x;
+    const size_t tokens = b->tokens;
+    float *y = b->y[0];
+    float *scales = cpu->scratch;
+    int8_t *codes = (int8_t *)cpu->scratch + PREPARED_TOKENS * sizeof *scales; // [tokens, in]
+    for (size_t t = 0; t < tokens; t++)
+        scales[t] = cpu->kernels->quantize_row(x + t * w->in, w->divisor, w->in, w->scale, codes + t * w->in);
+#pragma omp parallel num_threads(cpu_threads_for(cpu, cpu_weight_bytes(w), w->out * w->in * tokens))
+    {
+        size_t from, to;
+        cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
+        plain_product(cpu->kernels, &w->plain, w->bias, codes, scales, tokens, y, from, to);
+    }
+}
+
+// ---- Activations that are rounded and stay floats ----
+
+// One scale per channel over all tokens of the call, in scratch [in]. A channel without range, or with one that is not
+// finite, passes as it is: scale 0.
+static void channel_scales(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens) {
+    float *scales = cpu->scratch;
+    memset(scales, 0, w->in * sizeof *scales);
+    cpu->kernels->absmax_columns(x, tokens, w->in, w->in, scales);
+    for (size_t j = 0; j < w->in; j++) {
+        float scale = (w->divisor ? scales[j] / w->divisor[j] : scales[j]) / 127;
+        scales[j] = isnormal(scale) ? scale : 0;
+    }
+}
+
+static void round_by_channel(const Weight *w, const float *scales, const float *x, float *rounded) {
+    for (size_t j = 0; j < w->in; j++) {
+        float value = w->divisor ? x[j] / w->divisor[j] : x[j];
+        rounded[j] = scales[j] > 0 ? rintf(value * (1 / scales[j])) * scales[j] : value;
+    }
+}
+
+static void round_by_token(const CpuBackend *cpu, const Weight *w, const float *x, int8_t *codes, float *rounded) {
+    float scale = cpu->kernels->quantize_row(x, w->divisor, w->in, w->scale, codes);
+    for (size_t j = 0; j < w->in; j++) rounded[j] = (float)codes[j] * scale;
+}
+
+// x [tokens, in] as the weight is to see it.
+static const float *rounded_activations(const CpuBackend *cpu, const Weight *w, const float *x, size_t tokens) {
+    if (!is_rounded(w)) return x;
+    float *scales = cpu->scratch, *rounded = scales + w->in;
+    int8_t *codes = (int8_t *)(rounded + PREPARED_TOKENS * w->in);
+    for (size_t t = 0; t < tokens; t++) {
+        if (w->mode == ACTIVATION_CHANNEL)
+            round_by_channel(w, scales, x + t * w->in, rounded + t * w->in);
+        else
+            round_by_token(cpu, w, x + t * w->in, codes, rounded + t * w->in);
+    }
+    return rounded;
+}
+
+// ---- Together ----
+
+static void run(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
+    const Weight *w = b->weights[0];
+    if (w->form == FORM_PLAIN)
+        run_plain(cpu, b);
+    else if (w->form == FORM_PACKED && !is_integer(w->mode) && cpu->kernels->packed_float)
+        run_float(cpu, b);
+    else if (w->form == FORM_PACKED)
+        run_packed(cpu, b);
+    else if (!w->rounded || tokens_of_call < LIBRARY_TOKENS || !run_library(cpu, b))
+        run_dense(cpu, b);
+}
+
+// Whether two weights want the same x prepared alike.
+static bool go_together(const Weight *a, const Weight *b) {
+    if (a->form != b->form || a->in != b->in || a->mode != b->mode || is_rounded(a) || a->divisor || b->divisor)
+        return false;
+    if (a->form == FORM_DENSE) return a->dtype == b->dtype && a->rounded == b->rounded;
+    return a->form == FORM_PACKED && a->scale == b->scale && a->packed.bits == b->packed.bits &&
+           a->packed.group == b->packed.group;
+}
+
+// In parts of as many tokens as are prepared at a time.
+static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t count, const float *x, size_t tokens,
+                     float *const *y) {
+    const Weight *w = weights[0];
+    if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
+    for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
+        Batch b = {.count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
+        b.x = rounded_activations(cpu, w, x + t * w->in, b.tokens);
+        for (size_t i = 0; i < count; i++) {
+            b.weights[i] = weights[i];
+            b.y[i] = y[i] + t * weights[i]->out;
+        }
+        run(cpu, &b, tokens);
+    }
+}
+
+void cpu_linears(Backend *backend, const Weight *const *weights, size_t count, const float *x, size_t tokens,
+                 float *const *y) {
+    for (size_t first = 0, next; first < count; first = next) {
+        next = first + 1;
+        while (next < count && next - first < MOST_TOGETHER && go_together(weights[first], weights[next])) next++;
+        multiply(cpu_of(backend), weights + first, next - first, x, tokens, y + first);
+    }
+}
+
+void cpu_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
+    cpu_linears(backend, &w, 1, x, tokens, &y);
+}
