@@ -434,7 +434,7 @@ void check_attention(Checks *c, const AttentionCase *a) {
 // What quant/quantize.c does on the symmetric grid, told again: scales as stored, then codes.
 static void plain_quantize(const float *w, const WeightQuantizing *how, QuantizedWeight *q, double *errors) {
     const size_t groups = group_count(q->in, q->group);
-    const float most = (float)((1 << (q->bits - 1)) - 1);
+    const float most = (float)((1 << (how->bits - 1)) - 1);
     for (size_t o = 0; o < q->out; o++) {
         errors[2 * o] = errors[2 * o + 1] = 0;
         for (size_t g = 0; g < groups; g++) {
