@@ -520,13 +520,12 @@ bool safetensors_open(const char *path, Safetensors *out, Error *err) {
     Mapping *mapping;
     if (!mapping_open(path, &mapping, err)) return false;
     // What was wrong with a header whose file became shorter meanwhile is of no interest.
-    bool ok = safetensors_read(path, mapping_data(mapping), mapping_bytes(mapping), out, err);
-    ok = mapping_intact(mapping, path, err) && ok;
-    if (ok) {
+    const bool read = safetensors_read(path, mapping_data(mapping), mapping_bytes(mapping), out, err);
+    if (mapping_intact(mapping, path, err) && read) {
         out->mapping = mapping;
         return true;
     }
-    safetensors_close(out);
+    if (read) safetensors_close(out);
     mapping_close(mapping);
     return false;
 }
