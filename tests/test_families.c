@@ -1,5 +1,5 @@
-// Every family against transformers (tools/fixtures/make_families.py, make_other_models.py): logits of all positions at once and token by
-// token, what calibration sees, and where scales can be folded.
+// Every family against transformers (tools/fixtures/make_families.py, make_other_models.py): logits of all positions at
+// once and token by token, what calibration sees, and where scales can be folded.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
