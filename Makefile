@@ -120,11 +120,13 @@ C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(IN
 # Per file: what its name promises. cmocka's macros convert freely, so tests are not held to -Wconversion.
 AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
+# No fuzz target computes products, and instrumented their kernels take clang many minutes.
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
+             $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/cpu/kernels_%,$(1)),-fno-sanitize=all)) \
              $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
 CUDA_ARCHS ?= $(CUDA_DEFAULT_ARCHS)
-CUDA_FLAGS := -std=c++17 -O3 -g -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
+CUDA_FLAGS := -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
               $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
               $(foreach arch,$(lastword $(CUDA_ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
               -DQUANTDIAL_CUDA $(if $(X86),-DQUANTDIAL_X86) -I.
@@ -218,16 +220,31 @@ test-valgrind: test-programs
 	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(TERMINAL_TESTS:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))
-.PHONY: test-gpu bench bench-gpu
-test-gpu: ## tests on a CUDA device
-	@echo "There are no tests for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
+.PHONY: test-gpu test-gpu-sanitize bench bench-gpu
+# A program of tests/gpu or tests/bench/gpu; linked like a test.
+GPU_PROGRAMS := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/gpu/*.c tests/bench/gpu/*.c))
+$(GPU_PROGRAMS): $(OUT)/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
+
+test-gpu: build $(OUT)/gpu/test_gpu ## tests on a CUDA device; fails where there is none
+	@GOMP_SPINCOUNT=1000 $(OUT)/gpu/test_gpu
+
+test-gpu-sanitize: build $(OUT)/gpu/test_gpu ## the same, fewer of them, under compute-sanitizer
+	@command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is missing; it comes with the CUDA Toolkit" >&2; exit 1; }
+	@for tool in memcheck racecheck synccheck; do echo "$$tool"; QUANTDIAL_SLOW_CHECKS=0 GOMP_SPINCOUNT=1000 \
+	    compute-sanitizer --tool $$tool --error-exitcode 1 $(OUT)/gpu/test_gpu || exit 1; done
+
 bench: build $(BENCHES:%=$(OUT)/bench/%) ## benchmarks on the CPU, then quantdial bench on a random 1.1 B model (tests/bench/run)
 	@tests/bench/run $(PROGRAM) $(BENCHES:%=$(OUT)/bench/%)
 $(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
-bench-gpu: ## benchmarks on a CUDA device
-	@echo "There are no benchmarks for CUDA devices yet: the program only looks for a device, it does not compute on one." >&2; exit 1
+# PyTorch's own kernels beside ours, where python3 has it.
+bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## benchmarks on a CUDA device, to tests/bench/results; fails where there is none
+	@$(OUT)/bench/gpu/bench_gpu
+	@if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then \
+	    python3 tools/bench_torch.py tests/bench/results; else echo "python3 has no torch with CUDA: nothing to compare with"; fi
 
 FUZZ_SECONDS ?= 30
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/*.c))))
@@ -248,8 +265,8 @@ $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libqu
 
 # ---- Style ----
 
-C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/bench/*.c tests/fuzz/*.c)
-STYLED := $(call in_rooms,*.[ch]) $(call in_rooms,*.cu) $(call in_rooms,*.cuh) $(wildcard tests/*.[ch] tests/*/*.[ch])
+C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/bench/*.c tests/fuzz/*.c tests/gpu/*.c tests/bench/gpu/*.c)
+STYLED := $(call in_rooms,*.[ch]) $(call in_rooms,*.cu) $(call in_rooms,*.cuh) $(wildcard tests/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 .PHONY: lint format check-includes tidy
 lint: check-includes ## clang-format, clang-tidy, and the direction of includes
 	@mkdir -p build
@@ -310,5 +327,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
-    $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) \
+    $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) $(GPU_PROGRAMS:$(OUT)/%=$(OUT)/obj/tests/%.c.o) \
     $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o)) $(TIDIED:.ok=.d)

@@ -230,7 +230,7 @@ static bool logits_of(const Run *run, Transformer *t, Session *session, const fl
     const Evaluator *e = run->evaluator;
     if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
-    return true;
+    return transformer_healthy(t, run->err);
 }
 
 // Positions first … first + rows − 1 of the window.

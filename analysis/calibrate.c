@@ -56,6 +56,18 @@ static void observe(void *context, int input, const float *x, size_t tokens, siz
     error_prefix(c->err, "input of %s", reader ? reader->name : "?");
 }
 
+// The same where the backend measures by itself.
+static void observe_there(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
+    Calibration *c = context;
+    InputGatherer *gatherer = &c->inputs[input];
+    if (c->failed) return;
+    bool ok = gatherer->width || input_gatherer_new(width, planned_tokens(c, input), gatherer, c->err);
+    if (ok && input_gatherer_measure(gatherer, backend, x, tokens, c->err)) return;
+    c->failed = true;
+    const Linear *reader = reader_of(c->structure, input);
+    error_prefix(c->err, "input of %s", reader ? reader->name : "?");
+}
+
 // Progress in tokens although the work is done layer by layer: a token counts when its share of layer passes is done.
 static bool step_done(Calibration *c) {
     uint64_t passes = (uint64_t)c->structure->config.layers + 1;
@@ -64,7 +76,7 @@ static bool step_done(Calibration *c) {
 }
 
 static bool sequences_pass(Calibration *c, int layer, size_t count) {
-    const Observer observer = {.linear_input = observe, .context = c};
+    const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
     for (size_t s = 0; s < count; s++) {
         session_rewind(c->session, 0);
         bool ok =
@@ -83,7 +95,7 @@ static bool layer_pass(Calibration *c, int layer, size_t count) {
 
 // The head's input is wanted, its logits are not.
 static bool head_pass(Calibration *c, size_t count) {
-    const Observer observer = {.linear_input = observe, .context = c};
+    const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
     for (size_t s = 0; s < count; s++) {
         session_rewind(c->session, 0);
         bool ok = transformer_head(c->model, c->session, c->states[s], c->length, NULL, &observer, c->err);

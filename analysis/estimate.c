@@ -65,7 +65,7 @@ static bool run_layer(const Estimator *e, Transformer *t, Session *session, int 
     session_rewind(session, 0);
     if (!transformer_layers(t, session, layer, layer + 1, e->after, e->tokens, NULL, e->err)) return false;
     backend->ops->download((Backend *)backend, result, e->after, bytes);
-    return true;
+    return transformer_healthy(t, e->err);
 }
 
 // What the varied model does to the hidden states behind a layer: error / signal of each token, their mean.

@@ -32,12 +32,18 @@ static uint64_t sample_position(const InputGatherer *g, size_t i) {
     return (uint64_t)((__uint128_t)g->planned * i / rows);
 }
 
-static void keep_samples(InputGatherer *g, const float *x, size_t tokens) {
+// backend: where x lies; NULL: on the host.
+static void keep_samples(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
+    const size_t bytes = g->width * sizeof(float);
     while (g->stats.sample_rows < SAMPLE_ROWS && g->stats.sample_rows < g->planned) {
         uint64_t position = sample_position(g, g->stats.sample_rows);
         if (position >= g->tokens + tokens) return;
         const float *row = x + (size_t)(position - g->tokens) * g->width;
-        memcpy(g->stats.sample + g->stats.sample_rows++ * g->width, row, g->width * sizeof(float));
+        float *to = g->stats.sample + g->stats.sample_rows++ * g->width;
+        if (backend)
+            backend->ops->download(backend, to, row, bytes);
+        else
+            memcpy(to, row, bytes);
     }
 }
 
@@ -55,19 +61,36 @@ static bool token_room(InputGatherer *g, size_t tokens, Error *err) {
     return g->token_absmax || error_memory(err, "activation statistics");
 }
 
+static bool check_finite(const InputGatherer *g, size_t tokens, Error *err) {
+    if (!any_nonfinite(g->patterns)) return true;
+    return error_set(err,
+                     "activations are infinite or not a number among tokens %llu to %llu; the model overflows in its "
+                     "own precision: try --precision f32, or check the checkpoint for damaged weights",
+                     (unsigned long long)g->tokens + 1, (unsigned long long)(g->tokens + tokens));
+}
+
+// What follows from the maxima of the tokens, once these are known.
+static void add_tokens(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
+    for (size_t t = 0; t < tokens; t++) g->stats.token_magnitude[magnitude_bin(g->token_absmax[t])]++;
+    keep_samples(g, backend, x, tokens);
+    g->tokens += tokens;
+}
+
 bool input_gatherer_add(InputGatherer *g, const float *x, size_t tokens, Error *err) {
     if (!token_room(g, tokens, err)) return false;
     count_patterns(DTYPE_F32, x, tokens * g->width, g->patterns);
-    if (any_nonfinite(g->patterns)) {
-        return error_set(err,
-                         "activations are infinite or not a number among tokens %llu to %llu; the model overflows in "
-                         "its own precision: try --precision f32, or check the checkpoint for damaged weights",
-                         (unsigned long long)g->tokens + 1, (unsigned long long)(g->tokens + tokens));
-    }
+    if (!check_finite(g, tokens, err)) return false;
     absmax_update(x, tokens, g->width, g->stats.channel_absmax, g->token_absmax);
-    for (size_t t = 0; t < tokens; t++) g->stats.token_magnitude[magnitude_bin(g->token_absmax[t])]++;
-    keep_samples(g, x, tokens);
-    g->tokens += tokens;
+    add_tokens(g, NULL, x, tokens);
+    return true;
+}
+
+bool input_gatherer_measure(InputGatherer *g, Backend *backend, const float *x, size_t tokens, Error *err) {
+    if (!token_room(g, tokens, err)) return false;
+    const ActivationCounts counts = {g->patterns, g->stats.channel_absmax, g->token_absmax};
+    if (!backend->ops->measure(backend, x, tokens, g->width, &counts, err) || !check_finite(g, tokens, err))
+        return false;
+    add_tokens(g, backend, x, tokens);
     return true;
 }
 

@@ -18,5 +18,8 @@ void input_gatherer_free(InputGatherer *gatherer);
 // x [tokens, width]. False (memory, or a value that is not finite) with err set.
 bool input_gatherer_add(InputGatherer *gatherer, const float *x, size_t tokens, Error *err);
 
+// The same for x in memory of a backend that can measure it there.
+bool input_gatherer_measure(InputGatherer *gatherer, Backend *backend, const float *x, size_t tokens, Error *err);
+
 // Moves the result into *out (with known still false); the gatherer is empty afterwards.
 void input_gatherer_finish(InputGatherer *gatherer, InputStats *out);

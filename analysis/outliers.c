@@ -91,7 +91,7 @@ static void count_tokens(void *context, int index, const float *x, size_t tokens
 }
 
 static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, size_t length) {
-    const Observer observer = {count_tokens, f->out};
+    const Observer observer = {.linear_input = count_tokens, .context = f->out};
     Session *session = NULL;
     float *logits = array_new((size_t)f->structure->config.vocab, sizeof *logits);
     bool ok = logits ? session_new(f->t, length, &session, f->err) : error_memory(f->err, "logits");

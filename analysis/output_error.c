@@ -35,7 +35,7 @@ static bool product(const Buffers *b, Transformer *t, int linear, const float *x
                     float *y, Error *err) {
     const BackendOps *ops = b->backend->ops;
     ops->upload(b->backend, b->x, x, rows * in * sizeof(float));
-    if (!transformer_multiply(t, 1, &linear, b->x, rows, &b->y, err)) return false;
+    if (!transformer_multiply(t, linear, b->x, rows, b->y, err)) return false;
     ops->download(b->backend, y, b->y, rows * out * sizeof(float));
     return true;
 }
@@ -65,6 +65,7 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
     if (ok) {
         for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
         *db = ratio_db(b.exact, b.other, count * out);
+        ok = transformer_healthy(base, err);
     }
     buffers_free(&b);
     return ok;

@@ -271,7 +271,7 @@ static bool score_request(const Scorer *s, const TaskRequest *before, const Task
         const float *row = s->hidden + (i - 1 - start) * s->hidden_width;
         if (!transformer_head(s->t, s->session, row, 1, s->logits, NULL, s->err)) return false;
         s->backend->ops->download(s->backend, s->host, s->logits, s->vocab * sizeof(float));
-        if (!add_token(s, r->ids[i], out)) return false;
+        if (!transformer_healthy(s->t, s->err) || !add_token(s, r->ids[i], out)) return false;
     }
     return true;
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "kernels/cuda/library.h"
 #include "kernels/cuda/probe.h"
 
 // One finding: a key of the JSON object and a line of text say the same.
@@ -49,6 +50,7 @@ static cJSON *cpu_section(Error *err) {
 static cJSON *cuda_section(void) {
     cJSON *cuda = cJSON_CreateObject();
     CudaProbe probe;
+    char library[160] = "";
     cuda_probe(&probe);
     cJSON_AddBoolToObject(cuda, "compiled", probe.compiled);
     cJSON_AddNumberToObject(cuda, "driver", probe.driver_version);
@@ -63,7 +65,11 @@ static cJSON *cuda_section(void) {
         cJSON_AddNumberToObject(device, "bytes", (double)probe.devices[i].total_bytes);
         cJSON_AddItemToArray(devices, device);
     }
-    say(cuda, "note", probe.reason[0] ? probe.reason : "a device is there; this version computes on the CPU only");
+    if (probe.compiled) {
+        cuda_library_note(probe.runtime_version, library, sizeof library);
+        say(cuda, "cublas", library);
+    }
+    say(cuda, "note", probe.reason[0] ? probe.reason : "used, unless --backend cpu says otherwise");
     return cuda;
 }
 

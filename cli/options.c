@@ -219,11 +219,16 @@ static bool parse_calibration_tokens(const char *text, ModelOptions *model, Erro
     return true;
 }
 
-static bool parse_backend(const char *text, Error *err) {
-    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0) return true;
-    if (strcmp(text, "cuda") == 0)
-        return error_set(err, "--backend cuda: this version computes on the CPU only; leave the option out");
-    return error_set(err, "--backend wants auto, cpu or cuda, not \"%.40s\"", text);
+static bool parse_backend(const char *text, BackendChoice *out, Error *err) {
+    if (strcmp(text, "auto") == 0)
+        *out = BACKEND_AUTO;
+    else if (strcmp(text, "cpu") == 0)
+        *out = BACKEND_CPU;
+    else if (strcmp(text, "cuda") == 0)
+        *out = BACKEND_CUDA;
+    else
+        return error_set(err, "--backend wants auto, cpu or cuda, not \"%.40s\"", text);
+    return true;
 }
 
 static bool parse_precision(const char *text, Precision *out, Error *err) {
@@ -346,7 +351,7 @@ static bool take_option(int id, const char *argument, const Command *command, Op
         return parse_count("tokens", argument, 1, (size_t)1 << 32,
                            command->takes & TAKES_EVALUATION ? &o->model.eval_tokens : &o->most_tokens, err);
     case OPTION_WINDOW: return parse_count("window", argument, 2, 1 << 20, &o->model.window, err);
-    case OPTION_BACKEND: return parse_backend(argument, err);
+    case OPTION_BACKEND: return parse_backend(argument, &o->model.backend, err);
     case OPTION_THREADS:
         if (!parse_count("threads", argument, 1, 1024, &count, err)) return false;
         o->model.threads = (int)count;

@@ -19,6 +19,7 @@ typedef enum Precision {
 typedef struct Backend Backend;
 typedef struct Weight Weight; // one linear, packed for this backend
 typedef struct Cache Cache;   // keys and values of one sequence, all layers
+typedef struct Step Step;     // a recorded decode step
 
 typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
@@ -30,6 +31,21 @@ typedef struct AttentionShape {
     const float *bias;
     size_t bias_stride;
 } AttentionShape;
+
+// How weight_from_dense quantizes.
+typedef struct WeightQuantizing {
+    int bits;
+    size_t group;
+    DType scale_dtype;
+    const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
+} WeightQuantizing;
+
+// As count_patterns and absmax_update of kernels/measure.h.
+typedef struct ActivationCounts {
+    uint64_t *patterns;    // [65536], added to
+    float *channel_absmax; // [width], raised
+    float *token_absmax;   // [tokens], set
+} ActivationCounts;
 
 typedef struct BackendOps {
     const char *name; // "cpu"
@@ -105,6 +121,33 @@ typedef struct BackendOps {
     // token, or the last of them (window); score = q · k · scale, capped, plus bias; softmax in float.
     void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                       size_t tokens, float *y);
+
+    // ---- From here on NULL where a backend has nothing to offer beyond the above ----
+
+    // A device can fail behind an operation's back. It keeps the first failure, runs nothing any more, and downloads
+    // are NaN; false with that failure in err. Asked before results are used.
+    bool (*healthy)(Backend *, Error *err);
+    // False with the figures in err when so many bytes more cannot be had. Asked before anything is allocated.
+    bool (*has_room)(Backend *, size_t bytes, Error *err);
+
+    // One decoded token again and again. Between begin and end operations are recorded instead of run; their `first`
+    // is where the step will be, and the row that embed looks up will be the step's token. False, or NULL at the end:
+    // it cannot be recorded, run the operations as ever. run: false when memory was made or freed since then, and the
+    // step must be recorded anew. One embed at most, and nothing that the host must see in between.
+    bool (*step_begin)(Backend *);
+    Step *(*step_end)(Backend *);
+    bool (*step_run)(Backend *, Step *, int32_t id, size_t first);
+    void (*step_free)(Backend *, Step *);
+    // Of each row of logits [rows, vocab] the id of the largest (the first of equals) and its softmax probability, on
+    // the host.
+    void (*greedy)(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
+
+    // A quantized linear from a dense one, on the spot: the same codes and scales as quant/ computes on the symmetric
+    // grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a weight is not finite.
+    bool (*weight_from_dense)(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
+                              const float *bias, double *errors, Weight **, Error *);
+    // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
+    bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);
 } BackendOps;
 
 struct Backend {
@@ -114,6 +157,10 @@ struct Backend {
 // threads 0: all cores this process may use. Kernels are chosen by what the processor has;
 // QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
 bool backend_cpu_new(int threads, Backend **out, Error *err);
+
+// The CUDA backend on one device (0: the first). False with a sentence for a person when there is no CUDA in this
+// program, no driver, no device, or none that this program holds code for.
+bool backend_cuda_new(int device, Backend **out, Error *err);
 
 // For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again
 // with GNU OpenMP's setting for it. Without this a product takes a hundred times as long on a machine that is busy with

@@ -159,6 +159,7 @@ static bool set_zero_numbers(Search *s, const Tensor *zeros) {
 static bool set_g_idx(Search *s, const Tensor *g_idx) {
     StoredMatrix *m = &s->m;
     if (!g_idx) return true;
+    if (!m->columns) return wrong_scales(s, g_idx);
     if (g_idx->dtype != DTYPE_I32 || g_idx->rank != 1 || g_idx->shape[0] != m->in)
         return refuse(s, g_idx, "an I32 vector of %zu group numbers is expected", m->in);
     bool in_order = true, none = true;

@@ -103,6 +103,10 @@ typedef struct Generation {
     Transformer *t;
     Session *session;
     float *logits; // [vocab]
+    // Greedy tokens are chosen by the backend where it can: the one behind what was run last.
+    bool by_backend;
+    int32_t next;
+    float next_probability;
     const Sampling *sampling;
     Random random;
     Generated *out;
@@ -110,13 +114,18 @@ typedef struct Generation {
     Error *err;
 } Generation;
 
+static bool run(Generation *g, const int32_t *ids, size_t count) {
+    if (g->by_backend) return transformer_choose(g->t, g->session, ids, count, &g->next, &g->next_probability, g->err);
+    return transformer_forward(g->t, g->session, ids, count, false, g->logits, NULL, g->err);
+}
+
 // In parts, so that a stop need not wait for a long prompt.
 static bool prefill(Generation *g, const int32_t *prompt, size_t count) {
     const size_t part = 512;
     for (size_t done = 0; done < count;) {
         if (progress_should_stop(g->progress)) return error_stopped(g->err);
         size_t now = count - done < part ? count - done : part;
-        if (!transformer_forward(g->t, g->session, prompt + done, now, false, g->logits, NULL, g->err)) return false;
+        if (!run(g, prompt + done, now)) return false;
         done += now;
     }
     return true;
@@ -131,8 +140,9 @@ static bool is_end(const ModelConfig *config, int32_t id) {
 // Picks a token from the logits and keeps it, unless it ends the text.
 static void pick(Generation *g) {
     const ModelConfig *config = &transformer_structure(g->t)->config;
-    float probability;
-    int32_t id = sample_token(g->logits, (size_t)config->vocab, g->sampling, &g->random, &probability);
+    float probability = g->next_probability;
+    int32_t id =
+        g->by_backend ? g->next : sample_token(g->logits, (size_t)config->vocab, g->sampling, &g->random, &probability);
     g->out->ended = is_end(config, id);
     if (g->out->ended) return;
     g->out->probabilities[g->out->count] = probability;
@@ -147,8 +157,7 @@ static bool decode(Generation *g, void (*token)(void *context, const Generated *
         if (!progress_add(g->progress, 1)) return error_stopped(g->err);
         if (out->count == out->capacity) break;
         double start = clock_seconds(); // what the caller does with a token does not count
-        if (!transformer_forward(g->t, g->session, &out->ids[out->count - 1], 1, false, g->logits, NULL, g->err))
-            return false;
+        if (!run(g, &out->ids[out->count - 1], 1)) return false;
         pick(g);
         if (!out->ended) out->decode_seconds += clock_seconds() - start;
     }
@@ -181,6 +190,7 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
     size_t room = (size_t)config->max_positions - prompt_count;
     if (most > room) most = room;
     Generation g = {.t = t,
+                    .by_backend = sampling->temperature <= 0 && transformer_can_choose(t),
                     .sampling = sampling,
                     .random = random_seeded(sampling->seed),
                     .out = out,

@@ -9,21 +9,25 @@ static const ModelConfig *config_of(const Pass *pass) { return &pass->t->structu
 bool pass_observe(const Pass *pass, int linear, const float *x) {
     if (!pass->observer) return true;
     const Linear *reader = &pass->t->structure->linears[linear];
+    Backend *backend = pass->t->backend;
+    if (pass->observer->measured_input && backend->ops->measure) {
+        pass->observer->measured_input(pass->observer->context, reader->input, backend, x, pass->tokens, reader->in);
+        return true;
+    }
     float *host = session_observed(pass->session, pass->tokens * reader->in, pass->err);
     if (!host) return false;
-    Backend *backend = pass->t->backend;
     backend->ops->download(backend, host, x, pass->tokens * reader->in * sizeof(float));
     pass->observer->linear_input(pass->observer->context, reader->input, host, pass->tokens, reader->in);
     return true;
 }
 
 bool pass_linear(const Pass *pass, int index, const float *x, float *y) {
-    return transformer_multiply(pass->t, 1, &index, x, pass->tokens, &y, pass->err);
+    return transformer_multiply(pass->t, index, x, pass->tokens, y, pass->err);
 }
 
 // Several linears of the same x.
-static bool linears(const Pass *pass, int count, const int *indices, const float *x, float *const *y) {
-    return transformer_multiply(pass->t, count, indices, x, pass->tokens, y, pass->err);
+static bool together(const Pass *pass, int count, const int *linears, const float *x, float *const *y) {
+    return transformer_multiply_together(pass->t, count, linears, x, pass->tokens, y, pass->err);
 }
 
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y) {
@@ -54,7 +58,7 @@ static void copy(const Pass *pass, const float *x, size_t width, float *y) {
 static bool project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->session->scratch;
     const ModelConfig *config = config_of(pass);
-    if (map->qkv < 0) return linears(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
+    if (map->qkv < 0) return together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
     if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
@@ -145,7 +149,7 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, 1, (const size_t[]){width, width}, 2,
                             &scratch[SCRATCH_GATE]);
     } else if (mlp->gate >= 0) {
-        if (!linears(pass, 2, (const int[]){mlp->gate, mlp->up}, x, &scratch[SCRATCH_GATE])) return false;
+        if (!together(pass, 2, (const int[]){mlp->gate, mlp->up}, x, &scratch[SCRATCH_GATE])) return false;
     } else {
         if (!pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP])) return false;
     }

@@ -299,23 +299,61 @@ static bool divided_bias(const Linear *linear, const float *divisors, float **bi
     return true;
 }
 
-// Quantizes and packs one linear. The plain codes live only in here: they are as large as the weight itself.
-static bool pack(const QuantizedModel *model, Change *change, Error *err) {
+// Backends quantize by themselves what they can: scales by absmax, for channels or groups.
+static bool by_backend(const Backend *backend, const Decision *decision) {
+    return backend->ops->weight_from_dense && decision->grid == GRID_SYMMETRIC && decision->clip != CLIP_MSE &&
+           decision->granularity != GRANULARITY_TENSOR;
+}
+
+static bool pack_by_backend(const QuantizedModel *model, Change *change, const ActivationScheme *scheme,
+                            const float *bias, Error *err) {
+    Backend *backend = transformer_backend(model->transformer);
+    const Linear *linear = &model->structure->linears[change->linear];
+    const Following *wanted = &change->wanted;
+    const WeightQuantizing how = {.bits = wanted->decision.bits,
+                                  .group = wanted->decision.group,
+                                  .scale_dtype = wanted->decision.scale_dtype,
+                                  .factors = wanted->factors,
+                                  .divisors = wanted->divisors};
+    double *errors = array_new(2 * linear->out, sizeof *errors);
+    if (!errors) return error_memory(err, linear->name);
+    bool ok = backend->ops->weight_from_dense(backend, transformer_dense(model->transformer, change->linear), &how,
+                                              scheme, bias, errors, &change->weight, err);
+    change->wanted.error = (WeightError){0};
+    for (size_t o = 0; ok && o < linear->out; o++) {
+        change->wanted.error.signal += errors[2 * o];
+        change->wanted.error.noise += errors[2 * o + 1];
+    }
+    free(errors);
+    return ok || error_prefix(err, "%s", linear->weight->name);
+}
+
+// The plain codes live only in here: they are as large as the weight itself.
+static bool pack_here(const QuantizedModel *model, Change *change, const ActivationScheme *scheme, const float *bias,
+                      Error *err) {
     Backend *backend = transformer_backend(model->transformer);
     const Linear *linear = &model->structure->linears[change->linear];
     const Following *wanted = &change->wanted;
     QuantizedWeight plain = {0};
-    float *bias = NULL;
     if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &plain, &change->wanted.error,
                          err))
         return false;
-    ActivationScheme scheme = scheme_of(wanted);
     bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
-              divided_bias(linear, wanted->divisors, &bias, err) &&
-              backend->ops->weight_quantized(backend, &plain, &scheme, bias, &change->weight, err);
+              backend->ops->weight_quantized(backend, &plain, scheme, bias, &change->weight, err);
     quantized_weight_free(&plain);
-    free(bias);
     return ok || error_prefix(err, "%s", linear->name);
+}
+
+// Quantizes and packs one linear.
+static bool pack(const QuantizedModel *model, Change *change, Error *err) {
+    const Linear *linear = &model->structure->linears[change->linear];
+    const ActivationScheme scheme = scheme_of(&change->wanted);
+    const bool theirs = by_backend(transformer_backend(model->transformer), &change->wanted.decision);
+    float *bias = NULL;
+    bool ok = divided_bias(linear, change->wanted.divisors, &bias, err) &&
+              (theirs ? pack_by_backend : pack_here)(model, change, &scheme, bias, err);
+    free(bias);
+    return ok;
 }
 
 static bool prepare(const Follow *f, Group *group) {

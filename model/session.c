@@ -172,6 +172,7 @@ bool session_routing(Session *session, const Experts *experts, size_t tokens, Er
 void session_free(Session *session) {
     if (!session) return;
     session->backend->ops->synchronize(session->backend);
+    session_forget_step(session);
     scratch_free(session);
     memory_drop(session->backend, &session->logits);
     memory_drop(session->backend, &session->rope.cosine);

@@ -142,12 +142,15 @@ const ModelStructure *transformer_structure(const Transformer *t) { return t->st
 Backend *transformer_backend(const Transformer *t) { return t->backend; }
 
 void transformer_set_linear(Transformer *t, int linear, Weight *weight) {
+    t->version++;
     if (t->replaced[linear]) {
         t->backend->ops->synchronize(t->backend);
         t->backend->ops->weight_free(t->backend, t->replaced[linear]);
     }
     t->replaced[linear] = weight;
 }
+
+const Weight *transformer_dense(const Transformer *t, int linear) { return t->dense[linear]; }
 
 const Weight *transformer_linear(const Transformer *t, int linear) {
     return t->replaced[linear] ? t->replaced[linear] : t->dense[linear];
@@ -161,6 +164,7 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
         t->backend->ops->memory_free(t->backend, t->divided[norm]);
     }
     t->divided[norm] = divided;
+    t->version++;
     return true;
 }
 
@@ -183,33 +187,44 @@ size_t transformer_bytes_per_token(const Transformer *t) {
     return bytes + (size_t)of_experts;
 }
 
-// ---- What reads weights ----
-
-static bool reads_in_place(const Transformer *t, int linear) {
-    return !t->replaced[linear] && t->backend->ops->dense_in_place;
+bool transformer_healthy(const Transformer *t, Error *err) {
+    const BackendOps *ops = t->backend->ops;
+    return !ops->healthy || ops->healthy(t->backend, err);
 }
 
-bool transformer_multiply(Transformer *t, int count, const int *linears, const float *x, size_t tokens, float *const *y,
-                          Error *err) {
+// ---- What reads weights ----
+
+// The tensor that a linear's weight is read from in place, or NULL.
+static const Tensor *in_place(const Transformer *t, int linear) {
+    const bool own = t->replaced[linear] || !t->backend->ops->dense_in_place;
+    return own ? NULL : t->structure->linears[linear].weight;
+}
+
+static void keep(const Transformer *t, const int *linears, int count) {
+    for (int i = 0; i < count; i++)
+        if (in_place(t, linears[i])) tensor_keep(in_place(t, linears[i]));
+}
+
+bool transformer_multiply_together(Transformer *t, int count, const int *linears, const float *x, size_t tokens,
+                                   float *const *y, Error *err) {
     const BackendOps *ops = t->backend->ops;
-    const Weight *weights[MULTIPLIED_AT_ONCE];
-    int held = 0;
-    for (; held < count; held++) {
-        const Linear *linear = &t->structure->linears[linears[held]];
-        if (reads_in_place(t, linears[held]) && !tensor_hold(linear->weight, err)) {
-            error_prefix(err, "%s", linear->name);
-            break;
+    const Weight *weights[TRANSFORMER_TOGETHER];
+    for (int i = 0; i < count; i++) {
+        const Tensor *weight = in_place(t, linears[i]);
+        if (weight && !tensor_hold(weight, err)) {
+            keep(t, linears, i);
+            return error_prefix(err, "%s", t->structure->linears[linears[i]].name);
         }
-        weights[held] = transformer_linear(t, linears[held]);
+        weights[i] = transformer_linear(t, linears[i]);
     }
-    const bool ok = held == count;
-    if (ok && ops->linears && count > 1)
-        ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
-    else
-        for (int i = 0; ok && i < count; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
-    for (int i = 0; i < held; i++)
-        if (reads_in_place(t, linears[i])) tensor_keep(t->structure->linears[linears[i]].weight);
-    return ok;
+    if (ops->linears) ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
+    for (int i = 0; i < count && !ops->linears; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
+    keep(t, linears, count);
+    return true;
+}
+
+bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err) {
+    return transformer_multiply_together(t, 1, &linear, x, tokens, &y, err);
 }
 
 bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {
@@ -301,7 +316,7 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
     if (!pass_linear(&pass, structure->head, x, logits)) return false;
     const float cap = structure->config.logit_softcap;
     if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
-    return true;
+    return checkpoint_intact(structure->checkpoint, err);
 }
 
 // Rows of logits that are made at once: a whole prompt times a large vocabulary would take gigabytes.
@@ -323,17 +338,51 @@ static bool download_logits(Transformer *t, Session *session, size_t tokens, siz
         t->backend->ops->download(t->backend, logits + done * vocab, session->logits, now * vocab * sizeof(float));
         done += now;
     }
-    return true;
+    return transformer_healthy(t, err);
+}
+
+// All layers, into the scratch's residual stream.
+static bool run_layers(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Observer *observer,
+                       Error *err) {
+    if (tokens == 0) return error_set(err, "there are no tokens to run");
+    if (!check_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
+    float *hidden = session->scratch[SCRATCH_HIDDEN];
+    return transformer_embed(t, ids, tokens, hidden, err) &&
+           transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err);
+}
+
+// The next token of a sequence, whose logits session->logits then holds.
+static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
+    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) &&
+           check_room(session, 1, NULL) && session_step(t, session, ids[0]);
 }
 
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err) {
-    if (tokens == 0) return error_set(err, "there are no tokens to run");
-    if (!check_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
-    float *hidden = session->scratch[SCRATCH_HIDDEN];
-    if (!transformer_embed(t, ids, tokens, hidden, err)) return false;
-    if (!transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err)) return false;
-    if (!download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) return false;
+    if (!observer && steps(t, session, ids, tokens)) {
+        size_t bytes = (size_t)t->structure->config.vocab * sizeof(float);
+        t->backend->ops->download(t->backend, logits, session->logits, bytes);
+        if (!transformer_healthy(t, err)) return false;
+    } else if (!run_layers(t, session, ids, tokens, observer, err) ||
+               !download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) {
+        return false;
+    }
     session_advance(session, tokens / session->sequences);
+    return true;
+}
+
+bool transformer_can_choose(const Transformer *t) { return t->backend->ops->greedy != NULL; }
+
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
+                        float *probability, Error *err) {
+    const size_t vocab = (size_t)t->structure->config.vocab, hidden = (size_t)t->structure->config.hidden;
+    if (!steps(t, session, ids, tokens)) {
+        if (!run_layers(t, session, ids, tokens, NULL, err) || !session_logits(session, 1, vocab, err)) return false;
+        const float *last = session->scratch[SCRATCH_HIDDEN] + (tokens - 1) * hidden;
+        if (!transformer_head(t, session, last, 1, session->logits, NULL, err)) return false;
+    }
+    t->backend->ops->greedy(t->backend, session->logits, 1, vocab, next, probability);
+    if (!transformer_healthy(t, err)) return false;
+    session_advance(session, tokens);
     return true;
 }

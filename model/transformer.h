@@ -24,6 +24,7 @@ Backend *transformer_backend(const Transformer *t);
 
 // Replaces one linear (ownership of weight passes to t) or, with NULL, goes back to the dense one.
 void transformer_set_linear(Transformer *t, int linear, Weight *weight);
+const Weight *transformer_dense(const Transformer *t, int linear);
 const Weight *transformer_linear(const Transformer *t, int linear);
 // Divides gain and bias of a norm by factors [its width], or restores it with NULL. Counts from the checkpoint's gain,
 // not from the last call.
@@ -33,11 +34,13 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
 // or 8, int8 with a scale per head and token.
 void transformer_set_cache_bits(Transformer *t, int bits);
 
-// One linear, or up to three that read the same x: x [tokens, in] → y[i] [tokens, out] in backend memory. Fails when
-// memory is short for a matrix that has to be made.
-enum { MULTIPLIED_AT_ONCE = 3 };
-bool transformer_multiply(Transformer *t, int count, const int *linears, const float *x, size_t tokens, float *const *y,
-                          Error *err);
+// One linear: x [tokens, in] → y [tokens, out] in backend memory. Fails when memory is short for a matrix that has to
+// be made.
+bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tokens, float *y, Error *err);
+// Up to TRANSFORMER_TOGETHER linears of the same input, each with its own y.
+enum { TRANSFORMER_TOGETHER = 3 };
+bool transformer_multiply_together(Transformer *t, int count, const int *linears, const float *x, size_t tokens,
+                                   float *const *y, Error *err);
 
 // For work that comes by each layer with many sequences: the dense matrices of a layer stay in memory in between. Of no
 // effect on what is plain in the file.
@@ -46,6 +49,9 @@ void transformer_release_layer(const Transformer *t, int layer);
 
 // The bias of a linear as floats [out], NULL when it has none; owned by the caller (free).
 bool linear_bias(const Linear *linear, float **out, Error *err);
+
+// False with the reason in err when the device behind the backend has failed; what was downloaded since then is NaN.
+bool transformer_healthy(const Transformer *t, Error *err);
 
 // Bytes of weights that one decoded token reads.
 size_t transformer_bytes_per_token(const Transformer *t);
@@ -67,6 +73,8 @@ size_t session_length(const Session *session);
 typedef struct Observer {
     void (*linear_input)(void *context, int input, const float *x, size_t tokens, size_t width);
     void *context;
+    // NULL, or what is called instead with x in backend memory, where the backend can measure it there (ops->measure).
+    void (*measured_input)(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width);
 } Observer;
 
 // The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place; between the embedding
@@ -86,3 +94,9 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
 // vocab]). On failure the session keeps the length that it had.
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);
+
+// The same without the logits: the most probable token behind the last one (the lowest id of equals) and its softmax
+// probability, found by the backend. Only where transformer_can_choose.
+bool transformer_can_choose(const Transformer *t);
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
+                        float *probability, Error *err);

@@ -13,6 +13,7 @@ struct Transformer {
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
+    uint64_t version;  // counts its changes
 };
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
@@ -64,6 +65,11 @@ struct Session {
     float *observed; // [observed_floats] on the host, made when an observer first looks
     size_t observed_floats;
     Routing routing;
+    // One token by a recorded step (step.c): NULL until there is one, and what it was recorded from.
+    Step *step;
+    const Transformer *step_of;
+    uint64_t step_version;
+    bool step_refused;
 };
 
 // y [tokens, width] = rows `ids` of a table [rows, width].
@@ -75,6 +81,11 @@ bool session_scratch(Session *session, size_t tokens, Error *err);
 bool session_logits(Session *session, size_t rows, size_t vocab, Error *err);
 // A host buffer of at least `floats`; NULL with err set when memory is short.
 float *session_observed(Session *session, size_t floats, Error *err);
+// One token through all layers and the head, into the session's logits, by a step recorded before or now. False: run
+// the operations instead; nothing has happened then (step.c).
+bool session_step(Transformer *t, Session *session, int32_t id);
+void session_forget_step(Session *session);
+
 // Makes room for the routing of `tokens` tokens.
 bool session_routing(Session *session, const Experts *experts, size_t tokens, Error *err);
 

@@ -40,15 +40,20 @@ static void add_tensor(Header *h, const char *name, const char *dtype, size_t ro
     h->offset += bytes;
 }
 
-static void add_linear(Header *h, int layer, const char *linear, size_t out, size_t in) {
+static void add_part(Header *h, int layer, const char *part, const char *dtype, size_t rows, size_t columns) {
     char name[128];
-    int stem = snprintf(name, sizeof name, "model.layers.%d.%s", layer, linear);
-    strcpy(name + stem, ".qweight");
-    add_tensor(h, name, "I32", in / 8, out, 4);
-    strcpy(name + stem, ".qzeros");
-    add_tensor(h, name, "I32", in / GROUP, out / 8, 4);
-    strcpy(name + stem, ".scales");
-    add_tensor(h, name, "F16", in / GROUP, out, 2);
+    snprintf(name, sizeof name, "model.layers.%d.%s", layer, part);
+    add_tensor(h, name, dtype, rows, columns, dtype[0] == 'I' ? 4 : 2);
+}
+
+static void add_linear(Header *h, int layer, const char *linear, size_t out, size_t in) {
+    char part[64];
+    snprintf(part, sizeof part, "%s.qweight", linear);
+    add_part(h, layer, part, "I32", in / 8, out);
+    snprintf(part, sizeof part, "%s.qzeros", linear);
+    add_part(h, layer, part, "I32", in / GROUP, out / 8);
+    snprintf(part, sizeof part, "%s.scales", linear);
+    add_part(h, layer, part, "F16", in / GROUP, out);
 }
 
 static void add_layer(Header *h, int layer) {

@@ -158,7 +158,7 @@ static void the_observer_sees_every_input_once(void **state) {
         Session *session;
         Error err = {0};
         Seen seen = {0};
-        const Observer observer = {see, &seen};
+        const Observer observer = {.linear_input = see, .context = &seen};
         open_model(names[i], PRECISION_F32, &model);
         float *logits = array_new(model.tokens * (size_t)model.config.vocab, sizeof *logits);
         assert_true(session_new(model.base, model.tokens, &session, &err));

@@ -13,22 +13,22 @@
 #include "base/file.h"
 
 #define LLVMFuzzerTestOneInput fuzz_config
-#include "tests/fuzz/fuzz_config.c"
+#include "tests/fuzz/fuzz_config.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_index
-#include "tests/fuzz/fuzz_index.c"
+#include "tests/fuzz/fuzz_index.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_recipe
-#include "tests/fuzz/fuzz_recipe.c"
+#include "tests/fuzz/fuzz_recipe.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_safetensors
-#include "tests/fuzz/fuzz_safetensors.c"
+#include "tests/fuzz/fuzz_safetensors.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_stored
-#include "tests/fuzz/fuzz_stored.c"
+#include "tests/fuzz/fuzz_stored.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_tokenizer
-#include "tests/fuzz/fuzz_tokenizer.c"
+#include "tests/fuzz/fuzz_tokenizer.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
 
 #define CORPUS "tests/fuzz/corpus"

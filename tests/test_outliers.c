@@ -36,7 +36,7 @@ static void see(void *context, int input, const float *x, size_t tokens, size_t 
 
 static Seen look_at(StudyFixture *s, const TokenIds *ids, int input) {
     Seen seen = {.input = input};
-    const Observer observer = {see, &seen};
+    const Observer observer = {.linear_input = see, .context = &seen};
     Session *session;
     float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
     assert_true(session_new(s->model.base, LENGTH, &session, NULL));

@@ -82,7 +82,7 @@ static void measure_inputs(Twin *twin) {
     }
     Session *session;
     Error err = {0};
-    Observer observer = {measure, measured};
+    Observer observer = {.linear_input = measure, .context = measured};
     float *logits = array_new(twin->n, sizeof *logits);
     assert_true(session_new(twin->model.base, twin->model.tokens, &session, &err));
     assert_true(transformer_forward(twin->model.base, session, twin->model.ids, twin->model.tokens, true, logits,

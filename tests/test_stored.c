@@ -34,7 +34,9 @@ static int drop_folder(void **state) {
 
 static void open_set(const char *path, Checkpoint *checkpoint, StoredSet **set) {
     Error err = {0};
+    *set = NULL;
     if (!checkpoint_open(path, checkpoint, &err) || !stored_open(checkpoint, set, &err)) fail_msg("%s", err.message);
+    assert_non_null(*set);
 }
 
 static void close_set(Checkpoint *checkpoint, StoredSet *set) {
@@ -170,7 +172,7 @@ static void what_is_needed_again_is_kept_while_there_is_room(void **state) {
     (void)state;
     Checkpoint checkpoint;
     StoredSet *set;
-    const Tensor *first, *second;
+    const Tensor *first = NULL, *second = NULL;
     Error err = {0};
     open_set(FIXTURES "gptq-v2", &checkpoint, &set);
     assert_true(stored_find(set, "any4.weight", &first, &err) && stored_find(set, "any8.weight", &second, &err));

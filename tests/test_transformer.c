@@ -229,7 +229,7 @@ static void the_observer_sees_every_input_once(void **state) {
     Error err = {0};
     fixture_model_open(folders[0], PRECISION_F32, &model);
     Seen seen = {0};
-    Observer observer = {see, &seen};
+    Observer observer = {.linear_input = see, .context = &seen};
     float *logits = logits_new(&model);
     Session *session = session_for(model.base, model.tokens);
     assert_true(transformer_forward(model.base, session, model.ids, 10, true, logits, &observer, &err));

@@ -9,9 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/array.h"
+#include "base/file.h"
+#include "tests/support/folder.h"
 #include "tests/support/program.h"
 #include "tests/support/screen.h"
 
@@ -159,11 +163,47 @@ static void it_ends_in_order_whatever_ends_it(void **state) {
     }
 }
 
+static void copy_sample(const char *folder, const char *name) {
+    char *from = path_join("samples/storyteller", name), *data;
+    size_t size;
+    Error err = {0};
+    if (!file_read(from, 1 << 26, &data, &size, &err)) fail_msg("%s", err.message);
+    free(folder_write(folder, name, data, size));
+    free(data);
+    free(from);
+}
+
+// Cut off while the model is being measured or after all is done: one message, and the program goes on until it is told
+// to end.
+static void a_file_that_shrinks_is_told_and_the_screen_stays(void **state) {
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        char *folder = folder_temporary();
+        const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) copy_sample(folder, names[i]);
+        const char *argv[] = {
+            program_path(), "--no-cache", "--calibration-tokens", late ? "1024" : "65536", "--tokens", "512",
+            folder,         NULL};
+        const char *environment[] = {"TERM=xterm-256color", "COLORFGBG=15;0", NULL};
+        char *path = path_join(folder, "model.safetensors");
+        Screen *s = screen_start(36, 120, argv, environment);
+        expect(s, "down_proj");
+        if (late) settle(s);
+        assert_int_equal(truncate(path, 500000), 0);
+        if (late) screen_send(s, "\tl"); // a dial: what is packed anew is read from the file
+        expect(s, "became shorter");
+        quit(s);
+        free(path);
+        folder_remove(folder);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_shows_the_sample_in_every_size),
         cmocka_unit_test(every_dial_turns_and_the_plan_follows_at_once),
         cmocka_unit_test(it_ends_in_order_whatever_ends_it),
+        cmocka_unit_test(a_file_that_shrinks_is_told_and_the_screen_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,11 +34,48 @@ static bool open_checkpoint(ModelSession *s, Error *err) {
     return ok;
 }
 
+// What the model takes on a device: its linears, a quantized copy of at most 9 bits a weight beside them, and caches,
+// activations and logits of ordinary length.
+static size_t bytes_on_device(const ModelStructure *structure) {
+    const ModelConfig *config = &structure->config;
+    size_t bytes = (size_t)512 << 20, cached = (size_t)config->kv_heads * (size_t)config->head_dim;
+    bytes += 2 * (size_t)config->layers * cached * 2 * 2048; // 2,048 positions of keys and values in 16 bits
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        bytes += linear->out * linear->in * dtype_bytes(linear->weight->dtype) + linear->out * linear->in * 9 / 8;
+    }
+    return bytes;
+}
+
+static bool open_cuda(const ModelSession *s, Backend **out, Error *err) {
+    if (!backend_cuda_new(0, out, err)) return false;
+    if (s->config.not_run[0] || (*out)->ops->has_room(*out, bytes_on_device(&s->structure), err)) return true;
+    (*out)->ops->destroy(*out);
+    *out = NULL;
+    return error_prefix(err, "%s", s->checkpoint.path);
+}
+
+static bool choice_from_environment(BackendChoice *choice, Error *err) {
+    const char *text = getenv("QUANTDIAL_BACKEND");
+    if (!text || !text[0] || strcmp(text, "auto") == 0) return true;
+    if (strcmp(text, "cpu") != 0 && strcmp(text, "cuda") != 0)
+        return error_set(err, "QUANTDIAL_BACKEND is \"%.40s\"; it may be auto, cpu or cuda", text);
+    *choice = strcmp(text, "cpu") == 0 ? BACKEND_CPU : BACKEND_CUDA;
+    return true;
+}
+
+static bool open_backend(ModelSession *s, Error *err) {
+    BackendChoice choice = s->options.backend;
+    if (choice == BACKEND_AUTO && !choice_from_environment(&choice, err)) return false;
+    if (choice == BACKEND_CUDA) return open_cuda(s, &s->backend, err);
+    if (choice == BACKEND_AUTO && open_cuda(s, &s->backend, NULL)) return true;
+    return backend_cpu_new(s->options.threads, &s->backend, err);
+}
+
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err) {
     *out = (ModelSession){.options = *options};
     bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
-              structure_build(&out->checkpoint, &out->config, &out->structure, err) &&
-              backend_cpu_new(options->threads, &out->backend, err) &&
+              structure_build(&out->checkpoint, &out->config, &out->structure, err) && open_backend(out, err) &&
               (out->config.not_run[0] ||
                transformer_new(&out->structure, out->backend, options->precision, &out->base, err)) &&
               model_stats_new(&out->structure, &out->stats, err);
@@ -206,7 +243,7 @@ bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Pr
         }
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
-    return true;
+    return checkpoint_intact(&s->checkpoint, err);
 }
 
 bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int linear, double *db, Error *err) {
@@ -218,7 +255,7 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
         return false;
     quantized_weight_free(&codes);
     *db = weight_sqnr_db(&error);
-    return true;
+    return checkpoint_intact(&s->checkpoint, err);
 }
 
 static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {

@@ -16,6 +16,13 @@
 #define STANDARD_PROMPT "Once upon a time"
 #define STANDARD_MOST_TOKENS 64
 
+typedef enum BackendChoice {
+    BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda
+                  // decides
+    BACKEND_CPU,
+    BACKEND_CUDA, // or an error that says why not
+} BackendChoice;
+
 typedef struct ModelOptions {
     const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
     const char *calibration; // text file; NULL: the sample's
@@ -26,7 +33,8 @@ typedef struct ModelOptions {
                 // positions
     size_t eval_tokens; // 0: 4096
     size_t window;      // evaluation window; 0: 256
-    int threads;        // 0: all cores
+    BackendChoice backend;
+    int threads; // of the CPU backend; 0: all cores
     Precision precision;
     uint64_t seed;
     bool no_cache; // neither read nor write measurements on disk

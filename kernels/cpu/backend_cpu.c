@@ -27,6 +27,7 @@ static void destroy(Backend *backend) {
     CpuBackend *cpu = cpu_of(backend);
     dense_library_free(cpu->library);
     free(cpu->scratch);
+    free(cpu->shares);
     free(cpu);
 }
 
@@ -138,6 +139,11 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
     cpu->base.ops = &cpu_ops;
     cpu->kernels = kernels;
     cpu->threads = threads ? threads : cpu_cores();
+    cpu->shares = array_new((size_t)cpu->threads, sizeof *cpu->shares);
+    if (!cpu->shares) {
+        free(cpu);
+        return error_memory(err, "the CPU backend");
+    }
     // Forced to plain C means no foreign code either: valgrind does not know what such code uses.
     if (kernels != &cpu_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
     snprintf(cpu->description, sizeof cpu->description, "%s ×%d", kernels->name, cpu->threads);

@@ -2,16 +2,23 @@
 #pragma once
 
 #include <stdalign.h>
+#include <stdatomic.h>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/kernels.h"
 
 typedef struct DenseLibrary DenseLibrary;
 
+// The next piece of one thread's share of a product; a cache line of its own.
+typedef struct Share {
+    alignas(64) atomic_size_t next;
+} Share;
+
 typedef struct CpuBackend {
     Backend base;
     const CpuKernels *kernels;
     int threads;
+    Share *shares;         // [threads]
     DenseLibrary *library; // oneDNN; NULL when it is not there or not wanted
     char description[40];
     // Working memory of linears and attention. It grows when weights and caches are made, since operations cannot fail.

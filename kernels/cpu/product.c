@@ -1,5 +1,6 @@
 // Products of linears. Those that read the same x and want it prepared alike are one piece of work: x is prepared once,
-// and threads take pieces of all their rows one by one, so that a core that something else keeps busy holds up nobody.
+// and all their rows are shared among threads. Each goes through a share of its own piece by piece, one long stream for
+// its core, and then helps others with theirs, so that a core that something else keeps busy holds up nobody.
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -12,8 +13,8 @@ enum { MOST_TOGETHER = 4 };
 
 // Weights that are multiplied with the same x.
 typedef struct Batch {
-    const Weight *weights[MOST_TOGETHER];
-    float *y[MOST_TOGETHER]; // [tokens, out] each
+    const Weight *const *weights; // [count]
+    float *y[MOST_TOGETHER];      // [tokens, out] each
     size_t count;
     const float *x; // [tokens, in]
     size_t tokens;
@@ -42,16 +43,17 @@ typedef struct Piece {
 
 static Piece piece_at(const Batch *b, size_t number) {
     Piece piece = {0};
-    for (;; piece.weight++) {
+    for (; piece.weight < b->count; piece.weight++) {
         const Weight *w = b->weights[piece.weight];
         size_t rows = piece_rows(w), count = (w->out + rows - 1) / rows;
         if (number < count) {
             piece.from = number * rows;
             piece.to = w->out - piece.from < rows ? w->out : piece.from + rows;
-            return piece;
+            break;
         }
         number -= count;
     }
+    return piece;
 }
 
 static int threads_for(const CpuBackend *cpu, const Batch *b, size_t steps_per_product) {
@@ -63,23 +65,50 @@ static int threads_for(const CpuBackend *cpu, const Batch *b, size_t steps_per_p
     return cpu_threads_for(cpu, bytes, steps);
 }
 
+// What threads work on, and one piece of it.
+typedef struct Job {
+    const CpuBackend *cpu;
+    const Batch *batch;
+    const uint16_t *rounded;        // dense: x in BF16 or NULL
+    const Activations *activations; // packed: x in planes or NULL
+    void (*work)(const struct Job *, Piece);
+    size_t pieces;
+    int shares;
+} Job;
+
+static void job_begin(Job *job, int shares) {
+    job->pieces = piece_count(job->batch);
+    job->shares = shares;
+    for (int i = 0; i < shares; i++) atomic_store(&job->cpu->shares[i].next, job->pieces * (size_t)i / (size_t)shares);
+}
+
+// By every thread of a region, after job_begin by one.
+static void job_help(const Job *job) {
+    for (int k = 0; k < job->shares; k++) {
+        int i = (omp_get_thread_num() + k) % job->shares;
+        size_t end = job->pieces * ((size_t)i + 1) / (size_t)job->shares, number;
+        while ((number = atomic_fetch_add(&job->cpu->shares[i].next, 1)) < end)
+            job->work(job, piece_at(job->batch, number));
+    }
+}
+
 // ---- Dense ----
 
-static void dense_piece(const CpuBackend *cpu, const Batch *b, const uint16_t *rounded, size_t number) {
-    const Piece piece = piece_at(b, number);
+static void dense_piece(const Job *job, Piece piece) {
+    const Batch *b = job->batch;
     const Weight *w = b->weights[piece.weight];
     const DenseProduct product = {.dtype = w->dtype,
                                   .w = w->data,
                                   .in = w->in,
                                   .bias = w->bias,
                                   .x = b->x,
-                                  .rounded = rounded,
+                                  .rounded = job->rounded,
                                   .tokens = b->tokens,
                                   .x_stride = w->in,
                                   .y = b->y[piece.weight],
                                   .y_stride = w->out,
                                   .streams = cpu_weight_bytes(w) >= (size_t)1 << 20};
-    (rounded ? cpu->kernels->dense_rounded : cpu->kernels->dense)(&product, piece.from, piece.to);
+    (job->rounded ? job->cpu->kernels->dense_rounded : job->cpu->kernels->dense)(&product, piece.from, piece.to);
 }
 
 // x → BF16, by the threads of the region that calls this.
@@ -90,13 +119,14 @@ static void round_tokens(const CpuBackend *cpu, const Batch *b, uint16_t *rounde
 }
 
 static void run_dense(const CpuBackend *cpu, const Batch *b) {
-    const size_t pieces = piece_count(b);
+    const int threads = threads_for(cpu, b, 4);
     uint16_t *rounded = b->weights[0]->rounded && cpu->kernels->dense_rounded ? cpu->scratch : NULL; // [tokens, in]
-#pragma omp parallel num_threads(threads_for(cpu, b, 4))
+    Job job = {.cpu = cpu, .batch = b, .rounded = rounded, .work = dense_piece};
+    job_begin(&job, threads);
+#pragma omp parallel num_threads(threads)
     {
         if (rounded) round_tokens(cpu, b, rounded);
-#pragma omp for schedule(dynamic) nowait
-        for (size_t i = 0; i < pieces; i++) dense_piece(cpu, b, rounded, i);
+        job_help(&job);
     }
 }
 
@@ -198,38 +228,42 @@ static void prepare_activations(const CpuBackend *cpu, const Batch *b, Activatio
     }
 }
 
-static void packed_piece(const CpuBackend *cpu, const Batch *b, const Activations *a, size_t number) {
-    const Piece piece = piece_at(b, number);
+static void packed_piece(const Job *job, Piece piece) {
+    const Batch *b = job->batch;
     const Weight *w = b->weights[piece.weight];
+    float *y = b->y[piece.weight];
     const size_t from = piece.from / PACKED_ROWS, to = (piece.to + PACKED_ROWS - 1) / PACKED_ROWS;
-    if (a)
-        cpu->kernels->packed(&w->packed, w->bias, a, b->tokens, b->y[piece.weight], from, to);
+    if (job->activations)
+        job->cpu->kernels->packed(&w->packed, w->bias, job->activations, b->tokens, y, from, to);
     else
-        cpu->kernels->packed_float(&w->packed, w->bias, b->x, b->tokens, b->y[piece.weight], from, to);
+        job->cpu->kernels->packed_float(&w->packed, w->bias, b->x, b->tokens, y, from, to);
 }
 
 // Weight-only, in sets that multiply floats.
 static void run_float(const CpuBackend *cpu, const Batch *b) {
-    const size_t pieces = piece_count(b);
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(cpu, b, 4))
-    for (size_t i = 0; i < pieces; i++) packed_piece(cpu, b, NULL, i);
+    const int threads = threads_for(cpu, b, 4);
+    Job job = {.cpu = cpu, .batch = b, .work = packed_piece};
+    job_begin(&job, threads);
+#pragma omp parallel num_threads(threads)
+    job_help(&job);
 }
 
 static void run_packed(const CpuBackend *cpu, const Batch *b) {
     const Weight *w = b->weights[0];
-    const size_t pieces = piece_count(b);
     Activations a = activations_for(&w->packed, w->mode);
+    const int threads = threads_for(cpu, b, (size_t)a.planes);
     const ActivationBytes bytes = activation_bytes(&a, w, b->tokens, cpu->threads);
     char *memory = (char *)cpu->scratch + bytes.rounded;
     a.codes = (int8_t *)memory;
     a.sums = (int32_t *)(void *)(memory + bytes.codes);
     a.scales = (float *)(void *)(memory + bytes.codes + bytes.sums);
     int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.sums + bytes.scales);
-#pragma omp parallel num_threads(threads_for(cpu, b, (size_t)a.planes))
+    Job job = {.cpu = cpu, .batch = b, .activations = &a, .work = packed_piece};
+    job_begin(&job, threads);
+#pragma omp parallel num_threads(threads)
     {
         prepare_activations(cpu, b, &a, rows);
-#pragma omp for schedule(dynamic) nowait
-        for (size_t i = 0; i < pieces; i++) packed_piece(cpu, b, &a, i);
+        job_help(&job);
     }
 }
 
@@ -321,12 +355,10 @@ static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t
     const Weight *w = weights[0];
     if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
     for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
-        Batch b = {.count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
+        Batch b = {
+            .weights = weights, .count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
         b.x = rounded_activations(cpu, w, x + t * w->in, b.tokens);
-        for (size_t i = 0; i < count; i++) {
-            b.weights[i] = weights[i];
-            b.y[i] = y[i] + t * weights[i]->out;
-        }
+        for (size_t i = 0; i < count; i++) b.y[i] = y[i] + t * weights[i]->out;
         run(cpu, &b, tokens);
     }
 }

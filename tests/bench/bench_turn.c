@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "workbench/workbench.h"
@@ -13,8 +14,15 @@
 
 typedef struct Times {
     double call, first, final, begun, text;
-    double tokens; // of the first figure
+    double tokens;    // of the first figure
+    double processor; // all threads' time until then: what else the machine does counts little in it
 } Times;
+
+static double processor_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static void serve(Workbench *w) {
     struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
@@ -22,7 +30,18 @@ static void serve(Workbench *w) {
     workbench_update(w);
 }
 
+static void end_when_failed(const Workbench *w) {
+    for (JobKind kind = 0; kind < JOB_COUNT; kind++) {
+        JobView job;
+        workbench_job(w, kind, &job);
+        if (job.state != JOB_FAILED) continue;
+        fprintf(stderr, "%s: %s\n", job.name, job.message);
+        exit(1);
+    }
+}
+
 static bool settled(const Workbench *w) {
+    end_when_failed(w);
     const Effect *e = workbench_effect(w);
     uint64_t turn = workbench_turn(w);
     return workbench_calibration_tokens(w) && e->accuracy_finished && e->accuracy_turn == turn &&
@@ -32,7 +51,7 @@ static bool settled(const Workbench *w) {
 // linear: −1 for all.
 static Times turn_dial(Workbench *w, int linear, Dial dial, double value, bool to_the_end) {
     Times times = {0};
-    double start = clock_seconds();
+    double start = clock_seconds(), processor = processor_seconds();
     workbench_set(w, linear, dial, &value, NULL);
     times.call = clock_seconds() - start;
     while (!settled(w) && (to_the_end || times.first == 0 || times.begun == 0)) {
@@ -43,6 +62,7 @@ static Times turn_dial(Workbench *w, int linear, Dial dial, double value, bool t
         if (current && times.first == 0) {
             times.first = now;
             times.tokens = (double)e->accuracy.tokens;
+            times.processor = processor_seconds() - processor;
         }
         if (e->decode_turn == workbench_turn(w) && e->quantized.count && times.begun == 0) times.begun = now;
         if (current && e->accuracy_finished && times.final == 0) times.final = now;
@@ -79,7 +99,7 @@ static int measure_one_linear(const char *model, int threads) {
     Workbench *w;
     Error err = {0};
     WorkbenchOptions options = {
-        .model = {.model = model, .sequences = 2, .length = 64, .eval_tokens = 512, .threads = threads}};
+        .model = {.model = model, .sequences = 1, .length = 32, .eval_tokens = 512, .threads = threads}};
     double start = clock_seconds();
     if (!workbench_open(&options, &w, &err)) return fprintf(stderr, "%s\n", err.message), 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -96,6 +116,7 @@ static int measure_one_linear(const char *model, int threads) {
         printf("%s: bits 4 <-> 3; first figure on %.0f tokens\n", structure->linears[linear].name, times[0].tokens);
         print_median("the turn itself (plan)", times, offsetof(Times, call));
         print_median("first accuracy figure", times, offsetof(Times, first));
+        print_median("  processor time until then", times, offsetof(Times, processor));
         print_median("decode sample, first token", times, offsetof(Times, begun));
     }
     workbench_close(w);

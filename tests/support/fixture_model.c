@@ -51,10 +51,16 @@ static void read_expected(const char *folder, FixtureModel *out) {
 
 void fixture_model_open(const char *folder, Precision precision, FixtureModel *out) {
     Error err = {0};
-    *out = (FixtureModel){0};
+    Backend *backend;
+    if (!backend_cpu_new(2, &backend, &err)) fail_msg("%s", err.message);
+    fixture_model_open_on(folder, precision, backend, out);
+}
+
+void fixture_model_open_on(const char *folder, Precision precision, Backend *backend, FixtureModel *out) {
+    Error err = {0};
+    *out = (FixtureModel){.backend = backend};
     if (!checkpoint_open(folder, &out->checkpoint, &err) || !config_load(out->checkpoint.folder, &out->config, &err) ||
         !structure_build(&out->checkpoint, &out->config, &out->structure, &err) ||
-        !backend_cpu_new(2, &out->backend, &err) ||
         !transformer_new(&out->structure, out->backend, precision, &out->base, &err))
         fail_msg("%s: %s", folder, err.message);
     read_expected(folder, out);

@@ -16,6 +16,8 @@ typedef struct FixtureModel {
 
 // Fails the running test when the folder cannot be opened. The struct must stay where it is. Runs on two threads.
 void fixture_model_open(const char *folder, Precision precision, FixtureModel *out);
+// On a backend that the model owns from then on.
+void fixture_model_open_on(const char *folder, Precision precision, Backend *backend, FixtureModel *out);
 void fixture_model_close(FixtureModel *model);
 
 // Elements of a tensor in a file as int32 or float, owned by the caller.

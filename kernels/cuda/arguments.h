@@ -1,0 +1,232 @@
+// What every kernel is given: one structure each, passed by value. Pointers are device memory, matrices row-major,
+// activations float. The table of launches at the end is what the host code calls; each returns 0 or the runtime's
+// error code.
+#ifndef QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
+#define QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
+
+#include "kernels/cuda/integer_layout.h"
+
+// Element types as kernels know them: the values of DType (kernels/dtype.h) that matter here.
+enum { ELEMENT_F32 = 0, ELEMENT_F16 = 1, ELEMENT_BF16 = 2, ELEMENT_I8 = 6 };
+
+// A position that may stand in device memory, so that a recorded step can be run again at another one.
+typedef struct Position {
+    const int32_t *device; // NULL: `value` counts
+    int32_t value;
+} Position;
+
+// ---- Between linears ----
+
+typedef struct WidenArguments { // y [n] = floats of source
+    const void *source;
+    float *y;
+    size_t n;
+    int dtype;
+} WidenArguments;
+
+typedef struct NormArguments { // y [rows, width]; bias NULL: by the root of the mean square
+    const float *x, *gain, *bias;
+    float *y, eps;
+    int rows, width;
+} NormArguments;
+
+typedef enum Elementwise {
+    ELEMENTWISE_ADD,      // y = x + other
+    ELEMENTWISE_SCALE,    // y = x · number
+    ELEMENTWISE_CLEAR,    // y = 0
+    ELEMENTWISE_SOFTCAP,  // y = number · tanh(x / number)
+    ELEMENTWISE_ACTIVATE, // y = f(x), · other unless that is NULL
+} Elementwise;
+
+typedef struct ElementwiseArguments {
+    const float *x, *other;
+    float *y;
+    size_t n;
+    float number;
+    int what, nonlinearity;
+} ElementwiseArguments;
+
+typedef struct RopeArguments { // in place; cosine, sine [positions, half]
+    float *x;
+    const float *cosine, *sine;
+    int tokens, heads, head_dim, half;
+    Position first;
+} RopeArguments;
+
+typedef struct CopyArguments { // y [rows, width] = x [rows, x_width] from column `from` on
+    const float *x;
+    float *y;
+    size_t rows;
+    int x_width, from, width;
+} CopyArguments;
+
+typedef struct RowsArguments { // gather: y[i] = x[rows[i]]; scatter: y[rows[i]] += factors[i] · x[i], i ascending
+    const float *x, *factors;
+    const int32_t *rows;
+    float *y;
+    int n, width;
+} RowsArguments;
+
+typedef struct GreedyArguments { // per row of logits: the largest (the first of equals) and its softmax probability
+    const float *logits;         // [rows, vocab]
+    int32_t *ids;
+    float *probabilities;
+    int rows, vocab;
+} GreedyArguments;
+
+// ---- Dense products ----
+
+typedef struct DenseArguments { // y [tokens, out] = x [tokens, in] · W' + bias
+    const void *w;              // rows `stride` elements apart, 16-byte aligned, zeros behind `in`
+    const float *bias, *x;
+    float *y;
+    int dtype, out, in, stride, tokens;
+    bool aligned; // rows of x may be read 16 bytes at a time
+} DenseArguments;
+
+typedef struct NarrowArguments { // y [rows, width] of dtype; zeros from `width` to `stride`
+    const float *x;
+    void *y;
+    int dtype, rows, width, stride;
+} NarrowArguments;
+
+typedef struct BiasArguments { // y [tokens, out] += bias
+    const float *bias;
+    float *y;
+    int tokens, out;
+} BiasArguments;
+
+// ---- Quantized products ----
+
+enum { ROUND_STATIC, ROUND_TOKEN, ROUND_CHANNEL };
+
+// Activations as the product reads them (integer_layout.h).
+typedef struct ActivationArguments {
+    IntegerLayout layout;
+    const float *x;       // [tokens, in]
+    const float *divisor; // [in] or NULL
+    uint8_t *codes;
+    float *scales; // one plane: [tokens]; three: [segments, tokens padded to 8]
+    int32_t *sums; // of codes, [segments, planes, tokens padded to 8]; NULL: not wanted
+    int tokens, planes, mode;
+    float static_scale;
+} ActivationArguments;
+
+typedef struct RoundArguments { // x as what its codes stand for, in floats
+    const float *x, *divisor;
+    float *y, *scales; // scales [in]: by channel, found by channel_scales over all tokens of a call
+    int tokens, in, mode;
+    float static_scale;
+} RoundArguments;
+
+typedef struct IntegerArguments {
+    IntegerLayout layout;
+    const uint8_t *codes;
+    const void *scales;    // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
+    const int8_t *zeros;   // as scales, or NULL
+    const int8_t *factors; // as scales, or NULL
+    const float *bias;     // [out] or NULL
+    const uint8_t *x;      // codes of the activations
+    const float *x_scales; // as in ActivationArguments
+    const int32_t *x_sums; // with zeros
+    float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
+    int scale_dtype, tokens, planes, splits;
+    int row_blocks_per_warp, token_blocks_per_warp, stages; // of the tiled kernel
+} IntegerArguments;
+
+typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
+    const float *parts, *bias;
+    float *y;
+    int splits, tokens, out;
+} ReduceArguments;
+
+// ---- Attention ----
+
+typedef struct CacheView {            // of one layer
+    void *keys, *values;              // [kv_heads, positions, head_dim] of dtype
+    float *key_scales, *value_scales; // [kv_heads, positions], I8 only
+    int dtype, kv_heads, head_dim, positions;
+} CacheView;
+
+typedef struct CacheWriteArguments {
+    CacheView cache;
+    const float *k, *v; // [tokens, kv_heads · head_dim]
+    int tokens;
+    Position first;
+} CacheWriteArguments;
+
+typedef struct AttentionArguments {
+    CacheView cache;
+    const float *q, *bias; // bias: [heads, bias_stride] or NULL
+    float *y, *parts;      // parts [tokens, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    size_t bias_stride;
+    float scale, softcap;
+    int heads, tokens, window, splits;
+    Position first;
+} AttentionArguments;
+
+// ---- Quantizing weights ----
+
+typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, code = rint(w / scale), as quant/grids.c
+    IntegerLayout layout;
+    const void *w;                   // [out], rows `stride` elements apart, of dtype
+    const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
+    uint8_t *codes;                  // zeroed
+    void *scales;                    // of scale_dtype
+    double *errors;                  // [out, 2]: Σ w², Σ (w − ŵ)²
+    int32_t *bad_row;                // the first row that holds something not finite; out when none
+    int dtype, stride, scale_dtype;
+} QuantizeArguments;
+
+typedef struct PackArguments { // codes [out, in], one a byte, into the layout
+    IntegerLayout layout;
+    const int8_t *plain;
+    uint8_t *codes;
+} PackArguments;
+
+// ---- Measuring ----
+
+typedef struct MeasureArguments { // as count_patterns and absmax_update (kernels/measure.h)
+    const float *x;               // [tokens, width]
+    uint32_t *patterns;           // [65536], added to
+    float *channel_absmax;        // [width], raised
+    float *token_absmax;          // [tokens]
+    int tokens, width;
+} MeasureArguments;
+
+typedef struct CudaLaunches {
+    int (*widen)(void *stream, const WidenArguments *);
+    int (*norm)(void *stream, const NormArguments *);
+    int (*elementwise)(void *stream, const ElementwiseArguments *);
+    int (*rope)(void *stream, const RopeArguments *);
+    int (*copy)(void *stream, const CopyArguments *);
+    int (*gather)(void *stream, const RowsArguments *);
+    int (*scatter_add)(void *stream, const RowsArguments *);
+    int (*greedy)(void *stream, const GreedyArguments *);
+    int (*dense_few)(void *stream, const DenseArguments *); // up to DENSE_FEW tokens
+    int (*dense_tiled)(void *stream, const DenseArguments *);
+    int (*narrow)(void *stream, const NarrowArguments *);
+    int (*add_bias)(void *stream, const BiasArguments *);
+    int (*activations)(void *stream, const ActivationArguments *);
+    int (*channel_scales)(void *stream, const RoundArguments *);
+    int (*round)(void *stream, const RoundArguments *);
+    int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow
+    int (*integer_few)(void *stream, const IntegerArguments *);   // up to 8 tokens
+    int (*integer_tiled)(void *stream, const IntegerArguments *);
+    int (*reduce)(void *stream, const ReduceArguments *);
+    int (*cache_write)(void *stream, const CacheWriteArguments *);
+    int (*attention)(void *stream, const AttentionArguments *);
+    int (*quantize)(void *stream, const QuantizeArguments *);
+    int (*pack)(void *stream, const PackArguments *);
+    int (*measure)(void *stream, const MeasureArguments *);
+} CudaLaunches;
+
+enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512 };
+
+// Shared memory of one stage of the tiled integer product.
+LAYOUT size_t integer_stage_bytes(int bits, int planes, int row_blocks_per_warp, int token_blocks_per_warp) {
+    return (size_t)(4 * row_blocks_per_warp) * step_bytes(bits) +
+           (size_t)token_blocks_per_warp * STEP_UNITS * (size_t)planes * 256;
+}
+
+#endif

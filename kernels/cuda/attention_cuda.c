@@ -1,0 +1,121 @@
+// Keys and values on the device, and attention over them, cut so that a single token keeps the device busy.
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+
+struct Cache {
+    int layers;
+    CacheView view; // of the first layer
+    size_t layer_rows;
+};
+
+enum { SPLIT_POSITIONS = 64, MOST_SPLITS = 64 }; // positions that are worth a block of their own
+
+void cuda_cache_free(Backend *backend, Cache *cache) {
+    CudaBackend *c = cuda_of(backend);
+    if (!cache) return;
+    cuda_release(c, cache->view.keys);
+    cuda_release(c, cache->view.values);
+    cuda_release(c, cache->view.key_scales);
+    cuda_release(c, cache->view.value_scales);
+    free(cache);
+}
+
+static size_t target_blocks(const CudaBackend *c) { return 4 * (size_t)c->runtime->facts.multiprocessors; }
+
+static bool cache_memory(CudaBackend *c, Cache *cache, Error *err) {
+    CacheView *v = &cache->view;
+    const size_t rows = cache->layer_rows * (size_t)cache->layers,
+                 bytes = rows * (size_t)v->head_dim * dtype_bytes((DType)v->dtype), scales = rows * sizeof(float);
+    void *key_scales = NULL, *value_scales = NULL;
+    bool ok =
+        cuda_allocate(c, bytes, "the cache", &v->keys, err) && cuda_allocate(c, bytes, "the cache", &v->values, err);
+    if (ok && v->dtype == (int)DTYPE_I8)
+        ok = cuda_allocate(c, scales, "the cache", &key_scales, err) &&
+             cuda_allocate(c, scales, "the cache", &value_scales, err);
+    v->key_scales = key_scales;
+    v->value_scales = value_scales;
+    // Attention splits only while that makes no more than target_blocks, of four heads each at most.
+    return ok && cuda_reserve(c, &c->parts, target_blocks(c) * 4 * ((size_t)v->head_dim + 2) * sizeof(float), err);
+}
+
+bool cuda_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, size_t positions, DType dtype,
+                    Cache **out, Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    *out = NULL;
+    if (!dtype_is_float16_or_32(dtype) && dtype != DTYPE_I8)
+        return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
+    if (layers <= 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > INT32_MAX / 2)
+        return error_set(err, "a cache of %d layers, %d heads of %d and %zu positions makes no sense", layers, kv_heads,
+                         head_dim, positions);
+    if (head_dim > ATTENTION_LARGEST_HEAD)
+        return error_set(err, "heads of %d dimensions are more than the %d that CUDA computes here; use --backend cpu",
+                         head_dim, ATTENTION_LARGEST_HEAD);
+    Cache *cache = array_new(1, sizeof *cache);
+    if (!cache) return error_memory(err, "the cache");
+    cache->layers = layers;
+    cache->layer_rows = (size_t)kv_heads * positions;
+    cache->view =
+        (CacheView){.dtype = (int)dtype, .kv_heads = kv_heads, .head_dim = head_dim, .positions = (int)positions};
+    if (cache_memory(c, cache, err)) return *out = cache, true;
+    cuda_cache_free(backend, cache);
+    return false;
+}
+
+static CacheView view_of(const Cache *cache, int layer) {
+    CacheView v = cache->view;
+    const size_t row = cache->layer_rows * (size_t)layer,
+                 bytes = row * (size_t)v.head_dim * dtype_bytes((DType)v.dtype);
+    v.keys = (char *)v.keys + bytes;
+    v.values = (char *)v.values + bytes;
+    if (v.key_scales) v.key_scales += row;
+    if (v.value_scales) v.value_scales += row;
+    return v;
+}
+
+void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, size_t tokens, const float *k,
+                      const float *v) {
+    CudaBackend *c = cuda_of(backend);
+    const CacheWriteArguments a = {view_of(cache, layer), k, v, (int)tokens, cuda_position(c, first)};
+    if (cuda_runs(c))
+        cuda_check(c, c->runtime->launches->cache_write(c->runtime->stream, &a), "writing keys and values");
+}
+
+// A recorded step does not know how far it will look back: as if the cache were full.
+static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t first,
+                      size_t tokens) {
+    const size_t nh = shape->head_dim <= 128 ? 4 : shape->head_dim <= 256 ? 2 : 1;
+    const size_t per_kv = (size_t)shape->heads / (size_t)cache->view.kv_heads;
+    const size_t blocks = (size_t)cache->view.kv_heads * ((per_kv + nh - 1) / nh) * tokens;
+    size_t seen = c->recording ? (size_t)cache->view.positions : first + tokens;
+    if (shape->window > 0 && seen > (size_t)shape->window) seen = (size_t)shape->window;
+    size_t splits = target_blocks(c) / blocks, useful = (seen + SPLIT_POSITIONS - 1) / SPLIT_POSITIONS;
+    if (splits > useful) splits = useful;
+    if (splits > MOST_SPLITS) splits = MOST_SPLITS;
+    return splits < 1 ? 1 : (int)splits;
+}
+
+void cuda_attention(Backend *backend, const Cache *cache, int layer, const AttentionShape *shape, const float *q,
+                    size_t first, size_t tokens, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    const size_t width = (size_t)shape->heads * (size_t)shape->head_dim;
+    cuda_written(c, y, tokens * width * sizeof *y);
+    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
+        const size_t n = tokens - t < PASS_TOKENS ? tokens - t : PASS_TOKENS;
+        const AttentionArguments a = {.cache = view_of(cache, layer),
+                                      .q = q + t * width,
+                                      .bias = shape->bias,
+                                      .y = y + t * width,
+                                      .parts = c->parts.data,
+                                      .bias_stride = shape->bias_stride,
+                                      .scale = shape->scale,
+                                      .softcap = shape->softcap,
+                                      .heads = shape->heads,
+                                      .tokens = (int)n,
+                                      .window = shape->window,
+                                      .splits = splits_for(c, cache, shape, first + t, n),
+                                      .first = cuda_position(c, first + t)};
+        cuda_check(c, c->runtime->launches->attention(c->runtime->stream, &a), "attention");
+    }
+}

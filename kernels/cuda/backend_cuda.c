@@ -1,0 +1,182 @@
+// The CUDA backend: its table, memory, and what happens when the device fails.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+
+// ---- Failing ----
+
+bool cuda_check(CudaBackend *c, int code, const char *doing) {
+    if (code == 0) return true;
+    if (c->recording) { // what cannot be recorded can still be run
+        c->recording->broken = true;
+        return false;
+    }
+    if (!c->failed)
+        error_set(&c->failure, "%s failed on %s: %s; try again with --backend cpu", doing, c->runtime->facts.name,
+                  c->runtime->message(code));
+    c->failed = true;
+    return false;
+}
+
+static bool healthy(Backend *backend, Error *err) {
+    const CudaBackend *c = cuda_of(backend);
+    return !c->failed || error_set(err, "%s", c->failure.message);
+}
+
+static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
+
+static bool has_room(Backend *backend, size_t bytes, Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    size_t available = 0, total = 0;
+    if (!cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
+        return healthy(backend, err);
+    if (bytes <= available) return true;
+    return error_set(err,
+                     "%.1f GB are needed on the device, and %s has %.1f GB free of %.1f GB; --backend cpu computes on "
+                     "the processor instead",
+                     gigabytes(bytes), c->runtime->facts.name, gigabytes(available), gigabytes(total));
+}
+
+// ---- Memory ----
+
+bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, Error *err) {
+    *out = NULL;
+    if (c->failed) return error_set(err, "%s", c->failure.message);
+    size_t available = 0, total = 0;
+    int code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);
+    c->generation++;
+    if (code == 0) return true;
+    if (c->runtime->memory(c->runtime, &available, &total) != 0) available = total = 0;
+    return error_set(err, "no memory on %s for %s: %.2f GB wanted, %.2f GB free of %.1f GB (%s)",
+                     c->runtime->facts.name, what, gigabytes(bytes), gigabytes(available), gigabytes(total),
+                     c->runtime->message(code));
+}
+
+void cuda_release(CudaBackend *c, void *memory) {
+    if (!memory) return;
+    c->runtime->release(c->runtime, memory);
+    c->generation++;
+    c->prepared.x = NULL; // the address may come again with other content
+}
+
+bool cuda_reserve(CudaBackend *c, Region *region, size_t bytes, Error *err) {
+    if (bytes <= region->bytes) return true;
+    void *grown;
+    if (!cuda_allocate(c, bytes, "working memory", &grown, err)) return false;
+    cuda_release(c, region->data);
+    *region = (Region){grown, bytes};
+    return true;
+}
+
+static void *memory_new(Backend *backend, size_t bytes, Error *err) {
+    void *memory;
+    return cuda_allocate(cuda_of(backend), bytes, "activations", &memory, err) ? memory : NULL;
+}
+
+static void memory_free(Backend *backend, void *memory) { cuda_release(cuda_of(backend), memory); }
+
+void cuda_written(CudaBackend *c, const void *y, size_t bytes) {
+    const Prepared *p = &c->prepared;
+    if (!p->x || !y) return;
+    const char *from = (const char *)p->x, *to = from + p->tokens * (size_t)p->layout.in * sizeof(float);
+    if ((const char *)y < to && from < (const char *)y + bytes) c->prepared.x = NULL;
+}
+
+static void upload(Backend *backend, void *device, const void *host, size_t bytes) {
+    CudaBackend *c = cuda_of(backend);
+    if (!cuda_runs(c) || bytes == 0) return;
+    cuda_written(c, device, bytes);
+    if (c->recording)
+        c->recording->broken = true;
+    else
+        cuda_check(c, c->runtime->upload(c->runtime, device, host, bytes), "copying to the device");
+}
+
+// NaN rather than something old when the device has failed.
+static void download(Backend *backend, void *host, const void *device, size_t bytes) {
+    CudaBackend *c = cuda_of(backend);
+    if (bytes == 0) return;
+    if (c->recording) c->recording->broken = true;
+    bool there = cuda_runs(c) && !c->recording &&
+                 cuda_check(c, c->runtime->download(c->runtime, host, device, bytes), "computing");
+    if (!there) memset(host, 0xFF, bytes);
+}
+
+static void synchronize(Backend *backend) {
+    CudaBackend *c = cuda_of(backend);
+    if (cuda_runs(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
+}
+
+// ---- The backend ----
+
+static const char *describe(const Backend *backend) {
+    return ((const CudaBackend *)(const void *)backend)->description;
+}
+
+static void destroy(Backend *backend) {
+    CudaBackend *c = cuda_of(backend);
+    Region *regions[] = {&c->codes, &c->scales, &c->sums, &c->parts, &c->floats, &c->halves, &c->staging};
+    synchronize(backend);
+    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
+    c->runtime->close(c->runtime);
+    free(c->rows);
+    free(c);
+}
+
+static const BackendOps cuda_ops = {
+    .name = "cuda",
+    .destroy = destroy,
+    .describe = describe,
+    .memory_new = memory_new,
+    .memory_free = memory_free,
+    .upload = upload,
+    .download = download,
+    .synchronize = synchronize,
+    .weight_dense = cuda_weight_dense,
+    .weight_quantized = cuda_weight_quantized,
+    .weight_free = cuda_weight_free,
+    .weight_bytes = cuda_weight_bytes,
+    .linear = cuda_linear,
+    .embed = cuda_embed,
+    .rms_norm = cuda_rms_norm,
+    .add = cuda_add,
+    .silu_times = cuda_silu_times,
+    .rope = cuda_rope,
+    .layer_norm = cuda_layer_norm,
+    .activate = cuda_activate,
+    .scale = cuda_scale,
+    .softcap = cuda_softcap,
+    .split = cuda_split,
+    .gather = cuda_gather,
+    .scatter_add = cuda_scatter_add,
+    .cache_new = cuda_cache_new,
+    .cache_free = cuda_cache_free,
+    .cache_write = cuda_cache_write,
+    .attention = cuda_attention,
+    .healthy = healthy,
+    .has_room = has_room,
+    .step_begin = cuda_step_begin,
+    .step_end = cuda_step_end,
+    .step_run = cuda_step_run,
+    .step_free = cuda_step_free,
+    .greedy = cuda_greedy,
+    .weight_from_dense = cuda_weight_from_dense,
+    .measure = cuda_measure,
+};
+
+bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
+    *out = NULL;
+    CudaBackend *c = array_new(1, sizeof *c);
+    if (!c) {
+        runtime->close(runtime);
+        return error_memory(err, "the CUDA backend");
+    }
+    c->base.ops = &cuda_ops;
+    c->runtime = runtime;
+    snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
+    *out = &c->base;
+    return true;
+}

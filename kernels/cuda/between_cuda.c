@@ -1,0 +1,176 @@
+// What stands between linears: each operation fills the arguments of its kernel.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+
+static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(c) && cuda_check(c, code, doing); }
+
+// RUN(c, norm, &a, "a norm"): launches a kernel with these arguments, unless the device has failed.
+#define RUN(C, NAME, ARGUMENTS, DOING) \
+    ran(C, cuda_runs(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
+
+static void norm(CudaBackend *c, const NormArguments *a) {
+    cuda_written(c, a->y, (size_t)a->rows * (size_t)a->width * sizeof *a->y);
+    RUN(c, norm, a, "a norm");
+}
+
+void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
+                   float *y) {
+    norm(cuda_of(backend), &(NormArguments){x, gain, NULL, y, eps, (int)tokens, (int)width});
+}
+
+void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
+                     size_t width, float *y) {
+    norm(cuda_of(backend), &(NormArguments){x, gain, bias, y, eps, (int)tokens, (int)width});
+}
+
+static void elementwise(Backend *backend, const ElementwiseArguments *a) {
+    CudaBackend *c = cuda_of(backend);
+    cuda_written(c, a->y, a->n * sizeof *a->y);
+    RUN(c, elementwise, a, "an operation on activations");
+}
+
+void cuda_add(Backend *backend, float *x, const float *y, size_t n) {
+    elementwise(backend, &(ElementwiseArguments){.x = x, .other = y, .y = x, .n = n, .what = ELEMENTWISE_ADD});
+}
+
+void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
+    cuda_activate(backend, NONLINEARITY_SILU, gate, up, n, y);
+}
+
+void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
+    elementwise(backend,
+                &(ElementwiseArguments){
+                    .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f});
+}
+
+void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
+    elementwise(
+        backend,
+        &(ElementwiseArguments){
+            .x = x, .y = x, .n = n, .number = factor, .what = factor == 0 ? ELEMENTWISE_CLEAR : ELEMENTWISE_SCALE});
+}
+
+void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
+    elementwise(backend, &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
+}
+
+void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
+               const float *sine, size_t first) {
+    CudaBackend *c = cuda_of(backend);
+    const RopeArguments a = {
+        x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, cuda_position(c, first),
+    };
+    cuda_written(c, x, tokens * (size_t)heads * (size_t)head_dim * sizeof *x);
+    RUN(c, rope, &a, "rotating");
+}
+
+void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
+                float *const *y) {
+    CudaBackend *c = cuda_of(backend);
+    size_t width = 0, from = 0;
+    for (int p = 0; p < parts; p++) width += widths[p];
+    for (int p = 0; p < parts; from += widths[p++]) {
+        const CopyArguments a = {x, y[p], tokens * groups, (int)width, (int)from, (int)widths[p]};
+        cuda_written(c, y[p], a.rows * widths[p] * sizeof(float));
+        RUN(c, copy, &a, "taking a product apart");
+    }
+}
+
+// ---- Rows named by the host ----
+
+// rows [n] and factors [n] or NULL, in the staging memory. False when they cannot be.
+static bool stage_rows(CudaBackend *c, const int32_t *rows, const float *factors, size_t n, RowsArguments *a) {
+    Error err = {0};
+    if (c->recording) c->recording->broken = true;
+    if (!cuda_runs(c) || c->recording || n == 0) return false;
+    if (!cuda_reserve(c, &c->staging, n * (sizeof *rows + sizeof *factors), &err)) {
+        c->failed = true;
+        c->failure = err;
+        return false;
+    }
+    int32_t *to = c->staging.data;
+    a->rows = to;
+    a->factors = (const float *)(const void *)(to + n);
+    return cuda_check(c, c->runtime->upload(c->runtime, to, rows, n * sizeof *rows), "copying to the device") &&
+           (!factors || cuda_check(c, c->runtime->upload(c->runtime, to + n, factors, n * sizeof *factors),
+                                   "copying to the device"));
+}
+
+void cuda_gather(Backend *backend, const float *x, size_t width, const int32_t *rows, size_t n, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    RowsArguments a = {.x = x, .y = y, .n = (int)n, .width = (int)width};
+    cuda_written(c, y, n * width * sizeof *y);
+    if (stage_rows(c, rows, NULL, n, &a)) RUN(c, gather, &a, "gathering rows");
+}
+
+void cuda_scatter_add(Backend *backend, const float *x, size_t width, const int32_t *rows, const float *factors,
+                      size_t n, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    RowsArguments a = {.x = x, .y = y, .n = (int)n, .width = (int)width};
+    c->prepared.x = NULL;
+    if (stage_rows(c, rows, factors, n, &a)) RUN(c, scatter_add, &a, "scattering rows");
+}
+
+// ---- Results for the host ----
+
+void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities) {
+    CudaBackend *c = cuda_of(backend);
+    Error err = {0};
+    const size_t bytes = rows * (sizeof *ids + sizeof *probabilities);
+    memset(ids, 0, rows * sizeof *ids);
+    memset(probabilities, 0xFF, rows * sizeof *probabilities);
+    if (c->recording) c->recording->broken = true;
+    if (!cuda_runs(c) || c->recording) return;
+    char *host = array_new(bytes, 1);
+    if (host && cuda_reserve(c, &c->staging, bytes, &err)) {
+        int32_t *found = c->staging.data;
+        const GreedyArguments a = {
+            logits, found, (float *)(void *)(found + rows), (int)rows, (int)vocab,
+        };
+        if (RUN(c, greedy, &a, "choosing a token") &&
+            cuda_check(c, c->runtime->download(c->runtime, host, found, bytes), "choosing a token")) {
+            memcpy(ids, host, rows * sizeof *ids);
+            memcpy(probabilities, host + rows * sizeof *ids, rows * sizeof *probabilities);
+        }
+    } else if (!c->failed) {
+        c->failed = true;
+        error_memory(&c->failure, "choosing a token");
+    }
+    free(host);
+}
+
+static bool add_patterns(CudaBackend *c, const uint32_t *device, uint64_t *patterns, Error *err) {
+    enum { PATTERNS = 65536 };
+    uint32_t *host = array_new(PATTERNS, sizeof *host);
+    if (!host) return error_memory(err, "activation statistics");
+    bool ok = cuda_check(c, c->runtime->download(c->runtime, host, device, PATTERNS * sizeof *host), "measuring");
+    for (size_t i = 0; ok && i < PATTERNS; i++) patterns[i] += host[i];
+    free(host);
+    return ok || error_set(err, "%s", c->failure.message);
+}
+
+bool cuda_measure(Backend *backend, const float *x, size_t tokens, size_t width, const ActivationCounts *counts,
+                  Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float),
+                 rows = tokens * sizeof(float);
+    if (!cuda_reserve(c, &c->staging, pattern_bytes + channels + rows, err)) return false;
+    char *at = c->staging.data;
+    const MeasureArguments a = {.x = x,
+                                .patterns = c->staging.data,
+                                .channel_absmax = (float *)(void *)(at + pattern_bytes),
+                                .token_absmax = (float *)(void *)(at + pattern_bytes + channels),
+                                .tokens = (int)tokens,
+                                .width = (int)width};
+    CudaRuntime *r = c->runtime;
+    bool ok = cuda_check(c, r->clear(r, at, pattern_bytes), "measuring") &&
+              cuda_check(c, r->upload(r, a.channel_absmax, counts->channel_absmax, channels), "measuring") &&
+              RUN(c, measure, &a, "measuring") &&
+              cuda_check(c, r->download(r, counts->channel_absmax, a.channel_absmax, channels), "measuring") &&
+              cuda_check(c, r->download(r, counts->token_absmax, a.token_absmax, rows), "measuring");
+    if (!ok) return error_set(err, "%s", c->failure.message);
+    return add_patterns(c, a.patterns, counts->patterns, err);
+}

@@ -1,0 +1,138 @@
+// What the files of the CUDA backend share.
+#pragma once
+
+#include "kernels/backend.h"
+#include "kernels/cuda/runtime.h"
+
+// Working memory on the device; it grows when weights and caches are made, since operations cannot fail.
+typedef struct Region {
+    void *data;
+    size_t bytes;
+} Region;
+
+// Activations that lie prepared in the working memory: q, k and v read the same ones.
+typedef struct Prepared {
+    const float *x; // NULL: nothing is prepared
+    size_t tokens;
+    IntegerLayout layout; // `out` and `bits` do not matter
+    int planes, mode;
+    float static_scale;
+    const float *divisor;
+    bool sums;
+} Prepared;
+
+struct Step {
+    void *recorded;
+    uint64_t generation; // of the backend when it was recorded
+    DType dtype;         // of the table that the token is looked up in
+    const void *table;
+    size_t width;
+    unsigned char *host; // position, then the row; read at every run
+    void *device;
+    size_t bytes;
+    bool has_row, broken;
+};
+
+typedef struct CudaBackend {
+    Backend base;
+    CudaRuntime *runtime;
+    char description[320];
+    bool failed;
+    Error failure;       // what went wrong first; nothing is launched any more
+    uint64_t generation; // counts what is allocated and freed: a recorded step knows only the memory there was then
+    Step *recording;
+    Region codes, scales, sums; // prepared activations
+    Region parts;               // of products and attention that are split
+    Region floats, halves;      // rounded activations, and those for the library
+    Region staging;             // rows on their way up
+    unsigned char *rows;        // [rows_bytes] on the host, on their way to `staging`
+    size_t rows_bytes;
+    Prepared prepared;
+} CudaBackend;
+
+// Tokens that one pass of a product takes: bounds the working memory.
+enum { PASS_TOKENS = 512 };
+
+static inline CudaBackend *cuda_of(Backend *backend) { return (CudaBackend *)(void *)backend; }
+
+// A backend on a runtime, which it owns from then on, also when it fails.
+bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err);
+
+// Keeps the first failure. True when all is well.
+bool cuda_check(CudaBackend *, int code, const char *doing);
+// Says that an operation is about to write here: what was prepared from it is prepared no more.
+void cuda_written(CudaBackend *, const void *y, size_t bytes);
+// Whether operations still run.
+static inline bool cuda_runs(const CudaBackend *c) { return !c->failed; }
+
+bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Error *);
+void cuda_release(CudaBackend *, void *);
+bool cuda_reserve(CudaBackend *, Region *, size_t bytes, Error *);
+
+// The position of an operation: a number, or where a recorded step finds it.
+Position cuda_position(const CudaBackend *, size_t first);
+
+// Weights and their products (weights_cuda.c, linear_cuda.c).
+struct Weight {
+    size_t out, in, bytes;
+    float *bias; // [out] or NULL; as all pointers here on the device
+    bool integer;
+    // Dense
+    DType dtype;
+    Precision precision;
+    void *data; // [out], rows `stride` elements apart
+    size_t stride;
+    // Integer
+    IntegerLayout layout;
+    uint8_t *codes;
+    void *scales;
+    DType scale_dtype;
+    int8_t *zeros, *factors;
+    bool wide; // sums of a two-level grid need more than 32 bits
+    // Activations
+    ActivationMode mode;
+    float static_scale;
+    float *divisor;
+};
+bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
+                       Weight **, Error *);
+bool cuda_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
+                           Error *);
+bool cuda_weight_from_dense(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
+                            const float *bias, double *errors, Weight **, Error *);
+void cuda_weight_free(Backend *, Weight *);
+size_t cuda_weight_bytes(const Weight *);
+void cuda_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);
+
+// Between linears (between_cuda.c).
+void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
+void cuda_rms_norm(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
+void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
+                     size_t width, float *y);
+void cuda_add(Backend *, float *x, const float *y, size_t n);
+void cuda_silu_times(Backend *, const float *gate, const float *up, size_t n, float *y);
+void cuda_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
+void cuda_scale(Backend *, float *x, float factor, size_t n);
+void cuda_softcap(Backend *, float *x, float cap, size_t n);
+void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
+               const float *sine, size_t first);
+void cuda_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
+                float *const *y);
+void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
+void cuda_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
+                      float *y);
+void cuda_greedy(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
+bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);
+
+// Keys and values (attention_cuda.c).
+bool cuda_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+void cuda_cache_free(Backend *, Cache *);
+void cuda_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
+                    size_t tokens, float *y);
+
+// Recorded steps (step_cuda.c).
+bool cuda_step_begin(Backend *);
+Step *cuda_step_end(Backend *);
+bool cuda_step_run(Backend *, Step *, int32_t id, size_t first);
+void cuda_step_free(Backend *, Step *);

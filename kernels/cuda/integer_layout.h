@@ -1,0 +1,215 @@
+// How quantized weights and the activations they meet lie in device memory. Plain index arithmetic, used by kernels, by
+// the code that packs on the host, and by tests on any machine.
+//
+// Products run on integer tensor cores: mma.m16n8k32, 16 rows of W times 8 tokens, 32 columns at a time. Everything is
+// stored in the order in which the 32 lanes of a warp hold these fragments, so that every load is one vector per lane:
+//
+//     columns of a unit        0 1 2 3 | 4 … 7 | 8 … 11 | 12 … 15 ‖ 16 … 19 | … | 28 … 31
+//     lane % 4                    0    |   1   |    2   |    3    ‖    0    | … |    3
+//     register, row lane / 4                 0                    ‖           2
+//     register, row lane / 4 + 8             1                    ‖           3
+//
+// A *unit* is 16 rows × 32 columns. A lane holds 16 of its weights: four registers of four signed bytes.
+//
+// Groups are padded to whole units (groups of 16 columns and fewer to half a unit), and the row of units to whole
+// *steps* of four units = 128 columns. What pads holds the code 0.
+//
+//     group 0          │ group 1          │ group 2 … │ padding
+//     unit 0 │ unit 1  │ unit 2 │ unit 3  │ …         │          here groups of 33 … 64 columns
+//     step 0                              │ step 1 …
+//
+// Weights: [row blocks of 16][steps]{ tiles }. A tile is one 16-byte word for each lane: one unit at 8 bits, two at 4,
+// four at 2. At 3 bits the step is a tile of low bits followed by 8 bytes for each lane with the high ones. Codes sit
+// in the upper bits of their bytes after a shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them
+// needs no subtraction; sums are shifted back, which is exact.
+//
+// Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
+//
+// Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Three planes: a value is
+// a · 2^16 + b · 2^8 + c times the scale of its segment, which is at most 128 columns of one group: 24 bits relative
+// to the largest value among them.
+#ifndef QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
+#define QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define LAYOUT static __host__ __device__ __forceinline__
+#else
+#define LAYOUT static inline __attribute__((unused))
+#endif
+
+enum {
+    UNIT_ROWS = 16,
+    UNIT_COLUMNS = 32,
+    STEP_UNITS = 4,
+    STEP_COLUMNS = 128,
+    TOKEN_BLOCK = 8, // tokens of one fragment
+};
+
+typedef struct IntegerLayout {
+    int out, in, group, bits;
+    int groups;
+    int group_columns;  // of one group with its padding: 16, or a multiple of 32
+    int units, steps;   // of one row, padded
+    int row_blocks;     // of 16 rows
+    int group_segments; // segments of activations in three planes that a group has
+    int segment_columns;
+} IntegerLayout;
+
+LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bits) {
+    IntegerLayout l;
+    l.out = (int)out;
+    l.in = (int)in;
+    l.group = (int)group;
+    l.bits = bits;
+    l.groups = (int)((in + group - 1) / group);
+    l.group_columns = group <= 16 ? 16 : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
+    l.steps = (l.groups * l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
+    l.units = l.steps * STEP_UNITS;
+    l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
+    l.segment_columns = l.group_columns < STEP_COLUMNS ? l.group_columns : STEP_COLUMNS;
+    l.group_segments = (l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
+    return l;
+}
+
+// ---- Weights ----
+
+LAYOUT int unit_bytes(int bits) { return UNIT_ROWS * UNIT_COLUMNS * bits / 8; }
+LAYOUT size_t step_bytes(int bits) { return (size_t)STEP_UNITS * (size_t)unit_bytes(bits); }
+LAYOUT size_t codes_bytes(const IntegerLayout *l) {
+    return (size_t)l->row_blocks * (size_t)l->steps * step_bytes(l->bits);
+}
+
+// Where step `step` of a row block begins.
+LAYOUT size_t step_offset(const IntegerLayout *l, int row_block, int step) {
+    return ((size_t)row_block * (size_t)l->steps + (size_t)step) * step_bytes(l->bits);
+}
+
+// Column of W that stands at a padded column, or −1 for padding.
+LAYOUT int column_at(const IntegerLayout *l, int padded) {
+    int group = padded / l->group_columns, within = padded % l->group_columns;
+    int column = group * l->group + within;
+    return group < l->groups && within < l->group && column < l->in ? column : -1;
+}
+
+LAYOUT int padded_of(const IntegerLayout *l, int column) {
+    return column / l->group * l->group_columns + column % l->group;
+}
+
+// Which lane and which of its 16 weights of a unit hold (row, column), both within the unit. Weight 4 r + j is byte j
+// of register r.
+LAYOUT int unit_lane(int row, int column) { return row % 8 * 4 + column % 16 / 4; }
+LAYOUT int unit_slot(int row, int column) { return (column / 16 * 2 + row / 8) * 4 + column % 4; }
+
+// The bits of one weight within its step: the byte, the lowest bit, how many. At 3 bits `part` 1 is the high bit.
+typedef struct CodePlace {
+    int byte, bit, count;
+} CodePlace;
+
+// unit: 0 … 3 within the step. Words of a lane and what they hold, register r byte j:
+//     8 bits  word r of the unit's own tile, byte j
+//     4 bits  tile unit / 2, word 2 (unit % 2) + r / 2, byte j, nibble r % 2
+//     2 bits  word `unit`, byte j, pair r
+//     3 bits  the low two bits as at 2 bits; the high one in the half word `unit` of the lane's 8 bytes, bit 4 j + r
+LAYOUT CodePlace code_place(int bits, int unit, int lane, int slot, int part) {
+    int r = slot / 4, j = slot % 4;
+    CodePlace p;
+    if (bits == 8) {
+        p.byte = unit * 512 + lane * 16 + r * 4 + j;
+        p.bit = 0;
+        p.count = 8;
+    } else if (bits == 4) {
+        p.byte = unit / 2 * 512 + lane * 16 + (unit % 2 * 2 + r / 2) * 4 + j;
+        p.bit = r % 2 * 4;
+        p.count = 4;
+    } else if (bits == 2 || part == 0) {
+        p.byte = lane * 16 + unit * 4 + j;
+        p.bit = r * 2;
+        p.count = 2;
+    } else {
+        int bit = 4 * j + r;
+        p.byte = 512 + lane * 8 + unit * 2 + bit / 8;
+        p.bit = bit % 8;
+        p.count = 1;
+    }
+    return p;
+}
+
+// Puts a code (two's complement, `bits` wide) into a step whose bytes were zero.
+LAYOUT void put_code(int bits, uint8_t *step, int unit, int lane, int slot, int code) {
+    CodePlace low = code_place(bits, unit, lane, slot, 0);
+    step[low.byte] = (uint8_t)(step[low.byte] | ((unsigned)code & ((1u << low.count) - 1)) << low.bit);
+    if (bits == 3) {
+        CodePlace high = code_place(bits, unit, lane, slot, 1);
+        step[high.byte] = (uint8_t)(step[high.byte] | ((unsigned)code >> 2 & 1u) << high.bit);
+    }
+}
+
+LAYOUT int get_code(int bits, const uint8_t *step, int unit, int lane, int slot) {
+    CodePlace low = code_place(bits, unit, lane, slot, 0);
+    int code = step[low.byte] >> low.bit & ((1 << low.count) - 1);
+    if (bits == 3) {
+        CodePlace high = code_place(bits, unit, lane, slot, 1);
+        code |= (step[high.byte] >> high.bit & 1) << 2;
+    }
+    return code >= 1 << (bits - 1) ? code - (1 << bits) : code;
+}
+
+// The code of (row, padded column) in packed weights.
+LAYOUT int packed_code(const IntegerLayout *l, const uint8_t *codes, int row, int padded) {
+    int unit = padded / UNIT_COLUMNS, r = row % UNIT_ROWS, c = padded % UNIT_COLUMNS;
+    const uint8_t *step = codes + step_offset(l, row / UNIT_ROWS, unit / STEP_UNITS);
+    return get_code(l->bits, step, unit % STEP_UNITS, unit_lane(r, c), unit_slot(r, c));
+}
+
+// Four codes of register r as signed bytes times 2^(8 − bits), from the words of the lane: `low` is the word that
+// code_place names, `high` (3 bits) the half word of the unit.
+LAYOUT uint32_t widened_codes(int bits, uint32_t low, uint32_t high, int r) {
+    switch (bits) {
+    case 8: return low;
+    case 4: return (r % 2 ? low : low << 4) & 0xF0F0F0F0u;
+    case 2: return low << (6 - 2 * r) & 0xC0C0C0C0u;
+    default: break;
+    }
+    // Bit 4 j + r of the half word goes to bit 8 j + 7: spread nibbles to bytes, then move up.
+    uint32_t spread = (high | high << 8) & 0x00FF00FFu;
+    spread = (spread | spread << 4) & 0x0F0F0F0Fu;
+    return ((low << (6 - 2 * r) & 0xC0C0C0C0u) >> 1 & 0x60606060u) | (spread << (7 - r) & 0x80808080u);
+}
+
+// ---- Scales ----
+
+LAYOUT int scale_slot(int row) { return row % 8 * 2 + row % UNIT_ROWS / 8; }
+LAYOUT size_t scale_index(const IntegerLayout *l, int row, int group) {
+    return ((size_t)(row / UNIT_ROWS) * (size_t)l->groups + (size_t)group) * UNIT_ROWS + (size_t)scale_slot(row);
+}
+LAYOUT size_t scale_count(const IntegerLayout *l) { return (size_t)l->row_blocks * (size_t)l->groups * UNIT_ROWS; }
+
+// ---- Activations ----
+
+LAYOUT int token_blocks(int tokens) { return (tokens + TOKEN_BLOCK - 1) / TOKEN_BLOCK; }
+
+// First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one token.
+LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int plane, int token, int padded) {
+    int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
+    size_t fragment =
+        ((size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit) * (size_t)planes + (size_t)plane;
+    return fragment * 256 + (size_t)((token % TOKEN_BLOCK) * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
+}
+LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
+    return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
+}
+
+// Segments: groups for one plane, at most 128 columns of a group for three.
+LAYOUT int segment_count(const IntegerLayout *l, int planes) {
+    return planes == 1 ? l->groups : l->groups * l->group_segments;
+}
+LAYOUT int segment_of(const IntegerLayout *l, int planes, int padded) {
+    int group = padded / l->group_columns;
+    return planes == 1 ? group : group * l->group_segments + padded % l->group_columns / STEP_COLUMNS;
+}
+
+#endif

@@ -1,0 +1,12 @@
+#include "kernels/cuda/simt_cuda.h"
+
+#include "kernels/cuda/kernels_table.h"
+
+extern "C" int cuda_integer_few(void *stream, const IntegerArguments *a);
+extern "C" int cuda_integer_tiled(void *stream, const IntegerArguments *a);
+
+extern "C" void cuda_fill_launches(CudaLaunches *launches) {
+    fill_launches(launches);
+    launches->integer_few = cuda_integer_few;
+    launches->integer_tiled = cuda_integer_tiled;
+}

@@ -1,0 +1,159 @@
+// What a transformer does between linears. One thread an element, one block a row; nothing here takes long beside the
+// products. Formulas as in kernels/cpu/between.c.
+#pragma once
+
+#include "kernels/cuda/kernels_common.h"
+
+KERNEL(widen_kernel, FLAT_THREADS, WidenArguments) {
+    for (size_t i = FLAT_INDEX; i < a.n; i += FLAT_STRIDE) a.y[i] = element_at(a.dtype, a.source, i);
+}
+
+// ---- Norms ----
+
+KERNEL(rms_norm_kernel, ROW_THREADS, NormArguments) {
+    SHARED(float, scratch, WARP);
+    const float *x = a.x + (size_t)blockIdx.x * a.width;
+    float *y = a.y + (size_t)blockIdx.x * a.width, squares = 0;
+    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares = fmaf(x[i], x[i], squares);
+    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a.width + a.eps);
+    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = x[i] * factor * a.gain[i];
+}
+
+KERNEL(layer_norm_kernel, ROW_THREADS, NormArguments) {
+    SHARED(double, scratch, WARP);
+    const float *x = a.x + (size_t)blockIdx.x * a.width;
+    float *y = a.y + (size_t)blockIdx.x * a.width;
+    double sum = 0, squares = 0;
+    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) sum += (double)x[i];
+    const double mean = block_sum_double(sum, scratch) / a.width;
+    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    squares = block_sum_double(squares, scratch);
+    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a.width + (double)a.eps));
+    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = (x[i] - middle) * factor * a.gain[i] + a.bias[i];
+}
+
+// ---- Element by element ----
+
+DEVICE float activated(int f, float x) { // f: Nonlinearity (kernels/nonlinearity.h)
+    const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
+    switch (f) {
+    case 1: return 0.5f * x * (1 + erff(x * half_root));
+    case 2: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
+    case 3: return x < 0 ? 0 : x; // NaN stays NaN
+    default: return x / (1 + expf(-x));
+    }
+}
+
+DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
+    switch (a->what) {
+    case ELEMENTWISE_ADD: return a->x[i] + a->other[i];
+    case ELEMENTWISE_SCALE: return a->x[i] * a->number;
+    case ELEMENTWISE_CLEAR: return 0;
+    case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
+    default: break;
+    }
+    float value = activated(a->nonlinearity, a->x[i]);
+    return a->other ? value * a->other[i] : value;
+}
+
+KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
+    for (size_t i = FLAT_INDEX; i < a.n; i += FLAT_STRIDE) a.y[i] = elementwise(&a, i);
+}
+
+// ---- Positions ----
+
+// A thread rotates one pair.
+KERNEL(rope_kernel, FLAT_THREADS, RopeArguments) {
+    const size_t pairs = (size_t)a.tokens * a.heads * a.half;
+    const int first = position_of(&a.first);
+    for (size_t n = FLAT_INDEX; n < pairs; n += FLAT_STRIDE) {
+        size_t i = n % a.half, head = n / a.half, token = head / a.heads, row = (first + token) * a.half + i;
+        float *x = a.x + head * a.head_dim + i;
+        const float c = a.cosine[row], s = a.sine[row], low = x[0], high = x[a.half];
+        x[0] = low * c - high * s;
+        x[a.half] = high * c + low * s;
+    }
+}
+
+// ---- Rows ----
+
+KERNEL(copy_kernel, FLAT_THREADS, CopyArguments) {
+    const size_t n = a.rows * a.width;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] = a.x[i / a.width * a.x_width + a.from + i % a.width];
+}
+
+KERNEL(gather_kernel, FLAT_THREADS, RowsArguments) {
+    const size_t n = (size_t)a.n * a.width;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE)
+        a.y[i] = a.x[(size_t)a.rows[i / a.width] * a.width + i % a.width];
+}
+
+// A thread owns a column, so rows that come twice are added one after the other.
+KERNEL(scatter_add_kernel, FLAT_THREADS, RowsArguments) {
+    for (size_t j = FLAT_INDEX; j < (size_t)a.width; j += FLAT_STRIDE)
+        for (int i = 0; i < a.n; i++)
+            a.y[(size_t)a.rows[i] * a.width + j] += a.factors[i] * a.x[(size_t)i * a.width + j];
+}
+
+// ---- Greedy choice ----
+
+// Of two candidates the larger logit, of equals the smaller id; NaN never wins. An id that is no choice yet is −1.
+DEVICE bool better_choice(float logit, int id, float than, int than_id) {
+    if (id < 0 || than_id < 0) return id >= 0;
+    return logit > than || (logit == than && id < than_id);
+}
+
+KERNEL(greedy_kernel, ROW_THREADS, GreedyArguments) {
+    SHARED(float, scratch, WARP);
+    SHARED(int32_t, best_ids, WARP);
+    const float *logits = a.logits + (size_t)blockIdx.x * a.vocab;
+    float best = -INFINITY, mass = 0;
+    int id = -1;
+    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS)
+        if (logits[i] > best || (id < 0 && logits[i] == best)) best = logits[i], id = i;
+    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
+        float other = shuffle_float(best, mask);
+        int other_id = shuffle_int(id, mask);
+        if (better_choice(other, other_id, best, id)) best = other, id = other_id;
+    }
+    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = best, best_ids[threadIdx.x / WARP] = id;
+    __syncthreads();
+    best = scratch[0], id = best_ids[0];
+    for (int w = 1; w < ROW_THREADS / WARP; w++)
+        if (better_choice(scratch[w], best_ids[w], best, id)) best = scratch[w], id = best_ids[w];
+    __syncthreads();
+    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS) mass += expf(logits[i] - best);
+    mass = block_sum(mass, scratch);
+    if (threadIdx.x == 0) {
+        a.ids[blockIdx.x] = id < 0 ? 0 : id;
+        a.probabilities[blockIdx.x] = 1 / mass;
+    }
+}
+
+// ---- Launches ----
+
+static int launch_widen(void *stream, const WidenArguments *a) {
+    return LAUNCH(widen_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
+}
+static int launch_norm(void *stream, const NormArguments *a) {
+    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+}
+static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
+    return LAUNCH(elementwise_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
+}
+static int launch_rope(void *stream, const RopeArguments *a) {
+    return LAUNCH(rope_kernel, flat_extent((size_t)a->tokens * a->heads * a->half), FLAT_THREADS, 0, stream, a);
+}
+static int launch_copy(void *stream, const CopyArguments *a) {
+    return LAUNCH(copy_kernel, flat_extent(a->rows * a->width), FLAT_THREADS, 0, stream, a);
+}
+static int launch_gather(void *stream, const RowsArguments *a) {
+    return LAUNCH(gather_kernel, flat_extent((size_t)a->n * a->width), FLAT_THREADS, 0, stream, a);
+}
+static int launch_scatter_add(void *stream, const RowsArguments *a) {
+    return LAUNCH(scatter_add_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
+}
+static int launch_greedy(void *stream, const GreedyArguments *a) {
+    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+}

@@ -1,0 +1,149 @@
+// Products with 16- and 32-bit weights in floating point. Few tokens: rows are streamed once, sums in float, so memory
+// is the limit. Many: tiles in shared memory; where the vendor's library is there it takes over.
+#pragma once
+
+#include "kernels/cuda/kernels_common.h"
+
+// ---- Few tokens ----
+//
+// A warp computes DENSE_ROWS rows × `tokens` outputs; a lane takes eight columns of every 256.
+
+enum { DENSE_ROWS = 4, DENSE_WARPS = 4, DENSE_COLUMNS = 8 * WARP };
+
+DEVICE void eight_floats(const DenseArguments *a, int token, int column, float *out) {
+    const float *x = a->x + (size_t)token * a->in + column;
+    if (a->aligned && column + 8 <= a->in) {
+        eight_elements(ELEMENT_F32, x, 0, out);
+    } else {
+        UNROLL for (int j = 0; j < 8; j++) out[j] = column + j < a->in ? x[j] : 0;
+    }
+}
+
+DEVICE void dense_few(const int dtype, const int tokens, const DenseArguments *a) {
+    const int lane = threadIdx.x % WARP, row = ((int)blockIdx.x * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
+    float sum[DENSE_ROWS][8];
+    if (row >= a->out) return;
+    UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) sum[r][t] = 0;
+    for (int column = lane * 8; column < a->in; column += DENSE_COLUMNS) {
+        float w[DENSE_ROWS][8];
+        UNROLL for (int r = 0; r < DENSE_ROWS; r++)
+            eight_elements(dtype, a->w, (size_t)(row + r < a->out ? row + r : row) * a->stride + column, w[r]);
+        UNROLL for (int t = 0; t < tokens; t++) {
+            float x[8];
+            if (t < a->tokens) {
+                eight_floats(a, t, column, x);
+                UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int j = 0; j < 8; j++) sum[r][t] =
+                    fmaf(w[r][j], x[j], sum[r][t]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) {
+        float y = warp_sum(sum[r][t]);
+        if (lane == 0 && row + r < a->out && t < a->tokens)
+            a->y[(size_t)t * a->out + row + r] = a->bias ? y + a->bias[row + r] : y;
+    }
+}
+
+#define DENSE_FEW_KERNEL(DTYPE, TOKENS) \
+    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { dense_few(ELEMENT_##DTYPE, TOKENS, &a); }
+DENSE_FEW_KERNEL(F32, 1)
+DENSE_FEW_KERNEL(F32, 8)
+DENSE_FEW_KERNEL(F16, 1)
+DENSE_FEW_KERNEL(F16, 2)
+DENSE_FEW_KERNEL(F16, 4)
+DENSE_FEW_KERNEL(F16, 8)
+DENSE_FEW_KERNEL(BF16, 1)
+DENSE_FEW_KERNEL(BF16, 2)
+DENSE_FEW_KERNEL(BF16, 4)
+DENSE_FEW_KERNEL(BF16, 8)
+
+// ---- Many tokens ----
+//
+// A block computes 64 rows × 64 tokens; a thread 4 × 4 of them. Sixteen columns at a time lie in shared memory, W and x
+// alike as [column][64 + padding].
+
+enum { TILE = 64, TILE_DEPTH = 16, TILE_STRIDE = TILE + 4, TILE_THREADS = 256 };
+
+DEVICE void dense_tile_load(const DenseArguments *a, int row, int token, int column, float *w, float *x) {
+    for (int i = threadIdx.x; i < TILE * TILE_DEPTH; i += TILE_THREADS) {
+        int line = i / TILE_DEPTH, k = i % TILE_DEPTH, c = column + k;
+        bool inside = c < a->in;
+        w[k * TILE_STRIDE + line] =
+            inside && row + line < a->out ? element_at(a->dtype, a->w, (size_t)(row + line) * a->stride + c) : 0;
+        x[k * TILE_STRIDE + line] = inside && token + line < a->tokens ? a->x[(size_t)(token + line) * a->in + c] : 0;
+    }
+}
+
+KERNEL(dense_tiled_kernel, TILE_THREADS, DenseArguments) {
+    SHARED(float, w, TILE_DEPTH *TILE_STRIDE);
+    SHARED(float, x, TILE_DEPTH *TILE_STRIDE);
+    const int row = (int)blockIdx.x * TILE, token = (int)blockIdx.y * TILE;
+    const int r0 = threadIdx.x % 16 * 4, t0 = threadIdx.x / 16 * 4;
+    float sum[4][4];
+    UNROLL for (int r = 0; r < 4; r++) UNROLL for (int t = 0; t < 4; t++) sum[r][t] = 0;
+    for (int column = 0; column < a.in; column += TILE_DEPTH) {
+        dense_tile_load(&a, row, token, column, w, x);
+        __syncthreads();
+        for (int k = 0; k < TILE_DEPTH; k++) {
+            UNROLL for (int t = 0; t < 4; t++) {
+                float value = x[k * TILE_STRIDE + t0 + t];
+                UNROLL for (int r = 0; r < 4; r++) sum[r][t] = fmaf(w[k * TILE_STRIDE + r0 + r], value, sum[r][t]);
+            }
+        }
+        __syncthreads();
+    }
+    UNROLL for (int t = 0; t < 4; t++) UNROLL for (int r = 0; r < 4; r++) {
+        int o = row + r0 + r, to = token + t0 + t;
+        if (o < a.out && to < a.tokens) a.y[(size_t)to * a.out + o] = a.bias ? sum[r][t] + a.bias[o] : sum[r][t];
+    }
+}
+
+// ---- Around the vendor's library ----
+
+KERNEL(narrow_kernel, FLAT_THREADS, NarrowArguments) {
+    const size_t n = (size_t)a.rows * a.stride;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
+        size_t row = i / a.stride, column = i % a.stride;
+        store_element(a.dtype, a.y, i, column < (size_t)a.width ? a.x[row * a.width + column] : 0);
+    }
+}
+
+KERNEL(add_bias_kernel, FLAT_THREADS, BiasArguments) {
+    const size_t n = (size_t)a.tokens * a.out;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] += a.bias[i % a.out];
+}
+
+// ---- Launches ----
+
+#define LAUNCH_DENSE_FEW(DTYPE, TOKENS) LAUNCH(dense_few_##DTYPE##_##TOKENS, grid, DENSE_WARPS *WARP, 0, stream, a)
+
+static int launch_dense_few(void *stream, const DenseArguments *a) {
+    const Extent grid = extent((size_t)(a->out + DENSE_WARPS * DENSE_ROWS - 1) / (DENSE_WARPS * DENSE_ROWS), 1, 1);
+    if (a->dtype == ELEMENT_F32) {
+        if (a->tokens == 1) return LAUNCH_DENSE_FEW(F32, 1);
+        return LAUNCH_DENSE_FEW(F32, 8);
+    }
+    if (a->dtype == ELEMENT_F16) {
+        if (a->tokens == 1) return LAUNCH_DENSE_FEW(F16, 1);
+        if (a->tokens == 2) return LAUNCH_DENSE_FEW(F16, 2);
+        if (a->tokens <= 4) return LAUNCH_DENSE_FEW(F16, 4);
+        return LAUNCH_DENSE_FEW(F16, 8);
+    }
+    if (a->tokens == 1) return LAUNCH_DENSE_FEW(BF16, 1);
+    if (a->tokens == 2) return LAUNCH_DENSE_FEW(BF16, 2);
+    if (a->tokens <= 4) return LAUNCH_DENSE_FEW(BF16, 4);
+    return LAUNCH_DENSE_FEW(BF16, 8);
+}
+
+static int launch_dense_tiled(void *stream, const DenseArguments *a) {
+    const Extent grid = extent((size_t)(a->out + TILE - 1) / TILE, (size_t)(a->tokens + TILE - 1) / TILE, 1);
+    return LAUNCH(dense_tiled_kernel, grid, TILE_THREADS, 0, stream, a);
+}
+
+static int launch_narrow(void *stream, const NarrowArguments *a) {
+    return LAUNCH(narrow_kernel, flat_extent((size_t)a->rows * a->stride), FLAT_THREADS, 0, stream, a);
+}
+
+static int launch_add_bias(void *stream, const BiasArguments *a) {
+    return LAUNCH(add_bias_kernel, flat_extent((size_t)a->tokens * a->out), FLAT_THREADS, 0, stream, a);
+}

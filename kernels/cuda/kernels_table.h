@@ -1,0 +1,34 @@
+// All kernels but the tensor-core products, and the table of launches. Those two take long to compile, so nvcc meets
+// them in a translation unit of their own.
+#pragma once
+
+#include "kernels/cuda/kernels_attention.h"
+#include "kernels/cuda/kernels_between.h"
+#include "kernels/cuda/kernels_dense.h"
+#include "kernels/cuda/kernels_integer_plain.h"
+#include "kernels/cuda/kernels_quantize.h"
+
+static void fill_launches(CudaLaunches *l) {
+    l->widen = launch_widen;
+    l->norm = launch_norm;
+    l->elementwise = launch_elementwise;
+    l->rope = launch_rope;
+    l->copy = launch_copy;
+    l->gather = launch_gather;
+    l->scatter_add = launch_scatter_add;
+    l->greedy = launch_greedy;
+    l->dense_few = launch_dense_few;
+    l->dense_tiled = launch_dense_tiled;
+    l->narrow = launch_narrow;
+    l->add_bias = launch_add_bias;
+    l->activations = launch_activations;
+    l->channel_scales = launch_channel_scales;
+    l->round = launch_round;
+    l->integer_plain = launch_integer_plain;
+    l->reduce = launch_reduce;
+    l->cache_write = launch_cache_write;
+    l->attention = launch_attention;
+    l->quantize = launch_quantize;
+    l->pack = launch_pack;
+    l->measure = launch_measure;
+}

@@ -1,0 +1,266 @@
+// The CUDA runtime behind kernels/cuda/runtime.h, and the CUDA backend on it.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "kernels/backend.h"
+#include "kernels/cuda/library.h"
+#include "kernels/cuda/probe.h"
+#include "kernels/cuda/runtime.h"
+
+void cuda_fill_launches(CudaLaunches *launches);
+bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err);
+bool backend_cuda_new(int device, Backend **out, Error *err);
+}
+
+namespace {
+
+// Large copies pass through two buffers that the device can read by itself: while one is read the other is filled.
+enum { STAGES = 2, FEW_BYTES = 64 << 10 };
+const size_t STAGE_BYTES = (size_t)8 << 20;
+const size_t WORKSPACE_BYTES = (size_t)32 << 20; // for the library
+
+struct Runtime {
+    CudaRuntime base;
+    CudaLaunches launches;
+    int device;
+    cudaStream_t stream;
+    void *stage[STAGES];
+    cudaEvent_t read[STAGES]; // when a stage may be filled again
+    int next;
+    void *results; // [STAGE_BYTES] for downloads
+    CudaLibrary *library;
+    void *workspace;
+};
+
+Runtime *of(CudaRuntime *runtime) { return reinterpret_cast<Runtime *>(runtime); }
+
+const char *message(int code) {
+    if (code < 0) return "the library for dense products reports an error";
+    return cudaGetErrorString(static_cast<cudaError_t>(code));
+}
+
+int memory(CudaRuntime *, size_t *free_bytes, size_t *total_bytes) { return cudaMemGetInfo(free_bytes, total_bytes); }
+
+// Callers may be of several threads, each with a device of its own in the eyes of the runtime.
+int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
+    Runtime *r = of(runtime);
+    cudaError_t error = cudaSetDevice(r->device);
+    if (error == cudaSuccess) error = cudaMalloc(out, bytes);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError(); // told here: later calls did not fail
+        *out = nullptr;
+        return error;
+    }
+    return cudaMemsetAsync(*out, 0, bytes, r->stream);
+}
+
+void release(CudaRuntime *runtime, void *data) {
+    (void)cudaStreamSynchronize(of(runtime)->stream);
+    (void)cudaFree(data);
+}
+
+int allocate_host(CudaRuntime *, size_t bytes, void **out) {
+    cudaError_t error = cudaMallocHost(out, bytes);
+    if (error != cudaSuccess) (void)cudaGetLastError();
+    return error;
+}
+
+void release_host(CudaRuntime *, void *data) { (void)cudaFreeHost(data); }
+
+int clear_memory(CudaRuntime *runtime, void *data, size_t bytes) {
+    return cudaMemsetAsync(data, 0, bytes, of(runtime)->stream);
+}
+
+// rows × width bytes, side by side on the host, `stride` apart on the device.
+int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *host, size_t width, size_t rows) {
+    Runtime *r = of(runtime);
+    const size_t most = width < STAGE_BYTES ? STAGE_BYTES / width : 0;
+    if (most == 0) { // a row that fits no stage; the driver copies it by itself, in its own time
+        cudaError_t error =
+            cudaMemcpy2DAsync(device, stride, host, width, width, rows, cudaMemcpyHostToDevice, r->stream);
+        return error == cudaSuccess ? cudaStreamSynchronize(r->stream) : error;
+    }
+    for (size_t done = 0; done < rows;) {
+        const size_t now = rows - done < most ? rows - done : most;
+        const int stage = r->next;
+        r->next = (r->next + 1) % STAGES;
+        cudaError_t error = cudaEventSynchronize(r->read[stage]);
+        if (error != cudaSuccess) return error;
+        memcpy(r->stage[stage], static_cast<const char *>(host) + done * width, now * width);
+        error = cudaMemcpy2DAsync(static_cast<char *>(device) + done * stride, stride, r->stage[stage], width, width,
+                                  now, cudaMemcpyHostToDevice, r->stream);
+        if (error == cudaSuccess) error = cudaEventRecord(r->read[stage], r->stream);
+        if (error != cudaSuccess) return error;
+        done += now;
+    }
+    return cudaSuccess;
+}
+
+int upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
+    // Up to 64 KB the driver takes along with the call.
+    if (bytes <= FEW_BYTES) return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, of(runtime)->stream);
+    const size_t width = (size_t)1 << 16, rows = bytes / width;
+    int error = upload_rows(runtime, device, width, host, width, rows);
+    if (error != cudaSuccess || bytes % width == 0) return error;
+    return cudaMemcpyAsync(static_cast<char *>(device) + rows * width, static_cast<const char *>(host) + rows * width,
+                           bytes % width, cudaMemcpyHostToDevice, of(runtime)->stream);
+}
+
+int download(CudaRuntime *runtime, void *host, const void *device, size_t bytes) {
+    Runtime *r = of(runtime);
+    for (size_t done = 0; done < bytes;) {
+        const size_t now = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
+        cudaError_t error = cudaMemcpyAsync(r->results, static_cast<const char *>(device) + done, now,
+                                            cudaMemcpyDeviceToHost, r->stream);
+        if (error == cudaSuccess) error = cudaStreamSynchronize(r->stream);
+        if (error != cudaSuccess) return error;
+        memcpy(static_cast<char *>(host) + done, r->results, now);
+        done += now;
+    }
+    return cudaSuccess;
+}
+
+int copy_memory(CudaRuntime *runtime, void *to, const void *from, size_t bytes) {
+    return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, of(runtime)->stream);
+}
+
+int synchronize(CudaRuntime *runtime) { return cudaStreamSynchronize(of(runtime)->stream); }
+
+// ---- Recorded steps: CUDA graphs ----
+
+int record_begin(CudaRuntime *runtime) {
+    return cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeThreadLocal);
+}
+
+int record_upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
+    return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, of(runtime)->stream);
+}
+
+int record_end(CudaRuntime *runtime, void **recorded) {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    *recorded = nullptr;
+    cudaError_t error = cudaStreamEndCapture(of(runtime)->stream, &graph);
+    if (error == cudaSuccess) error = cudaGraphInstantiateWithFlags(&executable, graph, 0);
+    if (graph) (void)cudaGraphDestroy(graph);
+    if (error != cudaSuccess) (void)cudaGetLastError(); // what cannot be recorded is run as ever
+    *recorded = executable;
+    return error;
+}
+
+int run_recorded(CudaRuntime *runtime, void *recorded) {
+    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded), of(runtime)->stream);
+}
+
+void forget(CudaRuntime *, void *recorded) { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recorded)); }
+
+int product(CudaRuntime *runtime, const LibraryProduct *p) { return cuda_library_product(of(runtime)->library, p); }
+
+// ---- Opening and closing ----
+
+void close_runtime(CudaRuntime *runtime) {
+    Runtime *r = of(runtime);
+    if (r->stream) (void)cudaStreamSynchronize(r->stream);
+    cuda_library_free(r->library);
+    for (int i = 0; i < STAGES; i++) {
+        if (r->stage[i]) (void)cudaFreeHost(r->stage[i]);
+        if (r->read[i]) (void)cudaEventDestroy(r->read[i]);
+    }
+    if (r->results) (void)cudaFreeHost(r->results);
+    if (r->workspace) (void)cudaFree(r->workspace);
+    if (r->stream) (void)cudaStreamDestroy(r->stream);
+    free(r);
+}
+
+void fill_functions(CudaRuntime *base) {
+    base->close = close_runtime;
+    base->message = message;
+    base->memory = memory;
+    base->allocate = allocate;
+    base->release = release;
+    base->allocate_host = allocate_host;
+    base->release_host = release_host;
+    base->clear = clear_memory;
+    base->upload = upload;
+    base->upload_rows = upload_rows;
+    base->download = download;
+    base->copy = copy_memory;
+    base->synchronize = synchronize;
+    base->record_begin = record_begin;
+    base->record_upload = record_upload;
+    base->record_end = record_end;
+    base->run = run_recorded;
+    base->forget = forget;
+}
+
+cudaError_t read_facts(int device, CudaFacts *facts) {
+    cudaDeviceProp properties;
+    cudaError_t error = cudaGetDeviceProperties(&properties, device);
+    if (error != cudaSuccess) return error;
+    snprintf(facts->name, sizeof facts->name, "%s", properties.name);
+    facts->capability = properties.major * 10 + properties.minor;
+    facts->multiprocessors = properties.multiProcessorCount;
+    facts->shared_bytes = properties.sharedMemPerBlockOptin;
+    return cudaSuccess;
+}
+
+cudaError_t open_runtime(Runtime *r, int device) {
+    r->device = device;
+    cudaError_t error = cudaSetDevice(device);
+    if (error == cudaSuccess) error = read_facts(device, &r->base.facts);
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking);
+    for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
+        error = cudaMallocHost(&r->stage[i], STAGE_BYTES);
+        if (error == cudaSuccess) error = cudaEventCreateWithFlags(&r->read[i], cudaEventDisableTiming);
+    }
+    if (error == cudaSuccess) error = cudaMallocHost(&r->results, STAGE_BYTES);
+    return error;
+}
+
+// A library without working memory of its own would ask for some while a step is recorded.
+void open_library(Runtime *r) {
+    int version = 0;
+    (void)cudaRuntimeGetVersion(&version);
+    r->library = cuda_library_new(version, r->stream, r->base.library, sizeof r->base.library);
+    if (!r->library) return;
+    if (cudaMalloc(&r->workspace, WORKSPACE_BYTES) != cudaSuccess) {
+        (void)cudaGetLastError();
+        r->workspace = nullptr;
+        cuda_library_free(r->library);
+        r->library = nullptr;
+        snprintf(r->base.library, sizeof r->base.library, "no device memory for cuBLAS");
+        return;
+    }
+    cuda_library_workspace(r->library, r->workspace, WORKSPACE_BYTES);
+    r->base.product = product;
+}
+
+} // namespace
+
+bool backend_cuda_new(int device, Backend **out, Error *err) {
+    CudaProbe probe;
+    *out = nullptr;
+    if (!cuda_probe(&probe))
+        return error_set(err, "CUDA cannot be used: %s; --backend cpu computes on the processor", probe.reason);
+    if (device < 0 || device >= probe.device_count)
+        return error_set(err, "there is no CUDA device %d; this machine has %d", device, probe.device_count);
+    Runtime *r = static_cast<Runtime *>(calloc(1, sizeof(Runtime)));
+    if (!r) return error_memory(err, "the CUDA backend");
+    fill_functions(&r->base);
+    cuda_fill_launches(&r->launches);
+    r->base.launches = &r->launches;
+    cudaError_t error = open_runtime(r, device);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        close_runtime(&r->base);
+        return error_set(err, "device %d does not start: %s; --backend cpu computes on the processor", device,
+                         cudaGetErrorString(error));
+    }
+    r->base.stream = r->stream;
+    open_library(r);
+    return backend_cuda_on(&r->base, out, err);
+}

@@ -1,0 +1,87 @@
+// The vocabulary of the kernels, for nvcc: what CUDA C itself lacks or says in assembler. Kernels are written in the
+// part of CUDA C that is also C, and tests give them the same vocabulary on the host (tests/support/simt_emulated.h).
+#pragma once
+
+#include <stdint.h>
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#define DEVICE static __device__ __forceinline__
+#define KERNEL(NAME, THREADS, ARGUMENTS) \
+    static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a)
+#define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
+#define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
+#define UNROLL _Pragma("unroll")
+
+typedef struct Extent {
+    unsigned x, y, z;
+} Extent;
+
+// More than 48 KB of shared memory must be asked for, once for each kernel; asking again costs nothing worth naming.
+template <typename A>
+static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *stream, const A *a) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 0;
+    if (shared > 48 << 10) {
+        cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        if (error != cudaSuccess) return (int)error;
+    }
+    kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared, (cudaStream_t)stream>>>(*a);
+    return (int)cudaGetLastError();
+}
+#define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
+    launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS)
+
+// ---- Within a warp ----
+
+#define ALL_LANES 0xFFFFFFFFu
+DEVICE float shuffle_float(float v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
+DEVICE int32_t shuffle_int(int32_t v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
+DEVICE double shuffle_double(double v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
+
+// c [16, 8] += a [16, 32] · b [32, 8] in fragments (integer_layout.h); c0, c1: row lane / 4, tokens 2 (lane % 4) and
+// the next; c2, c3: row + 8.
+DEVICE void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    (void)c, (void)a, (void)b;
+    __trap(); // never launched there
+#endif
+}
+
+// ---- Memory ----
+
+// 16 bytes that are read once: they need not stay in the first-level cache.
+DEVICE uint4 load_once(const void *p) {
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(p));
+    return v;
+}
+
+// 16 bytes from global to shared memory in the background.
+DEVICE void copy_begin(void *shared, const void *global) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    unsigned at = (unsigned)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(global) : "memory");
+#else
+    *(uint4 *)shared = *(const uint4 *)global;
+#endif
+}
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define COPY_COMMIT() asm volatile("cp.async.commit_group;" ::: "memory")
+// Until at most N of this thread's groups are under way.
+#define COPY_WAIT(N) asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory")
+#else
+#define COPY_COMMIT() ((void)0)
+#define COPY_WAIT(N) ((void)0)
+#endif
+
+// ---- Numbers ----
+
+DEVICE float f16_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
+DEVICE uint16_t f16_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }

@@ -1,0 +1,308 @@
+// Weights on the device. Dense ones as they are, rows padded to 16 bytes; quantized ones packed there, in the order in
+// which the products read them (integer_layout.h).
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+
+enum { LARGEST_INTEGER_INPUT = 131072 }; // as on the CPU: the sums must fit 32 bits
+
+static bool is_integer_product(ActivationMode mode) { return mode == ACTIVATION_STATIC || mode == ACTIVATION_TOKEN; }
+
+void cuda_weight_free(Backend *backend, Weight *w) {
+    CudaBackend *c = cuda_of(backend);
+    if (!w) return;
+    void *const parts[] = {w->bias, w->data, w->codes, w->scales, w->zeros, w->factors, w->divisor};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) cuda_release(c, parts[i]);
+    free(w);
+}
+
+static bool refused(Backend *backend, Weight **weight) {
+    cuda_weight_free(backend, *weight);
+    *weight = NULL;
+    return false;
+}
+
+// Host bytes → new memory of at least `room` bytes on the device.
+static bool upload_new(CudaBackend *c, const void *host, size_t bytes, size_t room, void **out, Error *err) {
+    if (!cuda_allocate(c, room > bytes ? room : bytes, "weights", out, err)) return false;
+    return cuda_check(c, c->runtime->upload(c->runtime, *out, host, bytes), "copying weights to the device") ||
+           error_set(err, "%s", c->failure.message);
+}
+
+static bool upload_floats(CudaBackend *c, const float *host, size_t n, float **out, Error *err) {
+    void *memory = NULL;
+    if (!host) return true;
+    bool ok = upload_new(c, host, n * sizeof *host, 0, &memory, err);
+    *out = memory;
+    return ok;
+}
+
+static Weight *weight_new(CudaBackend *c, size_t out, size_t in, const float *bias, Error *err) {
+    size_t elements;
+    if (out == 0 || in == 0 || __builtin_mul_overflow(out, in, &elements) || out > INT32_MAX / 4 ||
+        in > INT32_MAX / 4) {
+        error_set(err, "a linear of %zu × %zu weights cannot be computed", out, in);
+        return NULL;
+    }
+    Weight *w = array_new(1, sizeof *w);
+    if (!w) {
+        error_memory(err, "weights");
+        return NULL;
+    }
+    w->out = out;
+    w->in = in;
+    w->bytes = bias ? out * sizeof *bias : 0;
+    if (upload_floats(c, bias, out, &w->bias, err)) return w;
+    cuda_weight_free(&c->base, w);
+    return NULL;
+}
+
+size_t cuda_weight_bytes(const Weight *w) { return w->bytes; }
+
+// ---- Dense ----
+
+static bool make_dense(CudaBackend *c, Weight *w, DType dtype, const void *data, Error *err) {
+    const size_t size = dtype_bytes(dtype);
+    w->dtype = dtype;
+    w->stride = (w->in + 7) / 8 * 8;
+    w->bytes += w->out * w->stride * size;
+    if (!cuda_allocate(c, w->out * w->stride * size, "weights", &w->data, err)) return false;
+    int code = c->runtime->upload_rows(c->runtime, w->data, w->stride * size, data, w->in * size, w->out);
+    if (!cuda_check(c, code, "copying weights to the device")) return error_set(err, "%s", c->failure.message);
+    const size_t rounded = (PASS_TOKENS + 1) * w->stride; // and the scales of the channels
+    return cuda_reserve(c, &c->floats, rounded * sizeof(float), err) &&
+           (dtype == DTYPE_F32 || cuda_reserve(c, &c->halves, rounded * sizeof(uint16_t), err));
+}
+
+bool cuda_weight_dense(Backend *backend, DType dtype, const void *data, size_t out, size_t in, const float *bias,
+                       Precision precision, Weight **weight, Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    *weight = NULL;
+    if (!dtype_is_float16_or_32(dtype))
+        return error_set(err, "weights of type %s cannot be multiplied; F32, F16 and BF16 can", dtype_name(dtype));
+    Weight *w = weight_new(c, out, in, bias, err);
+    if (!w) return false;
+    *weight = w;
+    w->precision = precision;
+    return make_dense(c, w, dtype, data, err) || refused(backend, weight);
+}
+
+// ---- Quantized ----
+
+static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *scheme, Error *err) {
+    if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
+        return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
+    if (q->group == 0 || q->group > q->in)
+        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
+    if (!dtype_is_float16_or_32(q->scale_dtype))
+        return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
+    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
+        (q->grid == GRID_TWO_LEVEL && !q->factors))
+        return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
+    if (!is_integer_product(scheme->mode)) return true;
+    if (q->in > LARGEST_INTEGER_INPUT)
+        return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
+                         q->in);
+    if (scheme->mode == ACTIVATION_STATIC && !(isfinite(scheme->scale) && scheme->scale >= 0x1p-126f))
+        return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
+    return true;
+}
+
+static bool set_scheme(CudaBackend *c, Weight *w, const ActivationScheme *scheme, Error *err) {
+    w->mode = scheme->mode;
+    w->static_scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
+    return scheme->mode == ACTIVATION_NONE || upload_floats(c, scheme->divisor, w->in, &w->divisor, err);
+}
+
+// Working memory of a product with this weight.
+static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
+    const int planes = is_integer_product(w->mode) ? 1 : 3;
+    const size_t segments = (size_t)segment_count(&w->layout, planes), tokens = PASS_TOKENS;
+    // A block sums 64 × 64 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
+    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 64 * 64 * sizeof(float);
+    return cuda_reserve(c, &c->codes, activation_bytes_of(&w->layout, planes, PASS_TOKENS), err) &&
+           cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
+           (!w->zeros || cuda_reserve(c, &c->sums, segments * (size_t)planes * tokens * sizeof(int32_t), err)) &&
+           cuda_reserve(c, &c->parts, parts, err) &&
+           (w->mode != ACTIVATION_CHANNEL || cuda_reserve(c, &c->floats, (tokens + 1) * w->in * sizeof(float), err));
+}
+
+static bool integer_memory(CudaBackend *c, Weight *w, size_t group, int bits, DType scale_dtype, Error *err) {
+    void *codes;
+    w->integer = true;
+    w->scale_dtype = scale_dtype;
+    w->layout = integer_layout(w->out, w->in, group, bits);
+    if (!cuda_allocate(c, codes_bytes(&w->layout), "weights", &codes, err)) return false;
+    w->codes = codes;
+    w->bytes += codes_bytes(&w->layout);
+    return true;
+}
+
+// ---- From codes on the host ----
+
+// The integers that are multiplied: log2's numbers become whole multiples of the smallest one.
+static int8_t level_of(const QuantizedWeight *q, int8_t code) {
+    if (q->grid != GRID_LOG2 || code == 0) return code;
+    return (int8_t)(code > 0 ? 1 << (code - 1) : -(1 << (-code - 1)));
+}
+
+static bool upload_codes(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
+    const size_t n = q->out * q->in;
+    int8_t *levels = q->grid == GRID_LOG2 ? array_new(n, 1) : q->codes;
+    void *plain = NULL;
+    if (!levels) return error_memory(err, "weights");
+    for (size_t i = 0; levels != q->codes && i < n; i++) levels[i] = level_of(q, q->codes[i]);
+    bool ok = upload_new(c, levels, n, 0, &plain, err);
+    const PackArguments a = {w->layout, plain, w->codes};
+    ok = ok && (cuda_check(c, c->runtime->launches->pack(c->runtime->stream, &a), "packing weights") ||
+                error_set(err, "%s", c->failure.message));
+    cuda_release(c, plain);
+    if (levels != q->codes) free(levels);
+    return ok;
+}
+
+// What a code of this group is worth, as the kernels multiply it.
+static float group_scale(const QuantizedWeight *q, size_t row, size_t group) {
+    const size_t groups = group_count(q->in, q->group);
+    if (q->grid == GRID_TWO_LEVEL) return (float)q->factors[row * groups + group] * q->scales[row];
+    float scale = q->scales[row * groups + group];
+    return q->grid == GRID_LOG2 ? ldexpf(scale, 2 - (1 << (q->bits - 1))) : scale;
+}
+
+static void put_number(DType dtype, float value, unsigned char *to) {
+    uint16_t half = dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
+    memcpy(to, dtype == DTYPE_F32 ? (const void *)&value : (const void *)&half, dtype_bytes(dtype));
+}
+
+static bool upload_scales(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
+    const size_t count = scale_count(&w->layout), size = dtype_bytes(w->scale_dtype);
+    unsigned char *host = array_new(count, size);
+    if (!host) return error_memory(err, "scales");
+    for (size_t o = 0; o < q->out; o++)
+        for (int g = 0; g < w->layout.groups; g++)
+            put_number(w->scale_dtype, group_scale(q, o, (size_t)g), host + scale_index(&w->layout, (int)o, g) * size);
+    bool ok = upload_new(c, host, count * size, 0, &w->scales, err);
+    w->bytes += count * size;
+    free(host);
+    return ok;
+}
+
+// Zero points or factors, [out, groups] → the order of the scales.
+static bool upload_bytes(CudaBackend *c, const int8_t *bytes, Weight *w, int8_t **out, Error *err) {
+    const size_t count = scale_count(&w->layout);
+    int8_t *host = array_new(count, 1);
+    void *memory = NULL;
+    if (!host) return error_memory(err, "zero points");
+    for (size_t o = 0; o < w->out; o++)
+        for (int g = 0; g < w->layout.groups; g++)
+            host[scale_index(&w->layout, (int)o, g)] = bytes[o * (size_t)w->layout.groups + (size_t)g];
+    bool ok = upload_new(c, host, count, 0, &memory, err);
+    *out = memory;
+    w->bytes += count;
+    free(host);
+    return ok;
+}
+
+static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
+    const bool factors = q->grid == GRID_TWO_LEVEL && is_integer_product(w->mode);
+    const bool widened = q->grid == GRID_LOG2 || (q->grid == GRID_TWO_LEVEL && !factors);
+    if (!integer_memory(c, w, q->group, q->grid == GRID_LOG2 ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype,
+                        err) ||
+        !upload_codes(c, q, w, err))
+        return false;
+    if (q->grid == GRID_ASYMMETRIC && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
+    if (!factors) return upload_scales(c, q, w, err) && reserve_activations(c, w, err);
+    float *scales = NULL;
+    bool ok = upload_bytes(c, q->factors, w, &w->factors, err) && upload_floats(c, q->scales, q->out, &scales, err);
+    w->scales = scales;
+    w->bytes += q->out * sizeof *scales;
+    // |code| · 127 · factor ≤ 127 for each input
+    w->wide = (double)q->in * (double)((1 << (q->bits - 1)) - 1) * 127 * 127 >= 0x1p31;
+    return ok && reserve_activations(c, w, err);
+}
+
+// Numbers of 8-bit log2 do not fit integers: the weight as floats.
+static bool make_values(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
+    float *values = array_new(q->out * q->in, sizeof *values);
+    if (!values) return error_memory(err, "weights");
+    for (size_t o = 0; o < q->out; o++) quantized_row(q, o, values + o * q->in);
+    w->precision = PRECISION_F32;
+    bool ok = make_dense(c, w, DTYPE_F32, values, err);
+    free(values);
+    return ok;
+}
+
+bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme,
+                           const float *bias, Weight **weight, Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    *weight = NULL;
+    if (!quantized_checked(q, scheme, err)) return false;
+    Weight *w = weight_new(c, q->out, q->in, bias, err);
+    if (!w) return false;
+    *weight = w;
+    bool values = q->grid == GRID_LOG2 && q->bits == 8;
+    bool ok = set_scheme(c, w, scheme, err) && (values ? make_values : make_integer)(c, q, w, err);
+    return ok || refused(backend, weight);
+}
+
+// ---- From a dense weight on the device ----
+
+static bool quantize(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w, double *errors,
+                     Error *err) {
+    float *factors = NULL, *divisors = NULL;
+    void *results = NULL;
+    const size_t error_bytes = 2 * w->out * sizeof *errors;
+    int32_t bad = (int32_t)w->out;
+    bool ok = upload_floats(c, how->factors, w->in, &factors, err) &&
+              upload_floats(c, how->divisors, w->out, &divisors, err) &&
+              cuda_allocate(c, error_bytes + sizeof bad, "weights", &results, err);
+    if (ok) {
+        const QuantizeArguments a = {.layout = w->layout,
+                                     .w = dense->data,
+                                     .factors = factors,
+                                     .divisors = divisors,
+                                     .codes = w->codes,
+                                     .scales = w->scales,
+                                     .errors = results,
+                                     .bad_row = (int32_t *)(void *)((char *)results + error_bytes),
+                                     .dtype = (int)dense->dtype,
+                                     .stride = (int)dense->stride,
+                                     .scale_dtype = (int)w->scale_dtype};
+        CudaRuntime *r = c->runtime;
+        ok = (cuda_check(c, r->upload(r, a.bad_row, &bad, sizeof bad), "quantizing") &&
+              cuda_check(c, r->launches->quantize(r->stream, &a), "quantizing") &&
+              cuda_check(c, r->download(r, &bad, a.bad_row, sizeof bad), "quantizing") &&
+              (!errors || cuda_check(c, r->download(r, errors, results, error_bytes), "quantizing"))) ||
+             error_set(err, "%s", c->failure.message);
+    }
+    cuda_release(c, factors);
+    cuda_release(c, divisors);
+    cuda_release(c, results);
+    if (ok && bad < (int32_t)w->out)
+        return error_set(err, "row %d holds a value that is not finite%s; leave the linear out with \"ignore\"",
+                         (int)bad, how->factors || how->divisors ? " (after equalization)" : "");
+    return ok;
+}
+
+bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQuantizing *how,
+                            const ActivationScheme *scheme, const float *bias, double *errors, Weight **weight,
+                            Error *err) {
+    CudaBackend *c = cuda_of(backend);
+    const QuantizedWeight shape = {
+        .out = dense->out, .in = dense->in, .group = how->group, .bits = how->bits, .scale_dtype = how->scale_dtype};
+    *weight = NULL;
+    if (dense->integer) return error_set(err, "a weight that is quantized already cannot be quantized");
+    if (!quantized_checked(&shape, scheme, err)) return false;
+    Weight *w = weight_new(c, dense->out, dense->in, bias, err);
+    if (!w) return false;
+    *weight = w;
+    bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
+    const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
+    ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
+         quantize(c, dense, how, w, errors, err);
+    w->bytes += scale_bytes;
+    return ok || refused(backend, weight);
+}

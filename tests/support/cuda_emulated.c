@@ -1,0 +1,248 @@
+#include "tests/support/cuda_emulated.h"
+
+#include "tests/support/simt_emulated.h"
+
+size_t emulated_runs;
+
+#ifdef EMULATES
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/kernels_integer_bits.h"
+#include "kernels/cuda/kernels_table.h"
+
+typedef struct Kept { // a launch or a copy of a recorded step
+    void (*entry)(const void *);
+    Extent grid;
+    unsigned threads;
+    size_t shared, bytes;
+    void *arguments; // owned; of a copy NULL
+    void *to;
+    const void *from;
+} Kept;
+
+typedef struct Recorded {
+    Kept *kept;
+    size_t count, capacity;
+} Recorded;
+
+typedef struct Block { // every piece of device memory, with NaN around it
+    unsigned char *data;
+    size_t bytes;
+} Block;
+
+typedef struct EmulatedRuntime {
+    CudaRuntime base;
+    CudaLaunches launches;
+    EmulatedDevice device;
+    Recorded *recording;
+    Block *blocks;
+    size_t block_count, block_capacity, used;
+} EmulatedRuntime;
+
+enum { MARGIN = 256, FAILED = 1, NO_MEMORY = 2 };
+
+static EmulatedRuntime *of(CudaRuntime *runtime) { return (EmulatedRuntime *)(void *)runtime; }
+
+static void keep(Recorded *recorded, Kept kept) {
+    if (!array_grow(&recorded->kept, recorded->count, &recorded->capacity, sizeof kept)) abort();
+    recorded->kept[recorded->count++] = kept;
+}
+
+int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsigned threads, size_t shared,
+                    const void *arguments, size_t bytes) {
+    EmulatedRuntime *r = stream;
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 0;
+    if (shared > r->device.shared_bytes) return FAILED;
+    if (r->device.launches_left > 0 && --r->device.launches_left == 0) r->device.launches_left = -1;
+    if (r->device.launches_left < 0) return FAILED;
+    if (!r->recording) return emulate(entry, grid, threads, shared, arguments);
+    void *copy = malloc(bytes);
+    if (!copy) abort();
+    memcpy(copy, arguments, bytes);
+    keep(r->recording, (Kept){entry, grid, threads, shared, bytes, copy, NULL, NULL});
+    return 0;
+}
+
+static const char *message(int code) { return code == NO_MEMORY ? "out of memory" : "the emulated device fails"; }
+
+static int memory(CudaRuntime *runtime, size_t *free_bytes, size_t *total_bytes) {
+    *total_bytes = of(runtime)->device.memory_bytes;
+    *free_bytes = *total_bytes - of(runtime)->used;
+    return 0;
+}
+
+static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
+    EmulatedRuntime *r = of(runtime);
+    if (bytes > r->device.memory_bytes - r->used) return NO_MEMORY;
+    unsigned char *all = aligned_alloc(256, (bytes + 2 * MARGIN + 255) / 256 * 256);
+    if (!all || !array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
+    memset(all, 0xFF, bytes + 2 * MARGIN);
+    memset(all + MARGIN, 0, bytes);
+    r->blocks[r->block_count++] = (Block){all + MARGIN, bytes};
+    r->used += bytes;
+    *out = all + MARGIN;
+    return 0;
+}
+
+static void release(CudaRuntime *runtime, void *data) {
+    EmulatedRuntime *r = of(runtime);
+    for (size_t i = 0; i < r->block_count; i++) {
+        Block block = r->blocks[i];
+        if (block.data != data) continue;
+        for (size_t j = 0; j < MARGIN; j++) {
+            if (block.data[j - MARGIN] == 0xFF && block.data[block.bytes + j] == 0xFF) continue;
+            fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", block.bytes);
+            abort();
+        }
+        free(block.data - MARGIN);
+        r->used -= block.bytes;
+        r->blocks[i] = r->blocks[--r->block_count];
+        return;
+    }
+    fprintf(stderr, "what is released was never allocated\n");
+    abort();
+}
+
+static void close_runtime(CudaRuntime *runtime) {
+    EmulatedRuntime *r = of(runtime);
+    if (r->block_count) {
+        fprintf(stderr, "%zu pieces of device memory were not released\n", r->block_count);
+        abort();
+    }
+    free(r->blocks);
+    free(r);
+}
+
+static int allocate_host(CudaRuntime *runtime, size_t bytes, void **out) {
+    (void)runtime;
+    *out = calloc(1, bytes);
+    return *out ? 0 : NO_MEMORY;
+}
+
+static void release_host(CudaRuntime *runtime, void *data) {
+    (void)runtime;
+    free(data);
+}
+
+static int failing(EmulatedRuntime *r) {
+    if (r->recording) abort(); // a device refuses what would have to run at once
+    return r->device.launches_left < 0 ? FAILED : 0;
+}
+
+static int clear_memory(CudaRuntime *runtime, void *data, size_t bytes) {
+    memset(data, 0, bytes);
+    return failing(of(runtime));
+}
+
+static int copy_memory(CudaRuntime *runtime, void *to, const void *from, size_t bytes) {
+    memcpy(to, from, bytes);
+    return failing(of(runtime));
+}
+
+static int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *host, size_t width, size_t rows) {
+    for (size_t i = 0; i < rows; i++) memcpy((char *)device + i * stride, (const char *)host + i * width, width);
+    return failing(of(runtime));
+}
+
+static int synchronize(CudaRuntime *runtime) { return failing(of(runtime)); }
+
+static int record_begin(CudaRuntime *runtime) {
+    of(runtime)->recording = calloc(1, sizeof(Recorded));
+    return 0;
+}
+
+static int record_upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
+    keep(of(runtime)->recording, (Kept){.to = device, .from = host, .bytes = bytes});
+    return 0;
+}
+
+static int record_end(CudaRuntime *runtime, void **recorded) {
+    *recorded = of(runtime)->recording;
+    of(runtime)->recording = NULL;
+    return 0;
+}
+
+static int run_recorded(CudaRuntime *runtime, void *recorded) {
+    const Recorded *r = recorded;
+    emulated_runs++;
+    for (size_t i = 0; i < r->count; i++) {
+        const Kept *k = &r->kept[i];
+        if (k->arguments)
+            emulate(k->entry, k->grid, k->threads, k->shared, k->arguments);
+        else
+            memcpy(k->to, k->from, k->bytes);
+    }
+    return failing(of(runtime));
+}
+
+static void forget(CudaRuntime *runtime, void *recorded) {
+    Recorded *r = recorded;
+    (void)runtime;
+    for (size_t i = 0; i < r->count; i++) free(r->kept[i].arguments);
+    free(r->kept);
+    free(r);
+}
+
+// In double, rounded once.
+static int product(CudaRuntime *runtime, const LibraryProduct *p) {
+    (void)runtime;
+    for (size_t t = 0; t < p->tokens; t++) {
+        for (size_t o = 0; o < p->out; o++) {
+            double sum = 0;
+            for (size_t i = 0; i < p->in; i++)
+                sum += (double)element_at(p->dtype, p->w, o * p->w_stride + i) *
+                       (double)element_at(p->dtype, p->x, t * p->x_stride + i);
+            p->y[t * p->out + o] = (float)sum;
+        }
+    }
+    return 0;
+}
+
+bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
+    EmulatedRuntime *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->device = *device;
+    fill_launches(&r->launches);
+    r->launches.integer_few = launch_integer_few;
+    r->launches.integer_tiled = launch_integer_tiled;
+    r->base = (CudaRuntime){.facts = {.name = "emulated device",
+                                      .capability = device->capability,
+                                      .multiprocessors = device->multiprocessors,
+                                      .shared_bytes = device->shared_bytes},
+                            .launches = &r->launches,
+                            .stream = r,
+                            .close = close_runtime,
+                            .message = message,
+                            .memory = memory,
+                            .allocate = allocate,
+                            .release = release,
+                            .allocate_host = allocate_host,
+                            .release_host = release_host,
+                            .clear = clear_memory,
+                            .upload = copy_memory,
+                            .upload_rows = upload_rows,
+                            .download = copy_memory,
+                            .copy = copy_memory,
+                            .synchronize = synchronize,
+                            .record_begin = record_begin,
+                            .record_upload = record_upload,
+                            .record_end = record_end,
+                            .run = run_recorded,
+                            .forget = forget,
+                            .product = device->library ? product : NULL};
+    return backend_cuda_on(&r->base, out, NULL);
+}
+
+#else
+
+bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
+    (void)device;
+    *out = NULL;
+    return false;
+}
+
+#endif

@@ -1,0 +1,23 @@
+// A CUDA backend whose device is emulated on the host (simt_emulated.h): the same code, kernels included, but for the
+// calls of the CUDA runtime.
+#pragma once
+
+#include "kernels/backend.h"
+
+typedef struct EmulatedDevice {
+    int capability;      // 75: without the tensor cores that the kernels use
+    int multiprocessors; // few of them, so that small matrices are not all split
+    size_t shared_bytes; // of a block
+    size_t memory_bytes; // of the device
+    bool library;        // dense products of many tokens by a "vendor's library"
+    // When positive: that many launches succeed, then the device fails.
+    int launches_left;
+} EmulatedDevice;
+
+static const EmulatedDevice emulated_hopper = {90, 4, 227 << 10, (size_t)1 << 30, false, 0};
+
+// False where the host cannot emulate: the test is to be skipped.
+bool backend_emulated_new(const EmulatedDevice *device, Backend **out);
+
+// Recorded steps that were run, on all emulated devices.
+extern size_t emulated_runs;

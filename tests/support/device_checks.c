@@ -1,0 +1,524 @@
+#include "tests/support/device_checks.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/array.h"
+#include "kernels/measure.h"
+
+// ---- Buffers ----
+
+static float *host_floats(size_t n) {
+    float *data = array_new(n, sizeof *data);
+    assert_non_null(data);
+    return data;
+}
+
+static float *random_floats(Checks *c, size_t n, double deviation) {
+    float *data = host_floats(n);
+    for (size_t i = 0; i < n; i++) data[i] = (float)(random_normal(&c->random) * deviation);
+    return data;
+}
+
+// In memory of a backend; NULL stays NULL.
+static float *uploaded(Backend *b, const float *host, size_t n) {
+    if (!host) return NULL;
+    float *data = b->ops->memory_new(b, n * sizeof *data, NULL);
+    assert_non_null(data);
+    b->ops->upload(b, data, host, n * sizeof *data);
+    b->ops->synchronize(b);
+    return data;
+}
+
+static float *poisoned(Backend *b, size_t n) {
+    float *host = host_floats(n);
+    for (size_t i = 0; i < n; i++) host[i] = NAN;
+    float *data = uploaded(b, host, n);
+    free(host);
+    return data;
+}
+
+// Frees the backend's memory.
+static float *downloaded(Backend *b, float *data, size_t n) {
+    Error err = {0};
+    float *host = host_floats(n);
+    b->ops->download(b, host, data, n * sizeof *host);
+    if (b->ops->healthy && !b->ops->healthy(b, &err)) fail_msg("%s", err.message);
+    b->ops->memory_free(b, data);
+    return host;
+}
+
+// |y − expected| ≤ tolerance · size[i], or tolerance · |expected| without sizes. NaN must meet NaN.
+static void compare(const char *what, const float *y, const float *expected, const double *size, size_t n,
+                    double tolerance) {
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(expected[i]) && isnan(y[i])) continue;
+        double most = tolerance * (size ? size[i] : fabs((double)expected[i]));
+        if (!(y[i] == expected[i] || fabs((double)y[i] - (double)expected[i]) <= most))
+            fail_msg("%s: [%zu] of %zu is %.9g, not %.9g", what, i, n, (double)y[i], (double)expected[i]);
+    }
+}
+
+// ---- Linears ----
+
+static float *linear_result(Backend *b, const Weight *w, const float *x, size_t in, size_t tokens, size_t out) {
+    float *from = uploaded(b, x, tokens * in), *to = poisoned(b, tokens * out);
+    b->ops->linear(b, w, from, tokens, to);
+    float *y = downloaded(b, to, tokens * out);
+    b->ops->memory_free(b, from);
+    return y;
+}
+
+// Σ |w| · (the largest |x| among 255 neighbours, or |x| itself), by which rounding may be off.
+static double *product_sizes(const float *w, const float *x, size_t out, size_t in, size_t tokens, bool neighbours) {
+    double *sizes = array_new(tokens * out, sizeof *sizes), *near = array_new(in, sizeof *near);
+    assert_true(sizes && near);
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t i = 0; i < in; i++) {
+            size_t from = neighbours ? (i > 127 ? i - 127 : 0) : i,
+                   to = neighbours ? (i + 127 < in ? i + 127 : in - 1) : i;
+            near[i] = 0;
+            for (size_t j = from; j <= to; j++) near[i] = fmax(near[i], fabs((double)x[t * in + j]));
+        }
+        for (size_t o = 0; o < out; o++) {
+            sizes[t * out + o] = 1e-30;
+            for (size_t i = 0; i < in; i++) sizes[t * out + o] += fabs((double)w[o * in + i]) * near[i];
+        }
+    }
+    free(near);
+    return sizes;
+}
+
+static void *stored(DType dtype, float *values, size_t n) {
+    char *data = array_new(n, 4);
+    assert_non_null(data);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = float_rounded(dtype, values[i]);
+        uint16_t half = dtype == DTYPE_F16 ? float_to_f16(values[i]) : float_to_bf16(values[i]);
+        if (dtype == DTYPE_F32)
+            memcpy(data + i * 4, &values[i], 4);
+        else
+            memcpy(data + i * 2, &half, 2);
+    }
+    return data;
+}
+
+void check_dense(Checks *c, DType dtype, Precision precision, size_t out, size_t in, size_t tokens) {
+    float *w = random_floats(c, out * in, 0.1), *x = random_floats(c, tokens * in, 1);
+    float *bias = between(c, 0, 1) ? random_floats(c, out, 1) : NULL;
+    void *data = stored(dtype, w, out * in);
+    Backend *const backends[2] = {c->reference, c->device};
+    float *y[2];
+    for (int i = 0; i < 2; i++) {
+        Backend *b = backends[i];
+        Weight *weight = NULL;
+        Error err = {0};
+        if (!b->ops->weight_dense(b, dtype, data, out, in, bias, precision, &weight, &err)) fail_msg("%s", err.message);
+        y[i] = linear_result(b, weight, x, in, tokens, out);
+        b->ops->weight_free(b, weight);
+    }
+    double *sizes = product_sizes(w, x, out, in, tokens, false);
+    for (size_t i = 0; bias && i < tokens * out; i++) sizes[i] += fabs((double)bias[i % out]);
+    // Natively, activations may be rounded to the weight's 16 bits.
+    double tolerance = precision == PRECISION_NATIVE && dtype == DTYPE_BF16  ? 0x1p-8
+                       : precision == PRECISION_NATIVE && dtype == DTYPE_F16 ? 0x1p-11
+                                                                             : 6e-7 + 2e-8 * sqrt((double)in);
+    compare("dense", y[1], y[0], sizes, tokens * out, tolerance);
+    free(w), free(x), free(bias), free(data), free(sizes), free(y[0]), free(y[1]);
+}
+
+static QuantizedWeight random_quantized(Checks *c, const QuantizedCase *q) {
+    QuantizedWeight w;
+    assert_true(quantized_weight_on_grid(q->grid, q->out, q->in, q->group, q->bits, q->scale_dtype, &w, NULL));
+    const int most = (1 << (q->bits - 1)) - 1, least = q->grid == GRID_ASYMMETRIC ? -most - 1 : -most;
+    for (size_t i = 0; i < q->out * q->in; i++)
+        w.codes[i] = (int8_t)(least + (int)between(c, 0, (size_t)(most - least)));
+    if (between(c, 0, 5) == 0) memset(w.codes, between(c, 0, 1) ? most : least, q->out * q->in); // extremes everywhere
+    const size_t groups = group_count(q->in, q->group), scales = q->grid == GRID_TWO_LEVEL ? q->out : q->out * groups;
+    for (size_t i = 0; i < scales; i++)
+        w.scales[i] = float_rounded(q->scale_dtype, (float)(0.001 + 0.01 * random_uniform(&c->random)));
+    for (size_t i = 0; i < q->out * groups; i++) {
+        if (w.zeros) w.zeros[i] = (int8_t)(least + (int)between(c, 0, (size_t)(most - least)));
+        if (w.factors) w.factors[i] = (int8_t)between(c, 1, 127);
+    }
+    return w;
+}
+
+void check_quantized(Checks *c, const QuantizedCase *q) {
+    QuantizedWeight w = random_quantized(c, q);
+    float *x = random_floats(c, q->tokens * q->in, 1), *bias = between(c, 0, 1) ? random_floats(c, q->out, 1) : NULL;
+    float *divisor = between(c, 0, 2) == 0 ? random_floats(c, q->in, 1) : NULL, *y[2];
+    for (size_t i = 0; divisor && i < q->in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
+    for (size_t t = 0; t < q->tokens; t++) x[t * q->in + between(c, 0, q->in - 1)] *= q->outlier;
+    if (q->tokens > 1) memset(x + q->in, 0, q->in * sizeof *x); // a token of zeros
+    const ActivationScheme scheme = {.mode = q->mode, .scale = 1 / 60.0f, .divisor = divisor};
+    Backend *const backends[2] = {c->reference, c->device};
+    for (int i = 0; i < 2; i++) {
+        Backend *b = backends[i];
+        Weight *weight = NULL;
+        Error err = {0};
+        if (!b->ops->weight_quantized(b, &w, &scheme, bias, &weight, &err)) fail_msg("%s", err.message);
+        y[i] = linear_result(b, weight, x, q->in, q->tokens, q->out);
+        b->ops->weight_free(b, weight);
+    }
+    char what[200];
+    snprintf(what, sizeof what, "grid %d, %d bits, [%zu, %zu], group %zu, %zu tokens, activations %d", (int)q->grid,
+             q->bits, q->out, q->in, q->group, q->tokens, (int)q->mode);
+    const bool whole = q->mode == ACTIVATION_STATIC || q->mode == ACTIVATION_TOKEN;
+    if (whole && !(q->grid == GRID_LOG2 && q->bits == 8)) {
+        compare(what, y[1], y[0], NULL, q->tokens * q->out, 0);
+    } else {
+        float *values = host_floats(q->out * q->in);
+        for (size_t o = 0; o < q->out; o++) quantized_row(&w, o, values + o * q->in);
+        // The divisor is part of what is multiplied: its largest share bounds it.
+        for (size_t i = 0; divisor && q->mode != ACTIVATION_NONE && i < q->out * q->in; i++)
+            values[i] /= fminf(divisor[i % q->in], 1);
+        double *sizes = product_sizes(values, x, q->out, q->in, q->tokens, true);
+        for (size_t i = 0; bias && i < q->tokens * q->out; i++) sizes[i] += fabs((double)bias[i % q->out]);
+        // A code of eight bits that falls to the other side of a half costs a step.
+        compare(what, y[1], y[0], sizes, q->tokens * q->out, 6e-7 + 2e-8 * sqrt((double)q->in));
+        free(values), free(sizes);
+    }
+    quantized_weight_free(&w);
+    free(x), free(bias), free(divisor), free(y[0]), free(y[1]);
+}
+
+void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) {
+    enum { OUT = 40, IN = 70 };
+    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1};
+    QuantizedWeight w = random_quantized(c, &q);
+    float *x = random_floats(c, tokens * IN, 1);
+    Weight *weight = NULL;
+    const ActivationScheme scheme = {.mode = mode, .scale = 0.02f};
+    x[IN + 5] = bad;
+    assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, &weight, NULL));
+    float *y = linear_result(c->device, weight, x, IN, tokens, OUT);
+    for (size_t i = 0; i < tokens * OUT; i++) assert_true(i / OUT == 1 ? isnan(y[i]) : isfinite(y[i]));
+    c->device->ops->weight_free(c->device, weight);
+    quantized_weight_free(&w);
+    free(x), free(y);
+}
+
+// ---- Between linears ----
+
+typedef void (*Operation)(Backend *, const void *context, float *x, float *other, float *y);
+
+// The same operation on both; x, other and y may be changed, and y is compared, and x too.
+static void check_operation(Checks *c, const char *what, Operation operation, const void *context, const float *x,
+                            size_t x_floats, const float *other, size_t other_floats, size_t y_floats,
+                            double tolerance) {
+    Backend *const backends[2] = {c->reference, c->device};
+    float *results[2], *changed[2];
+    for (int i = 0; i < 2; i++) {
+        Backend *b = backends[i];
+        float *dx = uploaded(b, x, x_floats), *dother = uploaded(b, other, other_floats), *dy = poisoned(b, y_floats);
+        operation(b, context, dx, dother, dy);
+        results[i] = downloaded(b, dy, y_floats);
+        changed[i] = downloaded(b, dx, x_floats);
+        if (dother) b->ops->memory_free(b, dother);
+    }
+    double largest = 0;
+    for (size_t i = 0; i < y_floats; i++)
+        largest = fmax(largest, isfinite(results[0][i]) ? fabs((double)results[0][i]) : 0);
+    double *sizes = array_new(y_floats > x_floats ? y_floats : x_floats, sizeof *sizes);
+    assert_non_null(sizes);
+    for (size_t i = 0; i < y_floats; i++) sizes[i] = fabs((double)results[0][i]) + 1e-2 * largest;
+    compare(what, results[1], results[0], sizes, y_floats, tolerance);
+    for (size_t i = 0; i < x_floats; i++) sizes[i] = fabs((double)changed[0][i]) + 1e-2;
+    compare(what, changed[1], changed[0], sizes, x_floats, tolerance);
+    for (int i = 0; i < 2; i++) free(results[i]), free(changed[i]);
+    free(sizes);
+}
+
+typedef struct Shape {
+    size_t tokens, width;
+    Nonlinearity f;
+} Shape;
+
+static void run_add(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    (void)y;
+    b->ops->add(b, x, other, s->width);
+}
+static void run_silu(Backend *b, const void *context, float *x, float *other, float *y) {
+    b->ops->silu_times(b, x, other, ((const Shape *)context)->width, y);
+}
+static void run_activate(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    b->ops->activate(b, s->f, x, s->tokens ? other : NULL, s->width, y);
+}
+static void run_scales(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    b->ops->scale(b, x, 0.37f, s->width);
+    b->ops->scale(b, other, 0, s->width);
+    b->ops->softcap(b, x, 1.5f, s->width);
+    b->ops->split(b, other, 1, 1, &s->width, 1, &y);
+}
+
+void check_elementwise(Checks *c, size_t n) {
+    float *x = random_floats(c, n, 3), *other = random_floats(c, n, 1);
+    Shape s = {0, n, NONLINEARITY_SILU};
+    check_operation(c, "add", run_add, &s, x, n, other, n, n, 0);
+    check_operation(c, "silu", run_silu, &s, x, n, other, n, n, 1e-6);
+    for (int f = 0; f <= NONLINEARITY_RELU; f++) {
+        for (s.tokens = 0; s.tokens < 2; s.tokens++) {
+            s.f = (Nonlinearity)f;
+            check_operation(c, "activate", run_activate, &s, x, n, other, n, n, 2e-6);
+        }
+    }
+    other[0] = NAN;
+    check_operation(c, "scale, softcap", run_scales, &s, x, n, other, n, n, 1e-6);
+    free(x), free(other);
+}
+
+static void run_rms_norm(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    b->ops->rms_norm(b, x, other, 1e-5f, s->tokens, s->width, y);
+    b->ops->rms_norm(b, x, other, 1e-5f, s->tokens, s->width, x);
+}
+static void run_layer_norm(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    b->ops->layer_norm(b, x, other, other + s->width, 1e-5f, s->tokens, s->width, y);
+}
+static void run_split(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    const size_t widths[3] = {1, s->width / 2, s->width - 1 - s->width / 2};
+    float *parts[3] = {y, y + s->tokens, y + s->tokens * (1 + widths[1])};
+    (void)other;
+    b->ops->split(b, x, s->tokens, 1, widths, 3, parts);
+}
+static void run_routing(Backend *b, const void *context, float *x, float *other, float *y) {
+    const Shape *s = context;
+    int32_t rows[5] = {(int32_t)s->tokens - 1, 0, 0, (int32_t)s->tokens / 2, 0};
+    const float factors[5] = {0.5f, -2, 1, 3, 0.25f};
+    b->ops->gather(b, x, s->width, rows, 5, y);
+    b->ops->scatter_add(b, other, s->width, rows, factors, 5, x);
+}
+
+void check_rows(Checks *c, size_t tokens, size_t width) {
+    const size_t n = tokens * width, more = n > 5 * width ? n : 5 * width;
+    float *x = random_floats(c, n, 2), *other = random_floats(c, more > 2 * width ? more : 2 * width, 1);
+    const Shape s = {tokens, width, NONLINEARITY_SILU};
+    for (size_t i = 0; i < n; i++) x[i] += 1;
+    check_operation(c, "rms norm", run_rms_norm, &s, x, n, other, width, n, 2e-6);
+    check_operation(c, "layer norm", run_layer_norm, &s, x, n, other, 2 * width, n, 2e-6);
+    if (width > 2) check_operation(c, "split", run_split, &s, x, n, NULL, 0, n, 0);
+    check_operation(c, "gather, scatter", run_routing, &s, x, n, other, 5 * width, 5 * width, 1e-6);
+    free(x), free(other);
+}
+
+typedef struct RopeShape {
+    size_t tokens;
+    int heads, head_dim, rotated;
+} RopeShape;
+
+static void run_rope(Backend *b, const void *context, float *x, float *other, float *y) {
+    const RopeShape *s = context;
+    const size_t half = (size_t)s->rotated / 2;
+    (void)y;
+    b->ops->rope(b, x, s->tokens, s->heads, s->head_dim, s->rotated, other, other + (s->tokens + 3) * half, 3);
+}
+
+void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) {
+    const RopeShape s = {tokens, heads, head_dim, rotated};
+    const size_t n = tokens * (size_t)heads * (size_t)head_dim, table = (tokens + 3) * (size_t)rotated;
+    float *x = random_floats(c, n, 1), *tables = random_floats(c, table, 1);
+    check_operation(c, "rope", run_rope, &s, x, n, tables, table, 1, 1e-6);
+    free(x), free(tables);
+}
+
+typedef struct EmbedShape {
+    DType dtype;
+    const void *table;
+    size_t width, tokens;
+    const int32_t *ids;
+} EmbedShape;
+
+static void run_embed(Backend *b, const void *context, float *x, float *other, float *y) {
+    const EmbedShape *s = context;
+    (void)x, (void)other;
+    b->ops->embed(b, s->dtype, s->table, s->width, s->ids, s->tokens, y);
+}
+
+void check_embed(Checks *c, DType dtype, size_t width, size_t tokens) {
+    enum { ROWS = 20 };
+    float *values = random_floats(c, ROWS * width, 1), nothing[1] = {0};
+    char *table = stored(dtype, values, ROWS * width), *odd = malloc(ROWS * width * dtype_bytes(dtype) + 1);
+    int32_t *ids = array_new(tokens, sizeof *ids);
+    assert_true(odd && ids);
+    memcpy(odd + 1, table, ROWS * width * dtype_bytes(dtype));
+    for (size_t t = 0; t < tokens; t++) ids[t] = (int32_t)between(c, 0, ROWS - 1);
+    const EmbedShape s = {dtype, odd + 1, width, tokens, ids};
+    check_operation(c, "embed", run_embed, &s, nothing, 1, NULL, 0, tokens * width, 0);
+    free(values), free(table), free(odd), free(ids);
+}
+
+void check_greedy(Checks *c, size_t rows, size_t vocab) {
+    float *logits = random_floats(c, rows * vocab, 2), *probabilities = host_floats(rows);
+    int32_t *ids = array_new(rows, sizeof *ids);
+    if (vocab > 3) logits[vocab - 1] = logits[vocab / 2] = 50; // the first of equals
+    float *device = uploaded(c->device, logits, rows * vocab);
+    c->device->ops->greedy(c->device, device, rows, vocab, ids, probabilities);
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = logits + r * vocab;
+        size_t best = 0;
+        double mass = 0;
+        for (size_t i = 1; i < vocab; i++) best = row[i] > row[best] ? i : best;
+        for (size_t i = 0; i < vocab; i++) mass += exp((double)row[i] - (double)row[best]);
+        assert_int_equal(ids[r], (int32_t)best);
+        assert_true(fabs(probabilities[r] * mass - 1) < 1e-5);
+    }
+    c->device->ops->memory_free(c->device, device);
+    free(logits), free(probabilities), free(ids);
+}
+
+// ---- Attention ----
+
+static float *attention_result(Backend *b, const AttentionCase *a, const AttentionShape *shape, const float *k,
+                               const float *v, const float *q, const float *bias) {
+    enum { LAYERS = 2, LAYER = 1 };
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim;
+    AttentionShape own = *shape;
+    Cache *cache;
+    Error err = {0};
+    if (!b->ops->cache_new(b, LAYERS, a->kv_heads, a->head_dim, positions + 3, a->dtype, &cache, &err))
+        fail_msg("%s", err.message);
+    float *dk = uploaded(b, k, positions * kv), *dv = uploaded(b, v, positions * kv);
+    float *dq = uploaded(b, q, a->tokens * width), *dy = poisoned(b, a->tokens * width);
+    float *dbias = uploaded(b, bias, (size_t)a->heads * (positions + 3));
+    own.bias = dbias;
+    own.bias_stride = positions + 3;
+    if (a->before) b->ops->cache_write(b, cache, LAYER, 0, a->before, dk, dv);
+    b->ops->cache_write(b, cache, LAYER, a->before, a->tokens, dk + a->before * kv, dv + a->before * kv);
+    b->ops->attention(b, cache, LAYER, &own, dq, a->before, a->tokens, dy);
+    float *y = downloaded(b, dy, a->tokens * width);
+    b->ops->memory_free(b, dk), b->ops->memory_free(b, dv), b->ops->memory_free(b, dq);
+    if (dbias) b->ops->memory_free(b, dbias);
+    b->ops->cache_free(b, cache);
+    return y;
+}
+
+void check_attention(Checks *c, const AttentionCase *a) {
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim, n = a->tokens * width;
+    float *k = random_floats(c, positions * kv, 1), *v = random_floats(c, positions * kv, 1);
+    float *q = random_floats(c, n, 3),
+          *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions + 3), 1) : NULL;
+    const AttentionShape shape = {.heads = a->heads,
+                                  .kv_heads = a->kv_heads,
+                                  .head_dim = a->head_dim,
+                                  .scale = 1 / sqrtf((float)a->head_dim),
+                                  .window = a->window,
+                                  .softcap = a->softcap};
+    float *expected = attention_result(c->reference, a, &shape, k, v, q, bias);
+    float *y = attention_result(c->device, a, &shape, k, v, q, bias);
+    double *sizes = array_new(n, sizeof *sizes);
+    assert_non_null(sizes);
+    for (size_t i = 0; i < n; i++) sizes[i] = 1;
+    char what[160];
+    snprintf(what, sizeof what, "attention, %d of %d heads of %d, %zu + %zu tokens, window %d, cache %s", a->heads,
+             a->kv_heads, a->head_dim, a->before, a->tokens, a->window, dtype_name(a->dtype));
+    compare(what, y, expected, sizes, n, 1e-5);
+    free(k), free(v), free(q), free(bias), free(expected), free(y), free(sizes);
+}
+
+// ---- Quantizing and measuring ----
+
+// What quant/quantize.c does on the symmetric grid, told again: scales as stored, then codes.
+static void plain_quantize(const float *w, const WeightQuantizing *how, QuantizedWeight *q, double *errors) {
+    const size_t groups = group_count(q->in, q->group);
+    const float most = (float)((1 << (how->bits - 1)) - 1);
+    for (size_t o = 0; o < q->out; o++) {
+        errors[2 * o] = errors[2 * o + 1] = 0;
+        for (size_t g = 0; g < groups; g++) {
+            float values[4096], range = 0;
+            size_t n = g + 1 < groups ? q->group : q->in - g * q->group;
+            assert_true(n <= 4096);
+            for (size_t j = 0; j < n; j++) {
+                size_t i = g * q->group + j;
+                values[j] = w[o * q->in + i];
+                if (how->factors) values[j] *= how->factors[i];
+                if (how->divisors) values[j] /= how->divisors[o];
+                range = fmaxf(range, fabsf(values[j]));
+            }
+            float scale = range == 0 ? 1 : float_rounded(q->scale_dtype, range / most);
+            if (!(scale > 0))
+                scale = q->scale_dtype == DTYPE_F16 ? 0x1p-24f : q->scale_dtype == DTYPE_BF16 ? 0x1p-133f : 0x1p-149f;
+            q->scales[o * groups + g] = scale;
+            for (size_t j = 0; j < n; j++) {
+                float code = rintf(fmaxf(fminf(values[j] / scale, most), -most));
+                double lost = (double)values[j] - (double)(code * scale);
+                q->codes[o * q->in + g * q->group + j] = (int8_t)code;
+                errors[2 * o] += (double)values[j] * (double)values[j];
+                errors[2 * o + 1] += lost * lost;
+            }
+        }
+    }
+}
+
+// The product shows codes and scales: both must be those of the reference, to the last bit.
+void check_weight_from_dense(Checks *c, DType dtype, int bits, size_t out, size_t in, size_t group, bool equalized) {
+    float *w = random_floats(c, out * in, 0.1), *x = random_floats(c, 3 * in, 1);
+    for (size_t i = 0; i < in && out > 2; i++) w[in + i] *= i % 7 ? 1e-7f : 0; // small, and zeros
+    if (group < in) memset(w, 0, group * sizeof *w);
+    void *data = stored(dtype, w, out * in);
+    float *factors = equalized ? random_floats(c, in, 1) : NULL,
+          *divisors = equalized ? random_floats(c, out, 1) : NULL;
+    const WeightQuantizing how = {bits, group, dtype == DTYPE_F32 ? DTYPE_F16 : dtype, factors, divisors};
+    const ActivationScheme scheme = {.mode = ACTIVATION_TOKEN};
+    QuantizedWeight q = {.group = group};
+    double *expected = array_new(2 * out, sizeof *expected), *errors = array_new(2 * out, sizeof *errors);
+    assert_true(expected && errors && quantized_weight_new(out, in, group, bits, how.scale_dtype, &q, NULL));
+    for (size_t i = 0; factors && i < in; i++) factors[i] = 0.5f + fabsf(factors[i]);
+    for (size_t i = 0; divisors && i < out; i++) divisors[i] = 0.5f + fabsf(divisors[i]);
+    plain_quantize(w, &how, &q, expected);
+    Weight *dense = NULL, *packed = NULL, *plain = NULL;
+    Error err = {0};
+    Backend *b = c->device;
+    if (!b->ops->weight_dense(b, dtype, data, out, in, NULL, PRECISION_NATIVE, &dense, &err) ||
+        !b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, errors, &packed, &err) ||
+        !c->reference->ops->weight_quantized(c->reference, &q, &scheme, NULL, &plain, &err))
+        fail_msg("%s", err.message);
+    float *y = linear_result(b, packed, x, in, 3, out), *z = linear_result(c->reference, plain, x, in, 3, out);
+    compare("quantized on the device", y, z, NULL, 3 * out, 0);
+    for (size_t i = 0; i < 2 * out; i++) assert_true(fabs(errors[i] - expected[i]) <= 1e-12 * expected[i]);
+    b->ops->weight_free(b, packed), b->ops->weight_free(b, dense), c->reference->ops->weight_free(c->reference, plain);
+    w[in * (out - 1) + in / 2] = INFINITY;
+    free(data);
+    data = stored(dtype, w, out * in);
+    assert_true(b->ops->weight_dense(b, dtype, data, out, in, NULL, PRECISION_NATIVE, &dense, &err));
+    assert_false(b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, NULL, &packed, &err));
+    char row[40];
+    snprintf(row, sizeof row, "row %zu holds", out - 1);
+    if (!strstr(err.message, row)) fail_msg("%s", err.message);
+    b->ops->weight_free(b, dense);
+    quantized_weight_free(&q);
+    free(w), free(x), free(y), free(z), free(data), free(factors), free(divisors), free(expected), free(errors);
+}
+
+void check_measure(Checks *c, size_t tokens, size_t width) {
+    float *x = random_floats(c, tokens * width, 5), *device = uploaded(c->device, x, tokens * width);
+    uint64_t *patterns = array_new(65536, sizeof *patterns), *expected = array_new(65536, sizeof *expected);
+    float *channels = host_floats(width), *wanted = host_floats(width), *rows = host_floats(tokens),
+          *row = host_floats(tokens);
+    assert_true(patterns && expected);
+    patterns[77] = expected[77] = (uint64_t)1 << 40;
+    channels[0] = wanted[0] = 100;
+    const ActivationCounts counts = {patterns, channels, rows};
+    Error err = {0};
+    if (!c->device->ops->measure(c->device, device, tokens, width, &counts, &err)) fail_msg("%s", err.message);
+    count_patterns(DTYPE_F32, x, tokens * width, expected);
+    absmax_update(x, tokens, width, wanted, row);
+    assert_memory_equal(patterns, expected, 65536 * sizeof *patterns);
+    assert_memory_equal(channels, wanted, width * sizeof *wanted);
+    assert_memory_equal(rows, row, tokens * sizeof *row);
+    c->device->ops->memory_free(c->device, device);
+    free(x), free(patterns), free(expected), free(channels), free(wanted), free(rows), free(row);
+}

@@ -1,0 +1,45 @@
+// Checks of a backend against another one, the reference: the same operation on both, on random numbers, into poisoned
+// outputs. For CUDA, on a device (tests/gpu) and emulated (test_cuda_emulated.c). A difference fails the running test.
+#pragma once
+
+#include "base/random.h"
+#include "kernels/backend.h"
+
+typedef struct Checks {
+    Backend *reference, *device;
+    Random random;
+} Checks;
+
+static inline size_t between(Checks *c, size_t least, size_t most) {
+    return least + random_below(&c->random, (uint32_t)(most - least + 1));
+}
+
+typedef struct QuantizedCase {
+    Grid grid;
+    int bits;
+    size_t out, in, group, tokens;
+    ActivationMode mode;
+    DType scale_dtype;
+    float outlier; // one activation of every token is so many times larger
+} QuantizedCase;
+
+void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
+// Products of integers must be equal to the last bit, others within what summing in another order may change.
+void check_quantized(Checks *, const QuantizedCase *);
+void check_not_finite(Checks *, ActivationMode, float bad, size_t tokens);
+void check_weight_from_dense(Checks *, DType, int bits, size_t out, size_t in, size_t group, bool equalized);
+void check_measure(Checks *, size_t tokens, size_t width);
+void check_elementwise(Checks *, size_t n);
+void check_rows(Checks *, size_t tokens, size_t width);
+void check_rope(Checks *, size_t tokens, int heads, int head_dim, int rotated);
+void check_embed(Checks *, DType, size_t width, size_t tokens);
+void check_greedy(Checks *, size_t rows, size_t vocab);
+
+typedef struct AttentionCase {
+    int heads, kv_heads, head_dim, window;
+    size_t tokens, before; // tokens of the call, and those that the cache holds already
+    DType dtype;
+    float softcap;
+    bool biased;
+} AttentionCase;
+void check_attention(Checks *, const AttentionCase *);

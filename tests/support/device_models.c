@@ -1,0 +1,145 @@
+#include "tests/support/device_models.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/generate.h"
+#include "model/quantized_model.h"
+#include "tests/support/study.h"
+
+// A fixture on the device beside the same one on the CPU.
+typedef struct Models {
+    FixtureModel cpu, device;
+} Models;
+
+// For models whose logits are not among the fixtures, so that no tokens come with them.
+static const int32_t some_ids[] = {1, 40, 7, 300, 12, 99, 3, 250, 31, 18, 64, 5};
+enum { SOME_IDS = sizeof some_ids / sizeof *some_ids };
+
+static const int32_t *ids_of(const Models *m, size_t *tokens) {
+    *tokens = m->cpu.ids ? m->cpu.tokens : SOME_IDS;
+    return m->cpu.ids ? m->cpu.ids : some_ids;
+}
+
+static void models_open(const char *folder, Backend *device, Models *m) {
+    fixture_model_open(folder, PRECISION_F32, &m->cpu);
+    fixture_model_open_on(folder, PRECISION_F32, device, &m->device);
+}
+
+static void models_close(Models *m) {
+    fixture_model_close(&m->cpu);
+    fixture_model_close(&m->device);
+}
+
+static void compare_logits(const char *what, const float *logits, const float *expected, size_t n, double most) {
+    double difference = relative_difference(logits, expected, n);
+    if (!(difference < most)) fail_msg("%s: logits differ by %g", what, difference);
+}
+
+void check_model_logits(const char *folder, Backend *device, size_t most_tokens) {
+    Models m;
+    models_open(folder, device, &m);
+    size_t tokens;
+    const int32_t *ids = ids_of(&m, &tokens);
+    if (tokens > most_tokens) tokens = most_tokens;
+    float *expected = fixture_logits(m.cpu.base, ids, tokens);
+    float *logits = fixture_logits(m.device.base, ids, tokens);
+    compare_logits(folder, logits, expected, tokens * (size_t)m.cpu.config.vocab, 2e-5);
+    free(expected), free(logits);
+    models_close(&m);
+}
+
+void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
+    Models m;
+    Session *session = NULL;
+    models_open(folder, device, &m);
+    const size_t vocab = (size_t)m.cpu.config.vocab;
+    float *expected = fixture_logits(m.cpu.base, m.cpu.ids, tokens), *row = calloc(vocab, sizeof *row);
+    assert_true(row && session_new(m.device.base, tokens + 8, &session, NULL));
+    for (int round = 0; round < 2; round++) { // the second time the step is there already
+        for (size_t t = 0; t < tokens; t++) {
+            assert_true(transformer_forward(m.device.base, session, m.cpu.ids + t, 1, false, row, NULL, NULL));
+            compare_logits("a recorded step", row, expected + t * vocab, vocab, 2e-5);
+        }
+        session_rewind(session, 0);
+    }
+    session_free(session);
+    free(expected), free(row);
+    models_close(&m);
+}
+
+void check_generated(const char *folder, Backend *device, size_t most) {
+    Models m;
+    Generated cpu = {0}, other = {0};
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    size_t count;
+    models_open(folder, device, &m);
+    const int32_t *ids = ids_of(&m, &count);
+    assert_true(count >= 4 && generate(m.cpu.base, ids, 4, most, &greedy, NULL, NULL, &cpu, NULL, NULL));
+    assert_true(generate(m.device.base, ids, 4, most, &greedy, NULL, NULL, &other, NULL, NULL));
+    assert_int_equal(cpu.count, other.count);
+    assert_memory_equal(cpu.ids, other.ids, cpu.count * sizeof *cpu.ids);
+    for (size_t i = 0; i < cpu.count; i++)
+        assert_true(fabs((double)cpu.probabilities[i] / (double)other.probabilities[i] - 1) < 1e-3);
+    generated_free(&cpu), generated_free(&other);
+    models_close(&m);
+}
+
+static void compare_inputs(const InputStats *a, const InputStats *b) {
+    assert_true(a->tokens == b->tokens && a->sample_rows == b->sample_rows);
+    assert_true(fabs((double)a->range / (double)b->range - 1) < 1e-4);
+    assert_true(fabs((double)a->p99_9 / (double)b->p99_9 - 1) < 0.02);
+    for (size_t j = 0; j < a->width; j++)
+        assert_true(fabsf(a->channel_absmax[j] - b->channel_absmax[j]) <= 1e-4f * a->range);
+    for (size_t j = 0; j < a->sample_rows * a->width; j++)
+        assert_true(fabsf(a->sample[j] - b->sample[j]) <= 1e-4f * a->range);
+}
+
+void check_calibration(const char *folder, Backend *device, size_t length) {
+    Models m;
+    ModelStats cpu, other;
+    models_open(folder, device, &m);
+    assert_true(model_stats_new(&m.cpu.structure, &cpu, NULL) && model_stats_new(&m.cpu.structure, &other, NULL));
+    assert_true(calibrate(m.cpu.base, m.cpu.ids, 1, length, &cpu, NULL, NULL));
+    assert_true(calibrate(m.device.base, m.cpu.ids, 1, length, &other, NULL, NULL));
+    for (int i = 0; i < m.cpu.structure.input_count; i++) compare_inputs(&cpu.inputs[i], &other.inputs[i]);
+    model_stats_free(&cpu), model_stats_free(&other);
+    models_close(&m);
+}
+
+void check_quantized_model(Backend *device, const char *dials) {
+    enum { TOKENS = 6 };
+    StudyFixture study;
+    FixtureModel other;
+    QuantizedModel *quantized;
+    study_open(NULL, &study);
+    fixture_model_open_on(STUDY_MODEL, PRECISION_F32, device, &other);
+    Plan plan = study_plan(&study, dials);
+    Error err = {0};
+    if (!quantized_model_new(other.base, &quantized, &err) ||
+        !quantized_model_follow(quantized, &plan, &study.stats.measured, NULL, NULL, &err) ||
+        !quantized_model_follow(study.quantized, &plan, &study.stats.measured, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < plan.linear_count; i++) {
+        const WeightError *a = quantized_model_weight_error(study.quantized, i);
+        const WeightError *b = quantized_model_weight_error(quantized, i);
+        assert_true((a != NULL) == (b != NULL));
+        if (a)
+            assert_true(fabs(a->noise - b->noise) <= 1e-9 * a->noise &&
+                        fabs(a->signal - b->signal) <= 1e-9 * a->signal);
+    }
+    float *expected = fixture_logits(quantized_model_transformer(study.quantized), other.ids, TOKENS);
+    float *logits = fixture_logits(quantized_model_transformer(quantized), other.ids, TOKENS);
+    // The study computes with the precision of its checkpoint, and a code of eight bits may fall to the other side.
+    compare_logits(dials, logits, expected, TOKENS * (size_t)other.config.vocab, 0.05);
+    free(expected), free(logits);
+    plan_free(&plan);
+    quantized_model_free(quantized);
+    fixture_model_close(&other);
+    study_close(&study);
+}

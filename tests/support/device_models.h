@@ -1,0 +1,14 @@
+// Checks of whole models on a device against the CPU. Each takes the backend, and destroys it.
+#pragma once
+
+#include "kernels/backend.h"
+
+void check_model_logits(const char *folder, Backend *device, size_t most_tokens);
+// Token by token, so by recorded steps, against the same tokens at once.
+void check_recorded_steps(const char *folder, Backend *device, size_t tokens);
+void check_generated(const char *folder, Backend *device, size_t most);
+// The same statistics when activations are measured where they are.
+void check_calibration(const char *folder, Backend *device, size_t length);
+// A recipe with these dials on the fixture of tests/support/study.h: the same errors of the weights, and logits that
+// differ as little as another order of sums may make them.
+void check_quantized_model(Backend *device, const char *dials);

@@ -1,0 +1,317 @@
+// Jumping between stacks is what this file does; the library's check would take it for a mistake.
+#undef _FORTIFY_SOURCE
+#include "tests/support/simt_emulated.h"
+
+#ifdef EMULATES
+
+#include <setjmp.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { LANES = 32, MOST_THREADS = 1024, STACK_BYTES = 96 << 10, SITES = 8, MOST_COPIES = 512 };
+#define ARENA_BYTES ((size_t)256 << 10)
+
+typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
+typedef enum Operation { SHUFFLE_32, SHUFFLE_64, FRAGMENTS } Operation;
+
+// What a lane brings to an operation of its warp, and what it gets back.
+typedef struct Deposit {
+    Operation operation;
+    int mask;
+    uint64_t value;
+    int32_t *c;
+    const uint32_t *a, *b;
+} Deposit;
+
+typedef struct Copy {
+    void *to;
+    const void *from;
+    int group;
+} Copy;
+
+typedef struct Fiber {
+    ucontext_t context; // where it begins; from then on jumps, which need no system call
+    jmp_buf place;
+    bool begun;
+    char *stack;
+    void *fake_stack; // of the address sanitizer
+    State state;
+    Deposit deposit;
+    Copy copies[MOST_COPIES];
+    int copy_count, committed;
+} Fiber;
+
+Emulated emulated;
+bool emulated_backwards;
+
+static struct {
+    Fiber *fibers[MOST_THREADS];
+    unsigned threads;
+    Fiber *current;
+    unsigned current_thread;
+    jmp_buf scheduler;
+    void *scheduler_fake_stack;
+    const void *scheduler_stack;
+    size_t scheduler_stack_bytes;
+    void (*entry)(const void *);
+    const void *arguments;
+    unsigned char *arena;
+    size_t arena_used, dynamic_bytes;
+    const void *sites[SITES];
+    size_t site_offsets[SITES];
+    int site_count;
+} run;
+
+static _Noreturn void give_up(const char *what) {
+    fprintf(stderr, "emulated kernel, block %u %u %u, thread %u: %s\n", emulated.block.x, emulated.block.y,
+            emulated.block.z, run.current_thread, what);
+    abort();
+}
+
+// ---- Switching ----
+
+static void switch_begins(void **fake_stack, const void *stack, size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(fake_stack, stack, bytes);
+#else
+    (void)fake_stack, (void)stack, (void)bytes;
+#endif
+}
+
+static void switch_ends(void *fake_stack, const void **stack, size_t *bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(fake_stack, stack, bytes);
+#else
+    (void)fake_stack, (void)stack, (void)bytes;
+#endif
+}
+
+static void to_scheduler(State state) {
+    Fiber *fiber = run.current;
+    fiber->state = state;
+    switch_begins(state == DONE ? NULL : &fiber->fake_stack, run.scheduler_stack, run.scheduler_stack_bytes);
+    if (_setjmp(fiber->place) == 0) _longjmp(run.scheduler, 1);
+    switch_ends(fiber->fake_stack, &run.scheduler_stack, &run.scheduler_stack_bytes);
+}
+
+static void resume(unsigned thread) {
+    run.current = run.fibers[thread];
+    run.current_thread = thread;
+    emulated.thread = (Extent){thread, 0, 0};
+    switch_begins(&run.scheduler_fake_stack, run.current->stack, STACK_BYTES);
+    if (_setjmp(run.scheduler) == 0) {
+        if (run.current->begun) _longjmp(run.current->place, 1);
+        run.current->begun = true;
+        setcontext(&run.current->context);
+    }
+    switch_ends(run.scheduler_fake_stack, NULL, NULL);
+}
+
+static void fiber_main(void) {
+    switch_ends(NULL, &run.scheduler_stack, &run.scheduler_stack_bytes);
+    run.entry(run.arguments);
+    emulated_copy_wait(0);
+    to_scheduler(DONE);
+}
+
+static void make_fiber(unsigned thread) {
+    if (run.fibers[thread]) return;
+    run.fibers[thread] = calloc(1, sizeof *run.fibers[thread]);
+    if (run.fibers[thread]) run.fibers[thread]->stack = malloc(STACK_BYTES);
+    if (!run.fibers[thread] || !run.fibers[thread]->stack) give_up("no memory");
+}
+
+static void prepare_fiber(unsigned thread) {
+    make_fiber(thread);
+    Fiber *const fiber = run.fibers[thread];
+    getcontext(&fiber->context);
+    fiber->context.uc_stack = (stack_t){.ss_sp = fiber->stack, .ss_size = STACK_BYTES};
+    fiber->context.uc_link = NULL;
+    makecontext(&fiber->context, fiber_main, 0);
+    fiber->begun = false;
+    fiber->state = READY;
+    fiber->fake_stack = NULL;
+    fiber->copy_count = fiber->committed = 0;
+}
+
+// ---- What a warp does together ----
+
+static const Deposit *deposit_of(unsigned first, int lane) { return &run.fibers[first + (unsigned)lane]->deposit; }
+
+static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j & 0xFF) ^ 0x80) - 0x80; } // signed
+
+// PTX ISA, "Matrix fragments for mma.m16n8k32" with s8: A registers 0 … 3: (row lane / 4, columns 4 (lane % 4) …), row
+// + 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
+// 2 (lane % 4) and the next.
+static void multiply_warp(unsigned first) {
+    static int32_t a[16][32], b[32][8];
+    for (int lane = 0; lane < LANES; lane++) {
+        const Deposit *d = deposit_of(first, lane);
+        for (int j = 0; j < 4; j++) {
+            int k = lane % 4 * 4 + j;
+            for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][k + r / 2 * 16] = byte_at(d->a[r], j);
+            for (int r = 0; r < 2; r++) b[k + r * 16][lane / 4] = byte_at(d->b[r], j);
+        }
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        for (int i = 0; i < 4; i++) {
+            int row = lane / 4 + i / 2 * 8, token = lane % 4 * 2 + i % 2;
+            int32_t sum = 0;
+            for (int k = 0; k < 32; k++) sum += a[row][k] * b[k][token];
+            int32_t *c = &run.fibers[first + (unsigned)lane]->deposit.c[i];
+            *c = (int32_t)((uint32_t)*c + (uint32_t)sum);
+        }
+    }
+}
+
+static void operate(unsigned first) {
+    uint64_t values[LANES];
+    const Deposit *one = deposit_of(first, 0);
+    for (int lane = 0; lane < LANES; lane++) {
+        const Deposit *d = deposit_of(first, lane);
+        values[lane] = d->value;
+        if (d->operation != one->operation || d->mask != one->mask) give_up("lanes of a warp meet in different places");
+    }
+    if (one->operation == FRAGMENTS) {
+        multiply_warp(first);
+    } else {
+        for (int lane = 0; lane < LANES; lane++)
+            run.fibers[first + (unsigned)lane]->deposit.value = values[lane ^ one->mask];
+    }
+}
+
+static uint64_t shuffle(Operation operation, uint64_t value, int mask) {
+    Deposit *d = &run.current->deposit;
+    *d = (Deposit){.operation = operation, .mask = mask, .value = value};
+    to_scheduler(AT_WARP);
+    return d->value;
+}
+
+float shuffle_float(float v, int mask) {
+    return __uint_as_float((uint32_t)shuffle(SHUFFLE_32, __float_as_uint(v), mask));
+}
+
+int32_t shuffle_int(int32_t v, int mask) { return (int32_t)(uint32_t)shuffle(SHUFFLE_32, (uint32_t)v, mask); }
+
+double shuffle_double(double v, int mask) {
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits = shuffle(SHUFFLE_64, bits, mask);
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
+    run.current->deposit = (Deposit){.operation = FRAGMENTS, .c = c, .a = a, .b = b};
+    to_scheduler(AT_WARP);
+}
+
+void __syncthreads(void) { to_scheduler(AT_BLOCK); }
+
+// ---- Copies in the background ----
+
+void copy_begin(void *shared, const void *global) {
+    Fiber *fiber = run.current;
+    if (fiber->copy_count == MOST_COPIES) give_up("too many copies under way");
+    if ((uintptr_t)shared % 16 || (uintptr_t)global % 16) give_up("a copy of 16 bytes is not aligned");
+    fiber->copies[fiber->copy_count++] = (Copy){shared, global, fiber->committed};
+}
+
+void emulated_copy_commit(void) { run.current->committed++; }
+
+void emulated_copy_wait(int under_way) {
+    Fiber *fiber = run.current;
+    int kept = 0;
+    for (int i = 0; i < fiber->copy_count; i++) {
+        const Copy *copy = &fiber->copies[i];
+        if (copy->group < fiber->committed - under_way)
+            memcpy(copy->to, copy->from, 16);
+        else
+            fiber->copies[kept++] = *copy;
+    }
+    fiber->copy_count = kept;
+}
+
+// ---- Shared memory ----
+
+void *emulated_shared(const void *site, size_t bytes) {
+    for (int i = 0; i < run.site_count; i++)
+        if (run.sites[i] == site) return run.arena + run.site_offsets[i];
+    if (run.site_count == SITES || run.arena_used + bytes > ARENA_BYTES) give_up("too much shared memory");
+    run.sites[run.site_count] = site;
+    run.site_offsets[run.site_count] = run.arena_used;
+    run.arena_used = (run.arena_used + bytes + 15) / 16 * 16;
+    return run.arena + run.site_offsets[run.site_count++];
+}
+
+unsigned char *emulated_dynamic_shared(void) { return run.arena; }
+
+// ---- Scheduling ----
+
+static unsigned in_order(unsigned i, unsigned n) { return emulated_backwards ? n - 1 - i : i; }
+
+static bool warp_runs(unsigned first, unsigned lanes) {
+    bool ran = false;
+    for (;;) {
+        unsigned counts[4] = {0};
+        for (unsigned i = 0; i < lanes; i++) {
+            unsigned thread = first + in_order(i, lanes);
+            if (run.fibers[thread]->state == READY) resume(thread), ran = true;
+            counts[run.fibers[thread]->state]++;
+        }
+        if (counts[AT_WARP] == 0) return ran;
+        if (counts[AT_WARP] != LANES) give_up("only some lanes of a warp take part in what is for all");
+        operate(first);
+        for (unsigned i = 0; i < lanes; i++) run.fibers[first + i]->state = READY;
+    }
+}
+
+static void run_block(void) {
+    unsigned warps = (run.threads + LANES - 1) / LANES;
+    memset(run.arena, 0xFF, ARENA_BYTES);
+    run.arena_used = (run.dynamic_bytes + 15) / 16 * 16;
+    run.site_count = 0;
+    for (unsigned i = 0; i < run.threads; i++) prepare_fiber(i);
+    for (;;) {
+        unsigned done = 0, waiting = 0;
+        for (unsigned i = 0; i < warps; i++) {
+            unsigned first = in_order(i, warps) * LANES;
+            warp_runs(first, run.threads - first < LANES ? run.threads - first : LANES);
+        }
+        for (unsigned i = 0; i < run.threads; i++) {
+            done += run.fibers[i]->state == DONE;
+            waiting += run.fibers[i]->state == AT_BLOCK;
+        }
+        if (done == run.threads) return;
+        if (waiting != run.threads) give_up("some threads wait at a barrier that others never reach");
+        for (unsigned i = 0; i < run.threads; i++) run.fibers[i]->state = READY;
+    }
+}
+
+int emulate(void (*entry)(const void *), Extent grid, unsigned threads, size_t shared, const void *arguments) {
+    if (!run.arena) run.arena = aligned_alloc(64, ARENA_BYTES);
+    if (!run.arena || threads > MOST_THREADS || shared > ARENA_BYTES) give_up("the launch is too large");
+    if (grid.y > 65535 || grid.z > 65535) give_up("the grid is larger than a device allows");
+    run.entry = entry;
+    run.arguments = arguments;
+    run.threads = threads;
+    run.dynamic_bytes = shared;
+    emulated.grid_size = grid;
+    emulated.block_size = (Extent){threads, 1, 1};
+    size_t blocks = (size_t)grid.x * grid.y * grid.z;
+    for (size_t i = 0; i < blocks; i++) {
+        size_t n = emulated_backwards ? blocks - 1 - i : i;
+        emulated.block =
+            (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
+        run_block();
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,105 @@
+// The vocabulary of kernels/cuda/simt_cuda.h on the host: the kernels as they are, run thread by thread. A block's
+// threads are fibers that take turns; whoever meets a barrier or an operation of the whole warp waits for the others,
+// as on a device. So index arithmetic, fragment maps, barriers and tails are those of the real thing. What a device
+// would only do by chance is done on purpose: shared memory begins as NaN, background copies arrive as late as they
+// may, and warps run in an order that can be turned round.
+//
+// Needs the context functions of glibc; elsewhere EMULATES is not defined.
+#pragma once
+
+#include <features.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __GLIBC__
+#define EMULATES
+#endif
+
+#include "kernels/dtype.h"
+
+typedef struct Extent {
+    unsigned x, y, z;
+} Extent;
+typedef struct uint2 {
+    uint32_t x, y;
+} uint2;
+typedef struct uint4 {
+    uint32_t x, y, z, w;
+} uint4;
+typedef struct float4 {
+    float x, y, z, w;
+} float4;
+
+// Of the thread that runs now.
+typedef struct Emulated {
+    Extent thread, block, block_size, grid_size;
+} Emulated;
+extern Emulated emulated;
+#define threadIdx emulated.thread
+#define blockIdx emulated.block
+#define blockDim emulated.block_size
+#define gridDim emulated.grid_size
+
+// What the launches of a table call: runs a kernel, or keeps it while a step is recorded (cuda_emulated.c).
+int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsigned threads, size_t shared,
+                    const void *arguments, size_t bytes);
+
+// Runs all blocks; always 0. Ends the program with a message when threads wait for each other forever, or meet in
+// different operations.
+int emulate(void (*entry)(const void *arguments), Extent grid, unsigned threads, size_t shared, const void *arguments);
+
+// Turns the order of blocks, warps and lanes round: what depends on it is a race.
+extern bool emulated_backwards;
+
+#define DEVICE static inline __attribute__((unused))
+#define KERNEL(NAME, THREADS, ARGUMENTS)                                                     \
+    static void NAME(ARGUMENTS a);                                                           \
+    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); } \
+    static void NAME(const ARGUMENTS a)
+#define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
+    emulated_launch(STREAM, KERNEL_NAME##_entry, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
+#define UNROLL
+
+// The same place for all threads of a block; NAME's address is what tells two of them apart.
+#define SHARED(TYPE, NAME, COUNT) \
+    static char NAME##_site;      \
+    TYPE *NAME = (TYPE *)emulated_shared(&NAME##_site, sizeof(TYPE) * (COUNT))
+#define DYNAMIC_SHARED(NAME) unsigned char *NAME = emulated_dynamic_shared()
+void *emulated_shared(const void *site, size_t bytes);
+unsigned char *emulated_dynamic_shared(void);
+
+void __syncthreads(void);
+float shuffle_float(float v, int mask);
+int32_t shuffle_int(int32_t v, int mask);
+double shuffle_double(double v, int mask);
+void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b);
+void copy_begin(void *shared, const void *global);
+void emulated_copy_commit(void);
+void emulated_copy_wait(int under_way);
+#define COPY_COMMIT() emulated_copy_commit()
+#define COPY_WAIT(N) emulated_copy_wait(N)
+
+static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(const uint4 *)p; }
+
+static inline __attribute__((unused)) float __uint_as_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static inline __attribute__((unused)) uint32_t __float_as_uint(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+static inline __attribute__((unused)) float __int_as_float(int32_t bits) { return __uint_as_float((uint32_t)bits); }
+static inline __attribute__((unused)) int32_t __float_as_int(float value) { return (int32_t)__float_as_uint(value); }
+static inline __attribute__((unused)) float f16_value(uint16_t bits) { return f16_to_float(bits); }
+static inline __attribute__((unused)) uint16_t f16_bits(float value) { return float_to_f16(value); }
+static inline __attribute__((unused)) uint32_t atomicAdd(uint32_t *p, uint32_t v) { return (*p += v) - v; }
+static inline __attribute__((unused)) int32_t atomicMin(int32_t *p, int32_t v) {
+    int32_t before = *p;
+    if (v < before) *p = v;
+    return before;
+}

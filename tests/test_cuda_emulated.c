@@ -1,0 +1,342 @@
+// The CUDA backend with its kernels, thread by thread on the host, against the scalar CPU backend. What a device would
+// compute, without a device: layouts, fragments, barriers, tails, recorded steps.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/integer_layout.h"
+#include "tests/support/cuda_emulated.h"
+#include "tests/support/device_checks.h"
+#include "tests/support/device_models.h"
+#include "tests/support/simt_emulated.h"
+
+static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
+
+static bool begin(const EmulatedDevice *device, Checks *c) {
+    *c = (Checks){.random = random_seeded(11)};
+    setenv("QUANTDIAL_CPU", "scalar", 1);
+    if (!backend_emulated_new(device, &c->device)) skip();
+    assert_true(backend_cpu_new(1, &c->reference, NULL));
+    return true;
+}
+
+static void end(Checks *c) {
+    c->device->ops->destroy(c->device);
+    c->reference->ops->destroy(c->reference);
+    emulated_backwards = false;
+}
+
+// ---- Layout ----
+
+static void layout_case(int bits, size_t out, size_t in, size_t group) {
+    IntegerLayout l = integer_layout(out, in, group, bits);
+    uint8_t *codes = calloc(codes_bytes(&l), 1);
+    Random random = random_seeded(3);
+    assert_non_null(codes);
+    for (int pass = 0; pass < 2; pass++) { // every place is written once, and nothing else is
+        random = random_seeded(3);
+        for (int o = 0; o < l.out; o++) {
+            for (int i = 0; i < l.in; i++) {
+                int padded = padded_of(&l, i), code = (int)random_below(&random, 1u << bits) - (1 << (bits - 1));
+                int unit = padded / UNIT_COLUMNS, row = o % UNIT_ROWS, column = padded % UNIT_COLUMNS;
+                uint8_t *step = codes + step_offset(&l, o / UNIT_ROWS, unit / STEP_UNITS);
+                assert_int_equal(column_at(&l, padded), i);
+                if (pass == 0)
+                    put_code(bits, step, unit % STEP_UNITS, unit_lane(row, column), unit_slot(row, column), code);
+                else
+                    assert_int_equal(packed_code(&l, codes, o, padded), code);
+            }
+        }
+    }
+    for (int padded = 0; padded < l.units * UNIT_COLUMNS; padded++)
+        if (column_at(&l, padded) < 0)
+            for (int o = 0; o < l.row_blocks * UNIT_ROWS; o++) assert_int_equal(packed_code(&l, codes, o, padded), 0);
+    free(codes);
+}
+
+static void test_layout(void **state) {
+    (void)state;
+    static const int bits[] = {2, 3, 4, 8};
+    static const size_t groups[] = {5, 16, 17, 32, 33, 64, 100, 128, 130, 200};
+    for (int b = 0; b < 4; b++)
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+            for (size_t in = 200; in < 203; in += 2) layout_case(bits[b], 19, in, groups[g]);
+}
+
+// A lane's registers, as the tensor cores read them, hold what the definition says (PTX ISA, m16n8k32).
+static void test_fragments(void **state) {
+    (void)state;
+    static const int bits[] = {2, 3, 4, 8};
+    for (int b = 0; b < 4; b++) {
+        for (int unit = 0; unit < STEP_UNITS; unit++) {
+            uint8_t step[2048] = {0};
+            for (int row = 0; row < UNIT_ROWS; row++)
+                for (int column = 0; column < UNIT_COLUMNS; column++)
+                    put_code(bits[b], step, unit, unit_lane(row, column), unit_slot(row, column),
+                             (row * 37 + column * 11) % (1 << bits[b]) - (1 << (bits[b] - 1)));
+            for (int lane = 0; lane < 32; lane++) {
+                for (int r = 0; r < 4; r++) {
+                    uint32_t low = 0;
+                    uint16_t high = 0;
+                    memcpy(&low, step + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
+                    if (bits[b] == 3) memcpy(&high, step + 512 + lane * 8 + unit * 2, 2);
+                    uint32_t word = widened_codes(bits[b], low, high, r);
+                    for (int j = 0; j < 4; j++) {
+                        int row = lane / 4 + r % 2 * 8, column = lane % 4 * 4 + r / 2 * 16 + j;
+                        int code = (row * 37 + column * 11) % (1 << bits[b]) - (1 << (bits[b] - 1));
+                        assert_int_equal((int8_t)(word >> 8 * j & 0xFF), code * (1 << (8 - bits[b])));
+                    }
+                }
+            }
+        }
+    }
+}
+
+// ---- Operations ----
+
+static void test_dense(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    for (int library = 0; library < 2; library++) {
+        Checks c;
+        device.library = library;
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 40 : 4); i++) {
+            emulated_backwards = i % 2;
+            check_dense(&c, (DType)(i % 3), (Precision)(i / 3 % 2), between(&c, 1, 90),
+                        between(&c, 1, i % 4 ? 90 : 600), i % 3 == 2 ? between(&c, 9, 80) : between(&c, 1, 8));
+        }
+        end(&c);
+    }
+}
+
+static const int all_bits[] = {2, 3, 4, 8};
+
+static size_t group_for(Checks *c, size_t in) {
+    static const size_t groups[] = {16, 32, 64, 128, 5, 17, 33, 96};
+    size_t group = groups[between(c, 0, 7)];
+    return group > in || between(c, 0, 3) == 0 ? in : group;
+}
+
+static void quantized_cases(const EmulatedDevice *device, int cases, size_t most_tokens) {
+    static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
+    Checks c;
+    begin(device, &c);
+    for (int i = 0; i < cases; i++) {
+        size_t in = between(&c, 1, i % 3 ? 200 : 700);
+        QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
+                           .bits = all_bits[i % 4],
+                           .out = between(&c, 1, i % 5 ? 40 : 150),
+                           .in = in,
+                           .group = group_for(&c, in),
+                           .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
+                           .mode = (ActivationMode)(i / 16 % 4),
+                           .scale_dtype = (DType)between(&c, 0, 2),
+                           .outlier = outliers[i % 5]};
+        if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
+        emulated_backwards = i % 2;
+        check_quantized(&c, &q);
+    }
+    end(&c);
+}
+
+static void test_quantized(void **state) {
+    (void)state;
+    quantized_cases(&emulated_hopper, thorough ? 320 : 24, 40);
+}
+
+static void test_quantized_many_tokens(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    device.multiprocessors = 1; // large blocks
+    quantized_cases(&device, thorough ? 64 : 4, 100);
+    device.multiprocessors = 16; // and everything split
+    device.shared_bytes = 100 << 10;
+    quantized_cases(&device, thorough ? 64 : 4, 100);
+}
+
+static void test_quantized_without_tensor_cores(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    device.capability = 75;
+    quantized_cases(&device, thorough ? 64 : 8, 12);
+}
+
+static void test_not_finite(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (size_t tokens = 3; tokens < 20; tokens += 14) {
+        check_not_finite(&c, ACTIVATION_NONE, NAN, tokens);
+        check_not_finite(&c, ACTIVATION_NONE, INFINITY, tokens);
+        check_not_finite(&c, ACTIVATION_TOKEN, NAN, tokens);
+        check_not_finite(&c, ACTIVATION_TOKEN, -INFINITY, tokens);
+        check_not_finite(&c, ACTIVATION_STATIC, NAN, tokens);
+    }
+    end(&c);
+}
+
+static void test_between(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 6 : 1); i++) {
+        emulated_backwards = i % 2;
+        check_elementwise(&c, between(&c, 1, 700));
+        check_rows(&c, between(&c, 1, 9), between(&c, 3, 600));
+        check_rope(&c, between(&c, 1, 7), 3, 2 * (int)between(&c, 5, 40), 2 * (int)between(&c, 1, 5));
+        check_embed(&c, (DType)(i % 3), between(&c, 1, 300), between(&c, 1, 9));
+        check_greedy(&c, between(&c, 1, 4), between(&c, 1, 3000));
+    }
+    end(&c);
+}
+
+static void test_attention(void **state) {
+    (void)state;
+    static const int ratios[] = {1, 2, 4, 3, 9};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 60 : 6); i++) {
+        int kv = (int)between(&c, 1, 3);
+        DType dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4];
+        const AttentionCase a = {.heads = kv * ratios[i % 5],
+                                 .kv_heads = kv,
+                                 .head_dim = i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 40) : (int)between(&c, 1, 70),
+                                 .tokens = i % 2 ? 1 : between(&c, 1, 9),
+                                 .before = between(&c, 0, i % 6 ? 60 : 400),
+                                 .dtype = dtype,
+                                 .window = i % 4 == 1 ? (int)between(&c, 1, 50) : 0,
+                                 .softcap = i % 5 == 2 ? 3.0f : 0,
+                                 .biased = i % 5 == 1};
+        emulated_backwards = i % 2;
+        check_attention(&c, &a);
+    }
+    end(&c);
+}
+
+static void test_from_dense(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 24 : 4); i++) {
+        size_t in = between(&c, 3, 300);
+        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 50), in, group_for(&c, in),
+                                i % 2);
+    }
+    end(&c);
+}
+
+static void test_measure(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < 4; i++) check_measure(&c, between(&c, 1, 20), between(&c, 1, 300));
+    end(&c);
+}
+
+// ---- Whole models ----
+
+static Backend *model_device(void) {
+    Backend *backend;
+    setenv("QUANTDIAL_CPU", "scalar", 1);
+    if (!backend_emulated_new(&emulated_hopper, &backend)) skip();
+    return backend;
+}
+
+static const char *const folders[] = {"tests/fixtures/llama-mha-linear-f32", "tests/fixtures/llama-mqa-plain-f16",
+                                      "tests/fixtures/llama-gqa-llama3-bf16"};
+
+static void test_model_logits(void **state) {
+    (void)state;
+    for (int i = 0; i < (thorough ? 3 : 1); i++) check_model_logits(folders[i], model_device(), 12);
+}
+
+static void test_recorded_steps(void **state) {
+    (void)state;
+    check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
+    if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
+}
+
+static void test_generated(void **state) {
+    (void)state;
+    check_generated(folders[0], model_device(), thorough ? 12 : 3);
+}
+
+static void test_calibration(void **state) {
+    (void)state;
+    check_calibration(folders[0], model_device(), thorough ? 12 : 4);
+}
+
+static void test_quantized_model(void **state) {
+    (void)state;
+    static const char *const dials[] = {"weight-bits=4 granularity=group group-size=32 activations=none",
+                                        "weight-bits=4 granularity=channel activations=token",
+                                        "weight-bits=8 granularity=group group-size=16 activations=fptq"};
+    for (int i = 0; i < (thorough ? 3 : 1); i++) check_quantized_model(model_device(), dials[i]);
+}
+
+// ---- Failing ----
+
+static void test_failures(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    Checks c;
+    Error err = {0};
+    device.memory_bytes = 1 << 20;
+    begin(&device, &c);
+    Backend *b = c.device;
+    assert_true(b->ops->has_room(b, 1000, &err));
+    assert_false(b->ops->has_room(b, (size_t)7 << 30, &err));
+    assert_true(strstr(err.message, "7.5 GB") && strstr(err.message, "--backend cpu"));
+    assert_null(b->ops->memory_new(b, 2 << 20, &err));
+    assert_true(strstr(err.message, "GB free") != NULL);
+    end(&c);
+    device = emulated_hopper;
+    device.launches_left = 1;
+    begin(&device, &c);
+    b = c.device;
+    float *x = b->ops->memory_new(b, 64, &err), host[4] = {1, 2, 3, 4};
+    assert_non_null(x);
+    assert_true(b->ops->healthy(b, &err));
+    b->ops->scale(b, x, 2, 4);
+    b->ops->scale(b, x, 2, 4); // is not even tried
+    assert_false(b->ops->healthy(b, &err));
+    assert_true(strstr(err.message, "emulated device fails") != NULL);
+    b->ops->download(b, host, x, sizeof host);
+    for (int i = 0; i < 4; i++) assert_true(isnan(host[i]));
+    assert_null(b->ops->memory_new(b, 4, &err));
+    b->ops->memory_free(b, x);
+    end(&c);
+}
+
+int main(void) {
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    thorough = !(slow && strcmp(slow, "0") == 0);
+#ifdef __SANITIZE_ADDRESS__
+    thorough = false;
+#endif
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_fragments),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_quantized_many_tokens),
+        cmocka_unit_test(test_quantized_without_tensor_cores),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_between),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_from_dense),
+        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_model_logits),
+        cmocka_unit_test(test_recorded_steps),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_quantized_model),
+        cmocka_unit_test(test_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
