@@ -171,7 +171,18 @@ static void check_likelihoods(Task *task, size_t choice, const cJSON *expected) 
 static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
     Task task;
     Error err = {0};
+    const cJSON *likelihoods = cJSON_GetObjectItemCaseSensitive(expected, "log_likelihoods");
     if (!task_load(sample.tokenizer, &sample.model.config, kind, path, &task, &err)) fail_msg("%s", err.message);
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    if (slow && strcmp(slow, "0") == 0) { // under valgrind a few items must do
+        size_t all = task.request_count;
+        task.item_count = 2;
+        task.request_count = task.items[1].first + task.items[1].count;
+        check_likelihoods(&task, 0, likelihoods);
+        task.request_count = all;
+        task_free(&task);
+        return;
+    }
     TaskAnswer *answers = array_new(task.item_count, sizeof *answers);
     assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
     TaskScore score = task_score(answers, task.item_count);
@@ -186,8 +197,7 @@ static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
     }
     size_t most = 0;
     for (size_t i = 0; i < task.item_count; i++) most = task.items[i].count > most ? task.items[i].count : most;
-    for (size_t c = 0; c < most; c++)
-        check_likelihoods(&task, c, cJSON_GetObjectItemCaseSensitive(expected, "log_likelihoods"));
+    for (size_t c = 0; c < most; c++) check_likelihoods(&task, c, likelihoods);
     free(answers);
     task_free(&task);
 }

@@ -7,7 +7,7 @@ next layer sees another input by one part in 127, and from there on most roundin
 in distribution, not token by token. So activations are compared where they are rounded in one layer alone, each in turn (the
 worst is shown), and where they are rounded everywhere beside how far the reference moves when its embeddings are changed by one
 part in a million, four times: its mean and its standard deviation. A single layer may be chaotic, too: what goes beyond 1e-3
-there must be less than what one such change does to the reference.
+there counts as a failure unless one of four such changes does more to the reference.
 
     python3 tools/reference/check_accuracy.py build/quantdial samples/storyteller
 
@@ -17,7 +17,7 @@ are further apart than 1e-3 of themselves. On the sample, 16 windows of 256 toke
     W4 group 64 5e-07 · W3 asymmetric group 32 4e-08 · W4 two-level group 64 2e-07 · W4 by least squared error 2e-08 ·
     W4 group 64 with int8 cache 1e-04
     W4A8 in one layer, the worst of six: per token 2e-04, static 3e-04, FPTQ 1e-04, per channel 3e-04, SmoothQuant 1.3e-03 in
-    the first layer, where the reference itself moves by 4e-03
+    the first layer, where the reference itself moves by 1e-04 to 4e-03 (a failure or not as these fall)
     W4A8 in all layers: per token 8e-03, static 2e-04, FPTQ 9e-03 and 2e-03, SmoothQuant 2e-02, per channel 1e-04, where the
     reference itself moves by 2e-03 to 5e-03
 """
@@ -172,9 +172,9 @@ def figures(ids, base, other):
 
 
 def moved(model, stored, recipe, ranges, layers, ids, base):
-    """The figures of the reference when its embeddings are a little different."""
+    """The figures of the reference when its embeddings are a little different, again and again."""
     hooks = quantize(model, stored, recipe, ranges, layers)
-    found = figures(ids, base, log_probabilities(model, ids, DISTURBANCE))
+    found = [figures(ids, base, log_probabilities(model, ids, DISTURBANCE)) for _ in range(DISTURBED_RUNS)]
     for hook in hooks:
         hook.remove()
     return found
@@ -234,7 +234,7 @@ def main():
             for k in expected:
                 off = found[k] / expected[k] - 1
                 if alone and abs(off) > 1e-3:
-                    failed |= abs(moved(model, stored, recipe, ranges, chosen, ids, base)[k] / expected[k] - 1) < abs(off)
+                    failed |= max(abs(m[k] / expected[k] - 1) for m in moved(model, stored, recipe, ranges, chosen, ids, base)) < abs(off)
                 worst[k] = max(worst.get(k, 0), off, key=abs)
         failed |= not chaotic and not alone and any(abs(off) > 1e-3 for off in worst.values())
         moves = {k: np.std([run[k] for run in runs], ddof=1) / expected[k] for k in expected} if chaotic else {}
