@@ -11,8 +11,7 @@
 #include "kernels/quantized.h"
 
 typedef enum Precision {
-    PRECISION_NATIVE, // dense products as the stored type suggests: 16-bit weights may round activations to 16 bits,
-                      // cache 16-bit
+    PRECISION_NATIVE, // products may round activations to 16 bits (dense ones where the weights have 16), cache 16-bit
     PRECISION_F32,    // activations, products and cache in float: for comparing with other implementations
 } Precision;
 
@@ -66,17 +65,17 @@ typedef struct BackendOps {
     bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision,
                          Weight **, Error *);
     // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With
-    // ACTIVATION_NONE the activations stay floating point (weight-only): a backend may keep them as integers of 24 bits
-    // relative to the largest of 128 neighbours, never fewer. Otherwise the product is integer: y = s_x · Σ_g s_{w,g} ·
-    // (Σ_{j∈g} q_w q_x), int32 inside, groups added in order in float. q_x = rint(x / divisor · (1 / s_x)), halves to
-    // even, within ±127, with the reciprocal rounded to float once; a token whose s_x would be 0 (or subnormal) has
-    // codes 0; one that holds a NaN or an infinity yields NaN. Other grids: asymmetric q_w is code − zero; log2's
-    // is sign · 2^(|code| − 1) with s_w · 2^(1 − qmax), in floating point at 8 bits; two-level's sum is s_x · s_w · Σ_g
-    // factor_g · (Σ_{j∈g} q_w q_x), all but s_x and s_w integer. ACTIVATION_CHANNEL is a weight-only product of rounded
-    // activations. Refused: other bits than 2, 3, 4, 8; a static scale that is not a positive normal number; integer
-    // products of more than 131,072 inputs; a grid that the backend does not know.
-    bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
-                             Error *);
+    // ACTIVATION_NONE the activations stay floating point (weight-only): a backend may keep them as integers relative
+    // to the largest of 128 neighbours: of 16 bits, or with PRECISION_F32 of 24, never fewer. Otherwise the product is
+    // integer: y = s_x · Σ_g s_{w,g} · (Σ_{j∈g} q_w q_x), int32 inside, groups added in order in float. q_x = rint(x /
+    // divisor · (1 / s_x)), halves to even, within ±127, with the reciprocal rounded to float once; a token whose s_x
+    // would be 0 (or subnormal) has codes 0; one that holds a NaN or an infinity yields NaN. Other grids: asymmetric
+    // q_w is code − zero; log2's is sign · 2^(|code| − 1) with s_w · 2^(1 − qmax), in floating point at 8 bits;
+    // two-level's sum is s_x · s_w · Σ_g factor_g · (Σ_{j∈g} q_w q_x), all but s_x and s_w integer. ACTIVATION_CHANNEL
+    // is a weight-only product of rounded activations. Refused: other bits than 2, 3, 4, 8; a static scale that is not
+    // a positive normal number; integer products of more than 131,072 inputs; a grid that the backend does not know.
+    bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
+                             Weight **, Error *);
     void (*weight_free)(Backend *, Weight *);
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory
 
@@ -142,8 +141,9 @@ typedef struct BackendOps {
     // the host.
     void (*greedy)(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
 
-    // A quantized linear from a dense one, on the spot: the same codes and scales as quant/ computes on the symmetric
-    // grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a weight is not finite.
+    // A quantized linear from a dense one, on the spot, of the same precision: the same codes and scales as quant/
+    // computes on the symmetric grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a
+    // weight is not finite.
     bool (*weight_from_dense)(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
                               const float *bias, double *errors, Weight **, Error *);
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.

@@ -339,7 +339,8 @@ static bool pack_here(const QuantizedModel *model, Change *change, const Activat
                          err))
         return false;
     bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
-              backend->ops->weight_quantized(backend, &plain, scheme, bias, &change->weight, err);
+              backend->ops->weight_quantized(backend, &plain, scheme, bias, transformer_precision(model->transformer),
+                                             &change->weight, err);
     quantized_weight_free(&plain);
     return ok || error_prefix(err, "%s", linear->name);
 }

@@ -140,6 +140,7 @@ void transformer_free(Transformer *t) {
 
 const ModelStructure *transformer_structure(const Transformer *t) { return t->structure; }
 Backend *transformer_backend(const Transformer *t) { return t->backend; }
+Precision transformer_precision(const Transformer *t) { return t->precision; }
 
 void transformer_set_linear(Transformer *t, int linear, Weight *weight) {
     t->version++;

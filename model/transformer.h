@@ -21,6 +21,7 @@ void transformer_free(Transformer *t);
 
 const ModelStructure *transformer_structure(const Transformer *t);
 Backend *transformer_backend(const Transformer *t);
+Precision transformer_precision(const Transformer *t);
 
 // Replaces one linear (ownership of weight passes to t) or, with NULL, goes back to the dense one.
 void transformer_set_linear(Transformer *t, int linear, Weight *weight);

@@ -186,7 +186,7 @@ static void quantize_one(Fixture *f, int index, int bits) {
     Error err = {0};
     const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
     if (!quantize_linear(linear, &decision, NULL, NULL, &w, &error, &err) ||
-        !f->model.backend->ops->weight_quantized(f->model.backend, &w, &scheme, NULL, &weight, &err)) {
+        !f->model.backend->ops->weight_quantized(f->model.backend, &w, &scheme, NULL, PRECISION_F32, &weight, &err)) {
         fail_msg("%s", err.message);
     }
     quantized_weight_free(&w);

@@ -167,7 +167,7 @@ static void product_case(Backend *b, const QuantizedWeight *w, const ActivationS
     float *x = random_floats(tokens * w->in, 3), *bias = random_floats(w->out, 1);
     float *y = array_new(tokens * w->out, sizeof *y);
     for (size_t i = 0; i < tokens * w->out; i++) y[i] = NAN; // what is not written shows
-    if (!b->ops->weight_quantized(b, w, scheme, bias, &weight, &err)) fail_msg("%s", err.message);
+    if (!b->ops->weight_quantized(b, w, scheme, bias, PRECISION_F32, &weight, &err)) fail_msg("%s", err.message);
     assert_true(b->ops->weight_bytes(weight) > 0);
     b->ops->linear(b, weight, x, tokens, y);
     b->ops->synchronize(b);
@@ -241,7 +241,7 @@ static void largest_sums(Backend *b) {
             Weight *weight;
             Error err = {0};
             ActivationScheme scheme = {ACTIVATION_TOKEN, 0, NULL};
-            assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+            assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, PRECISION_F32, &weight, &err));
             b->ops->linear(b, weight, x, 1, &y);
             double expected = level(&w, 0, 0) * 127.0 * (double)in;
             assert_true(fabs((double)y - expected) <= 1e-4 * expected);
@@ -265,7 +265,7 @@ static void strange_channels(Backend *b) {
     Error err = {0};
     float x[32] = {0}, y[6];
     for (int i = 0; i < 16; i++) w.codes[i] = 1;
-    assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    assert_true(b->ops->weight_quantized(b, &w, &scheme, NULL, PRECISION_F32, &weight, &err));
     b->ops->linear(b, weight, x, 2, y);
     for (int i = 0; i < 6; i++) assert_true(y[i] == 0);
     x[5] = INFINITY;
@@ -287,10 +287,10 @@ static void unknown_grids(Backend *b) {
     Weight *weight;
     Error err = {0};
     w.grid = (Grid)9;
-    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, PRECISION_F32, &weight, &err));
     assert_non_null(strstr(err.message, "grid"));
     w.grid = GRID_ASYMMETRIC; // without zero points
-    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, &weight, &err));
+    assert_false(b->ops->weight_quantized(b, &w, &scheme, NULL, PRECISION_F32, &weight, &err));
     quantized_weight_free(&w);
 }
 

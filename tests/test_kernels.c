@@ -201,7 +201,8 @@ static void weight_only_case(Backend *b, int bits, size_t out, size_t in, size_t
     float *bias = below(2) ? random_floats(out, 1) : NULL;
     for (size_t t = 0; t < tokens; t++) x[t * in + below(in)] *= outlier;
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, &weight, NULL));
+    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, PRECISION_F32,
+                                         &weight, NULL));
     quantized_weight_free(&q);
     b->ops->linear(b, weight, x, tokens, y);
     check_product(w, bias, x, y, out, in, tokens, 127, 2e-7 + 4e-9 * sqrt((double)in));
@@ -285,7 +286,7 @@ static void integer_case(Backend *b, int bits, size_t out, size_t in, size_t tok
     ActivationScheme scheme = {
         .mode = below(2) ? ACTIVATION_STATIC : ACTIVATION_TOKEN, .scale = (float)(deviation / 60), .divisor = divisor};
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &scheme, bias, &weight, NULL));
+    assert_true(b->ops->weight_quantized(b, &q, &scheme, bias, PRECISION_F32, &weight, NULL));
     b->ops->linear(b, weight, x, tokens, y);
     check_integer(&q, &scheme, bias, x, tokens, y);
     b->ops->weight_free(b, weight);
@@ -317,8 +318,8 @@ static void not_finite_case(Backend *b, ActivationMode mode, float bad) {
     float *x = random_floats(TOKENS * IN, 1), *y = floats_new(TOKENS * OUT);
     x[IN + 5] = bad;
     Weight *weight;
-    assert_true(
-        b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, &weight, NULL));
+    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, PRECISION_F32,
+                                         &weight, NULL));
     b->ops->linear(b, weight, x, TOKENS, y);
     for (size_t o = 0; o < OUT; o++) assert_true(isfinite(y[o]) && isnan(y[OUT + o]) && isfinite(y[2 * OUT + o]));
     b->ops->weight_free(b, weight);
@@ -340,7 +341,7 @@ static void test_packed_bytes(void **state) {
     for (int i = 0; i < 4; i++) {
         QuantizedWeight q = random_quantized(64, 256, 64, all_bits[i], DTYPE_F16);
         Weight *weight;
-        assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){0}, NULL, &weight, NULL));
+        assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){0}, NULL, PRECISION_F32, &weight, NULL));
         assert_int_equal(b->ops->weight_bytes(weight), 64 * 256 * all_bits[i] / 8 + 64 * 4 * 2);
         b->ops->weight_free(b, weight);
         quantized_weight_free(&q);
@@ -351,7 +352,7 @@ static void test_packed_bytes(void **state) {
 static void refused(Backend *b, const QuantizedWeight *q, const ActivationScheme *scheme, const char *because) {
     Error err = {0};
     Weight *weight;
-    assert_false(b->ops->weight_quantized(b, q, scheme, NULL, &weight, &err));
+    assert_false(b->ops->weight_quantized(b, q, scheme, NULL, PRECISION_F32, &weight, &err));
     assert_null(weight);
     if (!strstr(err.message, because)) fail_msg("\"%s\" does not say \"%s\"", err.message, because);
 }

@@ -408,7 +408,8 @@ static void products_are_the_same(void **state) {
         ActivationScheme scheme = scheme_named(fixture_text(item, "mode"), (float)fixture_number(products, "static"));
         float *expected = floats_of(member(item, "y")), y[64] = {0};
         Weight *weight = NULL;
-        assert_true(tokens * w.out <= 64 && backend->ops->weight_quantized(backend, &w, &scheme, NULL, &weight, &err));
+        assert_true(tokens * w.out <= 64 &&
+                    backend->ops->weight_quantized(backend, &w, &scheme, NULL, PRECISION_F32, &weight, &err));
         backend->ops->linear(backend, weight, x, tokens, y);
         assert_near(y, expected, tokens * w.out, fixture_text(item, "grid"));
         backend->ops->weight_free(backend, weight);

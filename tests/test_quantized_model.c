@@ -32,11 +32,11 @@ static struct {
 } counting;
 
 static bool counted_weight(Backend *backend, const QuantizedWeight *w, const ActivationScheme *scheme,
-                           const float *bias, Weight **out, Error *err) {
+                           const float *bias, Precision precision, Weight **out, Error *err) {
     counting.packed++;
     if (counting.fail_after && counting.packed > counting.fail_after) return error_set(err, "no more");
     if (counting.stop_after == counting.packed) progress_request_stop(counting.progress);
-    return counting.cpu->weight_quantized(backend, w, scheme, bias, out, err);
+    return counting.cpu->weight_quantized(backend, w, scheme, bias, precision, out, err);
 }
 
 // ---- A model with a quantized twin and measured inputs ----

@@ -48,8 +48,8 @@ static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t 
 // Weights (linear.c) and their products (product.c).
 bool cpu_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
                       Weight **, Error *);
-bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
-                          Error *);
+bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
+                          Weight **, Error *);
 void cpu_weight_free(Backend *, Weight *);
 size_t cpu_weight_bytes(const Weight *);
 void cpu_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);

@@ -112,13 +112,14 @@ static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Er
 }
 
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
-                          Weight **weight, Error *err) {
+                          Precision precision, Weight **weight, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
     *weight = NULL;
     if (!quantized_checked(q, scheme, err)) return false;
     Weight *w = weight_new(q->out, q->in, bias, err);
     if (!w) return false;
     *weight = w;
+    w->precision = precision;
     w->mode = scheme->mode;
     w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
     if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))

@@ -22,6 +22,7 @@ struct Weight {
     float *values;    // [out, in]: a quantized weight as floats, or NULL
     bool rounded;     // activations are rounded to BF16, and many tokens may go to the library
     Packed packed;
+    Precision precision; // of a packed weight-only product: 16 bits of the activations count, or 24
     Plain plain;
     ActivationMode mode; // dense: always NONE, unless `values` are of a quantized weight
     float scale;

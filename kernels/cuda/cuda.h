@@ -96,8 +96,8 @@ struct Weight {
 };
 bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
                        Weight **, Error *);
-bool cuda_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Weight **,
-                           Error *);
+bool cuda_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
+                           Weight **, Error *);
 bool cuda_weight_from_dense(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
                             const float *bias, double *errors, Weight **, Error *);
 void cuda_weight_free(Backend *, Weight *);

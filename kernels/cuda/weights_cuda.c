@@ -236,13 +236,14 @@ static bool make_values(CudaBackend *c, const QuantizedWeight *q, Weight *w, Err
 }
 
 bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme,
-                           const float *bias, Weight **weight, Error *err) {
+                           const float *bias, Precision precision, Weight **weight, Error *err) {
     CudaBackend *c = cuda_of(backend);
     *weight = NULL;
     if (!quantized_checked(q, scheme, err)) return false;
     Weight *w = weight_new(c, q->out, q->in, bias, err);
     if (!w) return false;
     *weight = w;
+    w->precision = precision;
     bool values = q->grid == GRID_LOG2 && q->bits == 8;
     bool ok = set_scheme(c, w, scheme, err) && (values ? make_values : make_integer)(c, q, w, err);
     return ok || refused(backend, weight);
@@ -299,6 +300,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     Weight *w = weight_new(c, dense->out, dense->in, bias, err);
     if (!w) return false;
     *weight = w;
+    w->precision = dense->precision;
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
     ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&

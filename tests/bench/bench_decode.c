@@ -85,7 +85,8 @@ static void quantize(Bench *b, Transformer *t, const Format *format) {
         Weight *weight;
         if (!quantize_linear(&b->structure.linears[i], &decision, NULL, NULL, &q, &error, &err)) stop(err.message);
         const ActivationScheme scheme = {.mode = format->mode};
-        if (!b->backend->ops->weight_quantized(b->backend, &q, &scheme, NULL, &weight, &err)) stop(err.message);
+        if (!b->backend->ops->weight_quantized(b->backend, &q, &scheme, NULL, PRECISION_NATIVE, &weight, &err))
+            stop(err.message);
         transformer_set_linear(t, i, weight);
         quantized_weight_free(&q);
     }

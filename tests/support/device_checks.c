@@ -163,7 +163,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
         Backend *b = backends[i];
         Weight *weight = NULL;
         Error err = {0};
-        if (!b->ops->weight_quantized(b, &w, &scheme, bias, &weight, &err)) fail_msg("%s", err.message);
+        if (!b->ops->weight_quantized(b, &w, &scheme, bias, PRECISION_F32, &weight, &err)) fail_msg("%s", err.message);
         y[i] = linear_result(b, weight, x, q->in, q->tokens, q->out);
         b->ops->weight_free(b, weight);
     }
@@ -197,7 +197,7 @@ void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) 
     Weight *weight = NULL;
     const ActivationScheme scheme = {.mode = mode, .scale = 0.02f};
     x[IN + 5] = bad;
-    assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, &weight, NULL));
+    assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, PRECISION_F32, &weight, NULL));
     float *y = linear_result(c->device, weight, x, IN, tokens, OUT);
     for (size_t i = 0; i < tokens * OUT; i++) assert_true(i / OUT == 1 ? isnan(y[i]) : isfinite(y[i]));
     c->device->ops->weight_free(c->device, weight);
@@ -484,7 +484,7 @@ void check_weight_from_dense(Checks *c, DType dtype, int bits, size_t out, size_
     Backend *b = c->device;
     if (!b->ops->weight_dense(b, dtype, data, out, in, NULL, PRECISION_NATIVE, &dense, &err) ||
         !b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, errors, &packed, &err) ||
-        !c->reference->ops->weight_quantized(c->reference, &q, &scheme, NULL, &plain, &err))
+        !c->reference->ops->weight_quantized(c->reference, &q, &scheme, NULL, PRECISION_F32, &plain, &err))
         fail_msg("%s", err.message);
     float *y = linear_result(b, packed, x, in, 3, out), *z = linear_result(c->reference, plain, x, in, 3, out);
     compare("quantized on the device", y, z, NULL, 3 * out, 0);
