@@ -361,7 +361,7 @@ static void standard_output(void **state) {
     fflush(stdout);
     dup2(saved, STDOUT_FILENO);
     close(saved), close(file);
-    char *data;
+    char *data = NULL;
     size_t size;
     assert_true(written && file_read(path, 100, &data, &size, NULL));
     assert_string_equal(data, "before data after");
