@@ -85,7 +85,7 @@ objects = $(patsubst %,$(OUT)/obj/%.o,$(1))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES) $(CUDA_SOURCES))
 SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
 LIBRARY := $(OUT)/libquantdial.a
-PROGRAM := $(if $(wildcard cli/main.c),$(OUT)/quantdial)
+PROGRAM := $(OUT)/quantdial
 TEST_PROGRAMS := $(TESTS:%=$(OUT)/tests/%)
 
 # ---- Flags ----
@@ -173,11 +173,10 @@ $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LI
 	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
 
 build: $(LIBRARY) $(PROGRAM)
-	$(if $(PROGRAM),,@echo "cli/main.c is not there: built the library only")
 
 .PHONY: demo
 demo: build ## builds and starts the program with the sample model
-	@$(or $(PROGRAM),false)
+	@$(PROGRAM)
 
 # ---- Tests ----
 
@@ -250,7 +249,6 @@ FUZZ_SECONDS ?= 30
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/*.c))))
 .PHONY: fuzz fuzz-programs
 fuzz: ## fuzzes each tests/fuzz/*.c for FUZZ_SECONDS (30); needs clang
-	$(if $(FUZZERS),,@echo "There is nothing to fuzz yet: tests/fuzz has no program." >&2; exit 1)
 	@command -v $(CLANG) >/dev/null || { echo "fuzzing needs clang" >&2; exit 1; }
 	@$(MAKE) $(PARALLEL) MODE=fuzz --no-print-directory fuzz-programs
 	@for name in $(FUZZERS); do \
@@ -296,23 +294,22 @@ format: ## formats every file in place
 
 .PHONY: screenshots figures install uninstall clean help
 screenshots: build ## redraws the pictures in screenshots/
-	@if [ -x tools/screenshots.sh ]; then tools/screenshots.sh; else echo "There are no screenshots yet: tools/screenshots.sh is missing." >&2; exit 1; fi
+	@tools/screenshots.sh
 
 figures: build ## redraws the figures of README.md: sweeps over the sample
 	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 install: build ## program, samples, man page, completions; PREFIX, DESTDIR
-	$(if $(PROGRAM),,@echo "cli/main.c is not there: nothing to install" >&2; exit 1)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(SHARE)/quantdial'
 	install -m 755 $(PROGRAM) '$(DESTDIR)$(PREFIX)/bin/quantdial'
-	@if [ -d samples ]; then echo cp -R samples; rm -rf '$(SHARE)/quantdial/samples' && cp -R samples '$(SHARE)/quantdial/samples' && \
-	    chmod -R u=rwX,go=rX '$(SHARE)/quantdial/samples'; fi
-	@install_if_there() { if [ -f "$$1" ]; then echo "install $$1"; install -d "$$(dirname "$$2")" && install -m 644 "$$1" "$$2"; fi; }; \
-	install_if_there cli/quantdial.1 '$(SHARE)/man/man1/quantdial.1' && \
-	install_if_there cli/completions/quantdial.bash '$(SHARE)/bash-completion/completions/quantdial' && \
-	install_if_there cli/completions/_quantdial '$(SHARE)/zsh/site-functions/_quantdial' && \
-	install_if_there cli/completions/quantdial.fish '$(SHARE)/fish/vendor_completions.d/quantdial.fish'
+	rm -rf '$(SHARE)/quantdial/samples'
+	cp -R samples '$(SHARE)/quantdial/samples'
+	chmod -R u=rwX,go=rX '$(SHARE)/quantdial/samples'
+	install -D -m 644 cli/quantdial.1 '$(SHARE)/man/man1/quantdial.1'
+	install -D -m 644 cli/completions/quantdial.bash '$(SHARE)/bash-completion/completions/quantdial'
+	install -D -m 644 cli/completions/_quantdial '$(SHARE)/zsh/site-functions/_quantdial'
+	install -D -m 644 cli/completions/quantdial.fish '$(SHARE)/fish/vendor_completions.d/quantdial.fish'
 
 uninstall: ## removes what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/quantdial' '$(SHARE)/man/man1/quantdial.1' \
