@@ -106,8 +106,8 @@ typedef struct ActivationArguments {
     const float *x;       // [tokens, in]
     const float *divisor; // [in] or NULL
     uint8_t *codes;
-    float *scales; // one plane: [tokens]; three: [segments, tokens padded to 8]
-    int32_t *sums; // of codes, [segments, planes, tokens padded to 8]; NULL: not wanted
+    float *scales; // one plane: [tokens]; several: [segments, tokens padded to 8]
+    int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes, mode;
     float static_scale;
 } ActivationArguments;
@@ -118,6 +118,12 @@ typedef struct RoundArguments { // x as what its codes stand for, in floats
     int tokens, in, mode;
     float static_scale;
 } RoundArguments;
+
+// What a block of the tiled product computes: each warp `rows` blocks of 16 rows and `tokens` blocks of 8 tokens;
+// `token_warps` of its warps stand side by side along the tokens, the rest along the rows.
+typedef struct IntegerTile {
+    int rows, tokens, warps, token_warps;
+} IntegerTile;
 
 typedef struct IntegerArguments {
     IntegerLayout layout;
@@ -131,7 +137,8 @@ typedef struct IntegerArguments {
     const int32_t *x_sums; // with zeros
     float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int scale_dtype, tokens, planes, splits;
-    int row_blocks_per_warp, token_blocks_per_warp, stages; // of the tiled kernel
+    IntegerTile tile; // of the tiled kernel
+    int stages;       // 2 … 4 steps are in shared memory at a time
 } IntegerArguments;
 
 typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
@@ -223,10 +230,44 @@ typedef struct CudaLaunches {
 
 enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512 };
 
-// Shared memory of one stage of the tiled integer product.
-LAYOUT size_t integer_stage_bytes(int bits, int planes, int row_blocks_per_warp, int token_blocks_per_warp) {
-    return (size_t)(4 * row_blocks_per_warp) * step_bytes(bits) +
-           (size_t)token_blocks_per_warp * STEP_UNITS * (size_t)planes * 256;
+// A step of a product in shared memory: its weights, then from here on what is multiplied with them, all in bytes.
+typedef struct Stage {
+    int x, scales, levels, x_scales, x_sums, bytes;
+} Stage;
+
+// row_blocks of weights with x_bytes of activations of so many tokens. Slots for scales are as many as groups can meet
+// in one step; levels are zero points or factors.
+LAYOUT Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
+    const int slots = 1 << step_slot_bits(&a->layout), scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    Stage s;
+    s.x = row_blocks * (int)step_bytes(a->layout.bits);
+    s.scales = s.x + x_bytes;
+    s.levels = s.scales + (a->factors ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
+    s.x_scales = s.levels + (a->zeros || a->factors ? row_blocks * slots * UNIT_ROWS : 0);
+    s.x_sums = s.x_scales + (a->planes == 1 ? 0 : slots * tokens * 4);
+    s.bytes = s.x_sums + (a->zeros ? slots * sum_planes(a->planes) * tokens * 4 : 0);
+    return s;
+}
+LAYOUT int tile_row_blocks(const IntegerTile *t) { return t->warps / t->token_warps * t->rows; }
+LAYOUT int tile_token_blocks(const IntegerTile *t) { return t->token_warps * t->tokens; }
+LAYOUT Stage tiled_stage(const IntegerArguments *a) {
+    const int blocks = tile_token_blocks(&a->tile);
+    return stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
+}
+
+// The kernels for few tokens: a block has FEW_WARPS warps for the same 16 rows, each with stages of its own. Only the
+// columns of x that are there are copied.
+enum { FEW_TOKENS = 8, FEW_WARPS = 8 };
+LAYOUT int few_columns(const IntegerArguments *a) {
+    return is_paired(&a->layout, a->planes, a->tokens) ? 2 * a->tokens : a->tokens;
+}
+LAYOUT Stage few_stage(const IntegerArguments *a) {
+    return stage_of(a, 1, STEP_UNITS * few_columns(a) * 32, FEW_TOKENS);
+}
+// Of a block with so many stages: in order, what the warps find also passes through it.
+LAYOUT size_t few_shared_bytes(const IntegerArguments *a, int stages) {
+    const size_t pieces = (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << step_slot_bits(&a->layout);
+    return (size_t)FEW_WARPS * (size_t)stages * (size_t)few_stage(a).bytes + (a->planes == 1 ? pieces : 0);
 }
 
 #endif
