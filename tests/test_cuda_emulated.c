@@ -162,7 +162,7 @@ static void test_quantized_many_tokens(void **state) {
 // Every shape of tile at every number of bits: fewer multiprocessors take larger ones.
 static void test_quantized_tiles(void **state) {
     (void)state;
-    static const int multiprocessors[] = {1, 4, 8, 40};
+    static const int multiprocessors[] = {1, 2, 8, 40};
     EmulatedDevice device = emulated_hopper;
     for (int m = 0; m < 4; m++) {
         Checks c;
@@ -171,7 +171,7 @@ static void test_quantized_tiles(void **state) {
         for (int i = 0; i < (thorough ? 24 : 2); i++) {
             const QuantizedCase q = {.grid = (Grid)(i % 2),
                                      .bits = all_bits[i % 4],
-                                     .out = between(&c, 200, 280),
+                                     .out = between(&c, 200, 256),
                                      .in = between(&c, 130, 300),
                                      .group = 64,
                                      .tokens = (size_t[]){16, 32, 60}[i / 4 % 3] - between(&c, 0, 7),
