@@ -125,6 +125,12 @@ typedef struct IntegerTile {
     int rows, tokens, warps, token_warps;
 } IntegerTile;
 
+// A step of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+typedef struct Stage {
+    int x, scales, levels, x_scales, x_sums, bytes;
+    int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
+} Stage;
+
 typedef struct IntegerArguments {
     IntegerLayout layout;
     const uint8_t *codes;
@@ -138,6 +144,8 @@ typedef struct IntegerArguments {
     float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int scale_dtype, tokens, planes, splits;
     IntegerTile tile; // of the tiled kernel
+    int columns;      // of x that the kernel for few tokens multiplies
+    Stage stage;      // of a block in the tiled kernel, of a warp in the other
     int stages;       // 2 … 4 steps are in shared memory at a time
 } IntegerArguments;
 
@@ -228,46 +236,14 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512 };
+// FEW_WARPS warps of a block take steps of the same 16 rows.
+enum { DENSE_FEW = 8, FEW_TOKENS = 8, FEW_WARPS = 8, ATTENTION_LARGEST_HEAD = 512 };
 
-// A step of a product in shared memory: its weights, then from here on what is multiplied with them, all in bytes.
-typedef struct Stage {
-    int x, scales, levels, x_scales, x_sums, bytes;
-} Stage;
-
-// row_blocks of weights with x_bytes of activations of so many tokens. Slots for scales are as many as groups can meet
-// in one step; levels are zero points or factors.
-LAYOUT Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
-    const int slots = 1 << step_slot_bits(&a->layout), scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
-    Stage s;
-    s.x = row_blocks * (int)step_bytes(a->layout.bits);
-    s.scales = s.x + x_bytes;
-    s.levels = s.scales + (a->factors ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
-    s.x_scales = s.levels + (a->zeros || a->factors ? row_blocks * slots * UNIT_ROWS : 0);
-    s.x_sums = s.x_scales + (a->planes == 1 ? 0 : slots * tokens * 4);
-    s.bytes = s.x_sums + (a->zeros ? slots * sum_planes(a->planes) * tokens * 4 : 0);
-    return s;
-}
 LAYOUT int tile_row_blocks(const IntegerTile *t) { return t->warps / t->token_warps * t->rows; }
 LAYOUT int tile_token_blocks(const IntegerTile *t) { return t->token_warps * t->tokens; }
-LAYOUT Stage tiled_stage(const IntegerArguments *a) {
-    const int blocks = tile_token_blocks(&a->tile);
-    return stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
-}
-
-// The kernels for few tokens: a block has FEW_WARPS warps for the same 16 rows, each with stages of its own. Only the
-// columns of x that are there are copied.
-enum { FEW_TOKENS = 8, FEW_WARPS = 8 };
-LAYOUT int few_columns(const IntegerArguments *a) {
-    return is_paired(&a->layout, a->planes, a->tokens) ? 2 * a->tokens : a->tokens;
-}
-LAYOUT Stage few_stage(const IntegerArguments *a) {
-    return stage_of(a, 1, STEP_UNITS * few_columns(a) * 32, FEW_TOKENS);
-}
-// Of a block with so many stages: in order, what the warps find also passes through it.
-LAYOUT size_t few_shared_bytes(const IntegerArguments *a, int stages) {
-    const size_t pieces = (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << step_slot_bits(&a->layout);
-    return (size_t)FEW_WARPS * (size_t)stages * (size_t)few_stage(a).bytes + (a->planes == 1 ? pieces : 0);
+// What the warps of the kernel for few tokens leave for each other in order.
+LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {
+    return a->planes == 1 ? (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << a->stage.slot_bits : 0;
 }
 
 #endif

@@ -11,8 +11,10 @@
 //
 // A *unit* is 16 rows × 32 columns. A lane holds 16 of its weights: four registers of four signed bytes.
 //
-// Groups are padded to whole units (groups of 16 columns and fewer to half a unit), and the row of units to whole
-// *steps* of four units = 128 columns. What pads holds the code 0.
+// Groups are padded to whole units (groups of 16 columns and fewer to half a unit, a single one to whole steps), and
+// the row of units to whole *steps* of four units = 128 columns. What pads holds the code 0. A layout is *regular* if
+// no group begins or ends within a step and within a unit, or goes over the end of a step: groups of one, two or a
+// multiple of four units.
 //
 //     group 0          │ group 1          │ group 2 … │ padding
 //     unit 0 │ unit 1  │ unit 2 │ unit 3  │ …         │          here groups of 33 … 64 columns
@@ -28,7 +30,7 @@
 // Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
 // relative to the largest of their segment, which is at most 128 columns of one group. A value is its scale times a ·
 // 2^8 + b (two planes, 16 bits) or a · 2^16 + b · 2^8 + c (three, 24 bits). Two planes of four tokens and fewer are
-// *paired* unless groups take half a unit: they stand in one block as its columns 2 · token and 2 · token + 1, so one
+// *paired* if the layout is regular: they stand in one block as its columns 2 · token and 2 · token + 1, so one
 // product does for both.
 #ifndef QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
 #define QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
@@ -70,12 +72,25 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.group = (int)group;
     l.bits = bits;
     l.groups = (int)((in + group - 1) / group);
-    l.group_columns = group <= 16 ? 16 : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
+    l.group_columns = group >= in   ? (int)((group + STEP_COLUMNS - 1) / STEP_COLUMNS * STEP_COLUMNS)
+                      : group <= 16 ? HALF_COLUMNS
+                                    : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
     l.steps = (l.groups * l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     l.units = l.steps * STEP_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
     l.group_segments = (l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     return l;
+}
+
+LAYOUT bool is_regular(const IntegerLayout *l) {
+    return l->group_columns % STEP_COLUMNS == 0 ||
+           (l->group_columns >= UNIT_COLUMNS && STEP_COLUMNS % l->group_columns == 0);
+}
+
+// At most 2^this groups, and as many segments, have a part in one step; exactly as many in a regular layout.
+LAYOUT int step_slot_bits(const IntegerLayout *l) {
+    int units = l->group_columns / UNIT_COLUMNS;
+    return units == 0 ? 3 : units % STEP_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
 }
 
 // ---- Weights ----
@@ -196,7 +211,7 @@ LAYOUT size_t scale_count(const IntegerLayout *l) { return (size_t)l->row_blocks
 LAYOUT int token_blocks(int tokens) { return (tokens + TOKEN_BLOCK - 1) / TOKEN_BLOCK; }
 LAYOUT int padded_tokens(int tokens) { return token_blocks(tokens) * TOKEN_BLOCK; }
 LAYOUT bool is_paired(const IntegerLayout *l, int planes, int tokens) {
-    return planes == 2 && tokens <= PAIRED_TOKENS && l->group_columns >= UNIT_COLUMNS;
+    return planes == 2 && tokens <= PAIRED_TOKENS && is_regular(l);
 }
 
 // First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one of `tokens` tokens.
@@ -224,11 +239,5 @@ LAYOUT int segment_of(const IntegerLayout *l, int planes, int padded) {
 }
 // Sums of codes that zero points need: two planes are summed as the numbers they stand for, three would not fit.
 LAYOUT int sum_planes(int planes) { return planes == 3 ? 3 : 1; }
-
-// At most 2^this groups, and as many segments, have a part in one step.
-LAYOUT int step_slot_bits(const IntegerLayout *l) {
-    int units = l->group_columns / UNIT_COLUMNS;
-    return units == 0 ? 3 : units % STEP_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
-}
 
 #endif

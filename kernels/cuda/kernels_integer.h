@@ -30,8 +30,8 @@ DEVICE float with_term(const IntegerArguments *a, float total, float term) {
 }
 
 // The same for one plane, or two as one, of float activations; scale: of the weights and the activations.
-DEVICE float with_segment(const IntegerArguments *a, float scale, int level, int32_t s, int32_t x, float total) {
-    return fmaf((float)(a->zeros ? s - level * x : s), scale, total);
+DEVICE float with_segment(const bool zeros, float scale, int level, int32_t s, int32_t x, float total) {
+    return fmaf((float)(zeros ? s - level * x : s), scale, total);
 }
 DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane == 2 ? 1 : plane == 1 ? 256 : 65536; }
 
@@ -99,17 +99,17 @@ typedef struct Crew {
 } Crew;
 
 // Scales and levels of the groups of a step, and of its segments what goes with `tokens` tokens from `token` on.
-DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, const Stage *s, int row_block, int row_blocks,
-                        int token, int tokens, int step, uint8_t *stage, Crew crew) {
+DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, int row_block, int row_blocks, int token,
+                        int tokens, int step, uint8_t *stage, Crew crew) {
     const IntegerLayout *l = &a->layout;
     const Walk at = walk_from(l, ordered, step * STEP_HALVES);
-    const int slot_bits = step_slot_bits(l), slots = 1 << slot_bits, word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1;
+    const int slot_bits = a->stage.slot_bits, slots = 1 << slot_bits, word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1;
     if (!a->factors) {
         for (int n = crew.index; n < row_blocks << (slot_bits + word_bits); n += crew.count) {
             const int row = row_block + (n >> (slot_bits + word_bits)), slot = n >> word_bits & (slots - 1);
             const size_t place = (size_t)row * l->groups + at.group + slot; // UNIT_ROWS scales each
             if (row >= l->row_blocks || at.group + slot >= l->groups) continue;
-            copy_begin(stage + s->scales + n * 16,
+            copy_begin(stage + a->stage.scales + n * 16,
                        (const uint8_t *)a->scales + (place << word_bits) * 16 + (n & ((1 << word_bits) - 1)) * 16);
         }
     }
@@ -118,7 +118,7 @@ DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, const Sta
         for (int n = crew.index; n < row_blocks << slot_bits; n += crew.count) {
             const int row = row_block + (n >> slot_bits), group = at.group + (n & (slots - 1));
             if (row >= l->row_blocks || group >= l->groups) continue;
-            copy_begin(stage + s->levels + n * 16, levels + ((size_t)row * l->groups + group) * UNIT_ROWS);
+            copy_begin(stage + a->stage.levels + n * 16, levels + ((size_t)row * l->groups + group) * UNIT_ROWS);
         }
     }
     const int segments = segment_count(l, ordered ? 1 : 2), padded = padded_tokens(a->tokens);
@@ -126,10 +126,10 @@ DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, const Sta
         for (int n = crew.index * 4; n < tokens && token + n < padded; n += crew.count * 4) {
             const int planes = sum_planes(a->planes);
             if (!ordered)
-                copy_begin_shared(stage + s->x_scales + (slot * tokens + n) * 4,
+                copy_begin_shared(stage + a->stage.x_scales + (slot * tokens + n) * 4,
                                   a->x_scales + (size_t)(at.segment + slot) * padded + token + n);
             for (int p = 0; a->zeros && p < planes; p++)
-                copy_begin_shared(stage + s->x_sums + ((slot * planes + p) * tokens + n) * 4,
+                copy_begin_shared(stage + a->stage.x_sums + ((slot * planes + p) * tokens + n) * 4,
                                   a->x_sums + ((size_t)(at.segment + slot) * planes + p) * padded + token + n);
         }
     }
@@ -189,83 +189,150 @@ DEVICE void multiply_run(const int bits, const int nr, const int nb, const uint8
     }
 }
 
-// Scales and levels of rows lane / 4 and + 8, from slot `slot` of a stage.
-DEVICE void scale_pair(const IntegerArguments *a, const Stage *s, const uint8_t *stage, int slot, float *scale,
-                       int *level) {
+// Scales of rows lane / 4 and + 8, from slot `slot` of a stage; none with factors …
+DEVICE void scale_pair(const IntegerArguments *a, const uint8_t *stage, int slot, float *scale) {
     const int at = slot * UNIT_ROWS + (int)threadIdx.x % WARP / 4 * 2;
-    scale[0] = scale[1] = 0;
-    level[0] = level[1] = 0;
-    if (a->zeros || a->factors) {
-        level[0] = ((const int8_t *)(stage + s->levels))[at];
-        level[1] = ((const int8_t *)(stage + s->levels))[at + 1];
-    }
-    if (a->factors) return;
     if (a->scale_dtype == ELEMENT_F32) {
-        scale[0] = ((const float *)(stage + s->scales))[at];
-        scale[1] = ((const float *)(stage + s->scales))[at + 1];
-    } else {
-        const uint32_t both = *(const uint32_t *)(stage + s->scales + at * 2);
-        const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
-        const bool f16 = a->scale_dtype == ELEMENT_F16;
-        scale[0] = f16 ? f16_value(low) : bf16_value(low);
-        scale[1] = f16 ? f16_value(high) : bf16_value(high);
+        scale[0] = ((const float *)(stage + a->stage.scales))[at];
+        scale[1] = ((const float *)(stage + a->stage.scales))[at + 1];
+        return;
     }
+    const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
+    const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
+    const bool f16 = a->scale_dtype == ELEMENT_F16;
+    scale[0] = f16 ? f16_value(low) : bf16_value(low);
+    scale[1] = f16 ? f16_value(high) : bf16_value(high);
 }
 
-DEVICE int32_t x_sum_at(const IntegerArguments *a, const Stage *s, const uint8_t *stage, int at) {
-    return a->zeros ? ((const int32_t *)(stage + s->x_sums))[at] : 0;
+// … and their zero points or factors.
+DEVICE void level_pair(const IntegerArguments *a, const uint8_t *stage, int slot, int *level) {
+    const int8_t *levels = (const int8_t *)(stage + a->stage.levels) + slot * UNIT_ROWS + threadIdx.x % WARP / 4 * 2;
+    level[0] = levels[0], level[1] = levels[1];
 }
 
-// ---- Few tokens, free order: paired planes ----
+DEVICE int32_t x_sum_at(const IntegerArguments *a, const uint8_t *stage, int at) {
+    return ((const int32_t *)(stage + a->stage.x_sums))[at];
+}
+
+// ---- Few tokens: up to 8 columns of x, in a regular layout ----
 //
-// The warps of a block, and the splits, share the columns of the same 16 rows.
+// The warps of a block share the columns of the same 16 rows; each has stages of its own.
 
-DEVICE void few_copy(const int bits, const bool ordered, const IntegerArguments *a, const Stage *s, int row_block,
-                     int step, uint8_t *stage) {
-    const int lane = threadIdx.x % WARP, columns = few_columns(a);
-    const uint8_t *codes = a->codes + step_offset(&a->layout, row_block, step);
-    const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256;
-    UNROLL for (int n = 0; n < (int)step_bytes(bits) / 16; n += WARP) if (n + lane < (int)step_bytes(bits) / 16)
-        copy_begin(stage + (n + lane) * 16, codes + (n + lane) * 16);
-    UNROLL for (int pair = 0; pair < STEP_UNITS; pair += 2) {
-        const int unit = pair + lane / 16, word = lane % 16; // 16 words have the columns of a unit
-        if (word < columns * 2)
-            copy_begin_shared(stage + s->x + (unit * columns * 2 + word) * 16, x + unit * 256 + word * 16);
+// What a lane copies for a step besides weights and x: one word of what belongs to its groups or segments.
+typedef struct Side {
+    const uint8_t *from; // of the first group or segment
+    int bytes;           // from one to the next
+    int to;              // in the stage
+    int slot, count;     // which one of a step; how many there are, 0: nothing
+    bool of_group;
+} Side;
+
+DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group) {
+    Side side;
+    side.from = (const uint8_t *)from + (size_t)slot * slot_bytes + word * 16;
+    side.bytes = slot_bytes;
+    side.to = to;
+    side.slot = slot;
+    side.count = count;
+    side.of_group = of_group;
+    return side;
+}
+
+// At most 16 words of scales, four of levels, four of the activations' scales and four or, in order, eight of sums.
+DEVICE Side few_side(const bool ordered, const IntegerArguments *a, int row_block) {
+    const IntegerLayout *l = &a->layout;
+    const int slots = 1 << a->stage.slot_bits, token_bytes = FEW_TOKENS * 4, sum_words = ordered ? 2 : 1;
+    const int words = a->factors ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    const size_t row = (size_t)row_block * l->groups * UNIT_ROWS;
+    const int segments = segment_count(l, a->planes);
+    int n = threadIdx.x % WARP;
+    if (n < slots * words)
+        return side_of((const uint8_t *)a->scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
+                       n / words, l->groups, true);
+    n -= slots * words;
+    if (a->zeros || a->factors) {
+        if (n < slots)
+            return side_of((a->zeros ? a->zeros : a->factors) + row, 16, 0, a->stage.levels + n * 16, n, l->groups,
+                           true);
+        n -= slots;
     }
-    const Crew crew = {lane, WARP};
-    copy_scales(ordered, a, s, row_block, 1, 0, FEW_TOKENS, step, stage, crew);
+    if (!ordered) {
+        if (n < slots)
+            return side_of(a->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
+        n -= slots;
+    }
+    if (a->zeros && n < slots * sum_words)
+        return side_of(a->x_sums, token_bytes, n % sum_words,
+                       a->stage.x_sums + n / sum_words * token_bytes + n % sum_words * 16, n / sum_words, segments,
+                       ordered);
+    return side_of(a->codes, 0, 0, 0, 0, 0, false);
+}
+
+DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side, int row_block, int step,
+                     uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
+    const uint8_t *codes = a->codes + step_offset(l, row_block, step) + lane * 16;
+    const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256 + lane / 16 * 256 + lane % 16 * 16;
+    UNROLL for (int n = 0; n < (int)step_bytes(bits) / 16; n += WARP) if (n + lane < (int)step_bytes(bits) / 16)
+        copy_begin(stage + (n + lane) * 16, codes + n * 16);
+    UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
+        if (lane % 16 < columns * 2)
+            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
+    const int first = side->of_group && slot_bits == 0 ? step / (l->group_columns / STEP_COLUMNS) : step << slot_bits;
+    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
 }
 
 // Where a lane finds its part of x; lanes whose column is not there may read any other.
-DEVICE const uint8_t *few_x(const IntegerArguments *a, const Stage *s, const uint8_t *stage) {
+DEVICE const uint8_t *few_x(const IntegerArguments *a, const uint8_t *stage) {
     const int lane = threadIdx.x % WARP;
-    return stage + s->x + (lane / 4 < few_columns(a) ? lane : lane % 4) * 8;
+    return stage + a->stage.x + (lane / 4 < a->columns ? lane : lane % 4) * 8;
 }
 
-// Adds the runs of a step to the totals of rows lane / 4 and + 8 and token lane % 4.
-DEVICE void few_step(const int bits, const IntegerArguments *a, const Stage *s, const uint8_t *stage, Walk *walk,
-                     float *totals) {
-    const Walk first = *walk;
-    const int unit_bytes = few_columns(a) * 32, token = threadIdx.x % 4;
-    const float steps = 1.0f / (1 << (8 - bits));
-    const uint8_t *x = few_x(a, s, stage);
-    for (int half = 0, run; half < STEP_HALVES; half += run) {
-        const int group = walk->group, slot = group - first.group, segment = walk->segment - first.segment;
-        Sums sums;
-        UNROLL for (int i = 0; i < 4; i++) sums[0][0][i] = 0;
-        run = run_length(walk, half);
-        multiply_run(bits, 1, 1, stage, x, 0, unit_bytes, false, half, run, sums);
-        const bool ends = walk_by(walk, run);
-        if (ends) segment_next(&a->layout, false, walk);
-        if (group >= a->layout.groups) continue;
+// Sums of `units` units of a step from `unit` on.
+DEVICE void few_multiply(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
+                         const uint8_t *x, const int unit, int32_t *sums) {
+    const int unit_bytes = a->columns * 32;
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = 0;
+    UNROLL for (int u = unit; u < unit + units; u++) {
+        uint32_t fragment[4], column[2];
+        unit_fragment(bits, stage, u, -1, fragment);
+        const uint2 v = *(const uint2 *)(x + u * unit_bytes);
+        column[0] = v.x, column[1] = v.y;
+        multiply_fragments(sums, fragment, column);
+    }
+}
+
+// ---- Free order: paired planes; the splits share the columns, too ----
+
+// Adds a step whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
+DEVICE void free_step(const int bits, const int units, const bool zeros, const IntegerArguments *a,
+                      const uint8_t *stage, int step, float *totals) {
+    const uint8_t *x = few_x(a, stage);
+    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+        const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
+        int32_t sums[4], level[2], x_sum = 0;
         float scale[2];
-        int level[2];
-        scale_pair(a, s, stage, slot, scale, level);
-        const float activation = ((const float *)(stage + s->x_scales))[segment * FEW_TOKENS + token] * steps;
-        const int32_t x_sum = ends ? x_sum_at(a, s, stage, segment * FEW_TOKENS + token) : 0;
+        if (units < STEP_UNITS && step * (STEP_UNITS / units) + slot >= a->layout.groups) return; // padding
+        few_multiply(bits, units, a, stage, x, slot * units, sums);
+        scale_pair(a, stage, slot, scale);
+        level[0] = level[1] = 0;
+        if (zeros) {
+            level_pair(a, stage, slot, level);
+            x_sum = x_sum_at(a, stage, at) * (1 << (8 - bits));
+        }
+        const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
         UNROLL for (int i = 0; i < 2; i++) totals[i] =
-            with_segment(a, scale[i] * activation, level[i] * (1 << (8 - bits)),
-                         sums[0][0][2 * i] * 256 + sums[0][0][2 * i + 1], x_sum, totals[i]);
+            with_segment(zeros, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
+    }
+}
+
+DEVICE void free_step_as_laid_out(const int bits, const bool zeros, const IntegerArguments *a, const uint8_t *stage,
+                                  int step, float *totals) {
+    switch (a->stage.slot_bits) {
+    case 0: free_step(bits, 4, zeros, a, stage, step, totals); break;
+    case 1: free_step(bits, 2, zeros, a, stage, step, totals); break;
+    default: free_step(bits, 1, zeros, a, stage, step, totals); break;
     }
 }
 
@@ -273,22 +340,25 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
     const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
-    const Stage s = few_stage(a);
+    const Side side = few_side(false, a, row_block);
     float totals[2];
     totals[0] = totals[1] = 0;
-    Walk walk = walk_from(&a->layout, false, from * STEP_HALVES);
-    memory += (size_t)warp * stages * s.bytes;
+    memory += (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) few_copy(bits, false, a, &s, row_block, from + i, memory + i * s.bytes);
+        if (from + i < end) few_copy(bits, a, &side, row_block, from + i, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
+        const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier(); // all lanes' copies are there, and all have left the stage before
         if (step + stages - 1 < end)
-            few_copy(bits, false, a, &s, row_block, step + stages - 1, memory + free * s.bytes);
+            few_copy(bits, a, &side, row_block, step + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        few_step(bits, a, &s, memory + here * s.bytes, &walk, totals);
+        if (a->zeros)
+            free_step_as_laid_out(bits, true, a, stage, step, totals);
+        else
+            free_step_as_laid_out(bits, false, a, stage, step, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -300,107 +370,101 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
     store_output(false, a, (int)blockIdx.y, row_block * UNIT_ROWS + lane / 4 + warp * 8, lane % 4, total);
 }
 
-// ---- Few tokens, ordered ----
+// ---- In order ----
 //
-// In one *pass* each warp of the block takes a step and leaves its runs in shared memory as *pieces*: the groups' terms
-// where groups end with steps, else sums that have yet to be put together. Then a thread for each output adds them in
-// order, while the warps are at the next pass.
+// In one *pass* each warp of the block takes a step and leaves *pieces* in shared memory: the groups' terms where a
+// step has whole groups, else a sum that is one part of a group's. Then a thread for each output adds them in order,
+// while the warps are at the next pass.
 //
 //     pieces   [2][warps][slots][16 rows][8 tokens]
 
 enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
 
-DEVICE bool groups_end_with_steps(const IntegerLayout *l) { return STEP_COLUMNS % l->group_columns == 0; }
-
-DEVICE void ordered_pieces(const int bits, const IntegerArguments *a, const Stage *s, const uint8_t *stage, int step,
-                           int32_t *pieces) {
+DEVICE void ordered_step(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
+                         int32_t *pieces) {
     const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
-    const uint8_t *x = few_x(a, s, stage);
-    Walk walk = walk_from(&a->layout, true, step * STEP_HALVES);
-    for (int half = 0, run, slot = 0; half < STEP_HALVES && walk.group < a->layout.groups; half += run, slot++) {
-        int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token;
-        Sums sums;
-        UNROLL for (int i = 0; i < 4; i++) sums[0][0][i] = 0;
-        run = run_length(&walk, half);
-        multiply_run(bits, 1, 1, stage, x, 0, few_columns(a) * 32, false, half, run, sums);
-        if (walk_by(&walk, run)) segment_next(&a->layout, true, &walk);
-        UNROLL for (int i = 0; i < 4; i++) sums[0][0][i] >>= 8 - bits;
-        if (groups_end_with_steps(&a->layout)) {
-            float scale[2];
-            int level[2];
-            scale_pair(a, s, stage, slot, scale, level);
-            UNROLL for (int i = 0; i < 4; i++) {
-                const int32_t x_sum = x_sum_at(a, s, stage, slot * FEW_TOKENS + token + i % 2);
-                sums[0][0][i] = __float_as_int(group_term(a, scale[i / 2], level[i / 2], sums[0][0][i], x_sum));
-            }
+    const bool whole = a->layout.group_columns <= STEP_COLUMNS;
+    const uint8_t *x = few_x(a, stage);
+    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+        int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token, sums[4], level[2];
+        float scale[2];
+        level[0] = level[1] = 0, scale[0] = scale[1] = 0;
+        few_multiply(bits, units, a, stage, x, slot * units, sums);
+        if (!a->factors) scale_pair(a, stage, slot, scale);
+        if (a->zeros || a->factors) level_pair(a, stage, slot, level);
+        UNROLL for (int i = 0; i < 4; i++) {
+            const int32_t sum = sums[i] >> (8 - bits),
+                          x_sum = a->zeros ? x_sum_at(a, stage, slot * FEW_TOKENS + token + i % 2) : 0;
+            to[i / 2 * 8 * FEW_TOKENS + i % 2] =
+                whole ? __float_as_int(group_term(a, scale[i / 2], level[i / 2], sum, x_sum)) : sum;
         }
-        UNROLL for (int i = 0; i < 4; i++) to[i / 2 * 8 * FEW_TOKENS + i % 2] = sums[0][0][i];
     }
 }
 
-typedef struct Adder { // of one output
-    Walk walk;
-    int32_t sum;
+// What is left to add of a group that has several steps.
+typedef struct Adder {
     float total;
+    int32_t sum;
+    int group, left; // steps of it
 } Adder;
 
-// The pieces of a pass, for the output (row, token).
-DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int first_step, int row, int token,
-                       Adder *adder) {
+// The pieces of the steps from `step` on, one pass of them, for one output.
+DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int step, int row, int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
-    const int slots = 1 << step_slot_bits(l), block_row = (int)blockIdx.x * UNIT_ROWS + row;
-    Walk *walk = &adder->walk;
-    for (int warp = 0; warp < FEW_WARPS && first_step + warp < l->steps; warp++) {
-        for (int half = 0, run, slot = 0; half < STEP_HALVES; half += run, slot++) {
-            if (walk->group >= l->groups) return;
-            const int32_t piece = pieces[(warp * slots + slot) * PIECE_OUTPUTS + row * FEW_TOKENS + token];
-            const int group = walk->group;
-            run = run_length(walk, half);
-            const bool ends = walk_by(walk, run);
-            if (ends) segment_next(l, true, walk);
-            if (groups_end_with_steps(l)) {
-                adder->total = with_term(a, adder->total, __int_as_float(piece));
-                continue;
-            }
-            adder->sum += piece;
-            if (!ends) continue;
-            const size_t at = scale_index(l, block_row, group);
-            const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
-            const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
-            const int32_t x = a->zeros ? a->x_sums[(size_t)group * FEW_TOKENS + token] : 0;
-            adder->total = with_term(a, adder->total, group_term(a, scale, level, adder->sum, x));
-            adder->sum = 0;
-        }
+    const int slot_bits = a->stage.slot_bits, steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
+    pieces += row * FEW_TOKENS + token;
+    if (l->group_columns <= STEP_COLUMNS) {
+        const int rest = l->groups - (step << slot_bits), count = steps << slot_bits;
+        for (int n = 0; n < count && n < rest; n++)
+            adder->total = with_term(a, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
+        return;
+    }
+    for (int n = 0; n < steps; n++) {
+        adder->sum += pieces[n * PIECE_OUTPUTS];
+        if (--adder->left > 0) continue;
+        const size_t at = scale_index(l, (int)blockIdx.x * UNIT_ROWS + row, adder->group);
+        const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
+        const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
+        const int32_t x = a->zeros ? a->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
+        adder->total = with_term(a, adder->total, group_term(a, scale, level, adder->sum, x));
+        adder->sum = 0;
+        adder->group++;
+        adder->left = l->group_columns / STEP_COLUMNS;
     }
 }
 
 DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memory) {
     const int warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages, steps = a->layout.steps;
-    const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS;
-    const int piece_count = FEW_WARPS * PIECE_OUTPUTS << step_slot_bits(&a->layout);
-    const Stage s = few_stage(a);
+    const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
+    const int warp_pieces = PIECE_OUTPUTS << slot_bits;
+    const Side side = few_side(true, a, row_block);
     int32_t *pieces = (int32_t *)memory;
     Adder adder;
-    adder.walk = walk_from(&a->layout, true, 0);
-    adder.sum = 0;
     adder.total = 0;
-    memory += 2 * piece_count * 4 + (size_t)warp * stages * s.bytes;
+    adder.sum = adder.group = 0;
+    adder.left = a->layout.group_columns / STEP_COLUMNS;
+    memory += 2 * FEW_WARPS * warp_pieces * 4 + (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
         const int step = i * FEW_WARPS + warp;
-        if (step < steps) few_copy(bits, true, a, &s, row_block, step, memory + i * s.bytes);
+        if (step < steps) few_copy(bits, a, &side, row_block, step, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < steps; first += FEW_WARPS) {
         const int ahead = first + (stages - 1) * FEW_WARPS + warp;
-        int32_t *now = pieces + buffer * piece_count;
+        int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
+        const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier();
-        if (ahead < steps) few_copy(bits, true, a, &s, row_block, ahead, memory + free * s.bytes);
+        if (ahead < steps) few_copy(bits, a, &side, row_block, ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        if (first + warp < steps)
-            ordered_pieces(bits, a, &s, memory + here * s.bytes, first + warp,
-                           now + (warp * PIECE_OUTPUTS << step_slot_bits(&a->layout)));
-        __syncthreads(); // before the next one these pieces are added, so the ones after it may overwrite them
+        if (first + warp < steps) {
+            switch (slot_bits) {
+            case 0: ordered_step(bits, 4, a, stage, own); break;
+            case 1: ordered_step(bits, 2, a, stage, own); break;
+            default: ordered_step(bits, 1, a, stage, own); break;
+            }
+        }
+        __syncthreads(); // these pieces are added before the next barrier, and overwritten behind it
         if (token < a->tokens) add_pieces(a, now, first, row, token, &adder);
         buffer = 1 - buffer;
         free = here;
@@ -418,7 +482,6 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memo
 enum { TILED_THREADS = 8 * WARP }; // at most
 
 typedef struct Tile {
-    Stage stage;
     int row_block, row_blocks, token_block, token_blocks; // of the block
     int row, token;                                       // where this warp's part begins in it, in blocks
 } Tile;
@@ -426,7 +489,6 @@ typedef struct Tile {
 DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a) {
     const int warp = threadIdx.x / WARP;
     Tile t;
-    t.stage = tiled_stage(a);
     t.row_blocks = tile_row_blocks(&a->tile);
     t.token_blocks = tile_token_blocks(&a->tile);
     // Blocks that share weights run side by side.
@@ -452,10 +514,10 @@ DEVICE void tiled_copy(const int bits, const bool ordered, const IntegerArgument
         const int part = n / part_words, of_block = planes == 1 ? part : planes == 2 ? part / 2 : part / 3;
         if (t->token_block + of_block >= token_blocks(a->tokens)) break;
         const size_t from = ((size_t)(t->token_block + of_block) * l->units + (size_t)step * STEP_UNITS) * planes * 256;
-        copy_begin_shared(stage + t->stage.x + n * 16, a->x + from + (size_t)(n - of_block * planes * part_words) * 16);
+        copy_begin_shared(stage + a->stage.x + n * 16, a->x + from + (size_t)(n - of_block * planes * part_words) * 16);
     }
-    copy_scales(ordered, a, &t->stage, t->row_block, t->row_blocks, t->token_block * TOKEN_BLOCK,
-                t->token_blocks * TOKEN_BLOCK, step, stage, crew);
+    copy_scales(ordered, a, t->row_block, t->row_blocks, t->token_block * TOKEN_BLOCK, t->token_blocks * TOKEN_BLOCK,
+                step, stage, crew);
 }
 
 // Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
@@ -468,13 +530,16 @@ typedef struct Run {
 // Adds the sums to the totals and clears them.
 DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
                       const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
-    const int slot_bits = step_slot_bits(&a->layout), tokens = t->token_blocks * TOKEN_BLOCK;
+    const int tokens = t->token_blocks * TOKEN_BLOCK;
     const int sum_row = (run->segment * sum_planes(a->planes) + (a->planes == 3 ? run->plane : 0)) * tokens;
     const float factor = plane_factor(a->planes, run->plane) / (1 << (8 - bits));
     float scale[MOST_ROWS][2];
     int level[MOST_ROWS][2];
     UNROLL for (int r = 0; r < nr; r++) {
-        scale_pair(a, &t->stage, stage, ((t->row + r) << slot_bits) + run->slot, scale[r], level[r]);
+        const int slot = ((t->row + r) << a->stage.slot_bits) + run->slot;
+        level[r][0] = level[r][1] = 0, scale[r][0] = scale[r][1] = 0;
+        if (!ordered || !a->factors) scale_pair(a, stage, slot, scale[r]);
+        if (a->zeros || (ordered && a->factors)) level_pair(a, stage, slot, level[r]);
         UNROLL for (int half = 0; half < 2; half++) if (!ordered) scale[r][half] *= factor;
     }
     UNROLL for (int b = 0; b < nb; b++) {
@@ -483,8 +548,8 @@ DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const in
         int32_t x[2];
         UNROLL for (int i = 0; i < 2; i++) {
             activation[i] =
-                ordered ? 1 : ((const float *)(stage + t->stage.x_scales))[run->segment * tokens + token + i];
-            x[i] = run->ends ? x_sum_at(a, &t->stage, stage, sum_row + token + i) : 0;
+                ordered ? 1 : ((const float *)(stage + a->stage.x_scales))[run->segment * tokens + token + i];
+            x[i] = a->zeros && run->ends ? x_sum_at(a, stage, sum_row + token + i) : 0;
         }
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
             float *total = &totals[r][b][i];
@@ -492,8 +557,8 @@ DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const in
                 *total = with_term(
                     a, *total, group_term(a, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
             else
-                *total = with_segment(a, scale[r][i / 2] * activation[i % 2], level[r][i / 2] * (1 << (8 - bits)),
-                                      sums[r][b][i], x[i % 2], *total);
+                *total = with_segment(a->zeros, scale[r][i / 2] * activation[i % 2],
+                                      level[r][i / 2] * (1 << (8 - bits)), sums[r][b][i], x[i % 2], *total);
             sums[r][b][i] = 0;
         }
     }
@@ -505,7 +570,7 @@ DEVICE void tiled_step(const int bits, const bool ordered, const int nr, const i
     const int planes = ordered ? 1 : a->planes;
     const bool half_groups = a->layout.group_columns < UNIT_COLUMNS;
     const uint8_t *w = stage + t->row * step_bytes(bits);
-    const uint8_t *x = stage + t->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
+    const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
     for (int half = 0, halves; half < STEP_HALVES; half += halves) {
         const int group = walk->group;
         Run run;
@@ -542,15 +607,16 @@ DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) tiled_copy(bits, ordered, a, &t, from + i, memory + i * t.stage.bytes);
+        if (from + i < end) tiled_copy(bits, ordered, a, &t, from + i, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
-        if (step + stages - 1 < end) tiled_copy(bits, ordered, a, &t, step + stages - 1, memory + free * t.stage.bytes);
+        if (step + stages - 1 < end)
+            tiled_copy(bits, ordered, a, &t, step + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        tiled_step(bits, ordered, nr, nb, a, &t, memory + here * t.stage.bytes, &walk, sums, totals);
+        tiled_step(bits, ordered, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -569,42 +635,42 @@ DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb
 #define LAUNCH_TILED(BITS, ORDER, NR, NB) \
     LAUNCH(tiled_##ORDER##_##BITS##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-#define INTEGER_KERNELS(BITS)                                                                                \
-    KERNEL(few_free_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                             \
-        DYNAMIC_SHARED(memory);                                                                              \
-        SHARED(float, scratch, FEW_WARPS * 2 * WARP);                                                        \
-        few_free(BITS, &a, memory, scratch);                                                                 \
-    }                                                                                                        \
-    KERNEL(few_ordered_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                          \
-        DYNAMIC_SHARED(memory);                                                                              \
-        few_ordered(BITS, &a, memory);                                                                       \
-    }                                                                                                        \
-    TILED_KERNEL(BITS, free, false, 1, 1)                                                                    \
-    TILED_KERNEL(BITS, free, false, 2, 2)                                                                    \
-    TILED_KERNEL(BITS, free, false, 2, 4)                                                                    \
-    TILED_KERNEL(BITS, ordered, true, 1, 1)                                                                  \
-    TILED_KERNEL(BITS, ordered, true, 2, 2)                                                                  \
-    TILED_KERNEL(BITS, ordered, true, 2, 4)                                                                  \
-    TILED_KERNEL(BITS, ordered, true, 4, 4)                                                                  \
-    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                  \
-        const Extent grid = extent((size_t)a->layout.row_blocks, a->splits, 1);                              \
-        const size_t shared = few_shared_bytes(a, a->stages);                                                \
-        if (a->planes == 1) return LAUNCH(few_ordered_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);    \
-        return LAUNCH(few_free_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);                           \
-    }                                                                                                        \
-    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                \
-        const size_t rows = (size_t)tile_row_blocks(&a->tile), tokens = (size_t)tile_token_blocks(&a->tile); \
-        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows *                        \
-                                       (((size_t)token_blocks(a->tokens) + tokens - 1) / tokens),            \
-                                   a->splits, 1);                                                            \
-        const size_t shared = (size_t)a->stages * (size_t)tiled_stage(a).bytes;                              \
-        if (a->planes == 1) {                                                                                \
-            if (a->tile.rows == 1) return LAUNCH_TILED(BITS, ordered, 1, 1);                                 \
-            if (a->tile.rows == 4) return LAUNCH_TILED(BITS, ordered, 4, 4);                                 \
-            if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, ordered, 2, 2);                               \
-            return LAUNCH_TILED(BITS, ordered, 2, 4);                                                        \
-        }                                                                                                    \
-        if (a->tile.rows == 1) return LAUNCH_TILED(BITS, free, 1, 1);                                        \
-        if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, free, 2, 2);                                      \
-        return LAUNCH_TILED(BITS, free, 2, 4);                                                               \
+#define INTEGER_KERNELS(BITS)                                                                                      \
+    KERNEL(few_free_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                   \
+        DYNAMIC_SHARED(memory);                                                                                    \
+        SHARED(float, scratch, FEW_WARPS * 2 * WARP);                                                              \
+        few_free(BITS, &a, memory, scratch);                                                                       \
+    }                                                                                                              \
+    KERNEL(few_ordered_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                \
+        DYNAMIC_SHARED(memory);                                                                                    \
+        few_ordered(BITS, &a, memory);                                                                             \
+    }                                                                                                              \
+    TILED_KERNEL(BITS, free, false, 1, 1)                                                                          \
+    TILED_KERNEL(BITS, free, false, 2, 2)                                                                          \
+    TILED_KERNEL(BITS, free, false, 2, 4)                                                                          \
+    TILED_KERNEL(BITS, ordered, true, 1, 1)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 2, 2)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 2, 4)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 4, 4)                                                                        \
+    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
+        const Extent grid = extent((size_t)a->layout.row_blocks, a->splits, 1);                                    \
+        const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
+        if (a->planes == 1) return LAUNCH(few_ordered_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);          \
+        return LAUNCH(few_free_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);                                 \
+    }                                                                                                              \
+    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                      \
+        const size_t rows = (size_t)tile_row_blocks(&a->tile), tokens = (size_t)tile_token_blocks(&a->tile);       \
+        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows *                              \
+                                       (((size_t)token_blocks(a->tokens) + tokens - 1) / tokens),                  \
+                                   a->splits, 1);                                                                  \
+        const size_t shared = (size_t)a->stages * (size_t)a->stage.bytes;                                          \
+        if (a->planes == 1) {                                                                                      \
+            if (a->tile.rows == 1) return LAUNCH_TILED(BITS, ordered, 1, 1);                                       \
+            if (a->tile.rows == 4) return LAUNCH_TILED(BITS, ordered, 4, 4);                                       \
+            if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, ordered, 2, 2);                                     \
+            return LAUNCH_TILED(BITS, ordered, 2, 4);                                                              \
+        }                                                                                                          \
+        if (a->tile.rows == 1) return LAUNCH_TILED(BITS, free, 1, 1);                                              \
+        if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, free, 2, 2);                                            \
+        return LAUNCH_TILED(BITS, free, 2, 4);                                                                     \
     }

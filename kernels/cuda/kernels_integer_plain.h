@@ -44,7 +44,7 @@ KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
             int32_t s, x;
             plain_run(&a, row, token, plane, from, end, &s, &x);
             if (a.planes > 1)
-                total = with_segment(&a,
+                total = with_segment(a.zeros,
                                      scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *
                                          plane_factor(3, plane + 3 - a.planes),
                                      level, s, x, total);

@@ -93,16 +93,32 @@ static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t bl
     return (int)at_least(at_most(at_most(wanted, steps), at_most(cheap, 8)), 1);
 }
 
-// As many stages as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages.
-static int stages_for(const CudaBackend *c, size_t stage, size_t fixed, size_t blocks) {
-    const size_t room = c->runtime->facts.shared_bytes / blocks;
-    return (int)at_least(at_most(room > fixed ? (room - fixed) / stage : 0, 4), 2);
+// row_blocks of weights with x_bytes of activations of so many tokens; levels are zero points or factors.
+static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
+    const int scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    Stage s = {.slot_bits = step_slot_bits(&a->layout)};
+    const int slots = 1 << s.slot_bits;
+    s.x = row_blocks * (int)step_bytes(a->layout.bits);
+    s.scales = s.x + x_bytes;
+    s.levels = s.scales + (a->factors ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
+    s.x_scales = s.levels + (a->zeros || a->factors ? row_blocks * slots * UNIT_ROWS : 0);
+    s.x_sums = s.x_scales + (a->planes == 1 ? 0 : slots * tokens * 4);
+    s.bytes = s.x_sums + (a->zeros ? slots * sum_planes(a->planes) * tokens * 4 : 0);
+    return s;
 }
 
-// How a product of few tokens is cut: blocks for 16 rows, whose warps share the columns.
+// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages.
+static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
+    const size_t room = c->runtime->facts.shared_bytes / blocks;
+    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
+}
+
+// How a product of few tokens is cut: blocks for 16 rows, whose warps share the columns. In order, what they find
+// passes through shared memory, too.
 static void cut_few(const CudaBackend *c, IntegerArguments *a) {
-    const size_t fixed = few_shared_bytes(a, 0);
-    a->stages = stages_for(c, few_shared_bytes(a, 1) - fixed, fixed, 3);
+    a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
+    a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
+    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
     if (a->planes > 1) a->splits = splits_for(c, a, (size_t)a->layout.row_blocks, 2 * FEW_WARPS);
 }
 
@@ -110,6 +126,11 @@ static size_t power_of_two_from(size_t n) {
     size_t power = 1;
     while (power < n) power *= 2;
     return power;
+}
+
+static void set_tile_stage(IntegerArguments *a) {
+    const int blocks = tile_token_blocks(&a->tile);
+    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
 }
 
 static size_t tiles_of(const IntegerArguments *a) {
@@ -126,7 +147,8 @@ static void choose_ordered_tile(const CudaBackend *c, IntegerArguments *a, size_
         if ((size_t)tiles[i].tokens > side || token_warps > (size_t)tiles[i].warps) continue;
         a->tile = tiles[i];
         a->tile.token_warps = (int)token_warps;
-        if (2 * (size_t)tiled_stage(a).bytes > c->runtime->facts.shared_bytes) continue;
+        set_tile_stage(a);
+        if (2 * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes) continue;
         if (4 * tiles_of(a) >= 3 * (size_t)c->runtime->facts.multiprocessors) return;
     }
 }
@@ -142,12 +164,13 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
         a->tile = free_tiles[side == 1 ? 0 : side == 2 ? 1 : side == 4 ? 2 : 3];
         a->splits = splits_for(c, a, tiles_of(a), 4);
     }
-    a->stages = stages_for(c, (size_t)tiled_stage(a).bytes, 0, 2);
+    set_tile_stage(a);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2);
 }
 
-// Groups of half a unit are multiplied by the tiled kernel only. So are several planes that are not paired.
+// Layouts that are not regular are multiplied by the tiled kernel only. So are several planes that are not paired.
 static bool by_few(const IntegerArguments *a) {
-    return a->layout.group_columns >= UNIT_COLUMNS &&
+    return is_regular(&a->layout) &&
            (a->planes == 1 ? a->tokens <= FEW_TOKENS : is_paired(&a->layout, a->planes, a->tokens));
 }
 
