@@ -18,21 +18,25 @@ typedef float Totals[MOST_ROWS][MOST_TOKENS][4];
 
 // ---- One group's share of one output ----
 
-// What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, if there is a zero point.
-DEVICE float group_term(const IntegerArguments *a, float scale, int level, int32_t s, int32_t x) {
-    if (a->factors) return __int_as_float(level * s);
-    if (a->zeros) return scale * (float)((long long)s - (long long)level * (long long)x);
+// What stands beside the scales: constant where a product is inlined, so that it costs nothing where it is not there.
+enum { NO_LEVELS, ZERO_POINTS, FACTORS };
+
+// What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, for a zero point.
+DEVICE float group_term(const int levels, float scale, int level, int32_t s, int32_t x) {
+    if (levels == FACTORS) return __int_as_float(level * s);
+    if (levels == ZERO_POINTS) return scale * (float)((long long)s - (long long)level * (long long)x);
     return scale * (float)s;
 }
-DEVICE float with_term(const IntegerArguments *a, float total, float term) {
-    if (a->factors) return __int_as_float(__float_as_int(total) + __float_as_int(term));
+DEVICE float with_term(const int levels, float total, float term) {
+    if (levels == FACTORS) return __int_as_float(__float_as_int(total) + __float_as_int(term));
     return total + term;
 }
 
 // The same for one plane, or two as one, of float activations; scale: of the weights and the activations.
-DEVICE float with_segment(const bool zeros, float scale, int level, int32_t s, int32_t x, float total) {
-    return fmaf((float)(zeros ? s - level * x : s), scale, total);
+DEVICE float with_segment(const int levels, float scale, int level, int32_t s, int32_t x, float total) {
+    return fmaf((float)(levels == ZERO_POINTS ? s - level * x : s), scale, total);
 }
+DEVICE int levels_of(const IntegerArguments *a) { return a->zeros ? ZERO_POINTS : a->factors ? FACTORS : NO_LEVELS; }
 DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane == 2 ? 1 : plane == 1 ? 256 : 65536; }
 
 // What stands before a total when all groups are in it.
@@ -189,29 +193,31 @@ DEVICE void multiply_run(const int bits, const int nr, const int nb, const uint8
     }
 }
 
-// Scales of rows lane / 4 and + 8, from slot `slot` of a stage; none with factors …
-DEVICE void scale_pair(const IntegerArguments *a, const uint8_t *stage, int slot, float *scale) {
+// Scales, and levels, of rows lane / 4 and + 8, from slot `slot` of a stage.
+DEVICE void scale_pair(const int levels, const IntegerArguments *a, const uint8_t *stage, int slot, float *scale,
+                       int *level) {
     const int at = slot * UNIT_ROWS + (int)threadIdx.x % WARP / 4 * 2;
+    scale[0] = scale[1] = 0;
+    level[0] = level[1] = 0;
+    if (levels != NO_LEVELS) {
+        level[0] = ((const int8_t *)(stage + a->stage.levels))[at];
+        level[1] = ((const int8_t *)(stage + a->stage.levels))[at + 1];
+    }
+    if (levels == FACTORS) return;
     if (a->scale_dtype == ELEMENT_F32) {
         scale[0] = ((const float *)(stage + a->stage.scales))[at];
         scale[1] = ((const float *)(stage + a->stage.scales))[at + 1];
-        return;
+    } else {
+        const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
+        const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
+        const bool f16 = a->scale_dtype == ELEMENT_F16;
+        scale[0] = f16 ? f16_value(low) : bf16_value(low);
+        scale[1] = f16 ? f16_value(high) : bf16_value(high);
     }
-    const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
-    const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
-    const bool f16 = a->scale_dtype == ELEMENT_F16;
-    scale[0] = f16 ? f16_value(low) : bf16_value(low);
-    scale[1] = f16 ? f16_value(high) : bf16_value(high);
 }
 
-// … and their zero points or factors.
-DEVICE void level_pair(const IntegerArguments *a, const uint8_t *stage, int slot, int *level) {
-    const int8_t *levels = (const int8_t *)(stage + a->stage.levels) + slot * UNIT_ROWS + threadIdx.x % WARP / 4 * 2;
-    level[0] = levels[0], level[1] = levels[1];
-}
-
-DEVICE int32_t x_sum_at(const IntegerArguments *a, const uint8_t *stage, int at) {
-    return ((const int32_t *)(stage + a->stage.x_sums))[at];
+DEVICE int32_t x_sum_at(const int levels, const IntegerArguments *a, const uint8_t *stage, int at) {
+    return levels == ZERO_POINTS ? ((const int32_t *)(stage + a->stage.x_sums))[at] : 0;
 }
 
 // ---- Few tokens: up to 8 columns of x, in a regular layout ----
@@ -306,33 +312,29 @@ DEVICE void few_multiply(const int bits, const int units, const IntegerArguments
 // ---- Free order: paired planes; the splits share the columns, too ----
 
 // Adds a step whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
-DEVICE void free_step(const int bits, const int units, const bool zeros, const IntegerArguments *a,
+DEVICE void free_step(const int bits, const int levels, const int units, const IntegerArguments *a,
                       const uint8_t *stage, int step, float *totals) {
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
         const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
-        int32_t sums[4], level[2], x_sum = 0;
+        int32_t sums[4], level[2];
         float scale[2];
         if (units < STEP_UNITS && step * (STEP_UNITS / units) + slot >= a->layout.groups) return; // padding
         few_multiply(bits, units, a, stage, x, slot * units, sums);
-        scale_pair(a, stage, slot, scale);
-        level[0] = level[1] = 0;
-        if (zeros) {
-            level_pair(a, stage, slot, level);
-            x_sum = x_sum_at(a, stage, at) * (1 << (8 - bits));
-        }
+        scale_pair(levels, a, stage, slot, scale, level);
         const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
-        UNROLL for (int i = 0; i < 2; i++) totals[i] =
-            with_segment(zeros, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
+        const int32_t x_sum = x_sum_at(levels, a, stage, at) * (1 << (8 - bits));
+        UNROLL for (int i = 0; i < 2; i++) totals[i] = with_segment(
+            levels, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
     }
 }
 
-DEVICE void free_step_as_laid_out(const int bits, const bool zeros, const IntegerArguments *a, const uint8_t *stage,
+DEVICE void free_step_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
                                   int step, float *totals) {
     switch (a->stage.slot_bits) {
-    case 0: free_step(bits, 4, zeros, a, stage, step, totals); break;
-    case 1: free_step(bits, 2, zeros, a, stage, step, totals); break;
-    default: free_step(bits, 1, zeros, a, stage, step, totals); break;
+    case 0: free_step(bits, levels, 4, a, stage, step, totals); break;
+    case 1: free_step(bits, levels, 2, a, stage, step, totals); break;
+    default: free_step(bits, levels, 1, a, stage, step, totals); break;
     }
 }
 
@@ -356,9 +358,9 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
             few_copy(bits, a, &side, row_block, step + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
         if (a->zeros)
-            free_step_as_laid_out(bits, true, a, stage, step, totals);
+            free_step_as_laid_out(bits, ZERO_POINTS, a, stage, step, totals);
         else
-            free_step_as_laid_out(bits, false, a, stage, step, totals);
+            free_step_as_laid_out(bits, NO_LEVELS, a, stage, step, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -382,22 +384,21 @@ enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
 
 DEVICE void ordered_step(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
                          int32_t *pieces) {
-    const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
+    const int lane = threadIdx.x % WARP, token = lane % 4 * 2, levels = levels_of(a);
     const bool whole = a->layout.group_columns <= STEP_COLUMNS;
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
         int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token, sums[4], level[2];
         float scale[2];
-        level[0] = level[1] = 0, scale[0] = scale[1] = 0;
         few_multiply(bits, units, a, stage, x, slot * units, sums);
-        if (!a->factors) scale_pair(a, stage, slot, scale);
-        if (a->zeros || a->factors) level_pair(a, stage, slot, level);
-        UNROLL for (int i = 0; i < 4; i++) {
-            const int32_t sum = sums[i] >> (8 - bits),
-                          x_sum = a->zeros ? x_sum_at(a, stage, slot * FEW_TOKENS + token + i % 2) : 0;
-            to[i / 2 * 8 * FEW_TOKENS + i % 2] =
-                whole ? __float_as_int(group_term(a, scale[i / 2], level[i / 2], sum, x_sum)) : sum;
+        UNROLL for (int i = 0; i < 4; i++) sums[i] >>= 8 - bits;
+        if (whole) {
+            scale_pair(levels, a, stage, slot, scale, level);
+            UNROLL for (int i = 0; i < 4; i++) sums[i] =
+                __float_as_int(group_term(levels, scale[i / 2], level[i / 2], sums[i],
+                                          x_sum_at(levels, a, stage, slot * FEW_TOKENS + token + i % 2)));
         }
+        UNROLL for (int i = 0; i < 4; i++) to[i / 2 * 8 * FEW_TOKENS + i % 2] = sums[i];
     }
 }
 
@@ -411,12 +412,13 @@ typedef struct Adder {
 // The pieces of the steps from `step` on, one pass of them, for one output.
 DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int step, int row, int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
-    const int slot_bits = a->stage.slot_bits, steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
+    const int slot_bits = a->stage.slot_bits, levels = levels_of(a);
+    const int steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
     pieces += row * FEW_TOKENS + token;
     if (l->group_columns <= STEP_COLUMNS) {
         const int rest = l->groups - (step << slot_bits), count = steps << slot_bits;
         for (int n = 0; n < count && n < rest; n++)
-            adder->total = with_term(a, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
+            adder->total = with_term(levels, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
         return;
     }
     for (int n = 0; n < steps; n++) {
@@ -426,7 +428,7 @@ DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int ste
         const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
         const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
         const int32_t x = a->zeros ? a->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
-        adder->total = with_term(a, adder->total, group_term(a, scale, level, adder->sum, x));
+        adder->total = with_term(levels, adder->total, group_term(levels, scale, level, adder->sum, x));
         adder->sum = 0;
         adder->group++;
         adder->left = l->group_columns / STEP_COLUMNS;
@@ -528,18 +530,16 @@ typedef struct Run {
 } Run;
 
 // Adds the sums to the totals and clears them.
-DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
-                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+DEVICE void tiled_add_with(const int bits, const bool ordered, const int levels, const int nr, const int nb,
+                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, const Run *run, Sums sums,
+                           Totals totals) {
     const int tokens = t->token_blocks * TOKEN_BLOCK;
     const int sum_row = (run->segment * sum_planes(a->planes) + (a->planes == 3 ? run->plane : 0)) * tokens;
     const float factor = plane_factor(a->planes, run->plane) / (1 << (8 - bits));
     float scale[MOST_ROWS][2];
     int level[MOST_ROWS][2];
     UNROLL for (int r = 0; r < nr; r++) {
-        const int slot = ((t->row + r) << a->stage.slot_bits) + run->slot;
-        level[r][0] = level[r][1] = 0, scale[r][0] = scale[r][1] = 0;
-        if (!ordered || !a->factors) scale_pair(a, stage, slot, scale[r]);
-        if (a->zeros || (ordered && a->factors)) level_pair(a, stage, slot, level[r]);
+        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + run->slot, scale[r], level[r]);
         UNROLL for (int half = 0; half < 2; half++) if (!ordered) scale[r][half] *= factor;
     }
     UNROLL for (int b = 0; b < nb; b++) {
@@ -549,19 +549,30 @@ DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const in
         UNROLL for (int i = 0; i < 2; i++) {
             activation[i] =
                 ordered ? 1 : ((const float *)(stage + a->stage.x_scales))[run->segment * tokens + token + i];
-            x[i] = a->zeros && run->ends ? x_sum_at(a, stage, sum_row + token + i) : 0;
+            x[i] = run->ends ? x_sum_at(levels, a, stage, sum_row + token + i) * (ordered ? 1 : 1 << (8 - bits)) : 0;
         }
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
             float *total = &totals[r][b][i];
             if (ordered)
                 *total = with_term(
-                    a, *total, group_term(a, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
+                    levels, *total,
+                    group_term(levels, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
             else
-                *total = with_segment(a->zeros, scale[r][i / 2] * activation[i % 2],
-                                      level[r][i / 2] * (1 << (8 - bits)), sums[r][b][i], x[i % 2], *total);
+                *total = with_segment(levels, scale[r][i / 2] * activation[i % 2], level[r][i / 2], sums[r][b][i],
+                                      x[i % 2], *total);
             sums[r][b][i] = 0;
         }
     }
+}
+
+DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+    if (a->zeros)
+        tiled_add_with(bits, ordered, ZERO_POINTS, nr, nb, a, t, stage, run, sums, totals);
+    else if (ordered && a->factors)
+        tiled_add_with(bits, ordered, FACTORS, nr, nb, a, t, stage, run, sums, totals);
+    else
+        tiled_add_with(bits, ordered, NO_LEVELS, nr, nb, a, t, stage, run, sums, totals);
 }
 
 DEVICE void tiled_step(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
