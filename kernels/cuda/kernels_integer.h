@@ -105,10 +105,14 @@ DEVICE void walk_step(const IntegerLayout *l, const bool ordered, Walk *w) {
 
 // ---- Into shared memory ----
 
-// A row block's step, by a warp.
-DEVICE void copy_codes(const int bits, const IntegerArguments *a, int row_block, int step, uint8_t *to) {
-    const int lane = threadIdx.x % WARP, words = (int)step_bytes(bits) / 16;
-    const uint8_t *from = a->codes + step_offset(&a->layout, row_block, step) + lane * 16;
+// Memory is counted in words of 16 bytes here: 32 bits are enough for that, and an address takes one instruction.
+DEVICE const uint8_t *word_at(const void *memory, uint32_t word) { return (const uint8_t *)memory + (size_t)word * 16; }
+DEVICE int step_words(const int bits) { return (int)step_bytes(bits) / 16; }
+
+// The weights of a row block's step by a warp; at: this lane's first word.
+DEVICE void copy_codes(const int bits, const IntegerArguments *a, uint32_t at, uint8_t *to) {
+    const int lane = threadIdx.x % WARP, words = step_words(bits);
+    const uint8_t *from = word_at(a->codes, at);
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
@@ -249,8 +253,8 @@ DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256 + lane / 16 * 256 + lane % 16 * 16;
-    copy_codes(bits, a, row_block, step, stage);
+    const uint8_t *x = word_at(a->x, (uint32_t)(step * STEP_UNITS * 16 + lane));
+    copy_codes(bits, a, (uint32_t)((row_block * l->steps + step) * step_words(bits) + lane), stage);
     UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
         if (lane % 16 < columns * 2)
             copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
@@ -460,10 +464,13 @@ enum { TILED_THREADS = 8 * WARP }; // at most
 typedef struct Tile {
     int row_block, row_blocks, token_block, token_blocks; // of the block
     int row, token;                                       // where this warp's part begins in it, in blocks
+    uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
 } Tile;
 
-DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a) {
-    const int warp = threadIdx.x / WARP;
+DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                          int step) {
+    const IntegerLayout *l = &a->layout;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     Tile t;
     t.row_blocks = tile_row_blocks(&a->tile);
     t.token_blocks = tile_token_blocks(&a->tile);
@@ -473,53 +480,61 @@ DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a)
     t.token_block = (int)blockIdx.x % along * t.token_blocks;
     t.row = warp / a->tile.token_warps * nr;
     t.token = warp % a->tile.token_warps * nb;
+    t.codes = (uint32_t)(((t.row_block + warp) * l->steps + step) * step_words(bits) + lane);
+    t.x = (uint32_t)(((t.token_block + warp) * l->units + step * STEP_UNITS) * planes * 16 + lane);
     return t;
 }
 
 // Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
-DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, int step, int group,
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, uint32_t codes, int group,
                       uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, slots = 1 << slot_bits;
-    const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the 16-byte words of 16 scales
-    const size_t first = (size_t)row_block * l->groups + group;
-    copy_codes(bits, a, row_block, step, stage + r * (int)step_bytes(bits));
-    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < l->groups)
+    const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, groups = a->layout.groups;
+    const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the words of 16 scales
+    const int first = row_block * groups + group, slots = 1 << slot_bits;
+    copy_codes(bits, a, codes, stage + r * (int)step_bytes(bits));
+    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < groups)
         copy_begin(stage + a->stage.scales + ((r << (slot_bits + word_bits)) + lane) * 16,
-                   (const uint8_t *)a->scales + ((first << word_bits) + lane) * 16);
-    if ((a->zeros || a->factors) && lane < slots && group + lane < l->groups)
+                   word_at(a->scales, (uint32_t)((first << word_bits) + lane)));
+    if ((a->zeros || a->factors) && lane < slots && group + lane < groups)
         copy_begin(stage + a->stage.levels + ((r << slot_bits) + lane) * 16,
-                   (a->zeros ? a->zeros : a->factors) + (first + lane) * 16);
+                   word_at(a->zeros ? a->zeros : a->factors, (uint32_t)(first + lane)));
 }
 
 // Token block b of the tile, by a warp: its activations, and what belongs to the segments from `segment` on.
-DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, int step, int segment,
+DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, uint32_t x, int segment,
                         uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, block = t->token_block + b, bytes = STEP_UNITS * planes * 256;
-    const int rows = 1 << a->stage.slot_bits, padded = padded_tokens(a->tokens), token_bytes = t->token_blocks * 32;
-    const int left = segment_count(l, planes) - segment, word = lane % 2 * 4; // two words have eight tokens
-    const uint8_t *from = a->x + ((size_t)block * l->units + (size_t)step * STEP_UNITS) * planes * 256 + lane * 16;
+    const int lane = threadIdx.x % WARP, bytes = STEP_UNITS * planes * 256, token_bytes = t->token_blocks * 32;
+    const int rows = 1 << a->stage.slot_bits, blocks = token_blocks(a->tokens), planes_summed = sum_planes(planes);
+    const int left = segment_count(&a->layout, planes) - segment, block = t->token_block + b;
+    const int to = b * 32 + lane % 2 * 16, from = block * 2 + lane % 2; // two words have eight tokens
+    const uint8_t *codes = word_at(a->x, x);
     UNROLL for (int n = 0; n < bytes; n += WARP * 16)
-        copy_begin_shared(stage + a->stage.x + b * bytes + n + lane * 16, from + n);
+        copy_begin_shared(stage + a->stage.x + b * bytes + n + lane * 16, codes + n);
     if (planes > 1 && lane / 2 < rows && lane / 2 < left)
-        copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + b * 32 + word * 4,
-                          a->x_scales + (size_t)(segment + lane / 2) * padded + block * TOKEN_BLOCK + word);
+        copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + to,
+                          word_at(a->x_scales, (uint32_t)((segment + lane / 2) * blocks * 2 + from)));
     if (!a->zeros) return;
-    for (int row = lane / 2; row < rows * sum_planes(planes) && row < left * sum_planes(planes); row += WARP / 2)
-        copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + b * 32 + word * 4,
-                          a->x_sums + ((size_t)segment * sum_planes(planes) + row) * padded + block * TOKEN_BLOCK +
-                              word);
+    for (int row = lane / 2; row < rows * planes_summed && row < left * planes_summed; row += WARP / 2)
+        copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + to,
+                          word_at(a->x_sums, (uint32_t)((segment * planes_summed + row) * blocks * 2 + from)));
 }
 
-// Warps take row blocks and token blocks in turn. at: where the step begins.
-DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, const Tile *t, int step,
-                       const Walk *at, uint8_t *stage) {
+// The next step. Warps take row blocks and token blocks in turn. at: where the step begins.
+DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, Tile *t, const Walk *at,
+                       uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
-    for (int r = warp; r < t->row_blocks && t->row_block + r < a->layout.row_blocks; r += warps)
-        copy_rows(bits, a, t->row_block + r, r, step, at->group, stage);
-    for (int b = warp; b < t->token_blocks && b < blocks; b += warps)
-        copy_tokens(planes, a, t, b, step, at->segment, stage);
+    uint32_t codes = t->codes, x = t->x;
+    for (int r = warp; r < t->row_blocks && t->row_block + r < l->row_blocks; r += warps) {
+        copy_rows(bits, a, t->row_block + r, r, codes, at->group, stage);
+        codes += (uint32_t)(warps * l->steps * step_words(bits));
+    }
+    for (int b = warp; b < t->token_blocks && b < blocks; b += warps) {
+        copy_tokens(planes, a, t, b, x, at->segment, stage);
+        x += (uint32_t)(warps * l->units * planes * 16);
+    }
+    t->codes += (uint32_t)step_words(bits);
+    t->x += (uint32_t)(STEP_UNITS * planes * 16);
 }
 
 // Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
@@ -620,7 +635,7 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, stages = a->stages;
     const int from = (int)((long long)l->steps * split / a->splits),
               end = (int)((long long)l->steps * (split + 1) / a->splits);
-    const Tile t = tile_of_block(nr, nb, a);
+    Tile t = tile_of_block(bits, planes, nr, nb, a, from);
     Sums sums;
     Totals totals;
     Walk walk = walk_from(l, ordered, from * STEP_HALVES), ahead = walk;
@@ -628,15 +643,14 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) tiled_copy(bits, planes, a, &t, from + i, &ahead, memory + i * a->stage.bytes);
+        if (from + i < end) tiled_copy(bits, planes, a, &t, &ahead, memory + i * a->stage.bytes);
         COPY_COMMIT();
         walk_step(l, ordered, &ahead);
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
-        if (step + stages - 1 < end)
-            tiled_copy(bits, planes, a, &t, step + stages - 1, &ahead, memory + free * a->stage.bytes);
+        if (step + stages - 1 < end) tiled_copy(bits, planes, a, &t, &ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
         walk_step(l, ordered, &ahead);
         tiled_step(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
