@@ -234,7 +234,7 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
     CudaRuntime *r = bench->runtime;
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
-    if (!r->product) return NAN;
+    if (!r->product || copies == 0) return NAN;
     begin_step(b, bench->nowhere);
     for (size_t i = 0; i < repeats; i++) {
         const Weight *v = w[i % copies];
