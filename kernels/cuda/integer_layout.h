@@ -13,8 +13,7 @@
 //
 // Groups are padded to whole units (groups of 16 columns and fewer to half a unit, a single one to whole steps), and
 // the row of units to whole *steps* of four units = 128 columns. What pads holds the code 0. A layout is *regular* if
-// no group begins or ends within a step and within a unit, or goes over the end of a step: groups of one, two or a
-// multiple of four units.
+// its groups have one, two or a multiple of four units: a step then has whole groups or belongs to one.
 //
 //     group 0          │ group 1          │ group 2 … │ padding
 //     unit 0 │ unit 1  │ unit 2 │ unit 3  │ …         │          here groups of 33 … 64 columns

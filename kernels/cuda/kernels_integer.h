@@ -157,8 +157,8 @@ DEVICE void multiply_unit(const int bits, const int nr, const int nb, const uint
     uint32_t fragments[MOST_ROWS][4];
     UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, w + r * (int)step_bytes(bits), unit, fragments[r]);
     if (half >= 0) {
-        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 2; i++) fragments[r][i + (half == 0 ? 2 : 0)] =
-            0;
+        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) fragments[r][i] =
+            i / 2 == half ? fragments[r][i] : 0;
     }
     UNROLL for (int b = 0; b < nb; b++) {
         const uint2 v = *(const uint2 *)(x + b * block_bytes);

@@ -273,7 +273,7 @@ static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, 
     Backend *b = bench->b;
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
-    double library[MOST_BATCHES];
+    double library[MOST_BATCHES] = {0};
     must(copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
         must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
