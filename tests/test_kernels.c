@@ -194,18 +194,25 @@ static float *widened(const QuantizedWeight *q) {
     return w;
 }
 
-static void weight_only_case(Backend *b, int bits, size_t out, size_t in, size_t tokens, float outlier) {
+// Half a step of the integers that x becomes (24 bits: of 127 · 2^16; 16 bits: of 127 · 257) in parts of the largest of
+// 128 neighbours, and roundings of float sums beside it.
+static double weight_only_bound(Precision precision, size_t in) {
+    return (precision == PRECISION_NATIVE ? 0.5 / 32639 : 0) + 2e-7 + 4e-9 * sqrt((double)in);
+}
+
+static void weight_only_case(Backend *b, int bits, Precision precision, size_t out, size_t in, size_t tokens,
+                             float outlier) {
     QuantizedWeight q = random_quantized(out, in, random_group(in), bits, (DType)below(3));
     float *w = widened(&q), *x = random_floats(tokens * in, 1), *y = floats_new(tokens * out),
           *again = floats_new(tokens * out);
     float *bias = below(2) ? random_floats(out, 1) : NULL;
     for (size_t t = 0; t < tokens; t++) x[t * in + below(in)] *= outlier;
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, PRECISION_F32,
-                                         &weight, NULL));
+    assert_true(
+        b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, precision, &weight, NULL));
     quantized_weight_free(&q);
     b->ops->linear(b, weight, x, tokens, y);
-    check_product(w, bias, x, y, out, in, tokens, 127, 2e-7 + 4e-9 * sqrt((double)in));
+    check_product(w, bias, x, y, out, in, tokens, 127, weight_only_bound(precision, in));
     for (size_t t = 0; t < tokens; t++) b->ops->linear(b, weight, x + t * in, 1, again + t * out);
     assert_true(same_bits(y, again, tokens * out)); // a token does not see its neighbours
     b->ops->weight_free(b, weight);
@@ -218,15 +225,17 @@ static const int all_bits[] = {2, 3, 4, 8};
 
 static void weight_only_cases(Backend *b) {
     static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
-    int cases = thorough ? 80 : 8;
+    int cases = thorough ? 160 : 16;
     for (int i = 0; i < cases; i++) {
         size_t most = i % 8 > 3 ? 260 : 60;
-        weight_only_case(b, all_bits[i % 4], between(1, most), between(1, most), between(1, i % 5 ? 15 : 40),
-                         outliers[i % 5]);
+        weight_only_case(b, all_bits[i % 4], (Precision)(i / 8 % 2), between(1, most), between(1, most),
+                         between(1, i % 5 ? 15 : 40), outliers[i % 5]);
     }
     if (!thorough) return;
-    weight_only_case(b, 4, 64, 2000, 3, 1e4f);
-    weight_only_case(b, 8, 40, 3001, 3, 1);
+    for (int p = 0; p < 2; p++) {
+        weight_only_case(b, 4, (Precision)p, 64, 2000, 3, 1e4f);
+        weight_only_case(b, 8, (Precision)p, 40, 3001, 3, 1);
+    }
 }
 
 static void test_weight_only(void **state) {
@@ -312,13 +321,13 @@ static void test_integer(void **state) {
     FOR_BACKENDS(integer_cases(b));
 }
 
-static void not_finite_case(Backend *b, ActivationMode mode, float bad) {
+static void not_finite_case(Backend *b, ActivationMode mode, Precision precision, float bad) {
     enum { OUT = 40, IN = 70, TOKENS = 3 };
     QuantizedWeight q = random_quantized(OUT, IN, 32, 4, DTYPE_F16);
     float *x = random_floats(TOKENS * IN, 1), *y = floats_new(TOKENS * OUT);
     x[IN + 5] = bad;
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, PRECISION_F32,
+    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, precision,
                                          &weight, NULL));
     b->ops->linear(b, weight, x, TOKENS, y);
     for (size_t o = 0; o < OUT; o++) assert_true(isfinite(y[o]) && isnan(y[OUT + o]) && isfinite(y[2 * OUT + o]));
@@ -329,9 +338,12 @@ static void not_finite_case(Backend *b, ActivationMode mode, float bad) {
 
 static void test_what_is_not_finite_shows(void **state) {
     (void)state;
-    FOR_BACKENDS(not_finite_case(b, ACTIVATION_NONE, NAN); not_finite_case(b, ACTIVATION_TOKEN, NAN);
-                 not_finite_case(b, ACTIVATION_TOKEN, INFINITY); not_finite_case(b, ACTIVATION_STATIC, NAN);
-                 not_finite_case(b, ACTIVATION_STATIC, -INFINITY));
+    FOR_BACKENDS(not_finite_case(b, ACTIVATION_NONE, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_NONE, PRECISION_F32, NAN);
+                 not_finite_case(b, ACTIVATION_TOKEN, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_TOKEN, PRECISION_NATIVE, INFINITY);
+                 not_finite_case(b, ACTIVATION_STATIC, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_STATIC, PRECISION_NATIVE, -INFINITY));
 }
 
 static void test_packed_bytes(void **state) {

@@ -208,10 +208,10 @@ static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
-// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three
-// (kernels.h), whose sums are put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where
-// float ones do 16, so even three planes are quicker than widening every weight to float, and decoding one token
-// becomes a matter of memory alone.
+// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are two or
+// three (kernels.h), whose sums are put together as a · 2^8 + b, in integers, or a · 2^16 + b · 2^8 + c. Byte dot
+// products do 64 multiplications where float ones do 16, so even three planes are quicker than widening every weight to
+// float, and decoding one token becomes a matter of memory alone.
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
@@ -290,9 +290,14 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
                          size_t segments, size_t units, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
+    const int ns = activation_sums(np);
     UNROLL for (int t = 0; t < nt; t++) {
         UNROLL for (int p = 0; p < np; p++) {
-            const int32_t codes = place->sums[(size_t)t * segments * (size_t)np + (size_t)p];
+            if (p < np - ns) { // the sum of this plane and the next is taken back from the next
+                UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = (Vs)vu_set(0);
+                continue;
+            }
+            const int32_t codes = place->sums[(size_t)t * segments * (size_t)ns + (size_t)(p - (np - ns))];
             Vs start = (Vs)vu_set((uint32_t)codes << w->offset_bits);
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
             if (w->grid != GRID_ASYMMETRIC) continue;
@@ -305,7 +310,7 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
         place->x += columns;
         UNROLL for (int v = 0; v < nv; v++) place->at[v] += bytes;
     }
-    place->sums += np;
+    place->sums += ns;
 }
 
 // Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit
@@ -321,6 +326,9 @@ INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place,
                     vf_from_pattern(vs_from_pattern(total[v][t]) + sum[v][t][0] * vs_from_i8(place->extras[v]));
             } else if (np == 1) {
                 total[v][t] += weight_scale[v] * vf_from_ints(sum[v][t][0]);
+            } else if (np == 2) { // |Σ| ≤ 255 · 128 · (127 · 2^8 + 127) < 2^31
+                Vf whole = vf_from_ints((sum[v][t][0] << 8) + sum[v][t][1]);
+                total[v][t] = vf_fma(whole, weight_scale[v] * scale, total[v][t]);
             } else {
                 Vf low = vf_fma(vf_from_ints(sum[v][t][1]), vf_set(256), vf_from_ints(sum[v][t][2]));
                 Vf whole = vf_fma(vf_from_ints(sum[v][t][0]), vf_set(65536), low);
@@ -377,7 +385,7 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
     Vt table = {0};
     if (kind.log2) table = level_table(w);
     TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
-                       .sums = x->sums + token * x->segments * (size_t)np,
+                       .sums = x->sums + token * x->segments * (size_t)activation_sums(np),
                        .scale = x->scales + (np == 1 ? token : token * x->segments)};
     UNROLL for (int v = 0; v < nv; v++) {
         size_t first = row + (size_t)v * LANES;
@@ -406,7 +414,7 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
 // tile's rows stay cached while the tokens pass.
 INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
-    const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
+    const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : np == 2 ? 4 : 3) : LANES == 8 ? (np == 1 ? 3 : 4 - np) : 4;
     size_t tiled = tokens / (size_t)nt * (size_t)nt;
     for (size_t row = first; row < end; row += (size_t)nv * LANES) {
         for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(kind, np, nv, nt, w, bias, x, y, row, t);
@@ -442,10 +450,11 @@ INLINE void packed_planes(const int np, const Packed *w, const float *bias, cons
 
 static void packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
                    size_t first_block, size_t end_block) {
-    if (x->planes == 1) {
-        packed_planes(1, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
-    } else {
-        packed_planes(3, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
+    const size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
+    switch (x->planes) {
+    case 1: packed_planes(1, w, bias, x, tokens, y, first, end); break;
+    case 2: packed_planes(2, w, bias, x, tokens, y, first, end); break;
+    default: packed_planes(3, w, bias, x, tokens, y, first, end); break;
     }
 }
 
@@ -490,15 +499,16 @@ static float quantize_row(const float *x, const float *divisor, size_t n, float 
 
 INLINE Vs low_byte(Vs v) { return v << 24 >> 24; }
 
-// One segment as three planes, `plane` codes apart; sums[3] of their codes. Returns the scale.
-static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
+// One segment as `np` planes, `plane` codes apart, and the sums of their codes. Returns the scale.
+INLINE float split_planes(const int np, const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
     Vf most = vf_set(0), probe = vf_set(0); // as in quantize_row
     for (size_t i = 0; i < n; i += LANES) {
         Vf v = vf_load_some(x + i, at_most(n - i, LANES));
         most = vf_max(vf_abs(v), most);
         probe += v * vf_set(0);
     }
-    const float whole = 127 * 65536; // the largest value that three signed bytes hold with room for their carries
+    // The largest value: 127 in each byte. At 24 bits rounding in float could pass that, so it keeps some room.
+    const float whole = np == 2 ? 127 * 0x101 : 127 * 0x10000;
     float absmax = vf_greatest(most), scale = absmax / whole;
     bool finite = vf_sum(probe) == 0, nothing = !finite || scale < 0x1p-126f;
     Vf factor = vf_set(nothing ? 0 : whole / absmax);
@@ -506,19 +516,22 @@ static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes
     for (size_t i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
         Vs part[3], rest = nothing ? (Vs)vu_set(0) : vf_to_ints(vf_load_some(x + i, m) * factor);
-        part[2] = low_byte(rest);
-        rest = (rest - part[2]) >> 8;
-        part[1] = low_byte(rest);
-        part[0] = (rest - part[1]) >> 8;
-        UNROLL for (int p = 0; p < 3; p++) {
+        if (np == 2) sum[0] += rest;
+        UNROLL for (int p = np - 1; p >= 0; p--) {
+            part[p] = low_byte(rest);
+            rest = (rest - part[p]) >> 8;
             int8_t bytes[LANES], *to = codes + (size_t)p * plane + i;
             vs_store_bytes(m == LANES ? to : bytes, part[p]);
             if (m < LANES) memcpy(to, bytes, m);
-            sum[p] += part[p];
+            if (np == 3) sum[p] += part[p];
         }
     }
-    for (int p = 0; p < 3; p++) sums[p] = vs_sum(sum[p]);
+    for (int p = 0; p < activation_sums(np); p++) sums[p] = vs_sum(sum[p]);
     return nothing ? (finite ? 1 : NAN) : scale;
+}
+
+static float split_segment(int planes, const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
+    return planes == 2 ? split_planes(2, x, n, plane, codes, sums) : split_planes(3, x, n, plane, codes, sums);
 }
 
 // ---- Plain weights ----

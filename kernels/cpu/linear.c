@@ -92,7 +92,7 @@ static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *
 static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
     w->form = FORM_PACKED;
     if (!packed_new(q, cpu->threads, &w->packed, err)) return false;
-    Activations x = activations_for(&w->packed, w->mode);
+    Activations x = activations_for(w);
     ActivationBytes bytes = activation_bytes(&x, w, PREPARED_TOKENS, cpu->threads);
     return cpu_reserve(cpu, bytes.rounded + bytes.codes + bytes.sums + bytes.scales + bytes.rows, err);
 }
