@@ -215,6 +215,10 @@ static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
+// What is asked for ahead, in bytes, when several tokens make a unit long enough for memory to wait meanwhile; a single
+// token's stream comes quicker unasked.
+enum { UNITS_AHEAD = 2048 };
+
 // What the innermost loops are made for; other differences between grids stay outside them.
 typedef struct Kind {
     int bits;
@@ -266,6 +270,7 @@ INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt,
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
     UNROLL for (int v = 0; v < nv; v++) {
+        if (nt > 1) ahead(place->at[v] + place->lane[v] * 4 + UNITS_AHEAD);
         word[v] = vu_load(place->at[v] + place->lane[v] * 4);
         high[v] = bits == 3 ? high_bits(place->at[v], place->lane[v]) : word[v];
     }
@@ -410,21 +415,21 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
     tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
-// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A
-// tile's rows stay cached while the tokens pass.
+// Tiles of several tokens while they last, then single tokens. A tile's rows stay cached while the tokens pass; they
+// are of one block, since two blocks would be two streams, each ending before the processor's prefetch has settled on
+// it.
 INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : np == 2 ? 4 : 3) : LANES == 8 ? (np == 1 ? 3 : 4 - np) : 4;
+    const int nv1 = LANES == 16 ? PACKED_ROWS / LANES : TILE_VECTORS;
     size_t tiled = tokens / (size_t)nt * (size_t)nt;
     for (size_t row = first; row < end; row += (size_t)nv * LANES) {
         for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(kind, np, nv, nt, w, bias, x, y, row, t);
         for (size_t t = tiled; t + 2 <= tokens; t += 2) packed_tile(kind, np, nv, 2, w, bias, x, y, row, t);
     }
     if ((tokens - tiled) % 2 == 0) return;
-    size_t row = first;
-    for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES)
-        packed_tile(kind, np, TILE_VECTORS, 1, w, bias, x, y, row, tokens - 1);
-    for (; row < end; row += LANES) packed_tile(kind, np, 1, 1, w, bias, x, y, row, tokens - 1);
+    for (size_t row = first; row < end; row += (size_t)nv1 * LANES)
+        packed_tile(kind, np, nv1, 1, w, bias, x, y, row, tokens - 1);
 }
 
 INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
