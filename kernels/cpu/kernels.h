@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/cpu/packed.h"
 #include "kernels/dtype.h"
+#include "kernels/nonlinearity.h"
 
 // Activations as 8-bit codes, ready for a product with one packed weight. Columns are padded as the weight's.
 //
@@ -96,7 +97,10 @@ typedef struct CpuKernels {
     void (*widen)(DType, const void *from, size_t n, float *to);
     void (*narrow)(DType, const float *from, size_t n, void *to);
     void (*rms_norm_row)(const float *x, const float *gain, float eps, size_t width, float *y);
+    void (*layer_norm_row)(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y);
     void (*add)(float *x, const float *y, size_t n);
+    // y = f(x), or f(x) · up unless up is NULL; to a few units in the last place of what x, rounded, stands for.
+    void (*activate)(Nonlinearity, const float *x, const float *up, size_t n, float *y);
     void (*silu_times)(const float *gate, const float *up, size_t n, float *y);
     void (*rope_head)(float *x, size_t half, const float *cosine, const float *sine);
     void (*attention)(const AttentionTile *);
