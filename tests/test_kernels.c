@@ -478,10 +478,10 @@ static void layer_norm_case(Backend *b, size_t tokens, size_t width, double midd
         for (size_t i = 0; i < width; i++) squares += (row[i] - mean) * (row[i] - mean) / (double)width;
         const double deviation = sqrt(squares + (double)1e-5f), rounding = 1e-7 * fabs(mean) / deviation;
         for (size_t i = 0; i < width; i++) {
-            double expected = (row[i] - mean) / deviation, size = fabs(expected * gain[i]) + fabs(bias[i]);
+            double expected = (row[i] - mean) / deviation, size = fabs(expected * gain[i]) + fabsf(bias[i]);
             expected = expected * gain[i] + bias[i];
             // The mean itself is a float before it is taken off.
-            if (!(fabs(y[t * width + i] - expected) <= 2e-6 * size + rounding * fabs(gain[i]) + 1e-30))
+            if (!(fabs(y[t * width + i] - expected) <= 2e-6 * size + rounding * fabsf(gain[i]) + 1e-30))
                 fail_msg("layer norm of %zu, [%zu] %g, not %g", width, i, (double)y[t * width + i], expected);
         }
     }
