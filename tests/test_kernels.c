@@ -194,18 +194,25 @@ static float *widened(const QuantizedWeight *q) {
     return w;
 }
 
-static void weight_only_case(Backend *b, int bits, size_t out, size_t in, size_t tokens, float outlier) {
+// Half a step of the integers that x becomes (24 bits: of 127 · 2^16; 16 bits: of 127 · 257) in parts of the largest of
+// 128 neighbours, and roundings of float sums beside it.
+static double weight_only_bound(Precision precision, size_t in) {
+    return (precision == PRECISION_NATIVE ? 0.5 / 32639 : 0) + 2e-7 + 4e-9 * sqrt((double)in);
+}
+
+static void weight_only_case(Backend *b, int bits, Precision precision, size_t out, size_t in, size_t tokens,
+                             float outlier) {
     QuantizedWeight q = random_quantized(out, in, random_group(in), bits, (DType)below(3));
     float *w = widened(&q), *x = random_floats(tokens * in, 1), *y = floats_new(tokens * out),
           *again = floats_new(tokens * out);
     float *bias = below(2) ? random_floats(out, 1) : NULL;
     for (size_t t = 0; t < tokens; t++) x[t * in + below(in)] *= outlier;
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, PRECISION_F32,
-                                         &weight, NULL));
+    assert_true(
+        b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = ACTIVATION_NONE}, bias, precision, &weight, NULL));
     quantized_weight_free(&q);
     b->ops->linear(b, weight, x, tokens, y);
-    check_product(w, bias, x, y, out, in, tokens, 127, 2e-7 + 4e-9 * sqrt((double)in));
+    check_product(w, bias, x, y, out, in, tokens, 127, weight_only_bound(precision, in));
     for (size_t t = 0; t < tokens; t++) b->ops->linear(b, weight, x + t * in, 1, again + t * out);
     assert_true(same_bits(y, again, tokens * out)); // a token does not see its neighbours
     b->ops->weight_free(b, weight);
@@ -218,15 +225,17 @@ static const int all_bits[] = {2, 3, 4, 8};
 
 static void weight_only_cases(Backend *b) {
     static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
-    int cases = thorough ? 80 : 8;
+    int cases = thorough ? 160 : 16;
     for (int i = 0; i < cases; i++) {
         size_t most = i % 8 > 3 ? 260 : 60;
-        weight_only_case(b, all_bits[i % 4], between(1, most), between(1, most), between(1, i % 5 ? 15 : 40),
-                         outliers[i % 5]);
+        weight_only_case(b, all_bits[i % 4], (Precision)(i / 8 % 2), between(1, most), between(1, most),
+                         between(1, i % 5 ? 15 : 40), outliers[i % 5]);
     }
     if (!thorough) return;
-    weight_only_case(b, 4, 64, 2000, 3, 1e4f);
-    weight_only_case(b, 8, 40, 3001, 3, 1);
+    for (int p = 0; p < 2; p++) {
+        weight_only_case(b, 4, (Precision)p, 64, 2000, 3, 1e4f);
+        weight_only_case(b, 8, (Precision)p, 40, 3001, 3, 1);
+    }
 }
 
 static void test_weight_only(void **state) {
@@ -312,13 +321,13 @@ static void test_integer(void **state) {
     FOR_BACKENDS(integer_cases(b));
 }
 
-static void not_finite_case(Backend *b, ActivationMode mode, float bad) {
+static void not_finite_case(Backend *b, ActivationMode mode, Precision precision, float bad) {
     enum { OUT = 40, IN = 70, TOKENS = 3 };
     QuantizedWeight q = random_quantized(OUT, IN, 32, 4, DTYPE_F16);
     float *x = random_floats(TOKENS * IN, 1), *y = floats_new(TOKENS * OUT);
     x[IN + 5] = bad;
     Weight *weight;
-    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, PRECISION_F32,
+    assert_true(b->ops->weight_quantized(b, &q, &(ActivationScheme){.mode = mode, .scale = 0.02f}, NULL, precision,
                                          &weight, NULL));
     b->ops->linear(b, weight, x, TOKENS, y);
     for (size_t o = 0; o < OUT; o++) assert_true(isfinite(y[o]) && isnan(y[OUT + o]) && isfinite(y[2 * OUT + o]));
@@ -329,9 +338,12 @@ static void not_finite_case(Backend *b, ActivationMode mode, float bad) {
 
 static void test_what_is_not_finite_shows(void **state) {
     (void)state;
-    FOR_BACKENDS(not_finite_case(b, ACTIVATION_NONE, NAN); not_finite_case(b, ACTIVATION_TOKEN, NAN);
-                 not_finite_case(b, ACTIVATION_TOKEN, INFINITY); not_finite_case(b, ACTIVATION_STATIC, NAN);
-                 not_finite_case(b, ACTIVATION_STATIC, -INFINITY));
+    FOR_BACKENDS(not_finite_case(b, ACTIVATION_NONE, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_NONE, PRECISION_F32, NAN);
+                 not_finite_case(b, ACTIVATION_TOKEN, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_TOKEN, PRECISION_NATIVE, INFINITY);
+                 not_finite_case(b, ACTIVATION_STATIC, PRECISION_NATIVE, NAN);
+                 not_finite_case(b, ACTIVATION_STATIC, PRECISION_NATIVE, -INFINITY));
 }
 
 static void test_packed_bytes(void **state) {
@@ -454,6 +466,61 @@ static void pointwise_case(Backend *b, size_t n) {
     floats_free(gate, n), floats_free(up, n), floats_free(y, n);
 }
 
+static void layer_norm_case(Backend *b, size_t tokens, size_t width, double middle) {
+    float *x = random_floats(tokens * width, 3), *gain = random_floats(width, 1), *bias = random_floats(width, 1),
+          *y = floats_new(tokens * width);
+    for (size_t i = 0; i < tokens * width; i++) x[i] += (float)middle;
+    b->ops->layer_norm(b, x, gain, bias, 1e-5f, tokens, width, y);
+    for (size_t t = 0; t < tokens; t++) {
+        const float *row = x + t * width;
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < width; i++) mean += row[i] / (double)width;
+        for (size_t i = 0; i < width; i++) squares += (row[i] - mean) * (row[i] - mean) / (double)width;
+        const double deviation = sqrt(squares + (double)1e-5f), rounding = 1e-7 * fabs(mean) / deviation;
+        for (size_t i = 0; i < width; i++) {
+            double expected = (row[i] - mean) / deviation, size = fabs(expected * gain[i]) + fabsf(bias[i]);
+            expected = expected * gain[i] + bias[i];
+            // The mean itself is a float before it is taken off.
+            if (!(fabs(y[t * width + i] - expected) <= 2e-6 * size + rounding * fabsf(gain[i]) + 1e-30))
+                fail_msg("layer norm of %zu, [%zu] %g, not %g", width, i, (double)y[t * width + i], expected);
+        }
+    }
+    floats_free(x, tokens * width), floats_free(gain, width), floats_free(bias, width), floats_free(y, tokens * width);
+}
+
+// f(x), and the argument of the exponential in it, of which every rounding is a part of the result.
+static double activated(Nonlinearity f, double x, double *exponent) {
+    const double u = 0.79788456080286535588 * (x + 0.044715 * x * x * x);
+    switch (f) {
+    case NONLINEARITY_GELU: *exponent = x * x / 2; return x / 2 * erfc(-x * 0.70710678118654752440);
+    case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
+    case NONLINEARITY_RELU: *exponent = 0; return x > 0 ? x : 0;
+    case NONLINEARITY_SILU: break;
+    }
+    *exponent = x;
+    return x / (1 + exp(-x));
+}
+
+static void activate_case(Backend *b, Nonlinearity f, size_t n) {
+    float *x = random_floats(n, 3), *up = random_floats(n, 1), *y = floats_new(n), *multiplied = floats_new(n);
+    static const float extremes[] = {0, -0.0f, 9, -9, -14, 30, -30, 1e4f, 1e-20f};
+    for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
+    if (n > 12) x[11] = NAN;
+    b->ops->activate(b, f, x, NULL, n, y);
+    b->ops->activate(b, f, x, up, n, multiplied);
+    for (size_t i = 0; i < n; i++) {
+        double exponent, expected = activated(f, x[i], &exponent);
+        if (isnan(x[i])) {
+            assert_true(isnan(y[i]) && isnan(multiplied[i]));
+            continue;
+        }
+        if (!(fabs(y[i] - expected) <= 2e-7 * (3 + fabs(exponent)) * fabs(expected) + 1e-33))
+            fail_msg("f %d of %g: %g, not %g", (int)f, (double)x[i], (double)y[i], expected);
+        assert_true(multiplied[i] == y[i] * up[i]);
+    }
+    floats_free(x, n), floats_free(up, n), floats_free(y, n), floats_free(multiplied, n);
+}
+
 static void rope_case(Backend *b, size_t tokens, int heads, int dim) {
     size_t half = (size_t)dim / 2, n = tokens * (size_t)(heads * dim), first = 3;
     float *x = random_floats(n, 1), *cosine = random_floats((first + tokens) * half, 1),
@@ -480,11 +547,15 @@ static void small_cases(Backend *b) {
         embed_case(b, (DType)(i % 3), between(1, 80));
         norm_case(b, between(1, 5), between(1, 100));
         pointwise_case(b, between(8, 90));
+        layer_norm_case(b, between(1, 5), between(1, 100), i % 2 ? 100 : 0);
+        activate_case(b, (Nonlinearity)(i % 4), between(1, 90));
         rope_case(b, between(1, 5), (int)between(1, 4), 2 * (int)between(1, 40));
     }
     if (!thorough) return;
     norm_case(b, 40, 600); // large enough for several threads
     pointwise_case(b, 20011);
+    layer_norm_case(b, 40, 600, -3);
+    for (int f = 0; f < 4; f++) activate_case(b, (Nonlinearity)f, 40011);
     rope_case(b, 80, 4, 64);
 }
 

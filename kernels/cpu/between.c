@@ -1,4 +1,4 @@
-// What layers of other families than Llama's do between linears. Plain C: none of it takes long beside the products.
+// What layers of other families than Llama's do between linears.
 #include <math.h>
 #include <string.h>
 
@@ -6,39 +6,23 @@
 
 // ---- Norm ----
 
-static void layer_norm_row(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y) {
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < width; i++) sum += (double)x[i];
-    const double mean = sum / (double)width;
-    for (size_t i = 0; i < width; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / (double)width + (double)eps));
-    for (size_t i = 0; i < width; i++) y[i] = (x[i] - middle) * factor * gain[i] + bias[i];
-}
-
 void cpu_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                     size_t width, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 4 * tokens * width) : 1)
-    for (size_t t = 0; t < tokens; t++) layer_norm_row(x + t * width, gain, bias, eps, width, y + t * width);
+    for (size_t t = 0; t < tokens; t++)
+        cpu->kernels->layer_norm_row(x + t * width, gain, bias, eps, width, y + t * width);
 }
 
 // ---- Element by element ----
 
-static float activated(Nonlinearity f, float x) {
-    const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
-    switch (f) {
-    case NONLINEARITY_GELU: return 0.5f * x * (1 + erff(x * half_root));
-    case NONLINEARITY_GELU_TANH: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
-    case NONLINEARITY_RELU: return x < 0 ? 0 : x; // NaN stays NaN
-    case NONLINEARITY_SILU: break;
-    }
-    return x / (1 + expf(-x));
-}
+enum { CHUNK = 4096 }; // elements that a thread takes at a time
 
 void cpu_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
-    for (size_t i = 0; i < n; i++) y[i] = up ? activated(f, x[i]) * up[i] : activated(f, x[i]);
+    for (size_t i = 0; i < n; i += CHUNK)
+        cpu->kernels->activate(f, x + i, up ? up + i : NULL, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
 void cpu_scale(Backend *backend, float *x, float factor, size_t n) {

@@ -9,21 +9,26 @@
 #include "base/error.h"
 #include "kernels/cpu/packed.h"
 #include "kernels/dtype.h"
+#include "kernels/nonlinearity.h"
 
 // Activations as 8-bit codes, ready for a product with one packed weight. Columns are padded as the weight's.
 //
-// One plane: x = scale of the token · code. Three planes: activations that stay floating point, x = scale of the
-// segment · (a · 2^16 + b · 2^8 + c). A segment is SEGMENT_COLUMNS columns at most, within one group, so a value keeps
-// 24 bits below the largest of its neighbours; their sums are exact where a sum in float would be rounded at each step.
+// One plane: x = scale of the token · code. Two and three planes: activations that stay floating point, x = scale of
+// the segment · (a · 2^8 + b) or (a · 2^16 + b · 2^8 + c). A segment is SEGMENT_COLUMNS columns at most, within one
+// group, so a value keeps 16 or 24 bits below the largest of its neighbours; their sums are exact where a sum in float
+// would be rounded at each step.
 typedef struct Activations {
-    int planes;           // 1 or 3
+    int planes;           // 1, 2 or 3
     size_t segment_units; // of the weight, per segment; one plane: a segment is a group
     size_t segments;      // of one token
     int8_t *codes;        // [tokens, planes, padded]
-    int32_t *sums;        // [tokens, segments, planes]: −Σ codes, which takes back what packing added to the codes
-                          // of weights, and their zeros
-    float *scales;        // one plane: [tokens]; three: [tokens, segments]
+    int32_t *sums; // [tokens, segments, activation_sums(planes)]: −Σ codes, which takes back what packing added
+                   // to the codes of weights, and their zeros
+    float *scales; // one plane: [tokens]; more: [tokens, segments]
 } Activations;
+
+// Sums of codes per segment: of each plane, but two planes are small enough for −Σ (a · 2^8 + b) in one.
+static inline int activation_sums(int planes) { return planes == 2 ? 1 : planes; }
 
 enum { SEGMENT_COLUMNS = 128 };
 enum { LEVELS_AT_ONCE = 32768 };
@@ -75,7 +80,7 @@ typedef struct CpuKernels {
     // y [tokens, out] for blocks of 32 rows.
     void (*packed)(const Packed *, const float *bias, const Activations *x, size_t tokens, float *y, size_t first_block,
                    size_t end_block);
-    // The same for x [tokens, in] in float, product by product; NULL in sets that make three planes of x instead.
+    // The same for x [tokens, in] in float, product by product; NULL in sets that make planes of x instead.
     void (*packed_float)(const Packed *, const float *bias, const float *x, size_t tokens, float *y, size_t first_block,
                          size_t end_block);
 
@@ -83,9 +88,8 @@ typedef struct CpuKernels {
     // when x holds a NaN or an infinity, so that the product shows it. divisor: [n] or NULL.
     float (*quantize_row)(const float *x, const float *divisor, size_t n, float static_scale, int8_t *codes);
 
-    // One segment to three planes of codes, `plane` apart; sums [3] of each plane's codes. Returns the scale, NaN as
-    // above.
-    float (*split_segment)(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
+    // One segment to two or three planes of codes, `plane` apart, and their sums. Returns the scale, NaN as above.
+    float (*split_segment)(int planes, const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums);
 
     // Σ w x of n ≤ LEVELS_AT_ONCE; |w| ≤ 255.
     int32_t (*dot_levels)(const int16_t *w, const int8_t *x, size_t n);
@@ -93,7 +97,10 @@ typedef struct CpuKernels {
     void (*widen)(DType, const void *from, size_t n, float *to);
     void (*narrow)(DType, const float *from, size_t n, void *to);
     void (*rms_norm_row)(const float *x, const float *gain, float eps, size_t width, float *y);
+    void (*layer_norm_row)(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y);
     void (*add)(float *x, const float *y, size_t n);
+    // y = f(x), or f(x) · up unless up is NULL; to a few units in the last place of what x, rounded, stands for.
+    void (*activate)(Nonlinearity, const float *x, const float *up, size_t n, float *y);
     void (*silu_times)(const float *gate, const float *up, size_t n, float *y);
     void (*rope_head)(float *x, size_t half, const float *cosine, const float *sine);
     void (*attention)(const AttentionTile *);

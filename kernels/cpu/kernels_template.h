@@ -208,13 +208,17 @@ static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
 
 // ---- Packed weights: one row per lane, columns one after the other (packed.h) ----
 //
-// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are three
-// (kernels.h), whose sums are put together as a · 2^16 + b · 2^8 + c. Byte dot products do 64 multiplications where
-// float ones do 16, so even three planes are quicker than widening every weight to float, and decoding one token
-// becomes a matter of memory alone.
+// Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are two or
+// three (kernels.h), whose sums are put together as a · 2^8 + b, in integers, or a · 2^16 + b · 2^8 + c. Byte dot
+// products do 64 multiplications where float ones do 16, so even three planes are quicker than widening every weight to
+// float, and decoding one token becomes a matter of memory alone.
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
+// What is asked for ahead, in bytes, when several tokens make a unit long enough for memory to wait meanwhile; a single
+// token's stream comes quicker unasked.
+enum { UNITS_AHEAD = 2048 };
+
 // What the innermost loops are made for; other differences between grids stay outside them.
 typedef struct Kind {
     int bits;
@@ -266,6 +270,7 @@ INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt,
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
     UNROLL for (int v = 0; v < nv; v++) {
+        if (nt > 1) ahead(place->at[v] + place->lane[v] * 4 + UNITS_AHEAD);
         word[v] = vu_load(place->at[v] + place->lane[v] * 4);
         high[v] = bits == 3 ? high_bits(place->at[v], place->lane[v]) : word[v];
     }
@@ -290,9 +295,14 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
                          size_t segments, size_t units, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
+    const int ns = activation_sums(np);
     UNROLL for (int t = 0; t < nt; t++) {
         UNROLL for (int p = 0; p < np; p++) {
-            const int32_t codes = place->sums[(size_t)t * segments * (size_t)np + (size_t)p];
+            if (p < np - ns) { // the sum of this plane and the next is taken back from the next
+                UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = (Vs)vu_set(0);
+                continue;
+            }
+            const int32_t codes = place->sums[(size_t)t * segments * (size_t)ns + (size_t)(p - (np - ns))];
             Vs start = (Vs)vu_set((uint32_t)codes << w->offset_bits);
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
             if (w->grid != GRID_ASYMMETRIC) continue;
@@ -305,7 +315,7 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
         place->x += columns;
         UNROLL for (int v = 0; v < nv; v++) place->at[v] += bytes;
     }
-    place->sums += np;
+    place->sums += ns;
 }
 
 // Adds a segment's sums to the totals. Multiplied and added separately where the product is defined to the last bit
@@ -321,6 +331,9 @@ INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place,
                     vf_from_pattern(vs_from_pattern(total[v][t]) + sum[v][t][0] * vs_from_i8(place->extras[v]));
             } else if (np == 1) {
                 total[v][t] += weight_scale[v] * vf_from_ints(sum[v][t][0]);
+            } else if (np == 2) { // |Σ| ≤ 255 · 128 · (127 · 2^8 + 127) < 2^31
+                Vf whole = vf_from_ints((sum[v][t][0] << 8) + sum[v][t][1]);
+                total[v][t] = vf_fma(whole, weight_scale[v] * scale, total[v][t]);
             } else {
                 Vf low = vf_fma(vf_from_ints(sum[v][t][1]), vf_set(256), vf_from_ints(sum[v][t][2]));
                 Vf whole = vf_fma(vf_from_ints(sum[v][t][0]), vf_set(65536), low);
@@ -377,7 +390,7 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
     Vt table = {0};
     if (kind.log2) table = level_table(w);
     TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
-                       .sums = x->sums + token * x->segments * (size_t)np,
+                       .sums = x->sums + token * x->segments * (size_t)activation_sums(np),
                        .scale = x->scales + (np == 1 ? token : token * x->segments)};
     UNROLL for (int v = 0; v < nv; v++) {
         size_t first = row + (size_t)v * LANES;
@@ -402,21 +415,21 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
     tile_store(nv, nt, w, bias, row, token, y, total);
 }
 
-// Tiles of several tokens while they last, then single tokens with more rows at a time, for enough independent sums. A
-// tile's rows stay cached while the tokens pass.
+// Tiles of several tokens while they last, then single tokens. A tile's rows stay cached while the tokens pass; they
+// are of one block, since two blocks would be two streams, each ending before the processor's prefetch has settled on
+// it.
 INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
-    const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : 3) : LANES == 8 ? (np == 1 ? 3 : 1) : 4;
+    const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : np == 2 ? 4 : 3) : LANES == 8 ? (np == 1 ? 3 : 4 - np) : 4;
+    const int nv1 = LANES == 16 ? PACKED_ROWS / LANES : TILE_VECTORS;
     size_t tiled = tokens / (size_t)nt * (size_t)nt;
     for (size_t row = first; row < end; row += (size_t)nv * LANES) {
         for (size_t t = 0; t < tiled; t += (size_t)nt) packed_tile(kind, np, nv, nt, w, bias, x, y, row, t);
         for (size_t t = tiled; t + 2 <= tokens; t += 2) packed_tile(kind, np, nv, 2, w, bias, x, y, row, t);
     }
     if ((tokens - tiled) % 2 == 0) return;
-    size_t row = first;
-    for (; row + TILE_VECTORS * LANES <= end; row += TILE_VECTORS * LANES)
-        packed_tile(kind, np, TILE_VECTORS, 1, w, bias, x, y, row, tokens - 1);
-    for (; row < end; row += LANES) packed_tile(kind, np, 1, 1, w, bias, x, y, row, tokens - 1);
+    for (size_t row = first; row < end; row += (size_t)nv1 * LANES)
+        packed_tile(kind, np, nv1, 1, w, bias, x, y, row, tokens - 1);
 }
 
 INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
@@ -442,10 +455,11 @@ INLINE void packed_planes(const int np, const Packed *w, const float *bias, cons
 
 static void packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
                    size_t first_block, size_t end_block) {
-    if (x->planes == 1) {
-        packed_planes(1, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
-    } else {
-        packed_planes(3, w, bias, x, tokens, y, first_block * PACKED_ROWS, end_block * PACKED_ROWS);
+    const size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
+    switch (x->planes) {
+    case 1: packed_planes(1, w, bias, x, tokens, y, first, end); break;
+    case 2: packed_planes(2, w, bias, x, tokens, y, first, end); break;
+    default: packed_planes(3, w, bias, x, tokens, y, first, end); break;
     }
 }
 
@@ -490,15 +504,16 @@ static float quantize_row(const float *x, const float *divisor, size_t n, float 
 
 INLINE Vs low_byte(Vs v) { return v << 24 >> 24; }
 
-// One segment as three planes, `plane` codes apart; sums[3] of their codes. Returns the scale.
-static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
+// One segment as `np` planes, `plane` codes apart, and the sums of their codes. Returns the scale.
+INLINE float split_planes(const int np, const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
     Vf most = vf_set(0), probe = vf_set(0); // as in quantize_row
     for (size_t i = 0; i < n; i += LANES) {
         Vf v = vf_load_some(x + i, at_most(n - i, LANES));
         most = vf_max(vf_abs(v), most);
         probe += v * vf_set(0);
     }
-    const float whole = 127 * 65536; // the largest value that three signed bytes hold with room for their carries
+    // The largest value: 127 in each byte. At 24 bits rounding in float could pass that, so it keeps some room.
+    const float whole = np == 2 ? 127 * 0x101 : 127 * 0x10000;
     float absmax = vf_greatest(most), scale = absmax / whole;
     bool finite = vf_sum(probe) == 0, nothing = !finite || scale < 0x1p-126f;
     Vf factor = vf_set(nothing ? 0 : whole / absmax);
@@ -506,19 +521,22 @@ static float split_segment(const float *x, size_t n, size_t plane, int8_t *codes
     for (size_t i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
         Vs part[3], rest = nothing ? (Vs)vu_set(0) : vf_to_ints(vf_load_some(x + i, m) * factor);
-        part[2] = low_byte(rest);
-        rest = (rest - part[2]) >> 8;
-        part[1] = low_byte(rest);
-        part[0] = (rest - part[1]) >> 8;
-        UNROLL for (int p = 0; p < 3; p++) {
+        if (np == 2) sum[0] += rest;
+        UNROLL for (int p = np - 1; p >= 0; p--) {
+            part[p] = low_byte(rest);
+            rest = (rest - part[p]) >> 8;
             int8_t bytes[LANES], *to = codes + (size_t)p * plane + i;
             vs_store_bytes(m == LANES ? to : bytes, part[p]);
             if (m < LANES) memcpy(to, bytes, m);
-            sum[p] += part[p];
+            if (np == 3) sum[p] += part[p];
         }
     }
-    for (int p = 0; p < 3; p++) sums[p] = vs_sum(sum[p]);
+    for (int p = 0; p < activation_sums(np); p++) sums[p] = vs_sum(sum[p]);
     return nothing ? (finite ? 1 : NAN) : scale;
+}
+
+static float split_segment(int planes, const float *x, size_t n, size_t plane, int8_t *codes, int32_t *sums) {
+    return planes == 2 ? split_planes(2, x, n, plane, codes, sums) : split_planes(3, x, n, plane, codes, sums);
 }
 
 // ---- Plain weights ----
@@ -573,6 +591,28 @@ static void rms_norm_row(const float *x, const float *gain, float eps, size_t wi
     }
 }
 
+// The mean is taken once in float and then corrected by the mean of what is left of it.
+static void layer_norm_row(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y) {
+    Vf sum = vf_set(0), rest = vf_set(0), squares = vf_set(0);
+    for (size_t i = 0; i < width; i += LANES) sum += vf_load_some(x + i, at_most(width - i, LANES));
+    const float n = (float)width, mean = vf_sum(sum) / n;
+    float means[LANES];
+    for (size_t lane = 0; lane < LANES; lane++) means[lane] = mean;
+    for (size_t i = 0; i < width; i += LANES) {
+        const size_t m = at_most(width - i, LANES);
+        Vf v = vf_load_some(x + i, m) - vf_load_some(means, m);
+        rest += v;
+        squares = vf_fma(v, v, squares);
+    }
+    const float left = vf_sum(rest) / n, variance = vf_sum(squares) / n - left * left;
+    const Vf factor = vf_set(1 / sqrtf(variance + eps));
+    for (size_t i = 0; i < width; i += LANES) {
+        const size_t m = at_most(width - i, LANES);
+        Vf v = (vf_load_some(x + i, m) - vf_set(mean) - vf_set(left)) * factor;
+        vf_store_some(y + i, vf_fma(v, vf_load_some(gain + i, m), vf_load_some(bias + i, m)), m);
+    }
+}
+
 static void add(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
@@ -597,12 +637,51 @@ INLINE Vf vf_exp(Vf x) {
     return p * vf_from_pattern((vf_to_ints(safe) + 127) << 23);
 }
 
-static void silu_times(const float *gate, const float *up, size_t n, float *y) {
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t m = at_most(n - i, LANES);
-        Vf g = vf_load_some(gate + i, m);
-        vf_store_some(y + i, g / (vf_set(1) + vf_exp(-g)) * vf_load_some(up + i, m), m);
+// Φ(−|x|), the normal distribution's tail: e^(−x²/2) · t · polynomial in t = 1 / (1 + 0.3 |x|), whose coefficients are
+// fitted to 2e-8 of it up to |x| = 14, where the tail ends in float.
+INLINE Vf normal_tail(Vf x) {
+    static const float fitted[] = {-0.0206133537f, 0.112378597f,  -0.228074059f, 0.191590279f, -0.0792543143f,
+                                   0.0960614607f,  0.0784243792f, 0.11022757f,   0.119572811f, 0.119686633f};
+    const Vf t = vf_set(1) / vf_fma(vf_abs(x), vf_set(0.3f), vf_set(1));
+    Vf p = vf_set(fitted[0]);
+    UNROLL for (int i = 1; i < 10; i++) p = vf_fma(p, t, vf_set(fitted[i]));
+    return vf_exp(x * x * vf_set(-0.5f)) * t * p;
+}
+
+INLINE Vf activated(const Nonlinearity f, Vf x) {
+    const Vf one = vf_set(1);
+    switch (f) {
+    case NONLINEARITY_GELU: return vf_max(x, vf_set(0)) - vf_abs(x) * normal_tail(x); // NaN stays NaN by the second
+    case NONLINEARITY_GELU_TANH: {                             // (1 + tanh u) / 2 = 1 / (1 + e^(−2u))
+        const Vf twice = vf_set(-2 * 0.79788456080286535588f); // −2 √(2/π)
+        return x / (one + vf_exp(twice * vf_fma(x * x * x, vf_set(0.044715f), x)));
     }
+    case NONLINEARITY_RELU: return vf_max(vf_set(0), x); // of a NaN and 0 it takes the second
+    case NONLINEARITY_SILU: break;
+    }
+    return x / (one + vf_exp(-x));
+}
+
+INLINE void activate_as(const Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        const size_t m = at_most(n - i, LANES);
+        Vf v = activated(f, vf_load_some(x + i, m));
+        if (up) v *= vf_load_some(up + i, m);
+        vf_store_some(y + i, v, m);
+    }
+}
+
+static void activate(Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
+    switch (f) {
+    case NONLINEARITY_GELU: activate_as(NONLINEARITY_GELU, x, up, n, y); break;
+    case NONLINEARITY_GELU_TANH: activate_as(NONLINEARITY_GELU_TANH, x, up, n, y); break;
+    case NONLINEARITY_RELU: activate_as(NONLINEARITY_RELU, x, up, n, y); break;
+    case NONLINEARITY_SILU: activate_as(NONLINEARITY_SILU, x, up, n, y); break;
+    }
+}
+
+static void silu_times(const float *gate, const float *up, size_t n, float *y) {
+    activate_as(NONLINEARITY_SILU, gate, up, n, y);
 }
 
 static void rope_head(float *x, size_t half, const float *cosine, const float *sine) {
@@ -795,11 +874,12 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                                 \
-    {                                                                                                               \
-        .name = (NAME), .lanes = LANES, .dense = dense, .dense_rounded = DENSE_ROUNDED, .packed = packed,           \
-        .packed_float = (PACKED_FLOAT), .quantize_row = quantize_row, .split_segment = split_segment,               \
-        .dot_levels = dot_levels, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row, .add = add,       \
-        .silu_times = silu_times, .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax, \
-        .absmax_columns = absmax_columns                                                                            \
+#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
+    {                                                                                                     \
+        .name = (NAME), .lanes = LANES, .dense = dense, .dense_rounded = DENSE_ROUNDED, .packed = packed, \
+        .packed_float = (PACKED_FLOAT), .quantize_row = quantize_row, .split_segment = split_segment,     \
+        .dot_levels = dot_levels, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row,         \
+        .layer_norm_row = layer_norm_row, .add = add, .activate = activate, .silu_times = silu_times,     \
+        .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax,                 \
+        .absmax_columns = absmax_columns                                                                  \
     }

@@ -105,7 +105,7 @@ static bool quantized_new(const QuantizedWeight *q, const ActivationScheme *sche
 }
 
 static bool reserve_activations(CpuBackend *cpu, const Weight *w, Error *err) {
-    Activations x = activations_for(&w->packed, w->mode);
+    Activations x = activations_for(w);
     ActivationBytes bytes = activation_bytes(&x, w, PREPARED_TOKENS, cpu->threads);
     return cpu_reserve(cpu, bytes.rounded + bytes.codes + bytes.sums + bytes.scales + bytes.rows, err);
 }

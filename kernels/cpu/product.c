@@ -145,8 +145,11 @@ static bool run_library(const CpuBackend *cpu, const Batch *b) {
 
 // ---- Packed ----
 
-Activations activations_for(const Packed *p, ActivationMode mode) {
-    Activations x = {.planes = is_integer(mode) ? 1 : 3,
+Activations activations_for(const Weight *w) {
+    const Packed *p = &w->packed;
+    Activations x = {.planes = is_integer(w->mode)                ? 1
+                               : w->precision == PRECISION_NATIVE ? 2
+                                                                  : 3,
                      .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
     if (x.planes == 1) {
         x.segments = p->groups;
@@ -163,10 +166,10 @@ size_t rounded_bytes(const Weight *w) {
 }
 
 ActivationBytes activation_bytes(const Activations *x, const Weight *w, size_t tokens, int threads) {
-    size_t planes = (size_t)x->planes;
+    size_t planes = (size_t)x->planes, sums = (size_t)activation_sums(x->planes);
     return (ActivationBytes){.rounded = rounded_bytes(w),
                              .codes = (tokens * planes * w->packed.padded + 63) / 64 * 64,
-                             .sums = tokens * x->segments * planes * sizeof *x->sums,
+                             .sums = tokens * x->segments * sums * sizeof *x->sums,
                              .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
                              .rows = (size_t)threads * w->in};
 }
@@ -192,22 +195,21 @@ static void quantize_token(const CpuBackend *cpu, const Weight *w, const float *
     group_sums(p, codes, a->sums + token * p->groups);
 }
 
-// One group of one token to three planes of codes, segment by segment.
+// One group of one token to two or three planes of codes, segment by segment.
 static void split_group(const CpuBackend *cpu, const Weight *w, const float *x, Activations *a, size_t token,
                         size_t group) {
     const Packed *p = &w->packed;
     const size_t unit = packed_unit_columns(p->bits), most = a->segment_units * unit, from = group * p->group;
+    const size_t planes = (size_t)a->planes, sums_each = (size_t)activation_sums(a->planes);
     size_t segment = token * a->segments + group * ((p->group_units + a->segment_units - 1) / a->segment_units);
-    int8_t *codes = a->codes + token * 3 * p->padded + group * p->group_units * unit;
+    int8_t *codes = a->codes + token * planes * p->padded + group * p->group_units * unit;
     size_t left = p->in - from < p->group ? p->in - from : p->group;
     for (const float *at = x + token * p->in + from; left > 0; segment++) {
         size_t n = left < most ? left : most, width = (n + unit - 1) / unit * unit;
-        int32_t *sums = a->sums + 3 * segment;
-        a->scales[segment] = cpu->kernels->split_segment(at, n, p->padded, codes, sums);
-        for (size_t plane = 0; plane < 3; plane++) {
-            memset(codes + plane * p->padded + n, 0, width - n);
-            sums[plane] = -sums[plane];
-        }
+        int32_t *sums = a->sums + sums_each * segment;
+        a->scales[segment] = cpu->kernels->split_segment(a->planes, at, n, p->padded, codes, sums);
+        for (size_t plane = 0; plane < planes; plane++) memset(codes + plane * p->padded + n, 0, width - n);
+        for (size_t i = 0; i < sums_each; i++) sums[i] = -sums[i];
         codes += width;
         at += n;
         left -= n;
@@ -250,7 +252,7 @@ static void run_float(const CpuBackend *cpu, const Batch *b) {
 
 static void run_packed(const CpuBackend *cpu, const Batch *b) {
     const Weight *w = b->weights[0];
-    Activations a = activations_for(&w->packed, w->mode);
+    Activations a = activations_for(w);
     const int threads = threads_for(cpu, b, (size_t)a.planes);
     const ActivationBytes bytes = activation_bytes(&a, w, b->tokens, cpu->threads);
     char *memory = (char *)cpu->scratch + bytes.rounded;
@@ -346,7 +348,7 @@ static bool go_together(const Weight *a, const Weight *b) {
         return false;
     if (a->form == FORM_DENSE) return a->dtype == b->dtype && a->rounded == b->rounded;
     return a->form == FORM_PACKED && a->scale == b->scale && a->packed.bits == b->packed.bits &&
-           a->packed.group == b->packed.group;
+           a->packed.group == b->packed.group && a->precision == b->precision;
 }
 
 // In parts of as many tokens as are prepared at a time.

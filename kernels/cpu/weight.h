@@ -49,7 +49,7 @@ bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const Activat
                     Precision precision, Weight **weight, Error *err);
 
 // How activations are cut for this weight, without their memory.
-Activations activations_for(const Packed *p, ActivationMode mode);
+Activations activations_for(const Weight *w);
 ActivationBytes activation_bytes(const Activations *x, const Weight *w, size_t tokens, int threads);
 // The first of these parts, all that a weight needs that is not packed.
 size_t rounded_bytes(const Weight *w);

@@ -181,7 +181,7 @@ static Weight *quantized_weight(Bench *b, const Scheme *s, Shape shape) {
     for (size_t i = 0; i < (s->grid == GRID_TWO_LEVEL ? shape.out : groups); i++) q.scales[i] = 0.0078125f;
     for (size_t i = 0; q.zeros && i < groups; i++) q.zeros[i] = (int8_t)((int)i % 5 - 2);
     for (size_t i = 0; q.factors && i < groups; i++) q.factors[i] = (int8_t)(i % 127 + 1);
-    b->backend->ops->weight_quantized(b->backend, &q, &(ActivationScheme){.mode = s->mode}, NULL, PRECISION_F32,
+    b->backend->ops->weight_quantized(b->backend, &q, &(ActivationScheme){.mode = s->mode}, NULL, PRECISION_NATIVE,
                                       &weight, NULL);
     quantized_weight_free(&q);
     return weight;
