@@ -140,6 +140,14 @@ typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
     int splits, tokens, out;
 } ReduceArguments;
 
+// What lies before a quantized product, and the activations that it reads: y of the one is x of the other. One of the
+// two comes first.
+typedef struct FusedArguments {
+    NormArguments norm;               // rows 0: the other one
+    ElementwiseArguments elementwise; // of whole rows
+    ActivationArguments activations;
+} FusedArguments;
+
 // ---- Attention ----
 
 typedef struct CacheView {            // of one layer
@@ -208,6 +216,7 @@ typedef struct CudaLaunches {
     int (*narrow)(void *stream, const NarrowArguments *);
     int (*add_bias)(void *stream, const BiasArguments *);
     int (*activations)(void *stream, const ActivationArguments *);
+    int (*fused)(void *stream, const FusedArguments *);
     int (*channel_scales)(void *stream, const RoundArguments *);
     int (*round)(void *stream, const RoundArguments *);
     int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow

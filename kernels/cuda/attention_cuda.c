@@ -78,7 +78,7 @@ void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, s
                       const float *v) {
     CudaBackend *c = cuda_of(backend);
     const CacheWriteArguments a = {view_of(cache, layer), k, v, (int)tokens, cuda_position(c, first)};
-    if (cuda_runs(c))
+    if (cuda_ready(c))
         cuda_check(c, c->runtime->launches->cache_write(c->runtime->stream, &a), "writing keys and values");
 }
 
@@ -101,7 +101,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
     CudaBackend *c = cuda_of(backend);
     const size_t width = (size_t)shape->heads * (size_t)shape->head_dim;
     cuda_written(c, y, tokens * width * sizeof *y);
-    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
+    for (size_t t = 0; t < tokens && cuda_ready(c); t += PASS_TOKENS) {
         const size_t n = tokens - t < PASS_TOKENS ? tokens - t : PASS_TOKENS;
         const AttentionArguments a = {.cache = view_of(cache, layer),
                                       .q = q + t * width,

@@ -22,8 +22,8 @@ bool cuda_check(CudaBackend *c, int code, const char *doing) {
 }
 
 static bool healthy(Backend *backend, Error *err) {
-    const CudaBackend *c = cuda_of(backend);
-    return !c->failed || error_set(err, "%s", c->failure.message);
+    CudaBackend *c = cuda_of(backend);
+    return cuda_ready(c) || error_set(err, "%s", c->failure.message);
 }
 
 static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
@@ -57,6 +57,7 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
 
 void cuda_release(CudaBackend *c, void *memory) {
     if (!memory) return;
+    (void)cuda_ready(c); // what waits may be about this memory
     c->runtime->release(c->runtime, memory);
     c->generation++;
     c->prepared.x = NULL; // the address may come again with other content
@@ -87,7 +88,7 @@ void cuda_written(CudaBackend *c, const void *y, size_t bytes) {
 
 static void upload(Backend *backend, void *device, const void *host, size_t bytes) {
     CudaBackend *c = cuda_of(backend);
-    if (!cuda_runs(c) || bytes == 0) return;
+    if (!cuda_ready(c) || bytes == 0) return;
     cuda_written(c, device, bytes);
     if (c->recording)
         c->recording->broken = true;
@@ -100,14 +101,14 @@ static void download(Backend *backend, void *host, const void *device, size_t by
     CudaBackend *c = cuda_of(backend);
     if (bytes == 0) return;
     if (c->recording) c->recording->broken = true;
-    bool there = cuda_runs(c) && !c->recording &&
+    bool there = cuda_ready(c) && !c->recording &&
                  cuda_check(c, c->runtime->download(c->runtime, host, device, bytes), "computing");
     if (!there) memset(host, 0xFF, bytes);
 }
 
 static void synchronize(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    if (cuda_runs(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
+    if (cuda_ready(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
 }
 
 // ---- The backend ----

@@ -9,11 +9,27 @@ static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(
 
 // RUN(c, norm, &a, "a norm"): launches a kernel with these arguments, unless the device has failed.
 #define RUN(C, NAME, ARGUMENTS, DOING) \
-    ran(C, cuda_runs(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
+    ran(C, cuda_ready(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
+
+// ---- What waits for its reader ----
+
+bool cuda_ready(CudaBackend *c) {
+    const Waiting waiting = c->waiting;
+    c->waiting.y = NULL;
+    if (!waiting.y || !cuda_runs(c)) return cuda_runs(c);
+    const CudaLaunches *launches = c->runtime->launches;
+    if (waiting.norm.rows) return cuda_check(c, launches->norm(c->runtime->stream, &waiting.norm), "a norm");
+    return cuda_check(c, launches->elementwise(c->runtime->stream, &waiting.elementwise), "an activation function");
+}
+
+static void wait_for_reader(CudaBackend *c, const Waiting *waiting) {
+    if (!cuda_ready(c) || waiting->n == 0) return;
+    cuda_written(c, waiting->y, waiting->n * sizeof *waiting->y);
+    c->waiting = *waiting;
+}
 
 static void norm(CudaBackend *c, const NormArguments *a) {
-    cuda_written(c, a->y, (size_t)a->rows * (size_t)a->width * sizeof *a->y);
-    RUN(c, norm, a, "a norm");
+    wait_for_reader(c, &(Waiting){.norm = *a, .y = a->y, .n = (size_t)a->rows * (size_t)a->width});
 }
 
 void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
@@ -41,9 +57,9 @@ void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_
 }
 
 void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
-    elementwise(backend,
-                &(ElementwiseArguments){
-                    .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f});
+    const ElementwiseArguments a = {
+        .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f};
+    wait_for_reader(cuda_of(backend), &(Waiting){.elementwise = a, .y = y, .n = n});
 }
 
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
@@ -85,7 +101,7 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
 static bool stage_rows(CudaBackend *c, const int32_t *rows, const float *factors, size_t n, RowsArguments *a) {
     Error err = {0};
     if (c->recording) c->recording->broken = true;
-    if (!cuda_runs(c) || c->recording || n == 0) return false;
+    if (!cuda_ready(c) || c->recording || n == 0) return false;
     if (!cuda_reserve(c, &c->staging, n * (sizeof *rows + sizeof *factors), &err)) {
         c->failed = true;
         c->failure = err;
@@ -123,7 +139,7 @@ void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t voca
     memset(ids, 0, rows * sizeof *ids);
     memset(probabilities, 0xFF, rows * sizeof *probabilities);
     if (c->recording) c->recording->broken = true;
-    if (!cuda_runs(c) || c->recording) return;
+    if (!cuda_ready(c) || c->recording) return;
     char *host = array_new(bytes, 1);
     if (host && cuda_reserve(c, &c->staging, bytes, &err)) {
         int32_t *found = c->staging.data;

@@ -21,6 +21,15 @@ typedef struct Prepared {
     bool sums;
 } Prepared;
 
+// A norm or an activation function that was asked for and waits for its reader: a product with integer activations
+// computes it together with them, before anything else it is computed by itself.
+typedef struct Waiting {
+    NormArguments norm;
+    ElementwiseArguments elementwise;
+    const float *y; // what either of them gives; NULL: nothing waits
+    size_t n;
+} Waiting;
+
 struct Step {
     void *recorded;
     uint64_t generation; // of the backend when it was recorded
@@ -48,6 +57,7 @@ typedef struct CudaBackend {
     unsigned char *rows;        // [rows_bytes] on the host, on their way to `staging`
     size_t rows_bytes;
     Prepared prepared;
+    Waiting waiting;
 } CudaBackend;
 
 // Tokens that one pass of a product takes: bounds the working memory.
@@ -64,6 +74,8 @@ bool cuda_check(CudaBackend *, int code, const char *doing);
 void cuda_written(CudaBackend *, const void *y, size_t bytes);
 // Whether operations still run.
 static inline bool cuda_runs(const CudaBackend *c) { return !c->failed; }
+// The same, asked by whatever is about to run: what waits is computed now.
+bool cuda_ready(CudaBackend *);
 
 bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Error *);
 void cuda_release(CudaBackend *, void *);

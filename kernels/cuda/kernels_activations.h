@@ -37,7 +37,7 @@ DEVICE int32_t rounded_code(const Rounding *r, float value) {
 // The rounding of one row by the whole block.
 DEVICE Rounding row_rounding(const float *x, const float *divisor, int n, float static_scale, float *scratch) {
     float most = 0, probe = 0;
-    for (int j = threadIdx.x; j < n; j += ROW_THREADS) {
+    for (int j = threadIdx.x; j < n; j += (int)blockDim.x) {
         float v = divided(x, divisor, j);
         most = fmaxf(most, fabsf(v));
         probe += v * 0;
@@ -55,7 +55,7 @@ DEVICE int32_t code_of_column(const ActivationArguments *a, const Rounding *r, c
 // Σ codes of each group.
 DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const float *x, int token) {
     const IntegerLayout *l = &a->layout;
-    for (int g = threadIdx.x / WARP; g < l->groups; g += ROW_THREADS / WARP) {
+    for (int g = threadIdx.x / WARP; g < l->groups; g += (int)blockDim.x / WARP) {
         int32_t sum = 0;
         for (int c = threadIdx.x % WARP; c < l->group_columns; c += WARP)
             sum += code_of_column(a, r, x, g * l->group_columns + c);
@@ -64,19 +64,23 @@ DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const fl
     }
 }
 
-// A block takes a token.
-KERNEL(one_plane_kernel, ROW_THREADS, ActivationArguments) {
-    SHARED(float, scratch, WARP);
-    const int token = (int)blockIdx.x;
-    const float *x = a.x + (size_t)token * a.layout.in;
-    const Rounding r = row_rounding(x, a.divisor, a.layout.in, a.mode == ROUND_STATIC ? a.static_scale : 0, scratch);
-    for (int padded = threadIdx.x * 4; padded < a.layout.units * UNIT_COLUMNS; padded += ROW_THREADS * 4) {
+// One token by the whole block.
+DEVICE void one_plane(const ActivationArguments *a, int token, float *scratch) {
+    const float *x = a->x + (size_t)token * a->layout.in;
+    const Rounding r =
+        row_rounding(x, a->divisor, a->layout.in, a->mode == ROUND_STATIC ? a->static_scale : 0, scratch);
+    for (int padded = threadIdx.x * 4; padded < a->layout.units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
         uint32_t word = 0;
-        UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(&a, &r, x, padded + j), j);
-        *(uint32_t *)(a.codes + activation_offset(&a.layout, 1, 0, token, padded)) = word;
+        UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(a, &r, x, padded + j), j);
+        *(uint32_t *)(a->codes + activation_offset(&a->layout, 1, 0, token, padded)) = word;
     }
-    if (threadIdx.x == 0) a.scales[token] = r.scale;
-    if (a.sums) group_sums(&a, &r, x, token);
+    if (threadIdx.x == 0) a->scales[token] = r.scale;
+    if (a->sums) group_sums(a, &r, x, token);
+}
+
+KERNEL(one_plane_kernel, MOST_ROW_THREADS, ActivationArguments) {
+    SHARED(float, scratch, WARP);
+    one_plane(&a, (int)blockIdx.x, scratch);
 }
 
 // ---- Three planes: 24 bits relative to the largest value of a segment ----
@@ -158,7 +162,8 @@ KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
 // ---- Launches ----
 
 static int launch_activations(void *stream, const ActivationArguments *a) {
-    if (a->planes == 1) return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
+    if (a->planes == 1)
+        return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), row_threads(a->layout.in), 0, stream, a);
     const size_t segments = (size_t)segment_count(&a->layout, 3);
     return LAUNCH(three_planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
                   SEGMENT_WARPS * WARP, 0, stream, a);

@@ -10,26 +10,37 @@ KERNEL(widen_kernel, FLAT_THREADS, WidenArguments) {
 
 // ---- Norms ----
 
-KERNEL(rms_norm_kernel, ROW_THREADS, NormArguments) {
-    SHARED(float, scratch, WARP);
-    const float *x = a.x + (size_t)blockIdx.x * a.width;
-    float *y = a.y + (size_t)blockIdx.x * a.width, squares = 0;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares = fmaf(x[i], x[i], squares);
-    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a.width + a.eps);
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = x[i] * factor * a.gain[i];
+// One row by the whole block, which may go on with it (kernels_fused.h).
+DEVICE void rms_norm_row(const NormArguments *a, size_t row, float *scratch) {
+    const int step = (int)blockDim.x;
+    const float *x = a->x + row * a->width;
+    float *y = a->y + row * a->width, squares = 0;
+    for (int i = threadIdx.x; i < a->width; i += step) squares = fmaf(x[i], x[i], squares);
+    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a->width + a->eps);
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = x[i] * factor * a->gain[i];
 }
 
-KERNEL(layer_norm_kernel, ROW_THREADS, NormArguments) {
-    SHARED(double, scratch, WARP);
-    const float *x = a.x + (size_t)blockIdx.x * a.width;
-    float *y = a.y + (size_t)blockIdx.x * a.width;
+DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
+    const int step = (int)blockDim.x;
+    const float *x = a->x + row * a->width;
+    float *y = a->y + row * a->width;
     double sum = 0, squares = 0;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) sum += (double)x[i];
-    const double mean = block_sum_double(sum, scratch) / a.width;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    for (int i = threadIdx.x; i < a->width; i += step) sum += (double)x[i];
+    const double mean = block_sum_double(sum, scratch) / a->width;
+    for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     squares = block_sum_double(squares, scratch);
-    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a.width + (double)a.eps));
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = (x[i] - middle) * factor * a.gain[i] + a.bias[i];
+    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a->width + (double)a->eps));
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * a->gain[i] + a->bias[i];
+}
+
+KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
+    SHARED(float, scratch, WARP);
+    rms_norm_row(&a, blockIdx.x, scratch);
+}
+
+KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
+    SHARED(double, scratch, WARP);
+    layer_norm_row(&a, blockIdx.x, scratch);
 }
 
 // ---- Element by element ----
@@ -136,8 +147,9 @@ static int launch_widen(void *stream, const WidenArguments *a) {
     return LAUNCH(widen_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
 }
 static int launch_norm(void *stream, const NormArguments *a) {
-    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
-    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+    const unsigned threads = row_threads(a->width);
+    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
+    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
 }
 static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
     return LAUNCH(elementwise_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "kernels/cuda/kernels_attention.h"
-#include "kernels/cuda/kernels_between.h"
 #include "kernels/cuda/kernels_dense.h"
+#include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_plain.h"
 #include "kernels/cuda/kernels_quantize.h"
 
@@ -22,6 +22,7 @@ static void fill_launches(CudaLaunches *l) {
     l->narrow = launch_narrow;
     l->add_bias = launch_add_bias;
     l->activations = launch_activations;
+    l->fused = launch_fused;
     l->channel_scales = launch_channel_scales;
     l->round = launch_round;
     l->integer_plain = launch_integer_plain;

@@ -50,6 +50,8 @@ static int dense_product(CudaBackend *c, const Weight *w, const float *x, size_t
 
 // ---- Integer ----
 
+static int planes_of(const Weight *w) { return w->mode == ACTIVATION_STATIC || w->mode == ACTIVATION_TOKEN ? 1 : 3; }
+
 static bool same_activations(const Prepared *p, const Prepared *q) {
     return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
            p->layout.group == q->layout.group && p->planes == q->planes && p->mode == q->mode &&
@@ -76,7 +78,11 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
                                    .planes = planes,
                                    .mode = w->mode == ACTIVATION_STATIC ? ROUND_STATIC : ROUND_TOKEN,
                                    .static_scale = w->static_scale};
-    int code = c->runtime->launches->activations(c->runtime->stream, &a);
+    const FusedArguments fused = {c->waiting.norm, c->waiting.elementwise, a};
+    const CudaLaunches *launches = c->runtime->launches;
+    int code =
+        c->waiting.y ? launches->fused(c->runtime->stream, &fused) : launches->activations(c->runtime->stream, &a);
+    c->waiting.y = NULL;
     c->prepared = wanted;
     if (code != 0) c->prepared.x = NULL;
     return code;
@@ -122,7 +128,7 @@ static bool by_tensor_cores(const CudaBackend *c, const Weight *w) {
 
 static int integer_product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
     const CudaLaunches *launches = c->runtime->launches;
-    const int planes = w->mode == ACTIVATION_STATIC || w->mode == ACTIVATION_TOKEN ? 1 : 3;
+    const int planes = planes_of(w);
     int code = prepare(c, w, x, tokens, planes);
     if (code != 0) return code;
     IntegerArguments a = {.layout = w->layout,
@@ -177,9 +183,17 @@ static int product(CudaBackend *c, const Weight *w, const float *x, size_t token
     return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
 }
 
+// Whether what waits is all that this product reads, and is computed with its activations.
+static bool takes_waiting(const CudaBackend *c, const Weight *w, const float *x, size_t tokens, size_t pass) {
+    const Waiting *waiting = &c->waiting;
+    const bool rows = waiting->norm.rows == 0 || (size_t)waiting->norm.width == w->in;
+    return waiting->y == x && waiting->n == tokens * w->in && rows && tokens <= pass && planes_of(w) == 1 && w->integer;
+}
+
 void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t pass = w->integer && only_few(w) && by_tensor_cores(c, w) ? FEW_TOKENS : PASS_TOKENS;
+    if (!takes_waiting(c, w, x, tokens, pass)) (void)cuda_ready(c);
     cuda_written(c, y, tokens * w->out * sizeof *y);
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
         const RoundArguments a = rounding(c, w, x, tokens);

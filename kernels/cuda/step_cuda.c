@@ -22,7 +22,7 @@ void cuda_step_free(Backend *backend, Step *step) {
 bool cuda_step_begin(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     void *host = NULL;
-    if (c->failed || c->recording) return false;
+    if (!cuda_ready(c) || c->recording) return false;
     Step *step = array_new(1, sizeof *step);
     if (!step) return false;
     bool ok = cuda_allocate(c, ROW_AT + MOST_ROW_BYTES, "a step", &step->device, NULL) &&
@@ -41,6 +41,7 @@ Step *cuda_step_end(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     Step *step = c->recording;
     if (!step) return NULL;
+    (void)cuda_ready(c);
     c->recording = NULL;
     c->prepared.x = NULL; // recorded, not computed
     int code = c->runtime->record_end(c->runtime, &step->recorded);
@@ -52,7 +53,7 @@ Step *cuda_step_end(Backend *backend) {
 
 bool cuda_step_run(Backend *backend, Step *step, int32_t id, size_t first) {
     CudaBackend *c = cuda_of(backend);
-    if (c->failed || step->generation != c->generation) return false;
+    if (!cuda_ready(c) || step->generation != c->generation) return false;
     const int32_t position = (int32_t)first;
     // The run before this one may still be reading.
     if (!cuda_check(c, c->runtime->synchronize(c->runtime), "computing")) return false;
@@ -108,7 +109,7 @@ void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, 
                 float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t bytes = width * dtype_bytes(dtype);
-    if (!cuda_runs(c) || tokens == 0) return;
+    if (!cuda_ready(c) || tokens == 0) return;
     cuda_written(c, y, tokens * width * sizeof *y);
     if (c->recording) {
         embed_recorded(c, dtype, table, width, tokens, y);
