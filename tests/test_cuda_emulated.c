@@ -195,6 +195,19 @@ static void test_between(void **state) {
     end(&c);
 }
 
+static void test_fused(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 8 : 2); i++) {
+        emulated_backwards = i % 2;
+        check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 4), between(&c, 3, 300),
+                    between(&c, 1, 40));
+    }
+    check_fused(&c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
+    end(&c);
+}
+
 static void test_attention(void **state) {
     (void)state;
     static const int ratios[] = {1, 2, 4, 3, 9};
@@ -279,6 +292,12 @@ static void test_quantized_model(void **state) {
     for (int i = 0; i < (thorough ? 3 : 1); i++) check_quantized_model(model_device(), dials[i]);
 }
 
+static void test_fused_model(void **state) {
+    (void)state;
+    check_fused_model(model_device(), "weight-bits=4 granularity=group group-size=32 activations=token",
+                      &emulated_kernels);
+}
+
 // ---- Failing ----
 
 static void test_failures(void **state) {
@@ -303,7 +322,7 @@ static void test_failures(void **state) {
     assert_non_null(x);
     assert_true(b->ops->healthy(b, &err));
     b->ops->scale(b, x, 2, 4);
-    b->ops->scale(b, x, 2, 4); // is not even tried
+    b->ops->activate(b, NONLINEARITY_RELU, x, NULL, 4, x); // is not even tried
     assert_false(b->ops->healthy(b, &err));
     assert_true(strstr(err.message, "emulated device fails") != NULL);
     b->ops->download(b, host, x, sizeof host);
@@ -328,6 +347,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
+        cmocka_unit_test(test_fused),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_measure),
@@ -336,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_quantized_model),
+        cmocka_unit_test(test_fused_model),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,8 @@ static void test_between(void **state) {
         check_embed(&c, (DType)(i % 3), between(&c, 1, 5000), between(&c, 1, 40));
         check_greedy(&c, between(&c, 1, 9), between(&c, 1, 160000));
         check_measure(&c, between(&c, 1, 100), between(&c, 1, 3000));
+        check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 20), between(&c, 3, 5000),
+                    between(&c, 1, 300));
     }
     end(&c);
 }
@@ -184,6 +186,7 @@ static void test_quantized_models(void **state) {
     check_quantized_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=none");
     check_quantized_model(device_new(), "weight-bits=4 granularity=channel activations=token");
     check_quantized_model(device_new(), "weight-bits=8 granularity=group group-size=16 activations=fptq");
+    check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=token", NULL);
 }
 
 int main(void) {

@@ -333,6 +333,58 @@ void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) 
     free(x), free(tables);
 }
 
+enum { FUSED_RMS, FUSED_LAYER, FUSED_SILU, FUSED_IN_PLACE, FUSED_WAYS };
+
+static void before_product(Backend *b, int way, float *x, const float *other, size_t tokens, size_t in, float *y) {
+    switch (way) {
+    case FUSED_RMS: b->ops->rms_norm(b, x, other, 1e-5f, tokens, in, y); break;
+    case FUSED_LAYER: b->ops->layer_norm(b, x, other, other + in, 1e-5f, tokens, in, y); break;
+    case FUSED_SILU: b->ops->silu_times(b, x, other, tokens * in, y); break;
+    default: b->ops->activate(b, NONLINEARITY_RELU, x, NULL, tokens * in, x);
+    }
+}
+
+// What lies before, a product with a divisor, and one without → [both products, the row between].
+static float *fused_result(Backend *b, int way, Weight *const *w, const float *x, const float *other, size_t tokens,
+                           size_t in, size_t out, bool apart) {
+    const size_t n = tokens * in, products = 2 * tokens * out;
+    float *dx = uploaded(b, x, n), *dother = uploaded(b, other, n + 2 * in);
+    float *dy = poisoned(b, n), *result = poisoned(b, products + n), *row = way == FUSED_IN_PLACE ? dx : dy;
+    before_product(b, way, dx, dother, tokens, in, dy);
+    if (apart) b->ops->synchronize(b);
+    for (size_t i = 0; i < 2; i++) b->ops->linear(b, w[i], row, tokens, result + i * tokens * out);
+    float *last = result + products;
+    b->ops->split(b, row, tokens, 1, &in, 1, &last);
+    b->ops->memory_free(b, dx), b->ops->memory_free(b, dother), b->ops->memory_free(b, dy);
+    return downloaded(b, result, products + n);
+}
+
+void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
+    const QuantizedCase q = {
+        between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC, 4, out, in, in < 64 ? in : 64, tokens, mode, DTYPE_F16, 1};
+    QuantizedWeight codes = random_quantized(c, &q);
+    float *x = random_floats(c, tokens * in, 2), *other = random_floats(c, tokens * in + 2 * in, 1);
+    float *divisor = random_floats(c, in, 1);
+    Backend *b = c->device;
+    Weight *w[2];
+    for (size_t i = 0; i < in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
+    for (int i = 0; i < 2; i++) {
+        const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f, .divisor = i ? NULL : divisor};
+        assert_true(b->ops->weight_quantized(b, &codes, &scheme, NULL, PRECISION_F32, &w[i], NULL));
+    }
+    for (int way = 0; way < FUSED_WAYS; way++) {
+        const size_t floats = 2 * tokens * out + tokens * in;
+        float *together = fused_result(b, way, w, x, other, tokens, in, out, false);
+        float *apart = fused_result(b, way, w, x, other, tokens, in, out, true);
+        for (size_t i = 0; i < floats; i++) assert_true(isfinite(together[i]));
+        assert_memory_equal(together, apart, floats * sizeof *apart);
+        free(together), free(apart);
+    }
+    for (int i = 0; i < 2; i++) b->ops->weight_free(b, w[i]);
+    quantized_weight_free(&codes);
+    free(x), free(other), free(divisor);
+}
+
 typedef struct EmbedShape {
     DType dtype;
     const void *table;

@@ -32,6 +32,8 @@ void check_measure(Checks *, size_t tokens, size_t width);
 void check_elementwise(Checks *, size_t n);
 void check_rows(Checks *, size_t tokens, size_t width);
 void check_rope(Checks *, size_t tokens, int heads, int head_dim, int rotated);
+// A norm or an activation function before a product: the same bits whether or not something comes between the two.
+void check_fused(Checks *, ActivationMode, size_t tokens, size_t in, size_t out);
 void check_embed(Checks *, DType, size_t width, size_t tokens);
 void check_greedy(Checks *, size_t rows, size_t vocab);
 

@@ -143,3 +143,44 @@ void check_quantized_model(Backend *device, const char *dials) {
     fixture_model_close(&other);
     study_close(&study);
 }
+
+static void look_away(void *context, int input, const float *x, size_t tokens, size_t width) {
+    (void)context, (void)input, (void)x, (void)tokens, (void)width;
+}
+
+void check_fused_model(Backend *device, const char *dials, const size_t *launches) {
+    static const Observer observer = {look_away, NULL, NULL};
+    StudyFixture study;
+    FixtureModel model;
+    QuantizedModel *quantized;
+    Session *session;
+    study_open(NULL, &study);
+    fixture_model_open_on(STUDY_MODEL, PRECISION_F32, device, &model);
+    Plan plan = study_plan(&study, dials);
+    Error err = {0};
+    if (!quantized_model_new(model.base, &quantized, &err) ||
+        !quantized_model_follow(quantized, &plan, &study.stats.measured, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    Transformer *t = quantized_model_transformer(quantized);
+    const size_t vocab = (size_t)model.config.vocab, layers = (size_t)model.config.layers;
+    float *rows[3];
+    size_t counts[3] = {0};
+    assert_true(session_new(t, 4, &session, NULL));
+    assert_true((rows[0] = calloc(3 * vocab, sizeof(float))) != NULL);
+    for (int i = 0; i < 3; i++) { // observed, not observed, recorded
+        size_t before = launches ? *launches : 0;
+        rows[i] = rows[0] + (size_t)i * vocab;
+        assert_true(transformer_forward(t, session, model.ids, 1, false, rows[i], i ? NULL : &observer, NULL));
+        counts[i] = launches ? *launches - before : 0;
+        session_rewind(session, 0);
+    }
+    for (int i = 1; i < 3; i++) assert_memory_equal(rows[i], rows[0], vocab * sizeof(float));
+    // Two norms and an activation function of every layer; the head stays dense, and the norm before it alone.
+    for (int i = 1; i < 3 && launches; i++) assert_int_equal(counts[i] + 3 * layers, counts[0]);
+    session_free(session);
+    free(rows[0]);
+    plan_free(&plan);
+    quantized_model_free(quantized);
+    fixture_model_close(&model);
+    study_close(&study);
+}

@@ -12,3 +12,6 @@ void check_calibration(const char *folder, Backend *device, size_t length);
 // A recipe with these dials on the fixture of tests/support/study.h: the same errors of the weights, and logits that
 // differ as little as another order of sums may make them.
 void check_quantized_model(Backend *device, const char *dials);
+// The same bits, with fewer launches, as when somebody looks at the input of every linear. launches: their number so
+// far, NULL where nobody counts.
+void check_fused_model(Backend *device, const char *dials, const size_t *launches);
