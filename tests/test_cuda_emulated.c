@@ -219,6 +219,7 @@ static void test_attention(void **state) {
         const AttentionCase a = {.heads = kv * ratios[i % 5],
                                  .kv_heads = kv,
                                  .head_dim = i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 40) : (int)between(&c, 1, 70),
+                                 .sequences = i % 3 == 0 ? between(&c, 1, 4) : 1,
                                  .tokens = i % 2 ? 1 : between(&c, 1, 9),
                                  .before = between(&c, 0, i % 6 ? 60 : 400),
                                  .dtype = dtype,
@@ -272,6 +273,18 @@ static void test_recorded_steps(void **state) {
     (void)state;
     check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
     if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
+}
+
+// Rotated, learned and biased positions.
+static void test_recorded_batches(void **state) {
+    (void)state;
+    static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/opt",
+                                         "tests/fixtures/families/bloom", "tests/fixtures/families/gpt2"};
+    for (size_t i = 0; i < (thorough ? 4u : 2u); i++) {
+        const size_t runs = emulated_runs, tokens = thorough ? 5 : 3;
+        check_recorded_batch(models[i], model_device(), 3, tokens);
+        if (emulated_runs - runs < 2 * tokens) fail_msg("%zu recorded steps were run", emulated_runs - runs);
+    }
 }
 
 static void test_generated(void **state) {
@@ -353,6 +366,7 @@ int main(void) {
         cmocka_unit_test(test_measure),
         cmocka_unit_test(test_model_logits),
         cmocka_unit_test(test_recorded_steps),
+        cmocka_unit_test(test_recorded_batches),
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_quantized_model),

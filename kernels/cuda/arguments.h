@@ -150,26 +150,26 @@ typedef struct FusedArguments {
 
 // ---- Attention ----
 
-typedef struct CacheView {            // of one layer
-    void *keys, *values;              // [kv_heads, positions, head_dim] of dtype
-    float *key_scales, *value_scales; // [kv_heads, positions], I8 only
+typedef struct CacheView {            // of one layer, from some sequence on
+    void *keys, *values;              // [sequences, kv_heads, positions, head_dim] of dtype
+    float *key_scales, *value_scales; // [sequences, kv_heads, positions], I8 only
     int dtype, kv_heads, head_dim, positions;
 } CacheView;
 
 typedef struct CacheWriteArguments {
     CacheView cache;
-    const float *k, *v; // [tokens, kv_heads · head_dim]
-    int tokens;
+    const float *k, *v; // [sequences · tokens, kv_heads · head_dim]
+    int sequences, tokens;
     Position first;
 } CacheWriteArguments;
 
 typedef struct AttentionArguments {
     CacheView cache;
     const float *q, *bias; // bias: [heads, bias_stride] or NULL
-    float *y, *parts;      // parts [tokens, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    float *y, *parts;      // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
     size_t bias_stride;
     float scale, softcap;
-    int heads, tokens, window, splits;
+    int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
     Position first;
 } AttentionArguments;
 

@@ -142,6 +142,7 @@ static const BackendOps cuda_ops = {
     .weight_bytes = cuda_weight_bytes,
     .linear = cuda_linear,
     .embed = cuda_embed,
+    .embed_positions = cuda_embed_positions,
     .rms_norm = cuda_rms_norm,
     .add = cuda_add,
     .silu_times = cuda_silu_times,

@@ -30,16 +30,21 @@ typedef struct Waiting {
     size_t n;
 } Waiting;
 
+// Rows of a table that lie in a step's block.
+typedef struct StepRows {
+    const char *table;
+    size_t bytes; // of a row
+    size_t rows, at;
+} StepRows;
+
 struct Step {
     void *recorded;
     uint64_t generation; // of the backend when it was recorded
-    DType dtype;         // of the table that the token is looked up in
-    const void *table;
-    size_t width;
-    unsigned char *host; // position, then the row; read at every run
+    unsigned char *host; // the block: position, rows of the tokens, rows of the positions; read at every run
     void *device;
-    size_t bytes;
-    bool has_row, broken;
+    size_t used;                // bytes of the block
+    StepRows tokens, positions; // rows 0: not looked up
+    bool broken;
 };
 
 typedef struct CudaBackend {
@@ -118,6 +123,7 @@ void cuda_linear(Backend *, const Weight *, const float *x, size_t tokens, float
 
 // Between linears (between_cuda.c).
 void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
+void cuda_embed_positions(Backend *, DType, const void *table, size_t width, size_t first, size_t tokens, float *y);
 void cuda_rms_norm(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
 void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                      size_t width, float *y);
@@ -137,7 +143,8 @@ void cuda_greedy(Backend *, const float *logits, size_t rows, size_t vocab, int3
 bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);
 
 // Keys and values (attention_cuda.c).
-bool cuda_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+bool cuda_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
+                    Cache **, Error *);
 void cuda_cache_free(Backend *, Cache *);
 void cuda_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
 void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
@@ -146,5 +153,5 @@ void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *,
 // Recorded steps (step_cuda.c).
 bool cuda_step_begin(Backend *);
 Step *cuda_step_end(Backend *);
-bool cuda_step_run(Backend *, Step *, int32_t id, size_t first);
+bool cuda_step_run(Backend *, Step *, const int32_t *ids, size_t first);
 void cuda_step_free(Backend *, Step *);

@@ -143,6 +143,7 @@ static void test_attention(void **state) {
                                  .kv_heads = kv,
                                  .head_dim =
                                      i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 64) : (int)between(&c, 1, 150),
+                                 .sequences = i % 3 == 0 ? between(&c, 1, 9) : 1,
                                  .tokens = i % 2 ? 1 : between(&c, 1, 40),
                                  .before = between(&c, 0, i % 6 ? 100 : 3000),
                                  .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
@@ -177,6 +178,9 @@ static void test_models(void **state) {
         check_generated(folders[i], device_new(), thorough ? 24 : 4);
         check_calibration(folders[i], device_new(), 12);
     }
+    check_recorded_batch("tests/fixtures/llama-gqa-llama3-bf16", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/opt", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/bloom", device_new(), 4, 8);
     check_model_logits("samples/storyteller", device_new(), 12);
     check_generated("samples/storyteller", device_new(), thorough ? 48 : 4);
 }

@@ -435,12 +435,12 @@ void check_greedy(Checks *c, size_t rows, size_t vocab) {
 static float *attention_result(Backend *b, const AttentionCase *a, const AttentionShape *shape, const float *k,
                                const float *v, const float *q, const float *bias) {
     enum { LAYERS = 2, LAYER = 1 };
-    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
-    const size_t width = (size_t)a->heads * (size_t)a->head_dim;
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim * a->sequences;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim * a->sequences;
     AttentionShape own = *shape;
     Cache *cache;
     Error err = {0};
-    if (!b->ops->cache_new(b, LAYERS, a->kv_heads, a->head_dim, positions + 3, a->dtype, &cache, &err))
+    if (!b->ops->cache_new(b, LAYERS, a->sequences, a->kv_heads, a->head_dim, positions + 3, a->dtype, &cache, &err))
         fail_msg("%s", err.message);
     float *dk = uploaded(b, k, positions * kv), *dv = uploaded(b, v, positions * kv);
     float *dq = uploaded(b, q, a->tokens * width), *dy = poisoned(b, a->tokens * width);
@@ -458,8 +458,8 @@ static float *attention_result(Backend *b, const AttentionCase *a, const Attenti
 }
 
 void check_attention(Checks *c, const AttentionCase *a) {
-    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
-    const size_t width = (size_t)a->heads * (size_t)a->head_dim, n = a->tokens * width;
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim * a->sequences;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim * a->sequences, n = a->tokens * width;
     float *k = random_floats(c, positions * kv, 1), *v = random_floats(c, positions * kv, 1);
     float *q = random_floats(c, n, 3),
           *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions + 3), 1) : NULL;
@@ -475,8 +475,8 @@ void check_attention(Checks *c, const AttentionCase *a) {
     assert_non_null(sizes);
     for (size_t i = 0; i < n; i++) sizes[i] = 1;
     char what[160];
-    snprintf(what, sizeof what, "attention, %d of %d heads of %d, %zu + %zu tokens, window %d, cache %s", a->heads,
-             a->kv_heads, a->head_dim, a->before, a->tokens, a->window, dtype_name(a->dtype));
+    snprintf(what, sizeof what, "attention, %zu × %d of %d heads of %d, %zu + %zu tokens, window %d, cache %s",
+             a->sequences, a->heads, a->kv_heads, a->head_dim, a->before, a->tokens, a->window, dtype_name(a->dtype));
     compare(what, y, expected, sizes, n, 1e-5);
     free(k), free(v), free(q), free(bias), free(expected), free(y), free(sizes);
 }

@@ -39,7 +39,7 @@ void check_greedy(Checks *, size_t rows, size_t vocab);
 
 typedef struct AttentionCase {
     int heads, kv_heads, head_dim, window;
-    size_t tokens, before; // tokens of the call, and those that the cache holds already
+    size_t sequences, tokens, before; // of each: tokens of the call, and those that the cache holds already
     DType dtype;
     float softcap;
     bool biased;

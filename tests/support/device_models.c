@@ -73,6 +73,46 @@ void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
     models_close(&m);
 }
 
+static void check_chosen(const int32_t *chosen, const float *logits, size_t sequences, size_t vocab) {
+    for (size_t s = 0; s < sequences; s++) {
+        size_t best = 0;
+        for (size_t i = 1; i < vocab; i++) best = logits[s * vocab + i] > logits[s * vocab + best] ? i : best;
+        assert_int_equal(chosen[s], (int32_t)best);
+    }
+}
+
+void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens) {
+    enum { MOST = 4, MOST_TOKENS = 8 };
+    Models m;
+    Session *session = NULL;
+    models_open(folder, device, &m);
+    const size_t vocab = (size_t)m.cpu.config.vocab;
+    int32_t ids[MOST][MOST_TOKENS], now[MOST], chosen[MOST];
+    float *expected[MOST], *rows = calloc(sequences * vocab, sizeof *rows), probabilities[MOST];
+    assert_true(rows && sequences <= MOST && tokens <= MOST_TOKENS);
+    for (size_t s = 0; s < sequences; s++) {
+        for (size_t t = 0; t < tokens; t++) ids[s][t] = (int32_t)((7 + 31 * s + 13 * t) % vocab);
+        expected[s] = fixture_logits(m.cpu.base, ids[s], tokens);
+    }
+    assert_true(session_new_many(m.device.base, tokens, sequences, &session, NULL));
+    for (size_t round = 0; round < 2; round++) { // the second time the step is there already
+        for (size_t t = 0; t < tokens; t++) {
+            for (size_t s = 0; s < sequences; s++) now[s] = ids[s][t];
+            assert_true(transformer_forward(m.device.base, session, now, sequences, true, rows, NULL, NULL));
+            for (size_t s = 0; s < sequences; s++)
+                compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
+        }
+        session_rewind(session, tokens - 1);
+        assert_true(transformer_choose(m.device.base, session, now, sequences, chosen, probabilities, NULL));
+        check_chosen(chosen, rows, sequences, vocab);
+        session_rewind(session, 0);
+    }
+    session_free(session);
+    for (size_t s = 0; s < sequences; s++) free(expected[s]);
+    free(rows);
+    models_close(&m);
+}
+
 void check_generated(const char *folder, Backend *device, size_t most) {
     Models m;
     Generated cpu = {0}, other = {0};

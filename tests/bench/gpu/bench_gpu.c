@@ -57,11 +57,12 @@ static double step_seconds(Backend *b, Step *step) {
     enum { MOST = 15 };
     double times[MOST];
     int n = 0;
-    must(step && b->ops->step_run(b, step, 0, 0));
+    const int32_t id = 0;
+    must(step && b->ops->step_run(b, step, &id, 0));
     b->ops->synchronize(b);
     for (double until = clock_seconds() + 0.15; n < MOST && (n < 3 || clock_seconds() < until); n++) {
         double start = clock_seconds();
-        must(b->ops->step_run(b, step, 0, 0));
+        must(b->ops->step_run(b, step, &id, 0));
         b->ops->synchronize(b);
         times[n] = clock_seconds() - start;
         for (int i = n; i > 0 && times[i] < times[i - 1]; i--) {
@@ -269,9 +270,9 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
 
 // ---- Decoding ----
 //
-// A Llama of 7B shape. Sequences of one batch are all at the same position, so that they are more heads of one: keys
-// and values of sequence s are heads s · HEADS … of the cache.
+// A Llama of 7B shape.
 
+enum { MOST_BATCH = 32 };
 enum { LAYERS = 32, HIDDEN = 4096, FFN = 11008, HEADS = 32, HEAD_DIM = 128, VOCAB = 32000, LINEARS = 7 };
 
 typedef struct Decoder {
@@ -288,8 +289,8 @@ static const size_t layer_shapes[LINEARS][2] = {{HIDDEN, HIDDEN}, {HIDDEN, HIDDE
 static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch) {
     Backend *b = d->b;
     Weight *const *w = d->layers[layer];
-    const int heads = HEADS * (int)batch;
-    const AttentionShape shape = {.heads = heads, .kv_heads = heads, .head_dim = HEAD_DIM, .scale = 0.088388f};
+    const int heads = HEADS * (int)batch; // the sequences are at the same position
+    const AttentionShape shape = {.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD_DIM, .scale = 0.088388f};
     b->ops->rms_norm(b, d->hidden, d->gain, 1e-5f, batch, HIDDEN, d->normed);
     b->ops->linear(b, w[0], d->normed, batch, d->q);
     b->ops->linear(b, w[1], d->normed, batch, d->k);
@@ -309,10 +310,10 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
 }
 
 static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
-    static const int32_t id = 0;
+    static const int32_t ids[MOST_BATCH] = {0};
     Backend *b = d->b;
     must(b->ops->step_begin(b));
-    b->ops->embed(b, DTYPE_F16, rows, HIDDEN, &id, 1, d->hidden);
+    b->ops->embed(b, DTYPE_F16, rows, HIDDEN, ids, batch, d->hidden);
     for (int layer = 0; layer < LAYERS; layer++) record_layer(d, layer, cache, batch);
     b->ops->rms_norm(b, d->hidden, d->gain, 1e-5f, batch, HIDDEN, d->normed);
     b->ops->linear(b, d->head, d->normed, batch, d->logits);
@@ -323,13 +324,13 @@ static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const u
 static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t context) {
     enum { TOKENS = 24 };
     Backend *b = d->b;
-    int32_t ids[32] = {0};
-    float probabilities[32];
+    int32_t ids[MOST_BATCH] = {0};
+    float probabilities[MOST_BATCH];
     double best = INFINITY;
     for (int round = 0; round < 3; round++) {
         double start = clock_seconds();
         for (size_t t = 0; t < TOKENS; t++) {
-            must(b->ops->step_run(b, step, 0, context - TOKENS + t));
+            must(b->ops->step_run(b, step, ids, context - TOKENS + t));
             b->ops->greedy(b, d->logits, batch, VOCAB, ids, probabilities);
         }
         must(b->ops->healthy(b, &err));
@@ -361,7 +362,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
     for (int i = 0; i < 9; i++) {
         const size_t batch = sizes[i / 3], context = contexts[i % 3];
         Cache *cache;
-        if (!b->ops->cache_new(b, LAYERS, HEADS * (int)batch, HEAD_DIM, context, cached, &cache, &err)) {
+        if (!b->ops->cache_new(b, LAYERS, batch, HEADS, HEAD_DIM, context, cached, &cache, &err)) {
             printf("decode 7B %-13s batch %2zu context %4zu: %s\n", scheme, batch, context, err.message);
             continue;
         }
