@@ -232,6 +232,31 @@ static void test_attention(void **state) {
     end(&c);
 }
 
+// Tiles of queries, against the CPU: heads that share, windows, biases, all types, rooms for 64, 128 and 256
+// dimensions.
+static void test_attention_of_many_tokens(void **state) {
+    (void)state;
+    static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 42 : 4); i++) {
+        const int kv = (int)between(&c, 1, 2);
+        const AttentionCase a = {.heads = kv * ratios[i % 5],
+                                 .kv_heads = kv,
+                                 .head_dim = dims[i % 7],
+                                 .sequences = i % 4 == 3 ? 2 : 1,
+                                 .tokens = between(&c, i % 5 == 0 ? 32 : 16, thorough ? 70 : 33),
+                                 .before = i % 3 ? between(&c, 0, 70) : 0,
+                                 .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
+                                 .window = i % 3 == 1 ? (int)between(&c, 1, 40) : 0,
+                                 .softcap = i % 5 == 2 ? 3.0f : 0,
+                                 .biased = i % 5 == 1};
+        emulated_backwards = i % 2;
+        check_attention(&c, &a);
+    }
+    end(&c);
+}
+
 static void test_from_dense(void **state) {
     (void)state;
     Checks c;
@@ -362,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_between),
         cmocka_unit_test(test_fused),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_many_tokens),
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_measure),
         cmocka_unit_test(test_model_logits),

@@ -225,12 +225,21 @@ typedef struct CudaLaunches {
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
     int (*attention)(void *stream, const AttentionArguments *);
+    int (*attention_tiles)(void *stream, const AttentionArguments *); // of many tokens; splits does not matter
     int (*quantize)(void *stream, const QuantizeArguments *);
     int (*pack)(void *stream, const PackArguments *);
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512 };
+enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512, ATTENTION_TILE_LARGEST_HEAD = 256 };
+
+// Tiles of attention: dimensions that a kernel has room for, queries of a block (16 a warp), its shared memory.
+enum { TILE_POSITIONS = 32, WARP_QUERIES = 16 };
+LAYOUT int tile_dim(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : ATTENTION_TILE_LARGEST_HEAD; }
+LAYOUT int tile_queries(int dim) { return dim <= 128 ? 4 * WARP_QUERIES : 2 * WARP_QUERIES; }
+LAYOUT size_t tile_bytes(int dim) {
+    return ((size_t)(tile_queries(dim) + 2 * TILE_POSITIONS) * (size_t)(dim + 4) + 3 * TILE_POSITIONS) * sizeof(float);
+}
 
 // Shared memory of one stage of the tiled integer product.
 LAYOUT size_t integer_stage_bytes(int bits, int planes, int row_blocks_per_warp, int token_blocks_per_warp) {

@@ -100,11 +100,23 @@ static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionS
     return splits < 1 ? 1 : (int)splits;
 }
 
+// Whether there are enough tokens for tiles of queries.
+static bool by_tiles(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t tokens) {
+    const CudaFacts *facts = &c->runtime->facts;
+    const size_t queries = tokens * (size_t)(shape->heads / cache->view.kv_heads);
+    return tokens > 1 && queries >= 2 * WARP_QUERIES && facts->capability >= TENSOR_CORES &&
+           shape->head_dim <= ATTENTION_TILE_LARGEST_HEAD &&
+           tile_bytes(tile_dim(shape->head_dim)) <= facts->shared_bytes;
+}
+
 void cuda_attention(Backend *backend, const Cache *cache, int layer, const AttentionShape *shape, const float *q,
                     size_t first, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t width = (size_t)shape->heads * (size_t)shape->head_dim;
     const size_t together = cache->sequences * tokens <= MOST_ROWS ? cache->sequences : 1, most = MOST_ROWS / together;
+    const CudaLaunches *launches = c->runtime->launches;
+    int (*launch)(void *, const AttentionArguments *) =
+        by_tiles(c, cache, shape, tokens) ? launches->attention_tiles : launches->attention;
     cuda_written(c, y, cache->sequences * tokens * width * sizeof *y);
     for (size_t s = 0; s < cache->sequences; s += together) {
         for (size_t t = 0; t < tokens && cuda_ready(c); t += most) {
@@ -123,7 +135,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
                                           .window = shape->window,
                                           .splits = splits_for(c, cache, shape, first + t + n, together * n),
                                           .first = cuda_position(c, first + t)};
-            cuda_check(c, c->runtime->launches->attention(c->runtime->stream, &a), "attention");
+            cuda_check(c, launch(c->runtime->stream, &a), "attention");
         }
     }
 }

@@ -65,8 +65,9 @@ typedef struct CudaBackend {
     Waiting waiting;
 } CudaBackend;
 
-// Tokens that one pass of a product takes: bounds the working memory.
-enum { PASS_TOKENS = 512 };
+// Tokens that one pass of a product takes: bounds the working memory. The first capability whose tensor cores the
+// kernels use.
+enum { PASS_TOKENS = 512, TENSOR_CORES = 80 };
 
 static inline CudaBackend *cuda_of(Backend *backend) { return (CudaBackend *)(void *)backend; }
 

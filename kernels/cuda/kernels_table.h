@@ -2,7 +2,7 @@
 // them in a translation unit of their own.
 #pragma once
 
-#include "kernels/cuda/kernels_attention.h"
+#include "kernels/cuda/kernels_attention_tiles.h"
 #include "kernels/cuda/kernels_dense.h"
 #include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_plain.h"
@@ -29,6 +29,7 @@ static void fill_launches(CudaLaunches *l) {
     l->reduce = launch_reduce;
     l->cache_write = launch_cache_write;
     l->attention = launch_attention;
+    l->attention_tiles = launch_attention_tiles;
     l->quantize = launch_quantize;
     l->pack = launch_pack;
     l->measure = launch_measure;

@@ -1,7 +1,7 @@
 // Products: which kernel takes a linear of so many tokens, and how it is cut into blocks.
 #include "kernels/cuda/cuda.h"
 
-enum { FEW_TOKENS = 8, TENSOR_CORES = 80 }; // the first capability whose integer tensor cores the kernels use
+enum { FEW_TOKENS = 8 };
 
 static bool is_rounded_float(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (!w->integer && w->mode != ACTIVATION_NONE);
