@@ -254,6 +254,8 @@ static void test_attention_of_many_tokens(void **state) {
         emulated_backwards = i % 2;
         check_attention(&c, &a);
     }
+    for (int i = 0; i < 4; i++)
+        check_attention_not_finite(&c, i % 2 ? 7 : 34, i < 2 ? DTYPE_F16 : DTYPE_F32, i % 3 ? NAN : INFINITY);
     end(&c);
 }
 

@@ -4,7 +4,7 @@
 //
 // Operands there have 11 bits (tf32). Numbers of a 16-bit or 8-bit cache fit; queries, weights of positions and numbers
 // of a 32-bit cache are taken in two parts of 11 bits. Tensor cores cut what they add, so the sums of second parts, and
-// those of each 32 positions, are kept apart and added in the ordinary way.
+// those of each 32 dimensions or positions, are kept apart and added in the ordinary way.
 #pragma once
 
 #include "kernels/cuda/kernels_attention.h"
@@ -126,25 +126,29 @@ DEVICE void multiply_halves(const bool exact, float *c, float *small, uint32_t (
     if (!exact) multiply_tf32(small, a[0], low);
 }
 
-// s [16 queries, 32 positions] = q · k
+// s [16 queries, 32 positions] = q · k, 32 dimensions after the other.
 DEVICE void tile_scores(const int dim, const bool exact, const float *q, const float *k, float (*s)[4]) {
     const int row = threadIdx.x % WARP / 4, column = threadIdx.x % 4;
-    float small[TILE_BLOCKS][4];
-    UNROLL for (int n = 0; n < TILE_BLOCKS; n++) UNROLL for (int i = 0; i < 4; i++) s[n][i] = small[n][i] = 0;
-    for (int d = 0; d < dim; d += 8) {
-        uint32_t a[2][4];
-        UNROLL for (int i = 0; i < 4; i++) {
-            const Halves h = halves_of(q[(row + i % 2 * 8) * (dim + 4) + d + column + i / 2 * 4]);
-            a[0][i] = h.high, a[1][i] = h.low;
+    UNROLL for (int n = 0; n < TILE_BLOCKS; n++) UNROLL for (int i = 0; i < 4; i++) s[n][i] = 0;
+    for (int first = 0; first < dim; first += 32) {
+        float sum[TILE_BLOCKS][4], small[TILE_BLOCKS][4];
+        UNROLL for (int n = 0; n < TILE_BLOCKS; n++) UNROLL for (int i = 0; i < 4; i++) sum[n][i] = small[n][i] = 0;
+        UNROLL for (int d = first; d < first + 32; d += 8) {
+            uint32_t a[2][4];
+            UNROLL for (int i = 0; i < 4; i++) {
+                const Halves h = halves_of(q[(row + i % 2 * 8) * (dim + 4) + d + column + i / 2 * 4]);
+                a[0][i] = h.high, a[1][i] = h.low;
+            }
+            UNROLL for (int n = 0; n < TILE_BLOCKS; n++) {
+                const float *from = k + (n * 8 + row) * (dim + 4) + d + column;
+                float b[2];
+                b[0] = from[0], b[1] = from[4];
+                multiply_halves(exact, sum[n], small[n], a, b);
+            }
         }
-        UNROLL for (int n = 0; n < TILE_BLOCKS; n++) {
-            const float *from = k + (n * 8 + row) * (dim + 4) + d + column;
-            float b[2];
-            b[0] = from[0], b[1] = from[4];
-            multiply_halves(exact, s[n], small[n], a, b);
-        }
+        UNROLL for (int n = 0; n < TILE_BLOCKS; n++) UNROLL for (int i = 0; i < 4; i++) s[n][i] +=
+            sum[n][i] + small[n][i];
     }
-    UNROLL for (int n = 0; n < TILE_BLOCKS; n++) UNROLL for (int i = 0; i < 4; i++) s[n][i] += small[n][i];
 }
 
 // Scores of one query of this lane → weights, times the scales of the values; returns what earlier weights are to be

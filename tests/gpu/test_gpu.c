@@ -151,6 +151,7 @@ static void test_attention(void **state) {
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1};
         check_attention(&c, &a);
+        if (i % 8 == 0) check_attention_not_finite(&c, between(&c, 2, 70), a.dtype, i % 3 ? NAN : INFINITY);
     }
     end(&c);
 }

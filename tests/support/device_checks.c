@@ -481,6 +481,25 @@ void check_attention(Checks *c, const AttentionCase *a) {
     free(k), free(v), free(q), free(bias), free(expected), free(y), free(sizes);
 }
 
+void check_attention_not_finite(Checks *c, size_t tokens, DType dtype, float bad) {
+    const AttentionCase a = {
+        .heads = 4, .kv_heads = 2, .head_dim = 20, .sequences = 1, .tokens = tokens, .dtype = dtype};
+    const size_t kv = 2 * 20, width = 4 * 20, from = tokens / 2;
+    float *k = random_floats(c, tokens * kv, 1), *v = random_floats(c, tokens * kv, 1);
+    float *q = random_floats(c, tokens * width, 1);
+    const AttentionShape shape = {.heads = 4, .kv_heads = 2, .head_dim = 20, .scale = 0.2f};
+    for (size_t i = 0; i < 2; i++) v[from * kv + i * 20 + between(c, 0, 19)] = k[from * kv + i * 20] = bad;
+    float *y = attention_result(c->device, &a, &shape, k, v, q, NULL);
+    for (size_t i = 0; i < tokens * width; i++)
+        if (i < from * width) assert_true(isfinite(y[i]));
+    for (size_t h = 0; h < tokens * 4; h++) { // at least what the number itself is in
+        bool finite = true;
+        for (size_t d = 0; d < 20; d++) finite = finite && isfinite(y[h * 20 + d]);
+        assert_true(finite == (h < from * 4));
+    }
+    free(k), free(v), free(q), free(y);
+}
+
 // ---- Quantizing and measuring ----
 
 // What quant/quantize.c does on the symmetric grid, told again: scales as stored, then codes.

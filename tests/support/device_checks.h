@@ -45,3 +45,5 @@ typedef struct AttentionCase {
     bool biased;
 } AttentionCase;
 void check_attention(Checks *, const AttentionCase *);
+// Keys and values of one token that are not finite: those before it do not notice.
+void check_attention_not_finite(Checks *, size_t tokens, DType, float bad);
