@@ -151,7 +151,29 @@ static void test_attention(void **state) {
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1};
         check_attention(&c, &a);
-        if (i % 8 == 0) check_attention_not_finite(&c, between(&c, 2, 70), a.dtype, i % 3 ? NAN : INFINITY);
+    }
+    end(&c);
+}
+
+static void test_attention_of_many_tokens(void **state) {
+    (void)state;
+    static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};
+    Checks c;
+    begin(&c, 9);
+    for (int i = 0; i < (thorough ? 140 : 8); i++) {
+        const int kv = (int)between(&c, 1, 4);
+        const AttentionCase a = {.heads = kv * ratios[i % 5],
+                                 .kv_heads = kv,
+                                 .head_dim = dims[i % 7],
+                                 .sequences = i % 4 == 3 ? 3 : 1,
+                                 .tokens = between(&c, 16, i % 6 ? 100 : 400),
+                                 .before = i % 3 ? between(&c, 0, 300) : 0,
+                                 .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
+                                 .window = i % 3 == 1 ? (int)between(&c, 1, 200) : 0,
+                                 .softcap = i % 5 == 2 ? 3.0f : 0,
+                                 .biased = i % 5 == 1};
+        check_attention(&c, &a);
+        if (i % 8 == 0) check_attention_not_finite(&c, between(&c, 2, 70), (DType)(i / 8 % 3), i % 3 ? NAN : INFINITY);
     }
     end(&c);
 }
@@ -206,11 +228,17 @@ int main(void) {
     fprintf(stderr, "On %s.\n", device->ops->describe(device));
     device->ops->destroy(device);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),           cmocka_unit_test(test_quantized),
-        cmocka_unit_test(test_quantized_large), cmocka_unit_test(test_quantized_shapes),
-        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_between),
-        cmocka_unit_test(test_attention),       cmocka_unit_test(test_from_dense),
-        cmocka_unit_test(test_models),          cmocka_unit_test(test_quantized_models),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_quantized_large),
+        cmocka_unit_test(test_quantized_shapes),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_between),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_many_tokens),
+        cmocka_unit_test(test_from_dense),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_quantized_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
