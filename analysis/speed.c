@@ -95,9 +95,12 @@ static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
 
 // Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
 static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
-    double start = clock_seconds(), seconds = 0;
     int steps = 0;
     bool ok = true;
+    // A device records its steps first; what is timed runs them.
+    for (int i = 0; ok && !c->prefill && transformer_can_choose(t) && i < 2; i++) ok = step(b, t, c);
+    if (!c->prefill) session_rewind(b->session, c->context);
+    double start = clock_seconds(), seconds = 0;
     do {
         ok = step(b, t, c);
         steps++;

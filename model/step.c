@@ -5,11 +5,6 @@
 void session_forget_step(Session *session) {
     if (session->step) session->backend->ops->step_free(session->backend, session->step);
     session->step = NULL;
-    session->step_of = NULL;
-}
-
-static bool is_recorded(const Session *session, const Transformer *t) {
-    return session->step && session->step_of == t && session->step_version == t->version;
 }
 
 // Experts are chosen on the host: such a step cannot be recorded.
@@ -21,14 +16,11 @@ static void record(Transformer *t, Session *session, const int32_t *ids) {
     const BackendOps *ops = t->backend->ops;
     float *hidden = session->scratch[SCRATCH_HIDDEN];
     const size_t tokens = session->sequences;
-    session_forget_step(session);
     if (!ops->step_begin(t->backend)) return;
     bool ok = transformer_embed(t, ids, tokens, hidden, NULL) &&
               transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, NULL, NULL) &&
               transformer_head(t, session, hidden, tokens, session->logits, NULL, NULL);
     session->step = ops->step_end(t->backend);
-    session->step_of = t;
-    session->step_version = t->version;
     if (!ok) session_forget_step(session);
 }
 
@@ -43,12 +35,24 @@ static bool run(Transformer *t, const Session *session, const int32_t *ids) {
     return ran;
 }
 
+// Whether this is what the last call was about: only then is there a step, or is one worth recording.
+static bool is_same(Session *session, const Transformer *t) {
+    if (session->step_of == t && session->step_version == t->version) return true;
+    session_forget_step(session);
+    session->step_of = t;
+    session->step_version = t->version;
+    session->step_refused = false;
+    return false;
+}
+
 bool session_step(Transformer *t, Session *session, const int32_t *ids) {
-    if (session->step_refused || !can_record(t)) return false;
-    if (is_recorded(session, t) && run(t, session, ids)) return true;
-    // The first time everything runs as ever, and makes the memory that the step will need.
-    if (session->scratch_tokens < session->sequences ||
-        !session_logits(session, session->sequences, (size_t)t->structure->config.vocab, NULL))
+    if (!can_record(t)) return false;
+    // The first time everything runs as ever: it makes the memory that the step will need, and a device may load its
+    // programs, which it could not while it records.
+    if (!is_same(session, t) || session->scratch_tokens < session->sequences) return false;
+    if (run(t, session, ids)) return true;
+    session_forget_step(session);
+    if (session->step_refused || !session_logits(session, session->sequences, (size_t)t->structure->config.vocab, NULL))
         return false;
     record(t, session, ids);
     session->step_refused = !session->step;

@@ -64,7 +64,8 @@ struct Session {
     float *observed; // [observed_floats] on the host, made when an observer first looks
     size_t observed_floats;
     Routing routing;
-    // One token of each sequence by a recorded step (step.c): NULL until there is one, and what it was recorded from.
+    // One token of each sequence by a recorded step (step.c): NULL until there is one, and what the last token was
+    // computed with.
     Step *step;
     const Transformer *step_of;
     uint64_t step_version;

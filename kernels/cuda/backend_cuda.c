@@ -31,7 +31,7 @@ static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
 static bool has_room(Backend *backend, size_t bytes, Error *err) {
     CudaBackend *c = cuda_of(backend);
     size_t available = 0, total = 0;
-    if (!cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
+    if (!cuda_ready(c) || !cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
         return healthy(backend, err);
     if (bytes <= available) return true;
     return error_set(err,
@@ -46,7 +46,8 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
     *out = NULL;
     if (c->failed) return error_set(err, "%s", c->failure.message);
     size_t available = 0, total = 0;
-    int code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);
+    int code = c->runtime->enter(c->runtime);
+    if (code == 0) code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);
     c->generation++;
     if (code == 0) return true;
     if (c->runtime->memory(c->runtime, &available, &total) != 0) available = total = 0;

@@ -16,7 +16,8 @@ static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(
 bool cuda_ready(CudaBackend *c) {
     const Waiting waiting = c->waiting;
     c->waiting.y = NULL;
-    if (!waiting.y || !cuda_runs(c)) return cuda_runs(c);
+    if (!cuda_runs(c) || !cuda_check(c, c->runtime->enter(c->runtime), "choosing the device")) return false;
+    if (!waiting.y) return true;
     const CudaLaunches *launches = c->runtime->launches;
     if (waiting.norm.rows) return cuda_check(c, launches->norm(c->runtime->stream, &waiting.norm), "a norm");
     return cuda_check(c, launches->elementwise(c->runtime->stream, &waiting.elementwise), "an activation function");

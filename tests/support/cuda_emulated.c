@@ -72,6 +72,11 @@ int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsi
 
 static const char *message(int code) { return code == NO_MEMORY ? "out of memory" : "the emulated device fails"; }
 
+static int enter(CudaRuntime *runtime) {
+    (void)runtime;
+    return 0;
+}
+
 static int memory(CudaRuntime *runtime, size_t *free_bytes, size_t *total_bytes) {
     *total_bytes = of(runtime)->device.memory_bytes;
     *free_bytes = *total_bytes - of(runtime)->used;
@@ -221,6 +226,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
                             .stream = r,
                             .close = close_runtime,
                             .message = message,
+                            .enter = enter,
                             .memory = memory,
                             .allocate = allocate,
                             .release = release,
