@@ -17,7 +17,7 @@
 static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
 
 static bool begin(const EmulatedDevice *device, Checks *c) {
-    *c = (Checks){.random = random_seeded(11)};
+    *c = (Checks){.random = random_seeded(11), .launches = &emulated_kernels};
     setenv("QUANTDIAL_CPU", "scalar", 1);
     if (!backend_emulated_new(device, &c->device)) skip();
     assert_true(backend_cpu_new(1, &c->reference, NULL));
@@ -203,6 +203,8 @@ static void test_fused(void **state) {
         emulated_backwards = i % 2;
         check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 4), between(&c, 3, 300),
                     between(&c, 1, 40));
+        check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 3), 6, 1 + i % 3,
+                          4 * (int)between(&c, 1, 30));
     }
     check_fused(&c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
     end(&c);

@@ -25,7 +25,9 @@ typedef struct WidenArguments { // y [n] = floats of source
 } WidenArguments;
 
 typedef struct NormArguments { // y [rows, width]; bias NULL: by the root of the mean square
-    const float *x, *gain, *bias;
+    float *x;                  // changed only if something is added
+    const float *added;        // NULL, or x += added comes first
+    const float *gain, *bias;
     float *y, eps;
     int rows, width;
 } NormArguments;
@@ -163,6 +165,12 @@ typedef struct CacheWriteArguments {
     Position first;
 } CacheWriteArguments;
 
+// Rotated in place and stored: write.k is k.x. q.heads 0: no queries.
+typedef struct RopeWriteArguments {
+    RopeArguments q, k;
+    CacheWriteArguments write;
+} RopeWriteArguments;
+
 typedef struct AttentionArguments {
     CacheView cache;
     const float *q, *bias; // bias: [heads, bias_stride] or NULL
@@ -224,6 +232,7 @@ typedef struct CudaLaunches {
     int (*integer_tiled)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
+    int (*rope_write)(void *stream, const RopeWriteArguments *);
     int (*attention)(void *stream, const AttentionArguments *);
     int (*attention_tiles)(void *stream, const AttentionArguments *); // of many tokens; splits does not matter
     int (*quantize)(void *stream, const QuantizeArguments *);

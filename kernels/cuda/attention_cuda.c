@@ -81,10 +81,19 @@ static CacheView view_of(const Cache *cache, int layer, size_t sequence) {
 void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, size_t tokens, const float *k,
                       const float *v) {
     CudaBackend *c = cuda_of(backend);
-    const CacheWriteArguments a = {view_of(cache, layer, 0), k,           v,
-                                   (int)cache->sequences,    (int)tokens, cuda_position(c, first)};
+    const CudaLaunches *launches = c->runtime->launches;
+    void *stream = c->runtime->stream;
+    const CacheWriteArguments a = {.cache = view_of(cache, layer, 0),
+                                   .k = k,
+                                   .v = v,
+                                   .sequences = (int)cache->sequences,
+                                   .tokens = (int)tokens,
+                                   .first = cuda_position(c, first)};
+    RopeWriteArguments rotated;
+    const bool rotates = cuda_take_ropes(c, &a, &rotated);
     if (cuda_ready(c))
-        cuda_check(c, c->runtime->launches->cache_write(c->runtime->stream, &a), "writing keys and values");
+        cuda_check(c, rotates ? launches->rope_write(stream, &rotated) : launches->cache_write(stream, &a),
+                   "writing keys and values");
 }
 
 // A recorded step does not know how far it will look back: as if the cache were full.

@@ -11,36 +11,19 @@ static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(
 #define RUN(C, NAME, ARGUMENTS, DOING) \
     ran(C, cuda_ready(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
 
-// ---- What waits for its reader ----
-
-bool cuda_ready(CudaBackend *c) {
-    const Waiting waiting = c->waiting;
-    c->waiting.y = NULL;
-    if (!cuda_runs(c) || !cuda_check(c, c->runtime->enter(c->runtime), "choosing the device")) return false;
-    if (!waiting.y) return true;
-    const CudaLaunches *launches = c->runtime->launches;
-    if (waiting.norm.rows) return cuda_check(c, launches->norm(c->runtime->stream, &waiting.norm), "a norm");
-    return cuda_check(c, launches->elementwise(c->runtime->stream, &waiting.elementwise), "an activation function");
-}
-
-static void wait_for_reader(CudaBackend *c, const Waiting *waiting) {
-    if (!cuda_ready(c) || waiting->n == 0) return;
-    cuda_written(c, waiting->y, waiting->n * sizeof *waiting->y);
-    c->waiting = *waiting;
-}
-
 static void norm(CudaBackend *c, const NormArguments *a) {
-    wait_for_reader(c, &(Waiting){.norm = *a, .y = a->y, .n = (size_t)a->rows * (size_t)a->width});
+    cuda_wait_norm(c, a);
+    cuda_written(c, a->y, (size_t)a->rows * (size_t)a->width * sizeof *a->y);
 }
 
 void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                    float *y) {
-    norm(cuda_of(backend), &(NormArguments){x, gain, NULL, y, eps, (int)tokens, (int)width});
+    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width});
 }
 
 void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                      size_t width, float *y) {
-    norm(cuda_of(backend), &(NormArguments){x, gain, bias, y, eps, (int)tokens, (int)width});
+    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width});
 }
 
 static void elementwise(Backend *backend, const ElementwiseArguments *a) {
@@ -50,7 +33,9 @@ static void elementwise(Backend *backend, const ElementwiseArguments *a) {
 }
 
 void cuda_add(Backend *backend, float *x, const float *y, size_t n) {
-    elementwise(backend, &(ElementwiseArguments){.x = x, .other = y, .y = x, .n = n, .what = ELEMENTWISE_ADD});
+    CudaBackend *c = cuda_of(backend);
+    cuda_wait_add(c, &(ElementwiseArguments){.x = x, .other = y, .y = x, .n = n, .what = ELEMENTWISE_ADD});
+    cuda_written(c, x, n * sizeof *x);
 }
 
 void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
@@ -60,7 +45,9 @@ void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_
 void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
     const ElementwiseArguments a = {
         .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f};
-    wait_for_reader(cuda_of(backend), &(Waiting){.elementwise = a, .y = y, .n = n});
+    CudaBackend *c = cuda_of(backend);
+    cuda_wait_activation(c, &a);
+    cuda_written(c, y, n * sizeof *y);
 }
 
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
@@ -80,8 +67,8 @@ void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_di
     const RopeArguments a = {
         x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, cuda_position(c, first),
     };
+    cuda_wait_rope(c, &a);
     cuda_written(c, x, tokens * (size_t)heads * (size_t)head_dim * sizeof *x);
-    RUN(c, rope, &a, "rotating");
 }
 
 void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,

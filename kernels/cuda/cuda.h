@@ -21,13 +21,23 @@ typedef struct Prepared {
     bool sums;
 } Prepared;
 
-// A norm or an activation function that was asked for and waits for its reader: a product with integer activations
-// computes it together with them, before anything else it is computed by itself.
+// What was asked for and waits for the operation after it (waiting_cuda.c).
+typedef enum WaitingKind {
+    WAITING_NOTHING,
+    WAITING_ADD,        // for a norm of the sum
+    WAITING_NORM,       // for a product
+    WAITING_ACTIVATION, // likewise
+    WAITING_ROPES,      // for keys that are stored
+} WaitingKind;
+
+enum { MOST_ROPES = 2 };
+
 typedef struct Waiting {
+    WaitingKind kind;
     NormArguments norm;
     ElementwiseArguments elementwise;
-    const float *y; // what either of them gives; NULL: nothing waits
-    size_t n;
+    RopeArguments ropes[MOST_ROPES];
+    int rope_count;
 } Waiting;
 
 // Rows of a table that lie in a step's block.
@@ -89,6 +99,17 @@ bool cuda_reserve(CudaBackend *, Region *, size_t bytes, Error *);
 
 // The position of an operation: a number, or where a recorded step finds it.
 Position cuda_position(const CudaBackend *, size_t first);
+
+// Lets an operation wait.
+void cuda_wait_add(CudaBackend *, const ElementwiseArguments *);
+void cuda_wait_activation(CudaBackend *, const ElementwiseArguments *);
+void cuda_wait_norm(CudaBackend *, const NormArguments *);
+void cuda_wait_rope(CudaBackend *, const RopeArguments *);
+// Takes over what waits, if it gives x [tokens, width], or rotates the keys that are to be written. True: the caller
+// computes it, and q with the keys if that waits too.
+bool cuda_rows_wait(const CudaBackend *, const float *x, size_t tokens, size_t width);
+bool cuda_take_rows(CudaBackend *, const float *x, size_t tokens, size_t width, FusedArguments *);
+bool cuda_take_ropes(CudaBackend *, const CacheWriteArguments *, RopeWriteArguments *);
 
 // Weights and their products (weights_cuda.c, linear_cuda.c).
 struct Weight {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/cuda/kernels_activations.h"
+#include "kernels/cuda/kernels_between.h"
 
 // Where the rows of a sequence's head begin.
 DEVICE size_t head_row(const CacheView *c, int sequence, int head) {
@@ -31,18 +32,40 @@ DEVICE void write_row(int dtype, const float *x, int n, void *rows, float *scale
     if (lane == 0) scales[row] = r.scale;
 }
 
-// A warp writes the key or the value of one head and token.
-KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
-    const CacheView *c = &a.cache;
-    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
-    const int rows = a.sequences * a.tokens * c->kv_heads;
-    if (item >= 2 * rows) return;
-    const int n = item % rows, token = n / c->kv_heads, head = n % c->kv_heads;
-    const size_t row = head_row(c, token / a.tokens, head) + position_of(&a.first) + token % a.tokens;
+DEVICE int write_items(const CacheWriteArguments *a) { return 2 * a->sequences * a->tokens * a->cache.kv_heads; }
+
+// The key or the value of one head and token, by a warp: first all keys, then all values.
+DEVICE void write_item(const CacheWriteArguments *a, int item) {
+    const CacheView *c = &a->cache;
+    const int rows = write_items(a) / 2, n = item % rows, token = n / c->kv_heads, head = n % c->kv_heads;
+    const size_t row = head_row(c, token / a->tokens, head) + position_of(&a->first) + token % a->tokens;
     if (item < rows)
-        write_row(c->dtype, a.k + (size_t)n * c->head_dim, c->head_dim, c->keys, c->key_scales, row);
+        write_row(c->dtype, a->k + (size_t)n * c->head_dim, c->head_dim, c->keys, c->key_scales, row);
     else
-        write_row(c->dtype, a.v + (size_t)n * c->head_dim, c->head_dim, c->values, c->value_scales, row);
+        write_row(c->dtype, a->v + (size_t)n * c->head_dim, c->head_dim, c->values, c->value_scales, row);
+}
+
+KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
+    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
+    if (item < write_items(&a)) write_item(&a, item);
+}
+
+DEVICE void rotate_head(const RopeArguments *a, int head) {
+    const int first = position_of(&a->first);
+    for (int i = threadIdx.x % WARP; i < a->half; i += WARP) rotate_pair(a, first, head, i);
+}
+
+// A warp takes a key, rotated first, a value, or, behind these, a query.
+KERNEL(rope_write_kernel, WRITE_WARPS *WARP, RopeWriteArguments) {
+    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
+    const int items = write_items(&a.write), query = item - items;
+    if (query >= 0) {
+        if (query < a.q.tokens * a.q.heads) rotate_head(&a.q, query);
+        return;
+    }
+    if (item < items / 2) rotate_head(&a.k, item);
+    warp_barrier();
+    write_item(&a.write, item);
 }
 
 // ---- Looking back ----
@@ -216,6 +239,13 @@ KERNEL(attention_merge_kernel, 64, AttentionArguments) {
 static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
     const size_t items = 2 * (size_t)a->sequences * a->tokens * a->cache.kv_heads;
     return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
+                  stream, a);
+}
+
+static int launch_rope_write(void *stream, const RopeWriteArguments *a) {
+    const size_t items =
+        2 * (size_t)a->write.sequences * a->write.tokens * a->write.cache.kv_heads + (size_t)a->q.tokens * a->q.heads;
+    return LAUNCH(rope_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
                   stream, a);
 }
 

@@ -10,11 +10,19 @@ KERNEL(widen_kernel, FLAT_THREADS, WidenArguments) {
 
 // ---- Norms ----
 
+// x += added. A thread reads what it wrote itself, here and below.
+DEVICE void add_to_row(const NormArguments *a, size_t row) {
+    float *x = a->x + row * a->width;
+    if (!a->added) return;
+    for (int i = threadIdx.x; i < a->width; i += (int)blockDim.x) x[i] += a->added[row * a->width + i];
+}
+
 // One row by the whole block, which may go on with it (kernels_fused.h).
 DEVICE void rms_norm_row(const NormArguments *a, size_t row, float *scratch) {
     const int step = (int)blockDim.x;
     const float *x = a->x + row * a->width;
     float *y = a->y + row * a->width, squares = 0;
+    add_to_row(a, row);
     for (int i = threadIdx.x; i < a->width; i += step) squares = fmaf(x[i], x[i], squares);
     const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a->width + a->eps);
     for (int i = threadIdx.x; i < a->width; i += step) y[i] = x[i] * factor * a->gain[i];
@@ -25,6 +33,7 @@ DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) 
     const float *x = a->x + row * a->width;
     float *y = a->y + row * a->width;
     double sum = 0, squares = 0;
+    add_to_row(a, row);
     for (int i = threadIdx.x; i < a->width; i += step) sum += (double)x[i];
     const double mean = block_sum_double(sum, scratch) / a->width;
     for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
@@ -73,17 +82,20 @@ KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
 
 // ---- Positions ----
 
+// Pair i of a head, of those of all tokens.
+DEVICE void rotate_pair(const RopeArguments *a, int first, size_t head, size_t i) {
+    const size_t row = (first + head / a->heads) * a->half + i;
+    float *x = a->x + head * a->head_dim + i;
+    const float c = a->cosine[row], s = a->sine[row], low = x[0], high = x[a->half];
+    x[0] = low * c - high * s;
+    x[a->half] = high * c + low * s;
+}
+
 // A thread rotates one pair.
 KERNEL(rope_kernel, FLAT_THREADS, RopeArguments) {
     const size_t pairs = (size_t)a.tokens * a.heads * a.half;
     const int first = position_of(&a.first);
-    for (size_t n = FLAT_INDEX; n < pairs; n += FLAT_STRIDE) {
-        size_t i = n % a.half, head = n / a.half, token = head / a.heads, row = (first + token) * a.half + i;
-        float *x = a.x + head * a.head_dim + i;
-        const float c = a.cosine[row], s = a.sine[row], low = x[0], high = x[a.half];
-        x[0] = low * c - high * s;
-        x[a.half] = high * c + low * s;
-    }
+    for (size_t n = FLAT_INDEX; n < pairs; n += FLAT_STRIDE) rotate_pair(&a, first, n / a.half, n % a.half);
 }
 
 // ---- Rows ----

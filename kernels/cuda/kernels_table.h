@@ -28,6 +28,7 @@ static void fill_launches(CudaLaunches *l) {
     l->integer_plain = launch_integer_plain;
     l->reduce = launch_reduce;
     l->cache_write = launch_cache_write;
+    l->rope_write = launch_rope_write;
     l->attention = launch_attention;
     l->attention_tiles = launch_attention_tiles;
     l->quantize = launch_quantize;

@@ -78,11 +78,10 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
                                    .planes = planes,
                                    .mode = w->mode == ACTIVATION_STATIC ? ROUND_STATIC : ROUND_TOKEN,
                                    .static_scale = w->static_scale};
-    const FusedArguments fused = {c->waiting.norm, c->waiting.elementwise, a};
+    FusedArguments fused = {.activations = a};
     const CudaLaunches *launches = c->runtime->launches;
-    int code =
-        c->waiting.y ? launches->fused(c->runtime->stream, &fused) : launches->activations(c->runtime->stream, &a);
-    c->waiting.y = NULL;
+    int code = cuda_take_rows(c, x, tokens, w->in, &fused) ? launches->fused(c->runtime->stream, &fused)
+                                                           : launches->activations(c->runtime->stream, &a);
     c->prepared = wanted;
     if (code != 0) c->prepared.x = NULL;
     return code;
@@ -183,17 +182,15 @@ static int product(CudaBackend *c, const Weight *w, const float *x, size_t token
     return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
 }
 
-// Whether what waits is all that this product reads, and is computed with its activations.
-static bool takes_waiting(const CudaBackend *c, const Weight *w, const float *x, size_t tokens, size_t pass) {
-    const Waiting *waiting = &c->waiting;
-    const bool rows = waiting->norm.rows == 0 || (size_t)waiting->norm.width == w->in;
-    return waiting->y == x && waiting->n == tokens * w->in && rows && tokens <= pass && planes_of(w) == 1 && w->integer;
+// Whether what waits is computed together with the activations of this product (prepare).
+static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens, size_t pass) {
+    return w->integer && planes_of(w) == 1 && tokens <= pass && cuda_rows_wait(c, x, tokens, w->in);
 }
 
 void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t pass = w->integer && only_few(w) && by_tensor_cores(c, w) ? FEW_TOKENS : PASS_TOKENS;
-    if (!takes_waiting(c, w, x, tokens, pass)) (void)cuda_ready(c);
+    if (!takes_rows(c, w, x, tokens, pass)) (void)cuda_ready(c);
     cuda_written(c, y, tokens * w->out * sizeof *y);
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
         const RoundArguments a = rounding(c, w, x, tokens);

@@ -39,6 +39,9 @@ DEVICE float shuffle_float(float v, int mask) { return __shfl_xor_sync(ALL_LANES
 DEVICE int32_t shuffle_int(int32_t v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 DEVICE double shuffle_double(double v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 
+// What the lanes wrote before is seen by all of them behind it.
+DEVICE void warp_barrier(void) { __syncwarp(); }
+
 // c [16, 8] += a [16, 32] · b [32, 8] in fragments (integer_layout.h); c0, c1: row lane / 4, tokens 2 (lane % 4) and
 // the next; c2, c3: row + 8.
 DEVICE void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {

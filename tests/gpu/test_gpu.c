@@ -128,6 +128,8 @@ static void test_between(void **state) {
         check_measure(&c, between(&c, 1, 100), between(&c, 1, 3000));
         check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 20), between(&c, 3, 5000),
                     between(&c, 1, 300));
+        check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 9), 12, 1 + i % 3,
+                          4 * (int)between(&c, 1, 60));
     }
     end(&c);
 }

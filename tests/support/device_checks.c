@@ -335,28 +335,40 @@ void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) 
 
 enum { FUSED_RMS, FUSED_LAYER, FUSED_SILU, FUSED_IN_PLACE, FUSED_WAYS };
 
-static void before_product(Backend *b, int way, float *x, const float *other, size_t tokens, size_t in, float *y) {
+// The launches since `before`.
+static size_t launched(const Checks *c, size_t before) { return c->launches ? *c->launches - before : 0; }
+
+// Something in between.
+static void part(Backend *b, bool apart) {
+    if (apart) b->ops->synchronize(b);
+}
+
+static void before_product(Backend *b, int way, float *x, const float *other, size_t tokens, size_t in, float *y,
+                           bool apart) {
+    if (way == FUSED_RMS || way == FUSED_LAYER) b->ops->add(b, x, other, tokens * in);
+    part(b, apart);
     switch (way) {
     case FUSED_RMS: b->ops->rms_norm(b, x, other, 1e-5f, tokens, in, y); break;
     case FUSED_LAYER: b->ops->layer_norm(b, x, other, other + in, 1e-5f, tokens, in, y); break;
     case FUSED_SILU: b->ops->silu_times(b, x, other, tokens * in, y); break;
     default: b->ops->activate(b, NONLINEARITY_RELU, x, NULL, tokens * in, x);
     }
+    part(b, apart);
 }
 
-// What lies before, a product with a divisor, and one without → [both products, the row between].
+// What lies before, a product with a divisor, and one without → [both products, x, y].
 static float *fused_result(Backend *b, int way, Weight *const *w, const float *x, const float *other, size_t tokens,
                            size_t in, size_t out, bool apart) {
     const size_t n = tokens * in, products = 2 * tokens * out;
-    float *dx = uploaded(b, x, n), *dother = uploaded(b, other, n + 2 * in);
-    float *dy = poisoned(b, n), *result = poisoned(b, products + n), *row = way == FUSED_IN_PLACE ? dx : dy;
-    before_product(b, way, dx, dother, tokens, in, dy);
-    if (apart) b->ops->synchronize(b);
-    for (size_t i = 0; i < 2; i++) b->ops->linear(b, w[i], row, tokens, result + i * tokens * out);
-    float *last = result + products;
-    b->ops->split(b, row, tokens, 1, &in, 1, &last);
+    float *dx = uploaded(b, x, n), *dother = uploaded(b, other, n + 2 * in), *dy = uploaded(b, x, n);
+    float *result = poisoned(b, products + 2 * n), *rows[2] = {result + products, result + products + n};
+    before_product(b, way, dx, dother, tokens, in, dy, apart);
+    for (size_t i = 0; i < 2; i++)
+        b->ops->linear(b, w[i], way == FUSED_IN_PLACE ? dx : dy, tokens, result + i * tokens * out);
+    b->ops->split(b, dx, tokens, 1, &in, 1, &rows[0]);
+    b->ops->split(b, dy, tokens, 1, &in, 1, &rows[1]);
     b->ops->memory_free(b, dx), b->ops->memory_free(b, dother), b->ops->memory_free(b, dy);
-    return downloaded(b, result, products + n);
+    return downloaded(b, result, products + 2 * n);
 }
 
 void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
@@ -373,9 +385,12 @@ void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_
         assert_true(b->ops->weight_quantized(b, &codes, &scheme, NULL, PRECISION_F32, &w[i], NULL));
     }
     for (int way = 0; way < FUSED_WAYS; way++) {
-        const size_t floats = 2 * tokens * out + tokens * in;
+        const size_t floats = 2 * tokens * (out + in);
+        const size_t begin = launched(c, 0);
         float *together = fused_result(b, way, w, x, other, tokens, in, out, false);
+        const size_t middle = launched(c, 0), saved = way == FUSED_RMS || way == FUSED_LAYER ? 2 : 1;
         float *apart = fused_result(b, way, w, x, other, tokens, in, out, true);
+        if (c->launches) assert_int_equal(middle - begin + saved, launched(c, middle));
         for (size_t i = 0; i < floats; i++) assert_true(isfinite(together[i]));
         assert_memory_equal(together, apart, floats * sizeof *apart);
         free(together), free(apart);
@@ -383,6 +398,44 @@ void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_
     for (int i = 0; i < 2; i++) b->ops->weight_free(b, w[i]);
     quantized_weight_free(&codes);
     free(x), free(other), free(divisor);
+}
+
+// [q, k, what attention makes of them]
+static float *ropes_result(Backend *b, const AttentionShape *shape, DType dtype, size_t sequences, const float *qkv,
+                           const float *table, bool apart) {
+    enum { FIRST = 2, TOKENS = 1, POSITIONS = 4 };
+    const size_t heads = sequences * (size_t)shape->heads, kv_heads = sequences * (size_t)shape->kv_heads;
+    const size_t dim = (size_t)shape->head_dim, half = dim / 4, q = heads * dim, kv = kv_heads * dim;
+    float *x = uploaded(b, qkv, q + 2 * kv), *turns = uploaded(b, table, 2 * POSITIONS * half);
+    float *y = poisoned(b, 2 * q + kv), *parts[2] = {y, y + q};
+    Cache *cache;
+    assert_true(b->ops->cache_new(b, 1, sequences, shape->kv_heads, shape->head_dim, POSITIONS, dtype, &cache, NULL));
+    b->ops->cache_write(b, cache, 0, 0, FIRST, x, x); // anything: 2 tokens of zeros would hide mistakes
+    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    part(b, apart);
+    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    part(b, apart);
+    b->ops->cache_write(b, cache, 0, FIRST, TOKENS, x + q, x + q + kv);
+    b->ops->attention(b, cache, 0, shape, x, FIRST, TOKENS, y + q + kv);
+    b->ops->split(b, x, 1, 1, (const size_t[]){q, kv}, 2, parts);
+    b->ops->memory_free(b, x), b->ops->memory_free(b, turns);
+    b->ops->cache_free(b, cache);
+    return downloaded(b, y, 2 * q + kv);
+}
+
+void check_fused_ropes(Checks *c, DType dtype, size_t sequences, int heads, int kv_heads, int head_dim) {
+    const AttentionShape shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.3f};
+    const size_t dim = (size_t)head_dim, q = sequences * (size_t)heads * dim, kv = sequences * (size_t)kv_heads * dim;
+    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 2 * dim, 1);
+    const size_t begin = launched(c, 0);
+    float *together = ropes_result(c->device, &shape, dtype, sequences, qkv, table, false);
+    const size_t middle = launched(c, 0);
+    float *apart = ropes_result(c->device, &shape, dtype, sequences, qkv, table, true);
+    if (c->launches) assert_int_equal(middle - begin + 2, launched(c, middle));
+    for (size_t i = 0; i < 2 * q + kv; i++) assert_true(isfinite(together[i]));
+    assert_memory_equal(together, apart, (2 * q + kv) * sizeof *apart);
+    assert_true(memcmp(together, qkv, q * sizeof *qkv) != 0);
+    free(qkv), free(table), free(together), free(apart);
 }
 
 typedef struct EmbedShape {

@@ -8,6 +8,7 @@
 typedef struct Checks {
     Backend *reference, *device;
     Random random;
+    const size_t *launches; // of the device so far; NULL where nobody counts
 } Checks;
 
 static inline size_t between(Checks *c, size_t least, size_t most) {
@@ -32,8 +33,10 @@ void check_measure(Checks *, size_t tokens, size_t width);
 void check_elementwise(Checks *, size_t n);
 void check_rows(Checks *, size_t tokens, size_t width);
 void check_rope(Checks *, size_t tokens, int heads, int head_dim, int rotated);
-// A norm or an activation function before a product: the same bits whether or not something comes between the two.
+// Operations that a device may compute together: the same bits whether or not something comes in between. An addition
+// and a norm, or an activation function, before a product; rotations before keys and values are stored.
 void check_fused(Checks *, ActivationMode, size_t tokens, size_t in, size_t out);
+void check_fused_ropes(Checks *, DType, size_t sequences, int heads, int kv_heads, int head_dim);
 void check_embed(Checks *, DType, size_t width, size_t tokens);
 void check_greedy(Checks *, size_t rows, size_t vocab);
 
