@@ -126,13 +126,14 @@ DEVICE bool better_choice(float logit, int id, float than, int than_id) {
     return logit > than || (logit == than && id < than_id);
 }
 
-KERNEL(greedy_kernel, ROW_THREADS, GreedyArguments) {
+KERNEL(greedy_kernel, MOST_ROW_THREADS, GreedyArguments) {
     SHARED(float, scratch, WARP);
     SHARED(int32_t, best_ids, WARP);
     const float *logits = a.logits + (size_t)blockIdx.x * a.vocab;
     float best = -INFINITY, mass = 0;
+    const int threads = (int)blockDim.x;
     int id = -1;
-    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS)
+    for (int i = threadIdx.x; i < a.vocab; i += threads)
         if (logits[i] > best || (id < 0 && logits[i] == best)) best = logits[i], id = i;
     UNROLL for (int mask = 16; mask > 0; mask /= 2) {
         float other = shuffle_float(best, mask);
@@ -142,10 +143,10 @@ KERNEL(greedy_kernel, ROW_THREADS, GreedyArguments) {
     if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = best, best_ids[threadIdx.x / WARP] = id;
     __syncthreads();
     best = scratch[0], id = best_ids[0];
-    for (int w = 1; w < ROW_THREADS / WARP; w++)
+    for (int w = 1; w < threads / WARP; w++)
         if (better_choice(scratch[w], best_ids[w], best, id)) best = scratch[w], id = best_ids[w];
     __syncthreads();
-    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS) mass += expf(logits[i] - best);
+    for (int i = threadIdx.x; i < a.vocab; i += threads) mass += expf(logits[i] - best);
     mass = block_sum(mass, scratch);
     if (threadIdx.x == 0) {
         a.ids[blockIdx.x] = id < 0 ? 0 : id;
@@ -179,5 +180,5 @@ static int launch_scatter_add(void *stream, const RowsArguments *a) {
     return LAUNCH(scatter_add_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
 }
 static int launch_greedy(void *stream, const GreedyArguments *a) {
-    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), row_threads(a->vocab), 0, stream, a);
 }
