@@ -83,7 +83,7 @@ static void test_fragments(void **state) {
                     uint32_t low = 0;
                     uint16_t high = 0;
                     memcpy(&low, step + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
-                    if (bits[b] == 3) memcpy(&high, step + 512 + lane * 8 + unit * 2, 2);
+                    if (bits[b] == 3) memcpy(&high, step + code_place(3, unit, lane, 0, 1).byte, 2);
                     uint32_t word = widened_codes(bits[b], low, high, r);
                     for (int j = 0; j < 4; j++) {
                         int row = lane / 4 + r % 2 * 8, column = lane % 4 * 4 + r / 2 * 16 + j;
@@ -157,6 +157,60 @@ static void test_quantized_many_tokens(void **state) {
     device.multiprocessors = 16; // and everything split
     device.shared_bytes = 100 << 10;
     quantized_cases(&device, thorough ? 64 : 4, 100);
+}
+
+// Every shape of tile at every number of bits: fewer multiprocessors take larger ones.
+static void test_quantized_tiles(void **state) {
+    (void)state;
+    static const int multiprocessors[] = {1, 2, 8, 40};
+    EmulatedDevice device = emulated_hopper;
+    for (int m = 0; m < 4; m++) {
+        Checks c;
+        device.multiprocessors = multiprocessors[m];
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 24 : 2); i++) {
+            const QuantizedCase q = {.grid = (Grid)(i % 2),
+                                     .bits = all_bits[i % 4],
+                                     .out = between(&c, 200, 256),
+                                     .in = between(&c, 130, 300),
+                                     .group = 64,
+                                     .tokens = (size_t[]){16, 32, 60}[i / 4 % 3] - between(&c, 0, 7),
+                                     .mode = i / 12 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
+                                     .scale_dtype = DTYPE_F16,
+                                     .outlier = 1};
+            emulated_backwards = i % 2;
+            check_quantized(&c, &q);
+        }
+        end(&c);
+    }
+}
+
+// Rows of many steps: more of them than are in shared memory at a time, for every warp.
+static void test_quantized_long_rows(void **state) {
+    (void)state;
+    static const size_t groups[] = {32, 64, 96, 128, 160, 192, 256, 1152, 0};
+    EmulatedDevice device = emulated_hopper;
+    for (int shared = 0; shared < 2; shared++) {
+        Checks c;
+        device.multiprocessors = shared ? 1 : 32;
+        device.shared_bytes = (shared ? 99u : 227u) << 10; // fewer stages
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 36 : 3); i++) {
+            const size_t in = between(&c, 4000, 7000), group = groups[i % 9];
+            const QuantizedCase q = {.grid = (Grid)(i / 9 % 4),
+                                     .bits = all_bits[i % 4],
+                                     .out = between(&c, 1, 20),
+                                     .in = in,
+                                     .group = group ? group : in,
+                                     .tokens = between(&c, 1, i % 5 ? 8 : 33),
+                                     .mode = i % 2 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
+                                     .scale_dtype = (DType)between(&c, 0, 2),
+                                     .outlier = 1};
+            emulated_backwards = i % 2;
+            check_quantized(&c, &q);
+        }
+        end(&c);
+    }
 }
 
 static void test_quantized_without_tensor_cores(void **state) {
@@ -386,6 +440,8 @@ int main(void) {
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_quantized),
         cmocka_unit_test(test_quantized_many_tokens),
+        cmocka_unit_test(test_quantized_tiles),
+        cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),

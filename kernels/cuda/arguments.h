@@ -108,8 +108,8 @@ typedef struct ActivationArguments {
     const float *x;       // [tokens, in]
     const float *divisor; // [in] or NULL
     uint8_t *codes;
-    float *scales; // one plane: [tokens]; three: [segments, tokens padded to 8]
-    int32_t *sums; // of codes, [segments, planes, tokens padded to 8]; NULL: not wanted
+    float *scales; // one plane: [tokens]; several: [segments, tokens padded to 8]
+    int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes, mode;
     float static_scale;
 } ActivationArguments;
@@ -120,6 +120,18 @@ typedef struct RoundArguments { // x as what its codes stand for, in floats
     int tokens, in, mode;
     float static_scale;
 } RoundArguments;
+
+// What a block of the tiled product computes: each warp `rows` blocks of 16 rows and `tokens` blocks of 8 tokens;
+// `token_warps` of its warps stand side by side along the tokens, the rest along the rows.
+typedef struct IntegerTile {
+    int rows, tokens, warps, token_warps;
+} IntegerTile;
+
+// A step of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+typedef struct Stage {
+    int x, scales, levels, x_scales, x_sums, bytes;
+    int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
+} Stage;
 
 typedef struct IntegerArguments {
     IntegerLayout layout;
@@ -133,7 +145,10 @@ typedef struct IntegerArguments {
     const int32_t *x_sums; // with zeros
     float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int scale_dtype, tokens, planes, splits;
-    int row_blocks_per_warp, token_blocks_per_warp, stages; // of the tiled kernel
+    IntegerTile tile; // of the tiled kernel
+    int columns;      // of x that the kernel for few tokens multiplies
+    Stage stage;      // of a block in the tiled kernel, of a warp in the other
+    int stages;       // 2 … 4 steps are in shared memory at a time
 } IntegerArguments;
 
 typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
@@ -240,7 +255,14 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-enum { DENSE_FEW = 8, ATTENTION_LARGEST_HEAD = 512, ATTENTION_TILE_LARGEST_HEAD = 256 };
+// FEW_WARPS warps of a block of the product of few tokens take steps of the same 16 rows.
+enum {
+    DENSE_FEW = 8,
+    FEW_TOKENS = 8,
+    FEW_WARPS = 8,
+    ATTENTION_LARGEST_HEAD = 512,
+    ATTENTION_TILE_LARGEST_HEAD = 256,
+};
 
 // Tiles of attention: dimensions that a kernel has room for, queries of a block (16 a warp), its shared memory.
 enum { TILE_POSITIONS = 32, WARP_QUERIES = 16 };
@@ -250,10 +272,11 @@ LAYOUT size_t tile_bytes(int dim) {
     return ((size_t)(tile_queries(dim) + 2 * TILE_POSITIONS) * (size_t)(dim + 4) + 3 * TILE_POSITIONS) * sizeof(float);
 }
 
-// Shared memory of one stage of the tiled integer product.
-LAYOUT size_t integer_stage_bytes(int bits, int planes, int row_blocks_per_warp, int token_blocks_per_warp) {
-    return (size_t)(4 * row_blocks_per_warp) * step_bytes(bits) +
-           (size_t)token_blocks_per_warp * STEP_UNITS * (size_t)planes * 256;
+LAYOUT int tile_row_blocks(const IntegerTile *t) { return t->warps / t->token_warps * t->rows; }
+LAYOUT int tile_token_blocks(const IntegerTile *t) { return t->token_warps * t->tokens; }
+// What the warps of the kernel for few tokens leave for each other in order.
+LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {
+    return a->planes == 1 ? (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << a->stage.slot_bits : 0;
 }
 
 #endif

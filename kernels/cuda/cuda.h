@@ -133,6 +133,8 @@ struct Weight {
     float static_scale;
     float *divisor;
 };
+// In how many planes an integer weight meets its activations (integer_layout.h).
+int cuda_planes(const Weight *);
 bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
                        Weight **, Error *);
 bool cuda_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,

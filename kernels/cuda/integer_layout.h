@@ -11,23 +11,27 @@
 //
 // A *unit* is 16 rows × 32 columns. A lane holds 16 of its weights: four registers of four signed bytes.
 //
-// Groups are padded to whole units (groups of 16 columns and fewer to half a unit), and the row of units to whole
-// *steps* of four units = 128 columns. What pads holds the code 0.
+// Groups are padded to whole units (groups of 16 columns and fewer to half a unit, a single one to whole steps), and
+// the row of units to whole *steps* of four units = 128 columns. What pads holds the code 0. A layout is *regular* if
+// no group begins or ends within a step and within a unit, or goes over the end of a step: groups of one, two or a
+// multiple of four units.
 //
 //     group 0          │ group 1          │ group 2 … │ padding
 //     unit 0 │ unit 1  │ unit 2 │ unit 3  │ …         │          here groups of 33 … 64 columns
 //     step 0                              │ step 1 …
 //
-// Weights: [row blocks of 16][steps]{ tiles }. A tile is one 16-byte word for each lane: one unit at 8 bits, two at 4,
-// four at 2. At 3 bits the step is a tile of low bits followed by 8 bytes for each lane with the high ones. Codes sit
-// in the upper bits of their bytes after a shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them
-// needs no subtraction; sums are shifted back, which is exact.
+// Weights: [row blocks of 16][steps][units][32 lanes]{ 2 · bits bytes }; at 3 bits the step is as at 2 with the low
+// bits, followed by [units][32 lanes]{ 2 bytes } with the high ones. Codes sit in the upper bits of their bytes after a
+// shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them needs no subtraction; so are sums, and
+// what they are multiplied by later takes it back, which is exact.
 //
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
 //
-// Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Three planes: a value is
-// a · 2^16 + b · 2^8 + c times the scale of its segment, which is at most 128 columns of one group: 24 bits relative
-// to the largest value among them.
+// Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
+// relative to the largest of their segment, which is at most 128 columns of one group. A value is its scale times a ·
+// 2^8 + b (two planes, 16 bits) or a · 2^16 + b · 2^8 + c (three, 24 bits). Two planes of four tokens and fewer are
+// *paired* if the layout is regular: they stand in one block as its columns 2 · token and 2 · token + 1, so one
+// product does for both.
 #ifndef QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
 #define QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
 
@@ -46,7 +50,10 @@ enum {
     UNIT_COLUMNS = 32,
     STEP_UNITS = 4,
     STEP_COLUMNS = 128,
+    HALF_COLUMNS = 16, // half a unit: the least that a group takes
+    STEP_HALVES = 8,
     TOKEN_BLOCK = 8, // tokens of one fragment
+    PAIRED_TOKENS = 4,
 };
 
 typedef struct IntegerLayout {
@@ -55,8 +62,7 @@ typedef struct IntegerLayout {
     int group_columns;  // of one group with its padding: 16, or a multiple of 32
     int units, steps;   // of one row, padded
     int row_blocks;     // of 16 rows
-    int group_segments; // segments of activations in three planes that a group has
-    int segment_columns;
+    int group_segments; // segments of activations in several planes that a group has
 } IntegerLayout;
 
 LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bits) {
@@ -66,13 +72,25 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.group = (int)group;
     l.bits = bits;
     l.groups = (int)((in + group - 1) / group);
-    l.group_columns = group <= 16 ? 16 : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
+    l.group_columns = group >= in   ? (int)((group + STEP_COLUMNS - 1) / STEP_COLUMNS * STEP_COLUMNS)
+                      : group <= 16 ? HALF_COLUMNS
+                                    : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
     l.steps = (l.groups * l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     l.units = l.steps * STEP_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
-    l.segment_columns = l.group_columns < STEP_COLUMNS ? l.group_columns : STEP_COLUMNS;
     l.group_segments = (l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     return l;
+}
+
+LAYOUT bool is_regular(const IntegerLayout *l) {
+    return l->group_columns % STEP_COLUMNS == 0 ||
+           (l->group_columns >= UNIT_COLUMNS && STEP_COLUMNS % l->group_columns == 0);
+}
+
+// At most 2^this groups, and as many segments, have a part in one step; exactly as many in a regular layout.
+LAYOUT int step_slot_bits(const IntegerLayout *l) {
+    int units = l->group_columns / UNIT_COLUMNS;
+    return units == 0 ? 3 : units % STEP_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
 }
 
 // ---- Weights ----
@@ -110,10 +128,10 @@ typedef struct CodePlace {
 } CodePlace;
 
 // unit: 0 … 3 within the step. Words of a lane and what they hold, register r byte j:
-//     8 bits  word r of the unit's own tile, byte j
-//     4 bits  tile unit / 2, word 2 (unit % 2) + r / 2, byte j, nibble r % 2
-//     2 bits  word `unit`, byte j, pair r
-//     3 bits  the low two bits as at 2 bits; the high one in the half word `unit` of the lane's 8 bytes, bit 4 j + r
+//     8 bits  word r, byte j
+//     4 bits  word r / 2, byte j, nibble r % 2
+//     2 bits  byte j, pair r
+//     3 bits  the low two bits as at 2 bits; the high one in a half word, bit 4 j + r
 LAYOUT CodePlace code_place(int bits, int unit, int lane, int slot, int part) {
     int r = slot / 4, j = slot % 4;
     CodePlace p;
@@ -122,16 +140,16 @@ LAYOUT CodePlace code_place(int bits, int unit, int lane, int slot, int part) {
         p.bit = 0;
         p.count = 8;
     } else if (bits == 4) {
-        p.byte = unit / 2 * 512 + lane * 16 + (unit % 2 * 2 + r / 2) * 4 + j;
+        p.byte = unit * 256 + lane * 8 + r / 2 * 4 + j;
         p.bit = r % 2 * 4;
         p.count = 4;
     } else if (bits == 2 || part == 0) {
-        p.byte = lane * 16 + unit * 4 + j;
+        p.byte = unit * 128 + lane * 4 + j;
         p.bit = r * 2;
         p.count = 2;
     } else {
         int bit = 4 * j + r;
-        p.byte = 512 + lane * 8 + unit * 2 + bit / 8;
+        p.byte = 512 + unit * 64 + lane * 2 + bit / 8;
         p.bit = bit % 8;
         p.count = 1;
     }
@@ -191,19 +209,27 @@ LAYOUT size_t scale_count(const IntegerLayout *l) { return (size_t)l->row_blocks
 // ---- Activations ----
 
 LAYOUT int token_blocks(int tokens) { return (tokens + TOKEN_BLOCK - 1) / TOKEN_BLOCK; }
+LAYOUT int padded_tokens(int tokens) { return token_blocks(tokens) * TOKEN_BLOCK; }
+LAYOUT bool is_paired(const IntegerLayout *l, int planes, int tokens) {
+    return planes == 2 && tokens <= PAIRED_TOKENS && is_regular(l);
+}
 
-// First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one token.
-LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int plane, int token, int padded) {
+// First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one of `tokens` tokens.
+LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, int plane, int token, int padded) {
     int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
-    size_t fragment =
-        ((size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit) * (size_t)planes + (size_t)plane;
-    return fragment * 256 + (size_t)((token % TOKEN_BLOCK) * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
+    size_t fragment = (size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit;
+    int column = token % TOKEN_BLOCK;
+    if (is_paired(l, planes, tokens))
+        column = token * 2 + plane;
+    else
+        fragment = fragment * (size_t)planes + (size_t)plane;
+    return fragment * 256 + (size_t)(column * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
 }
 
-// Segments: groups for one plane, at most 128 columns of a group for three.
+// Segments: groups for one plane, at most 128 columns of a group for several.
 LAYOUT int segment_count(const IntegerLayout *l, int planes) {
     return planes == 1 ? l->groups : l->groups * l->group_segments;
 }
@@ -211,5 +237,7 @@ LAYOUT int segment_of(const IntegerLayout *l, int planes, int padded) {
     int group = padded / l->group_columns;
     return planes == 1 ? group : group * l->group_segments + padded % l->group_columns / STEP_COLUMNS;
 }
+// Sums of codes that zero points need: two planes are summed as the numbers they stand for, three would not fit.
+LAYOUT int sum_planes(int planes) { return planes == 3 ? 3 : 1; }
 
 #endif

@@ -60,7 +60,7 @@ DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const fl
         for (int c = threadIdx.x % WARP; c < l->group_columns; c += WARP)
             sum += code_of_column(a, r, x, g * l->group_columns + c);
         sum = warp_sum_int(sum);
-        if (threadIdx.x % WARP == 0) a->sums[(size_t)g * token_blocks(a->tokens) * TOKEN_BLOCK + token] = sum;
+        if (threadIdx.x % WARP == 0) a->sums[(size_t)g * padded_tokens(a->tokens) + token] = sum;
     }
 }
 
@@ -72,7 +72,7 @@ DEVICE void one_plane(const ActivationArguments *a, int token, float *scratch) {
     for (int padded = threadIdx.x * 4; padded < a->layout.units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
         uint32_t word = 0;
         UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(a, &r, x, padded + j), j);
-        *(uint32_t *)(a->codes + activation_offset(&a->layout, 1, 0, token, padded)) = word;
+        *(uint32_t *)(a->codes + activation_offset(&a->layout, 1, a->tokens, 0, token, padded)) = word;
     }
     if (threadIdx.x == 0) a->scales[token] = r.scale;
     if (a->sums) group_sums(a, &r, x, token);
@@ -83,20 +83,30 @@ KERNEL(one_plane_kernel, MOST_ROW_THREADS, ActivationArguments) {
     one_plane(&a, (int)blockIdx.x, scratch);
 }
 
-// ---- Three planes: 24 bits relative to the largest value of a segment ----
+// ---- Several planes: 16 or 24 bits relative to the largest value of a segment ----
 
 enum { SEGMENT_WARPS = 8 };
 
-// A warp takes a segment of a token, a lane four columns of it. As split_segment of the CPU.
-KERNEL(three_planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
+// A number of 8 · planes bits, in −127 · 2^(8 (planes − 1)) … the same, as signed bytes, the highest first.
+DEVICE void split_planes(int planes, int32_t number, int32_t *parts) {
+    UNROLL for (int p = 2; p > 0; p--) {
+        if (p >= planes) continue;
+        parts[p] = low_byte(number);
+        number = (number - parts[p]) >> 8;
+    }
+    parts[0] = number;
+}
+
+// A warp takes a segment of a token, a lane four columns of it. With three planes as split_segment of the CPU.
+KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     const IntegerLayout *l = &a.layout;
-    const int lane = threadIdx.x % WARP, token = (int)blockIdx.y, padded_tokens = token_blocks(a.tokens) * TOKEN_BLOCK;
+    const int lane = threadIdx.x % WARP, token = (int)blockIdx.y, padded_count = padded_tokens(a.tokens);
     const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
-    if (segment >= segment_count(l, 3)) return;
+    if (segment >= segment_count(l, a.planes)) return;
     const int group = segment / l->group_segments, from = segment % l->group_segments * STEP_COLUMNS + lane * 4;
     const int padded = group * l->group_columns + from;
     const bool inside = lane * 4 < STEP_COLUMNS && from < l->group_columns;
-    const float *x = a.x + (size_t)token * l->in, whole = 127 * 65536;
+    const float *x = a.x + (size_t)token * l->in, whole = a.planes == 2 ? 127 * 256 : 127 * 65536;
     float v[4], most = 0, probe = 0;
     UNROLL for (int j = 0; j < 4; j++) {
         int column = inside ? column_at(l, padded + j) : -1;
@@ -112,20 +122,21 @@ KERNEL(three_planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     int32_t sums[3];
     UNROLL for (int p = 0; p < 3; p++) words[p] = 0, sums[p] = 0;
     UNROLL for (int j = 0; j < 4; j++) {
-        int32_t rest = nothing ? 0 : (int32_t)rintf(v[j] * factor), part[3];
-        part[2] = low_byte(rest);
-        rest = (rest - part[2]) >> 8;
-        part[1] = low_byte(rest);
-        part[0] = (rest - part[1]) >> 8;
-        UNROLL for (int p = 0; p < 3; p++) words[p] |= byte_of(part[p], j), sums[p] += part[p];
+        const int32_t number = nothing ? 0 : (int32_t)rintf(v[j] * factor);
+        int32_t parts[3];
+        parts[1] = parts[2] = 0;
+        split_planes(a.planes, number, parts);
+        UNROLL for (int p = 0; p < 3; p++) words[p] |= byte_of(parts[p], j), sums[p] += parts[p];
     }
+    if (a.planes == 2) sums[0] = sums[0] * 256 + sums[1];
     UNROLL for (int p = 0; p < 3; p++) {
-        if (inside) *(uint32_t *)(a.codes + activation_offset(l, 3, p, token, padded)) = words[p];
-        if (!a.sums) continue;
+        if (inside && p < a.planes)
+            *(uint32_t *)(a.codes + activation_offset(l, a.planes, a.tokens, p, token, padded)) = words[p];
+        if (!a.sums || p >= sum_planes(a.planes)) continue;
         int32_t sum = warp_sum_int(sums[p]);
-        if (lane == 0) a.sums[((size_t)segment * 3 + p) * padded_tokens + token] = sum;
+        if (lane == 0) a.sums[((size_t)segment * sum_planes(a.planes) + p) * padded_count + token] = sum;
     }
-    if (lane == 0) a.scales[(size_t)segment * padded_tokens + token] = nothing ? (finite ? 1 : NAN) : most / whole;
+    if (lane == 0) a.scales[(size_t)segment * padded_count + token] = nothing ? (finite ? 1 : NAN) : most / whole;
 }
 
 // ---- Rounded, but floats ----
@@ -164,8 +175,8 @@ KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
 static int launch_activations(void *stream, const ActivationArguments *a) {
     if (a->planes == 1)
         return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), row_threads(a->layout.in), 0, stream, a);
-    const size_t segments = (size_t)segment_count(&a->layout, 3);
-    return LAUNCH(three_planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
+    const size_t segments = (size_t)segment_count(&a->layout, a->planes);
+    return LAUNCH(planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
                   SEGMENT_WARPS * WARP, 0, stream, a);
 }
 

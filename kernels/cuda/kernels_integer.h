@@ -1,426 +1,676 @@
 // Products with quantized weights on integer tensor cores (integer_layout.h). Activations of one plane are int8 (W8A8,
 // W4A8): Σ q_w q_x of a group is a whole number, and the groups are added in order, so that the result is that of the
-// CPU to the last bit. Activations of three planes are floats of 24 bits (weight-only): the order is free, and K is
-// shared among warps and blocks.
+// CPU to the last bit ("ordered"). Activations of several planes are floats of 16 or 24 bits (weight-only, "free"): the
+// order is free, and the columns are shared among warps and blocks.
+//
+// Steps of 128 columns pass through shared memory with all that belongs to them, in several stages: while one is
+// multiplied, the next ones are on their way.
 #pragma once
 
 #include "kernels/cuda/kernels_common.h"
 
-enum { MOST_ROW_BLOCKS = 4, MOST_TOKEN_BLOCKS = 8 };
+enum { MOST_ROWS = 4, MOST_TOKENS = 4 }; // blocks of a warp's tile
 
-// Of one warp: [planes][row blocks][token blocks][4], and [row blocks][token blocks][4]. Loops over them have constant
-// bounds, so they live in registers. With factors (two-level grid) a total holds an int32.
-typedef int32_t Sums[3][MOST_ROW_BLOCKS][MOST_TOKEN_BLOCKS][4];
-typedef float Totals[MOST_ROW_BLOCKS][MOST_TOKEN_BLOCKS][4];
+// Of one warp: [row blocks][token blocks][4]. Loops over them have constant bounds, so they live in registers. With
+// factors (two-level grid) a total holds an int32.
+typedef int32_t Sums[MOST_ROWS][MOST_TOKENS][4];
+typedef float Totals[MOST_ROWS][MOST_TOKENS][4];
 
-// ---- One segment's share of one output ----
+// ---- One group's share of one output ----
 
-typedef struct SegmentScale {
-    float weight, activation; // activation: three planes only
-    int zero, factor;         // 0 and 1 without
-} SegmentScale;
-
-// s: sums of the planes; x: Σ codes of the activations of each plane, if there is a zero point.
-DEVICE float with_segment(const int planes, const IntegerArguments *a, const SegmentScale *scale, const int32_t *s,
-                          const int32_t *x, float total) {
-    if (planes == 1 && a->factors) return __int_as_float(__float_as_int(total) + scale->factor * s[0]);
-    if (planes == 1 && a->zeros)
-        return total + scale->weight * (float)((long long)s[0] - (long long)scale->zero * (long long)x[0]);
-    if (planes == 1) return total + scale->weight * (float)s[0];
-    float part[3];
-    UNROLL for (int p = 0; p < 3; p++) part[p] = (float)(a->zeros ? s[p] - scale->zero * x[p] : s[p]);
-    float whole = fmaf(part[0], 65536.0f, fmaf(part[1], 256.0f, part[2]));
-    return fmaf(whole, scale->weight * scale->activation, total);
+// What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, if there is a zero point.
+DEVICE float group_term(const IntegerArguments *a, float scale, int level, int32_t s, int32_t x) {
+    if (a->factors) return __int_as_float(level * s);
+    if (a->zeros) return scale * (float)((long long)s - (long long)level * (long long)x);
+    return scale * (float)s;
+}
+DEVICE float with_term(const IntegerArguments *a, float total, float term) {
+    if (a->factors) return __int_as_float(__float_as_int(total) + __float_as_int(term));
+    return total + term;
 }
 
-// What stands before a total when all segments are in it.
-DEVICE float finished(const int planes, const IntegerArguments *a, int row, int token, float total) {
-    if (planes == 3) return total;
+// The same for one plane, or two as one, of float activations; scale: of the weights and the activations.
+DEVICE float with_segment(const bool zeros, float scale, int level, int32_t s, int32_t x, float total) {
+    return fmaf((float)(zeros ? s - level * x : s), scale, total);
+}
+DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane == 2 ? 1 : plane == 1 ? 256 : 65536; }
+
+// What stands before a total when all groups are in it.
+DEVICE float finished(const bool ordered, const IntegerArguments *a, int row, int token, float total) {
+    if (!ordered) return total;
     if (a->factors) total = ((const float *)a->scales)[row] * (float)__float_as_int(total);
     return total * a->x_scales[token];
 }
 
-DEVICE SegmentScale scale_of_row(const IntegerArguments *a, int row, int group) {
-    SegmentScale s;
-    size_t at = scale_index(&a->layout, row, group);
-    s.weight = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
-    s.zero = a->zeros ? a->zeros[at] : 0;
-    s.factor = a->factors ? a->factors[at] : 1;
-    s.activation = 1;
-    return s;
-}
-
-DEVICE int padded_tokens(const IntegerArguments *a) { return token_blocks(a->tokens) * TOKEN_BLOCK; }
-
-// ---- A lane's part of a step ----
-
-typedef struct StepCodes { // of one row block; what the number of bits does not need is never loaded
-    uint4 low[STEP_UNITS];
-    uint2 high;
-} StepCodes;
-
-DEVICE uint32_t word_of(uint4 v, const int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
-
-DEVICE int tiles_of(const int bits) { return bits == 8 ? 4 : bits == 4 ? 2 : 1; }
-
-// From global memory, each word read once …
-DEVICE void load_step(const int bits, const uint8_t *step, StepCodes *s) {
-    const int lane = threadIdx.x % WARP;
-    UNROLL for (int i = 0; i < tiles_of(bits); i++) s->low[i] = load_once(step + i * 512 + lane * 16);
-    if (bits == 3) s->high = *(const uint2 *)(step + 512 + lane * 8);
-}
-
-// … or from shared memory.
-DEVICE void read_step(const int bits, const uint8_t *step, StepCodes *s) {
-    const int lane = threadIdx.x % WARP;
-    UNROLL for (int i = 0; i < tiles_of(bits); i++) s->low[i] = *(const uint4 *)(step + i * 512 + lane * 16);
-    if (bits == 3) s->high = *(const uint2 *)(step + 512 + lane * 8);
-}
-
-// The four registers of one unit.
-DEVICE void unit_fragment(const int bits, const StepCodes *s, const int unit, uint32_t *fragment) {
-    uint32_t high = bits == 3 ? (unit / 2 ? s->high.y : s->high.x) >> (unit % 2 * 16) & 0xFFFFu : 0;
-    UNROLL for (int r = 0; r < 4; r++) {
-        uint32_t low = bits == 8   ? word_of(s->low[unit], r)
-                       : bits == 4 ? word_of(s->low[unit / 2], unit % 2 * 2 + r / 2)
-                                   : word_of(s->low[0], unit);
-        fragment[r] = widened_codes(bits, low, high, r);
-    }
-}
-
-// ---- Walking along the columns ----
-
-typedef struct Walk {
-    int group, segment;
-    int left, group_left; // units, of the segment and of the group
-} Walk;
-
-DEVICE int segment_units(const int planes, int group_left) {
-    return planes == 3 && group_left > STEP_UNITS ? STEP_UNITS : group_left;
-}
-
-DEVICE Walk walk_from(const IntegerLayout *l, const int planes, int unit) {
-    const int units = l->group_columns / UNIT_COLUMNS; // 0 for groups of half a unit: they do not walk
-    Walk w;
-    w.group = units ? unit / units : 0;
-    const int within = units ? unit % units : 0;
-    w.group_left = units - within;
-    w.segment = planes == 1 ? w.group : w.group * l->group_segments + within / STEP_UNITS;
-    w.left = planes == 1 ? w.group_left : segment_units(planes, w.group_left);
-    if (planes == 3 && STEP_UNITS - within % STEP_UNITS < w.left) w.left = STEP_UNITS - within % STEP_UNITS;
-    return w;
-}
-
-// Behind one unit. True when the segment ended; segment_next then goes on to the next one.
-DEVICE bool walk_unit(Walk *w) {
-    w->group_left--;
-    return --w->left == 0;
-}
-
-DEVICE void segment_next(const IntegerLayout *l, const int planes, Walk *w) {
-    w->segment++;
-    if (w->group_left == 0) {
-        w->group++;
-        w->group_left = l->group_columns / UNIT_COLUMNS;
-    }
-    w->left = segment_units(planes, w->group_left);
-}
-
-// ---- Adding a segment to the totals ----
-
-// Takes the sums of the warp's row blocks (from row_block on) and token blocks, and clears them. ends: the segment is
-// complete now, so its zero points count; what several warps have of one segment may come in parts.
-DEVICE void add_segment(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                        int row_block, int token_block, int group, int segment, bool ends, Sums sums, Totals totals) {
-    const int lane = threadIdx.x % WARP, tokens = padded_tokens(a);
-    if (group < a->layout.groups) {
-        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int half = 0; half < 2; half++) {
-            int block = row_block + r < a->layout.row_blocks ? row_block + r : a->layout.row_blocks - 1;
-            SegmentScale scale = scale_of_row(a, block * UNIT_ROWS + lane / 4 + half * 8, group);
-            UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = half * 2; i < half * 2 + 2; i++) {
-                int token = (token_block + b) * TOKEN_BLOCK + lane % 4 * 2 + i % 2;
-                int32_t s[3], x[3];
-                if (token >= tokens) continue; // no such block
-                UNROLL for (int p = 0; p < planes; p++) {
-                    s[p] = sums[p][r][b][i] >> (8 - bits);
-                    x[p] = a->zeros && ends ? a->x_sums[((size_t)segment * planes + p) * tokens + token] : 0;
-                }
-                if (planes == 3) scale.activation = a->x_scales[(size_t)segment * tokens + token];
-                totals[r][b][i] = with_segment(planes, a, &scale, s, x, totals[r][b][i]);
-            }
-        }
-    }
-    UNROLL for (int p = 0; p < planes; p++) UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++)
-        UNROLL for (int i = 0; i < 4; i++) sums[p][r][b][i] = 0;
-}
-
-DEVICE void clear(const int planes, const int nr, const int nb, Sums sums, Totals totals) {
-    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) {
-        totals[r][b][i] = 0;
-        UNROLL for (int p = 0; p < planes; p++) sums[p][r][b][i] = 0;
-    }
-}
-
 // Stores one output if it exists: into y, or into the part of this split.
-DEVICE void store_output(const int planes, const IntegerArguments *a, int split, int row, int token, float total) {
+DEVICE void store_output(const bool ordered, const IntegerArguments *a, int split, int row, int token, float total) {
     if (row >= a->layout.out || token >= a->tokens) return;
-    float y = finished(planes, a, row, token, total);
+    float y = finished(ordered, a, row, token, total);
     if (a->bias && a->splits == 1) y += a->bias[row];
     a->y[((size_t)split * a->tokens + token) * a->layout.out + row] = y;
 }
 
-// ---- Few tokens: 8 at most ----
-//
-// Weights go from memory to registers, nothing is shared but the last sum. Three planes: the warps of a block (and the
-// splits) share the columns of the same rows. One plane: each warp has rows of its own and walks along all columns.
+// ---- Walking along the columns, by halves of units ----
 
-enum { FEW_WARPS = 8 };
+typedef struct Walk {
+    int group, segment;
+    int left, group_left; // of the segment and of the group
+} Walk;
 
-// The activations of one unit for this lane; zeros for tokens that are not there.
-DEVICE void few_activations(const int planes, const IntegerArguments *a, int unit, uint32_t (*x)[2]) {
-    const int lane = threadIdx.x % WARP;
-    UNROLL for (int p = 0; p < planes; p++) {
-        x[p][0] = x[p][1] = 0;
-        if (lane / 4 >= a->tokens) continue;
-        uint2 v = *(const uint2 *)(a->x + ((size_t)unit * planes + p) * 256 + lane * 8);
-        x[p][0] = v.x, x[p][1] = v.y;
-    }
+DEVICE int segment_halves(const bool ordered, int group_left) {
+    return !ordered && group_left > STEP_HALVES ? STEP_HALVES : group_left;
 }
 
-// Groups of half a unit: the first and the second half of the fragments are segments of their own.
-DEVICE void few_half_groups(const int bits, const int planes, const int nr, const IntegerArguments *a, int row_block,
-                            int unit, uint32_t (*w)[4], uint32_t (*x)[2], Sums sums, Totals totals) {
-    UNROLL for (int half = 0; half < 2; half++) {
-        UNROLL for (int r = 0; r < nr; r++) {
-            uint32_t part[4];
-            UNROLL for (int i = 0; i < 4; i++) part[i] = i / 2 == half ? w[r][i] : 0;
-            UNROLL for (int p = 0; p < planes; p++) multiply_fragments(sums[p][r][0], part, x[p]);
-        }
-        add_segment(bits, planes, nr, 1, a, row_block, 0, unit * 2 + half, unit * 2 + half, true, sums, totals);
-    }
+DEVICE Walk walk_from(const IntegerLayout *l, const bool ordered, int half) {
+    const int halves = l->group_columns / HALF_COLUMNS;
+    Walk w;
+    w.group = half / halves;
+    const int within = half - w.group * halves;
+    w.group_left = halves - within;
+    w.segment = ordered ? w.group : w.group * l->group_segments + within / STEP_HALVES;
+    w.left = segment_halves(ordered, w.group_left);
+    if (!ordered && STEP_HALVES - within % STEP_HALVES < w.left) w.left = STEP_HALVES - within % STEP_HALVES;
+    return w;
 }
 
-DEVICE void few_step(const int bits, const int planes, const int nr, const IntegerArguments *a, int row_block, int step,
-                     const StepCodes *codes, Walk *walk, Sums sums, Totals totals) {
-    const bool halves = a->layout.group_columns < UNIT_COLUMNS;
-    UNROLL for (int u = 0; u < STEP_UNITS; u++) {
-        const int unit = step * STEP_UNITS + u;
-        uint32_t w[MOST_ROW_BLOCKS][4], x[3][2];
-        few_activations(planes, a, unit, x);
-        UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, &codes[r], u, w[r]);
-        if (halves) {
-            few_half_groups(bits, planes, nr, a, row_block, unit, w, x, sums, totals);
-            continue;
-        }
-        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int p = 0; p < planes; p++)
-            multiply_fragments(sums[p][r][0], w[r], x[p]);
-        if (walk_unit(walk)) {
-            add_segment(bits, planes, nr, 1, a, row_block, 0, walk->group, walk->segment, true, sums, totals);
-            segment_next(&a->layout, planes, walk);
-        }
-    }
+// As many halves as one run has, from `half` of a step on: to the end of the segment or of the step.
+DEVICE int run_length(const Walk *w, int half) { return w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half; }
+
+// Behind a run. True when the segment ended; segment_next then goes on to the next one.
+DEVICE bool walk_by(Walk *w, int halves) {
+    w->group_left -= halves;
+    return (w->left -= halves) == 0;
 }
 
-DEVICE void few_load(const int bits, const int nr, const IntegerArguments *a, int row_block, int step, StepCodes *to) {
+DEVICE void segment_next(const IntegerLayout *l, const bool ordered, Walk *w) {
+    w->segment++;
+    if (w->group_left == 0) {
+        w->group++;
+        w->group_left = l->group_columns / HALF_COLUMNS;
+    }
+    w->left = segment_halves(ordered, w->group_left);
+}
+
+// ---- Into shared memory ----
+
+// Who copies: a warp or a block.
+typedef struct Crew {
+    int index, count;
+} Crew;
+
+// Scales and levels of the groups of a step, and of its segments what goes with `tokens` tokens from `token` on.
+DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, int row_block, int row_blocks, int token,
+                        int tokens, int step, uint8_t *stage, Crew crew) {
     const IntegerLayout *l = &a->layout;
-    UNROLL for (int r = 0; r < nr; r++) {
-        int block = row_block + r < l->row_blocks ? row_block + r : l->row_blocks - 1;
-        load_step(bits, a->codes + step_offset(l, block, step), &to[r]);
-    }
-}
-
-// Steps from … end − 1 of the warp's row blocks; the next step's weights are on their way while one is computed.
-DEVICE void few_steps(const int bits, const int planes, const int nr, const IntegerArguments *a, int row_block,
-                      int from, int end, Sums sums, Totals totals) {
-    StepCodes now[MOST_ROW_BLOCKS], next[MOST_ROW_BLOCKS];
-    Walk walk = walk_from(&a->layout, planes, from * STEP_UNITS);
-    if (from >= end) return;
-    few_load(bits, nr, a, row_block, from, now);
-    for (int step = from; step < end; step++) {
-        if (step + 1 < end) few_load(bits, nr, a, row_block, step + 1, next);
-        few_step(bits, planes, nr, a, row_block, step, now, &walk, sums, totals);
-        UNROLL for (int r = 0; r < nr; r++) now[r] = next[r];
-    }
-    // A range may end within a segment; the rest of it is another warp's.
-    if (planes == 3 && a->layout.group_columns >= UNIT_COLUMNS)
-        add_segment(bits, planes, nr, 1, a, row_block, 0, walk.group, walk.segment, false, sums, totals);
-}
-
-// Three planes.
-DEVICE void few_shared(const int bits, const int nr, const IntegerArguments *a, float *scratch) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, row_block = (int)blockIdx.x * nr;
-    const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
-    Sums sums;
-    Totals totals;
-    clear(3, nr, 1, sums, totals);
-    few_steps(bits, 3, nr, a, row_block, (int)((long long)steps * worker / workers),
-              (int)((long long)steps * (worker + 1) / workers), sums, totals);
-    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++)
-        scratch[((warp * nr + r) * 4 + i) * WARP + lane] = totals[r][0][i];
-    __syncthreads();
-    for (int n = threadIdx.x; n < nr * 4 * WARP; n += FEW_WARPS * WARP) {
-        const int r = n / (4 * WARP), i = n / WARP % 4, l = n % WARP;
-        float total = 0;
-        for (int w = 0; w < FEW_WARPS; w++) total += scratch[w * nr * 4 * WARP + n];
-        store_output(3, a, (int)blockIdx.y, (row_block + r) * UNIT_ROWS + l / 4 + i / 2 * 8, l % 4 * 2 + i % 2, total);
-    }
-}
-
-// One plane.
-DEVICE void few_ordered(const int bits, const IntegerArguments *a) {
-    const int lane = threadIdx.x % WARP, row_block = (int)(blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP);
-    Sums sums;
-    Totals totals;
-    if (row_block >= a->layout.row_blocks) return;
-    clear(1, 1, 1, sums, totals);
-    few_steps(bits, 1, 1, a, row_block, 0, a->layout.steps, sums, totals);
-    UNROLL for (int i = 0; i < 4; i++)
-        store_output(1, a, 0, row_block * UNIT_ROWS + lane / 4 + i / 2 * 8, lane % 4 * 2 + i % 2, totals[0][0][i]);
-}
-
-// ---- Many tokens ----
-//
-// A block computes 4 warps × nr × 16 rows, for nb × 8 tokens. Steps pass through shared memory in several stages: while
-// one is multiplied, the next ones are being copied.
-//
-//     stage   weights [warps · nr][step] │ activations [nb][units][planes][256 bytes]
-
-enum { TILED_WARPS = 4, TILED_THREADS = TILED_WARPS * WARP };
-
-DEVICE void tiled_copy(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                       int row_block, int token_block, int step, uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int thread = (int)threadIdx.x, words = (int)step_bytes(bits) / 16, x_words = STEP_UNITS * planes * 16;
-    for (int n = thread; n < TILED_WARPS * nr * words; n += TILED_THREADS) {
-        int block = row_block + n / words < l->row_blocks ? row_block + n / words : l->row_blocks - 1;
-        copy_begin(stage + (size_t)n * 16, a->codes + step_offset(l, block, step) + (size_t)(n % words) * 16);
-    }
-    uint8_t *x = stage + (size_t)TILED_WARPS * nr * words * 16;
-    for (int n = thread; n < nb * x_words; n += TILED_THREADS) {
-        int block = token_block + n / x_words;
-        if (block >= token_blocks(a->tokens)) break;
-        size_t from = ((size_t)block * l->units + (size_t)step * STEP_UNITS) * planes * 256;
-        copy_begin(x + (size_t)n * 16, a->x + from + (size_t)(n % x_words) * 16);
-    }
-}
-
-DEVICE void tiled_step(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                       int row_block, int token_block, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const uint8_t *x = stage + (size_t)TILED_WARPS * nr * step_bytes(bits);
-    StepCodes codes[MOST_ROW_BLOCKS];
-    UNROLL for (int r = 0; r < nr; r++) read_step(bits, stage + (size_t)(warp * nr + r) * step_bytes(bits), &codes[r]);
-    UNROLL for (int u = 0; u < STEP_UNITS; u++) {
-        uint32_t w[MOST_ROW_BLOCKS][4];
-        UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, &codes[r], u, w[r]);
-        UNROLL for (int b = 0; b < nb; b++) UNROLL for (int p = 0; p < planes; p++) {
-            uint2 v = *(const uint2 *)(x + (size_t)((b * STEP_UNITS + u) * planes + p) * 256 + lane * 8);
-            uint32_t fragment[2];
-            fragment[0] = v.x, fragment[1] = v.y;
-            UNROLL for (int r = 0; r < nr; r++) multiply_fragments(sums[p][r][b], w[r], fragment);
+    const Walk at = walk_from(l, ordered, step * STEP_HALVES);
+    const int slot_bits = a->stage.slot_bits, slots = 1 << slot_bits, word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1;
+    if (!a->factors) {
+        for (int n = crew.index; n < row_blocks << (slot_bits + word_bits); n += crew.count) {
+            const int row = row_block + (n >> (slot_bits + word_bits)), slot = n >> word_bits & (slots - 1);
+            const size_t place = (size_t)row * l->groups + at.group + slot; // UNIT_ROWS scales each
+            if (row >= l->row_blocks || at.group + slot >= l->groups) continue;
+            copy_begin(stage + a->stage.scales + n * 16,
+                       (const uint8_t *)a->scales + (place << word_bits) * 16 + (n & ((1 << word_bits) - 1)) * 16);
         }
-        if (walk_unit(walk)) {
-            add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk->group, walk->segment, true,
-                        sums, totals);
-            segment_next(&a->layout, planes, walk);
+    }
+    if (a->zeros || a->factors) {
+        const int8_t *levels = a->zeros ? a->zeros : a->factors;
+        for (int n = crew.index; n < row_blocks << slot_bits; n += crew.count) {
+            const int row = row_block + (n >> slot_bits), group = at.group + (n & (slots - 1));
+            if (row >= l->row_blocks || group >= l->groups) continue;
+            copy_begin(stage + a->stage.levels + n * 16, levels + ((size_t)row * l->groups + group) * UNIT_ROWS);
+        }
+    }
+    const int segments = segment_count(l, ordered ? 1 : 2), padded = padded_tokens(a->tokens);
+    for (int slot = 0; slot < slots && at.segment + slot < segments; slot++) {
+        for (int n = crew.index * 4; n < tokens && token + n < padded; n += crew.count * 4) {
+            const int planes = sum_planes(a->planes);
+            if (!ordered)
+                copy_begin_shared(stage + a->stage.x_scales + (slot * tokens + n) * 4,
+                                  a->x_scales + (size_t)(at.segment + slot) * padded + token + n);
+            for (int p = 0; a->zeros && p < planes; p++)
+                copy_begin_shared(stage + a->stage.x_sums + ((slot * planes + p) * tokens + n) * 4,
+                                  a->x_sums + ((size_t)(at.segment + slot) * planes + p) * padded + token + n);
         }
     }
 }
 
-// Until the oldest copy has arrived, everyone's.
-DEVICE void tiled_wait(int stages) {
+// Until the oldest step has arrived, this thread's copies.
+DEVICE void wait_for_stage(int stages) {
     if (stages == 4)
         COPY_WAIT(2);
     else if (stages == 3)
         COPY_WAIT(1);
     else
         COPY_WAIT(0);
-    __syncthreads();
 }
 
-DEVICE void integer_tiled(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                          uint8_t *memory) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, split = (int)blockIdx.z, steps = a->layout.steps;
-    const int row_block = (int)blockIdx.x * TILED_WARPS * nr, token_block = (int)blockIdx.y * nb;
+// ---- Multiplying what is there ----
+
+// The four registers of one unit of a row block; of groups of half a unit only those of half `half`, else −1.
+DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, int half, uint32_t *fragment) {
+    const int lane = threadIdx.x % WARP;
+    const uint32_t keep[2] = {half == 1 ? 0 : ~0u, half == 0 ? 0 : ~0u};
+    const uint32_t high = bits == 3 ? *(const uint16_t *)(step + code_place(3, unit, lane, 0, 1).byte) : 0;
+    const uint8_t *from = step + code_place(bits, unit, lane, 0, 0).byte;
+    uint32_t words[4];
+    words[0] = words[1] = words[2] = words[3] = 0;
+    if (bits == 8) {
+        const uint4 v = *(const uint4 *)from;
+        words[0] = v.x, words[1] = v.y, words[2] = v.z, words[3] = v.w;
+    } else if (bits == 4) {
+        const uint2 v = *(const uint2 *)from;
+        words[0] = v.x, words[1] = v.y;
+    } else {
+        words[0] = *(const uint32_t *)from;
+    }
+    UNROLL for (int r = 0; r < 4; r++) fragment[r] = widened_codes(bits,
+                                                                   words[bits == 8   ? r
+                                                                         : bits == 4 ? r / 2
+                                                                                     : 0],
+                                                                   high, r) &
+                                                     keep[r / 2];
+}
+
+// A run of `halves` halves from `half` on: nr row blocks, step_bytes apart, times nb blocks of 8 columns of x, which
+// begin at x and are block_bytes apart, their units unit_bytes.
+DEVICE void multiply_run(const int bits, const int nr, const int nb, const uint8_t *w, const uint8_t *x,
+                         int block_bytes, int unit_bytes, bool half_groups, int half, int halves, Sums sums) {
+    for (int h = half; h < half + halves; h += half_groups ? 1 : 2) {
+        uint32_t fragments[MOST_ROWS][4];
+        UNROLL for (int r = 0; r < nr; r++)
+            unit_fragment(bits, w + r * step_bytes(bits), h / 2, half_groups ? h % 2 : -1, fragments[r]);
+        UNROLL for (int b = 0; b < nb; b++) {
+            const uint2 v = *(const uint2 *)(x + b * block_bytes + h / 2 * unit_bytes);
+            uint32_t fragment[2];
+            fragment[0] = v.x, fragment[1] = v.y;
+            UNROLL for (int r = 0; r < nr; r++) multiply_fragments(sums[r][b], fragments[r], fragment);
+        }
+    }
+}
+
+// Scales of rows lane / 4 and + 8, from slot `slot` of a stage; none with factors …
+DEVICE void scale_pair(const IntegerArguments *a, const uint8_t *stage, int slot, float *scale) {
+    const int at = slot * UNIT_ROWS + (int)threadIdx.x % WARP / 4 * 2;
+    if (a->scale_dtype == ELEMENT_F32) {
+        scale[0] = ((const float *)(stage + a->stage.scales))[at];
+        scale[1] = ((const float *)(stage + a->stage.scales))[at + 1];
+        return;
+    }
+    const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
+    const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
+    const bool f16 = a->scale_dtype == ELEMENT_F16;
+    scale[0] = f16 ? f16_value(low) : bf16_value(low);
+    scale[1] = f16 ? f16_value(high) : bf16_value(high);
+}
+
+// … and their zero points or factors.
+DEVICE void level_pair(const IntegerArguments *a, const uint8_t *stage, int slot, int *level) {
+    const int8_t *levels = (const int8_t *)(stage + a->stage.levels) + slot * UNIT_ROWS + threadIdx.x % WARP / 4 * 2;
+    level[0] = levels[0], level[1] = levels[1];
+}
+
+DEVICE int32_t x_sum_at(const IntegerArguments *a, const uint8_t *stage, int at) {
+    return ((const int32_t *)(stage + a->stage.x_sums))[at];
+}
+
+// ---- Few tokens: up to 8 columns of x, in a regular layout ----
+//
+// The warps of a block share the columns of the same 16 rows; each has stages of its own.
+
+// What a lane copies for a step besides weights and x: one word of what belongs to its groups or segments.
+typedef struct Side {
+    const uint8_t *from; // of the first group or segment
+    int bytes;           // from one to the next
+    int to;              // in the stage
+    int slot, count;     // which one of a step; how many there are, 0: nothing
+    bool of_group;
+} Side;
+
+DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group) {
+    Side side;
+    side.from = (const uint8_t *)from + (size_t)slot * slot_bytes + word * 16;
+    side.bytes = slot_bytes;
+    side.to = to;
+    side.slot = slot;
+    side.count = count;
+    side.of_group = of_group;
+    return side;
+}
+
+// At most 16 words of scales, four of levels, four of the activations' scales and four or, in order, eight of sums.
+DEVICE Side few_side(const bool ordered, const IntegerArguments *a, int row_block) {
+    const IntegerLayout *l = &a->layout;
+    const int slots = 1 << a->stage.slot_bits, token_bytes = FEW_TOKENS * 4, sum_words = ordered ? 2 : 1;
+    const int words = a->factors ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    const size_t row = (size_t)row_block * l->groups * UNIT_ROWS;
+    const int segments = segment_count(l, a->planes);
+    int n = threadIdx.x % WARP;
+    if (n < slots * words)
+        return side_of((const uint8_t *)a->scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
+                       n / words, l->groups, true);
+    n -= slots * words;
+    if (a->zeros || a->factors) {
+        if (n < slots)
+            return side_of((a->zeros ? a->zeros : a->factors) + row, 16, 0, a->stage.levels + n * 16, n, l->groups,
+                           true);
+        n -= slots;
+    }
+    if (!ordered) {
+        if (n < slots)
+            return side_of(a->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
+        n -= slots;
+    }
+    if (a->zeros && n < slots * sum_words)
+        return side_of(a->x_sums, token_bytes, n % sum_words,
+                       a->stage.x_sums + n / sum_words * token_bytes + n % sum_words * 16, n / sum_words, segments,
+                       ordered);
+    return side_of(a->codes, 0, 0, 0, 0, 0, false);
+}
+
+DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side, int row_block, int step,
+                     uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
+    const uint8_t *codes = a->codes + step_offset(l, row_block, step) + lane * 16;
+    const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256 + lane / 16 * 256 + lane % 16 * 16;
+    UNROLL for (int n = 0; n < (int)step_bytes(bits) / 16; n += WARP) if (n + lane < (int)step_bytes(bits) / 16)
+        copy_begin(stage + (n + lane) * 16, codes + n * 16);
+    UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
+        if (lane % 16 < columns * 2)
+            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
+    const int first = side->of_group && slot_bits == 0 ? step / (l->group_columns / STEP_COLUMNS) : step << slot_bits;
+    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
+}
+
+// Where a lane finds its part of x; lanes whose column is not there may read any other.
+DEVICE const uint8_t *few_x(const IntegerArguments *a, const uint8_t *stage) {
+    const int lane = threadIdx.x % WARP;
+    return stage + a->stage.x + (lane / 4 < a->columns ? lane : lane % 4) * 8;
+}
+
+// Sums of `units` units of a step from `unit` on.
+DEVICE void few_multiply(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
+                         const uint8_t *x, const int unit, int32_t *sums) {
+    const int unit_bytes = a->columns * 32;
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = 0;
+    UNROLL for (int u = unit; u < unit + units; u++) {
+        uint32_t fragment[4], column[2];
+        unit_fragment(bits, stage, u, -1, fragment);
+        const uint2 v = *(const uint2 *)(x + u * unit_bytes);
+        column[0] = v.x, column[1] = v.y;
+        multiply_fragments(sums, fragment, column);
+    }
+}
+
+// ---- Free order: paired planes; the splits share the columns, too ----
+
+// Adds a step whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
+DEVICE void free_step(const int bits, const int units, const bool zeros, const IntegerArguments *a,
+                      const uint8_t *stage, int step, float *totals) {
+    const uint8_t *x = few_x(a, stage);
+    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+        const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
+        int32_t sums[4], level[2], x_sum = 0;
+        float scale[2];
+        if (units < STEP_UNITS && step * (STEP_UNITS / units) + slot >= a->layout.groups) return; // padding
+        few_multiply(bits, units, a, stage, x, slot * units, sums);
+        scale_pair(a, stage, slot, scale);
+        level[0] = level[1] = 0;
+        if (zeros) {
+            level_pair(a, stage, slot, level);
+            x_sum = x_sum_at(a, stage, at) * (1 << (8 - bits));
+        }
+        const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
+        UNROLL for (int i = 0; i < 2; i++) totals[i] =
+            with_segment(zeros, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
+    }
+}
+
+DEVICE void free_step_as_laid_out(const int bits, const bool zeros, const IntegerArguments *a, const uint8_t *stage,
+                                  int step, float *totals) {
+    switch (a->stage.slot_bits) {
+    case 0: free_step(bits, 4, zeros, a, stage, step, totals); break;
+    case 1: free_step(bits, 2, zeros, a, stage, step, totals); break;
+    default: free_step(bits, 1, zeros, a, stage, step, totals); break;
+    }
+}
+
+DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory, float *scratch) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages;
+    const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
+    const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
+    const Side side = few_side(false, a, row_block);
+    float totals[2];
+    totals[0] = totals[1] = 0;
+    memory += (size_t)warp * stages * a->stage.bytes;
+    for (int i = 0; i < stages - 1; i++) {
+        if (from + i < end) few_copy(bits, a, &side, row_block, from + i, memory + i * a->stage.bytes);
+        COPY_COMMIT();
+    }
+    for (int step = from, here = 0, free = stages - 1; step < end; step++) {
+        const uint8_t *stage = memory + here * a->stage.bytes;
+        wait_for_stage(stages);
+        warp_barrier(); // all lanes' copies are there, and all have left the stage before
+        if (step + stages - 1 < end)
+            few_copy(bits, a, &side, row_block, step + stages - 1, memory + free * a->stage.bytes);
+        COPY_COMMIT();
+        if (a->zeros)
+            free_step_as_laid_out(bits, true, a, stage, step, totals);
+        else
+            free_step_as_laid_out(bits, false, a, stage, step, totals);
+        free = here;
+        here = here + 1 < stages ? here + 1 : 0;
+    }
+    UNROLL for (int i = 0; i < 2; i++) scratch[(warp * 2 + i) * WARP + lane] = totals[i];
+    __syncthreads();
+    if (warp >= 2) return;
+    float total = 0;
+    for (int w = 0; w < FEW_WARPS; w++) total += scratch[(w * 2 + warp) * WARP + lane];
+    store_output(false, a, (int)blockIdx.y, row_block * UNIT_ROWS + lane / 4 + warp * 8, lane % 4, total);
+}
+
+// ---- In order ----
+//
+// In one *pass* each warp of the block takes a step and leaves *pieces* in shared memory: the groups' terms where a
+// step has whole groups, else a sum that is one part of a group's. Then a thread for each output adds them in order,
+// while the warps are at the next pass.
+//
+//     pieces   [2][warps][slots][16 rows][8 tokens]
+
+enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
+
+DEVICE void ordered_step(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
+                         int32_t *pieces) {
+    const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
+    const bool whole = a->layout.group_columns <= STEP_COLUMNS;
+    const uint8_t *x = few_x(a, stage);
+    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+        int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token, sums[4], level[2];
+        float scale[2];
+        level[0] = level[1] = 0, scale[0] = scale[1] = 0;
+        few_multiply(bits, units, a, stage, x, slot * units, sums);
+        if (!a->factors) scale_pair(a, stage, slot, scale);
+        if (a->zeros || a->factors) level_pair(a, stage, slot, level);
+        UNROLL for (int i = 0; i < 4; i++) {
+            const int32_t sum = sums[i] >> (8 - bits),
+                          x_sum = a->zeros ? x_sum_at(a, stage, slot * FEW_TOKENS + token + i % 2) : 0;
+            to[i / 2 * 8 * FEW_TOKENS + i % 2] =
+                whole ? __float_as_int(group_term(a, scale[i / 2], level[i / 2], sum, x_sum)) : sum;
+        }
+    }
+}
+
+// What is left to add of a group that has several steps.
+typedef struct Adder {
+    float total;
+    int32_t sum;
+    int group, left; // steps of it
+} Adder;
+
+// The pieces of the steps from `step` on, one pass of them, for one output.
+DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int step, int row, int token, Adder *adder) {
+    const IntegerLayout *l = &a->layout;
+    const int slot_bits = a->stage.slot_bits, steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
+    pieces += row * FEW_TOKENS + token;
+    if (l->group_columns <= STEP_COLUMNS) {
+        const int rest = l->groups - (step << slot_bits), count = steps << slot_bits;
+        for (int n = 0; n < count && n < rest; n++)
+            adder->total = with_term(a, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
+        return;
+    }
+    for (int n = 0; n < steps; n++) {
+        adder->sum += pieces[n * PIECE_OUTPUTS];
+        if (--adder->left > 0) continue;
+        const size_t at = scale_index(l, (int)blockIdx.x * UNIT_ROWS + row, adder->group);
+        const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
+        const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
+        const int32_t x = a->zeros ? a->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
+        adder->total = with_term(a, adder->total, group_term(a, scale, level, adder->sum, x));
+        adder->sum = 0;
+        adder->group++;
+        adder->left = l->group_columns / STEP_COLUMNS;
+    }
+}
+
+DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memory) {
+    const int warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages, steps = a->layout.steps;
+    const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
+    const int warp_pieces = PIECE_OUTPUTS << slot_bits;
+    const Side side = few_side(true, a, row_block);
+    int32_t *pieces = (int32_t *)memory;
+    Adder adder;
+    adder.total = 0;
+    adder.sum = adder.group = 0;
+    adder.left = a->layout.group_columns / STEP_COLUMNS;
+    memory += 2 * FEW_WARPS * warp_pieces * 4 + (size_t)warp * stages * a->stage.bytes;
+    for (int i = 0; i < stages - 1; i++) {
+        const int step = i * FEW_WARPS + warp;
+        if (step < steps) few_copy(bits, a, &side, row_block, step, memory + i * a->stage.bytes);
+        COPY_COMMIT();
+    }
+    for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < steps; first += FEW_WARPS) {
+        const int ahead = first + (stages - 1) * FEW_WARPS + warp;
+        int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
+        const uint8_t *stage = memory + here * a->stage.bytes;
+        wait_for_stage(stages);
+        warp_barrier();
+        if (ahead < steps) few_copy(bits, a, &side, row_block, ahead, memory + free * a->stage.bytes);
+        COPY_COMMIT();
+        if (first + warp < steps) {
+            switch (slot_bits) {
+            case 0: ordered_step(bits, 4, a, stage, own); break;
+            case 1: ordered_step(bits, 2, a, stage, own); break;
+            default: ordered_step(bits, 1, a, stage, own); break;
+            }
+        }
+        __syncthreads(); // these pieces are added before the next barrier, and overwritten behind it
+        if (token < a->tokens) add_pieces(a, now, first, row, token, &adder);
+        buffer = 1 - buffer;
+        free = here;
+        here = here + 1 < stages ? here + 1 : 0;
+    }
+    if (token < a->tokens) store_output(true, a, 0, row_block * UNIT_ROWS + row, token, adder.total);
+}
+
+// ---- Many tokens ----
+//
+// A block computes the rows and tokens of its tile; its warps stand side by side along both (IntegerTile).
+//
+//     stage   weights [row blocks][step] │ activations [token blocks][units][planes][256 bytes] │ scales …
+
+enum { TILED_THREADS = 8 * WARP }; // at most
+
+typedef struct Tile {
+    int row_block, row_blocks, token_block, token_blocks; // of the block
+    int row, token;                                       // where this warp's part begins in it, in blocks
+} Tile;
+
+DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a) {
+    const int warp = threadIdx.x / WARP;
+    Tile t;
+    t.row_blocks = tile_row_blocks(&a->tile);
+    t.token_blocks = tile_token_blocks(&a->tile);
+    // Blocks that share weights run side by side.
+    const int along = (token_blocks(a->tokens) + t.token_blocks - 1) / t.token_blocks;
+    t.row_block = (int)blockIdx.x / along * t.row_blocks;
+    t.token_block = (int)blockIdx.x % along * t.token_blocks;
+    t.row = warp / a->tile.token_warps * nr;
+    t.token = warp % a->tile.token_warps * nb;
+    return t;
+}
+
+DEVICE void tiled_copy(const int bits, const bool ordered, const IntegerArguments *a, const Tile *t, int step,
+                       uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
+    const int words = (int)step_bytes(bits) / 16, planes = ordered ? 1 : a->planes, part_words = STEP_UNITS * 16;
+    const Crew crew = {(int)threadIdx.x, (int)blockDim.x};
+    for (int n = crew.index; n < t->row_blocks * words; n += crew.count) {
+        const int block = t->row_block + n / words;
+        if (block >= l->row_blocks) break;
+        copy_begin(stage + n * 16, a->codes + step_offset(l, block, step) + n % words * 16);
+    }
+    for (int n = crew.index; n < t->token_blocks * planes * part_words; n += crew.count) {
+        const int part = n / part_words, of_block = planes == 1 ? part : planes == 2 ? part / 2 : part / 3;
+        if (t->token_block + of_block >= token_blocks(a->tokens)) break;
+        const size_t from = ((size_t)(t->token_block + of_block) * l->units + (size_t)step * STEP_UNITS) * planes * 256;
+        copy_begin_shared(stage + a->stage.x + n * 16, a->x + from + (size_t)(n - of_block * planes * part_words) * 16);
+    }
+    copy_scales(ordered, a, t->row_block, t->row_blocks, t->token_block * TOKEN_BLOCK, t->token_blocks * TOKEN_BLOCK,
+                step, stage, crew);
+}
+
+// Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
+// ends with it. What several warps have of one segment may come in parts, so zero points count only then.
+typedef struct Run {
+    int slot, segment, plane;
+    bool ends;
+} Run;
+
+// Adds the sums to the totals and clears them.
+DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+    const int tokens = t->token_blocks * TOKEN_BLOCK;
+    const int sum_row = (run->segment * sum_planes(a->planes) + (a->planes == 3 ? run->plane : 0)) * tokens;
+    const float factor = plane_factor(a->planes, run->plane) / (1 << (8 - bits));
+    float scale[MOST_ROWS][2];
+    int level[MOST_ROWS][2];
+    UNROLL for (int r = 0; r < nr; r++) {
+        const int slot = ((t->row + r) << a->stage.slot_bits) + run->slot;
+        level[r][0] = level[r][1] = 0, scale[r][0] = scale[r][1] = 0;
+        if (!ordered || !a->factors) scale_pair(a, stage, slot, scale[r]);
+        if (a->zeros || (ordered && a->factors)) level_pair(a, stage, slot, level[r]);
+        UNROLL for (int half = 0; half < 2; half++) if (!ordered) scale[r][half] *= factor;
+    }
+    UNROLL for (int b = 0; b < nb; b++) {
+        const int token = (t->token + b) * TOKEN_BLOCK + (int)threadIdx.x % 4 * 2;
+        float activation[2];
+        int32_t x[2];
+        UNROLL for (int i = 0; i < 2; i++) {
+            activation[i] =
+                ordered ? 1 : ((const float *)(stage + a->stage.x_scales))[run->segment * tokens + token + i];
+            x[i] = a->zeros && run->ends ? x_sum_at(a, stage, sum_row + token + i) : 0;
+        }
+        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
+            float *total = &totals[r][b][i];
+            if (ordered)
+                *total = with_term(
+                    a, *total, group_term(a, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
+            else
+                *total = with_segment(a->zeros, scale[r][i / 2] * activation[i % 2],
+                                      level[r][i / 2] * (1 << (8 - bits)), sums[r][b][i], x[i % 2], *total);
+            sums[r][b][i] = 0;
+        }
+    }
+}
+
+DEVICE void tiled_step(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+                       const Tile *t, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
+    const Walk first = *walk;
+    const int planes = ordered ? 1 : a->planes;
+    const bool half_groups = a->layout.group_columns < UNIT_COLUMNS;
+    const uint8_t *w = stage + t->row * step_bytes(bits);
+    const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
+    for (int half = 0, halves; half < STEP_HALVES; half += halves) {
+        const int group = walk->group;
+        Run run;
+        run.slot = group - first.group;
+        run.segment = walk->segment - first.segment;
+        halves = run_length(walk, half);
+        run.ends = walk_by(walk, halves);
+        if (run.ends) segment_next(&a->layout, ordered, walk);
+        if (group >= a->layout.groups) return; // only padding is left
+        for (run.plane = 0; run.plane < planes; run.plane++) {
+            multiply_run(bits, nr, nb, w, x + run.plane * 256, STEP_UNITS * planes * 256, planes * 256, half_groups,
+                         half, halves, sums);
+            if (planes == 2 && run.plane == 0) {
+                // The second plane goes on top: together they are the number that they stand for.
+                UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++)
+                    UNROLL for (int i = 0; i < 4; i++) sums[r][b][i] *= 256;
+            } else if (!ordered || run.ends) {
+                tiled_add(bits, ordered, nr, nb, a, t, stage, &run, sums, totals);
+            }
+        }
+    }
+}
+
+DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+                  uint8_t *memory) {
+    const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, steps = a->layout.steps, stages = a->stages;
     const int from = (int)((long long)steps * split / a->splits),
               end = (int)((long long)steps * (split + 1) / a->splits);
-    const size_t stage_bytes = integer_stage_bytes(bits, planes, nr, nb);
+    const Tile t = tile_of_block(nr, nb, a);
     Sums sums;
     Totals totals;
-    Walk walk = walk_from(&a->layout, planes, from * STEP_UNITS);
-    clear(planes, nr, nb, sums, totals);
-    for (int s = 0; s < a->stages - 1; s++) {
-        if (from + s < end)
-            tiled_copy(bits, planes, nr, nb, a, row_block, token_block, from + s, memory + s * stage_bytes);
-        COPY_COMMIT();
-    }
-    for (int step = from; step < end; step++) {
-        const int ahead = step + a->stages - 1;
-        tiled_wait(a->stages);
-        // Goes where the step before this one was: everyone has passed the barrier behind it.
-        if (ahead < end)
-            tiled_copy(bits, planes, nr, nb, a, row_block, token_block, ahead,
-                       memory + (size_t)((ahead - from) % a->stages) * stage_bytes);
-        COPY_COMMIT();
-        tiled_step(bits, planes, nr, nb, a, row_block, token_block,
-                   memory + (size_t)((step - from) % a->stages) * stage_bytes, &walk, sums, totals);
-    }
-    if (planes == 3) // a split may end within a segment
-        add_segment(bits, planes, nr, nb, a, row_block + warp * nr, token_block, walk.group, walk.segment, false, sums,
-                    totals);
+    Walk walk = walk_from(&a->layout, ordered, from * STEP_HALVES);
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
-        store_output(planes, a, split, (row_block + warp * nr + r) * UNIT_ROWS + lane / 4 + i / 2 * 8,
-                     (token_block + b) * TOKEN_BLOCK + lane % 4 * 2 + i % 2, totals[r][b][i]);
+        totals[r][b][i] = 0,
+        sums[r][b][i] = 0;
+    for (int i = 0; i < stages - 1; i++) {
+        if (from + i < end) tiled_copy(bits, ordered, a, &t, from + i, memory + i * a->stage.bytes);
+        COPY_COMMIT();
+    }
+    for (int step = from, here = 0, free = stages - 1; step < end; step++) {
+        wait_for_stage(stages);
+        __syncthreads(); // everyone's copies are there, and everyone has left the stage before
+        if (step + stages - 1 < end)
+            tiled_copy(bits, ordered, a, &t, step + stages - 1, memory + free * a->stage.bytes);
+        COPY_COMMIT();
+        tiled_step(bits, ordered, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
+        free = here;
+        here = here + 1 < stages ? here + 1 : 0;
+    }
+    UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
+        store_output(ordered, a, split, (t.row_block + t.row + r) * UNIT_ROWS + lane / 4 + i / 2 * 8,
+                     (t.token_block + t.token + b) * TOKEN_BLOCK + lane % 4 * 2 + i % 2, totals[r][b][i]);
 }
 
 // ---- The kernels, by bits ----
 
-enum { ORDERED_WARPS = 2 }; // small blocks: rows are few where tokens are few
+#define TILED_KERNEL(BITS, ORDER, ORDERED, NR, NB)                                  \
+    KERNEL(tiled_##ORDER##_##BITS##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                     \
+        tiled(BITS, ORDERED, NR, NB, &a, memory);                                   \
+    }
+#define LAUNCH_TILED(BITS, ORDER, NR, NB) \
+    LAUNCH(tiled_##ORDER##_##BITS##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-#define INTEGER_KERNELS(BITS)                                                                                          \
-    KERNEL(few_##BITS##_shared_1, FEW_WARPS *WARP, IntegerArguments) {                                                 \
-        SHARED(float, scratch, FEW_WARPS * 4 * WARP);                                                                  \
-        few_shared(BITS, 1, &a, scratch);                                                                              \
-    }                                                                                                                  \
-    KERNEL(few_##BITS##_shared_4, FEW_WARPS *WARP, IntegerArguments) {                                                 \
-        SHARED(float, scratch, FEW_WARPS * 4 * 4 * WARP);                                                              \
-        few_shared(BITS, 4, &a, scratch);                                                                              \
-    }                                                                                                                  \
-    KERNEL(few_##BITS##_ordered, ORDERED_WARPS *WARP, IntegerArguments) { few_ordered(BITS, &a); }                     \
-    KERNEL(tiled_##BITS##_3_1_4, TILED_THREADS, IntegerArguments) {                                                    \
-        DYNAMIC_SHARED(memory);                                                                                        \
-        integer_tiled(BITS, 3, 1, 4, &a, memory);                                                                      \
-    }                                                                                                                  \
-    KERNEL(tiled_##BITS##_3_1_8, TILED_THREADS, IntegerArguments) {                                                    \
-        DYNAMIC_SHARED(memory);                                                                                        \
-        integer_tiled(BITS, 3, 1, 8, &a, memory);                                                                      \
-    }                                                                                                                  \
-    KERNEL(tiled_##BITS##_1_1_4, TILED_THREADS, IntegerArguments) {                                                    \
-        DYNAMIC_SHARED(memory);                                                                                        \
-        integer_tiled(BITS, 1, 1, 4, &a, memory);                                                                      \
-    }                                                                                                                  \
-    KERNEL(tiled_##BITS##_1_2_8, TILED_THREADS, IntegerArguments) {                                                    \
-        DYNAMIC_SHARED(memory);                                                                                        \
-        integer_tiled(BITS, 1, 2, 8, &a, memory);                                                                      \
-    }                                                                                                                  \
-    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                            \
-        const size_t blocks = (size_t)a->layout.row_blocks;                                                            \
-        if (a->planes == 1)                                                                                            \
-            return LAUNCH(few_##BITS##_ordered, extent((blocks + ORDERED_WARPS - 1) / ORDERED_WARPS, 1, 1),            \
-                          ORDERED_WARPS * WARP, 0, stream, a);                                                         \
-        if (a->row_blocks_per_warp == 1)                                                                               \
-            return LAUNCH(few_##BITS##_shared_1, extent(blocks, a->splits, 1), FEW_WARPS * WARP, 0, stream, a);        \
-        return LAUNCH(few_##BITS##_shared_4, extent((blocks + 3) / 4, a->splits, 1), FEW_WARPS * WARP, 0, stream, a);  \
-    }                                                                                                                  \
-    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                          \
-        const size_t rows = (size_t)(TILED_WARPS * a->row_blocks_per_warp), tokens = (size_t)a->token_blocks_per_warp; \
-        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows,                                   \
-                                   ((size_t)token_blocks(a->tokens) + tokens - 1) / tokens, a->splits);                \
-        const size_t shared = (size_t)a->stages *                                                                      \
-                              integer_stage_bytes(BITS, a->planes, a->row_blocks_per_warp, a->token_blocks_per_warp);  \
-        if (a->planes == 3 && tokens == 4)                                                                             \
-            return LAUNCH(tiled_##BITS##_3_1_4, grid, TILED_THREADS, shared, stream, a);                               \
-        if (a->planes == 3) return LAUNCH(tiled_##BITS##_3_1_8, grid, TILED_THREADS, shared, stream, a);               \
-        if (tokens == 4) return LAUNCH(tiled_##BITS##_1_1_4, grid, TILED_THREADS, shared, stream, a);                  \
-        return LAUNCH(tiled_##BITS##_1_2_8, grid, TILED_THREADS, shared, stream, a);                                   \
+#define INTEGER_KERNELS(BITS)                                                                                      \
+    KERNEL(few_free_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                   \
+        DYNAMIC_SHARED(memory);                                                                                    \
+        SHARED(float, scratch, FEW_WARPS * 2 * WARP);                                                              \
+        few_free(BITS, &a, memory, scratch);                                                                       \
+    }                                                                                                              \
+    KERNEL(few_ordered_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                \
+        DYNAMIC_SHARED(memory);                                                                                    \
+        few_ordered(BITS, &a, memory);                                                                             \
+    }                                                                                                              \
+    TILED_KERNEL(BITS, free, false, 1, 1)                                                                          \
+    TILED_KERNEL(BITS, free, false, 2, 2)                                                                          \
+    TILED_KERNEL(BITS, free, false, 2, 4)                                                                          \
+    TILED_KERNEL(BITS, ordered, true, 1, 1)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 2, 2)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 2, 4)                                                                        \
+    TILED_KERNEL(BITS, ordered, true, 4, 4)                                                                        \
+    static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
+        const Extent grid = extent((size_t)a->layout.row_blocks, a->splits, 1);                                    \
+        const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
+        if (a->planes == 1) return LAUNCH(few_ordered_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);          \
+        return LAUNCH(few_free_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);                                 \
+    }                                                                                                              \
+    static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                      \
+        const size_t rows = (size_t)tile_row_blocks(&a->tile), tokens = (size_t)tile_token_blocks(&a->tile);       \
+        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows *                              \
+                                       (((size_t)token_blocks(a->tokens) + tokens - 1) / tokens),                  \
+                                   a->splits, 1);                                                                  \
+        const size_t shared = (size_t)a->stages * (size_t)a->stage.bytes;                                          \
+        if (a->planes == 1) {                                                                                      \
+            if (a->tile.rows == 1) return LAUNCH_TILED(BITS, ordered, 1, 1);                                       \
+            if (a->tile.rows == 4) return LAUNCH_TILED(BITS, ordered, 4, 4);                                       \
+            if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, ordered, 2, 2);                                     \
+            return LAUNCH_TILED(BITS, ordered, 2, 4);                                                              \
+        }                                                                                                          \
+        if (a->tile.rows == 1) return LAUNCH_TILED(BITS, free, 1, 1);                                              \
+        if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, free, 2, 2);                                            \
+        return LAUNCH_TILED(BITS, free, 2, 4);                                                                     \
     }

@@ -10,21 +10,20 @@
 enum { PLAIN_WARPS = 4 };
 
 DEVICE int32_t activation_code(const IntegerArguments *a, int plane, int token, int padded) {
-    size_t at = activation_offset(&a->layout, a->planes, plane, token, padded / 4 * 4) + (size_t)(padded % 4);
+    size_t at =
+        activation_offset(&a->layout, a->planes, a->tokens, plane, token, padded / 4 * 4) + (size_t)(padded % 4);
     return (int8_t)a->x[at];
 }
 
-DEVICE void plain_segment(const IntegerArguments *a, int row, int token, int from, int end, int32_t *s, int32_t *x) {
-    UNROLL for (int p = 0; p < 3; p++) s[p] = x[p] = 0;
+DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, int from, int end, int32_t *s,
+                      int32_t *x) {
+    *s = *x = 0;
     for (int padded = from + (int)threadIdx.x % WARP; padded < end; padded += WARP) {
-        int code = packed_code(&a->layout, a->codes, row, padded);
-        for (int p = 0; p < a->planes; p++) {
-            int32_t value = activation_code(a, p, token, padded);
-            s[p] += code * value;
-            x[p] += value;
-        }
+        const int value = activation_code(a, plane, token, padded);
+        *s += packed_code(&a->layout, a->codes, row, padded) * value;
+        *x += value;
     }
-    UNROLL for (int p = 0; p < 3; p++) s[p] = warp_sum_int(s[p]), x[p] = warp_sum_int(x[p]);
+    *s = warp_sum_int(*s), *x = warp_sum_int(*x);
 }
 
 KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
@@ -35,19 +34,25 @@ KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
     long long whole = 0;
     if (row >= l->out) return;
     for (int segment = 0; segment < segments; segment++) {
-        int32_t s[3], x[3];
-        int group = segment / per_group, from = group * l->group_columns + segment % per_group * STEP_COLUMNS;
+        const int group = segment / per_group, from = group * l->group_columns + segment % per_group * STEP_COLUMNS;
+        const size_t at = scale_index(l, row, group);
+        const int level = a.zeros ? a.zeros[at] : a.factors ? a.factors[at] : 0;
+        const float scale = a.factors ? 0 : element_at(a.scale_dtype, a.scales, at);
         int end = (group + 1) * l->group_columns;
-        if (a.planes == 3 && end > from + STEP_COLUMNS) end = from + STEP_COLUMNS;
-        plain_segment(&a, row, token, from, end, s, x);
-        SegmentScale scale = scale_of_row(&a, row, group);
-        if (a.planes == 3) scale.activation = a.x_scales[(size_t)segment * padded_tokens(&a) + token];
-        if (a.planes == 1 && a.factors)
-            whole += (long long)scale.factor * s[0];
-        else if (a.planes == 1)
-            total = with_segment(1, &a, &scale, s, x, total);
-        else
-            total = with_segment(3, &a, &scale, s, x, total);
+        if (a.planes > 1 && end > from + STEP_COLUMNS) end = from + STEP_COLUMNS;
+        for (int plane = 0; plane < a.planes; plane++) {
+            int32_t s, x;
+            plain_run(&a, row, token, plane, from, end, &s, &x);
+            if (a.planes > 1)
+                total = with_segment(a.zeros,
+                                     scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *
+                                         plane_factor(3, plane + 3 - a.planes),
+                                     level, s, x, total);
+            else if (a.factors)
+                whole += (long long)level * s;
+            else
+                total += group_term(&a, scale, level, s, x);
+        }
     }
     if (a.planes == 1) {
         if (a.factors) total = ((const float *)a.scales)[row] * (float)whole;

@@ -80,7 +80,7 @@ DEVICE void store_unit(int bits, uint8_t *step, int unit, int lane, const int *c
     uint32_t *to = (uint32_t *)(step + code_place(bits, unit, lane, 0, 0).byte);
     const int count = bits == 8 ? 4 : bits == 4 ? 2 : 1;
     UNROLL for (int i = 0; i < 4; i++) if (i < count) to[i] = words[i];
-    if (bits == 3) *(uint16_t *)(step + 512 + lane * 8 + unit * 2) = (uint16_t)high;
+    if (bits == 3) *(uint16_t *)(step + code_place(3, unit, lane, 0, 1).byte) = (uint16_t)high;
 }
 
 // A warp packs one unit of codes that are there already.

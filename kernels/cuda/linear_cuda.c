@@ -1,8 +1,6 @@
 // Products: which kernel takes a linear of so many tokens, and how it is cut into blocks.
 #include "kernels/cuda/cuda.h"
 
-enum { FEW_TOKENS = 8 };
-
 static bool is_rounded_float(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (!w->integer && w->mode != ACTIVATION_NONE);
 }
@@ -50,8 +48,6 @@ static int dense_product(CudaBackend *c, const Weight *w, const float *x, size_t
 
 // ---- Integer ----
 
-static int planes_of(const Weight *w) { return w->mode == ACTIVATION_STATIC || w->mode == ACTIVATION_TOKEN ? 1 : 3; }
-
 static bool same_activations(const Prepared *p, const Prepared *q) {
     return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
            p->layout.group == q->layout.group && p->planes == q->planes && p->mode == q->mode &&
@@ -87,39 +83,97 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
     return code;
 }
 
-// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` steps each.
-static int splits_for(const CudaBackend *c, size_t blocks, size_t steps, size_t least) {
-    const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
-    return (int)at_least(at_most(at_most(wanted, steps / least), 8), 1);
-}
-
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
-// How a product of few tokens is cut. With several tokens the activations weigh more, so more rows share them.
+// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` steps each. Parts
+// are written and read again, eight bytes for an output: never more of them than there are bytes of weights.
+static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t least) {
+    const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
+    const size_t cheap = (size_t)a->layout.in * (size_t)a->layout.bits / 64 / (size_t)a->tokens;
+    const size_t steps = (size_t)a->layout.steps / least;
+    return (int)at_least(at_most(at_most(wanted, steps), at_most(cheap, 8)), 1);
+}
+
+// row_blocks of weights with x_bytes of activations of so many tokens; levels are zero points or factors.
+static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
+    const int scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    Stage s = {.slot_bits = step_slot_bits(&a->layout)};
+    const int slots = 1 << s.slot_bits;
+    s.x = row_blocks * (int)step_bytes(a->layout.bits);
+    s.scales = s.x + x_bytes;
+    s.levels = s.scales + (a->factors ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
+    s.x_scales = s.levels + (a->zeros || a->factors ? row_blocks * slots * UNIT_ROWS : 0);
+    s.x_sums = s.x_scales + (a->planes == 1 ? 0 : slots * tokens * 4);
+    s.bytes = s.x_sums + (a->zeros ? slots * sum_planes(a->planes) * tokens * 4 : 0);
+    return s;
+}
+
+// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages.
+static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
+    const size_t room = c->runtime->facts.shared_bytes / blocks;
+    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
+}
+
+// How a product of few tokens is cut: blocks for 16 rows, whose warps share the columns. In order, what they find
+// passes through shared memory, too.
 static void cut_few(const CudaBackend *c, IntegerArguments *a) {
-    const size_t warps = 8, rows = a->tokens <= 2 ? 1 : 4;
-    a->row_blocks_per_warp = (int)rows;
-    a->splits = 1;
-    if (a->planes == 3)
-        a->splits = splits_for(c, blocks_of((size_t)a->layout.row_blocks, rows), (size_t)a->layout.steps, warps);
+    a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
+    a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
+    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
+    if (a->planes > 1) a->splits = splits_for(c, a, (size_t)a->layout.row_blocks, 2 * FEW_WARPS);
 }
 
+static size_t power_of_two_from(size_t n) {
+    size_t power = 1;
+    while (power < n) power *= 2;
+    return power;
+}
+
+static void set_tile_stage(IntegerArguments *a) {
+    const int blocks = tile_token_blocks(&a->tile);
+    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
+}
+
+static size_t tiles_of(const IntegerArguments *a) {
+    return blocks_of((size_t)a->layout.row_blocks, (size_t)tile_row_blocks(&a->tile)) *
+           blocks_of((size_t)token_blocks(a->tokens), (size_t)tile_token_blocks(&a->tile));
+}
+
+// In order nothing can be split, so the largest tile is taken that leaves few multiprocessors without one.
+static void choose_ordered_tile(const CudaBackend *c, IntegerArguments *a, size_t side) {
+    static const IntegerTile tiles[] = {{4, 4, 8, 1}, {2, 4, 8, 1}, {2, 2, 8, 1},
+                                        {2, 2, 4, 1}, {1, 1, 8, 1}, {1, 1, 4, 1}};
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        const size_t token_warps = blocks_of(side, (size_t)tiles[i].tokens);
+        if ((size_t)tiles[i].tokens > side || token_warps > (size_t)tiles[i].warps) continue;
+        a->tile = tiles[i];
+        a->tile.token_warps = (int)token_warps;
+        set_tile_stage(a);
+        if (2 * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes) continue;
+        if (4 * tiles_of(a) >= 3 * (size_t)c->runtime->facts.multiprocessors) return;
+    }
+}
+
+// 128 rows by as many tokens as there are, 64 at most: with fewer rows the activations would weigh more than the
+// weights on their way through the second-level cache.
 static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
-    const size_t rows = (size_t)a->layout.row_blocks, tokens = (size_t)token_blocks(a->tokens), warps = 4;
-    const bool large = blocks_of(rows, 2 * warps) * blocks_of(tokens, 8) >= (size_t)c->runtime->facts.multiprocessors;
-    a->row_blocks_per_warp = a->planes == 1 && large ? 2 : 1;
-    a->token_blocks_per_warp = a->planes == 1 ? (large ? 8 : 4) : (tokens <= 4 ? 4 : 8);
-    a->splits = 1;
-    if (a->planes == 3)
-        a->splits = splits_for(c, blocks_of(rows, warps) * blocks_of(tokens, (size_t)a->token_blocks_per_warp),
-                               (size_t)a->layout.steps, 8);
-    const size_t stage =
-        integer_stage_bytes(a->layout.bits, a->planes, a->row_blocks_per_warp, a->token_blocks_per_warp);
-    a->stages = (int)at_least(at_most(c->runtime->facts.shared_bytes / stage, 4), 2);
+    static const IntegerTile free_tiles[] = {{1, 1, 8, 1}, {2, 2, 4, 1}, {2, 4, 4, 1}, {2, 4, 8, 2}};
+    const size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), 8);
+    if (a->planes == 1) {
+        choose_ordered_tile(c, a, side);
+    } else {
+        a->tile = free_tiles[side == 1 ? 0 : side == 2 ? 1 : side == 4 ? 2 : 3];
+        a->splits = splits_for(c, a, tiles_of(a), 4);
+    }
+    set_tile_stage(a);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2);
 }
 
-// Groups of half a unit are walked by the kernel for few tokens only.
-static bool only_few(const Weight *w) { return w->layout.group_columns < UNIT_COLUMNS; }
+// Layouts that are not regular are multiplied by the tiled kernel only. So are several planes that are not paired.
+static bool by_few(const IntegerArguments *a) {
+    return is_regular(&a->layout) &&
+           (a->planes == 1 ? a->tokens <= FEW_TOKENS : is_paired(&a->layout, a->planes, a->tokens));
+}
 
 static bool by_tensor_cores(const CudaBackend *c, const Weight *w) {
     return c->runtime->facts.capability >= TENSOR_CORES && !w->wide;
@@ -127,7 +181,7 @@ static bool by_tensor_cores(const CudaBackend *c, const Weight *w) {
 
 static int integer_product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
     const CudaLaunches *launches = c->runtime->launches;
-    const int planes = planes_of(w);
+    const int planes = cuda_planes(w);
     int code = prepare(c, w, x, tokens, planes);
     if (code != 0) return code;
     IntegerArguments a = {.layout = w->layout,
@@ -145,7 +199,7 @@ static int integer_product(CudaBackend *c, const Weight *w, const float *x, size
                           .planes = planes,
                           .splits = 1};
     if (!by_tensor_cores(c, w)) return launches->integer_plain(c->runtime->stream, &a);
-    const bool few = tokens <= FEW_TOKENS;
+    const bool few = by_few(&a);
     (few ? cut_few : cut_tiled)(c, &a);
     if (a.splits > 1) a.y = c->parts.data;
     code = (few ? launches->integer_few : launches->integer_tiled)(c->runtime->stream, &a);
@@ -183,19 +237,18 @@ static int product(CudaBackend *c, const Weight *w, const float *x, size_t token
 }
 
 // Whether what waits is computed together with the activations of this product (prepare).
-static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens, size_t pass) {
-    return w->integer && planes_of(w) == 1 && tokens <= pass && cuda_rows_wait(c, x, tokens, w->in);
+static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+    return w->integer && cuda_planes(w) == 1 && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
 }
 
 void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
-    const size_t pass = w->integer && only_few(w) && by_tensor_cores(c, w) ? FEW_TOKENS : PASS_TOKENS;
-    if (!takes_rows(c, w, x, tokens, pass)) (void)cuda_ready(c);
+    if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
     cuda_written(c, y, tokens * w->out * sizeof *y);
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
         const RoundArguments a = rounding(c, w, x, tokens);
         cuda_check(c, c->runtime->launches->channel_scales(c->runtime->stream, &a), "rounding activations");
     }
-    for (size_t t = 0; t < tokens && cuda_runs(c); t += pass)
-        cuda_check(c, product(c, w, x + t * w->in, at_most(tokens - t, pass), y + t * w->out), "a linear");
+    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS)
+        cuda_check(c, product(c, w, x + t * w->in, at_most(tokens - t, PASS_TOKENS), y + t * w->out), "a linear");
 }

@@ -117,15 +117,21 @@ static bool set_scheme(CudaBackend *c, Weight *w, const ActivationScheme *scheme
     return scheme->mode == ACTIVATION_NONE || upload_floats(c, scheme->divisor, w->in, &w->divisor, err);
 }
 
+int cuda_planes(const Weight *w) {
+    if (is_integer_product(w->mode)) return 1;
+    return w->precision == PRECISION_F32 ? 3 : 2;
+}
+
 // Working memory of a product with this weight.
 static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
-    const int planes = is_integer_product(w->mode) ? 1 : 3;
+    const int planes = cuda_planes(w);
     const size_t segments = (size_t)segment_count(&w->layout, planes), tokens = PASS_TOKENS;
-    // A block sums 64 × 64 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
-    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 64 * 64 * sizeof(float);
+    // A block sums 128 × 64 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
+    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 64 * sizeof(float);
     return cuda_reserve(c, &c->codes, activation_bytes_of(&w->layout, planes, PASS_TOKENS), err) &&
            cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
-           (!w->zeros || cuda_reserve(c, &c->sums, segments * (size_t)planes * tokens * sizeof(int32_t), err)) &&
+           (!w->zeros ||
+            cuda_reserve(c, &c->sums, segments * (size_t)sum_planes(planes) * tokens * sizeof(int32_t), err)) &&
            cuda_reserve(c, &c->parts, parts, err) &&
            (w->mode != ACTIVATION_CHANNEL || cuda_reserve(c, &c->floats, (tokens + 1) * w->in * sizeof(float), err));
 }

@@ -82,8 +82,10 @@ void emulated_copy_wait(int under_way);
 #define COPY_COMMIT() emulated_copy_commit()
 #define COPY_WAIT(N) emulated_copy_wait(N)
 
+static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
+    copy_begin(shared, global);
+}
 static inline __attribute__((unused)) void warp_barrier(void) { shuffle_int(0, 0); }
-static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(const uint4 *)p; }
 
 static inline __attribute__((unused)) float __uint_as_float(uint32_t bits) {
     float value;
