@@ -255,12 +255,13 @@ static void test_fused(void **state) {
     begin(&emulated_hopper, &c);
     for (int i = 0; i < (thorough ? 8 : 2); i++) {
         emulated_backwards = i % 2;
-        check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 4), between(&c, 3, 300),
-                    between(&c, 1, 40));
+        const ActivationMode modes[] = {ACTIVATION_TOKEN, ACTIVATION_NONE, ACTIVATION_STATIC, ACTIVATION_NONE};
+        check_fused(&c, modes[i % 4], between(&c, 1, 4), between(&c, 3, 300), between(&c, 1, 40));
         check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 3), 6, 1 + i % 3,
                           4 * (int)between(&c, 1, 30));
     }
     check_fused(&c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
+    check_fused(&c, ACTIVATION_NONE, 1, 2100, 3);
     end(&c);
 }
 
@@ -391,6 +392,8 @@ static void test_quantized_model(void **state) {
 static void test_fused_model(void **state) {
     (void)state;
     check_fused_model(model_device(), "weight-bits=4 granularity=group group-size=32 activations=token",
+                      &emulated_kernels);
+    check_fused_model(model_device(), "weight-bits=4 granularity=group group-size=32 activations=none",
                       &emulated_kernels);
 }
 

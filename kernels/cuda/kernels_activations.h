@@ -98,15 +98,13 @@ DEVICE void split_planes(int planes, int32_t number, int32_t *parts) {
 }
 
 // A warp takes a segment of a token, a lane four columns of it. With three planes as split_segment of the CPU.
-KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
-    const IntegerLayout *l = &a.layout;
-    const int lane = threadIdx.x % WARP, token = (int)blockIdx.y, padded_count = padded_tokens(a.tokens);
-    const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
-    if (segment >= segment_count(l, a.planes)) return;
+DEVICE void split_segment(const ActivationArguments *a, int token, int segment) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, padded_count = padded_tokens(a->tokens);
     const int group = segment / l->group_segments, from = segment % l->group_segments * STEP_COLUMNS + lane * 4;
     const int padded = group * l->group_columns + from;
     const bool inside = lane * 4 < STEP_COLUMNS && from < l->group_columns;
-    const float *x = a.x + (size_t)token * l->in, whole = a.planes == 2 ? 127 * 256 : 127 * 65536;
+    const float *x = a->x + (size_t)token * l->in, whole = a->planes == 2 ? 127 * 256 : 127 * 65536;
     float v[4], most = 0, probe = 0;
     UNROLL for (int j = 0; j < 4; j++) {
         int column = inside ? column_at(l, padded + j) : -1;
@@ -125,18 +123,33 @@ KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
         const int32_t number = nothing ? 0 : (int32_t)rintf(v[j] * factor);
         int32_t parts[3];
         parts[1] = parts[2] = 0;
-        split_planes(a.planes, number, parts);
+        split_planes(a->planes, number, parts);
         UNROLL for (int p = 0; p < 3; p++) words[p] |= byte_of(parts[p], j), sums[p] += parts[p];
     }
-    if (a.planes == 2) sums[0] = sums[0] * 256 + sums[1];
+    if (a->planes == 2) sums[0] = sums[0] * 256 + sums[1];
     UNROLL for (int p = 0; p < 3; p++) {
-        if (inside && p < a.planes)
-            *(uint32_t *)(a.codes + activation_offset(l, a.planes, a.tokens, p, token, padded)) = words[p];
-        if (!a.sums || p >= sum_planes(a.planes)) continue;
+        if (inside && p < a->planes)
+            *(uint32_t *)(a->codes + activation_offset(l, a->planes, a->tokens, p, token, padded)) = words[p];
+        if (!a->sums || p >= sum_planes(a->planes)) continue;
         int32_t sum = warp_sum_int(sums[p]);
-        if (lane == 0) a.sums[((size_t)segment * sum_planes(a.planes) + p) * padded_count + token] = sum;
+        if (lane == 0) a->sums[((size_t)segment * sum_planes(a->planes) + p) * padded_count + token] = sum;
     }
-    if (lane == 0) a.scales[(size_t)segment * padded_count + token] = nothing ? (finite ? 1 : NAN) : most / whole;
+    if (lane == 0) a->scales[(size_t)segment * padded_count + token] = nothing ? (finite ? 1 : NAN) : most / whole;
+}
+
+KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
+    const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
+    if (segment < segment_count(&a.layout, a.planes)) split_segment(&a, (int)blockIdx.y, segment);
+}
+
+// One token by the whole block, in as many planes as are wanted.
+DEVICE void token_codes(const ActivationArguments *a, int token, float *scratch) {
+    if (a->planes == 1) {
+        one_plane(a, token, scratch);
+        return;
+    }
+    const int segments = segment_count(&a->layout, a->planes), warps = (int)blockDim.x / WARP;
+    for (int segment = threadIdx.x / WARP; segment < segments; segment += warps) split_segment(a, token, segment);
 }
 
 // ---- Rounded, but floats ----

@@ -10,7 +10,7 @@ KERNEL(rms_norm_codes_kernel, MOST_ROW_THREADS, FusedArguments) {
     SHARED(float, scratch, WARP);
     rms_norm_row(&a.norm, blockIdx.x, scratch);
     __syncthreads();
-    one_plane(&a.activations, (int)blockIdx.x, scratch);
+    token_codes(&a.activations, (int)blockIdx.x, scratch);
 }
 
 KERNEL(layer_norm_codes_kernel, MOST_ROW_THREADS, FusedArguments) {
@@ -18,7 +18,7 @@ KERNEL(layer_norm_codes_kernel, MOST_ROW_THREADS, FusedArguments) {
     SHARED(float, scratch, WARP);
     layer_norm_row(&a.norm, blockIdx.x, wide);
     __syncthreads();
-    one_plane(&a.activations, (int)blockIdx.x, scratch);
+    token_codes(&a.activations, (int)blockIdx.x, scratch);
 }
 
 KERNEL(elementwise_codes_kernel, MOST_ROW_THREADS, FusedArguments) {
@@ -27,7 +27,7 @@ KERNEL(elementwise_codes_kernel, MOST_ROW_THREADS, FusedArguments) {
     for (size_t i = threadIdx.x; i < width; i += blockDim.x)
         a.elementwise.y[row + i] = elementwise(&a.elementwise, row + i);
     __syncthreads();
-    one_plane(&a.activations, (int)blockIdx.x, scratch);
+    token_codes(&a.activations, (int)blockIdx.x, scratch);
 }
 
 static int launch_fused(void *stream, const FusedArguments *a) {

@@ -236,9 +236,9 @@ static int product(CudaBackend *c, const Weight *w, const float *x, size_t token
     return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
 }
 
-// Whether what waits is computed together with the activations of this product (prepare).
+// Whether what waits is computed together with the integers that this product reads (prepare).
 static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
-    return w->integer && cuda_planes(w) == 1 && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
+    return w->integer && !is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
 }
 
 void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {

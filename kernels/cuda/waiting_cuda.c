@@ -1,5 +1,5 @@
 // Operations that wait for the next one, because a single kernel computes both: the residual that is added before a
-// norm, norms and activation functions before a product with integer activations, rotations before keys and values are
+// norm, norms and activation functions before a quantized product, rotations before keys and values are
 // stored. Whatever else is asked for comes after what waits (cuda_ready), so nobody can tell but by counting launches.
 #include "kernels/cuda/cuda.h"
 

@@ -126,8 +126,8 @@ static void test_between(void **state) {
         check_embed(&c, (DType)(i % 3), between(&c, 1, 5000), between(&c, 1, 40));
         check_greedy(&c, between(&c, 1, 9), between(&c, 1, 160000));
         check_measure(&c, between(&c, 1, 100), between(&c, 1, 3000));
-        check_fused(&c, i % 2 ? ACTIVATION_STATIC : ACTIVATION_TOKEN, between(&c, 1, 20), between(&c, 3, 5000),
-                    between(&c, 1, 300));
+        const ActivationMode modes[] = {ACTIVATION_TOKEN, ACTIVATION_NONE, ACTIVATION_STATIC};
+        check_fused(&c, modes[i % 3], between(&c, 1, 20), between(&c, 3, 5000), between(&c, 1, 300));
         check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 9), 12, 1 + i % 3,
                           4 * (int)between(&c, 1, 60));
     }
@@ -216,6 +216,7 @@ static void test_quantized_models(void **state) {
     check_quantized_model(device_new(), "weight-bits=4 granularity=channel activations=token");
     check_quantized_model(device_new(), "weight-bits=8 granularity=group group-size=16 activations=fptq");
     check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=token", NULL);
+    check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=none", NULL);
 }
 
 int main(void) {

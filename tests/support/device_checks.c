@@ -384,7 +384,8 @@ void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_
     for (size_t i = 0; i < in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
     for (int i = 0; i < 2; i++) {
         const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f, .divisor = i ? NULL : divisor};
-        assert_true(b->ops->weight_quantized(b, &codes, &scheme, NULL, PRECISION_F32, &w[i], NULL));
+        const Precision precision = i ? PRECISION_F32 : PRECISION_NATIVE;
+        assert_true(b->ops->weight_quantized(b, &codes, &scheme, NULL, precision, &w[i], NULL));
     }
     for (int way = 0; way < FUSED_WAYS; way++) {
         const size_t floats = 2 * tokens * (out + in);
