@@ -87,20 +87,15 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
 
 // rows [n] and factors [n] or NULL, in the staging memory. False when they cannot be.
 static bool stage_rows(CudaBackend *c, const int32_t *rows, const float *factors, size_t n, RowsArguments *a) {
-    Error err = {0};
+    const size_t bytes = n * sizeof *rows, all = bytes + (factors ? n * sizeof *factors : 0);
     if (c->recording) c->recording->broken = true;
-    if (!cuda_ready(c) || c->recording || n == 0) return false;
-    if (!cuda_reserve(c, &c->staging, n * (sizeof *rows + sizeof *factors), &err)) {
-        c->failed = true;
-        c->failure = err;
-        return false;
-    }
+    if (!cuda_ready(c) || c->recording || n == 0 || !cuda_rows_room(c, all)) return false;
+    memcpy(c->rows, rows, bytes);
+    if (factors) memcpy(c->rows + bytes, factors, all - bytes);
     int32_t *to = c->staging.data;
     a->rows = to;
     a->factors = (const float *)(const void *)(to + n);
-    return cuda_check(c, c->runtime->upload(c->runtime, to, rows, n * sizeof *rows), "copying to the device") &&
-           (!factors || cuda_check(c, c->runtime->upload(c->runtime, to + n, factors, n * sizeof *factors),
-                                   "copying to the device"));
+    return cuda_check(c, c->runtime->upload(c->runtime, to, c->rows, all), "copying to the device");
 }
 
 void cuda_gather(Backend *backend, const float *x, size_t width, const int32_t *rows, size_t n, float *y) {

@@ -97,6 +97,9 @@ bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Er
 void cuda_release(CudaBackend *, void *);
 bool cuda_reserve(CudaBackend *, Region *, size_t bytes, Error *);
 
+// Room in `rows` and `staging`. False, and the backend has failed, when memory is short.
+bool cuda_rows_room(CudaBackend *, size_t bytes);
+
 // The position of an operation: a number, or where a recorded step finds it.
 Position cuda_position(const CudaBackend *, size_t first);
 

@@ -104,7 +104,7 @@ static void embed_recorded(CudaBackend *c, StepRows *rows, DType dtype, const vo
         cuda_check(c, r->launches->widen(r->stream, &a), "recording");
 }
 
-static bool rows_room(CudaBackend *c, size_t bytes) {
+bool cuda_rows_room(CudaBackend *c, size_t bytes) {
     if (bytes > c->rows_bytes) {
         free(c->rows);
         c->rows = array_new(bytes, 1);
@@ -113,7 +113,7 @@ static bool rows_room(CudaBackend *c, size_t bytes) {
     Error err = {0};
     if (c->rows && cuda_reserve(c, &c->staging, bytes, &err)) return true;
     if (!c->failed) c->failure = err;
-    if (!c->rows) error_memory(&c->failure, "embedded tokens");
+    if (!c->rows) error_memory(&c->failure, "rows on their way to the device");
     c->failed = true;
     return false;
 }
@@ -135,7 +135,7 @@ void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, 
         embed_recorded(c, &c->recording->tokens, dtype, table, width, tokens, y);
         return;
     }
-    if (!rows_room(c, tokens * bytes)) return;
+    if (!cuda_rows_room(c, tokens * bytes)) return;
     for (size_t t = 0; t < tokens; t++)
         memcpy(c->rows + t * bytes, (const char *)table + (size_t)ids[t] * bytes, bytes);
     embed_now(c, dtype, tokens * width, y);
@@ -152,7 +152,7 @@ void cuda_embed_positions(Backend *backend, DType dtype, const void *table, size
         embed_recorded(c, &c->recording->positions, dtype, table, width, tokens, y);
         return;
     }
-    if (!rows_room(c, tokens * bytes)) return;
+    if (!cuda_rows_room(c, tokens * bytes)) return;
     memcpy(c->rows, (const char *)table + first * bytes, tokens * bytes);
     embed_now(c, dtype, tokens * width, y);
 }
