@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,6 +354,21 @@ static void test_model_logits(void **state) {
     for (int i = 0; i < (thorough ? 3 : 1); i++) check_model_logits(folders[i], model_device(), 12);
 }
 
+// Orders of a layer, positions, norms and experts of other families, at once and token by token.
+static void test_families(void **state) {
+    (void)state;
+    static const char *const families[] = {
+        "opt",         "opt-post-norm", "bloom",     "falcon-alibi", "falcon-groups-one-norm", "gemma2",
+        "gemma3-text", "gpt2",          "gpt-neox",  "gpt-neo",      "mistral-window",         "mixtral",
+        "phi3",        "qwen2-moe",     "qwen3-tied"};
+    for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
+        char folder[100];
+        snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
+        check_model_logits(folder, model_device(), 5);
+        check_recorded_steps(folder, model_device(), 4);
+    }
+}
+
 static void test_recorded_steps(void **state) {
     (void)state;
     check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
@@ -454,6 +470,7 @@ int main(void) {
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_measure),
         cmocka_unit_test(test_model_logits),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_recorded_steps),
         cmocka_unit_test(test_recorded_batches),
         cmocka_unit_test(test_generated),
