@@ -78,6 +78,7 @@ bool cuda_take_ropes(CudaBackend *c, const CacheWriteArguments *write, RopeWrite
     const Waiting *w = &c->waiting;
     if (w->kind != WAITING_ROPES) return false;
     const RopeArguments *last = &w->ropes[w->rope_count - 1];
+    if (w->rope_count > 1 && w->ropes[0].x == write->v) return false; // values are stored while queries rotate
     if (last->x != write->k || last->head_dim != write->cache.head_dim ||
         last->tokens * last->heads != write->sequences * write->tokens * write->cache.kv_heads)
         return false;
