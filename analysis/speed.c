@@ -1,6 +1,7 @@
 #include "analysis/speed.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,8 @@ typedef struct Limits {
 
 static bool limits_new(Backend *backend, int threads, Limits *out, Error *err) {
     const size_t elements = (size_t)GEMM_SIZE * GEMM_SIZE, activations = (size_t)GEMM_TOKENS * GEMM_SIZE;
-    *out = (Limits){.backend = backend, .threads = threads, .words = array_new(READ_BYTES, 1)};
+    *out = (Limits){
+        .backend = backend, .threads = threads ? threads : omp_get_num_procs(), .words = array_new(READ_BYTES, 1)};
     out->matrix = array_new(elements, sizeof *out->matrix);
     if (!out->words || !out->matrix) return error_memory(err, "measuring the machine's limits");
     memset(out->words, 1, READ_BYTES); // pages of zeros may be one and the same

@@ -32,8 +32,9 @@ typedef struct SpeedLimits {      // as measured in the last case
 #define SPEED_RUNS_MOST 64
 
 // models [count]: variants of one base, which is the first. cases [case_count]; out [case_count, count]. runs: of each,
-// after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory. partial (may be
-// NULL) is called when a case is done. Progress counts runs. Refused: a case that does not fit the model's positions.
+// after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory; 0: all cores.
+// partial (may be NULL) is called when a case is done. Progress counts runs. Refused: a case that does not fit the
+// model's positions.
 bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases, int case_count, int runs, int threads,
                    SpeedLimits *limits, Speed *out, void (*partial)(void *context, int case_index), void *context,
                    Progress *progress, Error *err);

@@ -57,21 +57,44 @@ static bool write_all(int fd, const char *data, size_t size) {
     return true;
 }
 
-bool file_write(const char *path, const void *data, size_t size, Error *err) {
+static bool not_written(const char *path, const char *outcome, Error *err) {
+    return error_set(err, "%s: cannot be written: %s; %s", path, strerror(errno), outcome);
+}
+
+static const char choose_another[] = "choose a folder that exists and that you may write to";
+
+// Standard output goes on where it is: opened anew, a file behind it would be written from its beginning.
+static int open_stream(const char *path) {
+    if (strcmp(path, "/dev/stdout") != 0) return open(path, O_WRONLY | O_CLOEXEC);
+    return fflush(stdout) == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+static bool write_into(const char *path, const void *data, size_t size, Error *err) {
+    int fd = open_stream(path);
+    if (fd < 0) return not_written(path, choose_another, err);
+    bool ok = write_all(fd, data, size);
+    if (!ok) not_written(path, "part of the data may have gone there", err);
+    if (close(fd) != 0 && ok) ok = not_written(path, "part of the data may have gone there", err);
+    return ok;
+}
+
+static mode_t default_mode(void) {
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
+static bool replace(const char *path, mode_t mode, const void *data, size_t size, Error *err) {
     size_t room = strlen(path) + 16;
     char *temporary = malloc(room);
     if (!temporary) return error_memory(err, path);
     snprintf(temporary, room, "%s.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
-        error_set(err, "%s: cannot be written: %s; choose a folder that exists and that you may write to", path,
-                  strerror(errno));
         free(temporary);
-        return false;
+        return not_written(path, choose_another, err);
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    bool ok = fchmod(fd, 0666 & ~mask) == 0 && write_all(fd, data, size) && fsync(fd) == 0;
+    bool ok = fchmod(fd, mode) == 0 && write_all(fd, data, size) && fsync(fd) == 0;
     int why = errno;
     if (close(fd) != 0 && ok) {
         ok = false;
@@ -83,9 +106,27 @@ bool file_write(const char *path, const void *data, size_t size, Error *err) {
     }
     if (!ok) {
         unlink(temporary);
-        error_set(err, "%s: cannot be written: %s; nothing was changed", path, strerror(why));
+        errno = why;
+        not_written(path, "nothing was changed", err);
     }
     free(temporary);
+    return ok;
+}
+
+bool file_write(const char *path, const void *data, size_t size, Error *err) {
+    struct stat link, info;
+    if (lstat(path, &link) != 0) return replace(path, default_mode(), data, size, err);
+    if (stat(path, &info) != 0) return not_written(path, "it is a link that leads nowhere", err);
+    if (S_ISDIR(info.st_mode)) {
+        errno = EISDIR;
+        return not_written(path, "name a file", err);
+    }
+    if (!S_ISREG(info.st_mode) || strcmp(path, "/dev/stdout") == 0) return write_into(path, data, size, err);
+    if (!S_ISLNK(link.st_mode)) return replace(path, info.st_mode & 0777, data, size, err);
+    char *target = realpath(path, NULL);
+    if (!target) return not_written(path, choose_another, err);
+    bool ok = replace(target, info.st_mode & 0777, data, size, err);
+    free(target);
     return ok;
 }
 

@@ -11,7 +11,8 @@
 bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err);
 
 // Writes a file whole or not at all: a temporary file beside it, fsync, rename. On failure the old file stays as it was
-// and nothing half-written remains. The folder must exist.
+// and nothing half-written remains. The folder must exist. A link stays, what it leads to is replaced; into devices and
+// pipes (/dev/stdout) the data is simply written.
 bool file_write(const char *path, const void *data, size_t size, Error *err);
 
 // mkdir -p.

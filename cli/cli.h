@@ -147,6 +147,7 @@ void print_sparkline(const uint64_t *counts, int bins, FILE *file);
 void print_name(const char *name, int width);
 void warn_stored(const Options *options, const ModelStructure *structure); // how weights were read, if it is a question
 // "BF16", or for weights that are quantized already "F16 (GPTQ 4-bit g128)".
+void processor_name(char *name, size_t size); // "" where the system does not tell
 void dtype_text(const ModelStructure *structure, char *out, size_t size);
 void json_add_text(cJSON *object, const char *key, const char *text); // null for NULL
 void warn_unmatched(const Options *options, const Opened *opened);

@@ -6,7 +6,6 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "cli/cli.h"
-#include "kernels/cpu/kernels.h"
 
 typedef struct Scheme {
     const char *name;
@@ -140,17 +139,11 @@ static void bench_close(Bench *b) {
 // ---- The machine ----
 
 static void find_device(Bench *b) {
-    char line[256], name[96] = "";
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file)) {
-        const char *value = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !value) continue;
-        snprintf(name, sizeof name, "%.*s, ", (int)strcspn(value + 2, "\n"), value + 2);
-        break;
-    }
-    if (file) fclose(file);
+    char processor[96];
     const Backend *backend = b->opened.session.backend;
-    snprintf(b->device, sizeof b->device, "%s%s %s", name, backend->ops->name, backend->ops->describe(backend));
+    processor_name(processor, sizeof processor);
+    snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "", backend->ops->name,
+             backend->ops->describe(backend));
 }
 
 // ---- Results ----
@@ -218,14 +211,13 @@ static void print_text(const Bench *b) {
 bool command_bench(const Options *options, Error *err) {
     Bench b = {.options = options};
     Progress *progress = watch_start(options);
-    int runs = options->runs ? options->runs : 5,
-        threads = options->model.threads ? options->model.threads : cpu_cores();
+    int runs = options->runs ? options->runs : 5;
     choose_cases(&b);
     bool ok = choose_schemes(&b, err) && open_model(&b, err) && make_models(&b, progress, err);
     if (ok) {
         b.speeds = array_new((size_t)b.case_count * (size_t)b.count, sizeof *b.speeds);
-        ok = b.speeds ? speed_measure(b.models, b.count, b.cases, b.case_count, runs, threads, &b.limits, b.speeds,
-                                      NULL, NULL, progress, err)
+        ok = b.speeds ? speed_measure(b.models, b.count, b.cases, b.case_count, runs, options->model.threads, &b.limits,
+                                      b.speeds, NULL, NULL, progress, err)
                       : error_memory(err, "measuring speed");
     }
     watch_end();

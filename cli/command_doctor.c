@@ -14,9 +14,25 @@ static void say(cJSON *section, const char *key, const char *value) {
     cJSON_AddStringToObject(section, key, value ? value : "unknown");
 }
 
+void processor_name(char *name, size_t size) {
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    *name = '\0';
+    while (file && !*name && fgets(line, sizeof line, file)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        value += strspn(value, ": \t");
+        snprintf(name, size, "%.*s", (int)strcspn(value, "\n"), value);
+    }
+    if (file) fclose(file);
+}
+
 static cJSON *cpu_section(Error *err) {
     cJSON *cpu = cJSON_CreateObject();
     Backend *backend;
+    char name[96];
+    processor_name(name, sizeof name);
+    say(cpu, "processor", *name ? name : NULL);
     if (backend_cpu_new(0, &backend, err)) {
         say(cpu, "kernels", backend->ops->describe(backend));
         backend->ops->destroy(backend);

@@ -76,6 +76,11 @@ typedef struct BackendOps {
     // a positive normal number; integer products of more than 131,072 inputs; a grid that the backend does not know.
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
                              Weight **, Error *);
+    // A quantized linear from a dense one, on the spot, of the same precision: the same codes and scales as quant/
+    // computes on the symmetric grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a
+    // weight is not finite.
+    bool (*weight_from_dense)(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
+                              const float *bias, double *errors, Weight **, Error *);
     void (*weight_free)(Backend *, Weight *);
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory
 
@@ -146,11 +151,6 @@ typedef struct BackendOps {
     // the host.
     void (*greedy)(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
 
-    // A quantized linear from a dense one, on the spot, of the same precision: the same codes and scales as quant/
-    // computes on the symmetric grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a
-    // weight is not finite.
-    bool (*weight_from_dense)(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
-                              const float *bias, double *errors, Weight **, Error *);
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);
 } BackendOps;

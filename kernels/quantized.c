@@ -1,5 +1,6 @@
 #include "kernels/quantized.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -59,4 +60,20 @@ void quantized_row(const QuantizedWeight *w, size_t o, float *row) {
         size_t n = w->in - first < w->group ? w->in - first : w->group;
         quantized_values(w, o, g, w->codes + o * w->in + first, n, row + first);
     }
+}
+
+// ---- Scales ----
+
+static float largest_of(DType dtype) {
+    return dtype == DTYPE_F16 ? 65504 : dtype == DTYPE_BF16 ? 0x1.FEp127f : FLT_MAX;
+}
+static float smallest_of(DType dtype) {
+    return dtype == DTYPE_F16 ? 0x1p-24f : dtype == DTYPE_BF16 ? 0x1p-133f : FLT_TRUE_MIN;
+}
+
+float scale_of(float range, float steps, DType dtype) {
+    if (range == 0) return 1;
+    float scale = float_rounded(dtype, range / steps);
+    if (!(scale > 0)) return smallest_of(dtype);
+    return isfinite(scale) ? scale : largest_of(dtype);
 }

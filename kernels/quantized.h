@@ -38,6 +38,10 @@ bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType s
                           Error *err);
 void quantized_weight_free(QuantizedWeight *w);
 
+// range / steps as stored in dtype. Where that cannot hold it the nearest positive number that it holds takes its
+// place: codes are clamped then, or use fewer of their values. 1 where there is no range.
+float scale_of(float range, float steps, DType dtype);
+
 // What n codes of group g of row o stand for.
 void quantized_values(const QuantizedWeight *w, size_t o, size_t g, const int8_t *codes, size_t n, float *values);
 // The whole row o as floats [in].

@@ -315,10 +315,16 @@ static bool pack_by_backend(const QuantizedModel *model, Change *change, const A
                                   .scale_dtype = wanted->decision.scale_dtype,
                                   .factors = wanted->factors,
                                   .divisors = wanted->divisors};
+    const bool in_place = backend->ops->dense_in_place;
     double *errors = array_new(2 * linear->out, sizeof *errors);
     if (!errors) return error_memory(err, linear->name);
-    bool ok = backend->ops->weight_from_dense(backend, transformer_dense(model->transformer, change->linear), &how,
-                                              scheme, bias, errors, &change->weight, err);
+    bool ok = !in_place || tensor_hold(linear->weight, err);
+    if (ok) {
+        ok = backend->ops->weight_from_dense(backend, transformer_dense(model->transformer, change->linear), &how,
+                                             scheme, bias, errors, &change->weight, err);
+        if (in_place) tensor_release(linear->weight);
+        ok = ok && checkpoint_intact(model->structure->checkpoint, err);
+    }
     change->wanted.error = (WeightError){0};
     for (size_t o = 0; ok && o < linear->out; o++) {
         change->wanted.error.signal += errors[2 * o];

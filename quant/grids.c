@@ -1,6 +1,5 @@
 #include "quant/grids.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,20 +19,6 @@ bool group_range(Grid grid, const float *x, size_t n, Range *range) {
     }
     *range = (Range){low, high};
     return true;
-}
-
-static float largest_of(DType dtype) {
-    return dtype == DTYPE_F16 ? 65504 : dtype == DTYPE_BF16 ? 0x1.FEp127f : FLT_MAX;
-}
-static float smallest_of(DType dtype) {
-    return dtype == DTYPE_F16 ? 0x1p-24f : dtype == DTYPE_BF16 ? 0x1p-133f : FLT_TRUE_MIN;
-}
-
-float scale_of(float range, float steps, DType dtype) {
-    if (range == 0) return 1;
-    float scale = float_rounded(dtype, range / steps);
-    if (!(scale > 0)) return smallest_of(dtype);
-    return isfinite(scale) ? scale : largest_of(dtype);
 }
 
 static int largest_code(int bits) { return (1 << (bits - 1)) - 1; }

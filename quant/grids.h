@@ -22,10 +22,6 @@ typedef struct Range {
 // False when a value is not finite.
 bool group_range(Grid grid, const float *x, size_t n, Range *range);
 
-// range / steps as stored in dtype. Where that cannot hold it the nearest positive number that it holds takes its
-// place: codes are clamped then, or use fewer of their values. 1 where there is no range.
-float scale_of(float range, float steps, DType dtype);
-
 //   symmetric, two-level  scale = absmax / qmax                     code = rint(w / scale), clamped
 //   asymmetric            scale = (high − low) / (2^bits − 1)       zero = rint(−low / scale), code = rint(w / scale) +
 //                                                                   zero, clamped

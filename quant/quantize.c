@@ -85,15 +85,12 @@ static bool quantize_row(const Work *work, size_t o, const float *row, WeightErr
 // The same where every group has its absmax for range: the whole row at once.
 static bool quantize_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
-    size_t groups = group_count(w->in, w->group);
-    float *scales = w->scales + o * groups;
-    int8_t *codes = w->codes + o * w->in;
-    const float qmax = (float)((1 << (w->bits - 1)) - 1);
-    if (!work->coding->absmax(row, w->in, w->group, scales)) return false;
-    for (size_t g = 0; g < groups; g++)
-        scales[g] = work->whole ? work->tensor.scale : scale_of(scales[g], qmax, w->scale_dtype);
-    work->coding->codes(row, w->in, w->group, scales, qmax, codes);
-    if (work->rows) work->coding->error(row, codes, w->in, w->group, scales, 0, &error->signal, &error->noise);
+    const RowCoding how = {w->in, w->group, w->bits, w->scale_dtype, work->whole ? work->tensor.scale : 0};
+    double errors[2] = {0};
+    if (!code_symmetric_row(work->coding, &how, row, w->scales + o * group_count(w->in, w->group), w->codes + o * w->in,
+                            work->rows ? errors : NULL))
+        return false;
+    *error = (WeightError){errors[0], errors[1]};
     return true;
 }
 

@@ -1,5 +1,6 @@
 // base/: what every room leans on.
 #include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -22,21 +23,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/random.h"
-#include "tests/support/folder.h"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
+#include "tests/support/in_folder.h"
 
 static size_t files_in_folder(void) {
     size_t count = 0;
@@ -332,6 +319,55 @@ static void unwritable(void **state) {
     free(taken);
 }
 
+// What is not a file of its own stays what it is.
+static void links_and_pipes(void **state) {
+    (void)state;
+    Error err = {0};
+    struct stat info;
+    char *path = path_join(folder, "file"), *link = path_join(folder, "link"), *pipe = path_join(folder, "pipe");
+    char *below = path_join(folder, "below"), *target = path_join(below, "target");
+    assert_true(folder_make(below, &err));
+    assert_int_equal(symlink("below/target", link), 0);
+    assert_false(file_write(link, "x", 1, &err)); // it leads nowhere yet
+    assert_non_null(strstr(err.message, "leads nowhere"));
+    assert_true(file_write(target, "old", 3, &err) && chmod(target, 0640) == 0 && file_write(link, "new", 3, &err));
+    assert_true(lstat(link, &info) == 0 && S_ISLNK(info.st_mode));
+    assert_true(stat(target, &info) == 0 && (info.st_mode & 0777) == 0640 && info.st_size == 3);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    int reader = open(pipe, O_RDONLY | O_NONBLOCK);
+    assert_true(file_write(pipe, "through", 7, &err));
+    char text[8] = "";
+    assert_int_equal(read(reader, text, sizeof text), 7);
+    assert_string_equal(text, "through");
+    assert_true(lstat(pipe, &info) == 0 && S_ISFIFO(info.st_mode));
+    assert_true(file_write("/dev/null", "x", 1, &err) && stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
+    assert_false(file_write("/dev/full", "x", 1, &err));
+    assert_non_null(strstr(err.message, "/dev/full: cannot be written"));
+    close(reader);
+    unlink(pipe), unlink(link), unlink(target), rmdir(below);
+    free(path), free(link), free(pipe), free(below), free(target);
+}
+
+// Standard output that goes to a file is added to, not replaced.
+static void standard_output(void **state) {
+    (void)state;
+    char *path = path_join(folder, "output");
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO), file = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(saved >= 0 && file >= 0 && dup2(file, STDOUT_FILENO) >= 0);
+    printf("before ");
+    bool written = file_write("/dev/stdout", "data ", 5, NULL);
+    printf("after");
+    fflush(stdout);
+    dup2(saved, STDOUT_FILENO);
+    close(saved), close(file);
+    char *data = NULL;
+    size_t size;
+    assert_true(written && file_read(path, 100, &data, &size, NULL));
+    assert_string_equal(data, "before data after");
+    free(data), free(path);
+}
+
 static void folders(void **state) {
     (void)state;
     Error err = {0};
@@ -451,8 +487,6 @@ static void hashes(void **state) {
     assert_true(clock_seconds() >= start);
 }
 
-#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 static void text_that_was_cut_is_mended(void **state) {
     (void)state;
     char cut[] = "caf\xC3\xA9 \xE2\x82", none[] = "", bad[] = "\xFF\xC3(\x80";
@@ -485,6 +519,8 @@ int main(void) {
         cmocka_unit_test(json_getters),
         IN_FOLDER(files),
         IN_FOLDER(full_disk),
+        IN_FOLDER(links_and_pipes),
+        IN_FOLDER(standard_output),
         IN_FOLDER(unwritable),
         IN_FOLDER(folders),
         cmocka_unit_test(user_folders),

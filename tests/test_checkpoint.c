@@ -11,23 +11,9 @@
 
 #include "base/file.h"
 #include "loaders/checkpoint.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 
 #define ENTRY(name) "\"" name "\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 static void put(const char *name, const char *header) { free(folder_put_safetensors(folder, name, header, 4)); }
 
@@ -218,12 +204,10 @@ static void sample(void **state) {
     unsetenv("QUANTDIAL_SAMPLES");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(one_file), TEST(only_file), TEST(shards),    TEST(wrong_indices),
-        TEST(identity), TEST(missing),   TEST(hub_names), TEST(sample),
+        IN_FOLDER(one_file), IN_FOLDER(only_file), IN_FOLDER(shards),    IN_FOLDER(wrong_indices),
+        IN_FOLDER(identity), IN_FOLDER(missing),   IN_FOLDER(hub_names), IN_FOLDER(sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,8 +347,8 @@ static void doctor_tells_all_sections(void **state) {
     (void)state;
     Ran ran = RUN("doctor", "--json");
     cJSON *object = json_of(&ran);
-    const char *const keys[] = {"version",      "cpu.kernels",      "cuda.compiled", "cuda.driver",
-                                "cuda.devices", "terminal.charset", "paths.cache"};
+    const char *const keys[] = {"version",     "cpu.kernels",  "cpu.processor",    "cuda.compiled",
+                                "cuda.driver", "cuda.devices", "terminal.charset", "paths.cache"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(object, keys[i]);
     cJSON_Delete(object);
 }

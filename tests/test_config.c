@@ -9,21 +9,7 @@
 #include <cmocka.h>
 
 #include "loaders/config.h"
-#include "tests/support/folder.h"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
+#include "tests/support/in_folder.h"
 
 static void put(const char *members) {
     char text[2048];
@@ -272,17 +258,15 @@ static void experts(void **state) {
     expect_refused("\"num_experts_per_tok\"");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(defaults),
-                                       TEST(sizes),
-                                       TEST(rope),
-                                       TEST(tokens),
-                                       TEST(nonsense),
-                                       TEST(what_cannot_be_run_says_why),
-                                       TEST(keys_of_all_years),
-                                       TEST(gemma_3_is_nested),
-                                       TEST(experts)};
+    const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
+                                       IN_FOLDER(sizes),
+                                       IN_FOLDER(rope),
+                                       IN_FOLDER(tokens),
+                                       IN_FOLDER(nonsense),
+                                       IN_FOLDER(what_cannot_be_run_says_why),
+                                       IN_FOLDER(keys_of_all_years),
+                                       IN_FOLDER(gemma_3_is_nested),
+                                       IN_FOLDER(experts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,26 +20,12 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "loaders/checkpoint.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tui/signals.h"
 
 #define PAGES 64
 #define PAGE 4096
 #define HEADER "{\"w\":{\"dtype\":\"U8\",\"shape\":[262144],\"data_offsets\":[0,262144]}}"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 static char *put_large(const char *name) { return folder_put_safetensors(folder, name, HEADER, (size_t)PAGES * PAGE); }
 
@@ -383,21 +369,19 @@ static void damaged_and_deep_indices_are_refused(void **state) {
     text_free(&deep);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_file_that_shrinks_reads_as_zeros_and_is_named),
-        TEST(a_few_missing_bytes_are_noticed),
-        TEST(a_file_cut_off_and_grown_again_stays_damaged),
-        TEST(measuring_a_file_that_shrank_fails_by_name),
-        TEST(the_crash_guard_lets_damaged_files_pass),
-        TEST(other_bus_errors_still_end_the_program),
-        TEST(links_out_of_the_folder_are_followed),
-        TEST(links_in_a_circle_and_into_nothing_are_refused),
-        TEST(odd_files_in_place_of_shards_are_refused),
-        TEST(an_index_of_too_many_files_is_refused_quickly),
-        TEST(damaged_and_deep_indices_are_refused),
+        IN_FOLDER(a_file_that_shrinks_reads_as_zeros_and_is_named),
+        IN_FOLDER(a_few_missing_bytes_are_noticed),
+        IN_FOLDER(a_file_cut_off_and_grown_again_stays_damaged),
+        IN_FOLDER(measuring_a_file_that_shrank_fails_by_name),
+        IN_FOLDER(the_crash_guard_lets_damaged_files_pass),
+        IN_FOLDER(other_bus_errors_still_end_the_program),
+        IN_FOLDER(links_out_of_the_folder_are_followed),
+        IN_FOLDER(links_in_a_circle_and_into_nothing_are_refused),
+        IN_FOLDER(odd_files_in_place_of_shards_are_refused),
+        IN_FOLDER(an_index_of_too_many_files_is_refused_quickly),
+        IN_FOLDER(damaged_and_deep_indices_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,15 +13,12 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "workbench/workbench.h"
 
-static char *folder;
-
 // Bytes count 0, 1, 2, …: as BF16 all of these are finite.
-static int make_folder(void **state) {
-    (void)state;
+static int make_model(void **state) {
     static const struct {
         const char *name;
         int rows, columns; // columns 0: a vector
@@ -48,15 +45,9 @@ static int make_folder(void **state) {
         bytes += size;
     }
     text_addf(&header, "}");
-    folder = folder_temporary();
+    make_folder(state);
     free(folder_put_safetensors(folder, "model.safetensors", header.data, bytes));
     text_free(&header);
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
     return 0;
 }
 
@@ -235,11 +226,11 @@ static void linears_are_those_of_torch(void **state) {
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
+#define WITH_MODEL(function) cmocka_unit_test_setup_teardown(function, make_model, drop_folder)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(matrices_are_listed),   TEST(weights_are_measured_and_planned),
-                                       TEST(the_rest_says_why_not), TEST(nothing_to_quantize_is_refused),
-                                       TEST(the_workbench_settles), cmocka_unit_test(linears_are_those_of_torch)};
+    const struct CMUnitTest tests[] = {WITH_MODEL(matrices_are_listed),   WITH_MODEL(weights_are_measured_and_planned),
+                                       WITH_MODEL(the_rest_says_why_not), WITH_MODEL(nothing_to_quantize_is_refused),
+                                       WITH_MODEL(the_workbench_settles), cmocka_unit_test(linears_are_those_of_torch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static const char one_kv_head[] = "tests/fixtures/llama-mqa-plain-f16";
 // ---- A backend that counts ----
 
 static struct {
-    BackendOps ops; // the CPU's, with weight_quantized going through here
+    BackendOps ops; // the CPU's, with the making of quantized weights going through here
     const BackendOps *cpu;
     int packed;     // calls
     int stop_after; // asks `progress` to stop after so many; 0 never
@@ -31,12 +31,22 @@ static struct {
     Progress *progress;
 } counting;
 
-static bool counted_weight(Backend *backend, const QuantizedWeight *w, const ActivationScheme *scheme,
-                           const float *bias, Precision precision, Weight **out, Error *err) {
+static bool counted(Error *err) {
     counting.packed++;
     if (counting.fail_after && counting.packed > counting.fail_after) return error_set(err, "no more");
     if (counting.stop_after == counting.packed) progress_request_stop(counting.progress);
-    return counting.cpu->weight_quantized(backend, w, scheme, bias, precision, out, err);
+    return true;
+}
+
+static bool counted_from_dense(Backend *backend, const Weight *dense, const WeightQuantizing *how,
+                               const ActivationScheme *scheme, const float *bias, double *errors, Weight **out,
+                               Error *err) {
+    return counted(err) && counting.cpu->weight_from_dense(backend, dense, how, scheme, bias, errors, out, err);
+}
+
+static bool counted_weight(Backend *backend, const QuantizedWeight *w, const ActivationScheme *scheme,
+                           const float *bias, Precision precision, Weight **out, Error *err) {
+    return counted(err) && counting.cpu->weight_quantized(backend, w, scheme, bias, precision, out, err);
 }
 
 // ---- A model with a quantized twin and measured inputs ----
@@ -100,6 +110,7 @@ static void twin_open(const char *folder, Precision precision, Twin *twin) {
     counting.cpu = backend->ops;
     counting.ops = *backend->ops;
     counting.ops.weight_quantized = counted_weight;
+    counting.ops.weight_from_dense = counted_from_dense;
     backend->ops = &counting.ops;
     twin->n = twin->model.tokens * (size_t)twin->model.config.vocab;
     for (int i = 0; i < twin->model.structure.linear_count; i++)
@@ -715,7 +726,7 @@ static void a_failure_leaves_a_whole_model(void **state) {
     int first;
     assert_false(quantized_model_follow(twin.quantized, &plan, &twin.measured, &first, NULL, &err));
     assert_false(err.stopped);
-    assert_string_equal(err.message, "model.layers.0.mlp.up_proj: no more");
+    assert_string_equal(err.message, "model.layers.0.mlp.up_proj.weight: no more");
     assert_int_equal(first, 0);
     assert_non_null(quantized_model_weight_error(twin.quantized, twin.model.structure.layers[0].o));
     assert_null(quantized_model_weight_error(twin.quantized, twin.model.structure.layers[0].gate));

@@ -18,21 +18,7 @@
 #include "loaders/random_checkpoint.h"
 #include "loaders/tokenizer.h"
 #include "tests/support/fixture_model.h"
-#include "tests/support/folder.h"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
+#include "tests/support/in_folder.h"
 
 static RandomOptions tiny(uint64_t seed) {
     return (RandomOptions){.shape = *random_shape_find("tiny"), .dtype = DTYPE_BF16, .seed = seed};
@@ -196,15 +182,13 @@ static void an_empty_folder_is_filled(void **state) {
     free(path);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(runs_as_a_model),
-        TEST(the_same_seed_gives_the_same_bytes),
-        TEST(weights_are_spread_like_trained_ones),
-        TEST(what_cannot_be_finished_leaves_nothing),
-        TEST(an_empty_folder_is_filled),
+        IN_FOLDER(runs_as_a_model),
+        IN_FOLDER(the_same_seed_gives_the_same_bytes),
+        IN_FOLDER(weights_are_spread_like_trained_ones),
+        IN_FOLDER(what_cannot_be_finished_leaves_nothing),
+        IN_FOLDER(an_empty_folder_is_filled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

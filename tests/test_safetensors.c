@@ -10,23 +10,9 @@
 
 #include "base/array.h"
 #include "loaders/safetensors.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 
 #define ONE "{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 static void expect_refused(const char *path, const char *reason) {
     Safetensors file;

@@ -13,24 +13,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "loaders/structure.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 
 #define FIXTURES "tests/fixtures/stored/"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 static void open_set(const char *path, Checkpoint *checkpoint, StoredSet **set) {
     Error err = {0};
@@ -352,20 +338,18 @@ static void misfits(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect_refused(&wrong[i]);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(gptq),
-        TEST(awq),
-        TEST(packed),
-        TEST(bytes),
-        TEST(holding),
-        TEST(what_is_needed_again_is_kept_while_there_is_room),
-        TEST(stored_and_plain_models_are_alike),
-        TEST(inspect_tells_how_weights_are_stored),
-        TEST(stored_matrices_of_unknown_models_are_listed),
-        TEST(misfits),
+        IN_FOLDER(gptq),
+        IN_FOLDER(awq),
+        IN_FOLDER(packed),
+        IN_FOLDER(bytes),
+        IN_FOLDER(holding),
+        IN_FOLDER(what_is_needed_again_is_kept_while_there_is_room),
+        IN_FOLDER(stored_and_plain_models_are_alike),
+        IN_FOLDER(inspect_tells_how_weights_are_stored),
+        IN_FOLDER(stored_matrices_of_unknown_models_are_listed),
+        IN_FOLDER(misfits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,23 +11,9 @@
 
 #include "base/array.h"
 #include "loaders/structure.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 
 enum { HIDDEN = 8, HEADS = 2, KV_HEADS = 1, HEAD_DIM = 4, FFN = 12, VOCAB = 10, LAYERS = 2 };
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 // What a test changes about an otherwise whole checkpoint.
 typedef struct Variant {
@@ -250,9 +236,8 @@ static void misfits(void **state) {
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
-
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(order), TEST(folds), TEST(variants), TEST(names), TEST(misfits)};
+    const struct CMUnitTest tests[] = {IN_FOLDER(order), IN_FOLDER(folds), IN_FOLDER(variants), IN_FOLDER(names),
+                                       IN_FOLDER(misfits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

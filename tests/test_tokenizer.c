@@ -10,25 +10,11 @@
 #include <cmocka.h>
 
 #include "loaders/tokenizer.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FIXTURES "tests/fixtures/tokenizer"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 static Tokenizer *loaded(const char *path) {
     Tokenizer *tokenizer;
@@ -352,8 +338,6 @@ static void unknown_characters(void **state) {
     token_ids_free(&ids);
     tokenizer_free(tokenizer);
 }
-
-#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

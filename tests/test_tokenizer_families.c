@@ -9,26 +9,12 @@
 
 #include <cmocka.h>
 
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FIXTURES "tests/fixtures/tokenizer/families"
 #define SPACE "\xE2\x96\x81"
-
-static char *folder;
-
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 // -------------------------------------------------------------------------------------------------------- families
 
@@ -349,8 +335,6 @@ static void nul(void **state) {
     expect_ids(tokenizer, "\\u0000", "3");
     tokenizer_free(tokenizer);
 }
-
-#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

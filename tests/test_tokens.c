@@ -13,12 +13,12 @@
 #include "analysis/tokens.h"
 #include "base/array.h"
 #include "base/random.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FAMILIES "tests/fixtures/tokenizer/families"
 
-static char folder[64];
 static const char *const tokenizers[] = {"tests/fixtures/tokenizer/gpt2", "tests/fixtures/tokenizer/llama3"};
 
 static Tokenizer *tokenizer_new(int which) {
@@ -29,7 +29,7 @@ static Tokenizer *tokenizer_new(int which) {
 }
 
 static const char *write_text(const char *name, const char *data, size_t size) {
-    static char path[128];
+    static char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
@@ -234,8 +234,6 @@ static void random_tokens_are_uniform(void **state) {
 }
 
 int main(void) {
-    snprintf(folder, sizeof folder, "/tmp/quantdial-tokens-XXXXXX");
-    if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_equal_the_whole),
         cmocka_unit_test(blocks_equal_the_whole_in_all_families),
@@ -246,7 +244,5 @@ int main(void) {
         cmocka_unit_test(a_byte_order_mark_is_no_text),
         cmocka_unit_test(random_tokens_are_uniform),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(folder);
-    return failed;
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -16,12 +16,11 @@
 
 // In place of the real one, in this program only.
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/screen.h"
 #include "tui/dials.h"
 #include "tui/tui.h"
 
-static char *folder;    // where recipes are written
 static char self[4096]; // this program
 
 static int show(int argc, char **argv) {
@@ -680,18 +679,6 @@ static void a_terminal_that_cannot_is_refused(void **state) {
 
 // ---- ---------------------------------------------------------------------------------------------------------------
 
-static int make_folder(void **state) {
-    (void)state;
-    folder = folder_temporary();
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
-
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--screen") == 0) return show(argc, argv);
     setlocale(LC_CTYPE, "");
@@ -724,5 +711,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ascii_mono_and_light_work),
         cmocka_unit_test(a_terminal_that_cannot_is_refused),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -112,6 +112,7 @@ static const BackendOps cpu_ops = {
     .dense_in_place = true,
     .weight_dense = cpu_weight_dense,
     .weight_quantized = cpu_weight_quantized,
+    .weight_from_dense = cpu_weight_from_dense,
     .weight_free = cpu_weight_free,
     .weight_bytes = cpu_weight_bytes,
     .linear = cpu_linear,

@@ -45,11 +45,13 @@ static inline void cpu_share(size_t n, size_t unit, int parts, int part, size_t 
     if (*from > n) *from = n;
 }
 
-// Weights (linear.c) and their products (product.c).
+// Weights (linear.c, quantize.c) and their products (product.c).
 bool cpu_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
                       Weight **, Error *);
 bool cpu_weight_quantized(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
                           Weight **, Error *);
+bool cpu_weight_from_dense(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
+                           const float *bias, double *errors, Weight **, Error *);
 void cpu_weight_free(Backend *, Weight *);
 size_t cpu_weight_bytes(const Weight *);
 void cpu_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);

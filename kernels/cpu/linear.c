@@ -65,6 +65,7 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     *weight = w;
     w->dtype = dtype;
     w->data = data;
+    w->precision = precision;
     w->rounded = (cpu->library || cpu->kernels->dense_rounded) && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
     if (w->rounded && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
     return true;
@@ -89,12 +90,37 @@ static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *
     return true;
 }
 
-static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
-    w->form = FORM_PACKED;
-    if (!packed_new(q, cpu->threads, &w->packed, err)) return false;
+// Without its numbers. False with *weight NULL, or to be freed by the caller.
+static bool quantized_new(const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
+                          Precision precision, Weight **weight, Error *err) {
+    *weight = NULL;
+    if (!quantized_checked(q, scheme, err)) return false;
+    Weight *w = weight_new(q->out, q->in, bias, err);
+    if (!w) return false;
+    *weight = w;
+    w->precision = precision;
+    w->mode = scheme->mode;
+    w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
+    return copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err);
+}
+
+static bool reserve_activations(CpuBackend *cpu, const Weight *w, Error *err) {
     Activations x = activations_for(&w->packed, w->mode);
     ActivationBytes bytes = activation_bytes(&x, w, PREPARED_TOKENS, cpu->threads);
     return cpu_reserve(cpu, bytes.rounded + bytes.codes + bytes.sums + bytes.scales + bytes.rows, err);
+}
+
+static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_PACKED;
+    return packed_new(q, cpu->threads, &w->packed, err) && reserve_activations(cpu, w, err);
+}
+
+bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const ActivationScheme *scheme, const float *bias,
+                    Precision precision, Weight **weight, Error *err) {
+    bool ok = quantized_new(shape, scheme, bias, precision, weight, err);
+    if (ok) (*weight)->form = FORM_PACKED;
+    ok = ok && packed_reserve(shape, &(*weight)->packed, err) && reserve_activations(cpu, *weight, err);
+    return ok || refused(weight);
 }
 
 static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
@@ -114,16 +140,8 @@ static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Er
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
                           Precision precision, Weight **weight, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
-    *weight = NULL;
-    if (!quantized_checked(q, scheme, err)) return false;
-    Weight *w = weight_new(q->out, q->in, bias, err);
-    if (!w) return false;
-    *weight = w;
-    w->precision = precision;
-    w->mode = scheme->mode;
-    w->scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
-    if (!copy_floats(scheme->mode == ACTIVATION_NONE ? NULL : scheme->divisor, q->in, &w->divisor, err))
-        return refused(weight);
+    if (!quantized_new(q, scheme, bias, precision, weight, err)) return refused(weight);
+    Weight *w = *weight;
     const bool integer = is_integer(w->mode);
     bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
               : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)

@@ -44,94 +44,143 @@ static void packed_shape(const QuantizedWeight *w, Packed *p) {
     p->blocks = (w->out + PACKED_ROWS - 1) / PACKED_ROWS;
 }
 
-static void store_scale(DType dtype, float scale, uint8_t *to) {
-    uint16_t half = dtype == DTYPE_F16 ? float_to_f16(scale) : float_to_bf16(scale);
-    if (dtype == DTYPE_F32) {
-        memcpy(to, &scale, sizeof scale);
-    } else {
-        memcpy(to, &half, sizeof half);
-    }
-}
+// ---- Filling a block ----
 
-// One row's word of a unit of whole · codes. Four codes at a time, as the four bytes of a number: flipping the sign bit
-// adds 2^(bits−1). *high gets the high bits at 3 bits.
-static inline __attribute__((always_inline)) uint32_t unit_word(const int bits, const int8_t *codes, uint16_t *high) {
-    const int quads = bits == 8 ? 1 : bits == 4 ? 2 : 4, step = bits == 3 ? 2 : bits;
-    const uint32_t ones = 0x01010101, sign = ones << (bits - 1), low = bits == 3 ? 3 * ones : ones * ((1u << bits) - 1);
-    uint32_t word = 0, top = 0;
-    for (int f = 0; f < quads; f++) {
-        uint32_t quad;
-        memcpy(&quad, codes + 4 * f, sizeof quad);
-        quad ^= sign;
-        word |= (quad & low) << (step * f);
-        if (bits == 3) top |= (quad >> 2 & ones) << f;
-    }
-    *high = (uint16_t)(top | top >> 12); // packed_high_bit
-    return word;
-}
+enum { STRIP_UNITS = 64, MOST_UNIT_COLUMNS = 16 };
 
-// All units of one row of one group. `units` is where the group's units begin in the block.
-static inline __attribute__((always_inline)) void pack_row(const int bits, const int8_t *codes, size_t columns,
-                                                           size_t row, uint8_t *units) {
-    size_t whole = packed_unit_columns(bits);
-    for (size_t k = 0; k < columns; k += whole, units += packed_unit_bytes(bits)) {
-        int8_t last[16] = {0};
-        uint16_t high;
-        if (columns - k < whole) memcpy(last, codes + k, columns - k);
-        uint32_t word = unit_word(bits, columns - k < whole ? last : codes + k, &high);
-        memcpy(units + row * sizeof word, &word, sizeof word);
-        if (bits == 3) memcpy(units + PACKED_ROWS * sizeof word + row * sizeof high, &high, sizeof high);
-    }
-}
+// The words of some units that follow each other in the rows of a block, before they are turned round.
+typedef struct Strip {
+    uint32_t words[PACKED_ROWS][STRIP_UNITS];
+    uint16_t high[PACKED_ROWS][STRIP_UNITS];
+} Strip;
 
-// zeros: a group of codes for the rows that only fill the last block.
-static void pack_group(const QuantizedWeight *w, const Packed *p, const int8_t *zeros, size_t block, size_t group,
-                       uint8_t *to) {
-    size_t scale_bytes = packed_scale_bytes(p) / PACKED_ROWS, from = group * p->group;
-    size_t columns = p->group < p->in - from ? p->group : p->in - from;
-    uint8_t *units = to + PACKED_ROWS * scale_bytes;
+// Units begin at `column`; behind `columns` of them the last one is filled up with zeros, and so are rows that w lacks.
+static void strip_words(const CodingKernels *kernels, const QuantizedWeight *w, size_t column, size_t columns,
+                        size_t units, Strip *strip) {
+    int8_t last[STRIP_UNITS * MOST_UNIT_COLUMNS] = {0};
+    const size_t whole = units * packed_unit_columns(w->bits);
     for (size_t row = 0; row < PACKED_ROWS; row++) {
-        size_t o = block * PACKED_ROWS + row;
-        if (scale_bytes)
-            store_scale(p->scale_dtype, o < p->out ? w->scales[o * p->groups + group] : 0, to + row * scale_bytes);
-        const int8_t *codes = o < p->out ? w->codes + o * p->in + from : zeros;
-        switch (p->bits) {
-        case 2: pack_row(2, codes, columns, row, units); break;
-        case 3: pack_row(3, codes, columns, row, units); break;
-        case 4: pack_row(4, codes, columns, row, units); break;
-        default: pack_row(8, codes, columns, row, units); break;
+        const int8_t *codes = last;
+        if (row >= w->out) {
+            memset(last, 0, columns < whole ? columns : whole);
+        } else if (columns < whole) {
+            memcpy(last, w->codes + row * w->in + column, columns);
+        } else {
+            codes = w->codes + row * w->in + column;
         }
+        kernels->words(w->bits, codes, units, strip->words[row], strip->high[row]);
     }
 }
 
-static void pack_head(const QuantizedWeight *w, Packed *p, size_t block) {
-    const int8_t *extras = w->zeros ? w->zeros : w->factors;
-    uint8_t *to = p->data + block * p->block_bytes;
-    for (size_t o = block * PACKED_ROWS; o < p->out && o < (block + 1) * PACKED_ROWS; o++) {
-        size_t row = o % PACKED_ROWS;
-        for (size_t g = 0; extras && g < p->groups; g++)
-            memcpy(to + g * PACKED_ROWS + row, &extras[o * p->groups + g], 1);
-        if (w->factors) memcpy(to + p->head_bytes - (PACKED_ROWS - row) * sizeof(float), &w->scales[o], sizeof(float));
+// to: where each unit begins.
+static void store_strip(const CodingKernels *kernels, const Strip *strip, int bits, size_t units, uint32_t *const *to) {
+    kernels->turn(strip->words[0], PACKED_ROWS, STRIP_UNITS, units, to);
+    for (size_t u = 0; bits == 3 && u < units; u++) {
+        uint16_t *high = (uint16_t *)(to[u] + PACKED_ROWS);
+        for (size_t row = 0; row < PACKED_ROWS; row++) high[row] = strip->high[row][u];
     }
+}
+
+// `columns` columns from `column` on, which are units from `unit` of the row on.
+static void pack_run(const CodingKernels *kernels, const QuantizedWeight *w, const Packed *p, size_t column,
+                     size_t columns, size_t unit, uint8_t *groups) {
+    const size_t whole = packed_unit_columns(p->bits), end = unit + units_for(columns, p->bits);
+    Strip strip;
+    while (unit < end) {
+        const size_t units = end - unit < STRIP_UNITS ? end - unit : STRIP_UNITS;
+        uint32_t *to[STRIP_UNITS];
+        for (size_t u = 0; u < units; u++, unit++)
+            to[u] = (uint32_t *)(void *)(groups + unit / p->group_units * p->group_bytes + packed_scale_bytes(p) +
+                                         unit % p->group_units * packed_unit_bytes(p->bits));
+        strip_words(kernels, w, column, columns, units, &strip);
+        store_strip(kernels, &strip, p->bits, units, to);
+        column += units * whole;
+        columns -= columns < units * whole ? columns : units * whole;
+    }
+}
+
+// bits [32]: of floats.
+static void store_scales(DType dtype, const uint32_t *bits, uint8_t *to) {
+    uint16_t *halves = (uint16_t *)(void *)to;
+    switch (dtype) {
+    case DTYPE_F16:
+        for (size_t row = 0; row < PACKED_ROWS; row++) {
+            float scale;
+            memcpy(&scale, &bits[row], sizeof scale);
+            halves[row] = float_to_f16(scale);
+        }
+        break;
+    case DTYPE_BF16:
+        for (size_t row = 0; row < PACKED_ROWS; row++) halves[row] = (uint16_t)(bits[row] >> 16);
+        break;
+    default: memcpy(to, bits, PACKED_ROWS * sizeof *bits); break;
+    }
+}
+
+// Scales turned round like codes. They are stored in the type that they were rounded to.
+static void pack_scales(const CodingKernels *kernels, const QuantizedWeight *w, const Packed *p, uint8_t *groups) {
+    Strip strip = {0};
+    uint32_t turned[STRIP_UNITS][PACKED_ROWS], *to[STRIP_UNITS];
+    for (size_t i = 0; i < STRIP_UNITS; i++) to[i] = turned[i];
+    for (size_t from = 0; from < p->groups; from += STRIP_UNITS) {
+        const size_t n = p->groups - from < STRIP_UNITS ? p->groups - from : STRIP_UNITS;
+        for (size_t row = 0; row < w->out; row++)
+            memcpy(strip.words[row], &w->scales[row * p->groups + from], n * sizeof(float));
+        kernels->turn(strip.words[0], PACKED_ROWS, STRIP_UNITS, n, to);
+        for (size_t i = 0; i < n; i++) store_scales(p->scale_dtype, turned[i], groups + (from + i) * p->group_bytes);
+    }
+}
+
+static void pack_head(const QuantizedWeight *w, const Packed *p, uint8_t *to) {
+    const int8_t *extras = w->zeros ? w->zeros : w->factors;
+    for (size_t row = 0; row < w->out; row++) {
+        for (size_t g = 0; extras && g < p->groups; g++)
+            memcpy(to + g * PACKED_ROWS + row, &extras[row * p->groups + g], 1);
+        if (w->factors)
+            memcpy(to + p->head_bytes - (PACKED_ROWS - row) * sizeof(float), &w->scales[row], sizeof(float));
+    }
+}
+
+void packed_fill(const Packed *p, const CodingKernels *kernels, const QuantizedWeight *rows, size_t block) {
+    uint8_t *to = p->data + block * p->block_bytes, *groups = to + p->head_bytes;
+    pack_head(rows, p, to);
+    if (packed_scale_bytes(p)) pack_scales(kernels, rows, p, groups);
+    if (p->group % packed_unit_columns(p->bits) == 0) { // groups follow each other without a gap
+        pack_run(kernels, rows, p, 0, p->in, 0, groups);
+        return;
+    }
+    for (size_t g = 0; g < p->groups; g++) {
+        const size_t from = g * p->group;
+        pack_run(kernels, rows, p, from, p->group < p->in - from ? p->group : p->in - from, g * p->group_units, groups);
+    }
+}
+
+bool packed_reserve(const QuantizedWeight *shape, Packed *packed, Error *err) {
+    packed_shape(shape, packed);
+    packed->data = array_new(packed->blocks, packed->block_bytes);
+    return packed->data || error_memory(err, "packed weights");
+}
+
+// Rows 32 · block … of w.
+static QuantizedWeight rows_of_block(const QuantizedWeight *w, size_t block) {
+    const size_t first = block * PACKED_ROWS, groups = group_count(w->in, w->group);
+    QuantizedWeight rows = *w;
+    rows.out = w->out - first < PACKED_ROWS ? w->out - first : PACKED_ROWS;
+    rows.codes += first * w->in;
+    rows.scales += w->grid == GRID_TWO_LEVEL ? first : first * groups;
+    if (w->zeros) rows.zeros += first * groups;
+    if (w->factors) rows.factors += first * groups;
+    return rows;
 }
 
 bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err) {
-    packed_shape(w, packed);
-    int8_t *zeros = array_new(w->group, 1);
-    packed->data = array_new(packed->blocks, packed->block_bytes);
-    if (!zeros || !packed->data) {
-        free(zeros);
-        packed_free(packed);
-        return error_memory(err, "packed weights");
-    }
+    const CodingKernels *kernels = coding_kernels_choose();
+    if (!packed_reserve(w, packed, err)) return false;
 #pragma omp parallel for schedule(static) num_threads(threads) if (w->out * w->in > 32768)
     for (size_t block = 0; block < packed->blocks; block++) {
-        uint8_t *groups = packed->data + block * packed->block_bytes + packed->head_bytes;
-        pack_head(w, packed, block);
-        for (size_t group = 0; group < packed->groups; group++)
-            pack_group(w, packed, zeros, block, group, groups + group * packed->group_bytes);
+        const QuantizedWeight rows = rows_of_block(w, block);
+        packed_fill(packed, kernels, &rows, block);
     }
-    free(zeros);
     (void)threads; // where there is no OpenMP
     return true;
 }

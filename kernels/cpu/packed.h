@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kernels/cpu/coding.h"
 #include "kernels/quantized.h"
 
 enum { PACKED_ROWS = 32 };
@@ -72,7 +73,11 @@ static inline const float *packed_row_scales(const Packed *p, size_t block) {
 // Whether integer products of this weight with 8-bit codes stay within 32 bits, and its levels within a byte.
 bool packed_fits(const QuantizedWeight *w, bool integer);
 
-// Fills `packed` from plain codes; false when memory is short. Threads: how many may work.
+// The layout of a weight of this shape (codes and scales are not looked at), nothing in it yet.
+bool packed_reserve(const QuantizedWeight *shape, Packed *packed, Error *err);
+// Fills one block from its rows: 32 or, in the last one, fewer.
+void packed_fill(const Packed *packed, const CodingKernels *, const QuantizedWeight *rows, size_t block);
+// Both, from plain codes; false when memory is short. Threads: how many may work.
 bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err);
 void packed_free(Packed *packed);
 

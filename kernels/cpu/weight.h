@@ -44,6 +44,10 @@ typedef struct ActivationBytes {
     size_t rows; // codes [in] for each thread, before they are spread out
 } ActivationBytes;
 
+// A packed linear with nothing in it yet. False with *weight NULL.
+bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const ActivationScheme *scheme, const float *bias,
+                    Precision precision, Weight **weight, Error *err);
+
 // How activations are cut for this weight, without their memory.
 Activations activations_for(const Packed *p, ActivationMode mode);
 ActivationBytes activation_bytes(const Activations *x, const Weight *w, size_t tokens, int threads);

@@ -9,6 +9,7 @@
 #include "analysis/stats.h"
 #include "base/array.h"
 #include "base/random.h"
+#include "kernels/backend.h"
 #include "kernels/cpu/packed.h"
 #include "kernels/measure.h"
 #include "quant/quantize.h"
@@ -95,6 +96,22 @@ static void quantize(DType dtype, const uint16_t *w, size_t group, bool errors) 
         quantized_weight_free(&q);
         packed_free(&packed);
     });
+    Backend *b;
+    Weight *dense, *weight;
+    const WeightQuantizing how = {.bits = 4, .group = group, .scale_dtype = dtype};
+    const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
+    double *sums = errors ? array_new((size_t)2 * ROWS, sizeof *sums) : NULL;
+    if (!backend_cpu_new(1, &b, NULL) ||
+        !b->ops->weight_dense(b, dtype, w, ROWS, COLUMNS, NULL, PRECISION_NATIVE, &dense, NULL))
+        exit(1);
+    snprintf(name, sizeof name, "  … at once");
+    RATE(name, {
+        if (!b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, sums, &weight, NULL)) exit(1);
+        b->ops->weight_free(b, weight);
+    });
+    b->ops->weight_free(b, dense);
+    b->ops->destroy(b);
+    free(sums);
 }
 
 int main(void) {
