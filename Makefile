@@ -199,7 +199,8 @@ test-fast: ## all tests, optimized build only
 	@$(MAKE) $(PARALLEL) --no-print-directory test-optimized || tests/run --stage-failed optimized || true
 	@tests/run --end
 
-test-programs: build $(TEST_PROGRAMS)
+# The benchmark for devices is run, too, on an emulated one.
+test-programs: build $(TEST_PROGRAMS) $(if $(filter test_bench_gpu,$(TESTS)),$(OUT)/bench/gpu/bench_gpu)
 	$(if $(CMOCKA_LIBS),,@echo "cmocka is missing (Debian and Ubuntu: libcmocka-dev); ./bootstrap test installs it" >&2; exit 1)
 	$(if $(LEFT_OUT),@echo "libvterm is missing; left out: $(LEFT_OUT)" >&2)
 $(TEST_PROGRAMS): $(if $(CMOCKA_LIBS),,no-cmocka)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """PyTorch's fp16 matmul and int4 matmul (tinygemm) on the shapes of tests/bench/gpu/bench_gpu.c, for comparison.
 
-usage: bench_torch.py FOLDER     writes FOLDER/<device>-torch.json
+usage: bench_torch.py FOLDER     writes FOLDER/<device>-torch.json; compares with FOLDER/<device>.json if it is there
 """
 import json
+import os
 import re
 import sys
 
@@ -44,6 +45,17 @@ def int4_weights(out, columns, copies):
     return weights, scales
 
 
+def compare(ours, theirs):
+    """Prints how many times as fast our int4 product is; the goal is to be ahead up to 16 tokens."""
+    mine = {(p["out"], p["in"], p["batch"]): p["microseconds"] for p in ours if p["scheme"] == "int4 g64"}
+    for batch in BATCHES:
+        times = [row["int4_g64_microseconds"] / mine[row["out"], row["in"], batch] for row in theirs
+                 if row["batch"] == batch and "int4_g64_microseconds" in row and (row["out"], row["in"], batch) in mine]
+        if times:
+            goal = "" if batch > 16 else ", goal > 1 in all: " + ("reached" if min(times) > 1 else "not reached")
+            print(f"int4 g64, batch {batch}, times tinygemm: {min(times):.2f} … {max(times):.2f}{goal}")
+
+
 def main():
     results = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "products": []}
     for model, out, columns in SHAPES:
@@ -68,6 +80,9 @@ def main():
     name = re.sub("[^a-zA-Z0-9]", "-", results["device"])
     with open(f"{sys.argv[1]}/{name}-torch.json", "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1)
+    if os.path.exists(f"{sys.argv[1]}/{name}.json"):
+        with open(f"{sys.argv[1]}/{name}.json", encoding="utf-8") as file:
+            compare(json.load(file)["products"], results["products"])
 
 
 main()

@@ -6,7 +6,8 @@
 
 // ---- Few tokens ----
 //
-// A warp computes DENSE_ROWS rows × `tokens` outputs; a lane takes eight columns of every 256.
+// A warp computes DENSE_ROWS rows × `tokens` outputs; a lane takes eight columns of every 256. While they are
+// multiplied, the weights of the next ones are on their way. x comes from the first-level cache.
 
 enum { DENSE_ROWS = 4, DENSE_WARPS = 4, DENSE_COLUMNS = 8 * WARP };
 
@@ -19,23 +20,54 @@ DEVICE void eight_floats(const DenseArguments *a, int token, int column, float *
     }
 }
 
+// Eight weights of each row as they are stored: two words of 16 bytes at 32 bits, else one.
+typedef uint4 DenseWeights[DENSE_ROWS][2];
+
+DEVICE void dense_load(const int dtype, const DenseArguments *a, int row, int column, DenseWeights w) {
+    const int bytes = dtype == ELEMENT_F32 ? 4 : 2;
+    UNROLL for (int r = 0; r < DENSE_ROWS; r++) {
+        const size_t at = (size_t)(row + r < a->out ? row + r : row) * a->stride + column;
+        UNROLL for (int i = 0; i < bytes / 2; i++) w[r][i] = load_once((const uint8_t *)a->w + at * bytes + i * 16);
+    }
+}
+
+DEVICE void dense_values(const int dtype, const uint4 *words, float *out) {
+    UNROLL for (int j = 0; j < 8; j++) {
+        const int n = dtype == ELEMENT_F32 ? j : j / 2;
+        const uint4 v = words[n / 4];
+        const uint32_t word = n % 4 == 0 ? v.x : n % 4 == 1 ? v.y : n % 4 == 2 ? v.z : v.w;
+        const uint16_t bits = (uint16_t)(word >> (j % 2 * 16));
+        out[j] = dtype == ELEMENT_F32   ? __uint_as_float(word)
+                 : dtype == ELEMENT_F16 ? f16_value(bits)
+                                        : bf16_value(bits);
+    }
+}
+
+DEVICE void dense_multiply(const int dtype, const int tokens, const DenseArguments *a, DenseWeights w, int column,
+                           float (*sum)[8]) {
+    float values[DENSE_ROWS][8];
+    UNROLL for (int r = 0; r < DENSE_ROWS; r++) dense_values(dtype, w[r], values[r]);
+    UNROLL for (int t = 0; t < tokens; t++) {
+        float x[8];
+        if (t >= a->tokens) continue;
+        eight_floats(a, t, column, x);
+        UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int j = 0; j < 8; j++) sum[r][t] =
+            fmaf(values[r][j], x[j], sum[r][t]);
+    }
+}
+
 DEVICE void dense_few(const int dtype, const int tokens, const DenseArguments *a) {
     const int lane = threadIdx.x % WARP, row = ((int)blockIdx.x * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
     float sum[DENSE_ROWS][8];
+    DenseWeights now, next;
     if (row >= a->out) return;
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) sum[r][t] = 0;
+    if (lane * 8 < a->in) dense_load(dtype, a, row, lane * 8, now);
     for (int column = lane * 8; column < a->in; column += DENSE_COLUMNS) {
-        float w[DENSE_ROWS][8];
-        UNROLL for (int r = 0; r < DENSE_ROWS; r++)
-            eight_elements(dtype, a->w, (size_t)(row + r < a->out ? row + r : row) * a->stride + column, w[r]);
-        UNROLL for (int t = 0; t < tokens; t++) {
-            float x[8];
-            if (t < a->tokens) {
-                eight_floats(a, t, column, x);
-                UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int j = 0; j < 8; j++) sum[r][t] =
-                    fmaf(w[r][j], x[j], sum[r][t]);
-            }
-        }
+        const bool more = column + DENSE_COLUMNS < a->in;
+        if (more) dense_load(dtype, a, row, column + DENSE_COLUMNS, next);
+        dense_multiply(dtype, tokens, a, now, column, sum);
+        UNROLL for (int r = 0; more && r < DENSE_ROWS; r++) now[r][0] = next[r][0], now[r][1] = next[r][1];
     }
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) {
         float y = warp_sum(sum[r][t]);

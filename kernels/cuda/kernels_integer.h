@@ -18,21 +18,25 @@ typedef float Totals[MOST_ROWS][MOST_TOKENS][4];
 
 // ---- One group's share of one output ----
 
-// What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, if there is a zero point.
-DEVICE float group_term(const IntegerArguments *a, float scale, int level, int32_t s, int32_t x) {
-    if (a->factors) return __int_as_float(level * s);
-    if (a->zeros) return scale * (float)((long long)s - (long long)level * (long long)x);
+// What stands beside the scales: constant where a product is inlined, so that it costs nothing where it is not there.
+enum { NO_LEVELS, ZERO_POINTS, FACTORS };
+
+// What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, for a zero point.
+DEVICE float group_term(const int levels, float scale, int level, int32_t s, int32_t x) {
+    if (levels == FACTORS) return __int_as_float(level * s);
+    if (levels == ZERO_POINTS) return scale * (float)((long long)s - (long long)level * (long long)x);
     return scale * (float)s;
 }
-DEVICE float with_term(const IntegerArguments *a, float total, float term) {
-    if (a->factors) return __int_as_float(__float_as_int(total) + __float_as_int(term));
+DEVICE float with_term(const int levels, float total, float term) {
+    if (levels == FACTORS) return __int_as_float(__float_as_int(total) + __float_as_int(term));
     return total + term;
 }
 
 // The same for one plane, or two as one, of float activations; scale: of the weights and the activations.
-DEVICE float with_segment(const bool zeros, float scale, int level, int32_t s, int32_t x, float total) {
-    return fmaf((float)(zeros ? s - level * x : s), scale, total);
+DEVICE float with_segment(const int levels, float scale, int level, int32_t s, int32_t x, float total) {
+    return fmaf((float)(levels == ZERO_POINTS ? s - level * x : s), scale, total);
 }
+DEVICE int levels_of(const IntegerArguments *a) { return a->zeros ? ZERO_POINTS : a->factors ? FACTORS : NO_LEVELS; }
 DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane == 2 ? 1 : plane == 1 ? 256 : 65536; }
 
 // What stands before a total when all groups are in it.
@@ -91,48 +95,21 @@ DEVICE void segment_next(const IntegerLayout *l, const bool ordered, Walk *w) {
     w->left = segment_halves(ordered, w->group_left);
 }
 
+// A whole step on.
+DEVICE void walk_step(const IntegerLayout *l, const bool ordered, Walk *w) {
+    for (int half = 0, run; half < STEP_HALVES; half += run) {
+        run = run_length(w, half);
+        if (walk_by(w, run)) segment_next(l, ordered, w);
+    }
+}
+
 // ---- Into shared memory ----
 
-// Who copies: a warp or a block.
-typedef struct Crew {
-    int index, count;
-} Crew;
-
-// Scales and levels of the groups of a step, and of its segments what goes with `tokens` tokens from `token` on.
-DEVICE void copy_scales(const bool ordered, const IntegerArguments *a, int row_block, int row_blocks, int token,
-                        int tokens, int step, uint8_t *stage, Crew crew) {
-    const IntegerLayout *l = &a->layout;
-    const Walk at = walk_from(l, ordered, step * STEP_HALVES);
-    const int slot_bits = a->stage.slot_bits, slots = 1 << slot_bits, word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1;
-    if (!a->factors) {
-        for (int n = crew.index; n < row_blocks << (slot_bits + word_bits); n += crew.count) {
-            const int row = row_block + (n >> (slot_bits + word_bits)), slot = n >> word_bits & (slots - 1);
-            const size_t place = (size_t)row * l->groups + at.group + slot; // UNIT_ROWS scales each
-            if (row >= l->row_blocks || at.group + slot >= l->groups) continue;
-            copy_begin(stage + a->stage.scales + n * 16,
-                       (const uint8_t *)a->scales + (place << word_bits) * 16 + (n & ((1 << word_bits) - 1)) * 16);
-        }
-    }
-    if (a->zeros || a->factors) {
-        const int8_t *levels = a->zeros ? a->zeros : a->factors;
-        for (int n = crew.index; n < row_blocks << slot_bits; n += crew.count) {
-            const int row = row_block + (n >> slot_bits), group = at.group + (n & (slots - 1));
-            if (row >= l->row_blocks || group >= l->groups) continue;
-            copy_begin(stage + a->stage.levels + n * 16, levels + ((size_t)row * l->groups + group) * UNIT_ROWS);
-        }
-    }
-    const int segments = segment_count(l, ordered ? 1 : 2), padded = padded_tokens(a->tokens);
-    for (int slot = 0; slot < slots && at.segment + slot < segments; slot++) {
-        for (int n = crew.index * 4; n < tokens && token + n < padded; n += crew.count * 4) {
-            const int planes = sum_planes(a->planes);
-            if (!ordered)
-                copy_begin_shared(stage + a->stage.x_scales + (slot * tokens + n) * 4,
-                                  a->x_scales + (size_t)(at.segment + slot) * padded + token + n);
-            for (int p = 0; a->zeros && p < planes; p++)
-                copy_begin_shared(stage + a->stage.x_sums + ((slot * planes + p) * tokens + n) * 4,
-                                  a->x_sums + ((size_t)(at.segment + slot) * planes + p) * padded + token + n);
-        }
-    }
+// A row block's step, by a warp.
+DEVICE void copy_codes(const int bits, const IntegerArguments *a, int row_block, int step, uint8_t *to) {
+    const int lane = threadIdx.x % WARP, words = (int)step_bytes(bits) / 16;
+    const uint8_t *from = a->codes + step_offset(&a->layout, row_block, step) + lane * 16;
+    UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
 // Until the oldest step has arrived, this thread's copies.
@@ -147,12 +124,13 @@ DEVICE void wait_for_stage(int stages) {
 
 // ---- Multiplying what is there ----
 
-// The four registers of one unit of a row block; of groups of half a unit only those of half `half`, else −1.
-DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, int half, uint32_t *fragment) {
-    const int lane = threadIdx.x % WARP;
-    const uint32_t keep[2] = {half == 1 ? 0 : ~0u, half == 0 ? 0 : ~0u};
-    const uint32_t high = bits == 3 ? *(const uint16_t *)(step + code_place(3, unit, lane, 0, 1).byte) : 0;
-    const uint8_t *from = step + code_place(bits, unit, lane, 0, 0).byte;
+// Where a lane finds its words of a unit, and the four registers that they are.
+DEVICE int lane_place(const int bits) { return code_place(bits, 0, threadIdx.x % WARP, 0, 0).byte; }
+
+DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, uint32_t *fragment) {
+    const uint8_t *from = step + unit * (bits == 3 ? 128 : unit_bytes(bits)) + lane_place(bits);
+    const uint32_t high =
+        bits == 3 ? *(const uint16_t *)(step + code_place(3, unit, threadIdx.x % WARP, 0, 1).byte) : 0;
     uint32_t words[4];
     words[0] = words[1] = words[2] = words[3] = 0;
     if (bits == 8) {
@@ -164,54 +142,53 @@ DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, int hal
     } else {
         words[0] = *(const uint32_t *)from;
     }
-    UNROLL for (int r = 0; r < 4; r++) fragment[r] = widened_codes(bits,
-                                                                   words[bits == 8   ? r
-                                                                         : bits == 4 ? r / 2
-                                                                                     : 0],
-                                                                   high, r) &
-                                                     keep[r / 2];
+    const int per_word = bits == 8 ? 1 : bits == 4 ? 2 : 4;
+    UNROLL for (int r = 0; r < 4; r++) fragment[r] = widened_codes(bits, words[r / per_word], high, r);
 }
 
-// A run of `halves` halves from `half` on: nr row blocks, step_bytes apart, times nb blocks of 8 columns of x, which
-// begin at x and are block_bytes apart, their units unit_bytes.
-DEVICE void multiply_run(const int bits, const int nr, const int nb, const uint8_t *w, const uint8_t *x,
-                         int block_bytes, int unit_bytes, bool half_groups, int half, int halves, Sums sums) {
-    for (int h = half; h < half + halves; h += half_groups ? 1 : 2) {
-        uint32_t fragments[MOST_ROWS][4];
-        UNROLL for (int r = 0; r < nr; r++)
-            unit_fragment(bits, w + r * step_bytes(bits), h / 2, half_groups ? h % 2 : -1, fragments[r]);
-        UNROLL for (int b = 0; b < nb; b++) {
-            const uint2 v = *(const uint2 *)(x + b * block_bytes + h / 2 * unit_bytes);
-            uint32_t fragment[2];
-            fragment[0] = v.x, fragment[1] = v.y;
-            UNROLL for (int r = 0; r < nr; r++) multiply_fragments(sums[r][b], fragments[r], fragment);
-        }
+// A unit of nr row blocks, step_bytes apart, times nb blocks of 8 columns of x, the lane's part of which is at x and
+// then block_bytes apart. half: of groups of half a unit the one that counts, else −1.
+DEVICE void multiply_unit(const int bits, const int nr, const int nb, const uint8_t *w, int unit, int half,
+                          const uint8_t *x, const int block_bytes, Sums sums) {
+    uint32_t fragments[MOST_ROWS][4];
+    UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, w + r * (int)step_bytes(bits), unit, fragments[r]);
+    if (half >= 0) {
+        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 2; i++) fragments[r][i + (half == 0 ? 2 : 0)] =
+            0;
+    }
+    UNROLL for (int b = 0; b < nb; b++) {
+        const uint2 v = *(const uint2 *)(x + b * block_bytes);
+        uint32_t column[2];
+        column[0] = v.x, column[1] = v.y;
+        UNROLL for (int r = 0; r < nr; r++) multiply_fragments(sums[r][b], fragments[r], column);
     }
 }
 
-// Scales of rows lane / 4 and + 8, from slot `slot` of a stage; none with factors …
-DEVICE void scale_pair(const IntegerArguments *a, const uint8_t *stage, int slot, float *scale) {
+// Scales, and levels, of rows lane / 4 and + 8, from slot `slot` of a stage.
+DEVICE void scale_pair(const int levels, const IntegerArguments *a, const uint8_t *stage, int slot, float *scale,
+                       int *level) {
     const int at = slot * UNIT_ROWS + (int)threadIdx.x % WARP / 4 * 2;
+    scale[0] = scale[1] = 0;
+    level[0] = level[1] = 0;
+    if (levels != NO_LEVELS) {
+        level[0] = ((const int8_t *)(stage + a->stage.levels))[at];
+        level[1] = ((const int8_t *)(stage + a->stage.levels))[at + 1];
+    }
+    if (levels == FACTORS) return;
     if (a->scale_dtype == ELEMENT_F32) {
         scale[0] = ((const float *)(stage + a->stage.scales))[at];
         scale[1] = ((const float *)(stage + a->stage.scales))[at + 1];
-        return;
+    } else {
+        const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
+        const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
+        const bool f16 = a->scale_dtype == ELEMENT_F16;
+        scale[0] = f16 ? f16_value(low) : bf16_value(low);
+        scale[1] = f16 ? f16_value(high) : bf16_value(high);
     }
-    const uint32_t both = *(const uint32_t *)(stage + a->stage.scales + at * 2);
-    const uint16_t low = (uint16_t)both, high = (uint16_t)(both >> 16);
-    const bool f16 = a->scale_dtype == ELEMENT_F16;
-    scale[0] = f16 ? f16_value(low) : bf16_value(low);
-    scale[1] = f16 ? f16_value(high) : bf16_value(high);
 }
 
-// … and their zero points or factors.
-DEVICE void level_pair(const IntegerArguments *a, const uint8_t *stage, int slot, int *level) {
-    const int8_t *levels = (const int8_t *)(stage + a->stage.levels) + slot * UNIT_ROWS + threadIdx.x % WARP / 4 * 2;
-    level[0] = levels[0], level[1] = levels[1];
-}
-
-DEVICE int32_t x_sum_at(const IntegerArguments *a, const uint8_t *stage, int at) {
-    return ((const int32_t *)(stage + a->stage.x_sums))[at];
+DEVICE int32_t x_sum_at(const int levels, const IntegerArguments *a, const uint8_t *stage, int at) {
+    return levels == ZERO_POINTS ? ((const int32_t *)(stage + a->stage.x_sums))[at] : 0;
 }
 
 // ---- Few tokens: up to 8 columns of x, in a regular layout ----
@@ -272,10 +249,8 @@ DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *codes = a->codes + step_offset(l, row_block, step) + lane * 16;
     const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256 + lane / 16 * 256 + lane % 16 * 16;
-    UNROLL for (int n = 0; n < (int)step_bytes(bits) / 16; n += WARP) if (n + lane < (int)step_bytes(bits) / 16)
-        copy_begin(stage + (n + lane) * 16, codes + n * 16);
+    copy_codes(bits, a, row_block, step, stage);
     UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
         if (lane % 16 < columns * 2)
             copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
@@ -292,47 +267,39 @@ DEVICE const uint8_t *few_x(const IntegerArguments *a, const uint8_t *stage) {
 // Sums of `units` units of a step from `unit` on.
 DEVICE void few_multiply(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
                          const uint8_t *x, const int unit, int32_t *sums) {
-    const int unit_bytes = a->columns * 32;
-    UNROLL for (int i = 0; i < 4; i++) sums[i] = 0;
-    UNROLL for (int u = unit; u < unit + units; u++) {
-        uint32_t fragment[4], column[2];
-        unit_fragment(bits, stage, u, -1, fragment);
-        const uint2 v = *(const uint2 *)(x + u * unit_bytes);
-        column[0] = v.x, column[1] = v.y;
-        multiply_fragments(sums, fragment, column);
-    }
+    Sums all;
+    UNROLL for (int i = 0; i < 4; i++) all[0][0][i] = 0;
+    UNROLL for (int u = unit; u < unit + units; u++)
+        multiply_unit(bits, 1, 1, stage, u, -1, x + u * a->columns * 32, 0, all);
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = all[0][0][i];
 }
 
 // ---- Free order: paired planes; the splits share the columns, too ----
 
 // Adds a step whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
-DEVICE void free_step(const int bits, const int units, const bool zeros, const IntegerArguments *a,
+DEVICE void free_step(const int bits, const int levels, const int units, const IntegerArguments *a,
                       const uint8_t *stage, int step, float *totals) {
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
         const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
-        int32_t sums[4], level[2], x_sum = 0;
+        int32_t sums[4], level[2];
         float scale[2];
         if (units < STEP_UNITS && step * (STEP_UNITS / units) + slot >= a->layout.groups) return; // padding
         few_multiply(bits, units, a, stage, x, slot * units, sums);
-        scale_pair(a, stage, slot, scale);
-        level[0] = level[1] = 0;
-        if (zeros) {
-            level_pair(a, stage, slot, level);
-            x_sum = x_sum_at(a, stage, at) * (1 << (8 - bits));
-        }
+        scale_pair(levels, a, stage, slot, scale, level);
         const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
-        UNROLL for (int i = 0; i < 2; i++) totals[i] =
-            with_segment(zeros, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
+        const int32_t x_sum = x_sum_at(levels, a, stage, at) * (1 << (8 - bits));
+        UNROLL for (int i = 0; i < 2; i++) totals[i] = with_segment(
+            levels, scale[i] * activation, level[i], sums[2 * i] * 256 + sums[2 * i + 1], x_sum, totals[i]);
     }
 }
 
-DEVICE void free_step_as_laid_out(const int bits, const bool zeros, const IntegerArguments *a, const uint8_t *stage,
+DEVICE void free_step_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
                                   int step, float *totals) {
     switch (a->stage.slot_bits) {
-    case 0: free_step(bits, 4, zeros, a, stage, step, totals); break;
-    case 1: free_step(bits, 2, zeros, a, stage, step, totals); break;
-    default: free_step(bits, 1, zeros, a, stage, step, totals); break;
+    case 0: free_step(bits, levels, 4, a, stage, step, totals); break;
+    case 1: free_step(bits, levels, 2, a, stage, step, totals); break;
+    default: free_step(bits, levels, 1, a, stage, step, totals); break;
     }
 }
 
@@ -356,9 +323,9 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
             few_copy(bits, a, &side, row_block, step + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
         if (a->zeros)
-            free_step_as_laid_out(bits, true, a, stage, step, totals);
+            free_step_as_laid_out(bits, ZERO_POINTS, a, stage, step, totals);
         else
-            free_step_as_laid_out(bits, false, a, stage, step, totals);
+            free_step_as_laid_out(bits, NO_LEVELS, a, stage, step, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -382,22 +349,21 @@ enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
 
 DEVICE void ordered_step(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
                          int32_t *pieces) {
-    const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
+    const int lane = threadIdx.x % WARP, token = lane % 4 * 2, levels = levels_of(a);
     const bool whole = a->layout.group_columns <= STEP_COLUMNS;
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
         int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token, sums[4], level[2];
         float scale[2];
-        level[0] = level[1] = 0, scale[0] = scale[1] = 0;
         few_multiply(bits, units, a, stage, x, slot * units, sums);
-        if (!a->factors) scale_pair(a, stage, slot, scale);
-        if (a->zeros || a->factors) level_pair(a, stage, slot, level);
-        UNROLL for (int i = 0; i < 4; i++) {
-            const int32_t sum = sums[i] >> (8 - bits),
-                          x_sum = a->zeros ? x_sum_at(a, stage, slot * FEW_TOKENS + token + i % 2) : 0;
-            to[i / 2 * 8 * FEW_TOKENS + i % 2] =
-                whole ? __float_as_int(group_term(a, scale[i / 2], level[i / 2], sum, x_sum)) : sum;
+        UNROLL for (int i = 0; i < 4; i++) sums[i] >>= 8 - bits;
+        if (whole) {
+            scale_pair(levels, a, stage, slot, scale, level);
+            UNROLL for (int i = 0; i < 4; i++) sums[i] =
+                __float_as_int(group_term(levels, scale[i / 2], level[i / 2], sums[i],
+                                          x_sum_at(levels, a, stage, slot * FEW_TOKENS + token + i % 2)));
         }
+        UNROLL for (int i = 0; i < 4; i++) to[i / 2 * 8 * FEW_TOKENS + i % 2] = sums[i];
     }
 }
 
@@ -411,12 +377,13 @@ typedef struct Adder {
 // The pieces of the steps from `step` on, one pass of them, for one output.
 DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int step, int row, int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
-    const int slot_bits = a->stage.slot_bits, steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
+    const int slot_bits = a->stage.slot_bits, levels = levels_of(a);
+    const int steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
     pieces += row * FEW_TOKENS + token;
     if (l->group_columns <= STEP_COLUMNS) {
         const int rest = l->groups - (step << slot_bits), count = steps << slot_bits;
         for (int n = 0; n < count && n < rest; n++)
-            adder->total = with_term(a, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
+            adder->total = with_term(levels, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
         return;
     }
     for (int n = 0; n < steps; n++) {
@@ -426,7 +393,7 @@ DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int ste
         const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
         const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
         const int32_t x = a->zeros ? a->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
-        adder->total = with_term(a, adder->total, group_term(a, scale, level, adder->sum, x));
+        adder->total = with_term(levels, adder->total, group_term(levels, scale, level, adder->sum, x));
         adder->sum = 0;
         adder->group++;
         adder->left = l->group_columns / STEP_COLUMNS;
@@ -500,24 +467,50 @@ DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a)
     return t;
 }
 
-DEVICE void tiled_copy(const int bits, const bool ordered, const IntegerArguments *a, const Tile *t, int step,
-                       uint8_t *stage) {
+// Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, int step, int group,
+                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
-    const int words = (int)step_bytes(bits) / 16, planes = ordered ? 1 : a->planes, part_words = STEP_UNITS * 16;
-    const Crew crew = {(int)threadIdx.x, (int)blockDim.x};
-    for (int n = crew.index; n < t->row_blocks * words; n += crew.count) {
-        const int block = t->row_block + n / words;
-        if (block >= l->row_blocks) break;
-        copy_begin(stage + n * 16, a->codes + step_offset(l, block, step) + n % words * 16);
-    }
-    for (int n = crew.index; n < t->token_blocks * planes * part_words; n += crew.count) {
-        const int part = n / part_words, of_block = planes == 1 ? part : planes == 2 ? part / 2 : part / 3;
-        if (t->token_block + of_block >= token_blocks(a->tokens)) break;
-        const size_t from = ((size_t)(t->token_block + of_block) * l->units + (size_t)step * STEP_UNITS) * planes * 256;
-        copy_begin_shared(stage + a->stage.x + n * 16, a->x + from + (size_t)(n - of_block * planes * part_words) * 16);
-    }
-    copy_scales(ordered, a, t->row_block, t->row_blocks, t->token_block * TOKEN_BLOCK, t->token_blocks * TOKEN_BLOCK,
-                step, stage, crew);
+    const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, slots = 1 << slot_bits;
+    const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the 16-byte words of 16 scales
+    const size_t first = (size_t)row_block * l->groups + group;
+    copy_codes(bits, a, row_block, step, stage + r * (int)step_bytes(bits));
+    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < l->groups)
+        copy_begin(stage + a->stage.scales + ((r << (slot_bits + word_bits)) + lane) * 16,
+                   (const uint8_t *)a->scales + ((first << word_bits) + lane) * 16);
+    if ((a->zeros || a->factors) && lane < slots && group + lane < l->groups)
+        copy_begin(stage + a->stage.levels + ((r << slot_bits) + lane) * 16,
+                   (a->zeros ? a->zeros : a->factors) + (first + lane) * 16);
+}
+
+// Token block b of the tile, by a warp: its activations, and what belongs to the segments from `segment` on.
+DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, int step, int segment,
+                        uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, block = t->token_block + b, bytes = STEP_UNITS * planes * 256;
+    const int rows = 1 << a->stage.slot_bits, padded = padded_tokens(a->tokens), token_bytes = t->token_blocks * 32;
+    const int left = segment_count(l, planes) - segment, word = lane % 2 * 4; // two words have eight tokens
+    const uint8_t *from = a->x + ((size_t)block * l->units + (size_t)step * STEP_UNITS) * planes * 256 + lane * 16;
+    UNROLL for (int n = 0; n < bytes; n += WARP * 16)
+        copy_begin_shared(stage + a->stage.x + b * bytes + n + lane * 16, from + n);
+    if (planes > 1 && lane / 2 < rows && lane / 2 < left)
+        copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + b * 32 + word * 4,
+                          a->x_scales + (size_t)(segment + lane / 2) * padded + block * TOKEN_BLOCK + word);
+    if (!a->zeros) return;
+    for (int row = lane / 2; row < rows * sum_planes(planes) && row < left * sum_planes(planes); row += WARP / 2)
+        copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + b * 32 + word * 4,
+                          a->x_sums + ((size_t)segment * sum_planes(planes) + row) * padded + block * TOKEN_BLOCK +
+                              word);
+}
+
+// Warps take row blocks and token blocks in turn. at: where the step begins.
+DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, const Tile *t, int step,
+                       const Walk *at, uint8_t *stage) {
+    const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
+    for (int r = warp; r < t->row_blocks && t->row_block + r < a->layout.row_blocks; r += warps)
+        copy_rows(bits, a, t->row_block + r, r, step, at->group, stage);
+    for (int b = warp; b < t->token_blocks && b < blocks; b += warps)
+        copy_tokens(planes, a, t, b, step, at->segment, stage);
 }
 
 // Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
@@ -528,48 +521,66 @@ typedef struct Run {
 } Run;
 
 // Adds the sums to the totals and clears them.
-DEVICE void tiled_add(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
-                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
-    const int tokens = t->token_blocks * TOKEN_BLOCK;
-    const int sum_row = (run->segment * sum_planes(a->planes) + (a->planes == 3 ? run->plane : 0)) * tokens;
-    const float factor = plane_factor(a->planes, run->plane) / (1 << (8 - bits));
+DEVICE void tiled_add_with(const int bits, const int planes, const int levels, const int nr, const int nb,
+                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, const Run *run, Sums sums,
+                           Totals totals) {
+    const int tokens = t->token_blocks * TOKEN_BLOCK, first = t->token * TOKEN_BLOCK + (int)threadIdx.x % 4 * 2;
+    const int sum_row = run->segment * sum_planes(planes) + (planes == 3 ? run->plane : 0);
+    const float factor = plane_factor(planes, run->plane) / (1 << (8 - bits));
+    const float *activations = (const float *)(stage + a->stage.x_scales) + run->segment * tokens + first;
     float scale[MOST_ROWS][2];
     int level[MOST_ROWS][2];
     UNROLL for (int r = 0; r < nr; r++) {
-        const int slot = ((t->row + r) << a->stage.slot_bits) + run->slot;
-        level[r][0] = level[r][1] = 0, scale[r][0] = scale[r][1] = 0;
-        if (!ordered || !a->factors) scale_pair(a, stage, slot, scale[r]);
-        if (a->zeros || (ordered && a->factors)) level_pair(a, stage, slot, level[r]);
-        UNROLL for (int half = 0; half < 2; half++) if (!ordered) scale[r][half] *= factor;
+        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + run->slot, scale[r], level[r]);
+        UNROLL for (int half = 0; half < 2; half++) if (planes > 1) scale[r][half] *= factor;
     }
     UNROLL for (int b = 0; b < nb; b++) {
-        const int token = (t->token + b) * TOKEN_BLOCK + (int)threadIdx.x % 4 * 2;
         float activation[2];
         int32_t x[2];
         UNROLL for (int i = 0; i < 2; i++) {
-            activation[i] =
-                ordered ? 1 : ((const float *)(stage + a->stage.x_scales))[run->segment * tokens + token + i];
-            x[i] = a->zeros && run->ends ? x_sum_at(a, stage, sum_row + token + i) : 0;
+            activation[i] = planes > 1 ? activations[b * TOKEN_BLOCK + i] : 1;
+            x[i] = run->ends ? x_sum_at(levels, a, stage, sum_row * tokens + first + b * TOKEN_BLOCK + i) : 0;
+            if (planes > 1) x[i] *= 1 << (8 - bits);
         }
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
             float *total = &totals[r][b][i];
-            if (ordered)
+            if (planes == 1)
                 *total = with_term(
-                    a, *total, group_term(a, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
+                    levels, *total,
+                    group_term(levels, scale[r][i / 2], level[r][i / 2], sums[r][b][i] >> (8 - bits), x[i % 2]));
             else
-                *total = with_segment(a->zeros, scale[r][i / 2] * activation[i % 2],
-                                      level[r][i / 2] * (1 << (8 - bits)), sums[r][b][i], x[i % 2], *total);
+                *total = with_segment(levels, scale[r][i / 2] * activation[i % 2], level[r][i / 2], sums[r][b][i],
+                                      x[i % 2], *total);
             sums[r][b][i] = 0;
         }
     }
 }
 
-DEVICE void tiled_step(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+DEVICE void tiled_add(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+    if (a->zeros)
+        tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, run, sums, totals);
+    else if (planes == 1 && a->factors)
+        tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, run, sums, totals);
+    else
+        tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, run, sums, totals);
+}
+
+// One plane of the run of `halves` halves from `half` on. x: the lane's part of the warp's first token block.
+DEVICE void tiled_multiply(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                           const uint8_t *w, const uint8_t *x, int half, int halves, Sums sums) {
+    const int block_bytes = STEP_UNITS * planes * 256;
+    if (a->layout.group_columns < UNIT_COLUMNS)
+        multiply_unit(bits, nr, nb, w, half / 2, half % 2, x + half / 2 * planes * 256, block_bytes, sums);
+    else
+        for (int unit = half / 2; unit < (half + halves) / 2; unit++)
+            multiply_unit(bits, nr, nb, w, unit, -1, x + unit * planes * 256, block_bytes, sums);
+}
+
+DEVICE void tiled_step(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                        const Tile *t, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
     const Walk first = *walk;
-    const int planes = ordered ? 1 : a->planes;
-    const bool half_groups = a->layout.group_columns < UNIT_COLUMNS;
-    const uint8_t *w = stage + t->row * step_bytes(bits);
+    const uint8_t *w = stage + t->row * (int)step_bytes(bits);
     const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
     for (int half = 0, halves; half < STEP_HALVES; half += halves) {
         const int group = walk->group;
@@ -578,45 +589,48 @@ DEVICE void tiled_step(const int bits, const bool ordered, const int nr, const i
         run.segment = walk->segment - first.segment;
         halves = run_length(walk, half);
         run.ends = walk_by(walk, halves);
-        if (run.ends) segment_next(&a->layout, ordered, walk);
+        if (run.ends) segment_next(&a->layout, planes == 1, walk);
         if (group >= a->layout.groups) return; // only padding is left
-        for (run.plane = 0; run.plane < planes; run.plane++) {
-            multiply_run(bits, nr, nb, w, x + run.plane * 256, STEP_UNITS * planes * 256, planes * 256, half_groups,
-                         half, halves, sums);
+        UNROLL for (run.plane = 0; run.plane < planes; run.plane++) {
+            tiled_multiply(bits, planes, nr, nb, a, w, x + run.plane * 256, half, halves, sums);
             if (planes == 2 && run.plane == 0) {
                 // The second plane goes on top: together they are the number that they stand for.
                 UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++)
                     UNROLL for (int i = 0; i < 4; i++) sums[r][b][i] *= 256;
-            } else if (!ordered || run.ends) {
-                tiled_add(bits, ordered, nr, nb, a, t, stage, &run, sums, totals);
+            } else if (planes > 1 || run.ends) {
+                tiled_add(bits, planes, nr, nb, a, t, stage, &run, sums, totals);
             }
         }
     }
 }
 
-DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb, const IntegerArguments *a,
+DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                   uint8_t *memory) {
-    const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, steps = a->layout.steps, stages = a->stages;
-    const int from = (int)((long long)steps * split / a->splits),
-              end = (int)((long long)steps * (split + 1) / a->splits);
+    const bool ordered = planes == 1;
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, stages = a->stages;
+    const int from = (int)((long long)l->steps * split / a->splits),
+              end = (int)((long long)l->steps * (split + 1) / a->splits);
     const Tile t = tile_of_block(nr, nb, a);
     Sums sums;
     Totals totals;
-    Walk walk = walk_from(&a->layout, ordered, from * STEP_HALVES);
+    Walk walk = walk_from(l, ordered, from * STEP_HALVES), ahead = walk;
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) tiled_copy(bits, ordered, a, &t, from + i, memory + i * a->stage.bytes);
+        if (from + i < end) tiled_copy(bits, planes, a, &t, from + i, &ahead, memory + i * a->stage.bytes);
         COPY_COMMIT();
+        walk_step(l, ordered, &ahead);
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
         if (step + stages - 1 < end)
-            tiled_copy(bits, ordered, a, &t, step + stages - 1, memory + free * a->stage.bytes);
+            tiled_copy(bits, planes, a, &t, step + stages - 1, &ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        tiled_step(bits, ordered, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
+        walk_step(l, ordered, &ahead);
+        tiled_step(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -627,13 +641,13 @@ DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb
 
 // ---- The kernels, by bits ----
 
-#define TILED_KERNEL(BITS, ORDER, ORDERED, NR, NB)                                  \
-    KERNEL(tiled_##ORDER##_##BITS##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                                     \
-        tiled(BITS, ORDERED, NR, NB, &a, memory);                                   \
+#define TILED_KERNEL(BITS, PLANES, NR, NB)                                           \
+    KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                      \
+        tiled(BITS, PLANES, NR, NB, &a, memory);                                     \
     }
-#define LAUNCH_TILED(BITS, ORDER, NR, NB) \
-    LAUNCH(tiled_##ORDER##_##BITS##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
+#define LAUNCH_TILED(BITS, PLANES, NR, NB) \
+    LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
 #define INTEGER_KERNELS(BITS)                                                                                      \
     KERNEL(few_free_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                   \
@@ -645,13 +659,15 @@ DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb
         DYNAMIC_SHARED(memory);                                                                                    \
         few_ordered(BITS, &a, memory);                                                                             \
     }                                                                                                              \
-    TILED_KERNEL(BITS, free, false, 1, 1)                                                                          \
-    TILED_KERNEL(BITS, free, false, 2, 2)                                                                          \
-    TILED_KERNEL(BITS, free, false, 2, 4)                                                                          \
-    TILED_KERNEL(BITS, ordered, true, 1, 1)                                                                        \
-    TILED_KERNEL(BITS, ordered, true, 2, 2)                                                                        \
-    TILED_KERNEL(BITS, ordered, true, 2, 4)                                                                        \
-    TILED_KERNEL(BITS, ordered, true, 4, 4)                                                                        \
+    TILED_KERNEL(BITS, 1, 1, 1)                                                                                    \
+    TILED_KERNEL(BITS, 1, 2, 2)                                                                                    \
+    TILED_KERNEL(BITS, 1, 2, 4)                                                                                    \
+    TILED_KERNEL(BITS, 1, 4, 4)                                                                                    \
+    TILED_KERNEL(BITS, 2, 1, 1)                                                                                    \
+    TILED_KERNEL(BITS, 2, 2, 2)                                                                                    \
+    TILED_KERNEL(BITS, 2, 2, 4)                                                                                    \
+    TILED_KERNEL(BITS, 3, 1, 1)                                                                                    \
+    TILED_KERNEL(BITS, 3, 2, 2)                                                                                    \
     static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
         const Extent grid = extent((size_t)a->layout.row_blocks, a->splits, 1);                                    \
         const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
@@ -664,13 +680,15 @@ DEVICE void tiled(const int bits, const bool ordered, const int nr, const int nb
                                        (((size_t)token_blocks(a->tokens) + tokens - 1) / tokens),                  \
                                    a->splits, 1);                                                                  \
         const size_t shared = (size_t)a->stages * (size_t)a->stage.bytes;                                          \
-        if (a->planes == 1) {                                                                                      \
-            if (a->tile.rows == 1) return LAUNCH_TILED(BITS, ordered, 1, 1);                                       \
-            if (a->tile.rows == 4) return LAUNCH_TILED(BITS, ordered, 4, 4);                                       \
-            if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, ordered, 2, 2);                                     \
-            return LAUNCH_TILED(BITS, ordered, 2, 4);                                                              \
+        switch (a->planes * 100 + a->tile.rows * 10 + a->tile.tokens) {                                            \
+        case 111: return LAUNCH_TILED(BITS, 1, 1, 1);                                                              \
+        case 122: return LAUNCH_TILED(BITS, 1, 2, 2);                                                              \
+        case 124: return LAUNCH_TILED(BITS, 1, 2, 4);                                                              \
+        case 144: return LAUNCH_TILED(BITS, 1, 4, 4);                                                              \
+        case 211: return LAUNCH_TILED(BITS, 2, 1, 1);                                                              \
+        case 222: return LAUNCH_TILED(BITS, 2, 2, 2);                                                              \
+        case 224: return LAUNCH_TILED(BITS, 2, 2, 4);                                                              \
+        case 311: return LAUNCH_TILED(BITS, 3, 1, 1);                                                              \
+        default: return LAUNCH_TILED(BITS, 3, 2, 2);                                                               \
         }                                                                                                          \
-        if (a->tile.rows == 1) return LAUNCH_TILED(BITS, free, 1, 1);                                              \
-        if (a->tile.tokens == 2) return LAUNCH_TILED(BITS, free, 2, 2);                                            \
-        return LAUNCH_TILED(BITS, free, 2, 4);                                                                     \
     }

@@ -29,7 +29,8 @@ DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, 
 KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
     const IntegerLayout *l = &a.layout;
     const int row = (int)blockIdx.x * PLAIN_WARPS + (int)threadIdx.x / WARP, token = (int)blockIdx.y;
-    const int segments = segment_count(l, a.planes), per_group = a.planes == 1 ? 1 : l->group_segments;
+    const int levels = levels_of(&a), segments = segment_count(l, a.planes),
+              per_group = a.planes == 1 ? 1 : l->group_segments;
     float total = 0;
     long long whole = 0;
     if (row >= l->out) return;
@@ -44,14 +45,14 @@ KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
             int32_t s, x;
             plain_run(&a, row, token, plane, from, end, &s, &x);
             if (a.planes > 1)
-                total = with_segment(a.zeros,
+                total = with_segment(levels,
                                      scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *
                                          plane_factor(3, plane + 3 - a.planes),
                                      level, s, x, total);
             else if (a.factors)
                 whole += (long long)level * s;
             else
-                total += group_term(&a, scale, level, s, x);
+                total += group_term(levels, scale, level, s, x);
         }
     }
     if (a.planes == 1) {

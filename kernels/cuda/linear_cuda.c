@@ -157,12 +157,13 @@ static void choose_ordered_tile(const CudaBackend *c, IntegerArguments *a, size_
 // 128 rows by as many tokens as there are, 64 at most: with fewer rows the activations would weigh more than the
 // weights on their way through the second-level cache.
 static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
-    static const IntegerTile free_tiles[] = {{1, 1, 8, 1}, {2, 2, 4, 1}, {2, 4, 4, 1}, {2, 4, 8, 2}};
+    static const IntegerTile free_tiles[2][4] = {{{1, 1, 8, 1}, {2, 2, 4, 1}, {2, 4, 4, 1}, {2, 4, 8, 2}},
+                                                 {{1, 1, 8, 1}, {2, 2, 4, 1}, {2, 2, 8, 2}, {2, 2, 8, 4}}};
     const size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), 8);
     if (a->planes == 1) {
         choose_ordered_tile(c, a, side);
     } else {
-        a->tile = free_tiles[side == 1 ? 0 : side == 2 ? 1 : side == 4 ? 2 : 3];
+        a->tile = free_tiles[a->planes == 3][side == 1 ? 0 : side == 2 ? 1 : side == 4 ? 2 : 3];
         a->splits = splits_for(c, a, tiles_of(a), 4);
     }
     set_tile_stage(a);

@@ -71,6 +71,15 @@ DEVICE void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
 
 // ---- Memory ----
 
+// 16 bytes that are read once: they need not stay in the first-level cache.
+DEVICE uint4 load_once(const void *p) {
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(p));
+    return v;
+}
+
 // 16 bytes from global to shared memory in the background, past the first-level cache …
 DEVICE void copy_begin(void *shared, const void *global) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800

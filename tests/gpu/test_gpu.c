@@ -101,6 +101,34 @@ static void test_quantized_shapes(void **state) {
     end(&c);
 }
 
+// Every shape of tile on a device with some 100 multiprocessors or more, and rows of many steps for few tokens.
+static void test_quantized_tiles(void **state) {
+    (void)state;
+    static const struct {
+        size_t out, in, tokens;
+    } shapes[] = {{12800, 256, 128}, {6400, 300, 120}, {3200, 256, 128}, {1600, 500, 60}, {3200, 400, 30},
+                  {3200, 256, 14},   {1000, 700, 14},  {40, 20000, 1},   {40, 20000, 3},  {33, 11008, 8}};
+    Checks c;
+    begin(&c, 9);
+    for (int b = 0; b < 4; b++) {
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            for (int mode = 0; mode <= ACTIVATION_TOKEN; mode += ACTIVATION_TOKEN) {
+                const QuantizedCase q = {.grid = (Grid)(i % 2),
+                                         .bits = all_bits[b],
+                                         .out = thorough ? shapes[i].out : shapes[i].out / 10,
+                                         .in = shapes[i].in,
+                                         .group = (size_t[]){64, 128, 32, shapes[i].in}[(i + (size_t)b) % 4],
+                                         .tokens = shapes[i].tokens,
+                                         .mode = (ActivationMode)mode,
+                                         .scale_dtype = DTYPE_F16,
+                                         .outlier = 1};
+                check_quantized(&c, &q);
+            }
+        }
+    }
+    end(&c);
+}
+
 static void test_not_finite(void **state) {
     (void)state;
     Checks c;
@@ -235,6 +263,7 @@ int main(void) {
         cmocka_unit_test(test_quantized),
         cmocka_unit_test(test_quantized_large),
         cmocka_unit_test(test_quantized_shapes),
+        cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
         cmocka_unit_test(test_attention),

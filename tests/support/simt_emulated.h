@@ -82,6 +82,7 @@ void emulated_copy_wait(int under_way);
 #define COPY_COMMIT() emulated_copy_commit()
 #define COPY_WAIT(N) emulated_copy_wait(N)
 
+static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(const uint4 *)p; }
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
     copy_begin(shared, global);
 }

@@ -1,8 +1,12 @@
 // How fast the CUDA kernels are: products with matrices of Llama's shapes against the vendor's library, and decoding
-// with whole models of random weights, each beside what the device can do, measured in the same run. Writes JSON.
+// with whole models of random weights, each beside what the device can do, measured in the same run. Writes JSON, and
+// says at the end how the figures stand to their goals.
 //
-// Each product runs as a recorded step of many, over copies that together exceed the cache of the device, so launches
-// do not count and memory does.
+// Each product runs as a recorded step of many, ours and the library's, over copies that together exceed the cache of
+// the device, so launches do not count and memory does.
+//
+// usage: bench_gpu [--emulated] [FOLDER]     FOLDER: where results go, tests/bench/results
+// --emulated: everything at toy sizes on an emulated device, to see that this program works; its times mean nothing.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +19,60 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "kernels/cuda/cuda.h"
+#include "tests/support/cuda_emulated.h"
 
 static Error err;
+
+// ---- Sizes ----
+
+enum { MOST_BATCHES = 9, DECODES = 3, MOST_LAYERS = 32, MOST_COPIES = 64 };
+
+typedef struct Sizes {
+    size_t part;         // matrices have a part of the rows and columns of the real ones
+    size_t copied, gemm; // bytes that are copied, the side of the matrices that tell the library's rate
+    size_t cache, l2;    // bytes that the copies of a matrix exceed; that no device's cache has
+    double least, most;  // seconds that one step of a product takes, and that all of its runs may take
+    size_t batches[MOST_BATCHES], batch_count;
+    int layers, heads, head_dim;
+    size_t ffn, vocab;
+    size_t sequences[DECODES], contexts[DECODES], tokens; // tokens: decoded in one round
+} Sizes;
+
+static const Sizes real_sizes = {.part = 1,
+                                 .copied = (size_t)1 << 30,
+                                 .gemm = 8192,
+                                 .cache = (size_t)256 << 20,
+                                 .l2 = (size_t)64 << 20,
+                                 .least = 5e-3,
+                                 .most = 0.15,
+                                 .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256},
+                                 .batch_count = 9,
+                                 .layers = 32,
+                                 .heads = 32,
+                                 .head_dim = 128,
+                                 .ffn = 11008,
+                                 .vocab = 32000,
+                                 .sequences = {1, 8, 32},
+                                 .contexts = {128, 1024, 2048},
+                                 .tokens = 24};
+static const Sizes toy_sizes = {.part = 256,
+                                .copied = 1 << 16,
+                                .gemm = 32,
+                                .cache = 1 << 12,
+                                .l2 = 1 << 8,
+                                .least = 0,
+                                .most = 0,
+                                .batches = {1, 16, 64},
+                                .batch_count = 3,
+                                .layers = 1,
+                                .heads = 2,
+                                .head_dim = 16,
+                                .ffn = 86,
+                                .vocab = 50,
+                                .sequences = {1, 2, 3},
+                                .contexts = {8, 16, 24},
+                                .tokens = 2};
+static Sizes sizes;
 
 static _Noreturn void give_up(void) {
     fprintf(stderr, "bench-gpu: %s.\n", err.message[0] ? err.message : "something failed");
@@ -60,7 +116,7 @@ static double step_seconds(Backend *b, Step *step) {
     const int32_t id = 0;
     must(step && b->ops->step_run(b, step, &id, 0));
     b->ops->synchronize(b);
-    for (double until = clock_seconds() + 0.15; n < MOST && (n < 3 || clock_seconds() < until); n++) {
+    for (double until = clock_seconds() + sizes.most; n < MOST && (n < 3 || clock_seconds() < until); n++) {
         double start = clock_seconds();
         must(b->ops->step_run(b, step, &id, 0));
         b->ops->synchronize(b);
@@ -86,7 +142,7 @@ static void begin_step(Backend *b, float *nowhere) {
 // ---- What the device can do ----
 
 static double copy_rate(CudaRuntime *r, Backend *b) {
-    const size_t bytes = (size_t)1 << 30;
+    const size_t bytes = sizes.copied;
     void *from = b->ops->memory_new(b, bytes, &err), *to = b->ops->memory_new(b, bytes, &err);
     must(from && to);
     r->copy(r, to, from, bytes);
@@ -100,7 +156,7 @@ static double copy_rate(CudaRuntime *r, Backend *b) {
 }
 
 static double gemm_rate(CudaRuntime *r, Backend *b) {
-    const size_t n = 8192;
+    const size_t n = sizes.gemm;
     if (!r->product) return 0;
     uint16_t *host = random_halves(n * n);
     void *w = b->ops->memory_new(b, n * n * 2, &err);
@@ -137,9 +193,6 @@ static const Scheme schemes[] = {
 };
 enum { SCHEMES = sizeof schemes / sizeof *schemes, MOST_TOKENS = 256 };
 
-static const size_t batches[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
-enum { BATCHES = sizeof batches / sizeof *batches };
-
 static const struct {
     const char *model;
     size_t out, in;
@@ -148,7 +201,7 @@ static const struct {
 
 static Weight *quantized_from(Backend *b, const Weight *dense, const Scheme *s, size_t in) {
     Weight *w = NULL;
-    const WeightQuantizing how = {s->bits, s->group ? s->group : in, DTYPE_F16, NULL, NULL};
+    const WeightQuantizing how = {s->bits, s->group && s->group < in ? s->group : in, DTYPE_F16, NULL, NULL};
     const ActivationScheme scheme = {.mode = s->mode};
     must(b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, NULL, &w, &err));
     return w;
@@ -167,7 +220,7 @@ typedef struct Bench {
 // model q, k and v share that, and decoding below pays for it.
 static double product_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
     Backend *b = bench->b;
-    size_t repeats = (size_t)(5e-3 * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
+    size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
     if (repeats > 400) repeats = 400;
     begin_step(b, bench->nowhere);
     for (size_t i = 0; i < repeats; i++) b->ops->linear(b, w[i % copies], bench->x, tokens, bench->y);
@@ -180,28 +233,26 @@ static double product_seconds(const Bench *bench, Weight *const *w, size_t copie
 // The vendor's library on F16 numbers that lie ready.
 static double library_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
     CudaRuntime *r = bench->runtime;
-    if (!r->product || copies == 0) return NAN;
-    const size_t repeats = 50;
-    double best = INFINITY;
-    for (int run = 0; run < 5; run++) {
-        r->synchronize(r);
-        double start = clock_seconds();
-        for (size_t i = 0; i < repeats; i++) {
-            const Weight *v = w[i % copies];
-            const LibraryProduct p = {DTYPE_F16, v->data,   bench->halves, v->out,  v->in,
-                                      tokens,    v->stride, v->in,         bench->y};
-            must(r->product(r, &p) == 0);
-        }
-        r->synchronize(r);
-        if (run > 0) best = fmin(best, (clock_seconds() - start) / (double)repeats);
+    Backend *b = bench->b;
+    const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
+    if (!r->product) return NAN;
+    begin_step(b, bench->nowhere);
+    for (size_t i = 0; i < repeats; i++) {
+        const Weight *v = w[i % copies];
+        const LibraryProduct p = {DTYPE_F16, v->data, bench->halves, v->out, v->in, tokens, v->stride, v->in, bench->y};
+        must(r->product(r, &p) == 0);
     }
-    return best;
+    Step *step = b->ops->step_end(b);
+    const double seconds = step_seconds(b, step) / (double)repeats;
+    b->ops->step_free(b, step);
+    return seconds;
 }
 
 static void report(const Bench *bench, const char *model, const char *scheme, const Weight *w, size_t bytes,
                    size_t tokens, double seconds, double library) {
     const double share = (double)bytes / seconds / bench->copy;
     const double operations = 2.0 * (double)w->out * (double)w->in * (double)tokens / seconds;
+    // What the bytes need, or the operations at the library's rate for F16.
     const double least = fmax((double)bytes / bench->copy, operations * seconds / fmax(bench->gemm, 1));
     cJSON *entry = cJSON_CreateObject();
     cJSON_AddStringToObject(entry, "model", model);
@@ -221,24 +272,24 @@ static void report(const Bench *bench, const char *model, const char *scheme, co
 
 static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, const uint16_t *halves) {
     Backend *b = bench->b;
-    enum { MOST_COPIES = 64 };
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
-    size_t copies = ((size_t)256 << 20) / (out * in * 2) + 1;
-    double library[BATCHES];
+    const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
+    double library[MOST_BATCHES];
+    must(copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
         must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
-    for (int t = 0; t < BATCHES; t++) {
+    for (int t = 0; t < (int)sizes.batch_count; t++) {
         library[t] = library_seconds(bench, dense, copies, batches[t]);
         if (isfinite(library[t]))
             report(bench, model, "cuBLAS fp16", dense[0], out * in * 2, batches[t], library[t], library[t]);
     }
     for (int s = 0; s < SCHEMES; s++) {
         // A quantized copy is a part of a dense one: more of them are needed to exceed the cache.
-        size_t own = schemes[s].bits ? ((size_t)256 << 20) / (out * in * (size_t)schemes[s].bits / 8) + 1 : copies;
+        size_t own = schemes[s].bits ? sizes.cache / (out * in * (size_t)schemes[s].bits / 8) + 1 : copies;
         if (own > MOST_COPIES) own = MOST_COPIES;
         for (size_t i = 0; i < own; i++)
             w[i] = schemes[s].bits ? quantized_from(b, dense[0], &schemes[s], in) : dense[i];
-        for (int t = 0; t < BATCHES; t++) {
+        for (int t = 0; t < (int)sizes.batch_count; t++) {
             if (!schemes[s].bits && batches[t] > DENSE_FEW) continue; // that is the library
             double seconds = product_seconds(bench, w, own, batches[t]);
             report(bench, model, schemes[s].name, w[0], b->ops->weight_bytes(w[0]), batches[t], seconds, library[t]);
@@ -251,19 +302,20 @@ static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, 
 // ---- Quantizing ----
 
 static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *root) {
-    enum { OUT = 11008, IN = 4096, TIMES = 20 };
+    enum { TIMES = 20 };
+    const size_t out = 11008 / sizes.part, in = 4096 / sizes.part;
     Backend *b = bench->b;
     Weight *dense = NULL;
-    const Scheme s = {"int4 g64", 4, 64, ACTIVATION_NONE};
-    must(b->ops->weight_dense(b, DTYPE_F16, halves, OUT, IN, NULL, PRECISION_NATIVE, &dense, &err));
-    b->ops->weight_free(b, quantized_from(b, dense, &s, IN));
+    const Scheme s = {"int4 g64", 4, in < 64 ? in : 64, ACTIVATION_NONE};
+    must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense, &err));
+    b->ops->weight_free(b, quantized_from(b, dense, &s, in));
     double start = clock_seconds();
-    for (int i = 0; i < TIMES; i++) b->ops->weight_free(b, quantized_from(b, dense, &s, IN));
-    double seconds = (clock_seconds() - start) / TIMES, least = (double)OUT * IN * (2 + 0.53125) / (bench->copy);
+    for (int i = 0; i < TIMES; i++) b->ops->weight_free(b, quantized_from(b, dense, &s, in));
+    double seconds = (clock_seconds() - start) / TIMES, least = (double)(out * in) * (2 + 0.53125) / bench->copy;
     cJSON *entry = cJSON_AddObjectToObject(root, "quantize");
     cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
     cJSON_AddNumberToObject(entry, "times_bytes", seconds / least);
-    printf("quantize %d x %d fp16 to int4 g64: %.0f us, memory included; its bytes need %.0f us\n", OUT, IN,
+    printf("quantize %zu x %zu fp16 to int4 g64: %.0f us, memory included; its bytes need %.0f us\n", out, in,
            seconds * 1e6, least * 1e6);
     b->ops->weight_free(b, dense);
 }
@@ -272,109 +324,112 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
 //
 // A Llama of 7B shape.
 
-enum { MOST_BATCH = 32 };
-enum { LAYERS = 32, HIDDEN = 4096, FFN = 11008, HEADS = 32, HEAD_DIM = 128, VOCAB = 32000, LINEARS = 7 };
+enum { MOST_BATCH = 32, LINEARS = 7 };
 
 typedef struct Decoder {
     Backend *b;
-    Weight *layers[LAYERS][LINEARS]; // q k v o gate up down
+    size_t hidden;
+    Weight *layers[MOST_LAYERS][LINEARS]; // q k v o gate up down
     Weight *head;
     float *gain, *cosine, *sine;
-    float *hidden, *normed, *q, *k, *v, *mixed, *branch, *gate, *up, *logits;
+    float *residual, *normed, *q, *k, *v, *mixed, *branch, *gate, *up, *logits;
 } Decoder;
 
-static const size_t layer_shapes[LINEARS][2] = {{HIDDEN, HIDDEN}, {HIDDEN, HIDDEN}, {HIDDEN, HIDDEN}, {HIDDEN, HIDDEN},
-                                                {FFN, HIDDEN},    {FFN, HIDDEN},    {HIDDEN, FFN}};
+// Rows and columns of linear i of a layer.
+static size_t layer_out(int i) { return i == 4 || i == 5 ? sizes.ffn : (size_t)(sizes.heads * sizes.head_dim); }
+static size_t layer_in(int i) { return i == 6 ? sizes.ffn : (size_t)(sizes.heads * sizes.head_dim); }
 
 static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch) {
     Backend *b = d->b;
     Weight *const *w = d->layers[layer];
-    const int heads = HEADS * (int)batch; // the sequences are at the same position
-    const AttentionShape shape = {.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD_DIM, .scale = 0.088388f};
-    b->ops->rms_norm(b, d->hidden, d->gain, 1e-5f, batch, HIDDEN, d->normed);
+    const int heads = sizes.heads * (int)batch; // the sequences are at the same position
+    const int head_dim = sizes.head_dim;
+    const float scale = 1 / sqrtf((float)head_dim);
+    const AttentionShape shape = {.heads = sizes.heads, .kv_heads = sizes.heads, .head_dim = head_dim, .scale = scale};
+    b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, w[0], d->normed, batch, d->q);
     b->ops->linear(b, w[1], d->normed, batch, d->k);
     b->ops->linear(b, w[2], d->normed, batch, d->v);
-    b->ops->rope(b, d->q, 1, heads, HEAD_DIM, HEAD_DIM, d->cosine, d->sine, 0);
-    b->ops->rope(b, d->k, 1, heads, HEAD_DIM, HEAD_DIM, d->cosine, d->sine, 0);
+    b->ops->rope(b, d->q, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
+    b->ops->rope(b, d->k, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
     b->ops->cache_write(b, cache, layer, 0, 1, d->k, d->v);
     b->ops->attention(b, cache, layer, &shape, d->q, 0, 1, d->mixed);
     b->ops->linear(b, w[3], d->mixed, batch, d->branch);
-    b->ops->add(b, d->hidden, d->branch, batch * HIDDEN);
-    b->ops->rms_norm(b, d->hidden, d->gain, 1e-5f, batch, HIDDEN, d->normed);
+    b->ops->add(b, d->residual, d->branch, batch * d->hidden);
+    b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, w[4], d->normed, batch, d->gate);
     b->ops->linear(b, w[5], d->normed, batch, d->up);
-    b->ops->silu_times(b, d->gate, d->up, batch * FFN, d->gate);
+    b->ops->silu_times(b, d->gate, d->up, batch * sizes.ffn, d->gate);
     b->ops->linear(b, w[6], d->gate, batch, d->branch);
-    b->ops->add(b, d->hidden, d->branch, batch * HIDDEN);
+    b->ops->add(b, d->residual, d->branch, batch * d->hidden);
 }
 
 static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
     static const int32_t ids[MOST_BATCH] = {0};
     Backend *b = d->b;
     must(b->ops->step_begin(b));
-    b->ops->embed(b, DTYPE_F16, rows, HIDDEN, ids, batch, d->hidden);
-    for (int layer = 0; layer < LAYERS; layer++) record_layer(d, layer, cache, batch);
-    b->ops->rms_norm(b, d->hidden, d->gain, 1e-5f, batch, HIDDEN, d->normed);
+    b->ops->embed(b, DTYPE_F16, rows, d->hidden, ids, batch, d->residual);
+    for (int layer = 0; layer < sizes.layers; layer++) record_layer(d, layer, cache, batch);
+    b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, d->head, d->normed, batch, d->logits);
     return b->ops->step_end(b);
 }
 
 // Seconds of a token: the step and the choice that follows.
 static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t context) {
-    enum { TOKENS = 24 };
     Backend *b = d->b;
     int32_t ids[MOST_BATCH] = {0};
     float probabilities[MOST_BATCH];
     double best = INFINITY;
     for (int round = 0; round < 3; round++) {
         double start = clock_seconds();
-        for (size_t t = 0; t < TOKENS; t++) {
-            must(b->ops->step_run(b, step, ids, context - TOKENS + t));
-            b->ops->greedy(b, d->logits, batch, VOCAB, ids, probabilities);
+        for (size_t t = 0; t < sizes.tokens; t++) {
+            must(b->ops->step_run(b, step, ids, context - sizes.tokens + t));
+            b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities);
         }
         must(b->ops->healthy(b, &err));
-        best = fmin(best, (clock_seconds() - start) / TOKENS);
+        best = fmin(best, (clock_seconds() - start) / (double)sizes.tokens);
     }
     return best;
 }
 
 static void fill_cache(const Decoder *d, Cache *cache, size_t batch, size_t context) {
     Backend *b = d->b;
-    float *k = device_floats(b, (size_t)64 * batch * HIDDEN);
-    for (int layer = 0; layer < LAYERS; layer++)
-        for (size_t first = 0; first + 64 <= context; first += 64)
-            b->ops->cache_write(b, cache, layer, first, 64, k, k);
+    const size_t chunk = sizes.contexts[0] < 64 ? sizes.contexts[0] : 64;
+    float *k = device_floats(b, chunk * batch * d->hidden);
+    for (int layer = 0; layer < sizes.layers; layer++)
+        for (size_t first = 0; first + chunk <= context; first += chunk)
+            b->ops->cache_write(b, cache, layer, first, chunk, k, k);
     b->ops->synchronize(b);
     b->ops->memory_free(b, k);
 }
 
 static size_t decoder_bytes(const Decoder *d) {
     size_t bytes = d->b->ops->weight_bytes(d->head);
-    for (int i = 0; i < LAYERS * LINEARS; i++) bytes += d->b->ops->weight_bytes(d->layers[i / LINEARS][i % LINEARS]);
+    for (int i = 0; i < sizes.layers * LINEARS; i++)
+        bytes += d->b->ops->weight_bytes(d->layers[i / LINEARS][i % LINEARS]);
     return bytes;
 }
 
 static void bench_decode(const Bench *bench, const Decoder *d, const char *scheme, DType cached, const uint16_t *rows,
                          cJSON *results) {
-    static const size_t sizes[] = {1, 8, 32}, contexts[] = {128, 1024, 2048};
     Backend *b = d->b;
-    for (int i = 0; i < 9; i++) {
-        const size_t batch = sizes[i / 3], context = contexts[i % 3];
+    for (int i = 0; i < DECODES * DECODES; i++) {
+        const size_t batch = sizes.sequences[i / DECODES], context = sizes.contexts[i % DECODES];
         Cache *cache;
-        if (!b->ops->cache_new(b, LAYERS, batch, HEADS, HEAD_DIM, context, cached, &cache, &err)) {
+        if (!b->ops->cache_new(b, sizes.layers, batch, sizes.heads, sizes.head_dim, context, cached, &cache, &err)) {
             printf("decode 7B %-13s batch %2zu context %4zu: %s\n", scheme, batch, context, err.message);
             continue;
         }
         fill_cache(d, cache, batch, context);
         int32_t ids[32];
         float probabilities[32];
-        b->ops->greedy(b, d->logits, batch, VOCAB, ids, probabilities); // makes its memory
+        b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities); // makes its memory
         Step *step = record_decode(d, cache, batch, rows);
         must(step != NULL);
         const double seconds = decode_seconds(d, step, batch, context);
-        const double kept =
-            2.0 * LAYERS * HIDDEN * (double)batch * (double)context * (cached == DTYPE_I8 ? 1.03125 : 2);
+        const double kept = 2.0 * sizes.layers * (double)d->hidden * (double)batch * (double)context *
+                            (cached == DTYPE_I8 ? 1.03125 : 2);
         const double share = ((double)decoder_bytes(d) + kept) / bench->copy / seconds;
         cJSON *entry = cJSON_CreateObject();
         cJSON_AddStringToObject(entry, "model", "7B");
@@ -392,17 +447,26 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
 }
 
 static void decoder_memory(Decoder *d) {
-    enum { BATCH = 32, POSITIONS = 2048 };
+    const size_t batch = sizes.sequences[DECODES - 1], positions = sizes.contexts[DECODES - 1];
     Backend *b = d->b;
-    float **const buffers[] = {&d->hidden, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->branch};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        *buffers[i] = device_floats(b, (size_t)BATCH * HIDDEN);
-    d->gate = device_floats(b, (size_t)BATCH * FFN);
-    d->up = device_floats(b, (size_t)BATCH * FFN);
-    d->logits = device_floats(b, (size_t)BATCH * VOCAB);
-    d->gain = device_floats(b, HIDDEN);
-    d->cosine = device_floats(b, (size_t)POSITIONS * HEAD_DIM / 2);
-    d->sine = device_floats(b, (size_t)POSITIONS * HEAD_DIM / 2);
+    float **const buffers[] = {&d->residual, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->branch};
+    d->hidden = (size_t)(sizes.heads * sizes.head_dim);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) *buffers[i] = device_floats(b, batch * d->hidden);
+    d->gate = device_floats(b, batch * sizes.ffn);
+    d->up = device_floats(b, batch * sizes.ffn);
+    d->logits = device_floats(b, batch * sizes.vocab);
+    d->gain = device_floats(b, d->hidden);
+    d->cosine = device_floats(b, positions * (size_t)sizes.head_dim / 2);
+    d->sine = device_floats(b, positions * (size_t)sizes.head_dim / 2);
+}
+
+static void decoder_free(Decoder *d) {
+    Backend *b = d->b;
+    float *const buffers[] = {d->residual, d->normed, d->q,      d->k,    d->v,      d->mixed, d->branch,
+                              d->gate,     d->up,     d->logits, d->gain, d->cosine, d->sine};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) b->ops->memory_free(b, buffers[i]);
+    for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, d->layers[i / LINEARS][i % LINEARS]);
+    b->ops->weight_free(b, d->head);
 }
 
 static void bench_decoding(const Bench *bench, const uint16_t *halves, cJSON *root) {
@@ -415,71 +479,182 @@ static void bench_decoding(const Bench *bench, const uint16_t *halves, cJSON *ro
     cJSON *results = cJSON_AddArrayToObject(root, "decode");
     base.b = b;
     decoder_memory(&base);
-    for (int i = 0; i < LAYERS * LINEARS; i++) {
-        const size_t *shape = layer_shapes[i % LINEARS];
-        must(b->ops->weight_dense(b, DTYPE_F16, halves, shape[0], shape[1], NULL, PRECISION_NATIVE,
-                                  &base.layers[i / LINEARS][i % LINEARS], &err));
+    for (int i = 0; i < sizes.layers * LINEARS; i++) {
+        const int n = i % LINEARS;
+        must(b->ops->weight_dense(b, DTYPE_F16, halves, layer_out(n), layer_in(n), NULL, PRECISION_NATIVE,
+                                  &base.layers[i / LINEARS][n], &err));
     }
-    must(b->ops->weight_dense(b, DTYPE_F16, halves, VOCAB, HIDDEN, NULL, PRECISION_NATIVE, &base.head, &err));
+    must(
+        b->ops->weight_dense(b, DTYPE_F16, halves, sizes.vocab, base.hidden, NULL, PRECISION_NATIVE, &base.head, &err));
     bench_decode(bench, &base, "fp16", DTYPE_F16, halves, results);
     for (size_t s = 0; s < sizeof tried / sizeof *tried; s++) {
         other = base;
-        for (int i = 0; i < LAYERS * LINEARS; i++)
+        for (int i = 0; i < sizes.layers * LINEARS; i++)
             other.layers[i / LINEARS][i % LINEARS] =
-                quantized_from(b, base.layers[i / LINEARS][i % LINEARS], &tried[s], layer_shapes[i % LINEARS][1]);
+                quantized_from(b, base.layers[i / LINEARS][i % LINEARS], &tried[s], layer_in(i % LINEARS));
         bench_decode(bench, &other, tried[s].name, DTYPE_F16, halves, results);
         if (s == 1) bench_decode(bench, &other, "int4 g64 kv8", DTYPE_I8, halves, results);
-        for (int i = 0; i < LAYERS * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
+        for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
     }
+    decoder_free(&base);
+}
+
+// ---- Goals ----
+
+typedef struct Range {
+    double low, high;
+} Range;
+
+static bool is(const cJSON *entry, const char *field, const char *text) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(entry, field);
+    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
+}
+
+static double number(const cJSON *entry, const char *field) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(entry, field);
+    return cJSON_IsNumber(value) ? value->valuedouble : NAN;
+}
+
+// Of all matrices that take more than `bytes` in the scheme.
+static Range products_range(const cJSON *products, const char *scheme, double batch, double bits, size_t bytes,
+                            const char *field) {
+    Range range = {NAN, NAN};
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, products) {
+        if (!is(entry, "scheme", scheme) || number(entry, "batch") != batch) continue;
+        if (number(entry, "out") * number(entry, "in") * bits / 8 <= (double)bytes) continue;
+        range.low = fmin(range.low, number(entry, field));
+        range.high = fmax(range.high, number(entry, field));
+    }
+    return range;
+}
+
+static double decode_figure(const cJSON *decode, const char *scheme, size_t batch, size_t context, const char *field) {
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, decode) {
+        if (is(entry, "scheme", scheme) && number(entry, "batch") == (double)batch &&
+            number(entry, "context") == (double)context)
+            return number(entry, field);
+    }
+    return NAN;
+}
+
+static void report_goal(cJSON *goals, const char *what, Range range, bool at_most, double goal) {
+    const bool known = isfinite(range.low), reached = at_most ? range.high <= goal : range.low >= goal;
+    const char *verdict = !known ? "not measured" : reached ? "reached" : "not reached";
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddStringToObject(entry, "what", what);
+    cJSON_AddNumberToObject(entry, at_most ? "at_most" : "at_least", goal);
+    cJSON_AddNumberToObject(entry, "lowest", range.low);
+    cJSON_AddNumberToObject(entry, "highest", range.high);
+    cJSON_AddStringToObject(entry, "verdict", verdict);
+    cJSON_AddItemToArray(goals, entry);
+    printf("%-66s %6.2f … %-6.2f goal %s %.2f: %s\n", what, range.low, range.high, at_most ? "≤" : "≥", goal, verdict);
+}
+
+static void report_goals(cJSON *root) {
+    static const struct {
+        const char *what, *scheme;
+        double batch, goal;
+    } against_library[] = {{"int4 g64, batch 16, times cuBLAS fp16", "int4 g64", 16, 3.0},
+                           {"int4 g64, batch 32, times cuBLAS fp16", "int4 g64", 32, 2.2},
+                           {"int4 g64, batch 64, times cuBLAS fp16", "int4 g64", 64, 1.4},
+                           {"W4A8 g128, batch 64, times cuBLAS fp16", "W4A8 g128", 64, 1.5},
+                           {"W4A8 g128, batch 128, times cuBLAS fp16", "W4A8 g128", 128, 1.3},
+                           {"W4A8 g128, batch 256, times cuBLAS fp16", "W4A8 g128", 256, 1.2},
+                           {"W4A8 channel, batch 64, times cuBLAS fp16", "W4A8 channel", 64, 1.5},
+                           {"W4A8 channel, batch 128, times cuBLAS fp16", "W4A8 channel", 128, 1.3},
+                           {"W4A8 channel, batch 256, times cuBLAS fp16", "W4A8 channel", 256, 1.2}};
+    const cJSON *products = cJSON_GetObjectItemCaseSensitive(root, "products"),
+                *decode = cJSON_GetObjectItemCaseSensitive(root, "decode");
+    const size_t context = sizes.contexts[0];
+    const double times = number(cJSON_GetObjectItemCaseSensitive(root, "quantize"), "times_bytes");
+    const double share = decode_figure(decode, "fp16", 1, context, "share_of_limit");
+    const double ratio = decode_figure(decode, "int4 g64", 1, context, "tokens_per_second") /
+                         decode_figure(decode, "fp16", 1, context, "tokens_per_second");
+    cJSON *goals = cJSON_AddArrayToObject(root, "goals");
+    printf("\nLowest and highest of all matrices, and the goals:\n");
+    report_goal(goals, "int4 g64, batch 1, share of the copy rate, larger than the cache",
+                products_range(products, "int4 g64", 1, 4, sizes.l2, "share_of_copy"), false, 0.85);
+    for (size_t i = 0; i < sizeof against_library / sizeof *against_library; i++)
+        report_goal(
+            goals, against_library[i].what,
+            products_range(products, against_library[i].scheme, against_library[i].batch, 4, 0, "times_cublas_fp16"),
+            false, against_library[i].goal);
+    report_goal(goals, "decode 7B fp16, batch 1, share of the copy rate", (Range){share, share}, false, 0.8);
+    report_goal(goals, "decode 7B int4 g64, batch 1, times fp16", (Range){ratio, ratio}, false, 3.3);
+    report_goal(goals, "quantize fp16 to int4 g64, times what its bytes need", (Range){times, times}, true, 2);
 }
 
 // ---- All of it ----
 
-static void write_results(const cJSON *root, const char *device) {
+static void write_results(const cJSON *root, const char *folder, const char *device) {
     char path[512], name[200];
     snprintf(name, sizeof name, "%s", device);
     for (char *c = name; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", *c)) *c = '-';
-    mkdir("tests/bench/results", 0755);
-    snprintf(path, sizeof path, "tests/bench/results/%s.json", name);
+    mkdir(folder, 0755);
+    snprintf(path, sizeof path, "%s/%s.json", folder, name);
     char *text = cJSON_Print(root);
     FILE *file = fopen(path, "w");
+    if (!file) error_set(&err, "%s cannot be written", path);
     must(text && file && fprintf(file, "%s\n", text) > 0 && fclose(file) == 0);
     printf("written to %s\n", path);
     free(text);
 }
 
-int main(void) {
-    Bench bench = {0};
-    if (!backend_cuda_new(0, &bench.b, &err)) give_up();
-    Backend *b = bench.b;
-    bench.runtime = cuda_of(b)->runtime;
-    const CudaFacts *facts = &bench.runtime->facts;
-    const size_t largest = (size_t)28672 * 8192;
-    uint16_t *halves = random_halves(largest);
-    bench.x = device_floats(b, (size_t)MOST_TOKENS * 28672);
-    bench.y = device_floats(b, (size_t)MOST_TOKENS * 28672);
-    bench.nowhere = device_floats(b, 1);
-    bench.halves = b->ops->memory_new(b, (size_t)MOST_TOKENS * 28672 * 2, &err);
-    must(bench.halves != NULL);
-    b->ops->upload(b, bench.halves, halves, (size_t)MOST_TOKENS * 28672 * 2);
-    bench.copy = copy_rate(bench.runtime, b);
-    bench.gemm = gemm_rate(bench.runtime, b);
-    printf("%s, %s: copies %.0f GB/s, multiplies fp16 at %.0f TFLOP/s\n", facts->name, bench.runtime->library,
-           bench.copy / 1e9, bench.gemm / 1e12);
-    cJSON *root = cJSON_CreateObject(), *limit = cJSON_AddObjectToObject(root, "limit");
+static void open_device(Bench *bench, bool emulated) {
+    EmulatedDevice device = emulated_hopper;
+    device.library = true;
+    sizes = emulated ? toy_sizes : real_sizes;
+    error_set(&err, "this machine cannot emulate a device");
+    must(emulated ? backend_emulated_new(&device, &bench->b) : backend_cuda_new(0, &bench->b, &err));
+    err = (Error){0};
+    bench->runtime = cuda_of(bench->b)->runtime;
+}
+
+static void bench_limits(Bench *bench, cJSON *root) {
+    const CudaFacts *facts = &bench->runtime->facts;
+    bench->copy = copy_rate(bench->runtime, bench->b);
+    bench->gemm = gemm_rate(bench->runtime, bench->b);
+    printf("%s, %s: copies %.0f GB/s, multiplies fp16 at %.0f TFLOP/s\n", facts->name, bench->runtime->library,
+           bench->copy / 1e9, bench->gemm / 1e12);
+    cJSON *limit = cJSON_AddObjectToObject(root, "limit");
     cJSON_AddStringToObject(root, "device", facts->name);
-    cJSON_AddStringToObject(root, "library", bench.runtime->library);
-    cJSON_AddNumberToObject(limit, "copy_gb_per_s", bench.copy / 1e9);
-    cJSON_AddNumberToObject(limit, "gemm_tflops", bench.gemm / 1e12);
+    cJSON_AddStringToObject(root, "library", bench->runtime->library);
+    cJSON_AddNumberToObject(limit, "copy_gb_per_s", bench->copy / 1e9);
+    cJSON_AddNumberToObject(limit, "gemm_tflops", bench->gemm / 1e12);
+}
+
+int main(int argc, char **argv) {
+    const bool emulated = argc > 1 && strcmp(argv[1], "--emulated") == 0;
+    const char *folder = argc > 1 + emulated ? argv[1 + emulated] : "tests/bench/results";
+    Bench bench = {0};
+    open_device(&bench, emulated);
+    Backend *b = bench.b;
+    const char *device = bench.runtime->facts.name;
+    const size_t widest = 28672 / sizes.part, floats = MOST_TOKENS * widest;
+    uint16_t *halves = random_halves(widest * 8192 / (sizes.part > 1 ? 4 : 1));
+    bench.x = device_floats(b, floats);
+    bench.y = device_floats(b, floats);
+    bench.nowhere = device_floats(b, 1);
+    bench.halves = b->ops->memory_new(b, floats * 2, &err);
+    must(bench.halves != NULL);
+    b->ops->upload(b, bench.halves, halves, floats * 2);
+    cJSON *root = cJSON_CreateObject();
+    bench_limits(&bench, root);
     bench.products = cJSON_AddArrayToObject(root, "products");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        bench_shape(&bench, shapes[i].model, shapes[i].out, shapes[i].in, halves);
+        bench_shape(&bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part, halves);
     bench_quantize(&bench, halves, root);
-    write_results(root, facts->name); // what is there already survives a run that is cut off
+    write_results(root, folder, device); // what is there already survives a run that is cut off
     bench_decoding(&bench, halves, root);
-    write_results(root, facts->name);
+    report_goals(root);
+    write_results(root, folder, device);
     cJSON_Delete(root);
     free(halves);
+    void *const memory[] = {bench.x, bench.y, bench.nowhere, bench.halves};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) b->ops->memory_free(b, memory[i]);
+    b->ops->destroy(b);
     return 0;
 }
