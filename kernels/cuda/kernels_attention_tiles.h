@@ -89,11 +89,11 @@ DEVICE TileQuery tile_query(const AttentionArguments *a, int sequence, int kv, i
 }
 
 DEVICE void load_queries(const int dim, const AttentionArguments *a, int sequence, int kv, int first, float *to) {
-    const int head_dim = a->cache.head_dim, count = tile_queries(dim);
-    for (int n = threadIdx.x; n < count * dim; n += (int)blockDim.x) {
-        const int d = n % dim;
-        const TileQuery q = tile_query(a, sequence, kv, first + n / dim);
-        to[n / dim * (dim + 4) + d] = q.end > 0 && d < head_dim ? a->q[q.at + d] * a->scale : 0;
+    const int head_dim = a->cache.head_dim, warps = (int)blockDim.x / WARP;
+    for (int n = threadIdx.x / WARP; n < tile_queries(dim); n += warps) {
+        const TileQuery q = tile_query(a, sequence, kv, first + n);
+        for (int d = threadIdx.x % WARP; d < dim; d += WARP)
+            to[n * (dim + 4) + d] = q.end > 0 && d < head_dim ? a->q[q.at + d] * a->scale : 0;
     }
 }
 

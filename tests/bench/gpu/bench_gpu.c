@@ -320,6 +320,49 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
     b->ops->weight_free(b, dense);
 }
 
+// ---- Attention of prompts ----
+
+// 512 tokens at the beginning of a text, and at the end of 2,048; heads that share keys fourfold, and that do not.
+static void bench_attention(const Bench *bench, cJSON *root) {
+    enum { TIMES = 20 };
+    const DType types[] = {DTYPE_F16, DTYPE_I8};
+    const size_t tokens = sizes.contexts[1] / 2, positions = sizes.contexts[2];
+    const size_t width = (size_t)(sizes.heads * sizes.head_dim);
+    Backend *b = bench->b;
+    cJSON *results = cJSON_AddArrayToObject(root, "attention");
+    for (int i = 0; i < 8; i++) {
+        const size_t first = i % 2 ? positions - tokens : 0;
+        const int kv_heads = i / 2 % 2 && sizes.heads % 4 == 0 ? sizes.heads / 4 : sizes.heads;
+        const AttentionShape shape = {
+            .heads = sizes.heads, .kv_heads = kv_heads, .head_dim = sizes.head_dim, .scale = 0.09f};
+        Cache *cache;
+        must(b->ops->cache_new(b, 1, 1, kv_heads, sizes.head_dim, positions, types[i / 4], &cache, &err));
+        for (size_t p = 0; p < positions; p += tokens)
+            b->ops->cache_write(b, cache, 0, p, positions - p < tokens ? positions - p : tokens, bench->x, bench->x);
+        b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
+        b->ops->synchronize(b);
+        double start = clock_seconds();
+        for (int n = 0; n < TIMES; n++) b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
+        b->ops->synchronize(b);
+        const double seconds = (clock_seconds() - start) / TIMES;
+        const double seen = (double)tokens * ((double)first + (double)(tokens + 1) / 2);
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddNumberToObject(entry, "heads", sizes.heads);
+        cJSON_AddNumberToObject(entry, "kv_heads", kv_heads);
+        cJSON_AddStringToObject(entry, "cache", dtype_name(types[i / 4]));
+        cJSON_AddNumberToObject(entry, "tokens", (double)tokens);
+        cJSON_AddNumberToObject(entry, "before", (double)first);
+        cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
+        cJSON_AddNumberToObject(entry, "tflops", 4 * (double)width * seen / seconds / 1e12);
+        cJSON_AddItemToArray(results, entry);
+        printf("attention, %d of %d heads, cache %s: %zu tokens after %zu in %.0f us, %.1f TFLOP/s\n", sizes.heads,
+               kv_heads, dtype_name(types[i / 4]), tokens, first, seconds * 1e6,
+               4 * (double)width * seen / seconds / 1e12);
+        b->ops->cache_free(b, cache);
+    }
+    must(b->ops->healthy(b, &err));
+}
+
 // ---- Decoding ----
 //
 // A Llama of 7B shape.
@@ -647,6 +690,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_shape(&bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part, halves);
     bench_quantize(&bench, halves, root);
+    bench_attention(&bench, root);
     write_results(root, folder, device); // what is there already survives a run that is cut off
     bench_decoding(&bench, halves, root);
     report_goals(root);
