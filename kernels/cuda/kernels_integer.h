@@ -347,9 +347,9 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
 
 enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
 
-DEVICE void ordered_step(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
-                         int32_t *pieces) {
-    const int lane = threadIdx.x % WARP, token = lane % 4 * 2, levels = levels_of(a);
+DEVICE void ordered_step(const int bits, const int levels, const int units, const IntegerArguments *a,
+                         const uint8_t *stage, int32_t *pieces) {
+    const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
     const bool whole = a->layout.group_columns <= STEP_COLUMNS;
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
@@ -364,6 +364,15 @@ DEVICE void ordered_step(const int bits, const int units, const IntegerArguments
                                           x_sum_at(levels, a, stage, slot * FEW_TOKENS + token + i % 2)));
         }
         UNROLL for (int i = 0; i < 4; i++) to[i / 2 * 8 * FEW_TOKENS + i % 2] = sums[i];
+    }
+}
+
+DEVICE void ordered_step_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
+                                     int32_t *pieces) {
+    switch (a->stage.slot_bits) {
+    case 0: ordered_step(bits, levels, 4, a, stage, pieces); break;
+    case 1: ordered_step(bits, levels, 2, a, stage, pieces); break;
+    default: ordered_step(bits, levels, 1, a, stage, pieces); break;
     }
 }
 
@@ -425,10 +434,10 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memo
         if (ahead < steps) few_copy(bits, a, &side, row_block, ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
         if (first + warp < steps) {
-            switch (slot_bits) {
-            case 0: ordered_step(bits, 4, a, stage, own); break;
-            case 1: ordered_step(bits, 2, a, stage, own); break;
-            default: ordered_step(bits, 1, a, stage, own); break;
+            switch (levels_of(a)) {
+            case ZERO_POINTS: ordered_step_as_laid_out(bits, ZERO_POINTS, a, stage, own); break;
+            case FACTORS: ordered_step_as_laid_out(bits, FACTORS, a, stage, own); break;
+            default: ordered_step_as_laid_out(bits, NO_LEVELS, a, stage, own); break;
             }
         }
         __syncthreads(); // these pieces are added before the next barrier, and overwritten behind it
