@@ -99,9 +99,9 @@ KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     const int lane = threadIdx.x % WARP, token = (int)blockIdx.y, padded_count = padded_tokens(a.tokens);
     const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
     if (segment >= segment_count(l, a.planes)) return;
-    const int group = segment / l->group_segments, from = segment % l->group_segments * STEP_COLUMNS + lane * 4;
-    const int padded = group * l->group_columns + from;
-    const bool inside = lane * 4 < STEP_COLUMNS && from < l->group_columns;
+    const Segment place = segment_at(l, a.planes, segment);
+    const int padded = place.from + lane * 4;
+    const bool inside = padded < place.end;
     const float *x = a.x + (size_t)token * l->in, whole = a.planes == 2 ? 127 * 256 : 127 * 65536;
     float v[4], most = 0, probe = 0;
     UNROLL for (int j = 0; j < 4; j++) {
