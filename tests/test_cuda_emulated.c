@@ -137,7 +137,8 @@ static void quantized_cases(const EmulatedDevice *device, int cases, size_t most
                            .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
                            .mode = (ActivationMode)(i / 16 % 4),
                            .scale_dtype = (DType)between(&c, 0, 2),
-                           .outlier = outliers[i % 5]};
+                           .outlier = outliers[i % 5],
+                           .precision = (Precision)between(&c, 0, 1)};
         if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
         emulated_backwards = i % 2;
         check_quantized(&c, &q);
@@ -178,7 +179,8 @@ static void test_quantized_tiles(void **state) {
                                      .tokens = (size_t[]){16, 32, 60}[i / 4 % 3] - between(&c, 0, 7),
                                      .mode = i / 12 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                      .scale_dtype = DTYPE_F16,
-                                     .outlier = 1};
+                                     .outlier = 1,
+                                     .precision = (Precision)(m % 2)};
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }
@@ -206,7 +208,8 @@ static void test_quantized_long_rows(void **state) {
                                      .tokens = between(&c, 1, i % 5 ? 8 : 33),
                                      .mode = i % 2 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                      .scale_dtype = (DType)between(&c, 0, 2),
-                                     .outlier = 1};
+                                     .outlier = 1,
+                                     .precision = (Precision)(i / 2 % 2)};
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }

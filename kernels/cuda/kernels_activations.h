@@ -101,9 +101,9 @@ DEVICE void split_planes(int planes, int32_t number, int32_t *parts) {
 DEVICE void split_segment(const ActivationArguments *a, int token, int segment) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, padded_count = padded_tokens(a->tokens);
-    const int group = segment / l->group_segments, from = segment % l->group_segments * STEP_COLUMNS + lane * 4;
-    const int padded = group * l->group_columns + from;
-    const bool inside = lane * 4 < STEP_COLUMNS && from < l->group_columns;
+    const Segment place = segment_at(l, a->planes, segment);
+    const int padded = place.from + lane * 4;
+    const bool inside = padded < place.end;
     const float *x = a->x + (size_t)token * l->in, whole = a->planes == 2 ? 127 * 256 : 127 * 65536;
     float v[4], most = 0, probe = 0;
     UNROLL for (int j = 0; j < 4; j++) {

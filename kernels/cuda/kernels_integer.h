@@ -55,60 +55,47 @@ DEVICE void store_output(const bool ordered, const IntegerArguments *a, int spli
 }
 
 // ---- Walking along the columns, by halves of units ----
+//
+// A *run* is what a group and a step have in common.
 
 typedef struct Walk {
-    int group, segment;
-    int left, group_left; // of the segment and of the group
+    int group, left; // halves of it
 } Walk;
 
-DEVICE int segment_halves(const bool ordered, int group_left) {
-    return !ordered && group_left > STEP_HALVES ? STEP_HALVES : group_left;
-}
-
-DEVICE Walk walk_from(const IntegerLayout *l, const bool ordered, int half) {
+DEVICE Walk walk_from(const IntegerLayout *l, int half) {
     const int halves = l->group_columns / HALF_COLUMNS;
     Walk w;
     w.group = half / halves;
-    const int within = half - w.group * halves;
-    w.group_left = halves - within;
-    w.segment = ordered ? w.group : w.group * l->group_segments + within / STEP_HALVES;
-    w.left = segment_halves(ordered, w.group_left);
-    if (!ordered && STEP_HALVES - within % STEP_HALVES < w.left) w.left = STEP_HALVES - within % STEP_HALVES;
+    w.left = (w.group + 1) * halves - half;
     return w;
 }
 
-// As many halves as one run has, from `half` of a step on: to the end of the segment or of the step.
-DEVICE int run_length(const Walk *w, int half) { return w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half; }
-
-// Behind a run. True when the segment ended; segment_next then goes on to the next one.
-DEVICE bool walk_by(Walk *w, int halves) {
-    w->group_left -= halves;
-    return (w->left -= halves) == 0;
-}
-
-DEVICE void segment_next(const IntegerLayout *l, const bool ordered, Walk *w) {
-    w->segment++;
-    if (w->group_left == 0) {
+// Along the run that begins at `half` of a step: returns its halves.
+DEVICE int walk_run(const IntegerLayout *l, int half, Walk *w) {
+    const int halves = w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half;
+    w->left -= halves;
+    if (w->left == 0) {
         w->group++;
-        w->group_left = l->group_columns / HALF_COLUMNS;
+        w->left = l->group_columns / HALF_COLUMNS;
     }
-    w->left = segment_halves(ordered, w->group_left);
+    return halves;
 }
 
 // A whole step on.
-DEVICE void walk_step(const IntegerLayout *l, const bool ordered, Walk *w) {
-    for (int half = 0, run; half < STEP_HALVES; half += run) {
-        run = run_length(w, half);
-        if (walk_by(w, run)) segment_next(l, ordered, w);
-    }
+DEVICE void walk_step(const IntegerLayout *l, Walk *w) {
+    for (int half = 0; half < STEP_HALVES;) half += walk_run(l, half, w);
 }
 
 // ---- Into shared memory ----
 
-// A row block's step, by a warp.
-DEVICE void copy_codes(const int bits, const IntegerArguments *a, int row_block, int step, uint8_t *to) {
-    const int lane = threadIdx.x % WARP, words = (int)step_bytes(bits) / 16;
-    const uint8_t *from = a->codes + step_offset(&a->layout, row_block, step) + lane * 16;
+// Memory is counted in words of 16 bytes here: 32 bits are enough for that, and an address takes one instruction.
+DEVICE const uint8_t *word_at(const void *memory, uint32_t word) { return (const uint8_t *)memory + (size_t)word * 16; }
+DEVICE int step_words(const int bits) { return (int)step_bytes(bits) / 16; }
+
+// The weights of a row block's step by a warp; at: this lane's first word.
+DEVICE void copy_codes(const int bits, const IntegerArguments *a, uint32_t at, uint8_t *to) {
+    const int lane = threadIdx.x % WARP, words = step_words(bits);
+    const uint8_t *from = word_at(a->codes, at);
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
@@ -153,8 +140,8 @@ DEVICE void multiply_unit(const int bits, const int nr, const int nb, const uint
     uint32_t fragments[MOST_ROWS][4];
     UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, w + r * (int)step_bytes(bits), unit, fragments[r]);
     if (half >= 0) {
-        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 2; i++) fragments[r][i + (half == 0 ? 2 : 0)] =
-            0;
+        UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) fragments[r][i] =
+            i / 2 == half ? fragments[r][i] : 0;
     }
     UNROLL for (int b = 0; b < nb; b++) {
         const uint2 v = *(const uint2 *)(x + b * block_bytes);
@@ -249,8 +236,8 @@ DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = a->x + (size_t)step * STEP_UNITS * 256 + lane / 16 * 256 + lane % 16 * 16;
-    copy_codes(bits, a, row_block, step, stage);
+    const uint8_t *x = word_at(a->x, (uint32_t)(step * STEP_UNITS * 16 + lane));
+    copy_codes(bits, a, (uint32_t)((row_block * l->steps + step) * step_words(bits) + lane), stage);
     UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
         if (lane % 16 < columns * 2)
             copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
@@ -460,10 +447,15 @@ enum { TILED_THREADS = 8 * WARP }; // at most
 typedef struct Tile {
     int row_block, row_blocks, token_block, token_blocks; // of the block
     int row, token;                                       // where this warp's part begins in it, in blocks
+    uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
+    Walk next;         // where the step that is copied next begins
+    int next_step;
 } Tile;
 
-DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a) {
-    const int warp = threadIdx.x / WARP;
+DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                          int step) {
+    const IntegerLayout *l = &a->layout;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     Tile t;
     t.row_blocks = tile_row_blocks(&a->tile);
     t.token_blocks = tile_token_blocks(&a->tile);
@@ -473,74 +465,80 @@ DEVICE Tile tile_of_block(const int nr, const int nb, const IntegerArguments *a)
     t.token_block = (int)blockIdx.x % along * t.token_blocks;
     t.row = warp / a->tile.token_warps * nr;
     t.token = warp % a->tile.token_warps * nb;
+    t.codes = (uint32_t)(((t.row_block + warp) * l->steps + step) * step_words(bits) + lane);
+    t.x = (uint32_t)(((t.token_block + warp) * l->units + step * STEP_UNITS) * planes * 16 + lane);
+    t.next = walk_from(l, step * STEP_HALVES);
+    t.next_step = step;
     return t;
 }
 
 // Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
-DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, int step, int group,
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, uint32_t codes, int group,
                       uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, slots = 1 << slot_bits;
-    const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the 16-byte words of 16 scales
-    const size_t first = (size_t)row_block * l->groups + group;
-    copy_codes(bits, a, row_block, step, stage + r * (int)step_bytes(bits));
-    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < l->groups)
+    const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, groups = a->layout.groups;
+    const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the words of 16 scales
+    const int first = row_block * groups + group, slots = 1 << slot_bits;
+    copy_codes(bits, a, codes, stage + r * (int)step_bytes(bits));
+    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < groups)
         copy_begin(stage + a->stage.scales + ((r << (slot_bits + word_bits)) + lane) * 16,
-                   (const uint8_t *)a->scales + ((first << word_bits) + lane) * 16);
-    if ((a->zeros || a->factors) && lane < slots && group + lane < l->groups)
+                   word_at(a->scales, (uint32_t)((first << word_bits) + lane)));
+    if ((a->zeros || a->factors) && lane < slots && group + lane < groups)
         copy_begin(stage + a->stage.levels + ((r << slot_bits) + lane) * 16,
-                   (a->zeros ? a->zeros : a->factors) + (first + lane) * 16);
+                   word_at(a->zeros ? a->zeros : a->factors, (uint32_t)(first + lane)));
 }
 
 // Token block b of the tile, by a warp: its activations, and what belongs to the segments from `segment` on.
-DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, int step, int segment,
+DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, uint32_t x, int segment,
                         uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, block = t->token_block + b, bytes = STEP_UNITS * planes * 256;
-    const int rows = 1 << a->stage.slot_bits, padded = padded_tokens(a->tokens), token_bytes = t->token_blocks * 32;
-    const int left = segment_count(l, planes) - segment, word = lane % 2 * 4; // two words have eight tokens
-    const uint8_t *from = a->x + ((size_t)block * l->units + (size_t)step * STEP_UNITS) * planes * 256 + lane * 16;
+    const int lane = threadIdx.x % WARP, bytes = STEP_UNITS * planes * 256, token_bytes = t->token_blocks * 32;
+    const int rows = 1 << a->stage.slot_bits, blocks = token_blocks(a->tokens), planes_summed = sum_planes(planes);
+    const int left = segment_count(&a->layout, planes) - segment, block = t->token_block + b;
+    const int to = b * 32 + lane % 2 * 16, from = block * 2 + lane % 2; // two words have eight tokens
+    const uint8_t *codes = word_at(a->x, x);
     UNROLL for (int n = 0; n < bytes; n += WARP * 16)
-        copy_begin_shared(stage + a->stage.x + b * bytes + n + lane * 16, from + n);
+        copy_begin_shared(stage + a->stage.x + b * bytes + n + lane * 16, codes + n);
     if (planes > 1 && lane / 2 < rows && lane / 2 < left)
-        copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + b * 32 + word * 4,
-                          a->x_scales + (size_t)(segment + lane / 2) * padded + block * TOKEN_BLOCK + word);
+        copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + to,
+                          word_at(a->x_scales, (uint32_t)((segment + lane / 2) * blocks * 2 + from)));
     if (!a->zeros) return;
-    for (int row = lane / 2; row < rows * sum_planes(planes) && row < left * sum_planes(planes); row += WARP / 2)
-        copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + b * 32 + word * 4,
-                          a->x_sums + ((size_t)segment * sum_planes(planes) + row) * padded + block * TOKEN_BLOCK +
-                              word);
+    for (int row = lane / 2; row < rows * planes_summed && row < left * planes_summed; row += WARP / 2)
+        copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + to,
+                          word_at(a->x_sums, (uint32_t)((segment * planes_summed + row) * blocks * 2 + from)));
 }
 
-// Warps take row blocks and token blocks in turn. at: where the step begins.
-DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, const Tile *t, int step,
-                       const Walk *at, uint8_t *stage) {
+// The next step. Warps take row blocks and token blocks in turn.
+DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, Tile *t, uint8_t *stage) {
+    const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
-    for (int r = warp; r < t->row_blocks && t->row_block + r < a->layout.row_blocks; r += warps)
-        copy_rows(bits, a, t->row_block + r, r, step, at->group, stage);
-    for (int b = warp; b < t->token_blocks && b < blocks; b += warps)
-        copy_tokens(planes, a, t, b, step, at->segment, stage);
+    const int segment = planes == 1 ? t->next.group : t->next_step << a->stage.slot_bits;
+    uint32_t codes = t->codes, x = t->x;
+    for (int r = warp; r < t->row_blocks && t->row_block + r < l->row_blocks; r += warps) {
+        copy_rows(bits, a, t->row_block + r, r, codes, t->next.group, stage);
+        codes += (uint32_t)(warps * l->steps * step_words(bits));
+    }
+    for (int b = warp; b < t->token_blocks && b < blocks; b += warps) {
+        copy_tokens(planes, a, t, b, x, segment, stage);
+        x += (uint32_t)(warps * l->units * planes * 16);
+    }
+    t->codes += (uint32_t)step_words(bits);
+    t->x += (uint32_t)(STEP_UNITS * planes * 16);
+    t->next_step++;
+    walk_step(l, &t->next);
 }
 
-// Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
-// ends with it. What several warps have of one segment may come in parts, so zero points count only then.
-typedef struct Run {
-    int slot, segment, plane;
-    bool ends;
-} Run;
-
-// Adds the sums to the totals and clears them.
+// Adds the sums of a run to the totals and clears them. slot: of its group, counted from the step's first; plane: of
+// the activations.
 DEVICE void tiled_add_with(const int bits, const int planes, const int levels, const int nr, const int nb,
-                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, const Run *run, Sums sums,
-                           Totals totals) {
+                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, int slot, const int plane,
+                           Sums sums, Totals totals) {
     const int tokens = t->token_blocks * TOKEN_BLOCK, first = t->token * TOKEN_BLOCK + (int)threadIdx.x % 4 * 2;
-    const int sum_row = run->segment * sum_planes(planes) + (planes == 3 ? run->plane : 0);
-    const float factor = plane_factor(planes, run->plane) / (1 << (8 - bits));
-    const float *activations = (const float *)(stage + a->stage.x_scales) + run->segment * tokens + first;
+    const int sum_row = slot * sum_planes(planes) + (planes == 3 ? plane : 0);
+    const float factor = plane_factor(planes, plane) / (1 << (8 - bits));
+    const float *activations = (const float *)(stage + a->stage.x_scales) + slot * tokens + first;
     float scale[MOST_ROWS][2];
     int level[MOST_ROWS][2];
     UNROLL for (int r = 0; r < nr; r++) {
-        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + run->slot, scale[r], level[r]);
+        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + slot, scale[r], level[r]);
         UNROLL for (int half = 0; half < 2; half++) if (planes > 1) scale[r][half] *= factor;
     }
     UNROLL for (int b = 0; b < nb; b++) {
@@ -548,7 +546,7 @@ DEVICE void tiled_add_with(const int bits, const int planes, const int levels, c
         int32_t x[2];
         UNROLL for (int i = 0; i < 2; i++) {
             activation[i] = planes > 1 ? activations[b * TOKEN_BLOCK + i] : 1;
-            x[i] = run->ends ? x_sum_at(levels, a, stage, sum_row * tokens + first + b * TOKEN_BLOCK + i) : 0;
+            x[i] = x_sum_at(levels, a, stage, sum_row * tokens + first + b * TOKEN_BLOCK + i);
             if (planes > 1) x[i] *= 1 << (8 - bits);
         }
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
@@ -566,13 +564,13 @@ DEVICE void tiled_add_with(const int bits, const int planes, const int levels, c
 }
 
 DEVICE void tiled_add(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+                      const Tile *t, const uint8_t *stage, int slot, const int plane, Sums sums, Totals totals) {
     if (a->zeros)
-        tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, slot, plane, sums, totals);
     else if (planes == 1 && a->factors)
-        tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, slot, plane, sums, totals);
     else
-        tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, slot, plane, sums, totals);
 }
 
 // One plane of the run of `halves` halves from `half` on. x: the lane's part of the warp's first token block.
@@ -586,28 +584,24 @@ DEVICE void tiled_multiply(const int bits, const int planes, const int nr, const
             multiply_unit(bits, nr, nb, w, unit, -1, x + unit * planes * 256, block_bytes, sums);
 }
 
+// walk: where the step begins, and then where it ends. In order, a group's sums go on from step to step.
 DEVICE void tiled_step(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                        const Tile *t, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
-    const Walk first = *walk;
+    const int first = walk->group;
     const uint8_t *w = stage + t->row * (int)step_bytes(bits);
     const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
     for (int half = 0, halves; half < STEP_HALVES; half += halves) {
-        const int group = walk->group;
-        Run run;
-        run.slot = group - first.group;
-        run.segment = walk->segment - first.segment;
-        halves = run_length(walk, half);
-        run.ends = walk_by(walk, halves);
-        if (run.ends) segment_next(&a->layout, planes == 1, walk);
+        const int group = walk->group, slot = group - first;
         if (group >= a->layout.groups) return; // only padding is left
-        UNROLL for (run.plane = 0; run.plane < planes; run.plane++) {
-            tiled_multiply(bits, planes, nr, nb, a, w, x + run.plane * 256, half, halves, sums);
-            if (planes == 2 && run.plane == 0) {
+        halves = walk_run(&a->layout, half, walk);
+        UNROLL for (int plane = 0; plane < planes; plane++) {
+            tiled_multiply(bits, planes, nr, nb, a, w, x + plane * 256, half, halves, sums);
+            if (planes == 2 && plane == 0) {
                 // The second plane goes on top: together they are the number that they stand for.
                 UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++)
                     UNROLL for (int i = 0; i < 4; i++) sums[r][b][i] *= 256;
-            } else if (planes > 1 || run.ends) {
-                tiled_add(bits, planes, nr, nb, a, t, stage, &run, sums, totals);
+            } else if (planes > 1 || walk->group > group) {
+                tiled_add(bits, planes, nr, nb, a, t, stage, slot, plane, sums, totals);
             }
         }
     }
@@ -620,25 +614,22 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, stages = a->stages;
     const int from = (int)((long long)l->steps * split / a->splits),
               end = (int)((long long)l->steps * (split + 1) / a->splits);
-    const Tile t = tile_of_block(nr, nb, a);
+    Tile t = tile_of_block(bits, planes, nr, nb, a, from);
     Sums sums;
     Totals totals;
-    Walk walk = walk_from(l, ordered, from * STEP_HALVES), ahead = walk;
+    Walk walk = walk_from(l, from * STEP_HALVES);
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) tiled_copy(bits, planes, a, &t, from + i, &ahead, memory + i * a->stage.bytes);
+        if (from + i < end) tiled_copy(bits, planes, a, &t, memory + i * a->stage.bytes);
         COPY_COMMIT();
-        walk_step(l, ordered, &ahead);
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
-        if (step + stages - 1 < end)
-            tiled_copy(bits, planes, a, &t, step + stages - 1, &ahead, memory + free * a->stage.bytes);
+        if (step + stages - 1 < end) tiled_copy(bits, planes, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        walk_step(l, ordered, &ahead);
         tiled_step(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;

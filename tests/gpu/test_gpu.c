@@ -66,7 +66,8 @@ static void quantized_cases(uint64_t seed, int cases, size_t most, size_t most_t
                            .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
                            .mode = (ActivationMode)(i / 16 % 4),
                            .scale_dtype = (DType)between(&c, 0, 2),
-                           .outlier = outliers[i % 5]};
+                           .outlier = outliers[i % 5],
+                           .precision = (Precision)between(&c, 0, 1)};
         if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
         check_quantized(&c, &q);
     }
@@ -93,7 +94,7 @@ static void test_quantized_shapes(void **state) {
         for (size_t t = 0; t < (thorough ? 9u : 2u); t++) {
             for (int mode = 0; mode <= ACTIVATION_TOKEN; mode += ACTIVATION_TOKEN) {
                 const QuantizedCase q = {GRID_SYMMETRIC, all_bits[b],          512,        1024, 64,
-                                         tokens[t],      (ActivationMode)mode, DTYPE_BF16, 1};
+                                         tokens[t],      (ActivationMode)mode, DTYPE_BF16, 1,    (Precision)(t % 2)};
                 check_quantized(&c, &q);
             }
         }
@@ -121,7 +122,8 @@ static void test_quantized_tiles(void **state) {
                                          .tokens = shapes[i].tokens,
                                          .mode = (ActivationMode)mode,
                                          .scale_dtype = DTYPE_F16,
-                                         .outlier = 1};
+                                         .outlier = 1,
+                                         .precision = PRECISION_NATIVE};
                 check_quantized(&c, &q);
             }
         }

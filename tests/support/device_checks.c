@@ -159,7 +159,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     if (q->tokens > 1) memset(x + q->in, 0, q->in * sizeof *x); // a token of zeros
     const ActivationScheme scheme = {.mode = q->mode, .scale = 1 / 60.0f, .divisor = divisor};
     Backend *const backends[2] = {c->reference, c->device};
-    const Precision precisions[2] = {PRECISION_F32, between(c, 0, 1) ? PRECISION_F32 : PRECISION_NATIVE};
+    const Precision precisions[2] = {PRECISION_F32, q->precision};
     for (int i = 0; i < 2; i++) {
         Backend *b = backends[i];
         Weight *weight = NULL;
@@ -170,22 +170,25 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     }
     char what[200];
     snprintf(what, sizeof what, "grid %d, %d bits, [%zu, %zu], group %zu, %zu tokens, activations %d, precision %d",
-             (int)q->grid, q->bits, q->out, q->in, q->group, q->tokens, (int)q->mode, (int)precisions[1]);
+             (int)q->grid, q->bits, q->out, q->in, q->group, q->tokens, (int)q->mode, (int)q->precision);
     const bool whole = q->mode == ACTIVATION_STATIC || q->mode == ACTIVATION_TOKEN;
     if (whole && !(q->grid == GRID_LOG2 && q->bits == 8)) {
         compare(what, y[1], y[0], NULL, q->tokens * q->out, 0);
     } else {
         float *values = host_floats(q->out * q->in);
         for (size_t o = 0; o < q->out; o++) quantized_row(&w, o, values + o * q->in);
-        // The divisor is part of what is multiplied: its largest share bounds it.
-        for (size_t i = 0; divisor && q->mode != ACTIVATION_NONE && i < q->out * q->in; i++)
-            values[i] /= fminf(divisor[i % q->in], 1);
-        double *sizes = product_sizes(values, x, q->out, q->in, q->tokens, true);
+        // What is multiplied: x / divisor, rounded; what is at least half a step may become a whole one.
+        float *met = host_floats(q->tokens * q->in);
+        for (size_t i = 0; i < q->tokens * q->in; i++) {
+            met[i] = q->mode == ACTIVATION_NONE ? x[i] : 2 * x[i];
+            if (divisor && q->mode != ACTIVATION_NONE) met[i] /= divisor[i % q->in];
+        }
+        double *sizes = product_sizes(values, met, q->out, q->in, q->tokens, true);
         for (size_t i = 0; bias && i < q->tokens * q->out; i++) sizes[i] += fabs((double)bias[i % q->out]);
         // Of 16 bits: each activation is off by half a step of a 127 · 256th of the largest among its neighbours.
-        const double rounding = precisions[1] == PRECISION_NATIVE ? 0.5 / (127 * 256) : 0;
+        const double rounding = q->precision == PRECISION_NATIVE ? 0.5 / (127 * 256) : 0;
         compare(what, y[1], y[0], sizes, q->tokens * q->out, rounding + 6e-7 + 2e-8 * sqrt((double)q->in));
-        free(values), free(sizes);
+        free(values), free(sizes), free(met);
     }
     quantized_weight_free(&w);
     free(x), free(bias), free(divisor), free(y[0]), free(y[1]);
@@ -193,7 +196,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
 
 void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) {
     enum { OUT = 40, IN = 70 };
-    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1};
+    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1, PRECISION_F32};
     QuantizedWeight w = random_quantized(c, &q);
     float *x = random_floats(c, tokens * IN, 1);
     Weight *weight = NULL;
@@ -374,8 +377,14 @@ static float *fused_result(Backend *b, int way, Weight *const *w, const float *x
 }
 
 void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
-    const QuantizedCase q = {
-        between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC, 4, out, in, in < 64 ? in : 64, tokens, mode, DTYPE_F16, 1};
+    const QuantizedCase q = {.grid = between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
+                             .bits = 4,
+                             .out = out,
+                             .in = in,
+                             .group = in < 64 ? in : 64,
+                             .tokens = tokens,
+                             .mode = mode,
+                             .scale_dtype = DTYPE_F16};
     QuantizedWeight codes = random_quantized(c, &q);
     float *x = random_floats(c, tokens * in, 2), *other = random_floats(c, tokens * in + 2 * in, 1);
     float *divisor = random_floats(c, in, 1);

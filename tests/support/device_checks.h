@@ -22,6 +22,7 @@ typedef struct QuantizedCase {
     ActivationMode mode;
     DType scale_dtype;
     float outlier; // one activation of every token is so many times larger
+    Precision precision;
 } QuantizedCase;
 
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);

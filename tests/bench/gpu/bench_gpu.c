@@ -235,7 +235,7 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
     CudaRuntime *r = bench->runtime;
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
-    if (!r->product) return NAN;
+    if (!r->product || copies == 0) return NAN;
     begin_step(b, bench->nowhere);
     for (size_t i = 0; i < repeats; i++) {
         const Weight *v = w[i % copies];
@@ -274,7 +274,7 @@ static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, 
     Backend *b = bench->b;
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
-    double library[MOST_BATCHES];
+    double library[MOST_BATCHES] = {0};
     must(copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
         must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
