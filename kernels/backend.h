@@ -17,7 +17,7 @@ typedef enum Precision {
 
 typedef struct Backend Backend;
 typedef struct Weight Weight; // one linear, packed for this backend
-typedef struct Cache Cache;   // keys and values of one sequence, all layers
+typedef struct Cache Cache;   // keys and values of some sequences, all layers
 typedef struct Step Step;     // a recorded decode step
 
 typedef struct AttentionShape {
@@ -92,6 +92,8 @@ typedef struct BackendOps {
     // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device
     // gathers the rows there and uploads no more than it needs.
     void (*embed)(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
+    // y [tokens, width] = rows first … first + tokens − 1 of such a table: learned positions.
+    void (*embed_positions)(Backend *, DType, const void *table, size_t width, size_t first, size_t tokens, float *y);
     // Norms over rows; y may be x.
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
     void (*add)(Backend *, float *x, const float *y, size_t n);                            // x += y
@@ -116,13 +118,15 @@ typedef struct BackendOps {
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                         float *y);
 
-    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127.
-    bool (*cache_new)(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. The sequences go on side by side: `tokens` is
+    // what each of them gets, and rows of k, v, q and y are those of the first sequence, then those of the second …
+    bool (*cache_new)(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
+                      Cache **, Error *);
     void (*cache_free)(Backend *, Cache *);
-    // Stores k and v [tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.
+    // Stores k and v [sequences · tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.
     void (*cache_write)(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
-    // Causal attention of q [tokens, heads · head_dim] at positions first … over the cached positions 0 … first +
-    // token, or the last of them (window); score = q · k · scale, capped, plus bias; softmax in float.
+    // Causal attention of q [sequences · tokens, heads · head_dim] at positions first … over the cached positions 0 …
+    // first + token, or the last of them (window); score = q · k · scale, capped, plus bias; softmax in float.
     void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                       size_t tokens, float *y);
 
@@ -134,13 +138,14 @@ typedef struct BackendOps {
     // False with the figures in err when so many bytes more cannot be had. Asked before anything is allocated.
     bool (*has_room)(Backend *, size_t bytes, Error *err);
 
-    // One decoded token again and again. Between begin and end operations are recorded instead of run; their `first`
-    // is where the step will be, and the row that embed looks up will be the step's token. False, or NULL at the end:
-    // it cannot be recorded, run the operations as ever. run: false when memory was made or freed since then, and the
-    // step must be recorded anew. One embed at most, and nothing that the host must see in between.
+    // A decoded token of each sequence, again and again. Between begin and end operations are recorded instead of run;
+    // their `first` is where the step will be, and the rows that embed looks up will be those of the step's tokens.
+    // False, or NULL at the end: it cannot be recorded, run the operations as ever. run: as many ids as embed was
+    // given; false when memory was made or freed since then, and the step must be recorded anew. One embed, before all
+    // that depends on the position, one embed_positions at most, and nothing that the host must see in between.
     bool (*step_begin)(Backend *);
     Step *(*step_end)(Backend *);
-    bool (*step_run)(Backend *, Step *, int32_t id, size_t first);
+    bool (*step_run)(Backend *, Step *, const int32_t *ids, size_t first);
     void (*step_free)(Backend *, Step *);
     // Of each row of logits [rows, vocab] the id of the largest (the first of equals) and its softmax probability, on
     // the host.

@@ -70,8 +70,12 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     Pass own = *pass; // its tokens only
     own.tokens = collect(pass, expert);
     if (own.tokens == 0) return true;
-    backend->ops->gather(backend, x, hidden, session->routing.rows, own.tokens, session->scratch[SCRATCH_ROUTED]);
-    if (!pass_mlp(&own, &mlp, session->scratch[SCRATCH_ROUTED], true, session->scratch[SCRATCH_EXPERT])) return false;
+    if (own.tokens < pass->tokens) { // else they lie there as they are
+        float *routed = session->scratch[SCRATCH_ROUTED];
+        backend->ops->gather(backend, x, hidden, session->routing.rows, own.tokens, routed);
+        x = routed;
+    }
+    if (!pass_mlp(&own, &mlp, x, true, session->scratch[SCRATCH_EXPERT])) return false;
     backend->ops->scatter_add(backend, session->scratch[SCRATCH_EXPERT], hidden, session->routing.rows,
                               session->routing.factors, own.tokens, session->scratch[SCRATCH_BRANCH]);
     return true;

@@ -70,10 +70,12 @@ static bool project(const Pass *pass, const LayerMap *map, const float *x) {
 static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = config_of(pass);
     Backend *backend = pass->t->backend;
-    const size_t rows = pass->tokens / pass->session->sequences,
-                 width = rows * (size_t)heads * (size_t)config->head_dim;
-    for (size_t s = 0; s < pass->session->sequences; s++)
-        backend->ops->rope(backend, x + s * width, rows, heads, config->head_dim, rope_dims(config), table->cosine,
+    const size_t sequences = pass->session->sequences, rows = pass->tokens / sequences;
+    // Single tokens are at the same position: as if they were one with more heads.
+    const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
+    const size_t width = rows * each * (size_t)config->head_dim;
+    for (size_t i = 0; i < calls; i++)
+        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config), table->cosine,
                            table->sine, pass->session->length);
 }
 
@@ -111,14 +113,11 @@ static void attend(const Pass *pass, int layer) {
     float **scratch = session->scratch;
     const AttentionShape shape = shape_of(pass, layer);
     position(pass, layer);
-    const size_t rows = pass->tokens / session->sequences, dim = (size_t)shape.head_dim;
-    const size_t queries = rows * (size_t)shape.heads * dim, keys = rows * (size_t)shape.kv_heads * dim;
-    for (size_t s = 0; s < session->sequences; s++) {
-        backend->ops->cache_write(backend, session->caches[s], layer, session->length, rows,
-                                  scratch[SCRATCH_K] + s * keys, scratch[SCRATCH_V] + s * keys);
-        backend->ops->attention(backend, session->caches[s], layer, &shape, scratch[SCRATCH_Q] + s * queries,
-                                session->length, rows, scratch[SCRATCH_MIXED] + s * queries);
-    }
+    const size_t rows = pass->tokens / session->sequences;
+    backend->ops->cache_write(backend, session->cache, layer, session->length, rows, scratch[SCRATCH_K],
+                              scratch[SCRATCH_V]);
+    backend->ops->attention(backend, session->cache, layer, &shape, scratch[SCRATCH_Q], session->length, rows,
+                            scratch[SCRATCH_MIXED]);
 }
 
 // SCRATCH_BRANCH = o(attention(q, k, v of x))
@@ -235,26 +234,33 @@ bool pass_layer(const Pass *pass, int layer, float *hidden) {
 
 // ---- Before the first layer ----
 
+// hidden += rows of the table of learned positions, the same ones for each sequence.
+static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
+    const Session *session = pass->session;
+    const ModelConfig *config = config_of(pass);
+    Backend *backend = pass->t->backend;
+    const size_t rows = pass->tokens / session->sequences, width = (size_t)config->hidden;
+    float *branch = session->scratch[SCRATCH_BRANCH];
+    if (!tensor_hold(table, pass->err)) return false;
+    const char *first = (const char *)table->data + (size_t)config->position_offset * width * dtype_bytes(table->dtype);
+    backend->ops->embed_positions(backend, table->dtype, first, width, session->length, rows, branch);
+    tensor_keep(table);
+    for (size_t s = 0; s < session->sequences; s++)
+        backend->ops->add(backend, hidden + s * rows * width, branch, rows * width);
+    return true;
+}
+
 // hidden: [tokens, embedding_width] on the way in.
 bool pass_enter(const Pass *pass, float *hidden) {
     const ModelStructure *structure = pass->t->structure;
-    Session *session = pass->session;
-    float *branch = session->scratch[SCRATCH_BRANCH];
-    const size_t width = (size_t)structure->config.hidden;
+    float *branch = pass->session->scratch[SCRATCH_BRANCH];
     if (structure->project_in >= 0) {
         if (!pass_observe(pass, structure->project_in, hidden) ||
             !pass_linear(pass, structure->project_in, hidden, branch))
             return false;
-        copy(pass, branch, width, hidden);
+        copy(pass, branch, (size_t)structure->config.hidden, hidden);
     }
-    if (structure->position_rows) {
-        const size_t rows = pass->tokens / session->sequences;
-        for (size_t s = 0; s < session->sequences; s++)
-            if (!transformer_rows(pass->t, structure->position_rows, session->position_ids + session->length, rows,
-                                  branch + s * rows * width, pass->err))
-                return false;
-        add(pass, hidden, branch);
-    }
+    if (structure->position_rows && !add_positions(pass, structure->position_rows, hidden)) return false;
     if (structure->embedding_norm >= 0) pass_norm(pass, structure->embedding_norm, hidden, pass->tokens, hidden);
     return true;
 }

@@ -73,17 +73,9 @@ static bool make_alibi(Session *session, const ModelConfig *config, Error *err) 
     return session->alibi != NULL;
 }
 
-static bool make_position_ids(Session *session, const ModelConfig *config, Error *err) {
-    session->position_ids = array_new(session->positions, sizeof(int32_t));
-    if (!session->position_ids) return error_memory(err, "positions");
-    for (size_t i = 0; i < session->positions; i++)
-        session->position_ids[i] = (int32_t)i + (int32_t)config->position_offset;
-    return true;
-}
-
 static bool make_positions(Session *session, const ModelConfig *config, Error *err) {
     switch (config->positions) {
-    case POSITIONS_LEARNED: return make_position_ids(session, config, err);
+    case POSITIONS_LEARNED: return true; // rows of a table, looked up as they are needed
     case POSITIONS_ALIBI: return make_alibi(session, config, err);
     case POSITIONS_ROPE: break;
     }
@@ -99,18 +91,6 @@ static bool check_positions(const ModelConfig *config, size_t positions, Error *
     return true;
 }
 
-static bool make_caches(Session *session, const Transformer *t, size_t sequences, Error *err) {
-    const ModelConfig *config = &t->structure->config;
-    session->caches = array_new(sequences, sizeof(Cache *));
-    if (!session->caches) return error_memory(err, "session");
-    for (; session->sequences < sequences; session->sequences++) {
-        if (!t->backend->ops->cache_new(t->backend, config->layers, config->kv_heads, config->head_dim,
-                                        session->positions, cache_type(t), &session->caches[session->sequences], err))
-            return false;
-    }
-    return true;
-}
-
 bool session_new(const Transformer *t, size_t positions, Session **out, Error *err) {
     return session_new_many(t, positions, 1, out, err);
 }
@@ -123,8 +103,11 @@ bool session_new_many(const Transformer *t, size_t positions, size_t sequences, 
     if (!session) return error_memory(err, "session");
     session->backend = t->backend;
     session->positions = positions;
+    session->sequences = sequences;
     scratch_widths(t->structure, session->widths);
-    if (!make_caches(session, t, sequences, err) || !make_positions(session, config, err)) {
+    if (!t->backend->ops->cache_new(t->backend, config->layers, sequences, config->kv_heads, config->head_dim,
+                                    positions, cache_type(t), &session->cache, err) ||
+        !make_positions(session, config, err)) {
         session_free(session);
         return false;
     }
@@ -181,10 +164,7 @@ void session_free(Session *session) {
     memory_drop(session->backend, &session->windowed_rope.sine);
     memory_drop(session->backend, &session->alibi);
     routing_free(&session->routing);
-    free(session->position_ids);
-    for (size_t i = 0; i < session->sequences; i++)
-        session->backend->ops->cache_free(session->backend, session->caches[i]);
-    free(session->caches);
+    session->backend->ops->cache_free(session->backend, session->cache);
     free(session->observed);
     free(session);
 }

@@ -5,48 +5,56 @@
 void session_forget_step(Session *session) {
     if (session->step) session->backend->ops->step_free(session->backend, session->step);
     session->step = NULL;
-    session->step_of = NULL;
 }
 
-static bool is_recorded(const Session *session, const Transformer *t) {
-    return session->step && session->step_of == t && session->step_version == t->version;
-}
-
-// Experts are chosen on the host, and learned positions are looked up there: such a step cannot be recorded.
+// Experts are chosen on the host: such a step cannot be recorded.
 static bool can_record(const Transformer *t) {
-    const ModelStructure *structure = t->structure;
-    return t->backend->ops->step_begin && structure->config.experts.count == 0 && !structure->position_rows;
+    return t->backend->ops->step_begin && t->structure->config.experts.count == 0;
 }
 
-static void record(Transformer *t, Session *session, int32_t id) {
+static void record(Transformer *t, Session *session, const int32_t *ids) {
     const BackendOps *ops = t->backend->ops;
     float *hidden = session->scratch[SCRATCH_HIDDEN];
-    session_forget_step(session);
+    const size_t tokens = session->sequences;
     if (!ops->step_begin(t->backend)) return;
-    bool ok = transformer_embed(t, &id, 1, hidden, NULL) &&
-              transformer_layers(t, session, 0, t->structure->config.layers, hidden, 1, NULL, NULL) &&
-              transformer_head(t, session, hidden, 1, session->logits, NULL, NULL);
+    bool ok = transformer_embed(t, ids, tokens, hidden, NULL) &&
+              transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, NULL, NULL) &&
+              transformer_head(t, session, hidden, tokens, session->logits, NULL, NULL);
     session->step = ops->step_end(t->backend);
-    session->step_of = t;
-    session->step_version = t->version;
     if (!ok) session_forget_step(session);
 }
 
-// The token's row is read from the table at every run.
-static bool run(Transformer *t, const Session *session, int32_t id) {
-    const Tensor *table = t->structure->embedding;
+// Rows of tokens and positions are read from their tables at every run.
+static bool run(Transformer *t, const Session *session, const int32_t *ids) {
+    const Tensor *table = t->structure->embedding, *positions = t->structure->position_rows;
     if (!session->step || !tensor_hold(table, NULL)) return false;
-    bool ran = t->backend->ops->step_run(t->backend, session->step, id, session->length);
+    const bool held = !positions || tensor_hold(positions, NULL);
+    bool ran = held && t->backend->ops->step_run(t->backend, session->step, ids, session->length);
+    if (held && positions) tensor_keep(positions);
     tensor_keep(table);
     return ran;
 }
 
-bool session_step(Transformer *t, Session *session, int32_t id) {
-    if (session->step_refused || !can_record(t)) return false;
-    if (is_recorded(session, t) && run(t, session, id)) return true;
-    // The first time everything runs as ever, and makes the memory that the step will need.
-    if (session->scratch_tokens == 0 || session->logits_rows == 0) return false;
-    record(t, session, id);
+// Whether this is what the last call was about: only then is there a step, or is one worth recording.
+static bool is_same(Session *session, const Transformer *t) {
+    if (session->step_of == t && session->step_version == t->version) return true;
+    session_forget_step(session);
+    session->step_of = t;
+    session->step_version = t->version;
+    session->step_refused = false;
+    return false;
+}
+
+bool session_step(Transformer *t, Session *session, const int32_t *ids) {
+    if (!can_record(t)) return false;
+    // The first time everything runs as ever: it makes the memory that the step will need, and a device may load its
+    // programs, which it could not while it records.
+    if (!is_same(session, t) || session->scratch_tokens < session->sequences) return false;
+    if (run(t, session, ids)) return true;
+    session_forget_step(session);
+    if (session->step_refused || !session_logits(session, session->sequences, (size_t)t->structure->config.vocab, NULL))
+        return false;
+    record(t, session, ids);
     session->step_refused = !session->step;
-    return run(t, session, id);
+    return run(t, session, ids);
 }

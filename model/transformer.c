@@ -228,13 +228,6 @@ bool transformer_multiply(Transformer *t, int linear, const float *x, size_t tok
     return transformer_multiply_together(t, 1, &linear, x, tokens, &y, err);
 }
 
-bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err) {
-    if (!tensor_hold(table, err)) return false;
-    t->backend->ops->embed(t->backend, table->dtype, table->data, (size_t)table->shape[1], ids, tokens, y);
-    tensor_keep(table);
-    return true;
-}
-
 static void release_linears(const Transformer *t, int layer, int end) {
     for (int i = 0; i < end; i++)
         if (t->structure->linears[i].layer == layer) tensor_release(t->structure->linears[i].weight);
@@ -279,8 +272,9 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     const Tensor *table = t->structure->embedding;
     const size_t width = (size_t)table->shape[1];
     float scale = config->embedding_scale;
-    if (!check_ids(config, ids, tokens, err)) return false;
-    if (!transformer_rows(t, table, ids, tokens, hidden, err)) return false;
+    if (!check_ids(config, ids, tokens, err) || !tensor_hold(table, err)) return false;
+    t->backend->ops->embed(t->backend, table->dtype, table->data, width, ids, tokens, hidden);
+    tensor_keep(table);
     if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
     if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
     return true;
@@ -352,17 +346,18 @@ static bool run_layers(Transformer *t, Session *session, const int32_t *ids, siz
            transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err);
 }
 
-// The next token of a sequence, whose logits session->logits then holds.
+// The next token of each sequence; session->logits then holds their logits.
 static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
-    return tokens == 1 && session->sequences == 1 && check_ids(&t->structure->config, ids, 1, NULL) &&
-           check_room(session, 1, NULL) && session_step(t, session, ids[0]);
+    return tokens == session->sequences && check_ids(&t->structure->config, ids, tokens, NULL) &&
+           check_room(session, tokens, NULL) && session_step(t, session, ids);
 }
 
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err) {
     if (!observer && steps(t, session, ids, tokens)) {
-        size_t bytes = (size_t)t->structure->config.vocab * sizeof(float);
-        t->backend->ops->download(t->backend, logits, session->logits, bytes);
+        const size_t vocab = (size_t)t->structure->config.vocab, rows = all ? tokens : 1;
+        t->backend->ops->download(t->backend, logits, session->logits + (tokens - rows) * vocab,
+                                  rows * vocab * sizeof(float));
         if (!transformer_healthy(t, err)) return false;
     } else if (!run_layers(t, session, ids, tokens, observer, err) ||
                !download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) {
@@ -374,16 +369,27 @@ bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, s
 
 bool transformer_can_choose(const Transformer *t) { return t->backend->ops->greedy != NULL; }
 
-bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
-                        float *probability, Error *err) {
-    const size_t vocab = (size_t)t->structure->config.vocab, hidden = (size_t)t->structure->config.hidden;
-    if (!steps(t, session, ids, tokens)) {
-        if (!run_layers(t, session, ids, tokens, NULL, err) || !session_logits(session, 1, vocab, err)) return false;
-        const float *last = session->scratch[SCRATCH_HIDDEN] + (tokens - 1) * hidden;
-        if (!transformer_head(t, session, last, 1, session->logits, NULL, err)) return false;
+// Logits of the last token of each sequence, into session->logits.
+static bool last_logits(Transformer *t, Session *session, size_t tokens, Error *err) {
+    const size_t sequences = session->sequences, rows = tokens / sequences,
+                 hidden = (size_t)t->structure->config.hidden;
+    const size_t vocab = (size_t)t->structure->config.vocab;
+    if (!session_logits(session, sequences, vocab, err)) return false;
+    for (size_t s = 0; s < sequences; s++) {
+        const float *last = session->scratch[SCRATCH_HIDDEN] + ((s + 1) * rows - 1) * hidden;
+        if (!transformer_head(t, session, last, 1, session->logits + s * vocab, NULL, err)) return false;
     }
-    t->backend->ops->greedy(t->backend, session->logits, 1, vocab, next, probability);
+    return true;
+}
+
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
+                        float *probabilities, Error *err) {
+    if (!steps(t, session, ids, tokens) &&
+        (!run_layers(t, session, ids, tokens, NULL, err) || !last_logits(t, session, tokens, err)))
+        return false;
+    t->backend->ops->greedy(t->backend, session->logits, session->sequences, (size_t)t->structure->config.vocab, next,
+                            probabilities);
     if (!transformer_healthy(t, err)) return false;
-    session_advance(session, tokens);
+    session_advance(session, tokens / session->sequences);
     return true;
 }

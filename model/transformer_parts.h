@@ -51,12 +51,11 @@ typedef struct RopeTable {
 
 struct Session {
     Backend *backend;
-    Cache **caches; // [sequences]
+    Cache *cache; // of all sequences
     size_t sequences;
     size_t positions, length;      // room for, filled: of each sequence
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
     float *alibi;                  // [heads, positions] in backend memory; NULL without
-    int32_t *position_ids;         // [positions] on the host: rows of learned positions; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
     float *scratch[SCRATCH_COUNT]; // [scratch_tokens, widths]
     size_t scratch_tokens;
@@ -65,15 +64,13 @@ struct Session {
     float *observed; // [observed_floats] on the host, made when an observer first looks
     size_t observed_floats;
     Routing routing;
-    // One token by a recorded step (step.c): NULL until there is one, and what it was recorded from.
+    // One token of each sequence by a recorded step (step.c): NULL until there is one, and what the last token was
+    // computed with.
     Step *step;
     const Transformer *step_of;
     uint64_t step_version;
     bool step_refused;
 };
-
-// y [tokens, width] = rows `ids` of a table [rows, width].
-bool transformer_rows(Transformer *t, const Tensor *table, const int32_t *ids, size_t tokens, float *y, Error *err);
 
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
 bool session_scratch(Session *session, size_t tokens, Error *err);
@@ -81,9 +78,9 @@ bool session_scratch(Session *session, size_t tokens, Error *err);
 bool session_logits(Session *session, size_t rows, size_t vocab, Error *err);
 // A host buffer of at least `floats`; NULL with err set when memory is short.
 float *session_observed(Session *session, size_t floats, Error *err);
-// One token through all layers and the head, into the session's logits, by a step recorded before or now. False: run
-// the operations instead; nothing has happened then (step.c).
-bool session_step(Transformer *t, Session *session, int32_t id);
+// One token of each sequence through all layers and the head, into the session's logits [sequences, vocab], by a step
+// recorded before or now. False: run the operations instead; nothing has happened then (step.c).
+bool session_step(Transformer *t, Session *session, const int32_t *ids);
 void session_forget_step(Session *session);
 
 // Makes room for the routing of `tokens` tokens.

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
 
 static bool begin(const EmulatedDevice *device, Checks *c) {
-    *c = (Checks){.random = random_seeded(11)};
+    *c = (Checks){.random = random_seeded(11), .launches = &emulated_kernels};
     setenv("QUANTDIAL_CPU", "scalar", 1);
     if (!backend_emulated_new(device, &c->device)) skip();
     assert_true(backend_cpu_new(1, &c->reference, NULL));
@@ -136,7 +137,8 @@ static void quantized_cases(const EmulatedDevice *device, int cases, size_t most
                            .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
                            .mode = (ActivationMode)(i / 16 % 4),
                            .scale_dtype = (DType)between(&c, 0, 2),
-                           .outlier = outliers[i % 5]};
+                           .outlier = outliers[i % 5],
+                           .precision = (Precision)between(&c, 0, 1)};
         if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
         emulated_backwards = i % 2;
         check_quantized(&c, &q);
@@ -177,7 +179,8 @@ static void test_quantized_tiles(void **state) {
                                      .tokens = (size_t[]){16, 32, 60}[i / 4 % 3] - between(&c, 0, 7),
                                      .mode = i / 12 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                      .scale_dtype = DTYPE_F16,
-                                     .outlier = 1};
+                                     .outlier = 1,
+                                     .precision = (Precision)(m % 2)};
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }
@@ -205,7 +208,8 @@ static void test_quantized_long_rows(void **state) {
                                      .tokens = between(&c, 1, i % 5 ? 8 : 33),
                                      .mode = i % 2 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                      .scale_dtype = (DType)between(&c, 0, 2),
-                                     .outlier = 1};
+                                     .outlier = 1,
+                                     .precision = (Precision)(i / 2 % 2)};
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }
@@ -249,6 +253,22 @@ static void test_between(void **state) {
     end(&c);
 }
 
+static void test_fused(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 8 : 2); i++) {
+        emulated_backwards = i % 2;
+        const ActivationMode modes[] = {ACTIVATION_TOKEN, ACTIVATION_NONE, ACTIVATION_STATIC, ACTIVATION_NONE};
+        check_fused(&c, modes[i % 4], between(&c, 1, 4), between(&c, 3, 300), between(&c, 1, 40));
+        check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 3), 6, 1 + i % 3,
+                          4 * (int)between(&c, 1, 30));
+    }
+    check_fused(&c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
+    check_fused(&c, ACTIVATION_NONE, 1, 2100, 3);
+    end(&c);
+}
+
 static void test_attention(void **state) {
     (void)state;
     static const int ratios[] = {1, 2, 4, 3, 9};
@@ -260,6 +280,7 @@ static void test_attention(void **state) {
         const AttentionCase a = {.heads = kv * ratios[i % 5],
                                  .kv_heads = kv,
                                  .head_dim = i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 40) : (int)between(&c, 1, 70),
+                                 .sequences = i % 3 == 0 ? between(&c, 1, 4) : 1,
                                  .tokens = i % 2 ? 1 : between(&c, 1, 9),
                                  .before = between(&c, 0, i % 6 ? 60 : 400),
                                  .dtype = dtype,
@@ -269,6 +290,33 @@ static void test_attention(void **state) {
         emulated_backwards = i % 2;
         check_attention(&c, &a);
     }
+    end(&c);
+}
+
+// Tiles of queries, against the CPU: heads that share, windows, biases, all types, rooms for 64, 128 and 256
+// dimensions.
+static void test_attention_of_many_tokens(void **state) {
+    (void)state;
+    static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 42 : 4); i++) {
+        const int kv = (int)between(&c, 1, 2);
+        const AttentionCase a = {.heads = kv * ratios[i % 5],
+                                 .kv_heads = kv,
+                                 .head_dim = dims[i % 7],
+                                 .sequences = i % 4 == 3 ? 2 : 1,
+                                 .tokens = between(&c, i % 5 == 0 ? 32 : 16, thorough ? 70 : 33),
+                                 .before = i % 3 ? between(&c, 0, 70) : 0,
+                                 .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
+                                 .window = i % 3 == 1 ? (int)between(&c, 1, 40) : 0,
+                                 .softcap = i % 5 == 2 ? 3.0f : 0,
+                                 .biased = i % 5 == 1};
+        emulated_backwards = i % 2;
+        check_attention(&c, &a);
+    }
+    for (int i = 0; i < 4; i++)
+        check_attention_not_finite(&c, i % 2 ? 7 : 34, i < 2 ? DTYPE_F16 : DTYPE_F32, i % 3 ? NAN : INFINITY);
     end(&c);
 }
 
@@ -309,10 +357,37 @@ static void test_model_logits(void **state) {
     for (int i = 0; i < (thorough ? 3 : 1); i++) check_model_logits(folders[i], model_device(), 12);
 }
 
+// Orders of a layer, positions, norms and experts of other families, at once and token by token.
+static void test_families(void **state) {
+    (void)state;
+    static const char *const families[] = {
+        "opt",         "opt-post-norm", "bloom",     "falcon-alibi", "falcon-groups-one-norm", "gemma2",
+        "gemma3-text", "gpt2",          "gpt-neox",  "gpt-neo",      "mistral-window",         "mixtral",
+        "phi3",        "qwen2-moe",     "qwen3-tied"};
+    for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
+        char folder[100];
+        snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
+        check_model_logits(folder, model_device(), 5);
+        check_recorded_steps(folder, model_device(), 4);
+    }
+}
+
 static void test_recorded_steps(void **state) {
     (void)state;
     check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
     if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
+}
+
+// Rotated, learned and biased positions.
+static void test_recorded_batches(void **state) {
+    (void)state;
+    static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/opt",
+                                         "tests/fixtures/families/bloom", "tests/fixtures/families/gpt2"};
+    for (size_t i = 0; i < (thorough ? 4u : 2u); i++) {
+        const size_t runs = emulated_runs, tokens = thorough ? 5 : 3;
+        check_recorded_batch(models[i], model_device(), 3, tokens);
+        if (emulated_runs - runs < 2 * tokens) fail_msg("%zu recorded steps were run", emulated_runs - runs);
+    }
 }
 
 static void test_generated(void **state) {
@@ -331,6 +406,14 @@ static void test_quantized_model(void **state) {
                                         "weight-bits=4 granularity=channel activations=token",
                                         "weight-bits=8 granularity=group group-size=16 activations=fptq"};
     for (int i = 0; i < (thorough ? 3 : 1); i++) check_quantized_model(model_device(), dials[i]);
+}
+
+static void test_fused_model(void **state) {
+    (void)state;
+    check_fused_model(model_device(), "weight-bits=4 granularity=group group-size=32 activations=token",
+                      &emulated_kernels);
+    check_fused_model(model_device(), "weight-bits=4 granularity=group group-size=32 activations=none",
+                      &emulated_kernels);
 }
 
 // ---- Failing ----
@@ -357,7 +440,7 @@ static void test_failures(void **state) {
     assert_non_null(x);
     assert_true(b->ops->healthy(b, &err));
     b->ops->scale(b, x, 2, 4);
-    b->ops->scale(b, x, 2, 4); // is not even tried
+    b->ops->activate(b, NONLINEARITY_RELU, x, NULL, 4, x); // is not even tried
     assert_false(b->ops->healthy(b, &err));
     assert_true(strstr(err.message, "emulated device fails") != NULL);
     b->ops->download(b, host, x, sizeof host);
@@ -384,14 +467,19 @@ int main(void) {
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
+        cmocka_unit_test(test_fused),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_many_tokens),
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_measure),
         cmocka_unit_test(test_model_logits),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_recorded_steps),
+        cmocka_unit_test(test_recorded_batches),
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_quantized_model),
+        cmocka_unit_test(test_fused_model),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,7 +332,7 @@ static void attend(Backend *b, DType dtype, AttentionShape shape, const float *q
     Error err = {0};
     Cache *cache;
     const size_t dim = (size_t)shape.head_dim;
-    if (!b->ops->cache_new(b, 2, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
+    if (!b->ops->cache_new(b, 2, 1, KV_HEADS, (int)dim, POSITIONS, dtype, &cache, &err)) fail_msg("%s", err.message);
     const size_t first = 13, row = KV_HEADS * dim, wide = HEADS * dim;
     b->ops->cache_write(b, cache, 1, 0, first, k, v);
     b->ops->attention(b, cache, 1, &shape, q, 0, first, y);

@@ -391,7 +391,7 @@ static void test_refusals(void **state) {
     assert_false(b->ops->weight_dense(b, DTYPE_I8, q.codes, 4, 8, NULL, PRECISION_F32, &weight, &err));
     assert_non_null(strstr(err.message, "I8"));
     Cache *cache;
-    assert_false(b->ops->cache_new(b, 1, 1, 8, 0, DTYPE_F32, &cache, &err));
+    assert_false(b->ops->cache_new(b, 1, 1, 1, 8, 0, DTYPE_F32, &cache, &err));
     quantized_weight_free(&q);
     b->ops->destroy(b);
 }
@@ -604,7 +604,7 @@ static void attention_case(Backend *b, Heads h, double deviation) {
     AttentionShape shape = {
         .heads = (int)h.heads, .kv_heads = (int)h.kv, .head_dim = (int)h.dim, .scale = 1 / sqrtf((float)h.dim)};
     Cache *cache;
-    assert_true(b->ops->cache_new(b, 2, (int)h.kv, (int)h.dim, h.tokens, h.dtype, &cache, NULL));
+    assert_true(b->ops->cache_new(b, 2, 1, (int)h.kv, (int)h.dim, h.tokens, h.dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 1, 0, h.tokens, k, v);
     for (size_t i = 0; i < nk; i++) k[i] = float_rounded(h.dtype, k[i]), v[i] = float_rounded(h.dtype, v[i]);
     b->ops->attention(b, cache, 1, &shape, q, 0, h.tokens, y);

@@ -251,7 +251,7 @@ static void attention_case(Backend *b, const Heads *h) {
         k[i] = float_rounded(h->dtype, k[i]);
         v[i] = float_rounded(h->dtype, v[i]);
     }
-    assert_true(b->ops->cache_new(b, 2, s->kv_heads, s->head_dim, h->tokens, h->dtype, &cache, NULL));
+    assert_true(b->ops->cache_new(b, 2, 1, s->kv_heads, s->head_dim, h->tokens, h->dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 1, 0, h->tokens, k, v);
     b->ops->attention(b, cache, 1, s, q, 0, h->tokens, y);
     check_attention(h, q, k, v, y);

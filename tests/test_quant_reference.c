@@ -435,7 +435,7 @@ static void an_int8_cache_is_the_same(void **state) {
     Cache *cache = NULL;
     Error err = {0};
     assert_true(n <= 512 && backend_cpu_new(1, &b, &err));
-    assert_true(b->ops->cache_new(b, 1, shape.kv_heads, shape.head_dim, positions, DTYPE_I8, &cache, &err));
+    assert_true(b->ops->cache_new(b, 1, 1, shape.kv_heads, shape.head_dim, positions, DTYPE_I8, &cache, &err));
     b->ops->cache_write(b, cache, 0, 0, positions, k, v);
     b->ops->attention(b, cache, 0, &shape, q, 0, positions, y);
     assert_near(y, expected, n, "attention");

@@ -11,10 +11,10 @@
 enum { TILE_QUERIES = 16 };
 
 struct Cache {
-    size_t layers, kv_heads, head_dim, positions;
+    size_t layers, sequences, kv_heads, head_dim, positions;
     DType dtype;
-    char *keys, *values;              // [layers][kv_heads][positions, head_dim]
-    float *key_scales, *value_scales; // [layers][kv_heads][positions]; I8 only
+    char *keys, *values;              // [layers][sequences][kv_heads][positions, head_dim]
+    float *key_scales, *value_scales; // [layers][sequences][kv_heads][positions]; I8 only
 };
 
 void cpu_cache_free(Backend *backend, Cache *cache) {
@@ -33,7 +33,9 @@ static size_t tile_floats(const Cache *cache) {
 
 static bool cache_memory(Cache *c) {
     size_t rows, bytes = dtype_bytes(c->dtype) * c->head_dim;
-    if (__builtin_mul_overflow(c->layers * c->kv_heads, c->positions, &rows)) return false;
+    if (__builtin_mul_overflow(c->layers * c->kv_heads, c->sequences, &rows) ||
+        __builtin_mul_overflow(rows, c->positions, &rows))
+        return false;
     c->keys = array_new(rows, bytes);
     c->values = array_new(rows, bytes);
     if (c->dtype != DTYPE_I8) return c->keys && c->values;
@@ -42,18 +44,19 @@ static bool cache_memory(Cache *c) {
     return c->keys && c->values && c->key_scales && c->value_scales;
 }
 
-bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, size_t positions, DType dtype, Cache **out,
-                   Error *err) {
+bool cpu_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions,
+                   DType dtype, Cache **out, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
     *out = NULL;
     if (!dtype_is_float16_or_32(dtype) && dtype != DTYPE_I8)
         return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
-    if (layers <= 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > UINT32_MAX)
-        return error_set(err, "a cache of %d layers, %d heads of %d and %zu positions makes no sense", layers, kv_heads,
-                         head_dim, positions);
+    if (layers <= 0 || sequences == 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > UINT32_MAX)
+        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions makes no sense", layers,
+                         sequences, kv_heads, head_dim, positions);
     Cache *cache = array_new(1, sizeof *cache);
     if (!cache) return error_memory(err, "the cache");
     *cache = (Cache){.layers = (size_t)layers,
+                     .sequences = sequences,
                      .kv_heads = (size_t)kv_heads,
                      .head_dim = (size_t)head_dim,
                      .positions = positions,
@@ -67,9 +70,9 @@ bool cpu_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, siz
     return false;
 }
 
-// Number of a position's row for one layer and head, and where it begins, in bytes.
-static size_t row_number(const Cache *c, size_t layer, size_t head, size_t position) {
-    return (layer * c->kv_heads + head) * c->positions + position;
+// Number of a position's row for one layer, sequence and head, and where it begins, in bytes.
+static size_t row_number(const Cache *c, size_t layer, size_t sequence, size_t head, size_t position) {
+    return ((layer * c->sequences + sequence) * c->kv_heads + head) * c->positions + position;
 }
 static size_t row_offset(const Cache *c, size_t row) { return row * c->head_dim * dtype_bytes(c->dtype); }
 
@@ -85,9 +88,10 @@ static void write_row(const CpuKernels *kernels, const Cache *c, const float *x,
 void cpu_cache_write(Backend *backend, Cache *c, int layer, size_t first, size_t tokens, const float *k,
                      const float *v) {
     const CpuBackend *cpu = cpu_of(backend);
-    for (size_t t = 0; t < tokens; t++) {
+    for (size_t t = 0; t < c->sequences * tokens; t++) {
         for (size_t head = 0; head < c->kv_heads; head++) {
-            size_t from = (t * c->kv_heads + head) * c->head_dim, row = row_number(c, (size_t)layer, head, first + t);
+            size_t from = (t * c->kv_heads + head) * c->head_dim;
+            size_t row = row_number(c, (size_t)layer, t / tokens, head, first + t % tokens);
             write_row(cpu->kernels, c, k + from, row, c->keys, c->key_scales);
             write_row(cpu->kernels, c, v + from, row, c->values, c->value_scales);
         }
@@ -116,18 +120,20 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
                    size_t first, size_t tokens, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
     const Tiling tiling = tiling_for(c, shape, tokens);
-    size_t width = (size_t)shape->heads * c->head_dim, items = c->kv_heads * tiling.head_tiles * tiling.token_tiles;
+    const size_t width = (size_t)shape->heads * c->head_dim;
+    const size_t items = c->sequences * c->kv_heads * tiling.head_tiles * tiling.token_tiles;
     // Later tokens see more positions, so tiles are handed out one by one; each writes only its own part of y.
 #pragma omp parallel for schedule(dynamic) \
-    num_threads(items > 1 ? cpu_threads_for(cpu, 0, 2 * width * tokens * (first + tokens)) : 1)
+    num_threads(items > 1 ? cpu_threads_for(cpu, 0, 2 * width * c->sequences * tokens * (first + tokens)) : 1)
     for (size_t item = 0; item < items; item++) {
         size_t token = (tiling.token_tiles - 1 - item % tiling.token_tiles) * tiling.tokens,
                rest = item / tiling.token_tiles;
-        size_t kv_head = rest / tiling.head_tiles, head = rest % tiling.head_tiles * tiling.heads;
-        size_t at = token * width + (kv_head * tiling.per_kv + head) * c->head_dim;
+        size_t sequence = rest / tiling.head_tiles / c->kv_heads, kv_head = rest / tiling.head_tiles % c->kv_heads;
+        size_t head = rest % tiling.head_tiles * tiling.heads;
+        size_t at = (sequence * tokens + token) * width + (kv_head * tiling.per_kv + head) * c->head_dim;
         AttentionTile tile = {
             .dtype = c->dtype, .head_dim = c->head_dim, .scale = shape->scale, .stride = width, .first = first + token};
-        size_t row = row_number(c, (size_t)layer, kv_head, 0);
+        size_t row = row_number(c, (size_t)layer, sequence, kv_head, 0);
         tile.keys = c->keys + row_offset(c, row);
         tile.values = c->values + row_offset(c, row);
         tile.key_scales = c->key_scales ? c->key_scales + row : NULL;

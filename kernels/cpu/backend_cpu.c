@@ -60,6 +60,12 @@ static void embed(Backend *backend, DType dtype, const void *table, size_t width
                             y + t * width);
 }
 
+static void embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
+                            float *y) {
+    const char *rows = (const char *)table + first * width * dtype_bytes(dtype);
+    cpu_of(backend)->kernels->widen(dtype, rows, tokens * width, y);
+}
+
 static void rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                      float *y) {
     const CpuBackend *cpu = cpu_of(backend);
@@ -112,6 +118,7 @@ static const BackendOps cpu_ops = {
     .linear = cpu_linear,
     .linears = cpu_linears,
     .embed = embed,
+    .embed_positions = embed_positions,
     .rms_norm = rms_norm,
     .add = add,
     .silu_times = silu_times,

@@ -58,7 +58,8 @@ void cpu_linear(Backend *, const Weight *, const float *x, size_t tokens, float 
 void cpu_linears(Backend *, const Weight *const *, size_t count, const float *x, size_t tokens, float *const *y);
 
 // Cache and attention (attention.c).
-bool cpu_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+bool cpu_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
+                   Cache **, Error *);
 void cpu_cache_free(Backend *, Cache *);
 void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,

@@ -25,7 +25,9 @@ typedef struct WidenArguments { // y [n] = floats of source
 } WidenArguments;
 
 typedef struct NormArguments { // y [rows, width]; bias NULL: by the root of the mean square
-    const float *x, *gain, *bias;
+    float *x;                  // changed only if something is added
+    const float *added;        // NULL, or x += added comes first
+    const float *gain, *bias;
     float *y, eps;
     int rows, width;
 } NormArguments;
@@ -155,28 +157,42 @@ typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
     int splits, tokens, out;
 } ReduceArguments;
 
+// What lies before a quantized product, and the activations that it reads: y of the one is x of the other. One of the
+// two comes first.
+typedef struct FusedArguments {
+    NormArguments norm;               // rows 0: the other one
+    ElementwiseArguments elementwise; // of whole rows
+    ActivationArguments activations;
+} FusedArguments;
+
 // ---- Attention ----
 
-typedef struct CacheView {            // of one layer
-    void *keys, *values;              // [kv_heads, positions, head_dim] of dtype
-    float *key_scales, *value_scales; // [kv_heads, positions], I8 only
+typedef struct CacheView {            // of one layer, from some sequence on
+    void *keys, *values;              // [sequences, kv_heads, positions, head_dim] of dtype
+    float *key_scales, *value_scales; // [sequences, kv_heads, positions], I8 only
     int dtype, kv_heads, head_dim, positions;
 } CacheView;
 
 typedef struct CacheWriteArguments {
     CacheView cache;
-    const float *k, *v; // [tokens, kv_heads · head_dim]
-    int tokens;
+    const float *k, *v; // [sequences · tokens, kv_heads · head_dim]
+    int sequences, tokens;
     Position first;
 } CacheWriteArguments;
+
+// Rotated in place and stored: write.k is k.x. q.heads 0: no queries.
+typedef struct RopeWriteArguments {
+    RopeArguments q, k;
+    CacheWriteArguments write;
+} RopeWriteArguments;
 
 typedef struct AttentionArguments {
     CacheView cache;
     const float *q, *bias; // bias: [heads, bias_stride] or NULL
-    float *y, *parts;      // parts [tokens, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    float *y, *parts;      // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
     size_t bias_stride;
     float scale, softcap;
-    int heads, tokens, window, splits;
+    int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
     Position first;
 } AttentionArguments;
 
@@ -223,6 +239,7 @@ typedef struct CudaLaunches {
     int (*narrow)(void *stream, const NarrowArguments *);
     int (*add_bias)(void *stream, const BiasArguments *);
     int (*activations)(void *stream, const ActivationArguments *);
+    int (*fused)(void *stream, const FusedArguments *);
     int (*channel_scales)(void *stream, const RoundArguments *);
     int (*round)(void *stream, const RoundArguments *);
     int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow
@@ -230,14 +247,30 @@ typedef struct CudaLaunches {
     int (*integer_tiled)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
+    int (*rope_write)(void *stream, const RopeWriteArguments *);
     int (*attention)(void *stream, const AttentionArguments *);
+    int (*attention_tiles)(void *stream, const AttentionArguments *); // of many tokens; splits does not matter
     int (*quantize)(void *stream, const QuantizeArguments *);
     int (*pack)(void *stream, const PackArguments *);
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// FEW_WARPS warps of a block take steps of the same 16 rows.
-enum { DENSE_FEW = 8, FEW_TOKENS = 8, FEW_WARPS = 8, ATTENTION_LARGEST_HEAD = 512 };
+// FEW_WARPS warps of a block of the product of few tokens take steps of the same 16 rows.
+enum {
+    DENSE_FEW = 8,
+    FEW_TOKENS = 8,
+    FEW_WARPS = 8,
+    ATTENTION_LARGEST_HEAD = 512,
+    ATTENTION_TILE_LARGEST_HEAD = 256,
+};
+
+// Tiles of attention: dimensions that a kernel has room for, queries of a block (16 a warp), its shared memory.
+enum { TILE_POSITIONS = 32, WARP_QUERIES = 16 };
+LAYOUT int tile_dim(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : ATTENTION_TILE_LARGEST_HEAD; }
+LAYOUT int tile_queries(int dim) { return dim <= 128 ? 4 * WARP_QUERIES : 2 * WARP_QUERIES; }
+LAYOUT size_t tile_bytes(int dim) {
+    return ((size_t)(tile_queries(dim) + 2 * TILE_POSITIONS) * (size_t)(dim + 4) + 3 * TILE_POSITIONS) * sizeof(float);
+}
 
 LAYOUT int tile_row_blocks(const IntegerTile *t) { return t->warps / t->token_warps * t->rows; }
 LAYOUT int tile_token_blocks(const IntegerTile *t) { return t->token_warps * t->tokens; }

@@ -6,11 +6,13 @@
 
 struct Cache {
     int layers;
+    size_t sequences;
     CacheView view; // of the first layer
-    size_t layer_rows;
+    size_t sequence_rows;
 };
 
 enum { SPLIT_POSITIONS = 64, MOST_SPLITS = 64 }; // positions that are worth a block of their own
+enum { MOST_ROWS = 65535 };                      // of one launch: what a grid may have
 
 void cuda_cache_free(Backend *backend, Cache *cache) {
     CudaBackend *c = cuda_of(backend);
@@ -26,7 +28,7 @@ static size_t target_blocks(const CudaBackend *c) { return 4 * (size_t)c->runtim
 
 static bool cache_memory(CudaBackend *c, Cache *cache, Error *err) {
     CacheView *v = &cache->view;
-    const size_t rows = cache->layer_rows * (size_t)cache->layers,
+    const size_t rows = cache->sequence_rows * cache->sequences * (size_t)cache->layers,
                  bytes = rows * (size_t)v->head_dim * dtype_bytes((DType)v->dtype), scales = rows * sizeof(float);
     void *key_scales = NULL, *value_scales = NULL;
     bool ok =
@@ -40,22 +42,24 @@ static bool cache_memory(CudaBackend *c, Cache *cache, Error *err) {
     return ok && cuda_reserve(c, &c->parts, target_blocks(c) * 4 * ((size_t)v->head_dim + 2) * sizeof(float), err);
 }
 
-bool cuda_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, size_t positions, DType dtype,
-                    Cache **out, Error *err) {
+bool cuda_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions,
+                    DType dtype, Cache **out, Error *err) {
     CudaBackend *c = cuda_of(backend);
     *out = NULL;
     if (!dtype_is_float16_or_32(dtype) && dtype != DTYPE_I8)
         return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
-    if (layers <= 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > INT32_MAX / 2)
-        return error_set(err, "a cache of %d layers, %d heads of %d and %zu positions makes no sense", layers, kv_heads,
-                         head_dim, positions);
+    if (layers <= 0 || sequences == 0 || sequences > MOST_ROWS || kv_heads <= 0 || head_dim <= 0 || positions == 0 ||
+        positions > INT32_MAX / 2)
+        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions makes no sense", layers,
+                         sequences, kv_heads, head_dim, positions);
     if (head_dim > ATTENTION_LARGEST_HEAD)
         return error_set(err, "heads of %d dimensions are more than the %d that CUDA computes here; use --backend cpu",
                          head_dim, ATTENTION_LARGEST_HEAD);
     Cache *cache = array_new(1, sizeof *cache);
     if (!cache) return error_memory(err, "the cache");
     cache->layers = layers;
-    cache->layer_rows = (size_t)kv_heads * positions;
+    cache->sequences = sequences;
+    cache->sequence_rows = (size_t)kv_heads * positions;
     cache->view =
         (CacheView){.dtype = (int)dtype, .kv_heads = kv_heads, .head_dim = head_dim, .positions = (int)positions};
     if (cache_memory(c, cache, err)) return *out = cache, true;
@@ -63,9 +67,9 @@ bool cuda_cache_new(Backend *backend, int layers, int kv_heads, int head_dim, si
     return false;
 }
 
-static CacheView view_of(const Cache *cache, int layer) {
+static CacheView view_of(const Cache *cache, int layer, size_t sequence) {
     CacheView v = cache->view;
-    const size_t row = cache->layer_rows * (size_t)layer,
+    const size_t row = cache->sequence_rows * (cache->sequences * (size_t)layer + sequence),
                  bytes = row * (size_t)v.head_dim * dtype_bytes((DType)v.dtype);
     v.keys = (char *)v.keys + bytes;
     v.values = (char *)v.values + bytes;
@@ -77,18 +81,27 @@ static CacheView view_of(const Cache *cache, int layer) {
 void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, size_t tokens, const float *k,
                       const float *v) {
     CudaBackend *c = cuda_of(backend);
-    const CacheWriteArguments a = {view_of(cache, layer), k, v, (int)tokens, cuda_position(c, first)};
-    if (cuda_runs(c))
-        cuda_check(c, c->runtime->launches->cache_write(c->runtime->stream, &a), "writing keys and values");
+    const CudaLaunches *launches = c->runtime->launches;
+    void *stream = c->runtime->stream;
+    const CacheWriteArguments a = {.cache = view_of(cache, layer, 0),
+                                   .k = k,
+                                   .v = v,
+                                   .sequences = (int)cache->sequences,
+                                   .tokens = (int)tokens,
+                                   .first = cuda_position(c, first)};
+    RopeWriteArguments rotated;
+    const bool rotates = cuda_take_ropes(c, &a, &rotated);
+    if (cuda_ready(c))
+        cuda_check(c, rotates ? launches->rope_write(stream, &rotated) : launches->cache_write(stream, &a),
+                   "writing keys and values");
 }
 
 // A recorded step does not know how far it will look back: as if the cache were full.
-static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t first,
-                      size_t tokens) {
+static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t last, size_t rows) {
     const size_t nh = shape->head_dim <= 128 ? 4 : shape->head_dim <= 256 ? 2 : 1;
     const size_t per_kv = (size_t)shape->heads / (size_t)cache->view.kv_heads;
-    const size_t blocks = (size_t)cache->view.kv_heads * ((per_kv + nh - 1) / nh) * tokens;
-    size_t seen = c->recording ? (size_t)cache->view.positions : first + tokens;
+    const size_t blocks = (size_t)cache->view.kv_heads * ((per_kv + nh - 1) / nh) * rows;
+    size_t seen = c->recording ? (size_t)cache->view.positions : last;
     if (shape->window > 0 && seen > (size_t)shape->window) seen = (size_t)shape->window;
     size_t splits = target_blocks(c) / blocks, useful = (seen + SPLIT_POSITIONS - 1) / SPLIT_POSITIONS;
     if (splits > useful) splits = useful;
@@ -96,26 +109,42 @@ static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionS
     return splits < 1 ? 1 : (int)splits;
 }
 
+// Whether there are enough tokens for tiles of queries.
+static bool by_tiles(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t tokens) {
+    const CudaFacts *facts = &c->runtime->facts;
+    const size_t queries = tokens * (size_t)(shape->heads / cache->view.kv_heads);
+    return tokens > 1 && queries >= 2 * WARP_QUERIES && facts->capability >= TENSOR_CORES &&
+           shape->head_dim <= ATTENTION_TILE_LARGEST_HEAD &&
+           tile_bytes(tile_dim(shape->head_dim)) <= facts->shared_bytes;
+}
+
 void cuda_attention(Backend *backend, const Cache *cache, int layer, const AttentionShape *shape, const float *q,
                     size_t first, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t width = (size_t)shape->heads * (size_t)shape->head_dim;
-    cuda_written(c, y, tokens * width * sizeof *y);
-    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
-        const size_t n = tokens - t < PASS_TOKENS ? tokens - t : PASS_TOKENS;
-        const AttentionArguments a = {.cache = view_of(cache, layer),
-                                      .q = q + t * width,
-                                      .bias = shape->bias,
-                                      .y = y + t * width,
-                                      .parts = c->parts.data,
-                                      .bias_stride = shape->bias_stride,
-                                      .scale = shape->scale,
-                                      .softcap = shape->softcap,
-                                      .heads = shape->heads,
-                                      .tokens = (int)n,
-                                      .window = shape->window,
-                                      .splits = splits_for(c, cache, shape, first + t, n),
-                                      .first = cuda_position(c, first + t)};
-        cuda_check(c, c->runtime->launches->attention(c->runtime->stream, &a), "attention");
+    const size_t together = cache->sequences * tokens <= MOST_ROWS ? cache->sequences : 1, most = MOST_ROWS / together;
+    const CudaLaunches *launches = c->runtime->launches;
+    int (*launch)(void *, const AttentionArguments *) =
+        by_tiles(c, cache, shape, tokens) ? launches->attention_tiles : launches->attention;
+    cuda_written(c, y, cache->sequences * tokens * width * sizeof *y);
+    for (size_t s = 0; s < cache->sequences; s += together) {
+        for (size_t t = 0; t < tokens && cuda_ready(c); t += most) {
+            const size_t n = tokens - t < most ? tokens - t : most, at = (s * tokens + t) * width;
+            const AttentionArguments a = {.cache = view_of(cache, layer, s),
+                                          .q = q + at,
+                                          .bias = shape->bias,
+                                          .y = y + at,
+                                          .parts = c->parts.data,
+                                          .bias_stride = shape->bias_stride,
+                                          .scale = shape->scale,
+                                          .softcap = shape->softcap,
+                                          .sequences = (int)together,
+                                          .tokens = (int)n,
+                                          .heads = shape->heads,
+                                          .window = shape->window,
+                                          .splits = splits_for(c, cache, shape, first + t + n, together * n),
+                                          .first = cuda_position(c, first + t)};
+            cuda_check(c, launch(c->runtime->stream, &a), "attention");
+        }
     }
 }

@@ -22,8 +22,8 @@ bool cuda_check(CudaBackend *c, int code, const char *doing) {
 }
 
 static bool healthy(Backend *backend, Error *err) {
-    const CudaBackend *c = cuda_of(backend);
-    return !c->failed || error_set(err, "%s", c->failure.message);
+    CudaBackend *c = cuda_of(backend);
+    return cuda_ready(c) || error_set(err, "%s", c->failure.message);
 }
 
 static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
@@ -31,7 +31,7 @@ static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
 static bool has_room(Backend *backend, size_t bytes, Error *err) {
     CudaBackend *c = cuda_of(backend);
     size_t available = 0, total = 0;
-    if (!cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
+    if (!cuda_ready(c) || !cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
         return healthy(backend, err);
     if (bytes <= available) return true;
     return error_set(err,
@@ -46,7 +46,8 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
     *out = NULL;
     if (c->failed) return error_set(err, "%s", c->failure.message);
     size_t available = 0, total = 0;
-    int code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);
+    int code = c->runtime->enter(c->runtime);
+    if (code == 0) code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);
     c->generation++;
     if (code == 0) return true;
     if (c->runtime->memory(c->runtime, &available, &total) != 0) available = total = 0;
@@ -57,6 +58,7 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
 
 void cuda_release(CudaBackend *c, void *memory) {
     if (!memory) return;
+    (void)cuda_ready(c); // what waits may be about this memory
     c->runtime->release(c->runtime, memory);
     c->generation++;
     c->prepared.x = NULL; // the address may come again with other content
@@ -87,7 +89,7 @@ void cuda_written(CudaBackend *c, const void *y, size_t bytes) {
 
 static void upload(Backend *backend, void *device, const void *host, size_t bytes) {
     CudaBackend *c = cuda_of(backend);
-    if (!cuda_runs(c) || bytes == 0) return;
+    if (!cuda_ready(c) || bytes == 0) return;
     cuda_written(c, device, bytes);
     if (c->recording)
         c->recording->broken = true;
@@ -100,14 +102,14 @@ static void download(Backend *backend, void *host, const void *device, size_t by
     CudaBackend *c = cuda_of(backend);
     if (bytes == 0) return;
     if (c->recording) c->recording->broken = true;
-    bool there = cuda_runs(c) && !c->recording &&
+    bool there = cuda_ready(c) && !c->recording &&
                  cuda_check(c, c->runtime->download(c->runtime, host, device, bytes), "computing");
     if (!there) memset(host, 0xFF, bytes);
 }
 
 static void synchronize(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    if (cuda_runs(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
+    if (cuda_ready(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
 }
 
 // ---- The backend ----
@@ -141,6 +143,7 @@ static const BackendOps cuda_ops = {
     .weight_bytes = cuda_weight_bytes,
     .linear = cuda_linear,
     .embed = cuda_embed,
+    .embed_positions = cuda_embed_positions,
     .rms_norm = cuda_rms_norm,
     .add = cuda_add,
     .silu_times = cuda_silu_times,

@@ -9,21 +9,21 @@ static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(
 
 // RUN(c, norm, &a, "a norm"): launches a kernel with these arguments, unless the device has failed.
 #define RUN(C, NAME, ARGUMENTS, DOING) \
-    ran(C, cuda_runs(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
+    ran(C, cuda_ready(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
 
 static void norm(CudaBackend *c, const NormArguments *a) {
+    cuda_wait_norm(c, a);
     cuda_written(c, a->y, (size_t)a->rows * (size_t)a->width * sizeof *a->y);
-    RUN(c, norm, a, "a norm");
 }
 
 void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                    float *y) {
-    norm(cuda_of(backend), &(NormArguments){x, gain, NULL, y, eps, (int)tokens, (int)width});
+    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width});
 }
 
 void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                      size_t width, float *y) {
-    norm(cuda_of(backend), &(NormArguments){x, gain, bias, y, eps, (int)tokens, (int)width});
+    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width});
 }
 
 static void elementwise(Backend *backend, const ElementwiseArguments *a) {
@@ -33,7 +33,9 @@ static void elementwise(Backend *backend, const ElementwiseArguments *a) {
 }
 
 void cuda_add(Backend *backend, float *x, const float *y, size_t n) {
-    elementwise(backend, &(ElementwiseArguments){.x = x, .other = y, .y = x, .n = n, .what = ELEMENTWISE_ADD});
+    CudaBackend *c = cuda_of(backend);
+    cuda_wait_add(c, &(ElementwiseArguments){.x = x, .other = y, .y = x, .n = n, .what = ELEMENTWISE_ADD});
+    cuda_written(c, x, n * sizeof *x);
 }
 
 void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
@@ -41,9 +43,11 @@ void cuda_silu_times(Backend *backend, const float *gate, const float *up, size_
 }
 
 void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
-    elementwise(backend,
-                &(ElementwiseArguments){
-                    .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f});
+    const ElementwiseArguments a = {
+        .x = x, .other = up, .y = y, .n = n, .what = ELEMENTWISE_ACTIVATE, .nonlinearity = (int)f};
+    CudaBackend *c = cuda_of(backend);
+    cuda_wait_activation(c, &a);
+    cuda_written(c, y, n * sizeof *y);
 }
 
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
@@ -63,8 +67,8 @@ void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_di
     const RopeArguments a = {
         x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, cuda_position(c, first),
     };
+    cuda_wait_rope(c, &a);
     cuda_written(c, x, tokens * (size_t)heads * (size_t)head_dim * sizeof *x);
-    RUN(c, rope, &a, "rotating");
 }
 
 void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
@@ -83,20 +87,15 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
 
 // rows [n] and factors [n] or NULL, in the staging memory. False when they cannot be.
 static bool stage_rows(CudaBackend *c, const int32_t *rows, const float *factors, size_t n, RowsArguments *a) {
-    Error err = {0};
+    const size_t bytes = n * sizeof *rows, all = bytes + (factors ? n * sizeof *factors : 0);
     if (c->recording) c->recording->broken = true;
-    if (!cuda_runs(c) || c->recording || n == 0) return false;
-    if (!cuda_reserve(c, &c->staging, n * (sizeof *rows + sizeof *factors), &err)) {
-        c->failed = true;
-        c->failure = err;
-        return false;
-    }
+    if (!cuda_ready(c) || c->recording || n == 0 || !cuda_rows_room(c, all)) return false;
+    memcpy(c->rows, rows, bytes);
+    if (factors) memcpy(c->rows + bytes, factors, all - bytes);
     int32_t *to = c->staging.data;
     a->rows = to;
     a->factors = (const float *)(const void *)(to + n);
-    return cuda_check(c, c->runtime->upload(c->runtime, to, rows, n * sizeof *rows), "copying to the device") &&
-           (!factors || cuda_check(c, c->runtime->upload(c->runtime, to + n, factors, n * sizeof *factors),
-                                   "copying to the device"));
+    return cuda_check(c, c->runtime->upload(c->runtime, to, c->rows, all), "copying to the device");
 }
 
 void cuda_gather(Backend *backend, const float *x, size_t width, const int32_t *rows, size_t n, float *y) {
@@ -123,7 +122,7 @@ void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t voca
     memset(ids, 0, rows * sizeof *ids);
     memset(probabilities, 0xFF, rows * sizeof *probabilities);
     if (c->recording) c->recording->broken = true;
-    if (!cuda_runs(c) || c->recording) return;
+    if (!cuda_ready(c) || c->recording) return;
     char *host = array_new(bytes, 1);
     if (host && cuda_reserve(c, &c->staging, bytes, &err)) {
         int32_t *found = c->staging.data;

@@ -21,16 +21,40 @@ typedef struct Prepared {
     bool sums;
 } Prepared;
 
+// What was asked for and waits for the operation after it (waiting_cuda.c).
+typedef enum WaitingKind {
+    WAITING_NOTHING,
+    WAITING_ADD,        // for a norm of the sum
+    WAITING_NORM,       // for a product
+    WAITING_ACTIVATION, // likewise
+    WAITING_ROPES,      // for keys that are stored
+} WaitingKind;
+
+enum { MOST_ROPES = 2 };
+
+typedef struct Waiting {
+    WaitingKind kind;
+    NormArguments norm;
+    ElementwiseArguments elementwise;
+    RopeArguments ropes[MOST_ROPES];
+    int rope_count;
+} Waiting;
+
+// Rows of a table that lie in a step's block.
+typedef struct StepRows {
+    const char *table;
+    size_t bytes; // of a row
+    size_t rows, at;
+} StepRows;
+
 struct Step {
     void *recorded;
     uint64_t generation; // of the backend when it was recorded
-    DType dtype;         // of the table that the token is looked up in
-    const void *table;
-    size_t width;
-    unsigned char *host; // position, then the row; read at every run
+    unsigned char *host; // the block: position, rows of the tokens, rows of the positions; read at every run
     void *device;
-    size_t bytes;
-    bool has_row, broken;
+    size_t used;                // bytes of the block
+    StepRows tokens, positions; // rows 0: not looked up
+    bool broken;
 };
 
 typedef struct CudaBackend {
@@ -48,10 +72,12 @@ typedef struct CudaBackend {
     unsigned char *rows;        // [rows_bytes] on the host, on their way to `staging`
     size_t rows_bytes;
     Prepared prepared;
+    Waiting waiting;
 } CudaBackend;
 
-// Tokens that one pass of a product takes: bounds the working memory.
-enum { PASS_TOKENS = 512 };
+// Tokens that one pass of a product takes: bounds the working memory. The first capability whose tensor cores the
+// kernels use.
+enum { PASS_TOKENS = 512, TENSOR_CORES = 80 };
 
 static inline CudaBackend *cuda_of(Backend *backend) { return (CudaBackend *)(void *)backend; }
 
@@ -64,13 +90,29 @@ bool cuda_check(CudaBackend *, int code, const char *doing);
 void cuda_written(CudaBackend *, const void *y, size_t bytes);
 // Whether operations still run.
 static inline bool cuda_runs(const CudaBackend *c) { return !c->failed; }
+// The same, asked by whatever is about to run: what waits is computed now.
+bool cuda_ready(CudaBackend *);
 
 bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Error *);
 void cuda_release(CudaBackend *, void *);
 bool cuda_reserve(CudaBackend *, Region *, size_t bytes, Error *);
 
+// Room in `rows` and `staging`. False, and the backend has failed, when memory is short.
+bool cuda_rows_room(CudaBackend *, size_t bytes);
+
 // The position of an operation: a number, or where a recorded step finds it.
 Position cuda_position(const CudaBackend *, size_t first);
+
+// Lets an operation wait.
+void cuda_wait_add(CudaBackend *, const ElementwiseArguments *);
+void cuda_wait_activation(CudaBackend *, const ElementwiseArguments *);
+void cuda_wait_norm(CudaBackend *, const NormArguments *);
+void cuda_wait_rope(CudaBackend *, const RopeArguments *);
+// Takes over what waits, if it gives x [tokens, width], or rotates the keys that are to be written. True: the caller
+// computes it, and q with the keys if that waits too.
+bool cuda_rows_wait(const CudaBackend *, const float *x, size_t tokens, size_t width);
+bool cuda_take_rows(CudaBackend *, const float *x, size_t tokens, size_t width, FusedArguments *);
+bool cuda_take_ropes(CudaBackend *, const CacheWriteArguments *, RopeWriteArguments *);
 
 // Weights and their products (weights_cuda.c, linear_cuda.c).
 struct Weight {
@@ -108,6 +150,7 @@ void cuda_linear(Backend *, const Weight *, const float *x, size_t tokens, float
 
 // Between linears (between_cuda.c).
 void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
+void cuda_embed_positions(Backend *, DType, const void *table, size_t width, size_t first, size_t tokens, float *y);
 void cuda_rms_norm(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
 void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                      size_t width, float *y);
@@ -127,7 +170,8 @@ void cuda_greedy(Backend *, const float *logits, size_t rows, size_t vocab, int3
 bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);
 
 // Keys and values (attention_cuda.c).
-bool cuda_cache_new(Backend *, int layers, int kv_heads, int head_dim, size_t positions, DType, Cache **, Error *);
+bool cuda_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
+                    Cache **, Error *);
 void cuda_cache_free(Backend *, Cache *);
 void cuda_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
 void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
@@ -136,5 +180,5 @@ void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *,
 // Recorded steps (step_cuda.c).
 bool cuda_step_begin(Backend *);
 Step *cuda_step_end(Backend *);
-bool cuda_step_run(Backend *, Step *, int32_t id, size_t first);
+bool cuda_step_run(Backend *, Step *, const int32_t *ids, size_t first);
 void cuda_step_free(Backend *, Step *);

@@ -27,10 +27,10 @@
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
 //
 // Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
-// relative to the largest of their segment, which is at most 128 columns of one group. A value is its scale times a ·
-// 2^8 + b (two planes, 16 bits) or a · 2^16 + b · 2^8 + c (three, 24 bits). Two planes of four tokens and fewer are
-// *paired* if the layout is regular: they stand in one block as its columns 2 · token and 2 · token + 1, so one
-// product does for both.
+// relative to the largest of their segment: the columns that one group and one step have in common. A value is its
+// scale times a · 2^8 + b (two planes, 16 bits) or a · 2^16 + b · 2^8 + c (three, 24 bits). Two planes of four tokens
+// and fewer are *paired* if the layout is regular: they stand in one block as its columns 2 · token and 2 · token + 1,
+// so one product does for both.
 #ifndef QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
 #define QUANTDIAL_KERNELS_CUDA_INTEGER_LAYOUT_H
 
@@ -58,10 +58,9 @@ enum {
 typedef struct IntegerLayout {
     int out, in, group, bits;
     int groups;
-    int group_columns;  // of one group with its padding: 16, or a multiple of 32
-    int units, steps;   // of one row, padded
-    int row_blocks;     // of 16 rows
-    int group_segments; // segments of activations in several planes that a group has
+    int group_columns; // of one group with its padding: 16, or a multiple of 32
+    int units, steps;  // of one row, padded
+    int row_blocks;    // of 16 rows
 } IntegerLayout;
 
 LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bits) {
@@ -77,7 +76,6 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.steps = (l.groups * l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     l.units = l.steps * STEP_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
-    l.group_segments = (l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
     return l;
 }
 
@@ -86,7 +84,7 @@ LAYOUT bool is_regular(const IntegerLayout *l) {
            (l->group_columns >= UNIT_COLUMNS && STEP_COLUMNS % l->group_columns == 0);
 }
 
-// At most 2^this groups, and as many segments, have a part in one step; exactly as many in a regular layout.
+// At most 2^this groups have a part in one step; exactly as many, or one, in a regular layout.
 LAYOUT int step_slot_bits(const IntegerLayout *l) {
     int units = l->group_columns / UNIT_COLUMNS;
     return units == 0 ? 3 : units % STEP_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
@@ -228,13 +226,27 @@ LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
 }
 
-// Segments: groups for one plane, at most 128 columns of a group for several.
+// Segments: groups for one plane; for several what a group and a step have in common, with as many numbers for each
+// step as there may be, so that some segments may be empty.
 LAYOUT int segment_count(const IntegerLayout *l, int planes) {
-    return planes == 1 ? l->groups : l->groups * l->group_segments;
+    return planes == 1 ? l->groups : l->steps << step_slot_bits(l);
 }
-LAYOUT int segment_of(const IntegerLayout *l, int planes, int padded) {
-    int group = padded / l->group_columns;
-    return planes == 1 ? group : group * l->group_segments + padded % l->group_columns / STEP_COLUMNS;
+
+typedef struct Segment {
+    int group, from, end; // padded columns; none: from is end
+} Segment;
+
+LAYOUT Segment segment_at(const IntegerLayout *l, int planes, int segment) {
+    const int bits = step_slot_bits(l), step = segment >> bits;
+    Segment s;
+    s.group = planes == 1 ? segment : step * STEP_COLUMNS / l->group_columns + segment - (step << bits);
+    s.from = s.group * l->group_columns;
+    s.end = s.from + l->group_columns;
+    if (planes == 1) return s;
+    if (s.from < step * STEP_COLUMNS) s.from = step * STEP_COLUMNS;
+    if (s.end > (step + 1) * STEP_COLUMNS) s.end = (step + 1) * STEP_COLUMNS;
+    if (s.group >= l->groups || s.end < s.from) s.end = s.from;
+    return s;
 }
 // Sums of codes that zero points need: two planes are summed as the numbers they stand for, three would not fit.
 LAYOUT int sum_planes(int planes) { return planes == 3 ? 3 : 1; }

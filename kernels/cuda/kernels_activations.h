@@ -37,7 +37,7 @@ DEVICE int32_t rounded_code(const Rounding *r, float value) {
 // The rounding of one row by the whole block.
 DEVICE Rounding row_rounding(const float *x, const float *divisor, int n, float static_scale, float *scratch) {
     float most = 0, probe = 0;
-    for (int j = threadIdx.x; j < n; j += ROW_THREADS) {
+    for (int j = threadIdx.x; j < n; j += (int)blockDim.x) {
         float v = divided(x, divisor, j);
         most = fmaxf(most, fabsf(v));
         probe += v * 0;
@@ -55,7 +55,7 @@ DEVICE int32_t code_of_column(const ActivationArguments *a, const Rounding *r, c
 // Σ codes of each group.
 DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const float *x, int token) {
     const IntegerLayout *l = &a->layout;
-    for (int g = threadIdx.x / WARP; g < l->groups; g += ROW_THREADS / WARP) {
+    for (int g = threadIdx.x / WARP; g < l->groups; g += (int)blockDim.x / WARP) {
         int32_t sum = 0;
         for (int c = threadIdx.x % WARP; c < l->group_columns; c += WARP)
             sum += code_of_column(a, r, x, g * l->group_columns + c);
@@ -64,19 +64,23 @@ DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const fl
     }
 }
 
-// A block takes a token.
-KERNEL(one_plane_kernel, ROW_THREADS, ActivationArguments) {
-    SHARED(float, scratch, WARP);
-    const int token = (int)blockIdx.x;
-    const float *x = a.x + (size_t)token * a.layout.in;
-    const Rounding r = row_rounding(x, a.divisor, a.layout.in, a.mode == ROUND_STATIC ? a.static_scale : 0, scratch);
-    for (int padded = threadIdx.x * 4; padded < a.layout.units * UNIT_COLUMNS; padded += ROW_THREADS * 4) {
+// One token by the whole block.
+DEVICE void one_plane(const ActivationArguments *a, int token, float *scratch) {
+    const float *x = a->x + (size_t)token * a->layout.in;
+    const Rounding r =
+        row_rounding(x, a->divisor, a->layout.in, a->mode == ROUND_STATIC ? a->static_scale : 0, scratch);
+    for (int padded = threadIdx.x * 4; padded < a->layout.units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
         uint32_t word = 0;
-        UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(&a, &r, x, padded + j), j);
-        *(uint32_t *)(a.codes + activation_offset(&a.layout, 1, a.tokens, 0, token, padded)) = word;
+        UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(a, &r, x, padded + j), j);
+        *(uint32_t *)(a->codes + activation_offset(&a->layout, 1, a->tokens, 0, token, padded)) = word;
     }
-    if (threadIdx.x == 0) a.scales[token] = r.scale;
-    if (a.sums) group_sums(&a, &r, x, token);
+    if (threadIdx.x == 0) a->scales[token] = r.scale;
+    if (a->sums) group_sums(a, &r, x, token);
+}
+
+KERNEL(one_plane_kernel, MOST_ROW_THREADS, ActivationArguments) {
+    SHARED(float, scratch, WARP);
+    one_plane(&a, (int)blockIdx.x, scratch);
 }
 
 // ---- Several planes: 16 or 24 bits relative to the largest value of a segment ----
@@ -94,15 +98,13 @@ DEVICE void split_planes(int planes, int32_t number, int32_t *parts) {
 }
 
 // A warp takes a segment of a token, a lane four columns of it. With three planes as split_segment of the CPU.
-KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
-    const IntegerLayout *l = &a.layout;
-    const int lane = threadIdx.x % WARP, token = (int)blockIdx.y, padded_count = padded_tokens(a.tokens);
-    const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
-    if (segment >= segment_count(l, a.planes)) return;
-    const int group = segment / l->group_segments, from = segment % l->group_segments * STEP_COLUMNS + lane * 4;
-    const int padded = group * l->group_columns + from;
-    const bool inside = lane * 4 < STEP_COLUMNS && from < l->group_columns;
-    const float *x = a.x + (size_t)token * l->in, whole = a.planes == 2 ? 127 * 256 : 127 * 65536;
+DEVICE void split_segment(const ActivationArguments *a, int token, int segment) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, padded_count = padded_tokens(a->tokens);
+    const Segment place = segment_at(l, a->planes, segment);
+    const int padded = place.from + lane * 4;
+    const bool inside = padded < place.end;
+    const float *x = a->x + (size_t)token * l->in, whole = a->planes == 2 ? 127 * 256 : 127 * 65536;
     float v[4], most = 0, probe = 0;
     UNROLL for (int j = 0; j < 4; j++) {
         int column = inside ? column_at(l, padded + j) : -1;
@@ -121,18 +123,33 @@ KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
         const int32_t number = nothing ? 0 : (int32_t)rintf(v[j] * factor);
         int32_t parts[3];
         parts[1] = parts[2] = 0;
-        split_planes(a.planes, number, parts);
+        split_planes(a->planes, number, parts);
         UNROLL for (int p = 0; p < 3; p++) words[p] |= byte_of(parts[p], j), sums[p] += parts[p];
     }
-    if (a.planes == 2) sums[0] = sums[0] * 256 + sums[1];
+    if (a->planes == 2) sums[0] = sums[0] * 256 + sums[1];
     UNROLL for (int p = 0; p < 3; p++) {
-        if (inside && p < a.planes)
-            *(uint32_t *)(a.codes + activation_offset(l, a.planes, a.tokens, p, token, padded)) = words[p];
-        if (!a.sums || p >= sum_planes(a.planes)) continue;
+        if (inside && p < a->planes)
+            *(uint32_t *)(a->codes + activation_offset(l, a->planes, a->tokens, p, token, padded)) = words[p];
+        if (!a->sums || p >= sum_planes(a->planes)) continue;
         int32_t sum = warp_sum_int(sums[p]);
-        if (lane == 0) a.sums[((size_t)segment * sum_planes(a.planes) + p) * padded_count + token] = sum;
+        if (lane == 0) a->sums[((size_t)segment * sum_planes(a->planes) + p) * padded_count + token] = sum;
     }
-    if (lane == 0) a.scales[(size_t)segment * padded_count + token] = nothing ? (finite ? 1 : NAN) : most / whole;
+    if (lane == 0) a->scales[(size_t)segment * padded_count + token] = nothing ? (finite ? 1 : NAN) : most / whole;
+}
+
+KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
+    const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
+    if (segment < segment_count(&a.layout, a.planes)) split_segment(&a, (int)blockIdx.y, segment);
+}
+
+// One token by the whole block, in as many planes as are wanted.
+DEVICE void token_codes(const ActivationArguments *a, int token, float *scratch) {
+    if (a->planes == 1) {
+        one_plane(a, token, scratch);
+        return;
+    }
+    const int segments = segment_count(&a->layout, a->planes), warps = (int)blockDim.x / WARP;
+    for (int segment = threadIdx.x / WARP; segment < segments; segment += warps) split_segment(a, token, segment);
 }
 
 // ---- Rounded, but floats ----
@@ -169,7 +186,8 @@ KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
 // ---- Launches ----
 
 static int launch_activations(void *stream, const ActivationArguments *a) {
-    if (a->planes == 1) return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
+    if (a->planes == 1)
+        return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), row_threads(a->layout.in), 0, stream, a);
     const size_t segments = (size_t)segment_count(&a->layout, a->planes);
     return LAUNCH(planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
                   SEGMENT_WARPS * WARP, 0, stream, a);

@@ -5,6 +5,12 @@
 #pragma once
 
 #include "kernels/cuda/kernels_activations.h"
+#include "kernels/cuda/kernels_between.h"
+
+// Where the rows of a sequence's head begin.
+DEVICE size_t head_row(const CacheView *c, int sequence, int head) {
+    return ((size_t)sequence * c->kv_heads + head) * c->positions;
+}
 
 // ---- Writing ----
 
@@ -26,17 +32,40 @@ DEVICE void write_row(int dtype, const float *x, int n, void *rows, float *scale
     if (lane == 0) scales[row] = r.scale;
 }
 
-// A warp writes the key or the value of one head and token.
-KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
-    const CacheView *c = &a.cache;
-    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP, rows = a.tokens * c->kv_heads;
-    if (item >= 2 * rows) return;
-    const int n = item % rows, token = n / c->kv_heads, head = n % c->kv_heads;
-    const size_t row = (size_t)head * c->positions + position_of(&a.first) + token;
+DEVICE int write_items(const CacheWriteArguments *a) { return 2 * a->sequences * a->tokens * a->cache.kv_heads; }
+
+// The key or the value of one head and token, by a warp: first all keys, then all values.
+DEVICE void write_item(const CacheWriteArguments *a, int item) {
+    const CacheView *c = &a->cache;
+    const int rows = write_items(a) / 2, n = item % rows, token = n / c->kv_heads, head = n % c->kv_heads;
+    const size_t row = head_row(c, token / a->tokens, head) + position_of(&a->first) + token % a->tokens;
     if (item < rows)
-        write_row(c->dtype, a.k + (size_t)n * c->head_dim, c->head_dim, c->keys, c->key_scales, row);
+        write_row(c->dtype, a->k + (size_t)n * c->head_dim, c->head_dim, c->keys, c->key_scales, row);
     else
-        write_row(c->dtype, a.v + (size_t)n * c->head_dim, c->head_dim, c->values, c->value_scales, row);
+        write_row(c->dtype, a->v + (size_t)n * c->head_dim, c->head_dim, c->values, c->value_scales, row);
+}
+
+KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
+    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
+    if (item < write_items(&a)) write_item(&a, item);
+}
+
+DEVICE void rotate_head(const RopeArguments *a, int head) {
+    const int first = position_of(&a->first);
+    for (int i = threadIdx.x % WARP; i < a->half; i += WARP) rotate_pair(a, first, head, i);
+}
+
+// A warp takes a key, rotated first, a value, or, behind these, a query.
+KERNEL(rope_write_kernel, WRITE_WARPS *WARP, RopeWriteArguments) {
+    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
+    const int items = write_items(&a.write), query = item - items;
+    if (query >= 0) {
+        if (query < a.q.tokens * a.q.heads) rotate_head(&a.q, query);
+        return;
+    }
+    if (item < items / 2) rotate_head(&a.k, item);
+    warp_barrier();
+    write_item(&a.write, item);
 }
 
 // ---- Looking back ----
@@ -126,7 +155,7 @@ DEVICE void keep_look(const int chunks, const int nh, const Looking *look, float
     }
 }
 
-DEVICE void store_look(const int chunks, const int nh, const AttentionArguments *a, int head, int count, int token,
+DEVICE void store_look(const int chunks, const int nh, const AttentionArguments *a, int head, int count, int row,
                        int split, const float *kept) {
     const int dim = a->cache.head_dim, width = chunks * 64 + 2;
     for (int n = threadIdx.x; n < count * dim; n += ATTENTION_WARPS * WARP) {
@@ -136,7 +165,7 @@ DEVICE void store_look(const int chunks, const int nh, const AttentionArguments 
             const float *from = kept + (w * nh + h) * width;
             merge_looks(1, &most, &sum, &mixed, from[0], from[1], &from[2 + d]);
         }
-        const size_t at = (size_t)token * a->heads + head + h;
+        const size_t at = (size_t)row * a->heads + head + h;
         if (a->splits == 1) {
             a->y[at * dim + d] = mixed / sum;
             continue;
@@ -149,11 +178,12 @@ DEVICE void store_look(const int chunks, const int nh, const AttentionArguments 
 
 DEVICE void attend(const int chunks, const int nh, const AttentionArguments *a, float *kept) {
     const CacheView *c = &a->cache;
-    const int part = threadIdx.x % 8, slot = threadIdx.x / 8, split = (int)blockIdx.x, token = (int)blockIdx.z;
+    const int part = threadIdx.x % 8, slot = threadIdx.x / 8, split = (int)blockIdx.x, row = (int)blockIdx.z;
     const int per_kv = a->heads / c->kv_heads, pieces = (per_kv + nh - 1) / nh;
     const int kv = (int)blockIdx.y / pieces, own = (int)blockIdx.y % pieces * nh, head = kv * per_kv + own;
     const int count = per_kv - own < nh ? per_kv - own : nh;
-    const int end = position_of(&a->first) + token + 1, begin = a->window > 0 && end > a->window ? end - a->window : 0;
+    const int end = position_of(&a->first) + row % a->tokens + 1,
+              begin = a->window > 0 && end > a->window ? end - a->window : 0;
     const int each = (end - begin + a->splits - 1) / a->splits, from = begin + each * split;
     const int to = from + each < end ? from + each : end;
     float q[MOST_HEADS][MOST_CHUNKS * 8];
@@ -162,19 +192,20 @@ DEVICE void attend(const int chunks, const int nh, const AttentionArguments *a, 
         look.most[h] = -INFINITY, look.sum[h] = 0;
         UNROLL for (int i = 0; i < chunks * 8; i++) {
             const int d = (i / 8 * 8 + part) * 8 + i % 8;
-            const size_t at = ((size_t)token * a->heads + head + (h < count ? h : 0)) * c->head_dim;
+            const size_t at = ((size_t)row * a->heads + head + (h < count ? h : 0)) * c->head_dim;
             q[h][i] = d < c->head_dim ? a->q[at + d] * a->scale : 0;
             look.mixed[h][i] = 0;
         }
     }
+    const size_t rows = head_row(c, row / a->tokens, kv);
     for (int base = from; base < to; base += ATTENTION_SLOTS) {
         const int position = base + slot < to ? base + slot : from;
-        look_at(chunks, nh, a, head, count, position, (size_t)kv * c->positions + position, base + slot < to, q, &look);
+        look_at(chunks, nh, a, head, count, position, rows + position, base + slot < to, q, &look);
     }
     merge_warp(chunks, nh, &look);
     keep_look(chunks, nh, &look, kept);
     __syncthreads();
-    store_look(chunks, nh, a, head, count, token, split, kept);
+    store_look(chunks, nh, a, head, count, row, split, kept);
 }
 
 #define ATTENTION_KERNEL(CHUNKS, HEADS)                                               \
@@ -206,14 +237,22 @@ KERNEL(attention_merge_kernel, 64, AttentionArguments) {
 // ---- Launches ----
 
 static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
-    const size_t items = 2 * (size_t)a->tokens * a->cache.kv_heads;
+    const size_t items = 2 * (size_t)a->sequences * a->tokens * a->cache.kv_heads;
     return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
+                  stream, a);
+}
+
+static int launch_rope_write(void *stream, const RopeWriteArguments *a) {
+    const size_t items =
+        2 * (size_t)a->write.sequences * a->write.tokens * a->write.cache.kv_heads + (size_t)a->q.tokens * a->q.heads;
+    return LAUNCH(rope_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
                   stream, a);
 }
 
 static int launch_attention_parts(void *stream, const AttentionArguments *a) {
     const int dim = a->cache.head_dim, per_kv = a->heads / a->cache.kv_heads, nh = dim <= 128 ? 4 : dim <= 256 ? 2 : 1;
-    const Extent grid = extent(a->splits, (size_t)a->cache.kv_heads * ((per_kv + nh - 1) / nh), a->tokens);
+    const Extent grid =
+        extent(a->splits, (size_t)a->cache.kv_heads * ((per_kv + nh - 1) / nh), (size_t)a->sequences * a->tokens);
     if (dim <= 64) return LAUNCH(attention_1_4, grid, ATTENTION_WARPS * WARP, 0, stream, a);
     if (dim <= 128) return LAUNCH(attention_2_4, grid, ATTENTION_WARPS * WARP, 0, stream, a);
     if (dim <= 256) return LAUNCH(attention_4_2, grid, ATTENTION_WARPS * WARP, 0, stream, a);
@@ -223,5 +262,5 @@ static int launch_attention_parts(void *stream, const AttentionArguments *a) {
 static int launch_attention(void *stream, const AttentionArguments *a) {
     int error = launch_attention_parts(stream, a);
     if (error || a->splits == 1) return error;
-    return LAUNCH(attention_merge_kernel, extent((size_t)a->tokens * a->heads, 1, 1), 64, 0, stream, a);
+    return LAUNCH(attention_merge_kernel, extent((size_t)a->sequences * a->tokens * a->heads, 1, 1), 64, 0, stream, a);
 }

@@ -10,26 +10,46 @@ KERNEL(widen_kernel, FLAT_THREADS, WidenArguments) {
 
 // ---- Norms ----
 
-KERNEL(rms_norm_kernel, ROW_THREADS, NormArguments) {
-    SHARED(float, scratch, WARP);
-    const float *x = a.x + (size_t)blockIdx.x * a.width;
-    float *y = a.y + (size_t)blockIdx.x * a.width, squares = 0;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares = fmaf(x[i], x[i], squares);
-    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a.width + a.eps);
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = x[i] * factor * a.gain[i];
+// x += added. A thread reads what it wrote itself, here and below.
+DEVICE void add_to_row(const NormArguments *a, size_t row) {
+    float *x = a->x + row * a->width;
+    if (!a->added) return;
+    for (int i = threadIdx.x; i < a->width; i += (int)blockDim.x) x[i] += a->added[row * a->width + i];
 }
 
-KERNEL(layer_norm_kernel, ROW_THREADS, NormArguments) {
-    SHARED(double, scratch, WARP);
-    const float *x = a.x + (size_t)blockIdx.x * a.width;
-    float *y = a.y + (size_t)blockIdx.x * a.width;
+// One row by the whole block, which may go on with it (kernels_fused.h).
+DEVICE void rms_norm_row(const NormArguments *a, size_t row, float *scratch) {
+    const int step = (int)blockDim.x;
+    const float *x = a->x + row * a->width;
+    float *y = a->y + row * a->width, squares = 0;
+    add_to_row(a, row);
+    for (int i = threadIdx.x; i < a->width; i += step) squares = fmaf(x[i], x[i], squares);
+    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a->width + a->eps);
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = x[i] * factor * a->gain[i];
+}
+
+DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
+    const int step = (int)blockDim.x;
+    const float *x = a->x + row * a->width;
+    float *y = a->y + row * a->width;
     double sum = 0, squares = 0;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) sum += (double)x[i];
-    const double mean = block_sum_double(sum, scratch) / a.width;
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    add_to_row(a, row);
+    for (int i = threadIdx.x; i < a->width; i += step) sum += (double)x[i];
+    const double mean = block_sum_double(sum, scratch) / a->width;
+    for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     squares = block_sum_double(squares, scratch);
-    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a.width + (double)a.eps));
-    for (int i = threadIdx.x; i < a.width; i += ROW_THREADS) y[i] = (x[i] - middle) * factor * a.gain[i] + a.bias[i];
+    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a->width + (double)a->eps));
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * a->gain[i] + a->bias[i];
+}
+
+KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
+    SHARED(float, scratch, WARP);
+    rms_norm_row(&a, blockIdx.x, scratch);
+}
+
+KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
+    SHARED(double, scratch, WARP);
+    layer_norm_row(&a, blockIdx.x, scratch);
 }
 
 // ---- Element by element ----
@@ -62,17 +82,20 @@ KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
 
 // ---- Positions ----
 
+// Pair i of a head, of those of all tokens.
+DEVICE void rotate_pair(const RopeArguments *a, int first, size_t head, size_t i) {
+    const size_t row = (first + head / a->heads) * a->half + i;
+    float *x = a->x + head * a->head_dim + i;
+    const float c = a->cosine[row], s = a->sine[row], low = x[0], high = x[a->half];
+    x[0] = low * c - high * s;
+    x[a->half] = high * c + low * s;
+}
+
 // A thread rotates one pair.
 KERNEL(rope_kernel, FLAT_THREADS, RopeArguments) {
     const size_t pairs = (size_t)a.tokens * a.heads * a.half;
     const int first = position_of(&a.first);
-    for (size_t n = FLAT_INDEX; n < pairs; n += FLAT_STRIDE) {
-        size_t i = n % a.half, head = n / a.half, token = head / a.heads, row = (first + token) * a.half + i;
-        float *x = a.x + head * a.head_dim + i;
-        const float c = a.cosine[row], s = a.sine[row], low = x[0], high = x[a.half];
-        x[0] = low * c - high * s;
-        x[a.half] = high * c + low * s;
-    }
+    for (size_t n = FLAT_INDEX; n < pairs; n += FLAT_STRIDE) rotate_pair(&a, first, n / a.half, n % a.half);
 }
 
 // ---- Rows ----
@@ -103,13 +126,14 @@ DEVICE bool better_choice(float logit, int id, float than, int than_id) {
     return logit > than || (logit == than && id < than_id);
 }
 
-KERNEL(greedy_kernel, ROW_THREADS, GreedyArguments) {
+KERNEL(greedy_kernel, MOST_ROW_THREADS, GreedyArguments) {
     SHARED(float, scratch, WARP);
     SHARED(int32_t, best_ids, WARP);
     const float *logits = a.logits + (size_t)blockIdx.x * a.vocab;
     float best = -INFINITY, mass = 0;
+    const int threads = (int)blockDim.x;
     int id = -1;
-    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS)
+    for (int i = threadIdx.x; i < a.vocab; i += threads)
         if (logits[i] > best || (id < 0 && logits[i] == best)) best = logits[i], id = i;
     UNROLL for (int mask = 16; mask > 0; mask /= 2) {
         float other = shuffle_float(best, mask);
@@ -119,10 +143,10 @@ KERNEL(greedy_kernel, ROW_THREADS, GreedyArguments) {
     if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = best, best_ids[threadIdx.x / WARP] = id;
     __syncthreads();
     best = scratch[0], id = best_ids[0];
-    for (int w = 1; w < ROW_THREADS / WARP; w++)
+    for (int w = 1; w < threads / WARP; w++)
         if (better_choice(scratch[w], best_ids[w], best, id)) best = scratch[w], id = best_ids[w];
     __syncthreads();
-    for (int i = threadIdx.x; i < a.vocab; i += ROW_THREADS) mass += expf(logits[i] - best);
+    for (int i = threadIdx.x; i < a.vocab; i += threads) mass += expf(logits[i] - best);
     mass = block_sum(mass, scratch);
     if (threadIdx.x == 0) {
         a.ids[blockIdx.x] = id < 0 ? 0 : id;
@@ -136,8 +160,9 @@ static int launch_widen(void *stream, const WidenArguments *a) {
     return LAUNCH(widen_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
 }
 static int launch_norm(void *stream, const NormArguments *a) {
-    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
-    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+    const unsigned threads = row_threads(a->width);
+    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
+    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
 }
 static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
     return LAUNCH(elementwise_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
@@ -155,5 +180,5 @@ static int launch_scatter_add(void *stream, const RowsArguments *a) {
     return LAUNCH(scatter_add_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
 }
 static int launch_greedy(void *stream, const GreedyArguments *a) {
-    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), ROW_THREADS, 0, stream, a);
+    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), row_threads(a->vocab), 0, stream, a);
 }

@@ -4,7 +4,10 @@
 
 #include "kernels/cuda/arguments.h"
 
-enum { WARP = 32, ROW_THREADS = 256, FLAT_THREADS = 256 };
+enum { WARP = 32, ROW_THREADS = 256, MOST_ROW_THREADS = 1024, FLAT_THREADS = 256 };
+
+// Threads of a block that takes a row: wide rows are few, and then they must be quick.
+static inline unsigned row_threads(int width) { return width > 2048 ? MOST_ROW_THREADS : ROW_THREADS; }
 
 // ---- Element types ----
 

@@ -55,52 +55,35 @@ DEVICE void store_output(const bool ordered, const IntegerArguments *a, int spli
 }
 
 // ---- Walking along the columns, by halves of units ----
+//
+// A *run* is what a group and a step have in common.
 
 typedef struct Walk {
-    int group, segment;
-    int left, group_left; // of the segment and of the group
+    int group, left; // halves of it
 } Walk;
 
-DEVICE int segment_halves(const bool ordered, int group_left) {
-    return !ordered && group_left > STEP_HALVES ? STEP_HALVES : group_left;
-}
-
-DEVICE Walk walk_from(const IntegerLayout *l, const bool ordered, int half) {
+DEVICE Walk walk_from(const IntegerLayout *l, int half) {
     const int halves = l->group_columns / HALF_COLUMNS;
     Walk w;
     w.group = half / halves;
-    const int within = half - w.group * halves;
-    w.group_left = halves - within;
-    w.segment = ordered ? w.group : w.group * l->group_segments + within / STEP_HALVES;
-    w.left = segment_halves(ordered, w.group_left);
-    if (!ordered && STEP_HALVES - within % STEP_HALVES < w.left) w.left = STEP_HALVES - within % STEP_HALVES;
+    w.left = (w.group + 1) * halves - half;
     return w;
 }
 
-// As many halves as one run has, from `half` of a step on: to the end of the segment or of the step.
-DEVICE int run_length(const Walk *w, int half) { return w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half; }
-
-// Behind a run. True when the segment ended; segment_next then goes on to the next one.
-DEVICE bool walk_by(Walk *w, int halves) {
-    w->group_left -= halves;
-    return (w->left -= halves) == 0;
-}
-
-DEVICE void segment_next(const IntegerLayout *l, const bool ordered, Walk *w) {
-    w->segment++;
-    if (w->group_left == 0) {
+// Along the run that begins at `half` of a step: returns its halves.
+DEVICE int walk_run(const IntegerLayout *l, int half, Walk *w) {
+    const int halves = w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half;
+    w->left -= halves;
+    if (w->left == 0) {
         w->group++;
-        w->group_left = l->group_columns / HALF_COLUMNS;
+        w->left = l->group_columns / HALF_COLUMNS;
     }
-    w->left = segment_halves(ordered, w->group_left);
+    return halves;
 }
 
 // A whole step on.
-DEVICE void walk_step(const IntegerLayout *l, const bool ordered, Walk *w) {
-    for (int half = 0, run; half < STEP_HALVES; half += run) {
-        run = run_length(w, half);
-        if (walk_by(w, run)) segment_next(l, ordered, w);
-    }
+DEVICE void walk_step(const IntegerLayout *l, Walk *w) {
+    for (int half = 0; half < STEP_HALVES;) half += walk_run(l, half, w);
 }
 
 // ---- Into shared memory ----
@@ -465,6 +448,8 @@ typedef struct Tile {
     int row_block, row_blocks, token_block, token_blocks; // of the block
     int row, token;                                       // where this warp's part begins in it, in blocks
     uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
+    Walk next;         // where the step that is copied next begins
+    int next_step;
 } Tile;
 
 DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
@@ -482,6 +467,8 @@ DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const 
     t.token = warp % a->tile.token_warps * nb;
     t.codes = (uint32_t)(((t.row_block + warp) * l->steps + step) * step_words(bits) + lane);
     t.x = (uint32_t)(((t.token_block + warp) * l->units + step * STEP_UNITS) * planes * 16 + lane);
+    t.next = walk_from(l, step * STEP_HALVES);
+    t.next_step = step;
     return t;
 }
 
@@ -519,43 +506,39 @@ DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile 
                           word_at(a->x_sums, (uint32_t)((segment * planes_summed + row) * blocks * 2 + from)));
 }
 
-// The next step. Warps take row blocks and token blocks in turn. at: where the step begins.
-DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, Tile *t, const Walk *at,
-                       uint8_t *stage) {
+// The next step. Warps take row blocks and token blocks in turn.
+DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, Tile *t, uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
+    const int segment = planes == 1 ? t->next.group : t->next_step << a->stage.slot_bits;
     uint32_t codes = t->codes, x = t->x;
     for (int r = warp; r < t->row_blocks && t->row_block + r < l->row_blocks; r += warps) {
-        copy_rows(bits, a, t->row_block + r, r, codes, at->group, stage);
+        copy_rows(bits, a, t->row_block + r, r, codes, t->next.group, stage);
         codes += (uint32_t)(warps * l->steps * step_words(bits));
     }
     for (int b = warp; b < t->token_blocks && b < blocks; b += warps) {
-        copy_tokens(planes, a, t, b, x, at->segment, stage);
+        copy_tokens(planes, a, t, b, x, segment, stage);
         x += (uint32_t)(warps * l->units * planes * 16);
     }
     t->codes += (uint32_t)step_words(bits);
     t->x += (uint32_t)(STEP_UNITS * planes * 16);
+    t->next_step++;
+    walk_step(l, &t->next);
 }
 
-// Of the run that is being added: its group and segment, counted from the step's first, its plane, whether the segment
-// ends with it. What several warps have of one segment may come in parts, so zero points count only then.
-typedef struct Run {
-    int slot, segment, plane;
-    bool ends;
-} Run;
-
-// Adds the sums to the totals and clears them.
+// Adds the sums of a run to the totals and clears them. slot: of its group, counted from the step's first; plane: of
+// the activations.
 DEVICE void tiled_add_with(const int bits, const int planes, const int levels, const int nr, const int nb,
-                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, const Run *run, Sums sums,
-                           Totals totals) {
+                           const IntegerArguments *a, const Tile *t, const uint8_t *stage, int slot, const int plane,
+                           Sums sums, Totals totals) {
     const int tokens = t->token_blocks * TOKEN_BLOCK, first = t->token * TOKEN_BLOCK + (int)threadIdx.x % 4 * 2;
-    const int sum_row = run->segment * sum_planes(planes) + (planes == 3 ? run->plane : 0);
-    const float factor = plane_factor(planes, run->plane) / (1 << (8 - bits));
-    const float *activations = (const float *)(stage + a->stage.x_scales) + run->segment * tokens + first;
+    const int sum_row = slot * sum_planes(planes) + (planes == 3 ? plane : 0);
+    const float factor = plane_factor(planes, plane) / (1 << (8 - bits));
+    const float *activations = (const float *)(stage + a->stage.x_scales) + slot * tokens + first;
     float scale[MOST_ROWS][2];
     int level[MOST_ROWS][2];
     UNROLL for (int r = 0; r < nr; r++) {
-        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + run->slot, scale[r], level[r]);
+        scale_pair(levels, a, stage, ((t->row + r) << a->stage.slot_bits) + slot, scale[r], level[r]);
         UNROLL for (int half = 0; half < 2; half++) if (planes > 1) scale[r][half] *= factor;
     }
     UNROLL for (int b = 0; b < nb; b++) {
@@ -563,7 +546,7 @@ DEVICE void tiled_add_with(const int bits, const int planes, const int levels, c
         int32_t x[2];
         UNROLL for (int i = 0; i < 2; i++) {
             activation[i] = planes > 1 ? activations[b * TOKEN_BLOCK + i] : 1;
-            x[i] = run->ends ? x_sum_at(levels, a, stage, sum_row * tokens + first + b * TOKEN_BLOCK + i) : 0;
+            x[i] = x_sum_at(levels, a, stage, sum_row * tokens + first + b * TOKEN_BLOCK + i);
             if (planes > 1) x[i] *= 1 << (8 - bits);
         }
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) {
@@ -581,13 +564,13 @@ DEVICE void tiled_add_with(const int bits, const int planes, const int levels, c
 }
 
 DEVICE void tiled_add(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                      const Tile *t, const uint8_t *stage, const Run *run, Sums sums, Totals totals) {
+                      const Tile *t, const uint8_t *stage, int slot, const int plane, Sums sums, Totals totals) {
     if (a->zeros)
-        tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, slot, plane, sums, totals);
     else if (planes == 1 && a->factors)
-        tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, slot, plane, sums, totals);
     else
-        tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, run, sums, totals);
+        tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, slot, plane, sums, totals);
 }
 
 // One plane of the run of `halves` halves from `half` on. x: the lane's part of the warp's first token block.
@@ -601,28 +584,24 @@ DEVICE void tiled_multiply(const int bits, const int planes, const int nr, const
             multiply_unit(bits, nr, nb, w, unit, -1, x + unit * planes * 256, block_bytes, sums);
 }
 
+// walk: where the step begins, and then where it ends. In order, a group's sums go on from step to step.
 DEVICE void tiled_step(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                        const Tile *t, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
-    const Walk first = *walk;
+    const int first = walk->group;
     const uint8_t *w = stage + t->row * (int)step_bytes(bits);
     const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
     for (int half = 0, halves; half < STEP_HALVES; half += halves) {
-        const int group = walk->group;
-        Run run;
-        run.slot = group - first.group;
-        run.segment = walk->segment - first.segment;
-        halves = run_length(walk, half);
-        run.ends = walk_by(walk, halves);
-        if (run.ends) segment_next(&a->layout, planes == 1, walk);
+        const int group = walk->group, slot = group - first;
         if (group >= a->layout.groups) return; // only padding is left
-        UNROLL for (run.plane = 0; run.plane < planes; run.plane++) {
-            tiled_multiply(bits, planes, nr, nb, a, w, x + run.plane * 256, half, halves, sums);
-            if (planes == 2 && run.plane == 0) {
+        halves = walk_run(&a->layout, half, walk);
+        UNROLL for (int plane = 0; plane < planes; plane++) {
+            tiled_multiply(bits, planes, nr, nb, a, w, x + plane * 256, half, halves, sums);
+            if (planes == 2 && plane == 0) {
                 // The second plane goes on top: together they are the number that they stand for.
                 UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++)
                     UNROLL for (int i = 0; i < 4; i++) sums[r][b][i] *= 256;
-            } else if (planes > 1 || run.ends) {
-                tiled_add(bits, planes, nr, nb, a, t, stage, &run, sums, totals);
+            } else if (planes > 1 || walk->group > group) {
+                tiled_add(bits, planes, nr, nb, a, t, stage, slot, plane, sums, totals);
             }
         }
     }
@@ -638,21 +617,19 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     Tile t = tile_of_block(bits, planes, nr, nb, a, from);
     Sums sums;
     Totals totals;
-    Walk walk = walk_from(l, ordered, from * STEP_HALVES), ahead = walk;
+    Walk walk = walk_from(l, from * STEP_HALVES);
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) tiled_copy(bits, planes, a, &t, &ahead, memory + i * a->stage.bytes);
+        if (from + i < end) tiled_copy(bits, planes, a, &t, memory + i * a->stage.bytes);
         COPY_COMMIT();
-        walk_step(l, ordered, &ahead);
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
-        if (step + stages - 1 < end) tiled_copy(bits, planes, a, &t, &ahead, memory + free * a->stage.bytes);
+        if (step + stages - 1 < end) tiled_copy(bits, planes, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        walk_step(l, ordered, &ahead);
         tiled_step(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;

@@ -29,21 +29,19 @@ DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, 
 KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
     const IntegerLayout *l = &a.layout;
     const int row = (int)blockIdx.x * PLAIN_WARPS + (int)threadIdx.x / WARP, token = (int)blockIdx.y;
-    const int levels = levels_of(&a), segments = segment_count(l, a.planes),
-              per_group = a.planes == 1 ? 1 : l->group_segments;
+    const int levels = levels_of(&a), segments = segment_count(l, a.planes);
     float total = 0;
     long long whole = 0;
     if (row >= l->out) return;
     for (int segment = 0; segment < segments; segment++) {
-        const int group = segment / per_group, from = group * l->group_columns + segment % per_group * STEP_COLUMNS;
-        const size_t at = scale_index(l, row, group);
+        const Segment place = segment_at(l, a.planes, segment);
+        if (place.from == place.end) continue;
+        const size_t at = scale_index(l, row, place.group);
         const int level = a.zeros ? a.zeros[at] : a.factors ? a.factors[at] : 0;
         const float scale = a.factors ? 0 : element_at(a.scale_dtype, a.scales, at);
-        int end = (group + 1) * l->group_columns;
-        if (a.planes > 1 && end > from + STEP_COLUMNS) end = from + STEP_COLUMNS;
         for (int plane = 0; plane < a.planes; plane++) {
             int32_t s, x;
-            plain_run(&a, row, token, plane, from, end, &s, &x);
+            plain_run(&a, row, token, plane, place.from, place.end, &s, &x);
             if (a.planes > 1)
                 total = with_segment(levels,
                                      scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *

@@ -2,9 +2,9 @@
 // them in a translation unit of their own.
 #pragma once
 
-#include "kernels/cuda/kernels_attention.h"
-#include "kernels/cuda/kernels_between.h"
+#include "kernels/cuda/kernels_attention_tiles.h"
 #include "kernels/cuda/kernels_dense.h"
+#include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_plain.h"
 #include "kernels/cuda/kernels_quantize.h"
 
@@ -22,12 +22,15 @@ static void fill_launches(CudaLaunches *l) {
     l->narrow = launch_narrow;
     l->add_bias = launch_add_bias;
     l->activations = launch_activations;
+    l->fused = launch_fused;
     l->channel_scales = launch_channel_scales;
     l->round = launch_round;
     l->integer_plain = launch_integer_plain;
     l->reduce = launch_reduce;
     l->cache_write = launch_cache_write;
+    l->rope_write = launch_rope_write;
     l->attention = launch_attention;
+    l->attention_tiles = launch_attention_tiles;
     l->quantize = launch_quantize;
     l->pack = launch_pack;
     l->measure = launch_measure;

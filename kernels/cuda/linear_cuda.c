@@ -1,8 +1,6 @@
 // Products: which kernel takes a linear of so many tokens, and how it is cut into blocks.
 #include "kernels/cuda/cuda.h"
 
-enum { TENSOR_CORES = 80 }; // the first capability whose integer tensor cores the kernels use
-
 static bool is_rounded_float(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (!w->integer && w->mode != ACTIVATION_NONE);
 }
@@ -76,7 +74,10 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
                                    .planes = planes,
                                    .mode = w->mode == ACTIVATION_STATIC ? ROUND_STATIC : ROUND_TOKEN,
                                    .static_scale = w->static_scale};
-    int code = c->runtime->launches->activations(c->runtime->stream, &a);
+    FusedArguments fused = {.activations = a};
+    const CudaLaunches *launches = c->runtime->launches;
+    int code = cuda_take_rows(c, x, tokens, w->in, &fused) ? launches->fused(c->runtime->stream, &fused)
+                                                           : launches->activations(c->runtime->stream, &a);
     c->prepared = wanted;
     if (code != 0) c->prepared.x = NULL;
     return code;
@@ -236,8 +237,14 @@ static int product(CudaBackend *c, const Weight *w, const float *x, size_t token
     return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
 }
 
+// Whether what waits is computed together with the integers that this product reads (prepare).
+static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+    return w->integer && !is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
+}
+
 void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
     CudaBackend *c = cuda_of(backend);
+    if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
     cuda_written(c, y, tokens * w->out * sizeof *y);
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
         const RoundArguments a = rounding(c, w, x, tokens);

@@ -18,9 +18,11 @@ bool backend_cuda_new(int device, Backend **out, Error *err);
 
 namespace {
 
-// Large copies pass through two buffers that the device can read by itself: while one is read the other is filled.
+// Copies to the device pass through memory that it can read by itself, so that they neither wait for it nor read the
+// caller's memory later. Large ones through two buffers: while one is read the other is filled. Small ones through a
+// buffer that is filled from its beginning to its end, and then again when the device has caught up.
 enum { STAGES = 2, FEW_BYTES = 64 << 10 };
-const size_t STAGE_BYTES = (size_t)8 << 20;
+const size_t STAGE_BYTES = (size_t)8 << 20, FEW_ROOM = (size_t)1 << 20;
 const size_t WORKSPACE_BYTES = (size_t)32 << 20; // for the library
 
 struct Runtime {
@@ -31,6 +33,8 @@ struct Runtime {
     void *stage[STAGES];
     cudaEvent_t read[STAGES]; // when a stage may be filled again
     int next;
+    char *few; // [FEW_ROOM]
+    size_t few_used;
     void *results; // [STAGE_BYTES] for downloads
     CudaLibrary *library;
     void *workspace;
@@ -46,16 +50,18 @@ const char *message(int code) {
 int memory(CudaRuntime *, size_t *free_bytes, size_t *total_bytes) { return cudaMemGetInfo(free_bytes, total_bytes); }
 
 // Callers may be of several threads, each with a device of its own in the eyes of the runtime.
+int enter(CudaRuntime *runtime) { return cudaSetDevice(of(runtime)->device); }
+
 int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
-    Runtime *r = of(runtime);
-    cudaError_t error = cudaSetDevice(r->device);
-    if (error == cudaSuccess) error = cudaMalloc(out, bytes);
-    if (error != cudaSuccess) {
-        (void)cudaGetLastError(); // told here: later calls did not fail
-        *out = nullptr;
-        return error;
+    cudaError_t error = cudaMalloc(out, bytes);
+    if (error == cudaSuccess) {
+        error = cudaMemsetAsync(*out, 0, bytes, of(runtime)->stream);
+        if (error == cudaSuccess) return error;
+        (void)cudaFree(*out);
     }
-    return cudaMemsetAsync(*out, 0, bytes, r->stream);
+    (void)cudaGetLastError(); // told here: later calls did not fail
+    *out = nullptr;
+    return error;
 }
 
 void release(CudaRuntime *runtime, void *data) {
@@ -100,14 +106,24 @@ int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *h
     return cudaSuccess;
 }
 
+int upload_few(Runtime *r, void *device, const void *host, size_t bytes) {
+    if (r->few_used + bytes > FEW_ROOM) {
+        cudaError_t error = cudaStreamSynchronize(r->stream);
+        if (error != cudaSuccess) return error;
+        r->few_used = 0;
+    }
+    char *stage = r->few + r->few_used;
+    r->few_used += (bytes + 15) / 16 * 16;
+    memcpy(stage, host, bytes);
+    return cudaMemcpyAsync(device, stage, bytes, cudaMemcpyHostToDevice, r->stream);
+}
+
 int upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
-    // Up to 64 KB the driver takes along with the call.
-    if (bytes <= FEW_BYTES) return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, of(runtime)->stream);
-    const size_t width = (size_t)1 << 16, rows = bytes / width;
-    int error = upload_rows(runtime, device, width, host, width, rows);
-    if (error != cudaSuccess || bytes % width == 0) return error;
-    return cudaMemcpyAsync(static_cast<char *>(device) + rows * width, static_cast<const char *>(host) + rows * width,
-                           bytes % width, cudaMemcpyHostToDevice, of(runtime)->stream);
+    const size_t width = FEW_BYTES, rows = bytes / width, rest = bytes % width;
+    int error = rows ? upload_rows(runtime, device, width, host, width, rows) : (int)cudaSuccess;
+    if (error != cudaSuccess || rest == 0) return error;
+    return upload_few(of(runtime), static_cast<char *>(device) + rows * width,
+                      static_cast<const char *>(host) + rows * width, rest);
 }
 
 int download(CudaRuntime *runtime, void *host, const void *device, size_t bytes) {
@@ -133,7 +149,9 @@ int synchronize(CudaRuntime *runtime) { return cudaStreamSynchronize(of(runtime)
 // ---- Recorded steps: CUDA graphs ----
 
 int record_begin(CudaRuntime *runtime) {
-    return cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeThreadLocal);
+    cudaError_t error = cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeThreadLocal);
+    if (error != cudaSuccess) (void)cudaGetLastError(); // or the next launch would seem to have failed
+    return error;
 }
 
 int record_upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
@@ -170,6 +188,7 @@ void close_runtime(CudaRuntime *runtime) {
         if (r->stage[i]) (void)cudaFreeHost(r->stage[i]);
         if (r->read[i]) (void)cudaEventDestroy(r->read[i]);
     }
+    if (r->few) (void)cudaFreeHost(r->few);
     if (r->results) (void)cudaFreeHost(r->results);
     if (r->workspace) (void)cudaFree(r->workspace);
     if (r->stream) (void)cudaStreamDestroy(r->stream);
@@ -179,6 +198,7 @@ void close_runtime(CudaRuntime *runtime) {
 void fill_functions(CudaRuntime *base) {
     base->close = close_runtime;
     base->message = message;
+    base->enter = enter;
     base->memory = memory;
     base->allocate = allocate;
     base->release = release;
@@ -217,6 +237,7 @@ cudaError_t open_runtime(Runtime *r, int device) {
         error = cudaMallocHost(&r->stage[i], STAGE_BYTES);
         if (error == cudaSuccess) error = cudaEventCreateWithFlags(&r->read[i], cudaEventDisableTiming);
     }
+    if (error == cudaSuccess) error = cudaMallocHost(&r->few, FEW_ROOM);
     if (error == cudaSuccess) error = cudaMallocHost(&r->results, STAGE_BYTES);
     return error;
 }

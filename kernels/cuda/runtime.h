@@ -33,6 +33,7 @@ struct CudaRuntime {
 
     void (*close)(CudaRuntime *);
     const char *(*message)(int code);
+    int (*enter)(CudaRuntime *); // what this thread calls from now on is about this device
     int (*memory)(CudaRuntime *, size_t *free_bytes, size_t *total_bytes);
     int (*allocate)(CudaRuntime *, size_t bytes, void **);      // zeroed
     void (*release)(CudaRuntime *, void *);                     // after all work that uses it

@@ -55,6 +55,20 @@ DEVICE void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b)
 #endif
 }
 
+// c [16, 8] += a [16, 8] · b [8, 8], of whose floats the upper 19 bits are read: a0: row lane / 4, column lane % 4; a1:
+// row + 8; a2, a3: column + 4; b0: column lane / 4 and row lane % 4, b1: row + 4; c as above.
+DEVICE void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    (void)c, (void)a, (void)b;
+    __trap(); // never launched there
+#endif
+}
+
 // ---- Memory ----
 
 // 16 bytes that are read once: they need not stay in the first-level cache.

@@ -1,13 +1,14 @@
 // A decode step is recorded once and run again for each token: one launch instead of hundreds. What differs from token
-// to token, the position and the token's row of the embedding, lies in one block of host memory that every run copies
-// to the device first.
+// to token, the position and the rows that are looked up, lies in one block of host memory that every run copies to the
+// device first.
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
 
-enum { ROW_AT = 16, MOST_ROW_BYTES = 1 << 20 }; // where the row begins in the block; the widest row there is room for
+// Where rows begin in the block, and its size: 32 tokens of 16,384 floats, and positions.
+enum { ROWS_AT = 16, BLOCK_BYTES = 4 << 20 };
 
 void cuda_step_free(Backend *backend, Step *step) {
     CudaBackend *c = cuda_of(backend);
@@ -22,12 +23,13 @@ void cuda_step_free(Backend *backend, Step *step) {
 bool cuda_step_begin(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     void *host = NULL;
-    if (c->failed || c->recording) return false;
+    if (!cuda_ready(c) || c->recording) return false;
     Step *step = array_new(1, sizeof *step);
     if (!step) return false;
-    bool ok = cuda_allocate(c, ROW_AT + MOST_ROW_BYTES, "a step", &step->device, NULL) &&
-              c->runtime->allocate_host(c->runtime, ROW_AT + MOST_ROW_BYTES, &host) == 0;
+    bool ok = cuda_allocate(c, BLOCK_BYTES, "a step", &step->device, NULL) &&
+              c->runtime->allocate_host(c->runtime, BLOCK_BYTES, &host) == 0;
     step->host = host;
+    step->used = ROWS_AT;
     c->prepared.x = NULL; // nothing that was computed before is part of the step
     if (!ok || c->runtime->record_begin(c->runtime) != 0) {
         cuda_step_free(backend, step);
@@ -41,24 +43,33 @@ Step *cuda_step_end(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     Step *step = c->recording;
     if (!step) return NULL;
+    (void)cuda_ready(c);
     c->recording = NULL;
     c->prepared.x = NULL; // recorded, not computed
     int code = c->runtime->record_end(c->runtime, &step->recorded);
     step->generation = c->generation;
-    if (code == 0 && !step->broken && step->has_row && !c->failed) return step;
+    if (code == 0 && !step->broken && step->tokens.rows && !c->failed) return step;
     cuda_step_free(backend, step);
     return NULL;
 }
 
-bool cuda_step_run(Backend *backend, Step *step, int32_t id, size_t first) {
+// ids NULL: the rows from `first` on.
+static void gather_rows(const StepRows *rows, const int32_t *ids, size_t first, unsigned char *block) {
+    for (size_t i = 0; i < rows->rows; i++) {
+        const size_t row = ids ? (size_t)ids[i] : first + i;
+        memcpy(block + rows->at + i * rows->bytes, rows->table + row * rows->bytes, rows->bytes);
+    }
+}
+
+bool cuda_step_run(Backend *backend, Step *step, const int32_t *ids, size_t first) {
     CudaBackend *c = cuda_of(backend);
-    if (c->failed || step->generation != c->generation) return false;
+    if (!cuda_ready(c) || step->generation != c->generation) return false;
     const int32_t position = (int32_t)first;
     // The run before this one may still be reading.
     if (!cuda_check(c, c->runtime->synchronize(c->runtime), "computing")) return false;
-    const size_t bytes = step->width * dtype_bytes(step->dtype);
     memcpy(step->host, &position, sizeof position);
-    memcpy(step->host + ROW_AT, (const char *)step->table + (size_t)id * bytes, bytes);
+    gather_rows(&step->tokens, ids, 0, step->host);
+    gather_rows(&step->positions, NULL, first, step->host);
     c->prepared.x = NULL;
     return cuda_check(c, c->runtime->run(c->runtime, step->recorded), "running a recorded step");
 }
@@ -66,31 +77,34 @@ bool cuda_step_run(Backend *backend, Step *step, int32_t id, size_t first) {
 Position cuda_position(const CudaBackend *c, size_t first) {
     Position p = {NULL, (int32_t)first};
     if (!c->recording) return p;
-    if (!c->recording->has_row) c->recording->broken = true; // the position comes with the row
+    if (c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with the tokens
     p.device = c->recording->device;
     return p;
 }
 
 // ---- Embedding ----
 
-static void embed_recorded(CudaBackend *c, DType dtype, const void *table, size_t width, size_t tokens, float *y) {
+// Rows become part of the step's block: the copy of that part, and what takes it from there, are recorded. The tokens'
+// copy begins with the position.
+static void embed_recorded(CudaBackend *c, StepRows *rows, DType dtype, const void *table, size_t width, size_t tokens,
+                           float *y) {
     Step *step = c->recording;
-    const size_t bytes = width * dtype_bytes(dtype);
-    if (step->has_row || tokens != 1 || bytes > MOST_ROW_BYTES) {
+    const size_t row = width * dtype_bytes(dtype), bytes = tokens * row, from = step->used == ROWS_AT ? 0 : step->used;
+    if (rows->rows || bytes > BLOCK_BYTES - step->used) {
         step->broken = true;
         return;
     }
-    step->has_row = true;
-    step->dtype = dtype;
-    step->table = table;
-    step->width = width;
-    int code = c->runtime->record_upload(c->runtime, step->device, step->host, ROW_AT + bytes);
-    const WidenArguments a = {(const char *)step->device + ROW_AT, y, width, (int)dtype};
-    if (code == 0) code = c->runtime->launches->widen(c->runtime->stream, &a);
-    if (code != 0) step->broken = true;
+    *rows = (StepRows){table, row, tokens, step->used};
+    step->used = (step->used + bytes + 15) / 16 * 16;
+    char *device = step->device;
+    const WidenArguments a = {device + rows->at, y, tokens * width, (int)dtype};
+    CudaRuntime *r = c->runtime;
+    const size_t end = rows->at + bytes;
+    if (cuda_check(c, r->record_upload(r, device + from, step->host + from, end - from), "recording"))
+        cuda_check(c, r->launches->widen(r->stream, &a), "recording");
 }
 
-static bool rows_room(CudaBackend *c, size_t bytes) {
+bool cuda_rows_room(CudaBackend *c, size_t bytes) {
     if (bytes > c->rows_bytes) {
         free(c->rows);
         c->rows = array_new(bytes, 1);
@@ -99,25 +113,46 @@ static bool rows_room(CudaBackend *c, size_t bytes) {
     Error err = {0};
     if (c->rows && cuda_reserve(c, &c->staging, bytes, &err)) return true;
     if (!c->failed) c->failure = err;
-    if (!c->rows) error_memory(&c->failure, "embedded tokens");
+    if (!c->rows) error_memory(&c->failure, "rows on their way to the device");
     c->failed = true;
     return false;
+}
+
+static void embed_now(CudaBackend *c, DType dtype, size_t n, float *y) { // from c->rows
+    const size_t bytes = n * dtype_bytes(dtype);
+    const WidenArguments a = {c->staging.data, y, n, (int)dtype};
+    if (cuda_check(c, c->runtime->upload(c->runtime, c->staging.data, c->rows, bytes), "embedding"))
+        cuda_check(c, c->runtime->launches->widen(c->runtime->stream, &a), "embedding");
 }
 
 void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
                 float *y) {
     CudaBackend *c = cuda_of(backend);
     const size_t bytes = width * dtype_bytes(dtype);
-    if (!cuda_runs(c) || tokens == 0) return;
+    if (!cuda_ready(c) || tokens == 0) return;
     cuda_written(c, y, tokens * width * sizeof *y);
     if (c->recording) {
-        embed_recorded(c, dtype, table, width, tokens, y);
+        embed_recorded(c, &c->recording->tokens, dtype, table, width, tokens, y);
         return;
     }
-    if (!rows_room(c, tokens * bytes)) return;
+    if (!cuda_rows_room(c, tokens * bytes)) return;
     for (size_t t = 0; t < tokens; t++)
         memcpy(c->rows + t * bytes, (const char *)table + (size_t)ids[t] * bytes, bytes);
-    const WidenArguments a = {c->staging.data, y, tokens * width, (int)dtype};
-    if (cuda_check(c, c->runtime->upload(c->runtime, c->staging.data, c->rows, tokens * bytes), "embedding"))
-        cuda_check(c, c->runtime->launches->widen(c->runtime->stream, &a), "embedding");
+    embed_now(c, dtype, tokens * width, y);
+}
+
+void cuda_embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
+                          float *y) {
+    CudaBackend *c = cuda_of(backend);
+    const size_t bytes = width * dtype_bytes(dtype);
+    if (!cuda_ready(c) || tokens == 0) return;
+    cuda_written(c, y, tokens * width * sizeof *y);
+    if (c->recording) {
+        if (c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with the tokens
+        embed_recorded(c, &c->recording->positions, dtype, table, width, tokens, y);
+        return;
+    }
+    if (!cuda_rows_room(c, tokens * bytes)) return;
+    memcpy(c->rows, (const char *)table + first * bytes, tokens * bytes);
+    embed_now(c, dtype, tokens * width, y);
 }

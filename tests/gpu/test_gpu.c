@@ -66,7 +66,8 @@ static void quantized_cases(uint64_t seed, int cases, size_t most, size_t most_t
                            .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
                            .mode = (ActivationMode)(i / 16 % 4),
                            .scale_dtype = (DType)between(&c, 0, 2),
-                           .outlier = outliers[i % 5]};
+                           .outlier = outliers[i % 5],
+                           .precision = (Precision)between(&c, 0, 1)};
         if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
         check_quantized(&c, &q);
     }
@@ -93,7 +94,7 @@ static void test_quantized_shapes(void **state) {
         for (size_t t = 0; t < (thorough ? 9u : 2u); t++) {
             for (int mode = 0; mode <= ACTIVATION_TOKEN; mode += ACTIVATION_TOKEN) {
                 const QuantizedCase q = {GRID_SYMMETRIC, all_bits[b],          512,        1024, 64,
-                                         tokens[t],      (ActivationMode)mode, DTYPE_BF16, 1};
+                                         tokens[t],      (ActivationMode)mode, DTYPE_BF16, 1,    (Precision)(t % 2)};
                 check_quantized(&c, &q);
             }
         }
@@ -121,7 +122,8 @@ static void test_quantized_tiles(void **state) {
                                          .tokens = shapes[i].tokens,
                                          .mode = (ActivationMode)mode,
                                          .scale_dtype = DTYPE_F16,
-                                         .outlier = 1};
+                                         .outlier = 1,
+                                         .precision = PRECISION_NATIVE};
                 check_quantized(&c, &q);
             }
         }
@@ -154,6 +156,10 @@ static void test_between(void **state) {
         check_embed(&c, (DType)(i % 3), between(&c, 1, 5000), between(&c, 1, 40));
         check_greedy(&c, between(&c, 1, 9), between(&c, 1, 160000));
         check_measure(&c, between(&c, 1, 100), between(&c, 1, 3000));
+        const ActivationMode modes[] = {ACTIVATION_TOKEN, ACTIVATION_NONE, ACTIVATION_STATIC};
+        check_fused(&c, modes[i % 3], between(&c, 1, 20), between(&c, 3, 5000), between(&c, 1, 300));
+        check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 9), 12, 1 + i % 3,
+                          4 * (int)between(&c, 1, 60));
     }
     end(&c);
 }
@@ -169,6 +175,7 @@ static void test_attention(void **state) {
                                  .kv_heads = kv,
                                  .head_dim =
                                      i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 64) : (int)between(&c, 1, 150),
+                                 .sequences = i % 3 == 0 ? between(&c, 1, 9) : 1,
                                  .tokens = i % 2 ? 1 : between(&c, 1, 40),
                                  .before = between(&c, 0, i % 6 ? 100 : 3000),
                                  .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
@@ -176,6 +183,29 @@ static void test_attention(void **state) {
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1};
         check_attention(&c, &a);
+    }
+    end(&c);
+}
+
+static void test_attention_of_many_tokens(void **state) {
+    (void)state;
+    static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};
+    Checks c;
+    begin(&c, 9);
+    for (int i = 0; i < (thorough ? 140 : 8); i++) {
+        const int kv = (int)between(&c, 1, 4);
+        const AttentionCase a = {.heads = kv * ratios[i % 5],
+                                 .kv_heads = kv,
+                                 .head_dim = dims[i % 7],
+                                 .sequences = i % 4 == 3 ? 3 : 1,
+                                 .tokens = between(&c, 16, i % 6 ? 100 : 400),
+                                 .before = i % 3 ? between(&c, 0, 300) : 0,
+                                 .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
+                                 .window = i % 3 == 1 ? (int)between(&c, 1, 200) : 0,
+                                 .softcap = i % 5 == 2 ? 3.0f : 0,
+                                 .biased = i % 5 == 1};
+        check_attention(&c, &a);
+        if (i % 8 == 0) check_attention_not_finite(&c, between(&c, 2, 70), (DType)(i / 8 % 3), i % 3 ? NAN : INFINITY);
     }
     end(&c);
 }
@@ -203,6 +233,9 @@ static void test_models(void **state) {
         check_generated(folders[i], device_new(), thorough ? 24 : 4);
         check_calibration(folders[i], device_new(), 12);
     }
+    check_recorded_batch("tests/fixtures/llama-gqa-llama3-bf16", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/opt", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/bloom", device_new(), 4, 8);
     check_model_logits("samples/storyteller", device_new(), 12);
     check_generated("samples/storyteller", device_new(), thorough ? 48 : 4);
 }
@@ -212,6 +245,8 @@ static void test_quantized_models(void **state) {
     check_quantized_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=none");
     check_quantized_model(device_new(), "weight-bits=4 granularity=channel activations=token");
     check_quantized_model(device_new(), "weight-bits=8 granularity=group group-size=16 activations=fptq");
+    check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=token", NULL);
+    check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=none", NULL);
 }
 
 int main(void) {
@@ -234,6 +269,7 @@ int main(void) {
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_many_tokens),
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_quantized_models),

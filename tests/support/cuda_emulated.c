@@ -2,7 +2,7 @@
 
 #include "tests/support/simt_emulated.h"
 
-size_t emulated_runs;
+size_t emulated_runs, emulated_kernels;
 
 #ifdef EMULATES
 
@@ -59,7 +59,10 @@ int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsi
     if (shared > r->device.shared_bytes) return FAILED;
     if (r->device.launches_left > 0 && --r->device.launches_left == 0) r->device.launches_left = -1;
     if (r->device.launches_left < 0) return FAILED;
-    if (!r->recording) return emulate(entry, grid, threads, shared, arguments);
+    if (!r->recording) {
+        emulated_kernels++;
+        return emulate(entry, grid, threads, shared, arguments);
+    }
     void *copy = malloc(bytes);
     if (!copy) abort();
     memcpy(copy, arguments, bytes);
@@ -68,6 +71,11 @@ int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsi
 }
 
 static const char *message(int code) { return code == NO_MEMORY ? "out of memory" : "the emulated device fails"; }
+
+static int enter(CudaRuntime *runtime) {
+    (void)runtime;
+    return 0;
+}
 
 static int memory(CudaRuntime *runtime, size_t *free_bytes, size_t *total_bytes) {
     *total_bytes = of(runtime)->device.memory_bytes;
@@ -171,6 +179,7 @@ static int run_recorded(CudaRuntime *runtime, void *recorded) {
     emulated_runs++;
     for (size_t i = 0; i < r->count; i++) {
         const Kept *k = &r->kept[i];
+        emulated_kernels += k->arguments != NULL;
         if (k->arguments)
             emulate(k->entry, k->grid, k->threads, k->shared, k->arguments);
         else
@@ -217,6 +226,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
                             .stream = r,
                             .close = close_runtime,
                             .message = message,
+                            .enter = enter,
                             .memory = memory,
                             .allocate = allocate,
                             .release = release,

@@ -19,5 +19,5 @@ static const EmulatedDevice emulated_hopper = {90, 4, 227 << 10, (size_t)1 << 30
 // False where the host cannot emulate: the test is to be skipped.
 bool backend_emulated_new(const EmulatedDevice *device, Backend **out);
 
-// Recorded steps that were run, on all emulated devices.
-extern size_t emulated_runs;
+// On all emulated devices: recorded steps that were run, and kernels, those of recorded steps included.
+extern size_t emulated_runs, emulated_kernels;

@@ -159,7 +159,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     if (q->tokens > 1) memset(x + q->in, 0, q->in * sizeof *x); // a token of zeros
     const ActivationScheme scheme = {.mode = q->mode, .scale = 1 / 60.0f, .divisor = divisor};
     Backend *const backends[2] = {c->reference, c->device};
-    const Precision precisions[2] = {PRECISION_F32, between(c, 0, 1) ? PRECISION_F32 : PRECISION_NATIVE};
+    const Precision precisions[2] = {PRECISION_F32, q->precision};
     for (int i = 0; i < 2; i++) {
         Backend *b = backends[i];
         Weight *weight = NULL;
@@ -170,22 +170,25 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     }
     char what[200];
     snprintf(what, sizeof what, "grid %d, %d bits, [%zu, %zu], group %zu, %zu tokens, activations %d, precision %d",
-             (int)q->grid, q->bits, q->out, q->in, q->group, q->tokens, (int)q->mode, (int)precisions[1]);
+             (int)q->grid, q->bits, q->out, q->in, q->group, q->tokens, (int)q->mode, (int)q->precision);
     const bool whole = q->mode == ACTIVATION_STATIC || q->mode == ACTIVATION_TOKEN;
     if (whole && !(q->grid == GRID_LOG2 && q->bits == 8)) {
         compare(what, y[1], y[0], NULL, q->tokens * q->out, 0);
     } else {
         float *values = host_floats(q->out * q->in);
         for (size_t o = 0; o < q->out; o++) quantized_row(&w, o, values + o * q->in);
-        // The divisor is part of what is multiplied: its largest share bounds it.
-        for (size_t i = 0; divisor && q->mode != ACTIVATION_NONE && i < q->out * q->in; i++)
-            values[i] /= fminf(divisor[i % q->in], 1);
-        double *sizes = product_sizes(values, x, q->out, q->in, q->tokens, true);
+        // What is multiplied: x / divisor, rounded; what is at least half a step may become a whole one.
+        float *met = host_floats(q->tokens * q->in);
+        for (size_t i = 0; i < q->tokens * q->in; i++) {
+            met[i] = q->mode == ACTIVATION_NONE ? x[i] : 2 * x[i];
+            if (divisor && q->mode != ACTIVATION_NONE) met[i] /= divisor[i % q->in];
+        }
+        double *sizes = product_sizes(values, met, q->out, q->in, q->tokens, true);
         for (size_t i = 0; bias && i < q->tokens * q->out; i++) sizes[i] += fabs((double)bias[i % q->out]);
         // Of 16 bits: each activation is off by half a step of a 127 · 256th of the largest among its neighbours.
-        const double rounding = precisions[1] == PRECISION_NATIVE ? 0.5 / (127 * 256) : 0;
+        const double rounding = q->precision == PRECISION_NATIVE ? 0.5 / (127 * 256) : 0;
         compare(what, y[1], y[0], sizes, q->tokens * q->out, rounding + 6e-7 + 2e-8 * sqrt((double)q->in));
-        free(values), free(sizes);
+        free(values), free(sizes), free(met);
     }
     quantized_weight_free(&w);
     free(x), free(bias), free(divisor), free(y[0]), free(y[1]);
@@ -193,7 +196,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
 
 void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) {
     enum { OUT = 40, IN = 70 };
-    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1};
+    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1, PRECISION_F32};
     QuantizedWeight w = random_quantized(c, &q);
     float *x = random_floats(c, tokens * IN, 1);
     Weight *weight = NULL;
@@ -335,6 +338,118 @@ void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) 
     free(x), free(tables);
 }
 
+enum { FUSED_RMS, FUSED_LAYER, FUSED_SILU, FUSED_IN_PLACE, FUSED_WAYS };
+
+// The launches since `before`.
+static size_t launched(const Checks *c, size_t before) { return c->launches ? *c->launches - before : 0; }
+
+// Something in between.
+static void part(Backend *b, bool apart) {
+    if (apart) b->ops->synchronize(b);
+}
+
+static void before_product(Backend *b, int way, float *x, const float *other, size_t tokens, size_t in, float *y,
+                           bool apart) {
+    if (way == FUSED_RMS || way == FUSED_LAYER) b->ops->add(b, x, other, tokens * in);
+    part(b, apart);
+    switch (way) {
+    case FUSED_RMS: b->ops->rms_norm(b, x, other, 1e-5f, tokens, in, y); break;
+    case FUSED_LAYER: b->ops->layer_norm(b, x, other, other + in, 1e-5f, tokens, in, y); break;
+    case FUSED_SILU: b->ops->silu_times(b, x, other, tokens * in, y); break;
+    default: b->ops->activate(b, NONLINEARITY_RELU, x, NULL, tokens * in, x);
+    }
+    part(b, apart);
+}
+
+// What lies before, a product with a divisor, and one without → [both products, x, y].
+static float *fused_result(Backend *b, int way, Weight *const *w, const float *x, const float *other, size_t tokens,
+                           size_t in, size_t out, bool apart) {
+    const size_t n = tokens * in, products = 2 * tokens * out;
+    float *dx = uploaded(b, x, n), *dother = uploaded(b, other, n + 2 * in), *dy = uploaded(b, x, n);
+    float *result = poisoned(b, products + 2 * n), *rows[2] = {result + products, result + products + n};
+    before_product(b, way, dx, dother, tokens, in, dy, apart);
+    for (size_t i = 0; i < 2; i++)
+        b->ops->linear(b, w[i], way == FUSED_IN_PLACE ? dx : dy, tokens, result + i * tokens * out);
+    b->ops->split(b, dx, tokens, 1, &in, 1, &rows[0]);
+    b->ops->split(b, dy, tokens, 1, &in, 1, &rows[1]);
+    b->ops->memory_free(b, dx), b->ops->memory_free(b, dother), b->ops->memory_free(b, dy);
+    return downloaded(b, result, products + 2 * n);
+}
+
+void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
+    const QuantizedCase q = {.grid = between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
+                             .bits = 4,
+                             .out = out,
+                             .in = in,
+                             .group = in < 64 ? in : 64,
+                             .tokens = tokens,
+                             .mode = mode,
+                             .scale_dtype = DTYPE_F16};
+    QuantizedWeight codes = random_quantized(c, &q);
+    float *x = random_floats(c, tokens * in, 2), *other = random_floats(c, tokens * in + 2 * in, 1);
+    float *divisor = random_floats(c, in, 1);
+    Backend *b = c->device;
+    Weight *w[2];
+    for (size_t i = 0; i < in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
+    for (int i = 0; i < 2; i++) {
+        const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f, .divisor = i ? NULL : divisor};
+        const Precision precision = i ? PRECISION_F32 : PRECISION_NATIVE;
+        assert_true(b->ops->weight_quantized(b, &codes, &scheme, NULL, precision, &w[i], NULL));
+    }
+    for (int way = 0; way < FUSED_WAYS; way++) {
+        const size_t floats = 2 * tokens * (out + in);
+        const size_t begin = launched(c, 0);
+        float *together = fused_result(b, way, w, x, other, tokens, in, out, false);
+        const size_t middle = launched(c, 0), saved = way == FUSED_RMS || way == FUSED_LAYER ? 2 : 1;
+        float *apart = fused_result(b, way, w, x, other, tokens, in, out, true);
+        if (c->launches) assert_int_equal(middle - begin + saved, launched(c, middle));
+        for (size_t i = 0; i < floats; i++) assert_true(isfinite(together[i]));
+        assert_memory_equal(together, apart, floats * sizeof *apart);
+        free(together), free(apart);
+    }
+    for (int i = 0; i < 2; i++) b->ops->weight_free(b, w[i]);
+    quantized_weight_free(&codes);
+    free(x), free(other), free(divisor);
+}
+
+// [q, k, what attention makes of them]
+static float *ropes_result(Backend *b, const AttentionShape *shape, DType dtype, size_t sequences, const float *qkv,
+                           const float *table, bool apart) {
+    enum { FIRST = 2, TOKENS = 1, POSITIONS = 4 };
+    const size_t heads = sequences * (size_t)shape->heads, kv_heads = sequences * (size_t)shape->kv_heads;
+    const size_t dim = (size_t)shape->head_dim, half = dim / 4, q = heads * dim, kv = kv_heads * dim;
+    float *x = uploaded(b, qkv, q + 2 * kv), *turns = uploaded(b, table, 2 * POSITIONS * half);
+    float *y = poisoned(b, 2 * q + kv), *parts[2] = {y, y + q};
+    Cache *cache;
+    assert_true(b->ops->cache_new(b, 1, sequences, shape->kv_heads, shape->head_dim, POSITIONS, dtype, &cache, NULL));
+    b->ops->cache_write(b, cache, 0, 0, FIRST, x, x); // anything: 2 tokens of zeros would hide mistakes
+    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    part(b, apart);
+    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    part(b, apart);
+    b->ops->cache_write(b, cache, 0, FIRST, TOKENS, x + q, x + q + kv);
+    b->ops->attention(b, cache, 0, shape, x, FIRST, TOKENS, y + q + kv);
+    b->ops->split(b, x, 1, 1, (const size_t[]){q, kv}, 2, parts);
+    b->ops->memory_free(b, x), b->ops->memory_free(b, turns);
+    b->ops->cache_free(b, cache);
+    return downloaded(b, y, 2 * q + kv);
+}
+
+void check_fused_ropes(Checks *c, DType dtype, size_t sequences, int heads, int kv_heads, int head_dim) {
+    const AttentionShape shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.3f};
+    const size_t dim = (size_t)head_dim, q = sequences * (size_t)heads * dim, kv = sequences * (size_t)kv_heads * dim;
+    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 2 * dim, 1);
+    const size_t begin = launched(c, 0);
+    float *together = ropes_result(c->device, &shape, dtype, sequences, qkv, table, false);
+    const size_t middle = launched(c, 0);
+    float *apart = ropes_result(c->device, &shape, dtype, sequences, qkv, table, true);
+    if (c->launches) assert_int_equal(middle - begin + 2, launched(c, middle));
+    for (size_t i = 0; i < 2 * q + kv; i++) assert_true(isfinite(together[i]));
+    assert_memory_equal(together, apart, (2 * q + kv) * sizeof *apart);
+    assert_true(memcmp(together, qkv, q * sizeof *qkv) != 0);
+    free(qkv), free(table), free(together), free(apart);
+}
+
 typedef struct EmbedShape {
     DType dtype;
     const void *table;
@@ -385,12 +500,12 @@ void check_greedy(Checks *c, size_t rows, size_t vocab) {
 static float *attention_result(Backend *b, const AttentionCase *a, const AttentionShape *shape, const float *k,
                                const float *v, const float *q, const float *bias) {
     enum { LAYERS = 2, LAYER = 1 };
-    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
-    const size_t width = (size_t)a->heads * (size_t)a->head_dim;
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim * a->sequences;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim * a->sequences;
     AttentionShape own = *shape;
     Cache *cache;
     Error err = {0};
-    if (!b->ops->cache_new(b, LAYERS, a->kv_heads, a->head_dim, positions + 3, a->dtype, &cache, &err))
+    if (!b->ops->cache_new(b, LAYERS, a->sequences, a->kv_heads, a->head_dim, positions + 3, a->dtype, &cache, &err))
         fail_msg("%s", err.message);
     float *dk = uploaded(b, k, positions * kv), *dv = uploaded(b, v, positions * kv);
     float *dq = uploaded(b, q, a->tokens * width), *dy = poisoned(b, a->tokens * width);
@@ -408,8 +523,8 @@ static float *attention_result(Backend *b, const AttentionCase *a, const Attenti
 }
 
 void check_attention(Checks *c, const AttentionCase *a) {
-    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim;
-    const size_t width = (size_t)a->heads * (size_t)a->head_dim, n = a->tokens * width;
+    const size_t positions = a->before + a->tokens, kv = (size_t)a->kv_heads * (size_t)a->head_dim * a->sequences;
+    const size_t width = (size_t)a->heads * (size_t)a->head_dim * a->sequences, n = a->tokens * width;
     float *k = random_floats(c, positions * kv, 1), *v = random_floats(c, positions * kv, 1);
     float *q = random_floats(c, n, 3),
           *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions + 3), 1) : NULL;
@@ -425,10 +540,29 @@ void check_attention(Checks *c, const AttentionCase *a) {
     assert_non_null(sizes);
     for (size_t i = 0; i < n; i++) sizes[i] = 1;
     char what[160];
-    snprintf(what, sizeof what, "attention, %d of %d heads of %d, %zu + %zu tokens, window %d, cache %s", a->heads,
-             a->kv_heads, a->head_dim, a->before, a->tokens, a->window, dtype_name(a->dtype));
+    snprintf(what, sizeof what, "attention, %zu × %d of %d heads of %d, %zu + %zu tokens, window %d, cache %s",
+             a->sequences, a->heads, a->kv_heads, a->head_dim, a->before, a->tokens, a->window, dtype_name(a->dtype));
     compare(what, y, expected, sizes, n, 1e-5);
     free(k), free(v), free(q), free(bias), free(expected), free(y), free(sizes);
+}
+
+void check_attention_not_finite(Checks *c, size_t tokens, DType dtype, float bad) {
+    const AttentionCase a = {
+        .heads = 4, .kv_heads = 2, .head_dim = 20, .sequences = 1, .tokens = tokens, .dtype = dtype};
+    const size_t kv = 2 * 20, width = 4 * 20, from = tokens / 2;
+    float *k = random_floats(c, tokens * kv, 1), *v = random_floats(c, tokens * kv, 1);
+    float *q = random_floats(c, tokens * width, 1);
+    const AttentionShape shape = {.heads = 4, .kv_heads = 2, .head_dim = 20, .scale = 0.2f};
+    for (size_t i = 0; i < 2; i++) v[from * kv + i * 20 + between(c, 0, 19)] = k[from * kv + i * 20] = bad;
+    float *y = attention_result(c->device, &a, &shape, k, v, q, NULL);
+    for (size_t i = 0; i < tokens * width; i++)
+        if (i < from * width) assert_true(isfinite(y[i]));
+    for (size_t h = 0; h < tokens * 4; h++) { // at least what the number itself is in
+        bool finite = true;
+        for (size_t d = 0; d < 20; d++) finite = finite && isfinite(y[h * 20 + d]);
+        assert_true(finite == (h < from * 4));
+    }
+    free(k), free(v), free(q), free(y);
 }
 
 // ---- Quantizing and measuring ----

@@ -8,6 +8,7 @@
 typedef struct Checks {
     Backend *reference, *device;
     Random random;
+    const size_t *launches; // of the device so far; NULL where nobody counts
 } Checks;
 
 static inline size_t between(Checks *c, size_t least, size_t most) {
@@ -21,6 +22,7 @@ typedef struct QuantizedCase {
     ActivationMode mode;
     DType scale_dtype;
     float outlier; // one activation of every token is so many times larger
+    Precision precision;
 } QuantizedCase;
 
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
@@ -32,14 +34,20 @@ void check_measure(Checks *, size_t tokens, size_t width);
 void check_elementwise(Checks *, size_t n);
 void check_rows(Checks *, size_t tokens, size_t width);
 void check_rope(Checks *, size_t tokens, int heads, int head_dim, int rotated);
+// Operations that a device may compute together: the same bits whether or not something comes in between. An addition
+// and a norm, or an activation function, before a product; rotations before keys and values are stored.
+void check_fused(Checks *, ActivationMode, size_t tokens, size_t in, size_t out);
+void check_fused_ropes(Checks *, DType, size_t sequences, int heads, int kv_heads, int head_dim);
 void check_embed(Checks *, DType, size_t width, size_t tokens);
 void check_greedy(Checks *, size_t rows, size_t vocab);
 
 typedef struct AttentionCase {
     int heads, kv_heads, head_dim, window;
-    size_t tokens, before; // tokens of the call, and those that the cache holds already
+    size_t sequences, tokens, before; // of each: tokens of the call, and those that the cache holds already
     DType dtype;
     float softcap;
     bool biased;
 } AttentionCase;
 void check_attention(Checks *, const AttentionCase *);
+// Keys and values of one token that are not finite: those before it do not notice.
+void check_attention_not_finite(Checks *, size_t tokens, DType, float bad);

@@ -73,6 +73,46 @@ void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
     models_close(&m);
 }
 
+static void check_chosen(const int32_t *chosen, const float *logits, size_t sequences, size_t vocab) {
+    for (size_t s = 0; s < sequences; s++) {
+        size_t best = 0;
+        for (size_t i = 1; i < vocab; i++) best = logits[s * vocab + i] > logits[s * vocab + best] ? i : best;
+        assert_int_equal(chosen[s], (int32_t)best);
+    }
+}
+
+void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens) {
+    enum { MOST = 4, MOST_TOKENS = 8 };
+    Models m;
+    Session *session = NULL;
+    models_open(folder, device, &m);
+    const size_t vocab = (size_t)m.cpu.config.vocab;
+    int32_t ids[MOST][MOST_TOKENS], now[MOST], chosen[MOST];
+    float *expected[MOST], *rows = calloc(sequences * vocab, sizeof *rows), probabilities[MOST];
+    assert_true(rows && sequences <= MOST && tokens <= MOST_TOKENS);
+    for (size_t s = 0; s < sequences; s++) {
+        for (size_t t = 0; t < tokens; t++) ids[s][t] = (int32_t)((7 + 31 * s + 13 * t) % vocab);
+        expected[s] = fixture_logits(m.cpu.base, ids[s], tokens);
+    }
+    assert_true(session_new_many(m.device.base, tokens, sequences, &session, NULL));
+    for (size_t round = 0; round < 2; round++) { // the second time the step is there already
+        for (size_t t = 0; t < tokens; t++) {
+            for (size_t s = 0; s < sequences; s++) now[s] = ids[s][t];
+            assert_true(transformer_forward(m.device.base, session, now, sequences, true, rows, NULL, NULL));
+            for (size_t s = 0; s < sequences; s++)
+                compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
+        }
+        session_rewind(session, tokens - 1);
+        assert_true(transformer_choose(m.device.base, session, now, sequences, chosen, probabilities, NULL));
+        check_chosen(chosen, rows, sequences, vocab);
+        session_rewind(session, 0);
+    }
+    session_free(session);
+    for (size_t s = 0; s < sequences; s++) free(expected[s]);
+    free(rows);
+    models_close(&m);
+}
+
 void check_generated(const char *folder, Backend *device, size_t most) {
     Models m;
     Generated cpu = {0}, other = {0};
@@ -141,5 +181,47 @@ void check_quantized_model(Backend *device, const char *dials) {
     plan_free(&plan);
     quantized_model_free(quantized);
     fixture_model_close(&other);
+    study_close(&study);
+}
+
+static void look_away(void *context, int input, const float *x, size_t tokens, size_t width) {
+    (void)context, (void)input, (void)x, (void)tokens, (void)width;
+}
+
+void check_fused_model(Backend *device, const char *dials, const size_t *launches) {
+    static const Observer observer = {look_away, NULL, NULL};
+    StudyFixture study;
+    FixtureModel model;
+    QuantizedModel *quantized;
+    Session *session;
+    study_open(NULL, &study);
+    fixture_model_open_on(STUDY_MODEL, PRECISION_F32, device, &model);
+    Plan plan = study_plan(&study, dials);
+    Error err = {0};
+    if (!quantized_model_new(model.base, &quantized, &err) ||
+        !quantized_model_follow(quantized, &plan, &study.stats.measured, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    Transformer *t = quantized_model_transformer(quantized);
+    const size_t vocab = (size_t)model.config.vocab, layers = (size_t)model.config.layers;
+    float *rows[3];
+    size_t counts[3] = {0};
+    assert_true(session_new(t, 4, &session, NULL));
+    assert_true((rows[0] = calloc(3 * vocab, sizeof(float))) != NULL);
+    for (int i = 0; i < 3; i++) { // the first time, observed, recorded
+        size_t before = launches ? *launches : 0;
+        rows[i] = rows[0] + (size_t)i * vocab;
+        assert_true(transformer_forward(t, session, model.ids, 1, false, rows[i], i == 1 ? &observer : NULL, NULL));
+        counts[i] = launches ? *launches - before : 0;
+        session_rewind(session, 0);
+    }
+    for (int i = 1; i < 3; i++) assert_memory_equal(rows[i], rows[0], vocab * sizeof(float));
+    // Of every layer two norms and an activation function come together with the codes of a product, unless somebody
+    // looks in between. The head stays dense, and the norm before it alone.
+    if (launches) assert_int_equal(counts[2] + 3 * layers, counts[1]);
+    session_free(session);
+    free(rows[0]);
+    plan_free(&plan);
+    quantized_model_free(quantized);
+    fixture_model_close(&model);
     study_close(&study);
 }

@@ -6,9 +6,14 @@
 void check_model_logits(const char *folder, Backend *device, size_t most_tokens);
 // Token by token, so by recorded steps, against the same tokens at once.
 void check_recorded_steps(const char *folder, Backend *device, size_t tokens);
+// The same for several sequences side by side, against each of them alone on the CPU; and the tokens chosen for them.
+void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens);
 void check_generated(const char *folder, Backend *device, size_t most);
 // The same statistics when activations are measured where they are.
 void check_calibration(const char *folder, Backend *device, size_t length);
 // A recipe with these dials on the fixture of tests/support/study.h: the same errors of the weights, and logits that
 // differ as little as another order of sums may make them.
 void check_quantized_model(Backend *device, const char *dials);
+// The same bits, with fewer launches, as when somebody looks at the input of every linear. launches: their number so
+// far, NULL where nobody counts.
+void check_fused_model(Backend *device, const char *dials, const size_t *launches);

@@ -18,7 +18,7 @@ enum { LANES = 32, MOST_THREADS = 1024, STACK_BYTES = 96 << 10, SITES = 8, MOST_
 #define ARENA_BYTES ((size_t)256 << 10)
 
 typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
-typedef enum Operation { SHUFFLE_32, SHUFFLE_64, FRAGMENTS } Operation;
+typedef enum Operation { SHUFFLE_32, SHUFFLE_64, FRAGMENTS, TF32 } Operation;
 
 // What a lane brings to an operation of its warp, and what it gets back.
 typedef struct Deposit {
@@ -26,6 +26,7 @@ typedef struct Deposit {
     int mask;
     uint64_t value;
     int32_t *c;
+    float *f; // of TF32 instead of c
     const uint32_t *a, *b;
 } Deposit;
 
@@ -170,6 +171,33 @@ static void multiply_warp(unsigned first) {
     }
 }
 
+// Toward zero, as tensor cores add.
+static float cut(double sum) {
+    const float nearest = (float)sum;
+    return fabs((double)nearest) > fabs(sum) && isfinite(nearest) ? nextafterf(nearest, 0) : nearest;
+}
+
+static double tf32_value(uint32_t bits) { return (double)__uint_as_float(bits & ~0x1FFFu); }
+
+// PTX ISA, "Matrix fragments for mma.m16n8k8" with tf32: A registers 0 … 3: (row lane / 4, column lane % 4), row + 8,
+// column + 4, both; B registers 0, 1: (row lane % 4, column lane / 4), row + 4; C as above.
+static void multiply_warp_tf32(unsigned first) {
+    static double a[16][8], b[8][8];
+    for (int lane = 0; lane < LANES; lane++) {
+        const Deposit *d = deposit_of(first, lane);
+        for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][lane % 4 + r / 2 * 4] = tf32_value(d->a[r]);
+        for (int r = 0; r < 2; r++) b[lane % 4 + r * 4][lane / 4] = tf32_value(d->b[r]);
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        for (int i = 0; i < 4; i++) {
+            float *c = &run.fibers[first + (unsigned)lane]->deposit.f[i];
+            double sum = (double)*c;
+            for (int k = 0; k < 8; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+            *c = cut(sum);
+        }
+    }
+}
+
 static void operate(unsigned first) {
     uint64_t values[LANES];
     const Deposit *one = deposit_of(first, 0);
@@ -180,6 +208,8 @@ static void operate(unsigned first) {
     }
     if (one->operation == FRAGMENTS) {
         multiply_warp(first);
+    } else if (one->operation == TF32) {
+        multiply_warp_tf32(first);
     } else {
         for (int lane = 0; lane < LANES; lane++)
             run.fibers[first + (unsigned)lane]->deposit.value = values[lane ^ one->mask];
@@ -209,6 +239,11 @@ double shuffle_double(double v, int mask) {
 
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
     run.current->deposit = (Deposit){.operation = FRAGMENTS, .c = c, .a = a, .b = b};
+    to_scheduler(AT_WARP);
+}
+
+void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
+    run.current->deposit = (Deposit){.operation = TF32, .f = c, .a = a, .b = b};
     to_scheduler(AT_WARP);
 }
 

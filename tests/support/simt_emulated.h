@@ -75,6 +75,7 @@ float shuffle_float(float v, int mask);
 int32_t shuffle_int(int32_t v, int mask);
 double shuffle_double(double v, int mask);
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b);
+void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b);
 void copy_begin(void *shared, const void *global);
 void emulated_copy_commit(void);
 void emulated_copy_wait(int under_way);

@@ -113,11 +113,12 @@ static double step_seconds(Backend *b, Step *step) {
     enum { MOST = 15 };
     double times[MOST];
     int n = 0;
-    must(step && b->ops->step_run(b, step, 0, 0));
+    const int32_t id = 0;
+    must(step && b->ops->step_run(b, step, &id, 0));
     b->ops->synchronize(b);
     for (double until = clock_seconds() + sizes.most; n < MOST && (n < 3 || clock_seconds() < until); n++) {
         double start = clock_seconds();
-        must(b->ops->step_run(b, step, 0, 0));
+        must(b->ops->step_run(b, step, &id, 0));
         b->ops->synchronize(b);
         times[n] = clock_seconds() - start;
         for (int i = n; i > 0 && times[i] < times[i - 1]; i--) {
@@ -319,12 +320,54 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
     b->ops->weight_free(b, dense);
 }
 
+// ---- Attention of prompts ----
+
+// 512 tokens at the beginning of a text, and at the end of 2,048; heads that share keys fourfold, and that do not.
+static void bench_attention(const Bench *bench, cJSON *root) {
+    enum { TIMES = 20 };
+    const DType types[] = {DTYPE_F16, DTYPE_I8};
+    const size_t tokens = sizes.contexts[1] / 2, positions = sizes.contexts[2];
+    const size_t width = (size_t)(sizes.heads * sizes.head_dim);
+    Backend *b = bench->b;
+    cJSON *results = cJSON_AddArrayToObject(root, "attention");
+    for (int i = 0; i < 8; i++) {
+        const size_t first = i % 2 ? positions - tokens : 0;
+        const int kv_heads = i / 2 % 2 && sizes.heads % 4 == 0 ? sizes.heads / 4 : sizes.heads;
+        const AttentionShape shape = {
+            .heads = sizes.heads, .kv_heads = kv_heads, .head_dim = sizes.head_dim, .scale = 0.09f};
+        Cache *cache;
+        must(b->ops->cache_new(b, 1, 1, kv_heads, sizes.head_dim, positions, types[i / 4], &cache, &err));
+        for (size_t p = 0; p < positions; p += tokens)
+            b->ops->cache_write(b, cache, 0, p, positions - p < tokens ? positions - p : tokens, bench->x, bench->x);
+        b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
+        b->ops->synchronize(b);
+        double start = clock_seconds();
+        for (int n = 0; n < TIMES; n++) b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
+        b->ops->synchronize(b);
+        const double seconds = (clock_seconds() - start) / TIMES;
+        const double seen = (double)tokens * ((double)first + (double)(tokens + 1) / 2);
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddNumberToObject(entry, "heads", sizes.heads);
+        cJSON_AddNumberToObject(entry, "kv_heads", kv_heads);
+        cJSON_AddStringToObject(entry, "cache", dtype_name(types[i / 4]));
+        cJSON_AddNumberToObject(entry, "tokens", (double)tokens);
+        cJSON_AddNumberToObject(entry, "before", (double)first);
+        cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
+        cJSON_AddNumberToObject(entry, "tflops", 4 * (double)width * seen / seconds / 1e12);
+        cJSON_AddItemToArray(results, entry);
+        printf("attention, %d of %d heads, cache %s: %zu tokens after %zu in %.0f us, %.1f TFLOP/s\n", sizes.heads,
+               kv_heads, dtype_name(types[i / 4]), tokens, first, seconds * 1e6,
+               4 * (double)width * seen / seconds / 1e12);
+        b->ops->cache_free(b, cache);
+    }
+    must(b->ops->healthy(b, &err));
+}
+
 // ---- Decoding ----
 //
-// A Llama of 7B shape. Sequences of one batch are all at the same position, so that they are more heads of one: keys
-// and values of sequence s are heads s · heads … of the cache.
+// A Llama of 7B shape.
 
-enum { LINEARS = 7 };
+enum { MOST_BATCH = 32, LINEARS = 7 };
 
 typedef struct Decoder {
     Backend *b;
@@ -342,9 +385,10 @@ static size_t layer_in(int i) { return i == 6 ? sizes.ffn : (size_t)(sizes.heads
 static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch) {
     Backend *b = d->b;
     Weight *const *w = d->layers[layer];
-    const int heads = sizes.heads * (int)batch, head_dim = sizes.head_dim;
+    const int heads = sizes.heads * (int)batch; // the sequences are at the same position
+    const int head_dim = sizes.head_dim;
     const float scale = 1 / sqrtf((float)head_dim);
-    const AttentionShape shape = {.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = scale};
+    const AttentionShape shape = {.heads = sizes.heads, .kv_heads = sizes.heads, .head_dim = head_dim, .scale = scale};
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, w[0], d->normed, batch, d->q);
     b->ops->linear(b, w[1], d->normed, batch, d->k);
@@ -364,10 +408,10 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
 }
 
 static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
-    static const int32_t id = 0;
+    static const int32_t ids[MOST_BATCH] = {0};
     Backend *b = d->b;
     must(b->ops->step_begin(b));
-    b->ops->embed(b, DTYPE_F16, rows, d->hidden, &id, 1, d->residual);
+    b->ops->embed(b, DTYPE_F16, rows, d->hidden, ids, batch, d->residual);
     for (int layer = 0; layer < sizes.layers; layer++) record_layer(d, layer, cache, batch);
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, d->head, d->normed, batch, d->logits);
@@ -377,13 +421,13 @@ static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const u
 // Seconds of a token: the step and the choice that follows.
 static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t context) {
     Backend *b = d->b;
-    int32_t ids[32] = {0};
-    float probabilities[32];
+    int32_t ids[MOST_BATCH] = {0};
+    float probabilities[MOST_BATCH];
     double best = INFINITY;
     for (int round = 0; round < 3; round++) {
         double start = clock_seconds();
         for (size_t t = 0; t < sizes.tokens; t++) {
-            must(b->ops->step_run(b, step, 0, context - sizes.tokens + t));
+            must(b->ops->step_run(b, step, ids, context - sizes.tokens + t));
             b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities);
         }
         must(b->ops->healthy(b, &err));
@@ -416,8 +460,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
     for (int i = 0; i < DECODES * DECODES; i++) {
         const size_t batch = sizes.sequences[i / DECODES], context = sizes.contexts[i % DECODES];
         Cache *cache;
-        if (!b->ops->cache_new(b, sizes.layers, sizes.heads * (int)batch, sizes.head_dim, context, cached, &cache,
-                               &err)) {
+        if (!b->ops->cache_new(b, sizes.layers, batch, sizes.heads, sizes.head_dim, context, cached, &cache, &err)) {
             printf("decode 7B %-13s batch %2zu context %4zu: %s\n", scheme, batch, context, err.message);
             continue;
         }
@@ -647,6 +690,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_shape(&bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part, halves);
     bench_quantize(&bench, halves, root);
+    bench_attention(&bench, root);
     write_results(root, folder, device); // what is there already survives a run that is cut off
     bench_decoding(&bench, halves, root);
     report_goals(root);
