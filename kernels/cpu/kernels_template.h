@@ -591,25 +591,30 @@ static void rms_norm_row(const float *x, const float *gain, float eps, size_t wi
     }
 }
 
-// The mean is taken once in float and then corrected by the mean of what is left of it.
-static void layer_norm_row(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y) {
-    Vf sum = vf_set(0), rest = vf_set(0), squares = vf_set(0);
-    for (size_t i = 0; i < width; i += LANES) sum += vf_load_some(x + i, at_most(width - i, LANES));
-    const float n = (float)width, mean = vf_sum(sum) / n;
-    float means[LANES];
-    for (size_t lane = 0; lane < LANES; lane++) means[lane] = mean;
-    for (size_t i = 0; i < width; i += LANES) {
-        const size_t m = at_most(width - i, LANES);
-        Vf v = vf_load_some(x + i, m) - vf_load_some(means, m);
-        rest += v;
-        squares = vf_fma(v, v, squares);
+// Σ (x − middle), or of its squares, in double: sixteen sums, which compilers make vectors of.
+INLINE double sum_around(const bool squared, const float *x, size_t n, double middle) {
+    enum { SUMS = 16 };
+    double sums[SUMS] = {0}, total = 0;
+    size_t i = 0;
+    for (; i + SUMS <= n; i += SUMS) {
+        for (size_t k = 0; k < SUMS; k++) {
+            const double v = (double)x[i + k] - middle;
+            sums[k] += squared ? v * v : v;
+        }
     }
-    const float left = vf_sum(rest) / n, variance = vf_sum(squares) / n - left * left;
-    const Vf factor = vf_set(1 / sqrtf(variance + eps));
+    for (; i < n; i++) total += squared ? ((double)x[i] - middle) * ((double)x[i] - middle) : (double)x[i] - middle;
+    for (size_t k = 0; k < SUMS; k++) total += sums[k];
+    return total;
+}
+
+static void layer_norm_row(const float *x, const float *gain, const float *bias, float eps, size_t width, float *y) {
+    const double n = (double)width, mean = sum_around(false, x, width, 0) / n;
+    const double variance = sum_around(true, x, width, mean) / n;
+    const Vf middle = vf_set((float)mean), factor = vf_set((float)(1 / sqrt(variance + (double)eps)));
     for (size_t i = 0; i < width; i += LANES) {
         const size_t m = at_most(width - i, LANES);
-        Vf v = (vf_load_some(x + i, m) - vf_set(mean) - vf_set(left)) * factor;
-        vf_store_some(y + i, vf_fma(v, vf_load_some(gain + i, m), vf_load_some(bias + i, m)), m);
+        Vf v = (vf_load_some(x + i, m) - middle) * factor;
+        vf_store_some(y + i, v * vf_load_some(gain + i, m) + vf_load_some(bias + i, m), m);
     }
 }
 
