@@ -9,21 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/cpu_sets.h"
 #include "tests/support/device_checks.h"
-
-static const char *const sets[] = {"scalar", "avx2", "avx512"};
-static const char *only_set; // QUANTDIAL_CPU as the tests were started
-static bool thorough;        // not under valgrind
-
-// NULL where the processor lacks the set.
-static Backend *backend_of(const char *set, int threads) {
-    Backend *backend = NULL;
-    Error err = {0};
-    if (only_set && strcmp(set, only_set) != 0) return NULL;
-    setenv("QUANTDIAL_CPU", set, 1);
-    if (!backend_cpu_new(threads, &backend, &err)) assert_non_null(strstr(err.message, "lacks"));
-    return backend;
-}
 
 static void shapes(const char *set, int threads) {
     static const int bits[] = {2, 3, 4, 8};
@@ -43,9 +30,9 @@ static void shapes(const char *set, int threads) {
 
 static void equals_a_plain_computation(void **state) {
     (void)state;
-    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
-        shapes(sets[set], 1);
-        shapes(sets[set], 3);
+    for (size_t set = 0; set < CPU_SETS; set++) {
+        shapes(cpu_sets[set], 1);
+        shapes(cpu_sets[set], 3);
     }
 }
 
@@ -71,14 +58,10 @@ static void what_is_quantized_is_not_quantized_again(void **state) {
 }
 
 int main(void) {
-    const char *set = getenv("QUANTDIAL_CPU"), *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    only_set = set ? strdup(set) : NULL;
-    thorough = !slow || strcmp(slow, "0") != 0;
+    cpu_sets_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_a_plain_computation),
         cmocka_unit_test(what_is_quantized_is_not_quantized_again),
     };
-    int failed = cmocka_run_group_tests_name("from_dense", tests, NULL, NULL);
-    free((char *)(uintptr_t)only_set);
-    return failed;
+    return cpu_sets_end(cmocka_run_group_tests_name("from_dense", tests, NULL, NULL));
 }

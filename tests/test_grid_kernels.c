@@ -10,41 +10,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "base/random.h"
-#include "kernels/backend.h"
-
-static const char *sets[] = {"scalar", "avx2", "avx512"};
-static const char *only_set; // QUANTDIAL_CPU as the tests were started
-static Random random_state;
-
-// NULL where the processor lacks the set.
-static Backend *backend_of(const char *set, int threads) {
-    if (only_set && strcmp(set, only_set) != 0) return NULL;
-    setenv("QUANTDIAL_CPU", set, 1);
-    Backend *backend = NULL;
-    Error err = {0};
-    if (!backend_cpu_new(threads, &backend, &err)) assert_non_null(strstr(err.message, "lacks"));
-    return backend;
-}
-
-static void for_backends(void (*body)(Backend *)) {
-    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
-        for (int threads = 1; threads <= 3; threads += 2) {
-            Backend *b = backend_of(sets[set], threads);
-            if (!b) continue;
-            random_state = random_seeded(5);
-            body(b);
-            b->ops->destroy(b);
-        }
-    }
-}
-
-static float *random_floats(size_t n, double deviation) {
-    float *values = array_new(n, sizeof *values);
-    assert_non_null(values);
-    for (size_t i = 0; i < n; i++) values[i] = (float)(deviation * random_normal(&random_state));
-    return values;
-}
+#include "tests/support/cpu_sets.h"
 
 static int code_between(int least, int most) {
     return least + (int)random_below(&random_state, (uint32_t)(most - least + 1));
@@ -170,7 +136,7 @@ static void product_case(Backend *b, const QuantizedWeight *w, const ActivationS
                          size_t tokens) {
     Error err = {0};
     Weight *weight;
-    float *x = random_floats(tokens * w->in, 3), *bias = random_floats(w->out, 1);
+    float *x = normal_floats(tokens * w->in, 3), *bias = normal_floats(w->out, 1);
     float *y = array_new(tokens * w->out, sizeof *y);
     for (size_t i = 0; i < tokens * w->out; i++) y[i] = NAN; // what is not written shows
     if (!b->ops->weight_quantized(b, w, scheme, bias, precision, &weight, &err)) fail_msg("%s", err.message);
@@ -198,7 +164,7 @@ static void products_on(Backend *b, Grid grid) {
             const size_t in = 70 + random_below(&random_state, 60), out = 3 + random_below(&random_state, 90);
             const size_t groups[] = {32, 17, 64, in};
             QuantizedWeight w = random_weight(grid, bits[i], out, in, groups[random_below(&random_state, 4)]);
-            float *divisor = random_floats(in, 0);
+            float *divisor = normal_floats(in, 0);
             for (size_t j = 0; j < in; j++) divisor[j] = (float)(0.5 + random_uniform(&random_state));
             ActivationScheme scheme = {modes[mode], 0.05f, mode && random_below(&random_state, 2) ? divisor : NULL};
             product_case(b, &w, &scheme, PRECISION_F32, 1 + random_below(&random_state, 14));
@@ -343,7 +309,7 @@ static void attend(Backend *b, DType dtype, AttentionShape shape, const float *q
 
 static void cache_case(Backend *b, AttentionShape shape) {
     const size_t dim = (size_t)shape.head_dim, n = POSITIONS * HEADS * dim, rows = POSITIONS * KV_HEADS;
-    float *q = random_floats(n, 1), *k = random_floats(rows * dim, 2), *v = random_floats(rows * dim, 2);
+    float *q = normal_floats(n, 1), *k = normal_floats(rows * dim, 2), *v = normal_floats(rows * dim, 2);
     float *small = array_new(n, sizeof *small), *exact = array_new(n, sizeof *exact);
     memset(k + 3 * dim, 0, dim * sizeof *k); // a row without range
     attend(b, DTYPE_I8, shape, q, k, v, small);
@@ -364,7 +330,7 @@ static void cache_case(Backend *b, AttentionShape shape) {
 // Each way in which attention can be more than causal, and all of them.
 static void cache_cases(Backend *b) {
     const int dims[] = {8, 20, 64};
-    float *bias = random_floats((size_t)HEADS * POSITIONS, 3);
+    float *bias = normal_floats((size_t)HEADS * POSITIONS, 3);
     for (int d = 0; d < 3; d++) {
         for (int kind = 0; kind < 5; kind++) {
             cache_case(b, (AttentionShape){.heads = HEADS,
@@ -386,8 +352,7 @@ static void an_int8_cache_is_one_of_rounded_rows(void **state) {
 }
 
 int main(void) {
-    only_set = getenv("QUANTDIAL_CPU");
-    if (only_set) only_set = strdup(only_set);
+    cpu_sets_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_the_numbers),
         cmocka_unit_test(long_calls_have_one_scale_per_channel),
@@ -396,7 +361,5 @@ int main(void) {
         cmocka_unit_test(unknown_grids_are_refused),
         cmocka_unit_test(an_int8_cache_is_one_of_rounded_rows),
     };
-    int failed = cmocka_run_group_tests_name("grid_kernels", tests, NULL, NULL);
-    free((char *)only_set);
-    return failed;
+    return cpu_sets_end(cmocka_run_group_tests_name("grid_kernels", tests, NULL, NULL));
 }

@@ -10,39 +10,10 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "base/random.h"
-#include "kernels/backend.h"
-
-static const char *sets[] = {"scalar", "avx2", "avx512"};
-static const char *only_set; // QUANTDIAL_CPU as the tests were started
-static bool thorough = true; // not under valgrind
-
-static Random random_state;
+#include "tests/support/cpu_sets.h"
 
 static size_t below(size_t bound) { return random_below(&random_state, (uint32_t)bound); }
 static size_t between(size_t least, size_t most) { return least + below(most - least + 1); }
-
-// NULL where the processor lacks the set.
-static Backend *backend_of(const char *set, int threads) {
-    if (only_set && strcmp(set, only_set) != 0) return NULL;
-    setenv("QUANTDIAL_CPU", set, 1);
-    Backend *backend = NULL;
-    Error err = {0};
-    if (!backend_cpu_new(threads, &backend, &err)) assert_non_null(strstr(err.message, "lacks"));
-    return backend;
-}
-
-// Runs `body` with `b` being each backend there is, with one and with three threads.
-#define FOR_BACKENDS(BODY)                                          \
-    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) { \
-        for (int threads = 1; threads <= 3; threads += 2) {         \
-            Backend *b = backend_of(sets[set], threads);            \
-            if (!b) continue;                                       \
-            random_state = random_seeded(7);                        \
-            BODY;                                                   \
-            b->ops->destroy(b);                                     \
-        }                                                           \
-    }
 
 // Buffers with room around them, filled with NaN: whoever reads or writes where nobody asked is found out.
 enum { MARGIN = 24 };
@@ -662,10 +633,7 @@ static void test_memory(void **state) {
 }
 
 int main(void) {
-    only_set = getenv("QUANTDIAL_CPU");
-    if (only_set) only_set = strdup(only_set);
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    thorough = !(slow && strcmp(slow, "0") == 0);
+    cpu_sets_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_library_gives_up_old_shapes),
@@ -679,7 +647,5 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_memory),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    free((char *)only_set);
-    return failed;
+    return cpu_sets_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -11,44 +11,10 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "base/random.h"
-#include "kernels/backend.h"
-
-static const char *only_set; // QUANTDIAL_CPU of the caller: then no other set is run
-static const char *const sets[] = {"scalar", "avx2", "avx512"};
-static Random random_state;
+#include "tests/support/cpu_sets.h"
 
 static size_t between(size_t least, size_t most) {
     return least + random_below(&random_state, (uint32_t)(most - least + 1));
-}
-
-// NULL where the processor lacks the set.
-static Backend *backend_of(const char *set, int threads) {
-    if (only_set && strcmp(set, only_set) != 0) return NULL;
-    setenv("QUANTDIAL_CPU", set, 1);
-    Backend *backend = NULL;
-    Error err = {0};
-    if (!backend_cpu_new(threads, &backend, &err)) assert_non_null(strstr(err.message, "lacks"));
-    return backend;
-}
-
-static void for_backends(void (*body)(Backend *)) {
-    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
-        for (int threads = 1; threads <= 3; threads += 2) {
-            Backend *b = backend_of(sets[set], threads);
-            if (!b) continue;
-            random_state = random_seeded(11);
-            body(b);
-            b->ops->destroy(b);
-        }
-    }
-}
-
-static float *random_floats(size_t n, double deviation) {
-    float *data = array_new(n, sizeof *data);
-    assert_non_null(data);
-    for (size_t i = 0; i < n; i++) data[i] = (float)(random_normal(&random_state) * deviation);
-    return data;
 }
 
 static void assert_near(float value, double expected, double tolerance) {
@@ -60,8 +26,8 @@ static void assert_near(float value, double expected, double tolerance) {
 static void layer_norm_case(Backend *b) {
     for (int i = 0; i < 8; i++) {
         size_t tokens = between(1, 5), width = between(1, 90);
-        float *x = random_floats(tokens * width, 3), *y = random_floats(tokens * width, 1);
-        float *gain = random_floats(width, 1), *bias = random_floats(width, 1);
+        float *x = normal_floats(tokens * width, 3), *y = normal_floats(tokens * width, 1);
+        float *gain = normal_floats(width, 1), *bias = normal_floats(width, 1);
         for (size_t j = 0; j < tokens * width; j++) x[j] += 40; // far from zero: the mean must not cost precision
         b->ops->layer_norm(b, x, gain, bias, 1e-5f, tokens, width, y);
         for (size_t t = 0; t < tokens; t++) {
@@ -87,7 +53,7 @@ static void test_layer_norm(void **state) {
 static void split_case(Backend *b) {
     enum { TOKENS = 3, GROUPS = 2 };
     const size_t widths[] = {5, 2, 3}, width = 10;
-    float *x = random_floats(TOKENS * GROUPS * width, 1);
+    float *x = normal_floats(TOKENS * GROUPS * width, 1);
     float q[TOKENS * GROUPS * 5], k[TOKENS * GROUPS * 2], v[TOKENS * GROUPS * 3];
     b->ops->split(b, x, TOKENS, GROUPS, widths, 3, (float *const[]){q, k, v});
     for (size_t g = 0; g < TOKENS * GROUPS; g++) {
@@ -102,7 +68,7 @@ static void route_case(Backend *b) {
     enum { TOKENS = 4, WIDTH = 19, ROUTED = 3 };
     static const int32_t rows[ROUTED] = {3, 0, 3};
     static const float factors[ROUTED] = {0.5f, 2, -1};
-    float *x = random_floats(TOKENS * WIDTH, 1), *sum = random_floats(TOKENS * WIDTH, 1), y[ROUTED * WIDTH];
+    float *x = normal_floats(TOKENS * WIDTH, 1), *sum = normal_floats(TOKENS * WIDTH, 1), y[ROUTED * WIDTH];
     double *expected = array_new(TOKENS * WIDTH, sizeof *expected);
     b->ops->gather(b, x, WIDTH, rows, ROUTED, y);
     for (size_t i = 0; i < ROUTED; i++) assert_memory_equal(y + i * WIDTH, x + rows[i] * WIDTH, WIDTH * sizeof *x);
@@ -137,7 +103,7 @@ static void activate_case(Backend *b) {
     for (int i = 0; i < 8; i++) {
         Nonlinearity f = (Nonlinearity)(i / 2);
         size_t n = between(8, 300);
-        float *x = random_floats(n, 3), *up = random_floats(n, 1), *y = random_floats(n, 1);
+        float *x = normal_floats(n, 3), *up = normal_floats(n, 1), *y = normal_floats(n, 1);
         memcpy(x, extremes, sizeof extremes);
         b->ops->activate(b, f, x, i % 2 ? up : NULL, n, y);
         for (size_t j = 0; j < n; j++) {
@@ -153,7 +119,7 @@ static void activate_case(Backend *b) {
 
 static void scale_case(Backend *b) {
     enum { N = 37 };
-    float *x = random_floats(N, 20), *before = random_floats(N, 1);
+    float *x = normal_floats(N, 20), *before = normal_floats(N, 1);
     memcpy(before, x, N * sizeof *x);
     b->ops->softcap(b, x, 5, N);
     for (int i = 0; i < N; i++) assert_near(x[i], 5 * tanh((double)before[i] / 5), 1e-6);
@@ -174,8 +140,8 @@ static void test_element_by_element(void **state) {
 
 static void partial_rope_case(Backend *b) {
     enum { TOKENS = 3, HEADS = 2, DIM = 22, ROTATED = 6, HALF = 3, FIRST = 2 };
-    float *x = random_floats(TOKENS * HEADS * DIM, 1), *before = random_floats(TOKENS * HEADS * DIM, 1);
-    float *cosine = random_floats((FIRST + TOKENS) * HALF, 1), *sine = random_floats((FIRST + TOKENS) * HALF, 1);
+    float *x = normal_floats(TOKENS * HEADS * DIM, 1), *before = normal_floats(TOKENS * HEADS * DIM, 1);
+    float *cosine = normal_floats((FIRST + TOKENS) * HALF, 1), *sine = normal_floats((FIRST + TOKENS) * HALF, 1);
     memcpy(before, x, TOKENS * HEADS * DIM * sizeof *x);
     b->ops->rope(b, x, TOKENS, HEADS, DIM, ROTATED, cosine, sine, FIRST);
     for (size_t i = 0; i < TOKENS * HEADS * DIM; i++) {
@@ -243,9 +209,9 @@ static void check_attention(const Heads *h, const float *q, const float *k, cons
 static void attention_case(Backend *b, const Heads *h) {
     const AttentionShape *s = &h->shape;
     size_t width = (size_t)(s->heads * s->head_dim), kv_width = (size_t)(s->kv_heads * s->head_dim);
-    float *q = random_floats(h->tokens * width, 1), *k = random_floats(h->tokens * kv_width, 1);
-    float *v = random_floats(h->tokens * kv_width, 1), *y = random_floats(h->tokens * width, 1);
-    float *again = random_floats(h->tokens * width, 1);
+    float *q = normal_floats(h->tokens * width, 1), *k = normal_floats(h->tokens * kv_width, 1);
+    float *v = normal_floats(h->tokens * kv_width, 1), *y = normal_floats(h->tokens * width, 1);
+    float *again = normal_floats(h->tokens * width, 1);
     Cache *cache;
     for (size_t i = 0; i < h->tokens * kv_width; i++) {
         k[i] = float_rounded(h->dtype, k[i]);
@@ -269,7 +235,7 @@ static void attention_cases(Backend *b) {
     for (int i = 0; i < 16; i++) {
         int kv = (int)between(1, 3), ratio = (int[]){1, 2, 5}[i % 3], dim = (int)between(1, 40);
         Heads h = {.tokens = between(1, MOST_TOKENS), .dtype = (DType)(i % 3)};
-        float *bias = random_floats((size_t)(kv * ratio) * (MOST_TOKENS + 3), 3);
+        float *bias = normal_floats((size_t)(kv * ratio) * (MOST_TOKENS + 3), 3);
         h.shape = (AttentionShape){.heads = kv * ratio,
                                    .kv_heads = kv,
                                    .head_dim = dim,
@@ -289,14 +255,11 @@ static void test_attention(void **state) {
 }
 
 int main(void) {
-    only_set = getenv("QUANTDIAL_CPU");
-    if (only_set) only_set = strdup(only_set);
+    cpu_sets_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_element_by_element), cmocka_unit_test(test_partial_rope),
         cmocka_unit_test(test_attention),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    free((char *)only_set);
-    return failed;
+    return cpu_sets_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
