@@ -77,3 +77,27 @@ float scale_of(float range, float steps, DType dtype) {
     if (!(scale > 0)) return smallest_of(dtype);
     return isfinite(scale) ? scale : largest_of(dtype);
 }
+
+// ---- What products take ----
+
+// int32 sums of 255 · 127 per weight may pass through 2^32 but must end within 127 · 127 · in < 2^31.
+enum { LARGEST_INTEGER_INPUT = 131072 };
+
+bool quantized_can_multiply(const QuantizedWeight *q, const ActivationScheme *scheme, Error *err) {
+    if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
+        return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
+    if (q->group == 0 || q->group > q->in)
+        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
+    if (!dtype_is_float16_or_32(q->scale_dtype))
+        return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
+    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
+        (q->grid == GRID_TWO_LEVEL && !q->factors))
+        return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
+    if (!activation_is_integer(scheme->mode)) return true;
+    if (q->in > LARGEST_INTEGER_INPUT)
+        return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
+                         q->in);
+    if (scheme->mode == ACTIVATION_STATIC && !(isfinite(scheme->scale) && scheme->scale >= 0x1p-126f))
+        return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
+    return true;
+}

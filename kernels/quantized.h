@@ -62,3 +62,11 @@ typedef struct ActivationScheme {
     float scale;          // ACTIVATION_STATIC: x ≈ q · scale, q in −127…127, half to even, saturating
     const float *divisor; // [in] or NULL: x_j / divisor_j before quantizing (a channel scale that could not be folded)
 } ActivationScheme;
+
+// Whether the product is one of integers; otherwise the weight sees floats, rounded or not.
+static inline bool activation_is_integer(ActivationMode mode) {
+    return mode == ACTIVATION_STATIC || mode == ACTIVATION_TOKEN;
+}
+
+// What every backend asks of a weight and its scheme (backend.h, weight_quantized); false with err set.
+bool quantized_can_multiply(const QuantizedWeight *w, const ActivationScheme *scheme, Error *err);

@@ -7,9 +7,6 @@
 #include "base/array.h"
 #include "kernels/cpu/weight.h"
 
-// int32 sums of 255 · 127 per weight may pass through 2^32 but must end within 127 · 127 · in < 2^31.
-enum { LARGEST_INTEGER_INPUT = 131072 };
-
 static bool copy_floats(const float *from, size_t n, float **to, Error *err) {
     if (!from) return true;
     *to = array_new(n, sizeof **to);
@@ -71,30 +68,11 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     return true;
 }
 
-static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *scheme, Error *err) {
-    if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
-        return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
-    if (q->group == 0 || q->group > q->in)
-        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
-    if (!dtype_is_float16_or_32(q->scale_dtype))
-        return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
-    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
-        (q->grid == GRID_TWO_LEVEL && !q->factors))
-        return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
-    if (scheme->mode == ACTIVATION_NONE || scheme->mode == ACTIVATION_CHANNEL) return true;
-    if (q->in > LARGEST_INTEGER_INPUT)
-        return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
-                         q->in);
-    if (scheme->mode == ACTIVATION_STATIC && !(isfinite(scheme->scale) && scheme->scale >= 0x1p-126f))
-        return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
-    return true;
-}
-
 // Without its numbers. False with *weight NULL, or to be freed by the caller.
 static bool quantized_new(const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
                           Precision precision, Weight **weight, Error *err) {
     *weight = NULL;
-    if (!quantized_checked(q, scheme, err)) return false;
+    if (!quantized_can_multiply(q, scheme, err)) return false;
     Weight *w = weight_new(q->out, q->in, bias, err);
     if (!w) return false;
     *weight = w;
@@ -142,7 +120,7 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     CpuBackend *cpu = cpu_of(backend);
     if (!quantized_new(q, scheme, bias, precision, weight, err)) return refused(weight);
     Weight *w = *weight;
-    const bool integer = is_integer(w->mode);
+    const bool integer = activation_is_integer(w->mode);
     bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
               : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
                                                          : make_values(cpu, q, w, err);

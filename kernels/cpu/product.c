@@ -147,7 +147,7 @@ static bool run_library(const CpuBackend *cpu, const Batch *b) {
 
 Activations activations_for(const Weight *w) {
     const Packed *p = &w->packed;
-    Activations x = {.planes = is_integer(w->mode)                ? 1
+    Activations x = {.planes = activation_is_integer(w->mode)     ? 1
                                : w->precision == PRECISION_NATIVE ? 2
                                                                   : 3,
                      .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
@@ -334,7 +334,7 @@ static void run(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
     const Weight *w = b->weights[0];
     if (w->form == FORM_PLAIN)
         run_plain(cpu, b);
-    else if (w->form == FORM_PACKED && !is_integer(w->mode) && cpu->kernels->packed_float)
+    else if (w->form == FORM_PACKED && !activation_is_integer(w->mode) && cpu->kernels->packed_float)
         run_float(cpu, b);
     else if (w->form == FORM_PACKED)
         run_packed(cpu, b);

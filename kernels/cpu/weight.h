@@ -29,9 +29,6 @@ struct Weight {
     float *divisor; // [in] or NULL
 };
 
-// Whether the product is one of integers; otherwise the weight sees floats, rounded or not.
-static inline bool is_integer(ActivationMode mode) { return mode == ACTIVATION_STATIC || mode == ACTIVATION_TOKEN; }
-
 // Activations that are rounded to 8 bits and then used as floats.
 static inline bool is_rounded(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (w->form == FORM_DENSE && w->mode != ACTIVATION_NONE);

@@ -7,10 +7,6 @@
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
 
-enum { LARGEST_INTEGER_INPUT = 131072 }; // as on the CPU: the sums must fit 32 bits
-
-static bool is_integer_product(ActivationMode mode) { return mode == ACTIVATION_STATIC || mode == ACTIVATION_TOKEN; }
-
 void cuda_weight_free(Backend *backend, Weight *w) {
     CudaBackend *c = cuda_of(backend);
     if (!w) return;
@@ -92,25 +88,6 @@ bool cuda_weight_dense(Backend *backend, DType dtype, const void *data, size_t o
 
 // ---- Quantized ----
 
-static bool quantized_checked(const QuantizedWeight *q, const ActivationScheme *scheme, Error *err) {
-    if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
-        return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
-    if (q->group == 0 || q->group > q->in)
-        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
-    if (!dtype_is_float16_or_32(q->scale_dtype))
-        return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
-    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
-        (q->grid == GRID_TWO_LEVEL && !q->factors))
-        return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
-    if (!is_integer_product(scheme->mode)) return true;
-    if (q->in > LARGEST_INTEGER_INPUT)
-        return error_set(err, "%zu inputs are too many for sums in 32 bits; keep the activations in floating point",
-                         q->in);
-    if (scheme->mode == ACTIVATION_STATIC && !(isfinite(scheme->scale) && scheme->scale >= 0x1p-126f))
-        return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
-    return true;
-}
-
 static bool set_scheme(CudaBackend *c, Weight *w, const ActivationScheme *scheme, Error *err) {
     w->mode = scheme->mode;
     w->static_scale = scheme->mode == ACTIVATION_STATIC ? scheme->scale : 0;
@@ -118,7 +95,7 @@ static bool set_scheme(CudaBackend *c, Weight *w, const ActivationScheme *scheme
 }
 
 int cuda_planes(const Weight *w) {
-    if (is_integer_product(w->mode)) return 1;
+    if (activation_is_integer(w->mode)) return 1;
     return w->precision == PRECISION_F32 ? 3 : 2;
 }
 
@@ -213,7 +190,7 @@ static bool upload_bytes(CudaBackend *c, const int8_t *bytes, Weight *w, int8_t 
 }
 
 static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
-    const bool factors = q->grid == GRID_TWO_LEVEL && is_integer_product(w->mode);
+    const bool factors = q->grid == GRID_TWO_LEVEL && activation_is_integer(w->mode);
     const bool widened = q->grid == GRID_LOG2 || (q->grid == GRID_TWO_LEVEL && !factors);
     if (!integer_memory(c, w, q->group, q->grid == GRID_LOG2 ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype,
                         err) ||
@@ -245,7 +222,7 @@ bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const Act
                            const float *bias, Precision precision, Weight **weight, Error *err) {
     CudaBackend *c = cuda_of(backend);
     *weight = NULL;
-    if (!quantized_checked(q, scheme, err)) return false;
+    if (!quantized_can_multiply(q, scheme, err)) return false;
     Weight *w = weight_new(c, q->out, q->in, bias, err);
     if (!w) return false;
     *weight = w;
@@ -302,7 +279,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
         .out = dense->out, .in = dense->in, .group = how->group, .bits = how->bits, .scale_dtype = how->scale_dtype};
     *weight = NULL;
     if (dense->integer) return error_set(err, "a weight that is quantized already cannot be quantized");
-    if (!quantized_checked(&shape, scheme, err)) return false;
+    if (!quantized_can_multiply(&shape, scheme, err)) return false;
     Weight *w = weight_new(c, dense->out, dense->in, bias, err);
     if (!w) return false;
     *weight = w;
