@@ -151,6 +151,8 @@ DEVICE void multiply_unit(const int bits, const int nr, const int nb, const uint
     }
 }
 
+DEVICE int signed_byte(uint8_t byte) { return (byte ^ 0x80) - 0x80; }
+
 // Scales, and levels, of rows lane / 4 and + 8, from slot `slot` of a stage.
 DEVICE void scale_pair(const int levels, const IntegerArguments *a, const uint8_t *stage, int slot, float *scale,
                        int *level) {
@@ -158,8 +160,8 @@ DEVICE void scale_pair(const int levels, const IntegerArguments *a, const uint8_
     scale[0] = scale[1] = 0;
     level[0] = level[1] = 0;
     if (levels != NO_LEVELS) {
-        level[0] = ((const int8_t *)(stage + a->stage.levels))[at];
-        level[1] = ((const int8_t *)(stage + a->stage.levels))[at + 1];
+        level[0] = signed_byte(stage[a->stage.levels + at]);
+        level[1] = signed_byte(stage[a->stage.levels + at + 1]);
     }
     if (levels == FACTORS) return;
     if (a->scale_dtype == ELEMENT_F32) {
