@@ -101,6 +101,7 @@ static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     for (int i = 0; ok && !c->prefill && transformer_can_choose(t) && i < 2; i++) ok = step(b, t, c);
+    if (!ok) return false;
     if (!c->prefill) session_rewind(b->session, c->context);
     double start = clock_seconds(), seconds = 0;
     do {
