@@ -115,7 +115,7 @@ static const OptionInfo infos[] = {
     {OPTION_SHARD, "shard-megabytes", "N", "most per file; 4096", TAKES_SHAPE, 0},
     {OPTION_BACKEND, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, 0},
     {OPTION_THREADS, "threads", "N", "processor threads; all", TAKES_MODEL, 'j'},
-    {OPTION_PRECISION, "precision", "native|f32", "f32: everything of the base model in float, for comparing",
+    {OPTION_PRECISION, "precision", "native|f32", "f32: nothing rounded below float but by the recipe, for comparing",
      TAKES_MODEL, 0},
     {OPTION_SEED, "seed", "N", "of sampling, random tokens and random weights; 0", TAKES_MODEL | TAKES_SHAPE, 0},
     {OPTION_NO_CACHE, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, 0},

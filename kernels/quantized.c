@@ -101,3 +101,8 @@ bool quantized_can_multiply(const QuantizedWeight *q, const ActivationScheme *sc
         return error_set(err, "the activation scale %g is not a positive number", (double)scheme->scale);
     return true;
 }
+
+bool quantized_not_finite(size_t row, bool equalized, Error *err) {
+    return error_set(err, "row %zu holds a value that is not finite%s; leave the linear out with \"ignore\"", row,
+                     equalized ? " (after equalization)" : "");
+}

@@ -300,8 +300,8 @@ static bool divided_bias(const Linear *linear, const float *divisors, float **bi
 }
 
 // Backends quantize by themselves what they can: scales by absmax, for channels or groups.
-static bool by_backend(const Backend *backend, const Decision *decision) {
-    return backend->ops->weight_from_dense && decision->grid == GRID_SYMMETRIC && decision->clip != CLIP_MSE &&
+static bool by_backend(const Decision *decision) {
+    return decision->grid == GRID_SYMMETRIC && decision->clip != CLIP_MSE &&
            decision->granularity != GRANULARITY_TENSOR;
 }
 
@@ -355,7 +355,7 @@ static bool pack_here(const QuantizedModel *model, Change *change, const Activat
 static bool pack(const QuantizedModel *model, Change *change, Error *err) {
     const Linear *linear = &model->structure->linears[change->linear];
     const ActivationScheme scheme = scheme_of(&change->wanted);
-    const bool theirs = by_backend(transformer_backend(model->transformer), &change->wanted.decision);
+    const bool theirs = by_backend(&change->wanted.decision);
     float *bias = NULL;
     bool ok = divided_bias(linear, change->wanted.divisors, &bias, err) &&
               (theirs ? pack_by_backend : pack_here)(model, change, &scheme, bias, err);

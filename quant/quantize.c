@@ -38,10 +38,7 @@ double weight_sqnr_db(const WeightError *error) {
 
 static void load_row(const Work *work, size_t o, float *row) {
     const Tensor *tensor = work->linear->weight;
-    size_t in = work->w->in;
-    work->kernels->widen(tensor->dtype, (const char *)tensor->data + o * in * dtype_bytes(tensor->dtype), in, row);
-    for (size_t j = 0; work->factors && j < in; j++) row[j] *= work->factors[j];
-    for (size_t j = 0; work->divisors && j < in; j++) row[j] /= work->divisors[o];
+    load_equalized_row(work->kernels, tensor->dtype, tensor->data, work->w->in, o, work->factors, work->divisors, row);
 }
 
 static size_t group_columns(const QuantizedWeight *w, size_t g) {
@@ -163,9 +160,8 @@ static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err
     }
     if (short_of_memory) return error_memory(err, work->linear->name);
     if (bad < out) {
-        return error_set(err, "%s: row %zu holds a value that is not finite%s; leave the linear out with \"ignore\"",
-                         work->linear->weight->name, bad,
-                         work->factors || work->divisors ? " (after equalization)" : "");
+        quantized_not_finite(bad, work->factors || work->divisors, err);
+        return error_prefix(err, "%s", work->linear->weight->name);
     }
     *range = (Range){low, high};
     return true;

@@ -12,6 +12,13 @@ const CodingKernels *coding_kernels_choose(void) {
     return &coding_kernels_scalar;
 }
 
+void load_equalized_row(const CpuKernels *kernels, DType dtype, const void *data, size_t in, size_t index,
+                        const float *factors, const float *divisors, float *row) {
+    kernels->widen(dtype, (const char *)data + index * in * dtype_bytes(dtype), in, row);
+    for (size_t j = 0; factors && j < in; j++) row[j] *= factors[j];
+    for (size_t j = 0; divisors && j < in; j++) row[j] /= divisors[index];
+}
+
 bool code_symmetric_row(const CodingKernels *kernels, const RowCoding *how, const float *row, float *scales,
                         int8_t *codes, double *errors) {
     const float qmax = (float)((1 << (how->bits - 1)) - 1);

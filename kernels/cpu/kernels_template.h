@@ -211,7 +211,7 @@ static void dense_rounded(const DenseProduct *d, size_t row, size_t end) {
 // Sums are integer. Eight-bit activations are one plane of codes; activations that stay floating point are two or
 // three (kernels.h), whose sums are put together as a · 2^8 + b, in integers, or a · 2^16 + b · 2^8 + c. Byte dot
 // products do 64 multiplications where float ones do 16, so even three planes are quicker than widening every weight to
-// float, and decoding one token becomes a matter of memory alone.
+// float.
 
 // A tile is `nv` vectors of rows × `nt` tokens × `np` planes.
 enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };

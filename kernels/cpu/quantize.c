@@ -34,17 +34,14 @@ static void memory_free(BlockMemory *m) {
 // The first row of the block that holds something not finite, or `out`.
 static size_t quantize_block(const Quantizing *q, BlockMemory *m, size_t block) {
     const Weight *dense = q->dense;
-    const float *factors = q->how->factors, *divisors = q->how->divisors;
     const size_t in = dense->in, first = block * PACKED_ROWS, groups = group_count(in, q->shape.group);
     const RowCoding coding = {in, q->shape.group, q->shape.bits, q->shape.scale_dtype, 0};
     size_t bad = dense->out;
     m->rows.out = dense->out - first < PACKED_ROWS ? dense->out - first : PACKED_ROWS;
     for (size_t r = 0; r < m->rows.out; r++) {
         const size_t o = first + r;
-        q->cpu->kernels->widen(dense->dtype, (const char *)dense->data + o * in * dtype_bytes(dense->dtype), in,
-                               m->row);
-        for (size_t j = 0; factors && j < in; j++) m->row[j] *= factors[j];
-        for (size_t j = 0; divisors && j < in; j++) m->row[j] /= divisors[o];
+        load_equalized_row(q->cpu->kernels, dense->dtype, dense->data, in, o, q->how->factors, q->how->divisors,
+                           m->row);
         if (q->errors) q->errors[2 * o] = q->errors[2 * o + 1] = 0;
         if (!code_symmetric_row(q->coding, &coding, m->row, m->rows.scales + r * groups, m->rows.codes + r * in,
                                 q->errors ? q->errors + 2 * o : NULL) &&
@@ -70,9 +67,7 @@ static bool quantize(const Quantizing *q, Error *err) {
         memory_free(&memory);
     }
     if (short_of_memory) return error_memory(err, "quantized weights");
-    return bad == q->dense->out ||
-           error_set(err, "row %zu holds a value that is not finite%s; leave the linear out with \"ignore\"", bad,
-                     q->how->factors || q->how->divisors ? " (after equalization)" : "");
+    return bad == q->dense->out || quantized_not_finite(bad, q->how->factors || q->how->divisors, err);
 }
 
 bool cpu_weight_from_dense(Backend *backend, const Weight *dense, const WeightQuantizing *how,

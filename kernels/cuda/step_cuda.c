@@ -53,12 +53,15 @@ Step *cuda_step_end(Backend *backend) {
     return NULL;
 }
 
-// ids NULL: the rows from `first` on.
-static void gather_rows(const StepRows *rows, const int32_t *ids, size_t first, unsigned char *block) {
-    for (size_t i = 0; i < rows->rows; i++) {
-        const size_t row = ids ? (size_t)ids[i] : first + i;
-        memcpy(block + rows->at + i * rows->bytes, rows->table + row * rows->bytes, rows->bytes);
-    }
+// Rows `ids` of a table, or, where that is NULL, the rows from `first` on.
+static void gather_rows(const void *table, size_t bytes, const int32_t *ids, size_t first, size_t rows,
+                        unsigned char *to) {
+    for (size_t i = 0; i < rows; i++)
+        memcpy(to + i * bytes, (const char *)table + (ids ? (size_t)ids[i] : first + i) * bytes, bytes);
+}
+
+static void gather_again(const StepRows *rows, const int32_t *ids, size_t first, unsigned char *block) {
+    gather_rows(rows->table, rows->bytes, ids, first, rows->rows, block + rows->at);
 }
 
 bool cuda_step_run(Backend *backend, Step *step, const int32_t *ids, size_t first) {
@@ -68,8 +71,8 @@ bool cuda_step_run(Backend *backend, Step *step, const int32_t *ids, size_t firs
     // The run before this one may still be reading.
     if (!cuda_check(c, c->runtime->synchronize(c->runtime), "computing")) return false;
     memcpy(step->host, &position, sizeof position);
-    gather_rows(&step->tokens, ids, 0, step->host);
-    gather_rows(&step->positions, NULL, first, step->host);
+    gather_again(&step->tokens, ids, 0, step->host);
+    gather_again(&step->positions, NULL, first, step->host);
     c->prepared.x = NULL;
     return cuda_check(c, c->runtime->run(c->runtime, step->recorded), "running a recorded step");
 }
@@ -118,41 +121,32 @@ bool cuda_rows_room(CudaBackend *c, size_t bytes) {
     return false;
 }
 
-static void embed_now(CudaBackend *c, DType dtype, size_t n, float *y) { // from c->rows
-    const size_t bytes = n * dtype_bytes(dtype);
-    const WidenArguments a = {c->staging.data, y, n, (int)dtype};
-    if (cuda_check(c, c->runtime->upload(c->runtime, c->staging.data, c->rows, bytes), "embedding"))
+// recorded: where a step that is being recorded remembers the rows.
+static void embed(CudaBackend *c, StepRows *recorded, DType dtype, const void *table, size_t width, const int32_t *ids,
+                  size_t first, size_t tokens, float *y) {
+    const size_t row = width * dtype_bytes(dtype);
+    if (!cuda_ready(c) || tokens == 0) return;
+    cuda_written(c, y, tokens * width * sizeof *y);
+    if (recorded) {
+        embed_recorded(c, recorded, dtype, table, width, tokens, y);
+        return;
+    }
+    if (!cuda_rows_room(c, tokens * row)) return;
+    gather_rows(table, row, ids, first, tokens, c->rows);
+    const WidenArguments a = {c->staging.data, y, tokens * width, (int)dtype};
+    if (cuda_check(c, c->runtime->upload(c->runtime, c->staging.data, c->rows, tokens * row), "embedding"))
         cuda_check(c, c->runtime->launches->widen(c->runtime->stream, &a), "embedding");
 }
 
 void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
                 float *y) {
     CudaBackend *c = cuda_of(backend);
-    const size_t bytes = width * dtype_bytes(dtype);
-    if (!cuda_ready(c) || tokens == 0) return;
-    cuda_written(c, y, tokens * width * sizeof *y);
-    if (c->recording) {
-        embed_recorded(c, &c->recording->tokens, dtype, table, width, tokens, y);
-        return;
-    }
-    if (!cuda_rows_room(c, tokens * bytes)) return;
-    for (size_t t = 0; t < tokens; t++)
-        memcpy(c->rows + t * bytes, (const char *)table + (size_t)ids[t] * bytes, bytes);
-    embed_now(c, dtype, tokens * width, y);
+    embed(c, c->recording ? &c->recording->tokens : NULL, dtype, table, width, ids, 0, tokens, y);
 }
 
 void cuda_embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
                           float *y) {
     CudaBackend *c = cuda_of(backend);
-    const size_t bytes = width * dtype_bytes(dtype);
-    if (!cuda_ready(c) || tokens == 0) return;
-    cuda_written(c, y, tokens * width * sizeof *y);
-    if (c->recording) {
-        if (c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with the tokens
-        embed_recorded(c, &c->recording->positions, dtype, table, width, tokens, y);
-        return;
-    }
-    if (!cuda_rows_room(c, tokens * bytes)) return;
-    memcpy(c->rows, (const char *)table + first * bytes, tokens * bytes);
-    embed_now(c, dtype, tokens * width, y);
+    if (c->recording && c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with them
+    embed(c, c->recording ? &c->recording->positions : NULL, dtype, table, width, NULL, first, tokens, y);
 }

@@ -265,9 +265,7 @@ static bool quantize(CudaBackend *c, const Weight *dense, const WeightQuantizing
     cuda_release(c, factors);
     cuda_release(c, divisors);
     cuda_release(c, results);
-    if (ok && bad < (int32_t)w->out)
-        return error_set(err, "row %d holds a value that is not finite%s; leave the linear out with \"ignore\"",
-                         (int)bad, how->factors || how->divisors ? " (after equalization)" : "");
+    if (ok && bad < (int32_t)w->out) return quantized_not_finite((size_t)bad, how->factors || how->divisors, err);
     return ok;
 }
 

@@ -194,20 +194,32 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     free(x), free(bias), free(divisor), free(y[0]), free(y[1]);
 }
 
-void check_not_finite(Checks *c, ActivationMode mode, float bad, size_t tokens) {
+static void not_finite_case(Checks *c, ActivationMode mode, Precision precision, float bad, size_t tokens) {
     enum { OUT = 40, IN = 70 };
-    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1, PRECISION_F32};
+    const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1, precision};
     QuantizedWeight w = random_quantized(c, &q);
     float *x = random_floats(c, tokens * IN, 1);
     Weight *weight = NULL;
     const ActivationScheme scheme = {.mode = mode, .scale = 0.02f};
     x[IN + 5] = bad;
-    assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, PRECISION_F32, &weight, NULL));
+    assert_true(c->device->ops->weight_quantized(c->device, &w, &scheme, NULL, precision, &weight, NULL));
     float *y = linear_result(c->device, weight, x, IN, tokens, OUT);
     for (size_t i = 0; i < tokens * OUT; i++) assert_true(i / OUT == 1 ? isnan(y[i]) : isfinite(y[i]));
     c->device->ops->weight_free(c->device, weight);
     quantized_weight_free(&w);
     free(x), free(y);
+}
+
+void check_not_finite(Checks *c) {
+    for (size_t tokens = 3; tokens < 20; tokens += 14) {
+        for (Precision precision = PRECISION_NATIVE; precision <= PRECISION_F32; precision++) {
+            not_finite_case(c, ACTIVATION_NONE, precision, NAN, tokens);
+            not_finite_case(c, ACTIVATION_NONE, precision, INFINITY, tokens);
+        }
+        not_finite_case(c, ACTIVATION_TOKEN, PRECISION_NATIVE, NAN, tokens);
+        not_finite_case(c, ACTIVATION_TOKEN, PRECISION_NATIVE, -INFINITY, tokens);
+        not_finite_case(c, ACTIVATION_STATIC, PRECISION_NATIVE, NAN, tokens);
+    }
 }
 
 // ---- Between linears ----
