@@ -217,6 +217,21 @@ static void test_quantized_long_rows(void **state) {
     }
 }
 
+static void test_linears(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    for (int many = 0; many < 2; many++) {
+        Checks c;
+        device.multiprocessors = many ? 40 : 2; // split, and not
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 8 : 2); i++) {
+            emulated_backwards = i % 2;
+            check_linears(&c, i % 4 == 3 ? between(&c, 9, 20) : between(&c, 1, 8), between(&c, 8, many ? 3000 : 300));
+        }
+        end(&c);
+    }
+}
+
 static void test_quantized_without_tensor_cores(void **state) {
     (void)state;
     EmulatedDevice device = emulated_hopper;
@@ -458,6 +473,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_quantized_long_rows),
+        cmocka_unit_test(test_linears),
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),

@@ -76,14 +76,43 @@ typedef struct GreedyArguments { // per row of logits: the largest (the first of
     int rows, vocab;
 } GreedyArguments;
 
-// ---- Dense products ----
+// ---- Products ----
+//
+// A launch multiplies the same activations by up to TOGETHER weights of one format.
+
+enum { TOGETHER = 3 };
+
+// Tokens that the same expert gets: rows first … first + count − 1 in the order of routing.
+typedef struct Turn {
+    int32_t expert, first, count;
+} Turn;
+
+// A launch in which every block looks up whose turn it is, and takes the expert's weights and tokens. Each of the
+// weights stands for one of every expert.
+typedef struct Turns {
+    const Turn *list; // NULL: a launch like any other
+    int count;        // of the list; those of no tokens come last
+    int experts;
+} Turns;
+
+typedef struct DenseRows { // of one weight
+    const void *w;         // rows `stride` elements apart, 16-byte aligned, zeros behind `in`
+    const float *bias;     // [out] or NULL
+} DenseRows;
+
+typedef struct DenseOutputs {
+    DenseRows rows; // not with turns
+    float *y;       // [tokens, out]
+    int out;
+} DenseOutputs;
 
 typedef struct DenseArguments { // y [tokens, out] = x [tokens, in] · W' + bias
-    const void *w;              // rows `stride` elements apart, 16-byte aligned, zeros behind `in`
-    const float *bias, *x;
-    float *y;
-    int dtype, out, in, stride, tokens;
+    DenseOutputs each[TOGETHER];
+    const float *x;
+    int weights, dtype, in, stride, tokens;
     bool aligned; // rows of x may be read 16 bytes at a time
+    Turns turns;
+    const DenseRows *experts; // [weights, experts]; w NULL: this launch leaves it alone
 } DenseArguments;
 
 typedef struct NarrowArguments { // y [rows, width] of dtype; zeros from `width` to `stride`
@@ -102,6 +131,16 @@ typedef struct BiasArguments { // y [tokens, out] += bias
 
 enum { ROUND_STATIC, ROUND_TOKEN, ROUND_CHANNEL };
 
+// How far apart the activations of two turns lie: codes in bytes, scales and sums in numbers.
+typedef struct TurnStrides {
+    size_t codes, scales, sums;
+} TurnStrides;
+
+typedef struct ExpertRounding {
+    const float *divisor; // [in] or NULL
+    float static_scale;   // 0: of the token
+} ExpertRounding;
+
 // Activations as the product reads them (integer_layout.h).
 typedef struct ActivationArguments {
     IntegerLayout layout;
@@ -112,6 +151,9 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes, mode;
     float static_scale;
+    Turns turns; // then `tokens` is what a turn has room for, and all of the above is that of the first
+    TurnStrides strides;
+    const ExpertRounding *experts; // [experts], in place of divisor, mode and static_scale
 } ActivationArguments;
 
 typedef struct RoundArguments { // x as what its codes stand for, in floats
@@ -133,28 +175,47 @@ typedef struct Stage {
     int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
 } Stage;
 
-typedef struct IntegerArguments {
-    IntegerLayout layout;
+// What stands beside the scales.
+enum { NO_LEVELS, ZERO_POINTS, FACTORS };
+
+typedef struct IntegerRows { // of one weight
     const uint8_t *codes;
-    const void *scales;    // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
-    const int8_t *zeros;   // as scales, or NULL
-    const int8_t *factors; // as scales, or NULL
-    const float *bias;     // [out] or NULL
+    const void *scales;   // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
+    const int8_t *levels; // zero points or factors, as scales; or NULL
+    const float *bias;    // [out] or NULL
+} IntegerRows;
+
+typedef struct IntegerOutputs {
+    IntegerRows rows; // not with turns
+    float *y;         // [tokens, out]; splits > 1: [splits, tokens, out], without bias
+    int out, row_blocks;
+} IntegerOutputs;
+
+typedef struct IntegerArguments {
+    IntegerLayout layout; // of all; `out` and `row_blocks` do not count
+    IntegerOutputs each[TOGETHER];
     const uint8_t *x;      // codes of the activations
     const float *x_scales; // as in ActivationArguments
-    const int32_t *x_sums; // with zeros
-    float *y;              // [tokens, out]; splits > 1: [splits, tokens, out], without bias
-    int scale_dtype, tokens, planes, splits;
+    const int32_t *x_sums; // with zero points
+    int weights, levels, scale_dtype, tokens, planes, splits;
     IntegerTile tile; // of the tiled kernel
     int columns;      // of x that the kernel for few tokens multiplies
     Stage stage;      // of a block in the tiled kernel, of a warp in the other
     int stages;       // 2 … 4 steps are in shared memory at a time
+    Turns turns;      // of the kernel for few tokens only
+    TurnStrides strides;
+    const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
 } IntegerArguments;
 
-typedef struct ReduceArguments { // y [tokens, out] = Σ parts, in order, + bias
+typedef struct ReduceOutputs { // y [tokens, out] = Σ parts [splits, tokens, out], in order, + bias
     const float *parts, *bias;
     float *y;
-    int splits, tokens, out;
+    int out;
+} ReduceOutputs;
+
+typedef struct ReduceArguments {
+    ReduceOutputs each[TOGETHER];
+    int weights, splits, tokens;
 } ReduceArguments;
 
 // What lies before a quantized product, and the activations that it reads: y of the one is x of the other. One of the
@@ -274,6 +335,12 @@ LAYOUT size_t tile_bytes(int dim) {
 
 LAYOUT int tile_row_blocks(const IntegerTile *t) { return t->warps / t->token_warps * t->rows; }
 LAYOUT int tile_token_blocks(const IntegerTile *t) { return t->token_warps * t->tokens; }
+// Blocks of a launch whose blocks take so many row blocks and token blocks.
+LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
+    size_t blocks = 0;
+    for (int i = 0; i < a->weights; i++) blocks += (size_t)((a->each[i].row_blocks + rows - 1) / rows);
+    return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
+}
 // What the warps of the kernel for few tokens leave for each other in order.
 LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {
     return a->planes == 1 ? (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << a->stage.slot_bits : 0;

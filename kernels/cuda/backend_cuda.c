@@ -142,6 +142,7 @@ static const BackendOps cuda_ops = {
     .weight_free = cuda_weight_free,
     .weight_bytes = cuda_weight_bytes,
     .linear = cuda_linear,
+    .linears = cuda_linears,
     .embed = cuda_embed,
     .embed_positions = cuda_embed_positions,
     .rms_norm = cuda_rms_norm,

@@ -147,6 +147,23 @@ bool cuda_weight_from_dense(Backend *, const Weight *dense, const WeightQuantizi
 void cuda_weight_free(Backend *, Weight *);
 size_t cuda_weight_bytes(const Weight *);
 void cuda_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);
+void cuda_linears(Backend *, const Weight *const *, size_t count, const float *x, size_t tokens, float *const *y);
+
+// How launches are put together (linear_cuda.c): what a launch is told of a weight; whether two integer weights are of
+// one format, so that a launch can take both.
+DenseRows cuda_dense_rows(const Weight *);
+IntegerRows cuda_integer_rows(const Weight *);
+IntegerArguments cuda_integer_arguments(const Weight *, size_t tokens); // without outputs and activations
+bool cuda_same_format(const Weight *, const Weight *);
+// Activations are rounded, but stay floats.
+bool cuda_is_rounded_float(const Weight *);
+// Sums of two-level grids that need more than 32 bits, and old devices, take the plain kernel.
+bool cuda_by_tensor_cores(const CudaBackend *, const Weight *);
+// Whether the kernel for few tokens takes it: not layouts that are not regular, nor several planes that are not paired.
+bool cuda_by_few(const IntegerArguments *);
+// How that is cut: blocks for 16 rows, whose warps share the columns. In order, what they find passes through shared
+// memory, too.
+void cuda_cut_few(const CudaBackend *, IntegerArguments *);
 
 // Between linears (between_cuda.c).
 void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);

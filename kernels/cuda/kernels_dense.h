@@ -11,8 +11,41 @@
 
 enum { DENSE_ROWS = 4, DENSE_WARPS = 4, DENSE_COLUMNS = 8 * WARP };
 
-DEVICE void eight_floats(const DenseArguments *a, int token, int column, float *out) {
-    const float *x = a->x + (size_t)token * a->in + column;
+LAYOUT int dense_blocks(int out) { return (out + DENSE_WARPS * DENSE_ROWS - 1) / (DENSE_WARPS * DENSE_ROWS); }
+
+// What a block works on: one of the launch's weights, or that of the expert whose turn it is.
+typedef struct DenseShare {
+    DenseRows rows;
+    const float *x;
+    float *y;
+    int out, block, tokens;
+} DenseShare;
+
+// False: nothing is to be done.
+DEVICE bool dense_share(const bool turns, const DenseArguments *a, DenseShare *share) {
+    int block = (int)blockIdx.x, i = 0;
+    for (int blocks; i + 1 < a->weights; block -= blocks, i++) {
+        blocks = dense_blocks(a->each[i].out);
+        if (block < blocks) break;
+    }
+    share->rows = a->each[i].rows;
+    share->x = a->x;
+    share->y = a->each[i].y;
+    share->out = a->each[i].out;
+    share->block = block;
+    share->tokens = a->tokens;
+    if (!turns) return true;
+    const Turn turn = a->turns.list[blockIdx.z];
+    if (turn.count == 0) return false;
+    share->rows = a->experts[i * a->turns.experts + turn.expert];
+    share->x += (size_t)turn.first * a->in;
+    share->y += (size_t)turn.first * share->out;
+    share->tokens = turn.count;
+    return share->rows.w != NULL;
+}
+
+DEVICE void eight_floats(const DenseArguments *a, const DenseShare *share, int token, int column, float *out) {
+    const float *x = share->x + (size_t)token * a->in + column;
     if (a->aligned && column + 8 <= a->in) {
         eight_elements(ELEMENT_F32, x, 0, out);
     } else {
@@ -23,11 +56,13 @@ DEVICE void eight_floats(const DenseArguments *a, int token, int column, float *
 // Eight weights of each row as they are stored: two words of 16 bytes at 32 bits, else one.
 typedef uint4 DenseWeights[DENSE_ROWS][2];
 
-DEVICE void dense_load(const int dtype, const DenseArguments *a, int row, int column, DenseWeights w) {
+DEVICE void dense_load(const int dtype, const DenseArguments *a, const DenseShare *share, int row, int column,
+                       DenseWeights w) {
     const int bytes = dtype == ELEMENT_F32 ? 4 : 2;
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) {
-        const size_t at = (size_t)(row + r < a->out ? row + r : row) * a->stride + column;
-        UNROLL for (int i = 0; i < bytes / 2; i++) w[r][i] = load_once((const uint8_t *)a->w + at * bytes + i * 16);
+        const size_t at = (size_t)(row + r < share->out ? row + r : row) * a->stride + column;
+        UNROLL for (int i = 0; i < bytes / 2; i++) w[r][i] =
+            load_once((const uint8_t *)share->rows.w + at * bytes + i * 16);
     }
 }
 
@@ -43,56 +78,61 @@ DEVICE void dense_values(const int dtype, const uint4 *words, float *out) {
     }
 }
 
-DEVICE void dense_multiply(const int dtype, const int tokens, const DenseArguments *a, DenseWeights w, int column,
-                           float (*sum)[8]) {
+DEVICE void dense_multiply(const int dtype, const int tokens, const DenseArguments *a, const DenseShare *share,
+                           DenseWeights w, int column, float (*sum)[8]) {
     float values[DENSE_ROWS][8];
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) dense_values(dtype, w[r], values[r]);
     UNROLL for (int t = 0; t < tokens; t++) {
         float x[8];
-        if (t >= a->tokens) continue;
-        eight_floats(a, t, column, x);
+        if (t >= share->tokens) continue;
+        eight_floats(a, share, t, column, x);
         UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int j = 0; j < 8; j++) sum[r][t] =
             fmaf(values[r][j], x[j], sum[r][t]);
     }
 }
 
-DEVICE void dense_few(const int dtype, const int tokens, const DenseArguments *a) {
-    const int lane = threadIdx.x % WARP, row = ((int)blockIdx.x * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
+DEVICE void dense_few(const int dtype, const int tokens, const bool turns, const DenseArguments *a) {
+    DenseShare share;
     float sum[DENSE_ROWS][8];
     DenseWeights now, next;
-    if (row >= a->out) return;
+    if (!dense_share(turns, a, &share)) return;
+    const int lane = threadIdx.x % WARP, row = (share.block * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
+    if (row >= share.out) return;
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) sum[r][t] = 0;
-    if (lane * 8 < a->in) dense_load(dtype, a, row, lane * 8, now);
+    if (lane * 8 < a->in) dense_load(dtype, a, &share, row, lane * 8, now);
     for (int column = lane * 8; column < a->in; column += DENSE_COLUMNS) {
         const bool more = column + DENSE_COLUMNS < a->in;
-        if (more) dense_load(dtype, a, row, column + DENSE_COLUMNS, next);
-        dense_multiply(dtype, tokens, a, now, column, sum);
+        if (more) dense_load(dtype, a, &share, row, column + DENSE_COLUMNS, next);
+        dense_multiply(dtype, tokens, a, &share, now, column, sum);
         UNROLL for (int r = 0; more && r < DENSE_ROWS; r++) now[r][0] = next[r][0], now[r][1] = next[r][1];
     }
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) {
         float y = warp_sum(sum[r][t]);
-        if (lane == 0 && row + r < a->out && t < a->tokens)
-            a->y[(size_t)t * a->out + row + r] = a->bias ? y + a->bias[row + r] : y;
+        if (lane == 0 && row + r < share.out && t < share.tokens)
+            share.y[(size_t)t * share.out + row + r] = share.rows.bias ? y + share.rows.bias[row + r] : y;
     }
 }
 
-#define DENSE_FEW_KERNEL(DTYPE, TOKENS) \
-    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { dense_few(ELEMENT_##DTYPE, TOKENS, &a); }
-DENSE_FEW_KERNEL(F32, 1)
-DENSE_FEW_KERNEL(F32, 8)
-DENSE_FEW_KERNEL(F16, 1)
-DENSE_FEW_KERNEL(F16, 2)
-DENSE_FEW_KERNEL(F16, 4)
-DENSE_FEW_KERNEL(F16, 8)
-DENSE_FEW_KERNEL(BF16, 1)
-DENSE_FEW_KERNEL(BF16, 2)
-DENSE_FEW_KERNEL(BF16, 4)
-DENSE_FEW_KERNEL(BF16, 8)
+#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                             \
+    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {       \
+        dense_few(ELEMENT_##DTYPE, TOKENS, false, &a);                              \
+    }                                                                               \
+    KERNEL(dense_few_turns_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { \
+        dense_few(ELEMENT_##DTYPE, TOKENS, true, &a);                               \
+    }
+#define DENSE_FEW_KERNELS(DTYPE) \
+    DENSE_FEW_KERNEL(DTYPE, 1)   \
+    DENSE_FEW_KERNEL(DTYPE, 2)   \
+    DENSE_FEW_KERNEL(DTYPE, 4)   \
+    DENSE_FEW_KERNEL(DTYPE, 8)
+DENSE_FEW_KERNELS(F32)
+DENSE_FEW_KERNELS(F16)
+DENSE_FEW_KERNELS(BF16)
 
 // ---- Many tokens ----
 //
-// A block computes 64 rows × 64 tokens; a thread 4 × 4 of them. Sixteen columns at a time lie in shared memory, W and x
-// alike as [column][64 + padding].
+// Of one weight. A block computes 64 rows × 64 tokens; a thread 4 × 4 of them. Sixteen columns at a time lie in shared
+// memory, W and x alike as [column][64 + padding].
 
 enum { TILE = 64, TILE_DEPTH = 16, TILE_STRIDE = TILE + 4, TILE_THREADS = 256 };
 
@@ -100,8 +140,9 @@ DEVICE void dense_tile_load(const DenseArguments *a, int row, int token, int col
     for (int i = threadIdx.x; i < TILE * TILE_DEPTH; i += TILE_THREADS) {
         int line = i / TILE_DEPTH, k = i % TILE_DEPTH, c = column + k;
         bool inside = c < a->in;
-        w[k * TILE_STRIDE + line] =
-            inside && row + line < a->out ? element_at(a->dtype, a->w, (size_t)(row + line) * a->stride + c) : 0;
+        w[k * TILE_STRIDE + line] = inside && row + line < a->each[0].out
+                                        ? element_at(a->dtype, a->each[0].rows.w, (size_t)(row + line) * a->stride + c)
+                                        : 0;
         x[k * TILE_STRIDE + line] = inside && token + line < a->tokens ? a->x[(size_t)(token + line) * a->in + c] : 0;
     }
 }
@@ -124,9 +165,11 @@ KERNEL(dense_tiled_kernel, TILE_THREADS, DenseArguments) {
         }
         __syncthreads();
     }
+    const DenseOutputs *to = &a.each[0];
     UNROLL for (int t = 0; t < 4; t++) UNROLL for (int r = 0; r < 4; r++) {
-        int o = row + r0 + r, to = token + t0 + t;
-        if (o < a.out && to < a.tokens) a.y[(size_t)to * a.out + o] = a.bias ? sum[r][t] + a.bias[o] : sum[r][t];
+        int o = row + r0 + r, at = token + t0 + t;
+        if (o < to->out && at < a.tokens)
+            to->y[(size_t)at * to->out + o] = to->rows.bias ? sum[r][t] + to->rows.bias[o] : sum[r][t];
     }
 }
 
@@ -147,28 +190,26 @@ KERNEL(add_bias_kernel, FLAT_THREADS, BiasArguments) {
 
 // ---- Launches ----
 
-#define LAUNCH_DENSE_FEW(DTYPE, TOKENS) LAUNCH(dense_few_##DTYPE##_##TOKENS, grid, DENSE_WARPS *WARP, 0, stream, a)
+#define LAUNCH_DENSE_FEW(DTYPE, TOKENS)                                                                 \
+    (a->turns.list ? LAUNCH(dense_few_turns_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a) \
+                   : LAUNCH(dense_few_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a))
+#define LAUNCH_DENSE_FEW_OF(DTYPE)                 \
+    (a->tokens == 1   ? LAUNCH_DENSE_FEW(DTYPE, 1) \
+     : a->tokens == 2 ? LAUNCH_DENSE_FEW(DTYPE, 2) \
+     : a->tokens <= 4 ? LAUNCH_DENSE_FEW(DTYPE, 4) \
+                      : LAUNCH_DENSE_FEW(DTYPE, 8))
 
 static int launch_dense_few(void *stream, const DenseArguments *a) {
-    const Extent grid = extent((size_t)(a->out + DENSE_WARPS * DENSE_ROWS - 1) / (DENSE_WARPS * DENSE_ROWS), 1, 1);
-    if (a->dtype == ELEMENT_F32) {
-        if (a->tokens == 1) return LAUNCH_DENSE_FEW(F32, 1);
-        return LAUNCH_DENSE_FEW(F32, 8);
-    }
-    if (a->dtype == ELEMENT_F16) {
-        if (a->tokens == 1) return LAUNCH_DENSE_FEW(F16, 1);
-        if (a->tokens == 2) return LAUNCH_DENSE_FEW(F16, 2);
-        if (a->tokens <= 4) return LAUNCH_DENSE_FEW(F16, 4);
-        return LAUNCH_DENSE_FEW(F16, 8);
-    }
-    if (a->tokens == 1) return LAUNCH_DENSE_FEW(BF16, 1);
-    if (a->tokens == 2) return LAUNCH_DENSE_FEW(BF16, 2);
-    if (a->tokens <= 4) return LAUNCH_DENSE_FEW(BF16, 4);
-    return LAUNCH_DENSE_FEW(BF16, 8);
+    size_t blocks = 0;
+    for (int i = 0; i < a->weights; i++) blocks += (size_t)dense_blocks(a->each[i].out);
+    const Extent grid = extent(blocks, 1, a->turns.list ? a->turns.count : 1);
+    if (a->dtype == ELEMENT_F32) return LAUNCH_DENSE_FEW_OF(F32);
+    if (a->dtype == ELEMENT_F16) return LAUNCH_DENSE_FEW_OF(F16);
+    return LAUNCH_DENSE_FEW_OF(BF16);
 }
 
 static int launch_dense_tiled(void *stream, const DenseArguments *a) {
-    const Extent grid = extent((size_t)(a->out + TILE - 1) / TILE, (size_t)(a->tokens + TILE - 1) / TILE, 1);
+    const Extent grid = extent((size_t)(a->each[0].out + TILE - 1) / TILE, (size_t)(a->tokens + TILE - 1) / TILE, 1);
     return LAUNCH(dense_tiled_kernel, grid, TILE_THREADS, 0, stream, a);
 }
 

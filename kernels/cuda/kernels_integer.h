@@ -18,8 +18,7 @@ typedef float Totals[MOST_ROWS][MOST_TOKENS][4];
 
 // ---- One group's share of one output ----
 
-// What stands beside the scales: constant where a product is inlined, so that it costs nothing where it is not there.
-enum { NO_LEVELS, ZERO_POINTS, FACTORS };
+// `levels` is constant where a product is inlined, so that what is not there costs nothing.
 
 // What is added for a group when activations are int8. s: Σ q_w q_x; x: Σ q_x, for a zero point.
 DEVICE float group_term(const int levels, float scale, int level, int32_t s, int32_t x) {
@@ -36,22 +35,70 @@ DEVICE float with_term(const int levels, float total, float term) {
 DEVICE float with_segment(const int levels, float scale, int level, int32_t s, int32_t x, float total) {
     return fmaf((float)(levels == ZERO_POINTS ? s - level * x : s), scale, total);
 }
-DEVICE int levels_of(const IntegerArguments *a) { return a->zeros ? ZERO_POINTS : a->factors ? FACTORS : NO_LEVELS; }
 DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane == 2 ? 1 : plane == 1 ? 256 : 65536; }
 
+// ---- What a block works on ----
+
+// One of the launch's weights, from some row block on, and the activations that meet it.
+typedef struct Share {
+    IntegerRows w;
+    float *y;
+    int weight, out, row_blocks, row_block;
+    const uint8_t *x;
+    const float *x_scales;
+    const int32_t *x_sums;
+    int tokens;
+} Share;
+
+// block: of a grid along the rows of all weights, `rows` row blocks each and `along` blocks for the same rows side by
+// side. Returns where it is in its own weight.
+DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, Share *share) {
+    int i = 0;
+    for (int blocks; i + 1 < a->weights; block -= blocks, i++) {
+        blocks = (a->each[i].row_blocks + rows - 1) / rows * along;
+        if (block < blocks) break;
+    }
+    share->weight = i;
+    share->w = a->each[i].rows;
+    share->y = a->each[i].y;
+    share->out = a->each[i].out;
+    share->row_blocks = a->each[i].row_blocks;
+    share->row_block = block / along * rows;
+    share->x = a->x;
+    share->x_scales = a->x_scales;
+    share->x_sums = a->x_sums;
+    share->tokens = a->tokens;
+    return block % along;
+}
+
+// The expert whose turn it is in place of the weight. False: nothing is to be done.
+DEVICE bool share_of_turn(const IntegerArguments *a, Share *share) {
+    const Turn turn = a->turns.list[blockIdx.z];
+    if (turn.count == 0) return false;
+    share->w = a->experts[share->weight * a->turns.experts + turn.expert];
+    share->y += (size_t)turn.first * share->out;
+    share->x += blockIdx.z * a->strides.codes;
+    share->x_scales += blockIdx.z * a->strides.scales;
+    share->x_sums += a->levels == ZERO_POINTS ? blockIdx.z * a->strides.sums : 0;
+    share->tokens = turn.count;
+    return share->w.codes != NULL;
+}
+
 // What stands before a total when all groups are in it.
-DEVICE float finished(const bool ordered, const IntegerArguments *a, int row, int token, float total) {
+DEVICE float finished(const bool ordered, const IntegerArguments *a, const Share *share, int row, int token,
+                      float total) {
     if (!ordered) return total;
-    if (a->factors) total = ((const float *)a->scales)[row] * (float)__float_as_int(total);
-    return total * a->x_scales[token];
+    if (a->levels == FACTORS) total = ((const float *)share->w.scales)[row] * (float)__float_as_int(total);
+    return total * share->x_scales[token];
 }
 
 // Stores one output if it exists: into y, or into the part of this split.
-DEVICE void store_output(const bool ordered, const IntegerArguments *a, int split, int row, int token, float total) {
-    if (row >= a->layout.out || token >= a->tokens) return;
-    float y = finished(ordered, a, row, token, total);
-    if (a->bias && a->splits == 1) y += a->bias[row];
-    a->y[((size_t)split * a->tokens + token) * a->layout.out + row] = y;
+DEVICE void store_output(const bool ordered, const IntegerArguments *a, const Share *share, int split, int row,
+                         int token, float total) {
+    if (row >= share->out || token >= share->tokens) return;
+    float y = finished(ordered, a, share, row, token, total);
+    if (share->w.bias && a->splits == 1) y += share->w.bias[row];
+    share->y[((size_t)split * share->tokens + token) * share->out + row] = y;
 }
 
 // ---- Walking along the columns, by halves of units ----
@@ -93,9 +140,9 @@ DEVICE const uint8_t *word_at(const void *memory, uint32_t word) { return (const
 DEVICE int step_words(const int bits) { return (int)step_bytes(bits) / 16; }
 
 // The weights of a row block's step by a warp; at: this lane's first word.
-DEVICE void copy_codes(const int bits, const IntegerArguments *a, uint32_t at, uint8_t *to) {
+DEVICE void copy_codes(const int bits, const Share *share, uint32_t at, uint8_t *to) {
     const int lane = threadIdx.x % WARP, words = step_words(bits);
-    const uint8_t *from = word_at(a->codes, at);
+    const uint8_t *from = word_at(share->w.codes, at);
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
@@ -205,41 +252,39 @@ DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot
 }
 
 // At most 16 words of scales, four of levels, four of the activations' scales and four or, in order, eight of sums.
-DEVICE Side few_side(const bool ordered, const IntegerArguments *a, int row_block) {
+DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Share *share) {
     const IntegerLayout *l = &a->layout;
     const int slots = 1 << a->stage.slot_bits, token_bytes = FEW_TOKENS * 4, sum_words = ordered ? 2 : 1;
-    const int words = a->factors ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
-    const size_t row = (size_t)row_block * l->groups * UNIT_ROWS;
+    const int words = a->levels == FACTORS ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
+    const size_t row = (size_t)share->row_block * l->groups * UNIT_ROWS;
     const int segments = segment_count(l, a->planes);
     int n = threadIdx.x % WARP;
     if (n < slots * words)
-        return side_of((const uint8_t *)a->scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
+        return side_of((const uint8_t *)share->w.scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
                        n / words, l->groups, true);
     n -= slots * words;
-    if (a->zeros || a->factors) {
-        if (n < slots)
-            return side_of((a->zeros ? a->zeros : a->factors) + row, 16, 0, a->stage.levels + n * 16, n, l->groups,
-                           true);
+    if (a->levels != NO_LEVELS) {
+        if (n < slots) return side_of(share->w.levels + row, 16, 0, a->stage.levels + n * 16, n, l->groups, true);
         n -= slots;
     }
     if (!ordered) {
         if (n < slots)
-            return side_of(a->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
+            return side_of(share->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
         n -= slots;
     }
-    if (a->zeros && n < slots * sum_words)
-        return side_of(a->x_sums, token_bytes, n % sum_words,
+    if (a->levels == ZERO_POINTS && n < slots * sum_words)
+        return side_of(share->x_sums, token_bytes, n % sum_words,
                        a->stage.x_sums + n / sum_words * token_bytes + n % sum_words * 16, n / sum_words, segments,
                        ordered);
-    return side_of(a->codes, 0, 0, 0, 0, 0, false);
+    return side_of(share->w.codes, 0, 0, 0, 0, 0, false);
 }
 
-DEVICE void few_copy(const int bits, const IntegerArguments *a, const Side *side, int row_block, int step,
+DEVICE void few_copy(const int bits, const IntegerArguments *a, const Share *share, const Side *side, int step,
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = word_at(a->x, (uint32_t)(step * STEP_UNITS * 16 + lane));
-    copy_codes(bits, a, (uint32_t)((row_block * l->steps + step) * step_words(bits) + lane), stage);
+    const uint8_t *x = word_at(share->x, (uint32_t)(step * STEP_UNITS * 16 + lane));
+    copy_codes(bits, share, (uint32_t)((share->row_block * l->steps + step) * step_words(bits) + lane), stage);
     UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
         if (lane % 16 < columns * 2)
             copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
@@ -292,26 +337,25 @@ DEVICE void free_step_as_laid_out(const int bits, const int levels, const Intege
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory, float *scratch) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages;
+DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory, float *scratch) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
     const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
-    const Side side = few_side(false, a, row_block);
+    const Side side = few_side(false, a, share);
     float totals[2];
     totals[0] = totals[1] = 0;
     memory += (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) few_copy(bits, a, &side, row_block, from + i, memory + i * a->stage.bytes);
+        if (from + i < end) few_copy(bits, a, share, &side, from + i, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int step = from, here = 0, free = stages - 1; step < end; step++) {
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier(); // all lanes' copies are there, and all have left the stage before
-        if (step + stages - 1 < end)
-            few_copy(bits, a, &side, row_block, step + stages - 1, memory + free * a->stage.bytes);
+        if (step + stages - 1 < end) few_copy(bits, a, share, &side, step + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        if (a->zeros)
+        if (a->levels == ZERO_POINTS)
             free_step_as_laid_out(bits, ZERO_POINTS, a, stage, step, totals);
         else
             free_step_as_laid_out(bits, NO_LEVELS, a, stage, step, totals);
@@ -323,7 +367,7 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, uint8_t *memory,
     if (warp >= 2) return;
     float total = 0;
     for (int w = 0; w < FEW_WARPS; w++) total += scratch[(w * 2 + warp) * WARP + lane];
-    store_output(false, a, (int)blockIdx.y, row_block * UNIT_ROWS + lane / 4 + warp * 8, lane % 4, total);
+    store_output(false, a, share, (int)blockIdx.y, share->row_block * UNIT_ROWS + lane / 4 + warp * 8, lane % 4, total);
 }
 
 // ---- In order ----
@@ -373,9 +417,10 @@ typedef struct Adder {
 } Adder;
 
 // The pieces of the steps from `step` on, one pass of them, for one output.
-DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int step, int row, int token, Adder *adder) {
+DEVICE void add_pieces(const IntegerArguments *a, const Share *share, const int32_t *pieces, int step, int row,
+                       int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
-    const int slot_bits = a->stage.slot_bits, levels = levels_of(a);
+    const int slot_bits = a->stage.slot_bits, levels = a->levels;
     const int steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
     pieces += row * FEW_TOKENS + token;
     if (l->group_columns <= STEP_COLUMNS) {
@@ -387,10 +432,10 @@ DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int ste
     for (int n = 0; n < steps; n++) {
         adder->sum += pieces[n * PIECE_OUTPUTS];
         if (--adder->left > 0) continue;
-        const size_t at = scale_index(l, (int)blockIdx.x * UNIT_ROWS + row, adder->group);
-        const float scale = a->factors ? 0 : element_at(a->scale_dtype, a->scales, at);
-        const int level = a->zeros ? a->zeros[at] : a->factors ? a->factors[at] : 0;
-        const int32_t x = a->zeros ? a->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
+        const size_t at = scale_index(l, share->row_block * UNIT_ROWS + row, adder->group);
+        const float scale = levels == FACTORS ? 0 : element_at(a->scale_dtype, share->w.scales, at);
+        const int level = levels == NO_LEVELS ? 0 : share->w.levels[at];
+        const int32_t x = levels == ZERO_POINTS ? share->x_sums[(size_t)adder->group * FEW_TOKENS + token] : 0;
         adder->total = with_term(levels, adder->total, group_term(levels, scale, level, adder->sum, x));
         adder->sum = 0;
         adder->group++;
@@ -398,11 +443,11 @@ DEVICE void add_pieces(const IntegerArguments *a, const int32_t *pieces, int ste
     }
 }
 
-DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memory) {
-    const int warp = threadIdx.x / WARP, row_block = (int)blockIdx.x, stages = a->stages, steps = a->layout.steps;
+DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
+    const int warp = threadIdx.x / WARP, stages = a->stages, steps = a->layout.steps;
     const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
     const int warp_pieces = PIECE_OUTPUTS << slot_bits;
-    const Side side = few_side(true, a, row_block);
+    const Side side = few_side(true, a, share);
     int32_t *pieces = (int32_t *)memory;
     Adder adder;
     adder.total = 0;
@@ -411,7 +456,7 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memo
     memory += 2 * FEW_WARPS * warp_pieces * 4 + (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
         const int step = i * FEW_WARPS + warp;
-        if (step < steps) few_copy(bits, a, &side, row_block, step, memory + i * a->stage.bytes);
+        if (step < steps) few_copy(bits, a, share, &side, step, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < steps; first += FEW_WARPS) {
@@ -420,22 +465,22 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memo
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier();
-        if (ahead < steps) few_copy(bits, a, &side, row_block, ahead, memory + free * a->stage.bytes);
+        if (ahead < steps) few_copy(bits, a, share, &side, ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
         if (first + warp < steps) {
-            switch (levels_of(a)) {
+            switch (a->levels) {
             case ZERO_POINTS: ordered_step_as_laid_out(bits, ZERO_POINTS, a, stage, own); break;
             case FACTORS: ordered_step_as_laid_out(bits, FACTORS, a, stage, own); break;
             default: ordered_step_as_laid_out(bits, NO_LEVELS, a, stage, own); break;
             }
         }
         __syncthreads(); // these pieces are added before the next barrier, and overwritten behind it
-        if (token < a->tokens) add_pieces(a, now, first, row, token, &adder);
+        if (token < share->tokens) add_pieces(a, share, now, first, row, token, &adder);
         buffer = 1 - buffer;
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
-    if (token < a->tokens) store_output(true, a, 0, row_block * UNIT_ROWS + row, token, adder.total);
+    if (token < share->tokens) store_output(true, a, share, 0, share->row_block * UNIT_ROWS + row, token, adder.total);
 }
 
 // ---- Many tokens ----
@@ -447,8 +492,9 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, uint8_t *memo
 enum { TILED_THREADS = 8 * WARP }; // at most
 
 typedef struct Tile {
-    int row_block, row_blocks, token_block, token_blocks; // of the block
-    int row, token;                                       // where this warp's part begins in it, in blocks
+    Share share;
+    int row_blocks, token_block, token_blocks; // of the block, from share's row block on
+    int row, token;                            // where this warp's part begins in it, in blocks
     uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
     Walk next;         // where the step that is copied next begins
     int next_step;
@@ -463,11 +509,10 @@ DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const 
     t.token_blocks = tile_token_blocks(&a->tile);
     // Blocks that share weights run side by side.
     const int along = (token_blocks(a->tokens) + t.token_blocks - 1) / t.token_blocks;
-    t.row_block = (int)blockIdx.x / along * t.row_blocks;
-    t.token_block = (int)blockIdx.x % along * t.token_blocks;
+    t.token_block = share_of(a, (int)blockIdx.x, t.row_blocks, along, &t.share) * t.token_blocks;
     t.row = warp / a->tile.token_warps * nr;
     t.token = warp % a->tile.token_warps * nb;
-    t.codes = (uint32_t)(((t.row_block + warp) * l->steps + step) * step_words(bits) + lane);
+    t.codes = (uint32_t)(((t.share.row_block + warp) * l->steps + step) * step_words(bits) + lane);
     t.x = (uint32_t)(((t.token_block + warp) * l->units + step * STEP_UNITS) * planes * 16 + lane);
     t.next = walk_from(l, step * STEP_HALVES);
     t.next_step = step;
@@ -475,18 +520,18 @@ DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const 
 }
 
 // Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
-DEVICE void copy_rows(const int bits, const IntegerArguments *a, int row_block, int r, uint32_t codes, int group,
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, const Share *share, int r, uint32_t codes, int group,
                       uint8_t *stage) {
     const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, groups = a->layout.groups;
     const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the words of 16 scales
-    const int first = row_block * groups + group, slots = 1 << slot_bits;
-    copy_codes(bits, a, codes, stage + r * (int)step_bytes(bits));
-    if (!a->factors && lane < slots << word_bits && group + (lane >> word_bits) < groups)
+    const int first = (share->row_block + r) * groups + group, slots = 1 << slot_bits;
+    copy_codes(bits, share, codes, stage + r * (int)step_bytes(bits));
+    if (a->levels != FACTORS && lane < slots << word_bits && group + (lane >> word_bits) < groups)
         copy_begin(stage + a->stage.scales + ((r << (slot_bits + word_bits)) + lane) * 16,
-                   word_at(a->scales, (uint32_t)((first << word_bits) + lane)));
-    if ((a->zeros || a->factors) && lane < slots && group + lane < groups)
+                   word_at(share->w.scales, (uint32_t)((first << word_bits) + lane)));
+    if (a->levels != NO_LEVELS && lane < slots && group + lane < groups)
         copy_begin(stage + a->stage.levels + ((r << slot_bits) + lane) * 16,
-                   word_at(a->zeros ? a->zeros : a->factors, (uint32_t)(first + lane)));
+                   word_at(share->w.levels, (uint32_t)(first + lane)));
 }
 
 // Token block b of the tile, by a warp: its activations, and what belongs to the segments from `segment` on.
@@ -502,7 +547,7 @@ DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile 
     if (planes > 1 && lane / 2 < rows && lane / 2 < left)
         copy_begin_shared(stage + a->stage.x_scales + lane / 2 * token_bytes + to,
                           word_at(a->x_scales, (uint32_t)((segment + lane / 2) * blocks * 2 + from)));
-    if (!a->zeros) return;
+    if (a->levels != ZERO_POINTS) return;
     for (int row = lane / 2; row < rows * planes_summed && row < left * planes_summed; row += WARP / 2)
         copy_begin_shared(stage + a->stage.x_sums + row * token_bytes + to,
                           word_at(a->x_sums, (uint32_t)((segment * planes_summed + row) * blocks * 2 + from)));
@@ -514,8 +559,8 @@ DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments 
     const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
     const int segment = planes == 1 ? t->next.group : t->next_step << a->stage.slot_bits;
     uint32_t codes = t->codes, x = t->x;
-    for (int r = warp; r < t->row_blocks && t->row_block + r < l->row_blocks; r += warps) {
-        copy_rows(bits, a, t->row_block + r, r, codes, t->next.group, stage);
+    for (int r = warp; r < t->row_blocks && t->share.row_block + r < t->share.row_blocks; r += warps) {
+        copy_rows(bits, a, &t->share, r, codes, t->next.group, stage);
         codes += (uint32_t)(warps * l->steps * step_words(bits));
     }
     for (int b = warp; b < t->token_blocks && b < blocks; b += warps) {
@@ -567,9 +612,9 @@ DEVICE void tiled_add_with(const int bits, const int planes, const int levels, c
 
 DEVICE void tiled_add(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                       const Tile *t, const uint8_t *stage, int slot, const int plane, Sums sums, Totals totals) {
-    if (a->zeros)
+    if (a->levels == ZERO_POINTS)
         tiled_add_with(bits, planes, ZERO_POINTS, nr, nb, a, t, stage, slot, plane, sums, totals);
-    else if (planes == 1 && a->factors)
+    else if (planes == 1 && a->levels == FACTORS)
         tiled_add_with(bits, planes, FACTORS, nr, nb, a, t, stage, slot, plane, sums, totals);
     else
         tiled_add_with(bits, planes, NO_LEVELS, nr, nb, a, t, stage, slot, plane, sums, totals);
@@ -637,7 +682,7 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
         here = here + 1 < stages ? here + 1 : 0;
     }
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
-        store_output(ordered, a, split, (t.row_block + t.row + r) * UNIT_ROWS + lane / 4 + i / 2 * 8,
+        store_output(ordered, a, &t.share, split, (t.share.row_block + t.row + r) * UNIT_ROWS + lane / 4 + i / 2 * 8,
                      (t.token_block + t.token + b) * TOKEN_BLOCK + lane % 4 * 2 + i % 2, totals[r][b][i]);
 }
 
@@ -651,16 +696,30 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
+// With turns a block may find that there is nothing for it to do.
+#define FEW_KERNELS(BITS, TURNS, NAME)                              \
+    KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
+        DYNAMIC_SHARED(memory);                                     \
+        SHARED(float, scratch, FEW_WARPS * 2 * WARP);               \
+        Share share;                                                \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
+        if (TURNS && !share_of_turn(&a, &share)) return;            \
+        few_free(BITS, &a, &share, memory, scratch);                \
+    }                                                               \
+    KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                     \
+        Share share;                                                \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
+        if (TURNS && !share_of_turn(&a, &share)) return;            \
+        few_ordered(BITS, &a, &share, memory);                      \
+    }
+#define LAUNCH_FEW(NAME)                                                                    \
+    (a->planes == 1 ? LAUNCH(few_ordered_##NAME, grid, FEW_WARPS * WARP, shared, stream, a) \
+                    : LAUNCH(few_free_##NAME, grid, FEW_WARPS * WARP, shared, stream, a))
+
 #define INTEGER_KERNELS(BITS)                                                                                      \
-    KERNEL(few_free_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                   \
-        DYNAMIC_SHARED(memory);                                                                                    \
-        SHARED(float, scratch, FEW_WARPS * 2 * WARP);                                                              \
-        few_free(BITS, &a, memory, scratch);                                                                       \
-    }                                                                                                              \
-    KERNEL(few_ordered_##BITS, FEW_WARPS *WARP, IntegerArguments) {                                                \
-        DYNAMIC_SHARED(memory);                                                                                    \
-        few_ordered(BITS, &a, memory);                                                                             \
-    }                                                                                                              \
+    FEW_KERNELS(BITS, false, BITS)                                                                                 \
+    FEW_KERNELS(BITS, true, turns_##BITS)                                                                          \
     TILED_KERNEL(BITS, 1, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 2)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 4)                                                                                    \
@@ -671,16 +730,14 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     TILED_KERNEL(BITS, 3, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 3, 2, 2)                                                                                    \
     static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
-        const Extent grid = extent((size_t)a->layout.row_blocks, a->splits, 1);                                    \
+        const Extent grid = extent(integer_blocks(a, 1, 1), a->splits, a->turns.list ? a->turns.count : 1);        \
         const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
-        if (a->planes == 1) return LAUNCH(few_ordered_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);          \
-        return LAUNCH(few_free_##BITS, grid, FEW_WARPS * WARP, shared, stream, a);                                 \
+        if (a->turns.list) return LAUNCH_FEW(turns_##BITS);                                                        \
+        return LAUNCH_FEW(BITS);                                                                                   \
     }                                                                                                              \
     static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                      \
-        const size_t rows = (size_t)tile_row_blocks(&a->tile), tokens = (size_t)tile_token_blocks(&a->tile);       \
-        const Extent grid = extent(((size_t)a->layout.row_blocks + rows - 1) / rows *                              \
-                                       (((size_t)token_blocks(a->tokens) + tokens - 1) / tokens),                  \
-                                   a->splits, 1);                                                                  \
+        const Extent grid =                                                                                        \
+            extent(integer_blocks(a, tile_row_blocks(&a->tile), tile_token_blocks(&a->tile)), a->splits, 1);       \
         const size_t shared = (size_t)a->stages * (size_t)a->stage.bytes;                                          \
         switch (a->planes * 100 + a->tile.rows * 10 + a->tile.tokens) {                                            \
         case 111: return LAUNCH_TILED(BITS, 1, 1, 1);                                                              \

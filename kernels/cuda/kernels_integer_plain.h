@@ -5,7 +5,8 @@
 
 // ---- Plain: code by code ----
 //
-// A warp computes one output. The definition, on any device; sums of two-level grids have 64 bits.
+// A warp computes one output of the launch's only weight. The definition, on any device; sums of two-level grids have
+// 64 bits.
 
 enum { PLAIN_WARPS = 4 };
 
@@ -17,10 +18,11 @@ DEVICE int32_t activation_code(const IntegerArguments *a, int plane, int token, 
 
 DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, int from, int end, int32_t *s,
                       int32_t *x) {
+    const uint8_t *codes = a->each[0].rows.codes;
     *s = *x = 0;
     for (int padded = from + (int)threadIdx.x % WARP; padded < end; padded += WARP) {
         const int value = activation_code(a, plane, token, padded);
-        *s += packed_code(&a->layout, a->codes, row, padded) * value;
+        *s += packed_code(&a->layout, codes, row, padded) * value;
         *x += value;
     }
     *s = warp_sum_int(*s), *x = warp_sum_int(*x);
@@ -28,17 +30,18 @@ DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, 
 
 KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
     const IntegerLayout *l = &a.layout;
+    const IntegerRows *w = &a.each[0].rows;
     const int row = (int)blockIdx.x * PLAIN_WARPS + (int)threadIdx.x / WARP, token = (int)blockIdx.y;
-    const int levels = levels_of(&a), segments = segment_count(l, a.planes);
+    const int levels = a.levels, segments = segment_count(l, a.planes), out = a.each[0].out;
     float total = 0;
     long long whole = 0;
-    if (row >= l->out) return;
+    if (row >= out) return;
     for (int segment = 0; segment < segments; segment++) {
         const Segment place = segment_at(l, a.planes, segment);
         if (place.from == place.end) continue;
         const size_t at = scale_index(l, row, place.group);
-        const int level = a.zeros ? a.zeros[at] : a.factors ? a.factors[at] : 0;
-        const float scale = a.factors ? 0 : element_at(a.scale_dtype, a.scales, at);
+        const int level = levels == NO_LEVELS ? 0 : w->levels[at];
+        const float scale = levels == FACTORS ? 0 : element_at(a.scale_dtype, w->scales, at);
         for (int plane = 0; plane < a.planes; plane++) {
             int32_t s, x;
             plain_run(&a, row, token, plane, place.from, place.end, &s, &x);
@@ -47,35 +50,40 @@ KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
                                      scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *
                                          plane_factor(3, plane + 3 - a.planes),
                                      level, s, x, total);
-            else if (a.factors)
+            else if (levels == FACTORS)
                 whole += (long long)level * s;
             else
                 total += group_term(levels, scale, level, s, x);
         }
     }
     if (a.planes == 1) {
-        if (a.factors) total = ((const float *)a.scales)[row] * (float)whole;
+        if (levels == FACTORS) total = ((const float *)w->scales)[row] * (float)whole;
         total *= a.x_scales[token];
     }
-    if (threadIdx.x % WARP == 0) a.y[(size_t)token * l->out + row] = a.bias ? total + a.bias[row] : total;
+    if (threadIdx.x % WARP == 0) a.each[0].y[(size_t)token * out + row] = w->bias ? total + w->bias[row] : total;
 }
 
 // ---- Sum of the splits ----
 
 KERNEL(reduce_kernel, FLAT_THREADS, ReduceArguments) {
-    const size_t n = (size_t)a.tokens * a.out;
+    const ReduceOutputs *to = &a.each[blockIdx.y];
+    const size_t n = (size_t)a.tokens * to->out;
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
         float y = 0;
-        for (int s = 0; s < a.splits; s++) y += a.parts[(size_t)s * n + i];
-        a.y[i] = a.bias ? y + a.bias[i % a.out] : y;
+        for (int s = 0; s < a.splits; s++) y += to->parts[(size_t)s * n + i];
+        to->y[i] = to->bias ? y + to->bias[i % to->out] : y;
     }
 }
 
 static int launch_integer_plain(void *stream, const IntegerArguments *a) {
-    const Extent grid = extent((size_t)(a->layout.out + PLAIN_WARPS - 1) / PLAIN_WARPS, a->tokens, 1);
+    const Extent grid = extent((size_t)(a->each[0].out + PLAIN_WARPS - 1) / PLAIN_WARPS, a->tokens, 1);
     return LAUNCH(integer_plain_kernel, grid, PLAIN_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_reduce(void *stream, const ReduceArguments *a) {
-    return LAUNCH(reduce_kernel, flat_extent((size_t)a->tokens * a->out), FLAT_THREADS, 0, stream, a);
+    int most = 0;
+    for (int i = 0; i < a->weights; i++) most = a->each[i].out > most ? a->each[i].out : most;
+    Extent grid = flat_extent((size_t)a->tokens * (size_t)most);
+    grid.y = (unsigned)a->weights;
+    return LAUNCH(reduce_kernel, grid, FLAT_THREADS, 0, stream, a);
 }

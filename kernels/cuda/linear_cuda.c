@@ -1,12 +1,19 @@
 // Products: which kernel takes a linear of so many tokens, and how it is cut into blocks.
 #include "kernels/cuda/cuda.h"
 
-static bool is_rounded_float(const Weight *w) {
+bool cuda_is_rounded_float(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (!w->integer && w->mode != ACTIVATION_NONE);
 }
 
 static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
 static size_t at_least(size_t n, size_t least) { return n > least ? n : least; }
+
+// Weights that one launch multiplies by the same activations, and where the products go.
+typedef struct Set {
+    const Weight *weights[TOGETHER];
+    float *y[TOGETHER];
+    int count;
+} Set;
 
 // ---- Dense ----
 
@@ -30,23 +37,47 @@ static int library_product(CudaBackend *c, const Weight *w, const float *x, size
     return code == 0 && w->bias ? r->launches->add_bias(r->stream, &bias) : code;
 }
 
-static int dense_product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
-    const DenseArguments a = {.w = w->data,
-                              .bias = w->bias,
-                              .x = x,
-                              .y = y,
-                              .dtype = (int)w->dtype,
-                              .out = (int)w->out,
-                              .in = (int)w->in,
-                              .stride = (int)w->stride,
-                              .tokens = (int)tokens,
-                              .aligned = w->in % 4 == 0 && (uintptr_t)x % 16 == 0};
+static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+    const Weight *w = set->weights[0];
+    DenseArguments a = {.x = x,
+                        .weights = set->count,
+                        .dtype = (int)w->dtype,
+                        .in = (int)w->in,
+                        .stride = (int)w->stride,
+                        .tokens = (int)tokens,
+                        .aligned = w->in % 4 == 0 && (uintptr_t)x % 16 == 0};
+    for (int i = 0; i < set->count; i++)
+        a.each[i] = (DenseOutputs){cuda_dense_rows(set->weights[i]), set->y[i], (int)set->weights[i]->out};
     if (tokens <= DENSE_FEW) return c->runtime->launches->dense_few(c->runtime->stream, &a);
-    if (dense_by_library(c, w, tokens)) return library_product(c, w, x, tokens, y);
+    if (dense_by_library(c, w, tokens)) return library_product(c, w, x, tokens, set->y[0]);
     return c->runtime->launches->dense_tiled(c->runtime->stream, &a);
 }
 
 // ---- Integer ----
+
+DenseRows cuda_dense_rows(const Weight *w) { return (DenseRows){w->data, w->bias}; }
+
+IntegerRows cuda_integer_rows(const Weight *w) {
+    return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias};
+}
+
+IntegerArguments cuda_integer_arguments(const Weight *w, size_t tokens) {
+    return (IntegerArguments){.layout = w->layout,
+                              .weights = 1,
+                              .levels = w->zeros     ? ZERO_POINTS
+                                        : w->factors ? FACTORS
+                                                     : NO_LEVELS,
+                              .scale_dtype = (int)w->scale_dtype,
+                              .tokens = (int)tokens,
+                              .planes = cuda_planes(w),
+                              .splits = 1};
+}
+
+bool cuda_same_format(const Weight *v, const Weight *w) {
+    const IntegerArguments a = cuda_integer_arguments(v, 1), b = cuda_integer_arguments(w, 1);
+    return a.layout.in == b.layout.in && a.layout.group == b.layout.group && a.layout.bits == b.layout.bits &&
+           a.levels == b.levels && a.scale_dtype == b.scale_dtype && a.planes == b.planes;
+}
 
 static bool same_activations(const Prepared *p, const Prepared *q) {
     return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
@@ -101,10 +132,10 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
     const int slots = 1 << s.slot_bits;
     s.x = row_blocks * (int)step_bytes(a->layout.bits);
     s.scales = s.x + x_bytes;
-    s.levels = s.scales + (a->factors ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
-    s.x_scales = s.levels + (a->zeros || a->factors ? row_blocks * slots * UNIT_ROWS : 0);
+    s.levels = s.scales + (a->levels == FACTORS ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
+    s.x_scales = s.levels + (a->levels == NO_LEVELS ? 0 : row_blocks * slots * UNIT_ROWS);
     s.x_sums = s.x_scales + (a->planes == 1 ? 0 : slots * tokens * 4);
-    s.bytes = s.x_sums + (a->zeros ? slots * sum_planes(a->planes) * tokens * 4 : 0);
+    s.bytes = s.x_sums + (a->levels == ZERO_POINTS ? slots * sum_planes(a->planes) * tokens * 4 : 0);
     return s;
 }
 
@@ -114,13 +145,11 @@ static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t b
     return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
 }
 
-// How a product of few tokens is cut: blocks for 16 rows, whose warps share the columns. In order, what they find
-// passes through shared memory, too.
-static void cut_few(const CudaBackend *c, IntegerArguments *a) {
+void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
     a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
     a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
-    if (a->planes > 1) a->splits = splits_for(c, a, (size_t)a->layout.row_blocks, 2 * FEW_WARPS);
+    if (a->planes > 1 && !a->turns.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
 
 static size_t power_of_two_from(size_t n) {
@@ -135,8 +164,7 @@ static void set_tile_stage(IntegerArguments *a) {
 }
 
 static size_t tiles_of(const IntegerArguments *a) {
-    return blocks_of((size_t)a->layout.row_blocks, (size_t)tile_row_blocks(&a->tile)) *
-           blocks_of((size_t)token_blocks(a->tokens), (size_t)tile_token_blocks(&a->tile));
+    return integer_blocks(a, tile_row_blocks(&a->tile), tile_token_blocks(&a->tile));
 }
 
 // In order nothing can be split, so the largest tile is taken that leaves few multiprocessors without one.
@@ -170,43 +198,47 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
     a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2);
 }
 
-// Layouts that are not regular are multiplied by the tiled kernel only. So are several planes that are not paired.
-static bool by_few(const IntegerArguments *a) {
+bool cuda_by_few(const IntegerArguments *a) {
     return is_regular(&a->layout) &&
            (a->planes == 1 ? a->tokens <= FEW_TOKENS : is_paired(&a->layout, a->planes, a->tokens));
 }
 
-static bool by_tensor_cores(const CudaBackend *c, const Weight *w) {
+bool cuda_by_tensor_cores(const CudaBackend *c, const Weight *w) {
     return c->runtime->facts.capability >= TENSOR_CORES && !w->wide;
 }
 
-static int integer_product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
+// What is added up later lies one weight after the other.
+static void give_parts(CudaBackend *c, IntegerArguments *a, ReduceArguments *reduce) {
+    float *parts = c->parts.data;
+    *reduce = (ReduceArguments){.weights = a->weights, .splits = a->splits, .tokens = a->tokens};
+    for (int i = 0; i < a->weights; i++) {
+        IntegerOutputs *each = &a->each[i];
+        reduce->each[i] = (ReduceOutputs){parts, each->rows.bias, each->y, each->out};
+        each->y = parts;
+        parts += (size_t)a->splits * (size_t)a->tokens * (size_t)each->out;
+    }
+}
+
+static int integer_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const CudaLaunches *launches = c->runtime->launches;
-    const int planes = cuda_planes(w);
-    int code = prepare(c, w, x, tokens, planes);
+    const Weight *w = set->weights[0];
+    IntegerArguments a = cuda_integer_arguments(w, tokens);
+    ReduceArguments reduce;
+    int code = prepare(c, w, x, tokens, a.planes);
     if (code != 0) return code;
-    IntegerArguments a = {.layout = w->layout,
-                          .codes = w->codes,
-                          .scales = w->scales,
-                          .zeros = w->zeros,
-                          .factors = w->factors,
-                          .bias = w->bias,
-                          .x = c->codes.data,
-                          .x_scales = c->scales.data,
-                          .x_sums = w->zeros ? c->sums.data : NULL,
-                          .y = y,
-                          .scale_dtype = (int)w->scale_dtype,
-                          .tokens = (int)tokens,
-                          .planes = planes,
-                          .splits = 1};
-    if (!by_tensor_cores(c, w)) return launches->integer_plain(c->runtime->stream, &a);
-    const bool few = by_few(&a);
-    (few ? cut_few : cut_tiled)(c, &a);
-    if (a.splits > 1) a.y = c->parts.data;
+    a.x = c->codes.data;
+    a.x_scales = c->scales.data;
+    a.x_sums = c->sums.data;
+    a.weights = set->count;
+    for (int i = 0; i < set->count; i++)
+        a.each[i] = (IntegerOutputs){cuda_integer_rows(set->weights[i]), set->y[i], set->weights[i]->layout.out,
+                                     set->weights[i]->layout.row_blocks};
+    if (!cuda_by_tensor_cores(c, w)) return launches->integer_plain(c->runtime->stream, &a);
+    const bool few = cuda_by_few(&a);
+    (few ? cuda_cut_few : cut_tiled)(c, &a);
+    if (a.splits > 1) give_parts(c, &a, &reduce);
     code = (few ? launches->integer_few : launches->integer_tiled)(c->runtime->stream, &a);
-    if (code != 0 || a.splits == 1) return code;
-    const ReduceArguments reduce = {c->parts.data, w->bias, y, a.splits, (int)tokens, (int)w->out};
-    return launches->reduce(c->runtime->stream, &reduce);
+    return code != 0 || a.splits == 1 ? code : launches->reduce(c->runtime->stream, &reduce);
 }
 
 // ---- Either ----
@@ -226,30 +258,74 @@ static RoundArguments rounding(const CudaBackend *c, const Weight *w, const floa
                             .static_scale = w->static_scale};
 }
 
-static int product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
-    if (is_rounded_float(w)) {
+static int product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+    const Weight *w = set->weights[0];
+    if (cuda_is_rounded_float(w)) {
         const RoundArguments a = rounding(c, w, x, tokens);
         int code = c->runtime->launches->round(c->runtime->stream, &a);
         c->prepared.x = NULL;
         if (code != 0) return code;
         x = a.y;
     }
-    return w->integer ? integer_product(c, w, x, tokens, y) : dense_product(c, w, x, tokens, y);
+    return (w->integer ? integer_product : dense_product)(c, set, x, tokens);
 }
 
 // Whether what waits is computed together with the integers that this product reads (prepare).
 static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
-    return w->integer && !is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
+    return w->integer && !cuda_is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
 }
 
-void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
-    CudaBackend *c = cuda_of(backend);
+static void run_set(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+    const Weight *w = set->weights[0];
+    Set at = *set;
     if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
-    cuda_written(c, y, tokens * w->out * sizeof *y);
+    for (int i = 0; i < set->count; i++) cuda_written(c, set->y[i], tokens * set->weights[i]->out * sizeof(float));
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
         const RoundArguments a = rounding(c, w, x, tokens);
         cuda_check(c, c->runtime->launches->channel_scales(c->runtime->stream, &a), "rounding activations");
     }
-    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS)
-        cuda_check(c, product(c, w, x + t * w->in, at_most(tokens - t, PASS_TOKENS), y + t * w->out), "a linear");
+    for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
+        for (int i = 0; i < set->count; i++) at.y[i] = set->y[i] + t * set->weights[i]->out;
+        cuda_check(c, product(c, &at, x + t * w->in, at_most(tokens - t, PASS_TOKENS)), "a linear");
+    }
+}
+
+// ---- Several at once ----
+
+// Whether one launch can do for both. An equivalence.
+static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
+    if (v->integer != w->integer || v->in != w->in || cuda_is_rounded_float(v) || cuda_is_rounded_float(w))
+        return false;
+    if (!v->integer) return tokens <= DENSE_FEW && v->dtype == w->dtype;
+    return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_format(v, w) && v->mode == w->mode &&
+           v->static_scale == w->static_scale && v->divisor == w->divisor;
+}
+
+static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {
+    for (size_t j = 0; j < i; j++)
+        if (joins(c, weights[j], weights[i], tokens)) return true;
+    return false;
+}
+
+void cuda_linears(Backend *backend, const Weight *const *weights, size_t count, const float *x, size_t tokens,
+                  float *const *y) {
+    CudaBackend *c = cuda_of(backend);
+    for (size_t i = 0; i < count; i++) {
+        Set set = {{weights[i]}, {y[i]}, 1};
+        if (is_joined(c, weights, i, tokens)) continue; // it was run with the first of its kind
+        for (size_t j = i + 1; j < count; j++) {
+            if (!joins(c, weights[i], weights[j], tokens)) continue;
+            if (set.count == TOGETHER) {
+                run_set(c, &set, x, tokens);
+                set.count = 0;
+            }
+            set.weights[set.count] = weights[j];
+            set.y[set.count++] = y[j];
+        }
+        run_set(c, &set, x, tokens);
+    }
+}
+
+void cuda_linear(Backend *backend, const Weight *w, const float *x, size_t tokens, float *y) {
+    cuda_linears(backend, &w, 1, x, tokens, &y);
 }

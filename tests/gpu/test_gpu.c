@@ -131,6 +131,15 @@ static void test_quantized_tiles(void **state) {
     end(&c);
 }
 
+static void test_linears(void **state) {
+    (void)state;
+    Checks c;
+    begin(&c, 10);
+    for (int i = 0; i < (thorough ? 24 : 4); i++)
+        check_linears(&c, i % 4 == 3 ? between(&c, 9, 70) : between(&c, 1, 8), between(&c, 8, i % 2 ? 5000 : 500));
+    end(&c);
+}
+
 static void test_not_finite(void **state) {
     (void)state;
     Checks c;
@@ -260,6 +269,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_large),
         cmocka_unit_test(test_quantized_shapes),
         cmocka_unit_test(test_quantized_tiles),
+        cmocka_unit_test(test_linears),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
         cmocka_unit_test(test_attention),

@@ -67,6 +67,9 @@ static void compare(const char *what, const float *y, const float *expected, con
 
 // ---- Linears ----
 
+// The launches since `before`.
+static size_t launched(const Checks *c, size_t before) { return c->launches ? *c->launches - before : 0; }
+
 static float *linear_result(Backend *b, const Weight *w, const float *x, size_t in, size_t tokens, size_t out) {
     float *from = uploaded(b, x, tokens * in), *to = poisoned(b, tokens * out);
     b->ops->linear(b, w, from, tokens, to);
@@ -222,6 +225,69 @@ void check_not_finite(Checks *c) {
     }
 }
 
+// Formats that alternate, and more of one than a launch takes.
+enum { LINEARS = 8, DENSE_ONE = 9 };
+
+static Weight *one_of_many(Checks *c, int i, size_t in, size_t out) {
+    static const ActivationMode modes[LINEARS] = {ACTIVATION_NONE,  ACTIVATION_TOKEN, (ActivationMode)DENSE_ONE,
+                                                  ACTIVATION_NONE,  ACTIVATION_NONE,  (ActivationMode)DENSE_ONE,
+                                                  ACTIVATION_TOKEN, ACTIVATION_NONE};
+    const ActivationScheme scheme = {.mode = modes[i]};
+    const BackendOps *ops = c->device->ops;
+    float *bias = i % 3 ? random_floats(c, out, 1) : NULL;
+    Weight *weight = NULL;
+    if ((int)modes[i] == DENSE_ONE) {
+        float *w = random_floats(c, out * in, 0.1);
+        void *data = stored(DTYPE_BF16, w, out * in);
+        assert_true(ops->weight_dense(c->device, DTYPE_BF16, data, out, in, bias, PRECISION_NATIVE, &weight, NULL));
+        ops->synchronize(c->device);
+        free(w), free(data);
+    } else {
+        const QuantizedCase q = {.grid = modes[i] == ACTIVATION_NONE ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
+                                 .bits = 4,
+                                 .out = out,
+                                 .in = in,
+                                 .group = in < 32 ? in : 32,
+                                 .scale_dtype = DTYPE_F16};
+        QuantizedWeight codes = random_quantized(c, &q);
+        assert_true(ops->weight_quantized(c->device, &codes, &scheme, bias, PRECISION_NATIVE, &weight, NULL));
+        quantized_weight_free(&codes);
+    }
+    free(bias);
+    return weight;
+}
+
+void check_linears(Checks *c, size_t tokens, size_t in) {
+    Backend *b = c->device;
+    Weight *weights[LINEARS];
+    size_t outs[LINEARS];
+    float *x = random_floats(c, tokens * in, 1), *apart[LINEARS], *y[LINEARS], *from = uploaded(b, x, tokens * in);
+    for (int i = 0; i < LINEARS; i++) {
+        outs[i] = between(c, 1, 130);
+        weights[i] = one_of_many(c, i, in, outs[i]);
+        y[i] = poisoned(b, tokens * outs[i]);
+    }
+    const size_t begin = launched(c, 0);
+    for (int i = 0; i < LINEARS; i++) apart[i] = linear_result(b, weights[i], x, in, tokens, outs[i]);
+    const size_t middle = launched(c, 0);
+    b->ops->linears(b, (const Weight *const *)weights, LINEARS, from, tokens, y);
+    b->ops->synchronize(b);
+    // Four of one format are two launches, twice two of another are one each; what is prepared for them is one for all.
+    if (c->launches) assert_true(launched(c, middle) + (tokens > 8 ? 3 : 4) <= middle - begin);
+    for (int i = 0; i < LINEARS; i++) {
+        float *together = downloaded(b, y[i], tokens * outs[i]);
+        double *sizes = array_new(tokens * outs[i], sizeof *sizes), largest = 0;
+        assert_non_null(sizes);
+        for (size_t n = 0; n < tokens * outs[i]; n++) largest = fmax(largest, fabs((double)apart[i][n]));
+        for (size_t n = 0; n < tokens * outs[i]; n++) sizes[n] = largest;
+        compare("linears", together, apart[i], sizes, tokens * outs[i], i % 7 && i != 3 && i != 4 ? 0 : 1e-5);
+        b->ops->weight_free(b, weights[i]);
+        free(apart[i]), free(together), free(sizes);
+    }
+    b->ops->memory_free(b, from);
+    free(x);
+}
+
 // ---- Between linears ----
 
 typedef void (*Operation)(Backend *, const void *context, float *x, float *other, float *y);
@@ -351,9 +417,6 @@ void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) 
 }
 
 enum { FUSED_RMS, FUSED_LAYER, FUSED_SILU, FUSED_IN_PLACE, FUSED_WAYS };
-
-// The launches since `before`.
-static size_t launched(const Checks *c, size_t before) { return c->launches ? *c->launches - before : 0; }
 
 // Something in between.
 static void part(Backend *b, bool apart) {

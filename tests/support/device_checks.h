@@ -28,6 +28,8 @@ typedef struct QuantizedCase {
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
 // Products of integers must be equal to the last bit, others within what summing in another order may change.
 void check_quantized(Checks *, const QuantizedCase *);
+// Several linears of the same activations: the same as one by one, in fewer launches.
+void check_linears(Checks *, size_t tokens, size_t in);
 // One activation that is not finite shows in the results of its token, and in no other.
 void check_not_finite(Checks *);
 void check_weight_from_dense(Checks *, DType, int bits, size_t out, size_t in, size_t group, bool equalized);
