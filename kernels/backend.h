@@ -16,9 +16,10 @@ typedef enum Precision {
 } Precision;
 
 typedef struct Backend Backend;
-typedef struct Weight Weight; // one linear, packed for this backend
-typedef struct Cache Cache;   // keys and values of some sequences, all layers
-typedef struct Step Step;     // a recorded decode step
+typedef struct Weight Weight;   // one linear, packed for this backend
+typedef struct Cache Cache;     // keys and values of some sequences, all layers
+typedef struct Step Step;       // a recorded decode step
+typedef struct Mixture Mixture; // the experts of a layer
 
 typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
@@ -30,6 +31,12 @@ typedef struct AttentionShape {
     const float *bias;
     size_t bias_stride;
 } AttentionShape;
+
+typedef struct MixtureShape {
+    int experts, per_token;
+    bool normalized; // the weights of the chosen ones are made to add up to 1
+    Nonlinearity activation;
+} MixtureShape;
 
 // How weight_from_dense quantizes.
 typedef struct WeightQuantizing {
@@ -117,6 +124,8 @@ typedef struct BackendOps {
     void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                         float *y);
+    // y [rows, width] += sigmoid(gates[row]) · x.
+    void (*gated_add)(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
 
     // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. The sequences go on side by side: `tokens` is
     // what each of them gets, and rows of k, v, q and y are those of the first sequence, then those of the second …
@@ -137,6 +146,16 @@ typedef struct BackendOps {
     bool (*healthy)(Backend *, Error *err);
     // False with the figures in err when so many bytes more cannot be had. Asked before anything is allocated.
     bool (*has_room)(Backend *, size_t bytes, Error *err);
+
+    // Experts that are chosen without the host, so that a step can be recorded. gate, up and down: [experts], which
+    // must outlive the mixture. NULL: not these weights, or memory is short; choose on the host then.
+    Mixture *(*mixture_new)(Backend *, const MixtureShape *, const Weight *const *gate, const Weight *const *up,
+                            const Weight *const *down);
+    // y [tokens, hidden] = Σ p · down(f(gate x) · up x) over the experts with the largest of logits [tokens, experts],
+    // of equals the first, in the order of experts; p: their softmax probability. False, and nothing happens: too many
+    // tokens.
+    bool (*mixture)(Backend *, const Mixture *, const float *logits, const float *x, size_t tokens, float *y);
+    void (*mixture_free)(Backend *, Mixture *);
 
     // A decoded token of each sequence, again and again. Between begin and end operations are recorded instead of run;
     // their `first` is where the step will be, and the rows that embed looks up will be those of the step's tokens.

@@ -1,48 +1,41 @@
 // Mixture of experts: a router picks a few MLPs for each token, and only those are computed.
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "base/array.h"
 #include "model/transformer_parts.h"
 
 static const Experts *experts_of(const Pass *pass) { return &pass->t->structure->config.experts; }
 
 // ---- Routing, on the host ----
 
-static void softmax(float *x, int n) {
-    float most = -INFINITY, sum = 0;
-    for (int i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
-    for (int i = 0; i < n; i++) sum += x[i] = expf(x[i] - most);
-    for (int i = 0; i < n; i++) x[i] /= sum;
-}
-
-// The `per_token` most probable experts of one token, the first of equals; takes them out of the probabilities.
-static void choose(float *probabilities, const Experts *experts, int32_t *chosen, float *weights) {
-    float sum = 0;
+// The `per_token` experts of one token with the largest logits, the first of equals, and their softmax probabilities;
+// takes them out of the logits.
+static void choose(float *logits, const Experts *experts, int32_t *chosen, float *weights) {
+    float top = 0, all = 0, sum = 0;
     for (int k = 0; k < experts->per_token; k++) {
         int best = 0;
         for (int e = 1; e < experts->count; e++)
-            if (probabilities[e] > probabilities[best]) best = e;
+            if (logits[e] > logits[best] || isnan(logits[best])) best = e;
+        if (k == 0) top = logits[best];
+        for (int e = 0; k == 0 && e < experts->count; e++) all += expf(logits[e] - top);
         chosen[k] = best;
-        sum += weights[k] = probabilities[best];
-        probabilities[best] = -1;
+        sum += weights[k] = expf(logits[best] - top) / all;
+        logits[best] = NAN;
     }
     for (int k = 0; experts->normalized && k < experts->per_token; k++) weights[k] /= sum;
 }
 
-static bool route(const Pass *pass, int router, const float *x) {
+// logits: of the router, for the tokens of the pass.
+static bool route(const Pass *pass, const float *logits) {
     const Experts *experts = experts_of(pass);
     Routing *routing = &pass->session->routing;
     Backend *backend = pass->t->backend;
-    float *logits = pass->session->scratch[SCRATCH_ROUTER];
-    if (!session_routing(pass->session, experts, pass->tokens, pass->err) || !pass_observe(pass, router, x) ||
-        !pass_linear(pass, router, x, logits))
-        return false;
+    if (!session_routing(pass->session, experts, pass->tokens, pass->err)) return false;
     size_t count = (size_t)experts->count, most = (size_t)experts->per_token;
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
-    for (size_t t = 0; t < pass->tokens; t++) {
-        softmax(routing->logits + t * count, experts->count);
+    for (size_t t = 0; t < pass->tokens; t++)
         choose(routing->logits + t * count, experts, routing->chosen + t * most, routing->weights + t * most);
-    }
     return true;
 }
 
@@ -81,34 +74,67 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     return true;
 }
 
+static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logits, const float *x) {
+    Backend *backend = pass->t->backend;
+    const size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
+    if (!route(pass, logits)) return false;
+    backend->ops->scale(backend, pass->session->scratch[SCRATCH_BRANCH], 0, n);
+    for (int expert = 0; expert < experts_of(pass)->count; expert++)
+        if (!run_expert(pass, map, expert, x)) return false;
+    return true;
+}
+
 // The expert that sees every token, weighed by a sigmoid of its own.
 static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
-    Session *session = pass->session;
+    float **scratch = pass->session->scratch;
     Backend *backend = pass->t->backend;
-    Routing *r = &session->routing;
     const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
     if (map->shared_down < 0) return true;
-    if (!pass_mlp(pass, &mlp, x, false, session->scratch[SCRATCH_EXPERT]) || // the router has shown x
-        !pass_linear(pass, map->shared_router, x, session->scratch[SCRATCH_ROUTER]))
+    if (!pass_mlp(pass, &mlp, x, false, scratch[SCRATCH_EXPERT]) || // the router has shown x
+        !pass_linear(pass, map->shared_router, x, scratch[SCRATCH_ROUTER]))
         return false;
-    backend->ops->download(backend, r->factors, session->scratch[SCRATCH_ROUTER], pass->tokens * sizeof(float));
-    for (size_t t = 0; t < pass->tokens; t++) {
-        r->factors[t] = 1 / (1 + expf(-r->factors[t]));
-        r->rows[t] = (int32_t)t;
-    }
-    backend->ops->scatter_add(backend, session->scratch[SCRATCH_EXPERT], (size_t)pass->t->structure->config.hidden,
-                              r->rows, r->factors, pass->tokens, session->scratch[SCRATCH_BRANCH]);
+    backend->ops->gated_add(backend, scratch[SCRATCH_ROUTER], scratch[SCRATCH_EXPERT], pass->tokens,
+                            (size_t)pass->t->structure->config.hidden, scratch[SCRATCH_BRANCH]);
     return true;
+}
+
+// ---- As one operation ----
+
+void transformer_forget_mixture(Transformer *t, int layer) {
+    if (t->mixtures[layer].mixture) t->backend->ops->mixture_free(t->backend, t->mixtures[layer].mixture);
+    t->mixtures[layer] = (LayerMixture){0};
+}
+
+static Mixture *mixture_new(const Transformer *t, const LayerMap *map) {
+    const Experts *experts = &t->structure->config.experts;
+    const MixtureShape shape = {experts->count, experts->per_token, experts->normalized,
+                                t->structure->config.activation};
+    const size_t count = (size_t)experts->count;
+    const Weight **weights = array_new(3 * count, sizeof *weights);
+    Mixture *mixture = NULL;
+    for (size_t i = 0; weights && i < 3 * count; i++)
+        weights[i % 3 * count + i / 3] = transformer_linear(t, map->first_expert + (int)i);
+    if (weights)
+        mixture = t->backend->ops->mixture_new(t->backend, &shape, weights, weights + count, weights + 2 * count);
+    free(weights);
+    return mixture;
+}
+
+// Without the host, unless someone wants to see what the experts get. False: nothing has happened.
+static bool run_mixture(const Pass *pass, int layer, const float *logits, const float *x) {
+    Transformer *t = pass->t;
+    const BackendOps *ops = t->backend->ops;
+    LayerMixture *own = &t->mixtures[layer];
+    if (!ops->mixture_new || pass->observer || own->refused) return false;
+    if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
+    own->refused = !own->mixture;
+    return own->mixture &&
+           ops->mixture(t->backend, own->mixture, logits, x, pass->tokens, pass->session->scratch[SCRATCH_BRANCH]);
 }
 
 bool pass_experts(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    Backend *backend = pass->t->backend;
-    const size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
-    if (!route(pass, map->router, x)) return false;
-    backend->ops->scale(backend, pass->session->scratch[SCRATCH_BRANCH], 0, n);
-    for (int expert = 0; expert < experts_of(pass)->count; expert++) {
-        if (!run_expert(pass, map, expert, x)) return false;
-    }
-    return run_shared(pass, map, x);
+    float *logits = pass->session->scratch[SCRATCH_ROUTER];
+    return pass_observe(pass, map->router, x) && pass_linear(pass, map->router, x, logits) &&
+           (run_mixture(pass, layer, logits, x) || run_chosen(pass, map, logits, x)) && run_shared(pass, map, x);
 }

@@ -7,9 +7,10 @@ void session_forget_step(Session *session) {
     session->step = NULL;
 }
 
-// Experts are chosen on the host: such a step cannot be recorded.
+// A step whose experts are chosen on the host cannot be recorded; where a mixture is refused, recording breaks off.
 static bool can_record(const Transformer *t) {
-    return t->backend->ops->step_begin && t->structure->config.experts.count == 0;
+    const BackendOps *ops = t->backend->ops;
+    return ops->step_begin && (t->structure->config.experts.count == 0 || ops->mixture_new);
 }
 
 static void record(Transformer *t, Session *session, const int32_t *ids) {

@@ -90,7 +90,8 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
-    if (t->dense && t->gains && t->replaced && t->divided) return t;
+    t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
+    if (t->dense && t->gains && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -129,6 +130,8 @@ static void free_gains(Backend *backend, float **gains, int count) {
 void transformer_free(Transformer *t) {
     if (!t) return;
     t->backend->ops->synchronize(t->backend);
+    for (int i = 0; t->mixtures && i < t->structure->config.layers; i++) transformer_forget_mixture(t, i);
+    free(t->mixtures);
     free_weights(t->backend, t->replaced, t->structure->linear_count);
     free_gains(t->backend, t->divided, t->structure->norm_count);
     if (!t->is_variant) {
@@ -144,6 +147,7 @@ Precision transformer_precision(const Transformer *t) { return t->precision; }
 
 void transformer_set_linear(Transformer *t, int linear, Weight *weight) {
     t->version++;
+    if (t->structure->linears[linear].expert >= 0) transformer_forget_mixture(t, t->structure->linears[linear].layer);
     if (t->replaced[linear]) {
         t->backend->ops->synchronize(t->backend);
         t->backend->ops->weight_free(t->backend, t->replaced[linear]);

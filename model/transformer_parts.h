@@ -3,6 +3,12 @@
 
 #include "model/transformer.h"
 
+// A layer's experts as one operation of the backend.
+typedef struct LayerMixture {
+    Mixture *mixture; // NULL: not made yet, or refused
+    bool refused;     // until a linear of the layer changes
+} LayerMixture;
+
 struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
@@ -13,7 +19,8 @@ struct Transformer {
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
-    uint64_t version;  // counts its changes
+    LayerMixture *mixtures; // [layers], own; made when they are first used
+    uint64_t version;       // counts its changes
 };
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
@@ -109,6 +116,8 @@ void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y);
 // SCRATCH_BRANCH = the mixture of experts of a layer (experts.c).
 bool pass_experts(const Pass *pass, int layer, const float *x);
+// One of the layer's linears is about to change.
+void transformer_forget_mixture(Transformer *t, int layer);
 
 // hidden [tokens, hidden]: one layer in place; what stands before the first (layers.c).
 bool pass_enter(const Pass *pass, float *hidden);

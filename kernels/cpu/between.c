@@ -54,6 +54,14 @@ void cpu_gather(Backend *backend, const float *x, size_t width, const int32_t *r
     for (size_t i = 0; i < n; i++) memcpy(y + i * width, x + (size_t)rows[i] * width, width * sizeof *x);
 }
 
+void cpu_gated_add(Backend *backend, const float *gates, const float *x, size_t rows, size_t width, float *y) {
+    (void)backend;
+    for (size_t i = 0; i < rows; i++) {
+        const float factor = 1 / (1 + expf(-gates[i]));
+        for (size_t j = 0; j < width; j++) y[i * width + j] += factor * x[i * width + j];
+    }
+}
+
 void cpu_scatter_add(Backend *backend, const float *x, size_t width, const int32_t *rows, const float *factors,
                      size_t n, float *y) {
     (void)backend;

@@ -74,6 +74,7 @@ void cpu_softcap(Backend *, float *x, float cap, size_t n);
 void cpu_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                float *const *y);
 void cpu_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
+void cpu_gated_add(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
 void cpu_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                      float *y);
 

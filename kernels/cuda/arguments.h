@@ -226,6 +226,35 @@ typedef struct FusedArguments {
     ActivationArguments activations;
 } FusedArguments;
 
+// ---- Experts ----
+
+// At most so many tokens, of so many experts each, in all so many slots, are routed on the device (kernels_experts.h).
+enum { MIXTURE_TOKENS = 64, MIXTURE_PER_TOKEN = 32, MIXTURE_SLOTS = 512, MIXTURE_EXPERTS = 1024 };
+
+// The per_token largest logits of each token, of equals the first; a slot's weight is its softmax probability.
+typedef struct RouteArguments {
+    const float *logits; // [tokens, experts]
+    float *weights;      // [tokens, per_token], experts ascending
+    int32_t *positions;  // likewise: where the slot lies when they are sorted by expert
+    int32_t *rows;       // [slots]: whose token lies there
+    Turn *turns;         // [turn_count] of up to turn_tokens slots; behind the last one turns of none
+    int tokens, experts, per_token, turn_tokens, turn_count;
+    bool normalized; // the weights of a token are made to add up to 1
+} RouteArguments;
+
+typedef struct MixArguments { // y [tokens, width] = Σ weights · rows of x [slots, width]
+    const float *x, *weights;
+    const int32_t *positions;
+    float *y;
+    int tokens, per_token, width;
+} MixArguments;
+
+typedef struct GatedAddArguments { // y [rows, width] += sigmoid(gates) · x, gates [rows]
+    const float *gates, *x;
+    float *y;
+    int rows, width;
+} GatedAddArguments;
+
 // ---- Attention ----
 
 typedef struct CacheView {            // of one layer, from some sequence on
@@ -307,6 +336,9 @@ typedef struct CudaLaunches {
     int (*integer_few)(void *stream, const IntegerArguments *);   // up to 8 tokens
     int (*integer_tiled)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
+    int (*route)(void *stream, const RouteArguments *);
+    int (*mix)(void *stream, const MixArguments *);
+    int (*gated_add)(void *stream, const GatedAddArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
     int (*rope_write)(void *stream, const RopeWriteArguments *);
     int (*attention)(void *stream, const AttentionArguments *);

@@ -120,7 +120,8 @@ static const char *describe(const Backend *backend) {
 
 static void destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    Region *regions[] = {&c->codes, &c->scales, &c->sums, &c->parts, &c->floats, &c->halves, &c->staging};
+    Region *regions[] = {&c->codes,  &c->scales,  &c->sums,   &c->parts, &c->floats,
+                         &c->halves, &c->staging, &c->routes, &c->slots};
     synchronize(backend);
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
     c->runtime->close(c->runtime);
@@ -156,6 +157,10 @@ static const BackendOps cuda_ops = {
     .split = cuda_split,
     .gather = cuda_gather,
     .scatter_add = cuda_scatter_add,
+    .gated_add = cuda_gated_add,
+    .mixture_new = cuda_mixture_new,
+    .mixture = cuda_mixture,
+    .mixture_free = cuda_mixture_free,
     .cache_new = cuda_cache_new,
     .cache_free = cuda_cache_free,
     .cache_write = cuda_cache_write,

@@ -113,6 +113,13 @@ void cuda_scatter_add(Backend *backend, const float *x, size_t width, const int3
     if (stage_rows(c, rows, factors, n, &a)) RUN(c, scatter_add, &a, "scattering rows");
 }
 
+void cuda_gated_add(Backend *backend, const float *gates, const float *x, size_t rows, size_t width, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    const GatedAddArguments a = {gates, x, y, (int)rows, (int)width};
+    cuda_written(c, y, rows * width * sizeof *y);
+    RUN(c, gated_add, &a, "adding an expert");
+}
+
 // ---- Results for the host ----
 
 void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities) {

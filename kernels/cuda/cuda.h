@@ -69,6 +69,7 @@ typedef struct CudaBackend {
     Region parts;               // of products and attention that are split
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
+    Region routes, slots;       // of mixtures of experts
     unsigned char *rows;        // [rows_bytes] on the host, on their way to `staging`
     size_t rows_bytes;
     Prepared prepared;
@@ -165,6 +166,12 @@ bool cuda_by_few(const IntegerArguments *);
 // memory, too.
 void cuda_cut_few(const CudaBackend *, IntegerArguments *);
 
+// Mixtures of experts (mixture_cuda.c).
+Mixture *cuda_mixture_new(Backend *, const MixtureShape *, const Weight *const *gate, const Weight *const *up,
+                          const Weight *const *down);
+bool cuda_mixture(Backend *, const Mixture *, const float *logits, const float *x, size_t tokens, float *y);
+void cuda_mixture_free(Backend *, Mixture *);
+
 // Between linears (between_cuda.c).
 void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
 void cuda_embed_positions(Backend *, DType, const void *table, size_t width, size_t first, size_t tokens, float *y);
@@ -183,6 +190,7 @@ void cuda_split(Backend *, const float *x, size_t tokens, size_t groups, const s
 void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
 void cuda_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                       float *y);
+void cuda_gated_add(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
 void cuda_greedy(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
 bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);
 

@@ -142,6 +142,38 @@ KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     if (segment < segment_count(&a.layout, a.planes)) split_segment(&a, (int)blockIdx.y, segment);
 }
 
+// ---- Of experts: a block belongs to a turn, which has room of its own ----
+
+// What is asked for of that turn.
+DEVICE ActivationArguments turned(const ActivationArguments *a, const Turn *turn) {
+    ActivationArguments own = *a;
+    const ExpertRounding rounding = a->experts[turn->expert];
+    own.x += (size_t)turn->first * a->layout.in;
+    own.codes += blockIdx.z * a->strides.codes;
+    own.scales += blockIdx.z * a->strides.scales;
+    if (a->sums) own.sums += blockIdx.z * a->strides.sums;
+    own.divisor = rounding.divisor;
+    own.static_scale = rounding.static_scale;
+    own.mode = rounding.static_scale > 0 ? ROUND_STATIC : ROUND_TOKEN;
+    return own;
+}
+
+KERNEL(one_plane_turns_kernel, MOST_ROW_THREADS, ActivationArguments) {
+    SHARED(float, scratch, WARP);
+    const Turn turn = a.turns.list[blockIdx.z];
+    if ((int)blockIdx.x >= turn.count) return;
+    const ActivationArguments own = turned(&a, &turn);
+    one_plane(&own, (int)blockIdx.x, scratch);
+}
+
+KERNEL(planes_turns_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
+    const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
+    const Turn turn = a.turns.list[blockIdx.z];
+    if ((int)blockIdx.y >= turn.count || segment >= segment_count(&a.layout, a.planes)) return;
+    const ActivationArguments own = turned(&a, &turn);
+    split_segment(&own, (int)blockIdx.y, segment);
+}
+
 // One token by the whole block, in as many planes as are wanted.
 DEVICE void token_codes(const ActivationArguments *a, int token, float *scratch) {
     if (a->planes == 1) {
@@ -186,11 +218,15 @@ KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
 // ---- Launches ----
 
 static int launch_activations(void *stream, const ActivationArguments *a) {
-    if (a->planes == 1)
-        return LAUNCH(one_plane_kernel, extent(a->tokens, 1, 1), row_threads(a->layout.in), 0, stream, a);
     const size_t segments = (size_t)segment_count(&a->layout, a->planes);
-    return LAUNCH(planes_kernel, extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, 1),
-                  SEGMENT_WARPS * WARP, 0, stream, a);
+    const int turns = a->turns.list ? a->turns.count : 1;
+    const unsigned threads = a->planes == 1 ? row_threads(a->layout.in) : SEGMENT_WARPS * WARP;
+    const Extent grid = a->planes == 1 ? extent(a->tokens, 1, turns)
+                                       : extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, turns);
+    if (a->planes == 1 && a->turns.list) return LAUNCH(one_plane_turns_kernel, grid, threads, 0, stream, a);
+    if (a->planes == 1) return LAUNCH(one_plane_kernel, grid, threads, 0, stream, a);
+    if (a->turns.list) return LAUNCH(planes_turns_kernel, grid, threads, 0, stream, a);
+    return LAUNCH(planes_kernel, grid, threads, 0, stream, a);
 }
 
 static int launch_round(void *stream, const RoundArguments *a) {

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/kernels_attention_tiles.h"
 #include "kernels/cuda/kernels_dense.h"
+#include "kernels/cuda/kernels_experts.h"
 #include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_plain.h"
 #include "kernels/cuda/kernels_quantize.h"
@@ -27,6 +28,9 @@ static void fill_launches(CudaLaunches *l) {
     l->round = launch_round;
     l->integer_plain = launch_integer_plain;
     l->reduce = launch_reduce;
+    l->route = launch_route;
+    l->mix = launch_mix;
+    l->gated_add = launch_gated_add;
     l->cache_write = launch_cache_write;
     l->rope_write = launch_rope_write;
     l->attention = launch_attention;

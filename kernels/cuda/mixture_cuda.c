@@ -1,0 +1,356 @@
+// A layer's mixture of experts, routed on the device (kernels_experts.h): which launches compute it, whatever formats
+// its weights have. The tokens of an expert come in turns, and every product is one launch for all turns and for each
+// format, so nothing depends on the choice of the router and a step can be recorded.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "kernels/cuda/cuda.h"
+
+enum { MOST_FORMATS = 8, MOST_ROLES = 3 };
+
+// Weights of one format among those of a role.
+typedef struct Format {
+    const Weight *example;
+    void *table; // [weights, experts] IntegerRows or DenseRows; NULL for experts of other formats
+} Format;
+
+// One linear of every expert, or two of the same x and formats: gate and up.
+typedef struct Role {
+    const Weight *const *of[2]; // [experts] each, while the mixture is made
+    int weights;
+    size_t in, out;
+    Format formats[MOST_FORMATS];
+    int format_count;
+    ExpertRounding *roundings; // [experts] on the device
+} Role;
+
+struct Mixture {
+    MixtureShape shape;
+    Role roles[MOST_ROLES]; // the last one is down
+    int role_count;
+    size_t turn_tokens; // room of a turn
+    size_t hidden, inner;
+    void *tables; // all of them
+};
+
+// ---- Sizes ----
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+static size_t slots_of(const Mixture *m, size_t tokens) { return tokens * (size_t)m->shape.per_token; }
+
+// An expert gets a token once.
+static size_t turn_tokens(const Mixture *m, size_t tokens) { return smaller(m->turn_tokens, tokens); }
+
+// Each expert's last turn may be short.
+static size_t turn_count(const Mixture *m, size_t tokens) {
+    const size_t slots = slots_of(m, tokens);
+    return smaller(slots, (size_t)m->shape.experts + slots / turn_tokens(m, tokens));
+}
+
+static size_t most_tokens(const Mixture *m) {
+    return smaller(MIXTURE_TOKENS, MIXTURE_SLOTS / (size_t)m->shape.per_token);
+}
+
+// What routing leaves, in c->routes.
+typedef struct Routes {
+    float *weights;
+    int32_t *positions, *rows;
+    Turn *turns;
+} Routes;
+
+static size_t route_bytes(size_t slots, size_t turns) { return 3 * aligned(slots * 4) + turns * sizeof(Turn); }
+
+static Routes routes_at(void *memory, size_t slots) {
+    char *at = memory;
+    const size_t each = aligned(slots * 4);
+    return (Routes){(void *)at, (void *)(at + each), (void *)(at + 2 * each), (void *)(at + 3 * each)};
+}
+
+// Activations of the slots, in c->slots.
+typedef struct Slots {
+    float *x, *gate, *up, *inner, *y;
+} Slots;
+
+static size_t slot_bytes(const Mixture *m, size_t slots) {
+    return 2 * aligned(slots * m->hidden * 4) + 3 * aligned(slots * m->inner * 4);
+}
+
+static Slots slots_at(const Mixture *m, void *memory, size_t slots) {
+    char *at = memory;
+    const size_t hidden = aligned(slots * m->hidden * 4), inner = aligned(slots * m->inner * 4);
+    return (Slots){(void *)at, (void *)(at + 2 * hidden), (void *)(at + 2 * hidden + inner),
+                   (void *)(at + 2 * hidden + 2 * inner), (void *)(at + hidden)};
+}
+
+static TurnStrides strides_of(const IntegerArguments *a) {
+    const size_t segments = (size_t)segment_count(&a->layout, a->planes), tokens = (size_t)padded_tokens(a->tokens);
+    return (TurnStrides){activation_bytes_of(&a->layout, a->planes, a->tokens),
+                         a->planes == 1 ? tokens : segments * tokens,
+                         segments * (size_t)sum_planes(a->planes) * tokens};
+}
+
+// ---- Making one ----
+
+// Formats that turns cannot take.
+static bool is_taken(const CudaBackend *c, const Weight *w) {
+    if (cuda_is_rounded_float(w)) return false;
+    return !w->integer || (cuda_by_tensor_cores(c, w) && is_regular(&w->layout) && cuda_planes(w) < 3);
+}
+
+static bool is_same_format(const Weight *v, const Weight *w) {
+    if (v->integer != w->integer) return false;
+    return v->integer ? cuda_same_format(v, w) : v->dtype == w->dtype;
+}
+
+static bool add_format(Role *role, const Weight *w) {
+    for (int f = 0; f < role->format_count; f++)
+        if (is_same_format(role->formats[f].example, w)) return true;
+    if (role->format_count == MOST_FORMATS) return false;
+    role->formats[role->format_count++].example = w;
+    return true;
+}
+
+static bool add_role(const CudaBackend *c, Mixture *m, const Weight *const *of, size_t in, size_t out) {
+    Role *role = &m->roles[m->role_count++];
+    role->of[0] = of;
+    role->weights = 1;
+    role->in = in;
+    role->out = out;
+    for (int e = 0; e < m->shape.experts; e++) {
+        const Weight *w = of[e];
+        if (!is_taken(c, w) || w->in != in || w->out != out || !add_format(role, w)) return false;
+        // Two planes are paired, which leaves room for four tokens.
+        if (w->integer && cuda_planes(w) == 2) m->turn_tokens = smaller(m->turn_tokens, PAIRED_TOKENS);
+    }
+    return true;
+}
+
+// Whether every expert's two linears of the same x can share a launch.
+static bool go_together(const Mixture *m, const Weight *const *v, const Weight *const *w) {
+    for (int e = 0; e < m->shape.experts; e++)
+        if (!is_same_format(v[e], w[e]) || v[e]->in != w[e]->in || v[e]->out != w[e]->out || v[e]->mode != w[e]->mode ||
+            v[e]->static_scale != w[e]->static_scale || v[e]->divisor != w[e]->divisor)
+            return false;
+    return true;
+}
+
+static size_t table_bytes(const Mixture *m, const Role *role, const Format *f) {
+    const size_t rows = (size_t)role->weights * (size_t)m->shape.experts;
+    return aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
+}
+
+static size_t rounding_bytes(const Mixture *m) { return aligned((size_t)m->shape.experts * sizeof(ExpertRounding)); }
+
+static void fill_table(const Mixture *m, const Role *role, const Format *f, void *host) {
+    for (int i = 0; i < role->weights; i++) {
+        for (int e = 0; e < m->shape.experts; e++) {
+            const Weight *w = role->of[i][e];
+            const int at = i * m->shape.experts + e;
+            if (!is_same_format(f->example, w)) continue;
+            if (w->integer)
+                ((IntegerRows *)host)[at] = cuda_integer_rows(w);
+            else
+                ((DenseRows *)host)[at] = cuda_dense_rows(w);
+        }
+    }
+}
+
+static void fill_roundings(const Mixture *m, const Role *role, ExpertRounding *host) {
+    for (int e = 0; e < m->shape.experts; e++)
+        host[e] = (ExpertRounding){role->of[0][e]->divisor, role->of[0][e]->static_scale};
+}
+
+// Tables of all roles: on the host, and from there to the device.
+static bool make_tables(CudaBackend *c, Mixture *m) {
+    size_t bytes = 0, at = 0;
+    for (int r = 0; r < m->role_count; r++) {
+        bytes += rounding_bytes(m);
+        for (int f = 0; f < m->roles[r].format_count; f++)
+            bytes += table_bytes(m, &m->roles[r], &m->roles[r].formats[f]);
+    }
+    char *host = array_new(bytes, 1);
+    if (!host || !cuda_allocate(c, bytes, "tables of experts", &m->tables, NULL)) {
+        free(host);
+        return false;
+    }
+    for (int r = 0; r < m->role_count; r++) {
+        Role *role = &m->roles[r];
+        fill_roundings(m, role, (void *)(host + at));
+        role->roundings = (void *)((char *)m->tables + at);
+        at += rounding_bytes(m);
+        for (int f = 0; f < role->format_count; f++) {
+            fill_table(m, role, &role->formats[f], host + at);
+            role->formats[f].table = (char *)m->tables + at;
+            at += table_bytes(m, role, &role->formats[f]);
+        }
+    }
+    bool ok = cuda_check(c, c->runtime->upload(c->runtime, m->tables, host, bytes), "copying to the device");
+    free(host);
+    return ok;
+}
+
+// For any number of tokens that it takes.
+static bool reserve(CudaBackend *c, const Mixture *m) {
+    size_t turns = 0;
+    for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) turns = larger(turns, turn_count(m, tokens));
+    const size_t slots = slots_of(m, most_tokens(m));
+    bool ok = cuda_reserve(c, &c->routes, route_bytes(slots, turns), NULL) &&
+              cuda_reserve(c, &c->slots, slot_bytes(m, slots), NULL);
+    for (int r = 0; r < m->role_count; r++) {
+        for (int f = 0; ok && f < m->roles[r].format_count; f++) {
+            const Weight *w = m->roles[r].formats[f].example;
+            if (!w->integer) continue;
+            const IntegerArguments a = cuda_integer_arguments(w, m->turn_tokens);
+            const TurnStrides s = strides_of(&a);
+            ok = cuda_reserve(c, &c->codes, turns * s.codes, NULL) &&
+                 cuda_reserve(c, &c->scales, turns * s.scales * sizeof(float), NULL) &&
+                 (!w->zeros || cuda_reserve(c, &c->sums, turns * s.sums * sizeof(int32_t), NULL));
+        }
+    }
+    return ok;
+}
+
+static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
+                 const Weight *const *down) {
+    const int both = go_together(m, gate, up) ? 2 : 1;
+    m->hidden = gate[0]->in;
+    m->inner = gate[0]->out;
+    if (m->shape.experts > MIXTURE_EXPERTS || m->shape.per_token > MIXTURE_PER_TOKEN ||
+        m->shape.per_token > m->shape.experts || !add_role(c, m, gate, m->hidden, m->inner))
+        return false;
+    m->roles[0].weights = both;
+    m->roles[0].of[1] = both == 2 ? up : NULL;
+    return (both == 2 || add_role(c, m, up, m->hidden, m->inner)) && add_role(c, m, down, m->inner, m->hidden) &&
+           make_tables(c, m) && reserve(c, m);
+}
+
+void cuda_mixture_free(Backend *backend, Mixture *m) {
+    if (!m) return;
+    cuda_release(cuda_of(backend), m->tables);
+    free(m);
+}
+
+Mixture *cuda_mixture_new(Backend *backend, const MixtureShape *shape, const Weight *const *gate,
+                          const Weight *const *up, const Weight *const *down) {
+    CudaBackend *c = cuda_of(backend);
+    Mixture *m = cuda_ready(c) && !c->recording ? array_new(1, sizeof *m) : NULL;
+    if (!m) return NULL;
+    m->shape = *shape;
+    m->turn_tokens = FEW_TOKENS;
+    if (make(c, m, gate, up, down)) return m;
+    cuda_mixture_free(backend, m);
+    return NULL;
+}
+
+// ---- Running it ----
+
+static bool launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
+
+static bool dense_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+                       const float *x, float *const *y) {
+    const Weight *w = f->example;
+    DenseArguments a = {.x = x,
+                        .weights = role->weights,
+                        .dtype = (int)w->dtype,
+                        .in = (int)w->in,
+                        .stride = (int)w->stride,
+                        .tokens = (int)room,
+                        .aligned = w->in % 4 == 0,
+                        .turns = *turns,
+                        .experts = f->table};
+    for (int i = 0; i < role->weights; i++) a.each[i] = (DenseOutputs){.y = y[i], .out = (int)role->out};
+    return launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
+}
+
+static bool integer_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+                         const float *x, float *const *y) {
+    const CudaLaunches *launches = c->runtime->launches;
+    const Weight *w = f->example;
+    IntegerArguments a = cuda_integer_arguments(w, room);
+    a.x = c->codes.data;
+    a.x_scales = c->scales.data;
+    a.x_sums = c->sums.data;
+    a.turns = *turns;
+    a.strides = strides_of(&a);
+    a.experts = f->table;
+    a.weights = role->weights;
+    for (int i = 0; i < role->weights; i++)
+        a.each[i] = (IntegerOutputs){.y = y[i], .out = (int)role->out, .row_blocks = w->layout.row_blocks};
+    const ActivationArguments activations = {.layout = a.layout,
+                                             .x = x,
+                                             .codes = c->codes.data,
+                                             .scales = c->scales.data,
+                                             .sums = a.levels == ZERO_POINTS ? c->sums.data : NULL,
+                                             .tokens = (int)room,
+                                             .planes = a.planes,
+                                             .turns = *turns,
+                                             .strides = a.strides,
+                                             .experts = role->roundings};
+    cuda_cut_few(c, &a);
+    return launched(c, launches->activations(c->runtime->stream, &activations)) &&
+           launched(c, launches->integer_few(c->runtime->stream, &a));
+}
+
+// y [slots, out] of each weight = its expert's product with x [slots, in].
+static bool run_role(CudaBackend *c, const Role *role, const Turns *turns, size_t room, const float *x,
+                     float *const *y) {
+    for (int f = 0; f < role->format_count; f++) {
+        const Format *format = &role->formats[f];
+        if (!(format->example->integer ? integer_role : dense_role)(c, role, format, turns, room, x, y)) return false;
+    }
+    return true;
+}
+
+static bool run_roles(CudaBackend *c, const Mixture *m, const Turns *turns, size_t room, size_t slots, const Slots *s) {
+    float *const inner[2] = {s->gate, s->up};
+    const ElementwiseArguments activate = {.x = s->gate,
+                                           .other = s->up,
+                                           .y = s->inner,
+                                           .n = slots * m->inner,
+                                           .what = ELEMENTWISE_ACTIVATE,
+                                           .nonlinearity = (int)m->shape.activation};
+    for (int r = 0; r + 1 < m->role_count; r++)
+        if (!run_role(c, &m->roles[r], turns, room, s->x, inner + r)) return false;
+    return launched(c, c->runtime->launches->elementwise(c->runtime->stream, &activate)) &&
+           run_role(c, &m->roles[m->role_count - 1], turns, room, s->inner, &s->y);
+}
+
+bool cuda_mixture(Backend *backend, const Mixture *m, const float *logits, const float *x, size_t tokens, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    const CudaLaunches *launches = c->runtime->launches;
+    void *stream = c->runtime->stream;
+    if (tokens > most_tokens(m)) return false;
+    if (!cuda_ready(c) || tokens == 0) return true;
+    const size_t slots = slots_of(m, tokens), room = turn_tokens(m, tokens);
+    const Routes routes = routes_at(c->routes.data, slots);
+    const Slots s = slots_at(m, c->slots.data, slots);
+    const Turns turns = {routes.turns, (int)turn_count(m, tokens), m->shape.experts};
+    const RouteArguments route = {.logits = logits,
+                                  .weights = routes.weights,
+                                  .positions = routes.positions,
+                                  .rows = routes.rows,
+                                  .turns = routes.turns,
+                                  .tokens = (int)tokens,
+                                  .experts = m->shape.experts,
+                                  .per_token = m->shape.per_token,
+                                  .turn_tokens = (int)room,
+                                  .turn_count = turns.count,
+                                  .normalized = m->shape.normalized};
+    const RowsArguments gather = {.x = x, .rows = routes.rows, .y = s.x, .n = (int)slots, .width = (int)m->hidden};
+    const MixArguments mix = {.x = s.y,
+                              .weights = routes.weights,
+                              .positions = routes.positions,
+                              .y = y,
+                              .tokens = (int)tokens,
+                              .per_token = m->shape.per_token,
+                              .width = (int)m->hidden};
+    c->prepared.x = NULL;
+    if (launched(c, launches->route(stream, &route)) && launched(c, launches->gather(stream, &gather)) &&
+        run_roles(c, m, &turns, room, slots, &s))
+        launched(c, launches->mix(stream, &mix));
+    return true;
+}
