@@ -232,6 +232,28 @@ static void test_linears(void **state) {
     }
 }
 
+static void test_mixture(void **state) {
+    (void)state;
+    static const ActivationMode modes[] = {ACTIVATION_NONE, ACTIVATION_TOKEN, ACTIVATION_STATIC};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 24 : 3); i++) {
+        const int experts = (int)between(&c, 1, i % 4 == 3 ? 70 : 9);
+        const MixtureCase m = {.experts = experts,
+                               .per_token = (int)between(&c, 1, experts < 8 ? (size_t)experts : 8),
+                               .tokens = i % 3 ? between(&c, 1, 20) : 1,
+                               .hidden = between(&c, 3, 150),
+                               .inner = between(&c, 3, 90),
+                               .normalized = i % 2,
+                               .mixed = i % 4 == 2,
+                               .mode = modes[i % 3],
+                               .dense = i % 6 == 5};
+        emulated_backwards = i % 2;
+        check_mixture(&c, &m);
+    }
+    end(&c);
+}
+
 static void test_quantized_without_tensor_cores(void **state) {
     (void)state;
     EmulatedDevice device = emulated_hopper;
@@ -387,12 +409,13 @@ static void test_recorded_steps(void **state) {
     if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
 }
 
-// Rotated, learned and biased positions.
+// Rotated, learned and biased positions, and experts.
 static void test_recorded_batches(void **state) {
     (void)state;
-    static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/opt",
-                                         "tests/fixtures/families/bloom", "tests/fixtures/families/gpt2"};
-    for (size_t i = 0; i < (thorough ? 4u : 2u); i++) {
+    static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/mixtral",
+                                         "tests/fixtures/families/opt",          "tests/fixtures/families/bloom",
+                                         "tests/fixtures/families/gpt2",         "tests/fixtures/families/qwen2-moe"};
+    for (size_t i = 0; i < (thorough ? 6u : 2u); i++) {
         const size_t runs = emulated_runs, tokens = thorough ? 5 : 3;
         check_recorded_batch(models[i], model_device(), 3, tokens);
         if (emulated_runs - runs < 2 * tokens) fail_msg("%zu recorded steps were run", emulated_runs - runs);
@@ -474,6 +497,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),

@@ -140,6 +140,27 @@ static void test_linears(void **state) {
     end(&c);
 }
 
+static void test_mixture(void **state) {
+    (void)state;
+    static const ActivationMode modes[] = {ACTIVATION_NONE, ACTIVATION_TOKEN, ACTIVATION_STATIC};
+    Checks c;
+    begin(&c, 11);
+    for (int i = 0; i < (thorough ? 36 : 6); i++) {
+        const int experts = (int)between(&c, 1, i % 4 == 3 ? 140 : 9);
+        const MixtureCase m = {.experts = experts,
+                               .per_token = (int)between(&c, 1, experts < 8 ? (size_t)experts : 8),
+                               .tokens = i % 3 ? between(&c, 1, 64) : 1,
+                               .hidden = between(&c, 3, thorough ? 900 : 200),
+                               .inner = between(&c, 3, thorough ? 700 : 200),
+                               .normalized = i % 2,
+                               .mixed = i % 4 == 2,
+                               .mode = modes[i % 3],
+                               .dense = i % 6 == 5};
+        check_mixture(&c, &m);
+    }
+    end(&c);
+}
+
 static void test_not_finite(void **state) {
     (void)state;
     Checks c;
@@ -270,6 +291,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_shapes),
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_linears),
+        cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
         cmocka_unit_test(test_attention),

@@ -225,36 +225,41 @@ void check_not_finite(Checks *c) {
     }
 }
 
-// Formats that alternate, and more of one than a launch takes.
-enum { LINEARS = 8, DENSE_ONE = 9 };
-
-static Weight *one_of_many(Checks *c, int i, size_t in, size_t out) {
-    static const ActivationMode modes[LINEARS] = {ACTIVATION_NONE,  ACTIVATION_TOKEN, (ActivationMode)DENSE_ONE,
-                                                  ACTIVATION_NONE,  ACTIVATION_NONE,  (ActivationMode)DENSE_ONE,
-                                                  ACTIVATION_TOKEN, ACTIVATION_NONE};
-    const ActivationScheme scheme = {.mode = modes[i]};
+static Weight *dense_weight(Checks *c, size_t in, size_t out) {
     const BackendOps *ops = c->device->ops;
-    float *bias = i % 3 ? random_floats(c, out, 1) : NULL;
+    float *w = random_floats(c, out * in, 0.1), *bias = between(c, 0, 1) ? random_floats(c, out, 1) : NULL;
+    void *data = stored(DTYPE_BF16, w, out * in);
     Weight *weight = NULL;
-    if ((int)modes[i] == DENSE_ONE) {
-        float *w = random_floats(c, out * in, 0.1);
-        void *data = stored(DTYPE_BF16, w, out * in);
-        assert_true(ops->weight_dense(c->device, DTYPE_BF16, data, out, in, bias, PRECISION_NATIVE, &weight, NULL));
-        ops->synchronize(c->device);
-        free(w), free(data);
-    } else {
-        const QuantizedCase q = {.grid = modes[i] == ACTIVATION_NONE ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
-                                 .bits = 4,
-                                 .out = out,
-                                 .in = in,
-                                 .group = in < 32 ? in : 32,
-                                 .scale_dtype = DTYPE_F16};
-        QuantizedWeight codes = random_quantized(c, &q);
-        assert_true(ops->weight_quantized(c->device, &codes, &scheme, bias, PRECISION_NATIVE, &weight, NULL));
-        quantized_weight_free(&codes);
-    }
+    assert_true(ops->weight_dense(c->device, DTYPE_BF16, data, out, in, bias, PRECISION_NATIVE, &weight, NULL));
+    ops->synchronize(c->device);
+    free(w), free(data), free(bias);
+    return weight;
+}
+
+// Weight-only ones on a symmetric grid, others with zero points.
+static Weight *four_bit_weight(Checks *c, ActivationMode mode, size_t group, size_t in, size_t out) {
+    const QuantizedCase q = {.grid = mode == ACTIVATION_NONE ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
+                             .bits = 4,
+                             .out = out,
+                             .in = in,
+                             .group = in < group ? in : group,
+                             .scale_dtype = DTYPE_F16};
+    QuantizedWeight codes = random_quantized(c, &q);
+    const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f};
+    float *bias = between(c, 0, 1) ? random_floats(c, out, 1) : NULL;
+    Weight *weight = NULL;
+    assert_true(c->device->ops->weight_quantized(c->device, &codes, &scheme, bias, PRECISION_NATIVE, &weight, NULL));
+    quantized_weight_free(&codes);
     free(bias);
     return weight;
+}
+
+// Formats that alternate, and more of one than a launch takes.
+enum { LINEARS = 8 };
+
+static Weight *one_of_many(Checks *c, int i, size_t in, size_t out) {
+    if (i == 2 || i == 5) return dense_weight(c, in, out);
+    return four_bit_weight(c, i == 1 || i == 6 ? ACTIVATION_TOKEN : ACTIVATION_NONE, 32, in, out);
 }
 
 void check_linears(Checks *c, size_t tokens, size_t in) {
@@ -286,6 +291,86 @@ void check_linears(Checks *c, size_t tokens, size_t in) {
     }
     b->ops->memory_free(b, from);
     free(x);
+}
+
+// ---- Mixtures of experts ----
+
+static Weight *expert_weight(Checks *c, const MixtureCase *m, size_t in, size_t out) {
+    const size_t kind = m->mixed ? between(c, 0, 3) : 3;
+    if (m->dense || kind == 0) return dense_weight(c, in, out);
+    return four_bit_weight(c,
+                           kind == 1   ? ACTIVATION_NONE
+                           : kind == 2 ? ACTIVATION_STATIC
+                                       : m->mode,
+                           kind == 1 ? 64 : 32, in, out);
+}
+
+// Sums up what the experts of one token give, in order of experts. chosen: zeros.
+static void mixed_token(Checks *c, const MixtureCase *m, const float *logits, Weight *const *gate, Weight *const *up,
+                        Weight *const *down, const float *x, bool *chosen, float *y) {
+    double all = 0, mass = 0;
+    for (int k = 0; k < m->per_token; k++) {
+        int best = -1;
+        for (int e = 0; e < m->experts; e++)
+            if (!chosen[e] && (best < 0 || logits[e] > logits[best])) best = e;
+        chosen[best] = true;
+    }
+    for (int e = 0; e < m->experts; e++) all += exp((double)logits[e]);
+    for (int e = 0; e < m->experts; e++) mass += chosen[e] ? exp((double)logits[e]) / all : 0;
+    for (size_t j = 0; j < m->hidden; j++) y[j] = 0;
+    for (int e = 0; e < m->experts; e++) {
+        if (!chosen[e]) continue;
+        Backend *b = c->device;
+        const double weight = exp((double)logits[e]) / all / (m->normalized ? mass : 1);
+        float *g = linear_result(b, gate[e], x, m->hidden, 1, m->inner);
+        float *u = linear_result(b, up[e], x, m->hidden, 1, m->inner);
+        float *dg = uploaded(b, g, m->inner), *du = uploaded(b, u, m->inner);
+        b->ops->activate(b, NONLINEARITY_GELU, dg, du, m->inner, dg);
+        float *inner = downloaded(b, dg, m->inner), *out = linear_result(b, down[e], inner, m->inner, 1, m->hidden);
+        for (size_t j = 0; j < m->hidden; j++) y[j] += (float)weight * out[j];
+        b->ops->memory_free(b, du);
+        free(g), free(u), free(inner), free(out);
+    }
+}
+
+void check_mixture(Checks *c, const MixtureCase *m) {
+    Backend *b = c->device;
+    const size_t experts = (size_t)m->experts, in = m->tokens * m->hidden;
+    Weight **weights = array_new(3 * experts, sizeof(Weight *)), **gate = weights, **up = weights + experts,
+           **down = weights + 2 * experts;
+    float *logits = random_floats(c, m->tokens * experts, 1), *x = random_floats(c, in, 1), *expected = host_floats(in);
+    bool *chosen = array_new(experts, sizeof *chosen);
+    assert_true(weights && chosen);
+    for (size_t e = 0; e < experts; e++) {
+        gate[e] = expert_weight(c, m, m->hidden, m->inner);
+        up[e] = expert_weight(c, m, m->hidden, m->inner);
+        down[e] = expert_weight(c, m, m->inner, m->hidden);
+    }
+    for (size_t i = 0; i + 1 < experts; i += 2) logits[i + 1] = logits[i]; // equal ones: the first counts
+    for (size_t t = 0; t < m->tokens; t++) {
+        memset(chosen, 0, experts * sizeof *chosen);
+        mixed_token(c, m, logits + t * experts, gate, up, down, x + t * m->hidden, chosen, expected + t * m->hidden);
+    }
+    const MixtureShape shape = {m->experts, m->per_token, m->normalized, NONLINEARITY_GELU};
+    Mixture *mixture = b->ops->mixture_new(b, &shape, (const Weight *const *)gate, (const Weight *const *)up,
+                                           (const Weight *const *)down);
+    assert_non_null(mixture);
+    float *dl = uploaded(b, logits, m->tokens * experts), *dx = uploaded(b, x, in), *dy = poisoned(b, in);
+    for (int twice = 0; twice < 2; twice++) assert_true(b->ops->mixture(b, mixture, dl, dx, m->tokens, dy));
+    float *y = downloaded(b, dy, in);
+    double *sizes = array_new(in, sizeof *sizes), largest = 0;
+    assert_non_null(sizes);
+    for (size_t i = 0; i < in; i++) largest = fmax(largest, fabs((double)expected[i]));
+    for (size_t i = 0; i < in; i++) sizes[i] = largest;
+    char what[200];
+    snprintf(what, sizeof what, "%d of %d experts, %zu tokens, [%zu, %zu], mixed %d, activations %d, dense %d",
+             m->per_token, m->experts, m->tokens, m->hidden, m->inner, m->mixed, (int)m->mode, m->dense);
+    compare(what, y, expected, sizes, in, 2e-5);
+    assert_false(b->ops->mixture(b, mixture, dl, dx, 100000, dy));
+    b->ops->mixture_free(b, mixture);
+    for (size_t i = 0; i < 3 * experts; i++) b->ops->weight_free(b, weights[i]);
+    b->ops->memory_free(b, dl), b->ops->memory_free(b, dx);
+    free(weights), free(logits), free(x), free(expected), free(chosen), free(y), free(sizes);
 }
 
 // ---- Between linears ----

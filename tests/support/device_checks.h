@@ -30,6 +30,15 @@ void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t token
 void check_quantized(Checks *, const QuantizedCase *);
 // Several linears of the same activations: the same as one by one, in fewer launches.
 void check_linears(Checks *, size_t tokens, size_t in);
+typedef struct MixtureCase {
+    int experts, per_token;
+    size_t tokens, hidden, inner;
+    bool normalized, mixed; // mixed: experts of different formats, gate and up too
+    ActivationMode mode;    // of the others
+    bool dense;             // none is quantized
+} MixtureCase;
+// A mixture against its experts one by one, chosen on the host.
+void check_mixture(Checks *, const MixtureCase *);
 // One activation that is not finite shows in the results of its token, and in no other.
 void check_not_finite(Checks *);
 void check_weight_from_dense(Checks *, DType, int bits, size_t out, size_t in, size_t group, bool equalized);
