@@ -422,6 +422,14 @@ static void test_recorded_batches(void **state) {
     }
 }
 
+static void test_changed_experts(void **state) {
+    (void)state;
+    const size_t runs = emulated_runs, tokens = thorough ? 4 : 2;
+    check_changed_experts("tests/fixtures/families/mixtral", model_device(), tokens);
+    check_changed_experts("tests/fixtures/families/qwen2-moe", model_device(), tokens);
+    assert_int_equal(emulated_runs - runs, 2 * 4 * (tokens - 1)); // the first after a change runs as ever
+}
+
 static void test_generated(void **state) {
     (void)state;
     check_generated(folders[0], model_device(), thorough ? 12 : 3);
@@ -510,6 +518,7 @@ int main(void) {
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_recorded_steps),
         cmocka_unit_test(test_recorded_batches),
+        cmocka_unit_test(test_changed_experts),
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_quantized_model),

@@ -259,6 +259,8 @@ static void test_models(void **state) {
     }
     check_recorded_batch("tests/fixtures/llama-gqa-llama3-bf16", device_new(), 4, 8);
     check_recorded_batch("tests/fixtures/families/opt", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/mixtral", device_new(), 4, 8);
+    check_changed_experts("tests/fixtures/families/qwen2-moe", device_new(), 6);
     check_recorded_batch("tests/fixtures/families/bloom", device_new(), 4, 8);
     check_model_logits("samples/storyteller", device_new(), 12);
     check_generated("samples/storyteller", device_new(), thorough ? 48 : 4);

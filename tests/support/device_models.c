@@ -113,6 +113,54 @@ void check_recorded_batch(const char *folder, Backend *device, size_t sequences,
     models_close(&m);
 }
 
+static void look_away(void *context, int input, const float *x, size_t tokens, size_t width) {
+    (void)context, (void)input, (void)x, (void)tokens, (void)width;
+}
+
+static void replace_experts(Transformer *t, int bits) {
+    const ModelStructure *structure = transformer_structure(t);
+    Backend *b = transformer_backend(t);
+    const ActivationScheme scheme = {.mode = ACTIVATION_TOKEN};
+    for (int i = 0; i < structure->linear_count; i++) {
+        const size_t in = structure->linears[i].in, group = i % 2 && in > 20 ? 20 : in;
+        const WeightQuantizing how = {.bits = bits, .group = group, .scale_dtype = DTYPE_F16};
+        Weight *weight = NULL;
+        Error err = {0};
+        if (structure->linears[i].expert < 0 || structure->linears[i].expert % 3 == 2) continue; // some stay dense
+        if (bits && !b->ops->weight_from_dense(b, transformer_dense(t, i), &how, &scheme, NULL, NULL, &weight, &err))
+            fail_msg("%s: %s", structure->linears[i].name, err.message);
+        transformer_set_linear(t, i, weight);
+    }
+}
+
+void check_changed_experts(const char *folder, Backend *device, size_t tokens) {
+    static const Observer observer = {look_away, NULL, NULL};
+    static const int bits[] = {0, 4, 2, 0};
+    FixtureModel m;
+    Session *session = NULL;
+    fixture_model_open_on(folder, PRECISION_F32, device, &m);
+    const size_t vocab = (size_t)m.config.vocab;
+    float *rows = calloc(3 * vocab, sizeof *rows), *before = rows + 2 * vocab;
+    assert_true(rows && session_new(m.base, tokens + 1, &session, NULL));
+    for (int change = 0; change < 4; change++) {
+        replace_experts(m.base, bits[change]);
+        for (size_t t = 0; t < tokens; t++) {
+            const int32_t id = some_ids[t] % (int32_t)vocab;
+            for (int looking = 0; looking < 2; looking++) {
+                session_rewind(session, t);
+                assert_true(transformer_forward(m.base, session, &id, 1, false, rows + (size_t)looking * vocab,
+                                                looking ? &observer : NULL, NULL));
+            }
+            compare_logits(folder, rows, rows + vocab, vocab, 2e-3); // a code of eight bits may fall to the other side
+        }
+        if (change) assert_true(relative_difference(rows, before, vocab) > 1e-2);
+        memcpy(before, rows, vocab * sizeof *before);
+    }
+    session_free(session);
+    free(rows);
+    fixture_model_close(&m);
+}
+
 void check_generated(const char *folder, Backend *device, size_t most) {
     Models m;
     Generated cpu = {0}, other = {0};
@@ -182,10 +230,6 @@ void check_quantized_model(Backend *device, const char *dials) {
     quantized_model_free(quantized);
     fixture_model_close(&other);
     study_close(&study);
-}
-
-static void look_away(void *context, int input, const float *x, size_t tokens, size_t width) {
-    (void)context, (void)input, (void)x, (void)tokens, (void)width;
 }
 
 void check_fused_model(Backend *device, const char *dials, const size_t *launches) {
