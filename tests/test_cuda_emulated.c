@@ -223,6 +223,7 @@ static void test_linears(void **state) {
     for (int many = 0; many < 2; many++) {
         Checks c;
         device.multiprocessors = many ? 40 : 2; // split, and not
+        device.library = many;
         begin(&device, &c);
         for (int i = 0; i < (thorough ? 8 : 2); i++) {
             emulated_backwards = i % 2;

@@ -21,20 +21,25 @@ static bool dense_by_library(const CudaBackend *c, const Weight *w, size_t token
     return c->runtime->product && tokens > DENSE_FEW && (w->dtype == DTYPE_F32 || w->precision == PRECISION_NATIVE);
 }
 
-// Sixteen-bit weights meet activations of 16 bits there.
-static int library_product(CudaBackend *c, const Weight *w, const float *x, size_t tokens, float *y) {
+static int library_product(CudaBackend *c, const Weight *w, const void *x, size_t x_stride, size_t tokens, float *y) {
     CudaRuntime *r = c->runtime;
-    LibraryProduct p = {(int)w->dtype, w->data, x, w->out, w->in, tokens, w->stride, w->in, y};
-    const NarrowArguments narrow = {x, c->halves.data, (int)w->dtype, (int)tokens, (int)w->in, (int)w->stride};
+    const LibraryProduct p = {(int)w->dtype, w->data, x, w->out, w->in, tokens, w->stride, x_stride, y};
     const BiasArguments bias = {w->bias, y, (int)tokens, (int)w->out};
-    int code = 0;
-    if (w->dtype != DTYPE_F32) {
-        code = r->launches->narrow(r->stream, &narrow);
-        p.x = c->halves.data;
-        p.x_stride = w->stride;
-    }
-    if (code == 0) code = r->product(r, &p);
+    int code = r->product(r, &p);
     return code == 0 && w->bias ? r->launches->add_bias(r->stream, &bias) : code;
+}
+
+// Sixteen-bit weights meet activations of 16 bits there.
+static int library_products(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+    CudaRuntime *r = c->runtime;
+    const Weight *w = set->weights[0];
+    const bool narrows = w->dtype != DTYPE_F32;
+    const NarrowArguments narrow = {x, c->halves.data, (int)w->dtype, (int)tokens, (int)w->in, (int)w->stride};
+    int code = narrows ? r->launches->narrow(r->stream, &narrow) : 0;
+    for (int i = 0; i < set->count && code == 0; i++)
+        code = library_product(c, set->weights[i], narrows ? c->halves.data : (const void *)x,
+                               narrows ? w->stride : w->in, tokens, set->y[i]);
+    return code;
 }
 
 static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
@@ -49,7 +54,7 @@ static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t 
     for (int i = 0; i < set->count; i++)
         a.each[i] = (DenseOutputs){cuda_dense_rows(set->weights[i]), set->y[i], (int)set->weights[i]->out};
     if (tokens <= DENSE_FEW) return c->runtime->launches->dense_few(c->runtime->stream, &a);
-    if (dense_by_library(c, w, tokens)) return library_product(c, w, x, tokens, set->y[0]);
+    if (dense_by_library(c, w, tokens)) return library_products(c, set, x, tokens);
     return c->runtime->launches->dense_tiled(c->runtime->stream, &a);
 }
 
@@ -292,11 +297,13 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
 
 // ---- Several at once ----
 
-// Whether one launch can do for both. An equivalence.
+// Whether one launch can do for both, or one rounding for the library's products. An equivalence.
 static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
     if (v->integer != w->integer || v->in != w->in || cuda_is_rounded_float(v) || cuda_is_rounded_float(w))
         return false;
-    if (!v->integer) return tokens <= DENSE_FEW && v->dtype == w->dtype;
+    if (!v->integer)
+        return v->dtype == w->dtype &&
+               (tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens)));
     return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_format(v, w) && v->mode == w->mode &&
            v->static_scale == w->static_scale && v->divisor == w->divisor;
 }

@@ -390,9 +390,7 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
     const float scale = 1 / sqrtf((float)head_dim);
     const AttentionShape shape = {.heads = sizes.heads, .kv_heads = sizes.heads, .head_dim = head_dim, .scale = scale};
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
-    b->ops->linear(b, w[0], d->normed, batch, d->q);
-    b->ops->linear(b, w[1], d->normed, batch, d->k);
-    b->ops->linear(b, w[2], d->normed, batch, d->v);
+    b->ops->linears(b, (const Weight *const *)w, 3, d->normed, batch, (float *const[]){d->q, d->k, d->v});
     b->ops->rope(b, d->q, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
     b->ops->rope(b, d->k, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
     b->ops->cache_write(b, cache, layer, 0, 1, d->k, d->v);
@@ -400,8 +398,7 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
     b->ops->linear(b, w[3], d->mixed, batch, d->branch);
     b->ops->add(b, d->residual, d->branch, batch * d->hidden);
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
-    b->ops->linear(b, w[4], d->normed, batch, d->gate);
-    b->ops->linear(b, w[5], d->normed, batch, d->up);
+    b->ops->linears(b, (const Weight *const *)w + 4, 2, d->normed, batch, (float *const[]){d->gate, d->up});
     b->ops->silu_times(b, d->gate, d->up, batch * sizes.ffn, d->gate);
     b->ops->linear(b, w[6], d->gate, batch, d->branch);
     b->ops->add(b, d->residual, d->branch, batch * d->hidden);
