@@ -43,7 +43,7 @@ static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 static size_t slots_of(const Mixture *m, size_t tokens) { return tokens * (size_t)m->shape.per_token; }
 
 // An expert gets a token once.
-static size_t turn_tokens(const Mixture *m, size_t tokens) { return smaller(m->turn_tokens, tokens); }
+static size_t turn_tokens(const Mixture *m, size_t tokens) { return larger(smaller(m->turn_tokens, tokens), 1); }
 
 // Each expert's last turn may be short.
 static size_t turn_count(const Mixture *m, size_t tokens) {
