@@ -39,6 +39,17 @@ typedef struct WeightQuantizing {
     const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
 } WeightQuantizing;
 
+// How a token is chosen from a row of logits. At temperature 0 (or less, or NaN) it is the one with the largest, the
+// lowest id of equals. Otherwise tokens are as probable as softmax(logits / temperature) says, and the *nucleus* is the
+// fewest of the most probable that together reach top_p, lower ids first among equals, at least one and with 1 all. The
+// token is the one at `point` of the way through the nucleus's mass, counted in the order of ids. −∞ and NaN are never
+// chosen; of +∞ one is as probable as another. From a row without a number comes id 0, whose probability is NaN.
+// kernels/sampling.h is the exact definition: the same logits give the same token on every backend.
+typedef struct Draw {
+    float temperature, top_p;
+    const double *points; // [rows] in [0, 1), on the host; not read at temperature 0
+} Draw;
+
 // As count_patterns and absmax_update of kernels/measure.h.
 typedef struct ActivationCounts {
     uint64_t *patterns;    // [65536], added to
@@ -117,6 +128,11 @@ typedef struct BackendOps {
     void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                         float *y);
+
+    // Of each row of logits [rows, vocab] one token, and its softmax probability at temperature 1, on the host; vocab
+    // at most 2^24.
+    void (*choose)(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
+                   float *probabilities);
 
     // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. The sequences go on side by side: `tokens` is
     // what each of them gets, and rows of k, v, q and y are those of the first sequence, then those of the second …
