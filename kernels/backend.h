@@ -163,9 +163,6 @@ typedef struct BackendOps {
     Step *(*step_end)(Backend *);
     bool (*step_run)(Backend *, Step *, const int32_t *ids, size_t first);
     void (*step_free)(Backend *, Step *);
-    // Of each row of logits [rows, vocab] the id of the largest (the first of equals) and its softmax probability, on
-    // the host.
-    void (*greedy)(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
 
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);

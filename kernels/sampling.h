@@ -34,10 +34,10 @@ SAMPLING float distance_scale(float temperature) {
     return (float)(1.4426950408889634 * (1 << OCTAVE_BITS) / (double)temperature); // log2 e
 }
 
-SAMPLING uint32_t distance_at(const LogitRow *row, int id) {
-    const float logit = row->logits[id], distance = (row->largest - logit) * row->scale;
-    if (logit == row->largest) return 0;
-    return distance < (float)DISTANCE_FAR ? (uint32_t)distance + 1 : DISTANCE_FAR; // NaN is far
+SAMPLING uint32_t distance_of(const LogitRow *row, float logit) {
+    const float far = (float)DISTANCE_FAR, distance = (row->largest - logit) * row->scale;
+    const float cut = distance < far ? distance : far; // NaN is far
+    return logit == row->largest ? 0 : (uint32_t)cut + (cut < far);
 }
 
 // 2^−x of the fraction by a polynomial, within 2e-7 of itself.

@@ -40,16 +40,16 @@ static void distances_are_octaves(void **state) {
     float logits[] = {3, 2.5f, 3, -7, nextafterf(3, 0), -INFINITY, NAN, -FLT_MAX};
     LogitRow row = {logits, 8, 3, distance_scale(0.5f)};
     const double octave = 16777216, log2e = 1.4426950408889634;
-    assert_int_equal(distance_at(&row, 0), 0);
-    assert_int_equal(distance_at(&row, 2), 0);
-    assert_true(fabs(distance_at(&row, 1) - log2e * octave) < 3);
-    assert_true(fabs(distance_at(&row, 3) / (20 * log2e * octave) - 1) < 2e-7);
-    for (int i = 5; i < 8; i++) assert_int_equal(distance_at(&row, i), DISTANCE_FAR);
+    assert_int_equal(distance_of(&row, logits[0]), 0);
+    assert_int_equal(distance_of(&row, logits[2]), 0);
+    assert_true(fabs(distance_of(&row, logits[1]) - log2e * octave) < 3);
+    assert_true(fabs(distance_of(&row, logits[3]) / (20 * log2e * octave) - 1) < 2e-7);
+    for (int i = 5; i < 8; i++) assert_int_equal(distance_of(&row, logits[i]), DISTANCE_FAR);
     row.scale = distance_scale(1e30f); // what is less probable is farther, however little
-    assert_int_equal(distance_at(&row, 4), 1);
+    assert_int_equal(distance_of(&row, logits[4]), 1);
     row.scale = distance_scale(1e-45f); // infinite
-    assert_int_equal(distance_at(&row, 0), 0);
-    assert_int_equal(distance_at(&row, 4), DISTANCE_FAR);
+    assert_int_equal(distance_of(&row, logits[0]), 0);
+    assert_int_equal(distance_of(&row, logits[4]), DISTANCE_FAR);
 }
 
 static void places_stay_within(void **state) {

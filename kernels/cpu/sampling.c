@@ -15,7 +15,7 @@ static int likeliest(const float *logits, int vocab) {
 static uint64_t mass_nearer(const LogitRow *row, uint32_t bound) {
     uint64_t mass = 0;
     for (int i = 0; i < row->vocab; i++) {
-        const uint32_t distance = distance_at(row, i);
+        const uint32_t distance = distance_of(row, row->logits[i]);
         mass += distance < bound ? weight_of(distance) : 0;
     }
     return mass;
@@ -29,7 +29,7 @@ static Nucleus nucleus_of(const LogitRow *row, float top_p) {
     for (int shift = FIRST_DIGIT; shift >= 0; shift -= DIGIT_BITS) {
         uint64_t weights[DIGIT_VALUES] = {0}, mass = 0;
         for (int i = 0; i < row->vocab; i++) {
-            const uint32_t distance = distance_at(row, i);
+            const uint32_t distance = distance_of(row, row->logits[i]);
             if (distance >> shift >> DIGIT_BITS == bound)
                 weights[distance >> shift & (DIGIT_VALUES - 1)] += weight_of(distance);
         }
@@ -44,10 +44,10 @@ static Nucleus nucleus_of(const LogitRow *row, float top_p) {
 
 static int token_at(const LogitRow *row, Nucleus n, double point) {
     int equals = 0, id = 0;
-    for (int i = 0; i < row->vocab; i++) equals += distance_at(row, i) == n.bound;
+    for (int i = 0; i < row->vocab; i++) equals += distance_of(row, row->logits[i]) == n.bound;
     uint64_t place = place_at(point, weight_within(&n, mass_nearer(row, n.bound), equals));
     for (;; id++) {
-        const uint32_t distance = distance_at(row, id);
+        const uint32_t distance = distance_of(row, row->logits[id]);
         const int equal = distance == n.bound;
         const uint64_t own = weight_within(&n, distance < n.bound ? weight_of(distance) : 0, equal);
         if (place < own) return id;

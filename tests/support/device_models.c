@@ -103,7 +103,8 @@ void check_recorded_batch(const char *folder, Backend *device, size_t sequences,
                 compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
         }
         session_rewind(session, tokens - 1);
-        assert_true(transformer_choose(m.device.base, session, now, sequences, chosen, probabilities, NULL));
+        assert_true(
+            transformer_choose(m.device.base, session, now, sequences, &(Draw){0}, chosen, probabilities, NULL));
         check_chosen(chosen, rows, sequences, vocab);
         session_rewind(session, 0);
     }

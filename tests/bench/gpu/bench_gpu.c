@@ -428,7 +428,7 @@ static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t 
         double start = clock_seconds();
         for (size_t t = 0; t < sizes.tokens; t++) {
             must(b->ops->step_run(b, step, ids, context - sizes.tokens + t));
-            b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities);
+            b->ops->choose(b, d->logits, batch, sizes.vocab, &(Draw){0}, ids, probabilities);
         }
         must(b->ops->healthy(b, &err));
         best = fmin(best, (clock_seconds() - start) / (double)sizes.tokens);
@@ -467,7 +467,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         fill_cache(d, cache, batch, context);
         int32_t ids[32];
         float probabilities[32];
-        b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities); // makes its memory
+        b->ops->choose(b, d->logits, batch, sizes.vocab, &(Draw){0}, ids, probabilities); // makes its memory
         Step *step = record_decode(d, cache, batch, rows);
         must(step != NULL);
         const double seconds = decode_seconds(d, step, batch, context);
