@@ -399,7 +399,8 @@ static void test_recorded_batches(void **state) {
 
 static void test_generated(void **state) {
     (void)state;
-    check_generated(folders[0], model_device(), thorough ? 12 : 3);
+    for (int i = 0; i < 3; i++)
+        check_generated(folders[i], model_device(), &check_samplings[i], thorough ? 12 : 3, &emulated_downloaded);
 }
 
 static void test_calibration(void **state) {

@@ -1,14 +1,17 @@
 // Checks of whole models on a device against the CPU. Each takes the backend, and destroys it.
 #pragma once
 
-#include "kernels/backend.h"
+#include "model/generate.h"
 
 void check_model_logits(const char *folder, Backend *device, size_t most_tokens);
 // Token by token, so by recorded steps, against the same tokens at once.
 void check_recorded_steps(const char *folder, Backend *device, size_t tokens);
 // The same for several sequences side by side, against each of them alone on the CPU; and the tokens chosen for them.
 void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens);
-void check_generated(const char *folder, Backend *device, size_t most);
+// The same text, and nothing but its tokens comes back from the device. downloaded: bytes so far, NULL where nobody
+// counts.
+void check_generated(const char *folder, Backend *device, const Sampling *, size_t most, const size_t *downloaded);
+extern const Sampling check_samplings[3]; // greedy, at a temperature, and with a nucleus
 // The same statistics when activations are measured where they are.
 void check_calibration(const char *folder, Backend *device, size_t length);
 // A recipe with these dials on the fixture of tests/support/study.h: the same errors of the weights, and logits that
