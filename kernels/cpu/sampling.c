@@ -12,8 +12,10 @@ static int likeliest(const float *logits, int vocab) {
     return best;
 }
 
-static uint64_t mass_nearer(const LogitRow *row, uint32_t bound) {
+// Whole numbers: adding them in any order gives the same.
+static uint64_t mass_nearer(const LogitRow *row, uint32_t bound, int threads) {
     uint64_t mass = 0;
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : mass)
     for (int i = 0; i < row->vocab; i++) {
         const uint32_t distance = distance_of(row, row->logits[i]);
         mass += distance < bound ? weight_of(distance) : 0;
@@ -42,10 +44,10 @@ static Nucleus nucleus_of(const LogitRow *row, float top_p) {
     return nucleus_to(bound, missing);
 }
 
-static int token_at(const LogitRow *row, Nucleus n, double point) {
+static int token_at(const LogitRow *row, Nucleus n, double point, int threads) {
     int equals = 0, id = 0;
     for (int i = 0; i < row->vocab; i++) equals += distance_of(row, row->logits[i]) == n.bound;
-    uint64_t place = place_at(point, weight_within(&n, mass_nearer(row, n.bound), equals));
+    uint64_t place = place_at(point, weight_within(&n, mass_nearer(row, n.bound, threads), equals));
     for (;; id++) {
         const uint32_t distance = distance_of(row, row->logits[id]);
         const int equal = distance == n.bound;
@@ -56,23 +58,25 @@ static int token_at(const LogitRow *row, Nucleus n, double point) {
     }
 }
 
-static void choose_one(const float *logits, int vocab, const Draw *draw, size_t at, int32_t *id, float *probability) {
+static void choose_one(const float *logits, int vocab, const Draw *draw, size_t at, int threads, int32_t *id,
+                       float *probability) {
     const int best = likeliest(logits, vocab);
     *id = 0, *probability = NAN;
     if (best == vocab) return;
     LogitRow row = {logits, vocab, logits[best], distance_scale(1)};
-    const uint64_t mass = mass_nearer(&row, DISTANCE_FAR);
+    const uint64_t mass = mass_nearer(&row, DISTANCE_FAR, threads);
     *id = best;
     if (draw->temperature > 0) {
         row.scale = distance_scale(draw->temperature);
-        *id = token_at(&row, nucleus_of(&row, draw->top_p), draw->points[at]);
+        *id = token_at(&row, nucleus_of(&row, draw->top_p), draw->points[at], threads);
     }
     *probability = token_probability(logits[*id], row.largest, mass);
 }
 
 void cpu_choose(Backend *backend, const float *logits, size_t rows, size_t vocab, const Draw *draw, int32_t *ids,
                 float *probabilities) {
-    const CpuBackend *cpu = cpu_of(backend);
-#pragma omp parallel for schedule(static) num_threads(rows > 1 ? cpu_threads_for(cpu, 0, 40 * rows * vocab) : 1)
-    for (size_t r = 0; r < rows; r++) choose_one(logits + r * vocab, (int)vocab, draw, r, &ids[r], &probabilities[r]);
+    const int threads = cpu_threads_for(cpu_of(backend), 0, 40 * rows * vocab);
+#pragma omp parallel for schedule(static) num_threads(rows > 1 ? threads : 1)
+    for (size_t r = 0; r < rows; r++)
+        choose_one(logits + r * vocab, (int)vocab, draw, r, rows > 1 ? 1 : threads, &ids[r], &probabilities[r]);
 }
