@@ -86,20 +86,28 @@ DEVICE void add_weight(DigitWeights *digits, uint32_t digit, uint64_t weight) {
     if (high) atomicAdd(&digits->high[digit], high);
 }
 
-// The weights of tokens by the digit of their distance at `shift`, of those whose digits before are `before`.
+// The weights of tokens by the digit of their distance at `shift`, of those whose digits before are `before`. A thread
+// holds what goes into the same sum, so that equal logits do not all wait for one.
 DEVICE void weights_by_digit(const LogitRow *row, int shift, uint32_t before, DigitWeights *digits) {
     const int threads = (int)blockDim.x;
+    uint32_t held = 0;
+    uint64_t weight = 0;
     for (int d = threadIdx.x; d < DIGIT_VALUES; d += threads) digits->low[d] = digits->high[d] = 0;
     __syncthreads();
     for (int i = threadIdx.x; i < row->vocab; i += AT_ONCE * threads) {
         float some[AT_ONCE];
         logits_at_once(row->logits, i, threads, row->vocab, some);
         UNROLL for (int j = 0; j < AT_ONCE; j++) {
-            const uint32_t distance = distance_of(row, some[j]);
-            if (distance < DISTANCE_FAR && distance >> shift >> DIGIT_BITS == before)
-                add_weight(digits, distance >> shift & (DIGIT_VALUES - 1), weight_of(distance));
+            const uint32_t distance = distance_of(row, some[j]), digit = distance >> shift & (DIGIT_VALUES - 1);
+            if (distance == DISTANCE_FAR || distance >> shift >> DIGIT_BITS != before) continue;
+            if (digit != held) {
+                add_weight(digits, held, weight);
+                held = digit, weight = 0;
+            }
+            weight += weight_of(distance);
         }
     }
+    add_weight(digits, held, weight);
     __syncthreads();
 }
 
