@@ -43,9 +43,9 @@ DEVICE int likeliest_of_row(const float *logits, int vocab, Found *found) {
     for (int i = threadIdx.x; i < vocab; i += AT_ONCE * threads) {
         float some[AT_ONCE];
         logits_at_once(logits, i, threads, vocab, some);
-        UNROLL for (int j = 0; j < AT_ONCE; j++) if (some[j] > best || (id < 0 && some[j] == best)) best = some[j],
-                                                                                                    id =
-                                                                                                        i + j * threads;
+        UNROLL for (int j = 0; j < AT_ONCE; j++) {
+            if (some[j] > best || (id < 0 && some[j] == best)) best = some[j], id = i + j * threads;
+        }
     }
     UNROLL for (int mask = 16; mask > 0; mask /= 2) {
         const float other = shuffle_float(best, mask);
@@ -81,6 +81,7 @@ DEVICE uint64_t mass_of_row(const LogitRow *row, Found *found) {
 // ---- The nucleus ----
 
 DEVICE void add_weight(DigitWeights *digits, uint32_t digit, uint64_t weight) {
+    if (weight == 0) return;
     const uint32_t low = (uint32_t)weight, was = atomicAdd(&digits->low[digit], low);
     const uint32_t high = (uint32_t)(weight >> 32) + (was + low < was);
     if (high) atomicAdd(&digits->high[digit], high);
@@ -158,7 +159,7 @@ DEVICE Nucleus nucleus_of_row(const LogitRow *row, float top_p, DigitWeights *di
 
 // ---- The token ----
 
-// What each warp's part of the tokens from … to − 1 weighs in the nucleus: by `weight_within`.
+// What `weight_within` asks for, of each warp's part of the tokens from … to − 1.
 DEVICE void weigh_parts(const LogitRow *row, const Nucleus *n, int from, int to, int part, Found *found) {
     const int warp = (int)threadIdx.x / WARP, begin = from + warp * part, end = begin + part < to ? begin + part : to;
     uint64_t nearer = 0;
@@ -188,8 +189,8 @@ DEVICE int token_of_row(const LogitRow *row, Nucleus n, double point, Found *fou
         weigh_parts(row, &n, from, to, part, found);
         if (first) {
             uint64_t nearer = 0;
-            int equals = 0, w = 0;
-            for (; w < warps; w++) nearer += found->weights[w], equals += found->counts[w];
+            int equals = 0;
+            for (int w = 0; w < warps; w++) nearer += found->weights[w], equals += found->counts[w];
             place = place_at(point, weight_within(&n, nearer, equals));
         }
         for (int w = 0; w < warps - 1; w++) {
