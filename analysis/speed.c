@@ -78,8 +78,8 @@ typedef struct Bench {
     int count, runs;
     Session *session;
     int32_t *ids;  // [tokens of a call]
-    float *logits; // [vocab], or [batch, vocab]
-    int32_t *next; // [batch], with their probabilities [batch]: where the backend chooses
+    float *logits; // [vocab], of a prompt
+    int32_t *next; // [batch], chosen while decoding, with their probabilities [batch]
     float *probabilities;
     Limits limits;
     double *rates; // [count, SPEED_RUNS_MOST]: tokens per second
@@ -90,9 +90,9 @@ typedef struct Bench {
 static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
     size_t tokens = c->prefill ? c->context : c->batch;
     if (progress_should_stop(b->progress)) return error_stopped(b->err);
-    if (!c->prefill && transformer_can_choose(t)) // as `generate` decodes: no logits leave the device
-        return transformer_choose(t, b->session, b->ids, tokens, b->next, b->probabilities, b->err);
-    return transformer_forward(t, b->session, b->ids, tokens, !c->prefill, b->logits, NULL, b->err);
+    if (!c->prefill) // as `generate` decodes: no logits leave the device
+        return transformer_choose(t, b->session, b->ids, tokens, &(Draw){0}, b->next, b->probabilities, b->err);
+    return transformer_forward(t, b->session, b->ids, tokens, false, b->logits, NULL, b->err);
 }
 
 // Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
@@ -100,7 +100,8 @@ static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate
     int steps = 0;
     bool ok = true;
     // A device records its steps first; what is timed runs them.
-    for (int i = 0; ok && !c->prefill && transformer_can_choose(t) && i < 2; i++) ok = step(b, t, c);
+    const bool records = transformer_backend(t)->ops->step_begin;
+    for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = step(b, t, c);
     if (!ok) return false;
     if (!c->prefill) session_rewind(b->session, c->context);
     double start = clock_seconds(), seconds = 0;
@@ -183,7 +184,7 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     const ModelConfig *config = &transformer_structure(b->models[0])->config;
     size_t tokens = c->prefill ? c->context : c->batch, rows = c->prefill ? 1 : c->batch;
     b->ids = array_new(tokens, sizeof *b->ids);
-    b->logits = array_new(rows, (size_t)config->vocab * sizeof *b->logits);
+    b->logits = array_new((size_t)config->vocab, sizeof *b->logits);
     b->next = array_new(rows, sizeof *b->next);
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");

@@ -46,6 +46,17 @@ typedef struct WeightQuantizing {
     const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
 } WeightQuantizing;
 
+// How a token is chosen from a row of logits. At temperature 0 (or less, or NaN) it is the one with the largest, the
+// lowest id of equals. Otherwise tokens are as probable as softmax(logits / temperature) says, and the *nucleus* is the
+// fewest of the most probable that together reach top_p, lower ids first among equals, at least one and with 1 all. The
+// token is the one at `point` of the way through the nucleus's mass, counted in the order of ids. −∞ and NaN are never
+// chosen; of +∞ one is as probable as another. From a row without a number comes id 0, whose probability is NaN.
+// kernels/sampling.h is the exact definition: the same logits give the same token on every backend.
+typedef struct Draw {
+    float temperature, top_p;
+    const double *points; // [rows] in [0, 1), on the host; not read at temperature 0
+} Draw;
+
 // As count_patterns and absmax_update of kernels/measure.h.
 typedef struct ActivationCounts {
     uint64_t *patterns;    // [65536], added to
@@ -127,6 +138,11 @@ typedef struct BackendOps {
     // y [rows, width] += sigmoid(gates[row]) · x.
     void (*gated_add)(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
 
+    // Of each row of logits [rows, vocab] one token, and its softmax probability at temperature 1, on the host; vocab
+    // at most 2^24.
+    void (*choose)(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
+                   float *probabilities);
+
     // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. The sequences go on side by side: `tokens` is
     // what each of them gets, and rows of k, v, q and y are those of the first sequence, then those of the second …
     bool (*cache_new)(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
@@ -166,9 +182,6 @@ typedef struct BackendOps {
     Step *(*step_end)(Backend *);
     bool (*step_run)(Backend *, Step *, const int32_t *ids, size_t first);
     void (*step_free)(Backend *, Step *);
-    // Of each row of logits [rows, vocab] the id of the largest (the first of equals) and its softmax probability, on
-    // the host.
-    void (*greedy)(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
 
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);

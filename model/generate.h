@@ -4,20 +4,18 @@
 #include "base/random.h"
 #include "model/transformer.h"
 
+// How tokens are chosen: `Draw` of kernels/backend.h, with a point from the seed's generator for every token. The same
+// logits and seed give the same text on every backend; logits of two backends differ by rounding, which changes a token
+// only where its point lies that near to a boundary.
 typedef struct Sampling {
     float temperature; // 0: greedy (ties → lowest id)
     float top_p;       // 1: all
     uint64_t seed;
 } Sampling;
 
-// Picks a token id from logits [vocab]; *probability (may be NULL) gets the softmax probability of the pick at
-// temperature 1. top_p keeps the most probable tokens (at this temperature) that together reach it, at least one.
-// Greedy when memory is short.
-int32_t sample_token(const float *logits, size_t vocab, const Sampling *sampling, Random *random, float *probability);
-
 typedef struct Generated {
     int32_t *ids;         // what was generated, without the prompt
-    float *probabilities; // [count]
+    float *probabilities; // [count]: softmax at temperature 1
     size_t count, capacity;
     double prefill_seconds, decode_seconds; // decode: the tokens after the first, which comes out of the prefill
     bool ended;                             // at an end-of-sequence token (not included)

@@ -371,14 +371,14 @@ bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, s
     return true;
 }
 
-bool transformer_can_choose(const Transformer *t) { return t->backend->ops->greedy != NULL; }
-
 // Logits of the last token of each sequence, into session->logits.
 static bool last_logits(Transformer *t, Session *session, size_t tokens, Error *err) {
     const size_t sequences = session->sequences, rows = tokens / sequences,
                  hidden = (size_t)t->structure->config.hidden;
     const size_t vocab = (size_t)t->structure->config.vocab;
     if (!session_logits(session, sequences, vocab, err)) return false;
+    if (rows == 1) // they lie side by side
+        return transformer_head(t, session, session->scratch[SCRATCH_HIDDEN], sequences, session->logits, NULL, err);
     for (size_t s = 0; s < sequences; s++) {
         const float *last = session->scratch[SCRATCH_HIDDEN] + ((s + 1) * rows - 1) * hidden;
         if (!transformer_head(t, session, last, 1, session->logits + s * vocab, NULL, err)) return false;
@@ -386,13 +386,13 @@ static bool last_logits(Transformer *t, Session *session, size_t tokens, Error *
     return true;
 }
 
-bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
-                        float *probabilities, Error *err) {
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Draw *draw,
+                        int32_t *next, float *probabilities, Error *err) {
     if (!steps(t, session, ids, tokens) &&
         (!run_layers(t, session, ids, tokens, NULL, err) || !last_logits(t, session, tokens, err)))
         return false;
-    t->backend->ops->greedy(t->backend, session->logits, session->sequences, (size_t)t->structure->config.vocab, next,
-                            probabilities);
+    t->backend->ops->choose(t->backend, session->logits, session->sequences, (size_t)t->structure->config.vocab, draw,
+                            next, probabilities);
     if (!transformer_healthy(t, err)) return false;
     session_advance(session, tokens / session->sequences);
     return true;

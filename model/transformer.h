@@ -96,8 +96,7 @@ bool transformer_head(Transformer *t, Session *session, const float *hidden, siz
 bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);
 
-// The same without the logits: behind the last token of each sequence the most probable one (the lowest id of equals)
-// and its softmax probability, found by the backend. Only where transformer_can_choose.
-bool transformer_can_choose(const Transformer *t);
-bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, int32_t *next,
-                        float *probabilities, Error *err);
+// The same without the logits, which stay where they are: what the backend chooses behind the last token of each
+// sequence, and its softmax probability at temperature 1; draw->points, next and probabilities: [sequences].
+bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Draw *draw,
+                        int32_t *next, float *probabilities, Error *err);

@@ -52,6 +52,7 @@ static void it_measures_all_that_goals_name(void **state) {
     // Seven matrices, three batches: the library, ten schemes, of which fp16 is our own for one token only.
     assert_int_equal(entries_with(root, "products", "microseconds"), 7 * (3 + 9 * 3 + 1));
     assert_int_equal(entries_with(root, "products", "times_cublas_fp16"), 7 * (3 + 9 * 3 + 1));
+    assert_int_equal(entries_with(root, "choose", "microseconds"), 4 * 2);
     assert_int_equal(entries_with(root, "decode", "tokens_per_second"), 6 * 9);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(root, "goals")), 13);
     assert_true(entries_with(root, "goals", "lowest") >= 8); // toy sizes have no batches of 32, 128 and 256

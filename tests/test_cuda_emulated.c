@@ -280,8 +280,21 @@ static void test_between(void **state) {
         check_rows(&c, between(&c, 1, 9), between(&c, 3, 600));
         check_rope(&c, between(&c, 1, 7), 3, 2 * (int)between(&c, 5, 40), 2 * (int)between(&c, 1, 5));
         check_embed(&c, (DType)(i % 3), between(&c, 1, 300), between(&c, 1, 9));
-        check_greedy(&c, between(&c, 1, 4), between(&c, 1, 3000));
     }
+    end(&c);
+}
+
+// Blocks of few threads and of many, more rows than one launch takes, and the same in the other order of threads.
+static void test_choose(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    for (int i = 0; i < (thorough ? 300 : 40); i++) {
+        emulated_backwards = i % 2;
+        check_choose(&c, between(&c, 1, 4), between(&c, 1, i % 10 ? 400 : thorough ? 6000 : 2500));
+    }
+    check_choose(&c, 2 * 32 + 5, 3);
+    for (int i = 0; i < 3; i++) check_choose(&c, 1, 150001);
     end(&c);
 }
 
@@ -433,7 +446,8 @@ static void test_changed_experts(void **state) {
 
 static void test_generated(void **state) {
     (void)state;
-    check_generated(folders[0], model_device(), thorough ? 12 : 3);
+    for (int i = 0; i < 3; i++)
+        check_generated(folders[i], model_device(), &check_samplings[i], thorough ? 12 : 3, &emulated_downloaded);
 }
 
 static void test_calibration(void **state) {
@@ -510,6 +524,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_between),
+        cmocka_unit_test(test_choose),
         cmocka_unit_test(test_fused),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_of_many_tokens),

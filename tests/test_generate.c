@@ -1,4 +1,4 @@
-// Sampling by its definition, and generation against repeated forward passes.
+// Generation against repeated forward passes.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,81 +12,6 @@
 
 static const char folder[] = "tests/fixtures/llama-mqa-plain-f16"; // 40 positions
 static const Sampling greedy = {0, 1, 0};
-
-// ---- Sampling ----
-
-static void greedy_takes_the_first_largest(void **state) {
-    (void)state;
-    const float logits[] = {-1, 3, 0, 3, 2};
-    float probability;
-    Random random = random_seeded(1);
-    assert_int_equal(sample_token(logits, 5, &greedy, &random, &probability), 1);
-    double sum = exp(-4) + 1 + exp(-3) + 1 + exp(-1);
-    assert_float_equal(probability, 1 / sum, 1e-6);
-    assert_int_equal(sample_token(logits, 5, &greedy, &random, NULL), 1);
-    const float large[] = {1e30f, -1e30f, 0};
-    assert_int_equal(sample_token(large, 3, &greedy, &random, &probability), 0);
-    assert_float_equal(probability, 1, 0);
-}
-
-static void shares_of(const float *logits, size_t vocab, Sampling sampling, double *shares) {
-    enum { DRAWS = 20000 };
-    Random random = random_seeded(sampling.seed);
-    memset(shares, 0, vocab * sizeof *shares);
-    for (int i = 0; i < DRAWS; i++) {
-        int32_t id = sample_token(logits, vocab, &sampling, &random, NULL);
-        assert_in_range(id, 0, vocab - 1);
-        shares[id] += 1.0 / DRAWS;
-    }
-}
-
-static void temperature_follows_the_softmax(void **state) {
-    (void)state;
-    const float logits[] = {2, 0, 1, -3};
-    const float temperatures[] = {0.5f, 1, 2};
-    for (int i = 0; i < 3; i++) {
-        double shares[4], sum = 0;
-        shares_of(logits, 4, (Sampling){temperatures[i], 1, 5}, shares);
-        for (int k = 0; k < 4; k++) sum += exp((double)(logits[k] / temperatures[i]));
-        // 20,000 draws: the standard error is at most 0.0036
-        for (int k = 0; k < 4; k++)
-            assert_float_equal(shares[k], exp((double)(logits[k] / temperatures[i])) / sum, 0.015);
-    }
-}
-
-static void top_p_keeps_the_fewest_that_reach_it(void **state) {
-    (void)state;
-    const float logits[] = {logf(0.1f), logf(0.4f), logf(0.05f), logf(0.3f), logf(0.15f)};
-    double shares[5];
-    shares_of(logits, 5, (Sampling){1, 0.65f, 3}, shares); // 0.4 + 0.3
-    assert_float_equal(shares[1], 4.0 / 7, 0.015);
-    assert_float_equal(shares[3], 3.0 / 7, 0.015);
-    shares_of(logits, 5, (Sampling){1, 0.75f, 3}, shares); // and 0.15
-    assert_float_equal(shares[4], 0.15 / 0.85, 0.015);
-    assert_float_equal(shares[0] + shares[2], 0, 0);
-    shares_of(logits, 5, (Sampling){1, 0, 3}, shares); // always at least one
-    assert_float_equal(shares[1], 1, 1e-9);
-    const float equal[] = {1, 1, 1, 1};
-    shares_of(equal, 4, (Sampling){1, 0.5f, 3}, shares); // of equal ones the lowest ids
-    assert_float_equal(shares[0] + shares[1], 1, 1e-9);
-}
-
-static void a_seed_gives_the_same_tokens(void **state) {
-    (void)state;
-    float logits[200];
-    int different = 0;
-    for (int i = 0; i < 200; i++) logits[i] = (float)sin(i);
-    Sampling sampling = {1, 0.9f, 0};
-    Random a = random_seeded(11), b = random_seeded(11), c = random_seeded(12);
-    for (int i = 0; i < 50; i++) {
-        int32_t id = sample_token(logits, 200, &sampling, &a, NULL);
-        assert_int_equal(id, sample_token(logits, 200, &sampling, &b, NULL));
-        different += id != sample_token(logits, 200, &sampling, &c, NULL);
-    }
-    assert_in_range(different, 20, 50);
-}
-
-// ---- Generation ----
 
 static Generated generated(FixtureModel *model, size_t prompt, size_t most, Sampling sampling) {
     Generated out;
@@ -239,10 +164,6 @@ static void the_prompt_must_fit_and_the_rest_is_cut(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy_takes_the_first_largest),
-        cmocka_unit_test(temperature_follows_the_softmax),
-        cmocka_unit_test(top_p_keeps_the_fewest_that_reach_it),
-        cmocka_unit_test(a_seed_gives_the_same_tokens),
         cmocka_unit_test(greedy_equals_repeated_forward_passes),
         cmocka_unit_test(the_seed_decides),
         cmocka_unit_test(it_stops_before_an_end_token),

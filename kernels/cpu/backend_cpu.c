@@ -131,6 +131,7 @@ static const BackendOps cpu_ops = {
     .gather = cpu_gather,
     .scatter_add = cpu_scatter_add,
     .gated_add = cpu_gated_add,
+    .choose = cpu_choose,
     .cache_new = cpu_cache_new,
     .cache_free = cpu_cache_free,
     .cache_write = cpu_cache_write,

@@ -78,6 +78,10 @@ void cpu_gated_add(Backend *, const float *gates, const float *x, size_t rows, s
 void cpu_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                      float *y);
 
+// A token for each row of logits (sampling.c).
+void cpu_choose(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
+                float *probabilities);
+
 // Products of many tokens with 16-bit weights by oneDNN (dense_onednn.c). All may be called on several backends at
 // once.
 DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor

@@ -69,12 +69,18 @@ typedef struct RowsArguments { // gather: y[i] = x[rows[i]]; scatter: y[rows[i]]
     int n, width;
 } RowsArguments;
 
-typedef struct GreedyArguments { // per row of logits: the largest (the first of equals) and its softmax probability
-    const float *logits;         // [rows, vocab]
+enum { CHOOSE_ROWS = 32 };
+
+typedef struct ChooseArguments { // of each row of logits a token and its softmax probability, as kernels/sampling.h
+                                 // says
+    const float *logits;         // [rows, vocab], up to CHOOSE_ROWS of them
     int32_t *ids;
     float *probabilities;
+    double points[CHOOSE_ROWS];
+    float scale, top_p; // scale: distance_scale of the temperature
+    bool drawn;         // false: the largest
     int rows, vocab;
-} GreedyArguments;
+} ChooseArguments;
 
 // ---- Products ----
 //
@@ -323,7 +329,7 @@ typedef struct CudaLaunches {
     int (*copy)(void *stream, const CopyArguments *);
     int (*gather)(void *stream, const RowsArguments *);
     int (*scatter_add)(void *stream, const RowsArguments *);
-    int (*greedy)(void *stream, const GreedyArguments *);
+    int (*choose)(void *stream, const ChooseArguments *);
     int (*dense_few)(void *stream, const DenseArguments *); // up to DENSE_FEW tokens
     int (*dense_tiled)(void *stream, const DenseArguments *);
     int (*narrow)(void *stream, const NarrowArguments *);

@@ -161,6 +161,7 @@ static const BackendOps cuda_ops = {
     .mixture_new = cuda_mixture_new,
     .mixture = cuda_mixture,
     .mixture_free = cuda_mixture_free,
+    .choose = cuda_choose,
     .cache_new = cuda_cache_new,
     .cache_free = cuda_cache_free,
     .cache_write = cuda_cache_write,
@@ -171,7 +172,6 @@ static const BackendOps cuda_ops = {
     .step_end = cuda_step_end,
     .step_run = cuda_step_run,
     .step_free = cuda_step_free,
-    .greedy = cuda_greedy,
     .weight_from_dense = cuda_weight_from_dense,
     .measure = cuda_measure,
 };

@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/sampling.h"
 
 static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(c) && cuda_check(c, code, doing); }
 
@@ -122,7 +123,24 @@ void cuda_gated_add(Backend *backend, const float *gates, const float *x, size_t
 
 // ---- Results for the host ----
 
-void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities) {
+// Launches for all rows; ids [rows] and then probabilities [rows] in the staging memory.
+static bool choose_rows(CudaBackend *c, const float *logits, size_t rows, size_t vocab, const Draw *draw) {
+    int32_t *ids = c->staging.data;
+    ChooseArguments a = {.top_p = draw->top_p, .drawn = draw->temperature > 0, .vocab = (int)vocab};
+    if (a.drawn) a.scale = distance_scale(draw->temperature);
+    for (size_t done = 0; done < rows; done += (size_t)a.rows) {
+        a.rows = rows - done < CHOOSE_ROWS ? (int)(rows - done) : CHOOSE_ROWS;
+        a.logits = logits + done * vocab;
+        a.ids = ids + done;
+        a.probabilities = (float *)(void *)(ids + rows) + done;
+        if (a.drawn) memcpy(a.points, draw->points + done, (size_t)a.rows * sizeof *a.points);
+        if (!RUN(c, choose, &a, "choosing a token")) return false;
+    }
+    return true;
+}
+
+void cuda_choose(Backend *backend, const float *logits, size_t rows, size_t vocab, const Draw *draw, int32_t *ids,
+                 float *probabilities) {
     CudaBackend *c = cuda_of(backend);
     Error err = {0};
     const size_t bytes = rows * (sizeof *ids + sizeof *probabilities);
@@ -132,12 +150,8 @@ void cuda_greedy(Backend *backend, const float *logits, size_t rows, size_t voca
     if (!cuda_ready(c) || c->recording) return;
     char *host = array_new(bytes, 1);
     if (host && cuda_reserve(c, &c->staging, bytes, &err)) {
-        int32_t *found = c->staging.data;
-        const GreedyArguments a = {
-            logits, found, (float *)(void *)(found + rows), (int)rows, (int)vocab,
-        };
-        if (RUN(c, greedy, &a, "choosing a token") &&
-            cuda_check(c, c->runtime->download(c->runtime, host, found, bytes), "choosing a token")) {
+        if (choose_rows(c, logits, rows, vocab, draw) &&
+            cuda_check(c, c->runtime->download(c->runtime, host, c->staging.data, bytes), "choosing a token")) {
             memcpy(ids, host, rows * sizeof *ids);
             memcpy(probabilities, host + rows * sizeof *ids, rows * sizeof *probabilities);
         }

@@ -191,7 +191,8 @@ void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, s
 void cuda_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                       float *y);
 void cuda_gated_add(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
-void cuda_greedy(Backend *, const float *logits, size_t rows, size_t vocab, int32_t *ids, float *probabilities);
+void cuda_choose(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
+                 float *probabilities);
 bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);
 
 // Keys and values (attention_cuda.c).

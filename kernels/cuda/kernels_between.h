@@ -118,42 +118,6 @@ KERNEL(scatter_add_kernel, FLAT_THREADS, RowsArguments) {
             a.y[(size_t)a.rows[i] * a.width + j] += a.factors[i] * a.x[(size_t)i * a.width + j];
 }
 
-// ---- Greedy choice ----
-
-// Of two candidates the larger logit, of equals the smaller id; NaN never wins. An id that is no choice yet is −1.
-DEVICE bool better_choice(float logit, int id, float than, int than_id) {
-    if (id < 0 || than_id < 0) return id >= 0;
-    return logit > than || (logit == than && id < than_id);
-}
-
-KERNEL(greedy_kernel, MOST_ROW_THREADS, GreedyArguments) {
-    SHARED(float, scratch, WARP);
-    SHARED(int32_t, best_ids, WARP);
-    const float *logits = a.logits + (size_t)blockIdx.x * a.vocab;
-    float best = -INFINITY, mass = 0;
-    const int threads = (int)blockDim.x;
-    int id = -1;
-    for (int i = threadIdx.x; i < a.vocab; i += threads)
-        if (logits[i] > best || (id < 0 && logits[i] == best)) best = logits[i], id = i;
-    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
-        float other = shuffle_float(best, mask);
-        int other_id = shuffle_int(id, mask);
-        if (better_choice(other, other_id, best, id)) best = other, id = other_id;
-    }
-    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = best, best_ids[threadIdx.x / WARP] = id;
-    __syncthreads();
-    best = scratch[0], id = best_ids[0];
-    for (int w = 1; w < threads / WARP; w++)
-        if (better_choice(scratch[w], best_ids[w], best, id)) best = scratch[w], id = best_ids[w];
-    __syncthreads();
-    for (int i = threadIdx.x; i < a.vocab; i += threads) mass += expf(logits[i] - best);
-    mass = block_sum(mass, scratch);
-    if (threadIdx.x == 0) {
-        a.ids[blockIdx.x] = id < 0 ? 0 : id;
-        a.probabilities[blockIdx.x] = 1 / mass;
-    }
-}
-
 // ---- Launches ----
 
 static int launch_widen(void *stream, const WidenArguments *a) {
@@ -178,7 +142,4 @@ static int launch_gather(void *stream, const RowsArguments *a) {
 }
 static int launch_scatter_add(void *stream, const RowsArguments *a) {
     return LAUNCH(scatter_add_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
-}
-static int launch_greedy(void *stream, const GreedyArguments *a) {
-    return LAUNCH(greedy_kernel, extent(a->rows, 1, 1), row_threads(a->vocab), 0, stream, a);
 }

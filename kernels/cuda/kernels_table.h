@@ -8,6 +8,7 @@
 #include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_plain.h"
 #include "kernels/cuda/kernels_quantize.h"
+#include "kernels/cuda/kernels_sampling.h"
 
 static void fill_launches(CudaLaunches *l) {
     l->widen = launch_widen;
@@ -17,7 +18,7 @@ static void fill_launches(CudaLaunches *l) {
     l->copy = launch_copy;
     l->gather = launch_gather;
     l->scatter_add = launch_scatter_add;
-    l->greedy = launch_greedy;
+    l->choose = launch_choose;
     l->dense_few = launch_dense_few;
     l->dense_tiled = launch_dense_tiled;
     l->narrow = launch_narrow;

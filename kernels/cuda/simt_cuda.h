@@ -37,6 +37,7 @@ static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t share
 #define ALL_LANES 0xFFFFFFFFu
 DEVICE float shuffle_float(float v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 DEVICE int32_t shuffle_int(int32_t v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
+DEVICE uint64_t shuffle_wide(uint64_t v, int mask) { return __shfl_xor_sync(ALL_LANES, (unsigned long long)v, mask); }
 DEVICE double shuffle_double(double v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 
 // What the lanes wrote before is seen by all of them behind it.

@@ -38,7 +38,6 @@ typedef struct Bench {
     Backend *backend;
     Transformer *models[FORMATS];
     int32_t *ids;
-    float *logits;
     uint64_t *block; // what is plainly read
     double decode_rates[FORMATS][MOST_RUNS], shares[FORMATS][MOST_RUNS], prefill_rates[FORMATS][MOST_RUNS];
 } Bench;
@@ -105,36 +104,35 @@ static void open_model(Bench *b) {
         quantize(b, b->models[f], &formats[f]);
     }
     b->ids = array_new(b->prefill + PROMPT, sizeof *b->ids);
-    b->logits = array_new((size_t)b->config.vocab, sizeof *b->logits);
     b->block = array_new(BLOCK_WORDS, sizeof *b->block);
-    if (!b->ids || !b->logits || !b->block) stop("memory is short");
+    if (!b->ids || !b->block) stop("memory is short");
     memset(b->block, 1, BLOCK_WORDS * sizeof *b->block);
     Random random = random_seeded(1);
     for (size_t i = 0; i < b->prefill + PROMPT; i++)
         b->ids[i] = (int32_t)random_below(&random, (uint32_t)b->config.vocab);
 }
 
-static void forward(const Bench *b, size_t format, Session *session, const int32_t *ids, size_t tokens) {
+static int32_t next(const Bench *b, size_t format, Session *session, const int32_t *ids, size_t tokens) {
+    int32_t id;
+    float probability;
     Error err;
-    if (!transformer_forward(b->models[format], session, ids, tokens, false, b->logits, NULL, &err)) stop(err.message);
+    if (!transformer_choose(b->models[format], session, ids, tokens, &(Draw){0}, &id, &probability, &err))
+        stop(err.message);
+    return id;
 }
 
 static void run_once(Bench *b, size_t f, int run) {
     Session *session;
     Error err;
-    const Sampling greedy = {.temperature = 0, .top_p = 1};
     if (!session_new(b->models[f], b->prefill + PROMPT + b->decode, &session, &err)) stop(err.message);
     double started = clock_seconds();
-    forward(b, f, session, b->ids, b->prefill);
+    next(b, f, session, b->ids, b->prefill);
     b->prefill_rates[f][run] = (double)b->prefill / (clock_seconds() - started);
     session_rewind(session, 0);
-    forward(b, f, session, b->ids, PROMPT);
+    int32_t id = next(b, f, session, b->ids, PROMPT);
     double before = read_rate(b);
     started = clock_seconds();
-    for (size_t i = 0; i < b->decode; i++) {
-        int32_t id = sample_token(b->logits, (size_t)b->config.vocab, &greedy, NULL, NULL);
-        forward(b, f, session, &id, 1);
-    }
+    for (size_t i = 0; i < b->decode; i++) id = next(b, f, session, &id, 1);
     double rate = (double)b->decode / (clock_seconds() - started);
     b->decode_rates[f][run] = rate;
     b->shares[f][run] = rate * (double)transformer_bytes_per_token(b->models[f]) / ((before + read_rate(b)) / 2);

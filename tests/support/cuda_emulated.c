@@ -2,7 +2,7 @@
 
 #include "tests/support/simt_emulated.h"
 
-size_t emulated_runs, emulated_kernels;
+size_t emulated_runs, emulated_kernels, emulated_downloaded;
 
 #ifdef EMULATES
 
@@ -151,6 +151,11 @@ static int copy_memory(CudaRuntime *runtime, void *to, const void *from, size_t 
     return failing(of(runtime));
 }
 
+static int download(CudaRuntime *runtime, void *host, const void *device, size_t bytes) {
+    emulated_downloaded += bytes;
+    return copy_memory(runtime, host, device, bytes);
+}
+
 static int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *host, size_t width, size_t rows) {
     for (size_t i = 0; i < rows; i++) memcpy((char *)device + i * stride, (const char *)host + i * width, width);
     return failing(of(runtime));
@@ -235,7 +240,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
                             .clear = clear_memory,
                             .upload = copy_memory,
                             .upload_rows = upload_rows,
-                            .download = copy_memory,
+                            .download = download,
                             .copy = copy_memory,
                             .synchronize = synchronize,
                             .record_begin = record_begin,

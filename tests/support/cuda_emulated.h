@@ -19,5 +19,6 @@ static const EmulatedDevice emulated_hopper = {90, 4, 227 << 10, (size_t)1 << 30
 // False where the host cannot emulate: the test is to be skipped.
 bool backend_emulated_new(const EmulatedDevice *device, Backend **out);
 
-// On all emulated devices: recorded steps that were run, and kernels, those of recorded steps included.
-extern size_t emulated_runs, emulated_kernels;
+// On all emulated devices: recorded steps that were run, kernels, those of recorded steps included, and bytes that were
+// copied back to the host.
+extern size_t emulated_runs, emulated_kernels, emulated_downloaded;

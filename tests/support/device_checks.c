@@ -636,23 +636,44 @@ void check_embed(Checks *c, DType dtype, size_t width, size_t tokens) {
     free(values), free(table), free(odd), free(ids);
 }
 
-void check_greedy(Checks *c, size_t rows, size_t vocab) {
-    float *logits = random_floats(c, rows * vocab, 2), *probabilities = host_floats(rows);
-    int32_t *ids = array_new(rows, sizeof *ids);
-    if (vocab > 3) logits[vocab - 1] = logits[vocab / 2] = 50; // the first of equals
-    float *device = uploaded(c->device, logits, rows * vocab);
-    c->device->ops->greedy(c->device, device, rows, vocab, ids, probabilities);
+// Ties, what is no number, and rows where everything is the same.
+static float *odd_logits(Checks *c, size_t rows, size_t vocab) {
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 50};
+    float *logits = random_floats(c, rows * vocab, 2);
     for (size_t r = 0; r < rows; r++) {
-        const float *row = logits + r * vocab;
-        size_t best = 0;
-        double mass = 0;
-        for (size_t i = 1; i < vocab; i++) best = row[i] > row[best] ? i : best;
-        for (size_t i = 0; i < vocab; i++) mass += exp((double)row[i] - (double)row[best]);
-        assert_int_equal(ids[r], (int32_t)best);
-        assert_true(fabs(probabilities[r] * mass - 1) < 1e-5);
+        float *row = logits + r * vocab;
+        const size_t kind = between(c, 0, 5);
+        for (size_t i = 0; i < vocab; i++) {
+            if (kind == 1) row[i] = rintf(row[i]);
+            if (kind == 2) row[i] = bad[between(c, 0, 5)];
+            if (kind == 3) row[i] = bad[r % 3];
+        }
+        if (kind > 3) row[vocab - 1] = row[vocab / 2] = 9;
+        if (kind == 5) row[vocab / 3] = NAN;
     }
+    return logits;
+}
+
+void check_choose(Checks *c, size_t rows, size_t vocab) {
+    static const float temperatures[] = {0, 1, 0.7f, 0.01f, 25, 1e-44f, INFINITY},
+                       top_ps[] = {1, 0.9f, 0.5f, 0.999f, 0.05f, 0, NAN};
+    float *logits = odd_logits(c, rows, vocab), *probabilities[2] = {host_floats(rows), host_floats(rows)};
+    int32_t *ids[2] = {array_new(rows, sizeof *ids), array_new(rows, sizeof *ids)};
+    double *points = array_new(rows, sizeof *points);
+    float *device = uploaded(c->device, logits, rows * vocab);
+    assert_true(ids[0] && ids[1] && points);
+    for (size_t r = 0; r < rows; r++) points[r] = between(c, 0, 5) ? random_uniform(&c->random) : 0;
+    const Draw draw = {temperatures[between(c, 0, 6)], top_ps[between(c, 0, 6)], points};
+    c->reference->ops->choose(c->reference, logits, rows, vocab, &draw, ids[0], probabilities[0]);
+    c->device->ops->choose(c->device, device, rows, vocab, &draw, ids[1], probabilities[1]);
+    for (size_t r = 0; r < rows; r++)
+        if (ids[0][r] != ids[1][r])
+            fail_msg("row %zu of %zu, %zu logits, temperature %g, top_p %g, point %.17g: %d, not %d", r, rows, vocab,
+                     (double)draw.temperature, (double)draw.top_p, points[r], (int)ids[1][r], (int)ids[0][r]);
+    compare("probabilities", probabilities[1], probabilities[0], NULL, rows, 2e-7);
     c->device->ops->memory_free(c->device, device);
-    free(logits), free(probabilities), free(ids);
+    for (int i = 0; i < 2; i++) free(ids[i]), free(probabilities[i]);
+    free(logits), free(points);
 }
 
 // ---- Attention ----

@@ -51,7 +51,8 @@ void check_rope(Checks *, size_t tokens, int heads, int head_dim, int rotated);
 void check_fused(Checks *, ActivationMode, size_t tokens, size_t in, size_t out);
 void check_fused_ropes(Checks *, DType, size_t sequences, int heads, int kv_heads, int head_dim);
 void check_embed(Checks *, DType, size_t width, size_t tokens);
-void check_greedy(Checks *, size_t rows, size_t vocab);
+// Tokens chosen at random temperatures, shares and points are those of the reference, ties and bad logits among them.
+void check_choose(Checks *, size_t rows, size_t vocab);
 
 typedef struct AttentionCase {
     int heads, kv_heads, head_dim, window;

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "model/generate.h"
 #include "model/quantized_model.h"
 #include "tests/support/study.h"
 
@@ -103,7 +102,8 @@ void check_recorded_batch(const char *folder, Backend *device, size_t sequences,
                 compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
         }
         session_rewind(session, tokens - 1);
-        assert_true(transformer_choose(m.device.base, session, now, sequences, chosen, probabilities, NULL));
+        assert_true(
+            transformer_choose(m.device.base, session, now, sequences, &(Draw){0}, chosen, probabilities, NULL));
         check_chosen(chosen, rows, sequences, vocab);
         session_rewind(session, 0);
     }
@@ -161,16 +161,21 @@ void check_changed_experts(const char *folder, Backend *device, size_t tokens) {
     fixture_model_close(&m);
 }
 
-void check_generated(const char *folder, Backend *device, size_t most) {
+const Sampling check_samplings[3] = {{0, 1, 0}, {1.3f, 1, 5}, {0.9f, 0.8f, 6}};
+
+void check_generated(const char *folder, Backend *device, const Sampling *sampling, size_t most,
+                     const size_t *downloaded) {
     Models m;
     Generated cpu = {0}, other = {0};
-    const Sampling greedy = {.temperature = 0, .top_p = 1};
     size_t count;
     models_open(folder, device, &m);
     const int32_t *ids = ids_of(&m, &count);
-    assert_true(count >= 4 && generate(m.cpu.base, ids, 4, most, &greedy, NULL, NULL, &cpu, NULL, NULL));
-    assert_true(generate(m.device.base, ids, 4, most, &greedy, NULL, NULL, &other, NULL, NULL));
-    assert_int_equal(cpu.count, other.count);
+    assert_true(count >= 4 && generate(m.cpu.base, ids, 4, most, sampling, NULL, NULL, &cpu, NULL, NULL));
+    const size_t before = downloaded ? *downloaded : 0;
+    assert_true(generate(m.device.base, ids, 4, most, sampling, NULL, NULL, &other, NULL, NULL));
+    if (downloaded) // an id and its probability for each token, the one that ends the text included
+        assert_int_equal(*downloaded - before, (other.count + other.ended) * (sizeof(int32_t) + sizeof(float)));
+    assert_true(cpu.count == other.count && cpu.ended == other.ended);
     assert_memory_equal(cpu.ids, other.ids, cpu.count * sizeof *cpu.ids);
     for (size_t i = 0; i < cpu.count; i++)
         assert_true(fabs((double)cpu.probabilities[i] / (double)other.probabilities[i] - 1) < 1e-3);

@@ -1,7 +1,7 @@
 // Checks of whole models on a device against the CPU. Each takes the backend, and destroys it.
 #pragma once
 
-#include "kernels/backend.h"
+#include "model/generate.h"
 
 void check_model_logits(const char *folder, Backend *device, size_t most_tokens);
 // Token by token, so by recorded steps, against the same tokens at once.
@@ -11,7 +11,10 @@ void check_recorded_batch(const char *folder, Backend *device, size_t sequences,
 // A model with experts whose weights are replaced between recorded steps, against the same tokens with somebody looking
 // on, for whom experts are chosen on the host.
 void check_changed_experts(const char *folder, Backend *device, size_t tokens);
-void check_generated(const char *folder, Backend *device, size_t most);
+// The same text, and nothing but its tokens comes back from the device. downloaded: bytes so far, NULL where nobody
+// counts.
+void check_generated(const char *folder, Backend *device, const Sampling *, size_t most, const size_t *downloaded);
+extern const Sampling check_samplings[3]; // greedy, at a temperature, and with a nucleus
 // The same statistics when activations are measured where they are.
 void check_calibration(const char *folder, Backend *device, size_t length);
 // A recipe with these dials on the fixture of tests/support/study.h: the same errors of the weights, and logits that

@@ -229,10 +229,12 @@ float shuffle_float(float v, int mask) {
 
 int32_t shuffle_int(int32_t v, int mask) { return (int32_t)(uint32_t)shuffle(SHUFFLE_32, (uint32_t)v, mask); }
 
+uint64_t shuffle_wide(uint64_t v, int mask) { return shuffle(SHUFFLE_64, v, mask); }
+
 double shuffle_double(double v, int mask) {
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
-    bits = shuffle(SHUFFLE_64, bits, mask);
+    bits = shuffle_wide(bits, mask);
     memcpy(&v, &bits, sizeof v);
     return v;
 }

@@ -73,6 +73,7 @@ unsigned char *emulated_dynamic_shared(void);
 void __syncthreads(void);
 float shuffle_float(float v, int mask);
 int32_t shuffle_int(int32_t v, int mask);
+uint64_t shuffle_wide(uint64_t v, int mask);
 double shuffle_double(double v, int mask);
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b);
 void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b);

@@ -35,6 +35,7 @@ typedef struct Sizes {
     size_t batches[MOST_BATCHES], batch_count;
     int layers, heads, head_dim;
     size_t ffn, vocab;
+    size_t choices;                                       // logits of a row of which a token is chosen
     size_t sequences[DECODES], contexts[DECODES], tokens; // tokens: decoded in one round
 } Sizes;
 
@@ -52,6 +53,7 @@ static const Sizes real_sizes = {.part = 1,
                                  .head_dim = 128,
                                  .ffn = 11008,
                                  .vocab = 32000,
+                                 .choices = 152064,
                                  .sequences = {1, 8, 32},
                                  .contexts = {128, 1024, 2048},
                                  .tokens = 24};
@@ -69,6 +71,7 @@ static const Sizes toy_sizes = {.part = 256,
                                 .head_dim = 16,
                                 .ffn = 86,
                                 .vocab = 50,
+                                .choices = 300,
                                 .sequences = {1, 2, 3},
                                 .contexts = {8, 16, 24},
                                 .tokens = 2};
@@ -363,6 +366,55 @@ static void bench_attention(const Bench *bench, cJSON *root) {
     must(b->ops->healthy(b, &err));
 }
 
+// ---- Choosing tokens ----
+
+typedef struct Choosing {
+    const char *what;
+    float temperature, top_p;
+    bool equal; // logits are all the same: every weight goes into one sum; otherwise as spread as a model's
+} Choosing;
+
+// Seconds of choosing and of its way to the host.
+static double choose_seconds(Backend *b, const Choosing *c, const float *logits, size_t rows) {
+    enum { TIMES = 20 };
+    double points[CHOOSE_ROWS], start = 0;
+    int32_t ids[CHOOSE_ROWS];
+    float probabilities[CHOOSE_ROWS];
+    for (int t = -1; t < TIMES; t++) { // the first makes memory
+        if (t == 0) start = clock_seconds();
+        for (size_t r = 0; r < rows; r++) points[r] = (double)((size_t)(t + 1) + r) / (TIMES + CHOOSE_ROWS + 1);
+        b->ops->choose(b, logits, rows, sizes.choices, &(Draw){c->temperature, c->top_p, points}, ids, probabilities);
+    }
+    must(b->ops->healthy(b, &err));
+    return (clock_seconds() - start) / TIMES;
+}
+
+static void bench_choosing(const Bench *bench, cJSON *root) {
+    static const Choosing cases[] = {{"greedy", 0, 1, false},
+                                     {"temperature 0.8", 0.8f, 1, false},
+                                     {"temperature 0.8, top_p 0.9", 0.8f, 0.9f, false},
+                                     {"the same of equal logits", 0.8f, 0.9f, true}};
+    Backend *b = bench->b;
+    const size_t floats = CHOOSE_ROWS * sizes.choices;
+    float *spread = device_floats(b, floats), *equal = device_floats(b, floats);
+    cJSON *results = cJSON_AddArrayToObject(root, "choose");
+    b->ops->scale(b, spread, 3, floats);
+    b->ops->scale(b, equal, 0, floats);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const Choosing *c = &cases[i / 2];
+        const size_t rows = i % 2 ? CHOOSE_ROWS : 1;
+        const double microseconds = choose_seconds(b, c, c->equal ? equal : spread, rows) * 1e6;
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddStringToObject(entry, "what", c->what);
+        cJSON_AddNumberToObject(entry, "rows", (double)rows);
+        cJSON_AddNumberToObject(entry, "vocab", (double)sizes.choices);
+        cJSON_AddNumberToObject(entry, "microseconds", microseconds);
+        cJSON_AddItemToArray(results, entry);
+        printf("choose of %zu x %zu, %s: %.0f us\n", rows, sizes.choices, c->what, microseconds);
+    }
+    b->ops->memory_free(b, spread), b->ops->memory_free(b, equal);
+}
+
 // ---- Decoding ----
 //
 // A Llama of 7B shape.
@@ -425,7 +477,7 @@ static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t 
         double start = clock_seconds();
         for (size_t t = 0; t < sizes.tokens; t++) {
             must(b->ops->step_run(b, step, ids, context - sizes.tokens + t));
-            b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities);
+            b->ops->choose(b, d->logits, batch, sizes.vocab, &(Draw){0}, ids, probabilities);
         }
         must(b->ops->healthy(b, &err));
         best = fmin(best, (clock_seconds() - start) / (double)sizes.tokens);
@@ -464,7 +516,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         fill_cache(d, cache, batch, context);
         int32_t ids[32];
         float probabilities[32];
-        b->ops->greedy(b, d->logits, batch, sizes.vocab, ids, probabilities); // makes its memory
+        b->ops->choose(b, d->logits, batch, sizes.vocab, &(Draw){0}, ids, probabilities); // makes its memory
         Step *step = record_decode(d, cache, batch, rows);
         must(step != NULL);
         const double seconds = decode_seconds(d, step, batch, context);
@@ -688,6 +740,7 @@ int main(int argc, char **argv) {
         bench_shape(&bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part, halves);
     bench_quantize(&bench, halves, root);
     bench_attention(&bench, root);
+    bench_choosing(&bench, root);
     write_results(root, folder, device); // what is there already survives a run that is cut off
     bench_decoding(&bench, halves, root);
     report_goals(root);
