@@ -604,6 +604,13 @@ uint64_t plan_hash(const Plan *plan) {
     return hash;
 }
 
+bool plan_mixes_tokens(const Plan *plan) {
+    for (int i = 0; i < plan->linear_count; i++) {
+        if (plan->decisions[i].quantized && plan->decisions[i].activations == POLICY_CHANNEL) return true;
+    }
+    return false;
+}
+
 static bool matches_any(const char *match, const ModelStructure *structure) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (glob_matches(match, structure->linears[i].name)) return true;

@@ -13,6 +13,7 @@
 #include "analysis/tasks.h"
 #include "base/array.h"
 #include "base/file.h"
+#include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
 #include "tests/support/quant_fixtures.h"
@@ -88,7 +89,7 @@ static void last_words(void **state) {
     TaskAnswer answers[3];
     if (!load(TASK_LAMBADA, LAMBADA, &task, &err)) fail_msg("%s", err.message);
     assert_int_equal(task.item_count, 3);
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     double mean = 0, right = 0;
     for (int i = 0; i < 3; i++) {
         const TaskRequest *r = &task.requests[i];
@@ -124,7 +125,7 @@ static void choices(void **state) {
     if (!load(TASK_CHOICES, CHOICES, &task, &err)) fail_msg("%s", err.message);
     assert_int_equal(task.request_count, 7);
     assert_int_equal(task.requests[3].characters, 5); // ünder
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     for (int i = 0; i < 3; i++) {
         double ll[3] = {-INFINITY, -INFINITY, -INFINITY}, norm[3] = {-INFINITY, -INFINITY, -INFINITY};
         size_t best = 0, best_norm = 0;
@@ -147,6 +148,57 @@ static void choices(void **state) {
     task_free(&task);
 }
 
+#define CHOICES_TURNED                                                                                      \
+    "{\"query\": \"\", \"choices\": [\"Once upon a time\", \"The\"], \"gold\": 0}\n"                        \
+    "{\"query\": \"Once upon a time\", \"choices\": [\"there\", \"purple the of\", \"there was a girl\"], " \
+    "\"gold\": 2}\n"                                                                                        \
+    "{\"query\": \"Once upon a time \", \"choices\": [\"there\", \"ünder\"], \"gold\": 0}\n"
+
+static void answer(QuantizedModel *model, const char *lines, bool tokens_mix, TaskAnswer answers[3]) {
+    Task task;
+    Error err = {0};
+    if (!load(TASK_CHOICES, lines, &task, &err) ||
+        !task_answer(quantized_model_transformer(model), &task, tokens_mix, answers, NULL, &err))
+        fail_msg("%s", err.message);
+    task_free(&task);
+}
+
+// Scales over the tokens of a call: an item's score must not depend on what was asked before it.
+static void the_order_of_items_and_choices_does_not_matter(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Recipe recipe;
+    Plan plan;
+    QuantizedModel *model = NULL;
+    Error err = {0};
+    assert_true(recipe_standard(&recipe, &err));
+    assert_true(plan_make(&recipe, &sample.model.structure, NULL, &plan, &err));
+    assert_false(plan_mixes_tokens(&plan));
+    plan_free(&plan);
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_CHANNEL;
+    if (!plan_make(&recipe, &sample.model.structure, NULL, &plan, &err) ||
+        !quantized_model_new(sample.model.base, &model, &err) ||
+        !quantized_model_follow(model, &plan, NULL, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_true(plan_mixes_tokens(&plan));
+    TaskAnswer answers[3], turned[3], shared[3], shared_turned[3];
+    answer(model, CHOICES, true, answers);
+    answer(model, CHOICES_TURNED, true, turned);
+    answer(model, CHOICES, false, shared);
+    answer(model, CHOICES_TURNED, false, shared_turned);
+    bool differs = false;
+    for (int i = 0; i < 3; i++) {
+        const int at = (i + 1) % 3;
+        assert_true(answers[i].log_likelihood == turned[at].log_likelihood);
+        assert_true(answers[i].right == turned[at].right && answers[i].right_norm == turned[at].right_norm);
+        differs |= shared[i].log_likelihood != shared_turned[at].log_likelihood;
+    }
+    assert_true(differs); // with a shared beginning it would
+    quantized_model_free(model);
+    plan_free(&plan);
+    recipe_free(&recipe);
+}
+
 // ---- lm-evaluation-harness on the same files (tools/reference/make_task_fixtures.py) ----
 
 #define FOLDER "tests/fixtures/tasks/"
@@ -157,7 +209,7 @@ static void check_likelihoods(Task *task, size_t choice, const cJSON *expected) 
     Error err = {0};
     for (size_t i = 0; i < task->item_count; i++)
         task->items[i].gold = choice < task->items[i].count ? choice : task->items[i].count - 1;
-    if (!task_answer(sample.model.base, task, answers, NULL, &err)) fail_msg("%s", err.message);
+    if (!task_answer(sample.model.base, task, false, answers, NULL, &err)) fail_msg("%s", err.message);
     for (size_t i = 0; i < task->item_count; i++) {
         const cJSON *item = cJSON_GetArrayItem(expected, (int)i);
         double ll = cJSON_GetArrayItem(item, (int)task->items[i].gold)->valuedouble;
@@ -184,7 +236,7 @@ static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
         return;
     }
     TaskAnswer *answers = array_new(task.item_count, sizeof *answers);
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     TaskScore score = task_score(answers, task.item_count);
     assert_true(fabs(score.accuracy - fixture_number(expected, "accuracy")) < 1e-12);
     assert_true(fabs(score.accuracy_se - fixture_number(expected, "accuracy_se")) < 1e-9);
@@ -271,6 +323,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_words),
         cmocka_unit_test(choices),
+        cmocka_unit_test(the_order_of_items_and_choices_does_not_matter),
         cmocka_unit_test(the_harness_scores_the_same),
         cmocka_unit_test(long_contexts_lose_their_beginning),
         cmocka_unit_test(bad_lines_are_named),
