@@ -182,7 +182,9 @@ demo: build ## builds and starts the program with the sample model
 
 # Sub-makes run in parallel unless this make already does.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-# Terminal tests measure time against a screen; under valgrind that says nothing.
+# Terminal tests measure time against a screen; under valgrind that says nothing. The others start programs and read what
+# they print: valgrind does not go with them, and the same would run twice.
+NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_bench_gpu
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 
@@ -217,7 +219,7 @@ test-sanitized:
 test-valgrind: test-programs
 	@command -v valgrind >/dev/null || { echo "valgrind is missing; ./bootstrap test installs it" >&2; exit 1; }
 	@QUANTDIAL_PROGRAM=$(PROGRAM) QUANTDIAL_CPU=scalar QUANTDIAL_SLOW_CHECKS=0 OMP_WAIT_POLICY=passive \
-	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(TERMINAL_TESTS:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
+	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(NOT_IN_VALGRIND:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))
 .PHONY: test-gpu test-gpu-sanitize bench bench-gpu

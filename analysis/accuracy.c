@@ -17,6 +17,14 @@
 #define PIECE_TOKENS ((size_t)128)
 
 // "Boundary b" is the place before layer b; boundary `layers` is the place before the final norm.
+
+// What is kept of a piece of a window. A run that is stopped leaves some pieces further than others.
+typedef struct Part {
+    int valid;          // kept states at boundaries ≤ valid are those of the quantized model as it is now
+    float *base_logits; // [positions, vocab], or NULL
+    size_t base_rows;   // of them that are known
+} Part;
+
 typedef struct Window {
     const int32_t *ids; // [tokens]
     size_t tokens;
@@ -25,7 +33,7 @@ typedef struct Window {
     float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
     bool base_known;   // all of it
     float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
-    int valid;         // kept states at boundaries ≤ valid are those of the quantized model as it is now
+    Part *parts;       // [piece_count]
 } Window;
 
 struct Evaluator {
@@ -36,11 +44,13 @@ struct Evaluator {
     int32_t *ids;
     Window *windows;
     size_t window_count, window_tokens;
-    Score *scores;  // [planned]
-    float *scratch; // [planned]
+    size_t piece_count; // of each window
+    Score *scores;      // [planned]
+    float *scratch;     // [planned]
     size_t planned;
-    size_t base_kept; // states of the base are kept for this many windows
-    int stride;       // states of the quantized model are kept at multiples of this
+    size_t base_kept;   // states of the base are kept for this many windows
+    size_t logits_kept; // and its logits for this many pieces
+    int stride;         // states of the quantized model are kept at multiples of this
 };
 
 // What one run needs beside what is kept.
@@ -60,22 +70,33 @@ typedef struct Run {
 
 // ---- Windows and what is kept ----
 
-static size_t state_bytes(const Evaluator *e) { return e->window_tokens * e->hidden * sizeof(float); }
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-// The base's states first, they save the whole base. Then those of the quantized model, at as many boundaries as fit
-// for all windows alike: a turn of any dial starts at most `stride` layers too early.
+static size_t piece_most(const Evaluator *e) {
+    return e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
+}
+
+// The base's states first, they save the whole base, and the logits of its first piece, which the first figure after
+// every turn needs. Then states of the quantized model, at as many boundaries as fit for all windows alike: a turn of
+// any dial starts at most `stride` layers too early. What is left is for further logits of the base.
 static void divide_budget(Evaluator *e, size_t budget) {
-    size_t states = budget / state_bytes(e);
-    e->base_kept = states < e->window_count ? states : e->window_count;
-    states -= e->base_kept;
+    size_t state = e->window_tokens * e->hidden * sizeof(float), logits = piece_most(e) * e->vocab * sizeof(float);
+    e->base_kept = smaller(budget / state, e->window_count);
+    budget -= e->base_kept * state;
+    e->logits_kept = budget >= logits;
+    budget -= e->logits_kept * logits;
+    size_t boundary = e->window_count * state;
     e->stride = 1;
-    while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * e->window_count > states) e->stride++;
+    while (e->stride <= e->layers && (size_t)(e->layers / e->stride) > budget / boundary) e->stride++;
+    budget -= (size_t)(e->layers / e->stride) * boundary;
+    e->logits_kept = smaller(e->logits_kept + budget / logits, e->window_count * e->piece_count);
 }
 
 static bool windows_new(Evaluator *e, size_t count, Error *err) {
     e->window_count = count < e->window_tokens ? 1 : count / e->window_tokens;
     if (e->window_tokens > count) e->window_tokens = count;
     e->planned = e->window_count * (e->window_tokens - 1);
+    e->piece_count = 1 + (e->window_tokens - 2) / PIECE_TOKENS;
     e->windows = array_new(e->window_count, sizeof *e->windows);
     e->scores = array_new(e->planned, sizeof *e->scores);
     e->scratch = array_new(e->planned, sizeof *e->scratch);
@@ -86,7 +107,8 @@ static bool windows_new(Evaluator *e, size_t count, Error *err) {
         window->tokens = e->window_tokens;
         window->scores = e->scores + w * (e->window_tokens - 1);
         window->states = array_new((size_t)e->layers + 1, sizeof *window->states);
-        if (!window->states) return error_memory(err, "evaluation");
+        window->parts = array_new(e->piece_count, sizeof *window->parts);
+        if (!window->states || !window->parts) return error_memory(err, "evaluation");
     }
     return true;
 }
@@ -124,7 +146,9 @@ void evaluator_free(Evaluator *e) {
     for (size_t w = 0; e->windows && w < e->window_count; w++) {
         Window *window = &e->windows[w];
         for (int b = 0; window->states && b <= e->layers; b++) free(window->states[b]);
+        for (size_t p = 0; window->parts && p < e->piece_count; p++) free(window->parts[p].base_logits);
         free(window->states);
+        free(window->parts);
         free(window->base_state);
     }
     free(e->windows);
@@ -140,7 +164,10 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
     for (size_t w = 0; w < e->window_count; w++) {
         Window *window = &e->windows[w];
         if (first_changed < e->layers) window->scored = 0;
-        if (first_changed < window->valid) window->valid = first_changed < 0 ? 0 : first_changed;
+        for (size_t p = 0; p < e->piece_count; p++) {
+            int *valid = &window->parts[p].valid;
+            if (first_changed < *valid) *valid = first_changed < 0 ? 0 : first_changed;
+        }
     }
 }
 
@@ -152,10 +179,16 @@ static bool keep_going(const Run *run) { return !progress_should_stop(run->progr
 typedef struct Piece {
     Window *window;
     size_t first, tokens;
-    int boundary; // where the quantized model starts, for all pieces of the window
 } Piece;
 
 static bool is_last(const Piece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
+static Part *part_of(const Piece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
+
+static Piece piece_at(Window *window, size_t first) {
+    size_t left = window->tokens - first;
+    return (Piece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
+}
+
 static bool is_scored(const Window *window) { return window->scored == window->tokens - 1; }
 
 // What cannot be kept for want of memory is computed anew next time.
@@ -199,28 +232,49 @@ static bool base_states(const Run *run, const Piece *piece) {
     return true;
 }
 
-// The last boundary at which there is a kept state that is still true.
-static int start_boundary(const Window *window) {
-    int boundary = window->valid;
-    while (boundary > 0 && !window->states[boundary]) boundary--;
-    return boundary;
+// The last boundary up to `valid` at which there is a kept state.
+static int start_boundary(const Window *window, int valid) {
+    while (valid > 0 && !window->states[valid]) valid--;
+    return valid;
 }
 
-static bool quantized_states(const Run *run, const Piece *piece) {
+// Through the quantized model from `start`; the session holds the pieces before from there on.
+static bool states_from(const Run *run, const Piece *piece, int start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
-    if (piece->boundary > 0)
-        restore_state(run, piece, run->hidden, window->states[piece->boundary]);
+    int *valid = &part_of(piece)->valid;
+    if (start > 0)
+        restore_state(run, piece, run->hidden, window->states[start]);
     else if (!embed(run, run->quantized, piece, run->hidden))
         return false;
-    for (int boundary = piece->boundary; boundary < e->layers; boundary++) {
+    for (int boundary = start; boundary < e->layers; boundary++) {
         if (!layer_of(run, run->quantized, run->quantized_session, boundary, piece, run->hidden)) return false;
         int reached = boundary + 1;
         if (reached % e->stride == 0) keep_state(run, piece, &window->states[reached], run->hidden);
-        if (is_last(piece)) window->valid = reached; // the pieces before have come as far
+        if (reached > *valid) *valid = reached;
     }
     session_advance(run->quantized_session, piece->tokens);
     return true;
+}
+
+// The first piece starts where it can. A later one that has to start earlier than the session's pieces sends all that
+// are before it through the layers which it needs.
+static bool quantized_states(const Run *run, const Piece *piece, int *start) {
+    const Evaluator *e = run->evaluator;
+    Window *window = piece->window;
+    int own = start_boundary(window, part_of(piece)->valid);
+    if (own >= *start) return states_from(run, piece, *start);
+    *start = own;
+    for (size_t p = 0; piece->first > 0 && p < e->piece_count; p++) {
+        int other = start_boundary(window, window->parts[p].valid);
+        if (other < *start) *start = other;
+    }
+    session_rewind(run->quantized_session, 0);
+    for (Piece before = piece_at(window, 0); before.first < piece->first;
+         before = piece_at(window, before.first + before.tokens)) {
+        if (!states_from(run, &before, *start)) return false;
+    }
+    return states_from(run, piece, *start);
 }
 
 // ---- Logits and scores ----
@@ -233,8 +287,22 @@ static bool logits_of(const Run *run, Transformer *t, Session *session, const fl
     return transformer_healthy(t, run->err);
 }
 
-// Positions first … first + rows − 1 of the window.
-static bool score_rows(const Run *run, Window *window, size_t first, size_t rows) {
+// The base's logits of `rows` positions of the piece from `row` on; NULL: failed.
+static const float *base_logits(const Run *run, const Piece *piece, size_t row, size_t rows) {
+    const Evaluator *e = run->evaluator;
+    Part *part = part_of(piece);
+    size_t index = (size_t)(piece->window - e->windows) * e->piece_count + piece->first / PIECE_TOKENS;
+    if (row + rows <= part->base_rows) return part->base_logits + row * e->vocab;
+    if (!part->base_logits && index < e->logits_kept)
+        part->base_logits = array_new(piece->tokens * e->vocab, sizeof(float));
+    float *host = part->base_logits ? part->base_logits + row * e->vocab : run->base_host;
+    if (!logits_of(run, e->base, run->session, run->base_hidden, row, rows, host)) return NULL;
+    if (part->base_logits) part->base_rows = row + rows;
+    return host;
+}
+
+// Positions first … first + rows − 1 of the window; base: its logits.
+static bool score_rows(const Run *run, Window *window, size_t first, size_t rows, const float *base) {
     const Evaluator *e = run->evaluator;
     size_t bad_row = SIZE_MAX;
     bool base_is_bad = false;
@@ -244,8 +312,8 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
         Score *score = &window->scores[position];
         bool base_is_finite = true;
         score->second_half = position >= window->tokens / 2;
-        if (score_logits(run->base_host + r * e->vocab, run->host + r * e->vocab, e->vocab, window->ids[position + 1],
-                         score, &base_is_finite)) {
+        if (score_logits(base + r * e->vocab, run->host + r * e->vocab, e->vocab, window->ids[position + 1], score,
+                         &base_is_finite)) {
             continue;
         }
 #pragma omp critical(bad_logits)
@@ -270,14 +338,12 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
 
 // The last token of a window predicts nothing.
 static bool score_piece(const Run *run, const Piece *piece) {
-    const Evaluator *e = run->evaluator;
     size_t positions = piece->tokens - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
-        size_t rows = positions - row < run->rows ? positions - row : run->rows;
-        bool ok = keep_going(run) &&
-                  logits_of(run, e->base, run->session, run->base_hidden, row, rows, run->base_host) &&
-                  logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
-                  score_rows(run, piece->window, piece->first + row, rows);
+        size_t rows = smaller(positions - row, run->rows);
+        const float *base = keep_going(run) ? base_logits(run, piece, row, rows) : NULL;
+        bool ok = base && logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
+                  score_rows(run, piece->window, piece->first + row, rows, base);
         if (!ok) return false;
     }
     piece->window->scored = piece->first + positions;
@@ -290,7 +356,7 @@ static bool run_new(Run *run) {
     const Evaluator *e = run->evaluator;
     const BackendOps *ops = run->backend->ops;
     size_t most = LOGITS_BYTES / (3 * e->vocab * sizeof(float));
-    size_t piece = e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
+    size_t piece = piece_most(e);
     run->rows = most < 1 ? 1 : most > piece ? piece : most;
     run->base_host = array_new(run->rows * e->vocab, sizeof(float));
     run->host = array_new(run->rows * e->vocab, sizeof(float));
@@ -335,15 +401,15 @@ typedef struct Listener {
 
 static bool run_window(const Run *run, Window *window, const Listener *listener) {
     Evaluator *e = run->evaluator;
-    Piece piece = {.window = window, .boundary = start_boundary(window)};
+    int start = e->layers; // nothing is in the quantized model's session yet
     session_rewind(run->session, 0);
     session_rewind(run->quantized_session, 0);
-    window->scored = 0;
-    window->valid = piece.boundary; // states behind it are written over
-    for (; piece.first < window->tokens; piece.first += piece.tokens) {
-        size_t left = window->tokens - piece.first, before = window->scored;
-        piece.tokens = left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS;
-        if (!base_states(run, &piece) || !quantized_states(run, &piece) || !score_piece(run, &piece)) return false;
+    Piece piece = piece_at(window, 0);
+    for (; piece.first < window->tokens; piece = piece_at(window, piece.first + piece.tokens)) {
+        size_t before = window->scored;
+        if (!base_states(run, &piece)) return false;
+        if (piece.first < before) continue; // by a run that was stopped
+        if (!quantized_states(run, &piece, &start) || !score_piece(run, &piece)) return false;
         progress_add(run->progress, window->scored - before);
         summarize(e, listener->gathered, listener->out);
         if (listener->partial) listener->partial(listener->context, listener->out);
@@ -367,9 +433,7 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     invalidate(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
     progress_begin(progress, "evaluating", e->planned);
-    for (size_t w = 0; w < e->window_count; w++) {
-        if (is_scored(&e->windows[w])) progress_add(progress, e->window_tokens - 1);
-    }
+    for (size_t w = 0; w < e->window_count; w++) progress_add(progress, e->windows[w].scored);
     Run run = {.evaluator = e,
                .quantized = quantized,
                .backend = transformer_backend(e->base),

@@ -28,7 +28,7 @@ typedef struct Evaluator Evaluator;
 // ids are copied and cut into windows of `window` tokens (the last partial window is dropped unless it is the only
 // one). A tokenizer's BOS is the caller's affair (llama.cpp overwrites the first token of each window with it). The
 // base is run window by window as evaluator_run comes by; it must outlive the evaluator and stay as it is. budget:
-// bytes for kept states; what does not fit is computed anew.
+// bytes for kept states, and logits of the base; what does not fit is computed anew.
 bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
                    Error *err);
 void evaluator_free(Evaluator *evaluator);

@@ -23,16 +23,19 @@ typedef struct Limits {
     uint64_t *words; // READ_BYTES
     uint16_t *matrix;
     Weight *weight;
-    float *x, *y; // in backend memory
-    double read[SPEED_RUNS_MOST], flops[SPEED_RUNS_MOST];
+    float *x, *y;         // in backend memory
+    double *read, *flops; // [case_count, runs]
 } Limits;
 
-static bool limits_new(Backend *backend, int threads, Limits *out, Error *err) {
+static bool limits_new(Backend *backend, int threads, size_t runs, Limits *out, Error *err) {
     const size_t elements = (size_t)GEMM_SIZE * GEMM_SIZE, activations = (size_t)GEMM_TOKENS * GEMM_SIZE;
     *out = (Limits){
         .backend = backend, .threads = threads ? threads : omp_get_num_procs(), .words = array_new(READ_BYTES, 1)};
     out->matrix = array_new(elements, sizeof *out->matrix);
-    if (!out->words || !out->matrix) return error_memory(err, "measuring the machine's limits");
+    out->read = array_new(runs, sizeof *out->read);
+    out->flops = array_new(runs, sizeof *out->flops);
+    if (!out->words || !out->matrix || !out->read || !out->flops)
+        return error_memory(err, "measuring the machine's limits");
     memset(out->words, 1, READ_BYTES); // pages of zeros may be one and the same
     for (size_t i = 0; i < elements; i++) out->matrix[i] = float_to_bf16((float)(i % 7) - 3);
     return backend->ops->weight_dense(backend, DTYPE_BF16, out->matrix, GEMM_SIZE, GEMM_SIZE, NULL, PRECISION_NATIVE,
@@ -48,6 +51,8 @@ static void limits_free(Limits *l) {
     if (l->y) ops->memory_free(l->backend, l->y);
     free(l->words);
     free(l->matrix);
+    free(l->read);
+    free(l->flops);
 }
 
 static double read_rate(const Limits *l) {
@@ -139,34 +144,41 @@ static int by_value(const void *a, const void *b) {
     return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
 }
 
+// Sorts them.
+static Spread spread_sorting(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    double middle = (values[(count - 1) / 2] + values[count / 2]) / 2;
+    return (Spread){.median = middle, .least = values[0], .most = values[count - 1]};
+}
+
 static Spread spread_of(const double *values, int count) {
-    double sorted[SPEED_RUNS_MOST];
-    memcpy(sorted, values, (size_t)count * sizeof *values);
-    qsort(sorted, (size_t)count, sizeof *sorted, by_value);
-    double middle = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
-    return (Spread){.median = middle, .least = sorted[0], .most = sorted[count - 1]};
+    double copy[SPEED_RUNS_MOST];
+    memcpy(copy, values, (size_t)count * sizeof *values);
+    return spread_sorting(copy, count);
 }
 
 // The median over all runs of a · factor / b.
 static double median_ratio(const double *a, double factor, const double *b, int count) {
     double ratios[SPEED_RUNS_MOST];
     for (int r = 0; r < count; r++) ratios[r] = a[r] * factor / b[r];
-    return spread_of(ratios, count).median;
+    return spread_sorting(ratios, count).median;
 }
 
-static Speed speed_of(const Bench *b, const SpeedCase *c, int model) {
+// limit [runs]: of this case.
+static Speed speed_of(const Bench *b, const SpeedCase *c, int model, const double *limit) {
     const Transformer *t = b->models[model];
     const double *rates = b->rates + (size_t)model * SPEED_RUNS_MOST;
     Speed speed = {.tokens_per_second = spread_of(rates, b->runs),
+                   .limit = spread_of(limit, b->runs),
                    .against_first = median_ratio(rates, 1, b->rates, b->runs),
                    .flops_per_token = flops_per_token(t)};
     if (c->prefill) {
-        speed.share = median_ratio(rates, speed.flops_per_token, b->limits.flops, b->runs);
+        speed.share = median_ratio(rates, speed.flops_per_token, limit, b->runs);
         return speed;
     }
     double cache = (double)c->context * cache_bytes_per_position(&transformer_structure(t)->config);
     speed.bytes_per_token = (double)transformer_bytes_per_token(t) / (double)c->batch + cache;
-    speed.share = median_ratio(rates, speed.bytes_per_token, b->limits.read, b->runs);
+    speed.share = median_ratio(rates, speed.bytes_per_token, limit, b->runs);
     return speed;
 }
 
@@ -207,11 +219,11 @@ static void case_free(Bench *b) {
 }
 
 // The first round warms up: it is made, and forgotten.
-static bool run_case(Bench *b, const SpeedCase *c) {
+static bool run_case(Bench *b, const SpeedCase *c, double *flops, double *read) {
     for (int r = -1; r < b->runs; r++) {
         int at = r < 0 ? 0 : r;
-        b->limits.flops[at] = gemm_rate(&b->limits);
-        b->limits.read[at] = read_rate(&b->limits);
+        flops[at] = gemm_rate(&b->limits);
+        read[at] = read_rate(&b->limits);
         for (int m = 0; m < b->count; m++) {
             if (!run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
             progress_add(b->progress, 1);
@@ -223,14 +235,17 @@ static bool run_case(Bench *b, const SpeedCase *c) {
 static bool measure_cases(Bench *b, const SpeedCase *cases, int case_count, SpeedLimits *limits, Speed *out,
                           void (*partial)(void *, int), void *context) {
     for (int i = 0; i < case_count; i++) {
-        bool ok = case_new(b, &cases[i]) && run_case(b, &cases[i]);
+        double *flops = b->limits.flops + (size_t)i * (size_t)b->runs;
+        double *read = b->limits.read + (size_t)i * (size_t)b->runs;
+        bool ok = case_new(b, &cases[i]) && run_case(b, &cases[i], flops, read);
         case_free(b);
         if (!ok) return false;
-        for (int m = 0; m < b->count; m++) out[i * b->count + m] = speed_of(b, &cases[i], m);
-        limits->flops_per_second = spread_of(b->limits.flops, b->runs);
-        limits->read_bytes_per_second = spread_of(b->limits.read, b->runs);
+        for (int m = 0; m < b->count; m++)
+            out[i * b->count + m] = speed_of(b, &cases[i], m, cases[i].prefill ? flops : read);
         if (partial) partial(context, i);
     }
+    limits->flops_per_second = spread_sorting(b->limits.flops, case_count * b->runs);
+    limits->read_bytes_per_second = spread_sorting(b->limits.read, case_count * b->runs);
     return true;
 }
 
@@ -245,7 +260,7 @@ bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases
     progress_begin(progress, "measuring speed", (uint64_t)case_count * (uint64_t)(runs + 1) * (uint64_t)count);
     b.rates = array_new((size_t)count * SPEED_RUNS_MOST, sizeof *b.rates);
     bool ok = (b.rates || error_memory(err, "measuring speed")) &&
-              limits_new(transformer_backend(models[0]), threads, &b.limits, err) &&
+              limits_new(transformer_backend(models[0]), threads, (size_t)case_count * (size_t)runs, &b.limits, err) &&
               measure_cases(&b, cases, case_count, limits, out, partial, context);
     if (b.limits.backend) limits_free(&b.limits);
     free(b.rates);

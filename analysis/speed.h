@@ -17,13 +17,14 @@ typedef struct Spread {
 
 typedef struct Speed {
     Spread tokens_per_second;
-    double share;           // median of: rate / limit of the same run (decode: memory, prefill: arithmetic)
+    Spread limit;           // in the runs of this case: bytes read per second (decode), flops per second (prefill)
+    double share;           // median of: rate / limit of the same run
     double against_first;   // median of: rate / rate of the first model in the same run
     double bytes_per_token; // decode: weights and cache that a step reads, by its tokens; prefill: 0
     double flops_per_token; // of products with weights, 2 for each multiplication and addition
 } Speed;
 
-typedef struct SpeedLimits {      // as measured in the last case
+typedef struct SpeedLimits {      // over the runs of all cases
     Spread read_bytes_per_second; // all threads reading memory that fits no cache
     Spread flops_per_second;      // a large product with BF16 weights, by the backend
     int runs;

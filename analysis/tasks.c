@@ -290,12 +290,12 @@ static TaskAnswer answer_of(const Task *task, const TaskItem *item, const Likeli
     return (TaskAnswer){best == item->gold, best_norm == item->gold, gold->log_likelihood};
 }
 
-static bool answer_all(const Scorer *s, const Task *task, Likelihood *likelihoods, TaskAnswer *answers,
+static bool answer_all(const Scorer *s, const Task *task, bool tokens_mix, Likelihood *likelihoods, TaskAnswer *answers,
                        Progress *progress) {
     const TaskRequest *before = NULL;
     for (size_t i = 0; i < task->request_count; i++) {
         if (!score_request(s, before, &task->requests[i], &likelihoods[i])) return false;
-        before = &task->requests[i];
+        if (!tokens_mix) before = &task->requests[i];
         if (!progress_add(progress, 1)) return error_stopped(s->err);
     }
     for (size_t i = 0; i < task->item_count; i++)
@@ -303,12 +303,14 @@ static bool answer_all(const Scorer *s, const Task *task, Likelihood *likelihood
     return true;
 }
 
-bool task_answer(Transformer *t, const Task *task, TaskAnswer *answers, Progress *progress, Error *err) {
+bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *answers, Progress *progress,
+                 Error *err) {
     Scorer scorer;
     Likelihood *likelihoods = array_new(task->request_count, sizeof *likelihoods);
     if (!likelihoods) return error_memory(err, "a task");
     progress_begin(progress, "answering", task->request_count);
-    bool ok = scorer_new(t, task, &scorer, err) && answer_all(&scorer, task, likelihoods, answers, progress);
+    bool ok =
+        scorer_new(t, task, &scorer, err) && answer_all(&scorer, task, tokens_mix, likelihoods, answers, progress);
     scorer_free(&scorer);
     free(likelihoods);
     return ok;

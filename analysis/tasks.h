@@ -50,6 +50,9 @@ typedef struct TaskScore {
     double perplexity, perplexity_se; // exp(−mean log likelihood)
 } TaskScore;
 
-// answers: [item_count]. Log softmax in float over the logits, sums in double. Progress counts requests.
-bool task_answer(Transformer *t, const Task *task, TaskAnswer *answers, Progress *progress, Error *err);
+// answers: [item_count]. Log softmax in float over the logits, sums in double. Progress counts requests. The beginning
+// that a request shares with the one before is not computed again, unless tokens_mix (plan_mixes_tokens): then each
+// request is one call of its own, so that its score depends on nothing else.
+bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *answers, Progress *progress,
+                 Error *err);
 TaskScore task_score(const TaskAnswer *answers, size_t count);

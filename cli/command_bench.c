@@ -148,6 +148,16 @@ static void find_device(Bench *b) {
 
 // ---- Results ----
 
+// The median under this name, the ends of the range under names that begin like it.
+static void add_limit(cJSON *object, const char *name, const Spread *limit, double unit) {
+    char least[48], most[48];
+    snprintf(least, sizeof least, "%s_least", name);
+    snprintf(most, sizeof most, "%s_most", name);
+    json_add_number(object, name, limit->median * unit);
+    json_add_number(object, least, limit->least * unit);
+    json_add_number(object, most, limit->most * unit);
+}
+
 static cJSON *speed_json(const Bench *b, int i, int m) {
     const SpeedCase *c = &b->cases[i];
     const Speed *speed = &b->speeds[i * b->count + m];
@@ -158,6 +168,7 @@ static cJSON *speed_json(const Bench *b, int i, int m) {
     json_add_number(object, "tokens_per_second", speed->tokens_per_second.median);
     json_add_number(object, "tokens_per_second_least", speed->tokens_per_second.least);
     json_add_number(object, "tokens_per_second_most", speed->tokens_per_second.most);
+    add_limit(object, c->prefill ? "limit_tflops" : "limit_gb_per_s", &speed->limit, c->prefill ? 1e-12 : 1e-9);
     json_add_number(object, "share_of_limit", speed->share);
     json_add_number(object, "against_base", speed->against_first);
     if (c->prefill)
@@ -174,8 +185,8 @@ static void print_as_json(const Bench *b) {
     cJSON_AddNumberToObject(object, "parameters", (double)b->opened.session.structure.parameters);
     cJSON_AddNumberToObject(object, "runs", b->limits.runs);
     cJSON *limit = cJSON_AddObjectToObject(object, "limit");
-    json_add_number(limit, "read_gb_per_s", b->limits.read_bytes_per_second.median * 1e-9);
-    json_add_number(limit, "gemm_tflops", b->limits.flops_per_second.median * 1e-12);
+    add_limit(limit, "read_gb_per_s", &b->limits.read_bytes_per_second, 1e-9);
+    add_limit(limit, "gemm_tflops", &b->limits.flops_per_second, 1e-12);
     cJSON *lists[] = {cJSON_AddArrayToObject(object, "decode"), cJSON_AddArrayToObject(object, "prefill")};
     for (int i = 0; i < b->case_count; i++) {
         for (int m = 0; m < b->count; m++) cJSON_AddItemToArray(lists[b->cases[i].prefill], speed_json(b, i, m));
@@ -198,13 +209,16 @@ static void print_case(const Bench *b, int i) {
         printf("  %-27s %9.2f %21s %7.1f %% %8.2fx %16.2f\n", b->chosen[m]->name, s->tokens_per_second.median, spread,
                100 * s->share, s->against_first, c->prefill ? s->flops_per_token * 1e-9 : s->bytes_per_token * 1e-6);
     }
+    const Spread *limit = &b->speeds[i * b->count].limit;
+    double unit = c->prefill ? 1e-12 : 1e-9;
+    printf(c->prefill ? "  limit: BF16 product %.3f TFLOP/s (%.3f … %.3f)\n"
+                      : "  limit: memory read %.1f GB/s (%.1f … %.1f)\n",
+           limit->median * unit, limit->least * unit, limit->most * unit);
 }
 
 static void print_text(const Bench *b) {
-    printf("%s\nmedians of %d alternating runs; limits in the same run: memory read %.1f GB/s, BF16 product %.3f "
-           "TFLOP/s\n",
-           b->device, b->limits.runs, b->limits.read_bytes_per_second.median * 1e-9,
-           b->limits.flops_per_second.median * 1e-12);
+    printf("%s\nmedians of %d alternating runs; limits (memory read, BF16 product) measured in the same runs\n",
+           b->device, b->limits.runs);
     for (int i = 0; i < b->case_count; i++) print_case(b, i);
 }
 

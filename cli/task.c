@@ -20,13 +20,15 @@ static void compare_sides(const Task *task, TaskSides *sides, float *right) {
     sides->difference = paired_difference(right + n, right, n);
 }
 
-static bool answer_sides(ModelSession *s, const Task *task, TaskSides *sides, Progress *progress, Error *err) {
+static bool answer_sides(ModelSession *s, const Task *task, const Plan *plan, TaskSides *sides, Progress *progress,
+                         Error *err) {
     Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
     float *right = array_new(2 * task->item_count, sizeof *right);
+    const bool mix[2] = {false, plan_mixes_tokens(plan)};
     bool ok = right != NULL || error_memory(err, "a task");
     for (int side = 0; ok && side < 2; side++) {
         sides->answers[side] = array_new(task->item_count, sizeof *sides->answers[side]);
-        ok = sides->answers[side] ? task_answer(models[side], task, sides->answers[side], progress, err)
+        ok = sides->answers[side] ? task_answer(models[side], task, mix[side], sides->answers[side], progress, err)
                                   : error_memory(err, "a task");
     }
     if (ok) compare_sides(task, sides, right);
@@ -82,7 +84,7 @@ bool task_command(const Options *options, Opened *o, Error *err) {
     TaskSides sides = {0};
     bool ok = model_session_tokenizer(&o->session, &tokenizer, err) &&
               task_load(tokenizer, &o->session.config, options->task, options->task_file, &task, err) &&
-              answer_sides(&o->session, &task, &sides, watch_start(options), err);
+              answer_sides(&o->session, &task, &o->plan, &sides, watch_start(options), err);
     watch_end();
     if (ok) (options->json ? print_as_json : print_sides)(&task, &sides, &o->plan);
     free(sides.answers[0]);

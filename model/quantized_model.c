@@ -119,8 +119,6 @@ typedef struct Change {
 
 // What must change together: linears that share an input, and linears whose rows or columns carry the same factors.
 typedef struct Group {
-    int *inputs; // [input_count of the model], the first `input_count` in use, ascending
-    int input_count;
     Change *changes; // [count], input after input
     int count;
     // The norm before one of the inputs, or −1. There is one at most: rows are folded into linears that stand behind a
@@ -134,7 +132,9 @@ typedef struct Follow {
     QuantizedModel *model;
     const Plan *plan;
     const Measured *measured;
-    bool *taken; // [input_count]: already part of a group
+    int *row_readers; // [linear_count]: equalize_row_readers of the plan
+    int *together;    // [input_count]: an input before it of the same group, at last the group's first
+    int *next;        // [input_count]: the next input of the same group, ascending; −1 behind the last
     Progress *progress;
     Error *err;
 } Follow;
@@ -151,42 +151,52 @@ static int row_input(const Follow *f, int index) {
     return linked ? f->model->structure->linears[linear->fold_index].input : -1;
 }
 
-static void take_input(const Follow *f, Group *group, int input) {
-    if (f->taken[input]) return;
-    f->taken[input] = true;
-    int at = group->input_count++;
-    for (; at > 0 && group->inputs[at - 1] > input; at--) group->inputs[at] = group->inputs[at - 1];
-    group->inputs[at] = input;
+static int first_together(int *together, int input) {
+    while (together[input] != input) input = together[input] = together[together[input]];
+    return input;
 }
 
-static bool has_input(const Group *group, int input) {
-    for (int i = 0; i < group->input_count; i++) {
-        if (group->inputs[i] == input) return true;
-    }
-    return false;
-}
-
-static void gather_inputs(const Follow *f, Group *group, int input) {
+static bool gather_inputs(Follow *f) {
     const ModelStructure *structure = f->model->structure;
-    take_input(f, group, input);
-    for (int before = 0; before != group->input_count;) {
-        before = group->input_count;
-        for (int i = 0; i < structure->linear_count; i++) {
-            int source = row_input(f, i), reader = structure->linears[i].input;
-            if (source < 0 || has_input(group, source) == has_input(group, reader)) continue;
-            take_input(f, group, source);
-            take_input(f, group, reader);
-        }
+    int inputs = structure->input_count;
+    f->together = array_new((size_t)inputs, sizeof *f->together);
+    f->next = array_new((size_t)inputs, sizeof *f->next);
+    int *last = array_new((size_t)inputs, sizeof *last);
+    bool ok = f->together && f->next && last;
+    for (int i = 0; ok && i < inputs; i++) f->together[i] = last[i] = i;
+    for (int i = 0; ok && i < structure->linear_count; i++) {
+        int source = row_input(f, i);
+        if (source < 0) continue;
+        int a = first_together(f->together, source), b = first_together(f->together, structure->linears[i].input);
+        f->together[a > b ? a : b] = a < b ? a : b;
     }
+    for (int i = 0; ok && i < inputs; i++) {
+        int first = first_together(f->together, i);
+        f->next[i] = -1;
+        if (first != i) last[first] = f->next[last[first]] = i;
+    }
+    free(last);
+    return ok || error_memory(f->err, "quantized model");
 }
 
 // ---- What they should follow ----
 
-static bool make_factors(const Follow *f, Change *change) {
+static bool same_factors(const Decision *a, const Decision *b) {
+    return a->lae == b->lae && a->lae_alpha == b->lae_alpha && a->smooth == b->smooth &&
+           a->smooth_alpha == b->smooth_alpha && a->fold == b->fold && a->fold_index == b->fold_index;
+}
+
+// before: what is planned for the linear before it that reads the same input, or NULL.
+static bool make_factors(const Follow *f, const Following *before, Change *change) {
     const Linear *linear = &f->model->structure->linears[change->linear];
     Following *wanted = &change->wanted;
     wanted->factors = array_new(linear->in, sizeof(float));
     if (!wanted->factors) return error_memory(f->err, linear->name);
+    if (before && before->factors && same_factors(&before->decision, &wanted->decision)) {
+        memcpy(wanted->factors, before->factors, linear->in * sizeof(float));
+        wanted->factors_hash = before->factors_hash;
+        return true;
+    }
     if (!equalize_factors(f->model->structure, f->measured, &wanted->decision, change->linear, wanted->factors, f->err))
         return false;
     wanted->factors_hash = hash_bytes(HASH_START, wanted->factors, linear->in * sizeof(float));
@@ -198,20 +208,21 @@ static bool make_divisors(const Follow *f, Change *change) {
     Following *wanted = &change->wanted;
     wanted->divisors = array_new(linear->out, sizeof(float));
     if (!wanted->divisors) return error_memory(f->err, linear->name);
-    if (!equalize_divisors(f->model->structure, f->measured, f->plan, change->linear, wanted->divisors, f->err))
+    if (!equalize_divisors(f->model->structure, f->measured, f->plan, f->row_readers[change->linear], wanted->divisors,
+                           f->err))
         return false;
     wanted->divisors_hash = hash_bytes(HASH_START, wanted->divisors, linear->out * sizeof(float));
     return true;
 }
 
-static bool plan_change(const Follow *f, int index, Change *change) {
+static bool plan_change(const Follow *f, int index, const Following *before, Change *change) {
     const Decision *decision = &f->plan->decisions[index];
     change->linear = index;
     change->wanted.decision = *decision;
-    if (decision_equalizes(decision) && !make_factors(f, change)) return false;
-    if (equalize_rows_for(f->model->structure, f->plan, index) >= 0 && !make_divisors(f, change)) return false;
+    if (decision_equalizes(decision) && !make_factors(f, before, change)) return false;
+    if (f->row_readers[index] >= 0 && !make_divisors(f, change)) return false;
     bool rows = decision_equalizes(decision) && decision->fold == FOLD_LINEAR_ROWS;
-    change->wanted.folded = rows && equalize_rows_for(f->model->structure, f->plan, decision->fold_index) == index;
+    change->wanted.folded = rows && f->row_readers[decision->fold_index] == index;
     return true;
 }
 
@@ -239,7 +250,9 @@ static bool plan_input(const Follow *f, Group *group, int input) {
     const QuantizedModel *model = f->model;
     int first = group->count, norm = model->norm_of_input[input];
     for (int i = model->group_start[input]; i < model->group_start[input + 1]; i++) {
-        if (!plan_change(f, model->members[i], &group->changes[group->count++])) return false;
+        Change *change = &group->changes[group->count];
+        const Following *before = group->count++ > first ? &change[-1].wanted : NULL;
+        if (!plan_change(f, model->members[i], before, change)) return false;
     }
     if (norm >= 0) {
         group->norm = norm;
@@ -259,25 +272,19 @@ static void group_free(const QuantizedModel *model, Group *group) {
         following_free(&group->changes[i].wanted);
     }
     free(group->changes);
-    free(group->inputs);
     *group = (Group){0};
 }
 
-static bool group_new(const Follow *f, int input, Group *out) {
+// first: of its inputs.
+static bool group_new(const Follow *f, int first, Group *out) {
     const QuantizedModel *model = f->model;
-    *out = (Group){.norm = -1, .inputs = array_new((size_t)model->structure->input_count, sizeof *out->inputs)};
-    if (!out->inputs) return error_memory(f->err, "quantized model");
-    gather_inputs(f, out, input);
+    *out = (Group){.norm = -1};
     size_t members = 0;
-    for (int i = 0; i < out->input_count; i++)
-        members += (size_t)(model->group_start[out->inputs[i] + 1] - model->group_start[out->inputs[i]]);
+    for (int i = first; i >= 0; i = f->next[i]) members += (size_t)(model->group_start[i + 1] - model->group_start[i]);
     out->changes = array_new(members, sizeof *out->changes);
+    if (!out->changes) return error_memory(f->err, "quantized model");
     bool ok = true;
-    if (!out->changes) {
-        group_free(model, out);
-        return error_memory(f->err, "quantized model");
-    }
-    for (int i = 0; ok && i < out->input_count; i++) ok = plan_input(f, out, out->inputs[i]);
+    for (int i = first; ok && i >= 0; i = f->next[i]) ok = plan_input(f, out, i);
     if (!ok) group_free(model, out);
     return ok;
 }
@@ -413,7 +420,7 @@ static bool follow_group(const Follow *f, int input, int *first) {
     bool changed = false;
     if (!group_new(f, input, &group)) return false;
     bool ok = prepare(f, &group) && switch_group(f->model, &group, &changed, f->err);
-    int layer = layer_of_input(f->model, group.inputs[0]);
+    int layer = layer_of_input(f->model, input);
     if (changed && layer < *first) *first = layer;
     group_free(f->model, &group);
     return ok;
@@ -428,8 +435,9 @@ bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measu
         return error_set(err, "the plan is for another model: %d linears instead of %d", plan->linear_count,
                          structure->linear_count);
     Follow f = {.model = model, .plan = plan, .measured = measured, .progress = progress, .err = err};
-    f.taken = array_new((size_t)structure->input_count, sizeof *f.taken);
-    bool ok = f.taken || error_memory(err, "quantized model");
+    f.row_readers = array_new((size_t)structure->linear_count, sizeof *f.row_readers);
+    bool ok = f.row_readers ? gather_inputs(&f) : error_memory(err, "quantized model");
+    if (ok) equalize_row_readers(structure, plan, f.row_readers);
     if (ok && model->small_cache != (plan->cache_bits == 8)) {
         model->small_cache = !model->small_cache;
         transformer_set_cache_bits(model->transformer, plan->cache_bits);
@@ -437,10 +445,12 @@ bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measu
     }
     progress_begin(progress, "packing weights", (uint64_t)structure->linear_count);
     for (int input = 0; ok && input < structure->input_count; input++) {
-        if (f.taken[input] || model->group_start[input] == model->group_start[input + 1]) continue;
+        if (f.together[input] != input || model->group_start[input] == model->group_start[input + 1]) continue;
         ok = follow_group(&f, input, &first);
     }
-    free(f.taken);
+    free(f.row_readers);
+    free(f.together);
+    free(f.next);
     if (first_changed) *first_changed = first;
     return ok;
 }

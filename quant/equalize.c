@@ -61,13 +61,20 @@ static bool share_factors(const ModelStructure *structure, const Linear *linear,
     return true;
 }
 
-bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns) {
-    for (int i = 0; i < structure->linear_count; i++) {
-        const Linear *reader = &structure->linears[i];
-        if (reader->input != input) continue;
-        if (!measured->weights || !measured->weights[i].known || !measured->weights[i].column_absmax) return false;
-        const float *own = measured->weights[i].column_absmax;
-        for (size_t j = 0; j < reader->in; j++) columns[j] = own[j] > columns[j] ? own[j] : columns[j];
+static bool add_columns(const Measured *measured, int index, size_t in, float *columns) {
+    const float *own =
+        measured->weights && measured->weights[index].known ? measured->weights[index].column_absmax : NULL;
+    for (size_t j = 0; own && j < in; j++) columns[j] = own[j] > columns[j] ? own[j] : columns[j];
+    return own;
+}
+
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int index, float *columns) {
+    const Linear *linears = structure->linears, *linear = &linears[index];
+    int first = index, end = index + 1; // linears stand in the order of layers
+    while (first > 0 && linears[first - 1].layer == linear->layer) first--;
+    while (end < structure->linear_count && linears[end].layer == linear->layer) end++;
+    for (int i = first; i < end; i++) {
+        if (linears[i].input == linear->input && !add_columns(measured, i, linear->in, columns)) return false;
     }
     return true;
 }
@@ -77,7 +84,7 @@ static bool smooth_input(const ModelStructure *structure, const Measured *measur
     const Linear *linear = &structure->linears[index];
     float *columns = array_new(linear->in, sizeof *columns);
     if (!columns) return error_memory(err, linear->name);
-    bool ok = reader_columns(structure, measured, linear->input, columns);
+    bool ok = reader_columns(structure, measured, index, columns);
     if (ok)
         smooth_factors(input->channel_absmax, columns, linear->in, (double)decision->smooth_alpha, factors);
     else
@@ -103,24 +110,24 @@ bool equalize_factors(const ModelStructure *structure, const Measured *measured,
 
 // ---- Rows of the linear before ----
 
-int equalize_rows_for(const ModelStructure *structure, const Plan *plan, int index) {
-    if (!plan->decisions[index].quantized) return -1;
-    for (int i = 0; i < plan->linear_count; i++) {
+void equalize_row_readers(const ModelStructure *structure, const Plan *plan, int *readers) {
+    for (int i = 0; i < plan->linear_count; i++) readers[i] = -1;
+    for (int i = plan->linear_count - 1; i >= 0; i--) {
         const Decision *d = &plan->decisions[i];
-        if (d->fold != FOLD_LINEAR_ROWS || d->fold_index != index || !decision_equalizes(d)) continue;
-        if (structure->linears[i].fold_index == index && fold_has_rows(structure, &structure->linears[i])) return i;
+        const Linear *linear = &structure->linears[i];
+        if (d->fold != FOLD_LINEAR_ROWS || d->fold_index != linear->fold_index || !decision_equalizes(d)) continue;
+        if (plan->decisions[d->fold_index].quantized && fold_has_rows(structure, linear)) readers[d->fold_index] = i;
     }
-    return -1;
 }
 
-bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int index,
+bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int reader,
                        float *divisors, Error *err) {
-    int reader = equalize_rows_for(structure, plan, index);
     const Linear *linear = &structure->linears[reader];
+    size_t rows = structure->linears[linear->fold_index].out;
     float *factors = array_new(linear->in, sizeof *factors);
     if (!factors) return error_memory(err, linear->name);
     bool ok = equalize_factors(structure, measured, &plan->decisions[reader], reader, factors, err);
-    for (size_t o = 0; o < structure->linears[index].out; o++) divisors[o] = 1; // rows of q, k and gate
+    for (size_t o = 0; o < rows; o++) divisors[o] = 1; // rows of q, k and gate
     for (size_t j = 0; ok && j < linear->in; j++) divisors[fold_row(structure, linear, j)] = factors[j];
     free(factors);
     return ok;

@@ -16,18 +16,19 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear);
 // The row of that linear which column `column` of `linear` reads.
 size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column);
 
-// columns [in] = max(columns, |w|) over the columns of all linears that read an input; false where one is not measured.
-bool reader_columns(const ModelStructure *structure, const Measured *measured, int input, float *columns);
+// columns [in] = max(columns, |w|) over the columns of all linears that read the input of linear `index`, which are in
+// its layer; false where one is not measured.
+bool reader_columns(const ModelStructure *structure, const Measured *measured, int index, float *columns);
 
 // factors [in] of linear `index`. Where they are folded into rows, columns that read the same row share the largest of
 // their factors. Errors: an input that was not measured; memory.
 bool equalize_factors(const ModelStructure *structure, const Measured *measured, const Decision *decision, int index,
                       float *factors, Error *err);
 
-// The linear whose factors are folded into the rows (and the bias) of linear `index`, or −1: only a quantized linear
-// takes them.
-int equalize_rows_for(const ModelStructure *structure, const Plan *plan, int index);
-// The factors of that linear, by row: rows [out] of linear `index` are divided by them; 1 for rows that it does not
-// read.
-bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int index,
+// For each linear the one whose factors are folded into its rows (and its bias), or −1: only a quantized linear takes
+// them. readers [linear_count].
+void equalize_row_readers(const ModelStructure *structure, const Plan *plan, int *readers);
+// The factors of linear `reader`, by row: rows [out] of the linear that its fold names are divided by them; 1 for rows
+// that it does not read.
+bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int reader,
                        float *divisors, Error *err);

@@ -23,6 +23,8 @@ typedef struct InputUse {
     bool read, split; // somebody reads it; its readers differ, so that no factor is right for all of them
     Equalizer equalizer;
     double alpha;
+    bool smoothed; // smooth_range is known, for smooth_alpha
+    float smooth_alpha, smooth_range;
 } InputUse;
 
 typedef struct Planning {
@@ -91,24 +93,46 @@ static bool sets_weights(const Override *override) {
     return false;
 }
 
-static void apply_override(const Override *override, double *settings) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i]) settings[i] = override->value[i];
+// Linears by name: the index + 1 of one in the slot that its hash names, or in the next that was free; 0 ends a search.
+typedef struct NameTable {
+    int *slots;
+    size_t mask; // slots − 1; they are a power of two, at least twice the linears
+} NameTable;
+
+static bool name_table_new(const ModelStructure *structure, NameTable *out) {
+    size_t slots = 2;
+    while (slots < 2 * (size_t)structure->linear_count) slots *= 2;
+    *out = (NameTable){.slots = array_new(slots, sizeof *out->slots), .mask = slots - 1};
+    for (int i = 0; out->slots && i < structure->linear_count; i++) {
+        size_t at = hash_text(HASH_START, structure->linears[i].name) & out->mask;
+        while (out->slots[at]) at = (at + 1) & out->mask;
+        out->slots[at] = i + 1;
     }
+    return out->slots;
 }
 
-// A tuned recipe has an override per linear; comparing hashes first keeps that from costing linears × overrides texts.
-static void apply_overrides(Planning *p, const uint64_t *name_hash) {
+static void apply_override(Planning *p, const Override *override, bool weights, int linear) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (override->set[i]) p->settings[linear][i] = override->value[i];
+    }
+    p->named[linear] |= weights && strcmp(override->match, p->structure->linears[linear].name) == 0;
+}
+
+// A tuned recipe has an override per linear: those without wildcards are looked up.
+static void apply_overrides(Planning *p, const NameTable *names) {
+    const Linear *linears = p->structure->linears;
     for (int o = 0; o < p->recipe->override_count; o++) {
         const Override *override = &p->recipe->overrides[o];
-        bool plain = !strpbrk(override->match, "*?["), weights = sets_weights(override);
-        uint64_t hash = hash_text(HASH_START, override->match);
-        for (int i = 0; i < p->structure->linear_count; i++) {
-            if (plain && hash != name_hash[i]) continue;
-            const char *name = p->structure->linears[i].name;
-            if (!glob_matches(override->match, name)) continue;
-            apply_override(override, p->settings[i]);
-            p->named[i] |= weights && strcmp(override->match, name) == 0;
+        const bool weights = sets_weights(override);
+        if (strpbrk(override->match, "*?[")) {
+            for (int i = 0; i < p->structure->linear_count; i++)
+                if (glob_matches(override->match, linears[i].name)) apply_override(p, override, weights, i);
+            continue;
+        }
+        size_t at = hash_text(HASH_START, override->match) & names->mask;
+        for (; names->slots[at]; at = (at + 1) & names->mask) {
+            int i = names->slots[at] - 1;
+            if (glob_matches(override->match, linears[i].name)) apply_override(p, override, weights, i);
         }
     }
 }
@@ -117,11 +141,10 @@ static bool resolve_settings(Planning *p) {
     size_t count = (size_t)p->structure->linear_count;
     for (size_t i = 0; i < count; i++) memcpy(p->settings[i], p->recipe->value, sizeof p->settings[i]);
     if (p->recipe->override_count == 0) return true;
-    uint64_t *name_hash = array_new(count, sizeof *name_hash);
-    if (!name_hash) return false;
-    for (size_t i = 0; i < count; i++) name_hash[i] = hash_text(HASH_START, p->structure->linears[i].name);
-    apply_overrides(p, name_hash);
-    free(name_hash);
+    NameTable names;
+    if (!name_table_new(p->structure, &names)) return false;
+    apply_overrides(p, &names);
+    free(names.slots);
     return true;
 }
 
@@ -328,6 +351,7 @@ static void equalize(const Planning *p, int i, float range) {
 }
 
 static bool smooth_room(Planning *p) {
+    if (p->columns && p->factors) return true;
     size_t widest = 1;
     for (int i = 0; i < p->structure->linear_count; i++)
         widest = p->structure->linears[i].in > widest ? p->structure->linears[i].in : widest;
@@ -337,12 +361,25 @@ static bool smooth_room(Planning *p) {
     return !p->failed;
 }
 
+// All readers of an input need the columns of all: they are gone through for the first of them. False: a weight is not
+// measured yet.
+static bool smooth_input(const Planning *p, int i, float alpha) {
+    size_t in = p->structure->linears[i].in;
+    InputUse *use = &p->inputs[p->structure->linears[i].input];
+    if (use->smoothed && use->smooth_alpha == alpha) return true;
+    memset(p->columns, 0, in * sizeof *p->columns);
+    if (!reader_columns(p->structure, p->measured, i, p->columns)) return false;
+    use->smooth_range = smooth_range(input_measure(p, i)->channel_absmax, p->columns, in, (double)alpha);
+    use->smooth_alpha = alpha;
+    return use->smoothed = true;
+}
+
 // The range of a smoothed input. Where columns share factors no shortcut is right.
 static float smoothed_range(Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     const Decision *d = &p->plan->decisions[i];
     const float *absmax = input_measure(p, i)->channel_absmax;
-    if (d->fold != FOLD_LINEAR_ROWS) return smooth_range(absmax, p->columns, linear->in, (double)d->smooth_alpha);
+    if (d->fold != FOLD_LINEAR_ROWS) return p->inputs[linear->input].smooth_range;
     float range = 0;
     if (!equalize_factors(p->structure, p->measured, d, i, p->factors, NULL)) p->failed = true;
     for (size_t j = 0; !p->failed && j < linear->in; j++) range = fmaxf(range, absmax[j] / p->factors[j]);
@@ -358,14 +395,14 @@ static void smooth(Planning *p, int i) {
         return;
     }
     if (!smooth_room(p)) return;
-    memset(p->columns, 0, linear->in * sizeof *p->columns);
-    if (!reader_columns(p->structure, p->measured, linear->input, p->columns)) {
+    float alpha = (float)p->settings[i][DIAL_SMOOTH_ALPHA];
+    if (!smooth_input(p, i, alpha)) {
         d->note = note_no_columns;
         p->plan->calibrated = false;
         return;
     }
     d->smooth = true;
-    d->smooth_alpha = (float)p->settings[i][DIAL_SMOOTH_ALPHA];
+    d->smooth_alpha = alpha;
     set_fold(linear, d, why_not);
     if (p->settings[i][DIAL_SMOOTH_SCALE] == SMOOTH_TOKEN)
         choose_token(d, NULL);
@@ -565,6 +602,13 @@ uint64_t plan_hash(const Plan *plan) {
     uint64_t hash = hash_bytes(HASH_START, &cache_bits, sizeof cache_bits);
     for (int i = 0; i < plan->linear_count; i++) hash = decision_hash(hash, &plan->decisions[i]);
     return hash;
+}
+
+bool plan_mixes_tokens(const Plan *plan) {
+    for (int i = 0; i < plan->linear_count; i++) {
+        if (plan->decisions[i].quantized && plan->decisions[i].activations == POLICY_CHANNEL) return true;
+    }
+    return false;
 }
 
 static bool matches_any(const char *match, const ModelStructure *structure) {

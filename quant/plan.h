@@ -63,6 +63,10 @@ bool decision_equal(const Decision *a, const Decision *b);
 // the same model of the same weights and measured inputs.
 uint64_t plan_hash(const Plan *plan);
 
+// True when scales of some input are taken over the tokens of a call (policy channel): what a token gives depends then
+// on the tokens that it is computed with.
+bool plan_mixes_tokens(const Plan *plan);
+
 // Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
 // standard rule for the head is not counted.
 char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure);

@@ -23,6 +23,9 @@
 #define MODEL "tests/fixtures/llama-gqa-llama3-bf16"
 #define BUDGET ((size_t)1 << 30)
 enum { WINDOW = 24, TOKENS = 4 * WINDOW + 5, LAYERS = 2 };
+// One without an end to its positions: two windows, each of which goes through in two pieces.
+#define LONG_MODEL "tests/fixtures/families/bloom"
+enum { LONG_WINDOW = 150, LONG_PIECE = 128 };
 
 static void assert_near(double got, double expected, double relative, const char *what) {
     if (!(fabs(got - expected) <= relative * fabs(expected) + 1e-9))
@@ -165,6 +168,7 @@ typedef struct Fixture {
     FixtureModel model;
     Transformer *quantized;
     TokenIds tokens;
+    size_t window;
     Evaluator *evaluator;
 } Fixture;
 
@@ -197,20 +201,23 @@ static void new_evaluator(Fixture *f, size_t budget) {
     Error err = {0};
     evaluator_free(f->evaluator);
     f->evaluator = NULL;
-    if (!evaluator_new(f->model.base, f->tokens.ids, f->tokens.count, WINDOW, budget, &f->evaluator, &err))
+    if (!evaluator_new(f->model.base, f->tokens.ids, f->tokens.count, f->window, budget, &f->evaluator, &err))
         fail_msg("%s", err.message);
 }
 
-static void open_fixture(Fixture *f) {
+static void open_model(Fixture *f, const char *model, size_t tokens, size_t window) {
     Error err = {0};
-    *f = (Fixture){0};
-    fixture_model_open(MODEL, PRECISION_F32, &f->model);
+    *f = (Fixture){.window = window};
+    fixture_model_open(model, PRECISION_F32, &f->model);
     if (!transformer_variant(f->model.base, &f->quantized, &err) ||
-        !tokens_random((size_t)f->model.config.vocab, TOKENS, 5, &f->tokens, &err))
+        !tokens_random((size_t)f->model.config.vocab, tokens, 5, &f->tokens, &err))
         fail_msg("%s", err.message);
     assert_int_equal(f->model.config.layers, LAYERS);
     new_evaluator(f, BUDGET);
 }
+
+static void open_fixture(Fixture *f) { open_model(f, MODEL, TOKENS, WINDOW); }
+static void open_long(Fixture *f) { open_model(f, LONG_MODEL, (size_t)2 * LONG_WINDOW, LONG_WINDOW); }
 
 static void close_fixture(Fixture *f) {
     evaluator_free(f->evaluator);
@@ -367,6 +374,69 @@ static void stopped_and_resumed_equals_full(void **state) {
     }
 }
 
+// The first piece of the first window alone.
+static Accuracy run_piece(Fixture *f, int first_changed) {
+    Stopper s = {.stop_after = 1};
+    Error err = {0};
+    Accuracy a;
+    assert_false(evaluator_run(f->evaluator, f->quantized, first_changed, count_window, &s, &a, &s.progress, &err));
+    assert_true(err.stopped);
+    assert_int_equal(a.tokens, LONG_PIECE);
+    return a;
+}
+
+static int down_of(const Fixture *f, int layer) { return f->model.structure.layers[layer].down; }
+
+// Turns that follow one another before a window is through: its pieces have come differently far.
+static void stopped_within_a_window_equals_full(void **state) {
+    (void)state;
+    const size_t boundary = (size_t)2 * LONG_WINDOW * 24 * sizeof(float); // one of the base and of each boundary
+    const size_t budgets[] = {0, boundary, boundary + (LONG_PIECE + 1) * 56 * sizeof(float), 3 * boundary, BUDGET};
+    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++) {
+        Fixture f;
+        open_long(&f);
+        new_evaluator(&f, budgets[b]);
+        run_piece(&f, 0);
+        run(&f, LAYERS);
+        quantize_one(&f, down_of(&f, 0), 3);
+        run_piece(&f, 0);
+        quantize_one(&f, down_of(&f, 1), 2);
+        Accuracy piece = run_piece(&f, 1), resumed = run(&f, LAYERS);
+        new_evaluator(&f, BUDGET);
+        Accuracy fresh = run_piece(&f, 0), full = run(&f, 0);
+        assert_same(&piece, &fresh);
+        assert_same(&resumed, &full);
+        assert_int_equal(full.tokens, 2 * (LONG_WINDOW - 1));
+        close_fixture(&f);
+    }
+}
+
+// What is kept is used: a change that the evaluator is not told of does not show, not even after a run that was stopped
+// within the window.
+static void what_is_kept_is_not_computed_again(void **state) {
+    (void)state;
+    Fixture f;
+    open_long(&f);
+    run(&f, 0);
+    quantize_one(&f, down_of(&f, 0), 4);
+    run_piece(&f, 0);
+    quantize_one(&f, down_of(&f, 1), 4);
+    Accuracy before = run_piece(&f, 1);
+    quantize_one(&f, down_of(&f, 0), 2);
+    Transformer *quantized = f.quantized;
+    f.quantized = f.model.base;
+    quantize_one(&f, f.model.structure.head, 2);
+    f.quantized = quantized;
+    Accuracy after = run_piece(&f, 1);
+    assert_same(&before, &after);
+    Accuracy told = run_piece(&f, 0);
+    assert_true(told.kl_mean != before.kl_mean && told.base_ppl == before.base_ppl);
+    new_evaluator(&f, 0);
+    told = run_piece(&f, 0);
+    assert_true(told.base_ppl != before.base_ppl);
+    close_fixture(&f);
+}
+
 static void another_model_counts_as_new(void **state) {
     (void)state;
     Fixture f;
@@ -487,6 +557,8 @@ int main(void) {
         cmocka_unit_test(figures_by_formula),
         cmocka_unit_test(incremental_equals_full),
         cmocka_unit_test(stopped_and_resumed_equals_full),
+        cmocka_unit_test(stopped_within_a_window_equals_full),
+        cmocka_unit_test(what_is_kept_is_not_computed_again),
         cmocka_unit_test(another_model_counts_as_new),
         cmocka_unit_test(windows_and_refusals),
         cmocka_unit_test(overflow_is_refused),

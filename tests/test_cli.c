@@ -157,6 +157,10 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
     }
 }
 
+static void assert_within(double value, double least, double most) {
+    if (!(value >= least && value <= most)) fail_msg("%.9g is not from %.9g to %.9g", value, least, most);
+}
+
 static void bench_measures_every_case(void **state) {
     (void)state;
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
@@ -164,8 +168,13 @@ static void bench_measures_every_case(void **state) {
     Ran ran = RUN("bench", "--quiet", "--json", "--runs", "2", "--schemes", "w4,w4a8", "--batch", "1,2", "--context",
                   "16", "--prefill", "32");
     cJSON *bench = json_of(&ran);
-    assert_true(at(bench, "limit.read_gb_per_s")->valuedouble > 0.1);
-    assert_true(at(bench, "limit.gemm_tflops")->valuedouble > 1e-4);
+    const double read_least = at(bench, "limit.read_gb_per_s_least")->valuedouble,
+                 read_most = at(bench, "limit.read_gb_per_s_most")->valuedouble,
+                 gemm_least = at(bench, "limit.gemm_tflops_least")->valuedouble,
+                 gemm_most = at(bench, "limit.gemm_tflops_most")->valuedouble;
+    assert_true(read_least > 0.1 && gemm_least > 1e-4);
+    assert_within(at(bench, "limit.read_gb_per_s")->valuedouble, read_least, read_most);
+    assert_within(at(bench, "limit.gemm_tflops")->valuedouble, gemm_least, gemm_most);
     assert_true(strlen(at(bench, "device")->valuestring) > 3);
     assert_int_equal(cJSON_GetArraySize(at(bench, "decode")), 2 * 3);
     assert_int_equal(cJSON_GetArraySize(at(bench, "prefill")), 3);
@@ -182,10 +191,21 @@ static void bench_measures_every_case(void **state) {
     for (int list = 0; list < 2; list++) {
         const cJSON *row;
         cJSON_ArrayForEach(row, at(bench, list ? "prefill" : "decode")) {
-            double median = at(row, "tokens_per_second")->valuedouble;
-            assert_true(at(row, "tokens_per_second_least")->valuedouble <= median);
-            assert_true(at(row, "tokens_per_second_most")->valuedouble >= median);
-            assert_true(at(row, "share_of_limit")->valuedouble > 0);
+            assert_within(at(row, "tokens_per_second")->valuedouble, at(row, "tokens_per_second_least")->valuedouble,
+                          at(row, "tokens_per_second_most")->valuedouble);
+            double share = at(row, "share_of_limit")->valuedouble;
+            assert_true(share > 0);
+            // Each case has its own limit, within the range of all.
+            double least = at(row, list ? "limit_tflops_least" : "limit_gb_per_s_least")->valuedouble;
+            double most = at(row, list ? "limit_tflops_most" : "limit_gb_per_s_most")->valuedouble;
+            assert_within(at(row, list ? "limit_tflops" : "limit_gb_per_s")->valuedouble, least, most);
+            assert_within(least, list ? gemm_least : read_least, most);
+            assert_within(most, least, list ? gemm_most : read_most);
+            // Shares are medians of rate / limit of the same run: within the ends of both.
+            double work =
+                list ? at(row, "flops_per_token")->valuedouble * 1e-12 : at(row, "bytes_per_token")->valuedouble * 1e-9;
+            assert_within(share, at(row, "tokens_per_second_least")->valuedouble * work / most * (1 - 1e-9),
+                          at(row, "tokens_per_second_most")->valuedouble * work / least * (1 + 1e-9));
         }
     }
     cJSON_Delete(bench);

@@ -326,6 +326,12 @@ static void set_heads(Fixture *f) {
     f->model.structure.config.head_dim = 32;
 }
 
+static int rows_for(const Fixture *f, int index) {
+    int readers[HEAD + 1];
+    equalize_row_readers(&f->model.structure, &f->plan, readers);
+    return readers[index];
+}
+
 static void all_folds_reach_the_linear_before(void **state) {
     Fixture *f = *state;
     range_of(f, O, 100);
@@ -340,14 +346,14 @@ static void all_folds_reach_the_linear_before(void **state) {
     assert_true(d[DOWN].lae && d[DOWN].fold == FOLD_LINEAR_ROWS && d[DOWN].fold_index == UP);
     assert_int_equal(d[O].activations, POLICY_STATIC);
     assert_true(d[O].activation_scale == lae_range(100, 1) / 127);
-    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), O);
-    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, UP), DOWN);
-    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, K), -1);
+    assert_int_equal(rows_for(f, V), O);
+    assert_int_equal(rows_for(f, UP), DOWN);
+    assert_int_equal(rows_for(f, K), -1);
     assert_true(recipe_ignore(&f->recipe, "*.0.self_attn.v_proj", NULL)); // its rows stay
     d = plan(f);
     assert_int_equal(d[O].activations, POLICY_TOKEN);
     assert_note(&d[O], "left as it is");
-    assert_int_equal(equalize_rows_for(&f->model.structure, &f->plan, V), -1);
+    assert_int_equal(rows_for(f, V), -1);
 }
 
 static void what_folds_nowhere_can_be_divided_at_run_time(void **state) {
@@ -375,7 +381,7 @@ static void heads_that_share_a_row_share_its_factor(void **state) {
     set(f, NULL, DIAL_FOLD, FOLDS_ALL);
     const Decision *d = plan(f);
     assert_true(equalize_factors(&f->model.structure, &f->model.measured, &d[O], O, factors, NULL));
-    assert_true(equalize_divisors(&f->model.structure, &f->model.measured, &f->plan, V, divisors, NULL));
+    assert_true(equalize_divisors(&f->model.structure, &f->model.measured, &f->plan, O, divisors, NULL));
     for (size_t j = 0; j < 256; j++) {
         size_t other = j ^ 32, row = j / 64 * 32 + j % 32; // heads 0 and 1, 2 and 3, … share a kv head
         float own, largest = fmaxf(absmax[j], absmax[other]);

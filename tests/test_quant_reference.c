@@ -326,7 +326,7 @@ static void shared_factors_are_the_same(void **state) {
     float got[64];
     assert_true(equalize_factors(&structure, &measured, &decisions[1], 1, got, NULL));
     assert_factors(got, columns, n);
-    assert_true(equalize_divisors(&structure, &measured, &plan, 0, got, NULL));
+    assert_true(equalize_divisors(&structure, &measured, &plan, 1, got, NULL));
     assert_factors(got, rows, n / 2);
     free(inputs);
     free(columns);

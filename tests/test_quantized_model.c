@@ -486,9 +486,12 @@ static void fold_rows(const Twin *twin, Transformer *t, const Plan *plan, int re
     const Linear *linear = &structure->linears[reader], *source = &structure->linears[linear->fold_index];
     float *factors = array_new(linear->in, sizeof *factors), *divisors = array_new(source->out, sizeof *divisors);
     Error err = {0};
-    assert_int_equal(equalize_rows_for(structure, plan, linear->fold_index), reader);
+    int *readers = array_new((size_t)structure->linear_count, sizeof *readers);
+    equalize_row_readers(structure, plan, readers);
+    assert_int_equal(readers[linear->fold_index], reader);
+    free(readers);
     assert_true(equalize_factors(structure, &twin->measured, &plan->decisions[reader], reader, factors, &err));
-    assert_true(equalize_divisors(structure, &twin->measured, plan, linear->fold_index, divisors, &err));
+    assert_true(equalize_divisors(structure, &twin->measured, plan, reader, divisors, &err));
     kept[reader] = columns_times(linear, factors);
     float *rows = kept[linear->fold_index] = array_new(source->out * source->in, sizeof *rows);
     floats_from(source->weight->dtype, source->weight->data, source->out * source->in, rows);

@@ -13,6 +13,7 @@
 #include "analysis/tasks.h"
 #include "base/array.h"
 #include "base/file.h"
+#include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
 #include "tests/support/quant_fixtures.h"
@@ -88,7 +89,7 @@ static void last_words(void **state) {
     TaskAnswer answers[3];
     if (!load(TASK_LAMBADA, LAMBADA, &task, &err)) fail_msg("%s", err.message);
     assert_int_equal(task.item_count, 3);
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     double mean = 0, right = 0;
     for (int i = 0; i < 3; i++) {
         const TaskRequest *r = &task.requests[i];
@@ -124,7 +125,7 @@ static void choices(void **state) {
     if (!load(TASK_CHOICES, CHOICES, &task, &err)) fail_msg("%s", err.message);
     assert_int_equal(task.request_count, 7);
     assert_int_equal(task.requests[3].characters, 5); // ünder
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     for (int i = 0; i < 3; i++) {
         double ll[3] = {-INFINITY, -INFINITY, -INFINITY}, norm[3] = {-INFINITY, -INFINITY, -INFINITY};
         size_t best = 0, best_norm = 0;
@@ -147,24 +148,82 @@ static void choices(void **state) {
     task_free(&task);
 }
 
+#define CHOICES_TURNED                                                                                      \
+    "{\"query\": \"\", \"choices\": [\"Once upon a time\", \"The\"], \"gold\": 0}\n"                        \
+    "{\"query\": \"Once upon a time\", \"choices\": [\"there\", \"purple the of\", \"there was a girl\"], " \
+    "\"gold\": 2}\n"                                                                                        \
+    "{\"query\": \"Once upon a time \", \"choices\": [\"there\", \"ünder\"], \"gold\": 0}\n"
+
+static void answer(QuantizedModel *model, const char *lines, bool tokens_mix, TaskAnswer answers[3]) {
+    Task task;
+    Error err = {0};
+    if (!load(TASK_CHOICES, lines, &task, &err) ||
+        !task_answer(quantized_model_transformer(model), &task, tokens_mix, answers, NULL, &err))
+        fail_msg("%s", err.message);
+    task_free(&task);
+}
+
+// Scales over the tokens of a call: an item's score must not depend on what was asked before it.
+static void the_order_of_items_and_choices_does_not_matter(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Recipe recipe;
+    Plan plan;
+    QuantizedModel *model = NULL;
+    Error err = {0};
+    assert_true(recipe_standard(&recipe, &err));
+    assert_true(plan_make(&recipe, &sample.model.structure, NULL, &plan, &err));
+    assert_false(plan_mixes_tokens(&plan));
+    plan_free(&plan);
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_CHANNEL;
+    if (!plan_make(&recipe, &sample.model.structure, NULL, &plan, &err) ||
+        !quantized_model_new(sample.model.base, &model, &err) ||
+        !quantized_model_follow(model, &plan, NULL, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_true(plan_mixes_tokens(&plan));
+    TaskAnswer answers[3], turned[3], shared[3], shared_turned[3];
+    answer(model, CHOICES, true, answers);
+    answer(model, CHOICES_TURNED, true, turned);
+    answer(model, CHOICES, false, shared);
+    answer(model, CHOICES_TURNED, false, shared_turned);
+    bool differs = false;
+    for (int i = 0; i < 3; i++) {
+        const int at = (i + 1) % 3;
+        assert_true(answers[i].log_likelihood == turned[at].log_likelihood);
+        assert_true(answers[i].right == turned[at].right && answers[i].right_norm == turned[at].right_norm);
+        differs |= shared[i].log_likelihood != shared_turned[at].log_likelihood;
+    }
+    assert_true(differs); // with a shared beginning it would
+    quantized_model_free(model);
+    plan_free(&plan);
+    recipe_free(&recipe);
+}
+
 // ---- lm-evaluation-harness on the same files (tools/reference/make_task_fixtures.py) ----
 
 #define FOLDER "tests/fixtures/tasks/"
 
-// The log likelihood of choice `choice` (or the last) of every item: scoring says it of the right one only.
-static void check_likelihoods(Task *task, size_t choice, const cJSON *expected) {
-    TaskAnswer *answers = array_new(task->item_count, sizeof *answers);
+// The log likelihoods of all choices of the first items, each as a word to be predicted: scoring says that of the right
+// choice only.
+static void check_likelihoods(const Task *task, size_t items, const cJSON *expected) {
+    Task words = *task;
     Error err = {0};
-    for (size_t i = 0; i < task->item_count; i++)
-        task->items[i].gold = choice < task->items[i].count ? choice : task->items[i].count - 1;
-    if (!task_answer(sample.model.base, task, answers, NULL, &err)) fail_msg("%s", err.message);
-    for (size_t i = 0; i < task->item_count; i++) {
+    words.kind = TASK_LAMBADA;
+    words.item_count = words.request_count = task->items[items - 1].first + task->items[items - 1].count;
+    words.items = array_new(words.item_count, sizeof *words.items);
+    TaskAnswer *answers = array_new(words.item_count, sizeof *answers);
+    for (size_t i = 0; i < words.item_count; i++) words.items[i] = (TaskItem){.first = i, .count = 1};
+    if (!task_answer(sample.model.base, &words, false, answers, NULL, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < items; i++) {
         const cJSON *item = cJSON_GetArrayItem(expected, (int)i);
-        double ll = cJSON_GetArrayItem(item, (int)task->items[i].gold)->valuedouble;
         assert_int_equal(cJSON_GetArraySize(item), task->items[i].count);
-        if (!(fabs(answers[i].log_likelihood - ll) < 1e-4))
-            fail_msg("item %zu, choice %zu: %.6f, not %.6f", i, task->items[i].gold, answers[i].log_likelihood, ll);
+        for (size_t c = 0; c < task->items[i].count; c++) {
+            double ll = cJSON_GetArrayItem(item, (int)c)->valuedouble;
+            double got = answers[task->items[i].first + c].log_likelihood;
+            if (!(fabs(got - ll) < 1e-4)) fail_msg("item %zu, choice %zu: %.6f, not %.6f", i, c, got, ll);
+        }
     }
+    free(words.items);
     free(answers);
 }
 
@@ -175,16 +234,12 @@ static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
     if (!task_load(sample.tokenizer, &sample.model.config, kind, path, &task, &err)) fail_msg("%s", err.message);
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
     if (slow && strcmp(slow, "0") == 0) { // under valgrind a few items must do
-        size_t all = task.request_count;
-        task.item_count = 2;
-        task.request_count = task.items[1].first + task.items[1].count;
-        check_likelihoods(&task, 0, likelihoods);
-        task.request_count = all;
+        check_likelihoods(&task, 2, likelihoods);
         task_free(&task);
         return;
     }
     TaskAnswer *answers = array_new(task.item_count, sizeof *answers);
-    assert_true(task_answer(sample.model.base, &task, answers, NULL, &err));
+    assert_true(task_answer(sample.model.base, &task, false, answers, NULL, &err));
     TaskScore score = task_score(answers, task.item_count);
     assert_true(fabs(score.accuracy - fixture_number(expected, "accuracy")) < 1e-12);
     assert_true(fabs(score.accuracy_se - fixture_number(expected, "accuracy_se")) < 1e-9);
@@ -195,9 +250,7 @@ static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
         assert_true(fabs(score.accuracy_norm - fixture_number(expected, "accuracy_norm")) < 1e-12);
         assert_true(fabs(score.accuracy_norm_se - fixture_number(expected, "accuracy_norm_se")) < 1e-9);
     }
-    size_t most = 0;
-    for (size_t i = 0; i < task.item_count; i++) most = task.items[i].count > most ? task.items[i].count : most;
-    for (size_t c = 0; c < most; c++) check_likelihoods(&task, c, likelihoods);
+    check_likelihoods(&task, task.item_count, likelihoods);
     free(answers);
     task_free(&task);
 }
@@ -271,6 +324,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_words),
         cmocka_unit_test(choices),
+        cmocka_unit_test(the_order_of_items_and_choices_does_not_matter),
         cmocka_unit_test(the_harness_scores_the_same),
         cmocka_unit_test(long_contexts_lose_their_beginning),
         cmocka_unit_test(bad_lines_are_named),

@@ -36,11 +36,10 @@ static void ladders(void **state) {
     assert_int_equal(ladder_sizes(256, 64, sizes), 3);
 }
 
-// The formula as methods.md prints it, from the weights.
-static uint64_t votes_by_formula(const float *w, size_t rows, size_t in, size_t size, size_t part, AlphaRule rule,
-                                 double alpha) {
-    uint64_t votes = 0;
-    for (size_t parent = 0; parent < rows * in / size; parent++) {
+// What the formula as methods.md prints it compares with alpha, from the weights; −1 for a parent that never votes.
+static void ratios_by_formula(const float *w, size_t parents, size_t size, size_t part, AlphaRule rule,
+                              double *ratios) {
+    for (size_t parent = 0; parent < parents; parent++) {
         double range = 0, narrowest = INFINITY, widest = 0;
         float low = INFINITY, high = -INFINITY;
         for (size_t p = 0; p < size / part; p++) {
@@ -59,10 +58,15 @@ static uint64_t votes_by_formula(const float *w, size_t rows, size_t in, size_t 
         }
         double spread = (double)high - (double)low;
         if (rule == RULE_SHRINK)
-            votes += range > 0 && 1 - narrowest / range > alpha;
+            ratios[parent] = range > 0 ? 1 - narrowest / range : -1;
         else
-            votes += spread > 0 && widest / spread > alpha;
+            ratios[parent] = spread > 0 ? widest / spread : -1;
     }
+}
+
+static uint64_t votes_at(const double *ratios, size_t parents, double alpha) {
+    uint64_t votes = 0;
+    for (size_t parent = 0; parent < parents; parent++) votes += ratios[parent] > alpha;
     return votes;
 }
 
@@ -80,17 +84,21 @@ static VoteCounts counted(const float *w, size_t rows, size_t in) {
 
 static void assert_votes_follow_the_formula(const float *w, size_t rows, size_t in, int alpha_step) {
     VoteCounts votes = counted(w, rows, in);
+    double *ratios = array_new(rows * in / LADDER_FLOOR + 1, sizeof *ratios);
     for (int s = 0; s + 1 < votes.sizes_count; s++) {
-        assert_int_equal(votes.parents[s], rows * in / votes.sizes[s]);
+        const size_t parents = rows * in / votes.sizes[s];
+        assert_int_equal(votes.parents[s], parents);
         for (int rule = 0; rule < 2; rule++) {
+            ratios_by_formula(w, parents, votes.sizes[s], votes.sizes[s + 1], rule, ratios);
             for (int k = 0; k <= VOTE_STEPS; k += alpha_step) {
-                uint64_t expected = votes_by_formula(w, rows, in, votes.sizes[s], votes.sizes[s + 1], rule, k / 1000.0);
+                uint64_t expected = votes_at(ratios, parents, k / 1000.0);
                 uint64_t got = votes.votes[rule][(size_t)s * (VOTE_STEPS + 1) + (size_t)k];
                 if (got != expected)
                     fail_msg("step %d rule %d alpha %d/1000: %d votes, not %d", s, rule, k, (int)got, (int)expected);
             }
         }
     }
+    free(ratios);
     vote_counts_free(&votes);
 }
 

@@ -15,7 +15,6 @@
 #include "workbench/history.h"
 
 #define TURN_SECONDS 0.4
-#define TEXT_SECONDS 0.15 // of a new text that are shown before anything else is computed
 
 static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
 
@@ -248,8 +247,7 @@ static void accuracy_job(Worker *k) {
 typedef struct DecodeContext {
     Worker *worker;
     DecodeText *target;
-    uint64_t turn; // of the quantized text; 0: the base's
-    double started;
+    uint64_t turn;     // of the quantized text; 0: the base's
     bool accuracy_due; // nothing is scored in this turn yet
 } DecodeContext;
 
@@ -278,7 +276,7 @@ static void decode_token(void *context, const Generated *so_far) {
     DecodeContext *c = context;
     Worker *k = c->worker;
     publish_text(c, so_far, false);
-    if (c->turn && c->accuracy_due && !k->begun && clock_seconds() - c->started > TEXT_SECONDS) {
+    if (c->turn && c->accuracy_due && !k->begun) {
         c->accuracy_due = false;
         accuracy_job(k);
     }
@@ -294,7 +292,7 @@ static bool accuracy_is_due(const Worker *k) {
 
 static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
                        Error *err) {
-    DecodeContext context = {k, target, turn, clock_seconds(), accuracy_is_due(k)};
+    DecodeContext context = {k, target, turn, accuracy_is_due(k)};
     Sampling greedy = {.temperature = 0, .top_p = 1, .seed = k->w->session.options.seed};
     Generated g = {0};
     bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,

@@ -2,12 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/clock.h"
+#include "quant/equalize.h"
 #include "quant/plan.h"
 // Benchmarks are linked with the library alone.
 #include "tests/support/toy_model.c" // NOLINT(bugprone-suspicious-include)
 
 enum { LAYERS = 80, TURNS = 200 };
+// As Qwen3-30B-A3B.
+enum { EXPERT_LAYERS = 48, EXPERTS = 128, EXPERT_HIDDEN = 2048, EXPERT_FFN = 768, EXPERT_TURNS = 10 };
 
 static void fail(const Error *err) {
     fprintf(stderr, "%s\n", err->message);
@@ -15,10 +19,10 @@ static void fail(const Error *err) {
 }
 
 // The best of many: what is left is the work itself.
-static double seconds_per_plan(ToyModel *model, Recipe *recipe) {
+static double seconds_per_plan(ToyModel *model, Recipe *recipe, int turns) {
     Error err = {0};
     double best = 1e9;
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int turn = 0; turn < turns; turn++) {
         Plan plan;
         recipe->value[DIAL_ALPHA] = dial_turn(DIAL_ALPHA, 0, turn % 100, false);
         double start = clock_seconds();
@@ -38,17 +42,70 @@ static void bench_plans(void) {
     if (!recipe_standard(&recipe, &err)) fail(&err);
     for (int i = 0; i < model.structure.linear_count; i++) toy_votes(&model, i, i % 3 ? -1 : 5, (uint64_t)i);
     int linears = model.structure.linear_count - 1;
-    printf("plan, %d linears                       %8.3f ms\n", linears, 1e3 * seconds_per_plan(&model, &recipe));
+    printf("plan, %d linears                       %8.3f ms\n", linears,
+           1e3 * seconds_per_plan(&model, &recipe, TURNS));
     for (int i = 0; i < linears; i++) {
         double eight = 8;
         if (!recipe_override(&recipe, model.structure.linears[i].name, DIAL_BITS, &eight, &err)) fail(&err);
     }
-    printf("plan, %d linears, an override for each %8.3f ms\n", linears, 1e3 * seconds_per_plan(&model, &recipe));
+    printf("plan, %d linears, an override for each %8.3f ms\n", linears,
+           1e3 * seconds_per_plan(&model, &recipe, TURNS));
+    recipe_free(&recipe);
+    toy_model_free(&model);
+}
+
+static double seconds_for_row_readers(ToyModel *model, const Recipe *recipe) {
+    Error err = {0};
+    Plan plan;
+    int *readers = array_new((size_t)model->structure.linear_count, sizeof *readers);
+    if (!readers || !plan_make(recipe, &model->structure, &model->measured, &plan, &err)) fail(&err);
+    double start = clock_seconds();
+    equalize_row_readers(&model->structure, &plan, readers);
+    double took = clock_seconds() - start;
+    plan_free(&plan);
+    free(readers);
+    return took;
+}
+
+// All inputs in FPTQ's class LAE, folded wherever that goes; then smoothed.
+static void bench_experts(void) {
+    Error err = {0};
+    ToyModel model;
+    Recipe recipe;
+    float columns[EXPERT_HIDDEN];
+    for (int j = 0; j < EXPERT_HIDDEN; j++) columns[j] = (float)(1 + j % 7);
+    toy_experts_new(EXPERT_LAYERS, EXPERTS, EXPERT_HIDDEN, EXPERT_FFN, &model);
+    for (int i = 0; i < model.structure.linear_count; i++)
+        model.measured.weights[i] = (WeightMeasure){.known = true, .column_absmax = columns};
+    for (int i = 0; i < model.structure.input_count; i++) {
+        model.measured.inputs[i].range = 30;
+        model.measured.inputs[i].channel_absmax = columns;
+    }
+    if (!recipe_standard(&recipe, &err)) fail(&err);
+    recipe.value[DIAL_FOLD] = FOLDS_ALL;
+    int linears = model.structure.linear_count;
+    printf("plan, %d linears of experts, LAE      %8.3f ms\n", linears,
+           1e3 * seconds_per_plan(&model, &recipe, EXPERT_TURNS));
+    printf("  whose factors go into which rows       %8.3f ms\n", 1e3 * seconds_for_row_readers(&model, &recipe));
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_SMOOTHQUANT;
+    recipe.value[DIAL_FOLD] = FOLDS_NORM;
+    printf("plan, %d linears of experts, smoothed %8.3f ms\n", linears,
+           1e3 * seconds_per_plan(&model, &recipe, EXPERT_TURNS));
+    for (int i = 0; i < linears; i++) {
+        Override *override = recipe_add_override(&recipe, model.structure.linears[i].name, &err);
+        if (!override) fail(&err);
+        override->set[DIAL_BITS] = true;
+        override->value[DIAL_BITS] = 8;
+    }
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_FPTQ;
+    printf("  an override for each, LAE              %8.3f ms\n",
+           1e3 * seconds_per_plan(&model, &recipe, EXPERT_TURNS));
     recipe_free(&recipe);
     toy_model_free(&model);
 }
 
 int main(void) {
     bench_plans();
+    bench_experts();
     return 0;
 }

@@ -41,7 +41,7 @@ typedef struct Fiber {
     jmp_buf place;
     bool begun;
     char *stack;
-    void *fake_stack; // of the address sanitizer
+    void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
     State state;
     Deposit deposit;
     Copy copies[MOST_COPIES];
@@ -96,7 +96,7 @@ static void switch_ends(void *fake_stack, const void **stack, size_t *bytes) {
 static void to_scheduler(State state) {
     Fiber *fiber = run.current;
     fiber->state = state;
-    switch_begins(state == DONE ? NULL : &fiber->fake_stack, run.scheduler_stack, run.scheduler_stack_bytes);
+    switch_begins(&fiber->fake_stack, run.scheduler_stack, run.scheduler_stack_bytes);
     if (_setjmp(fiber->place) == 0) _longjmp(run.scheduler, 1);
     switch_ends(fiber->fake_stack, &run.scheduler_stack, &run.scheduler_stack_bytes);
 }
@@ -114,30 +114,31 @@ static void resume(unsigned thread) {
     switch_ends(run.scheduler_fake_stack, NULL, NULL);
 }
 
+// A fiber never ends: it runs one thread of a block after the other.
 static void fiber_main(void) {
     switch_ends(NULL, &run.scheduler_stack, &run.scheduler_stack_bytes);
-    run.entry(run.arguments);
-    emulated_copy_wait(0);
-    to_scheduler(DONE);
+    for (;;) {
+        run.entry(run.arguments);
+        emulated_copy_wait(0);
+        to_scheduler(DONE);
+    }
 }
 
 static void make_fiber(unsigned thread) {
     if (run.fibers[thread]) return;
-    run.fibers[thread] = calloc(1, sizeof *run.fibers[thread]);
-    if (run.fibers[thread]) run.fibers[thread]->stack = malloc(STACK_BYTES);
-    if (!run.fibers[thread] || !run.fibers[thread]->stack) give_up("no memory");
+    Fiber *const fiber = run.fibers[thread] = calloc(1, sizeof *fiber);
+    if (fiber) fiber->stack = malloc(STACK_BYTES);
+    if (!fiber || !fiber->stack) give_up("no memory");
+    getcontext(&fiber->context);
+    fiber->context.uc_stack = (stack_t){.ss_sp = fiber->stack, .ss_size = STACK_BYTES};
+    fiber->context.uc_link = NULL;
+    makecontext(&fiber->context, fiber_main, 0);
 }
 
 static void prepare_fiber(unsigned thread) {
     make_fiber(thread);
     Fiber *const fiber = run.fibers[thread];
-    getcontext(&fiber->context);
-    fiber->context.uc_stack = (stack_t){.ss_sp = fiber->stack, .ss_size = STACK_BYTES};
-    fiber->context.uc_link = NULL;
-    makecontext(&fiber->context, fiber_main, 0);
-    fiber->begun = false;
     fiber->state = READY;
-    fiber->fake_stack = NULL;
     fiber->copy_count = fiber->committed = 0;
 }
 

@@ -67,16 +67,21 @@ static void set_inputs(ToyModel *model) {
     }
 }
 
+static void make_room(ToyModel *model, int linears, int inputs, DType dtype) {
+    *model = (ToyModel){0};
+    model->structure.linear_count = model->measured.linear_count = linears;
+    model->structure.input_count = inputs;
+    model->structure.linears = needed(array_new((size_t)linears, sizeof(Linear)));
+    model->structure.checkpoint = &model->checkpoint;
+    model->tensors = needed(array_new((size_t)linears + 1, sizeof(Tensor)));
+    model->measured.weights = needed(array_new((size_t)linears, sizeof(WeightMeasure)));
+    model->tensors->dtype = dtype;
+    set_inputs(model);
+}
+
 void toy_model_new(int layers, size_t hidden, size_t kv, size_t ffn, DType dtype, ToyModel *out) {
-    *out = (ToyModel){0};
     int count = layers * PER_LAYER + 1;
-    out->structure.linear_count = count;
-    out->structure.input_count = layers * 4 + 1;
-    out->structure.linears = needed(array_new((size_t)count, sizeof(Linear)));
-    out->tensors = needed(array_new((size_t)count + 1, sizeof(Tensor)));
-    out->measured.weights = needed(array_new((size_t)count, sizeof(WeightMeasure)));
-    out->measured.linear_count = count;
-    out->tensors->dtype = dtype;
+    make_room(out, count, layers * 4 + 1, dtype);
     for (int layer = 0; layer < layers; layer++) set_layer(out, layer, hidden, kv, ffn);
     set_linear(out, count - 1, "lm_head", ROLE_HEAD, -1, VOCABULARY, hidden);
     out->structure.linears[count - 1].input = layers * 4;
@@ -86,8 +91,32 @@ void toy_model_new(int layers, size_t hidden, size_t kv, size_t ffn, DType dtype
     out->tensors[count] = out->tensors[count - 1];
     out->structure.embedding = &out->tensors[count];
     out->checkpoint.bytes += out->tensors[count].bytes;
-    out->structure.checkpoint = &out->checkpoint;
-    set_inputs(out);
+}
+
+static void set_expert(ToyModel *model, int at, int layer, int expert, int input, int own_input, size_t hidden,
+                       size_t ffn) {
+    static const char *const names[] = {"gate_proj", "up_proj", "down_proj"};
+    static const LinearRole roles[] = {ROLE_GATE, ROLE_UP, ROLE_DOWN};
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "mlp.experts.%d.%s", expert, names[i]);
+        set_linear(model, at + i, name, roles[i], layer, i == 2 ? hidden : ffn, i == 2 ? ffn : hidden);
+        Linear *linear = &model->structure.linears[at + i];
+        linear->expert = expert;
+        linear->input = i == 2 ? own_input : input;
+        linear->fold = i == 2 ? FOLD_LINEAR_ROWS : FOLD_NORM;
+        linear->fold_index = i == 2 ? at + 1 : layer;
+    }
+}
+
+void toy_experts_new(int layers, int experts, size_t hidden, size_t ffn, ToyModel *out) {
+    make_room(out, layers * experts * 3, layers * (experts + 1), DTYPE_BF16);
+    out->structure.head = -1;
+    for (int layer = 0; layer < layers; layer++) {
+        int input = layer * (experts + 1);
+        for (int e = 0; e < experts; e++)
+            set_expert(out, (layer * experts + e) * 3, layer, e, input, input + 1 + e, hidden, ffn);
+    }
 }
 
 void toy_model_free(ToyModel *model) {

@@ -15,6 +15,9 @@ typedef struct ToyModel {
 } ToyModel;
 
 void toy_model_new(int layers, size_t hidden, size_t kv, size_t ffn, DType dtype, ToyModel *out);
+// `layers` layers of gate, up, down of so many experts and nothing else. Inputs per layer: all gates and ups · each
+// down.
+void toy_experts_new(int layers, int experts, size_t hidden, size_t ffn, ToyModel *out);
 void toy_model_free(ToyModel *model);
 
 // Votes of a matrix of plain Gaussian weights, where column `outlier` (or none: −1) of every row is ten times larger.
