@@ -87,7 +87,7 @@ static void divide_budget(Evaluator *e, size_t budget) {
     budget -= e->logits_kept * logits;
     size_t boundary = e->window_count * state;
     e->stride = 1;
-    while (e->stride <= e->layers && (size_t)(e->layers / e->stride) > budget / boundary) e->stride++;
+    while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * boundary > budget) e->stride++;
     budget -= (size_t)(e->layers / e->stride) * boundary;
     e->logits_kept = smaller(e->logits_kept + budget / logits, e->window_count * e->piece_count);
 }

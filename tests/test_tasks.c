@@ -181,7 +181,7 @@ static void the_order_of_items_and_choices_does_not_matter(void **state) {
         !quantized_model_follow(model, &plan, NULL, NULL, NULL, &err))
         fail_msg("%s", err.message);
     assert_true(plan_mixes_tokens(&plan));
-    TaskAnswer answers[3], turned[3], shared[3], shared_turned[3];
+    TaskAnswer answers[3] = {0}, turned[3] = {0}, shared[3] = {0}, shared_turned[3] = {0};
     answer(model, CHOICES, true, answers);
     answer(model, CHOICES_TURNED, true, turned);
     answer(model, CHOICES, false, shared);

@@ -574,6 +574,11 @@ static void signals_end_it_in_order(void **state) {
     check_quits_on(SIGINT);
 }
 
+static bool on_alternate(Screen *s, const void *unused) {
+    (void)unused;
+    return s->alternate;
+}
+
 static void it_stops_and_goes_on(void **state) {
     (void)state;
     Screen *s = start(24, 80);
@@ -583,7 +588,7 @@ static void it_stops_and_goes_on(void **state) {
     expect(s, "▸5 down_proj");
     key(s, "j");
     expect_gone_text(s, "▸5 down_proj");
-    assert_true(s->alternate);
+    assert_true(screen_wait(s, on_alternate, NULL));
     quit(s);
 }
 

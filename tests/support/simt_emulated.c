@@ -4,8 +4,6 @@
 
 #ifdef EMULATES
 
-#include <setjmp.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -38,7 +36,7 @@ typedef struct Copy {
 
 typedef struct Fiber {
     ucontext_t context; // where it begins; from then on jumps, which need no system call
-    jmp_buf place;
+    void *place[5];     // of __builtin_setjmp
     bool begun;
     char *stack;
     void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
@@ -56,7 +54,7 @@ static struct {
     unsigned threads;
     Fiber *current;
     unsigned current_thread;
-    jmp_buf scheduler;
+    void *scheduler[5];
     void *scheduler_fake_stack;
     const void *scheduler_stack;
     size_t scheduler_stack_bytes;
@@ -93,21 +91,31 @@ static void switch_ends(void *fake_stack, const void **stack, size_t *bytes) {
 #endif
 }
 
-static void to_scheduler(State state) {
+// The compiler's jumps: the address sanitizer takes those of the C library for an end of functions, and asks the system
+// for the signal stack each time. While a function has switched others run: callers may take nothing for granted.
+#ifdef __clang__
+#define SWITCHES __attribute__((noinline, no_sanitize("address")))
+#else
+#define SWITCHES __attribute__((noipa, no_sanitize("address")))
+#endif
+
+SWITCHES static void jump(void **place) { __builtin_longjmp(place, 1); }
+
+SWITCHES static void to_scheduler(State state) {
     Fiber *fiber = run.current;
     fiber->state = state;
     switch_begins(&fiber->fake_stack, run.scheduler_stack, run.scheduler_stack_bytes);
-    if (_setjmp(fiber->place) == 0) _longjmp(run.scheduler, 1);
+    if (__builtin_setjmp(fiber->place) == 0) jump(run.scheduler);
     switch_ends(fiber->fake_stack, &run.scheduler_stack, &run.scheduler_stack_bytes);
 }
 
-static void resume(unsigned thread) {
+SWITCHES static void resume(unsigned thread) {
     run.current = run.fibers[thread];
     run.current_thread = thread;
     emulated.thread = (Extent){thread, 0, 0};
     switch_begins(&run.scheduler_fake_stack, run.current->stack, STACK_BYTES);
-    if (_setjmp(run.scheduler) == 0) {
-        if (run.current->begun) _longjmp(run.current->place, 1);
+    if (__builtin_setjmp(run.scheduler) == 0) {
+        if (run.current->begun) jump(run.current->place);
         run.current->begun = true;
         setcontext(&run.current->context);
     }
