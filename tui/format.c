@@ -50,6 +50,8 @@ Short format_figure(double value, int digits) {
 
 Short format_fixed(double value, int decimals) { return isnan(value) ? nothing() : PRINT("%.*f", decimals, value); }
 
+Short format_ratio(double ratio) { return format_fixed(ratio, ratio < 9.995 ? 2 : ratio < 99.95 ? 1 : 0); }
+
 Short format_percent(double share) {
     if (isnan(share)) return nothing();
     double percent = share * 100;

@@ -15,6 +15,7 @@ Short format_figure(
     double value,
     int digits); // at least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2"
 Short format_fixed(double value, int decimals);
+Short format_ratio(double ratio);                                  // "3.42", "15.0", "120": always as short
 Short format_percent(double share);                                // "97.6 %"
 Short format_change(double value, int decimals, const char *unit); // "+0.012", "−0.3 MB"
 Short format_seconds(double seconds);                              // "3 s", "1:20", "2:05 h"

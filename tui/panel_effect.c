@@ -154,7 +154,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
     const double quantized = effect->quantized.tokens_per_second, base = effect->base.tokens_per_second;
     if (base > 0 && speed != STALE)
-        snprintf(text, sizeof text, "%s %.2f×", format_figure(quantized, 3).text, quantized / base);
+        snprintf(text, sizeof text, "%s %s×", format_figure(quantized, 3).text, format_ratio(quantized / base).text);
     else
         snprintf(text, sizeof text, "%s", format_figure(quantized, 3).text);
     draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_DECODE, text);
@@ -201,7 +201,7 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, now->kl_se, format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
                 format_change(top1, 2, "%").text);
-    snprintf(text, sizeof text, "%.2f×", speed);
+    snprintf(text, sizeof text, "%s×", format_ratio(speed).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.05, text);
 }
 
