@@ -255,6 +255,9 @@ static void figures_are_short(void **state) {
     assert_string_equal(format_seconds(2.1).text, "3 s");
     assert_string_equal(format_seconds(80).text, "1:20");
     assert_string_equal(format_decibel(INFINITY).text, "∞");
+    assert_string_equal(format_ratio(3.4249).text, "3.42");
+    assert_string_equal(format_ratio(9.996).text, "10.0");
+    assert_string_equal(format_ratio(120.4).text, "120");
 }
 
 // ---- the line editor ----------------------------------------------------------------------------------------------
