@@ -254,12 +254,41 @@ static void test_attention(void **state) {
     for_backends(attention_cases);
 }
 
+// Values of one token that are not finite show in the tokens that see it, and in no others.
+static void spoiled_case(Backend *b, DType dtype, int window, float bad) {
+    enum { TOKENS = 40, BAD = 13, KV = 2, HEADS = 6, DIM = 20, WIDTH = HEADS * DIM };
+    const AttentionShape shape = {.heads = HEADS, .kv_heads = KV, .head_dim = DIM, .scale = 0.2f, .window = window};
+    float *q = normal_floats(TOKENS * WIDTH, 1), *k = normal_floats(TOKENS * KV * DIM, 1);
+    float *v = normal_floats(TOKENS * KV * DIM, 1), *y = normal_floats(TOKENS * WIDTH, 1);
+    Cache *cache;
+    for (int head = 0; head < KV; head++) v[(BAD * KV + head) * DIM + 7] = bad;
+    assert_true(b->ops->cache_new(b, 1, 1, KV, DIM, TOKENS, dtype, &cache, NULL));
+    b->ops->cache_write(b, cache, 0, 0, TOKENS, k, v);
+    b->ops->attention(b, cache, 0, &shape, q, 0, TOKENS, y);
+    for (int i = 0; i < TOKENS * WIDTH; i++) {
+        const int token = i / WIDTH;
+        const bool sees = token >= BAD && (window == 0 || token < BAD + window);
+        assert_true(isfinite(y[i]) == !(sees && i % DIM == 7));
+    }
+    b->ops->cache_free(b, cache);
+    free(q), free(k), free(v), free(y);
+}
+
+static void spoiled_cases(Backend *b) {
+    for (int i = 0; i < 12; i++) spoiled_case(b, (DType)(i % 3), (int[]){0, 5, 20}[i / 4], i % 2 ? NAN : INFINITY);
+}
+
+static void test_attention_of_spoiled_values(void **state) {
+    (void)state;
+    for_backends(spoiled_cases);
+}
+
 int main(void) {
     cpu_sets_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_element_by_element), cmocka_unit_test(test_partial_rope),
-        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention),          cmocka_unit_test(test_attention_of_spoiled_values),
     };
     return cpu_sets_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -790,10 +790,15 @@ INLINE AttentionTile without_unseen(const AttentionTile *a, size_t unseen) {
     return seen;
 }
 
+// Query n of a tile sees the positions from … end − 1; earlier tokens see farther back.
+INLINE size_t end_of(const AttentionTile *a, size_t n) { return a->first + n / a->heads + 1; }
+INLINE size_t from_of(const AttentionTile *a, size_t n) {
+    return a->window && end_of(a, n) > a->window ? end_of(a, n) - a->window : 0;
+}
+
 // Products of query n with the keys of all positions → weights of the values, and the factor that makes their sum 1.
 INLINE float weights_of(const AttentionTile *a, size_t n, float *scores, size_t positions) {
-    const size_t position = a->first + n / a->heads, end = position + 1; // earlier tokens of the tile see farther back
-    const size_t from = a->window && end > a->window ? end - a->window : 0, seen = end - from;
+    const size_t end = end_of(a, n), from = from_of(a, n), seen = end - from;
     float *row = scores + from;
     if (a->key_scales) multiply(row, a->key_scales + from, seen);
     if (a->softcap > 0) cap_scores(row, a->softcap, seen);
@@ -803,6 +808,25 @@ INLINE float weights_of(const AttentionTile *a, size_t n, float *scores, size_t 
     memset(scores, 0, from * sizeof *scores);
     memset(scores + end, 0, (positions - end) * sizeof *scores); // later tokens of this tile
     return factor;
+}
+
+INLINE bool all_finite(const float *x, size_t n) {
+    Vf nothing = vf_set(0);
+    for (size_t i = 0; i < n; i += LANES) nothing += vf_load_some(x + i, at_most(n - i, LANES)) * vf_set(0);
+    return vf_sum(nothing) == 0;
+}
+
+// A value that is not finite spoils the sums of queries that are taken together, of those too that do not see it: 0 ·
+// NaN is NaN. Those are summed up once more, over what they see.
+INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *weights, size_t positions,
+                        const float *factor) {
+    for (size_t n = 0; n < queries; n++) {
+        const size_t from = from_of(a, n);
+        float *y = a->y + query_offset(a, n);
+        if (all_finite(y, a->head_dim)) continue;
+        const AttentionTile seen = without_unseen(a, from);
+        mix(1, &seen, weights + n * positions + from, end_of(a, n) - from, factor + n, &y);
+    }
 }
 
 static void attention(const AttentionTile *whole) {
@@ -834,6 +858,7 @@ static void attention(const AttentionTile *whole) {
         float *y = a->y + query_offset(a, n);
         mix(1, a, scores + n * positions, positions, factor + n, &y);
     }
+    if (a->tokens > 1) mix_spoiled(a, queries, scores, positions, factor);
 }
 
 // ---- Measuring ----
