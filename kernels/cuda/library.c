@@ -24,13 +24,15 @@ struct CudaLibrary {
     Functions call;
 };
 
+// Once there it stays, also when it is closed: its kernels are known to the driver then, and loading it takes long.
 static void *open_object(int runtime_version, char *name, size_t name_bytes) {
+    const int flags = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
     // The version that goes with the runtime in this program, then whatever the machine calls cuBLAS.
     snprintf(name, name_bytes, "libcublas.so.%d", runtime_version / 1000);
-    void *object = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    void *object = dlopen(name, flags);
     if (object) return object;
     snprintf(name, name_bytes, "libcublas.so");
-    return dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    return dlopen(name, flags);
 }
 
 static bool find(void *object, const char *name, void *pointer) {
