@@ -146,7 +146,8 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
 
 // As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages.
 static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
-    const size_t room = c->runtime->facts.shared_bytes / blocks;
+    const size_t own = 1 << 10; // of each block, for the device
+    const size_t room = (c->runtime->facts.shared_bytes + own) / blocks - own;
     return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
 }
 

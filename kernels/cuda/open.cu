@@ -148,8 +148,10 @@ int synchronize(CudaRuntime *runtime) { return cudaStreamSynchronize(of(runtime)
 
 // ---- Recorded steps: CUDA graphs ----
 
+// Relaxed: a kernel that is launched for the first time is loaded then, for which the driver may allocate. Of ours only
+// the stream's own work happens in between (backend_cuda.c refuses the rest).
 int record_begin(CudaRuntime *runtime) {
-    cudaError_t error = cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeThreadLocal);
+    cudaError_t error = cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeRelaxed);
     if (error != cudaSuccess) (void)cudaGetLastError(); // or the next launch would seem to have failed
     return error;
 }
