@@ -222,7 +222,7 @@ test-valgrind: test-programs
 	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(NOT_IN_VALGRIND:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))
-.PHONY: test-gpu test-gpu-sanitize bench bench-gpu
+.PHONY: test-gpu test-gpu-sanitize bench bench-gpu gpu-programs
 # A program of tests/gpu or tests/bench/gpu; linked like a test.
 GPU_PROGRAMS := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/gpu/*.c tests/bench/gpu/*.c))
 $(GPU_PROGRAMS): $(OUT)/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LIBRARY)
@@ -247,6 +247,15 @@ bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## benchmarks on a CUDA device, to t
 	@$(OUT)/bench/gpu/bench_gpu
 	@if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then \
 	    python3 tools/bench_torch.py tests/bench/results; else echo "python3 has no torch with CUDA: nothing to compare with"; fi
+
+# For a machine that has a device but neither our libraries nor a way to install them. In a checkout there:
+#     tar -xf build/gpu-programs.tar.gz && LD_LIBRARY_PATH=build/gpu-programs/lib build/gpu-programs/test_gpu
+gpu-programs: $(GPU_PROGRAMS) ## test_gpu and bench_gpu with the libraries that a system may lack, in build/gpu-programs.tar.gz
+	@rm -rf $(OUT)/gpu-programs && mkdir -p $(OUT)/gpu-programs/lib
+	@for program in $^; do strip -o $(OUT)/gpu-programs/$${program##*/} $$program || exit 1; done
+	@ldd $^ | awk '$$3 ~ /^\// && $$1 !~ /^lib(c|m|stdc\+\+|gcc_s)\.so/ { print $$3 }' | sort -u | \
+	    xargs -I LIBRARY cp -L LIBRARY $(OUT)/gpu-programs/lib/
+	@tar -czf $(OUT)/gpu-programs.tar.gz $(OUT)/gpu-programs && ls -sh $(OUT)/gpu-programs.tar.gz
 
 FUZZ_SECONDS ?= 30
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/*.c))))
