@@ -23,10 +23,14 @@ enum {
 };
 
 // FAKE_PACE=8: time passes so many times as fast, for tests that do not look at jobs on their way.
-static double now(void) {
+static double look_at_clock(void) {
     const char *pace = getenv("FAKE_PACE");
     return clock_seconds() * (pace ? strtod(pace, NULL) : 1);
 }
+
+// When something last happened. What is shown is of one moment: a job has not ended in a picture whose figures are
+// those from before its end.
+static double now;
 
 #define CALIBRATE_SECONDS 0.6
 #define ACCURACY_SECONDS 0.5
@@ -174,7 +178,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
-    w->opened = w->turned = w->prompted = now();
+    w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
     w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     watch_clock(w, true);
@@ -208,7 +212,7 @@ void workbench_close(Workbench *w) {
 
 // ---- time passes --------------------------------------------------------------------------------------------------
 
-static double share_since(double start, double seconds) { return fmin(1, (now() - start) / seconds); }
+static double share_since(double start, double seconds) { return fmin(1, (now - start) / seconds); }
 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
@@ -268,6 +272,7 @@ static void tell(DecodeText *d, const char *text, double share, double speed) {
 bool workbench_update(Workbench *w) {
     uint64_t ticks;
     if (read(w->timer, &ticks, sizeof ticks) < 0) ticks = 0;
+    now = look_at_clock();
     if (w->stopped) {
         watch_clock(w, false);
         return false;
@@ -281,7 +286,7 @@ bool workbench_update(Workbench *w) {
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
     tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS), 812);
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
-    if (w->calibrated && now() > start) {
+    if (w->calibrated && now > start) {
         tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS),
              2210 - 100 * w->plan.bits_per_weight);
         w->effect.decode_turn = w->turn;
@@ -304,7 +309,7 @@ const ModelStructure *workbench_structure(const Workbench *w) { return &w->struc
 const Tokenizer *workbench_tokenizer(const Workbench *w) { return (void)w, NULL; }
 const char *workbench_backend(const Workbench *w) { return (void)w, "cpu avx512 ×2"; }
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
-    return now() > w->opened + 0.005 * linear ? &w->stats.weights[linear] : NULL;
+    return now > w->opened + 0.005 * linear ? &w->stats.weights[linear] : NULL;
 }
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
@@ -326,7 +331,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     if ((kind != JOB_CALIBRATE && kind != JOB_ACCURACY) || (kind == JOB_CALIBRATE ? w->calibrated : share >= 1)) return;
     out->state = w->stopped ? JOB_STOPPED : share >= 0 ? JOB_RUNNING : JOB_WAITING;
     out->share = fmax(share, 0);
-    out->seconds = now() - start;
+    out->seconds = now - start;
     out->seconds_left = length - out->seconds;
     if (!w->fails || kind != JOB_CALIBRATE) return;
     out->state = JOB_FAILED;
@@ -338,7 +343,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
 static bool turned(Workbench *w, bool changed, Error *err) {
     if (!changed) return false;
     w->turn++;
-    w->turned = now();
+    w->turned = now = look_at_clock();
     w->stopped = false;
     watch_clock(w, true);
     return plan(w, err);
@@ -403,7 +408,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     if (!copy) return;
     free(w->prompt);
     w->prompt = copy;
-    w->prompted = now();
+    w->prompted = now = look_at_clock();
     w->effect.quantized.finished = false;
     watch_clock(w, true);
 }
@@ -415,6 +420,6 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
 
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
-    w->turned = now();
+    w->turned = now = look_at_clock();
     watch_clock(w, true);
 }
