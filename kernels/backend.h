@@ -103,8 +103,7 @@ typedef struct BackendOps {
     size_t (*weight_bytes)(const Weight *); // what one use of it reads from memory
 
     void (*linear)(Backend *, const Weight *, const float *x, size_t tokens, float *y); // [tokens, in] → [tokens, out]
-    // Several linears of the same x, each with its own y: the same results as one by one. NULL where that is no
-    // quicker.
+    // Several linears of the same x, each with its own y: the same results as one by one, but for the order of sums.
     void (*linears)(Backend *, const Weight *const *, size_t count, const float *x, size_t tokens, float *const *y);
 
     // y [tokens, width] = rows `ids` of the table. Table and ids are on the host, the table at any alignment: a device

@@ -222,8 +222,7 @@ bool transformer_multiply_together(Transformer *t, int count, const int *linears
         }
         weights[i] = transformer_linear(t, linears[i]);
     }
-    if (ops->linears) ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
-    for (int i = 0; i < count && !ops->linears; i++) ops->linear(t->backend, weights[i], x, tokens, y[i]);
+    ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
     keep(t, linears, count);
     return true;
 }

@@ -32,8 +32,8 @@ extern const CodingKernels coding_kernels_avx2, coding_kernels_avx512;
 // The set that goes with cpu_kernels_choose.
 const CodingKernels *coding_kernels_choose(void);
 
-// row [in] = row `index` of a dense weight in floats, · factors [in] / divisors[index] unless they are NULL.
 struct CpuKernels;
+// row [in] = row `index` of a dense weight in floats, · factors [in] / divisors[index] unless they are NULL.
 void load_equalized_row(const struct CpuKernels *, DType, const void *data, size_t in, size_t index,
                         const float *factors, const float *divisors, float *row);
 

@@ -155,11 +155,11 @@ typedef struct ActivationArguments {
     uint8_t *codes;
     float *scales; // one plane: [tokens]; several: [segments, tokens padded to 8]
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
-    int tokens, planes, mode;
-    float static_scale;
+    int tokens, planes;
+    float static_scale; // of one plane; 0: of the token
     Turns turns; // then `tokens` is what a turn has room for, and all of the above is that of the first
     TurnStrides strides;
-    const ExpertRounding *experts; // [experts], in place of divisor, mode and static_scale
+    const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;
 
 typedef struct RoundArguments { // x as what its codes stand for, in floats

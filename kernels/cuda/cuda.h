@@ -15,8 +15,8 @@ typedef struct Prepared {
     const float *x; // NULL: nothing is prepared
     size_t tokens;
     IntegerLayout layout; // `out` and `bits` do not matter
-    int planes, mode;
-    float static_scale;
+    int planes;
+    float static_scale; // 0: of the token
     const float *divisor;
     bool sums;
 } Prepared;
@@ -80,6 +80,9 @@ typedef struct CudaBackend {
 // kernels use.
 enum { PASS_TOKENS = 512, TENSOR_CORES = 80 };
 
+static inline size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
+static inline size_t at_least(size_t n, size_t least) { return n > least ? n : least; }
+
 static inline CudaBackend *cuda_of(Backend *backend) { return (CudaBackend *)(void *)backend; }
 
 // A backend on a runtime, which it owns from then on, also when it fails.
@@ -134,7 +137,7 @@ struct Weight {
     bool wide; // sums of a two-level grid need more than 32 bits
     // Activations
     ActivationMode mode;
-    float static_scale;
+    float static_scale; // 0 unless that is the mode
     float *divisor;
 };
 // In how many planes an integer weight meets its activations (integer_layout.h).
@@ -150,12 +153,14 @@ size_t cuda_weight_bytes(const Weight *);
 void cuda_linear(Backend *, const Weight *, const float *x, size_t tokens, float *y);
 void cuda_linears(Backend *, const Weight *const *, size_t count, const float *x, size_t tokens, float *const *y);
 
-// How launches are put together (linear_cuda.c): what a launch is told of a weight; whether two integer weights are of
-// one format, so that a launch can take both.
+// How launches are put together (linear_cuda.c): what a launch is told of a weight; whether two weights are of one
+// format, so that a launch can take both, and round their activations alike.
 DenseRows cuda_dense_rows(const Weight *);
 IntegerRows cuda_integer_rows(const Weight *);
-IntegerArguments cuda_integer_arguments(const Weight *, size_t tokens); // without outputs and activations
+DenseArguments cuda_dense_arguments(const Weight *, const float *x, size_t tokens); // without outputs
+IntegerArguments cuda_integer_arguments(const Weight *, size_t tokens);             // without outputs and activations
 bool cuda_same_format(const Weight *, const Weight *);
+bool cuda_same_rounding(const Weight *, const Weight *);
 // Activations are rounded, but stay floats.
 bool cuda_is_rounded_float(const Weight *);
 // Sums of two-level grids that need more than 32 bits, and old devices, take the plain kernel.

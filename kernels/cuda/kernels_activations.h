@@ -67,8 +67,7 @@ DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const fl
 // One token by the whole block.
 DEVICE void one_plane(const ActivationArguments *a, int token, float *scratch) {
     const float *x = a->x + (size_t)token * a->layout.in;
-    const Rounding r =
-        row_rounding(x, a->divisor, a->layout.in, a->mode == ROUND_STATIC ? a->static_scale : 0, scratch);
+    const Rounding r = row_rounding(x, a->divisor, a->layout.in, a->static_scale, scratch);
     for (int padded = threadIdx.x * 4; padded < a->layout.units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
         uint32_t word = 0;
         UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(a, &r, x, padded + j), j);
@@ -154,7 +153,6 @@ DEVICE ActivationArguments turned(const ActivationArguments *a, const Turn *turn
     if (a->sums) own.sums += blockIdx.z * a->strides.sums;
     own.divisor = rounding.divisor;
     own.static_scale = rounding.static_scale;
-    own.mode = rounding.static_scale > 0 ? ROUND_STATIC : ROUND_TOKEN;
     return own;
 }
 

@@ -80,6 +80,20 @@ DEVICE float warp_max(float v) { // NaN counts as nothing
     return v;
 }
 
+// Of two numbers the larger one, of equals that of the lower index; NaN never goes before. What is no number yet: −∞ of
+// NO_INDEX.
+enum { NO_INDEX = INT32_MAX };
+DEVICE bool goes_before(float v, int index, float than, int than_index) {
+    return v > than || (v == than && index < than_index);
+}
+DEVICE void warp_first(float *v, int *index) {
+    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
+        const float other = shuffle_float(*v, mask);
+        const int other_index = shuffle_int(*index, mask);
+        if (goes_before(other, other_index, *v, *index)) *v = other, *index = other_index;
+    }
+}
+
 // scratch: [32] in shared memory, free again on return.
 DEVICE float block_sum(float v, float *scratch) {
     v = warp_sum(v);

@@ -12,23 +12,14 @@
 
 enum { ROUTE_THREADS = 256, ROUTE_WARPS = ROUTE_THREADS / WARP };
 
-// Of two candidates the larger logit, of equals the smaller expert; NaN never.
-DEVICE bool goes_before(float logit, int expert, float than, int than_expert) {
-    return logit > than || (logit == than && expert < than_expert);
-}
-
 // The expert with the largest logit, by a warp; all NaN: the first one.
 DEVICE int best_expert(const float *logits, int experts) {
     float best = -INFINITY;
-    int expert = MIXTURE_EXPERTS;
+    int expert = NO_INDEX;
     for (int e = threadIdx.x % WARP; e < experts; e += WARP)
         if (goes_before(logits[e], e, best, expert)) best = logits[e], expert = e;
-    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
-        const float other = shuffle_float(best, mask);
-        const int other_expert = shuffle_int(expert, mask);
-        if (goes_before(other, other_expert, best, expert)) best = other, expert = other_expert;
-    }
-    return expert < MIXTURE_EXPERTS ? expert : 0;
+    warp_first(&best, &expert);
+    return expert == NO_INDEX ? 0 : expert;
 }
 
 // One token by a warp. logits [experts]: its own copy, of which what is taken becomes NaN; picked [per_token].

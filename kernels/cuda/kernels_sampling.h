@@ -29,34 +29,24 @@ DEVICE uint64_t warp_sum_wide(uint64_t v) {
     return v;
 }
 
-// Of two candidates the larger logit, of equals the smaller id; NaN never wins. An id that is no choice yet is −1.
-DEVICE bool better_choice(float logit, int id, float than, int than_id) {
-    if (id < 0 || than_id < 0) return id >= 0;
-    return logit > than || (logit == than && id < than_id);
-}
-
-// The largest, the first of equals; −1 when nothing is a number.
+// The largest, the first of equals; NO_INDEX when nothing is a number.
 DEVICE int likeliest_of_row(const float *logits, int vocab, Found *found) {
     const int threads = (int)blockDim.x, warp = (int)threadIdx.x / WARP;
     float best = -INFINITY;
-    int id = -1;
+    int id = NO_INDEX;
     for (int i = threadIdx.x; i < vocab; i += AT_ONCE * threads) {
         float some[AT_ONCE];
         logits_at_once(logits, i, threads, vocab, some);
         UNROLL for (int j = 0; j < AT_ONCE; j++) {
-            if (some[j] > best || (id < 0 && some[j] == best)) best = some[j], id = i + j * threads;
+            if (goes_before(some[j], i + j * threads, best, id)) best = some[j], id = i + j * threads;
         }
     }
-    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
-        const float other = shuffle_float(best, mask);
-        const int other_id = shuffle_int(id, mask);
-        if (better_choice(other, other_id, best, id)) best = other, id = other_id;
-    }
+    warp_first(&best, &id);
     if (threadIdx.x % WARP == 0) found->logits[warp] = best, found->counts[warp] = id;
     __syncthreads();
     best = found->logits[0], id = found->counts[0];
     for (int w = 1; w < threads / WARP; w++)
-        if (better_choice(found->logits[w], found->counts[w], best, id)) best = found->logits[w], id = found->counts[w];
+        if (goes_before(found->logits[w], found->counts[w], best, id)) best = found->logits[w], id = found->counts[w];
     __syncthreads();
     return id;
 }
@@ -214,7 +204,7 @@ KERNEL(choose_kernel, MOST_ROW_THREADS, ChooseArguments) {
     row.logits = a.logits + (size_t)r * a.vocab, row.vocab = a.vocab, row.largest = 0, row.scale = distance_scale(1);
     int id = likeliest_of_row(row.logits, row.vocab, found);
     float probability = NAN;
-    if (id >= 0) {
+    if (id != NO_INDEX) {
         row.largest = row.logits[id];
         const uint64_t mass = mass_of_row(&row, found);
         if (a.drawn) {
@@ -224,7 +214,7 @@ KERNEL(choose_kernel, MOST_ROW_THREADS, ChooseArguments) {
         probability = token_probability(row.logits[id], row.largest, mass);
     }
     if (threadIdx.x != 0) return;
-    a.ids[r] = id < 0 ? 0 : id;
+    a.ids[r] = id == NO_INDEX ? 0 : id;
     a.probabilities[r] = probability;
 }
 

@@ -5,9 +5,6 @@ bool cuda_is_rounded_float(const Weight *w) {
     return w->mode == ACTIVATION_CHANNEL || (!w->integer && w->mode != ACTIVATION_NONE);
 }
 
-static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
-static size_t at_least(size_t n, size_t least) { return n > least ? n : least; }
-
 // Weights that one launch multiplies by the same activations, and where the products go.
 typedef struct Set {
     const Weight *weights[TOGETHER];
@@ -42,15 +39,22 @@ static int library_products(CudaBackend *c, const Set *set, const float *x, size
     return code;
 }
 
+DenseRows cuda_dense_rows(const Weight *w) { return (DenseRows){w->data, w->bias}; }
+
+DenseArguments cuda_dense_arguments(const Weight *w, const float *x, size_t tokens) {
+    return (DenseArguments){.x = x,
+                            .weights = 1,
+                            .dtype = (int)w->dtype,
+                            .in = (int)w->in,
+                            .stride = (int)w->stride,
+                            .tokens = (int)tokens,
+                            .aligned = w->in % 4 == 0 && (uintptr_t)x % 16 == 0};
+}
+
 static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const Weight *w = set->weights[0];
-    DenseArguments a = {.x = x,
-                        .weights = set->count,
-                        .dtype = (int)w->dtype,
-                        .in = (int)w->in,
-                        .stride = (int)w->stride,
-                        .tokens = (int)tokens,
-                        .aligned = w->in % 4 == 0 && (uintptr_t)x % 16 == 0};
+    DenseArguments a = cuda_dense_arguments(w, x, tokens);
+    a.weights = set->count;
     for (int i = 0; i < set->count; i++)
         a.each[i] = (DenseOutputs){cuda_dense_rows(set->weights[i]), set->y[i], (int)set->weights[i]->out};
     if (tokens <= DENSE_FEW) return c->runtime->launches->dense_few(c->runtime->stream, &a);
@@ -59,8 +63,6 @@ static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t 
 }
 
 // ---- Integer ----
-
-DenseRows cuda_dense_rows(const Weight *w) { return (DenseRows){w->data, w->bias}; }
 
 IntegerRows cuda_integer_rows(const Weight *w) {
     return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias};
@@ -79,15 +81,21 @@ IntegerArguments cuda_integer_arguments(const Weight *w, size_t tokens) {
 }
 
 bool cuda_same_format(const Weight *v, const Weight *w) {
+    if (v->integer != w->integer || v->in != w->in) return false;
+    if (!v->integer) return v->dtype == w->dtype;
     const IntegerArguments a = cuda_integer_arguments(v, 1), b = cuda_integer_arguments(w, 1);
-    return a.layout.in == b.layout.in && a.layout.group == b.layout.group && a.layout.bits == b.layout.bits &&
-           a.levels == b.levels && a.scale_dtype == b.scale_dtype && a.planes == b.planes;
+    return a.layout.group == b.layout.group && a.layout.bits == b.layout.bits && a.levels == b.levels &&
+           a.scale_dtype == b.scale_dtype && a.planes == b.planes;
+}
+
+bool cuda_same_rounding(const Weight *v, const Weight *w) {
+    return v->mode == w->mode && v->static_scale == w->static_scale && v->divisor == w->divisor;
 }
 
 static bool same_activations(const Prepared *p, const Prepared *q) {
     return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
-           p->layout.group == q->layout.group && p->planes == q->planes && p->mode == q->mode &&
-           p->static_scale == q->static_scale && p->divisor == q->divisor && (p->sums || !q->sums);
+           p->layout.group == q->layout.group && p->planes == q->planes && p->static_scale == q->static_scale &&
+           p->divisor == q->divisor && (p->sums || !q->sums);
 }
 
 static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
@@ -95,7 +103,6 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
                              .tokens = tokens,
                              .layout = w->layout,
                              .planes = planes,
-                             .mode = (int)w->mode,
                              .static_scale = w->static_scale,
                              .divisor = w->divisor,
                              .sums = w->zeros != NULL};
@@ -108,7 +115,6 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
                                    .sums = w->zeros ? c->sums.data : NULL,
                                    .tokens = (int)tokens,
                                    .planes = planes,
-                                   .mode = w->mode == ACTIVATION_STATIC ? ROUND_STATIC : ROUND_TOKEN,
                                    .static_scale = w->static_scale};
     FusedArguments fused = {.activations = a};
     const CudaLaunches *launches = c->runtime->launches;
@@ -300,13 +306,9 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
 
 // Whether one launch can do for both, or one rounding for the library's products. An equivalence.
 static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
-    if (v->integer != w->integer || v->in != w->in || cuda_is_rounded_float(v) || cuda_is_rounded_float(w))
-        return false;
-    if (!v->integer)
-        return v->dtype == w->dtype &&
-               (tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens)));
-    return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_format(v, w) && v->mode == w->mode &&
-           v->static_scale == w->static_scale && v->divisor == w->divisor;
+    if (!cuda_same_format(v, w) || cuda_is_rounded_float(v) || cuda_is_rounded_float(w)) return false;
+    if (!v->integer) return tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens));
+    return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_rounding(v, w);
 }
 
 static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {

@@ -17,13 +17,17 @@ typedef struct Format {
 
 // One linear of every expert, or two of the same x and formats: gate and up.
 typedef struct Role {
-    const Weight *const *of[2]; // [experts] each, while the mixture is made
     int weights;
     size_t in, out;
     Format formats[MOST_FORMATS];
     int format_count;
     ExpertRounding *roundings; // [experts] on the device
 } Role;
+
+// The weights of a role while the mixture is made: [experts] each.
+typedef struct Made {
+    const Weight *const *of[2];
+} Made;
 
 struct Mixture {
     MixtureShape shape;
@@ -36,23 +40,21 @@ struct Mixture {
 
 // ---- Sizes ----
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 static size_t slots_of(const Mixture *m, size_t tokens) { return tokens * (size_t)m->shape.per_token; }
 
 // An expert gets a token once.
-static size_t turn_tokens(const Mixture *m, size_t tokens) { return larger(smaller(m->turn_tokens, tokens), 1); }
+static size_t turn_tokens(const Mixture *m, size_t tokens) { return at_least(at_most(m->turn_tokens, tokens), 1); }
 
 // Each expert's last turn may be short.
 static size_t turn_count(const Mixture *m, size_t tokens) {
     const size_t slots = slots_of(m, tokens);
-    return smaller(slots, (size_t)m->shape.experts + slots / turn_tokens(m, tokens));
+    return at_most(slots, (size_t)m->shape.experts + slots / turn_tokens(m, tokens));
 }
 
 static size_t most_tokens(const Mixture *m) {
-    return smaller(MIXTURE_TOKENS, MIXTURE_SLOTS / (size_t)m->shape.per_token);
+    return at_most(MIXTURE_TOKENS, MIXTURE_SLOTS / (size_t)m->shape.per_token);
 }
 
 // What routing leaves, in c->routes.
@@ -101,30 +103,24 @@ static bool is_taken(const CudaBackend *c, const Weight *w) {
     return !w->integer || (cuda_by_tensor_cores(c, w) && is_regular(&w->layout) && cuda_planes(w) < 3);
 }
 
-static bool is_same_format(const Weight *v, const Weight *w) {
-    if (v->integer != w->integer) return false;
-    return v->integer ? cuda_same_format(v, w) : v->dtype == w->dtype;
-}
-
 static bool add_format(Role *role, const Weight *w) {
     for (int f = 0; f < role->format_count; f++)
-        if (is_same_format(role->formats[f].example, w)) return true;
+        if (cuda_same_format(role->formats[f].example, w)) return true;
     if (role->format_count == MOST_FORMATS) return false;
     role->formats[role->format_count++].example = w;
     return true;
 }
 
-static bool add_role(const CudaBackend *c, Mixture *m, const Weight *const *of, size_t in, size_t out) {
+static bool add_role(const CudaBackend *c, Mixture *m, const Made *made, size_t in, size_t out) {
     Role *role = &m->roles[m->role_count++];
-    role->of[0] = of;
-    role->weights = 1;
+    role->weights = made->of[1] ? 2 : 1;
     role->in = in;
     role->out = out;
     for (int e = 0; e < m->shape.experts; e++) {
-        const Weight *w = of[e];
+        const Weight *w = made->of[0][e];
         if (!is_taken(c, w) || w->in != in || w->out != out || !add_format(role, w)) return false;
         // Two planes are paired, which leaves room for four tokens.
-        if (w->integer && cuda_planes(w) == 2) m->turn_tokens = smaller(m->turn_tokens, PAIRED_TOKENS);
+        if (w->integer && cuda_planes(w) == 2) m->turn_tokens = at_most(m->turn_tokens, PAIRED_TOKENS);
     }
     return true;
 }
@@ -132,9 +128,7 @@ static bool add_role(const CudaBackend *c, Mixture *m, const Weight *const *of, 
 // Whether every expert's two linears of the same x can share a launch.
 static bool go_together(const Mixture *m, const Weight *const *v, const Weight *const *w) {
     for (int e = 0; e < m->shape.experts; e++)
-        if (!is_same_format(v[e], w[e]) || v[e]->in != w[e]->in || v[e]->out != w[e]->out || v[e]->mode != w[e]->mode ||
-            v[e]->static_scale != w[e]->static_scale || v[e]->divisor != w[e]->divisor)
-            return false;
+        if (!cuda_same_format(v[e], w[e]) || v[e]->out != w[e]->out || !cuda_same_rounding(v[e], w[e])) return false;
     return true;
 }
 
@@ -145,12 +139,12 @@ static size_t table_bytes(const Mixture *m, const Role *role, const Format *f) {
 
 static size_t rounding_bytes(const Mixture *m) { return aligned((size_t)m->shape.experts * sizeof(ExpertRounding)); }
 
-static void fill_table(const Mixture *m, const Role *role, const Format *f, void *host) {
+static void fill_table(const Mixture *m, const Role *role, const Made *made, const Format *f, void *host) {
     for (int i = 0; i < role->weights; i++) {
         for (int e = 0; e < m->shape.experts; e++) {
-            const Weight *w = role->of[i][e];
+            const Weight *w = made->of[i][e];
             const int at = i * m->shape.experts + e;
-            if (!is_same_format(f->example, w)) continue;
+            if (!cuda_same_format(f->example, w)) continue;
             if (w->integer)
                 ((IntegerRows *)host)[at] = cuda_integer_rows(w);
             else
@@ -159,13 +153,13 @@ static void fill_table(const Mixture *m, const Role *role, const Format *f, void
     }
 }
 
-static void fill_roundings(const Mixture *m, const Role *role, ExpertRounding *host) {
+static void fill_roundings(const Mixture *m, const Made *made, ExpertRounding *host) {
     for (int e = 0; e < m->shape.experts; e++)
-        host[e] = (ExpertRounding){role->of[0][e]->divisor, role->of[0][e]->static_scale};
+        host[e] = (ExpertRounding){made->of[0][e]->divisor, made->of[0][e]->static_scale};
 }
 
-// Tables of all roles: on the host, and from there to the device.
-static bool make_tables(CudaBackend *c, Mixture *m) {
+// Tables of all roles: on the host, and from there to the device. made [role_count]
+static bool make_tables(CudaBackend *c, Mixture *m, const Made *made) {
     size_t bytes = 0, at = 0;
     for (int r = 0; r < m->role_count; r++) {
         bytes += rounding_bytes(m);
@@ -179,11 +173,11 @@ static bool make_tables(CudaBackend *c, Mixture *m) {
     }
     for (int r = 0; r < m->role_count; r++) {
         Role *role = &m->roles[r];
-        fill_roundings(m, role, (void *)(host + at));
+        fill_roundings(m, &made[r], (void *)(host + at));
         role->roundings = (void *)((char *)m->tables + at);
         at += rounding_bytes(m);
         for (int f = 0; f < role->format_count; f++) {
-            fill_table(m, role, &role->formats[f], host + at);
+            fill_table(m, role, &made[r], &role->formats[f], host + at);
             role->formats[f].table = (char *)m->tables + at;
             at += table_bytes(m, role, &role->formats[f]);
         }
@@ -196,7 +190,7 @@ static bool make_tables(CudaBackend *c, Mixture *m) {
 // For any number of tokens that it takes.
 static bool reserve(CudaBackend *c, const Mixture *m) {
     size_t turns = 0;
-    for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) turns = larger(turns, turn_count(m, tokens));
+    for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) turns = at_least(turns, turn_count(m, tokens));
     const size_t slots = slots_of(m, most_tokens(m));
     bool ok = cuda_reserve(c, &c->routes, route_bytes(slots, turns), NULL) &&
               cuda_reserve(c, &c->slots, slot_bytes(m, slots), NULL);
@@ -216,16 +210,19 @@ static bool reserve(CudaBackend *c, const Mixture *m) {
 
 static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
                  const Weight *const *down) {
-    const int both = go_together(m, gate, up) ? 2 : 1;
+    const bool both = go_together(m, gate, up);
+    const Made made[MOST_ROLES] = {{{gate, both ? up : NULL}}, {{both ? down : up}}, {{down}}};
+    const int roles = both ? 2 : 3;
     m->hidden = gate[0]->in;
     m->inner = gate[0]->out;
     if (m->shape.experts > MIXTURE_EXPERTS || m->shape.per_token > MIXTURE_PER_TOKEN ||
-        m->shape.per_token > m->shape.experts || !add_role(c, m, gate, m->hidden, m->inner))
+        m->shape.per_token > m->shape.experts)
         return false;
-    m->roles[0].weights = both;
-    m->roles[0].of[1] = both == 2 ? up : NULL;
-    return (both == 2 || add_role(c, m, up, m->hidden, m->inner)) && add_role(c, m, down, m->inner, m->hidden) &&
-           make_tables(c, m) && reserve(c, m);
+    for (int r = 0; r < roles; r++) {
+        const bool last = r + 1 == roles;
+        if (!add_role(c, m, &made[r], last ? m->inner : m->hidden, last ? m->hidden : m->inner)) return false;
+    }
+    return make_tables(c, m, made) && reserve(c, m);
 }
 
 void cuda_mixture_free(Backend *backend, Mixture *m) {
@@ -252,16 +249,10 @@ static bool launched(CudaBackend *c, int code) { return cuda_check(c, code, "a m
 
 static bool dense_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
                        const float *x, float *const *y) {
-    const Weight *w = f->example;
-    DenseArguments a = {.x = x,
-                        .weights = role->weights,
-                        .dtype = (int)w->dtype,
-                        .in = (int)w->in,
-                        .stride = (int)w->stride,
-                        .tokens = (int)room,
-                        .aligned = w->in % 4 == 0,
-                        .turns = *turns,
-                        .experts = f->table};
+    DenseArguments a = cuda_dense_arguments(f->example, x, room);
+    a.weights = role->weights;
+    a.turns = *turns;
+    a.experts = f->table;
     for (int i = 0; i < role->weights; i++) a.each[i] = (DenseOutputs){.y = y[i], .out = (int)role->out};
     return launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
 }
