@@ -122,7 +122,7 @@ AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
-             $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/cpu/kernels_%,$(1)),-fno-sanitize=all)) \
+             $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),-fno-sanitize=all)) \
              $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
 CUDA_ARCHS ?= $(CUDA_DEFAULT_ARCHS)

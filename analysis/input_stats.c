@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 
 bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err) {
     size_t samples = planned < SAMPLE_ROWS ? (size_t)planned : SAMPLE_ROWS;

@@ -5,7 +5,7 @@
 
 #include "analysis/stats.h"
 #include "base/array.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 
 // Walks all patterns in ascending order of their values: negative ones from the largest magnitude down, then positive
 // ones.

@@ -7,7 +7,7 @@
 
 #include "analysis/publish.h"
 #include "base/array.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 #include "quant/vote_counts.h"
 
 typedef struct Moments {

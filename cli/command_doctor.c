@@ -6,8 +6,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
-#include "kernels/cuda/library.h"
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda_probe.h"
 
 // One finding: a key of the JSON object and a line of text say the same.
 static void say(cJSON *section, const char *key, const char *value) {

@@ -57,7 +57,7 @@ typedef struct Draw {
     const double *points; // [rows] in [0, 1), on the host; not read at temperature 0
 } Draw;
 
-// As count_patterns and absmax_update of kernels/measure.h.
+// As count_patterns and absmax_update of kernels/host/measure.h.
 typedef struct ActivationCounts {
     uint64_t *patterns;    // [65536], added to
     float *channel_absmax; // [width], raised

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/coding_template.h"
+#include "kernels/host/coding_template.h"
 
 // ---- Ranges and scales ----
 

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "kernels/cpu/coding.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/host/row_coding.h"
 #include "quant/grids.h"
 
 // One matrix on its way into integers.
@@ -17,8 +16,7 @@ typedef struct Work {
     QuantizedWeight *w;
     bool whole; // one step for all groups, `tensor`
     Step tensor;
-    const CpuKernels *kernels;
-    const CodingKernels *coding;
+    const HostKernels *kernels;
     WeightError *rows; // [out] or NULL
 } Work;
 
@@ -84,8 +82,8 @@ static bool quantize_row_symmetric(const Work *work, size_t o, const float *row,
     const QuantizedWeight *w = work->w;
     const RowCoding how = {w->in, w->group, w->bits, w->scale_dtype, work->whole ? work->tensor.scale : 0};
     double errors[2] = {0};
-    if (!code_symmetric_row(work->coding, &how, row, w->scales + o * group_count(w->in, w->group), w->codes + o * w->in,
-                            work->rows ? errors : NULL))
+    if (!code_symmetric_row(work->kernels, &how, row, w->scales + o * group_count(w->in, w->group),
+                            w->codes + o * w->in, work->rows ? errors : NULL))
         return false;
     *error = (WeightError){errors[0], errors[1]};
     return true;
@@ -189,9 +187,7 @@ bool quantize_linear(const Linear *linear, const Decision *decision, const float
                                   decision->scale_dtype, out, err))
         return false;
     Work work = {.linear = linear, .decision = decision, .factors = column_factors, .divisors = row_divisors, .w = out};
-    work.kernels = cpu_kernels_choose(NULL);
-    if (!work.kernels) work.kernels = &cpu_kernels_scalar; // whoever makes a backend reports the wrong setting
-    work.coding = coding_kernels_choose();
+    work.kernels = host_kernels();
     if (error) work.rows = array_new(linear->out, sizeof *work.rows);
     bool ok = !error || work.rows || error_memory(err, linear->name);
     if (ok && tensor_hold(linear->weight, err)) {

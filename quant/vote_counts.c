@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "kernels/cpu/scan.h"
+#include "kernels/host/kernels.h"
 
 #define RULES 2
 #define BINS (VOTE_STEPS + 2) // bin b: parents whose statistic exceeds exactly the b smallest thresholds
@@ -75,7 +75,7 @@ static void ask_parent(const double *threshold, const float *low, const float *h
 
 // The usual step: two children each. Float arithmetic answers for nearly all of them.
 static void halves(const VoteTally *t, const float *low, const float *high, size_t parents, Level *up, Bins *bins) {
-    const ScanKernels *scan = scan_kernels_choose();
+    const ScanKernels *scan = host_kernels()->scan;
     const int32_t *shrink = up->bin[RULE_SHRINK], *literal = up->bin[RULE_LITERAL];
     scan->merge_pairs(low, high, parents, VOTE_STEPS, up->low, up->high, up->bin[RULE_SHRINK], up->bin[RULE_LITERAL]);
     for (size_t p = 0; p < parents; p++) {

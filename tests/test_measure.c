@@ -9,7 +9,7 @@
 
 #include "base/array.h"
 #include "base/random.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 
 static const char *only_set;
 static bool thorough = true;

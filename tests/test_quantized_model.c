@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 #include "loaders/stored.h"
 #include "model/quantized_model.h"
 #include "quant/equalize.h"

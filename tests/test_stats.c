@@ -13,7 +13,7 @@
 #include "analysis/stats.h"
 #include "base/array.h"
 #include "base/random.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 #include "quant/vote_counts.h"
 
 // One matrix as a model. Its data begins at an odd byte, as tensors in a file may.

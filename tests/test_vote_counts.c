@@ -11,7 +11,7 @@
 
 #include "base/array.h"
 #include "base/random.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 #include "quant/vote_counts.h"
 
 static bool thorough = true;

@@ -76,7 +76,7 @@ static size_t row_number(const Cache *c, size_t layer, size_t sequence, size_t h
 }
 static size_t row_offset(const Cache *c, size_t row) { return row * c->head_dim * dtype_bytes(c->dtype); }
 
-static void write_row(const CpuKernels *kernels, const Cache *c, const float *x, size_t row, char *rows,
+static void write_row(const HostKernels *kernels, const Cache *c, const float *x, size_t row, char *rows,
                       float *scales) {
     char *to = rows + row_offset(c, row);
     if (c->dtype == DTYPE_I8)

@@ -140,7 +140,7 @@ static const BackendOps cpu_ops = {
 
 bool backend_cpu_new(int threads, Backend **out, Error *err) {
     *out = NULL;
-    const CpuKernels *kernels = cpu_kernels_choose(err);
+    const HostKernels *kernels = host_kernels_choose(err);
     if (!kernels) return false;
     if (threads < 0 || threads > 4096)
         return error_set(err, "%d threads were asked for; 1 to 4096, or 0 for all cores", threads);
@@ -148,14 +148,14 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
     if (!cpu) return error_memory(err, "the CPU backend");
     cpu->base.ops = &cpu_ops;
     cpu->kernels = kernels;
-    cpu->threads = threads ? threads : cpu_cores();
+    cpu->threads = threads ? threads : host_cores();
     cpu->shares = array_new((size_t)cpu->threads, sizeof *cpu->shares);
     if (!cpu->shares) {
         free(cpu);
         return error_memory(err, "the CPU backend");
     }
     // Forced to plain C means no foreign code either: valgrind does not know what such code uses.
-    if (kernels != &cpu_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
+    if (kernels != &host_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
     snprintf(cpu->description, sizeof cpu->description, "%s ×%d", kernels->name, cpu->threads);
     *out = &cpu->base;
     return true;

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "kernels/backend.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/host/kernels.h"
 
 typedef struct DenseLibrary DenseLibrary;
 
@@ -16,7 +16,7 @@ typedef struct Share {
 
 typedef struct CpuBackend {
     Backend base;
-    const CpuKernels *kernels;
+    const HostKernels *kernels;
     int threads;
     Share *shares;         // [threads]
     DenseLibrary *library; // oneDNN; NULL when it is not there or not wanted

@@ -90,7 +90,7 @@ static bool reserve_activations(CpuBackend *cpu, const Weight *w, Error *err) {
 
 static bool make_packed(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
     w->form = FORM_PACKED;
-    return packed_new(q, cpu->threads, &w->packed, err) && reserve_activations(cpu, w, err);
+    return packed_new(q, cpu->kernels->coding, cpu->threads, &w->packed, err) && reserve_activations(cpu, w, err);
 }
 
 bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const ActivationScheme *scheme, const float *bias,

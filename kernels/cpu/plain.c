@@ -56,7 +56,7 @@ size_t plain_bytes(const Plain *p) {
 }
 
 // A group may be longer than what fits a sum of 32 bits.
-static int64_t group_sum(const CpuKernels *kernels, const int16_t *levels, const int8_t *codes, size_t n) {
+static int64_t group_sum(const HostKernels *kernels, const int16_t *levels, const int8_t *codes, size_t n) {
     int64_t sum = 0;
     for (size_t i = 0; i < n; i += LEVELS_AT_ONCE)
         sum += kernels->dot_levels(levels + i, codes + i, n - i < LEVELS_AT_ONCE ? n - i : LEVELS_AT_ONCE);
@@ -64,7 +64,7 @@ static int64_t group_sum(const CpuKernels *kernels, const int16_t *levels, const
 }
 
 // Σ_g s_g · Σ q_w q_x of one row; two-level: s · Σ_g f_g · Σ q_w q_x.
-static float row_product(const CpuKernels *kernels, const Plain *w, size_t o, const int8_t *codes) {
+static float row_product(const HostKernels *kernels, const Plain *w, size_t o, const int8_t *codes) {
     float total = 0;
     int64_t whole = 0;
     for (size_t g = 0; g < w->groups; g++) {
@@ -78,7 +78,7 @@ static float row_product(const CpuKernels *kernels, const Plain *w, size_t o, co
     return w->factors ? w->scales[o] * (float)whole : total;
 }
 
-void plain_product(const CpuKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
+void plain_product(const HostKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
                    const float *scales, size_t tokens, float *y, size_t first, size_t end) {
     for (size_t o = first; o < end; o++) {
         for (size_t t = 0; t < tokens; t++) {

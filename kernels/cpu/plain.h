@@ -2,7 +2,7 @@
 // weight and 64-bit sums, so that every product is exact. Correct first: what fits has the fast kernels.
 #pragma once
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/host/kernels.h"
 
 typedef struct Plain {
     size_t out, in, group, groups;
@@ -20,5 +20,5 @@ void plain_free(Plain *plain);
 size_t plain_bytes(const Plain *plain);
 
 // y [tokens, out] of rows first … end − 1; codes [tokens, in] and their scales [tokens].
-void plain_product(const CpuKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
+void plain_product(const HostKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
                    const float *scales, size_t tokens, float *y, size_t first, size_t end);

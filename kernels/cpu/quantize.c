@@ -3,10 +3,10 @@
 
 #include "base/array.h"
 #include "kernels/cpu/weight.h"
+#include "kernels/host/row_coding.h"
 
 typedef struct Quantizing {
     const CpuBackend *cpu;
-    const CodingKernels *coding;
     const Weight *dense;
     const WeightQuantizing *how;
     QuantizedWeight shape; // no codes, no scales
@@ -43,12 +43,12 @@ static size_t quantize_block(const Quantizing *q, BlockMemory *m, size_t block) 
         load_equalized_row(q->cpu->kernels, dense->dtype, dense->data, in, o, q->how->factors, q->how->divisors,
                            m->row);
         if (q->errors) q->errors[2 * o] = q->errors[2 * o + 1] = 0;
-        if (!code_symmetric_row(q->coding, &coding, m->row, m->rows.scales + r * groups, m->rows.codes + r * in,
+        if (!code_symmetric_row(q->cpu->kernels, &coding, m->row, m->rows.scales + r * groups, m->rows.codes + r * in,
                                 q->errors ? q->errors + 2 * o : NULL) &&
             o < bad)
             bad = o;
     }
-    packed_fill(q->packed, q->coding, &m->rows, block);
+    packed_fill(q->packed, q->cpu->kernels->coding, &m->rows, block);
     return bad;
 }
 
@@ -74,7 +74,7 @@ bool cpu_weight_from_dense(Backend *backend, const Weight *dense, const WeightQu
                            const ActivationScheme *scheme, const float *bias, double *errors, Weight **weight,
                            Error *err) {
     CpuBackend *cpu = cpu_of(backend);
-    Quantizing q = {.cpu = cpu, .coding = coding_kernels_choose(), .dense = dense, .how = how, .errors = errors};
+    Quantizing q = {.cpu = cpu, .dense = dense, .how = how, .errors = errors};
     q.shape = (QuantizedWeight){
         .out = dense->out, .in = dense->in, .group = how->group, .bits = how->bits, .scale_dtype = how->scale_dtype};
     *weight = NULL;

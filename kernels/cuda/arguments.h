@@ -313,7 +313,7 @@ typedef struct PackArguments { // codes [out, in], one a byte, into the layout
 
 // ---- Measuring ----
 
-typedef struct MeasureArguments { // as count_patterns and absmax_update (kernels/measure.h)
+typedef struct MeasureArguments { // as count_patterns and absmax_update (kernels/host/measure.h)
     const float *x;               // [tokens, width]
     uint32_t *patterns;           // [65536], added to
     float *channel_absmax;        // [width], raised

@@ -1,5 +1,5 @@
 // Quantizing weights where they are, straight into the layout of the products; and measuring activations. To the last
-// bit what quant/quantize.c and kernels/measure.c compute.
+// bit what quant/quantize.c and kernels/host/measure.c compute.
 #pragma once
 
 #include "kernels/cuda/kernels_common.h"

@@ -4,6 +4,7 @@
 #define QUANTDIAL_KERNELS_CUDA_LIBRARY_H
 
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda_probe.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,8 +14,6 @@ typedef struct CudaLibrary CudaLibrary;
 
 // NULL when it is not there; `note` [note_bytes] says what was found or why not. stream: where products run.
 CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, size_t note_bytes);
-// Only what would be said: for machines without a device, too.
-void cuda_library_note(int runtime_version, char *note, size_t note_bytes);
 void cuda_library_free(CudaLibrary *library);
 int cuda_library_product(CudaLibrary *library, const LibraryProduct *product); // 0, or −1 − the library's own code
 // Working memory for products inside recorded steps, which must not allocate; the caller's, as long as the library

@@ -8,7 +8,7 @@
 extern "C" {
 #include "kernels/backend.h"
 #include "kernels/cuda/library.h"
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda_probe.h"
 #include "kernels/cuda/runtime.h"
 
 void cuda_fill_launches(CudaLaunches *launches);

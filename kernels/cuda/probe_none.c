@@ -1,4 +1,4 @@
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda_probe.h"
 
 #include <stdio.h>
 

@@ -10,8 +10,8 @@
 #include "base/array.h"
 #include "base/random.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/packed.h"
-#include "kernels/measure.h"
+#include "kernels/host/kernels.h"
+#include "kernels/host/measure.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
 
@@ -92,7 +92,7 @@ static void quantize(DType dtype, const uint16_t *w, size_t group, bool errors) 
     snprintf(name, sizeof name, "  … and packed");
     RATE(name, {
         if (!quantize_linear(&linear, &decision, NULL, NULL, &q, errors ? &error : NULL, NULL)) exit(1);
-        if (!packed_new(&q, 1, &packed, NULL)) exit(1);
+        if (!packed_new(&q, host_kernels()->coding, 1, &packed, NULL)) exit(1);
         quantized_weight_free(&q);
         packed_free(&packed);
     });

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 
 // ---- Buffers ----
 

@@ -6,7 +6,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 #include "quant/vote_counts.h"
 
 static void needed(bool there, const char *what, const char *why) {

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "kernels/cpu/coding.h"
+#include "kernels/host/coding.h"
 #include "kernels/quantized.h"
 
 enum { PACKED_ROWS = 32 };
@@ -78,7 +78,7 @@ bool packed_reserve(const QuantizedWeight *shape, Packed *packed, Error *err);
 // Fills one block from its rows: 32 or, in the last one, fewer.
 void packed_fill(const Packed *packed, const CodingKernels *, const QuantizedWeight *rows, size_t block);
 // Both, from plain codes; false when memory is short. Threads: how many may work.
-bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err);
+bool packed_new(const QuantizedWeight *w, const CodingKernels *, int threads, Packed *packed, Error *err);
 void packed_free(Packed *packed);
 
 // True when groups need padding, so that activations have to be spread out before a product.

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/host/kernels.h"
 
 #ifdef QUANTDIAL_X86
 // Every processor with AVX2 has F16C, which came before it; not every compiler knows its name here.
@@ -18,17 +18,17 @@ static bool has_avx512(void) {
 
 static bool always(void) { return true; }
 
-const CpuKernels *cpu_kernels_choose(Error *err) {
+const HostKernels *host_kernels_choose(Error *err) {
     // Best first. Objects of a set may use all that its compiler flags allow, so all of it is asked for.
     static const struct {
-        const CpuKernels *kernels;
+        const HostKernels *kernels;
         bool (*supported)(void);
     } sets[] = {
 #ifdef QUANTDIAL_X86
-        {&cpu_kernels_avx512, has_avx512},
-        {&cpu_kernels_avx2, has_avx2},
+        {&host_kernels_avx512, has_avx512},
+        {&host_kernels_avx2, has_avx2},
 #endif
-        {&cpu_kernels_scalar, always},
+        {&host_kernels_scalar, always},
     };
     const char *wanted = getenv("QUANTDIAL_CPU");
     if (wanted && !*wanted) wanted = NULL;
@@ -45,4 +45,9 @@ const CpuKernels *cpu_kernels_choose(Error *err) {
     return NULL;
 }
 
-int cpu_cores(void) { return omp_get_num_procs(); }
+const HostKernels *host_kernels(void) {
+    const HostKernels *kernels = host_kernels_choose(NULL);
+    return kernels ? kernels : &host_kernels_scalar;
+}
+
+int host_cores(void) { return omp_get_num_procs(); }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/cpu/coding.h"
+#include "kernels/host/coding.h"
 
 // The bits of |x| order as the values do, and NaN and infinity lie above every number: one pass finds both.
 static inline uint32_t absmax_bits(const float *x, size_t n) {

@@ -904,12 +904,12 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, PACKED_FLOAT)                                                                       \
-    {                                                                                                     \
-        .name = (NAME), .lanes = LANES, .dense = dense, .dense_rounded = DENSE_ROUNDED, .packed = packed, \
-        .packed_float = (PACKED_FLOAT), .quantize_row = quantize_row, .split_segment = split_segment,     \
-        .dot_levels = dot_levels, .widen = widen, .narrow = narrow, .rms_norm_row = rms_norm_row,         \
-        .layer_norm_row = layer_norm_row, .add = add, .activate = activate, .silu_times = silu_times,     \
-        .rope_head = rope_head, .attention = attention, .range = range, .absmax = absmax,                 \
-        .absmax_columns = absmax_columns                                                                  \
+#define KERNELS(NAME, CODING, SCAN, PACKED_FLOAT)                                                               \
+    {                                                                                                           \
+        .name = (NAME), .lanes = LANES, .coding = (CODING), .scan = (SCAN), .dense = dense,                     \
+        .dense_rounded = DENSE_ROUNDED, .packed = packed, .packed_float = (PACKED_FLOAT),                       \
+        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen, \
+        .narrow = narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = add,           \
+        .activate = activate, .silu_times = silu_times, .rope_head = rope_head, .attention = attention,         \
+        .range = range, .absmax = absmax, .absmax_columns = absmax_columns                                      \
     }

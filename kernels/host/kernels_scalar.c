@@ -1,8 +1,8 @@
 #include <math.h>
 
-#include "kernels/cpu/simd_scalar.h"
+#include "kernels/host/simd_scalar.h"
 
-#include "kernels/cpu/kernels_template.h"
+#include "kernels/host/kernels_template.h"
 
 // The code of column k of a unit, for one row.
 static int code_at(const Packed *w, const uint8_t *unit, size_t row, size_t k) {
@@ -45,4 +45,4 @@ static void packed_float(const Packed *w, const float *bias, const float *x, siz
         for (size_t t = 0; t < tokens; t++) y[t * w->out + o] = row_sum(w, o, x + t * w->in) + (bias ? bias[o] : 0);
 }
 
-const CpuKernels cpu_kernels_scalar = KERNELS("scalar", packed_float);
+const HostKernels host_kernels_scalar = KERNELS("scalar", &coding_kernels_scalar, &scan_kernels_scalar, packed_float);

@@ -1,5 +1,5 @@
 // What a coding_*.c is: the loops of coding_template.h over the groups of a row.
-#include "kernels/cpu/coding_template.h"
+#include "kernels/host/coding_template.h"
 #include "kernels/quantized.h"
 
 static inline size_t columns_of(size_t in, size_t group, size_t first) {

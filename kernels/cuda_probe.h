@@ -2,8 +2,8 @@
 //
 // Asked once at start and by `quantdial doctor`. Safe on machines without driver or device, and in programs built
 // without CUDA: then the answer is a reason in words.
-#ifndef QUANTDIAL_KERNELS_CUDA_PROBE_H
-#define QUANTDIAL_KERNELS_CUDA_PROBE_H
+#ifndef QUANTDIAL_KERNELS_PROBE_H
+#define QUANTDIAL_KERNELS_PROBE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +31,9 @@ typedef struct {
 
 // Fills *out completely. True when at least one device can be used.
 bool cuda_probe(CudaProbe *out);
+
+// note [note_bytes] = what was found of cuBLAS, or why it was not.
+void cuda_library_note(int runtime_version, char *note, size_t note_bytes);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/scan.h"
+#include "kernels/host/scan.h"
 
 static inline int16_t magnitude_at(const char *row, size_t j) {
     int16_t bits;

@@ -1,12 +1,12 @@
-#include "kernels/measure.h"
+#include "kernels/host/measure.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
-#include "kernels/cpu/kernels.h"
-#include "kernels/cpu/scan.h"
+#include "kernels/host/kernels.h"
+#include "kernels/host/scan.h"
 
 enum { PATTERNS = 65536 };
 // Below so many elements the tables would cost more than the counting.
@@ -19,11 +19,6 @@ struct PatternCounter {
     uint64_t pending; // elements in the tables: no entry may pass 2^32
     uint64_t totals[PATTERNS];
 };
-
-static const CpuKernels *kernels_here(void) {
-    const CpuKernels *kernels = cpu_kernels_choose(NULL);
-    return kernels ? kernels : &cpu_kernels_scalar; // whoever makes a backend reports the wrong setting
-}
 
 static uint16_t pattern_at(DType dtype, const unsigned char *data, size_t i) {
     uint16_t pattern;
@@ -94,7 +89,7 @@ static void count_part(DType dtype, const unsigned char *data, size_t n, uint64_
 
 void count_patterns(DType dtype, const void *data, size_t n, uint64_t *counts) {
     // Every thread pays for its tables, so it gets work that is worth them.
-    int threads = n / FEW < (size_t)cpu_cores() ? (int)(n / FEW) : cpu_cores();
+    int threads = n / FEW < (size_t)host_cores() ? (int)(n / FEW) : host_cores();
 #pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     {
         size_t part = (size_t)omp_get_thread_num(), parts = (size_t)omp_get_num_threads();
@@ -109,13 +104,12 @@ float pattern_value(DType dtype, uint16_t pattern) {
 
 void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, size_t group, float *minima,
                   float *maxima) {
-    const CpuKernels *kernels = kernels_here();
-    const ScanKernels *scan = scan_kernels_choose();
+    const HostKernels *kernels = host_kernels();
     size_t groups = (columns + group - 1) / group, size = dtype_bytes(dtype);
     for (size_t row = 0; row < rows; row++) {
         const char *from = (const char *)data + row * columns * size;
         if (group == SCAN_GROUP && columns % SCAN_GROUP == 0 && dtype != DTYPE_F32) {
-            scan->ranges(dtype, from, groups, &minima[row * groups], &maxima[row * groups]);
+            kernels->scan->ranges(dtype, from, groups, &minima[row * groups], &maxima[row * groups]);
             continue;
         }
         for (size_t g = 0; g < groups; g++) {
@@ -127,7 +121,7 @@ void group_ranges(DType dtype, const void *data, size_t rows, size_t columns, si
 
 enum { STRIP = 1024 };
 
-static void strip_absmax(const CpuKernels *kernels, DType dtype, const char *data, size_t rows, size_t row_bytes,
+static void strip_absmax(const HostKernels *kernels, DType dtype, const char *data, size_t rows, size_t row_bytes,
                          size_t n, float *absmax) {
     float piece[STRIP];
     for (size_t row = 0; row < rows; row++) {
@@ -154,21 +148,20 @@ static bool strip_absmax_16(const ScanKernels *scan, DType dtype, const char *da
 }
 
 void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, float *absmax) {
-    const CpuKernels *kernels = kernels_here();
-    const ScanKernels *scan = scan_kernels_choose();
+    const HostKernels *kernels = host_kernels();
     const size_t size = dtype_bytes(dtype);
     for (size_t j = 0; j < columns; j += STRIP) {
         size_t n = columns - j < STRIP ? columns - j : STRIP;
         const char *from = (const char *)data + j * size;
-        if (dtype == DTYPE_F32 || !strip_absmax_16(scan, dtype, from, rows, columns * size, n, absmax + j))
+        if (dtype == DTYPE_F32 || !strip_absmax_16(kernels->scan, dtype, from, rows, columns * size, n, absmax + j))
             strip_absmax(kernels, dtype, from, rows, columns * size, n, absmax + j);
     }
 }
 
 void absmax_update(const float *x, size_t tokens, size_t width, float *channel, float *token) {
-    const CpuKernels *kernels = kernels_here();
+    const HostKernels *kernels = host_kernels();
     const size_t strip = 256; // columns that a thread takes at a time
-#pragma omp parallel num_threads(cpu_cores()) if (tokens * width > 32768)
+#pragma omp parallel num_threads(host_cores()) if (tokens * width > 32768)
     {
         if (channel) {
 #pragma omp for schedule(static) nowait

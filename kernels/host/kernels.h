@@ -1,5 +1,5 @@
-// The inner loops of the CPU backend, one set per instruction set, all made from kernels_template.h. They know nothing
-// of threads or of backends: callers split the work. Set "scalar" is plain C and the reference.
+// The inner loops that run on the host, one set per instruction set. They know nothing of threads or of backends:
+// callers split the work. Set "scalar" is plain C and the reference.
 #pragma once
 
 #include <stdbool.h>
@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "kernels/cpu/packed.h"
 #include "kernels/dtype.h"
+#include "kernels/host/coding.h"
+#include "kernels/host/packed.h"
+#include "kernels/host/scan.h"
 #include "kernels/nonlinearity.h"
 
 // Activations as 8-bit codes, ready for a product with one packed weight. Columns are padded as the weight's.
@@ -69,9 +71,11 @@ static inline size_t attention_scratch(size_t queries, size_t positions, size_t 
     return queries * (positions + head_dim + 1);
 }
 
-typedef struct CpuKernels {
+typedef struct HostKernels {
     const char *name;
     int lanes; // floats in a vector
+    const CodingKernels *coding;
+    const ScanKernels *scan;
 
     void (*dense)(const DenseProduct *, size_t first_row, size_t end_row);
     // The same for weights in BF16 and activations rounded to BF16; NULL where that is not quicker.
@@ -109,16 +113,19 @@ typedef struct CpuKernels {
     float (*absmax)(const float *x, size_t n);                                       // NaN skipped
     void (*absmax_columns)(const float *x, size_t rows, size_t stride, size_t n,
                            float *columns); // columns = max(columns, |x|)
-} CpuKernels;
+} HostKernels;
 
-extern const CpuKernels cpu_kernels_scalar;
+extern const HostKernels host_kernels_scalar;
 #ifdef QUANTDIAL_X86
-extern const CpuKernels cpu_kernels_avx2, cpu_kernels_avx512;
+extern const HostKernels host_kernels_avx2, host_kernels_avx512;
 #endif
 
 // The best set for this processor, or the one that QUANTDIAL_CPU names; NULL with err set when that is unknown or not
 // supported here.
-const CpuKernels *cpu_kernels_choose(Error *err);
+const HostKernels *host_kernels_choose(Error *err);
+
+// The same for those who cannot fail: "scalar" where QUANTDIAL_CPU is wrong, which whoever makes a backend reports.
+const HostKernels *host_kernels(void);
 
 // Cores this process may use.
-int cpu_cores(void);
+int host_cores(void);

@@ -1,4 +1,4 @@
-#include "kernels/cpu/packed.h"
+#include "kernels/host/packed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -173,8 +173,7 @@ static QuantizedWeight rows_of_block(const QuantizedWeight *w, size_t block) {
     return rows;
 }
 
-bool packed_new(const QuantizedWeight *w, int threads, Packed *packed, Error *err) {
-    const CodingKernels *kernels = coding_kernels_choose();
+bool packed_new(const QuantizedWeight *w, const CodingKernels *kernels, int threads, Packed *packed, Error *err) {
     if (!packed_reserve(w, packed, err)) return false;
 #pragma omp parallel for schedule(static) num_threads(threads) if (w->out * w->in > 32768)
     for (size_t block = 0; block < packed->blocks; block++) {

@@ -31,6 +31,3 @@ extern const ScanKernels scan_kernels_scalar;
 #ifdef QUANTDIAL_X86
 extern const ScanKernels scan_kernels_avx2;
 #endif
-
-// The set that goes with cpu_kernels_choose.
-const ScanKernels *scan_kernels_choose(void);

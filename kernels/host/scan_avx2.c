@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
-#include "kernels/cpu/kernels.h"
-#include "kernels/cpu/scan_template.h"
+#include "kernels/host/kernels.h"
+#include "kernels/host/scan_template.h"
 
 // Bits of a 16-bit float ↔ numbers without sign in the order of their values, where an instruction finds the least of
 // eight.
@@ -47,12 +47,12 @@ static void ranges(DType dtype, const void *data, size_t groups, float *minima, 
             _mm256_storeu_ps(maxima + from + g, high);
             for (; nan; nan &= nan - 1) {
                 size_t at = from + g + (size_t)__builtin_ctz((unsigned)nan);
-                cpu_kernels_scalar.range(dtype, (const char *)data + at * bytes, SCAN_GROUP, &minima[at], &maxima[at]);
+                host_kernels_scalar.range(dtype, (const char *)data + at * bytes, SCAN_GROUP, &minima[at], &maxima[at]);
             }
         }
     }
     for (size_t g = whole; g < groups; g++)
-        cpu_kernels_scalar.range(dtype, (const char *)data + g * bytes, SCAN_GROUP, &minima[g], &maxima[g]);
+        host_kernels_scalar.range(dtype, (const char *)data + g * bytes, SCAN_GROUP, &minima[g], &maxima[g]);
 }
 
 // The first and the second of eight pairs.

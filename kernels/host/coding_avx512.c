@@ -1,4 +1,4 @@
-#include "kernels/cpu/coding_rows.h"
+#include "kernels/host/coding_rows.h"
 
 #include <immintrin.h>
 

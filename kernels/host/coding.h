@@ -1,5 +1,6 @@
-// Rows of weights to symmetric codes where every group has its absmax for range, and codes to words of the packed
-// layout (packed.h). One thread; callers share rows. The inner loops are in coding_template.h, for quant/grids.c too.
+// What turning weights into codes needs of the processor: ranges, symmetric codes, their errors, and codes to words of
+// the packed layout (packed.h). One thread; callers share rows. The inner loops are in coding_template.h, for
+// quant/grids.c too.
 #pragma once
 
 #include <stdbool.h>
@@ -28,23 +29,3 @@ extern const CodingKernels coding_kernels_scalar;
 #ifdef QUANTDIAL_X86
 extern const CodingKernels coding_kernels_avx2, coding_kernels_avx512;
 #endif
-
-// The set that goes with cpu_kernels_choose.
-const CodingKernels *coding_kernels_choose(void);
-
-struct CpuKernels;
-// row [in] = row `index` of a dense weight in floats, · factors [in] / divisors[index] unless they are NULL.
-void load_equalized_row(const struct CpuKernels *, DType, const void *data, size_t in, size_t index,
-                        const float *factors, const float *divisors, float *row);
-
-typedef struct RowCoding {
-    size_t in, group;
-    int bits;
-    DType scale_dtype;
-    float scale; // of all groups, or 0: each its own, scale_of(absmax, qmax)
-} RowCoding;
-
-// scales [groups], codes [in]. Adds Σ w² and Σ (w − ŵ)² to errors [2] unless that is NULL. False when the row holds
-// something that is not finite.
-bool code_symmetric_row(const CodingKernels *, const RowCoding *, const float *row, float *scales, int8_t *codes,
-                        double *errors);

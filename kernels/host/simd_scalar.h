@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/host/kernels.h"
 
 #define LANES 1
 
