@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/progress.h"
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 #include "model/transformer.h"
 
 typedef enum TaskKind {

@@ -1,7 +1,7 @@
 // Tokens to calibrate on and to evaluate with.
 #pragma once
 
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 
 // Appends the first `most` token ids of a text file, or of a .jsonl file with a "text" field per line (a damaged line
 // is refused with its number). The ids are those of the whole text, but no more of the file is read than they take:

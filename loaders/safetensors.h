@@ -1,7 +1,8 @@
 // One safetensors file, mapped into memory and validated in full (format: reference README of the safetensors project).
 // Nothing is copied: tensor data points into the mapping, which lives until safetensors_close.
 //
-// Tensors of checkpoints that are quantized already are made from several tensors of the file (loaders/stored.h).
+// Tensors of checkpoints that are quantized already are made from several tensors of the file
+// (loaders/stored/stored.h).
 #pragma once
 
 #include <stdbool.h>

@@ -4,7 +4,7 @@
 
 #include "loaders/checkpoint.h"
 #include "loaders/config.h"
-#include "loaders/stored.h"
+#include "loaders/stored/stored.h"
 
 typedef enum LinearRole {
     ROLE_Q,

@@ -9,7 +9,7 @@
 
 #include "base/array.h"
 #include "kernels/host/measure.h"
-#include "loaders/stored.h"
+#include "loaders/stored/stored.h"
 #include "model/quantized_model.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"

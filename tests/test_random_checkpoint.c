@@ -16,7 +16,7 @@
 
 #include "base/file.h"
 #include "loaders/random_checkpoint.h"
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/in_folder.h"
 

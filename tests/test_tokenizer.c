@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "tests/support/tokenizer_lines.h"

@@ -8,7 +8,7 @@
 #include "analysis/sensitivity.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 #include "loaders/config.h"
-#include "loaders/stored_parts.h"
+#include "loaders/stored/stored_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "loaders/stored_parts.h"
+#include "loaders/stored/stored_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include "base/array.h"
 #include "base/json.h"
 #include "base/random.h"
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 
 uint32_t number_of(const cJSON *object, const char *key);
 

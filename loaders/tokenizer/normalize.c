@@ -3,7 +3,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define DEEPEST 16 // of Sequences in Sequences
 

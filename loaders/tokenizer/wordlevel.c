@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 typedef struct WordLevel {
     Vocab vocab;

@@ -1,12 +1,10 @@
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
-
-#define GROWTH 64 // no text becomes longer than so many times itself, and a bit
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 static const ModelKind *const models[] = {&bpe_model, &unigram_model, &wordlevel_model, NULL};
 
@@ -28,53 +26,6 @@ struct Tokenizer {
     size_t vocab_size;
     Text contents, shown; // of tokens: as in the vocabulary, and by themselves
 };
-
-bool tokenizer_refuse(const char *part, const char *type, const char *supported, Error *err) {
-    char *shown = text_printable(type, strlen(type), false);
-    error_set(err, "the %s \"%.60s\" is not supported; supported: %s", part, shown ? shown : "?", supported);
-    free(shown);
-    return false;
-}
-
-bool token_ids_add(TokenIds *ids, int32_t id) {
-    if (!array_grow(&ids->ids, ids->count, &ids->capacity, sizeof *ids->ids)) return false;
-    ids->ids[ids->count++] = id;
-    return true;
-}
-
-bool token_ids_join(TokenIds *to, const TokenIds *more, Error *err) {
-    for (size_t i = 0; i < more->count; i++) {
-        if (!token_ids_add(to, more->ids[i])) return error_memory(err, "token ids");
-    }
-    return true;
-}
-
-void token_ids_free(TokenIds *ids) {
-    free(ids->ids);
-    *ids = (TokenIds){0};
-}
-
-bool growth_check(size_t before, size_t after, Error *err) {
-    return after / GROWTH <= before + 1024 || error_set(err, "the tokenizer makes a text %d times longer", GROWTH);
-}
-
-bool scratch_init(Scratch *scratch, Error *err) {
-    scratch->match_data = pcre2_match_data_create(1, NULL);
-    return scratch->match_data || error_memory(err, "text");
-}
-
-void scratch_free(Scratch *scratch) {
-    pcre2_match_data_free(scratch->match_data);
-    free(scratch->matches);
-    pieces_free(&scratch->pieces[0]);
-    pieces_free(&scratch->pieces[1]);
-    text_free(&scratch->normalized);
-    free(scratch->raw.items);
-    free(scratch->inner.items);
-    free(scratch->symbols);
-    free(scratch->heap);
-    free(scratch->paths);
-}
 
 // ----------------------------------------------------------------------------------------------------- token by id
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define UNKNOWN_PENALTY 10.0 // below the lowest score of the vocabulary
 

@@ -1,7 +1,7 @@
 // Which tensors of a checkpoint make up a matrix, and whether they fit together. Layouts: compressed-tensors 0.18
 // (compressors/pack_quantized), AutoGPTQ 0.7 (qlinear_cuda_old.py), AutoAWQ 0.2 (modules/linear/gemm.py), transformers
 // (integrations/finegrained_fp8.py).
-#include "loaders/stored.h"
+#include "loaders/stored/stored.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "base/array.h"
 #include "base/memory.h"
-#include "loaders/stored_parts.h"
+#include "loaders/stored/stored_parts.h"
 
 #define WEIGHT ".weight"
 #define MOST_ELEMENTS ((uint64_t)1 << 40) // of one matrix; keeps every product below within 64 bits
@@ -590,7 +590,9 @@ const char *stored_warning(StoredSet *set) {
 
 static bool make(StoredMatrix *m, Error *err) {
     if (mprotect(m->data, m->bytes, PROT_READ | PROT_WRITE) != 0) return error_memory(err, m->codes->name);
+    if (!tensor_hold(m->codes, err)) return false; // codes may be a made matrix themselves
     bool ok = stored_make(m, m->data, err);
+    tensor_release(m->codes);
     const Tensor *const read[] = {m->codes, m->scales.tensor, m->zeros.tensor};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
         if (read[i]) mapping_drop(read[i]->data, read[i]->bytes);

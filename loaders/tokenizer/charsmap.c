@@ -5,7 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define LONGEST_CLUSTER 6 // bytes; grapheme clusters from here on are looked up character by character
 

@@ -1,4 +1,4 @@
-// The parts of a tokenizer, as the files tokenizer_*.c share them. Order and meaning of the parts: tokenizers package
+// The parts of a tokenizer, as the files of this folder share them. Order and meaning of the parts: tokenizers package
 // (tokenizer/mod.rs).
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <pcre2.h>
 
 #include "base/json.h"
-#include "loaders/tokenizer.h"
+#include "loaders/tokenizer/tokenizer.h"
 
 // Refuses a part of tokenizer.json by name: `the normalizer "X" is not supported; supported: …`.
 bool tokenizer_refuse(const char *part, const char *type, const char *supported, Error *err);

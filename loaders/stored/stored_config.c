@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "loaders/stored_parts.h"
+#include "loaders/stored/stored_parts.h"
 
 #define CONFIG_LIMIT ((size_t)16 << 20)
 

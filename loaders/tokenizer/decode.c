@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define DEEPEST 16 // of Sequences in Sequences
 

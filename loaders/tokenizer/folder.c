@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define FILE_LIMIT ((size_t)512 << 20)
 

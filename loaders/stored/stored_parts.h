@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "loaders/stored.h"
+#include "loaders/stored/stored.h"
 
 // How codes lie in their tensor. W = [out, in]; words are little-endian 32 bits, filled from the lowest bit.
 typedef enum CodeLayout {
@@ -66,7 +66,7 @@ typedef struct StoredMatrix {
     pthread_mutex_t lock;
 } StoredMatrix;
 
-// Fills `out` (m->bytes bytes) with the matrix.
+// Fills `out` (m->bytes bytes) with the matrix; its codes are held.
 bool stored_make(const StoredMatrix *m, void *out, Error *err);
 
 // The zero point that a row and a group have (ZERO_PACKED), as it is stored.

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 // -----------------------------------------------------------------------------------------------------------------
 // reading
@@ -135,11 +135,6 @@ void added_tokens_free(AddedTokens *tokens) {
 
 // ----------------------------------------------------------------------------------------------------------
 // neighbourhood
-
-bool character_is_space(uint32_t c) {
-    return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
 
 static bool is_word(uint32_t c) { // \w of the regex crate: Alphabetic, marks, decimal digits, connectors, joiners
     switch (utf8proc_category((utf8proc_int32_t)c)) {

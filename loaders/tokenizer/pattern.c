@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 // Unicode White_Space, which Oniguruma's \s means. PCRE2's \s also takes U+180E.
 #define WHITE_SPACE \

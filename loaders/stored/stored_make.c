@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "loaders/stored_parts.h"
+#include "loaders/stored/stored_parts.h"
 
 #define TILE ((size_t)16) // rows; 16 columns of a packed GPTQ matrix are one cache line
 
@@ -245,19 +245,15 @@ static void turn(const StoredMatrix *m, char *to) {
                     memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
 }
 
-static bool make_turned(const StoredMatrix *m, void *out, Error *err) {
-    if (!tensor_hold(m->codes, err)) return false;
-    turn(m, out);
-    tensor_release(m->codes);
-    return true;
-}
-
 bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     if (m->layout == CODES_F64) {
         make_f64(m, out);
         return true;
     }
-    if (m->layout == CODES_TURNED) return make_turned(m, out, err);
+    if (m->layout == CODES_TURNED) {
+        turn(m, out);
+        return true;
+    }
     uint32_t *groups = array_new(m->in, sizeof *groups);
     if (!groups) return error_memory(err, m->codes->name);
     find_groups(m, groups);

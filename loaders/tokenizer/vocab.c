@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 static size_t slot_of(const Vocab *vocab, const char *text, size_t length) {
     size_t mask = vocab->slot_count - 1, slot = (size_t)hash_bytes(HASH_START, text, length) & mask;

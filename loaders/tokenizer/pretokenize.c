@@ -1,33 +1,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define DEEPEST 16 // of Sequences in Sequences
 
 // GPT-2's pattern, which ByteLevel uses unless it is told not to.
 #define BYTE_LEVEL_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-
-// ----------------------------------------------------------------------------------------------------------------
-// pieces
-
-bool pieces_add(Pieces *pieces, const char *text, size_t length, bool at_start) {
-    if (!array_grow(&pieces->items, pieces->count, &pieces->capacity, sizeof *pieces->items)) return false;
-    pieces->items[pieces->count++] = (Piece){pieces->text.length, length, at_start};
-    text_add(&pieces->text, text, length);
-    return !pieces->text.failed;
-}
-
-void pieces_clear(Pieces *pieces) {
-    text_clear(&pieces->text);
-    pieces->count = 0;
-}
-
-void pieces_free(Pieces *pieces) {
-    text_free(&pieces->text);
-    free(pieces->items);
-    *pieces = (Pieces){0};
-}
 
 // -----------------------------------------------------------------------------------------------------------------
 // split
@@ -185,20 +164,6 @@ static bool read_metaspace(const cJSON *json, PreStep *step, Error *err) {
 }
 
 // ----------------------------------------------------------------------------------------------------- byte level
-
-// Visible Latin-1 characters stand for themselves; the other 68 bytes, in order, are the characters from U+0100 on.
-uint32_t byte_level_code(unsigned char byte) {
-    if (byte <= 0x20) return 0x100u + byte;
-    if (byte >= 0x7F && byte <= 0xA0) return 0x121u + (byte - 0x7Fu);
-    return byte == 0xAD ? 0x143u : byte;
-}
-
-int byte_level_byte(uint32_t code) {
-    if (code >= 0x100 && code <= 0x120) return (int)code - 0x100;
-    if (code >= 0x121 && code <= 0x142) return (int)code - 0x121 + 0x7F;
-    if (code == 0x143) return 0xAD;
-    return code < 0x100 && byte_level_code((unsigned char)code) == code ? (int)code : -1;
-}
 
 static bool add_bytes_as_characters(const char *text, size_t length, bool at_start, Pieces *out) {
     size_t at = out->text.length;

@@ -1,7 +1,7 @@
 // Post-processors: the special tokens around the text (tokenizers package, processors/).
 #include <string.h>
 
-#include "loaders/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer_parts.h"
 
 #define DEEPEST 16 // of Sequences in Sequences
 
