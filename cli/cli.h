@@ -7,7 +7,7 @@
 
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
-#include "loaders/random_checkpoint.h"
+#include "export/random_checkpoint.h"
 #include "workbench/model_session.h"
 
 // ---- options ----

@@ -5,6 +5,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "export/safetensors_writer.h"
 
 static bool parse_ids(const char *text, int vocab, TokenIds *out, Error *err) {
     for (const char *p = text; *p;) {
@@ -23,20 +24,14 @@ static bool parse_ids(const char *text, int vocab, TokenIds *out, Error *err) {
 
 // A safetensors file with the one tensor `logits`.
 static bool write_logits(const char *path, const float *logits, size_t tokens, size_t vocab, Error *err) {
-    char header[256];
-    size_t bytes = tokens * vocab * sizeof *logits;
-    int length =
-        snprintf(header, sizeof header, "{\"logits\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%zu]}}",
-                 tokens, vocab, bytes);
-    uint64_t padded = ((uint64_t)length + 7) / 8 * 8;
-    char *file = malloc(8 + padded + bytes);
-    if (!file) return error_memory(err, "the file of logits");
-    memcpy(file, &padded, 8); // little-endian, as every machine that this is built for
-    memset(file + 8, ' ', padded);
-    memcpy(file + 8, header, (size_t)length);
-    memcpy(file + 8 + padded, logits, bytes);
-    bool ok = file_write(path, file, 8 + padded + bytes, err);
-    free(file);
+    SafetensorsHead head;
+    safetensors_head_begin(&head);
+    safetensors_head_add(&head, "logits", DTYPE_F32, 2, (uint64_t[]){tokens, vocab});
+    bool ok = safetensors_head_end(&head, err);
+    text_add(&head.text, (const char *)logits, tokens * vocab * sizeof *logits);
+    ok = ok && (!head.text.failed || error_memory(err, "the file of logits")) &&
+         file_write(path, head.text.data, head.text.length, err);
+    text_free(&head.text);
     return ok;
 }
 

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "loaders/random_checkpoint.h"
+#include "export/random_checkpoint.h"
 #include "loaders/tokenizer/tokenizer.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/in_folder.h"

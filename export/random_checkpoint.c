@@ -1,4 +1,4 @@
-#include "loaders/random_checkpoint.h"
+#include "export/random_checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "export/safetensors_writer.h"
 
 #define SHARD_BYTES ((size_t)4 << 30)
 #define PIECE_BYTES ((size_t)32 << 20)  // made and written at a time
@@ -54,7 +55,6 @@ typedef struct RandomTensor {
     bool norm, outliers;  // a norm whose gain has some; the last has none, logits would be all or nothing
     double std;
     size_t shard;
-    size_t offset; // in the data of its shard
 } RandomTensor;
 
 typedef struct Making {
@@ -118,7 +118,6 @@ static bool plan_shards(Making *m) {
             filled = 0;
         }
         t->shard = m->shards;
-        t->offset = filled;
         filled += tensor_bytes(t);
         m->bytes += tensor_bytes(t);
     }
@@ -227,21 +226,15 @@ static void shard_name(const Making *m, size_t shard, char *out, size_t size) {
 }
 
 static bool put_header(const Making *m, FILE *file, const char *path, size_t shard) {
-    Text header = {0};
-    text_addf(&header, "{\"__metadata__\":{\"format\":\"pt\"}");
+    SafetensorsHead head;
+    safetensors_head_begin(&head);
     for (size_t i = 0; i < m->count; i++) {
         const RandomTensor *t = &m->tensors[i];
-        if (t->shard != shard) continue;
-        text_addf(&header, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", t->name, dtype_name(m->options->dtype));
-        if (!t->norm) text_addf(&header, "%zu,", t->rows);
-        text_addf(&header, "%zu],\"data_offsets\":[%zu,%zu]}", t->columns, t->offset, t->offset + tensor_bytes(t));
+        const uint64_t shape[] = {t->rows, t->columns};
+        if (t->shard == shard) safetensors_head_add(&head, t->name, m->options->dtype, 2 - t->norm, shape + t->norm);
     }
-    text_addf(&header, "}");
-    while (header.length % 8) text_addf(&header, " ");
-    uint64_t length = header.length; // little-endian, as every machine that this is built for
-    bool ok = !header.failed || error_memory(m->err, path);
-    ok = ok && put(m, file, path, &length, sizeof length) && put(m, file, path, header.data, header.length);
-    text_free(&header);
+    bool ok = safetensors_head_end(&head, m->err) && put(m, file, path, head.text.data, head.text.length);
+    text_free(&head.text);
     return ok;
 }
 
