@@ -100,11 +100,6 @@ static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
 
 // ---- As one operation ----
 
-void transformer_forget_mixture(Transformer *t, int layer) {
-    if (t->mixtures[layer].mixture) t->backend->ops->mixture_free(t->backend, t->mixtures[layer].mixture);
-    t->mixtures[layer] = (LayerMixture){0};
-}
-
 static Mixture *mixture_new(const Transformer *t, const LayerMap *map) {
     const Experts *experts = &t->structure->config.experts;
     const MixtureShape shape = {experts->count, experts->per_token, experts->normalized,

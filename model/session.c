@@ -152,6 +152,11 @@ bool session_routing(Session *session, const Experts *experts, size_t tokens, Er
     return error_memory(err, "the routing of tokens to experts");
 }
 
+void session_forget_step(Session *session) {
+    if (session->step) session->backend->ops->step_free(session->backend, session->step);
+    session->step = NULL;
+}
+
 void session_free(Session *session) {
     if (!session) return;
     session->backend->ops->synchronize(session->backend);

@@ -2,11 +2,6 @@
 // one call; here it is decided when to record, and when a recorded step is out of date.
 #include "model/transformer_parts.h"
 
-void session_forget_step(Session *session) {
-    if (session->step) session->backend->ops->step_free(session->backend, session->step);
-    session->step = NULL;
-}
-
 // A step whose experts are chosen on the host cannot be recorded; where a mixture is refused, recording breaks off.
 static bool can_record(const Transformer *t) {
     const BackendOps *ops = t->backend->ops;

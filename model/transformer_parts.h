@@ -93,6 +93,11 @@ void session_forget_step(Session *session);
 // Makes room for the routing of `tokens` tokens.
 bool session_routing(Session *session, const Experts *experts, size_t tokens, Error *err);
 
+// Whether the ids are of the vocabulary, and the sequences have room for so many more tokens, the same for each
+// (forward.c).
+bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err);
+bool forward_has_room(const Session *session, size_t tokens, Error *err);
+
 // One call of transformer_layers or transformer_head: what every step needs.
 typedef struct Pass {
     Transformer *t;
@@ -107,16 +112,25 @@ typedef struct Mlp {
     int gate_up, gate, up, down;
 } Mlp;
 
+static inline const ModelConfig *pass_config(const Pass *pass) { return &pass->t->structure->config; }
+
 // Shows the input of a linear, x [tokens, in], to the observer. Several linears share one; the caller shows it once.
 bool pass_observe(const Pass *pass, int linear, const float *x);
 bool pass_linear(const Pass *pass, int index, const float *x, float *y);
+// Several linears of the same x, TRANSFORMER_TOGETHER at most.
+bool pass_together(const Pass *pass, int count, const int *linears, const float *x, float *const *y);
+// x [tokens, hidden] += y; y = x [tokens, width].
+void pass_add(const Pass *pass, float *x, const float *y);
+void pass_copy(const Pass *pass, const float *x, size_t width, float *y);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
+// SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
+bool pass_attention(const Pass *pass, int layer, const float *x);
 // y [tokens, hidden] = down(f(gate(x)) · up(x)). show: x is not known to the observer yet.
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y);
 // SCRATCH_BRANCH = the mixture of experts of a layer (experts.c).
 bool pass_experts(const Pass *pass, int layer, const float *x);
-// One of the layer's linears is about to change.
+// One of the layer's linears is about to change (weights.c).
 void transformer_forget_mixture(Transformer *t, int layer);
 
 // hidden [tokens, hidden]: one layer in place; what stands before the first (layers.c).

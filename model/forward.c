@@ -1,0 +1,67 @@
+// The three parts of a forward pass: embedding, layers, head.
+#include "model/transformer_parts.h"
+
+bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
+    for (size_t i = 0; i < tokens; i++)
+        if (ids[i] < 0 || ids[i] >= config->vocab)
+            return error_set(
+                err, "token %zu has the id %d, outside the vocabulary of %d: is the tokenizer that of another model?",
+                i, ids[i], config->vocab);
+    return true;
+}
+
+bool forward_has_room(const Session *session, size_t tokens, Error *err) {
+    if (tokens % session->sequences)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, session->sequences);
+    size_t each = tokens / session->sequences;
+    if (each <= session->positions - session->length) return true;
+    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, session->length,
+                     session->positions);
+}
+
+bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
+    const ModelConfig *config = &t->structure->config;
+    const Tensor *table = t->structure->embedding;
+    const size_t width = (size_t)table->shape[1];
+    float scale = config->embedding_scale;
+    if (!forward_ids_known(config, ids, tokens, err) || !tensor_hold(table, err)) return false;
+    t->backend->ops->embed(t->backend, table->dtype, table->data, width, ids, tokens, hidden);
+    tensor_keep(table);
+    if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
+    if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
+    return true;
+}
+
+bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
+                        const Observer *observer, Error *err) {
+    if (!forward_has_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
+    Pass pass = {t, session, tokens, observer, err};
+    if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
+    for (int layer = first; layer < last; layer++)
+        if (!pass_layer(&pass, layer, hidden)) return false;
+    return checkpoint_intact(t->structure->checkpoint, err);
+}
+
+bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
+                      const Observer *observer, Error *err) {
+    if (!session_scratch(session, tokens, err)) return false;
+    const ModelStructure *structure = t->structure;
+    Pass pass = {t, session, tokens, observer, err};
+    float **scratch = session->scratch;
+    const float *x = hidden;
+    if (structure->final_norm >= 0) {
+        pass_norm(&pass, structure->final_norm, x, tokens, scratch[SCRATCH_NORMED]);
+        x = scratch[SCRATCH_NORMED];
+    }
+    if (structure->project_out >= 0) {
+        if (!pass_observe(&pass, structure->project_out, x)) return false;
+        if (!pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH])) return false;
+        x = scratch[SCRATCH_BRANCH];
+    }
+    if (!pass_observe(&pass, structure->head, x)) return false;
+    if (!logits) return true;
+    if (!pass_linear(&pass, structure->head, x, logits)) return false;
+    const float cap = structure->config.logit_softcap;
+    if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
+    return checkpoint_intact(structure->checkpoint, err);
+}
