@@ -145,35 +145,6 @@ static bool run_library(const CpuBackend *cpu, const Batch *b) {
 
 // ---- Packed ----
 
-Activations activations_for(const Weight *w) {
-    const Packed *p = &w->packed;
-    Activations x = {.planes = activation_is_integer(w->mode)     ? 1
-                               : w->precision == PRECISION_NATIVE ? 2
-                                                                  : 3,
-                     .segment_units = SEGMENT_COLUMNS / packed_unit_columns(p->bits)};
-    if (x.planes == 1) {
-        x.segments = p->groups;
-    } else {
-        size_t full = (p->group_units + x.segment_units - 1) / x.segment_units;
-        x.segments = (p->groups - 1) * full + (p->last_units + x.segment_units - 1) / x.segment_units;
-    }
-    return x;
-}
-
-size_t rounded_bytes(const Weight *w) {
-    size_t bytes = w->in * sizeof(float) + w->in + PREPARED_TOKENS * w->in * sizeof(float);
-    return is_rounded(w) ? (bytes + 63) / 64 * 64 : 0;
-}
-
-ActivationBytes activation_bytes(const Activations *x, const Weight *w, size_t tokens, int threads) {
-    size_t planes = (size_t)x->planes, sums = (size_t)activation_sums(x->planes);
-    return (ActivationBytes){.rounded = rounded_bytes(w),
-                             .codes = (tokens * planes * w->packed.padded + 63) / 64 * 64,
-                             .sums = tokens * x->segments * sums * sizeof *x->sums,
-                             .scales = tokens * (planes == 1 ? 1 : x->segments) * sizeof *x->scales,
-                             .rows = (size_t)threads * w->in};
-}
-
 // −Σ codes of every group of one token.
 static void group_sums(const Packed *p, const int8_t *codes, int32_t *sums) {
     size_t width = p->group_units * packed_unit_columns(p->bits), from = 0;
