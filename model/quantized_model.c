@@ -181,18 +181,13 @@ static bool gather_inputs(Follow *f) {
 
 // ---- What they should follow ----
 
-static bool same_factors(const Decision *a, const Decision *b) {
-    return a->lae == b->lae && a->lae_alpha == b->lae_alpha && a->smooth == b->smooth &&
-           a->smooth_alpha == b->smooth_alpha && a->fold == b->fold && a->fold_index == b->fold_index;
-}
-
 // before: what is planned for the linear before it that reads the same input, or NULL.
 static bool make_factors(const Follow *f, const Following *before, Change *change) {
     const Linear *linear = &f->model->structure->linears[change->linear];
     Following *wanted = &change->wanted;
     wanted->factors = array_new(linear->in, sizeof(float));
     if (!wanted->factors) return error_memory(f->err, linear->name);
-    if (before && before->factors && same_factors(&before->decision, &wanted->decision)) {
+    if (before && before->factors && decision_same_factors(&before->decision, &wanted->decision)) {
         memcpy(wanted->factors, before->factors, linear->in * sizeof(float));
         wanted->factors_hash = before->factors_hash;
         return true;

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -5,9 +6,11 @@
 
 #include "base/array.h"
 #include "base/number.h"
+#include "kernels/quantized.h"
 #include "quant/recipe.h"
 
-static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL}; // as Grid
+// Names of enumerators, NULL-terminated: a new enumerator needs one.
+static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL};
 static const char *const clip_names[] = {"absmax", "mse", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
 static const char *const rule_names[] = {"shrink", "literal", NULL};
@@ -26,6 +29,16 @@ static const double percentiles[] = {99, 99.9, 99.99};
 static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 0};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+#define NAMED_UP_TO(names, last) static_assert(COUNT(names) == (last) + 2, #names " and its enumerators differ")
+NAMED_UP_TO(grid_names, GRID_TWO_LEVEL);
+NAMED_UP_TO(clip_names, CLIP_MSE);
+NAMED_UP_TO(granularity_names, GRANULARITY_ADAPTIVE);
+NAMED_UP_TO(rule_names, RULE_LITERAL);
+NAMED_UP_TO(scale_names, SCALE_F32);
+NAMED_UP_TO(fold_names, FOLDS_ALL);
+NAMED_UP_TO(unfoldable_names, UNFOLDABLE_RUNTIME);
+NAMED_UP_TO(policy_names, POLICY_CHANNEL);
+NAMED_UP_TO(smooth_names, SMOOTH_TOKEN);
 
 // Thresholds beyond this are meaningless: 16-bit activations end at 65,504.
 #define THRESHOLD_MOST 1e6

@@ -1,5 +1,6 @@
 #include "quant/plan.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -559,48 +560,43 @@ void plan_free(Plan *plan) {
     *plan = (Plan){0};
 }
 
-static bool weights_equal(const Decision *a, const Decision *b) {
-    return a->bits == b->bits && a->granularity == b->granularity && a->group == b->group &&
-           a->scale_dtype == b->scale_dtype && a->grid == b->grid && a->clip == b->clip;
-}
+// What a decision comes to, as numbers; what has no effect counts as 0. The first FACTOR_NUMBERS of them are what the
+// factors of its input follow from.
+enum { FACTOR_NUMBERS = 6, DECISION_NUMBERS = 15 };
+typedef struct DecisionKey {
+    double numbers[DECISION_NUMBERS];
+} DecisionKey;
 
-static bool inputs_equal(const Decision *a, const Decision *b) {
-    if (a->activations != b->activations || a->lae != b->lae || a->smooth != b->smooth) return false;
-    if (a->activations == POLICY_STATIC && a->activation_scale != b->activation_scale) return false;
-    if (a->lae && a->lae_alpha != b->lae_alpha) return false;
-    if (a->smooth && a->smooth_alpha != b->smooth_alpha) return false;
-    return (!a->lae && !a->smooth) || (a->fold == b->fold && a->fold_index == b->fold_index);
+// Whoever adds a field to Decision decides here whether it belongs into the key.
+static_assert(sizeof(void *) != 8 || sizeof(Decision) == 288, "does decision_key know the new field?");
+
+static DecisionKey decision_key(const Decision *d) {
+    if (!d->quantized) return (DecisionKey){0};
+    const bool equalized = d->lae || d->smooth;
+    return (DecisionKey){{d->lae, d->smooth, d->lae ? (double)d->lae_alpha : 0, d->smooth ? (double)d->smooth_alpha : 0,
+                          equalized ? d->fold : 0,
+                          equalized ? d->fold_index : 0,                                                     //
+                          d->activations, d->activations == POLICY_STATIC ? (double)d->activation_scale : 0, //
+                          1, d->bits, d->granularity, (double)d->group, d->scale_dtype, d->grid, d->clip}};
 }
 
 bool decision_equal(const Decision *a, const Decision *b) {
-    if (!a->quantized || !b->quantized) return a->quantized == b->quantized;
-    return weights_equal(a, b) && inputs_equal(a, b);
+    const DecisionKey key = decision_key(a), other = decision_key(b);
+    return memcmp(&key, &other, sizeof key) == 0;
 }
 
-static uint64_t decision_hash(uint64_t hash, const Decision *d) {
-    if (!d->quantized) return hash_text(hash, "dense");
-    bool equalized = d->lae || d->smooth;
-    const double numbers[] = {d->bits,
-                              d->granularity,
-                              (double)d->group,
-                              d->scale_dtype,
-                              d->grid,
-                              d->clip,
-                              d->activations,
-                              d->activations == POLICY_STATIC ? (double)d->activation_scale : 0,
-                              d->lae,
-                              d->smooth,
-                              d->lae ? (double)d->lae_alpha : 0,
-                              d->smooth ? (double)d->smooth_alpha : 0,
-                              equalized ? d->fold : 0,
-                              equalized ? d->fold_index : 0};
-    return hash_bytes(hash, numbers, sizeof numbers);
+bool decision_same_factors(const Decision *a, const Decision *b) {
+    const DecisionKey key = decision_key(a), other = decision_key(b);
+    return memcmp(key.numbers, other.numbers, FACTOR_NUMBERS * sizeof *key.numbers) == 0;
 }
 
 uint64_t plan_hash(const Plan *plan) {
     const int cache_bits = plan->cache_bits == 8 ? 8 : 16;
     uint64_t hash = hash_bytes(HASH_START, &cache_bits, sizeof cache_bits);
-    for (int i = 0; i < plan->linear_count; i++) hash = decision_hash(hash, &plan->decisions[i]);
+    for (int i = 0; i < plan->linear_count; i++) {
+        const DecisionKey key = decision_key(&plan->decisions[i]);
+        hash = hash_bytes(hash, &key, sizeof key);
+    }
     return hash;
 }
 

@@ -58,6 +58,8 @@ void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
+// True when the factors of one input, if there are any, are the same under both.
+bool decision_same_factors(const Decision *a, const Decision *b);
 
 // A hash of everything that decision_equal compares, over all linears, and of the cache: plans with equal hashes make
 // the same model of the same weights and measured inputs.
