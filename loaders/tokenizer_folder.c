@@ -32,14 +32,15 @@ static cJSON *read_json(const char *folder, const char *name, Error *err) {
 static const struct {
     const char *class, *bos, *eos, *unk;
     bool add_bos, only_vocab; // only_vocab: only when there is no tokenizer.json
+    bool bytes;               // whether a space goes before the text is said by tokenizer_config.json
 } classes[] = {
-    {"LlamaTokenizer", "<s>", "</s>", "<unk>", true, false},
-    {"CodeLlamaTokenizer", "<s>", "</s>", "<unk>", true, false},
-    {"GemmaTokenizer", "<bos>", "<eos>", "<unk>", true, false},
-    {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", true, false},
-    {"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, false},
-    {"GPT2Tokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true},
-    {"CodeGenTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true},
+    {"LlamaTokenizer", "<s>", "</s>", "<unk>", true, false, false},
+    {"CodeLlamaTokenizer", "<s>", "</s>", "<unk>", true, false, false},
+    {"GemmaTokenizer", "<bos>", "<eos>", "<unk>", true, false, false},
+    {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", true, false, false},
+    {"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, false, true},
+    {"GPT2Tokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true, true},
+    {"CodeGenTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true, true},
 };
 #define CLASSES (sizeof classes / sizeof *classes)
 
@@ -49,13 +50,17 @@ static size_t find_class(const char *name) {
     return i;
 }
 
+// Without tokenizer.json the class is GPT-2's where none is named.
+static size_t class_of(const TokenizerSource *source) {
+    return find_class(source->from_vocab && !*source->class ? "GPT2Tokenizer" : source->class);
+}
+
 static bool add_missing(cJSON *config, const char *key, const char *content) {
     return cJSON_GetObjectItemCaseSensitive(config, key) || cJSON_AddStringToObject(config, key, content);
 }
 
-// Without tokenizer.json the class is GPT-2's where none is named.
 static bool add_standards(TokenizerSource *source, Error *err) {
-    size_t class = find_class(source->from_vocab && !*source->class ? "GPT2Tokenizer" : source->class);
+    size_t class = class_of(source);
     if (class == CLASSES) return true;
     return (add_missing(source->config, "bos_token", classes[class].bos) &&
             add_missing(source->config, "eos_token", classes[class].eos) &&
@@ -75,6 +80,18 @@ static bool read_config(const char *folder, TokenizerSource *out, Error *err) {
     size_t length = strlen(out->class);
     if (length >= 4 && strcmp(out->class + length - 4, "Fast") == 0) out->class[length - 4] = '\0';
     return true;
+}
+
+static bool set_prefix_space(TokenizerSource *source, Error *err) {
+    size_t class = class_of(source);
+    cJSON *pre = cJSON_GetObjectItemCaseSensitive(source->document, "pre_tokenizer");
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(pre, "type"));
+    bool prefix;
+    if (class == CLASSES || !classes[class].bytes || !type || strcmp(type, "ByteLevel") != 0) return true;
+    if (!json_bool(source->config, "add_prefix_space", false, &prefix, err))
+        return error_prefix(err, "tokenizer_config.json");
+    cJSON_DeleteItemFromObjectCaseSensitive(pre, "add_prefix_space");
+    return cJSON_AddBoolToObject(pre, "add_prefix_space", prefix) || error_memory(err, "the tokenizer");
 }
 
 // Into the document, and what special_tokens_map.json says into the configuration.
@@ -152,7 +169,7 @@ static cJSON *add_object(cJSON *document, const char *key, const char *type) {
 }
 
 // GPT-2's parts around the vocabulary, which is taken over, and the merges.
-static bool fill_document(const char *folder, const cJSON *config, cJSON *vocab, cJSON *document, Error *err) {
+static bool fill_document(const char *folder, cJSON *vocab, cJSON *document, Error *err) {
     cJSON *model = add_object(document, "model", "BPE"), *pre = add_object(document, "pre_tokenizer", "ByteLevel");
     cJSON *merges = cJSON_AddArrayToObject(model, "merges");
     bool ok =
@@ -161,9 +178,7 @@ static bool fill_document(const char *folder, const cJSON *config, cJSON *vocab,
         cJSON_Delete(vocab);
         return error_memory(err, "the tokenizer");
     }
-    bool prefix;
-    return json_bool(config, "add_prefix_space", false, &prefix, err) &&
-           cJSON_AddBoolToObject(pre, "add_prefix_space", prefix) && add_merges(folder, merges, err);
+    return add_merges(folder, merges, err);
 }
 
 static bool document_from_vocab(const char *folder, TokenizerSource *source, Error *err) {
@@ -174,8 +189,7 @@ static bool document_from_vocab(const char *folder, TokenizerSource *source, Err
     cJSON *vocab = read_json(folder, "vocab.json", err);
     if (!vocab) return false;
     source->document = cJSON_CreateObject();
-    return fill_document(folder, source->config, vocab, source->document, err) ||
-           error_prefix(err, "%s/vocab.json", folder);
+    return fill_document(folder, vocab, source->document, err) || error_prefix(err, "%s/vocab.json", folder);
 }
 
 static bool has_file(const char *folder, const char *name) {
@@ -205,7 +219,7 @@ bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err)
     if (!read_config(folder, out, err)) return false;
     if (out->from_vocab && !document_from_vocab(folder, out, err)) return false;
     if (!out->from_vocab && !(out->document = read_json(folder, "tokenizer.json", err))) return false;
-    return add_standards(out, err) && add_tokens(folder, out, err);
+    return add_standards(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
 }
 
 void tokenizer_source_free(TokenizerSource *source) {

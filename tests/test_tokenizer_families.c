@@ -209,6 +209,30 @@ static void tokens_that_only_other_files_name(void **state) {
     expect_refused("tokenizer_config.json: must hold a JSON object");
 }
 
+// GPT-2's class and its relatives take it from tokenizer_config.json, where missing means false; others do not.
+static void space_before_the_text(void **state) {
+    (void)state;
+    static const struct {
+        const char *here, *config, *want;
+    } cases[] = {
+        {"true", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "0"},
+        {"false", "{\"tokenizer_class\":\"GPT2TokenizerFast\",\"add_prefix_space\":true}", "2 0"},
+        {"true", "{\"tokenizer_class\":\"GPTNeoXTokenizerFast\",\"add_prefix_space\":false}", "0"},
+        {"true", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"add_prefix_space\":false}", "2 0"},
+        {"false", "{\"add_prefix_space\":true}", "0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":%s},"
+                 "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\\u0120\":2},\"merges\":[]}}",
+                 cases[i].here);
+        folder_put_text(folder, "tokenizer.json", text);
+        folder_put_text(folder, "tokenizer_config.json", cases[i].config);
+        expect_loaded("a", cases[i].want);
+    }
+}
+
 // U+0000 is a character like others, wherever it stands.
 static void nul_in_all_parts(void **state) {
     (void)state;
@@ -404,19 +428,13 @@ static void nul(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families),
-        IN_FOLDER(templates),
-        IN_FOLDER(vocabulary_and_merges),
-        IN_FOLDER(opt),
-        IN_FOLDER(other_tokenizers),
-        IN_FOLDER(tokens_that_only_other_files_name),
-        IN_FOLDER(nul_in_all_parts),
-        cmocka_unit_test(unigram),
-        cmocka_unit_test(tokens_alone),
-        cmocka_unit_test(first_piece),
-        cmocka_unit_test(growing),
-        cmocka_unit_test(nested),
-        cmocka_unit_test(nul),
+        cmocka_unit_test(families),         IN_FOLDER(templates),
+        IN_FOLDER(vocabulary_and_merges),   IN_FOLDER(opt),
+        IN_FOLDER(other_tokenizers),        IN_FOLDER(tokens_that_only_other_files_name),
+        IN_FOLDER(space_before_the_text),   IN_FOLDER(nul_in_all_parts),
+        cmocka_unit_test(unigram),          cmocka_unit_test(tokens_alone),
+        cmocka_unit_test(first_piece),      cmocka_unit_test(growing),
+        cmocka_unit_test(nested),           cmocka_unit_test(nul),
         cmocka_unit_test(damaged_charsmap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
