@@ -23,6 +23,11 @@ void opened_close(Opened *opened) {
 void warn_stored(const Options *options, const ModelStructure *structure) {
     const char *warning = structure->stored ? stored_warning(structure->stored) : "";
     if (*warning && !options->quiet) fprintf(stderr, "quantdial: %s\n", warning);
+    if (structure->head_untied && !options->quiet)
+        fprintf(stderr,
+                "quantdial: %s/config.json: \"tie_word_embeddings\" is true, but the head has numbers of its own; "
+                "they are used (say false to silence this)\n",
+                structure->checkpoint->folder);
 }
 
 void warn_unmatched(const Options *options, const Opened *opened) {

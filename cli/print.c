@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/json.h"
 #include "cli/cli.h"
 
 void print_json(cJSON *object) {
-    char *text = cJSON_PrintUnformatted(object);
+    char *text = json_print(object);
     if (text) puts(text);
     free(text);
     cJSON_Delete(object);

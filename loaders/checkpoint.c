@@ -251,23 +251,60 @@ static bool sort_tensors(Checkpoint *out, Error *err) {
     return true;
 }
 
-// Names, sizes, times and headers: what changes when somebody replaces a file.
+#define SAMPLE_BYTES ((size_t)4096)
+#define SAMPLES ((size_t)1024)        // of all tensors together
+#define READ_WHOLE ((size_t)32 << 20) // checkpoints up to this size are not sampled, but read
+
+// Where file `f` is, how long, and when it was made. Not the device: a share has another one each time it is mounted.
+static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
+    const char *slash = strrchr(file->path, '/');
+    struct stat info;
+    hash = hash_text(hash, slash ? slash + 1 : file->path);
+    hash = hash_bytes(hash, &file->map_bytes, sizeof file->map_bytes);
+    if (stat(file->path, &info) != 0) return hash;
+    int64_t made[5] = {info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_ctim.tv_sec, info.st_ctim.tv_nsec,
+                       (int64_t)info.st_ino};
+    return hash_bytes(hash, made, sizeof made);
+}
+
+static uint64_t hash_header(uint64_t hash, const Safetensors *file) {
+    uint64_t header_bytes;
+    memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
+    return hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
+}
+
+// A page from the middle of a tensor, whose ends may be padding.
+static const char *sample_of(const Tensor *tensor, size_t *bytes) {
+    *bytes = tensor->bytes < SAMPLE_BYTES ? tensor->bytes : SAMPLE_BYTES;
+    return (const char *)tensor->data + (tensor->bytes - *bytes) / 2;
+}
+
+// Times and inodes say nothing where all files have the same ones (a Nix store, an archive, FUSE): the numbers
+// themselves do. All samples are asked for before the first is read, so that a disk serves them together.
+uint64_t checkpoint_numbers(const Checkpoint *checkpoint) {
+    uint64_t hash = HASH_START;
+    size_t step = checkpoint->tensor_count / SAMPLES + 1, bytes;
+    if (checkpoint->bytes <= READ_WHOLE) {
+        for (size_t i = 0; i < checkpoint->tensor_count; i++)
+            hash = hash_bytes(hash, checkpoint->by_name[i]->data, checkpoint->by_name[i]->bytes);
+        return hash;
+    }
+    for (size_t i = 0; i < checkpoint->tensor_count; i += step) {
+        const char *sample = sample_of(checkpoint->by_name[i], &bytes);
+        mapping_want(sample, bytes);
+    }
+    for (size_t i = 0; i < checkpoint->tensor_count; i += step) {
+        const char *sample = sample_of(checkpoint->by_name[i], &bytes);
+        hash = hash_bytes(hash, sample, bytes);
+    }
+    return hash;
+}
+
 static void identify(Checkpoint *out) {
     uint64_t hash = HASH_START;
-    for (size_t f = 0; f < out->file_count; f++) {
-        const Safetensors *file = &out->files[f];
-        uint64_t header_bytes;
-        memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
-        const char *slash = strrchr(file->path, '/');
-        hash = hash_text(hash, slash ? slash + 1 : file->path);
-        hash = hash_bytes(hash, &file->map_bytes, sizeof file->map_bytes);
-        hash = hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
-        struct stat info;
-        if (stat(file->path, &info) != 0) continue;
-        int64_t changed[2] = {info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
-        hash = hash_bytes(hash, changed, sizeof changed);
-    }
-    out->identity = hash;
+    for (size_t f = 0; f < out->file_count; f++) hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
+    uint64_t numbers = checkpoint_numbers(out);
+    out->identity = hash_bytes(hash, &numbers, sizeof numbers);
 }
 
 static bool open_files(Checkpoint *out, const Names *shards, Error *err) {

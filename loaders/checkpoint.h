@@ -12,7 +12,7 @@ typedef struct Checkpoint {
     const Tensor **by_name; // all tensors, sorted by name (strcmp)
     size_t tensor_count;
     size_t bytes;      // of all tensor data
-    uint64_t identity; // hash of names, sizes, times and headers: the key of cached measurements
+    uint64_t identity; // hash of names, sizes, times, inodes, headers and samples of the numbers: the key of caches
 } Checkpoint;
 
 // `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close.
@@ -22,6 +22,10 @@ void checkpoint_close(Checkpoint *checkpoint);
 // False when a file became shorter, or a part of it could not be read, while it was open: what was read since then may
 // be zeros. Long work asks after every piece. `checkpoint` may be NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);
+
+// A hash of what the tensors hold, part of the identity: of all bytes of a small checkpoint, of a page of each tensor
+// (of a thousand at most) of a large one.
+uint64_t checkpoint_numbers(const Checkpoint *checkpoint);
 
 // NULL when there is none of that name.
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);

@@ -53,7 +53,7 @@ typedef struct Experts {
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
     char not_run[160]; // why there is no forward pass for this model, as a sentence; "" when there is one
-    uint64_t identity; // hash of the file
+    uint64_t identity; // hash of config.json and quantize_config.json
     TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden

@@ -153,3 +153,9 @@ void mapping_drop(const void *data, size_t bytes) {
     // Of other memory this would throw away what it holds.
     if (end > first && find(first) && find(first) == find(end - 1)) madvise((void *)first, end - first, MADV_DONTNEED);
 }
+
+void mapping_want(const void *data, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)data & ~(page - 1);
+    if (bytes) madvise((void *)first, (uintptr_t)data + bytes - first, MADV_WILLNEED);
+}

@@ -24,6 +24,9 @@ bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 // Nothing happens to other memory.
 void mapping_drop(const void *data, size_t bytes);
 
+// These bytes of a mapping will be read soon: lets the system fetch them, and does not wait for it.
+void mapping_want(const void *data, size_t bytes);
+
 // For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls
 // that are allowed in a signal handler.
 bool mapping_repair(const void *address);

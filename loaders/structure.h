@@ -83,6 +83,7 @@ typedef struct ModelStructure {
     LayerMap *layers;            // [config.layers]
     const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
     const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
+    bool head_untied;            // config.json says that the head is the embedding, but it has numbers of its own
     int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
     int embedding_norm;          // −1 without

@@ -171,7 +171,7 @@ bool recipe_load(const char *path, Recipe *out, Error *err) {
 
 static void add_string(Text *text, const char *string) {
     cJSON item = {.type = cJSON_String | cJSON_IsReference, .valuestring = (char *)string};
-    char *quoted = cJSON_PrintUnformatted(&item);
+    char *quoted = json_print(&item);
     if (!quoted)
         text->failed = true;
     else

@@ -208,6 +208,39 @@ static void json_values(void **state) {
     }
 }
 
+// cJSON would end a string at U+0000.
+static void json_keeps_nul(void **state) {
+    (void)state;
+    Error err = {0};
+    const char *text;
+    Text bytes = {0};
+    cJSON *json = parsed("{\"a\\u0000b\":\"x\\u0000y\",\"a\":\"\\\\u0000\",\"c\":\"\\u0000\\\\\\u0000\"}");
+    json_bytes(json->child->string, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "a\0b", 3) == 0);
+    json_bytes(json->child->valuestring, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "x\0y", 3) == 0);
+    assert_true(json_string(json, "a", NULL, &text, &err) && strcmp(text, "\\u0000") == 0);
+    assert_true(json_string(json, "c", NULL, &text, &err));
+    json_bytes(text, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "\0\\\0", 3) == 0);
+    char *printed = json_print(json);
+    assert_string_equal(printed, "{\"a\\u0000b\":\"x\\u0000y\",\"a\":\"\\\\u0000\",\"c\":\"\\u0000\\\\\\u0000\"}");
+    free(printed);
+    cJSON_Delete(json);
+    json = json_from_bytes("a\0\0b\0", 5);
+    json_bytes(json->valuestring, &bytes);
+    assert_true(bytes.length == 5 && memcmp(bytes.data, "a\0\0b\0", 5) == 0);
+    printed = json_print(json);
+    assert_string_equal(printed, "\"a\\u0000\\u0000b\\u0000\"");
+    free(printed);
+    cJSON_Delete(json);
+    text_free(&bytes);
+    json_refused("[\"\\u0000\",", 10, "cannot be read at byte 9"); // of the text as it was
+    json_refused("[\"\\u0000\\ud800\"]", 17, "half of a surrogate pair stands alone at byte 8");
+    json_refused("\"\\uDC00\"", 8, "half of a surrogate pair");
+    json_refused("\"\xC0\x80\"", 4, "not UTF-8");
+}
+
 static void json_getters(void **state) {
     (void)state;
     cJSON *json = parsed("{\"n\":2.5,\"i\":7,\"b\":true,\"s\":\"x\",\"z\":null}");
@@ -516,6 +549,7 @@ int main(void) {
         cmocka_unit_test(printable_texts),
         cmocka_unit_test(utf8),
         cmocka_unit_test(json_values),
+        cmocka_unit_test(json_keeps_nul),
         cmocka_unit_test(json_getters),
         IN_FOLDER(files),
         IN_FOLDER(full_disk),

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -123,6 +125,50 @@ static void wrong_indices(void **state) {
     expect_refused(folder, "JSON cannot be read");
 }
 
+static uint64_t numbers_now(void) {
+    Checkpoint checkpoint = opened(folder);
+    uint64_t numbers = checkpoint_numbers(&checkpoint);
+    checkpoint_close(&checkpoint);
+    return numbers;
+}
+
+static void put_byte(const char *path, off_t at, char byte) {
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(file >= 0 && pwrite(file, &byte, 1, at) == 1 && close(file) == 0);
+}
+
+// Names, sizes and times may all be the same: in a Nix store, an archive, a mounted share.
+static void numbers_tell_checkpoints_apart(void **state) {
+    (void)state;
+    char *path = folder_put_safetensors(folder, "model.safetensors", "{" ENTRY("a") "}", 4);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    uint64_t before = numbers_now();
+    assert_true(before == numbers_now());
+    put_byte(path, info.st_size - 1, 99);
+    assert_true(before != numbers_now());
+    free(path);
+}
+
+static void numbers_of_large_ones_are_sampled(void **state) {
+    (void)state;
+    const off_t half = 20 << 20;
+    char *path =
+        folder_put_safetensors(folder, "model.safetensors",
+                               "{\"a\":{\"dtype\":\"U8\",\"shape\":[20971520],\"data_offsets\":[0,20971520]},"
+                               "\"b\":{\"dtype\":\"U8\",\"shape\":[20971520],\"data_offsets\":[20971520,41943040]}}",
+                               0);
+    struct stat info;
+    assert_true(stat(path, &info) == 0 && truncate(path, info.st_size + 2 * half) == 0);
+    uint64_t before = numbers_now();
+    put_byte(path, info.st_size + half / 2, 1);
+    uint64_t first = numbers_now();
+    assert_true(first != before);
+    put_byte(path, info.st_size + half + half / 2, 1);
+    assert_true(numbers_now() != first);
+    free(path);
+}
+
 static void identity(void **state) {
     (void)state;
     put("model.safetensors", "{" ENTRY("a") "}");
@@ -206,8 +252,16 @@ static void sample(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(one_file), IN_FOLDER(only_file), IN_FOLDER(shards),    IN_FOLDER(wrong_indices),
-        IN_FOLDER(identity), IN_FOLDER(missing),   IN_FOLDER(hub_names), IN_FOLDER(sample),
+        IN_FOLDER(one_file),
+        IN_FOLDER(only_file),
+        IN_FOLDER(shards),
+        IN_FOLDER(wrong_indices),
+        IN_FOLDER(identity),
+        IN_FOLDER(numbers_tell_checkpoints_apart),
+        IN_FOLDER(numbers_of_large_ones_are_sampled),
+        IN_FOLDER(missing),
+        IN_FOLDER(hub_names),
+        IN_FOLDER(sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

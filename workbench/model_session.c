@@ -179,7 +179,8 @@ static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uin
     bool ok = calibration_tokens(s, random, &ids, &sequences, err);
     if (ok) {
         length = s->options.length;
-        uint64_t key = input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision);
+        uint64_t key =
+            input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision, s->backend->ops->name);
         if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, stats)) {
             progress_begin(progress, "calibrating", sequences * length);
             ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err);
@@ -259,7 +260,7 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
 }
 
 static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {
-    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
+    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision, s->backend->ops->name);
     return (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
            trial_begin(s->base, s->quantized, evaluator, &s->stats.measured, s->cache_folder, key, out, err);
 }
@@ -374,8 +375,9 @@ void random_calibration_free(RandomCalibration *random) {
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
+    size_t length = strlen(text);
     if (!model_session_can_run(s, err) || !model_session_tokenizer(s, &tokenizer, err) ||
-        !tokenizer_encode(tokenizer, text, strlen(text), true, out, err))
+        !tokenizer_encode(tokenizer, text, length, !tokenizer_has_prefix(tokenizer, text, length), out, err))
         return false;
     if (!check_ids(s, out, err)) return false;
     if (out->count == 0) return error_set(err, "the prompt is empty");
