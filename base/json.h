@@ -11,6 +11,9 @@
 
 // Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting
 // deeper than 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
+//
+// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), and of
+// a key that stands twice the last counts.
 cJSON *json_parse(const char *text, size_t length, Error *err);
 
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
