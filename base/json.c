@@ -1,4 +1,4 @@
-#include "base/json_parts.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static bool shallow_enough(const char *text, size_t length) {
     return true;
 }
 
-cJSON *json_parse_standard(const char *text, size_t length, Error *err) {
+cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
     if (!text_is_utf8(text, length)) {
         error_set(err, "is not UTF-8 text");
         return NULL;

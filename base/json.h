@@ -16,6 +16,9 @@
 // a key that stands twice the last counts.
 cJSON *json_parse(const char *text, size_t length, Error *err);
 
+// The same for files that people write for this program: standard JSON only, and keys that stand twice are both there.
+cJSON *json_parse_strict(const char *text, size_t length, Error *err);
+
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
 // counts as missing. Messages name the key; callers prefix file and path.
 bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err);

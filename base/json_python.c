@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "base/json_parts.h"
+#include "base/json.h"
 
 // ---- Words for numbers ----
 
@@ -89,7 +89,7 @@ cJSON *json_parse(const char *text, size_t length, Error *err) {
         copy[length] = '\0';
         replace_words(text, length, copy);
     }
-    cJSON *value = json_parse_standard(copy ? copy : text, length, err);
+    cJSON *value = json_parse_strict(copy ? copy : text, length, err);
     free(copy);
     if (!value || drop_earlier(value)) return value;
     cJSON_Delete(value);

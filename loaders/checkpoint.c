@@ -135,7 +135,7 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        if (indexed && !file_exists(path)) {
+        if (indexed && access(path, F_OK) != 0 && errno == ENOENT) {
             if (out->missing_files++)
                 free(path);
             else

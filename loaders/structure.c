@@ -59,7 +59,10 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
     if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
-    if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    if (!*out) {
+        return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+               error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    }
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
 }
@@ -390,7 +393,8 @@ static bool find_prefix(Builder *builder) {
         builder->prefix = table->prefixes[i];
         if (stored_has(builder->out->checkpoint, name)) return true;
     }
-    return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
+    return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+           error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
                      builder->out->config.family);
 }
