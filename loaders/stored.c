@@ -600,8 +600,15 @@ bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, 
 
 bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     StoredConfig config;
+    Error reason = {0};
     *out = NULL;
-    return stored_config_read(checkpoint->folder, &config, err) && stored_open_with(checkpoint, &config, out, err);
+    if (!stored_config_read(checkpoint->folder, &config, &reason)) {
+        // Plain tensors can be read all the same.
+        config = (StoredConfig){.block = {128, 128}};
+        snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);
+        text_mend(config.refusal);
+    }
+    return stored_open_with(checkpoint, &config, out, err);
 }
 
 void stored_close(StoredSet *set) {

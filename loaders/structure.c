@@ -429,6 +429,7 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
         builder.table = layout_table(config->layout);
         ok = build(&builder);
     }
+    ok = ok && structure_count_rest(out, err);
     if (!ok) structure_free(out);
     return ok;
 }
@@ -439,6 +440,7 @@ void structure_free(ModelStructure *structure) {
     free(structure->linears);
     free(structure->norms);
     free(structure->layers);
+    free(structure->rest);
     stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }

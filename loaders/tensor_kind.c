@@ -224,6 +224,22 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
     return name.bare ? TENSOR_OTHER : TENSOR_NORM; // a vector of weights
 }
 
+const char *tensor_kind_name(TensorKind kind) {
+    static const char *const names[TENSOR_KIND_COUNT] = {
+        [TENSOR_LINEAR] = "matrices",
+        [TENSOR_LINEAR_TURNED] = "matrices [in, out]",
+        [TENSOR_ROUTER] = "routers",
+        [TENSOR_HEAD] = "heads",
+        [TENSOR_EXPERTS] = "experts",
+        [TENSOR_EMBEDDING] = "embeddings",
+        [TENSOR_NORM] = "norms",
+        [TENSOR_BIAS] = "biases",
+        [TENSOR_CONVOLUTION] = "convolutions",
+        [TENSOR_OTHER] = "others",
+    };
+    return names[kind];
+}
+
 // ---- Experts ----
 
 // What the router beside them reads; 0 when there is none.

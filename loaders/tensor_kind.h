@@ -17,6 +17,8 @@ typedef enum TensorKind {
     TENSOR_KIND_COUNT,
 } TensorKind;
 
+const char *tensor_kind_name(TensorKind kind); // "embeddings"
+
 // `tensor` need not be one of the checkpoint itself (it may be made from several of them).
 TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor);
 
