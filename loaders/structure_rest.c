@@ -49,9 +49,12 @@ bool structure_count_rest(ModelStructure *out, Error *err) {
     return true;
 }
 
-static void add_size(Text *text, double bytes) {
-    const double unit = bytes >= 1e9 ? 1e9 : bytes >= 1e6 ? 1e6 : 1e3;
-    text_addf(text, "%.1f %s", bytes / unit, bytes >= 1e9 ? "GB" : bytes >= 1e6 ? "MB" : "kB");
+static void add_size(Text *text, size_t bytes) {
+    const double unit = bytes >= 1000000000 ? 1e9 : bytes >= 1000000 ? 1e6 : 1e3;
+    if (bytes < 1000)
+        text_addf(text, "%zu bytes", bytes);
+    else
+        text_addf(text, "%.1f %s", (double)bytes / unit, unit == 1e9 ? "GB" : unit == 1e6 ? "MB" : "kB");
 }
 
 // The largest kinds first. Of matrices and what has no name the largest is named: somebody may miss it.
@@ -68,7 +71,7 @@ char *structure_unlisted_text(const ModelStructure *s) {
         if (most < 0) break;
         const Unlisted *unlisted = &s->unlisted[most];
         text_addf(&text, "%s%s ", text.length ? ", " : "", tensor_kind_name((TensorKind)most));
-        add_size(&text, (double)unlisted->bytes);
+        add_size(&text, unlisted->bytes);
         if (tensor_kind_is_linear((TensorKind)most) || most == TENSOR_OTHER) {
             char *name = text_printable(unlisted->largest->name, strlen(unlisted->largest->name), false);
             text_addf(&text, " (%s %.80s)", unlisted->tensors > 1 ? "the largest:" : "only", name ? name : "?");

@@ -97,6 +97,9 @@ static const char *const embeddings[] = {"*embed",
                                          "*embeddings",
                                          "*_embed_*",
                                          "*_embeds_*",
+                                         "*_token",
+                                         "*_tokens",
+                                         "hashbucket*",
                                          "*embed_tokens*",
                                          "wte",
                                          "wpe",
@@ -119,6 +122,10 @@ static const char *const bare_linears[] = {
     "*_proj", "*_proj_weight", "weight_ih_*", "weight_hh_*", "w1",     "w2",       "w3",
     "v1",     "w13",           "ws",          "w2s",         "kernel", "*_kernel", NULL};
 static const char *const bare_turned[] = {"proj", "*projection", "*projection_weight", NULL}; // x @ W
+// Parameters at the top that are none.
+static const char *const bare_others[] = {"*table*", "*token*",  "*latent*", "*_log",  "*scale*",
+                                          "*shift*", "*query*",  "*prompt*", "*mean*", "*std*",
+                                          "*freq*",  "*cached*", "d",        "a",      NULL};
 static const char *const heads[] = {"*lm_head", "embed_out", "decoder", NULL};
 static const char *const routers[] = {"*router*", "shared_expert_gate", "shared_experts_gate", "*expert_gate", NULL};
 static const char *const routed[] = {"*router*", NULL};
@@ -199,7 +206,8 @@ static TensorKind kind_of_matrix(const Checkpoint *checkpoint, const Tensor *ten
         (is_one_of(name, tall_heads) && tensor->shape[0] > tensor->shape[1]))
         return TENSOR_HEAD;
     if (name->bare && is_one_of(name, bare_turned)) return TENSOR_LINEAR_TURNED;
-    if (name->bare && (thin || (!top_level && !is_one_of(name, bare_linears)))) return TENSOR_OTHER;
+    if (name->bare && (thin || (top_level ? is_one_of(name, bare_others) : !is_one_of(name, bare_linears))))
+        return TENSOR_OTHER;
     return is_turned(checkpoint, tensor, name) ? TENSOR_LINEAR_TURNED : TENSOR_LINEAR;
 }
 
