@@ -49,7 +49,15 @@ static uint64_t base_key(const ModelStructure *structure, const char *kind) {
     return hash_text(hash, structure->config.family);
 }
 
-uint64_t weight_stats_key(const ModelStructure *structure) { return base_key(structure, "weights"); }
+// One checkpoint has several lists of linears: another config.json, or none, makes another one of it.
+uint64_t weight_stats_key(const ModelStructure *structure) {
+    uint64_t hash = base_key(structure, "weights");
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        hash = hash_number(hash_number(hash_text(hash, linear->name), (double)linear->out), (double)linear->in);
+    }
+    return hash;
+}
 
 // The configuration decides what the activations are, and is no part of the checkpoint's identity.
 static uint64_t hash_config(uint64_t hash, const ModelConfig *c) {
