@@ -13,7 +13,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
-#include "loaders/safetensors.h"
+#include "tests/support/edited_model.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 
@@ -31,56 +31,11 @@ static void expect(Ran ran, int status, const char *in_out, const char *in_err) 
     ran_free(&ran);
 }
 
-static char *read_whole(const char *from, const char *name, size_t *size) {
-    char *path = path_join(from, name), *data;
-    Error err = {0};
-    if (!file_read(path, 64 << 20, &data, size, &err)) fail_msg("%s", err.message);
-    free(path);
-    return data;
-}
-
-static void copy(const char *from, const char *name) {
-    size_t size;
-    char *data = read_whole(from, name, &size);
-    free(folder_write(folder, name, data, size));
-    free(data);
-}
-
 static int make_model(void **state) {
     make_folder(state);
-    copy(MODEL, "model.safetensors");
-    copy(MODEL, "config.json");
+    model_copy(folder, MODEL, "model.safetensors");
+    model_copy(folder, MODEL, "config.json");
     return 0;
-}
-
-// Overwrites `count` F32 numbers of a tensor from its beginning; all of them for 0.
-static void poke(const char *name, float value, size_t count) {
-    size_t size;
-    char *bytes = read_whole(folder, "model.safetensors", &size);
-    Safetensors file;
-    Error err = {0};
-    if (!safetensors_read("x", bytes, size, &file, &err)) fail_msg("%s", err.message);
-    size_t i = 0;
-    while (i < file.tensor_count && strcmp(file.tensors[i].name, name) != 0) i++;
-    if (i == file.tensor_count) fail_msg("there is no %s", name);
-    char *data = bytes + ((const char *)file.tensors[i].data - bytes);
-    if (!count) count = (size_t)tensor_elements(&file.tensors[i]);
-    for (size_t k = 0; k < count; k++) memcpy(data + k * sizeof value, &value, sizeof value);
-    safetensors_close(&file);
-    free(folder_write(folder, "model.safetensors", bytes, size));
-    free(bytes);
-}
-
-// Replaces the first `from` in a file of the folder by `to`.
-static void edit(const char *name, const char *from, const char *to) {
-    size_t size;
-    char *data = read_whole(folder, name, &size), *place = strstr(data, from);
-    if (!place) fail_msg("%s has no %s", name, from);
-    Text text = {0};
-    text_addf(&text, "%.*s%s%s", (int)(place - data), data, to, place + strlen(from));
-    folder_put_text(folder, name, text.data);
-    text_free(&text);
-    free(data);
 }
 
 static cJSON *json_of(Ran ran) {
@@ -110,9 +65,9 @@ static const cJSON *linear_named(const cJSON *object, const char *name) {
 
 static void what_is_not_finite_shows(void **state) {
     (void)state;
-    poke("model.layers.0.self_attn.q_proj.weight", INFINITY, 2);
-    poke("model.layers.1.mlp.up_proj.weight", NAN, 0);
-    poke("model.norm.weight", NAN, 1);
+    model_poke(folder, "model.layers.0.self_attn.q_proj.weight", INFINITY, 2);
+    model_poke(folder, "model.layers.1.mlp.up_proj.weight", NAN, 0);
+    model_poke(folder, "model.norm.weight", NAN, 1);
     const char *said = "2242 weights in 2 of the linears (first: model.layers.0.self_attn.q_proj) are infinite or NaN";
     expect(RUN("inspect", folder), 0, "  not finite: 2\n", said);
     expect(RUN("inspect", folder), 0, "not finite, beside the list: 1 numbers in 1 tensors (first: model.norm.weight)",
@@ -133,7 +88,7 @@ static void what_is_not_finite_shows(void **state) {
 
 static void what_is_not_finite_is_not_quantized(void **state) {
     (void)state;
-    poke("model.layers.0.self_attn.q_proj.weight", NAN, 1);
+    model_poke(folder, "model.layers.0.self_attn.q_proj.weight", NAN, 1);
     expect(RUN("plan", folder, "--activations", "none"), 0, "holds weights that are infinite or NaN: stays as it is",
            "1 weights in 1 of the linears");
     cJSON *object = json_of(RUN("plan", folder, "--activations", "none", "--json"));
@@ -145,10 +100,10 @@ static void what_is_not_finite_is_not_quantized(void **state) {
 // Failures that follow from such numbers name the tensor, be it listed or not.
 static void what_is_not_finite_is_blamed(void **state) {
     (void)state;
-    poke("model.layers.1.input_layernorm.weight", NAN, 1);
+    model_poke(folder, "model.layers.1.input_layernorm.weight", NAN, 1);
     expect(RUN("calibrate", folder, "--random-tokens"), 1, "",
            "model.layers.1.input_layernorm.weight holds numbers that are infinite or NaN: ");
-    poke("model.layers.0.self_attn.v_proj.weight", INFINITY, 1);
+    model_poke(folder, "model.layers.0.self_attn.v_proj.weight", INFINITY, 1);
     expect(RUN("plan", folder, "--random-tokens"), 1, "",
            "model.layers.0.self_attn.v_proj holds 1 weights that are infinite or NaN: ");
 }
@@ -193,8 +148,8 @@ static void no_configuration_stops_a_look(void **state) {
         {"\"model_type\": \"llama\"", "\"model_type\": ", "JSON cannot be read"},
     };
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
-        copy(MODEL, "config.json");
-        edit("config.json", edits[i].from, edits[i].to);
+        model_copy(folder, MODEL, "config.json");
+        model_edit(folder, "config.json", edits[i].from, edits[i].to);
         char *out = path_join(folder, "out.safetensors");
         expect(RUN("inspect", folder), 0, edits[i].reason, "");
         expect(RUN("plan", folder), 0, "what a linear is, is told from names and shapes", "");
@@ -202,9 +157,9 @@ static void no_configuration_stops_a_look(void **state) {
         free(out);
     }
     // A key that nobody reads may hold anything, and of one that stands twice the last counts.
-    copy(MODEL, "config.json");
-    edit("config.json", "\"hidden_size\": 40",
-         "\"hidden_size\": 4, \"time_step_limit\": [0.0, Infinity], \"hidden_size\": 40.0");
+    model_copy(folder, MODEL, "config.json");
+    model_edit(folder, "config.json", "\"hidden_size\": 40",
+               "\"hidden_size\": 4, \"time_step_limit\": [0.0, Infinity], \"hidden_size\": 40.0");
     cJSON *object = json_of(RUN("inspect", folder, "--json"));
     assert_int_equal(get(get(object, "model"), "hidden")->valueint, 40);
     assert_null(cJSON_GetObjectItemCaseSensitive(get(object, "model"), "not_run"));
@@ -214,9 +169,9 @@ static void no_configuration_stops_a_look(void **state) {
 // Flags of a family that is run, in a combination that its tensors do not have.
 static void flags_that_do_not_fit_are_listed_all_the_same(void **state) {
     (void)state;
-    copy("tests/fixtures/families/falcon", "model.safetensors");
-    copy("tests/fixtures/families/falcon", "config.json");
-    edit("config.json", "\"new_decoder_architecture\": false", "\"new_decoder_architecture\": true");
+    model_copy(folder, "tests/fixtures/families/falcon", "model.safetensors");
+    model_copy(folder, "tests/fixtures/families/falcon", "config.json");
+    model_edit(folder, "config.json", "\"new_decoder_architecture\": false", "\"new_decoder_architecture\": true");
     expect(RUN("inspect", folder), 0, "transformer.h.0.self_attention.query_key_value.weight: its shape is", "");
     cJSON *object = json_of(RUN("inspect", folder, "--json"));
     linear_named(object, "transformer.h.0.self_attention.query_key_value");
@@ -245,9 +200,9 @@ static void files_are_missed_when_their_tensors_are(void **state) {
         folder, "model.safetensors.index.json",
         "{\"weight_map\":{\"model.norm.weight\":\"part-1.safetensors\",\"mtp.fc.weight\":\"part-2.safetensors\"}}");
     expect(RUN("inspect", folder), 0, "model.layers.1.mlp.down_proj", "");
-    edit("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    model_edit(folder, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: the index names this file, but it is not there");
-    edit("config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
+    model_edit(folder, "config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
     expect(RUN("inspect", folder), 1, "", "download the checkpoint again");
     free(from);
     free(to);
