@@ -51,7 +51,15 @@ static uint64_t base_key(const ModelStructure *structure, const char *kind) {
     return hash_text(hash, structure->config.family);
 }
 
-uint64_t weight_stats_key(const ModelStructure *structure) { return base_key(structure, "weights"); }
+// One checkpoint has several lists of linears: another config.json, or none, makes another one of it.
+uint64_t weight_stats_key(const ModelStructure *structure) {
+    uint64_t hash = base_key(structure, "weights");
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        hash = hash_number(hash_number(hash_text(hash, linear->name), (double)linear->out), (double)linear->in);
+    }
+    return hash;
+}
 
 uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
                          Precision precision, const char *backend) {

@@ -98,8 +98,8 @@ static size_t place_before(const char *text, size_t at) {
 }
 
 static bool is_surrogate(const char *text, size_t left) {
-    return left >= 4 && text[0] == '\\' && text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') &&
-           text[3] && strchr("89abcdefABCDEF", text[3]);
+    return left >= 4 && text[0] == '\\' && text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') && text[3] &&
+           strchr("89abcdefABCDEF", text[3]);
 }
 
 static cJSON *refuse_text(const char *text, size_t length, const char *end, Error *err) {
@@ -123,7 +123,7 @@ static cJSON *parse(const char *text, size_t length, Error *err) {
     return NULL;
 }
 
-cJSON *json_parse(const char *text, size_t length, Error *err) {
+cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
     if (!text_is_utf8(text, length)) {
         error_set(err, "is not UTF-8 text");
         return NULL;

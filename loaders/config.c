@@ -537,6 +537,14 @@ bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err)
     return ok;
 }
 
+void config_unusable(ModelConfig *config, const char *reason) {
+    ModelConfig out = nothing_known;
+    memcpy(out.family, config->family, sizeof out.family);
+    out.identity = config->identity;
+    config_not_run(&out, "%s", reason);
+    *config = out;
+}
+
 bool config_load(const char *folder, ModelConfig *out, Error *err) {
     char *path = path_join(folder, "config.json");
     *out = nothing_known;

@@ -59,7 +59,10 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
     if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
-    if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    if (!*out) {
+        return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+               error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    }
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
 }
@@ -426,7 +429,8 @@ static bool find_prefix(Builder *builder) {
     if (builder->out->config.tied_head && stored_has(builder->out->checkpoint, head) &&
         has_prefix(builder, table->final_norm))
         return true;
-    return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
+    return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+           error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
                      builder->out->config.family);
 }
@@ -461,6 +465,7 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
         builder.table = layout_table(config->layout);
         ok = build(&builder);
     }
+    ok = ok && structure_count_rest(out, err);
     if (!ok) structure_free(out);
     return ok;
 }
@@ -471,6 +476,7 @@ void structure_free(ModelStructure *structure) {
     free(structure->linears);
     free(structure->norms);
     free(structure->layers);
+    free(structure->rest);
     stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }
