@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recognize.h"
+
 #define DEEPEST 100
 
 // cJSON recurses for nested values, so the depth is checked before it sees the text.
@@ -123,7 +125,11 @@ static cJSON *parse(const char *text, size_t length, Error *err) {
     return NULL;
 }
 
-cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
+static cJSON *parse_checked(const char *text, size_t length, Error *err) {
+    if (!length) {
+        error_set(err, "JSON cannot be read: there is none, the text is empty");
+        return NULL;
+    }
     if (!text_is_utf8(text, length)) {
         error_set(err, "is not UTF-8 text");
         return NULL;
@@ -138,6 +144,12 @@ cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
     cJSON *value = kept.failed ? NULL : parse(kept.data, kept.length, err);
     if (kept.failed) error_memory(err, "a JSON text");
     text_free(&kept);
+    return value;
+}
+
+cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
+    cJSON *value = parse_checked(text, length, err);
+    if (!value) recognize_bytes(text, length, EXPECTED_JSON, err);
     return value;
 }
 

@@ -78,8 +78,8 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     histogram(stats, counts);
     for (int i = 0; i < BINS / 2; i++) narrow[i] = counts[2 * i] + counts[2 * i + 1];
     print_name(linear->name, 38);
-    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, of_finite(stats, stats->absmax),
-           of_finite(stats, stats->std), of_finite(stats, stats->kurtosis),
+    printf(" %5zu %s %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, output_is_utf8() ? "×" : "x", linear->in,
+           of_finite(stats, stats->absmax), of_finite(stats, stats->std), of_finite(stats, stats->kurtosis),
            stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
     print_sparkline(narrow, BINS / 2, stdout);
     if (linear->weight->stored) printf("  %s", linear->weight->stored);
@@ -123,7 +123,8 @@ bool command_inspect(const Options *options, Error *err) {
     ModelSession session;
     if (!model_session_open(&options->model, &session, err)) return false;
     Nonfinite rest;
-    bool ok = model_session_measure_weights(&session, watch_start(options), err) &&
+    bool ok = match_finds(options, &session.structure, err) &&
+              model_session_measure_weights(&session, watch_start(options), err) &&
               nonfinite_rest(&session.structure, &rest, err);
     watch_end();
     if (ok) warn_stored(options, &session.structure);

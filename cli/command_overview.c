@@ -5,9 +5,11 @@ static void print_model(const Opened *o) {
     char size[32], dtype[80];
     const ModelSession *s = &o->session;
     dtype_text(&s->structure, dtype, sizeof dtype);
-    printf("quantdial %s   %s, %d layers, %d linears, %s in %s   %s\n", QUANTDIAL_VERSION, s->config.family,
+    printf("quantdial %s   %s, %d layers, %d linears, %s in %s   ", QUANTDIAL_VERSION, s->config.family,
            s->config.layers, s->structure.linear_count, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype, s->backend->ops->describe(s->backend));
+           dtype);
+    print_name(s->backend->ops->describe(s->backend), 0);
+    putchar('\n');
     print_unlisted(&s->structure);
     putchar('\n');
 }
@@ -53,7 +55,8 @@ bool command_overview(const Options *options, Error *err) {
     Accuracy accuracy;
     Sides sides = {0};
     Progress *progress = watch_start(options);
-    bool ok = opened_plan(options, true, &o, err) && model_session_follow(&o.session, &o.plan, NULL, progress, err) &&
+    bool ok = opened_model(options, true, &o, err) && prompt_fits(options, &o.session, err) &&
+              opened_measure(options, &o, err) && model_session_follow(&o.session, &o.plan, NULL, progress, err) &&
               model_session_evaluate(&o.session, 0, NULL, NULL, &accuracy, progress, err) &&
               sides_generate(options, &o.session, &sides, err);
     watch_end();

@@ -1,79 +1,85 @@
 // quantdial: see what quantization does to a language model, and turn its dials.
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/array.h"
+#include "base/file.h"
 #include "cli/cli.h"
 
-const Command command_table[] = {
-    {"", "See where a model's outliers are, turn the dials of quantization, see at once what it costs.",
-     "Opens the terminal interface; without a terminal on stdout the same overview is printed as text.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_PROMPT | TAKES_SCREEN | TAKES_JSON,
-     command_screen},
-    {"inspect", "Weight ranges, outliers and histograms of every linear.", NULL, TAKES_MODEL | TAKES_JSON | TAKES_MATCH,
-     command_inspect},
-    {"calibrate", "Activation ranges of every linear's input, and their FPTQ class.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_EVALUATION |
-         TAKES_COMPARE_RANDOM,
-     command_calibrate},
-    {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
-    {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
-    {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",
-     NULL, TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_FACTOR, command_outliers},
-    {"sensitivity", "Which linears hurt: KL divergence with each one quantized alone, and with all but that one.",
-     "Ranked. What was measured is kept in the cache folder: a run that was stopped goes on where it was.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY,
-     command_sensitivity},
-    {"sweep", "One dial or two over lists of values: size and accuracy at each point, the Pareto front marked.",
-     "For example: --sweep alpha=0.1:0.5:0.1 --sweep min-group=32,64",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_SWEEP, command_sweep},
-    {"compare", "The methods in one table on the same tokens: size, accuracy, time; and your recipe with --recipe.",
-     "Dials of the command line hold for all rows, except those that make a method.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON, command_compare},
-    {"tune", "Turns the dials by itself: bits and group size per linear, for a bound on KL or a budget of bits.",
-     "Give --max-kl or --max-bits. Activations stay as the recipe has them; groups are not finer than --min-group. "
-     "The\n"
-     "choice is made on calibration text and verified on the evaluation text.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE, command_tune},
-    {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_JSON, command_generate},
-    {"bench",
-     "Decode and prefill speed of the model and of quantized forms of it, and their share of the machine's limits.",
-     "Schemes: base, w8, w4, w3, w2 (weight-only, groups of 64), w8a8, w4a8 (int8 activations per token, groups of "
-     "128),\n"
-     "recipe (--recipe and the dials). Runs alternate between them; what memory and arithmetic can do is measured in\n"
-     "between. --prefill 0 leaves prefill out.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_BENCH, command_bench},
-    {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
-    {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",
-     "Of the quantized model, or with --base of the model as it is. For comparing with other engines use --precision "
-     "f32.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_IDS, command_logits},
-    {"doctor", "What was found: processor, CUDA device, terminal, libraries, folders.", NULL, TAKES_JSON,
-     command_doctor},
-    {"make-random", "Writes a checkpoint of random weights in a known shape, for measuring speed and memory.",
-     "FOLDER must not be there yet, or be empty. Shapes: tiny, llama-1.1b, llama-7b, llama-8b, llama-13b, llama-70b.",
-     TAKES_SHAPE | HIDDEN, command_make_random},
-};
-const int command_count = sizeof command_table / sizeof *command_table;
+static volatile sig_atomic_t reader_gone;
+
+static void on_closed_pipe(int number) { reader_gone = number; }
+
+// Whoever starts the program may have closed these. A file that is opened then would take the number of one, and what
+// is meant for the terminal would go into it. Reading from stdin and writing to stdout fail as they would without.
+static void keep_standard_files(void) {
+    static const int ways[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", ways[fd]);
+    }
+}
+
+// Names and texts of others may stand in it: no control characters, and one line whatever they hold.
+static int failed(const Error *err, int status) {
+    char *shown = text_printable(err->message, strlen(err->message), !output_is_utf8());
+    fprintf(stderr, "quantdial: %s\n", shown ? shown : err->message);
+    free(shown);
+    return status;
+}
+
+// A reader that wants no more (quantdial inspect | head) is no failure.
+static int finish(Error *err) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    if (reader_gone) return 0;
+    error_set(err, "the output could not be written completely%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+    return failed(err, 1);
+}
+
+// Whether figures are kept one by one while this goes on; before, what is measured is kept when it is complete.
+static bool keeps_figures(const Command *command, const char *work) {
+    static const char *const before[] = {"measuring weights", "calibrating", "estimating", "measuring errors"};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        if (strcmp(work, before[i]) == 0) return false;
+    }
+    return command->takes & KEEPS;
+}
+
+// Tells where the same command will go on.
+static int stopped(const Command *command, const Options *options, Error *err) {
+    const char *work = watch_work();
+    char *cache = folder_cache();
+    bool keeps = cache && !options->model.no_cache && command->takes & TAKES_MODEL && work;
+    free(cache);
+    if (!keeps)
+        error_set(err, "stopped; nothing was kept");
+    else if (keeps_figures(command, work))
+        error_set(err, "stopped; the same command goes on where it was");
+    else
+        error_set(err, "stopped while %s; the same command goes on from the beginning of that", work);
+    return failed(err, 128 + watch_signal());
+}
 
 int main(int argc, char **argv) {
+    keep_standard_files();
     backend_cpu_waiting(argv);
     Options options;
     const Command *command;
     Error err = {0};
-    setlocale(LC_CTYPE, "");  // numbers keep the decimal point: they are read by programs, too
-    signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of writing, reported below
+    setlocale(LC_CTYPE, ""); // numbers keep the decimal point: they are read by programs, too
+    signal(SIGPIPE, on_closed_pipe);
+    signal(SIGXFSZ, SIG_IGN); // a limit on files (ulimit -f) is an error of writing, which names the file
     switch (options_parse(argc, argv, &options, &command, &err)) {
-    case OPTIONS_DONE: return fflush(stdout) == 0 ? 0 : 1;
-    case OPTIONS_WRONG: fprintf(stderr, "quantdial: %s\n", err.message); return 2;
+    case OPTIONS_DONE: return finish(&err);
+    case OPTIONS_WRONG: return failed(&err, 2);
     case OPTIONS_RUN: break;
     }
-    bool ok = command->run(&options, &err);
+    bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
-    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-        ok = error_set(&err, "the output could not be written completely");
-    if (!ok) fprintf(stderr, "quantdial: %s\n", err.message);
-    return ok ? 0 : 1;
+    if (ok) return finish(&err);
+    return err.stopped && watch_signal() ? stopped(command, &options, &err) : failed(&err, 1);
 }

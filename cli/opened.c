@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "analysis/statistics.h"
 #include "cli/cli.h"
 
 // Ranges of inputs are for recipes that quantize inputs. For others they are shown where they can be had.
@@ -21,15 +22,31 @@ static bool calibrate_if_needed(const Options *options, Opened *o, Progress *pro
     return true;
 }
 
-bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
+bool match_finds(const Options *options, const ModelStructure *structure, Error *err) {
+    bool found = !options->match;
+    for (int i = 0; !found && i < structure->linear_count; i++)
+        found = glob_matches(options->match, structure->linears[i].name);
+    return found || error_set(err, "--match \"%.100s\": none of the %d linears is called so; one is %s", options->match,
+                              structure->linear_count, structure->linears[0].name);
+}
+
+bool opened_model(const Options *options, bool must_run, Opened *out, Error *err) {
     *out = (Opened){0};
-    if (!options_recipe(options, &out->recipe, err)) return false;
-    Progress *progress = watch_start(options);
-    return model_session_open(&options->model, &out->session, err) &&
+    return options_recipe(options, &out->recipe, err) && model_session_open(&options->model, &out->session, err) &&
            (!must_run || model_session_can_run(&out->session, err)) &&
-           model_session_measure_weights(&out->session, progress, err) &&
-           calibrate_if_needed(options, out, progress, err) &&
-           model_session_plan(&out->session, &out->recipe, &out->plan, err);
+           match_finds(options, &out->session.structure, err);
+}
+
+bool opened_measure(const Options *options, Opened *opened, Error *err) {
+    ModelSession *session = &opened->session;
+    Progress *progress = watch_start(options);
+    return model_session_measure_weights(session, progress, err) &&
+           calibrate_if_needed(options, opened, progress, err) &&
+           model_session_plan(session, &opened->recipe, &opened->plan, err);
+}
+
+bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
+    return opened_model(options, must_run, out, err) && opened_measure(options, out, err);
 }
 
 void opened_close(Opened *opened) {
@@ -71,4 +88,10 @@ void warn_unmatched(const Options *options, const Opened *opened) {
     free(rules);
     warn_stored(options, &opened->session.structure);
     warn_nonfinite(options, &opened->session);
+    uint64_t tokens = opened->session.calibration_tokens;
+    if (opened->session.calibrated && tokens < FEWEST_TOKENS && !options->quiet)
+        fprintf(
+            stderr,
+            "quantdial: calibrated on only %llu tokens; with fewer than %d the ranges of activations mean nothing\n",
+            (unsigned long long)tokens, FEWEST_TOKENS);
 }

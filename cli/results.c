@@ -1,15 +1,28 @@
 #include "cli/results.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
+// ---- too few ----
+
+void few_print(uint64_t tokens, const char *remedy) {
+    if (tokens >= FEWEST_TOKENS) return;
+    printf("%llu token%s too few for these figures to mean anything (the least is %d); %s\n",
+           (unsigned long long)tokens, tokens == 1 ? " is" : "s are", FEWEST_TOKENS, remedy);
+}
+
+void few_json(cJSON *object, uint64_t tokens) {
+    cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
+}
 
 // ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
+    few_json(object, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", a->base_ppl);
     json_add_number(base, "ppl_second_half", a->base_ppl_half);
@@ -47,11 +60,19 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
     printf("tokens        %llu\n", (unsigned long long)a->tokens);
+    few_print(a->tokens, MORE_TEXT);
 }
 
 // ---- texts ----
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
+
+bool prompt_fits(const Options *options, ModelSession *s, Error *err) {
+    TokenIds ids = {0};
+    bool ok = model_session_prompt(s, options_prompt(options), &ids, err) && generate_fits(&s->config, ids.count, err);
+    token_ids_free(&ids);
+    return ok;
+}
 
 static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {
@@ -92,7 +113,8 @@ static cJSON *side_json(const Generated *g, const Text *text) {
     cJSON *side = cJSON_CreateObject();
     cJSON_AddItemToObject(side, "text", json_from_bytes(text->data, text->length));
     cJSON_AddNumberToObject(side, "tokens", (double)g->count);
-    json_add_number(side, "tokens_per_second", generated_tokens_per_second(g));
+    double speed = generated_tokens_per_second(g);
+    json_add_number(side, "tokens_per_second", speed > 0 ? speed : (double)NAN);
     return side;
 }
 
@@ -111,26 +133,33 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
 
 // Text of a model goes to the terminal: control characters other than line ends do not.
 static void print_side(const char *name, const Generated *g, const Text *text) {
-    printf("%s, %zu tokens, %.0f tok/s\n", name, g->count, generated_tokens_per_second(g));
+    double speed = generated_tokens_per_second(g); // 0 where no token was decoded after the first
+    printf("%s, %zu token%s", name, g->count, g->count == 1 ? "" : "s");
+    if (speed > 0) printf(", %.0f tok/s", speed);
+    putchar('\n');
     size_t left = text->length;
     for (const char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
         end = left ? memchr(line, '\n', left) : NULL;
         size_t length = end ? (size_t)(end - line) : left;
         left -= length + (end != NULL);
         fputs("    ", stdout);
-        char *shown = text_printable(line, length, false);
+        char *shown = text_printable(line, length, !output_is_utf8());
         puts(shown ? shown : "");
         free(shown);
     }
 }
 
 void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
-    printf("prompt: %s\n\n", prompt);
+    printf("prompt: ");
+    print_name(prompt, 0);
+    printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0]);
     putchar('\n');
     print_side("quantized", &sides->generated[1], &sides->text[1]);
     double base = generated_tokens_per_second(&sides->generated[0]);
-    printf("\n%s; ", s->backend->ops->describe(s->backend));
+    putchar('\n');
+    print_name(s->backend->ops->describe(s->backend), 0);
+    printf("; ");
     if (sides->same)
         printf("the same text");
     else

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "loaders/checkpoint_index.h"
 #include "loaders/hub.h"
+#include "loaders/recognize.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
@@ -45,30 +46,6 @@ static bool list_folder(const char *folder, Names *names, Error *err) {
     return true;
 }
 
-// Why a folder without safetensors files cannot be opened, as far as its other files tell.
-static bool refuse_folder(const char *folder, const Names *names, Error *err) {
-    static const struct {
-        const char *ending, *advice;
-    } formats[] = {
-        {".gguf", "holds GGUF files, which are not read; open the original checkpoint"},
-        {".bin",
-         "holds PyTorch .bin files, which are not read; save the model with save_pretrained(safe_serialization=True)"},
-        {".pt", "holds PyTorch .pt files, which are not read; convert them to safetensors"},
-        {".pth", "holds PyTorch .pth files, which are not read; convert them to safetensors"},
-        {".h5", "holds TensorFlow files, which are not read; convert them to safetensors"},
-        {".msgpack", "holds Flax files, which are not read; convert them to safetensors"},
-    };
-    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
-        for (size_t i = 0; i < names->count; i++) {
-            if (ends_with(names->items[i], formats[f].ending))
-                return error_set(err, "%s: %s", folder, formats[f].advice);
-        }
-    }
-    return error_set(
-        err, "%s: holds no safetensors files; give the folder of a checkpoint with config.json and " SINGLE_NAME,
-        folder);
-}
-
 // The only *.safetensors file of the folder.
 static bool find_single(const char *folder, const Names *names, Names *shards, Error *err) {
     const char *found = NULL;
@@ -81,7 +58,8 @@ static bool find_single(const char *folder, const Names *names, Names *shards, E
         }
         found = names->items[i];
     }
-    return found ? names_add(shards, found) || error_memory(err, folder) : refuse_folder(folder, names, err);
+    return found ? recognize_lone_shard(folder, found, err) && (names_add(shards, found) || error_memory(err, folder))
+                 : recognize_folder(folder, err);
 }
 
 // The only index of another name: of a variant ("model.safetensors.index.fp16.json") or of a part of a pipeline.
@@ -144,7 +122,10 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
         }
         bool ok = safetensors_open(path, &out->files[out->file_count], err);
         free(path);
-        if (!ok) return false;
+        if (!ok) {
+            recognize_missing(out->folder, shards, i, err);
+            return false;
+        }
         out->file_count++;
     }
     return out->file_count > 0 || checkpoint_whole(out, err);
@@ -312,6 +293,8 @@ static bool open_folder(Checkpoint *out, Error *err) {
     bool ok;
     if (!single || !index)
         ok = error_memory(err, out->folder);
+    else if (!recognize_links(out->folder, err))
+        ok = false;
     else if (file_exists(single)) // the order of transformers: one file wins over an index
         ok = open_one(SINGLE_NAME, out, err);
     else
@@ -323,9 +306,7 @@ static bool open_folder(Checkpoint *out, Error *err) {
 
 static bool open_file(const char *path, Checkpoint *out, Error *err) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (ends_with(path, ".gguf")) return error_set(err, "%s: GGUF is not read; open the original checkpoint", path);
-    if (!ends_with(path, ".safetensors") && !is_index_name(name))
-        return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+    if (!ends_with(path, ".safetensors") && !is_index_name(name) && !recognize_model_file(path, err)) return false;
     out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     if (!out->folder) return error_memory(err, path);
     return is_index_name(name) ? open_index(name, out, err) : open_one(name, out, err);
@@ -336,9 +317,14 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     if (stat(path, &info) == 0) {
         if (!S_ISDIR(info.st_mode)) return open_file(path, out, err);
         out->folder = strdup(path);
+        for (size_t n = out->folder ? strlen(out->folder) : 0; n > 1 && out->folder[n - 1] == '/'; n--)
+            out->folder[n - 1] = '\0'; // messages put names behind it
         return out->folder ? open_folder(out, err) : error_memory(err, path);
     }
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    if (strstr(path, "://"))
+        return error_set(
+            err, "%s: is an address; download the model first, and give its folder or its name (org/model)", path);
     if (!hub_is_name(path)) {
         return error_set(err,
                          "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "
@@ -347,6 +333,14 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
                          path);
     }
     return hub_find(path, &out->folder, err) && open_folder(out, err);
+}
+
+bool checkpoint_is_there(const char *path) {
+    struct stat info;
+    char *folder = NULL;
+    bool there = stat(path, &info) == 0 || (hub_is_name(path) && hub_find(path, &folder, NULL));
+    free(folder);
+    return there;
 }
 
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
@@ -377,8 +371,17 @@ bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
 
 bool checkpoint_whole(const Checkpoint *checkpoint, Error *err) {
     if (!checkpoint->missing_files) return true;
-    return error_set(err, "%s: the index names this file, but it is not there%s; download the checkpoint again",
-                     checkpoint->missing_file, checkpoint->missing_files > 1 ? ", nor are others" : "");
+    const char *slash = strrchr(checkpoint->missing_file, '/');
+    struct stat link;
+    char *name = (char *)slash + 1;
+    if (lstat(checkpoint->missing_file, &link) == 0 &&
+        recognize_missing(checkpoint->folder, &(const Names){.items = &name, .count = 1}, 0, err))
+        return false;
+    return error_set(err,
+                     "%s: the index names this file, but it is missing, one of %zu out of %zu files of the checkpoint; "
+                     "download the checkpoint again",
+                     checkpoint->missing_file, checkpoint->missing_files,
+                     checkpoint->missing_files + checkpoint->file_count);
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

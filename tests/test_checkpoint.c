@@ -123,8 +123,8 @@ static void wrong_indices(void **state) {
         {"{\"a\":\"/etc/passwd\"}", "leads out of the folder"},
         {"{\"a\":\"x\\\\y\"}", "path separators"},
         {"{\"a\":\"x\\u001b[31m\"}", "control characters"},
-        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: the index names this file, but it is not there;"},
-        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "is not there, nor are others"},
+        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: the index names this file, but it is missing"},
+        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "one of 2 out of 2 files"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put_index(wrong[i].map);

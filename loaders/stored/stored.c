@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/memory.h"
+#include "loaders/recognize.h"
 #include "loaders/stored/stored_parts.h"
 
 #define WEIGHT ".weight"
@@ -602,6 +603,7 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     StoredConfig config;
     Error reason = {0};
     *out = NULL;
+    if (!recognize_tensors(checkpoint, err)) return false;
     if (!stored_config_read(checkpoint->folder, &config, &reason)) {
         // Plain tensors can be read all the same.
         config = (StoredConfig){.block = {128, 128}};
