@@ -539,6 +539,8 @@ KERNEL(trial_tf32_kernel, 32, TrialArguments) {
     uint32_t w[4], x[2] = {0};
     for (int i = 0; i < 4; i++) w[i] = __float_as_uint(1 + 0x1p-11f); // of which the last bit is not read
     if (threadIdx.x == 0) x[0] = __float_as_uint(1 + 0x1.8p-10f);
+    if (threadIdx.x == 4) x[0] = __float_as_uint(0x1p24f), x[1] = __float_as_uint(-0x1p24f);
+    if (threadIdx.x == 5) x[0] = __float_as_uint(0.75f); // in the same column
     multiply_tf32(c, w, x);
     for (int i = 0; i < 2; i++) a.y[threadIdx.x * 2 + i] = c[i];
 }
@@ -614,7 +616,8 @@ static void test_unprepared_kernels(void **state) {
     end(&c);
 }
 
-// Tensor cores do not read the last 13 bits of a number; nothing is rounded.
+// Tensor cores do not read the last 13 bits of a number, nothing is rounded, and what is small beside the largest
+// addend is lost.
 static void test_tf32(void **state) {
     (void)state;
     Checks c;

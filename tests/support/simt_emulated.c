@@ -181,8 +181,23 @@ static void multiply_warp(unsigned first) {
     }
 }
 
-// Toward zero, as tensor cores add.
-static float cut(double sum) {
+// A sum as tensor cores add: of each addend what lies below the last bit of the largest one, but for one bit, is cut
+// off, and so is what a float has no room for.
+enum { ADDENDS = 9, ADDEND_BITS = 25 };
+static float cut_sum(const double *addends) {
+    double most = 0, sum = 0;
+    int exponent;
+    for (int i = 0; i < ADDENDS; i++) {
+        const double size = fabs(addends[i]);
+        most = size > most ? size : most;
+        sum += addends[i];
+    }
+    if (!isfinite(sum)) return (float)sum;
+    frexp(most, &exponent);
+    const double scale = ldexp(1, ADDEND_BITS - exponent);
+    sum = 0;
+    for (int i = 0; i < ADDENDS; i++) sum += (double)(int64_t)(addends[i] * scale);
+    sum /= scale;
     const float nearest = (float)sum;
     return fabs((double)nearest) > fabs(sum) && isfinite(nearest) ? nextafterf(nearest, 0) : nearest;
 }
@@ -201,9 +216,9 @@ static void multiply_warp_tf32(unsigned first) {
     for (int lane = 0; lane < LANES; lane++) {
         for (int i = 0; i < 4; i++) {
             float *c = &run.fibers[first + (unsigned)lane]->deposit.f[i];
-            double sum = (double)*c;
-            for (int k = 0; k < 8; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
-            *c = cut(sum);
+            double addends[ADDENDS] = {(double)*c};
+            for (int k = 0; k < 8; k++) addends[k + 1] = a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+            *c = cut_sum(addends);
         }
     }
 }
