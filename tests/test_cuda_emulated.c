@@ -486,7 +486,7 @@ static void test_no_tokens(void **state) {
     Backend *b = c.device;
     const BackendOps *ops = b->ops;
     float *x = ops->memory_new(b, 64, &err), *y = ops->memory_new(b, 64, &err), f = 0;
-    uint64_t patterns[65536] = {0};
+    uint64_t pattern = 0; // nothing is counted
     Weight *w = NULL;
     Cache *cache = NULL;
     assert_true(ops->weight_dense(b, DTYPE_F32, (const float[16]){0}, 4, 4, NULL, PRECISION_F32, &w, &err));
@@ -508,12 +508,44 @@ static void test_no_tokens(void **state) {
     ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
     ops->cache_write(b, cache, 0, 0, 0, x, x);
     ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
-    assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){patterns, &f, &f}, &err));
+    assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &f}, &err));
     if (!ops->healthy(b, &err)) fail_msg("%s", err.message);
     assert_int_equal(emulated_kernels, launches);
     ops->weight_free(b, w);
     ops->cache_free(b, cache);
     ops->memory_free(b, x), ops->memory_free(b, y);
+    end(&c);
+}
+
+// What would run at once, or come back to the host, ends the recording and nothing else.
+static void test_what_cannot_be_recorded(void **state) {
+    (void)state;
+    static const float table[4] = {0};
+    const int32_t id = 0;
+    Checks c;
+    Error err = {0};
+    begin(&emulated_hopper, &c);
+    Backend *b = c.device;
+    float *x = b->ops->memory_new(b, 64, &err), f[4] = {0};
+    Weight *w = NULL;
+    uint64_t *patterns = calloc(65536, sizeof *patterns);
+    assert_true(x && patterns);
+    for (int what = 0; what < 6; what++) {
+        assert_true(b->ops->step_begin(b));
+        b->ops->embed(b, DTYPE_F32, table, 4, &id, 1, x);
+        switch (what) {
+        case 0: assert_null(b->ops->memory_new(b, 64, &err)); break;
+        case 1: assert_false(b->ops->weight_dense(b, DTYPE_F32, f, 2, 2, f, PRECISION_F32, &w, &err)); break;
+        case 2: assert_false(b->ops->measure(b, x, 1, 4, &(ActivationCounts){patterns, f, f}, &err)); break;
+        case 3: b->ops->upload(b, x, f, sizeof f); break;
+        case 4: b->ops->download(b, f, x, sizeof f); break;
+        default: b->ops->gather(b, x, 4, &id, 1, x + 4); break;
+        }
+        assert_null(b->ops->step_end(b));
+        if (!b->ops->healthy(b, &err)) fail_msg("%d: %s", what, err.message);
+    }
+    b->ops->memory_free(b, x);
+    free(patterns);
     end(&c);
 }
 
@@ -780,6 +812,7 @@ int main(void) {
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
         cmocka_unit_test(test_no_tokens),
+        cmocka_unit_test(test_what_cannot_be_recorded),
 #ifdef EMULATES
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_unprepared_kernels),

@@ -180,6 +180,10 @@ bool cuda_measure(Backend *backend, const float *x, size_t tokens, size_t width,
                   Error *err) {
     CudaBackend *c = cuda_of(backend);
     if (tokens == 0) return true;
+    if (c->recording) { // counts cannot come back from there
+        c->recording->broken = true;
+        return error_set(err, "activations cannot be measured while a step is recorded");
+    }
     const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float),
                  rows = tokens * sizeof(float);
     if (!cuda_reserve(c, &c->staging, pattern_bytes + channels + rows, err)) return false;
