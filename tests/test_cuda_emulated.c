@@ -557,7 +557,7 @@ typedef struct TrialArguments {
     float *y;
 } TrialArguments;
 
-KERNEL(trial_kernel, 64, TrialArguments) {
+DYNAMIC_KERNEL(trial_kernel, 64, TrialArguments) {
     DYNAMIC_SHARED(memory);
     SHARED(float, own, 512); // 2,048 bytes
     own[threadIdx.x] = (float)threadIdx.x;
@@ -622,8 +622,8 @@ static void test_refusals(void **state) {
     end(&c);
 }
 
-// Products as they were cut before a kernel's own memory was counted would show: a backend whose kernels were never
-// told of more than a device gives unasked fails with "invalid argument", and the launch is named.
+// A device that nobody told how much kernels may have: the first token in 4 bits and groups of 32 fails in the
+// runtime's words, and the launch is named.
 static void test_unprepared_kernels(void **state) {
     (void)state;
     EmulatedDevice device = emulated_hopper;

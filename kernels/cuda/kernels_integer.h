@@ -688,29 +688,29 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 
 // ---- The kernels, by bits ----
 
-#define TILED_KERNEL(BITS, PLANES, NR, NB)                                           \
-    KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                                      \
-        tiled(BITS, PLANES, NR, NB, &a, memory);                                     \
+#define TILED_KERNEL(BITS, PLANES, NR, NB)                                                   \
+    DYNAMIC_KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                              \
+        tiled(BITS, PLANES, NR, NB, &a, memory);                                             \
     }
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
 // With turns a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, TURNS, NAME)                              \
-    KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
-        DYNAMIC_SHARED(memory);                                     \
-        Share share;                                                \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
-        if (TURNS && !share_of_turn(&a, &share)) return;            \
-        few_free(BITS, &a, &share, memory);                         \
-    }                                                               \
-    KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                     \
-        Share share;                                                \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
-        if (TURNS && !share_of_turn(&a, &share)) return;            \
-        few_ordered(BITS, &a, &share, memory);                      \
+#define FEW_KERNELS(BITS, TURNS, NAME)                                      \
+    DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
+        DYNAMIC_SHARED(memory);                                             \
+        Share share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
+        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        few_free(BITS, &a, &share, memory);                                 \
+    }                                                                       \
+    DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                             \
+        Share share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
+        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        few_ordered(BITS, &a, &share, memory);                              \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
     (a->planes == 1 ? LAUNCH(few_ordered_##NAME, grid, FEW_WARPS * WARP, shared, stream, a) \

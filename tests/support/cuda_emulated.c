@@ -82,7 +82,8 @@ static void prepare_kernels(EmulatedRuntime *r) {
         const SimtKernel *kernel = &__start_simt_kernels[i];
         const size_t own = simt_static_shared(kernel);
         r->most_dynamic[i] = UNASKED_SHARED - own;
-        if (!r->device.unprepared && emulated_allow_shared(r, kernel, r->device.shared_bytes - own) != 0) abort();
+        if (r->device.unprepared || !kernel->dynamic) continue;
+        if (emulated_allow_shared(r, kernel, r->device.shared_bytes - own) != 0) abort();
     }
 }
 

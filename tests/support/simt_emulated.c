@@ -325,7 +325,10 @@ void *emulated_shared(const SimtShared *site) {
     return run.arena + run.site_offsets[run.site_count++];
 }
 
-unsigned char *emulated_dynamic_shared(void) { return run.arena; }
+unsigned char *emulated_dynamic_shared(void) {
+    if (!run.kernel->dynamic) give_up("a kernel with dynamic shared memory is none by its declaration");
+    return run.arena;
+}
 
 // ---- Scheduling ----
 

@@ -48,6 +48,7 @@ extern Emulated emulated;
 typedef struct SimtKernel {
     const char *name;
     unsigned most_threads; // launch bounds
+    bool dynamic;          // it has DYNAMIC_SHARED
     void (*entry)(const void *arguments);
 } SimtKernel;
 typedef struct SimtShared {
@@ -76,11 +77,13 @@ extern bool emulated_backwards;
 #define DEVICE static inline __attribute__((unused))
 // Its alignment is said, so that entries stand beside each other.
 #define SIMT_ENTRY(SECTION) static const __attribute__((used, section(SECTION), aligned(sizeof(void *))))
-#define KERNEL(NAME, THREADS, ARGUMENTS)                                                     \
-    static void NAME(ARGUMENTS a);                                                           \
-    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); } \
-    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, NAME##_entry};    \
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                            \
+    static void NAME(ARGUMENTS a);                                                                 \
+    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); }       \
+    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, NAME##_entry}; \
     static void NAME(const ARGUMENTS a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
