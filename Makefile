@@ -249,8 +249,9 @@ bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## benchmarks on a CUDA device, to t
 	    python3 tools/bench_torch.py tests/bench/results; else echo "python3 has no torch with CUDA: nothing to compare with"; fi
 
 # For a machine that has a device but neither our libraries nor a way to install them. In a checkout there:
-#     tar -xf build/gpu-programs.tar.gz && LD_LIBRARY_PATH=build/gpu-programs/lib build/gpu-programs/test_gpu
-gpu-programs: $(GPU_PROGRAMS) ## test_gpu and bench_gpu with the libraries that a system may lack, in build/gpu-programs.tar.gz
+#     tar -xf build/gpu-programs.tar.gz && export LD_LIBRARY_PATH=build/gpu-programs/lib QUANTDIAL_SAMPLES=$PWD/samples
+#     build/gpu-programs/test_gpu [PATTERN]; build/gpu-programs/bench_gpu --help; build/gpu-programs/quantdial doctor
+gpu-programs: $(GPU_PROGRAMS) $(PROGRAM) ## test_gpu, bench_gpu and quantdial with libraries a system may lack, in build/gpu-programs.tar.gz
 	@rm -rf $(OUT)/gpu-programs && mkdir -p $(OUT)/gpu-programs/lib
 	@for program in $^; do strip -o $(OUT)/gpu-programs/$${program##*/} $$program || exit 1; done
 	@ldd $^ | awk '$$3 ~ /^\// && $$1 !~ /^lib(c|m|stdc\+\+|gcc_s)\.so/ { print $$3 }' | sort -u | \

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/cuda/integer_layout.h"
+#include "kernels/cuda/cuda.h"
 #include "tests/support/cuda_emulated.h"
 #include "tests/support/device_checks.h"
 #include "tests/support/device_models.h"
@@ -385,6 +385,285 @@ static void test_measure(void **state) {
     end(&c);
 }
 
+// ---- What devices take ----
+
+// Largest blocks that devices of these capabilities allow.
+static const struct {
+    int capability;
+    size_t shared_bytes;
+} limits[] = {{75, 64 << 10}, {80, 163 << 10}, {86, 99 << 10}, {90, 227 << 10}, {120, 99 << 10}};
+enum { LIMITS = sizeof limits / sizeof *limits };
+
+static EmulatedDevice device_within(int i) {
+    EmulatedDevice device = emulated_hopper;
+    device.capability = limits[i].capability;
+    device.shared_bytes = limits[i].shared_bytes;
+    return device;
+}
+
+// Stages, pieces and tiles are cut to the device's shared memory: every format fits every device. Launches are only
+// recorded, so all of them are looked at. n: which format.
+static void record_format(Checks *c, size_t n) {
+    static const size_t groups[] = {16, 32, 64, 96, 128, 256, 300};
+    const QuantizedCase q = {.grid = (Grid)(n % 4),
+                             .bits = all_bits[n / 4 % 4],
+                             .out = 64,
+                             .in = 300,
+                             .group = groups[n / 16 % 7],
+                             .mode = n / 112 % 2 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
+                             .scale_dtype = n / 224 % 2 ? DTYPE_F32 : DTYPE_F16,
+                             .precision = (Precision)(n / 448)};
+    check_recorded_products(c, &q);
+}
+
+static void test_products_fit(void **state) {
+    (void)state;
+    enum { FORMATS = 2 * 448 };
+    static const int multiprocessors[] = {1, 2, 8, 132}; // large tiles, and small ones
+    for (int i = 0; i < LIMITS; i++) {
+        for (int m = 0; m < 4; m++) {
+            EmulatedDevice device = device_within(i);
+            Checks c;
+            device.multiprocessors = multiprocessors[m];
+            begin(&device, &c);
+            for (size_t n = (size_t)m; n < FORMATS; n += thorough ? 4 : 61) record_format(&c, n);
+            end(&c);
+        }
+    }
+}
+
+typedef struct RecordedAttention {
+    Cache *cache;
+    AttentionShape shape;
+    const float *q;
+    size_t first, tokens;
+    float *y;
+} RecordedAttention;
+
+static void run_attention(Backend *b, const void *context) {
+    const RecordedAttention *a = context;
+    b->ops->cache_write(b, a->cache, 0, a->first, a->tokens, a->q, a->q);
+    b->ops->attention(b, a->cache, 0, &a->shape, a->q, a->first, a->tokens, a->y);
+}
+
+// Heads of every size, one token and a prompt, at the end of a long text.
+static void test_attention_fits(void **state) {
+    (void)state;
+    enum { POSITIONS = 40000, HEADS = 8, MOST = 300 };
+    static const int dims[] = {64, 80, 128, 192, 256, 512};
+    for (int i = 0; i < LIMITS; i++) {
+        EmulatedDevice device = device_within(i);
+        Checks c;
+        begin(&device, &c);
+        const BackendOps *ops = c.device->ops;
+        for (int n = 0; n < 6 * 4; n++) {
+            const DType dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[n % 4];
+            const int dim = dims[n / 4], kv_heads = n % 3 ? 1 : 2;
+            const size_t tokens = n % 2 ? 1 : MOST, floats = tokens * HEADS * (size_t)dim;
+            RecordedAttention a = {.shape = {.heads = HEADS, .kv_heads = kv_heads, .head_dim = dim, .scale = 1},
+                                   .first = POSITIONS - tokens,
+                                   .tokens = tokens};
+            assert_true(ops->cache_new(c.device, 1, 1, kv_heads, dim, POSITIONS, dtype, &a.cache, NULL));
+            float *memory = ops->memory_new(c.device, 2 * floats * sizeof *memory, NULL);
+            a.q = memory, a.y = memory + floats;
+            check_recorded(&c, "attention", run_attention, &a);
+            ops->memory_free(c.device, memory);
+            ops->cache_free(c.device, a.cache);
+        }
+        end(&c);
+    }
+}
+
+// Nothing to do is done without a launch: one of no blocks is an error.
+static void test_no_tokens(void **state) {
+    (void)state;
+    static const size_t widths[] = {3, 4};
+    const int32_t nobody = 0;
+    const float factor = 1;
+    Checks c;
+    Error err = {0};
+    begin(&emulated_hopper, &c);
+    Backend *b = c.device;
+    const BackendOps *ops = b->ops;
+    float *x = ops->memory_new(b, 64, &err), *y = ops->memory_new(b, 64, &err), f = 0;
+    uint64_t pattern = 0; // nothing is counted
+    Weight *w = NULL;
+    Cache *cache = NULL;
+    assert_true(ops->weight_dense(b, DTYPE_F32, (const float[16]){0}, 4, 4, NULL, PRECISION_F32, &w, &err));
+    assert_true(ops->cache_new(b, 1, 1, 1, 4, 4, DTYPE_F32, &cache, &err));
+    const size_t launches = emulated_kernels;
+    ops->linear(b, w, x, 0, y);
+    ops->embed(b, DTYPE_F32, &factor, 1, &nobody, 0, x);
+    ops->rms_norm(b, x, x, 1e-5f, 0, 4, y);
+    ops->layer_norm(b, x, x, x, 1e-5f, 0, 4, y);
+    ops->add(b, x, y, 0);
+    ops->silu_times(b, x, x, 0, y);
+    ops->scale(b, x, 2, 0);
+    ops->softcap(b, x, 2, 0);
+    ops->rope(b, x, 0, 1, 4, 4, x, x, 0);
+    ops->split(b, x, 0, 1, widths, 2, (float *const[]){x, y});
+    ops->gather(b, x, 4, &nobody, 0, y);
+    ops->scatter_add(b, x, 4, &nobody, &factor, 0, y);
+    ops->gated_add(b, x, x, 0, 4, y);
+    ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
+    ops->cache_write(b, cache, 0, 0, 0, x, x);
+    ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
+    assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &f}, &err));
+    if (!ops->healthy(b, &err)) fail_msg("%s", err.message);
+    assert_int_equal(emulated_kernels, launches);
+    ops->weight_free(b, w);
+    ops->cache_free(b, cache);
+    ops->memory_free(b, x), ops->memory_free(b, y);
+    end(&c);
+}
+
+// What would run at once, or come back to the host, ends the recording and nothing else.
+static void test_what_cannot_be_recorded(void **state) {
+    (void)state;
+    static const float table[4] = {0};
+    const int32_t id = 0;
+    Checks c;
+    Error err = {0};
+    begin(&emulated_hopper, &c);
+    Backend *b = c.device;
+    float *x = b->ops->memory_new(b, 64, &err), f[4] = {0};
+    Weight *w = NULL;
+    uint64_t *patterns = calloc(65536, sizeof *patterns);
+    assert_true(x && patterns);
+    for (int what = 0; what < 6; what++) {
+        assert_true(b->ops->step_begin(b));
+        b->ops->embed(b, DTYPE_F32, table, 4, &id, 1, x);
+        switch (what) {
+        case 0: assert_null(b->ops->memory_new(b, 64, &err)); break;
+        case 1: assert_false(b->ops->weight_dense(b, DTYPE_F32, f, 2, 2, f, PRECISION_F32, &w, &err)); break;
+        case 2: assert_false(b->ops->measure(b, x, 1, 4, &(ActivationCounts){patterns, f, f}, &err)); break;
+        case 3: b->ops->upload(b, x, f, sizeof f); break;
+        case 4: b->ops->download(b, f, x, sizeof f); break;
+        default: b->ops->gather(b, x, 4, &id, 1, x + 4); break;
+        }
+        assert_null(b->ops->step_end(b));
+        if (!b->ops->healthy(b, &err)) fail_msg("%d: %s", what, err.message);
+    }
+    b->ops->memory_free(b, x);
+    free(patterns);
+    end(&c);
+}
+
+// ---- The emulation itself ----
+
+#ifdef EMULATES
+
+typedef struct TrialArguments {
+    float *y;
+} TrialArguments;
+
+DYNAMIC_KERNEL(trial_kernel, 64, TrialArguments) {
+    DYNAMIC_SHARED(memory);
+    SHARED(float, own, 512); // 2,048 bytes
+    own[threadIdx.x] = (float)threadIdx.x;
+    memory[threadIdx.x] = 1;
+    __syncthreads();
+    a.y[threadIdx.x] = own[63 - threadIdx.x] + (float)memory[threadIdx.x];
+}
+
+KERNEL(trial_tf32_kernel, 32, TrialArguments) {
+    float c[4] = {0};
+    uint32_t w[4], x[2] = {0};
+    for (int i = 0; i < 4; i++) w[i] = __float_as_uint(1 + 0x1p-11f); // of which the last bit is not read
+    if (threadIdx.x == 0) x[0] = __float_as_uint(1 + 0x1.8p-10f);
+    if (threadIdx.x == 4) x[0] = __float_as_uint(0x1p24f), x[1] = __float_as_uint(-0x1p24f);
+    if (threadIdx.x == 5) x[0] = __float_as_uint(0.75f); // in the same column
+    multiply_tf32(c, w, x);
+    for (int i = 0; i < 2; i++) a.y[threadIdx.x * 2 + i] = c[i];
+}
+
+static int launch_trial(void *stream, Extent grid, unsigned threads, size_t shared, float *y) {
+    const TrialArguments a = {y};
+    return LAUNCH(trial_kernel, grid, threads, shared, stream, &a);
+}
+
+// What a device refuses is refused: the kernel's own shared memory counts, what was allowed last holds, and grids and
+// blocks have their limits.
+static void test_refusals(void **state) {
+    (void)state;
+    enum { INVALID_VALUE = 1, INVALID_CONFIGURATION = 9, OWN = 2048, UNASKED = 48 << 10 };
+    const Extent one = {1, 1, 1};
+    EmulatedDevice device = emulated_hopper;
+    Checks c;
+    device.unprepared = true;
+    begin(&device, &c);
+    CudaRuntime *r = cuda_of(c.device)->runtime;
+    float *y = c.device->ops->memory_new(c.device, 64 * sizeof *y, NULL);
+    const size_t before = emulated_refusals;
+    assert_int_equal(simt_static_shared(&trial_kernel_kernel), OWN);
+    assert_int_equal(launch_trial(r->stream, one, 64, UNASKED - OWN, y), 0);
+    assert_true(y[0] == 64 && y[63] == 1);
+    assert_int_equal(launch_trial(r->stream, one, 64, UNASKED, y), INVALID_VALUE);
+    assert_string_equal(r->message(INVALID_VALUE), "invalid argument");
+    assert_non_null(strstr(emulated_refusal, "trial_kernel: 1 x 1 x 1 blocks of 64 threads (64), shared memory 49152"));
+    // Asked for: no more than the device has besides, and no less than a recorded step needs later.
+    assert_int_equal(emulated_allow_shared(r->stream, &trial_kernel_kernel, (227 << 10) - OWN + 1), INVALID_VALUE);
+    assert_int_equal(emulated_allow_shared(r->stream, &trial_kernel_kernel, (227 << 10) - OWN), 0);
+    void *recorded = NULL;
+    assert_int_equal(r->record_begin(r), 0);
+    assert_int_equal(launch_trial(r->stream, one, 64, UNASKED, y), 0);
+    assert_int_equal(r->record_end(r, &recorded), 0);
+    assert_int_equal(r->run(r, recorded), 0);
+    assert_int_equal(emulated_allow_shared(r->stream, &trial_kernel_kernel, UNASKED - OWN), 0);
+    assert_int_equal(r->run(r, recorded), INVALID_VALUE);
+    r->forget(r, recorded);
+    assert_int_equal(launch_trial(r->stream, one, 96, 64, y), INVALID_VALUE); // more threads than its bounds
+    assert_int_equal(launch_trial(r->stream, one, 1056, 64, y), INVALID_CONFIGURATION);
+    assert_int_equal(launch_trial(r->stream, (Extent){1, 65536, 1}, 64, 64, y), INVALID_CONFIGURATION);
+    assert_int_equal(launch_trial(r->stream, (Extent){1, 1, 65536}, 64, 64, y), INVALID_CONFIGURATION);
+    assert_int_equal(launch_trial(r->stream, (Extent){1, 0, 1}, 64, 64, y), INVALID_CONFIGURATION);
+    assert_int_equal(emulated_refusals - before, 7);
+    c.device->ops->memory_free(c.device, y);
+    end(&c);
+}
+
+// A device that nobody told how much kernels may have: the first token in 4 bits and groups of 32 fails in the
+// runtime's words, and the launch is named.
+static void test_unprepared_kernels(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    Checks c;
+    Error err = {0};
+    device.unprepared = true;
+    begin(&device, &c);
+    Backend *b = c.device;
+    Weight *w = NULL;
+    QuantizedWeight codes;
+    float *x = b->ops->memory_new(b, 300 * sizeof *x, NULL), *y = b->ops->memory_new(b, 40 * sizeof *y, NULL);
+    assert_true(quantized_weight_on_grid(GRID_SYMMETRIC, 40, 300, 32, 4, DTYPE_F16, &codes, NULL));
+    assert_true(b->ops->weight_quantized(b, &codes, &(ActivationScheme){.mode = ACTIVATION_NONE}, NULL,
+                                         PRECISION_NATIVE, &w, NULL));
+    b->ops->linear(b, w, x, 1, y);
+    assert_false(b->ops->healthy(b, &err));
+    assert_non_null(strstr(err.message, "invalid argument"));
+    assert_non_null(strstr(emulated_refusal, "few_free_4"));
+    b->ops->weight_free(b, w);
+    b->ops->memory_free(b, x), b->ops->memory_free(b, y);
+    quantized_weight_free(&codes);
+    end(&c);
+}
+
+// Tensor cores do not read the last 13 bits of a number, nothing is rounded, and what is small beside the largest
+// addend is lost.
+static void test_tf32(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    float *y = c.device->ops->memory_new(c.device, 64 * sizeof *y, NULL);
+    const TrialArguments a = {y};
+    assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.device)->runtime->stream, &a), 0);
+    for (int n = 0; n < 64; n++) assert_true(y[n] == (n % 8 ? 0 : 1 + 0x1p-10f));
+    c.device->ops->memory_free(c.device, y);
+    end(&c);
+}
+
+#endif
+
 // ---- Whole models ----
 
 static Backend *model_device(void) {
@@ -530,6 +809,15 @@ int main(void) {
         cmocka_unit_test(test_attention_of_many_tokens),
         cmocka_unit_test(test_from_dense),
         cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_products_fit),
+        cmocka_unit_test(test_attention_fits),
+        cmocka_unit_test(test_no_tokens),
+        cmocka_unit_test(test_what_cannot_be_recorded),
+#ifdef EMULATES
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unprepared_kernels),
+        cmocka_unit_test(test_tf32),
+#endif
         cmocka_unit_test(test_model_logits),
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_recorded_steps),

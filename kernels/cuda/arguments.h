@@ -157,7 +157,7 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes;
     float static_scale; // of one plane; 0: of the token
-    Turns turns; // then `tokens` is what a turn has room for, and all of the above is that of the first
+    Turns turns;        // then `tokens` is what a turn has room for, and all of the above is that of the first
     TurnStrides strides;
     const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;
@@ -379,9 +379,11 @@ LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
     for (int i = 0; i < a->weights; i++) blocks += (size_t)((a->each[i].row_blocks + rows - 1) / rows);
     return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
 }
-// What the warps of the kernel for few tokens leave for each other in order.
+// Shared memory of the kernel for few tokens: what its warps leave for each other, pieces in order and totals
+// otherwise, and behind it the stages.
 LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {
-    return a->planes == 1 ? (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << a->stage.slot_bits : 0;
+    return a->planes == 1 ? (size_t)2 * FEW_WARPS * UNIT_ROWS * FEW_TOKENS * 4 << a->stage.slot_bits
+                          : (size_t)FEW_WARPS * UNIT_ROWS * PAIRED_TOKENS * 4;
 }
 
 #endif

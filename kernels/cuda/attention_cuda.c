@@ -90,6 +90,7 @@ void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, s
                                    .tokens = (int)tokens,
                                    .first = cuda_position(c, first)};
     RopeWriteArguments rotated;
+    if (tokens == 0) return;
     const bool rotates = cuda_take_ropes(c, &a, &rotated);
     if (cuda_ready(c))
         cuda_check(c, rotates ? launches->rope_write(stream, &rotated) : launches->cache_write(stream, &a),

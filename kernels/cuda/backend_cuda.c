@@ -45,6 +45,10 @@ static bool has_room(Backend *backend, size_t bytes, Error *err) {
 bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, Error *err) {
     *out = NULL;
     if (c->failed) return error_set(err, "%s", c->failure.message);
+    if (c->recording) { // clearing it would become part of the step
+        c->recording->broken = true;
+        return error_set(err, "no memory for %s while a step is recorded", what);
+    }
     size_t available = 0, total = 0;
     int code = c->runtime->enter(c->runtime);
     if (code == 0) code = c->runtime->allocate(c->runtime, bytes ? bytes : 1, out);

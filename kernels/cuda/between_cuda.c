@@ -29,6 +29,7 @@ void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const 
 
 static void elementwise(Backend *backend, const ElementwiseArguments *a) {
     CudaBackend *c = cuda_of(backend);
+    if (a->n == 0) return; // as everywhere here: a launch of no blocks is an error
     cuda_written(c, a->y, a->n * sizeof *a->y);
     RUN(c, elementwise, a, "an operation on activations");
 }
@@ -79,6 +80,7 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
     for (int p = 0; p < parts; p++) width += widths[p];
     for (int p = 0; p < parts; from += widths[p++]) {
         const CopyArguments a = {x, y[p], tokens * groups, (int)width, (int)from, (int)widths[p]};
+        if (a.rows == 0 || widths[p] == 0) continue;
         cuda_written(c, y[p], a.rows * widths[p] * sizeof(float));
         RUN(c, copy, &a, "taking a product apart");
     }
@@ -117,6 +119,7 @@ void cuda_scatter_add(Backend *backend, const float *x, size_t width, const int3
 void cuda_gated_add(Backend *backend, const float *gates, const float *x, size_t rows, size_t width, float *y) {
     CudaBackend *c = cuda_of(backend);
     const GatedAddArguments a = {gates, x, y, (int)rows, (int)width};
+    if (rows == 0) return;
     cuda_written(c, y, rows * width * sizeof *y);
     RUN(c, gated_add, &a, "adding an expert");
 }
@@ -143,6 +146,7 @@ void cuda_choose(Backend *backend, const float *logits, size_t rows, size_t voca
                  float *probabilities) {
     CudaBackend *c = cuda_of(backend);
     Error err = {0};
+    if (rows == 0) return;
     const size_t bytes = rows * (sizeof *ids + sizeof *probabilities);
     memset(ids, 0, rows * sizeof *ids);
     memset(probabilities, 0xFF, rows * sizeof *probabilities);
@@ -175,6 +179,11 @@ static bool add_patterns(CudaBackend *c, const uint32_t *device, uint64_t *patte
 bool cuda_measure(Backend *backend, const float *x, size_t tokens, size_t width, const ActivationCounts *counts,
                   Error *err) {
     CudaBackend *c = cuda_of(backend);
+    if (tokens == 0) return true;
+    if (c->recording) { // counts cannot come back from there
+        c->recording->broken = true;
+        return error_set(err, "activations cannot be measured while a step is recorded");
+    }
     const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float),
                  rows = tokens * sizeof(float);
     if (!cuda_reserve(c, &c->staging, pattern_bytes + channels + rows, err)) return false;

@@ -5,6 +5,8 @@
 extern "C" int cuda_integer_few(void *stream, const IntegerArguments *a);
 extern "C" int cuda_integer_tiled(void *stream, const IntegerArguments *a);
 
+extern "C" int cuda_prepare_kernels(size_t shared_bytes) { return prepare_kernels(shared_bytes); }
+
 extern "C" void cuda_fill_launches(CudaLaunches *launches) {
     fill_launches(launches);
     launches->integer_few = cuda_integer_few;

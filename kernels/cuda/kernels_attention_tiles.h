@@ -241,10 +241,10 @@ DEVICE void attend_tile(const int dim, const bool exact, const AttentionArgument
     UNROLL for (int i = 0; i < 2; i++) store_mixed(dim, a, &q[i], i, mixed);
 }
 
-#define ATTENTION_TILES_KERNEL(DIM, WARPS, WAY, EXACT)                        \
-    KERNEL(attention_tiles_##DIM##_##WAY, (WARPS)*WARP, AttentionArguments) { \
-        DYNAMIC_SHARED(shared);                                               \
-        attend_tile(DIM, EXACT, &a, shared);                                  \
+#define ATTENTION_TILES_KERNEL(DIM, WARPS, WAY, EXACT)                                \
+    DYNAMIC_KERNEL(attention_tiles_##DIM##_##WAY, (WARPS)*WARP, AttentionArguments) { \
+        DYNAMIC_SHARED(shared);                                                       \
+        attend_tile(DIM, EXACT, &a, shared);                                          \
     }
 ATTENTION_TILES_KERNEL(64, 4, exact, true)
 ATTENTION_TILES_KERNEL(128, 4, exact, true)

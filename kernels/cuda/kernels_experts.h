@@ -52,7 +52,7 @@ DEVICE void route_token(const RouteArguments *a, int token, float *logits, int32
     warp_barrier();
 }
 
-KERNEL(route_kernel, ROUTE_THREADS, RouteArguments) {
+DYNAMIC_KERNEL(route_kernel, ROUTE_THREADS, RouteArguments) {
     DYNAMIC_SHARED(memory); // [warps][experts]
     SHARED(int32_t, picked, ROUTE_WARPS * MIXTURE_PER_TOKEN);
     SHARED(float, masses, ROUTE_WARPS *MIXTURE_PER_TOKEN);

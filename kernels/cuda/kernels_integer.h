@@ -337,14 +337,14 @@ DEVICE void free_step_as_laid_out(const int bits, const int levels, const Intege
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory, float *scratch) {
+DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
     const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
     const Side side = few_side(false, a, share);
-    float totals[2];
+    float *shared = (float *)memory, totals[2]; // shared: [warps][2][lanes]
     totals[0] = totals[1] = 0;
-    memory += (size_t)warp * stages * a->stage.bytes;
+    memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
         if (from + i < end) few_copy(bits, a, share, &side, from + i, memory + i * a->stage.bytes);
         COPY_COMMIT();
@@ -362,11 +362,11 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *sha
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
-    UNROLL for (int i = 0; i < 2; i++) scratch[(warp * 2 + i) * WARP + lane] = totals[i];
+    UNROLL for (int i = 0; i < 2; i++) shared[(warp * 2 + i) * WARP + lane] = totals[i];
     __syncthreads();
     if (warp >= 2) return;
     float total = 0;
-    for (int w = 0; w < FEW_WARPS; w++) total += scratch[(w * 2 + warp) * WARP + lane];
+    for (int w = 0; w < FEW_WARPS; w++) total += shared[(w * 2 + warp) * WARP + lane];
     store_output(false, a, share, (int)blockIdx.y, share->row_block * UNIT_ROWS + lane / 4 + warp * 8, lane % 4, total);
 }
 
@@ -453,7 +453,7 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *
     adder.total = 0;
     adder.sum = adder.group = 0;
     adder.left = a->layout.group_columns / STEP_COLUMNS;
-    memory += 2 * FEW_WARPS * warp_pieces * 4 + (size_t)warp * stages * a->stage.bytes;
+    memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
         const int step = i * FEW_WARPS + warp;
         if (step < steps) few_copy(bits, a, share, &side, step, memory + i * a->stage.bytes);
@@ -688,30 +688,29 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 
 // ---- The kernels, by bits ----
 
-#define TILED_KERNEL(BITS, PLANES, NR, NB)                                           \
-    KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                                      \
-        tiled(BITS, PLANES, NR, NB, &a, memory);                                     \
+#define TILED_KERNEL(BITS, PLANES, NR, NB)                                                   \
+    DYNAMIC_KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                              \
+        tiled(BITS, PLANES, NR, NB, &a, memory);                                             \
     }
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
 // With turns a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, TURNS, NAME)                              \
-    KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
-        DYNAMIC_SHARED(memory);                                     \
-        SHARED(float, scratch, FEW_WARPS * 2 * WARP);               \
-        Share share;                                                \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
-        if (TURNS && !share_of_turn(&a, &share)) return;            \
-        few_free(BITS, &a, &share, memory, scratch);                \
-    }                                                               \
-    KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                     \
-        Share share;                                                \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                \
-        if (TURNS && !share_of_turn(&a, &share)) return;            \
-        few_ordered(BITS, &a, &share, memory);                      \
+#define FEW_KERNELS(BITS, TURNS, NAME)                                      \
+    DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
+        DYNAMIC_SHARED(memory);                                             \
+        Share share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
+        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        few_free(BITS, &a, &share, memory);                                 \
+    }                                                                       \
+    DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                             \
+        Share share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
+        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        few_ordered(BITS, &a, &share, memory);                              \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
     (a->planes == 1 ? LAUNCH(few_ordered_##NAME, grid, FEW_WARPS * WARP, shared, stream, a) \

@@ -150,7 +150,8 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
     return s;
 }
 
-// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages.
+// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages: all
+// that such a kernel takes, for it declares no shared memory itself.
 static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
     const size_t own = 1 << 10; // of each block, for the device
     const size_t room = (c->runtime->facts.shared_bytes + own) / blocks - own;
@@ -290,6 +291,7 @@ static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, si
 static void run_set(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const Weight *w = set->weights[0];
     Set at = *set;
+    if (tokens == 0) return;
     if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
     for (int i = 0; i < set->count; i++) cuda_written(c, set->y[i], tokens * set->weights[i]->out * sizeof(float));
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {

@@ -12,6 +12,7 @@ extern "C" {
 #include "kernels/cuda/runtime.h"
 
 void cuda_fill_launches(CudaLaunches *launches);
+int cuda_prepare_kernels(size_t shared_bytes);
 bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err);
 bool backend_cuda_new(int device, Backend **out, Error *err);
 }
@@ -234,6 +235,7 @@ cudaError_t open_runtime(Runtime *r, int device) {
     r->device = device;
     cudaError_t error = cudaSetDevice(device);
     if (error == cudaSuccess) error = read_facts(device, &r->base.facts);
+    if (error == cudaSuccess) error = static_cast<cudaError_t>(cuda_prepare_kernels(r->base.facts.shared_bytes));
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking);
     for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
         error = cudaMallocHost(&r->stage[i], STAGE_BYTES);

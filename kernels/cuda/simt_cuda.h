@@ -8,8 +8,13 @@
 #include <cuda_runtime.h>
 
 #define DEVICE static __device__ __forceinline__
-#define KERNEL(NAME, THREADS, ARGUMENTS) \
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                   \
+    static __global__ void NAME(const __grid_constant__ ARGUMENTS a);                     \
+    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC); \
     static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
+// One with DYNAMIC_SHARED.
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 #define UNROLL _Pragma("unroll")
@@ -18,14 +23,33 @@ typedef struct Extent {
     unsigned x, y, z;
 } Extent;
 
-// More than 48 KB of shared memory must be asked for, once for each kernel; asking again costs nothing worth naming.
-template <typename A>
-static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *stream, const A *a) {
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 0;
-    if (shared > 48 << 10) {
-        cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+// All kernels of the program, listed before main begins.
+struct KnownKernel {
+    const void *kernel;
+    bool dynamic;
+    const KnownKernel *next;
+    inline static const KnownKernel *first = nullptr;
+    KnownKernel(const void *known, bool is_dynamic) : kernel(known), dynamic(is_dynamic), next(first) { first = this; }
+};
+
+// Loads every kernel to the device, which could be impossible while a step is recorded. Those with dynamic shared
+// memory may have all of a block's (`shared_bytes`) that they do not declare themselves; a device that is not told
+// gives 48 KB, what they declare included. Said once, and not with each launch: it would hold for recorded launches,
+// too.
+static inline int prepare_kernels(size_t shared_bytes) {
+    for (const KnownKernel *k = KnownKernel::first; k; k = k->next) {
+        cudaFuncAttributes attributes;
+        cudaError_t error = cudaFuncGetAttributes(&attributes, k->kernel);
+        if (error == cudaSuccess && k->dynamic)
+            error = cudaFuncSetAttribute(k->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         (int)(shared_bytes - attributes.sharedSizeBytes));
         if (error != cudaSuccess) return (int)error;
     }
+    return 0;
+}
+
+template <typename A>
+static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *stream, const A *a) {
     kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared, (cudaStream_t)stream>>>(*a);
     return (int)cudaGetLastError();
 }

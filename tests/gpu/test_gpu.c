@@ -1,5 +1,9 @@
 // The CUDA backend on a device, against the scalar CPU backend: every kernel over shapes, group sizes, numbers of
 // tokens and odd tails, and whole models. Fails, and says so, where there is no device.
+//
+// usage: test_gpu [PATTERN]     PATTERN: only tests of this name, in which * and ? stand for anything; so that each can
+// have a process of its own, and one that fails takes no other along.
+#include <fnmatch.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -277,17 +281,23 @@ static void test_quantized_models(void **state) {
     check_fused_model(device_new(), "weight-bits=4 granularity=group group-size=32 activations=none", NULL);
 }
 
-int main(void) {
+// False, with the names on stderr, when no test is called so.
+static bool choose_tests(const char *pattern, const struct CMUnitTest *tests, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (fnmatch(pattern, tests[i].name, 0) != 0) continue;
+        cmocka_set_test_filter(pattern);
+        return true;
+    }
+    fprintf(stderr, "No test is called \"%s\"; there are:", pattern);
+    for (size_t i = 0; i < count; i++) fprintf(stderr, " %s", tests[i].name);
+    fprintf(stderr, "\n");
+    return false;
+}
+
+int main(int argc, char **argv) {
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
     Backend *device;
     Error err = {0};
-    thorough = !(slow && strcmp(slow, "0") == 0);
-    if (!backend_cuda_new(0, &device, &err)) {
-        fprintf(stderr, "No test was run: %s.\n", err.message);
-        return 1;
-    }
-    fprintf(stderr, "On %s.\n", device->ops->describe(device));
-    device->ops->destroy(device);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_quantized),
@@ -304,5 +314,13 @@ int main(void) {
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_quantized_models),
     };
+    if (argc > 1 && !choose_tests(argv[1], tests, sizeof tests / sizeof *tests)) return 2;
+    thorough = !(slow && strcmp(slow, "0") == 0);
+    if (!backend_cuda_new(0, &device, &err)) {
+        fprintf(stderr, "No test was run: %s.\n", err.message);
+        return 1;
+    }
+    fprintf(stderr, "On %s.\n", device->ops->describe(device));
+    device->ops->destroy(device);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,20 @@
 
 #include "tests/support/simt_emulated.h"
 
-size_t emulated_runs, emulated_kernels, emulated_downloaded;
+size_t emulated_runs, emulated_kernels, emulated_downloaded, emulated_refusals;
+char emulated_refusal[200];
 
 #ifdef EMULATES
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(FROM, BYTES) ((void)(FROM), (void)(BYTES))
+#define ASAN_UNPOISON_MEMORY_REGION(FROM, BYTES) ((void)(FROM), (void)(BYTES))
+#endif
 
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
@@ -15,7 +23,7 @@ size_t emulated_runs, emulated_kernels, emulated_downloaded;
 #include "kernels/cuda/kernels_table.h"
 
 typedef struct Kept { // a launch or a copy of a recorded step
-    void (*entry)(const void *);
+    const SimtKernel *kernel;
     Extent grid;
     unsigned threads;
     size_t shared, bytes;
@@ -29,7 +37,7 @@ typedef struct Recorded {
     size_t count, capacity;
 } Recorded;
 
-typedef struct Block { // every piece of device memory, with NaN around it
+typedef struct Block { // every piece of device memory, with NaN around it that the address sanitizer guards
     unsigned char *data;
     size_t bytes;
 } Block;
@@ -39,11 +47,14 @@ typedef struct EmulatedRuntime {
     CudaLaunches launches;
     EmulatedDevice device;
     Recorded *recording;
+    size_t *most_dynamic; // of each kernel: bytes of dynamic shared memory that a launch may ask for
     Block *blocks;
     size_t block_count, block_capacity, used;
 } EmulatedRuntime;
 
-enum { MARGIN = 256, FAILED = 1, NO_MEMORY = 2 };
+enum { MARGIN = 256 };
+enum { INVALID_VALUE = 1, NO_MEMORY = 2, INVALID_CONFIGURATION = 9, FAILED = 719 }; // as the runtime's codes
+enum { UNASKED_SHARED = 48 << 10, MOST_BLOCK_THREADS = 1024, MOST_GRID_YZ = 65535 };
 
 static EmulatedRuntime *of(CudaRuntime *runtime) { return (EmulatedRuntime *)(void *)runtime; }
 
@@ -52,25 +63,71 @@ static void keep(Recorded *recorded, Kept kept) {
     recorded->kept[recorded->count++] = kept;
 }
 
-int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsigned threads, size_t shared,
+// ---- What a device refuses ----
+
+static size_t kernel_count(void) { return (size_t)(__stop_simt_kernels - __start_simt_kernels); }
+
+int emulated_allow_shared(void *stream, const SimtKernel *kernel, size_t bytes) {
+    EmulatedRuntime *r = stream;
+    if (bytes + simt_static_shared(kernel) > r->device.shared_bytes) return INVALID_VALUE;
+    r->most_dynamic[kernel - __start_simt_kernels] = bytes;
+    return 0;
+}
+
+// As a device has it in the beginning, and then what the backend tells it when it opens (simt_cuda.h).
+static void prepare_kernels(EmulatedRuntime *r) {
+    r->most_dynamic = calloc(kernel_count(), sizeof *r->most_dynamic);
+    if (!r->most_dynamic) abort();
+    for (size_t i = 0; i < kernel_count(); i++) {
+        const SimtKernel *kernel = &__start_simt_kernels[i];
+        const size_t own = simt_static_shared(kernel);
+        r->most_dynamic[i] = UNASKED_SHARED - own;
+        if (r->device.unprepared || !kernel->dynamic) continue;
+        if (emulated_allow_shared(r, kernel, r->device.shared_bytes - own) != 0) abort();
+    }
+}
+
+static int refused(const EmulatedRuntime *r, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared) {
+    const size_t most = r->most_dynamic[kernel - __start_simt_kernels];
+    const bool cut = grid.x == 0 || grid.y == 0 || grid.z == 0 || threads == 0 || grid.x > INT32_MAX ||
+                     grid.y > MOST_GRID_YZ || grid.z > MOST_GRID_YZ || threads > MOST_BLOCK_THREADS;
+    if (!cut && threads <= kernel->most_threads && shared <= most) return 0;
+    emulated_refusals++;
+    snprintf(emulated_refusal, sizeof emulated_refusal,
+             "%s: %u x %u x %u blocks of %u threads (%u), shared memory %zu (%zu) dynamic and %zu static", kernel->name,
+             grid.x, grid.y, grid.z, threads, kernel->most_threads, shared, most, simt_static_shared(kernel));
+    return cut ? INVALID_CONFIGURATION : INVALID_VALUE;
+}
+
+// ---- Launches ----
+
+int emulated_launch(void *stream, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared,
                     const void *arguments, size_t bytes) {
     EmulatedRuntime *r = stream;
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 0;
-    if (shared > r->device.shared_bytes) return FAILED;
+    const int code = refused(r, kernel, grid, threads, shared);
+    if (code != 0) return code;
     if (r->device.launches_left > 0 && --r->device.launches_left == 0) r->device.launches_left = -1;
     if (r->device.launches_left < 0) return FAILED;
     if (!r->recording) {
         emulated_kernels++;
-        return emulate(entry, grid, threads, shared, arguments);
+        emulate(kernel, r->device.capability >= TENSOR_CORES, grid, threads, shared, arguments);
+        return 0;
     }
     void *copy = malloc(bytes);
     if (!copy) abort();
     memcpy(copy, arguments, bytes);
-    keep(r->recording, (Kept){entry, grid, threads, shared, bytes, copy, NULL, NULL});
+    keep(r->recording, (Kept){kernel, grid, threads, shared, bytes, copy, NULL, NULL});
     return 0;
 }
 
-static const char *message(int code) { return code == NO_MEMORY ? "out of memory" : "the emulated device fails"; }
+static const char *message(int code) {
+    switch (code) {
+    case INVALID_VALUE: return "invalid argument";
+    case NO_MEMORY: return "out of memory";
+    case INVALID_CONFIGURATION: return "invalid configuration argument";
+    default: return "the emulated device fails";
+    }
+}
 
 static int enter(CudaRuntime *runtime) {
     (void)runtime;
@@ -83,13 +140,23 @@ static int memory(CudaRuntime *runtime, size_t *free_bytes, size_t *total_bytes)
     return 0;
 }
 
+// A device refuses what would have to run at once, or keeps it for every run of the step.
+static void must_not_record(const EmulatedRuntime *r) {
+    if (!r->recording) return;
+    fprintf(stderr, "a recorded step holds what cannot be recorded\n");
+    abort();
+}
+
 static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
     EmulatedRuntime *r = of(runtime);
+    must_not_record(r);
     if (bytes > r->device.memory_bytes - r->used) return NO_MEMORY;
     unsigned char *all = aligned_alloc(256, (bytes + 2 * MARGIN + 255) / 256 * 256);
     if (!all || !array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
     memset(all, 0xFF, bytes + 2 * MARGIN);
     memset(all + MARGIN, 0, bytes);
+    ASAN_POISON_MEMORY_REGION(all, MARGIN);
+    ASAN_POISON_MEMORY_REGION(all + MARGIN + bytes, MARGIN);
     r->blocks[r->block_count++] = (Block){all + MARGIN, bytes};
     r->used += bytes;
     *out = all + MARGIN;
@@ -98,9 +165,11 @@ static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
 
 static void release(CudaRuntime *runtime, void *data) {
     EmulatedRuntime *r = of(runtime);
+    must_not_record(r);
     for (size_t i = 0; i < r->block_count; i++) {
         Block block = r->blocks[i];
         if (block.data != data) continue;
+        ASAN_UNPOISON_MEMORY_REGION(block.data - MARGIN, block.bytes + 2 * MARGIN);
         for (size_t j = 0; j < MARGIN; j++) {
             if (block.data[j - MARGIN] == 0xFF && block.data[block.bytes + j] == 0xFF) continue;
             fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", block.bytes);
@@ -122,6 +191,7 @@ static void close_runtime(CudaRuntime *runtime) {
         abort();
     }
     free(r->blocks);
+    free(r->most_dynamic);
     free(r);
 }
 
@@ -137,7 +207,7 @@ static void release_host(CudaRuntime *runtime, void *data) {
 }
 
 static int failing(EmulatedRuntime *r) {
-    if (r->recording) abort(); // a device refuses what would have to run at once
+    must_not_record(r);
     return r->device.launches_left < 0 ? FAILED : 0;
 }
 
@@ -184,11 +254,15 @@ static int run_recorded(CudaRuntime *runtime, void *recorded) {
     emulated_runs++;
     for (size_t i = 0; i < r->count; i++) {
         const Kept *k = &r->kept[i];
-        emulated_kernels += k->arguments != NULL;
-        if (k->arguments)
-            emulate(k->entry, k->grid, k->threads, k->shared, k->arguments);
-        else
+        if (!k->arguments) {
             memcpy(k->to, k->from, k->bytes);
+            continue;
+        }
+        const int code = refused(of(runtime), k->kernel, k->grid, k->threads, k->shared);
+        if (code != 0) return code;
+        emulated_kernels++;
+        emulate(k->kernel, of(runtime)->device.capability >= TENSOR_CORES, k->grid, k->threads, k->shared,
+                k->arguments);
     }
     return failing(of(runtime));
 }
@@ -220,6 +294,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     EmulatedRuntime *r = calloc(1, sizeof *r);
     if (!r) abort();
     r->device = *device;
+    prepare_kernels(r);
     fill_launches(&r->launches);
     r->launches.integer_few = launch_integer_few;
     r->launches.integer_tiled = launch_integer_tiled;

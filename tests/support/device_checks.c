@@ -197,6 +197,55 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     free(x), free(bias), free(divisor), free(y[0]), free(y[1]);
 }
 
+void check_recorded(Checks *c, const char *what, RecordedOperation operation, const void *context) {
+    static const float table[1] = {0};
+    const int32_t id = 0;
+    Backend *b = c->device;
+    Error err = {0};
+    float *nowhere = poisoned(b, 1);
+    assert_true(b->ops->step_begin(b));
+    b->ops->embed(b, DTYPE_F32, table, 1, &id, 1, nowhere);
+    operation(b, context);
+    Step *step = b->ops->step_end(b);
+    if (!step) fail_msg("%s: a launch is refused", what);
+    b->ops->step_free(b, step);
+    b->ops->memory_free(b, nowhere);
+    if (!b->ops->healthy(b, &err)) fail_msg("%s: %s", what, err.message);
+}
+
+typedef struct RecordedProduct {
+    const Weight *w;
+    const float *x;
+    size_t tokens;
+    float *y;
+} RecordedProduct;
+
+static void run_product(Backend *b, const void *context) {
+    const RecordedProduct *p = context;
+    b->ops->linear(b, p->w, p->x, p->tokens, p->y);
+}
+
+void check_recorded_products(Checks *c, const QuantizedCase *q) {
+    static const size_t tokens[] = {1, 2, 4, 5, 8, 9, 16, 32, 64, 300};
+    enum { CALLS = sizeof tokens / sizeof *tokens, MOST = 300 };
+    Backend *b = c->device;
+    QuantizedWeight codes = random_quantized(c, q);
+    const ActivationScheme scheme = {.mode = q->mode, .scale = 1 / 60.0f};
+    Weight *w = NULL;
+    Error err = {0};
+    if (!b->ops->weight_quantized(b, &codes, &scheme, NULL, q->precision, &w, &err)) fail_msg("%s", err.message);
+    float *x = poisoned(b, MOST * q->in), *y = poisoned(b, MOST * q->out);
+    for (size_t i = 0; i < CALLS; i++) {
+        char what[200];
+        snprintf(what, sizeof what, "grid %d, %d bits, group %zu of %zu, %zu tokens, activations %d, precision %d",
+                 (int)q->grid, q->bits, q->group, q->in, tokens[i], (int)q->mode, (int)q->precision);
+        check_recorded(c, what, run_product, &(RecordedProduct){w, x, tokens[i], y});
+    }
+    b->ops->weight_free(b, w);
+    b->ops->memory_free(b, x), b->ops->memory_free(b, y);
+    quantized_weight_free(&codes);
+}
+
 static void not_finite_case(Checks *c, ActivationMode mode, Precision precision, float bad, size_t tokens) {
     enum { OUT = 40, IN = 70 };
     const QuantizedCase q = {GRID_SYMMETRIC, 4, OUT, IN, 32, tokens, mode, DTYPE_F16, 1, precision};

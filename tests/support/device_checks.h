@@ -28,6 +28,11 @@ typedef struct QuantizedCase {
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
 // Products of integers must be equal to the last bit, others within what summing in another order may change.
 void check_quantized(Checks *, const QuantizedCase *);
+// An operation as a recorded step, which is not run: no launch of it may be refused. The same of products of few and
+// many tokens.
+typedef void (*RecordedOperation)(Backend *, const void *context);
+void check_recorded(Checks *, const char *what, RecordedOperation, const void *context);
+void check_recorded_products(Checks *, const QuantizedCase *);
 // Several linears of the same activations: the same as one by one, in fewer launches.
 void check_linears(Checks *, size_t tokens, size_t in);
 typedef struct MixtureCase {

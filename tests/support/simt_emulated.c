@@ -58,18 +58,19 @@ static struct {
     void *scheduler_fake_stack;
     const void *scheduler_stack;
     size_t scheduler_stack_bytes;
-    void (*entry)(const void *);
+    const SimtKernel *kernel;
+    bool tensor_cores;
     const void *arguments;
     unsigned char *arena;
     size_t arena_used, dynamic_bytes;
-    const void *sites[SITES];
+    const SimtShared *sites[SITES];
     size_t site_offsets[SITES];
     int site_count;
 } run;
 
 static _Noreturn void give_up(const char *what) {
-    fprintf(stderr, "emulated kernel, block %u %u %u, thread %u: %s\n", emulated.block.x, emulated.block.y,
-            emulated.block.z, run.current_thread, what);
+    fprintf(stderr, "emulated %s, block %u %u %u, thread %u: %s\n", run.kernel->name, emulated.block.x,
+            emulated.block.y, emulated.block.z, run.current_thread, what);
     abort();
 }
 
@@ -126,7 +127,7 @@ SWITCHES static void resume(unsigned thread) {
 static void fiber_main(void) {
     switch_ends(NULL, &run.scheduler_stack, &run.scheduler_stack_bytes);
     for (;;) {
-        run.entry(run.arguments);
+        run.kernel->entry(run.arguments);
         emulated_copy_wait(0);
         to_scheduler(DONE);
     }
@@ -180,8 +181,23 @@ static void multiply_warp(unsigned first) {
     }
 }
 
-// Toward zero, as tensor cores add.
-static float cut(double sum) {
+// A sum as tensor cores add: of each addend what lies below the last bit of the largest one, but for one bit, is cut
+// off, and so is what a float has no room for.
+enum { ADDENDS = 9, ADDEND_BITS = 25 };
+static float cut_sum(const double *addends) {
+    double most = 0, sum = 0;
+    int exponent;
+    for (int i = 0; i < ADDENDS; i++) {
+        const double size = fabs(addends[i]);
+        most = size > most ? size : most;
+        sum += addends[i];
+    }
+    if (!isfinite(sum)) return (float)sum;
+    frexp(most, &exponent);
+    const double scale = ldexp(1, ADDEND_BITS - exponent);
+    sum = 0;
+    for (int i = 0; i < ADDENDS; i++) sum += (double)(int64_t)(addends[i] * scale);
+    sum /= scale;
     const float nearest = (float)sum;
     return fabs((double)nearest) > fabs(sum) && isfinite(nearest) ? nextafterf(nearest, 0) : nearest;
 }
@@ -200,9 +216,9 @@ static void multiply_warp_tf32(unsigned first) {
     for (int lane = 0; lane < LANES; lane++) {
         for (int i = 0; i < 4; i++) {
             float *c = &run.fibers[first + (unsigned)lane]->deposit.f[i];
-            double sum = (double)*c;
-            for (int k = 0; k < 8; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
-            *c = cut(sum);
+            double addends[ADDENDS] = {(double)*c};
+            for (int k = 0; k < 8; k++) addends[k + 1] = a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+            *c = cut_sum(addends);
         }
     }
 }
@@ -215,6 +231,8 @@ static void operate(unsigned first) {
         values[lane] = d->value;
         if (d->operation != one->operation || d->mask != one->mask) give_up("lanes of a warp meet in different places");
     }
+    if ((one->operation == FRAGMENTS || one->operation == TF32) && !run.tensor_cores)
+        give_up("the device has no such tensor cores");
     if (one->operation == FRAGMENTS) {
         multiply_warp(first);
     } else if (one->operation == TF32) {
@@ -286,17 +304,31 @@ void emulated_copy_wait(int under_way) {
 
 // ---- Shared memory ----
 
-void *emulated_shared(const void *site, size_t bytes) {
+extern const SimtShared __start_simt_shared[], __stop_simt_shared[];
+
+static size_t in_words(size_t bytes) { return (bytes + 15) / 16 * 16; }
+
+size_t simt_static_shared(const SimtKernel *kernel) {
+    size_t bytes = 0;
+    for (const SimtShared *s = __start_simt_shared; s < __stop_simt_shared; s++)
+        bytes += strcmp(s->kernel, kernel->name) == 0 ? in_words(s->bytes) : 0;
+    return bytes;
+}
+
+void *emulated_shared(const SimtShared *site) {
     for (int i = 0; i < run.site_count; i++)
         if (run.sites[i] == site) return run.arena + run.site_offsets[i];
-    if (run.site_count == SITES || run.arena_used + bytes > ARENA_BYTES) give_up("too much shared memory");
+    if (run.site_count == SITES || run.arena_used + site->bytes > ARENA_BYTES) give_up("too much shared memory");
     run.sites[run.site_count] = site;
     run.site_offsets[run.site_count] = run.arena_used;
-    run.arena_used = (run.arena_used + bytes + 15) / 16 * 16;
+    run.arena_used = in_words(run.arena_used + site->bytes);
     return run.arena + run.site_offsets[run.site_count++];
 }
 
-unsigned char *emulated_dynamic_shared(void) { return run.arena; }
+unsigned char *emulated_dynamic_shared(void) {
+    if (!run.kernel->dynamic) give_up("a kernel with dynamic shared memory is none by its declaration");
+    return run.arena;
+}
 
 // ---- Scheduling ----
 
@@ -321,7 +353,7 @@ static bool warp_runs(unsigned first, unsigned lanes) {
 static void run_block(void) {
     unsigned warps = (run.threads + LANES - 1) / LANES;
     memset(run.arena, 0xFF, ARENA_BYTES);
-    run.arena_used = (run.dynamic_bytes + 15) / 16 * 16;
+    run.arena_used = in_words(run.dynamic_bytes);
     run.site_count = 0;
     for (unsigned i = 0; i < run.threads; i++) prepare_fiber(i);
     for (;;) {
@@ -340,11 +372,12 @@ static void run_block(void) {
     }
 }
 
-int emulate(void (*entry)(const void *), Extent grid, unsigned threads, size_t shared, const void *arguments) {
+void emulate(const SimtKernel *kernel, bool tensor_cores, Extent grid, unsigned threads, size_t shared,
+             const void *arguments) {
+    run.kernel = kernel;
+    run.tensor_cores = tensor_cores;
     if (!run.arena) run.arena = aligned_alloc(64, ARENA_BYTES);
     if (!run.arena || threads > MOST_THREADS || shared > ARENA_BYTES) give_up("the launch is too large");
-    if (grid.y > 65535 || grid.z > 65535) give_up("the grid is larger than a device allows");
-    run.entry = entry;
     run.arguments = arguments;
     run.threads = threads;
     run.dynamic_bytes = shared;
@@ -357,7 +390,6 @@ int emulate(void (*entry)(const void *), Extent grid, unsigned threads, size_t s
             (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
         run_block();
     }
-    return 0;
 }
 
 #endif

@@ -22,15 +22,16 @@
 typedef struct Extent {
     unsigned x, y, z;
 } Extent;
+// Aligned as on a device, where a vector that is not is an error.
 typedef struct uint2 {
     uint32_t x, y;
-} uint2;
+} __attribute__((aligned(8))) uint2;
 typedef struct uint4 {
     uint32_t x, y, z, w;
-} uint4;
+} __attribute__((aligned(16))) uint4;
 typedef struct float4 {
     float x, y, z, w;
-} float4;
+} __attribute__((aligned(16))) float4;
 
 // Of the thread that runs now.
 typedef struct Emulated {
@@ -42,32 +43,57 @@ extern Emulated emulated;
 #define blockDim emulated.block_size
 #define gridDim emulated.grid_size
 
-// What the launches of a table call: runs a kernel, or keeps it while a step is recorded (cuda_emulated.c).
-int emulated_launch(void *stream, void (*entry)(const void *), Extent grid, unsigned threads, size_t shared,
+// A kernel, and the shared memory that it declares, one entry for each SHARED. Both stand in sections of their own, so
+// that what a kernel takes is known before it runs.
+typedef struct SimtKernel {
+    const char *name;
+    unsigned most_threads; // launch bounds
+    bool dynamic;          // it has DYNAMIC_SHARED
+    void (*entry)(const void *arguments);
+} SimtKernel;
+typedef struct SimtShared {
+    const char *kernel;
+    size_t bytes;
+} SimtShared;
+extern const SimtKernel __start_simt_kernels[], __stop_simt_kernels[];
+size_t simt_static_shared(const SimtKernel *); // bytes
+
+// What the launches of a table call: runs a kernel, or keeps it while a step is recorded (cuda_emulated.c). The
+// runtime's error code when a device would refuse the launch.
+int emulated_launch(void *stream, const SimtKernel *, Extent grid, unsigned threads, size_t shared,
                     const void *arguments, size_t bytes);
 
-// Runs all blocks; always 0. Ends the program with a message when threads wait for each other forever, or meet in
-// different operations.
-int emulate(void (*entry)(const void *arguments), Extent grid, unsigned threads, size_t shared, const void *arguments);
+// As cudaFuncSetAttribute with the largest dynamic shared memory: remembered for this kernel on this device.
+int emulated_allow_shared(void *stream, const SimtKernel *, size_t bytes);
+
+// Runs all blocks. Ends the program with a message when threads wait for each other forever, or meet in different
+// operations. tensor_cores: whether the device has those that kernels may use.
+void emulate(const SimtKernel *, bool tensor_cores, Extent grid, unsigned threads, size_t shared,
+             const void *arguments);
 
 // Turns the order of blocks, warps and lanes round: what depends on it is a race.
 extern bool emulated_backwards;
 
 #define DEVICE static inline __attribute__((unused))
-#define KERNEL(NAME, THREADS, ARGUMENTS)                                                     \
-    static void NAME(ARGUMENTS a);                                                           \
-    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); } \
+// Its alignment is said, so that entries stand beside each other.
+#define SIMT_ENTRY(SECTION) static const __attribute__((used, section(SECTION), aligned(sizeof(void *))))
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                            \
+    static void NAME(ARGUMENTS a);                                                                 \
+    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); }       \
+    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, NAME##_entry}; \
     static void NAME(const ARGUMENTS a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
-    emulated_launch(STREAM, KERNEL_NAME##_entry, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
+    emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
 
-// The same place for all threads of a block; NAME's address is what tells two of them apart.
-#define SHARED(TYPE, NAME, COUNT) \
-    static char NAME##_site;      \
-    TYPE *NAME = (TYPE *)emulated_shared(&NAME##_site, sizeof(TYPE) * (COUNT))
+// The same place for all threads of a block; the entry's address is what tells two of them apart.
+#define SHARED(TYPE, NAME, COUNT)                                                            \
+    SIMT_ENTRY("simt_shared") SimtShared NAME##_shared = {__func__, sizeof(TYPE) * (COUNT)}; \
+    TYPE *NAME = (TYPE *)emulated_shared(&NAME##_shared)
 #define DYNAMIC_SHARED(NAME) unsigned char *NAME = emulated_dynamic_shared()
-void *emulated_shared(const void *site, size_t bytes);
+void *emulated_shared(const SimtShared *);
 unsigned char *emulated_dynamic_shared(void);
 
 void __syncthreads(void);

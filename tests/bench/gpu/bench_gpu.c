@@ -1,22 +1,21 @@
 // How fast the CUDA kernels are: products with matrices of Llama's shapes against the vendor's library, and decoding
-// with whole models of random weights, each beside what the device can do, measured in the same run. Writes JSON, and
-// says at the end how the figures stand to their goals.
+// with whole models of random weights, each beside what the device can do, measured in the same run. Writes JSON after
+// every case, so that a run which is cut off leaves what it found, and says at the end how the figures stand to their
+// goals.
 //
 // Each product runs as a recorded step of many, ours and the library's, over copies that together exceed the cache of
-// the device, so launches do not count and memory does.
-//
-// usage: bench_gpu [--emulated] [FOLDER]     FOLDER: where results go, tests/bench/results
-// --emulated: everything at toy sizes on an emulated device, to see that this program works; its times mean nothing.
+// the device, so launches do not count and memory does. Whatever is recorded has run once before: a kernel that is
+// launched for the first time, ours or the library's, may have to be loaded.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cjson/cJSON.h>
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "kernels/cuda/cuda.h"
 #include "tests/support/cuda_emulated.h"
@@ -28,6 +27,7 @@ static Error err;
 enum { MOST_BATCHES = 9, DECODES = 3, MOST_LAYERS = 32, MOST_COPIES = 64 };
 
 typedef struct Sizes {
+    double warm;         // seconds of copies before anything is timed: an idle device runs at a sixth of its clock
     size_t part;         // matrices have a part of the rows and columns of the real ones
     size_t copied, gemm; // bytes that are copied, the side of the matrices that tell the library's rate
     size_t cache, l2;    // bytes that the copies of a matrix exceed; that no device's cache has
@@ -39,7 +39,8 @@ typedef struct Sizes {
     size_t sequences[DECODES], contexts[DECODES], tokens; // tokens: decoded in one round
 } Sizes;
 
-static const Sizes real_sizes = {.part = 1,
+static const Sizes real_sizes = {.warm = 0.2,
+                                 .part = 1,
                                  .copied = (size_t)1 << 30,
                                  .gemm = 8192,
                                  .cache = (size_t)256 << 20,
@@ -148,9 +149,12 @@ static double copy_rate(CudaRuntime *r, Backend *b) {
     const size_t bytes = sizes.copied;
     void *from = b->ops->memory_new(b, bytes, &err), *to = b->ops->memory_new(b, bytes, &err);
     must(from && to);
-    r->copy(r, to, from, bytes);
-    r->synchronize(r);
     double start = clock_seconds();
+    do {
+        r->copy(r, to, from, bytes);
+        r->synchronize(r);
+    } while (clock_seconds() < start + sizes.warm);
+    start = clock_seconds();
     for (int i = 0; i < 20; i++) r->copy(r, to, from, bytes);
     r->synchronize(r);
     double seconds = clock_seconds() - start;
@@ -215,9 +219,29 @@ typedef struct Bench {
     CudaRuntime *runtime;
     double copy, gemm; // bytes and operations per second
     float *x, *y, *nowhere;
-    void *halves; // x in 16 bits
-    cJSON *products;
+    void *halves;            // x in 16 bits
+    const uint16_t *weights; // on the host: as many as the largest matrix has
+    const char *scheme;      // only schemes whose name begins so; NULL: all
+    cJSON *root;             // all results
+    char *path;              // where they go
 } Bench;
+
+static void keep_results(const Bench *bench) {
+    char *text = cJSON_Print(bench->root);
+    must(text && file_write(bench->path, text, strlen(text), &err));
+    free(text);
+}
+
+// One more case of a part.
+static void add_case(const Bench *bench, const char *part, cJSON *entry) {
+    if (!cJSON_HasObjectItem(bench->root, part)) cJSON_AddArrayToObject(bench->root, part);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(bench->root, part), entry);
+    keep_results(bench);
+}
+
+static bool wanted(const char *scheme, const char *name) {
+    return !scheme || strncmp(name, scheme, strlen(scheme)) == 0;
+}
 
 // y = W x with each of the copies in turn, about 5 ms of them in one step. The activations are prepared once: in a
 // model q, k and v share that, and decoding below pays for it.
@@ -225,6 +249,7 @@ static double product_seconds(const Bench *bench, Weight *const *w, size_t copie
     Backend *b = bench->b;
     size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
     if (repeats > 400) repeats = 400;
+    b->ops->linear(b, w[0], bench->x, tokens, bench->y);
     begin_step(b, bench->nowhere);
     for (size_t i = 0; i < repeats; i++) b->ops->linear(b, w[i % copies], bench->x, tokens, bench->y);
     Step *step = b->ops->step_end(b);
@@ -239,11 +264,11 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
     if (!r->product || copies == 0) return NAN;
-    begin_step(b, bench->nowhere);
-    for (size_t i = 0; i < repeats; i++) {
+    for (size_t i = 0; i <= repeats; i++) { // the first one is not recorded
         const Weight *v = w[i % copies];
         const LibraryProduct p = {DTYPE_F16, v->data, bench->halves, v->out, v->in, tokens, v->stride, v->in, bench->y};
         must(r->product(r, &p) == 0);
+        if (i == 0) begin_step(b, bench->nowhere);
     }
     Step *step = b->ops->step_end(b);
     const double seconds = step_seconds(b, step) / (double)repeats;
@@ -268,25 +293,26 @@ static void report(const Bench *bench, const char *model, const char *scheme, co
     cJSON_AddNumberToObject(entry, "tflops", operations / 1e12);
     cJSON_AddNumberToObject(entry, "roofline_microseconds", least * 1e6);
     if (isfinite(library)) cJSON_AddNumberToObject(entry, "times_cublas_fp16", library / seconds);
-    cJSON_AddItemToArray(bench->products, entry);
+    add_case(bench, "products", entry);
     printf("%-4s %6zu x %-6zu %-13s %4zu %9.1f us  %5.1f %% of copy  %7.1f TFLOP/s  %5.2f x cuBLAS fp16\n", model,
            w->out, w->in, scheme, tokens, seconds * 1e6, 100 * share, operations / 1e12, library / seconds);
 }
 
-static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, const uint16_t *halves) {
+static void bench_shape(const Bench *bench, const char *model, size_t out, size_t in) {
     Backend *b = bench->b;
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
     double library[MOST_BATCHES] = {0};
     must(copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
-        must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
+        must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
     for (int t = 0; t < (int)sizes.batch_count; t++) {
         library[t] = library_seconds(bench, dense, copies, batches[t]);
         if (isfinite(library[t]))
             report(bench, model, "cuBLAS fp16", dense[0], out * in * 2, batches[t], library[t], library[t]);
     }
     for (int s = 0; s < SCHEMES; s++) {
+        if (!wanted(bench->scheme, schemes[s].name)) continue;
         // A quantized copy is a part of a dense one: more of them are needed to exceed the cache.
         size_t own = schemes[s].bits ? sizes.cache / (out * in * (size_t)schemes[s].bits / 8) + 1 : copies;
         if (own > MOST_COPIES) own = MOST_COPIES;
@@ -302,22 +328,28 @@ static void bench_shape(Bench *bench, const char *model, size_t out, size_t in, 
     for (size_t i = 0; i < copies; i++) b->ops->weight_free(b, dense[i]);
 }
 
+static void bench_products(const Bench *bench) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        bench_shape(bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part);
+}
+
 // ---- Quantizing ----
 
-static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *root) {
+static void bench_quantize(const Bench *bench) {
     enum { TIMES = 20 };
     const size_t out = 11008 / sizes.part, in = 4096 / sizes.part;
     Backend *b = bench->b;
     Weight *dense = NULL;
     const Scheme s = {"int4 g64", 4, in < 64 ? in : 64, ACTIVATION_NONE};
-    must(b->ops->weight_dense(b, DTYPE_F16, halves, out, in, NULL, PRECISION_NATIVE, &dense, &err));
+    must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense, &err));
     b->ops->weight_free(b, quantized_from(b, dense, &s, in));
     double start = clock_seconds();
     for (int i = 0; i < TIMES; i++) b->ops->weight_free(b, quantized_from(b, dense, &s, in));
     double seconds = (clock_seconds() - start) / TIMES, least = (double)(out * in) * (2 + 0.53125) / bench->copy;
-    cJSON *entry = cJSON_AddObjectToObject(root, "quantize");
+    cJSON *entry = cJSON_AddObjectToObject(bench->root, "quantize");
     cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
     cJSON_AddNumberToObject(entry, "times_bytes", seconds / least);
+    keep_results(bench);
     printf("quantize %zu x %zu fp16 to int4 g64: %.0f us, memory included; its bytes need %.0f us\n", out, in,
            seconds * 1e6, least * 1e6);
     b->ops->weight_free(b, dense);
@@ -326,13 +358,12 @@ static void bench_quantize(const Bench *bench, const uint16_t *halves, cJSON *ro
 // ---- Attention of prompts ----
 
 // 512 tokens at the beginning of a text, and at the end of 2,048; heads that share keys fourfold, and that do not.
-static void bench_attention(const Bench *bench, cJSON *root) {
+static void bench_attention(const Bench *bench) {
     enum { TIMES = 20 };
     const DType types[] = {DTYPE_F16, DTYPE_I8};
     const size_t tokens = sizes.contexts[1] / 2, positions = sizes.contexts[2];
     const size_t width = (size_t)(sizes.heads * sizes.head_dim);
     Backend *b = bench->b;
-    cJSON *results = cJSON_AddArrayToObject(root, "attention");
     for (int i = 0; i < 8; i++) {
         const size_t first = i % 2 ? positions - tokens : 0;
         const int kv_heads = i / 2 % 2 && sizes.heads % 4 == 0 ? sizes.heads / 4 : sizes.heads;
@@ -357,7 +388,7 @@ static void bench_attention(const Bench *bench, cJSON *root) {
         cJSON_AddNumberToObject(entry, "before", (double)first);
         cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
         cJSON_AddNumberToObject(entry, "tflops", 4 * (double)width * seen / seconds / 1e12);
-        cJSON_AddItemToArray(results, entry);
+        add_case(bench, "attention", entry);
         printf("attention, %d of %d heads, cache %s: %zu tokens after %zu in %.0f us, %.1f TFLOP/s\n", sizes.heads,
                kv_heads, dtype_name(types[i / 4]), tokens, first, seconds * 1e6,
                4 * (double)width * seen / seconds / 1e12);
@@ -389,7 +420,7 @@ static double choose_seconds(Backend *b, const Choosing *c, const float *logits,
     return (clock_seconds() - start) / TIMES;
 }
 
-static void bench_choosing(const Bench *bench, cJSON *root) {
+static void bench_choosing(const Bench *bench) {
     static const Choosing cases[] = {{"greedy", 0, 1, false},
                                      {"temperature 0.8", 0.8f, 1, false},
                                      {"temperature 0.8, top_p 0.9", 0.8f, 0.9f, false},
@@ -397,7 +428,6 @@ static void bench_choosing(const Bench *bench, cJSON *root) {
     Backend *b = bench->b;
     const size_t floats = CHOOSE_ROWS * sizes.choices;
     float *spread = device_floats(b, floats), *equal = device_floats(b, floats);
-    cJSON *results = cJSON_AddArrayToObject(root, "choose");
     b->ops->scale(b, spread, 3, floats);
     b->ops->scale(b, equal, 0, floats);
     for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
@@ -409,7 +439,7 @@ static void bench_choosing(const Bench *bench, cJSON *root) {
         cJSON_AddNumberToObject(entry, "rows", (double)rows);
         cJSON_AddNumberToObject(entry, "vocab", (double)sizes.choices);
         cJSON_AddNumberToObject(entry, "microseconds", microseconds);
-        cJSON_AddItemToArray(results, entry);
+        add_case(bench, "choose", entry);
         printf("choose of %zu x %zu, %s: %.0f us\n", rows, sizes.choices, c->what, microseconds);
     }
     b->ops->memory_free(b, spread), b->ops->memory_free(b, equal);
@@ -456,15 +486,20 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
     b->ops->add(b, d->residual, d->branch, batch * d->hidden);
 }
 
-static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
+static void decode_token(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
     static const int32_t ids[MOST_BATCH] = {0};
     Backend *b = d->b;
-    must(b->ops->step_begin(b));
     b->ops->embed(b, DTYPE_F16, rows, d->hidden, ids, batch, d->residual);
     for (int layer = 0; layer < sizes.layers; layer++) record_layer(d, layer, cache, batch);
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linear(b, d->head, d->normed, batch, d->logits);
-    return b->ops->step_end(b);
+}
+
+static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
+    decode_token(d, cache, batch, rows);
+    must(d->b->ops->step_begin(d->b));
+    decode_token(d, cache, batch, rows);
+    return d->b->ops->step_end(d->b);
 }
 
 // Seconds of a token: the step and the choice that follows.
@@ -503,9 +538,9 @@ static size_t decoder_bytes(const Decoder *d) {
     return bytes;
 }
 
-static void bench_decode(const Bench *bench, const Decoder *d, const char *scheme, DType cached, const uint16_t *rows,
-                         cJSON *results) {
+static void bench_decode(const Bench *bench, const Decoder *d, const char *scheme, DType cached) {
     Backend *b = d->b;
+    if (!wanted(bench->scheme, scheme)) return;
     for (int i = 0; i < DECODES * DECODES; i++) {
         const size_t batch = sizes.sequences[i / DECODES], context = sizes.contexts[i % DECODES];
         Cache *cache;
@@ -517,7 +552,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         int32_t ids[32];
         float probabilities[32];
         b->ops->choose(b, d->logits, batch, sizes.vocab, &(Draw){0}, ids, probabilities); // makes its memory
-        Step *step = record_decode(d, cache, batch, rows);
+        Step *step = record_decode(d, cache, batch, bench->weights);
         must(step != NULL);
         const double seconds = decode_seconds(d, step, batch, context);
         const double kept = 2.0 * sizes.layers * (double)d->hidden * (double)batch * (double)context *
@@ -530,7 +565,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
         cJSON_AddNumberToObject(entry, "context", (double)context);
         cJSON_AddNumberToObject(entry, "tokens_per_second", (double)batch / seconds);
         cJSON_AddNumberToObject(entry, "share_of_limit", share);
-        cJSON_AddItemToArray(results, entry);
+        add_case(bench, "decode", entry);
         printf("decode 7B %-13s batch %2zu context %4zu: %8.1f tokens/s, %5.1f %% of the copy rate\n", scheme, batch,
                context, (double)batch / seconds, 100 * share);
         b->ops->step_free(b, step);
@@ -561,33 +596,42 @@ static void decoder_free(Decoder *d) {
     b->ops->weight_free(b, d->head);
 }
 
-static void bench_decoding(const Bench *bench, const uint16_t *halves, cJSON *root) {
-    static const Scheme tried[] = {{"int8 channel", 8, 0, ACTIVATION_NONE},
-                                   {"int4 g64", 4, 64, ACTIVATION_NONE},
-                                   {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
-                                   {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
-    static Decoder base, other;
+static const Scheme decoded[] = {{"int8 channel", 8, 0, ACTIVATION_NONE},
+                                 {"int4 g64", 4, 64, ACTIVATION_NONE},
+                                 {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
+                                 {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
+enum { DECODED = sizeof decoded / sizeof *decoded };
+static const char small_cache[] = "int4 g64 kv8"; // the same as int4 g64, with a cache of 8 bits
+
+// Of the 7B model in this scheme; base: the dense one.
+static void bench_decode_scheme(const Bench *bench, const Decoder *base, const Scheme *scheme) {
+    static Decoder other;
     Backend *b = bench->b;
-    cJSON *results = cJSON_AddArrayToObject(root, "decode");
+    const bool both = strncmp(small_cache, scheme->name, strlen(scheme->name)) == 0;
+    if (!wanted(bench->scheme, scheme->name) && !(both && wanted(bench->scheme, small_cache))) return;
+    other = *base;
+    for (int i = 0; i < sizes.layers * LINEARS; i++)
+        other.layers[i / LINEARS][i % LINEARS] =
+            quantized_from(b, base->layers[i / LINEARS][i % LINEARS], scheme, layer_in(i % LINEARS));
+    bench_decode(bench, &other, scheme->name, DTYPE_F16);
+    if (both) bench_decode(bench, &other, small_cache, DTYPE_I8);
+    for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
+}
+
+static void bench_decoding(const Bench *bench) {
+    static Decoder base;
+    Backend *b = bench->b;
     base.b = b;
     decoder_memory(&base);
     for (int i = 0; i < sizes.layers * LINEARS; i++) {
         const int n = i % LINEARS;
-        must(b->ops->weight_dense(b, DTYPE_F16, halves, layer_out(n), layer_in(n), NULL, PRECISION_NATIVE,
+        must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, layer_out(n), layer_in(n), NULL, PRECISION_NATIVE,
                                   &base.layers[i / LINEARS][n], &err));
     }
-    must(
-        b->ops->weight_dense(b, DTYPE_F16, halves, sizes.vocab, base.hidden, NULL, PRECISION_NATIVE, &base.head, &err));
-    bench_decode(bench, &base, "fp16", DTYPE_F16, halves, results);
-    for (size_t s = 0; s < sizeof tried / sizeof *tried; s++) {
-        other = base;
-        for (int i = 0; i < sizes.layers * LINEARS; i++)
-            other.layers[i / LINEARS][i % LINEARS] =
-                quantized_from(b, base.layers[i / LINEARS][i % LINEARS], &tried[s], layer_in(i % LINEARS));
-        bench_decode(bench, &other, tried[s].name, DTYPE_F16, halves, results);
-        if (s == 1) bench_decode(bench, &other, "int4 g64 kv8", DTYPE_I8, halves, results);
-        for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
-    }
+    must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, sizes.vocab, base.hidden, NULL, PRECISION_NATIVE,
+                              &base.head, &err));
+    bench_decode(bench, &base, "fp16", DTYPE_F16);
+    for (int s = 0; s < DECODED; s++) bench_decode_scheme(bench, &base, &decoded[s]);
     decoder_free(&base);
 }
 
@@ -631,8 +675,11 @@ static double decode_figure(const cJSON *decode, const char *scheme, size_t batc
     return NAN;
 }
 
-static void report_goal(cJSON *goals, const char *what, Range range, bool at_most, double goal) {
+// all: also those of which nothing was measured.
+static void report_goal(cJSON *goals, bool all, const char *what, Range range, bool at_most, double goal) {
     const bool known = isfinite(range.low), reached = at_most ? range.high <= goal : range.low >= goal;
+    if (!known && !all) return;
+    if (cJSON_GetArraySize(goals) == 0) printf("\nLowest and highest of all matrices, and the goals:\n");
     const char *verdict = !known ? "not measured" : reached ? "reached" : "not reached";
     cJSON *entry = cJSON_CreateObject();
     cJSON_AddStringToObject(entry, "what", what);
@@ -644,7 +691,7 @@ static void report_goal(cJSON *goals, const char *what, Range range, bool at_mos
     printf("%-66s %6.2f … %-6.2f goal %s %.2f: %s\n", what, range.low, range.high, at_most ? "≤" : "≥", goal, verdict);
 }
 
-static void report_goals(cJSON *root) {
+static void report_goals(cJSON *root, bool all) {
     static const struct {
         const char *what, *scheme;
         double batch, goal;
@@ -665,34 +712,111 @@ static void report_goals(cJSON *root) {
     const double ratio = decode_figure(decode, "int4 g64", 1, context, "tokens_per_second") /
                          decode_figure(decode, "fp16", 1, context, "tokens_per_second");
     cJSON *goals = cJSON_AddArrayToObject(root, "goals");
-    printf("\nLowest and highest of all matrices, and the goals:\n");
-    report_goal(goals, "int4 g64, batch 1, share of the copy rate, larger than the cache",
+    report_goal(goals, all, "int4 g64, batch 1, share of the copy rate, larger than the cache",
                 products_range(products, "int4 g64", 1, 4, sizes.l2, "share_of_copy"), false, 0.85);
     for (size_t i = 0; i < sizeof against_library / sizeof *against_library; i++)
         report_goal(
-            goals, against_library[i].what,
+            goals, all, against_library[i].what,
             products_range(products, against_library[i].scheme, against_library[i].batch, 4, 0, "times_cublas_fp16"),
             false, against_library[i].goal);
-    report_goal(goals, "decode 7B fp16, batch 1, share of the copy rate", (Range){share, share}, false, 0.8);
-    report_goal(goals, "decode 7B int4 g64, batch 1, times fp16", (Range){ratio, ratio}, false, 3.3);
-    report_goal(goals, "quantize fp16 to int4 g64, times what its bytes need", (Range){times, times}, true, 2);
+    report_goal(goals, all, "decode 7B fp16, batch 1, share of the copy rate", (Range){share, share}, false, 0.8);
+    report_goal(goals, all, "decode 7B int4 g64, batch 1, times fp16", (Range){ratio, ratio}, false, 3.3);
+    report_goal(goals, all, "quantize fp16 to int4 g64, times what its bytes need", (Range){times, times}, true, 2);
 }
 
 // ---- All of it ----
 
-static void write_results(const cJSON *root, const char *folder, const char *device) {
-    char path[512], name[200];
-    snprintf(name, sizeof name, "%s", device);
-    for (char *c = name; *c; c++)
+typedef struct Part {
+    const char *name;
+    void (*run)(const Bench *);
+} Part;
+
+// What tells most comes first.
+static const Part parts[] = {{"products", bench_products},
+                             {"quantize", bench_quantize},
+                             {"attention", bench_attention},
+                             {"choose", bench_choosing},
+                             {"decode", bench_decoding}};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+typedef struct Options {
+    bool emulated, some, only[PARTS]; // some: not all of it
+    const char *scheme, *folder;
+} Options;
+
+static void print_usage(FILE *to) {
+    fprintf(to, "usage: bench_gpu [--emulated] [--only PART]... [--scheme SCHEME] [FOLDER]\n"
+                "How fast the CUDA kernels are. Results go to FOLDER/DEVICE.json, written after every case;\n"
+                "FOLDER is tests/bench/results unless it is given.\n"
+                "  --emulated       everything at toy sizes on an emulated device, to see that this program works\n"
+                "  --only PART      of");
+    for (int i = 0; i < PARTS; i++) fprintf(to, " %s", parts[i].name);
+    fprintf(to, "; may be repeated\n"
+                "  --scheme SCHEME  products and decode only in schemes that begin so: fp16");
+    for (int i = 1; i < SCHEMES; i++) fprintf(to, ", %s", schemes[i].name);
+    fprintf(to, "; decode also %s\n", small_cache);
+}
+
+static _Noreturn void misused(const char *what, const char *value) {
+    fprintf(stderr, "bench_gpu: %s: \"%s\".\n", what, value);
+    print_usage(stderr);
+    exit(2);
+}
+
+static void choose_part(Options *o, const char *name) {
+    for (int i = 0; i < PARTS; i++) {
+        if (strcmp(name, parts[i].name) != 0) continue;
+        o->only[i] = o->some = true;
+        return;
+    }
+    misused("there is no such part", name);
+}
+
+static void choose_scheme(Options *o, const char *name) {
+    bool known = wanted(name, small_cache);
+    for (int i = 0; i < SCHEMES; i++) known = known || wanted(name, schemes[i].name);
+    for (int i = 0; i < DECODED; i++) known = known || wanted(name, decoded[i].name);
+    if (!known) misused("no scheme begins so", name);
+    o->scheme = name;
+    o->some = true;
+}
+
+static Options read_options(int argc, char **argv) {
+    Options o = {.folder = NULL};
+    bool chosen = false;
+    for (int i = 1; i < argc; i++) {
+        const bool takes = strcmp(argv[i], "--only") == 0 || strcmp(argv[i], "--scheme") == 0;
+        if (takes && i + 1 == argc) misused("an option lacks its value", argv[i]);
+        if (strcmp(argv[i], "--help") == 0) {
+            print_usage(stdout);
+            exit(0);
+        } else if (strcmp(argv[i], "--emulated") == 0) {
+            o.emulated = true;
+        } else if (takes && argv[i][2] == 'o') {
+            choose_part(&o, argv[++i]);
+            chosen = true;
+        } else if (takes) {
+            choose_scheme(&o, argv[++i]);
+        } else if (argv[i][0] == '-' || o.folder) {
+            misused("there is no such option", argv[i]);
+        } else {
+            o.folder = argv[i];
+        }
+    }
+    for (int i = 0; i < PARTS && !chosen; i++) o.only[i] = true;
+    if (!o.folder) o.folder = "tests/bench/results";
+    return o;
+}
+
+// FOLDER/DEVICE.json; the device's name without what a file's name had better not have.
+static char *results_path(const char *folder, const char *device) {
+    char name[300];
+    snprintf(name, sizeof name, "%s.json", device);
+    for (char *c = name; c < name + strlen(name) - strlen(".json"); c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", *c)) *c = '-';
-    mkdir(folder, 0755);
-    snprintf(path, sizeof path, "%s/%s.json", folder, name);
-    char *text = cJSON_Print(root);
-    FILE *file = fopen(path, "w");
-    if (!file) error_set(&err, "%s cannot be written", path);
-    must(text && file && fprintf(file, "%s\n", text) > 0 && fclose(file) == 0);
-    printf("written to %s\n", path);
-    free(text);
+    char *path = path_join(folder, name);
+    must(path && folder_make(folder, &err));
+    return path;
 }
 
 static void open_device(Bench *bench, bool emulated) {
@@ -705,48 +829,44 @@ static void open_device(Bench *bench, bool emulated) {
     bench->runtime = cuda_of(bench->b)->runtime;
 }
 
-static void bench_limits(Bench *bench, cJSON *root) {
+static void bench_limits(Bench *bench) {
     const CudaFacts *facts = &bench->runtime->facts;
     bench->copy = copy_rate(bench->runtime, bench->b);
     bench->gemm = gemm_rate(bench->runtime, bench->b);
     printf("%s, %s: copies %.0f GB/s, multiplies fp16 at %.0f TFLOP/s\n", facts->name, bench->runtime->library,
            bench->copy / 1e9, bench->gemm / 1e12);
-    cJSON *limit = cJSON_AddObjectToObject(root, "limit");
-    cJSON_AddStringToObject(root, "device", facts->name);
-    cJSON_AddStringToObject(root, "library", bench->runtime->library);
+    cJSON *limit = cJSON_AddObjectToObject(bench->root, "limit");
+    cJSON_AddStringToObject(bench->root, "device", facts->name);
+    cJSON_AddStringToObject(bench->root, "library", bench->runtime->library);
     cJSON_AddNumberToObject(limit, "copy_gb_per_s", bench->copy / 1e9);
     cJSON_AddNumberToObject(limit, "gemm_tflops", bench->gemm / 1e12);
+    keep_results(bench);
 }
 
 int main(int argc, char **argv) {
-    const bool emulated = argc > 1 && strcmp(argv[1], "--emulated") == 0;
-    const char *folder = argc > 1 + emulated ? argv[1 + emulated] : "tests/bench/results";
-    Bench bench = {0};
-    open_device(&bench, emulated);
+    const Options options = read_options(argc, argv);
+    Bench bench = {.scheme = options.scheme, .root = cJSON_CreateObject()};
+    setvbuf(stdout, NULL, _IOLBF, 0); // what is known shows at once, in a file too
+    open_device(&bench, options.emulated);
     Backend *b = bench.b;
-    const char *device = bench.runtime->facts.name;
     const size_t widest = 28672 / sizes.part, floats = MOST_TOKENS * widest;
     uint16_t *halves = random_halves(widest * 8192 / (sizes.part > 1 ? 4 : 1));
+    bench.path = results_path(options.folder, bench.runtime->facts.name);
+    bench.weights = halves;
     bench.x = device_floats(b, floats);
     bench.y = device_floats(b, floats);
     bench.nowhere = device_floats(b, 1);
     bench.halves = b->ops->memory_new(b, floats * 2, &err);
     must(bench.halves != NULL);
     b->ops->upload(b, bench.halves, halves, floats * 2);
-    cJSON *root = cJSON_CreateObject();
-    bench_limits(&bench, root);
-    bench.products = cJSON_AddArrayToObject(root, "products");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        bench_shape(&bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part, halves);
-    bench_quantize(&bench, halves, root);
-    bench_attention(&bench, root);
-    bench_choosing(&bench, root);
-    write_results(root, folder, device); // what is there already survives a run that is cut off
-    bench_decoding(&bench, halves, root);
-    report_goals(root);
-    write_results(root, folder, device);
-    cJSON_Delete(root);
-    free(halves);
+    bench_limits(&bench);
+    for (int i = 0; i < PARTS; i++)
+        if (options.only[i]) parts[i].run(&bench);
+    report_goals(bench.root, !options.some);
+    keep_results(&bench);
+    printf("written to %s\n", bench.path);
+    cJSON_Delete(bench.root);
+    free(halves), free(bench.path);
     void *const memory[] = {bench.x, bench.y, bench.nowhere, bench.halves};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) b->ops->memory_free(b, memory[i]);
     b->ops->destroy(b);
