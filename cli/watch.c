@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "tui/terminal.h"
 
 #define BAR 30
 
@@ -61,7 +62,7 @@ Progress *watch_start(const Options *options) {
                                    .sa_flags = (int)SA_RESETHAND}; // a second one ends the program
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    if (options->quiet || !isatty(STDERR_FILENO) || bar_runs) return &progress;
+    if (options->quiet || !isatty(STDERR_FILENO) || !terminal_draws(NULL) || bar_runs) return &progress;
     bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
     return &progress;
 }
