@@ -142,7 +142,7 @@ AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx5
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
              $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/cpu/kernels_%,$(1)),-fno-sanitize=all)) \
-             $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
+             $(if $(filter tests/% tools/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
 # gpu-programs is for another machine.
 CUDA_ARCHS ?= $(if $(filter gpu-programs,$(MAKECMDGOALS)),all,$(CUDA_ARCHS_HERE))
@@ -162,18 +162,16 @@ LINK_LIBS = $(if $(filter fuzz,$(MODE)),$(filter-out -fopenmp,$(LIBS)) $(OMP_LIB
 quietly = $(if $(V),,@echo "  $(1)";)
 
 # These files are made anew only when their content changes: other flags rebuild everything, another list of objects the
-# library. What is out of date is removed here, not in a recipe, so that `make -n` knows what there is to do.
+# library. Whether one is out of date is known here, not in a recipe, so that `make -n` knows what there is to do.
 remembered.flags = $(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS)
 remembered.cuda-flags = $(NVCC) $(CUDA_FLAGS)
 remembered.objects = $(LIB_OBJECTS) $(SUPPORT_OBJECTS)
 REMEMBERED := $(OUT)/flags $(OUT)/cuda-flags $(OUT)/objects
 OUTDATED := $(foreach file,$(wildcard $(REMEMBERED)),$(if $(call same,$(file <$(file)),$(remembered.$(notdir $(file)))),,$(file)))
-ifneq ($(OUTDATED),)
-$(shell rm -f $(OUTDATED))
-endif
+$(OUTDATED): FORCE
 $(REMEMBERED):
 	@mkdir -p $(@D)
-	$(file >$@,$(remembered.$(@F)))
+	@printf '%s\n' '$(subst ','\'',$(remembered.$(@F)))' >$@
 
 $(OUT)/obj/%.c.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -334,8 +332,16 @@ format: ## formats every file in place
 # ---- Pictures, installation, the rest ----
 
 .PHONY: screenshots figures install uninstall clean help
-screenshots: build ## redraws the pictures in screenshots/
+screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
 	@tools/screenshots.sh
+.PHONY: no-vterm
+no-vterm:
+	@echo "libvterm is missing, which draws the pictures (Debian and Ubuntu: libvterm-dev); ./bootstrap deps installs it" >&2; exit 1
+$(OUT)/screenshot: $(call objects,tools/screenshot.c) $(SUPPORT) $(LIBRARY)
+	$(call quietly,LINK  $@)$(link) $^ $(VTERM_LIBS) -o $@
+$(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call quietly,LINK  $@)$(link) -Wl,--wrap=backend_cpu_new $^ $(LINK_LIBS) -o $@
 
 figures: build ## redraws the figures of README.md: sweeps over the sample
 	@tools/figures.sh
@@ -366,4 +372,4 @@ help: ## this list
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
     $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) $(GPU_PROGRAMS:$(OUT)/%=$(OUT)/obj/tests/%.c.o) \
-    $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o)) $(TIDIED:.ok=.d)
+    $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o) $(call objects,$(wildcard tools/*.c))) $(TIDIED:.ok=.d)
