@@ -241,6 +241,15 @@ static void the_sample_is_found_without_proc(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+// What is at a path outside of a test's own folder is nobody's to know, let alone to write.
+static void tests_keep_to_their_own_folders(void **state) {
+    (void)state;
+    make_tree();
+    Said said = run("grep -rnE '\"/(tmp|var|home|nonexistent|nowhere)[/\"]' tests --include='*.c' | grep -v "
+                    "'test_machine.c\\|setenv\\|expect_folder\\|support/folder.c'");
+    assert_string_equal(said.text, "");
+}
+
 int main(void) {
     assert_non_null(getcwd(root, sizeof root));
     const struct CMUnitTest tests[] = {
@@ -254,6 +263,7 @@ int main(void) {
         IN_FOLDER(what_is_optional_is_left_out_by_name),
         IN_FOLDER(every_compiler_gets_options_that_it_knows),
         IN_FOLDER(the_sample_is_found_without_proc),
+        IN_FOLDER(tests_keep_to_their_own_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -452,8 +452,9 @@ static void recipes_are_written_and_loaded(void **state) {
     key(s, command);
     expect(s, "is there already");
     key(s, "n" ESCAPE);
-    key(s, ":load /nowhere/at/all.json\r");
-    expect(s, "/nowhere/at/all.json");
+    snprintf(command, sizeof command, ":load %s\r", nowhere());
+    key(s, command);
+    expect(s, "/no-such-folder/file");
     quit(s);
 }
 
