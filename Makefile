@@ -6,8 +6,8 @@
 # Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, V=1 (show commands), WERROR= (let warnings pass),
 # CUDA=0, ONEDNN=0, VTERM=0 (leave out what is optional), TESTS="test_recipe test_plan" (these test programs only).
 #
-# CUDA is compiled for the devices that are here, or where there is none for the oldest architecture, which newer ones
-# translate at the first start. What goes to other machines, and CI, wants them all: CUDA_ARCHS=all. Or CUDA_ARCHS="80 90".
+# CUDA is compiled for the devices that are here; where there is none for 80 alone, which newer ones translate at the
+# first start. What goes to other machines, and CI, wants them all: CUDA_ARCHS=all. Or some: CUDA_ARCHS="80 90".
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -370,6 +370,7 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
+	@sed -n '/^# Variables worth/,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
