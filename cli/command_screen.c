@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "tui/terminal.h"
 #include "tui/tui.h"
 
 static bool run_screen(const Options *options, Error *err) {
@@ -30,7 +29,7 @@ static bool run_screen(const Options *options, Error *err) {
 bool command_screen(const Options *options, Error *err) {
     Error reason;
     if (!isatty(STDOUT_FILENO) || options->json) return command_overview(options, err);
-    if (terminal_draws(&reason)) return run_screen(options, err);
+    if (tui_possible(&reason)) return run_screen(options, err);
     fprintf(stderr, "quantdial: %s; here is the same as text\n", reason.message);
     return command_overview(options, err);
 }

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "tui/terminal.h"
+#include "tui/tui.h"
 
 #define BAR 30
 
@@ -62,7 +62,7 @@ Progress *watch_start(const Options *options) {
                                    .sa_flags = (int)SA_RESETHAND}; // a second one ends the program
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    if (options->quiet || !isatty(STDERR_FILENO) || !terminal_draws(NULL) || bar_runs) return &progress;
+    if (options->quiet || !isatty(STDERR_FILENO) || !tui_possible(NULL) || bar_runs) return &progress;
     bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
     return &progress;
 }

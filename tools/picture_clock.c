@@ -1,6 +1,6 @@
 // Time for pictures: linked into the program in place of base/clock.c, and between it and the CPU's backend
-// (--wrap=backend_cpu_new). Where the model is computed, time goes on with the bytes of weights that products read, as it
-// would with a memory of a fixed bandwidth. So a picture shows speeds, and shows the same each time it is made.
+// (--wrap=backend_cpu_new). Where the model is computed, time goes on with the bytes of weights that products read, as
+// it would with a memory of a fixed bandwidth. So a picture shows speeds, and shows the same each time it is made.
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>

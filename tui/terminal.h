@@ -9,9 +9,7 @@ typedef struct Terminal Terminal;
 bool terminal_open(Scheme scheme, Terminal **out, Error *err);
 void terminal_close(Terminal *t);
 
-// Whether a screen can be drawn on the terminal of stdout: TERM names one that can place the cursor, or one that is not
-// known here, which then is taken for an xterm. err says what stands in the way.
-bool terminal_draws(Error *err);
+bool terminal_draws(Error *err); // tui_possible
 
 bool terminal_is_utf8(void); // the locale's encoding
 void terminal_set_scheme(Terminal *t, Scheme scheme);
