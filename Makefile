@@ -4,15 +4,18 @@
 # program, the suffixes _avx2.c and _avx512.c choose instruction sets, and *.cu is compiled where nvcc is found.
 #
 # Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, V=1 (show commands), WERROR= (let warnings pass),
-# CUDA=0 (leave CUDA out), CUDA_ARCHS="90" (fewer architectures, quicker), TESTS="test_recipe test_plan"
-# (these test programs only).
+# CUDA=0, ONEDNN=0, VTERM=0 (leave out what is optional), TESTS="test_recipe test_plan" (these test programs only).
+#
+# CUDA is compiled for the devices that are here; where there is none for 80 alone, which newer ones translate at the
+# first start. What goes to other machines, and CI, wants them all: CUDA_ARCHS=all. Or some: CUDA_ARCHS="80 90".
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-CFLAGS ?= -O3 -g
+# -g1: enough for a backtrace, and a quarter of the size.
+CFLAGS ?= -O3 -g1
 # ./bootstrap leaves it empty: a compiler we have not seen may warn of what ours does not.
 WERROR ?= -Werror
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -36,7 +39,7 @@ build: ## the program, build/quantdial (the default)
 
 NVCC ?= $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) \
                     $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-export CC NVCC
+export CC NVCC ONEDNN VTERM
 
 WITHOUT_CONFIG := help clean format check-includes uninstall
 ifneq ($(filter-out $(WITHOUT_CONFIG),$(or $(MAKECMDGOALS),build)),)
@@ -44,10 +47,20 @@ include build/config.mk
 endif
 
 # Looked for again when the compiler changed, and for as long as something optional is missing.
-LOOK_AGAIN := $(NOT_FOUND) $(filter-out $(CONFIGURED_CC),$(firstword $(CC))) \
-              $(filter-out $(CONFIGURED_NVCC),$(NVCC)) $(filter-out $(NVCC),$(CONFIGURED_NVCC))
+same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
+LOOK_AGAIN := $(NOT_FOUND) $(if $(call same,$(CONFIGURED_CC),$(CC)),,CC) $(if $(call same,$(CONFIGURED_NVCC),$(NVCC)),,NVCC)
 build/config.mk: configure $(if $(strip $(LOOK_AGAIN)),FORCE)
 	@./configure
+
+# What is optional can be left out by name.
+ifeq ($(ONEDNN),0)
+DNNL_INCLUDES :=
+DNNL_LIBS :=
+endif
+ifeq ($(VTERM),0)
+VTERM_INCLUDES :=
+VTERM_LIBS :=
+endif
 
 X86 := $(filter x86_64-% amd64-%,$(MACHINE))
 # The sanitizers and the CUDA runtime do not go together, and both ways of building are worth testing.
@@ -84,7 +97,12 @@ endif
 objects = $(patsubst %,$(OUT)/obj/%.o,$(1))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES) $(CUDA_SOURCES))
 SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
-LIBRARY := $(OUT)/libquantdial.a
+# Sanitized code is large: there the programs share it. The optimized ones are of the objects that the program is made of.
+LIBRARY.optimized := build/libquantdial.a
+LIBRARY.sanitized := build/asan/libquantdial.so
+LIBRARY.fuzz := build/fuzz/libquantdial.a
+LIBRARY := $(LIBRARY.$(MODE))
+SUPPORT := $(OUT)/libsupport.a
 PROGRAM := $(OUT)/quantdial
 TEST_PROGRAMS := $(TESTS:%=$(OUT)/tests/%)
 
@@ -97,15 +115,18 @@ comma := ,
 ARITHMETIC := -fno-math-errno -ffp-contract=off
 # snprintf cuts where it is told to; that is what it is for. And gcc cannot know that error_set always returns false, so
 # it sees uninitialized variables behind every `if (!f(…, &x, err)) return false;`; valgrind and clang-tidy see better.
+WARNINGS.gcc := -Wno-format-truncation -Wno-maybe-uninitialized
+# A loop that clang cannot vectorize is as right as before.
+WARNINGS.clang := -Wno-pass-failed
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
-            -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-format-truncation -Wno-maybe-uninitialized $(WERROR)
+            -Wpointer-arith -Wwrite-strings -Wvla -Wundef $(WARNINGS.$(COMPILER_KIND)) $(WERROR)
 DEFINES := -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -DQUANTDIAL_VERSION=\"$(VERSION)\" \
            $(if $(X86),-DQUANTDIAL_X86) $(if $(DNNL_LIBS),-DQUANTDIAL_ONEDNN) $(if $(VTERM_LIBS),-DQUANTDIAL_VTERM) \
            $(if $(WITH_CUDA),-DQUANTDIAL_CUDA)
 INCLUDES := -I. $(LIB_INCLUDES) $(DNNL_INCLUDES) $(if $(WITH_CUDA),$(CUDA_INCLUDE:%=-isystem %))
 
 FLAGS.optimized := $(CFLAGS) -fopenmp
-FLAGS.sanitized := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp
+FLAGS.sanitized := -O1 -g1 -fPIC -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp
 # clang for libFuzzer; one thread, so that a finding can be repeated. Warnings are gcc's business: without OpenMP clang
 # finds variables unused that only pragmas use.
 FLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
@@ -123,12 +144,14 @@ AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx5
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
              $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),-fno-sanitize=all)) \
-             $(if $(filter tests/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
+             $(if $(filter tests/% tools/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
-CUDA_ARCHS ?= $(CUDA_DEFAULT_ARCHS)
-CUDA_FLAGS := -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off -Werror all-warnings \
-              $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
-              $(foreach arch,$(lastword $(CUDA_ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
+# gpu-programs is for another machine.
+CUDA_ARCHS ?= $(if $(filter gpu-programs,$(MAKECMDGOALS)),all,$(CUDA_ARCHS_HERE))
+ARCHS := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_ARCHS_ALL),$(CUDA_ARCHS))
+CUDA_FLAGS := -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off $(if $(WERROR),-Werror all-warnings) \
+              $(foreach arch,$(ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+              $(foreach arch,$(lastword $(ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
               -DQUANTDIAL_CUDA $(if $(X86),-DQUANTDIAL_X86) -I.
 # The runtime is linked in and looks for the driver itself, so the program starts on machines without one.
 CUDA_LIBS := $(if $(WITH_CUDA),-L$(CUDA_LIB) -lcudart_static -Wl$(comma)--as-needed -lstdc++ -Wl$(comma)--no-as-needed -ldl -lrt)
@@ -140,17 +163,17 @@ LINK_LIBS = $(if $(filter fuzz,$(MODE)),$(filter-out -fopenmp,$(LIBS)) $(OMP_LIB
 # One short line per file; V=1 shows the commands.
 quietly = $(if $(V),,@echo "  $(1)";)
 
-# These files change only when their content does: other flags rebuild everything, another list of objects the library.
-define written_when_changed
-@mkdir -p $(@D)
-@printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
-endef
-$(OUT)/flags: FORCE
-	$(call written_when_changed,$(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS))
-$(OUT)/cuda-flags: FORCE
-	$(call written_when_changed,$(NVCC) $(CUDA_FLAGS))
-$(OUT)/objects: FORCE
-	$(call written_when_changed,$(LIB_OBJECTS) $(SUPPORT_OBJECTS))
+# These files are made anew only when their content changes: other flags rebuild everything, another list of objects the
+# library. Whether one is out of date is known here, not in a recipe, so that `make -n` knows what there is to do.
+remembered.flags = $(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS)
+remembered.cuda-flags = $(NVCC) $(CUDA_FLAGS)
+remembered.objects = $(LIB_OBJECTS) $(SUPPORT_OBJECTS)
+REMEMBERED := $(OUT)/flags $(OUT)/cuda-flags $(OUT)/objects
+OUTDATED := $(foreach file,$(wildcard $(REMEMBERED)),$(if $(call same,$(file <$(file)),$(remembered.$(notdir $(file)))),,$(file)))
+$(OUTDATED): FORCE
+$(REMEMBERED):
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(remembered.$(@F)))' >$@
 
 $(OUT)/obj/%.c.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -160,15 +183,21 @@ $(OUT)/obj/%.cu.o: %.cu $(OUT)/cuda-flags
 	@mkdir -p $(@D)
 	$(call quietly,NVCC  $@)$(NVCC) $(CUDA_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-$(LIBRARY): $(LIB_OBJECTS) $(OUT)/objects
+# Thin archives name their objects instead of copying them.
+$(OUT)/libquantdial.a: $(LIB_OBJECTS) $(OUT)/objects
 	@rm -f $@
-	$(call quietly,AR    $@)ar rcsD $@ $(LIB_OBJECTS)
+	$(call quietly,AR    $@)ar rcsDT $@ $(LIB_OBJECTS)
+$(SUPPORT): $(SUPPORT_OBJECTS) $(OUT)/objects
+	@rm -f $@
+	$(call quietly,AR    $@)ar rcsDT $@ $(SUPPORT_OBJECTS)
+$(OUT)/libquantdial.so: $(LIB_OBJECTS) $(OUT)/objects
+	$(call quietly,LINK  $@)$(link) -shared $(LIB_OBJECTS) $(LINK_LIBS) -o $@
 
-link = $(COMPILER.$(MODE)) $(FLAGS.$(MODE)) $(LDFLAGS)
+link = $(COMPILER.$(MODE)) $(FLAGS.$(MODE)) $(if $(filter %.so,$(LIBRARY)),-Wl$(comma)-rpath$(comma)'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..') $(LDFLAGS)
 $(OUT)/quantdial: $(call objects,cli/main.c) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 
-$(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LIBRARY)
+$(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
 
@@ -225,7 +254,7 @@ BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))
 .PHONY: test-gpu test-gpu-sanitize bench bench-gpu gpu-programs
 # A program of tests/gpu or tests/bench/gpu; linked like a test.
 GPU_PROGRAMS := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/gpu/*.c tests/bench/gpu/*.c))
-$(GPU_PROGRAMS): $(OUT)/%: $(OUT)/obj/tests/%.c.o $(SUPPORT_OBJECTS) $(LIBRARY)
+$(GPU_PROGRAMS): $(OUT)/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
 
@@ -306,8 +335,16 @@ format: ## formats every file in place
 # ---- Pictures, installation, the rest ----
 
 .PHONY: screenshots figures install uninstall clean help
-screenshots: build ## redraws the pictures in screenshots/
+screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
 	@tools/screenshots.sh
+.PHONY: no-vterm
+no-vterm:
+	@echo "libvterm is missing, which draws the pictures (Debian and Ubuntu: libvterm-dev); ./bootstrap deps installs it" >&2; exit 1
+$(OUT)/screenshot: $(call objects,tools/screenshot.c) $(SUPPORT) $(LIBRARY)
+	$(call quietly,LINK  $@)$(link) $^ $(VTERM_LIBS) -o $@
+$(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call quietly,LINK  $@)$(link) -Wl,--wrap=backend_cpu_new $^ $(LINK_LIBS) -o $@
 
 figures: build ## redraws the figures of README.md: sweeps over the sample
 	@tools/figures.sh
@@ -334,8 +371,9 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
+	@sed -n '/^# Variables worth/,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
     $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) $(GPU_PROGRAMS:$(OUT)/%=$(OUT)/obj/tests/%.c.o) \
-    $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o)) $(TIDIED:.ok=.d)
+    $(FUZZERS:%=$(OUT)/obj/tests/fuzz/%.c.o) $(call objects,$(wildcard tools/*.c))) $(TIDIED:.ok=.d)

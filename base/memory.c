@@ -57,19 +57,19 @@ static uint64_t left_of_groups(void) {
     return left;
 }
 
-static uint64_t left_of_limit(int resource, const char *used_key) {
-    struct rlimit limit;
+static uint64_t left_of_limit(const struct rlimit *limit, const char *used_key) {
     uint64_t used = 0;
-    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    if (limit->rlim_cur == RLIM_INFINITY) return UINT64_MAX;
     read_number("/proc/self/status", used_key, &used);
-    return left_of(limit.rlim_cur, used << 10);
+    return left_of(limit->rlim_cur, used << 10);
 }
 
 size_t memory_available(void) {
+    struct rlimit limit;
     uint64_t left, kilobytes;
     left = read_number("/proc/meminfo", "MemAvailable:", &kilobytes) ? kilobytes << 10 : UNKNOWN;
     left = smaller(left, left_of_groups());
-    left = smaller(left, left_of_limit(RLIMIT_DATA, "VmData:"));
-    left = smaller(left, left_of_limit(RLIMIT_AS, "VmSize:"));
+    if (getrlimit(RLIMIT_DATA, &limit) == 0) left = smaller(left, left_of_limit(&limit, "VmData:"));
+    if (getrlimit(RLIMIT_AS, &limit) == 0) left = smaller(left, left_of_limit(&limit, "VmSize:"));
     return (size_t)smaller(left, SIZE_MAX / 2);
 }

@@ -1,4 +1,4 @@
-// The terminal interface; and where stdout is no terminal, what it would show, as text.
+// The terminal interface; and where stdout is no terminal that can draw it, what it would show, as text.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,5 +27,9 @@ static bool run_screen(const Options *options, Error *err) {
 }
 
 bool command_screen(const Options *options, Error *err) {
-    return isatty(STDOUT_FILENO) && !options->json ? run_screen(options, err) : command_overview(options, err);
+    Error reason;
+    if (!isatty(STDOUT_FILENO) || options->json) return command_overview(options, err);
+    if (tui_possible(&reason)) return run_screen(options, err);
+    fprintf(stderr, "quantdial: %s; here is the same as text\n", reason.message);
+    return command_overview(options, err);
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "tui/tui.h"
 
 #define BAR 30
 
@@ -65,7 +66,7 @@ Progress *watch_start(const Options *options) {
                                    .sa_flags = (int)SA_RESETHAND}; // a second one ends the program
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    if (options->quiet || !isatty(STDERR_FILENO) || bar_runs) return &progress;
+    if (options->quiet || !isatty(STDERR_FILENO) || !tui_possible(NULL) || bar_runs) return &progress;
     bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
     return &progress;
 }

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/program.h"
 #include "loaders/checkpoint_index.h"
 #include "loaders/hub.h"
 #include "loaders/recognize.h"
@@ -398,14 +399,9 @@ const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
 
 // The folder of the running program; owned by the caller.
 static char *program_folder(void) {
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0) return NULL;
-    path[n] = '\0';
-    char *slash = strrchr(path, '/');
-    if (!slash) return NULL;
-    slash[slash == path ? 1 : 0] = '\0';
-    return strdup(path);
+    char *path = program_file();
+    if (path) strrchr(path, '/')[1] = '\0';
+    return path;
 }
 
 char *sample_path(Error *err) {

@@ -413,8 +413,8 @@ static void full_disk(void **state) {
 static void unwritable(void **state) {
     (void)state;
     Error err = {0};
-    assert_false(file_write("/nonexistent/file", "x", 1, &err));
-    assert_non_null(strstr(err.message, "/nonexistent/file: cannot be written"));
+    assert_false(file_write(nowhere(), "x", 1, &err));
+    assert_non_null(strstr(err.message, "/no-such-folder/file: cannot be written"));
     char *path = path_join(folder, "file"), *taken = path_join(folder, "taken");
     assert_true(folder_make(taken, &err));
     assert_false(file_write(taken, "x", 1, &err)); // a folder is not replaced by a file

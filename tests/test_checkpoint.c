@@ -294,7 +294,7 @@ static void identity(void **state) {
 
 static void missing(void **state) {
     (void)state;
-    expect_refused("/nonexistent/model", "no such file or folder");
+    expect_refused(nowhere(), "no such file or folder");
     expect_refused("", "no such file or folder");
     expect_refused("no-org/no-model", "download it first");
     expect_refused(folder, "holds no safetensors files");

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "quant/recipe.h"
+#include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 
 #define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
@@ -217,20 +218,17 @@ static void bench_measures_every_case(void **state) {
 
 static void failures_are_status_1_and_name_the_file(void **state) {
     (void)state;
-    Ran missing = RUN("inspect", "/nonexistent/model");
+    Ran missing = RUN("inspect", nowhere());
     assert_int_equal(missing.status, 1);
-    assert_contains(missing.err, "/nonexistent/model");
+    assert_contains(missing.err, nowhere());
     ran_free(&missing);
-    char path[] = "/tmp/quantdial-recipe-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(write(fd, "{\"quantdial_recipe\": 1, \"wieghts\": {}}", 38) == 38);
-    close(fd);
+    char *path = folder_write(folder, "recipe.json", "{\"quantdial_recipe\": 1, \"wieghts\": {}}", 38);
     Ran recipe = RUN("plan", "--recipe", path);
     assert_int_equal(recipe.status, 1);
     assert_contains(recipe.err, path);
     assert_contains(recipe.err, "wieghts");
     ran_free(&recipe);
-    unlink(path);
+    free(path);
 }
 
 static void a_full_disk_is_reported(void **state) {
@@ -420,7 +418,7 @@ int main(void) {
         cmocka_unit_test(completions_offer_commands_options_and_choices),
         cmocka_unit_test(bench_measures_every_case),
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
-        cmocka_unit_test(failures_are_status_1_and_name_the_file),
+        IN_FOLDER(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(json_contract),
         cmocka_unit_test(eval_and_generate_in_json),

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "quant/recipe.h"
+#include "tests/support/in_folder.h"
 
 static void assert_format(Dial dial, double value, const char *text) {
     char shown[64];
@@ -505,11 +506,7 @@ static void copies_are_equal_and_apart(void **state) {
 
 static void files_name_themselves_in_messages(void **state) {
     (void)state;
-    char path[] = "/tmp/quantdial-recipe-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, "{\"quantdial_recipe\": 1, \"x\": 1}", 31), 31);
-    close(fd);
+    char *path = folder_write(folder, "recipe.json", "{\"quantdial_recipe\": 1, \"x\": 1}", 31);
     Recipe recipe = standard(), loaded;
     Error err = {0};
     assert_false(recipe_load(path, &loaded, &err));
@@ -520,6 +517,7 @@ static void files_name_themselves_in_messages(void **state) {
     recipe_free(&loaded);
     unlink(path);
     assert_false(recipe_load(path, &loaded, &err));
+    free(path);
     assert_false(recipe_load("/", &loaded, &err));
     recipe_free(&recipe);
 }
@@ -548,7 +546,7 @@ int main(void) {
         cmocka_unit_test(the_later_rule_wins),
         cmocka_unit_test(overrides_are_set_and_cleared),
         cmocka_unit_test(copies_are_equal_and_apart),
-        cmocka_unit_test(files_name_themselves_in_messages),
+        IN_FOLDER(files_name_themselves_in_messages),
     };
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }

@@ -265,7 +265,7 @@ static void contents(void **state) {
 
 static void other_files(void **state) {
     (void)state;
-    expect_refused("/nonexistent/file.safetensors", "cannot be opened");
+    expect_refused(nowhere(), "cannot be opened");
     expect_refused(folder, "not a regular file");
     expect_refused("/dev/null", "not a regular file");
 }

@@ -21,10 +21,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "tests/support/folder.h"
 
 enum { LINEARS = 2, HASH_AT = 40, PAYLOAD_AT = 48 };
 static const size_t widths[LINEARS] = {32, 24}; // with a ladder of two sizes, and with none
-static char folder[64];
+static char folder[4096];
 
 typedef struct Model {
     uint16_t data[LINEARS][3 * 32];
@@ -120,9 +121,9 @@ static void what_was_written_comes_back(void **state) {
     (void)state;
     Model m;
     model_new(&m);
-    char parent[64];
-    snprintf(parent, sizeof parent, "%s", folder);
-    snprintf(folder, sizeof folder, "%.40s/made/when/missing", parent);
+    char parent[2048];
+    snprintf(parent, sizeof parent, "%.2000s", folder);
+    snprintf(folder, sizeof folder, "%s/made/when/missing", parent);
     write_both(&m, 5);
     ModelStats weights, inputs;
     assert_true(read_back(&m, 0, 5, &weights));
@@ -320,8 +321,12 @@ static void what_is_not_known_or_cannot_be_written(void **state) {
     assert_false(stats_cache_write_weights(folder, 5, &unknown, &err));
     assert_false(stats_cache_write_inputs(folder, 5, &unknown, &err));
     model_stats_free(&unknown);
-    assert_false(stats_cache_write_weights("/proc/none", 5, &m.stats, &err));
-    assert_non_null(strstr(err.message, "/proc/none"));
+    char *file = folder_write(folder, "file", "", 0), *under = path_join(file, "none");
+    assert_false(stats_cache_write_weights(under, 5, &m.stats, &err));
+    assert_non_null(strstr(err.message, under));
+    unlink(file);
+    free(under);
+    free(file);
     // What is known already stays where it is: others may be reading it.
     write_both(&m, 5);
     const float *before = m.stats.weights[0].counts.values;
@@ -332,8 +337,8 @@ static void what_is_not_known_or_cannot_be_written(void **state) {
 }
 
 int main(void) {
-    snprintf(folder, sizeof folder, "/tmp/quantdial-cache-XXXXXX");
-    if (!mkdtemp(folder)) return 1;
+    char *made = folder_temporary();
+    snprintf(folder, sizeof folder, "%s", made);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(another_key_or_kind_is_not_used),
@@ -344,6 +349,6 @@ int main(void) {
         cmocka_unit_test(what_is_not_known_or_cannot_be_written),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(folder);
+    folder_remove(made);
     return failed;
 }

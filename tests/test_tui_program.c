@@ -96,6 +96,24 @@ static void it_shows_the_sample_in_every_size(void **state) {
     }
 }
 
+// No cursor to place (an editor's shell, a log): the overview as text, ended by itself, without one escape sequence.
+static void a_terminal_without_a_cursor_gets_text(void **state) {
+    (void)state;
+    static const char *const terminals[] = {"TERM=dumb", "TERM=", "TERM=unknown"};
+    const char *argv[] = {program_path(), "--calibration-tokens", "1024", "--tokens", "512", NULL};
+    for (size_t i = 0; i < sizeof terminals / sizeof *terminals; i++) {
+        const char *environment[] = {terminals[i], NULL};
+        Screen *s = screen_start(400, 120, argv, environment);
+        assert_non_null(s);
+        assert_true(screen_wait_gone(s));
+        assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
+        expect(s, "here is the same as text");
+        expect(s, "linears quantized");
+        assert_false(s->escaped); // nor does a bar of progress
+        screen_free(s);
+    }
+}
+
 static void every_dial_turns_and_the_plan_follows_at_once(void **state) {
     (void)state;
     // Keys, what the dial then shows, and what the plan then says (bits per weight are those of the next frame).
@@ -200,6 +218,7 @@ static void a_file_that_shrinks_is_told_and_the_screen_stays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_terminal_without_a_cursor_gets_text),
         cmocka_unit_test(it_shows_the_sample_in_every_size),
         cmocka_unit_test(every_dial_turns_and_the_plan_follows_at_once),
         cmocka_unit_test(it_ends_in_order_whatever_ends_it),

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "tests/support/folder.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
@@ -146,8 +148,7 @@ static void undo_redo_overrides_and_files(void **state) {
     assert_true(workbench_toggle_ignore(w, 5, &err));
     assert_false(workbench_plan(w)->decisions[5].quantized);
 
-    char path[] = "/tmp/quantdial-workbench-XXXXXX";
-    close(mkstemp(path));
+    char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     assert_true(workbench_save(w, path, &err));
     assert_true(workbench_saved(w));
     assert_true(workbench_toggle_ignore(w, 5, &err));
@@ -161,6 +162,8 @@ static void undo_redo_overrides_and_files(void **state) {
     unlink(path);
     assert_false(workbench_load(w, path, &err));
     assert_non_null(strstr(err.message, path));
+    free(path);
+    folder_remove(made);
     workbench_close(w);
 }
 

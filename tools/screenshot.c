@@ -256,7 +256,7 @@ static bool do_step(Screen *s, const char *step) {
         screen_click(s, row, col);
     else if (strcmp(step, "quiet") != 0)
         return strncmp(step, "env:", 4) == 0;
-    screen_settle(s, 400);
+    screen_settle(s, 1000);
     return true;
 }
 

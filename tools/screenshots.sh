@@ -1,21 +1,19 @@
 #!/bin/sh
-# Redraws the pictures in screenshots/ with the sample model: `make screenshots`. Needs a C compiler and libvterm.
+# Redraws the pictures in screenshots/ with the sample model; `make screenshots` builds what it needs and calls it.
 # Every picture is also made as PNG where PNG=1 is set and rsvg-convert is there, into build/, for looking at.
 set -eu
 cd "$(dirname "$0")/.."
 
-mkdir -p build screenshots
-${CC:-cc} -std=gnu17 -O1 -D_GNU_SOURCE -DQUANTDIAL_VTERM -I. tools/screenshot.c tests/support/screen.c base/clock.c \
-    -lvterm -lutil -o build/screenshot
-
+mkdir -p screenshots
 # Nothing of the person who runs this may be seen or changed.
 home=$(mktemp -d "${TMPDIR:-/tmp}/quantdial-screenshots.XXXXXX")
 trap 'rm -rf "$home"' EXIT
 export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config"
+export QUANTDIAL_SAMPLES=samples QUANTDIAL_BACKEND=cpu
 unset NO_COLOR COLORTERM TERMINFO 2>/dev/null || :
 
 # Once, so that every picture finds the measurements in the cache.
-build/quantdial calibrate --quiet >/dev/null
+build/picture/quantdial calibrate --quiet >/dev/null
 
 # picture NAME COLSxROWS THEME STEP... : see tools/screenshot.c for the steps
 picture() {
@@ -23,7 +21,7 @@ picture() {
     shift 3
     echo "screenshots/$name.svg"
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
-        "$@" -- build/quantdial ${OPTIONS:-}
+        "$@" -- build/picture/quantdial ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 

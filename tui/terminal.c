@@ -63,18 +63,48 @@ static void guard_against_crashes(const Terminal *t) {
     text_free(&farewell);
 }
 
-// A description with millions of colours when the terminal says that it has them and the description is installed;
-// NULL: $TERM as it is.
-static const char *direct_color_term(char *name, size_t size) {
-    const char *says = getenv("COLORTERM"), *term = getenv("TERM");
-    if (!term || !says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0)) return NULL;
+typedef enum Described { NOT_DESCRIBED, CANNOT_PLACE, DESCRIBED } Described;
+
+// What the installed descriptions say of a terminal; CANNOT_PLACE: the cursor, as on paper.
+static Described describe(const char *name) {
+    int status;
+    if (setupterm(name, STDOUT_FILENO, &status) == ERR) return status == 1 ? CANNOT_PLACE : NOT_DESCRIBED;
+    const char *place = tigetstr("cup");
+    const bool places = place && place != (char *)-1;
+    del_curterm(cur_term);
+    return places ? DESCRIBED : CANNOT_PLACE;
+}
+
+// The name of the description to go by. Terminals that are younger than what is installed here do what xterm does.
+static const char *description(Error *err) {
+    static const char *const stand_ins[] = {"xterm-256color", "xterm", "screen", "linux", "vt100", "ansi"};
+    const char *term = getenv("TERM");
+    if (!term || !*term || strcmp(term, "unknown") == 0) {
+        error_set(err, "TERM does not say what your terminal is; set it, for example TERM=xterm-256color");
+        return NULL;
+    }
+    Described described = describe(term);
+    const char *name = term;
+    for (size_t i = 0; described == NOT_DESCRIBED && i < sizeof stand_ins / sizeof *stand_ins; i++)
+        described = describe(name = stand_ins[i]);
+    if (described == DESCRIBED) return name;
+    if (described == CANNOT_PLACE)
+        error_set(err, "a terminal of the type \"%s\" cannot place the cursor; is TERM right?", term);
+    else
+        error_set(err, "no description of the terminal \"%s\" or any other is installed (Debian: ncurses-base)", term);
+    return NULL;
+}
+
+bool terminal_draws(Error *err) { return description(err) != NULL; }
+
+// The same with millions of colours when the terminal says that it has them and such a description is installed.
+static const char *direct_color_term(const char *term, char *name, size_t size) {
+    const char *says = getenv("COLORTERM");
+    if (!says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0)) return term;
     const char *suffix = strstr(term, "-256color");
     int base = suffix ? (int)(suffix - term) : (int)strlen(term);
-    if (strstr(term, "-direct") || snprintf(name, size, "%.*s-direct", base, term) >= (int)size) return NULL;
-    int status;
-    if (setupterm(name, STDOUT_FILENO, &status) == ERR) return NULL;
-    del_curterm(cur_term);
-    return name;
+    if (strstr(term, "-direct") || snprintf(name, size, "%.*s-direct", base, term) >= (int)size) return term;
+    return describe(name) == DESCRIBED ? name : term;
 }
 
 // What terminals send beside what their descriptions say.
@@ -131,13 +161,12 @@ static bool start(Terminal *t, Scheme scheme, Error *err) {
     if (!open_keys(t, err)) return false;
     if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
         return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
-    const char *term = getenv("TERM");
-    if (!term || !*term)
-        return error_set(err, "TERM is not set; set it to what your terminal is, for example xterm-256color");
+    const char *term = description(err);
+    if (!term) return false;
     char direct[64];
     set_escdelay(25);
-    t->screen = newterm(direct_color_term(direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
-    if (!t->screen) return error_set(err, "the terminal type \"%s\" is not known here; try TERM=xterm-256color", term);
+    t->screen = newterm(direct_color_term(term, direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
+    if (!t->screen) return error_set(err, "the terminal cannot be set up as \"%s\"; try TERM=xterm-256color", term);
     if (!signals_start(err)) {
         endwin();
         return false;

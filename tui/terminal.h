@@ -9,6 +9,8 @@ typedef struct Terminal Terminal;
 bool terminal_open(Scheme scheme, Terminal **out, Error *err);
 void terminal_close(Terminal *t);
 
+bool terminal_draws(Error *err); // tui_possible
+
 bool terminal_is_utf8(void); // the locale's encoding
 void terminal_set_scheme(Terminal *t, Scheme scheme);
 

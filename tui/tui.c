@@ -75,6 +75,8 @@ static bool only_ascii(const TuiOptions *options) {
     return options->ascii || !terminal_is_utf8() || (term && strcmp(term, "linux") == 0);
 }
 
+bool tui_possible(Error *err) { return terminal_draws(err); }
+
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};

@@ -1,5 +1,6 @@
 // Dense products of many tokens by oneDNN: BF16 × BF16 → float, with the bf16 instructions (or AMX tiles) that the
-// processor has. Weights are read in place. Primitives take long to make, so they are kept per shape.
+// processor has. Weights are read in place. Primitives take long to make, so they are kept per shape. For oneDNN 2
+// and 3.
 #include "kernels/cpu/cpu.h"
 
 #ifdef QUANTDIAL_ONEDNN
@@ -62,35 +63,64 @@ void dense_library_free(DenseLibrary *library) {
     free(library);
 }
 
-static bool describe_matrix(dnnl_memory_desc_t *desc, size_t rows, size_t columns, dnnl_data_type_t type,
-                            dnnl_format_tag_t order) {
+// Version 2 keeps descriptions as structs, version 3 behind pointers with an owner. A memory object keeps its own, so
+// that is where they are taken from.
+#if DNNL_VERSION_MAJOR < 3
+typedef const dnnl_memory_desc_t *Description;
+#else
+typedef const_dnnl_memory_desc_t Description;
+#endif
+
+// Without data.
+static bool matrix_new(const DenseLibrary *library, size_t rows, size_t columns, dnnl_data_type_t type,
+                       dnnl_format_tag_t order, dnnl_memory_t *out) {
     dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns};
-    return dnnl_memory_desc_init_by_tag(desc, 2, dims, type, order) == dnnl_success;
+    dnnl_memory_desc_t desc;
+#if DNNL_VERSION_MAJOR < 3
+    return dnnl_memory_desc_init_by_tag(&desc, 2, dims, type, order) == dnnl_success &&
+           dnnl_memory_create(out, &desc, library->engine, DNNL_MEMORY_NONE) == dnnl_success;
+#else
+    if (dnnl_memory_desc_create_with_tag(&desc, 2, dims, type, order) != dnnl_success) return false;
+    bool made = dnnl_memory_create(out, desc, library->engine, DNNL_MEMORY_NONE) == dnnl_success;
+    dnnl_memory_desc_destroy(desc);
+    return made;
+#endif
 }
 
-static bool primitive_new(const DenseLibrary *library, const dnnl_memory_desc_t *x, const dnnl_memory_desc_t *w,
-                          const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *y, dnnl_primitive_t *primitive) {
+// NULL for NULL.
+static Description description_of(const_dnnl_memory_t memory) {
+    Description desc = NULL;
+    if (memory && dnnl_memory_get_memory_desc(memory, &desc) != dnnl_success) return NULL;
+    return desc;
+}
+
+static bool matmul_new(const DenseLibrary *library, const Product *p, dnnl_primitive_desc_t *out) {
+    Description x = description_of(p->x), w = description_of(p->w), bias = description_of(p->bias),
+                y = description_of(p->y);
+#if DNNL_VERSION_MAJOR < 3
     dnnl_matmul_desc_t matmul;
+    return dnnl_matmul_desc_init(&matmul, x, w, bias, y) == dnnl_success &&
+           dnnl_primitive_desc_create(out, &matmul, NULL, library->engine, NULL) == dnnl_success;
+#else
+    return dnnl_matmul_primitive_desc_create(out, library->engine, x, w, bias, y, NULL) == dnnl_success;
+#endif
+}
+
+static bool primitive_new(const DenseLibrary *library, Product *p) {
     dnnl_primitive_desc_t desc;
-    if (dnnl_matmul_desc_init(&matmul, x, w, bias, y) != dnnl_success) return false;
-    if (dnnl_primitive_desc_create(&desc, &matmul, NULL, library->engine, NULL) != dnnl_success) return false;
-    bool made = dnnl_primitive_create(primitive, desc) == dnnl_success;
+    if (!matmul_new(library, p, &desc)) return false;
+    bool made = dnnl_primitive_create(&p->primitive, desc) == dnnl_success;
     dnnl_primitive_desc_destroy(desc);
     return made;
 }
 
 static bool product_new(const DenseLibrary *library, size_t out, size_t in, size_t tokens, bool biased, Product *p) {
     *p = (Product){.out = out, .in = in, .tokens = tokens, .biased = biased};
-    dnnl_memory_desc_t x, w, bias, y;
     // W [out, in] row by row is W' [in, out] column by column.
-    bool made = describe_matrix(&x, tokens, in, dnnl_bf16, dnnl_ab) &&
-                describe_matrix(&w, in, out, dnnl_bf16, dnnl_ba) && describe_matrix(&bias, 1, out, dnnl_f32, dnnl_ab) &&
-                describe_matrix(&y, tokens, out, dnnl_f32, dnnl_ab) &&
-                primitive_new(library, &x, &w, biased ? &bias : NULL, &y, &p->primitive) &&
-                dnnl_memory_create(&p->x, &x, library->engine, DNNL_MEMORY_NONE) == dnnl_success &&
-                dnnl_memory_create(&p->w, &w, library->engine, DNNL_MEMORY_NONE) == dnnl_success &&
-                dnnl_memory_create(&p->y, &y, library->engine, DNNL_MEMORY_NONE) == dnnl_success &&
-                (!biased || dnnl_memory_create(&p->bias, &bias, library->engine, DNNL_MEMORY_NONE) == dnnl_success);
+    bool made = matrix_new(library, tokens, in, dnnl_bf16, dnnl_ab, &p->x) &&
+                matrix_new(library, in, out, dnnl_bf16, dnnl_ba, &p->w) &&
+                (!biased || matrix_new(library, 1, out, dnnl_f32, dnnl_ab, &p->bias)) &&
+                matrix_new(library, tokens, out, dnnl_f32, dnnl_ab, &p->y) && primitive_new(library, p);
     if (!made) product_free(p);
     return made;
 }

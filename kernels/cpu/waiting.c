@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/program.h"
 #include "kernels/backend.h"
 
 void backend_cpu_waiting(char **argv) {
@@ -8,5 +9,7 @@ void backend_cpu_waiting(char **argv) {
     // thread that waits; with more to do than cores that is 5 ms during which whoever is waited for does not run. 1000
     // rounds are some 30 µs, enough for the gap between two linears.
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+    char *file = program_file();
+    if (file && setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv(file, argv);
+    free(file);
 }

@@ -220,12 +220,18 @@ void fill_functions(CudaRuntime *base) {
     base->forget = forget;
 }
 
+__global__ void nothing() {}
+
 cudaError_t read_facts(int device, CudaFacts *facts) {
     cudaDeviceProp properties;
+    cudaFuncAttributes code;
     cudaError_t error = cudaGetDeviceProperties(&properties, device);
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&code, nothing);
     if (error != cudaSuccess) return error;
     snprintf(facts->name, sizeof facts->name, "%s", properties.name);
-    facts->capability = properties.major * 10 + properties.minor;
+    // Code of an older generation that the driver translated for this device does not use what is new in it.
+    const int device_has = properties.major * 10 + properties.minor;
+    facts->capability = code.ptxVersion < device_has ? code.ptxVersion : device_has;
     facts->multiprocessors = properties.multiProcessorCount;
     facts->shared_bytes = properties.sharedMemPerBlockOptin;
     return cudaSuccess;

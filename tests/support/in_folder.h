@@ -2,6 +2,8 @@
 // and drop_folder given to cmocka_run_group_tests).
 #pragma once
 
+#include <stdio.h>
+
 #include "tests/support/folder.h"
 
 static char *folder;
@@ -17,6 +19,13 @@ static inline int drop_folder(void **state) {
     folder_remove(folder);
     folder = NULL;
     return 0;
+}
+
+// A path in it at which there is nothing, nor a folder that could hold it.
+static inline const char *nowhere(void) {
+    static char path[4200];
+    snprintf(path, sizeof path, "%s/no-such-folder/file", folder);
+    return path;
 }
 
 #define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, make_folder, drop_folder)

@@ -141,6 +141,7 @@ static bool take(Screen *s, int milliseconds) {
     if (poll(&fd, 1, milliseconds) <= 0) return false;
     ssize_t n = read(s->master, bytes, sizeof bytes);
     if (n <= 0) return false;
+    if (memchr(bytes, '\033', (size_t)n)) s->escaped = true;
     vterm_input_write(s->vterm, bytes, (size_t)n);
     answer(s);
     return true;

@@ -16,6 +16,7 @@ typedef struct Screen {
     VTermScreen *screen;
     bool alternate, cursor; // what the program asked for
     int mouse;              // VTERM_PROP_MOUSE_…
+    bool escaped;           // it sent an escape sequence
     bool gone;
     int status; // of waitpid, when gone
     struct termios before;

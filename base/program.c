@@ -1,0 +1,27 @@
+#include "base/program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+// What was given to exec; the kernel leaves it with every program, /proc mounted or not.
+static const char *executed(void) {
+    const unsigned long address = getauxval(AT_EXECFN);
+    const char *path;
+    memcpy(&path, &address, sizeof path);
+    return path;
+}
+
+char *program_file(void) {
+    char *file = realpath("/proc/self/exe", NULL);
+    if (!file && executed()) file = realpath(executed(), NULL);
+    // Started by way of the dynamic linker: both told of that.
+    if (!file || strncmp(strrchr(file, '/'), "/ld-", 4) == 0) {
+        char *named = realpath(program_invocation_name, NULL);
+        if (!named) return file;
+        free(file);
+        file = named;
+    }
+    return file;
+}
