@@ -308,7 +308,7 @@ format: ## formats every file in place
 screenshots: build ## redraws the pictures in screenshots/
 	@tools/screenshots.sh
 
-figures: build ## redraws the figures of README.md: sweeps over the sample
+figures: build ## redraws the figures of docs/measurements.md: sweeps over the sample
 	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share
