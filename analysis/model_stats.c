@@ -51,6 +51,7 @@ void model_stats_publish_weight(ModelStats *stats, int linear) {
     view->absmax = (float)weight->absmax;
     view->min = (float)weight->min;
     view->max = (float)weight->max;
+    view->nonfinite = weight->nonfinite;
     view->votes = weight->votes;
     view->column_absmax = weight->column_absmax;
     view->known = true;

@@ -17,7 +17,7 @@
 #include "quant/vote_counts.h"
 
 // Counts up whenever the layout, or what is measured and how, changes.
-#define STATS_VERSION 2u
+#define STATS_VERSION 3u
 #define BYTE_ORDER_MARK 0x01020304u
 #define FILE_LIMIT ((size_t)4 << 30)
 
@@ -43,41 +43,27 @@ static Header header_for(Kind kind, uint64_t key, const char *payload, size_t si
 
 static uint64_t hash_number(uint64_t hash, double number) { return hash_bytes(hash, &number, sizeof number); }
 
+// config.json tells which rows of a matrix are whose, and how numbers that are quantized already are stored.
 static uint64_t base_key(const ModelStructure *structure, const char *kind) {
     uint64_t hash = hash_number(hash_text(HASH_START, kind), STATS_VERSION);
     hash = hash_bytes(hash, &structure->checkpoint->identity, sizeof structure->checkpoint->identity);
+    hash = hash_bytes(hash, &structure->config.identity, sizeof structure->config.identity);
     return hash_text(hash, structure->config.family);
 }
 
-uint64_t weight_stats_key(const ModelStructure *structure) { return base_key(structure, "weights"); }
-
-// The configuration decides what the activations are, and is no part of the checkpoint's identity.
-static uint64_t hash_config(uint64_t hash, const ModelConfig *c) {
-    const double numbers[] = {c->layers,
-                              c->hidden,
-                              c->heads,
-                              c->kv_heads,
-                              c->head_dim,
-                              c->ffn,
-                              c->vocab,
-                              c->norm_eps,
-                              c->tied_head,
-                              c->attention_bias,
-                              c->output_bias,
-                              c->mlp_bias,
-                              c->rope_theta,
-                              c->rope_scaling,
-                              c->rope_factor,
-                              c->rope_low_freq_factor,
-                              c->rope_high_freq_factor,
-                              c->rope_original_positions};
-    hash = hash_bytes(hash, &c->identity, sizeof c->identity); // and whatever else the file says
-    return hash_bytes(hash, numbers, sizeof numbers);
+// One checkpoint has several lists of linears: another config.json, or none, makes another one of it.
+uint64_t weight_stats_key(const ModelStructure *structure) {
+    uint64_t hash = base_key(structure, "weights");
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        hash = hash_number(hash_number(hash_text(hash, linear->name), (double)linear->out), (double)linear->in);
+    }
+    return hash;
 }
 
 uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
-                         Precision precision) {
-    uint64_t hash = hash_config(base_key(structure, "inputs"), &structure->config);
+                         Precision precision, const char *backend) {
+    uint64_t hash = hash_text(base_key(structure, "inputs"), backend);
     hash = hash_number(hash_number(hash_number(hash, precision), (double)sequences), (double)length);
     return hash_bytes(hash, ids, sequences * length * sizeof *ids);
 }

@@ -4,11 +4,11 @@
 
 #include "analysis/stats.h"
 
-// Keys: weights by the checkpoint's identity; inputs by identity, token ids, precision. The code version is part of
-// both.
+// Keys: weights by the identities of the checkpoint and its configuration; inputs by these, token ids, precision and
+// the name of the backend. The version of what is measured is part of both.
 uint64_t weight_stats_key(const ModelStructure *structure);
 uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
-                         Precision precision);
+                         Precision precision, const char *backend);
 
 // True when it was there, whole and fits the structure; then all weights (inputs) are known.
 bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats);

@@ -19,10 +19,16 @@ typedef struct Loader {
     Error *err;
 } Loader;
 
-static size_t characters_of(const char *text) {
+static size_t characters_of(const char *text, size_t length) {
     size_t n = 0;
-    for (; *text; text++) n += ((unsigned char)*text & 0xC0) != 0x80;
+    for (size_t i = 0; i < length; i++) n += ((unsigned char)text[i] & 0xC0) != 0x80;
     return n;
+}
+
+static bool add_id(TokenIds *ids, int32_t id) {
+    if (!array_grow(&ids->ids, ids->count, &ids->capacity, sizeof *ids->ids)) return false;
+    ids->ids[ids->count++] = id;
+    return true;
 }
 
 static int beginning_of(const ModelConfig *config) {
@@ -45,20 +51,30 @@ static size_t ending_space(const char *text, size_t n) {
     return 0;
 }
 
+// A text that begins with BOS gets no second one.
+static bool encode(const Loader *l, const char *text, size_t length, TokenIds *ids) {
+    return tokenizer_encode(l->tokenizer, text, length, !tokenizer_has_prefix(l->tokenizer, text, length), ids, l->err);
+}
+
+// Without a context the continuation follows BOS, which may be its own.
+static bool encode_alone(const Loader *l, const Text *text, TokenIds *ids, size_t *first) {
+    TokenIds own = {0};
+    int32_t start = tokenizer_prefix(l->tokenizer);
+    if (start < 0) start = beginning_of(l->config);
+    bool ok = tokenizer_encode(l->tokenizer, text->data, text->length, false, &own, l->err);
+    if (ok && (!own.count || own.ids[0] != start)) ok = add_id(ids, start) || error_memory(l->err, "a task");
+    for (size_t i = 0; ok && i < own.count; i++) ok = add_id(ids, own.ids[i]) || error_memory(l->err, "a task");
+    token_ids_free(&own);
+    *first = 1;
+    return ok;
+}
+
 // ids of context + continuation, and where the continuation begins in them: as many tokens as the context alone has.
-static bool encode_pair(const Loader *l, const char *text, size_t context, TokenIds *ids, size_t *first) {
-    for (size_t space; (space = ending_space(text, context)) > 0;) context -= space;
+static bool encode_pair(const Loader *l, const Text *text, size_t context, TokenIds *ids, size_t *first) {
+    for (size_t space; (space = ending_space(text->data, context)) > 0;) context -= space;
+    if (context == 0) return encode_alone(l, text, ids, first);
     TokenIds alone = {0};
-    bool ok;
-    if (context == 0) {
-        int32_t *start = NULL;
-        ok = array_grow(&ids->ids, 0, &ids->capacity, sizeof *start) || error_memory(l->err, "a task");
-        if (ok) ids->ids[ids->count++] = beginning_of(l->config);
-        *first = 1;
-        return ok && tokenizer_encode(l->tokenizer, text, strlen(text), false, ids, l->err);
-    }
-    ok = tokenizer_encode(l->tokenizer, text, strlen(text), true, ids, l->err) &&
-         tokenizer_encode(l->tokenizer, text, context, true, &alone, l->err);
+    bool ok = encode(l, text->data, text->length, ids) && encode(l, text->data, context, &alone);
     *first = alone.count < ids->count ? alone.count : ids->count;
     token_ids_free(&alone);
     return ok;
@@ -89,8 +105,8 @@ static bool cut_left(const Loader *l, TaskRequest *request) {
     return true;
 }
 
-// text: context and continuation; `context` bytes of it are the context.
-static bool add_request(const Loader *l, const char *text, size_t context, size_t characters) {
+// text: context and continuation; `context` bytes of it are the context, and at `answer` begins what is asked for.
+static bool add_request(const Loader *l, const Text *text, size_t context, size_t answer) {
     Task *task = l->task;
     TokenIds ids = {0};
     size_t first = 0;
@@ -102,29 +118,43 @@ static bool add_request(const Loader *l, const char *text, size_t context, size_
         return false;
     }
     TaskRequest *request = &task->requests[task->request_count++];
-    *request = (TaskRequest){.ids = ids.ids, .count = ids.count, .first = first, .characters = characters};
+    *request = (TaskRequest){.ids = ids.ids,
+                             .count = ids.count,
+                             .first = first,
+                             .characters = characters_of(text->data + answer, text->length - answer)};
     return cut_left(l, request);
 }
 
 // ---- Lines ----
 
 static bool add_lambada(const Loader *l, const cJSON *line, TaskItem *item) {
-    const char *text;
-    if (!json_string(line, "text", NULL, &text, l->err)) return false;
-    if (!text) return error_set(l->err, "has no field \"text\"");
-    const char *space = strrchr(text, ' ');
-    if (!space || !space[1]) return error_set(l->err, "\"text\" must end with a space and a word");
+    const char *string;
+    if (!json_string(line, "text", NULL, &string, l->err)) return false;
+    if (!string) return error_set(l->err, "has no field \"text\"");
+    Text text = {0};
+    json_bytes(string, &text);
+    const char *space = text.length ? memrchr(text.data, ' ', text.length) : NULL;
+    size_t context = space ? (size_t)(space - text.data) : 0;
+    bool ok = !text.failed || error_memory(l->err, "a task");
+    ok = ok && ((space && context + 1 < text.length) || error_set(l->err, "\"text\" must end with a space and a word"));
     item->count = 1;
-    return add_request(l, text, (size_t)(space - text), characters_of(space + 1));
+    ok = ok && add_request(l, &text, context, context + 1);
+    text_free(&text);
+    return ok;
 }
 
 static bool add_choice(const Loader *l, const char *query, const cJSON *choice) {
     if (!cJSON_IsString(choice) || !choice->valuestring[0])
         return error_set(l->err, "every one of \"choices\" must be a text that is not empty");
-    Text text = {0};
-    text_addf(&text, "%s %s", query, choice->valuestring);
-    bool ok = text.failed ? error_memory(l->err, "a task")
-                          : add_request(l, text.data, strlen(query), characters_of(choice->valuestring));
+    Text text = {0}, chosen = {0};
+    json_bytes(query, &text);
+    json_bytes(choice->valuestring, &chosen);
+    size_t context = text.length;
+    text_add(&text, " ", 1);
+    text_add(&text, chosen.data, chosen.length);
+    bool ok =
+        text.failed || chosen.failed ? error_memory(l->err, "a task") : add_request(l, &text, context, context + 1);
+    text_free(&chosen);
     text_free(&text);
     return ok;
 }

@@ -27,8 +27,8 @@ typedef struct CutPlaces {
 } CutPlaces;
 
 // Whether a token's text has white space of this kind in its middle, which would make it reach across.
-static void rule_out(const char *token, CutPlaces *places) {
-    for (size_t i = 1; token[0] && token[i]; i++) {
+static void rule_out(const char *token, size_t length, CutPlaces *places) {
+    for (size_t i = 1; i < length; i++) {
         if (token[i] == ' ' && !is_space(token[i - 1])) places->before_space = false;
         if (token[i - 1] == '\n' && !is_space(token[i])) places->after_line = false;
     }
@@ -53,7 +53,11 @@ static bool find_places(const Tokenizer *tokenizer, CutPlaces *out, Error *err) 
     out->before_space = true;
     if (!line_ends_stand(tokenizer, &out->after_line, err)) return false;
     size_t vocab = tokenizer_vocab_size(tokenizer);
-    for (size_t id = 0; id < vocab; id++) rule_out(tokenizer_token(tokenizer, (int32_t)id), out);
+    for (size_t id = 0; id < vocab; id++) {
+        size_t length;
+        const char *token = tokenizer_token(tokenizer, (int32_t)id, &length);
+        rule_out(token, length, out);
+    }
     return true;
 }
 
@@ -97,6 +101,7 @@ typedef struct Reader {
     size_t context; // bytes at the beginning whose ids are known already
     size_t offset;  // of the text, in the file
     bool begun, ended;
+    bool bare; // no special tokens are added: the text has its own
 } Reader;
 
 static bool fill(Reader *r, size_t wanted, Error *err) {
@@ -114,6 +119,7 @@ static bool fill(Reader *r, size_t wanted, Error *err) {
         r->have -= 3;
         memmove(r->text, r->text + 3, r->have);
     }
+    if (!r->begun) r->bare = tokenizer_has_prefix(r->tokenizer, r->text, r->have);
     return true;
 }
 
@@ -144,7 +150,7 @@ static bool add_id(TokenIds *out, int32_t id, Error *err) {
 static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
     TokenIds known = {0}, all = {0};
     bool ok = (!r->context || encode(r, 0, r->context, false, false, &known, err)) &&
-              encode(r, 0, end, !r->begun, r->ended, &all, err);
+              encode(r, 0, end, !r->begun && !r->bare, r->ended && !r->bare, &all, err);
     for (size_t i = known.count; ok && i < all.count; i++) ok = add_id(out, all.ids[i], err);
     token_ids_free(&known);
     token_ids_free(&all);
@@ -176,11 +182,16 @@ static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, Token
 static bool from_json_line(const Tokenizer *tokenizer, const char *line, size_t length, TokenIds *out, Error *err) {
     cJSON *json = json_parse(line, length, err);
     if (!json) return false;
-    const char *text = NULL;
+    const char *string = NULL;
+    Text text = {0};
     bool ok = cJSON_IsObject(json) || error_set(err, "is not a JSON object");
-    ok = ok && json_string(json, "text", NULL, &text, err);
-    ok = ok && (text || error_set(err, "has no field \"text\""));
-    ok = ok && tokenizer_encode(tokenizer, text, strlen(text), true, out, err);
+    ok = ok && json_string(json, "text", NULL, &string, err);
+    ok = ok && (string || error_set(err, "has no field \"text\""));
+    if (ok) json_bytes(string, &text);
+    ok = ok && (!text.failed || error_memory(err, "reading text")) &&
+         tokenizer_encode(tokenizer, text.data, text.length, !tokenizer_has_prefix(tokenizer, text.data, text.length),
+                          out, err);
+    text_free(&text);
     cJSON_Delete(json);
     return ok;
 }

@@ -14,7 +14,6 @@ static uint64_t hash_measured(uint64_t hash, const Measured *measured) {
 
 static uint64_t key_of(const Trial *t, uint64_t model_key) {
     uint64_t hash = hash_bytes(hash_text(HASH_START, QUANTDIAL_VERSION), &model_key, sizeof model_key);
-    hash = hash_text(hash, transformer_backend(t->base)->ops->name);
     return evaluator_hash(t->evaluator, hash_measured(hash, t->measured));
 }
 

@@ -1,9 +1,8 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "base/array.h"
 
 #define DEEPEST 100
 
@@ -28,7 +27,103 @@ static bool shallow_enough(const char *text, size_t length) {
     return true;
 }
 
-cJSON *json_parse(const char *text, size_t length, Error *err) {
+// ---- U+0000 ----
+
+static const char escaped_nul[] = "\\u0000", kept_nul[] = "\xC0\x80";
+enum { ESCAPED = sizeof escaped_nul - 1, KEPT = sizeof kept_nul - 1 };
+
+// Puts the kept form in the place of the escaped one. A backslash behind a backslash begins nothing.
+static void keep_nuls(const char *text, size_t length, Text *out) {
+    size_t done = 0;
+    for (size_t i = 0; i + ESCAPED <= length;) {
+        if (text[i] != '\\') {
+            i++;
+        } else if (memcmp(text + i, escaped_nul, ESCAPED) != 0) {
+            i += 2;
+        } else {
+            text_add(out, text + done, i - done);
+            text_add(out, kept_nul, KEPT);
+            done = i += ESCAPED;
+        }
+    }
+    text_add(out, text + done, length - done);
+}
+
+// Copies the text with all of `from` replaced.
+static void replace(const char *text, const char *from, const char *to, size_t to_length, Text *out) {
+    for (const char *found; (found = strstr(text, from)); text = found + strlen(from)) {
+        text_add(out, text, (size_t)(found - text));
+        text_add(out, to, to_length);
+    }
+    text_add(out, text, strlen(text));
+}
+
+void json_bytes(const char *string, Text *out) {
+    text_clear(out);
+    replace(string, kept_nul, "", 1, out);
+}
+
+cJSON *json_from_bytes(const char *bytes, size_t length) {
+    Text text = {0};
+    for (const char *nul; length && (nul = memchr(bytes, 0, length)); bytes = nul + 1) {
+        text_add(&text, bytes, (size_t)(nul - bytes));
+        text_add(&text, kept_nul, KEPT);
+        length -= (size_t)(nul - bytes) + 1;
+    }
+    text_add(&text, bytes, length);
+    cJSON *item = text.failed ? NULL : cJSON_CreateString(text.data);
+    text_free(&text);
+    return item;
+}
+
+char *json_print(const cJSON *value) {
+    Text text = {0};
+    char *printed = cJSON_PrintUnformatted(value);
+    if (!printed || !strstr(printed, kept_nul)) return printed;
+    replace(printed, kept_nul, escaped_nul, ESCAPED, &text);
+    free(printed);
+    if (text.failed) text_free(&text);
+    return text.data;
+}
+
+// ---- Parsing ----
+
+// Where byte `at` of a text with kept forms was before.
+static size_t place_before(const char *text, size_t at) {
+    size_t before = at;
+    for (size_t i = 0; i + KEPT <= at; i++) {
+        if (memcmp(text + i, kept_nul, KEPT) == 0) before += ESCAPED - KEPT;
+    }
+    return before;
+}
+
+static bool is_surrogate(const char *text, size_t left) {
+    return left >= 4 && text[0] == '\\' && text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') && text[3] &&
+           strchr("89abcdefABCDEF", text[3]);
+}
+
+static cJSON *refuse_text(const char *text, size_t length, const char *end, Error *err) {
+    size_t at = end ? (size_t)(end - text) : 0;
+    if (at < length && is_surrogate(text + at, length - at))
+        error_set(err, "half of a surrogate pair stands alone at byte %zu", place_before(text, at));
+    else
+        error_set(err, "JSON cannot be read at byte %zu", place_before(text, at));
+    return NULL;
+}
+
+static cJSON *parse(const char *text, size_t length, Error *err) {
+    const char *end = NULL;
+    cJSON *value = cJSON_ParseWithLengthOpts(text, length, &end, false);
+    if (!value) return refuse_text(text, length, end, err);
+    size_t at = (size_t)(end - text);
+    while (at < length && strchr(" \t\r\n", text[at]) && text[at]) at++;
+    if (at == length) return value;
+    error_set(err, "something follows the JSON value at byte %zu", place_before(text, at));
+    cJSON_Delete(value);
+    return NULL;
+}
+
+cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
     if (!text_is_utf8(text, length)) {
         error_set(err, "is not UTF-8 text");
         return NULL;
@@ -37,21 +132,16 @@ cJSON *json_parse(const char *text, size_t length, Error *err) {
         error_set(err, "JSON is nested deeper than %d levels", DEEPEST);
         return NULL;
     }
-    const char *end = NULL;
-    cJSON *value = cJSON_ParseWithLengthOpts(text, length, &end, false);
-    if (!value) {
-        error_set(err, "JSON cannot be read at byte %zu", end ? (size_t)(end - text) : 0);
-        return NULL;
-    }
-    size_t at = (size_t)(end - text);
-    while (at < length && strchr(" \t\r\n", text[at]) && text[at]) at++;
-    if (at != length) {
-        error_set(err, "something follows the JSON value at byte %zu", at);
-        cJSON_Delete(value);
-        return NULL;
-    }
+    if (!memmem(text, length, escaped_nul, ESCAPED)) return parse(text, length, err);
+    Text kept = {0};
+    keep_nuls(text, length, &kept);
+    cJSON *value = kept.failed ? NULL : parse(kept.data, kept.length, err);
+    if (kept.failed) error_memory(err, "a JSON text");
+    text_free(&kept);
     return value;
 }
+
+// ---- Getters ----
 
 static const cJSON *present(const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);

@@ -7,11 +7,27 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/array.h"
 #include "base/error.h"
 
 // Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting
 // deeper than 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
+//
+// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), and of
+// a key that stands twice the last counts.
+//
+// cJSON's strings end at a NUL. So U+0000 stands in them as the two bytes C0 80, which UTF-8 never has: strings and
+// keys are whole and differ where they should, and json_bytes gives the bytes that a text really has.
 cJSON *json_parse(const char *text, size_t length, Error *err);
+
+// The same for files that people write for this program: standard JSON only, and keys that stand twice are both there.
+cJSON *json_parse_strict(const char *text, size_t length, Error *err);
+
+// Replaces *out by the bytes of a string of a document, U+0000 included.
+void json_bytes(const char *string, Text *out);
+// The other way: a string item of these bytes, and a document as text on one line. NULL when memory is short.
+cJSON *json_from_bytes(const char *bytes, size_t length);
+char *json_print(const cJSON *value); // free
 
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
 // counts as missing. Messages name the key; callers prefix file and path.

@@ -145,6 +145,12 @@ void decision_group_text(const Decision *decision, char *out, size_t size); // "
 void print_sparkline(const uint64_t *counts, int bins, FILE *file);
 // A file's text without control characters on stdout, and a warning line about rules that match nothing on stderr.
 void print_name(const char *name, int width);
+void print_not_run(const ModelSession *session); // why, and that its linears are a guess
+// What the list of linears leaves out: one line, and keys of an object.
+void print_unlisted(const ModelStructure *structure);
+void json_add_unlisted(cJSON *object, const ModelStructure *structure);
+// One line on stderr about linears with weights that are infinite or NaN.
+void warn_nonfinite(const Options *options, const ModelSession *session);
 void warn_stored(const Options *options, const ModelStructure *structure); // how weights were read, if it is a question
 // "BF16", or for weights that are quantized already "F16 (GPTQ 4-bit g128)".
 void processor_name(char *name, size_t size); // "" where the system does not tell

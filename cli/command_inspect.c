@@ -1,10 +1,23 @@
+#include <math.h>
 #include <stdlib.h>
 
+#include "analysis/nonfinite.h"
 #include "cli/cli.h"
 
 #define BINS 64
 
-static cJSON *model_json(const ModelSession *s) {
+static uint64_t nonfinite_weights(const ModelSession *s) {
+    uint64_t count = 0;
+    for (int i = 0; i < s->structure.linear_count; i++) count += s->stats.weights[i].nonfinite;
+    return count;
+}
+
+// Of the finite weights; NaN where there are none.
+static double of_finite(const WeightStats *stats, double figure) {
+    return stats->nonfinite == stats->elements ? (double)NAN : figure;
+}
+
+static cJSON *model_json(const ModelSession *s, const Nonfinite *rest) {
     cJSON *model = cJSON_CreateObject();
     const ModelConfig *config = &s->config;
     cJSON_AddStringToObject(model, "family", config->family);
@@ -15,6 +28,9 @@ static cJSON *model_json(const ModelSession *s) {
     json_add_text(model, "stored", structure_stored(&s->structure));
     const char *warning = stored_warning(s->structure.stored);
     json_add_text(model, "warning", warning[0] ? warning : NULL);
+    json_add_unlisted(model, &s->structure);
+    cJSON_AddNumberToObject(model, "nonfinite", (double)nonfinite_weights(s));
+    cJSON_AddNumberToObject(model, "unlisted_nonfinite", (double)rest->values);
     cJSON_AddNumberToObject(model, "layers", s->structure.config.layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
@@ -47,10 +63,11 @@ static cJSON *linear_json(const Linear *linear, const WeightStats *stats) {
     cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)linear->in));
     cJSON_AddStringToObject(object, "dtype", dtype_name(linear->weight->dtype));
     json_add_text(object, "stored", linear->weight->stored);
-    json_add_number(object, "absmax", stats->absmax);
-    json_add_number(object, "mean", stats->mean);
-    json_add_number(object, "std", stats->std);
-    json_add_number(object, "kurtosis", stats->kurtosis);
+    json_add_number(object, "absmax", of_finite(stats, stats->absmax));
+    json_add_number(object, "mean", of_finite(stats, stats->mean));
+    json_add_number(object, "std", of_finite(stats, stats->std));
+    json_add_number(object, "kurtosis", of_finite(stats, stats->kurtosis));
+    cJSON_AddNumberToObject(object, "nonfinite", (double)stats->nonfinite);
     cJSON_AddNumberToObject(object, "outliers_6sigma", (double)stats->outliers_6sigma);
     cJSON_AddItemToObject(object, "histogram", histogram_json(stats));
     return object;
@@ -61,24 +78,27 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     histogram(stats, counts);
     for (int i = 0; i < BINS / 2; i++) narrow[i] = counts[2 * i] + counts[2 * i + 1];
     print_name(linear->name, 38);
-    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, stats->absmax, stats->std,
-           stats->kurtosis, stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
+    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, of_finite(stats, stats->absmax),
+           of_finite(stats, stats->std), of_finite(stats, stats->kurtosis),
+           stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
     print_sparkline(narrow, BINS / 2, stdout);
     if (linear->weight->stored) printf("  %s", linear->weight->stored);
+    if (stats->nonfinite) printf("  not finite: %llu", (unsigned long long)stats->nonfinite);
     putchar('\n');
 }
 
-static void print_text(const Options *options, const ModelSession *s) {
+static void print_text(const Options *options, const ModelSession *s, const Nonfinite *rest) {
     char size[32], dtype[80];
     dtype_text(&s->structure, dtype, sizeof dtype);
-    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n\n", s->config.family,
+    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", s->config.family,
            (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype,
            s->structure.config.layers, s->config.hidden);
-    if (!s->base) {
-        Error why = {0};
-        model_session_can_run(s, &why);
-        printf("%s\n\n", why.message);
-    }
+    print_unlisted(&s->structure);
+    if (rest->first)
+        printf("not finite, beside the list: %llu numbers in %zu tensors (first: %s)\n",
+               (unsigned long long)rest->values, rest->tensors, rest->first->name);
+    if (!s->base) print_not_run(s);
+    putchar('\n');
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
            "histogram (log counts)");
     for (int i = 0; i < s->structure.linear_count; i++) {
@@ -87,9 +107,9 @@ static void print_text(const Options *options, const ModelSession *s) {
     }
 }
 
-static void print_as_json(const Options *options, const ModelSession *s) {
+static void print_as_json(const Options *options, const ModelSession *s, const Nonfinite *rest) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddItemToObject(object, "model", model_json(s));
+    cJSON_AddItemToObject(object, "model", model_json(s, rest));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < s->structure.linear_count; i++) {
         const Linear *linear = &s->structure.linears[i];
@@ -102,10 +122,13 @@ static void print_as_json(const Options *options, const ModelSession *s) {
 bool command_inspect(const Options *options, Error *err) {
     ModelSession session;
     if (!model_session_open(&options->model, &session, err)) return false;
-    bool ok = model_session_measure_weights(&session, watch_start(options), err);
+    Nonfinite rest;
+    bool ok = model_session_measure_weights(&session, watch_start(options), err) &&
+              nonfinite_rest(&session.structure, &rest, err);
     watch_end();
     if (ok) warn_stored(options, &session.structure);
-    if (ok) (options->json ? print_as_json : print_text)(options, &session);
+    if (ok) warn_nonfinite(options, &session);
+    if (ok) (options->json ? print_as_json : print_text)(options, &session, &rest);
     model_session_close(&session);
     return ok;
 }

@@ -78,15 +78,13 @@ static void print_row(const ModelSession *s, const Plan *plan, int i) {
 
 static void print_text(const Options *options, const ModelSession *s, const Plan *plan) {
     char before[32], after[32];
-    if (!s->base) {
-        Error why = {0};
-        model_session_can_run(s, &why);
-        printf("%s\n\n", why.message);
-    }
-    printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n\n",
+    if (!s->base) print_not_run(s);
+    printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n",
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
            plan->refined_count);
+    print_unlisted(&s->structure);
+    putchar('\n');
     printf("%-38s %4s %8s  %-14s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
     for (int i = 0; i < plan->linear_count; i++) {
         if (!options->match || glob_matches(options->match, s->structure.linears[i].name)) print_row(s, plan, i);
@@ -100,6 +98,7 @@ static void print_as_json(const Options *options, const ModelSession *s, const P
     cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
     cJSON_AddNumberToObject(object, "cache_bits", plan->cache_bits);
     cJSON_AddNumberToObject(object, "cache_bytes_per_token", (double)plan->cache_bytes);
+    json_add_unlisted(object, &s->structure);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < plan->linear_count; i++) {
         if (!options->match || glob_matches(options->match, s->structure.linears[i].name))

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/json.h"
 #include "cli/cli.h"
 
 void print_json(cJSON *object) {
-    char *text = cJSON_PrintUnformatted(object);
+    char *text = json_print(object);
     if (text) puts(text);
     free(text);
     cJSON_Delete(object);
@@ -75,4 +76,39 @@ void print_name(const char *name, int width) {
     char *shown = text_printable(name, strlen(name), !output_is_utf8());
     printf("%-*s", width, shown ? shown : "?");
     free(shown);
+}
+
+void print_unlisted(const ModelStructure *structure) {
+    char unlisted[32], all[32], *kinds = structure_unlisted_text(structure);
+    const size_t bytes = structure->checkpoint->bytes;
+    if (!structure->unlisted_bytes) {
+        puts("every tensor is in the list");
+    } else {
+        printf("%s of %s (%.1f %%) are not in the list: %s\n",
+               in_megabytes((double)structure->unlisted_bytes, unlisted, sizeof unlisted),
+               in_megabytes((double)bytes, all, sizeof all), 100.0 * (double)structure->unlisted_bytes / (double)bytes,
+               kinds ? kinds : "?");
+    }
+    free(kinds);
+}
+
+void json_add_unlisted(cJSON *object, const ModelStructure *structure) {
+    cJSON_AddNumberToObject(object, "unlisted_bytes", (double)structure->unlisted_bytes);
+    cJSON *kinds = cJSON_AddArrayToObject(object, "unlisted");
+    for (int i = 0; i < TENSOR_KIND_COUNT; i++) {
+        const Unlisted *unlisted = &structure->unlisted[i];
+        if (!unlisted->tensors) continue;
+        cJSON *kind = cJSON_CreateObject();
+        cJSON_AddStringToObject(kind, "kind", tensor_kind_name((TensorKind)i));
+        cJSON_AddNumberToObject(kind, "tensors", (double)unlisted->tensors);
+        cJSON_AddNumberToObject(kind, "bytes", (double)unlisted->bytes);
+        cJSON_AddStringToObject(kind, "largest", unlisted->largest->name);
+        cJSON_AddItemToArray(kinds, kind);
+    }
+}
+
+void print_not_run(const ModelSession *session) {
+    Error why = {0};
+    model_session_can_run(session, &why);
+    printf("%s; what a linear is, is told from names and shapes\n", why.message);
 }

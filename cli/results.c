@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+
 // ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
@@ -88,7 +90,7 @@ void sides_free(Sides *sides) {
 
 static cJSON *side_json(const Generated *g, const Text *text) {
     cJSON *side = cJSON_CreateObject();
-    cJSON_AddStringToObject(side, "text", text->data);
+    cJSON_AddItemToObject(side, "text", json_from_bytes(text->data, text->length));
     cJSON_AddNumberToObject(side, "tokens", (double)g->count);
     json_add_number(side, "tokens_per_second", generated_tokens_per_second(g));
     return side;
@@ -110,10 +112,13 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
 // Text of a model goes to the terminal: control characters other than line ends do not.
 static void print_side(const char *name, const Generated *g, const Text *text) {
     printf("%s, %zu tokens, %.0f tok/s\n", name, g->count, generated_tokens_per_second(g));
-    for (char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
-        end = strchr(line, '\n');
+    size_t left = text->length;
+    for (const char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
+        end = left ? memchr(line, '\n', left) : NULL;
+        size_t length = end ? (size_t)(end - line) : left;
+        left -= length + (end != NULL);
         fputs("    ", stdout);
-        char *shown = text_printable(line, end ? (size_t)(end - line) : strlen(line), false);
+        char *shown = text_printable(line, length, false);
         puts(shown ? shown : "");
         free(shown);
     }

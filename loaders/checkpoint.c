@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "loaders/checkpoint_index.h"
+#include "loaders/hub.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
@@ -25,117 +26,11 @@ static bool ends_with(const char *text, const char *ending) {
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-// ------------------------------------------------------------------------------------------------- the Hugging Face
-// cache
-
-// The folder of downloaded models, in the order in which huggingface_hub looks. NULL when no home is known.
-static char *hub_folder(void) {
-    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *xdg = getenv("XDG_CACHE_HOME"),
-               *user = getenv("HOME");
-    char *path = NULL;
-    int n = -1;
-    if (cache && *cache) return strdup(cache);
-    if (home && *home) return path_join(home, "hub");
-    if (xdg && *xdg)
-        n = asprintf(&path, "%s/huggingface/hub", xdg);
-    else if (user && *user)
-        n = asprintf(&path, "%s/.cache/huggingface/hub", user);
-    return n < 0 ? NULL : path;
-}
-
-// "org/name" or "name": letters, digits and . _ -; each part starts with a letter, a digit or _.
-static bool is_hub_name(const char *path) {
-    int slashes = 0;
-    bool start = true;
-    for (const char *p = path; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '/') {
-            if (start || ++slashes > 1) return false;
-            start = true;
-        } else {
-            if (!isalnum(c) && c != '_' && (start || (c != '.' && c != '-'))) return false;
-            start = false;
-        }
-    }
-    return !start;
-}
-
-// "models--org--name" for "org/name"; owned by the caller.
-static char *hub_folder_name(const char *name) {
-    Text text = {0};
-    text_addf(&text, "models--");
-    for (const char *p = name; *p; p++) text_add(&text, *p == '/' ? "--" : p, *p == '/' ? 2 : 1);
-    if (!text.failed) return text.data;
-    text_free(&text);
-    return NULL;
-}
-
-// The only folder inside `folder`; NULL when there is none or more than one.
-static char *only_folder_in(const char *folder) {
-    DIR *listing = opendir(folder);
-    if (!listing) return NULL;
-    char *found = NULL;
-    bool several = false;
-    for (struct dirent *item; !several && (item = readdir(listing));) {
-        if (item->d_name[0] == '.') continue;
-        several = found != NULL;
-        free(found);
-        found = path_join(folder, item->d_name);
-    }
-    closedir(listing);
-    if (several || (found && !folder_exists(found))) {
-        free(found);
-        return NULL;
-    }
-    return found;
-}
-
-// The snapshot that refs/main names, or the only one there is.
-static char *snapshot_folder(const char *model) {
-    char *ref = path_join(model, "refs/main"), *snapshots = path_join(model, "snapshots"), *found = NULL,
-         *revision = NULL;
-    size_t length = 0;
-    if (ref && snapshots) {
-        if (file_exists(ref) && file_read(ref, 256, &revision, &length, NULL)) {
-            revision[strcspn(revision, " \t\r\n")] = '\0';
-            if (is_hub_name(revision) && !strchr(revision, '/')) found = path_join(snapshots, revision);
-        } else {
-            found = only_folder_in(snapshots);
-        }
-    }
-    free(ref);
-    free(snapshots);
-    free(revision);
-    return found;
-}
-
-static bool find_in_hub(const char *name, char **folder, Error *err) {
-    char *hub = hub_folder(), *model_name = hub_folder_name(name);
-    char *model = hub && model_name ? path_join(hub, model_name) : NULL;
-    bool ok = false;
-    *folder = NULL;
-    if (!model || !folder_exists(model)) {
-        error_set(err,
-                  "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); "
-                  "download it first",
-                  name, hub ? hub : "no home folder is known");
-    } else if (!(*folder = snapshot_folder(model)) || !folder_exists(*folder)) {
-        error_set(err, "%s: %s holds no complete snapshot; download the model again", name, model);
-    } else {
-        ok = true;
-    }
-    if (!ok) {
-        free(*folder);
-        *folder = NULL;
-    }
-    free(hub);
-    free(model_name);
-    free(model);
-    return ok;
-}
-
 // ------------------------------------------------------------------------------------------------------------- the
 // files
+
+// "model.safetensors.index.json", "model.safetensors.index.fp16.json"
+static bool is_index_name(const char *name) { return strstr(name, ".safetensors.index.") && ends_with(name, ".json"); }
 
 static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
@@ -175,140 +70,265 @@ static bool refuse_folder(const char *folder, const Names *names, Error *err) {
 }
 
 // The only *.safetensors file of the folder.
-static bool find_single(const char *folder, Names *shards, Error *err) {
-    Names names = {0};
-    bool ok = list_folder(folder, &names, err);
+static bool find_single(const char *folder, const Names *names, Names *shards, Error *err) {
     const char *found = NULL;
-    for (size_t i = 0; ok && i < names.count; i++) {
-        if (!ends_with(names.items[i], ".safetensors") || names.items[i][0] == '.') continue;
+    for (size_t i = 0; i < names->count; i++) {
+        if (!ends_with(names->items[i], ".safetensors") || names->items[i][0] == '.') continue;
         if (found) {
-            ok = error_set(err,
-                           "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them",
-                           folder, found, names.items[i]);
+            return error_set(err,
+                             "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them",
+                             folder, found, names->items[i]);
         }
-        found = names.items[i];
+        found = names->items[i];
     }
-    if (ok) ok = found ? names_add(shards, found) || error_memory(err, folder) : refuse_folder(folder, &names, err);
-    names_free(&names);
-    return ok;
+    return found ? names_add(shards, found) || error_memory(err, folder) : refuse_folder(folder, names, err);
 }
 
-// Every tensor of the index must be in the shard that the index names.
-static bool check_index(const Checkpoint *checkpoint, const char *index, const cJSON *document, Error *err) {
-    const cJSON *map = cJSON_GetObjectItemCaseSensitive(document, "weight_map");
-    for (const cJSON *item = map->child; item; item = item->next) {
-        const Tensor *tensor = checkpoint_find(checkpoint, item->string);
-        if (!tensor)
-            return index_refuse(index, "tensor", item->string, "is in none of the files; download the checkpoint again",
-                                err);
-        const char *slash = strrchr(tensor->file, '/');
-        if (strcmp(slash ? slash + 1 : tensor->file, item->valuestring) != 0) {
-            return index_refuse(index, "tensor", item->string, "is not in the file that the index names", err);
-        }
+// The only index of another name: of a variant ("model.safetensors.index.fp16.json") or of a part of a pipeline.
+static const char *find_index(const Names *names) {
+    const char *found = NULL;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+        if (!is_index_name(name) || name[0] == '.') continue;
+        if (found) return NULL;
+        found = name;
     }
-    return true;
+    return found;
+}
+
+// "model-00002-of-00005.safetensors": the length of what is before the number, and both numbers.
+static bool is_shard_name(const char *name, int *stem, int *number, int *of) {
+    const char *dash = strstr(name, "-of-");
+    int end = 0;
+    while (dash && dash > name && isdigit((unsigned char)dash[-1])) dash--;
+    if (!dash || dash == name || dash[-1] != '-') return false;
+    *stem = (int)(dash - name);
+    return sscanf(dash, "%d-of-%d.safetensors%n", number, of, &end) == 2 && end && !dash[end] && *of < 100000;
+}
+
+// All files of one numbered set, where nothing but their names says that they belong together. False without a message
+// when there is no such set, or more than one.
+static bool find_set(const Names *names, Names *shards) {
+    const char *first = NULL;
+    int first_stem = 0, first_of = 0, stem, number, of;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+        if (name[0] == '.' || !is_shard_name(name, &stem, &number, &of)) continue;
+        if (!first) {
+            first = name;
+            first_stem = stem;
+            first_of = of;
+        }
+        if (stem != first_stem || of != first_of || strncmp(name, first, (size_t)stem) != 0) return false;
+        if (!names_add(shards, name)) return false;
+    }
+    return first && shards->count == (size_t)first_of;
 }
 
 // ------------------------------------------------------------------------------------------------------------------
 // open
 
-static bool open_shards(Checkpoint *out, const Names *shards, Error *err) {
+// A file that the index names and that is not there is only missed once one of its tensors is.
+static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Error *err) {
     out->files = array_new(shards->count, sizeof *out->files);
     if (!out->files) return error_memory(err, out->folder);
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        bool ok = safetensors_open(path, &out->files[i], err);
+        if (indexed && access(path, F_OK) != 0 && errno == ENOENT) {
+            if (out->missing_files++)
+                free(path);
+            else
+                out->missing_file = path;
+            continue;
+        }
+        bool ok = safetensors_open(path, &out->files[out->file_count], err);
         free(path);
         if (!ok) return false;
         out->file_count++;
     }
-    return true;
+    return out->file_count > 0 || checkpoint_whole(out, err);
 }
 
 static int compare_tensors(const void *a, const void *b) {
     return strcmp((*(const Tensor *const *)a)->name, (*(const Tensor *const *)b)->name);
 }
 
-static bool sort_tensors(Checkpoint *out, Error *err) {
-    size_t count = 0;
+// Of one name, by file.
+static int compare_copies(const void *a, const void *b) {
+    int order = compare_tensors(a, b);
+    return order ? order : strcmp((*(const Tensor *const *)a)->file, (*(const Tensor *const *)b)->file);
+}
+
+// Puts the copy that lies in the file `named` last among those of its name.
+static bool prefer(Checkpoint *out, const char *name, const char *named) {
+    Tensor wanted = {.name = name};
+    const Tensor *key = &wanted, **all = out->by_name, **end = all + out->tensor_count;
+    const Tensor **at = bsearch(&key, all, out->tensor_count, sizeof(void *), compare_tensors);
+    if (!at) return true; // nobody may need it
+    const Tensor **first = at, **last = at;
+    while (first > all && strcmp(first[-1]->name, name) == 0) first--;
+    while (last + 1 < end && strcmp(last[1]->name, name) == 0) last++;
+    if (first == last) return true;
+    char *path = path_join(out->folder, named);
+    if (!path) return false;
+    for (at = first; at < last; at++) {
+        if (strcmp((*at)->file, path) != 0) continue;
+        const Tensor *copy = *at;
+        *at = *last;
+        *last = copy;
+    }
+    free(path);
+    return true;
+}
+
+// All tensors by name, each once: of several copies the one that the index names, else that of the last file.
+static bool sort_tensors(Checkpoint *out, const cJSON *index, Error *err) {
+    size_t count = 0, kept = 0;
     for (size_t f = 0; f < out->file_count; f++) count += out->files[f].tensor_count;
     out->by_name = array_new(count, sizeof(void *));
     if (!out->by_name) return error_memory(err, out->folder);
     for (size_t f = 0; f < out->file_count; f++) {
-        for (size_t i = 0; i < out->files[f].tensor_count; i++) {
+        for (size_t i = 0; i < out->files[f].tensor_count; i++)
             out->by_name[out->tensor_count++] = &out->files[f].tensors[i];
-            out->bytes += out->files[f].tensors[i].bytes;
-        }
     }
-    qsort(out->by_name, count, sizeof(void *), compare_tensors);
-    for (size_t i = 1; i < count; i++) {
-        const Tensor *a = out->by_name[i - 1], *b = out->by_name[i];
-        if (strcmp(a->name, b->name) != 0) continue;
-        index_refuse(out->folder, "tensor", a->name, "is in two files", err);
-        return error_prefix(err, "%s and %s", a->file, b->file);
+    qsort(out->by_name, count, sizeof(void *), compare_copies);
+    const cJSON *map = cJSON_GetObjectItemCaseSensitive(index, "weight_map"), *item;
+    cJSON_ArrayForEach(item, map) {
+        if (!prefer(out, item->string, item->valuestring)) return error_memory(err, out->folder);
     }
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 < count && compare_tensors(&out->by_name[i], &out->by_name[i + 1]) == 0) continue;
+        out->by_name[kept++] = out->by_name[i];
+        out->bytes += out->by_name[i]->bytes;
+    }
+    out->tensor_count = kept;
     return true;
 }
 
-// Names, sizes, times and headers: what changes when somebody replaces a file.
-static void identify(Checkpoint *out) {
-    uint64_t hash = HASH_START;
-    for (size_t f = 0; f < out->file_count; f++) {
-        const Safetensors *file = &out->files[f];
-        uint64_t header_bytes;
-        memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
-        const char *slash = strrchr(file->path, '/');
-        hash = hash_text(hash, slash ? slash + 1 : file->path);
-        hash = hash_bytes(hash, &file->map_bytes, sizeof file->map_bytes);
-        hash = hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
-        struct stat info;
-        if (stat(file->path, &info) != 0) continue;
-        int64_t changed[2] = {info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
-        hash = hash_bytes(hash, changed, sizeof changed);
-    }
-    out->identity = hash;
+#define SAMPLE_BYTES ((size_t)4096)
+#define SAMPLES ((size_t)1024)        // of all tensors together
+#define READ_WHOLE ((size_t)32 << 20) // checkpoints up to this size are not sampled, but read
+
+// Where file `f` is, how long, and when it was made. Not the device: a share has another one each time it is mounted.
+static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
+    const char *slash = strrchr(file->path, '/');
+    struct stat info;
+    hash = hash_text(hash, slash ? slash + 1 : file->path);
+    hash = hash_bytes(hash, &file->map_bytes, sizeof file->map_bytes);
+    if (stat(file->path, &info) != 0) return hash;
+    int64_t made[5] = {info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_ctim.tv_sec, info.st_ctim.tv_nsec,
+                       (int64_t)info.st_ino};
+    return hash_bytes(hash, made, sizeof made);
 }
 
-static bool open_files(Checkpoint *out, const Names *shards, Error *err) {
-    if (!open_shards(out, shards, err) || !sort_tensors(out, err)) return false;
+static uint64_t hash_header(uint64_t hash, const Safetensors *file) {
+    uint64_t header_bytes;
+    memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
+    return hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
+}
+
+// A page from the middle of a tensor, whose ends may be padding.
+static const char *sample_of(const Tensor *tensor, size_t *bytes) {
+    *bytes = tensor->bytes < SAMPLE_BYTES ? tensor->bytes : SAMPLE_BYTES;
+    return (const char *)tensor->data + (tensor->bytes - *bytes) / 2;
+}
+
+// Times and inodes say nothing where all files have the same ones (a Nix store, an archive, FUSE): the numbers
+// themselves do. All samples are asked for before the first is read, so that a disk serves them together.
+uint64_t checkpoint_numbers(const Checkpoint *checkpoint) {
+    uint64_t hash = HASH_START;
+    size_t step = checkpoint->tensor_count / SAMPLES + 1, bytes;
+    if (checkpoint->bytes <= READ_WHOLE) {
+        for (size_t i = 0; i < checkpoint->tensor_count; i++)
+            hash = hash_bytes(hash, checkpoint->by_name[i]->data, checkpoint->by_name[i]->bytes);
+        return hash;
+    }
+    for (size_t i = 0; i < checkpoint->tensor_count; i += step) {
+        const char *sample = sample_of(checkpoint->by_name[i], &bytes);
+        mapping_want(sample, bytes);
+    }
+    for (size_t i = 0; i < checkpoint->tensor_count; i += step) {
+        const char *sample = sample_of(checkpoint->by_name[i], &bytes);
+        hash = hash_bytes(hash, sample, bytes);
+    }
+    return hash;
+}
+
+static void identify(Checkpoint *out) {
+    uint64_t hash = HASH_START;
+    for (size_t f = 0; f < out->file_count; f++) hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
+    uint64_t numbers = checkpoint_numbers(out);
+    out->identity = hash_bytes(hash, &numbers, sizeof numbers);
+}
+
+// `index`: the document that names the files; NULL: there is none.
+static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
+    if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
     identify(out);
     return true;
 }
 
-static bool open_folder(Checkpoint *out, Error *err) {
-    char *single = path_join(out->folder, SINGLE_NAME), *index = path_join(out->folder, INDEX_NAME);
+static bool open_index(const char *name, Checkpoint *out, Error *err) {
+    char *path = path_join(out->folder, name);
     Names shards = {0};
     cJSON *document = NULL;
-    bool ok;
-    if (!single || !index) {
-        ok = error_memory(err, out->folder);
-    } else if (file_exists(single)) { // the order of transformers: one file wins over an index
-        ok = (names_add(&shards, SINGLE_NAME) || error_memory(err, single)) && open_files(out, &shards, err);
-    } else if (file_exists(index)) {
-        ok = index_read(index, &document, &shards, err) && open_files(out, &shards, err) &&
-             check_index(out, index, document, err);
-    } else {
-        ok = find_single(out->folder, &shards, err) && open_files(out, &shards, err);
-    }
+    bool ok = path ? index_read(path, &document, &shards, err) && open_files(out, &shards, document, err)
+                   : error_memory(err, out->folder);
     cJSON_Delete(document);
     names_free(&shards);
+    free(path);
+    return ok;
+}
+
+// Neither of the usual names is there.
+static bool open_unnamed(Checkpoint *out, Error *err) {
+    Names names = {0}, shards = {0};
+    bool ok = list_folder(out->folder, &names, err);
+    const char *index = ok ? find_index(&names) : NULL;
+    if (index) {
+        ok = open_index(index, out, err);
+    } else if (ok) {
+        if (!find_set(&names, &shards)) {
+            names_free(&shards);
+            ok = find_single(out->folder, &names, &shards, err);
+        }
+        ok = ok && open_files(out, &shards, NULL, err);
+    }
+    names_free(&names);
+    names_free(&shards);
+    return ok;
+}
+
+static bool open_one(const char *name, Checkpoint *out, Error *err) {
+    Names files = {0};
+    bool ok = names_add(&files, name) ? open_files(out, &files, NULL, err) : error_memory(err, name);
+    names_free(&files);
+    return ok;
+}
+
+static bool open_folder(Checkpoint *out, Error *err) {
+    char *single = path_join(out->folder, SINGLE_NAME), *index = path_join(out->folder, INDEX_NAME);
+    bool ok;
+    if (!single || !index)
+        ok = error_memory(err, out->folder);
+    else if (file_exists(single)) // the order of transformers: one file wins over an index
+        ok = open_one(SINGLE_NAME, out, err);
+    else
+        ok = file_exists(index) ? open_index(INDEX_NAME, out, err) : open_unnamed(out, err);
     free(single);
     free(index);
     return ok;
 }
 
 static bool open_file(const char *path, Checkpoint *out, Error *err) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     if (ends_with(path, ".gguf")) return error_set(err, "%s: GGUF is not read; open the original checkpoint", path);
-    if (!ends_with(path, ".safetensors"))
+    if (!ends_with(path, ".safetensors") && !is_index_name(name))
         return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
-    const char *slash = strrchr(path, '/');
     out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    Names shards = {0};
-    bool ok = out->folder && names_add(&shards, slash ? slash + 1 : path) ? open_files(out, &shards, err)
-                                                                          : error_memory(err, path);
-    names_free(&shards);
-    return ok;
+    if (!out->folder) return error_memory(err, path);
+    return is_index_name(name) ? open_index(name, out, err) : open_one(name, out, err);
 }
 
 static bool open_path(const char *path, Checkpoint *out, Error *err) {
@@ -319,14 +339,14 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
         return out->folder ? open_folder(out, err) : error_memory(err, path);
     }
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-    if (!is_hub_name(path)) {
+    if (!hub_is_name(path)) {
         return error_set(err,
                          "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "
                          "name (org/model) of "
                          "a model in the local Hugging Face cache",
                          path);
     }
-    return find_in_hub(path, &out->folder, err) && open_folder(out, err);
+    return hub_find(path, &out->folder, err) && open_folder(out, err);
 }
 
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
@@ -341,6 +361,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
     for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
     free(checkpoint->files);
     free(checkpoint->by_name);
+    free(checkpoint->missing_file);
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
@@ -352,6 +373,12 @@ bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
         if (file->mapping && !mapping_intact(file->mapping, file->path, err)) return false;
     }
     return true;
+}
+
+bool checkpoint_whole(const Checkpoint *checkpoint, Error *err) {
+    if (!checkpoint->missing_files) return true;
+    return error_set(err, "%s: the index names this file, but it is not there%s; download the checkpoint again",
+                     checkpoint->missing_file, checkpoint->missing_files > 1 ? ", nor are others" : "");
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

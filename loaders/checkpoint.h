@@ -1,5 +1,5 @@
 // A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors
-// file.
+// file or index.
 #pragma once
 
 #include "loaders/safetensors.h"
@@ -9,19 +9,28 @@ typedef struct Checkpoint {
     char *folder; // the folder that holds config.json, tokenizer.json and the shards
     Safetensors *files;
     size_t file_count;
-    const Tensor **by_name; // all tensors, sorted by name (strcmp)
+    const Tensor **by_name; // all tensors, each name once, sorted by name (strcmp)
     size_t tensor_count;
-    size_t bytes;      // of all tensor data
-    uint64_t identity; // hash of names, sizes, times and headers: the key of cached measurements
+    size_t bytes;         // of all tensor data
+    size_t missing_files; // how many the index names that are not there: checkpoint_whole
+    char *missing_file;   // the first of them
+    uint64_t identity;    // hash of names, sizes, times, inodes, headers and samples of the numbers: the key of caches
 } Checkpoint;
 
-// `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close.
+// `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close. Where an
+// index and its files disagree, the index decides between copies of a tensor, and a tensor is taken from where it is.
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
 void checkpoint_close(Checkpoint *checkpoint);
 
 // False when a file became shorter, or a part of it could not be read, while it was open: what was read since then may
 // be zeros. Long work asks after every piece. `checkpoint` may be NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);
+
+// A hash of what the tensors hold, part of the identity: of all bytes of a small checkpoint, of a page of each tensor
+// (of a thousand at most) of a large one.
+uint64_t checkpoint_numbers(const Checkpoint *checkpoint);
+// False when the index names files that are not there. Opening does not ask: perhaps nobody needs their tensors.
+bool checkpoint_whole(const Checkpoint *checkpoint, Error *err);
 
 // NULL when there is none of that name.
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);

@@ -36,15 +36,24 @@ bool index_refuse(const char *path, const char *what, const char *name, const ch
     return false;
 }
 
-// A shard lies in the folder of its index, so its name is one plain component.
+// A shard lies in the folder of its index, or in one below it.
 static bool check_shard_name(const char *index, const char *name, Error *err) {
     for (const char *p = name; *p; p++) {
-        if (*p == '/' || *p == '\\') return index_refuse(index, "file", name, "path separators are not allowed", err);
+        if (*p == '\\') return index_refuse(index, "file", name, "path separators are not allowed", err);
         if ((unsigned char)*p < 0x20 || *p == 0x7F)
             return index_refuse(index, "file", name, "control characters are not allowed", err);
     }
-    if (!*name || strcmp(name, ".") == 0 || strstr(name, ".."))
-        return index_refuse(index, "file", name, "is not a file name", err);
+    if (*name == '/') return index_refuse(index, "file", name, "leads out of the folder of the index", err);
+    const char *part = name, *end;
+    do {
+        size_t length = strcspn(part, "/");
+        end = part + length;
+        if (length == 2 && strncmp(part, "..", 2) == 0)
+            return index_refuse(index, "file", name, "leads out of the folder of the index", err);
+        if (length == 0 || (!*end && length == 1 && *part == '.'))
+            return index_refuse(index, "file", name, "is not a file name", err);
+        part = end + 1;
+    } while (*end);
     return true;
 }
 

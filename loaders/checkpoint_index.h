@@ -13,7 +13,7 @@ void names_free(Names *names);
 bool names_add(Names *names, const char *name); // false: memory is short
 
 // Reads the index at `path`. Appends the names of the files, each once; *document (cJSON_Delete) holds the weight_map.
-// File names are plain: no separators, nothing that leads out of the folder.
+// File names may lead into folders below, but never out of the folder of the index.
 bool index_read(const char *path, cJSON **document, Names *files, Error *err);
 // The same from memory; `path` is for messages.
 bool index_parse(const char *path, const char *text, size_t length, cJSON **document, Names *files, Error *err);

@@ -98,7 +98,7 @@ static bool read_heads(const cJSON *config, const Family *family, ModelConfig *o
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys hidden = {"hidden_size", "n_embd", "n_embed"}, layers = {"num_hidden_layers", "n_layer", "num_layers"},
+    Keys hidden = {"n_embed", "hidden_size", "n_embd"}, layers = {"num_hidden_layers", "n_layer", "num_layers"},
          heads = {"num_attention_heads", "n_head", "num_heads"}, vocab = {"vocab_size"},
          ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"},
          positions = {"max_position_embeddings", "n_positions", "seq_length"}, width = {"word_embed_proj_dim"};
@@ -252,19 +252,24 @@ static bool read_layer_repeats(const cJSON *repeats, ModelConfig *out, Error *er
            error_set(err, "\"attention_types\" names the kind of %d layers, but there are %d", layer, out->layers);
 }
 
-static bool windowed_by_rule(WindowRule rule, int layer, int first, int period) {
-    return rule == WINDOW_ALL_LAYERS || (rule == WINDOW_LATER_LAYERS ? layer >= first : (layer + 1) % period != 0);
+static bool windowed_by_rule(WindowRule rule, int layer, int border, int period) {
+    switch (rule) {
+    case WINDOW_LATER_LAYERS: return layer >= border;
+    case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
+    case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
+    case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
+    default: return true;
+    }
 }
 
 static bool read_rule(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys period_keys = {"sliding_window_pattern", "_sliding_window_pattern"};
-    int64_t first, period;
-    if (!json_integer(config, "max_window_layers", 28, 0, INT_MAX, &first, err) ||
-        !json_integer(config, config_key(config, period_keys), family->window_period, 0, INT_MAX, &period, err)) {
+    int64_t border, period;
+    if (!json_integer(config, "max_window_layers", 28, 0, INT_MAX, &border, err) ||
+        !json_integer(config, "sliding_window_pattern", family->window_period, 0, INT_MAX, &period, err)) {
         return false;
     }
     for (int layer = 0; layer < out->layers; layer++) {
-        if (windowed_by_rule(family->windows, layer, (int)first, period ? (int)period : 1))
+        if (windowed_by_rule(family->windows, layer, (int)border, period ? (int)period : 1))
             layer_add(&out->windowed, layer);
     }
     return true;
@@ -276,8 +281,7 @@ static bool read_windows(const cJSON *config, const Family *family, ModelConfig 
     int64_t window;
     bool used = true;
     if (!json_integer(config, key, is_null(config, key) ? 0 : out->window, 0, INT_MAX, &window, err)) return false;
-    if (family->windows == WINDOW_LATER_LAYERS && !json_bool(config, "use_sliding_window", false, &used, err))
-        return false;
+    if (!json_bool(config, "use_sliding_window", !family_reads(family, "use_sliding_window"), &used, err)) return false;
     out->window = used ? (int)window : 0;
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, config_key(config, list_keys));
     const cJSON *repeats = cJSON_GetObjectItemCaseSensitive(config, "attention_types");
@@ -294,7 +298,7 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
         out->alibi_bf16 = true;
     }
     if (out->positions != POSITIONS_ROPE) return true;
-    return config_read_rope(config, family->partial_rotary > 0 ? family->partial_rotary : 1, out, err);
+    return config_read_rope(config, family, out, err);
 }
 
 // ---- Mixture of experts ----
@@ -390,7 +394,6 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         const char *reason;
     } options[] = {
         {"add_cross_attention", true, "cross-attention is not supported"},
-        {"is_encoder_decoder", true, "models of an encoder and a decoder are not supported"},
         {"use_bidirectional_attention", true, "attention in both directions is not supported"},
         {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
     };
@@ -402,7 +405,16 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
     return true;
 }
 
-static bool read_family(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+// So that no reader sees what means nothing in this family.
+static void leave_known(cJSON *config, const Family *family) {
+    for (cJSON *item = config->child, *next; item; item = next) {
+        next = item->next;
+        if (!family_reads(family, item->string)) cJSON_Delete(cJSON_DetachItemViaPointer(config, item));
+    }
+}
+
+static bool read_family(cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    leave_known(config, family);
     return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
            read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
            read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
@@ -429,12 +441,13 @@ static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out
     return read_dtype(config, out, err);
 }
 
-// What stands beside text_config holds for it too, where it does not say otherwise itself.
+// Tokens and types that stand beside text_config hold for it too, where it does not say otherwise itself.
 static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, outer) {
-        if (cJSON_GetObjectItemCaseSensitive(inner, item->string) || cJSON_IsObject(item)) continue;
-        if (!cJSON_AddItemToObject(inner, item->string, cJSON_Duplicate(item, true)))
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "dtype", "torch_dtype"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(outer, keys[i]);
+        if (!item || cJSON_GetObjectItemCaseSensitive(inner, keys[i])) continue;
+        if (!cJSON_AddItemToObject(inner, keys[i], cJSON_Duplicate(item, true)))
             return error_memory(err, "text_config");
     }
     return true;
@@ -451,10 +464,14 @@ static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *o
         return read_unknown(config, type, out, err);
     }
     *out = family->defaults;
-    return read_family(inner, family, out, err) || error_prefix(err, "text_config");
+    bool tied;
+    if (!json_bool(config, "tie_word_embeddings", outer->defaults.tied_head, &tied, err)) return false;
+    if (!read_family(inner, family, out, err)) return error_prefix(err, "text_config");
+    out->tied_head |= tied;
+    return true;
 }
 
-static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
+static bool read_config(cJSON *config, ModelConfig *out, Error *err) {
     const char *type;
     if (!cJSON_IsObject(config)) return error_set(err, "must hold a JSON object");
     if (!json_string(config, "model_type", NULL, &type, err)) return false;
@@ -470,8 +487,19 @@ static bool read_config(const cJSON *config, ModelConfig *out, Error *err) {
 
 // ---- Files ----
 
+// Goes on with a hash; a file that cannot be read counts as empty.
+static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
+    char *path = path_join(folder, name), *text = NULL;
+    size_t length = 0;
+    if (path && file_exists(path)) file_read(path, CONFIG_LIMIT, &text, &length, NULL);
+    hash = hash_bytes(hash_bytes(hash, &length, sizeof length), text ? text : "", length);
+    free(text);
+    free(path);
+    return hash;
+}
+
 // Parses FOLDER/NAME; NULL with a message that names the file.
-static cJSON *parse_file(const char *folder, const char *name, char **path, uint64_t *hash, Error *err) {
+static cJSON *parse_file(const char *folder, const char *name, char **path, Error *err) {
     char *text = NULL;
     size_t length;
     cJSON *document = NULL;
@@ -480,7 +508,6 @@ static cJSON *parse_file(const char *folder, const char *name, char **path, uint
         error_memory(err, name);
     else if (file_read(*path, CONFIG_LIMIT, &text, &length, err) && !(document = json_parse(text, length, err)))
         error_prefix(err, "%s", *path);
-    if (document && hash) *hash = hash_bytes(HASH_START, text, length);
     free(text);
     return document;
 }
@@ -492,7 +519,7 @@ static bool read_generation_config(const char *folder, ModelConfig *out, Error *
     bool there = file_exists(path);
     free(path);
     if (!there) return true;
-    cJSON *document = parse_file(folder, "generation_config.json", &path, NULL, err);
+    cJSON *document = parse_file(folder, "generation_config.json", &path, err);
     bool ok = document && (add_eos_tokens(document, out, err) || error_prefix(err, "%s", path));
     cJSON_Delete(document);
     free(path);
@@ -510,15 +537,24 @@ bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err)
     return ok;
 }
 
+void config_unusable(ModelConfig *config, const char *reason) {
+    ModelConfig out = nothing_known;
+    memcpy(out.family, config->family, sizeof out.family);
+    out.identity = config->identity;
+    config_not_run(&out, "%s", reason);
+    *config = out;
+}
+
 bool config_load(const char *folder, ModelConfig *out, Error *err) {
     char *path = path_join(folder, "config.json");
     *out = nothing_known;
     if (!path) return error_memory(err, folder);
     bool there = file_exists(path);
     free(path);
+    uint64_t identity = hash_file(hash_file(HASH_START, folder, "config.json"), folder, "quantize_config.json");
+    out->identity = identity;
     if (!there) return config_not_run(out, "there is no config.json beside the weights");
-    uint64_t identity = 0;
-    cJSON *document = parse_file(folder, "config.json", &path, &identity, err);
+    cJSON *document = parse_file(folder, "config.json", &path, err);
     bool ok = document && (read_config(document, out, err) || error_prefix(err, "%s", path));
     out->identity = identity;
     cJSON_Delete(document);

@@ -52,8 +52,8 @@ typedef struct Experts {
 
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
-    char not_run[160]; // why there is no forward pass for this model, as a sentence; "" when there is one
-    uint64_t identity; // hash of the file
+    char not_run[320]; // why there is no forward pass for this model, as a sentence; "" when there is one
+    uint64_t identity; // hash of config.json and quantize_config.json
     TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
@@ -111,6 +111,10 @@ static inline int rope_dims(const ModelConfig *config) {
 // sense (positive, heads divisible by kv_heads, …). Families that cannot be run, options of known families that cannot,
 // and a missing file are no errors: `not_run` says why, and only the weights can be worked on.
 bool config_load(const char *folder, ModelConfig *out, Error *err);
+
+// After config_load failed, or gave what the tensors do not fit: nothing but the family's name is known, and `reason`
+// is why the model is not run.
+void config_unusable(ModelConfig *config, const char *reason);
 
 // The same from the text of config.json.
 bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err);

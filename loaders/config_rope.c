@@ -8,8 +8,6 @@
 #include "base/json.h"
 #include "loaders/families.h"
 
-static bool is_there(const cJSON *item) { return item && !cJSON_IsNull(item); }
-
 static bool read_llama3(const cJSON *rope, ModelConfig *out, Error *err) {
     if (!config_read_positive(rope, "low_freq_factor", NAN, &out->rope_low_freq_factor, err) ||
         !config_read_positive(rope, "high_freq_factor", NAN, &out->rope_high_freq_factor, err)) {
@@ -96,6 +94,7 @@ static bool read_kind(const cJSON *rope, ModelConfig *out, Error *err) {
     const char *old = NULL, *type = NULL;
     if (!json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err))
         return false;
+    if (out->layout == LAYOUT_PHI3 && strcmp(type, "yarn") == 0) type = "longrope"; // the name in its very first files
     int kind = 0;
     while (kind < KINDS && strcmp(kinds[kind].name, type) != 0) kind++;
     if (kind == KINDS) {
@@ -105,9 +104,7 @@ static bool read_kind(const cJSON *rope, ModelConfig *out, Error *err) {
         return true;
     }
     out->rope_scaling = kinds[kind].scaling;
-    return config_read_positive(rope, "original_max_position_embeddings", out->rope_original_positions,
-                                &out->rope_original_positions, err) &&
-           (!kinds[kind].has_factor || config_read_positive(rope, "factor", NAN, &out->rope_factor, err)) &&
+    return (!kinds[kind].has_factor || config_read_positive(rope, "factor", NAN, &out->rope_factor, err)) &&
            kinds[kind].read(rope, out, err);
 }
 
@@ -120,45 +117,67 @@ static bool set_rotated(double partial, ModelConfig *out, Error *err) {
                      out->head_dim, out->rotated_dims);
 }
 
-// The object that scales, or NULL. Gemma 3 has one for each kind of layer: that of the windowed ones gives their theta.
-static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out, Error *err) {
-    static const char *const keys[] = {"rope_scaling", "rope_parameters", NULL};
-    const char *key = config_key(config, keys);
-    *rope = cJSON_GetObjectItemCaseSensitive(config, key);
-    if (!is_there(*rope)) {
-        *rope = NULL;
-        return true;
-    }
-    if (!cJSON_IsObject(*rope)) return error_set(err, "\"%s\" must be an object", key);
-    const cJSON *windowed = cJSON_GetObjectItemCaseSensitive(*rope, "sliding_attention");
-    const cJSON *full = cJSON_GetObjectItemCaseSensitive(*rope, "full_attention");
-    if (cJSON_IsObject(windowed) &&
-        !config_read_positive(windowed, "rope_theta", out->rope_window_theta, &out->rope_window_theta, err))
-        return false;
-    if (cJSON_IsObject(full)) *rope = full;
+static bool find_object(const cJSON *config, const char *key, const cJSON **out, Error *err) {
+    *out = cJSON_GetObjectItemCaseSensitive(config, key);
+    if (*out && !cJSON_IsNull(*out) && !cJSON_IsObject(*out)) return error_set(err, "\"%s\" must be an object", key);
+    if (!cJSON_IsObject(*out) || !(*out)->child) *out = NULL;
     return true;
 }
 
-bool config_read_rope(const cJSON *config, double partial, ModelConfig *out, Error *err) {
+// Windowed layers have a theta of their own, and what scales the others does not scale them.
+static bool read_window_rope(const cJSON *config, const cJSON *rope, ModelConfig *out, Error *err) {
+    const char *type = NULL, *old = NULL;
+    if (!config_read_positive(config, "rope_local_base_freq", out->rope_window_theta, &out->rope_window_theta, err) ||
+        !config_read_positive(rope, "rope_theta", out->rope_window_theta, &out->rope_window_theta, err) ||
+        !json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err))
+        return false;
+    if (strcmp(type, "default") != 0)
+        config_not_run(out, "scaled rotary positions of windowed layers are not supported");
+    return true;
+}
+
+// The object that scales, or NULL. The older key goes first. Gemma 3 has an object for each kind of layer.
+static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out, Error *err) {
+    const cJSON *old, *now;
+    if (!find_object(config, "rope_scaling", &old, err) || !find_object(config, "rope_parameters", &now, err))
+        return false;
+    *rope = old ? old : now;
+    if (out->rope_window_theta == 0) return true;
+    const cJSON *full = cJSON_GetObjectItemCaseSensitive(now, "full_attention");
+    *rope = old ? old : full;
+    return config_read_positive(full, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
+           read_window_rope(config, cJSON_GetObjectItemCaseSensitive(now, "sliding_attention"), out, err);
+}
+
+// How much of every head is rotated. Most families rotate all of it, whatever the file says.
+static bool read_partial(const cJSON *config, const cJSON *rope, const Family *family, double *out, Error *err) {
+    static const char *const keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
+    *out = family->partial_rotary > 0 ? family->partial_rotary : 1;
+    if (!family_reads(family, keys[0]) && !family_reads(family, keys[1])) return true;
+    return json_number(config, config_key(config, keys), *out, out, err) &&
+           json_number(rope, "partial_rotary_factor", *out, out, err);
+}
+
+// The positions before they were scaled. Beside the object goes before inside (transformers 5), except with an object
+// for each kind of layer; and where the family has a number of its own, inside does not count.
+static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *out, Error *err) {
+    static const char key[] = "original_max_position_embeddings";
+    double original = out->rope_original_positions, inner = out->max_positions;
+    if (original > 0) return config_read_positive(config, key, original, &out->rope_original_positions, err);
+    if (!config_read_positive(rope, key, inner, &inner, err)) return false;
+    if (out->rope_window_theta > 0) config = NULL;
+    return config_read_positive(config, key, inner, &out->rope_original_positions, err);
+}
+
+bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     static const char *const theta_keys[] = {"rope_theta", "rotary_emb_base", NULL};
-    static const char *const partial_keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
     const cJSON *rope;
+    double partial;
     out->rope_factor = 1;
-    if (!config_read_positive(config, config_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) ||
-        !json_number(config, config_key(config, partial_keys), partial, &partial, err) ||
-        !find_rope(config, &rope, out, err)) {
-        return false;
-    }
-    if (out->rope_window_theta > 0 &&
-        !config_read_positive(config, "rope_local_base_freq", out->rope_window_theta, &out->rope_window_theta, err))
-        return false;
-    if (rope && (!config_read_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) ||
-                 !json_number(rope, "partial_rotary_factor", partial, &partial, err))) {
-        return false;
-    }
-    if (!set_rotated(partial, out, err)) return false;
-    double original = out->rope_original_positions > 0 ? out->rope_original_positions : (double)out->max_positions;
-    if (!config_read_positive(config, "original_max_position_embeddings", original, &out->rope_original_positions, err))
-        return false;
-    return !rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters");
+    return config_read_positive(config, config_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) &&
+           find_rope(config, &rope, out, err) &&
+           config_read_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
+           read_partial(config, rope, family, &partial, err) && set_rotated(partial, out, err) &&
+           read_original(config, rope, out, err) &&
+           (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters"));
 }

@@ -8,12 +8,15 @@
 // Which layers have a window where the file does not list them.
 typedef enum WindowRule {
     WINDOW_ALL_LAYERS,
-    WINDOW_LATER_LAYERS, // from max_window_layers on, and only with use_sliding_window
-    WINDOW_NOT_EVERY_NTH // all but those where (layer + 1) % window_period == 0
+    WINDOW_LATER_LAYERS,     // from max_window_layers on
+    WINDOW_EARLY_ODD_LAYERS, // the first, third, … up to max_window_layers
+    WINDOW_EVERY_NTH,        // those where (layer + 1) % window_period == 0
+    WINDOW_NOT_EVERY_NTH     // all but those
 } WindowRule;
 
 typedef struct Family {
     const char *type;                                    // model_type
+    const char *keys;                                    // all that it reads, with spaces between them
     const char *activation;                              // where the file does not say
     const char *attention_bias, *output_bias, *mlp_bias; // keys of flags; NULL: as in `defaults`
     WindowRule windows;
@@ -30,8 +33,11 @@ typedef struct Family {
 // NULL when the family is not known.
 const Family *family_find(const char *type);
 
-// rope_theta, rope_scaling, rope_parameters and their relatives (config_rope.c). `partial` is what the family rotates.
-bool config_read_rope(const cJSON *config, double partial, ModelConfig *out, Error *err);
+// Whether the family knows a key of config.json.
+bool family_reads(const Family *family, const char *key);
+
+// rope_theta, rope_scaling, rope_parameters and their relatives (config_rope.c).
+bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err);
 
 // For the readers of config.c and config_rope.c: the first key of the list that is there and not null, else the first.
 const char *config_key(const cJSON *config, const char *const *keys);

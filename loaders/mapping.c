@@ -17,7 +17,8 @@ struct Mapping {
     _Atomic uintptr_t start;
     _Atomic size_t bytes;
     atomic_bool damaged, used;
-    int file; // stays open, to see the file's size now
+    dev_t device; // which file it was: a model may have more shards than a program may have open files, so none stays
+    ino_t number; // open
     Mapping *next;
 };
 
@@ -89,14 +90,15 @@ static Mapping *free_entry(void) {
     return m;
 }
 
-static Mapping *enter(void *data, size_t bytes, int file) {
+static Mapping *enter(void *data, const struct stat *info) {
     pthread_mutex_lock(&lock);
     Mapping *m = free_entry();
     if (m) {
-        m->file = file;
+        m->device = info->st_dev;
+        m->number = info->st_ino;
         atomic_store(&m->used, true);
         atomic_store(&m->damaged, false);
-        atomic_store(&m->bytes, bytes);
+        atomic_store(&m->bytes, (size_t)info->st_size);
         atomic_store(&m->start, (uintptr_t)data);
         install();
     }
@@ -111,7 +113,7 @@ static bool map(const char *path, int file, Mapping **out, Error *err) {
     if (info.st_size == 0) return error_set(err, "%s: is empty, which is too small for any tensor file", path);
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
     if (data == MAP_FAILED) return error_set(err, "%s: cannot be mapped into memory: %s", path, strerror(errno));
-    *out = enter(data, (size_t)info.st_size, file);
+    *out = enter(data, &info);
     if (*out) return true;
     munmap(data, (size_t)info.st_size);
     return error_memory(err, path);
@@ -121,16 +123,15 @@ bool mapping_open(const char *path, Mapping **out, Error *err) {
     *out = NULL;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-    if (map(path, file, out, err)) return true;
+    bool ok = map(path, file, out, err);
     close(file);
-    return false;
+    return ok;
 }
 
 void mapping_close(Mapping *mapping) {
     if (!mapping) return;
     uintptr_t start = atomic_exchange(&mapping->start, 0);
     munmap((void *)start, mapping->bytes);
-    close(mapping->file);
     atomic_store(&mapping->used, false);
 }
 
@@ -138,10 +139,12 @@ const uint8_t *mapping_data(const Mapping *mapping) { return (const uint8_t *)ma
 
 size_t mapping_bytes(const Mapping *mapping) { return mapping->bytes; }
 
-// The size tells of what the handler cannot see: bytes that are gone within the last page read as zeros.
+// The size tells of what the handler cannot see: bytes that are gone within the last page read as zeros. A file that
+// was put in the place of ours does not matter: what is mapped stays.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err) {
     struct stat info;
-    bool shorter = fstat(mapping->file, &info) == 0 && (uint64_t)info.st_size < mapping->bytes;
+    bool shorter = stat(path, &info) == 0 && info.st_dev == mapping->device && info.st_ino == mapping->number &&
+                   (uint64_t)info.st_size < mapping->bytes;
     if (!shorter && !atomic_load(&mapping->damaged)) return true;
     return error_set(err, "%s: %s while it was open; close it, and open it again once it is whole", path,
                      shorter ? "the file became shorter" : "a part of the file could not be read");
@@ -152,4 +155,10 @@ void mapping_drop(const void *data, size_t bytes) {
     uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1), end = ((uintptr_t)data + bytes) & ~(page - 1);
     // Of other memory this would throw away what it holds.
     if (end > first && find(first) && find(first) == find(end - 1)) madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void mapping_want(const void *data, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)data & ~(page - 1);
+    if (bytes) madvise((void *)first, (uintptr_t)data + bytes - first, MADV_WILLNEED);
 }

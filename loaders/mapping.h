@@ -11,18 +11,22 @@
 
 typedef struct Mapping Mapping;
 
-// The whole of a regular file of at least one byte.
+// The whole of a regular file of at least one byte. It does not stay open.
 bool mapping_open(const char *path, Mapping **out, Error *err);
 void mapping_close(Mapping *mapping); // NULL is allowed
 const uint8_t *mapping_data(const Mapping *mapping);
 size_t mapping_bytes(const Mapping *mapping);
 
-// False when zeros stand for a part of the file that is gone. Ask after reading and before using what was read.
+// `path` is that of mapping_open. False when zeros stand for a part of the file that is gone. Ask after reading and
+// before using what was read.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 
 // Takes the pages that lie within these bytes of a mapping out of the program's memory; reading them maps them again.
 // Nothing happens to other memory.
 void mapping_drop(const void *data, size_t bytes);
+
+// These bytes of a mapping will be read soon: lets the system fetch them, and does not wait for it.
+void mapping_want(const void *data, size_t bytes);
 
 // For other handlers of SIGBUS: true when `address` (si_addr) lies in a mapping, which is then readable. Only calls
 // that are allowed in a signal handler.

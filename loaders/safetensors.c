@@ -1,5 +1,5 @@
-// The header is read by a strict parser of its own: it needs exact 64-bit integers and it must see duplicate keys, and
-// a general JSON library gives neither. Order of checks: safetensors reference implementation, tensor.rs
+// The header is read by a strict parser of its own: it needs exact 64-bit integers, which a general JSON library does
+// not give. Order of checks: safetensors reference implementation, tensor.rs
 // (Metadata::validate).
 #include "loaders/safetensors.h"
 
@@ -407,6 +407,13 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);
 }
 
+// Of one name, in the order of the header: so do the names lie in their storage.
+static int compare_places(const void *a, const void *b) {
+    const char *x = ((const Entry *)a)->tensor.name, *y = ((const Entry *)b)->tensor.name;
+    int order = strcmp(x, y);
+    return order ? order : (x > y) - (x < y);
+}
+
 static int compare_offsets(const void *a, const void *b) {
     const Entry *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
@@ -414,14 +421,16 @@ static int compare_offsets(const void *a, const void *b) {
     return compare_names(a, b); // empty tensors may share their place
 }
 
-static bool check_duplicates(Header *header) {
-    if (!header->count) return true;
-    qsort(header->entries, header->count, sizeof *header->entries, compare_names);
-    for (size_t i = 1; i < header->count; i++) {
-        const char *name = header->entries[i].tensor.name;
-        if (strcmp(header->entries[i - 1].tensor.name, name) == 0) return refuse_tensor(header, name, "is there twice");
+// Of a name that stands twice the last counts, as in the reference implementation; the layout shows whether the file is
+// whole without the others.
+static void drop_earlier(Header *header) {
+    size_t kept = 0;
+    if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_places);
+    for (size_t i = 0; i < header->count; i++) {
+        bool again = i + 1 < header->count && compare_names(&header->entries[i], &header->entries[i + 1]) == 0;
+        if (!again) header->entries[kept++] = header->entries[i];
     }
-    return true;
+    header->count = kept;
 }
 
 static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
@@ -448,7 +457,7 @@ static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
 }
 
 static bool check_layout(Header *header, uint64_t data_bytes) {
-    if (!check_duplicates(header)) return false;
+    drop_earlier(header);
     if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
     uint64_t at = 0;
     for (size_t i = 0; i < header->count; i++) {

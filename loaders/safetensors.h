@@ -22,7 +22,8 @@ typedef struct Tensor {
     uint64_t shape[TENSOR_MAX_RANK];
     const void *data; // no alignment is promised
     size_t bytes;
-    const char *file; // path of the file that holds it, for messages
+    const char *file;           // path of the file that holds it, for messages
+    const struct Tensor *whole; // of one expert: the tensor of all of them; NULL: it is no part of another
 
     // Made tensors only. Their data is there between tensor_hold and tensor_release.
     const char *stored;        // what the file holds instead: "GPTQ 4-bit g128"; NULL: the tensor is as in the file
@@ -41,7 +42,7 @@ typedef struct Safetensors {
 } Safetensors;
 
 // Errors name the file, the tensor and the reason, in the order of checks of the reference implementation: header too
-// small, header too large, header length beyond the file, not UTF-8, not the schema (also: duplicate names), offsets
+// small, header too large, header length beyond the file, not UTF-8, not the schema, offsets
 // not contiguous, shape overflow, size mismatch, file longer or shorter than the tensors.
 bool safetensors_open(const char *path, Safetensors *out, Error *err);
 void safetensors_close(Safetensors *file);

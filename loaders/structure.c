@@ -59,7 +59,10 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     char full[256];
     snprintf(full, sizeof full, "%s%s", name, ending);
     if (!stored_find(builder->out->stored, full, out, builder->err)) return false;
-    if (!*out) return error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    if (!*out) {
+        return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+               error_set(builder->err, "%s: tensor %s is missing", builder->out->checkpoint->folder, full);
+    }
     builder->out->parameters += tensor_elements(*out);
     return check_tensor(*out, shape, rank, builder->err);
 }
@@ -337,6 +340,27 @@ static const char *head_name(const Builder *builder) {
     return names[0];
 }
 
+static bool same_numbers(const Tensor *a, const Tensor *b) {
+    return !a->made && !b->made && a->dtype == b->dtype && a->bytes == b->bytes &&
+           memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+// The tensor that serves as embedding and head, or NULL. A file whose head has numbers of its own is believed, whatever
+// config.json says: as transformers 5 does.
+static bool find_tied(const Builder *builder, const Tensor **out) {
+    ModelStructure *structure = builder->out;
+    const Tensor *head = NULL;
+    char name[128];
+    snprintf(name, sizeof name, "%s.weight", head_name(builder));
+    *out = NULL;
+    if (!structure->config.tied_head) return true;
+    if (stored_has(structure->checkpoint, name) && !stored_find(structure->stored, name, &head, builder->err))
+        return false;
+    structure->head_untied = head && !same_numbers(head, structure->embedding);
+    if (!structure->head_untied) *out = structure->embedding;
+    return true;
+}
+
 // The head keeps FOLD_NONE: scaling the final norm is exact too, but the head is left alone.
 static bool add_head(Builder *builder) {
     ModelStructure *out = builder->out;
@@ -352,7 +376,8 @@ static bool add_head(Builder *builder) {
         if (out->project_out < 0) return false;
         input = -1;
     }
-    const Tensor *tied = config->tied_head ? out->embedding : NULL;
+    const Tensor *tied;
+    if (!find_tied(builder, &tied)) return false;
     out->head = add_outer(builder, head_name(builder), ROLE_HEAD, WIDTH_VOCAB, WIDTH_EMBEDDING, input, tied);
     return out->head >= 0;
 }
@@ -366,7 +391,10 @@ static bool add_embedding(Builder *builder) {
     uint64_t positions[] = {(uint64_t)config->max_positions + (uint64_t)config->position_offset, hidden};
     char name[128];
     snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->embedding);
-    if (!take_tensor(builder, name, ".weight", shape, 2, &out->embedding)) return false;
+    char full[160];
+    snprintf(full, sizeof full, "%s.weight", name);
+    bool is_head = config->tied_head && !stored_has(out->checkpoint, full); // one of the two is enough
+    if (!take_tensor(builder, is_head ? head_name(builder) : name, ".weight", shape, 2, &out->embedding)) return false;
     snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->positions ? builder->table->positions : "");
     if (builder->table->positions && !take_tensor(builder, name, ".weight", positions, 2, &out->position_rows))
         return false;
@@ -381,16 +409,28 @@ static bool add_embedding(Builder *builder) {
     return (out->embedding_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, -1)) >= 0;
 }
 
-// Some files were saved from the model without its head, and then lack the prefix.
-static bool find_prefix(Builder *builder) {
-    const LayoutTable *table = builder->table;
-    for (int i = 0; table->prefixes[i]; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s%s.weight", table->prefixes[i], table->embedding);
-        builder->prefix = table->prefixes[i];
+static bool has_prefix(Builder *builder, const char *tensor) {
+    for (const char *const *prefix = builder->table->prefixes; *prefix; prefix++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s%s.weight", *prefix, tensor);
+        builder->prefix = *prefix;
         if (stored_has(builder->out->checkpoint, name)) return true;
     }
-    return error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
+    return false;
+}
+
+// Some files were saved from the model without its head, and then lack the prefix. Some have the head alone of what is
+// tied, and then the norm before it tells.
+static bool find_prefix(Builder *builder) {
+    const LayoutTable *table = builder->table;
+    char head[128];
+    snprintf(head, sizeof head, "%s.weight", head_name(builder));
+    if (has_prefix(builder, table->embedding)) return true;
+    if (builder->out->config.tied_head && stored_has(builder->out->checkpoint, head) &&
+        has_prefix(builder, table->final_norm))
+        return true;
+    return checkpoint_whole(builder->out->checkpoint, builder->err) &&
+           error_set(builder->err, "%s: tensor %s%s.weight is missing: this is not a checkpoint of a %s model",
                      builder->out->checkpoint->folder, table->prefixes[0], table->embedding,
                      builder->out->config.family);
 }
@@ -425,6 +465,7 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
         builder.table = layout_table(config->layout);
         ok = build(&builder);
     }
+    ok = ok && structure_count_rest(out, err);
     if (!ok) structure_free(out);
     return ok;
 }
@@ -435,6 +476,7 @@ void structure_free(ModelStructure *structure) {
     free(structure->linears);
     free(structure->norms);
     free(structure->layers);
+    free(structure->rest);
     stored_close(structure->stored);
     *structure = (ModelStructure){0};
 }

@@ -71,6 +71,12 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int shared_gate, shared_up, shared_down, shared_router;
 } LayerMap;
 
+// Tensors of the file that are in no linear: of one kind.
+typedef struct Unlisted {
+    size_t tensors, bytes;
+    const Tensor *largest; // NULL when there are none
+} Unlisted;
+
 typedef struct ModelStructure {
     ModelConfig config;
     const Checkpoint *checkpoint; // must outlive the structure
@@ -83,11 +89,16 @@ typedef struct ModelStructure {
     LayerMap *layers;            // [config.layers]
     const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
     const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
+    bool head_untied;            // config.json says that the head is the embedding, but it has numbers of its own
     int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
     int embedding_norm;          // −1 without
     int final_norm;              // −1 without
     uint64_t parameters;
+    Unlisted unlisted[TENSOR_KIND_COUNT];
+    size_t unlisted_bytes; // of checkpoint->bytes
+    const Tensor **rest;   // the tensors behind it, by name
+    size_t rest_count;
 } ModelStructure;
 
 // Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and
@@ -96,6 +107,10 @@ typedef struct ModelStructure {
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent
+
+// What the list leaves out, in words: "embeddings 67.1 MB, norms 9.2 kB"; "" when it is nothing. Owned by the caller;
+// NULL when memory is short.
+char *structure_unlisted_text(const ModelStructure *structure);
 
 // What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
 // 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.

@@ -7,9 +7,7 @@
 #include "base/array.h"
 #include "loaders/structure_parts.h"
 
-// Parts of names of matrices that are looked up rather than multiplied, or belong to norms.
-static const char *const not_linears[] = {"embed", "norm",     "wte",           "wpe",
-                                          "ln_",   "position", "shared.weight", "relative_attention_bias"};
+#define MOST_EXPERTS ((size_t)1 << 14) // of one tensor
 
 static const struct {
     const char *name; // the last part of a tensor's name
@@ -39,18 +37,35 @@ static const struct {
     {"lm_head", ROLE_HEAD},
     {"qkv_proj", ROLE_QKV},
     {"gate_up_proj", ROLE_GATE_UP},
+    {"wq", ROLE_Q},
+    {"wk", ROLE_K},
+    {"wv", ROLE_V},
+    {"w1", ROLE_GATE},
+    {"v1", ROLE_UP},
+    {"w3", ROLE_UP},
+    {"w2", ROLE_DOWN},
+    {"w13", ROLE_GATE_UP},
+    {"input_linear", ROLE_GATE_UP},
+    {"output_linear", ROLE_DOWN},
+    {"Wqkv", ROLE_QKV},
+    {"c_attn", ROLE_QKV},
+    {"in_proj_weight", ROLE_QKV},
+    {"query_key_value", ROLE_QKV},
+    {"c_fc", ROLE_FC1},
+    {"dense_h_to_4h", ROLE_FC1},
+    {"dense_4h_to_h", ROLE_FC2},
 };
 
-static bool looks_like_linear(const Tensor *tensor) {
-    if (tensor->rank != 2 || !dtype_is_float16_or_32(tensor->dtype)) return false;
-    if (tensor->shape[0] < 2 || tensor->shape[1] < 2) return false;
-    for (size_t i = 0; i < sizeof not_linears / sizeof *not_linears; i++) {
-        if (strstr(tensor->name, not_linears[i])) return false;
-    }
-    return true;
-}
+typedef struct Listing {
+    ModelStructure *out;
+    size_t capacity;
+    Error *err;
+    Error unread; // why something that would be listed cannot be read
+} Listing;
 
-static LinearRole role_of(const char *name) {
+static LinearRole role_of(const char *name, TensorKind kind) {
+    if (kind == TENSOR_ROUTER) return ROLE_ROUTER;
+    if (kind == TENSOR_HEAD) return ROLE_HEAD;
     const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(roles[i].name, last) == 0) return roles[i].role;
@@ -66,6 +81,12 @@ static int layer_of(const char *name) {
         if (digits && digits < 6 && (part[digits] == '.' || !part[digits])) return atoi(part);
     }
     return -1;
+}
+
+// The number behind "experts", −1 when there is none.
+static int expert_of(const char *name) {
+    const char *found = strstr(name, "experts.");
+    return found && isdigit((unsigned char)found[8]) ? atoi(found + 8) : -1;
 }
 
 // As people sort: numbers by their value.
@@ -104,42 +125,88 @@ static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tenso
     return stored_find(out->stored, name, &found, reason) ? found : NULL;
 }
 
-static bool set_linear(const Tensor *tensor, Linear *out) {
-    const char *ending = ".weight";
-    size_t length = strlen(tensor->name), cut = strlen(ending);
-    if (length > cut && strcmp(tensor->name + length - cut, ending) == 0) length -= cut;
-    char *name = strndup(tensor->name, length);
-    if (!name) return false;
-    LinearRole role = role_of(name);
-    *out = (Linear){.name = name,
-                    .role = role,
-                    .layer = layer_of(name),
-                    .expert = -1,
-                    .out = (size_t)tensor->shape[0],
-                    .in = (size_t)tensor->shape[1],
-                    .weight = tensor,
-                    .fused_set = -1,
-                    .quantizable = role != ROLE_HEAD};
+// Takes `name` over.
+static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKind kind) {
+    ModelStructure *out = listing->out;
+    if (!name || !array_grow(&out->linears, (size_t)out->linear_count, &listing->capacity, sizeof *out->linears)) {
+        free(name);
+        error_memory(listing->err, "the list of linears");
+        return NULL;
+    }
+    const LinearRole role = role_of(name, kind);
+    Linear *linear = &out->linears[out->linear_count++];
+    *linear = (Linear){.name = name,
+                       .role = role,
+                       .layer = layer_of(name),
+                       .expert = expert_of(name),
+                       .out = (size_t)weight->shape[0],
+                       .in = (size_t)weight->shape[1],
+                       .weight = weight,
+                       .transposed = kind == TENSOR_LINEAR_TURNED,
+                       .fused_set = -1,
+                       .quantizable = role != ROLE_HEAD && role != ROLE_ROUTER};
+    if (linear->layer >= out->config.layers) out->config.layers = linear->layer + 1;
+    return linear;
+}
+
+static bool add_matrix(Listing *listing, const Tensor *tensor, TensorKind kind) {
+    const TensorName name = tensor_name_parts(tensor->name);
+    if (kind == TENSOR_LINEAR_TURNED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
+        return false;
+    return add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
+}
+
+// "mlp.experts.gate_up_proj" → "mlp.experts.7.gate_up_proj".
+static char *name_of_expert(const Tensor *tensor, const ExpertLayout *layout, size_t expert) {
+    const TensorName parts = tensor_name_parts(tensor->name);
+    const int end = layout->mxfp4 ? parts.end - (int)strlen("_blocks") : parts.end;
+    char *name;
+    int n =
+        asprintf(&name, "%.*s%zu.%.*s", parts.begin, parts.full, expert, end - parts.begin, parts.full + parts.begin);
+    return n < 0 ? NULL : name;
+}
+
+static bool add_experts(Listing *listing, const Tensor *tensor) {
+    ExpertLayout layout;
+    if (!tensor_experts(listing->out->checkpoint, tensor, &layout)) return true;
+    if (!layout.mxfp4 && !dtype_is_float16_or_32(tensor->dtype)) return true;
+    if (layout.count > MOST_EXPERTS) return true;
+    for (size_t expert = 0; expert < layout.count; expert++) {
+        char *name = name_of_expert(tensor, &layout, expert);
+        const Tensor *weight;
+        if (!name) return error_memory(listing->err, tensor->name);
+        if (!stored_expert(listing->out->stored, tensor, &layout, expert, name, &weight, listing->err)) {
+            free(name);
+            return false;
+        }
+        Linear *linear = add(listing, name, weight, TENSOR_EXPERTS);
+        if (!linear) return false;
+        linear->expert = (int)expert;
+        linear->transposed = layout.turned;
+    }
     return true;
+}
+
+static bool add_tensor(Listing *listing, const Tensor *in_file) {
+    ModelStructure *out = listing->out;
+    const Tensor *tensor = whole_tensor(out, in_file, &listing->unread);
+    if (!tensor) return true;
+    const TensorKind kind = tensor_kind(out->checkpoint, tensor);
+    out->parameters += tensor_elements(tensor) * (kind == TENSOR_EXPERTS && tensor->rank == 4 ? 2 : 1);
+    if (kind == TENSOR_EXPERTS) return add_experts(listing, tensor);
+    if (tensor->rank != 2 || !dtype_is_float16_or_32(tensor->dtype) || !tensor_elements(tensor)) return true;
+    return !tensor_kind_is_linear(kind) || add_matrix(listing, tensor, kind);
 }
 
 bool structure_list(ModelStructure *out, Error *err) {
     const Checkpoint *checkpoint = out->checkpoint;
-    Error unread = {0};
-    out->linears = array_new(checkpoint->tensor_count, sizeof *out->linears);
-    if (!out->linears) return error_memory(err, "the list of linears");
+    Listing listing = {.out = out, .err = err};
+    if (!checkpoint_whole(checkpoint, err)) return false;
     out->config.layers = 0;
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
-        const Tensor *tensor = whole_tensor(out, checkpoint->by_name[i], &unread);
-        if (!tensor) continue;
-        out->parameters += tensor_elements(tensor);
-        if (!looks_like_linear(tensor)) continue;
-        Linear *linear = &out->linears[out->linear_count];
-        if (!set_linear(tensor, linear)) return error_memory(err, tensor->name);
-        out->linear_count++;
-        if (linear->layer >= out->config.layers) out->config.layers = linear->layer + 1;
+        if (!add_tensor(&listing, checkpoint->by_name[i])) return false;
     }
-    if (out->linear_count == 0 && unread.message[0]) return error_set(err, "%s", unread.message);
+    if (out->linear_count == 0 && listing.unread.message[0]) return error_set(err, "%s", listing.unread.message);
     if (out->linear_count == 0)
         return error_set(err, "%s: holds no matrices of F32, F16 or BF16 that could be quantized (%s)",
                          checkpoint->folder, out->config.not_run);

@@ -85,3 +85,6 @@ const LayoutTable *layout_table(TensorLayout layout);
 
 // Lists what looks like a linear in a checkpoint of which nothing is known (structure_other.c).
 bool structure_list(ModelStructure *out, Error *err);
+
+// Counts what is in no linear (structure_rest.c).
+bool structure_count_rest(ModelStructure *out, Error *err);

@@ -23,8 +23,9 @@ typedef struct VoteCounts {
 } VoteCounts;
 
 typedef struct WeightMeasure {
-    atomic_bool known; // set last: whoever reads it as true may read the rest
-    float absmax, min, max;
+    atomic_bool known;      // set last: whoever reads it as true may read the rest
+    float absmax, min, max; // of the finite elements
+    uint64_t nonfinite;     // infinite or NaN
     VoteCounts votes;
     float *column_absmax; // [in]: max |w| of each column
 } WeightMeasure;

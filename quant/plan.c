@@ -47,6 +47,7 @@ static const WeightMeasure unknown_weight;
 static const char note_ignored[] = "left alone by the recipe";
 static const char note_not_quantizable[] = "head and routers stay as they are unless an override names them";
 static const char note_stored_type[] = "stored in a type that is not quantized";
+static const char note_weights_not_finite[] = "holds weights that are infinite or NaN: stays as it is";
 static const char note_group_too_large[] = "group size beyond the row: per channel";
 static const char note_partial_group[] = "the last group of each row is smaller: some formats cannot hold that";
 static const char note_no_votes[] = "weights not measured yet: per channel";
@@ -166,6 +167,7 @@ static const char *why_not_quantized(const Planning *p, int i) {
     if (recipe_ignores(p->recipe, linear->name)) return note_ignored;
     if (!linear->quantizable && !p->named[i]) return note_not_quantizable;
     if (!dtype_is_float16_or_32(linear->weight->dtype)) return note_stored_type;
+    if (weight_measure(p, i)->nonfinite) return note_weights_not_finite; // no scale fits, and zeros would hide it
     return NULL;
 }
 

@@ -153,3 +153,12 @@ bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double 
     override->value[dial] = *value;
     return true;
 }
+
+bool recipe_quantizes_inputs(const Recipe *recipe) {
+    bool any = recipe->value[DIAL_ACTIVATIONS] != POLICY_NONE;
+    for (int i = 0; i < recipe->override_count && !any; i++) {
+        const Override *override = &recipe->overrides[i];
+        any = override->set[DIAL_ACTIVATIONS] && override->value[DIAL_ACTIVATIONS] != POLICY_NONE;
+    }
+    return any;
+}

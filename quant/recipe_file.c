@@ -150,7 +150,7 @@ static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err) {
     *out = (Recipe){0};
     for (int i = 0; i < DIAL_COUNT; i++) out->value[i] = dial_table[i].standard;
-    cJSON *root = json_parse(json, length, err);
+    cJSON *root = json_parse_strict(json, length, err);
     bool ok = root && read_recipe(root, out, err);
     cJSON_Delete(root);
     if (!ok) recipe_free(out);
@@ -171,7 +171,7 @@ bool recipe_load(const char *path, Recipe *out, Error *err) {
 
 static void add_string(Text *text, const char *string) {
     cJSON item = {.type = cJSON_String | cJSON_IsReference, .valuestring = (char *)string};
-    char *quoted = cJSON_PrintUnformatted(&item);
+    char *quoted = json_print(&item);
     if (!quoted)
         text->failed = true;
     else

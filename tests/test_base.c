@@ -18,6 +18,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/expand.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -206,6 +207,111 @@ static void json_values(void **state) {
             json_refused(text.data, text.length, "nested deeper");
         text_free(&text);
     }
+}
+
+// cJSON would end a string at U+0000.
+static void json_keeps_nul(void **state) {
+    (void)state;
+    Error err = {0};
+    const char *text;
+    Text bytes = {0};
+    cJSON *json = parsed("{\"a\\u0000b\":\"x\\u0000y\",\"a\":\"\\\\u0000\",\"c\":\"\\u0000\\\\\\u0000\"}");
+    json_bytes(json->child->string, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "a\0b", 3) == 0);
+    json_bytes(json->child->valuestring, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "x\0y", 3) == 0);
+    assert_true(json_string(json, "a", NULL, &text, &err) && strcmp(text, "\\u0000") == 0);
+    assert_true(json_string(json, "c", NULL, &text, &err));
+    json_bytes(text, &bytes);
+    assert_true(bytes.length == 3 && memcmp(bytes.data, "\0\\\0", 3) == 0);
+    char *printed = json_print(json);
+    assert_string_equal(printed, "{\"a\\u0000b\":\"x\\u0000y\",\"a\":\"\\\\u0000\",\"c\":\"\\u0000\\\\\\u0000\"}");
+    free(printed);
+    cJSON_Delete(json);
+    json = json_from_bytes("a\0\0b\0", 5);
+    json_bytes(json->valuestring, &bytes);
+    assert_true(bytes.length == 5 && memcmp(bytes.data, "a\0\0b\0", 5) == 0);
+    printed = json_print(json);
+    assert_string_equal(printed, "\"a\\u0000\\u0000b\\u0000\"");
+    free(printed);
+    cJSON_Delete(json);
+    text_free(&bytes);
+    json_refused("[\"\\u0000\",", 10, "cannot be read at byte 9"); // of the text as it was
+    json_refused("[\"\\u0000\\ud800\"]", 17, "half of a surrogate pair stands alone at byte 8");
+    json_refused("\"\\uDC00\"", 8, "half of a surrogate pair");
+    json_refused("\"\xC0\x80\"", 4, "not UTF-8");
+}
+
+// As Python's json module writes and reads them.
+static void json_of_python(void **state) {
+    (void)state;
+    Error err = {0};
+    double number;
+    cJSON *json =
+        parsed("{\"a\":[NaN,-Infinity, Infinity],\"n\":NaN,\"s\":\"NaN \\\" Infinity\",\"x\":{\"k\":1,\"k\":2},"
+               "\"n\":Infinity,\"q\":NaN}");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "a");
+    assert_false(cJSON_IsNumber(cJSON_GetArrayItem(list, 0)));
+    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 1)) == -(double)INFINITY);
+    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 2)) == (double)INFINITY);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "s")), "NaN \" Infinity");
+    assert_int_equal(cJSON_GetArraySize(json), 5);
+    assert_true(json_number(json, "n", 0, &number, &err) && number == (double)INFINITY); // the last of two
+    assert_true(json_number(cJSON_GetObjectItemCaseSensitive(json, "x"), "k", 0, &number, &err) && number == 2);
+    assert_false(json_number(json, "q", 0, &number, &err));
+    cJSON_Delete(json);
+    json_refused("[NaNs]", 6, "at byte 4");
+    json_refused("[infinity]", 10, "at byte 1");
+    json_refused("{\"n\":nan}", 9, "at byte 5");
+    json = json_parse_strict("{\"k\":1,\"k\":2}", 13, &err);
+    assert_int_equal(cJSON_GetArraySize(json), 2);
+    cJSON_Delete(json);
+    assert_null(json_parse_strict("NaN", 3, &err));
+}
+
+// What stands twice is found among many keys, too.
+static void json_many_keys(void **state) {
+    (void)state;
+    Text text = {0};
+    for (int i = 0; i < 5000; i++) text_addf(&text, "%c\"key%d\":%d", i ? ',' : '{', i % 4000, i);
+    text_addf(&text, "}");
+    cJSON *json = parsed(text.data);
+    assert_int_equal(cJSON_GetArraySize(json), 4000);
+    for (const cJSON *item = json->child; item; item = item->next) {
+        int i = atoi(item->string + 3);
+        assert_int_equal(item->valueint, i < 1000 ? i + 4000 : i);
+    }
+    cJSON_Delete(json);
+    text_free(&text);
+}
+
+static void path_expansion(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *expanded;
+    } cases[] = {
+        {"~", "/home/x"},
+        {"~/a", "/home/x/a"},
+        {"a/~", "a/~"},
+        {"$QD_A/b", "one/b"},
+        {"${QD_A}b$QD_A", "onebone"},
+        {"$QD_NONE/$", "$QD_NONE/$"},
+        {"${QD_A", "${QD_A"},
+        {"${}$$QD_A", "${}$one"},
+        {"", ""},
+        {"~no-such-user/x", "~no-such-user/x"},
+    };
+    char *home = strdup(getenv("HOME") ? getenv("HOME") : "");
+    setenv("HOME", "/home/x", 1);
+    setenv("QD_A", "one", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *expanded = path_expand(cases[i].path);
+        assert_string_equal(expanded, cases[i].expanded);
+        free(expanded);
+    }
+    setenv("HOME", home, 1);
+    unsetenv("QD_A");
+    free(home);
 }
 
 static void json_getters(void **state) {
@@ -516,7 +622,11 @@ int main(void) {
         cmocka_unit_test(printable_texts),
         cmocka_unit_test(utf8),
         cmocka_unit_test(json_values),
+        cmocka_unit_test(json_keeps_nul),
         cmocka_unit_test(json_getters),
+        cmocka_unit_test(json_of_python),
+        cmocka_unit_test(json_many_keys),
+        cmocka_unit_test(path_expansion),
         IN_FOLDER(files),
         IN_FOLDER(full_disk),
         IN_FOLDER(links_and_pipes),

@@ -6,9 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "loaders/checkpoint.h"
 #include "tests/support/in_folder.h"
@@ -16,6 +20,12 @@
 #define ENTRY(name) "\"" name "\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}"
 
 static void put(const char *name, const char *header) { free(folder_put_safetensors(folder, name, header, 4)); }
+
+static void make(const char *name) {
+    char *path = path_join(folder, name);
+    assert_true(folder_make(path, NULL));
+    free(path);
+}
 
 static void put_index(const char *map) {
     char text[1024];
@@ -104,16 +114,17 @@ static void wrong_indices(void **state) {
         {"{}", "names no tensors"},
         {"{\"a\":1}", "must be a string"},
         {"{\"a\":\"\"}", "is not a file name"},
-        {"{\"a\":\"..\"}", "is not a file name"},
-        {"{\"a\":\"../m-2.safetensors\"}", "path separators"},
-        {"{\"a\":\"/etc/passwd\"}", "path separators"},
+        {"{\"a\":\".\"}", "is not a file name"},
+        {"{\"a\":\"b//c\"}", "is not a file name"},
+        {"{\"a\":\"b/\"}", "is not a file name"},
+        {"{\"a\":\"..\"}", "leads out of the folder"},
+        {"{\"a\":\"../m-2.safetensors\"}", "leads out of the folder"},
+        {"{\"a\":\"b/../../m-2.safetensors\"}", "leads out of the folder"},
+        {"{\"a\":\"/etc/passwd\"}", "leads out of the folder"},
         {"{\"a\":\"x\\\\y\"}", "path separators"},
         {"{\"a\":\"x\\u001b[31m\"}", "control characters"},
-        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: cannot be opened"},
-        {"{\"c\":\"m-1.safetensors\"}", "tensor \"c\": is in none of the files"},
-        {"{\"a\":\"m-1.safetensors\",\"b\":\"m-2.safetensors\"}", "is not in the file that the index names"},
-        {"{\"a\":\"m-2.safetensors\",\"b\":\"m-3.safetensors\"}", "tensor \"a\": is in two files"},
-        {"{\"a\":\"m-2.safetensors\",\"a\":\"m-3.safetensors\"}", "is in two files"},
+        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: the index names this file, but it is not there;"},
+        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "is not there, nor are others"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put_index(wrong[i].map);
@@ -121,6 +132,149 @@ static void wrong_indices(void **state) {
     }
     folder_put_text(folder, "model.safetensors.index.json", "{\"weight_map\":");
     expect_refused(folder, "JSON cannot be read");
+}
+
+static uint64_t numbers_now(void) {
+    Checkpoint checkpoint = opened(folder);
+    uint64_t numbers = checkpoint_numbers(&checkpoint);
+    checkpoint_close(&checkpoint);
+    return numbers;
+}
+
+static void put_byte(const char *path, off_t at, char byte) {
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(file >= 0 && pwrite(file, &byte, 1, at) == 1 && close(file) == 0);
+}
+
+// Names, sizes and times may all be the same: in a Nix store, an archive, a mounted share.
+static void numbers_tell_checkpoints_apart(void **state) {
+    (void)state;
+    char *path = folder_put_safetensors(folder, "model.safetensors", "{" ENTRY("a") "}", 4);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    uint64_t before = numbers_now();
+    assert_true(before == numbers_now());
+    put_byte(path, info.st_size - 1, 99);
+    assert_true(before != numbers_now());
+    free(path);
+}
+
+static void numbers_of_large_ones_are_sampled(void **state) {
+    (void)state;
+    const off_t half = 20 << 20;
+    char *path =
+        folder_put_safetensors(folder, "model.safetensors",
+                               "{\"a\":{\"dtype\":\"U8\",\"shape\":[20971520],\"data_offsets\":[0,20971520]},"
+                               "\"b\":{\"dtype\":\"U8\",\"shape\":[20971520],\"data_offsets\":[20971520,41943040]}}",
+                               0);
+    struct stat info;
+    assert_true(stat(path, &info) == 0 && truncate(path, info.st_size + 2 * half) == 0);
+    uint64_t before = numbers_now();
+    put_byte(path, info.st_size + half / 2, 1);
+    uint64_t first = numbers_now();
+    assert_true(first != before);
+    put_byte(path, info.st_size + half + half / 2, 1);
+    assert_true(numbers_now() != first);
+    free(path);
+}
+
+// Where the index and the files disagree.
+static void the_index_decides(void **state) {
+    (void)state;
+    make("below");
+    put("m-1.safetensors", "{" ENTRY("a") "}");
+    put("m-2.safetensors", "{" ENTRY("a") ",\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}");
+    put("below/m-3.safetensors", "{" ENTRY("c") "}");
+    static const struct {
+        const char *map, *file_of_a;
+        size_t tensors, bytes;
+    } cases[] = {
+        {"{\"a\":\"m-1.safetensors\",\"b\":\"m-2.safetensors\"}", "m-1.safetensors", 2, 4},
+        {"{\"a\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\"}", "m-2.safetensors", 2, 4}, // b is elsewhere
+        {"{\"b\":\"m-1.safetensors\",\"x\":\"m-2.safetensors\"}", "m-2.safetensors", 2, 4}, // not named: the last
+        {"{\"a\":\"m-2.safetensors\",\"a\":\"m-1.safetensors\",\"b\":\"m-2.safetensors\"}", "m-1.safetensors", 2, 4},
+        {"{\"a\":\"m-1.safetensors\",\"c\":\"below/m-3.safetensors\"}", "m-1.safetensors", 2, 8},
+        {"{\"a\":\"m-1.safetensors\",\"c\":\"./below/m-3.safetensors\"}", "m-1.safetensors", 2, 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_index(cases[i].map);
+        Checkpoint checkpoint = opened(folder);
+        assert_non_null(strstr(checkpoint_find(&checkpoint, "a")->file, cases[i].file_of_a));
+        assert_null(checkpoint_find(&checkpoint, "x"));
+        assert_int_equal(checkpoint.tensor_count, cases[i].tensors);
+        assert_int_equal(checkpoint.bytes, cases[i].bytes);
+        assert_true(checkpoint_whole(&checkpoint, NULL));
+        checkpoint_close(&checkpoint);
+    }
+    put_index("{\"a\":\"m-1.safetensors\",\"z\":\"m-9.safetensors\"}"); // missed when somebody asks for z
+    Checkpoint checkpoint = opened(folder);
+    Error err = {0};
+    assert_false(checkpoint_whole(&checkpoint, &err));
+    assert_non_null(strstr(err.message, "/m-9.safetensors: the index names this file"));
+    checkpoint_close(&checkpoint);
+}
+
+// Indices of other names, sets without an index, and what is beside them.
+static void other_names(void **state) {
+    (void)state;
+    put("consolidated.safetensors", "{" ENTRY("wrong") "}");
+    put("diffusion-00001-of-00002.safetensors", "{" ENTRY("a") "}");
+    expect_refused(folder, "holds several safetensors files");
+    put("diffusion-00002-of-00002.safetensors", "{" ENTRY("b") "}");
+    Checkpoint checkpoint = opened(folder);
+    assert_int_equal(checkpoint.tensor_count, 2);
+    assert_null(checkpoint_find(&checkpoint, "wrong"));
+    checkpoint_close(&checkpoint);
+    put("model-00001-of-00001.safetensors", "{" ENTRY("c") "}");
+    expect_refused(folder, "holds several safetensors files"); // two sets
+    folder_put_text(folder, "model.safetensors.index.fp16.json",
+                    "{\"weight_map\":{\"c\":\"model-00001-of-00001.safetensors\"}}");
+    checkpoint = opened(folder);
+    assert_non_null(checkpoint_find(&checkpoint, "c"));
+    assert_int_equal(checkpoint.tensor_count, 1);
+    checkpoint_close(&checkpoint);
+    folder_put_text(folder, "diffusion.safetensors.index.json",
+                    "{\"weight_map\":{\"b\":\"diffusion-00002-of-00002.safetensors\"}}");
+    expect_refused(folder, "holds several safetensors files");
+    char *path = path_join(folder, "diffusion.safetensors.index.json");
+    checkpoint = opened(path);
+    assert_string_equal(checkpoint.folder, folder);
+    assert_non_null(checkpoint_find(&checkpoint, "b"));
+    checkpoint_close(&checkpoint);
+    free(path);
+    put("model.safetensors", "{" ENTRY("d") "}"); // one file wins over all of them
+    checkpoint = opened(folder);
+    assert_int_equal(checkpoint.tensor_count, 1);
+    checkpoint_close(&checkpoint);
+}
+
+// More files than a program may have open.
+static void many_files(void **state) {
+    (void)state;
+    enum { FILES = 300 };
+    Text map = {0};
+    struct rlimit before, few = {.rlim_cur = 64, .rlim_max = 64};
+    for (int i = 0; i < FILES; i++) {
+        char name[64], header[128];
+        snprintf(name, sizeof name, "m-%d.safetensors", i);
+        snprintf(header, sizeof header, "{\"t%d\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", i);
+        put(name, header);
+        text_addf(&map, "%c\"t%d\":\"%s\"", i ? ',' : '{', i, name);
+    }
+    text_addf(&map, "}}");
+    Text index = {0};
+    text_addf(&index, "{\"weight_map\":%s", map.data);
+    folder_put_text(folder, "model.safetensors.index.json", index.data);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    Checkpoint checkpoint = opened(folder);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(checkpoint.file_count, FILES);
+    assert_int_equal(checkpoint.tensor_count, FILES);
+    checkpoint_close(&checkpoint);
+    text_free(&map);
+    text_free(&index);
 }
 
 static void identity(void **state) {
@@ -158,19 +312,13 @@ static void missing(void **state) {
     expect_refused(folder, "model.safetensors: 1 bytes are too small");
 }
 
-static void make(const char *name) {
-    char *path = path_join(folder, name);
-    assert_true(folder_make(path, NULL));
-    free(path);
-}
-
 static void hub_names(void **state) {
     (void)state;
     setenv("HF_HUB_CACHE", folder, 1);
     make("models--org--a.b-c/refs");
     make("models--org--a.b-c/snapshots/0123abc");
     make("models--org--a.b-c/snapshots/other");
-    expect_refused("org/a.b-c", "no complete snapshot");
+    expect_refused("org/a.b-c", "holds 2 snapshots");
     put("models--org--a.b-c/snapshots/0123abc/model.safetensors", "{" ENTRY("x") "}");
     folder_put_text(folder, "models--org--a.b-c/refs/main", "0123abc\n");
     Checkpoint checkpoint = opened("org/a.b-c");
@@ -191,6 +339,75 @@ static void hub_names(void **state) {
     unsetenv("HF_HOME");
 }
 
+// The documented variables, in the order in which huggingface_hub asks them; each folder holds another model.
+static void hub_folders(void **state) {
+    (void)state;
+    static const char *const variables[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
+    static const char *const values[] = {"$QD_ROOT/1", "${QD_ROOT}/2", "~/3", "~/4"};
+    static const char *const folders[] = {"1", "2", "3/hub", "4/huggingface/hub", ".cache/huggingface/hub"};
+    enum { VARIABLES = sizeof variables / sizeof *variables };
+    char *kept[VARIABLES], *home = strdup(getenv("HOME") ? getenv("HOME") : "");
+    setenv("QD_ROOT", folder, 1);
+    setenv("HOME", folder, 1);
+    for (int i = 0; i < VARIABLES; i++) {
+        kept[i] = getenv(variables[i]) ? strdup(getenv(variables[i])) : NULL;
+        setenv(variables[i], values[i], 1);
+    }
+    for (int i = 0; i <= VARIABLES; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/models--org--name/snapshots/1", folders[i]);
+        make(path);
+        snprintf(path, sizeof path, "%s/models--org--name/snapshots/1/model.safetensors", folders[i]);
+        put(path, "{" ENTRY("x") "}");
+    }
+    for (int i = 0; i <= VARIABLES; i++) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "/%s/models--org--name/", folders[i]);
+        Checkpoint checkpoint = opened("org/name");
+        if (!strstr(checkpoint.folder, wanted)) fail_msg("%s is not in %s", checkpoint.folder, wanted);
+        checkpoint_close(&checkpoint);
+        if (i < VARIABLES) setenv(variables[i], i % 2 ? "" : values[i], 1); // empty says as little as none
+        if (i < VARIABLES && i % 2 == 0) unsetenv(variables[i]);
+    }
+    for (int i = 0; i < VARIABLES; i++) {
+        if (kept[i]) setenv(variables[i], kept[i], 1);
+        if (!kept[i]) unsetenv(variables[i]);
+        free(kept[i]);
+    }
+    setenv("HOME", home, 1);
+    unsetenv("QD_ROOT");
+    free(home);
+}
+
+static void expect_snapshot(const char *name, const char *commit) {
+    Checkpoint checkpoint = opened(name);
+    if (!strstr(checkpoint.folder, commit)) fail_msg("%s: %s", name, checkpoint.folder);
+    checkpoint_close(&checkpoint);
+}
+
+static void hub_revisions(void **state) {
+    (void)state;
+    setenv("HF_HUB_CACHE", folder, 1);
+    make("models--Org--Name/refs/refs/pr");
+    make("models--Org--Name/snapshots/aaa");
+    make("models--Org--Name/snapshots/bbb");
+    put("models--Org--Name/snapshots/aaa/model.safetensors", "{" ENTRY("x") "}");
+    put("models--Org--Name/snapshots/bbb/model.safetensors", "{" ENTRY("x") "}");
+    expect_refused("Org/Name", "holds 2 snapshots, and no refs/main that says which; name one: Org/Name@");
+    folder_put_text(folder, "models--Org--Name/refs/main", "aaa");
+    folder_put_text(folder, "models--Org--Name/refs/v1.0", "bbb\n");
+    folder_put_text(folder, "models--Org--Name/refs/refs/pr/1", "bbb");
+    expect_snapshot("Org/Name", "/aaa");
+    expect_snapshot("Org/Name@bbb", "/bbb");
+    expect_snapshot("Org/Name@v1.0", "/bbb");
+    expect_snapshot("Org/Name@refs/pr/1", "/bbb");
+    expect_snapshot("org/name@main", "/models--Org--Name/snapshots/aaa"); // names there differ in more than case
+    expect_refused("Org/Name@v2", "no snapshot of the revision v2");
+    expect_refused("Org/Name@../aaa", "no such file or folder");
+    expect_refused("Org/Name@", "no such file or folder");
+    unsetenv("HF_HUB_CACHE");
+}
+
 static void sample(void **state) {
     (void)state;
     Error err = {0};
@@ -206,8 +423,21 @@ static void sample(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(one_file), IN_FOLDER(only_file), IN_FOLDER(shards),    IN_FOLDER(wrong_indices),
-        IN_FOLDER(identity), IN_FOLDER(missing),   IN_FOLDER(hub_names), IN_FOLDER(sample),
+        IN_FOLDER(one_file),
+        IN_FOLDER(only_file),
+        IN_FOLDER(shards),
+        IN_FOLDER(wrong_indices),
+        IN_FOLDER(identity),
+        IN_FOLDER(numbers_tell_checkpoints_apart),
+        IN_FOLDER(numbers_of_large_ones_are_sampled),
+        IN_FOLDER(missing),
+        IN_FOLDER(hub_names),
+        IN_FOLDER(sample),
+        IN_FOLDER(the_index_decides),
+        IN_FOLDER(other_names),
+        IN_FOLDER(many_files),
+        IN_FOLDER(hub_folders),
+        IN_FOLDER(hub_revisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,13 +97,15 @@ static void rope(void **state) {
          "must be above"},
         {"\"rope_scaling\":7", "must be an object"},
         {"\"rope_theta\":-1", "\"rope_theta\" must be a positive number"},
-        {"\"partial_rotary_factor\":1.5", "\"partial_rotary_factor\" must be above 0 and at most 1"},
-        {"\"partial_rotary_factor\":0.01", "rotary positions need an even number"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put(wrong[i].members);
         expect_refused(wrong[i].reason);
     }
+    folder_put_text(folder, "config.json", "{\"model_type\":\"phi3\",\"partial_rotary_factor\":1.5}");
+    expect_refused("\"partial_rotary_factor\" must be above 0 and at most 1");
+    folder_put_text(folder, "config.json", "{\"model_type\":\"phi3\",\"partial_rotary_factor\":0.01}");
+    expect_refused("rotary positions need an even number");
 }
 
 static void tokens(void **state) {
@@ -242,6 +244,99 @@ static void gemma_3_is_nested(void **state) {
     assert_true(config.rope_theta == 1e6 && config.rope_window_theta == 1e4);
 }
 
+// Every key that some family reads, with a value that would change something or be refused. None of them may matter
+// where transformers does not read it.
+static void keys_of_other_families_mean_nothing(void **state) {
+    (void)state;
+    static const struct {
+        const char *family, *members;
+    } foreign[] = {
+        {"llama", "\"sliding_window\":4,\"layer_types\":7,\"final_logit_softcapping\":5,\"partial_rotary_factor\":9,"
+                  "\"rotary_pct\":9,\"rotary_emb_base\":3,\"scale_attn_weights\":false,\"use_parallel_residual\":true,"
+                  "\"layer_norm_eps\":-1,\"alibi\":true,\"norm_topk_prob\":true,\"n_embd\":3,\"n_head\":7,"
+                  "\"rope_local_base_freq\":5,\"query_pre_attn_scalar\":1,\"do_layer_norm_before\":false,"
+                  "\"add_cross_attention\":true,\"use_bidirectional_attention\":true,\"hidden_activation\":\"relu\","
+                  "\"scale_attn_by_inverse_layer_idx\":true,\"apply_residual_connection_post_layernorm\":true"},
+        {"mistral", "\"attention_bias\":true,\"mlp_bias\":true,\"layer_types\":[\"x\"],\"use_sliding_window\":false"},
+        {"qwen2", "\"attention_bias\":false,\"sliding_window_pattern\":2,\"attn_logit_softcapping\":2"},
+        {"qwen3", "\"mlp_bias\":true,\"num_local_experts\":4,\"qkv_bias\":true"},
+        {"gemma", "\"sliding_window\":4,\"final_logit_softcapping\":5,\"query_pre_attn_scalar\":9"},
+        {"gemma2", "\"sliding_window_pattern\":3,\"rope_local_base_freq\":5,\"hidden_act\":\"relu\""},
+        {"gemma3_text", "\"attn_logit_softcapping\":5,\"_sliding_window_pattern\":2,\"use_sliding_window\":true"},
+        {"phi3", "\"attention_bias\":true,\"layer_types\":[],\"max_window_layers\":1"},
+        {"gpt2", "\"num_key_value_heads\":5,\"head_dim\":3,\"intermediate_size\":9,\"rope_theta\":-1"},
+        {"gpt_neo", "\"num_key_value_heads\":5,\"sliding_window\":3,\"scale_attn_weights\":true,\"head_dim\":1"},
+        {"gpt_neox", "\"num_key_value_heads\":5,\"rope_theta\":3,\"partial_rotary_factor\":1,\"parallel_attn\":false"},
+        {"opt", "\"num_key_value_heads\":5,\"layer_norm_eps\":1,\"hidden_act\":\"silu\",\"bias\":false"},
+        {"bloom", "\"num_key_value_heads\":5,\"alibi\":false,\"activation\":\"relu\",\"intermediate_size\":3"},
+        {"falcon", "\"num_key_value_heads\":5,\"head_dim\":5,\"apply_residual_connection_post_layernorm\":true"},
+        {"mixtral", "\"norm_topk_prob\":false,\"moe_intermediate_size\":3,\"decoder_sparse_step\":2,"
+                    "\"shared_expert_intermediate_size\":5,\"mlp_only_layers\":[0]"},
+        {"qwen2_moe", "\"attention_bias\":false,\"num_local_experts\":2"},
+        {"qwen3_moe", "\"max_window_layers\":0,\"layer_types\":[\"x\"],\"shared_expert_intermediate_size\":5"},
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        char text[2048];
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\"}", foreign[i].family);
+        ModelConfig plain = loaded_text(text);
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\",%s}", foreign[i].family, foreign[i].members);
+        ModelConfig config = loaded_text(text);
+        config.identity = plain.identity;
+        if (memcmp(&config, &plain, sizeof config) != 0) fail_msg("%s is another one with %s", foreign[i].family, text);
+    }
+}
+
+static void windows_of_mixtures(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text("{\"model_type\":\"qwen2_moe\",\"num_hidden_layers\":6,\"max_window_layers\":4,"
+                                     "\"use_sliding_window\":true}");
+    assert_int_equal(config.windowed.bits[0], 1 | 4);
+    config = loaded_text("{\"model_type\":\"qwen3_moe\",\"num_hidden_layers\":3,\"use_sliding_window\":true}");
+    assert_int_equal(config.windowed.bits[0], 1 | 2 | 4);
+    assert_int_equal(loaded_text("{\"model_type\":\"qwen3_moe\",\"sliding_window\":9}").window, 0);
+    config = loaded_text("{\"model_type\":\"gpt_neo\",\"num_layers\":4}");
+    assert_int_equal(config.windowed.bits[0], 2 | 8);
+}
+
+// Two places for the same number, as transformers 5 chooses between them.
+static void rope_in_two_places(void **state) {
+    (void)state;
+#define LLAMA3 "\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4"
+    static const char original[] = "\"original_max_position_embeddings\"";
+    char text[512];
+    snprintf(text, sizeof text, "%s:100,\"rope_scaling\":{" LLAMA3 ",%s:200}", original, original);
+    assert_true(loaded(text).rope_original_positions == 100);
+    snprintf(text, sizeof text, "%s:null,\"rope_scaling\":{" LLAMA3 ",%s:200}", original, original);
+    assert_true(loaded(text).rope_original_positions == 200);
+    snprintf(text, sizeof text, "{\"model_type\":\"phi3\",\"rope_scaling\":{" LLAMA3 ",%s:200}}", original);
+    assert_true(loaded_text(text).rope_original_positions == 4096); // the family's own
+    ModelConfig config = loaded("\"rope_theta\":5,\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\","
+                                "\"type\":\"yarn\",\"factor\":2,\"rope_theta\":7}");
+    assert_true(config.rope_scaling == ROPE_LINEAR && config.rope_theta == 7);
+    config = loaded("\"rope_scaling\":{\"type\":\"linear\",\"factor\":3},\"rope_parameters\":{\"rope_theta\":7}");
+    assert_true(config.rope_factor == 3 && config.rope_theta == 1e4);
+    config =
+        loaded_text("{\"model_type\":\"gemma3_text\",\"rope_theta\":5,\"rope_local_base_freq\":6,\"rope_parameters\":"
+                    "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,\"rope_theta\":7},"
+                    "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":8}}}");
+    assert_true(config.rope_factor == 8 && config.rope_theta == 7 && config.rope_window_theta == 8);
+    config = loaded_text("{\"model_type\":\"gemma3_text\",\"rope_parameters\":{\"sliding_attention\":{\"rope_type\":"
+                         "\"linear\",\"factor\":8}}}");
+    assert_non_null(strstr(config.not_run, "windowed layers"));
+}
+
+// What stands beside text_config belongs to the whole, tokens and types excepted.
+static void text_config_stands_alone(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text("{\"model_type\":\"llava\",\"hidden_size\":64,\"rope_theta\":5,\"vocab_size\":9,"
+                                     "\"eos_token_id\":7,\"text_config\":{\"num_hidden_layers\":2}}");
+    assert_true(config.hidden == 4096 && config.rope_theta == 1e4 && config.vocab == 32000 && config.layers == 2);
+    assert_int_equal(config.eos_tokens[0], 7);
+    assert_false(config.tied_head);
+    assert_true(loaded_text("{\"model_type\":\"llava\",\"text_config\":{\"tie_word_embeddings\":true}}").tied_head);
+    assert_true(loaded_text("{\"model_type\":\"gemma3\",\"text_config\":{\"tie_word_embeddings\":false}}").tied_head);
+}
+
 static void experts(void **state) {
     (void)state;
     ModelConfig config = loaded_text("{\"model_type\":\"qwen2_moe\",\"num_hidden_layers\":6,\"decoder_sparse_step\":2,"
@@ -267,6 +362,10 @@ int main(void) {
                                        IN_FOLDER(what_cannot_be_run_says_why),
                                        IN_FOLDER(keys_of_all_years),
                                        IN_FOLDER(gemma_3_is_nested),
+                                       IN_FOLDER(keys_of_other_families_mean_nothing),
+                                       IN_FOLDER(windows_of_mixtures),
+                                       IN_FOLDER(rope_in_two_places),
+                                       IN_FOLDER(text_config_stands_alone),
                                        IN_FOLDER(experts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

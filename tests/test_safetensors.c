@@ -219,9 +219,17 @@ static void nesting(void **state) {
 
 static void names(void **state) {
     (void)state;
-    refuse_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"\\u0061\":{\"dtype\":\"U8\","
-                  "\"shape\":[0],\"data_offsets\":[0,0]}}",
-                  0, "tensor \"a\": is there twice");
+    // The last of two counts, and the file must be whole without the first.
+    Safetensors twice;
+    open_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"\\u0061\":{\"dtype\":\"U16\","
+                "\"shape\":[1],\"data_offsets\":[0,2]}}",
+                2, &twice);
+    assert_int_equal(twice.tensor_count, 1);
+    assert_int_equal(twice.tensors[0].dtype, DTYPE_U16);
+    safetensors_close(&twice);
+    refuse_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\","
+                  "\"shape\":[2],\"data_offsets\":[2,4]}}",
+                  4, "do not continue at byte 0");
     refuse_header("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "U+0000");
     refuse_header("{\"a\\u001b[31m\\n\":{\"dtype\":\"U9\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "unknown dtype");
     Safetensors file;

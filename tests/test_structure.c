@@ -236,8 +236,52 @@ static void misfits(void **state) {
     }
 }
 
+static void build_tied(const Variant *variant, Checkpoint *checkpoint, ModelStructure *out) {
+    ModelConfig config = config_of(variant);
+    Error err = {0};
+    config.tied_head = true;
+    if (!structure_build(checkpoint, &config, out, &err)) fail_msg("%s", err.message);
+}
+
+// The flag says that the head is the embedding. The file is believed: it may hold one of the two, or both.
+static void tied_heads(void **state) {
+    (void)state;
+    Variant variant = {.prefix = "model.", .head = true};
+    Checkpoint checkpoint = open_variant(&variant);
+    ModelStructure structure;
+    build_tied(&variant, &checkpoint, &structure);
+    const Tensor *embedding = structure.embedding, *head = checkpoint_find(&checkpoint, "lm_head.weight");
+    assert_true(structure.head_untied);
+    assert_ptr_equal(structure.linears[structure.head].weight->data, head->data);
+    assert_ptr_not_equal(structure.linears[structure.head].weight, embedding);
+    structure_free(&structure);
+    // The same numbers: one tensor serves as both.
+    char path[512];
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    FILE *file = fopen(path, "r+be");
+    assert_true(file && fseek(file, -(long)head->bytes, SEEK_END) == 0);
+    assert_int_equal(fwrite(embedding->data, 1, head->bytes, file), head->bytes);
+    fclose(file);
+    checkpoint_close(&checkpoint);
+    Error err = {0};
+    assert_true(checkpoint_open(folder, &checkpoint, &err));
+    build_tied(&variant, &checkpoint, &structure);
+    assert_false(structure.head_untied);
+    assert_ptr_equal(structure.linears[structure.head].weight, structure.embedding);
+    structure_free(&structure);
+    checkpoint_close(&checkpoint);
+    // The head alone.
+    variant.leave_out = "model.embed_tokens.weight";
+    checkpoint = open_variant(&variant);
+    build_tied(&variant, &checkpoint, &structure);
+    assert_string_equal(structure.embedding->name, "lm_head.weight");
+    assert_ptr_equal(structure.linears[structure.head].weight, structure.embedding);
+    structure_free(&structure);
+    checkpoint_close(&checkpoint);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {IN_FOLDER(order), IN_FOLDER(folds), IN_FOLDER(variants), IN_FOLDER(names),
-                                       IN_FOLDER(misfits)};
+    const struct CMUnitTest tests[] = {IN_FOLDER(tied_heads), IN_FOLDER(order), IN_FOLDER(folds),
+                                       IN_FOLDER(variants),   IN_FOLDER(names), IN_FOLDER(misfits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -308,6 +308,54 @@ static void bad_lines_are_named(void **state) {
     }
 }
 
+// The ids of each request are those of this text, and the continuation begins where it says.
+static void expect_request(const TaskRequest *request, const char *text, size_t length, bool add_special,
+                           const char *continuation) {
+    TokenIds ids = {0};
+    Text word = {0};
+    assert_true(tokenizer_encode(sample.tokenizer, text, length, add_special, &ids, NULL));
+    assert_int_equal(request->count, ids.count);
+    assert_memory_equal(request->ids, ids.ids, ids.count * sizeof *ids.ids);
+    assert_true(
+        tokenizer_decode(sample.tokenizer, ids.ids + request->first, ids.count - request->first, true, &word, NULL));
+    assert_string_equal(word.data, continuation);
+    text_free(&word);
+    token_ids_free(&ids);
+}
+
+static void a_text_with_its_own_beginning_gets_no_second(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Task task;
+    Error err = {0};
+    if (!load(TASK_LAMBADA, "{\"text\": \"<|endoftext|>The cat sat\"}\n{\"text\": \"<|endoftext|> sat\"}", &task, &err))
+        fail_msg("%s", err.message);
+    expect_request(&task.requests[0], "<|endoftext|>The cat sat", 24, false, " sat");
+    expect_request(&task.requests[1], "<|endoftext|> sat", 17, false, " sat");
+    task_free(&task);
+    if (!load(TASK_CHOICES, "{\"query\": \"\", \"choices\": [\"a\", \"b\"], \"gold\": 0}", &task, &err))
+        fail_msg("%s", err.message);
+    expect_request(&task.requests[1], "<|endoftext|> b", 15, false,
+                   " b"); // nothing before it: it follows the beginning
+    task_free(&task);
+}
+
+static void a_nul_does_not_end_a_text(void **state) {
+    (void)state;
+    if (!sample.there) skip();
+    Task task;
+    Error err = {0};
+    if (!load(TASK_LAMBADA, "{\"text\": \"The old man\\u0000 went home\"}", &task, &err)) fail_msg("%s", err.message);
+    expect_request(&task.requests[0], "The old man\0 went home", 22, true, " home");
+    task_free(&task);
+    if (!load(TASK_CHOICES, "{\"query\": \"The\\u0000 old\", \"choices\": [\"m\\u0000n\", \"b\"], \"gold\": 0}", &task,
+              &err))
+        fail_msg("%s", err.message);
+    expect_request(&task.requests[1], "The\0 old b", 10, true, " b");
+    assert_int_equal(task.requests[0].characters, 3);
+    task_free(&task);
+}
+
 static void scores_and_their_errors(void **state) {
     (void)state;
     TaskAnswer answers[] = {{1, 1, -1}, {0, 1, -2}, {1, 0, -3}, {1, 1, -2}};
@@ -328,6 +376,8 @@ int main(void) {
         cmocka_unit_test(the_harness_scores_the_same),
         cmocka_unit_test(long_contexts_lose_their_beginning),
         cmocka_unit_test(bad_lines_are_named),
+        cmocka_unit_test(a_text_with_its_own_beginning_gets_no_second),
+        cmocka_unit_test(a_nul_does_not_end_a_text),
         cmocka_unit_test(scores_and_their_errors),
     };
     return cmocka_run_group_tests_name("tasks", tests, setup, teardown);

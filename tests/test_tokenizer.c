@@ -116,9 +116,9 @@ static void merging(void **state) {
     expect_ids(tokenizer, "abcab", true, "4 3");
     expect_ids(tokenizer, "aabbcc abc", true, "0 3 1 2 2 5 4");
     expect_ids(tokenizer, "xay", true, "0"); // unknown bytes without unk_token are dropped
-    assert_string_equal(tokenizer_token(tokenizer, 4), "abc");
-    assert_string_equal(tokenizer_token(tokenizer, -1), "");
-    assert_string_equal(tokenizer_token(tokenizer, 6), "");
+    assert_string_equal(tokenizer_token(tokenizer, 4, NULL), "abc");
+    assert_string_equal(tokenizer_token(tokenizer, -1, NULL), "");
+    assert_string_equal(tokenizer_token(tokenizer, 6, NULL), "");
     tokenizer_free(tokenizer);
 }
 
@@ -191,7 +191,7 @@ static void broken_bytes(void **state) {
     };
     int32_t by_byte[256] = {0};
     for (int32_t id = (int32_t)tokenizer_vocab_size(tokenizer) - 1; id >= 0; id--) {
-        const char *token = tokenizer_token(tokenizer, id);
+        const char *token = tokenizer_token(tokenizer, id, NULL);
         if (token[0] && !token[1]) by_byte[(unsigned char)token[0]] = id;
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -108,7 +108,7 @@ static void templates(void **state) {
         expect_loaded("a", cases[i].want);
     }
     folder_put_text(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\",\"bos_token\":\"<q>\"}");
-    expect_refused("special token of tokenizer_config.json \"<q>\"");
+    expect_loaded("a", "5 0"); // behind <e>, as the first of the special tokens that the vocabulary lacks
     folder_put_text(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":1}");
     expect_refused("\"add_bos_token\" must be true or false");
     folder_put_text(folder, "tokenizer_config.json", "{");
@@ -166,6 +166,96 @@ static void other_tokenizers(void **state) {
     expect_refused(TOKENIZER_MISSING ", and tokenizer.model is not read; transformers makes one");
 }
 
+// Expected ids: transformers 5.
+static void tokens_that_only_other_files_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *config, *map, *added, *want;
+    } cases[] = {
+        {"{\"added_tokens_decoder\":{\"3\":{\"content\":\"<x>\",\"lstrip\":true,\"rstrip\":true,\"special\":true}}}",
+         NULL, NULL, "0 3 1 2 2 0"},
+        {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"<z>\"},\"4\":{\"content\":\"<y>\"},\"3\":{\"content\":\"<x>"
+         "\"}},\"pad_token\":\"<w>\"}",
+         "{\"mask_token\":\"<m>\"}", "{\"<k>\":4}", "0 2 3 2 1 2 4 2 0 5"},
+        {"{\"pad_token\":\"<y>\",\"sep_token\":{\"__type\":\"AddedToken\",\"content\":\"<y>\",\"lstrip\":true},\"image_"
+         "token\":\"<z>\"}",
+         NULL, NULL, "0 2 3 2 1 2 4 2 0 5"},
+        {"{\"pad_token\":\"<y>\"}", "{\"pad_token\":\"<z>\"}", NULL, "0 2 3 2 1 2 2 0 4"},
+        {"{}", "{\"pad_token\":{\"content\":\"<y>\",\"rstrip\":true}}", "{\"<z>\":7,\"<y>\":5}", "0 2 3 2 1 2 4 2 0 5"},
+        {"{\"additional_special_tokens\":[\"<y>\"],\"extra_special_tokens\":[\"<z>\"]}", NULL, NULL,
+         "0 2 3 2 1 2 2 0 4"},
+        {"{\"additional_special_tokens\":[\"<y>\"],\"extra_special_tokens\":{\"u\":\"<z>\"}}", NULL, NULL,
+         "0 2 3 2 1 2 5 2 0 4"},
+        {"{\"additional_special_tokens\":[\"<y>\"]}", "{\"additional_special_tokens\":[\"<z>\"]}", NULL,
+         "0 2 3 2 1 2 4 2 0"},
+        {"{\"bos_token\":null,\"eos_token\":\"a\",\"unk_token\":\"<y>\"}", "{\"unk_token\":\"<y>\"}", NULL,
+         "0 2 3 2 1 2 4 2 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        folder_put_text(folder, "tokenizer.json",
+                        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false},"
+                        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\\u0120\":2},\"merges\":[]},"
+                        "\"added_tokens\":[{\"id\":3,\"content\":\"<x>\",\"special\":true}]}");
+        folder_put_text(folder, "tokenizer_config.json", cases[i].config);
+        folder_put_text(folder, "special_tokens_map.json", cases[i].map ? cases[i].map : "{}");
+        folder_put_text(folder, "added_tokens.json", cases[i].added ? cases[i].added : "{}");
+        expect_loaded("a <x> b <y> a<z>", cases[i].want);
+    }
+    folder_put_text(folder, "tokenizer_config.json", "{\"pad_token\":5}");
+    expect_refused("\"pad_token\": a special token must be a string or an object");
+    folder_put_text(folder, "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}");
+    expect_refused("its keys must be ids");
+    folder_put_text(folder, "tokenizer_config.json", "[]");
+    expect_refused("tokenizer_config.json: must hold a JSON object");
+}
+
+// GPT-2's class and its relatives take it from tokenizer_config.json, where missing means false; others do not.
+static void space_before_the_text(void **state) {
+    (void)state;
+    static const struct {
+        const char *here, *config, *want;
+    } cases[] = {
+        {"true", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "0"},
+        {"false", "{\"tokenizer_class\":\"GPT2TokenizerFast\",\"add_prefix_space\":true}", "2 0"},
+        {"true", "{\"tokenizer_class\":\"GPTNeoXTokenizerFast\",\"add_prefix_space\":false}", "0"},
+        {"true", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"add_prefix_space\":false}", "2 0"},
+        {"false", "{\"add_prefix_space\":true}", "0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":%s},"
+                 "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\\u0120\":2},\"merges\":[]}}",
+                 cases[i].here);
+        folder_put_text(folder, "tokenizer.json", text);
+        folder_put_text(folder, "tokenizer_config.json", cases[i].config);
+        expect_loaded("a", cases[i].want);
+    }
+}
+
+// U+0000 is a character like others, wherever it stands.
+static void nul_in_all_parts(void **state) {
+    (void)state;
+    folder_put_text(folder, "tokenizer.json",
+                    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":["
+                    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\\u0000y\"},\"content\":\"z\\u0000\"},"
+                    "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\u0000q+\"},\"content\":\"a\"}]},"
+                    "\"model\":{\"vocab\":{\"a\":0,\"\\u0000\":1,\"a\\u0000\":2,\"z\":3,\"\\\\u0000\":4},"
+                    "\"merges\":[\"a \\u0000\"]},\"added_tokens\":[{\"content\":\"<\\u0000>\"}]}");
+    Tokenizer *tokenizer = load_folder();
+    static const char text[] = "a\0z\0<\0>x\0y\0qq";
+    TokenIds ids = encoded(tokenizer, text, sizeof text - 1, false);
+    static const int32_t want[] = {2, 3, 1, 5, 3, 1, 0};
+    assert_int_equal(ids.count, sizeof want / sizeof *want);
+    assert_memory_equal(ids.ids, want, sizeof want);
+    Text back = decoded(tokenizer, &ids, false);
+    assert_int_equal(back.length, sizeof "a\0 z \0 <\0> z \0 a" - 1);
+    assert_memory_equal(back.data, "a\0 z \0 <\0> z \0 a", back.length);
+    text_free(&back);
+    token_ids_free(&ids);
+    tokenizer_free(tokenizer);
+}
+
 // ------------------------------------------------------------------------------------------------------ single parts
 
 static Tokenizer *parsed(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -192,7 +282,7 @@ static void unigram(void **state) {
     tokenizer = parsed("{\"model\":{\"vocab\":[[\"\",5],[\"a\",-1],[\"aa\",-2],[\"a\",-1.5]]}}");
     assert_int_equal(tokenizer_vocab_size(tokenizer), 4);
     expect_ids(tokenizer, "aaa", "3 2"); // equal sums: the way that was found first
-    assert_string_equal(tokenizer_token(tokenizer, 1), "a");
+    assert_string_equal(tokenizer_token(tokenizer, 1, NULL), "a");
     TokenIds ids = {0};
     Error err = {0};
     assert_false(tokenizer_encode(tokenizer, "ab", 2, false, &ids, &err));
@@ -210,7 +300,7 @@ static void tokens_alone(void **state) {
         "\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \","
         "\"start\":1,\"stop\":0}]}}");
     static const char *const want[] = {" a", "\xE2", "\n", "\n", "<0xG0>"};
-    for (int32_t i = 0; i < 5; i++) assert_string_equal(tokenizer_token(tokenizer, i), want[i]);
+    for (int32_t i = 0; i < 5; i++) assert_string_equal(tokenizer_token(tokenizer, i, NULL), want[i]);
     TokenIds ids = {.ids = (int32_t[]){0, 0, 1, 1, 2, 4}, .count = 6};
     Text text = decoded(tokenizer, &ids, false);
     assert_string_equal(text.data, "a a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD<0xG0>"); // one mark for each byte of a run
@@ -271,7 +361,7 @@ static void growing(void **state) {
     text_free(&text);
     tokenizer = parsed("{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"decoder\":{\"type\":\"Replace\",\"pattern\":{"
                        "\"String\":\"\"},\"content\":\"aa\"}}");
-    assert_string_equal(tokenizer_token(tokenizer, 0), "aaaaa");
+    assert_string_equal(tokenizer_token(tokenizer, 0, NULL), "aaaaa");
     tokenizer_free(tokenizer);
 }
 
@@ -338,17 +428,13 @@ static void nul(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families),
-        IN_FOLDER(templates),
-        IN_FOLDER(vocabulary_and_merges),
-        IN_FOLDER(opt),
-        IN_FOLDER(other_tokenizers),
-        cmocka_unit_test(unigram),
-        cmocka_unit_test(tokens_alone),
-        cmocka_unit_test(first_piece),
-        cmocka_unit_test(growing),
-        cmocka_unit_test(nested),
-        cmocka_unit_test(nul),
+        cmocka_unit_test(families),         IN_FOLDER(templates),
+        IN_FOLDER(vocabulary_and_merges),   IN_FOLDER(opt),
+        IN_FOLDER(other_tokenizers),        IN_FOLDER(tokens_that_only_other_files_name),
+        IN_FOLDER(space_before_the_text),   IN_FOLDER(nul_in_all_parts),
+        cmocka_unit_test(unigram),          cmocka_unit_test(tokens_alone),
+        cmocka_unit_test(first_piece),      cmocka_unit_test(growing),
+        cmocka_unit_test(nested),           cmocka_unit_test(nul),
         cmocka_unit_test(damaged_charsmap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,6 +183,38 @@ static void assert_refused(const Tokenizer *tokenizer, const char *name, const c
     token_ids_free(&ids);
 }
 
+static void expect_tokens(const Tokenizer *tokenizer, const char *name, const char *data, size_t size, const char *text,
+                          size_t length, bool add_special) {
+    TokenIds expected = {0}, got = {0};
+    Error err = {0};
+    assert_true(tokenizer_encode(tokenizer, text, length, add_special, &expected, &err));
+    tokens_of(tokenizer, write_text(name, data, size), SIZE_MAX, &got);
+    assert_int_equal(got.count, expected.count);
+    assert_prefix(&got, &expected, expected.count);
+    token_ids_free(&expected);
+    token_ids_free(&got);
+}
+
+static void a_nul_does_not_end_a_text(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(0);
+    static const char line[] = "{\"text\": \"the\\u0000 rain\"}";
+    expect_tokens(tokenizer, "nul.jsonl", line, sizeof line - 1, "the\0 rain", 9, true);
+    expect_tokens(tokenizer, "nul.txt", "the\0 rain", 9, "the\0 rain", 9, true);
+    tokenizer_free(tokenizer);
+}
+
+static void a_text_with_its_own_beginning_gets_no_second(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(1);
+    static const char text[] = "<|begin|>the rain", line[] = "{\"text\": \"<|begin|>the rain\"}";
+    assert_int_equal(tokenizer_prefix(tokenizer), 1500);
+    expect_tokens(tokenizer, "own.txt", text, sizeof text - 1, text, sizeof text - 1, false);
+    expect_tokens(tokenizer, "own.jsonl", line, sizeof line - 1, text, sizeof text - 1, false);
+    expect_tokens(tokenizer, "other.txt", "the<|begin|>", 12, "the<|begin|>", 12, true);
+    tokenizer_free(tokenizer);
+}
+
 static void damaged_files_are_refused(void **state) {
     (void)state;
     Tokenizer *tokenizer = tokenizer_new(0);
@@ -240,6 +272,8 @@ int main(void) {
         cmocka_unit_test(tokens_that_reach_across_are_not_cut),
         cmocka_unit_test(endless_words_keep_their_text),
         cmocka_unit_test(json_lines),
+        cmocka_unit_test(a_nul_does_not_end_a_text),
+        cmocka_unit_test(a_text_with_its_own_beginning_gets_no_second),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_byte_order_mark_is_no_text),
         cmocka_unit_test(random_tokens_are_uniform),

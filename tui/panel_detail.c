@@ -35,12 +35,12 @@ static void draw_weight_line(Ui *ui, Rect line, const WeightStats *w) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "weights");
     if (!w) return;
+    if (w->nonfinite) pen_field(&pen, "not finite", MEANING_ERROR, "%llu", (unsigned long long)w->nonfinite);
     pen_field(&pen, "absmax", MEANING_VALUE, "%s", format_figure(w->absmax, 3).text);
     pen_field(&pen, "σ", MEANING_VALUE, "%s", format_figure(w->std, 2).text);
     pen_field(&pen, "kurtosis", MEANING_VALUE, "%s", format_figure(w->kurtosis, 3).text);
     const double share = w->elements ? (double)w->outliers_6sigma / (double)w->elements : NAN;
     pen_field(&pen, ">6σ", w->outliers_6sigma ? MEANING_TAIL : MEANING_VALUE, "%s", format_percent(share).text);
-    if (w->nonfinite) pen_field(&pen, "not finite", MEANING_ERROR, "%llu", (unsigned long long)w->nonfinite);
 }
 
 static void draw_weight_graph(Ui *ui, Rect graph, const WeightStats *w) {

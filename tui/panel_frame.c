@@ -29,6 +29,9 @@ static void draw_model(Ui *ui, Pen *pen) {
     const char *stored = structure_stored(s);
     pen_text(pen, MEANING_FAINT, " · %s %s", stored ? stored : dtype_name(s->linears[0].weight->dtype),
              format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
+    // Norms and biases alone are nothing that anybody would look for.
+    if (ui->canvas.cols >= 110 && s->unlisted_bytes > s->checkpoint->bytes / 100)
+        pen_text(pen, MEANING_FAINT, " (%s not listed)", format_bytes((double)s->unlisted_bytes).text);
 }
 
 // What stands at the right end: the longest form that fits.

@@ -81,7 +81,7 @@ static Short cell_text(const Ui *ui, int linear, Column column) {
         (column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_POLICY || column == COLUMN_SQNR))
         return short_text("–");
     switch (column) {
-    case COLUMN_WEIGHT_MAX: return format_figure(figure, 3);
+    case COLUMN_WEIGHT_MAX: return isinf(figure) ? short_text("nonfin") : format_figure(figure, 3);
     case COLUMN_RANGE: return figure < 1 ? format_figure(figure, 3) : format_fixed(figure, figure < 10000 ? 1 : 0);
     case COLUMN_CLASS: return short_text(class_name(d->input_class));
     case COLUMN_SQNR: return format_decibel(figure);
@@ -96,6 +96,7 @@ static Short cell_text(const Ui *ui, int linear, Column column) {
 static Style cell_style(const Ui *ui, int linear, Column column) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
+    if (column == COLUMN_WEIGHT_MAX && isinf(rows_figure(ui->workbench, linear, column))) return MEANING_ERROR;
     if (column == COLUMN_SQNR && effect->sqnr_turn != workbench_turn(ui->workbench)) return MEANING_FAINT | STYLE_DIM;
     if (column == COLUMN_CLASS || column == COLUMN_RANGE) return class_style(d->input_class);
     return isnan(rows_figure(ui->workbench, linear, column)) || !d->quantized ? MEANING_FAINT : MEANING_VALUE;

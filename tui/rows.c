@@ -34,7 +34,7 @@ double rows_figure(const Workbench *workbench, int linear, Column column) {
     const double *sqnr = workbench_effect(workbench)->output_sqnr_db;
     switch (column) {
     case COLUMN_LINEAR: return linear;
-    case COLUMN_WEIGHT_MAX: return weights ? (double)weights->absmax : NAN;
+    case COLUMN_WEIGHT_MAX: return !weights ? NAN : weights->nonfinite ? INFINITY : weights->absmax;
     case COLUMN_RANGE: return input ? (double)input->range : NAN;
     case COLUMN_CLASS: return decision->input_class;
     case COLUMN_BITS: return decision->quantized ? (double)decision->bits : INFINITY;

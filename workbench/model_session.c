@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/nonfinite.h"
 #include "analysis/stats_cache.h"
 #include "analysis/tokens.h"
 #include "base/array.h"
@@ -72,10 +73,32 @@ static bool open_backend(ModelSession *s, Error *err) {
     return backend_cpu_new(s->options.threads, &s->backend, err);
 }
 
+// The message about the refusal names the checkpoint already.
+static const char *without_folder(const ModelSession *s, const char *message) {
+    const size_t length = strlen(s->checkpoint.folder);
+    if (strncmp(message, s->checkpoint.folder, length) != 0) return message;
+    message += length;
+    return message + strspn(message, "/: ");
+}
+
+static void not_to_be_run(ModelSession *s, const Error *reason) {
+    config_unusable(&s->config, without_folder(s, reason->message));
+}
+
+// What is wrong with a configuration, and what of it does not fit the tensors, keeps a model from being run, and nobody
+// from looking at its weights. A checkpoint of which files are missing is no use for either.
+static bool read_model(ModelSession *s, Error *err) {
+    Error reason = {0};
+    if (!config_load(s->checkpoint.folder, &s->config, &reason)) not_to_be_run(s, &reason);
+    if (structure_build(&s->checkpoint, &s->config, &s->structure, &reason)) return true;
+    if (s->config.not_run[0] || !checkpoint_whole(&s->checkpoint, NULL)) return error_set(err, "%s", reason.message);
+    not_to_be_run(s, &reason);
+    return structure_build(&s->checkpoint, &s->config, &s->structure, err);
+}
+
 bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err) {
     *out = (ModelSession){.options = *options};
-    bool ok = open_checkpoint(out, err) && config_load(out->checkpoint.folder, &out->config, err) &&
-              structure_build(&out->checkpoint, &out->config, &out->structure, err) && open_backend(out, err) &&
+    bool ok = open_checkpoint(out, err) && read_model(out, err) && open_backend(out, err) &&
               (out->config.not_run[0] ||
                transformer_new(&out->structure, out->backend, options->precision, &out->base, err)) &&
               model_stats_new(&out->structure, &out->stats, err);
@@ -171,6 +194,19 @@ static bool calibration_tokens(ModelSession *s, bool random, TokenIds *ids, size
     return true;
 }
 
+// What is not finite in the checkpoint is the likely cause of what went wrong. Returns false.
+static bool blame_numbers(const ModelSession *s, Error *err) {
+    Nonfinite rest;
+    if (!err || err->stopped) return false;
+    for (int i = 0; i < s->structure.linear_count; i++) {
+        if (s->stats.weights[i].known && s->stats.weights[i].nonfinite)
+            return error_prefix(err, "%s holds %llu weights that are infinite or NaN", s->structure.linears[i].name,
+                                (unsigned long long)s->stats.weights[i].nonfinite);
+    }
+    return nonfinite_rest(&s->structure, &rest, NULL) && rest.first &&
+           error_prefix(err, "%s holds numbers that are infinite or NaN", rest.first->name);
+}
+
 // Fills the inputs of fresh stats, from the cache if it can.
 static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
                             Error *err) {
@@ -179,10 +215,11 @@ static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uin
     bool ok = calibration_tokens(s, random, &ids, &sequences, err);
     if (ok) {
         length = s->options.length;
-        uint64_t key = input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision);
+        uint64_t key =
+            input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision, s->backend->ops->name);
         if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, stats)) {
             progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err);
+            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err) || blame_numbers(s, err);
             if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, stats, NULL);
         }
     }
@@ -225,7 +262,8 @@ bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(
                             void *context, Accuracy *out, Progress *progress, Error *err) {
     if (!model_session_can_run(s, err) || (!s->evaluator && !make_evaluator(s, err))) return false;
     return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out,
-                         progress, err);
+                         progress, err) ||
+           blame_numbers(s, err);
 }
 
 bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Progress *progress, Error *err) {
@@ -259,7 +297,7 @@ bool model_session_weight_sqnr(const ModelSession *s, const Plan *plan, int line
 }
 
 static bool begin_trial(ModelSession *s, Evaluator *evaluator, Trial *out, Error *err) {
-    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision);
+    uint64_t key = input_stats_key(&s->structure, NULL, 0, 0, s->options.precision, s->backend->ops->name);
     return (s->quantized || quantized_model_new(s->base, &s->quantized, err)) &&
            trial_begin(s->base, s->quantized, evaluator, &s->stats.measured, s->cache_folder, key, out, err);
 }
@@ -374,8 +412,9 @@ void random_calibration_free(RandomCalibration *random) {
 
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
+    size_t length = strlen(text);
     if (!model_session_can_run(s, err) || !model_session_tokenizer(s, &tokenizer, err) ||
-        !tokenizer_encode(tokenizer, text, strlen(text), true, out, err))
+        !tokenizer_encode(tokenizer, text, length, !tokenizer_has_prefix(tokenizer, text, length), out, err))
         return false;
     if (!check_ids(s, out, err)) return false;
     if (out->count == 0) return error_set(err, "the prompt is empty");

@@ -399,7 +399,7 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
 }
 
 static void made_free(MadeTensor *made) {
-    munmap(made->matrix.data, made->matrix.bytes);
+    if (made->matrix.data) munmap(made->matrix.data, made->matrix.bytes);
     pthread_mutex_destroy(&made->matrix.lock);
     free((char *)(uintptr_t)made->tensor.name);
     free(made);
@@ -444,6 +444,68 @@ bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out,
     return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && keep(&s, tensor->name, NULL, "", out);
 }
 
+// ---- Experts ----
+
+// Part `index` of a tensor, as if the file held it as a matrix of these rows and columns. NULL when memory is short.
+static const Tensor *slice(StoredSet *set, const Tensor *tensor, const char *name, DType dtype, size_t rows,
+                           size_t columns, size_t index) {
+    if (!array_grow(&set->made, set->count, &set->capacity, sizeof(void *))) return NULL;
+    MadeTensor *made = array_new(1, sizeof *made);
+    char *copy = strdup(name);
+    if (!made || !copy) {
+        free(made);
+        free(copy);
+        return NULL;
+    }
+    pthread_mutex_init(&made->matrix.lock, NULL);
+    const size_t bytes = rows * columns * dtype_bytes(dtype);
+    made->tensor = (Tensor){.name = copy,
+                            .dtype = dtype,
+                            .rank = 2,
+                            .shape = {rows, columns},
+                            .data = (const char *)tensor->data + index * bytes,
+                            .bytes = bytes,
+                            .file = tensor->file,
+                            .whole = tensor};
+    set->made[set->count++] = made;
+    return &made->tensor;
+}
+
+static bool find_mxfp4(Search *s, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const Tensor **out) {
+    const size_t blocks = layout->in / 32;
+    const int stem = (int)strlen(tensor->name) - (int)strlen("_blocks");
+    char name[512];
+    snprintf(name, sizeof name, "%.*s_scales", stem, tensor->name);
+    const Tensor *scales = checkpoint_find(s->set->checkpoint, name);
+    if (!scales) return refuse(s, tensor, "%s, which belongs to it, is missing", name);
+    s->m.layout = CODES_E2M1;
+    s->m.bits = 4;
+    s->m.codes = slice(s->set, tensor, s->stem, DTYPE_I32, layout->out, layout->in / 8, expert);
+    scales = slice(s->set, scales, s->stem, DTYPE_F8_E8M0, layout->out, blocks, expert);
+    if (!s->m.codes || !scales) return error_memory(s->err, tensor->name);
+    s->m.scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = blocks, .group_step = 1};
+    s->m.groups = blocks;
+    s->m.columns = 32;
+    return set_size(s, tensor, layout->out, layout->in) && set_type(s, scales) && keep(s, s->stem, NULL, "MXFP4", out);
+}
+
+bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
+                   const Tensor **out, Error *err) {
+    Search s = {.set = set, .stem = name, .stem_length = strlen(name), .err = err};
+    if (layout->mxfp4) return find_mxfp4(&s, tensor, layout, expert, out);
+    const size_t rows = layout->turned ? layout->in : layout->out, columns = layout->turned ? layout->out : layout->in;
+    *out = slice(set, tensor, name, tensor->dtype, rows, columns, expert);
+    if (!*out) return error_memory(err, tensor->name);
+    return !layout->turned || stored_transposed(set, *out, out, err);
+}
+
+const Tensor *tensor_in_file(const Tensor *tensor) {
+    while (tensor->made) tensor = tensor->made->codes;
+    return tensor->whole ? tensor->whole : tensor;
+}
+
+// ---- Names ----
+
 static bool is_read_as_it_is(DType dtype) {
     return dtype != DTYPE_F64 && dtype != DTYPE_F8_E4M3 && dtype != DTYPE_F8_E5M2 && dtype != DTYPE_I8 &&
            dtype != DTYPE_U8;
@@ -473,42 +535,55 @@ bool stored_has(const Checkpoint *checkpoint, const char *name) {
     return false;
 }
 
-// Whether a tensor of this name with the ending replaced is there.
-static bool has_sibling(const Checkpoint *checkpoint, const char *name, size_t stem, const char *ending) {
-    char other[512];
-    snprintf(other, sizeof other, "%.*s%s", (int)stem, name, ending);
-    return checkpoint_find(checkpoint, other) != NULL;
+// Parts of matrices by the endings of their names.
+static const struct {
+    const char *ending, *sibling; // what makes it a part, when it is there
+    bool codes;
+} part_names[] = {
+    {".qweight", ".qzeros", true},
+    {".qzeros", ".qweight", false},
+    {".scales", ".qweight", false},
+    {".g_idx", ".qweight", false},
+    {".weight_packed", ".weight_scale", true},
+    {".weight_shape", ".weight_packed", false},
+    {".weight_g_idx", ".weight_scale", false},
+    {".weight_zero_point", ".weight_scale", false},
+    {".weight_scale", ".weight_packed", false},
+    {".weight_scale", ".weight", false},
+    {".weight_scale_inv", ".weight", false},
+    {".input_scale", ".weight", false},
+    {".input_zero_point", ".weight", false},
+    {"_scales", "_blocks", false},
+};
+
+// The row of part_names that a tensor fits, its sibling, and the length of what they share; −1 when it fits none.
+static int find_part(const Checkpoint *checkpoint, const Tensor *tensor, size_t *stem, const Tensor **sibling) {
+    const size_t length = strlen(tensor->name);
+    for (size_t i = 0; i < sizeof part_names / sizeof *part_names; i++) {
+        const size_t ending = strlen(part_names[i].ending);
+        char other[512];
+        *stem = length - ending;
+        if (length < ending || strcmp(tensor->name + *stem, part_names[i].ending) != 0) continue;
+        snprintf(other, sizeof other, "%.*s%s", (int)*stem, tensor->name, part_names[i].sibling);
+        *sibling = checkpoint_find(checkpoint, other);
+        if (*sibling) return (int)i;
+    }
+    return -1;
 }
 
 bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size) {
-    static const struct {
-        const char *ending, *sibling; // what makes it a part, when it is there
-        bool codes;
-    } parts[] = {
-        {".qweight", ".qzeros", true},
-        {".qzeros", ".qweight", false},
-        {".scales", ".qweight", false},
-        {".g_idx", ".qweight", false},
-        {".weight_packed", ".weight_scale", true},
-        {".weight_shape", ".weight_packed", false},
-        {".weight_g_idx", ".weight_scale", false},
-        {".weight_zero_point", ".weight_scale", false},
-        {".weight_scale", ".weight_packed", false},
-        {".weight_scale", ".weight", false},
-        {".weight_scale_inv", ".weight", false},
-        {".input_scale", ".weight", false},
-        {".input_zero_point", ".weight", false},
-    };
-    size_t length = strlen(tensor->name);
+    size_t stem;
+    const Tensor *sibling;
+    const int part = find_part(checkpoint, tensor, &stem, &sibling);
     name[0] = '\0';
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t ending = strlen(parts[i].ending), stem = length - ending;
-        if (length < ending || strcmp(tensor->name + stem, parts[i].ending) != 0) continue;
-        if (!has_sibling(checkpoint, tensor->name, stem, parts[i].sibling)) continue;
-        if (parts[i].codes) snprintf(name, size, "%.*s" WEIGHT, (int)stem, tensor->name);
-        return true;
-    }
-    return false;
+    if (part >= 0 && part_names[part].codes) snprintf(name, size, "%.*s" WEIGHT, (int)stem, tensor->name);
+    return part >= 0;
+}
+
+const Tensor *stored_companion(const Checkpoint *checkpoint, const Tensor *tensor) {
+    size_t stem;
+    const Tensor *sibling;
+    return find_part(checkpoint, tensor, &stem, &sibling) >= 0 ? sibling : NULL;
 }
 
 // ---- The set ----
@@ -525,8 +600,15 @@ bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, 
 
 bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     StoredConfig config;
+    Error reason = {0};
     *out = NULL;
-    return stored_config_read(checkpoint->folder, &config, err) && stored_open_with(checkpoint, &config, out, err);
+    if (!stored_config_read(checkpoint->folder, &config, &reason)) {
+        // Plain tensors can be read all the same.
+        config = (StoredConfig){.block = {128, 128}};
+        snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);
+        text_mend(config.refusal);
+    }
+    return stored_open_with(checkpoint, &config, out, err);
 }
 
 void stored_close(StoredSet *set) {

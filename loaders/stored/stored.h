@@ -5,7 +5,7 @@
 // there is memory to keep it. So a checkpoint costs no more than the matrices in use and what memory has room for.
 #pragma once
 
-#include "loaders/checkpoint.h"
+#include "loaders/tensor_kind.h"
 
 typedef struct StoredSet StoredSet; // the tensors that were made from one checkpoint
 
@@ -22,6 +22,13 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
 // A matrix [in, out] of the set or its checkpoint as [out, in], made when it is held.
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err);
 
+// One expert of a tensor that holds several (tensor_experts), [out, in]; `name` is that of its linear.
+bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
+                   const Tensor **out, Error *err);
+
+// The tensor of the file that holds the numbers of this one.
+const Tensor *tensor_in_file(const Tensor *tensor);
+
 // How many bytes of matrices may be kept; half of the free memory until this is said.
 void stored_keep_at_most(StoredSet *set, size_t bytes);
 
@@ -31,6 +38,9 @@ bool stored_has(const Checkpoint *checkpoint, const char *name);
 // For lists of everything in a checkpoint: whether this tensor of the file is one of several that make up a matrix and,
 // if it is the one that holds its codes, the name of that matrix ("m.weight" for "m.qweight"; else name[0] is 0).
 bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size);
+
+// The tensor without which this one would be no part of a matrix: the codes of scales, scales of codes; NULL: none.
+const Tensor *stored_companion(const Checkpoint *checkpoint, const Tensor *tensor);
 
 // What a person should know about how the weights are read ("" when nothing): ambiguities of the formats. Looks through
 // the zero points of all matrices found so far, which takes a while in a large checkpoint. Owned by the set.

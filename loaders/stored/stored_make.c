@@ -85,6 +85,7 @@ static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *c
     switch (m->layout) {
     case CODES_BYTES: memcpy(codes, (const char *)m->codes->data + first * m->in, count * m->in); break;
     case CODES_ROWS:
+    case CODES_E2M1:
         for (size_t r = 0; r < count; r++) unpack_row(m, first + r, codes + r * m->in);
         break;
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
@@ -245,6 +246,18 @@ static void turn(const StoredMatrix *m, char *to) {
                     memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
 }
 
+// What each code stands for. E2M1 (OCP Microscaling Formats 1.0, section 5.3.3): a sign and one of eight magnitudes.
+static void number_codes(const StoredMatrix *m, float *numbers) {
+    static const float magnitudes[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    uint8_t codes[256];
+    for (int i = 0; i < 256; i++) codes[i] = (uint8_t)i;
+    if (m->layout != CODES_E2M1) floats_from(m->code_type, codes, 256, numbers);
+    for (int i = 0; i < 256; i++) {
+        if (m->layout == CODES_E2M1) numbers[i] = i & 8 ? -magnitudes[i & 7] : magnitudes[i & 7];
+        numbers[i] -= m->offset;
+    }
+}
+
 bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     if (m->layout == CODES_F64) {
         make_f64(m, out);
@@ -258,10 +271,7 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     if (!groups) return error_memory(err, m->codes->name);
     find_groups(m, groups);
     Making making = {.m = m, .groups = groups, .tabled = m->groups <= m->in >> m->bits};
-    uint8_t codes[256];
-    for (int i = 0; i < 256; i++) codes[i] = (uint8_t)i;
-    floats_from(m->code_type, codes, 256, making.numbers);
-    for (int i = 0; i < 256; i++) making.numbers[i] -= m->offset;
+    number_codes(m, making.numbers);
     bool ok = make_rows(&making, out);
     free(groups);
     return ok || error_memory(err, m->codes->name);

@@ -8,17 +8,19 @@
 // -----------------------------------------------------------------------------------------------------------------
 // reading
 
-static AddedToken *find_content(const AddedTokens *tokens, const char *content) {
+static AddedToken *find_content(const AddedTokens *tokens, const Text *content) {
     for (size_t i = 0; i < tokens->count; i++) {
-        if (strcmp(tokens->items[i].content, content) == 0) return &tokens->items[i];
+        const Text *known = &tokens->items[i].content;
+        if (known->length == content->length && memcmp(known->data, content->data, known->length) == 0)
+            return &tokens->items[i];
     }
     return NULL;
 }
 
 // The package ignores the id in the file: a token of the vocabulary keeps its id there, others are numbered behind the
 // vocabulary.
-static int32_t id_of(const AddedTokens *tokens, const Vocab *vocab, const char *content) {
-    int32_t known = vocab_find(vocab, content, strlen(content)), next = (int32_t)vocab->count;
+static int32_t id_of(const AddedTokens *tokens, const Vocab *vocab, const Text *content) {
+    int32_t known = vocab_find(vocab, content->data, content->length), next = (int32_t)vocab->count;
     if (known >= 0) return known;
     for (size_t i = 0; i < tokens->count; i++) {
         if (tokens->items[i].id >= next) next = tokens->items[i].id + 1;
@@ -35,45 +37,45 @@ static bool read_flags(const cJSON *json, AddedToken *token, Error *err) {
 }
 
 static bool read_wanted(AddedToken *token, const Normalizer *normalizer, Error *err) {
-    Text text = {0};
     Scratch scratch = {0};
     static const Normalizer none = {0};
-    bool ok = scratch_init(&scratch, err) && normalizer_run(token->normalized ? normalizer : &none, token->content,
-                                                            strlen(token->content), &scratch, &text, err);
+    bool ok = scratch_init(&scratch, err) && normalizer_run(token->normalized ? normalizer : &none, token->content.data,
+                                                            token->content.length, &scratch, &token->wanted, err);
     scratch_free(&scratch);
-    if (!ok) {
-        text_free(&text);
-        return false;
-    }
-    token->wanted = text.data;
-    token->length = text.length;
-    return true;
+    return ok;
+}
+
+// Takes the content over.
+static AddedToken *new_token(AddedTokens *out, Text *content, int32_t id) {
+    if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items)) return NULL;
+    AddedToken *token = &out->items[out->count++];
+    *token = (AddedToken){.content = *content, .id = id};
+    *content = (Text){0};
+    return token;
 }
 
 static bool add_token(const cJSON *json, const Vocab *vocab, const Normalizer *normalizer, AddedTokens *out,
                       Error *err) {
-    const char *content;
-    if (!json_string(json, "content", NULL, &content, err)) return false;
-    if (!content) return error_set(err, "an added token has no \"content\"");
-    if (!*content) return true; // never matches
-    AddedToken *token = find_content(out, content);
-    if (!token) {
-        if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items))
-            return error_memory(err, "added tokens");
-        int32_t id = id_of(out, vocab, content);
-        token = &out->items[out->count];
-        *token = (AddedToken){.content = strdup(content), .id = id};
-        if (!token->content) return error_memory(err, "added tokens");
-        out->count++;
-    }
-    free(token->wanted);
-    token->wanted = NULL;
+    const char *string;
+    Text content = {0};
+    if (!json_string(json, "content", NULL, &string, err)) return false;
+    if (!string) return error_set(err, "an added token has no \"content\"");
+    if (!*string) return true; // never matches
+    json_bytes(string, &content);
+    AddedToken *token = content.failed ? NULL : find_content(out, &content);
+    if (!token && !content.failed) token = new_token(out, &content, id_of(out, vocab, &content));
+    text_free(&content);
+    if (!token) return error_memory(err, "added tokens");
     return read_flags(json, token, err) && read_wanted(token, normalizer, err);
 }
 
-int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *content) {
-    const AddedToken *token = find_content(tokens, content);
-    return token ? token->id : vocab_find(vocab, content, strlen(content));
+int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *string) {
+    Text content = {0};
+    json_bytes(string, &content);
+    const AddedToken *token = content.failed ? NULL : find_content(tokens, &content);
+    int32_t id = token ? token->id : content.failed ? -1 : vocab_find(vocab, content.data, content.length);
+    text_free(&content);
+    return id;
 }
 
 bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length) {
@@ -83,7 +85,7 @@ bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t
         const uint32_t *first = tokens->first[normalized], *order = tokens->order[normalized];
         for (uint32_t i = first[byte]; i < first[byte + 1]; i++) {
             const AddedToken *token = &tokens->items[order[i]];
-            if (token->special && strlen(token->content) == length && memcmp(token->content, content, length) == 0)
+            if (token->special && token->content.length == length && memcmp(token->content.data, content, length) == 0)
                 return true;
         }
     }
@@ -93,8 +95,9 @@ bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t
 static int compare_wanted(const void *a, const void *b, void *items) {
     const AddedToken *x = (const AddedToken *)items + *(const uint32_t *)a,
                      *y = (const AddedToken *)items + *(const uint32_t *)b;
-    if (x->wanted[0] != y->wanted[0]) return (unsigned char)x->wanted[0] < (unsigned char)y->wanted[0] ? -1 : 1;
-    if (x->length != y->length) return x->length > y->length ? -1 : 1;
+    unsigned char first_x = (unsigned char)x->wanted.data[0], first_y = (unsigned char)y->wanted.data[0];
+    if (first_x != first_y) return first_x < first_y ? -1 : 1;
+    if (x->wanted.length != y->wanted.length) return x->wanted.length > y->wanted.length ? -1 : 1;
     return *(const uint32_t *)a < *(const uint32_t *)b ? -1 : 1;
 }
 
@@ -102,11 +105,11 @@ static bool sort_tokens(AddedTokens *tokens, bool normalized, Error *err) {
     uint32_t *order = tokens->order[normalized] = array_new(tokens->count, sizeof *order), count = 0;
     if (!order) return error_memory(err, "added tokens");
     for (uint32_t i = 0; i < tokens->count; i++) {
-        if (tokens->items[i].normalized == normalized && tokens->items[i].length) order[count++] = i;
+        if (tokens->items[i].normalized == normalized && tokens->items[i].wanted.length) order[count++] = i;
     }
     qsort_r(order, count, sizeof *order, compare_wanted, tokens->items);
     for (unsigned byte = 0, at = 0; byte <= 256; byte++) {
-        while (at < count && (unsigned char)tokens->items[order[at]].wanted[0] < byte) at++;
+        while (at < count && (unsigned char)tokens->items[order[at]].wanted.data[0] < byte) at++;
         tokens->first[normalized][byte] = at;
     }
     return true;
@@ -124,8 +127,8 @@ bool added_tokens_read(const cJSON *json, const Vocab *vocab, const Normalizer *
 
 void added_tokens_free(AddedTokens *tokens) {
     for (size_t i = 0; i < tokens->count; i++) {
-        free(tokens->items[i].content);
-        free(tokens->items[i].wanted);
+        text_free(&tokens->items[i].content);
+        text_free(&tokens->items[i].wanted);
     }
     free(tokens->items);
     free(tokens->order[0]);
@@ -206,7 +209,7 @@ static const AddedToken *match_at(const AddedTokens *tokens, bool normalized, co
     unsigned char byte = (unsigned char)*text;
     for (uint32_t i = first[byte]; i < first[byte + 1]; i++) {
         const AddedToken *token = &tokens->items[tokens->order[normalized][i]];
-        if (token->length <= left && memcmp(text, token->wanted, token->length) == 0) return token;
+        if (token->wanted.length <= left && memcmp(text, token->wanted.data, token->wanted.length) == 0) return token;
     }
     return NULL;
 }
@@ -220,7 +223,7 @@ bool added_tokens_find(const AddedTokens *tokens, bool normalized, const char *t
             at++;
             continue;
         }
-        size_t start = at, end = at + token->length;
+        size_t start = at, end = at + token->wanted.length;
         at = end; // also when the match is dropped: the search goes on behind it
         if (token->single_word && !stands_alone(text, length, start, end)) continue;
         if (token->lstrip) {

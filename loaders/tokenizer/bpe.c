@@ -19,6 +19,7 @@ typedef struct Bpe {
     int32_t unknown; // −1 when unk_token is not in the vocabulary
     ByteTokens byte_tokens;
     char *prefix, *suffix; // of all characters of a piece but the first, and of its last; "" for none
+    Text parts[2];         // of the merge that is being read
 } Bpe;
 
 // -----------------------------------------------------------------------------------------------------------------
@@ -70,18 +71,24 @@ static bool add_rule(Bpe *bpe, const char *left, size_t left_length, const char 
 
 // "a b" or ["a", "b"].
 static bool read_merge(Bpe *bpe, const cJSON *item, size_t line, Error *err) {
-    const char *text = cJSON_GetStringValue(item);
-    if (text) {
-        const char *space = strchr(text, ' ');
-        if (!space || strchr(space + 1, ' '))
-            return error_set(err, "merge %zu must be two parts with a space between them", line);
-        return add_rule(bpe, text, (size_t)(space - text), space + 1, strlen(space + 1), line, err);
-    }
+    const char *text = cJSON_GetStringValue(item), *space = text ? strchr(text, ' ') : NULL;
     const char *left = cJSON_GetStringValue(cJSON_GetArrayItem(item, 0)),
                *right = cJSON_GetStringValue(cJSON_GetArrayItem(item, 1));
-    if (!left || !right || cJSON_GetArraySize(item) != 2)
+    if (text && (!space || strchr(space + 1, ' ')))
+        return error_set(err, "merge %zu must be two parts with a space between them", line);
+    if (!text && (!left || !right || cJSON_GetArraySize(item) != 2))
         return error_set(err, "merge %zu must be a pair of strings", line);
-    return add_rule(bpe, left, strlen(left), right, strlen(right), line, err);
+    Text *parts = bpe->parts;
+    json_bytes(text ? text : left, &parts[0]);
+    if (text) {
+        char *cut = memchr(parts[0].data, ' ', parts[0].length);
+        json_bytes(space + 1, &parts[1]);
+        parts[0].length = (size_t)(cut - parts[0].data);
+    } else {
+        json_bytes(right, &parts[1]);
+    }
+    if (parts[0].failed || parts[1].failed) return error_memory(err, "merges");
+    return add_rule(bpe, parts[0].data, parts[0].length, parts[1].data, parts[1].length, line, err);
 }
 
 static bool read_merges(Bpe *bpe, const cJSON *merges, Error *err) {
@@ -115,7 +122,7 @@ static bool read_options(Bpe *bpe, const cJSON *json, Error *err) {
     bpe->suffix = strdup(suffix);
     if (!bpe->prefix || !bpe->suffix) return error_memory(err, "the tokenizer");
     bpe->has_unknown = unknown != NULL;
-    bpe->unknown = unknown ? vocab_find(&bpe->vocab, unknown, strlen(unknown)) : -1;
+    bpe->unknown = unknown ? vocab_find_string(&bpe->vocab, unknown) : -1;
     bpe->byte_tokens = vocab_byte_tokens(&bpe->vocab);
     return true;
 }
@@ -127,6 +134,8 @@ static void bpe_free(void *model) {
     free(bpe->rules);
     free(bpe->prefix);
     free(bpe->suffix);
+    text_free(&bpe->parts[0]);
+    text_free(&bpe->parts[1]);
     free(bpe);
 }
 

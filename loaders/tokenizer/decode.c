@@ -154,7 +154,7 @@ static bool run_replace(const DecoderStep *step, bool alone, const Pieces *in, P
         size_t at = out->text.length;
         const char *text = in->text.data + in->items[i].at;
         if (in->items[i].length &&
-            !pattern_replace(&step->pattern, step->content, text, in->items[i].length, scratch, &out->text, err))
+            !pattern_replace(&step->pattern, &step->content, text, in->items[i].length, scratch, &out->text, err))
             return false;
         if (!end_piece(out, at, err)) return false;
     }
@@ -164,17 +164,19 @@ static bool run_replace(const DecoderStep *step, bool alone, const Pieces *in, P
 static bool read_replace(const cJSON *json, DecoderStep *step, Error *err) {
     const char *content;
     if (!json_string(json, "content", "", &content, err)) return false;
-    step->content = strdup(content);
-    return step->content ? pattern_read(json, "Replace", &step->pattern, err) : error_memory(err, "a decoder");
+    json_bytes(content, &step->content);
+    if (step->content.failed) return error_memory(err, "a decoder");
+    return pattern_read(json, "Replace", &step->pattern, err);
 }
 
 // GPT-1's: a suffix marks the end of a word.
 static bool run_bpe(const DecoderStep *step, bool alone, const Pieces *in, Pieces *out, Scratch *scratch, Error *err) {
     for (size_t i = 0; i < in->count; i++) {
         size_t at = out->text.length;
-        const char *content = i + 1 == in->count && !alone ? "" : " ", *text = in->text.data + in->items[i].at;
+        const Text content = {.data = (char[]){' ', 0}, .length = i + 1 == in->count && !alone ? 0 : 1};
+        const char *text = in->text.data + in->items[i].at;
         if (in->items[i].length &&
-            !pattern_replace(&step->pattern, content, text, in->items[i].length, scratch, &out->text, err))
+            !pattern_replace(&step->pattern, &content, text, in->items[i].length, scratch, &out->text, err))
             return false;
         if (!end_piece(out, at, err)) return false;
     }
@@ -245,9 +247,11 @@ static bool read_strip(const cJSON *json, DecoderStep *step, Error *err) {
     }
     step->start = (size_t)start;
     step->stop = (size_t)stop;
-    size_t length = strlen(content);
-    return (length && utf8_read(content, length, &step->character) == length) ||
-           error_set(err, "\"content\" of Strip must be one character");
+    Text bytes = {0};
+    json_bytes(content, &bytes);
+    bool one = !bytes.failed && bytes.length && utf8_read(bytes.data, bytes.length, &step->character) == bytes.length;
+    text_free(&bytes);
+    return one || error_set(err, "\"content\" of Strip must be one character");
 }
 
 // ------------------------------------------------------------------------------------------------------ the table
@@ -319,7 +323,7 @@ bool decoder_run(const Decoder *decoder, bool alone, Scratch *scratch, const Pie
 
 void decoder_free(Decoder *decoder) {
     for (size_t i = 0; i < decoder->count; i++) {
-        free(decoder->steps[i].content);
+        text_free(&decoder->steps[i].content);
         pattern_free(&decoder->steps[i].pattern);
     }
     free(decoder->steps);

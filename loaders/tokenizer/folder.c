@@ -9,23 +9,6 @@
 
 #define FILE_LIMIT ((size_t)512 << 20)
 
-// cJSON ends a text at its first NUL, and what is left may be another token. U+FFFF, which is no character, stands for
-// it then: NUL in a text is found as a byte token or not at all.
-cJSON *tokenizer_document_parse(const char *json, size_t length, Error *err) {
-    static const char nul[] = "u0000", instead[] = "uffff";
-    Text text = {0};
-    text_add(&text, json, length);
-    if (text.failed) return error_memory(err, "the tokenizer"), NULL;
-    for (size_t i = 0; i + 6 <= length; i++) {
-        if (text.data[i] != '\\') continue;
-        i++; // a backslash behind a backslash begins nothing
-        if (memcmp(text.data + i, nul, 5) == 0) memcpy(text.data + i, instead, 5);
-    }
-    cJSON *document = json_parse(text.data, length, err);
-    text_free(&text);
-    return document;
-}
-
 // NULL without an error: the file is not there.
 static cJSON *read_json(const char *folder, const char *name, Error *err) {
     char *path = path_join(folder, name), *text = NULL;
@@ -34,7 +17,7 @@ static cJSON *read_json(const char *folder, const char *name, Error *err) {
     if (!path)
         error_memory(err, "a file name");
     else if (file_exists(path) && file_read(path, FILE_LIMIT, &text, &length, err)) {
-        json = tokenizer_document_parse(text, length, err);
+        json = json_parse(text, length, err);
         if (!json) error_prefix(err, "%s", path);
     }
     free(text);
@@ -44,47 +27,20 @@ static cJSON *read_json(const char *folder, const char *name, Error *err) {
 
 // ------------------------------------------------------------------------------------------------- tokenizer_config
 
-typedef struct Config {
-    cJSON *config, *map; // tokenizer_config.json, special_tokens_map.json; NULL when missing
-    char class[64];      // "GPT2Tokenizer": without "Fast"; "" when unknown
-} Config;
-
-static bool read_config(const char *folder, Config *out, Error *err) {
-    Error failed = {0};
-    *out = (Config){.config = read_json(folder, "tokenizer_config.json", &failed)};
-    if (!*failed.message) out->map = read_json(folder, "special_tokens_map.json", &failed);
-    const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(out->config, "tokenizer_class"));
-    snprintf(out->class, sizeof out->class, "%s", class ? class : "");
-    size_t length = strlen(out->class);
-    if (length >= 4 && strcmp(out->class + length - 4, "Fast") == 0) out->class[length - 4] = '\0';
-    return !*failed.message || error_set(err, "%s", failed.message);
-}
-
-static void free_config(Config *config) {
-    cJSON_Delete(config->config);
-    cJSON_Delete(config->map);
-}
-
-// "bos_token": a string, or an object with "content". null means that there is none.
-static const char *special_content(const Config *config, const char *key, const char *missing) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(config->config, key);
-    if (!item) item = cJSON_GetObjectItemCaseSensitive(config->map, key);
-    if (!item) return missing;
-    return cJSON_GetStringValue(cJSON_IsObject(item) ? cJSON_GetObjectItemCaseSensitive(item, "content") : item);
-}
-
-// Classes that make the template themselves, whatever tokenizer.json has for one.
+// Classes that make the template themselves, whatever tokenizer.json has for one. The names are those of the special
+// tokens where tokenizer_config.json has none.
 static const struct {
-    const char *class, *bos, *eos;
+    const char *class, *bos, *eos, *unk;
     bool add_bos, only_vocab; // only_vocab: only when there is no tokenizer.json
+    bool bytes;               // whether a space goes before the text is said by tokenizer_config.json
 } classes[] = {
-    {"LlamaTokenizer", "<s>", "</s>", true, false},
-    {"CodeLlamaTokenizer", "<s>", "</s>", true, false},
-    {"GemmaTokenizer", "<bos>", "<eos>", true, false},
-    {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true, false},
-    {"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false, false},
-    {"GPT2Tokenizer", "<|endoftext|>", "<|endoftext|>", false, true},
-    {"CodeGenTokenizer", "<|endoftext|>", "<|endoftext|>", false, true},
+    {"LlamaTokenizer", "<s>", "</s>", "<unk>", true, false, false},
+    {"CodeLlamaTokenizer", "<s>", "</s>", "<unk>", true, false, false},
+    {"GemmaTokenizer", "<bos>", "<eos>", "<unk>", true, false, false},
+    {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", true, false, false},
+    {"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, false, true},
+    {"GPT2Tokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true, true},
+    {"CodeGenTokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, true, true},
 };
 #define CLASSES (sizeof classes / sizeof *classes)
 
@@ -92,6 +48,76 @@ static size_t find_class(const char *name) {
     size_t i = 0;
     while (i < CLASSES && strcmp(classes[i].class, name) != 0) i++;
     return i;
+}
+
+// Without tokenizer.json the class is GPT-2's where none is named.
+static size_t class_of(const TokenizerSource *source) {
+    return find_class(source->from_vocab && !*source->class ? "GPT2Tokenizer" : source->class);
+}
+
+static bool add_missing(cJSON *config, const char *key, const char *content) {
+    return cJSON_GetObjectItemCaseSensitive(config, key) || cJSON_AddStringToObject(config, key, content);
+}
+
+static bool add_standards(TokenizerSource *source, Error *err) {
+    size_t class = class_of(source);
+    if (class == CLASSES) return true;
+    return (add_missing(source->config, "bos_token", classes[class].bos) &&
+            add_missing(source->config, "eos_token", classes[class].eos) &&
+            add_missing(source->config, "unk_token", classes[class].unk)) ||
+           error_memory(err, "special tokens");
+}
+
+static bool read_config(const char *folder, TokenizerSource *out, Error *err) {
+    Error failed = {0};
+    out->config = read_json(folder, "tokenizer_config.json", &failed);
+    if (!out->config && !*failed.message) out->config = cJSON_CreateObject();
+    if (*failed.message) return error_set(err, "%s", failed.message);
+    if (!cJSON_IsObject(out->config))
+        return error_set(err, "%s/tokenizer_config.json: must hold a JSON object", folder);
+    const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(out->config, "tokenizer_class"));
+    snprintf(out->class, sizeof out->class, "%s", class ? class : "");
+    size_t length = strlen(out->class);
+    if (length >= 4 && strcmp(out->class + length - 4, "Fast") == 0) out->class[length - 4] = '\0';
+    return true;
+}
+
+static bool set_prefix_space(TokenizerSource *source, Error *err) {
+    size_t class = class_of(source);
+    cJSON *pre = cJSON_GetObjectItemCaseSensitive(source->document, "pre_tokenizer");
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(pre, "type"));
+    bool prefix;
+    if (class == CLASSES || !classes[class].bytes || !type || strcmp(type, "ByteLevel") != 0) return true;
+    if (!json_bool(source->config, "add_prefix_space", false, &prefix, err))
+        return error_prefix(err, "tokenizer_config.json");
+    cJSON_DeleteItemFromObjectCaseSensitive(pre, "add_prefix_space");
+    return cJSON_AddBoolToObject(pre, "add_prefix_space", prefix) || error_memory(err, "the tokenizer");
+}
+
+// Into the document, and what special_tokens_map.json says into the configuration.
+static bool add_tokens(const char *folder, TokenizerSource *source, Error *err) {
+    Error failed = {0};
+    cJSON *map = read_json(folder, "special_tokens_map.json", &failed), *added = NULL;
+    if (!*failed.message) added = read_json(folder, "added_tokens.json", &failed);
+    bool ok = !*failed.message || error_set(err, "%s", failed.message);
+    if (ok) {
+        ok = special_tokens_add(source->config, map, added, source->document, err) ||
+             error_prefix(err, "%s/tokenizer.json or a file beside it", folder);
+    }
+    cJSON_Delete(map);
+    cJSON_Delete(added);
+    return ok;
+}
+
+// "bos_token": a string, or an object with "content". null means that there is none.
+static const char *special_content(const TokenizerSource *source, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(source->config, key);
+    return cJSON_GetStringValue(cJSON_IsObject(item) ? cJSON_GetObjectItemCaseSensitive(item, "content") : item);
+}
+
+int32_t tokenizer_source_prefix(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab) {
+    const char *bos = special_content(source, "bos_token"), *eos = special_content(source, "eos_token");
+    return bos || eos ? added_tokens_id(added, vocab, bos ? bos : eos) : -1;
 }
 
 static bool add_special(const char *content, const AddedTokens *added, const Vocab *vocab, TokenIds *out, Error *err) {
@@ -102,15 +128,14 @@ static bool add_special(const char *content, const AddedTokens *added, const Voc
     return token_ids_add(out, id) || error_memory(err, "the template");
 }
 
-static bool make_template(const Config *config, bool from_vocab, const AddedTokens *added, const Vocab *vocab,
-                          Template *out, Error *err) {
-    size_t class = find_class(config->class);
-    if (class == CLASSES || (classes[class].only_vocab && !from_vocab)) return true;
-    const char *bos = special_content(config, "bos_token", classes[class].bos),
-               *eos = special_content(config, "eos_token", classes[class].eos);
+bool template_from_source(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab, Template *out,
+                          Error *err) {
+    size_t class = find_class(source->class);
+    if (class == CLASSES || (classes[class].only_vocab && !source->from_vocab)) return true;
+    const char *bos = special_content(source, "bos_token"), *eos = special_content(source, "eos_token");
     bool add_bos, add_eos;
-    if (!json_bool(config->config, "add_bos_token", classes[class].add_bos, &add_bos, err) ||
-        !json_bool(config->config, "add_eos_token", false, &add_eos, err)) {
+    if (!json_bool(source->config, "add_bos_token", classes[class].add_bos, &add_bos, err) ||
+        !json_bool(source->config, "add_eos_token", false, &add_eos, err)) {
         return error_prefix(err, "tokenizer_config.json");
     }
     if (classes[class].only_vocab) add_eos = false;
@@ -118,14 +143,6 @@ static bool make_template(const Config *config, bool from_vocab, const AddedToke
     template_free(out);
     return (!add_bos || add_special(bos, added, vocab, &out->before, err)) &&
            (!add_eos || add_special(eos, added, vocab, &out->after, err));
-}
-
-bool template_from_config(const char *folder, bool from_vocab, const AddedTokens *added, const Vocab *vocab,
-                          Template *out, Error *err) {
-    Config config;
-    bool ok = read_config(folder, &config, err) && make_template(&config, from_vocab, added, vocab, out, err);
-    free_config(&config);
-    return ok || error_prefix(err, "%s", folder);
 }
 
 // --------------------------------------------------------------------------------------------- vocab.json, merges.txt
@@ -145,87 +162,34 @@ static bool add_merges(const char *folder, cJSON *merges, Error *err) {
     return ok;
 }
 
-static bool add_token(cJSON *tokens, const char *content, const cJSON *flags, bool special) {
-    cJSON *token = cJSON_IsObject(flags) ? cJSON_Duplicate(flags, true) : cJSON_CreateObject();
-    if (!cJSON_IsObject(flags)) cJSON_AddStringToObject(token, "content", content);
-    cJSON_DeleteItemFromObjectCaseSensitive(token, "special");
-    return cJSON_AddBoolToObject(token, "special", special) && cJSON_AddItemToArray(tokens, token);
-}
-
-static int compare_ids(const void *a, const void *b) {
-    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
-    return (x->valuedouble > y->valuedouble) - (x->valuedouble < y->valuedouble);
-}
-
-// added_tokens.json: {"text": id}. They are numbered in the order of their ids.
-static bool add_added_tokens(const char *folder, cJSON *tokens, Error *err) {
-    Error failed = {0};
-    cJSON *json = read_json(folder, "added_tokens.json", &failed);
-    if (!json) return !*failed.message || error_set(err, "%s", failed.message);
-    size_t count = (size_t)cJSON_GetArraySize(json), n = 0;
-    const cJSON **items = array_new(count, sizeof(cJSON *)), *item;
-    bool ok = items && cJSON_IsObject(json);
-    cJSON_ArrayForEach(item, json) {
-        if (ok) items[n++] = item;
-    }
-    if (ok) qsort(items, n, sizeof(cJSON *), compare_ids);
-    for (size_t i = 0; ok && i < n; i++) ok = add_token(tokens, items[i]->string, NULL, false);
-    free(items);
-    cJSON_Delete(json);
-    return ok || error_set(err, "added_tokens.json cannot be used");
-}
-
-// The special tokens are found in texts, too.
-static bool add_special_tokens(const Config *config, cJSON *tokens, Error *err) {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                       "pad_token", "cls_token", "mask_token"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const char *content = special_content(config, keys[i], i < 3 ? "<|endoftext|>" : NULL);
-        const cJSON *flags = cJSON_GetObjectItemCaseSensitive(config->config, keys[i]);
-        if (!flags) flags = cJSON_GetObjectItemCaseSensitive(config->map, keys[i]);
-        if (content && !add_token(tokens, content, flags, true)) return error_memory(err, "special tokens");
-    }
-    return true;
-}
-
 static cJSON *add_object(cJSON *document, const char *key, const char *type) {
     cJSON *object = cJSON_AddObjectToObject(document, key);
     cJSON_AddStringToObject(object, "type", type);
     return object;
 }
 
-// GPT-2's parts around the vocabulary and the merges.
-static bool fill_document(const char *folder, const Config *config, cJSON *vocab, cJSON *document, Error *err) {
+// GPT-2's parts around the vocabulary, which is taken over, and the merges.
+static bool fill_document(const char *folder, cJSON *vocab, cJSON *document, Error *err) {
     cJSON *model = add_object(document, "model", "BPE"), *pre = add_object(document, "pre_tokenizer", "ByteLevel");
-    cJSON *merges = cJSON_AddArrayToObject(model, "merges"), *tokens = cJSON_AddArrayToObject(document, "added_tokens");
-    bool ok = add_object(document, "decoder", "ByteLevel") && pre && merges && tokens &&
-              cJSON_AddItemToObject(model, "vocab", vocab);
+    cJSON *merges = cJSON_AddArrayToObject(model, "merges");
+    bool ok =
+        add_object(document, "decoder", "ByteLevel") && pre && merges && cJSON_AddItemToObject(model, "vocab", vocab);
     if (!ok) {
         cJSON_Delete(vocab);
         return error_memory(err, "the tokenizer");
     }
-    bool prefix;
-    return json_bool(config->config, "add_prefix_space", false, &prefix, err) &&
-           cJSON_AddBoolToObject(pre, "add_prefix_space", prefix) && add_merges(folder, merges, err) &&
-           add_added_tokens(folder, tokens, err) && add_special_tokens(config, tokens, err);
+    return add_merges(folder, merges, err);
 }
 
-static cJSON *document_from_vocab(const char *folder, cJSON *vocab, Error *err) {
-    Config config;
-    cJSON *document = cJSON_CreateObject();
-    bool ok = read_config(folder, &config, err), known = !*config.class;
-    for (size_t i = 0; i < CLASSES; i++)
-        known = known || (classes[i].only_vocab && strcmp(classes[i].class, config.class) == 0);
-    if (ok && !known)
-        ok = tokenizer_refuse("tokenizer class", config.class, "with vocab.json: GPT2Tokenizer, CodeGenTokenizer", err);
-    if (ok)
-        ok = fill_document(folder, &config, vocab, document, err);
-    else
-        cJSON_Delete(vocab);
-    free_config(&config);
-    if (ok) return document;
-    cJSON_Delete(document);
-    return NULL;
+static bool document_from_vocab(const char *folder, TokenizerSource *source, Error *err) {
+    size_t class = find_class(source->class);
+    if (*source->class && (class == CLASSES || !classes[class].only_vocab))
+        return tokenizer_refuse("tokenizer class", source->class, "with vocab.json: GPT2Tokenizer, CodeGenTokenizer",
+                                err);
+    cJSON *vocab = read_json(folder, "vocab.json", err);
+    if (!vocab) return false;
+    source->document = cJSON_CreateObject();
+    return fill_document(folder, vocab, source->document, err) || error_prefix(err, "%s/vocab.json", folder);
 }
 
 static bool has_file(const char *folder, const char *name) {
@@ -235,26 +199,30 @@ static bool has_file(const char *folder, const char *name) {
     return has;
 }
 
-cJSON *tokenizer_document(const char *folder, bool *from_vocab, Error *err) {
-    *from_vocab = !has_file(folder, "tokenizer.json");
-    if (!*from_vocab) return read_json(folder, "tokenizer.json", err);
-    if (has_file(folder, "vocab.json") && has_file(folder, "merges.txt")) {
-        cJSON *vocab = read_json(folder, "vocab.json", err), *document = NULL;
-        if (vocab) document = document_from_vocab(folder, vocab, err);
-        if (vocab && !document) error_prefix(err, "%s/vocab.json", folder);
-        return document;
-    }
+static bool refuse_folder(const char *folder, Error *err) {
     const char *found = has_file(folder, "tokenizer.model") ? "tokenizer.model"
                         : has_file(folder, "vocab.txt")     ? "vocab.txt"
                                                             : NULL;
-    if (found) {
-        error_set(err,
-                  "%s: " TOKENIZER_MISSING ", and %s is not read; transformers makes one: "
-                  "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
-                  folder, found);
-    } else {
-        error_set(err, "%s: " TOKENIZER_MISSING " (or vocab.json with merges.txt); without it only token ids work",
-                  folder);
-    }
-    return NULL;
+    if (found)
+        return error_set(err,
+                         "%s: " TOKENIZER_MISSING ", and %s is not read; transformers makes one: "
+                         "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+                         folder, found);
+    return error_set(err, "%s: " TOKENIZER_MISSING " (or vocab.json with merges.txt); without it only token ids work",
+                     folder);
+}
+
+bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err) {
+    *out = (TokenizerSource){.from_vocab = !has_file(folder, "tokenizer.json")};
+    if (out->from_vocab && !(has_file(folder, "vocab.json") && has_file(folder, "merges.txt")))
+        return refuse_folder(folder, err);
+    if (!read_config(folder, out, err)) return false;
+    if (out->from_vocab && !document_from_vocab(folder, out, err)) return false;
+    if (!out->from_vocab && !(out->document = read_json(folder, "tokenizer.json", err))) return false;
+    return add_standards(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
+}
+
+void tokenizer_source_free(TokenizerSource *source) {
+    cJSON_Delete(source->document);
+    cJSON_Delete(source->config);
 }

@@ -79,7 +79,7 @@ static bool run_byte_level(const NormalizerStep *step, const char *text, size_t 
 static bool run_prepend(const NormalizerStep *step, const char *text, size_t length, Scratch *scratch, Text *out,
                         Error *err) {
     (void)scratch, (void)err;
-    if (length) text_add(out, step->content, strlen(step->content));
+    if (length) text_add(out, step->content.data, step->content.length);
     text_add(out, text, length);
     return true;
 }
@@ -87,30 +87,31 @@ static bool run_prepend(const NormalizerStep *step, const char *text, size_t len
 static bool read_prepend(const cJSON *json, NormalizerStep *step, Error *err) {
     const char *content;
     if (!json_string(json, "prepend", "", &content, err)) return false;
-    step->content = strdup(content);
-    return step->content || error_memory(err, "a normalizer");
+    json_bytes(content, &step->content);
+    return !step->content.failed || error_memory(err, "a normalizer");
 }
 
 // Whether what the text began with went away: the package takes the place of a replaced text from its last character.
-static bool loses_start(const Match *first, const char *text, const char *content) {
+static bool loses_start(const Match *first, const char *text, const Text *content) {
     uint32_t code;
     if (!first->is_match || first->start || first->end == first->start) return false;
-    return !*content || utf8_read(text, first->end, &code) != first->end;
+    return !content->length || utf8_read(text, first->end, &code) != first->end;
 }
 
 static bool run_replace(const NormalizerStep *step, const char *text, size_t length, Scratch *scratch, Text *out,
                         Error *err) {
     if (!length) return true;
-    if (!pattern_replace(&step->pattern, step->content, text, length, scratch, out, err)) return false;
-    if (scratch->match_count && loses_start(scratch->matches, text, step->content)) scratch->start_lost = true;
+    if (!pattern_replace(&step->pattern, &step->content, text, length, scratch, out, err)) return false;
+    if (scratch->match_count && loses_start(scratch->matches, text, &step->content)) scratch->start_lost = true;
     return true;
 }
 
 static bool read_replace(const cJSON *json, NormalizerStep *step, Error *err) {
     const char *content;
     if (!json_string(json, "content", "", &content, err)) return false;
-    step->content = strdup(content);
-    return step->content ? pattern_read(json, "Replace", &step->pattern, err) : error_memory(err, "a normalizer");
+    json_bytes(content, &step->content);
+    if (step->content.failed) return error_memory(err, "a normalizer");
+    return pattern_read(json, "Replace", &step->pattern, err);
 }
 
 static bool run_strip(const NormalizerStep *step, const char *text, size_t length, Scratch *scratch, Text *out,
@@ -224,7 +225,7 @@ bool normalizer_run(const Normalizer *normalizer, const char *text, size_t lengt
 
 void normalizer_free(Normalizer *normalizer) {
     for (size_t i = 0; i < normalizer->count; i++) {
-        free(normalizer->steps[i].content);
+        text_free(&normalizer->steps[i].content);
         pattern_free(&normalizer->steps[i].pattern);
         charsmap_free(normalizer->steps[i].charsmap);
     }

@@ -208,18 +208,28 @@ static bool compile(const char *source, size_t length, uint32_t options, Pattern
     return true;
 }
 
+static bool compile_regex(const Text *source, Pattern *out, Error *err) {
+    Text escaped = {0};
+    for (size_t i = 0; i < source->length; i++) // the translation ends at a NUL
+        text_add(&escaped, source->data[i] ? source->data + i : "\\x{0}", source->data[i] ? 1 : 5);
+    text_add(&escaped, "", 0);
+    Translation translation = {.at = escaped.failed ? "" : escaped.data, .err = err};
+    text_add(&translation.out, "", 0);
+    bool ok = (!escaped.failed || error_memory(err, "a pattern")) && translate(&translation) &&
+              compile(translation.out.data, translation.out.length,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, out, err);
+    text_free(&translation.out);
+    text_free(&escaped);
+    return ok;
+}
+
 bool pattern_compile(const char *source, bool literal, Pattern *out, Error *err) {
-    bool ok;
-    if (literal) {
-        ok = compile(source, strlen(source), PCRE2_UTF | PCRE2_LITERAL, out, err);
-    } else {
-        Translation translation = {.at = source, .err = err};
-        text_add(&translation.out, "", 0);
-        ok = translate(&translation) &&
-             compile(translation.out.data, translation.out.length,
-                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, out, err);
-        text_free(&translation.out);
-    }
+    Text bytes = {0};
+    json_bytes(source, &bytes);
+    bool ok = bytes.failed ? error_memory(err, "a pattern")
+              : literal    ? compile(bytes.data, bytes.length, PCRE2_UTF | PCRE2_LITERAL, out, err)
+                           : compile_regex(&bytes, out, err);
+    text_free(&bytes);
     if (ok) return true;
     char *shown = text_printable(source, strlen(source), false);
     error_prefix(err, "%.300s", shown ? shown : "?");
@@ -292,16 +302,16 @@ bool pattern_cut(const Pattern *pattern, const char *text, size_t length, Scratc
     return previous == length || add_match(scratch, previous, length, false, err);
 }
 
-bool pattern_replace(const Pattern *pattern, const char *content, const char *text, size_t length, Scratch *scratch,
+bool pattern_replace(const Pattern *pattern, const Text *content, const char *text, size_t length, Scratch *scratch,
                      Text *out, Error *err) {
     if (!pattern_cut(pattern, text, length, scratch, err)) return false;
-    size_t content_length = strlen(content), before = out->length;
+    size_t before = out->length;
     for (size_t i = 0; i < scratch->match_count; i++) {
         const Match *cut = &scratch->matches[i];
         if (!cut->is_match)
             text_add(out, text + cut->start, cut->end - cut->start);
-        else if (growth_check(length, out->length - before + content_length, err))
-            text_add(out, content, content_length);
+        else if (growth_check(length, out->length - before + content->length, err))
+            text_add(out, content->data, content->length);
         else
             return false;
     }

@@ -9,8 +9,8 @@
 static const ModelKind *const models[] = {&bpe_model, &unigram_model, &wordlevel_model, NULL};
 
 typedef struct TokenText {
-    uint32_t at, length; // in Tokenizer.contents; length UINT32_MAX: no such token
-    uint32_t shown;      // in Tokenizer.shown, NUL-terminated there
+    uint32_t at, length;          // in Tokenizer.contents; length UINT32_MAX: no such token
+    uint32_t shown, shown_length; // in Tokenizer.shown; a NUL stands behind it
     bool special;
 } TokenText;
 
@@ -21,6 +21,7 @@ struct Tokenizer {
     PreTokenizer pre;
     AddedTokens added;
     Template template; // what the post-processor puts around the text
+    int32_t prefix;    // bos_token or eos_token; −1: not known
     Decoder decoder;
     TokenText *tokens; // by id
     size_t vocab_size;
@@ -58,7 +59,7 @@ static bool make_tokens(Tokenizer *tokenizer, Error *err) {
     for (size_t i = 0; ok && i < added->count; i++) {
         const AddedToken *token = &added->items[i];
         // As the package since 0.23 decodes: what was looked for, not what the file has.
-        ok = set_token(tokenizer, token->id, token->wanted, token->length, token->special);
+        ok = set_token(tokenizer, token->id, token->wanted.data, token->wanted.length, token->special);
     }
     return ok || error_memory(err, "the vocabulary");
 }
@@ -78,6 +79,7 @@ static bool show_tokens(Tokenizer *tokenizer, Error *err) {
         ok = ok && decoder_run(&tokenizer->decoder, true, &scratch, &pieces, err);
         if (!ok) break;
         token->shown = (uint32_t)shown->length;
+        token->shown_length = (uint32_t)pieces->text.length;
         text_add(shown, pieces->text.data, pieces->text.length);
         text_add(shown, "", 1);
         ok = growth_check(tokenizer->contents.length + id, shown->length, err);
@@ -94,8 +96,9 @@ static const TokenText *token_text(const Tokenizer *tokenizer, int32_t id) {
 
 size_t tokenizer_vocab_size(const Tokenizer *tokenizer) { return tokenizer->vocab_size; }
 
-const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id) {
+const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length) {
     const TokenText *token = token_text(tokenizer, id);
+    if (length) *length = token ? token->shown_length : 0;
     return token ? tokenizer->shown.data + token->shown : "";
 }
 
@@ -131,14 +134,17 @@ static bool read_parts(const cJSON *json, Tokenizer *out, Error *err) {
 }
 
 static bool load(const char *folder, Tokenizer *out, Error *err) {
-    bool from_vocab;
-    cJSON *json = tokenizer_document(folder, &from_vocab, err);
-    if (!json) return false;
-    bool ok =
-        read_parts(json, out, err) || error_prefix(err, "%s/%s", folder, from_vocab ? "vocab.json" : "tokenizer.json");
-    cJSON_Delete(json);
-    return ok &&
-           template_from_config(folder, from_vocab, &out->added, out->kind->vocab(out->model), &out->template, err);
+    TokenizerSource source;
+    bool ok = tokenizer_source_read(folder, &source, err);
+    if (ok && !read_parts(source.document, out, err))
+        ok = error_prefix(err, "%s/%s", folder, source.from_vocab ? "vocab.json" : "tokenizer.json");
+    if (ok) {
+        const Vocab *vocab = out->kind->vocab(out->model);
+        ok = template_from_source(&source, &out->added, vocab, &out->template, err) || error_prefix(err, "%s", folder);
+        out->prefix = tokenizer_source_prefix(&source, &out->added, vocab);
+    }
+    tokenizer_source_free(&source);
+    return ok;
 }
 
 static bool finish(bool ok, Tokenizer **out) {
@@ -154,8 +160,9 @@ bool tokenizer_load(const char *folder, Tokenizer **out, Error *err) {
 }
 
 bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err) {
-    cJSON *document = tokenizer_document_parse(json, length, err);
+    cJSON *document = json_parse(json, length, err);
     *out = document ? array_new(1, sizeof **out) : NULL;
+    if (*out) (*out)->prefix = -1;
     bool ok = *out ? read_parts(document, *out, err) : document && error_memory(err, "the tokenizer");
     cJSON_Delete(document);
     return finish(ok, out);
@@ -236,6 +243,17 @@ bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t 
     bool ok = encode_text(tokenizer, text, length, &scratch, out, err);
     scratch_free(&scratch);
     return ok && (!ends || token_ids_join(out, &tokenizer->template.after, err));
+}
+
+int32_t tokenizer_prefix(const Tokenizer *tokenizer) {
+    const TokenIds *before = &tokenizer->template.before;
+    return tokenizer->prefix >= 0 || !before->count ? tokenizer->prefix : before->ids[0];
+}
+
+bool tokenizer_has_prefix(const Tokenizer *tokenizer, const char *text, size_t length) {
+    const TokenText *token = token_text(tokenizer, tokenizer_prefix(tokenizer));
+    return token && token->length && token->length <= length &&
+           memcmp(text, tokenizer->contents.data + token->at, token->length) == 0;
 }
 
 bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,

@@ -32,6 +32,13 @@ size_t tokenizer_vocab_size(const Tokenizer *tokenizer); // largest id + 1
 bool tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length, bool add_special, TokenIds *out,
                       Error *err);
 
+// The token that texts begin with: bos_token, else eos_token of tokenizer_config.json, else the first that the
+// post-processor adds; −1 when there is none.
+int32_t tokenizer_prefix(const Tokenizer *tokenizer);
+// Whether the text itself begins with it. Measurements add no special tokens then (lm_eval's rule): the model would see
+// the beginning twice.
+bool tokenizer_has_prefix(const Tokenizer *tokenizer, const char *text, size_t length);
+
 // The same for one part of a text that is encoded in several: what stands before the whole text is added where it
 // begins, what stands behind it where it ends.
 bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t length, bool begins, bool ends,
@@ -41,8 +48,8 @@ bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t 
 bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, Text *out,
                       Error *err);
 
-// The bytes of one token as they join the stream ("" for unknown ids), for showing tokens one by one; owned by the
-// tokenizer.
-const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id);
+// The bytes of one token as they join the stream (none for unknown ids), for showing tokens one by one; NUL-terminated,
+// owned by the tokenizer. `length` may be NULL.
+const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
 
 void token_ids_free(TokenIds *ids);

@@ -30,6 +30,7 @@ typedef struct Vocab {
 bool vocab_add(Vocab *vocab, const char *text, size_t length,
                int32_t id); // false: memory is short; a known text gets the new id
 int32_t vocab_find(const Vocab *vocab, const char *text, size_t length); // −1 when absent
+int32_t vocab_find_string(const Vocab *vocab, const char *string);       // of a JSON document (json_bytes)
 // The same, but a known text's old id keeps it, for lists in which a text stands twice.
 bool vocab_append(Vocab *vocab, const char *text, size_t length, int32_t id);
 bool vocab_read(const cJSON *json, Vocab *out, Error *err); // {"text": id, …}
@@ -57,7 +58,8 @@ typedef struct Match {
 // Growing buffers of one call, so that pieces cost no allocation.
 typedef struct Scratch Scratch;
 
-// `source` in the syntax of Oniguruma (Ruby), which tokenizers uses; refused where PCRE2 cannot do the same.
+// `source`, a string of a JSON document, in the syntax of Oniguruma (Ruby), which tokenizers uses; refused where PCRE2
+// cannot do the same.
 bool pattern_compile(const char *source, bool literal, Pattern *out, Error *err);
 // {"String": …} or {"Regex": …} under the key "pattern"; `of` names what has it.
 bool pattern_read(const cJSON *json, const char *of, Pattern *out, Error *err);
@@ -67,7 +69,7 @@ void pattern_free(Pattern *pattern);
 bool pattern_cut(const Pattern *pattern, const char *text, size_t length, Scratch *scratch, Error *err);
 
 // Appends the text with every match replaced.
-bool pattern_replace(const Pattern *pattern, const char *content, const char *text, size_t length, Scratch *scratch,
+bool pattern_replace(const Pattern *pattern, const Text *content, const char *text, size_t length, Scratch *scratch,
                      Text *out, Error *err);
 
 // ---- characters ----
@@ -109,7 +111,7 @@ typedef struct NormalizerStep {
     int options;                    // utf8proc_option_t
     uint32_t (*map)(uint32_t code); // of each character
     bool left, right;               // Strip
-    char *content;                  // Replace, Prepend: what comes in; owned
+    Text content;                   // Replace, Prepend: what comes in
     Pattern pattern;                // Replace
     Charsmap *charsmap;             // Precompiled
 } NormalizerStep;
@@ -188,9 +190,7 @@ bool token_ids_join(TokenIds *to, const TokenIds *more, Error *err);
 // ---- added tokens: found in the text before everything else ----
 
 typedef struct AddedToken {
-    char *content; // owned
-    char *wanted;  // what is looked for: the content, normalized when `normalized`; owned
-    size_t length; // of wanted
+    Text content, wanted; // what is looked for: the content, normalized when `normalized`
     int32_t id;
     bool special, normalized, lstrip, rstrip, single_word;
 } AddedToken;
@@ -237,7 +237,7 @@ typedef struct DecoderStep {
     bool (*run)(const struct DecoderStep *step, bool alone, const Pieces *in, Pieces *out, Scratch *scratch,
                 Error *err);
     Pattern pattern; // Replace
-    char *content;   // Replace; owned
+    Text content;    // Replace
     Metaspace metaspace;
     uint32_t character; // Strip
     size_t start, stop; // Strip: how many at most
@@ -255,16 +255,26 @@ void decoder_free(Decoder *decoder);
 
 // ---- folders ----
 
-// NULL: error.
-cJSON *tokenizer_document_parse(const char *json, size_t length, Error *err);
+// What a folder says about its tokenizer.
+typedef struct TokenizerSource {
+    cJSON *document; // tokenizer.json, or what vocab.json and merges.txt amount to, with all added tokens
+    cJSON *config;   // tokenizer_config.json with what the files beside it say; an empty object when there is none
+    char class[64];  // "GPT2Tokenizer": without "Fast"; "" when unknown
+    bool from_vocab;
+} TokenizerSource;
 
-// The tokenizer of a folder as a tokenizer.json document: the file, or what vocab.json and merges.txt amount to. NULL:
-// error.
-cJSON *tokenizer_document(const char *folder, bool *from_vocab, Error *err);
+bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err);
+void tokenizer_source_free(TokenizerSource *source); // also after a failure
 
 // Some tokenizer classes of transformers make the template themselves, from tokenizer_config.json: then replaces *out.
-bool template_from_config(const char *folder, bool from_vocab, const AddedTokens *added, const Vocab *vocab,
-                          Template *out, Error *err);
+bool template_from_source(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab, Template *out,
+                          Error *err);
+// The id of bos_token, else of eos_token, else −1.
+int32_t tokenizer_source_prefix(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab);
+
+// Appends to the document's added tokens those of tokenizer_config.json, special_tokens_map.json and added_tokens.json
+// (NULL: not there). The configuration gets what the map says about special tokens.
+bool special_tokens_add(cJSON *config, const cJSON *map, const cJSON *added, cJSON *document, Error *err);
 
 // ---- one call's memory ----
 

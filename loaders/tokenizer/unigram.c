@@ -29,9 +29,12 @@ static bool add_token(Unigram *unigram, const cJSON *item, Error *err) {
     if (!cJSON_IsString(text) || !cJSON_IsNumber(score) || !isfinite(score->valuedouble))
         return error_set(err, "token %zu of \"vocab\" must be a text and a score", id);
     if (id >= 1 << 24) return error_set(err, "more than %d tokens are not supported", 1 << 24);
-    if (!array_grow(&unigram->scores, id, &unigram->score_capacity, sizeof *unigram->scores) ||
-        !vocab_append(&unigram->vocab, text->valuestring, strlen(text->valuestring), (int32_t)id))
-        return error_memory(err, "the vocabulary");
+    Text bytes = {0};
+    json_bytes(text->valuestring, &bytes);
+    bool ok = !bytes.failed && array_grow(&unigram->scores, id, &unigram->score_capacity, sizeof *unigram->scores) &&
+              vocab_append(&unigram->vocab, bytes.data, bytes.length, (int32_t)id);
+    text_free(&bytes);
+    if (!ok) return error_memory(err, "the vocabulary");
     unigram->scores[id] = score->valuedouble;
     return true;
 }

@@ -57,15 +57,26 @@ int32_t vocab_find(const Vocab *vocab, const char *text, size_t length) {
 
 bool vocab_read(const cJSON *json, Vocab *out, Error *err) {
     if (!cJSON_IsObject(json)) return error_set(err, "\"vocab\" must be an object");
-    for (const cJSON *item = json->child; item; item = item->next) {
+    Text text = {0};
+    bool ok = true;
+    for (const cJSON *item = json->child; ok && item; item = item->next) {
         double id = item->valuedouble;
-        if (!cJSON_IsNumber(item) || !(id >= 0 && id < 1 << 24) || id != (int32_t)id) {
-            return tokenizer_refuse("id of the token", item->string, "whole numbers below 16777216", err);
-        }
-        if (!vocab_add(out, item->string, strlen(item->string), (int32_t)id))
-            return error_memory(err, "the vocabulary");
+        ok = (cJSON_IsNumber(item) && id >= 0 && id < 1 << 24 && id == (int32_t)id) ||
+             tokenizer_refuse("id of the token", item->string, "whole numbers below 16777216", err);
+        json_bytes(item->string, &text);
+        ok = ok && ((!text.failed && vocab_add(out, text.data, text.length, (int32_t)id)) ||
+                    error_memory(err, "the vocabulary"));
     }
-    return true;
+    text_free(&text);
+    return ok;
+}
+
+int32_t vocab_find_string(const Vocab *vocab, const char *string) {
+    Text text = {0};
+    json_bytes(string, &text);
+    int32_t id = text.failed ? -1 : vocab_find(vocab, text.data, text.length);
+    text_free(&text);
+    return id;
 }
 
 ByteTokens vocab_byte_tokens(const Vocab *vocab) {

@@ -25,7 +25,7 @@ static bool wordlevel_read(const cJSON *json, void **model, Error *err) {
         !json_string(json, "unk_token", "<unk>", &unknown, err)) {
         return false;
     }
-    words->unknown = vocab_find(&words->vocab, unknown, strlen(unknown));
+    words->unknown = vocab_find_string(&words->vocab, unknown);
     return true;
 }
 
