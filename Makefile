@@ -346,7 +346,7 @@ $(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIB
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) -Wl,--wrap=backend_cpu_new $^ $(LINK_LIBS) -o $@
 
-figures: build ## redraws the figures of README.md: sweeps over the sample
+figures: build ## redraws the figures of docs/measurements.md: sweeps over the sample
 	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share

@@ -1,4 +1,4 @@
-// Which linears hurt: each one quantized alone, and the reverse, all of them but one (methods.md, section 6).
+// Which linears hurt: each one quantized alone, and the reverse, all of them but one.
 #pragma once
 
 #include "analysis/trial.h"

@@ -1,5 +1,5 @@
 // The dials turned by the program: bits and group size of every linear, for the smallest model within a bound on KL
-// divergence, or the least divergence within a budget of bits per weight (methods.md, section 7).
+// divergence, or the least divergence within a budget of bits per weight.
 //
 // How: linears that must agree (fused sets, when fused_together is on) form a unit. The divergence of each unit alone
 // is measured once for each number of bits and estimated for the other group sizes from the noise in its outputs; the

@@ -275,7 +275,7 @@ static bool add_experts(Builder *builder, int layer) {
     return !names->shared || !experts->shared_ffn || add_rows(builder, layer, names->shared);
 }
 
-// ---- Folds (methods.md section 3) ----
+// ---- Folds (docs/methods.md) ----
 
 static void fold(ModelStructure *out, int linear, FoldKind kind, int index) {
     if (linear < 0 || index < 0) return;

@@ -25,8 +25,8 @@ typedef enum LinearRole {
 
 const char *role_name(LinearRole role); // "q", "gate", "head"
 
-// Where a channel scale of a linear's input can be folded so that the function stays exactly the same (methods.md
-// section 3).
+// Where a channel scale of a linear's input can be folded so that the function stays exactly the same
+// (docs/methods.md).
 typedef enum FoldKind {
     FOLD_NONE,        // nowhere: applied at run time or not at all
     FOLD_NORM,        // the gain of norm `index`

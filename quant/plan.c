@@ -183,7 +183,7 @@ static int first_size(const VoteCounts *votes, const double *settings, Decision 
     return at;
 }
 
-// FineQuant, methods.md section 2: to the next smaller size for as long as enough groups vote for it.
+// FineQuant (docs/methods.md): to the next smaller size for as long as enough groups vote for it.
 static void walk_ladder(const VoteCounts *votes, const double *settings, Decision *d) {
     double quorum = settings[DIAL_QUORUM];
     int at = first_size(votes, settings, d);

@@ -36,7 +36,7 @@ static void ladders(void **state) {
     assert_int_equal(ladder_sizes(256, 64, sizes), 3);
 }
 
-// What the formula as methods.md prints it compares with alpha, from the weights; −1 for a parent that never votes.
+// What the formula of docs/methods.md compares with alpha, from the weights; −1 for a parent that never votes.
 static void ratios_by_formula(const float *w, size_t parents, size_t size, size_t part, AlphaRule rule,
                               double *ratios) {
     for (size_t parent = 0; parent < parents; parent++) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of measured effects in README.md, from real runs of the program on the bundled sample.
+"""The first table of recipes in docs/measurements.md, from real runs of the program on the bundled sample.
 
     make && tools/effects.py            prints the table in Markdown
 """

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws the figures of README.md into screenshots/: sweeps of the program over its sample. `make figures` calls it.
+# Draws the figures of docs/measurements.md into screenshots/: sweeps of the program over its sample. `make figures` calls it.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 """The arithmetic of quantdial a second time, for comparison: FineQuant's group sizes, weights to integers, FPTQ's policies.
 
-Written from the description of the methods alone (README.md, "How it computes"), slowly and without tricks: one function
+Written from the description of the methods alone (docs/methods.md), slowly and without tricks: one function
 per rule, every vote from the weights themselves. The C code is compared with this, number by number. Needs numpy only.
 """
 
