@@ -98,8 +98,8 @@ static size_t place_before(const char *text, size_t at) {
 }
 
 static bool is_surrogate(const char *text, size_t left) {
-    return left >= 4 && text[0] == '\\' && text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') &&
-           text[3] && strchr("89abcdefABCDEF", text[3]);
+    return left >= 4 && text[0] == '\\' && text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') && text[3] &&
+           strchr("89abcdefABCDEF", text[3]);
 }
 
 static cJSON *refuse_text(const char *text, size_t length, const char *end, Error *err) {
