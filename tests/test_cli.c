@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/json.h"
+#include "cli/results.h"
 #include "quant/recipe.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
@@ -278,6 +280,35 @@ static void json_contract(void **state) {
     cJSON_Delete(object);
 }
 
+// A byte token may stand for U+0000, where a C string would end.
+static void generated_text_goes_on_behind_a_nul(void **state) {
+    (void)state;
+    ModelSession session = {0};
+    Sides sides = {.same = true};
+    Error err = {0};
+    assert_true(backend_cpu_new(1, &session.backend, &err));
+    for (int i = 0; i < 2; i++) text_add(&sides.text[i], "a\0b\n\0c", 6);
+    cJSON *json = sides_json(&sides, &session, "p");
+    char *printed = json_print(json);
+    assert_contains(printed, "\"text\":\"a\\u0000b\\n\\u0000c\"");
+    free(printed);
+    cJSON_Delete(json);
+    char *shown = NULL;
+    size_t size = 0;
+    FILE *before = stdout, *memory = open_memstream(&shown, &size);
+    assert_non_null(memory);
+    stdout = memory;
+    sides_print(&sides, &session, "p");
+    stdout = before;
+    fclose(memory);
+    assert_contains(shown, "    a\xEF\xBF\xBD"
+                           "b\n    \xEF\xBF\xBD"
+                           "c\n");
+    free(shown);
+    sides_free(&sides);
+    session.backend->ops->destroy(session.backend);
+}
+
 static void eval_and_generate_in_json(void **state) {
     (void)state;
     Ran ran = RUN("eval", "--json", QUICK, "--tokens", "256", "--weight-bits", "8", "--activations", "none");
@@ -421,6 +452,7 @@ int main(void) {
         IN_FOLDER(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(json_contract),
+        cmocka_unit_test(generated_text_goes_on_behind_a_nul),
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),

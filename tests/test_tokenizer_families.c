@@ -205,8 +205,22 @@ static void tokens_that_only_other_files_name(void **state) {
     expect_refused("\"pad_token\": a special token must be a string or an object");
     folder_put_text(folder, "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}");
     expect_refused("its keys must be ids");
+    folder_put_text(folder, "tokenizer_config.json", "{\"added_tokens_decoder\":[1]}");
+    expect_refused("\"added_tokens_decoder\" must be an object");
     folder_put_text(folder, "tokenizer_config.json", "[]");
     expect_refused("tokenizer_config.json: must hold a JSON object");
+    folder_put_text(folder, "tokenizer_config.json", "{}");
+    folder_put_text(folder, "special_tokens_map.json", "[1]");
+    expect_refused("special_tokens_map.json must hold an object");
+    folder_put_text(folder, "special_tokens_map.json", "{\"additional_special_tokens\":{\"a\":1},\"x_token\":{}}");
+    expect_refused("a special token has no \"content\"");
+    folder_put_text(folder, "special_tokens_map.json", "{\"extra_special_tokens\":[[1]]}");
+    expect_refused("a special token must be a string or an object");
+    folder_put_text(folder, "special_tokens_map.json", "{}");
+    folder_put_text(folder, "added_tokens.json", "[1]");
+    expect_refused("added_tokens.json must hold an object");
+    folder_put_text(folder, "added_tokens.json", "{\"a\":\"b\"}");
+    expect_refused("the ids must be numbers");
 }
 
 // GPT-2's class and its relatives take it from tokenizer_config.json, where missing means false; others do not.

@@ -256,9 +256,8 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Text text = {0};
     text_add(&text, "", 0);
     tokenizer_decode(w->session.tokenizer, g->ids, g->count, true, &text, NULL);
-    for (size_t i = 0; i < text.length; i++) {
-        if (!text.data[i]) text.data[i] = 1; // here texts end at a NUL, and the screen shows all control characters alike
-    }
+    // From here on a NUL would end the text; the screen shows all control characters alike.
+    for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
     DecodeText now = {.known = true,
                       .finished = finished,
                       .text = text.data,

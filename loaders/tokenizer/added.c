@@ -9,23 +9,16 @@
 // reading
 
 static AddedToken *find_content(const AddedTokens *tokens, const Text *content) {
-    for (size_t i = 0; i < tokens->count; i++) {
-        const Text *known = &tokens->items[i].content;
-        if (known->length == content->length && memcmp(known->data, content->data, known->length) == 0)
-            return &tokens->items[i];
-    }
-    return NULL;
+    int32_t at = vocab_find(&tokens->index, content->data, content->length);
+    return at < 0 ? NULL : &tokens->items[at];
 }
 
 // The package ignores the id in the file: a token of the vocabulary keeps its id there, others are numbered behind the
 // vocabulary.
 static int32_t id_of(const AddedTokens *tokens, const Vocab *vocab, const Text *content) {
-    int32_t known = vocab_find(vocab, content->data, content->length), next = (int32_t)vocab->count;
+    int32_t known = vocab_find(vocab, content->data, content->length), last = (int32_t)vocab->count - 1;
     if (known >= 0) return known;
-    for (size_t i = 0; i < tokens->count; i++) {
-        if (tokens->items[i].id >= next) next = tokens->items[i].id + 1;
-    }
-    return next;
+    return (last < tokens->last ? tokens->last : last) + 1;
 }
 
 static bool read_flags(const cJSON *json, AddedToken *token, Error *err) {
@@ -47,8 +40,11 @@ static bool read_wanted(AddedToken *token, const Normalizer *normalizer, Error *
 
 // Takes the content over.
 static AddedToken *new_token(AddedTokens *out, Text *content, int32_t id) {
-    if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items)) return NULL;
+    if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items) ||
+        !vocab_add(&out->index, content->data, content->length, (int32_t)out->count))
+        return NULL;
     AddedToken *token = &out->items[out->count++];
+    if (id > out->last) out->last = id;
     *token = (AddedToken){.content = *content, .id = id};
     *content = (Text){0};
     return token;
@@ -131,6 +127,7 @@ void added_tokens_free(AddedTokens *tokens) {
         text_free(&tokens->items[i].wanted);
     }
     free(tokens->items);
+    vocab_free(&tokens->index);
     free(tokens->order[0]);
     free(tokens->order[1]);
     *tokens = (AddedTokens){0};

@@ -1,5 +1,5 @@
 // What a model's folder says about its tokenizer: tokenizer.json, or vocab.json with merges.txt (GPT-2's format), and
-// what tokenizer_config.json changes about it (transformers 4.57).
+// what tokenizer_config.json and the files beside it change about it (transformers 4.57; added tokens: 5).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -122,6 +122,7 @@ static bool merge_item(const cJSON *item, cJSON *config, Error *err) {
 // special_tokens_map.json goes before tokenizer_config.json, where that does not list the added tokens itself.
 static bool merge_map(const cJSON *map, cJSON *config, cJSON *own, Error *err) {
     const cJSON *item;
+    if (map && !cJSON_IsObject(map)) return error_set(err, "special_tokens_map.json must hold an object");
     cJSON_ArrayForEach(item, map) {
         if (!merge_item(item, config, err)) return false;
     }
@@ -157,6 +158,7 @@ static int compare_numbered(const void *a, const void *b) {
 
 static bool read_decoder(const cJSON *decoder, NumberedList *list, Error *err) {
     const cJSON *item;
+    if (!cJSON_IsObject(decoder)) return error_set(err, "\"added_tokens_decoder\" must be an object");
     cJSON_ArrayForEach(item, decoder) {
         Token token;
         char *end;
@@ -305,8 +307,9 @@ bool special_tokens_add(cJSON *config, const cJSON *map, const cJSON *added, cJS
     cJSON *own = cJSON_CreateObject();
     const cJSON *decoder = get(config, "added_tokens_decoder");
     bool ok = (own || error_memory(err, "special tokens")) && take_own(config, own, err) && know_list(&adding) &&
-              (decoder ? read_decoder(decoder, &numbered, err)
-                       : merge_map(map, config, own, err) && read_added(added, config, list, &numbered, err)) &&
+              (decoder && !cJSON_IsNull(decoder)
+                   ? read_decoder(decoder, &numbered, err)
+                   : merge_map(map, config, own, err) && read_added(added, config, list, &numbered, err)) &&
               append_all(&adding, &numbered, config, own);
     vocab_free(&adding.known);
     vocab_free(&adding.plain);

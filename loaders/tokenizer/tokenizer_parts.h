@@ -198,6 +198,8 @@ typedef struct AddedToken {
 typedef struct AddedTokens {
     AddedToken *items;
     size_t count, capacity;
+    Vocab index;  // content → place in items
+    int32_t last; // the largest id
     // Indices into items, [0] looked for in the raw text, [1] in normalized text: by first byte, longest first.
     uint32_t *order[2];
     uint32_t first[2][257]; // the range of order[] whose tokens start with a byte
