@@ -8,17 +8,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err) {
+// A regular file, opened; −1 with a message.
+static int open_regular(const char *path, struct stat *info, Error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-    struct stat info;
+    if (fd < 0) {
+        error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, info) == 0 && S_ISREG(info->st_mode)) return fd;
+    error_set(err, S_ISDIR(info->st_mode) ? "%s: is a folder, not a file" : "%s: is not a regular file", path);
+    close(fd);
+    return -1;
+}
+
+bool file_can_be_read(const char *path, Error *err) {
+    struct stat info = {0};
+    int fd = open_regular(path, &info, err);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err) {
+    struct stat info = {0};
+    int fd = open_regular(path, &info, err);
+    if (fd < 0) return false;
     char *buffer = NULL;
     bool ok = false;
-    if (fstat(fd, &info) != 0) {
-        error_set(err, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        error_set(err, "%s: is not a regular file", path);
-    } else if ((size_t)info.st_size > limit) {
+    if ((size_t)info.st_size > limit) {
         error_set(err, "%s: %zu bytes is more than the %zu that such a file may have", path, (size_t)info.st_size,
                   limit);
     } else if (!(buffer = malloc((size_t)info.st_size + 1))) {
@@ -84,16 +100,24 @@ static mode_t default_mode(void) {
     return 0666 & ~mask;
 }
 
-static bool replace(const char *path, mode_t mode, const void *data, size_t size, Error *err) {
-    size_t room = strlen(path) + 16;
-    char *temporary = malloc(room);
-    if (!temporary) return error_memory(err, path);
-    snprintf(temporary, room, "%s.XXXXXX", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) {
-        free(temporary);
-        return not_written(path, choose_another, err);
+// An empty file beside `path`; its name, owned by the caller, goes to *temporary.
+static int open_beside(const char *path, char **temporary, Error *err) {
+    int fd = -1;
+    if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+        *temporary = NULL;
+        error_memory(err, path);
+    } else if ((fd = mkostemp(*temporary, O_CLOEXEC)) < 0) {
+        free(*temporary);
+        *temporary = NULL;
+        not_written(path, choose_another, err);
     }
+    return fd;
+}
+
+static bool replace(const char *path, mode_t mode, const void *data, size_t size, Error *err) {
+    char *temporary;
+    int fd = open_beside(path, &temporary, err);
+    if (fd < 0) return false;
     bool ok = fchmod(fd, mode) == 0 && write_all(fd, data, size) && fsync(fd) == 0;
     int why = errno;
     if (close(fd) != 0 && ok) {
@@ -113,20 +137,59 @@ static bool replace(const char *path, mode_t mode, const void *data, size_t size
     return ok;
 }
 
-bool file_write(const char *path, const void *data, size_t size, Error *err) {
+// Where the data for a path goes.
+typedef struct Target {
+    char *path; // owned: of the file itself, where a link leads to it
+    mode_t mode;
+    bool stream; // written into, not replaced
+} Target;
+
+static bool find_target(const char *path, Target *out, Error *err) {
     struct stat link, info;
-    if (lstat(path, &link) != 0) return replace(path, default_mode(), data, size, err);
-    if (stat(path, &info) != 0) return not_written(path, "it is a link that leads nowhere", err);
-    if (S_ISDIR(info.st_mode)) {
+    *out = (Target){.mode = default_mode()};
+    if (lstat(path, &link) != 0) {
+        out->path = strdup(path);
+    } else if (stat(path, &info) != 0) {
+        return not_written(path, "it is a link that leads nowhere", err);
+    } else if (S_ISDIR(info.st_mode)) {
         errno = EISDIR;
         return not_written(path, "name a file", err);
+    } else {
+        out->mode = info.st_mode & 0777;
+        out->stream = !S_ISREG(info.st_mode) || strcmp(path, "/dev/stdout") == 0;
+        out->path = out->stream || !S_ISLNK(link.st_mode) ? strdup(path) : realpath(path, NULL);
     }
-    if (!S_ISREG(info.st_mode) || strcmp(path, "/dev/stdout") == 0) return write_into(path, data, size, err);
-    if (!S_ISLNK(link.st_mode)) return replace(path, info.st_mode & 0777, data, size, err);
-    char *target = realpath(path, NULL);
-    if (!target) return not_written(path, choose_another, err);
-    bool ok = replace(target, info.st_mode & 0777, data, size, err);
-    free(target);
+    return out->path || not_written(path, choose_another, err);
+}
+
+bool file_write(const char *path, const void *data, size_t size, Error *err) {
+    Target target;
+    if (!find_target(path, &target, err)) return false;
+    bool ok =
+        target.stream ? write_into(target.path, data, size, err) : replace(target.path, target.mode, data, size, err);
+    free(target.path);
+    return ok;
+}
+
+// Pipes are not opened: a reader would see the end of them.
+static bool try_target(const Target *target, Error *err) {
+    char *temporary;
+    if (target->stream)
+        return strcmp(target->path, "/dev/stdout") == 0 || access(target->path, W_OK) == 0 ||
+               not_written(target->path, choose_another, err);
+    int fd = open_beside(target->path, &temporary, err);
+    if (fd < 0) return false;
+    unlink(temporary);
+    free(temporary);
+    close(fd);
+    return true;
+}
+
+bool file_can_be_written(const char *path, Error *err) {
+    Target target;
+    if (!find_target(path, &target, err)) return false;
+    bool ok = try_target(&target, err);
+    free(target.path);
     return ok;
 }
 

@@ -34,7 +34,7 @@ typedef struct Options {
     const char *ids;    // logits: "1,2,3"
     const char *output; // file to write: logits, tune
     const char *match;  // glob over linear names
-    bool json, quiet, ascii, mono, light, base_only;
+    bool json, quiet, ascii, mono, light, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
@@ -70,9 +70,11 @@ enum {
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
     TAKES_COMPARE_RANDOM = 16384,
-    TAKES_BENCH = 65536,
     TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
-    HIDDEN = 1 << 30,    // not in the list of commands
+    TAKES_BENCH = 65536,
+    TAKES_LENGTH = 131072, // of the text to generate
+    KEEPS = 1 << 29,       // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30,      // not in the list of commands
 };
 
 typedef struct Command {
@@ -86,9 +88,37 @@ typedef struct Command {
 extern const Command command_table[];
 extern const int command_count;
 
+typedef struct OptionRow OptionRow;
+struct OptionRow {
+    char letter;                        // 0: none
+    const char *name, *argument, *help; // argument NULL: none is taken
+    int takes;                          // offered where a command takes one of these; 0: everywhere
+    bool (*take)(const OptionRow *row, const char *text, Options *out, Error *err);
+    size_t field;         // of Options, for those kinds of values that need no more to know
+    double least, most;   // of a number; most 0: not a number in a range
+    const char *standard; // what holds without the option, or NULL
+};
+
+// Every option but the dials, in the order of --help. A name may stand twice, for commands that mean different things.
+extern const OptionRow option_table[];
+extern const int option_count;
+bool option_offered(const OptionRow *row, const Command *command);
+bool dials_offered(const Command *command);
+
 typedef enum OptionsResult { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG } OptionsResult;
 // DONE: help or version was asked for and printed. WRONG: the message is in err.
 OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err);
+// Whether the files that are named can be read or written, before work begins that would be lost.
+bool options_try_files(const Options *options, const Command *command, Error *err);
+void options_help(const Command *command); // to stdout
+
+// The name nearest to a word that is none of them: the beginning of a name, or one with few letters changed. Begin with
+// {.word = …}, offer every name; `best` is NULL where none is near.
+typedef struct Nearest {
+    const char *word, *best;
+    size_t distance; // of best
+} Nearest;
+void nearest_offer(Nearest *nearest, const char *name);
 
 // The recipe file, or the standard recipe, with the dials of the command line.
 bool options_recipe(const Options *options, Recipe *out, Error *err);
@@ -121,7 +151,10 @@ bool command_make_random(const Options *options, Error *err);
 // A bar on stderr while work goes on (only on a terminal and without --quiet), and SIGINT/SIGTERM turned into a request
 // to stop.
 Progress *watch_start(const Options *options);
-void watch_end(void); // takes the bar away; harmless when none runs
+void watch_end(void);   // takes the bar away; harmless when none runs
+int watch_signal(void); // the signal that asked for a stop, or 0
+// What the work was at when it was stopped, "calibrating"; NULL where it had not begun.
+const char *watch_work(void);
 
 typedef struct Opened { // a session with a recipe and its plan
     ModelSession session;

@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "loaders/checkpoint.h"
@@ -14,7 +16,8 @@ static bool tokenize_lines(const Tokenizer *tokenizer, FILE *input, Error *err) 
     size_t room = 0;
     ssize_t length;
     bool ok = true;
-    for (unsigned long number = 1; ok && (length = getline(&line, &room, input)) >= 0; number++) {
+    // Also until nobody reads what is printed: input may have no end.
+    for (unsigned long number = 1; ok && !ferror(stdout) && (length = getline(&line, &room, input)) >= 0; number++) {
         TokenIds ids = {0};
         if (length && line[length - 1] == '\n') length--;
         ok = tokenizer_encode(tokenizer, line, (size_t)length, true, &ids, err);
@@ -25,6 +28,7 @@ static bool tokenize_lines(const Tokenizer *tokenizer, FILE *input, Error *err) 
         token_ids_free(&ids);
     }
     free(line);
+    if (ok && ferror(input)) ok = error_set(err, "standard input cannot be read: %s", strerror(errno));
     return ok;
 }
 

@@ -1,7 +1,13 @@
 // quantdial: see what quantization does to a language model, and turn its dials.
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/array.h"
+#include "base/file.h"
 #include "cli/cli.h"
 
 const Command command_table[] = {
@@ -23,21 +29,23 @@ const Command command_table[] = {
      NULL, TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_FACTOR, command_outliers},
     {"sensitivity", "Which linears hurt: KL divergence with each one quantized alone, and with all but that one.",
      "Ranked. What was measured is kept in the cache folder: a run that was stopped goes on where it was.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY,
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY |
+         KEEPS,
      command_sensitivity},
     {"sweep", "One dial or two over lists of values: size and accuracy at each point, the Pareto front marked.",
      "For example: --sweep alpha=0.1:0.5:0.1 --sweep min-group=32,64",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_SWEEP, command_sweep},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_SWEEP | KEEPS,
+     command_sweep},
     {"compare", "The methods in one table on the same tokens: size, accuracy, time; and your recipe with --recipe.",
      "Dials of the command line hold for all rows, except those that make a method.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON, command_compare},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | KEEPS, command_compare},
     {"tune", "Turns the dials by itself: bits and group size per linear, for a bound on KL or a budget of bits.",
      "Give --max-kl or --max-bits. Activations stay as the recipe has them; groups are not finer than --min-group. "
      "The\n"
      "choice is made on calibration text and verified on the evaluation text.",
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE, command_tune},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE | KEEPS, command_tune},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_JSON, command_generate},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_LENGTH | TAKES_JSON, command_generate},
     {"bench",
      "Decode and prefill speed of the model and of quantized forms of it, and their share of the machine's limits.",
      "Schemes: base, w8, w4, w3, w2 (weight-only, groups of 64), w8a8, w4a8 (int8 activations per token, groups of "
@@ -58,22 +66,68 @@ const Command command_table[] = {
 };
 const int command_count = sizeof command_table / sizeof *command_table;
 
+static volatile sig_atomic_t reader_gone;
+
+static void on_closed_pipe(int number) { reader_gone = number; }
+
+// Whoever starts the program may have closed these. A file that is opened then would take the number of one, and what
+// is meant for the terminal would go into it. Reading from stdin and writing to stdout fail as they would without.
+static void keep_standard_files(void) {
+    static const int ways[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", ways[fd]);
+    }
+}
+
+// Names and texts of others may stand in it: no control characters, and one line whatever they hold.
+static int failed(const Error *err, int status) {
+    char *shown = text_printable(err->message, strlen(err->message), !output_is_utf8());
+    fprintf(stderr, "quantdial: %s\n", shown ? shown : err->message);
+    free(shown);
+    return status;
+}
+
+// A reader that wants no more (quantdial inspect | head) is no failure.
+static int finish(Error *err) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    if (reader_gone) return 0;
+    error_set(err, "the output could not be written completely%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+    return failed(err, 1);
+}
+
+// What the next run of the same command need not do again.
+static const char *what_is_kept(const Command *command, const Options *options) {
+    const char *work = watch_work();
+    char *cache = folder_cache();
+    bool keeps = cache && !options->model.no_cache && command->takes & TAKES_MODEL;
+    free(cache);
+    bool figures = work && strcmp(work, "measuring weights") != 0 && strcmp(work, "calibrating") != 0;
+    if (!keeps) return "stopped; nothing was kept";
+    if (command->takes & KEEPS && figures) return "stopped; the same command goes on where it was";
+    return "stopped; the same command goes on, with the measurements of the model that were complete";
+}
+
+static int stopped(const Command *command, const Options *options, Error *err) {
+    error_set(err, "%s", what_is_kept(command, options));
+    return failed(err, 128 + watch_signal());
+}
+
 int main(int argc, char **argv) {
+    keep_standard_files();
     backend_cpu_waiting(argv);
     Options options;
     const Command *command;
     Error err = {0};
-    setlocale(LC_CTYPE, "");  // numbers keep the decimal point: they are read by programs, too
-    signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of writing, reported below
+    setlocale(LC_CTYPE, ""); // numbers keep the decimal point: they are read by programs, too
+    signal(SIGPIPE, on_closed_pipe);
     switch (options_parse(argc, argv, &options, &command, &err)) {
-    case OPTIONS_DONE: return fflush(stdout) == 0 ? 0 : 1;
-    case OPTIONS_WRONG: fprintf(stderr, "quantdial: %s\n", err.message); return 2;
+    case OPTIONS_DONE: return finish(&err);
+    case OPTIONS_WRONG: return failed(&err, 2);
     case OPTIONS_RUN: break;
     }
-    bool ok = command->run(&options, &err);
+    bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
-    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-        ok = error_set(&err, "the output could not be written completely");
-    if (!ok) fprintf(stderr, "quantdial: %s\n", err.message);
-    return ok ? 0 : 1;
+    if (ok) return finish(&err);
+    return err.stopped && watch_signal() ? stopped(command, &options, &err) : failed(&err, 1);
 }

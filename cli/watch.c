@@ -15,11 +15,15 @@ static Progress progress;
 static pthread_t thread;
 static bool bar_runs;
 static atomic_bool bar_ends;
+static volatile sig_atomic_t stopped_by;
 
 static void on_signal(int number) {
-    (void)number;
+    stopped_by = number;
     progress_request_stop(&progress);
 }
+
+int watch_signal(void) { return (int)stopped_by; }
+const char *watch_work(void) { return atomic_load(&progress.what); }
 
 static void print_bar(double started) {
     uint64_t done = atomic_load(&progress.done), total = atomic_load(&progress.total);

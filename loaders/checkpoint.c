@@ -329,6 +329,14 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     return find_in_hub(path, &out->folder, err) && open_folder(out, err);
 }
 
+bool checkpoint_is_there(const char *path) {
+    struct stat info;
+    char *folder = NULL;
+    bool there = stat(path, &info) == 0 || (is_hub_name(path) && find_in_hub(path, &folder, NULL));
+    free(folder);
+    return there;
+}
+
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);

@@ -19,6 +19,9 @@ typedef struct Checkpoint {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
 void checkpoint_close(Checkpoint *checkpoint);
 
+// Whether checkpoint_open would find something at this path, whatever it is.
+bool checkpoint_is_there(const char *path);
+
 // False when a file became shorter, or a part of it could not be read, while it was open: what was read since then may
 // be zeros. Long work asks after every piece. `checkpoint` may be NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);

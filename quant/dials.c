@@ -288,7 +288,8 @@ static int setting_index(const DialInfo *info, double value) {
     return -1;
 }
 
-static void describe_allowed(const DialInfo *info, char *out, size_t size) {
+void dial_allowed(Dial dial, const char *between, char *out, size_t size) {
+    const DialInfo *info = &dial_table[dial];
     char least[NUMBER_ROOM], most[NUMBER_ROOM];
     if (info->kind == DIAL_NUMBER) {
         number_format(info->least, least, sizeof least);
@@ -300,8 +301,8 @@ static void describe_allowed(const DialInfo *info, char *out, size_t size) {
     size_t used = 0;
     for (int i = 0; i < setting_count(info) && used < size; i++) {
         char one[NUMBER_ROOM];
-        dial_format((Dial)(info - dial_table), setting(info, i), one, sizeof one);
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
+        dial_format(dial, setting(info, i), one, sizeof one);
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? between : "", one);
     }
 }
 
@@ -312,8 +313,8 @@ bool dial_allows(Dial dial, double value) {
 }
 
 bool dial_refuse(Dial dial, const char *text, Error *err) {
-    char allowed[256];
-    describe_allowed(&dial_table[dial], allowed, sizeof allowed);
+    char allowed[DIAL_ALLOWED_ROOM];
+    dial_allowed(dial, ", ", allowed, sizeof allowed);
     char *shown = text_printable(text, strnlen(text, 40), false);
     error_set(err, "\"%s\" is not allowed; allowed: %s", shown ? shown : "", allowed);
     free(shown);

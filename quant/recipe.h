@@ -114,6 +114,9 @@ bool recipe_save(const Recipe *recipe, const char *path, Error *err);
 // Text ↔ value of one dial: "adaptive", "0.3", "any", "channel", "on". Refuses what the table does not allow.
 bool dial_parse(Dial dial, const char *text, double *out, Error *err);
 bool dial_allows(Dial dial, double value);
+// What it may be: "0 to 1", or its choices with `between` between them.
+#define DIAL_ALLOWED_ROOM 256
+void dial_allowed(Dial dial, const char *between, char *out, size_t size);
 bool dial_refuse(Dial dial, const char *text, Error *err); // "x" is not allowed; allowed: …; returns false
 void dial_format(Dial dial, double value, char *out, size_t size);
 // The next setting: steps > 0 up, < 0 down, in coarse steps if asked; stays within the range.

@@ -53,8 +53,7 @@ static bool read_value(Dial dial, const cJSON *item, double *out, Error *err) {
     double number;
     bool word = cJSON_IsString(item) && (info->names || info->zero) && !number_parse(item->valuestring, &number);
     if (!word) return dial_refuse(dial, cJSON_IsString(item) ? item->valuestring : "a value of this type", err);
-    Error ignored;
-    return dial_parse(dial, item->valuestring, out, &ignored) || dial_refuse(dial, item->valuestring, err);
+    return dial_parse(dial, item->valuestring, out, NULL) || dial_refuse(dial, item->valuestring, err);
 }
 
 // The dials of one section (NULL: those at the top), where the object has them; null counts as not there.

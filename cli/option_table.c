@@ -1,0 +1,346 @@
+// Every option of the command line, each in one row: what it is called, what it says of itself, which commands take it,
+// and what becomes of its value. Parsing, help and completion read this table; the dials are rows of dial_table.
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/speed.h"
+#include "base/file.h"
+#include "base/number.h"
+#include "cli/cli.h"
+
+#define TOKENS_MOST 4294967296.0
+
+static void *place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
+
+// ---- Kinds of values ----
+
+static bool take_flag(const OptionRow *row, const char *text, Options *out, Error *err) {
+    (void)text;
+    (void)err;
+    *(bool *)place(row, out) = true;
+    return true;
+}
+
+static bool take_any_text(const OptionRow *row, const char *text, Options *out, Error *err) {
+    (void)err;
+    *(const char **)place(row, out) = text;
+    return true;
+}
+
+static bool take_text(const OptionRow *row, const char *text, Options *out, Error *err) {
+    if (!*text) return error_set(err, "--%s wants %s, not an empty text", row->name, row->argument);
+    return take_any_text(row, text, out, err);
+}
+
+// Files are texts, too; that they are files is told by these functions (options_try_files).
+static bool take_input(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return take_text(row, text, out, err);
+}
+
+static bool take_output(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return take_text(row, text, out, err);
+}
+
+static bool refuse_number(const OptionRow *row, const char *kind, const char *text, Error *err) {
+    char least[NUMBER_ROOM], most[NUMBER_ROOM];
+    number_format(row->least, least, sizeof least);
+    number_format(row->most, most, sizeof most);
+    return error_set(err, "--%s wants a %s from %s to %s, not \"%.40s\"", row->name, kind, least, most, text);
+}
+
+static bool is_whole(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
+
+static bool parse_whole(const OptionRow *row, const char *text, double *out, Error *err) {
+    return (is_whole(text) && number_parse(text, out) && *out >= row->least && *out <= row->most) ||
+           refuse_number(row, "whole number", text, err);
+}
+
+static bool take_size(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double value;
+    if (!parse_whole(row, text, &value, err)) return false;
+    *(size_t *)place(row, out) = (size_t)value;
+    return true;
+}
+
+static bool take_int(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double value;
+    if (!parse_whole(row, text, &value, err)) return false;
+    *(int *)place(row, out) = (int)value;
+    return true;
+}
+
+static bool take_float(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double value;
+    if (!number_parse(text, &value) || value < row->least || value > row->most)
+        return refuse_number(row, "number", text, err);
+    *(float *)place(row, out) = (float)value;
+    return true;
+}
+
+// A number above the least, which is not allowed itself.
+static bool take_above(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double value;
+    if (!number_parse(text, &value) || value <= row->least)
+        return error_set(err, "--%s wants a number above %g, not \"%.40s\"", row->name, row->least, text);
+    *(double *)place(row, out) = value;
+    return true;
+}
+
+// Whole numbers with commas between.
+static bool take_sizes(const OptionRow *row, const char *text, Options *out, Error *err) {
+    Sizes *sizes = place(row, out);
+    sizes->count = 0;
+    for (const char *at = text;;) {
+        char number[32];
+        double value;
+        size_t n = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", (int)n, at);
+        if (sizes->count == BENCH_LIST) return error_set(err, "--%s: no more than %d values", row->name, BENCH_LIST);
+        if (!parse_whole(row, number, &value, err)) return false;
+        sizes->values[sizes->count++] = (size_t)value;
+        if (!at[n]) return true;
+        at += n + 1;
+    }
+}
+
+// Which of the words of its argument, "auto|cpu|cuda", this is; −1 with a message for none.
+static int parse_word(const OptionRow *row, const char *text, Error *err) {
+    Text words = {0};
+    int index = 0;
+    for (const char *at = row->argument; *at; index++) {
+        size_t n = strcspn(at, "|");
+        const char *next = at + n + (at[n] == '|');
+        if (strlen(text) == n && strncmp(text, at, n) == 0) {
+            text_free(&words);
+            return index;
+        }
+        text_addf(&words, "%s%.*s", !index ? "" : *next ? ", " : " or ", (int)n, at);
+        at = next;
+    }
+    error_set(err, "--%s wants %s, not \"%.40s\"", row->name, words.data ? words.data : row->argument, text);
+    text_free(&words);
+    return -1;
+}
+
+// Enumerations that count their words from 0.
+static bool take_word(const OptionRow *row, const char *text, Options *out, Error *err) {
+    int index = parse_word(row, text, err);
+    if (index >= 0) *(int *)place(row, out) = index;
+    return index >= 0;
+}
+
+// Options without an argument that choose one of an enumeration: the row's least.
+static bool take_constant(const OptionRow *row, const char *text, Options *out, Error *err) {
+    (void)text;
+    (void)err;
+    *(int *)place(row, out) = (int)row->least;
+    return true;
+}
+
+// ---- Values of one option ----
+
+static bool take_seed(const OptionRow *row, const char *text, Options *out, Error *err) {
+    uint64_t seed = 0;
+    bool ok = is_whole(text);
+    for (const char *at = text; ok && *at; at++)
+        ok = !__builtin_mul_overflow(seed, 10u, &seed) && !__builtin_add_overflow(seed, (uint64_t)(*at - '0'), &seed);
+    if (!ok)
+        return error_set(err, "--%s wants a whole number from 0 to %llu, not \"%.40s\"", row->name,
+                         (unsigned long long)UINT64_MAX, text);
+    out->model.seed = out->sampling.seed = out->random.seed = seed;
+    return true;
+}
+
+static bool take_calibration_tokens(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double tokens;
+    if (!parse_whole(row, text, &tokens, err)) return false;
+    out->model.length = tokens < 512 ? (size_t)tokens : 512;
+    out->model.sequences = (size_t)tokens / out->model.length;
+    return true;
+}
+
+static bool take_ids(const OptionRow *row, const char *text, Options *out, Error *err) {
+    for (const char *at = text;; at++) {
+        size_t n = strspn(at, "0123456789");
+        if (!n || (at[n] && at[n] != ','))
+            return error_set(err, "--%s wants token ids with commas between, such as 1,2,3, not \"%.40s\"", row->name,
+                             text);
+        at += n;
+        if (!*at) return take_text(row, text, out, err);
+    }
+}
+
+static bool take_sweep(const OptionRow *row, const char *text, Options *out, Error *err) {
+    SweepDial dial;
+    if (out->sweep_count == SWEEP_DIALS) return error_set(err, "--%s: no more than %d dials", row->name, SWEEP_DIALS);
+    if (!sweep_dial_parse(text, &dial, err)) return error_prefix(err, "--%s", row->name);
+    sweep_dial_free(&dial);
+    out->sweeps[out->sweep_count++] = text;
+    return true;
+}
+
+static bool take_bits(const OptionRow *row, const char *text, Options *out, Error *err) {
+    int count = 0, *bits = out->goal.bits;
+    memset(bits, 0, sizeof out->goal.bits);
+    for (const char *at = text;; at++) {
+        bool known = *at && strchr("2348", *at) && (!at[1] || at[1] == ',');
+        for (int i = 0; i < count; i++) known &= bits[i] != *at - '0';
+        if (!known) return error_set(err, "--%s wants some of 2,3,4,8, each once, not \"%.40s\"", row->name, text);
+        bits[count++] = *at++ - '0';
+        if (!*at) return true;
+    }
+}
+
+static bool take_task(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return out->task_given = take_word(row, text, out, err);
+}
+
+static bool take_schemes(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return take_text(row, text, out, err) && bench_schemes_known(text, err);
+}
+
+static bool take_shape(const OptionRow *row, const char *text, Options *out, Error *err) {
+    const RandomShape *shape = random_shape_find(text);
+    Text known = {0};
+    if (shape) {
+        int layers = out->random.shape.layers; // --layers may come first
+        out->random.shape = *shape;
+        if (layers) out->random.shape.layers = layers;
+        return true;
+    }
+    for (shape = random_shapes; shape->name; shape++) text_addf(&known, "%s%s", known.length ? ", " : "", shape->name);
+    error_set(err, "--%s \"%.40s\" is not known; known are %s", row->name, text, known.data ? known.data : "?");
+    text_free(&known);
+    return false;
+}
+
+static bool take_dtype(const OptionRow *row, const char *text, Options *out, Error *err) {
+    static const DType types[] = {DTYPE_BF16, DTYPE_F16};
+    int index = parse_word(row, text, err);
+    if (index >= 0) out->random.dtype = types[index];
+    return index >= 0;
+}
+
+static bool take_shard(const OptionRow *row, const char *text, Options *out, Error *err) {
+    double megabytes;
+    if (!parse_whole(row, text, &megabytes, err)) return false;
+    out->random.shard_bytes = (size_t)megabytes << 20;
+    return true;
+}
+
+// ---- The table ----
+
+#define FIELD(name) .field = offsetof(Options, name)
+#define FROM_TO(from, to) .least = (from), .most = (to)
+
+const OptionRow option_table[] = {
+    {0, "recipe", "FILE", "recipe to start from; the dials below change it", TAKES_RECIPE, take_input, FIELD(recipe)},
+    {0, "calibration", "FILE", "text (or .jsonl with \"text\") to measure activations on; the sample's otherwise",
+     TAKES_CALIBRATION, take_input, FIELD(model.calibration)},
+    {0, "calibration-tokens", "N", "how many of its tokens", TAKES_CALIBRATION, take_calibration_tokens,
+     FROM_TO(1, TOKENS_MOST), .standard = "65536"},
+    {0, "random-tokens", NULL, "calibrate on random vocabulary tokens instead of text", TAKES_CALIBRATION, take_flag,
+     FIELD(model.random_tokens)},
+    {0, "text", "FILE", "text to evaluate on; the sample's otherwise", TAKES_EVALUATION, take_input,
+     FIELD(model.evaluation)},
+    {0, "tokens", "N", "how many tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
+     FROM_TO(1, TOKENS_MOST), .standard = "4096"},
+    {0, "tokens", "N", "how many tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
+     FROM_TO(1, TOKENS_MOST), .standard = "64"},
+    {0, "window", "N", "tokens per evaluation window", TAKES_EVALUATION, take_size, FIELD(model.window),
+     FROM_TO(2, 1 << 20), .standard = "256"},
+    {'p', "prompt", "TEXT", "beginning of the decode sample", TAKES_PROMPT, take_any_text, FIELD(prompt),
+     .standard = STANDARD_PROMPT},
+    {0, "temperature", "T", "0 takes the likeliest token, 1 samples as the model says", TAKES_PROMPT, take_float,
+     FIELD(sampling.temperature), FROM_TO(0, 100), .standard = "0"},
+    {0, "top-p", "P", "sample among the likeliest tokens that make up P", TAKES_PROMPT, take_float,
+     FIELD(sampling.top_p), FROM_TO(0, 1), .standard = "1"},
+    {0, "ids", "1,2,3", "token ids", TAKES_IDS, take_ids, FIELD(ids)},
+    {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output)},
+    {0, "base", NULL, "logits of the unquantized model", TAKES_IDS, take_flag, FIELD(base_only)},
+    {'m', "match", "GLOB", "only linears whose name matches", TAKES_MATCH, take_text, FIELD(match)},
+    {0, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, take_constant,
+     FIELD(depth), .least = SENSITIVITY_ALONE},
+    {0, "estimate", NULL, "only the quick estimates, nothing measured", TAKES_SENSITIVITY, take_constant, FIELD(depth),
+     .least = SENSITIVITY_ESTIMATES},
+    {0, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial", TAKES_SWEEP,
+     take_sweep, FIELD(sweeps)},
+    {0, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, take_flag, FIELD(speed)},
+    {0, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, take_output, FIELD(csv)},
+    {0, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, take_output, FIELD(svg)},
+    {0, "max-kl", "X", "the smallest model whose mean KL divergence is at most X", TAKES_TUNE, take_above,
+     FIELD(goal.max_kl)},
+    {0, "max-bits", "X", "the least KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
+     FIELD(goal.max_bits)},
+    {0, "bits", "LIST", "which bits may be used", TAKES_TUNE, take_bits, .standard = "2,3,4,8"},
+    {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
+    {0, "task", "lambada|choices", "score a task instead of text, as lm-evaluation-harness does", TAKES_TASK, take_task,
+     FIELD(task)},
+    {0, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line", TAKES_TASK, take_input,
+     FIELD(task_file)},
+    {0, "factor", "K", "how far above the median a channel stands out", TAKES_FACTOR, take_above, FIELD(factor),
+     .least = 1, .standard = "6"},
+    {0, "compare-random", NULL,
+     "beside calibration on random tokens: ranges, classes, accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
+     take_flag, FIELD(compare_random)},
+    {0, "schemes", "LIST", "beside base", TAKES_BENCH, take_schemes, FIELD(schemes),
+     .standard = "w8,w4,w8a8,w4a8, and recipe where one is given"},
+    {0, "batch", "LIST", "sequences that are decoded side by side", TAKES_BENCH, take_sizes, FIELD(batches),
+     FROM_TO(1, 1024), .standard = "1"},
+    {0, "context", "LIST", "tokens before the first that is decoded", TAKES_BENCH, take_sizes, FIELD(contexts),
+     FROM_TO(0, 1 << 20), .standard = "128"},
+    {0, "prefill", "LIST", "tokens of a prompt", TAKES_BENCH, take_sizes, FIELD(prompts), FROM_TO(0, 1 << 20),
+     .standard = "128"},
+    {0, "runs", "N", "counted runs of each", TAKES_BENCH, take_int, FIELD(runs), FROM_TO(1, SPEED_RUNS_MOST),
+     .standard = "5"},
+    {0, "shape", "NAME", "which shape", TAKES_SHAPE, take_shape, FIELD(random.shape)},
+    {0, "layers", "N", "fewer or more layers than the shape has", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
+     FROM_TO(1, 1000)},
+    {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .standard = "bf16"},
+    {0, "shard-megabytes", "N", "most per file", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20), .standard = "4096"},
+    {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
+     .standard = "auto"},
+    {'j', "threads", "N", "processor threads", TAKES_MODEL, take_int, FIELD(model.threads), FROM_TO(1, 1024),
+     .standard = "all"},
+    {0, "precision", "native|f32", "f32: nothing rounded below float but by the recipe, for comparing", TAKES_MODEL,
+     take_word, FIELD(model.precision), .standard = "native"},
+    {0, "seed", "N", "of sampling, random tokens and random weights", TAKES_MODEL | TAKES_SHAPE, take_seed,
+     .standard = "0"},
+    {0, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, take_flag, FIELD(model.no_cache)},
+    {0, "ascii", NULL, "no characters beyond ASCII", TAKES_SCREEN, take_flag, FIELD(ascii)},
+    {0, "mono", NULL, "no colours", TAKES_SCREEN, take_flag, FIELD(mono)},
+    {0, "light", NULL, "colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
+    {0, "json", NULL, "one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
+    {'q', "quiet", NULL, "no progress, no warnings", 0, take_flag, FIELD(quiet)},
+    {'h', "help", NULL, "this text", 0, take_flag, FIELD(help)},
+    {'V', "version", NULL, "the program's version", 0, take_flag, FIELD(version)},
+};
+const int option_count = sizeof option_table / sizeof *option_table;
+
+bool option_offered(const OptionRow *row, const Command *command) {
+    return !row->takes || (row->takes & command->takes);
+}
+
+bool dials_offered(const Command *command) { return command->takes & TAKES_RECIPE; }
+
+// ---- Files ----
+
+static const char *path_of(const OptionRow *row, const Options *options) {
+    return *(const char *const *)((const char *)options + row->field);
+}
+
+static bool try_file(const OptionRow *row, const Options *options, Error *err) {
+    if (row->take == take_input) return file_can_be_read(path_of(row, options), err);
+    return file_can_be_written(path_of(row, options), err);
+}
+
+bool options_try_files(const Options *options, const Command *command, Error *err) {
+    for (int i = 0; i < option_count; i++) {
+        const OptionRow *row = &option_table[i];
+        bool file = row->take == take_input || row->take == take_output;
+        if (!file || !option_offered(row, command) || !path_of(row, options)) continue;
+        if (!try_file(row, options, err)) return error_prefix(err, "--%s", row->name);
+    }
+    return true;
+}
