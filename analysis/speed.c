@@ -184,12 +184,18 @@ static Speed speed_of(const Bench *b, const SpeedCase *c, int model, const doubl
 
 // ---- A case ----
 
-static bool check_case(const Bench *b, const SpeedCase *c) {
-    size_t positions = (size_t)transformer_structure(b->models[0])->config.max_positions;
+static bool check_case(const SpeedCase *c, size_t positions, Error *err) {
     size_t needed = c->prefill ? c->context : c->context + MOST_STEPS;
     if (needed <= positions) return true;
-    return error_set(b->err, "%s %zu tokens needs %zu positions, but the model has %zu; choose a shorter one",
+    return error_set(err, "%s %zu tokens needs %zu positions, but the model has %zu; choose a shorter one",
                      c->prefill ? "a prompt of" : "decoding after", c->context, needed, positions);
+}
+
+bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err) {
+    for (int i = 0; i < count; i++) {
+        if (!check_case(&cases[i], (size_t)config->max_positions, err)) return false;
+    }
+    return true;
 }
 
 static bool case_new(Bench *b, const SpeedCase *c) {
@@ -254,9 +260,7 @@ bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases
                    Error *err) {
     Bench b = {.models = models, .count = count, .runs = runs, .progress = progress, .err = err};
     *limits = (SpeedLimits){.runs = runs};
-    for (int i = 0; i < case_count; i++) {
-        if (!check_case(&b, &cases[i])) return false;
-    }
+    if (!speed_cases_fit(cases, case_count, &transformer_structure(models[0])->config, err)) return false;
     progress_begin(progress, "measuring speed", (uint64_t)case_count * (uint64_t)(runs + 1) * (uint64_t)count);
     b.rates = array_new((size_t)count * SPEED_RUNS_MOST, sizeof *b.rates);
     bool ok = (b.rates || error_memory(err, "measuring speed")) &&

@@ -32,6 +32,9 @@ typedef struct SpeedLimits {      // over the runs of all cases
 
 #define SPEED_RUNS_MOST 64
 
+// Whether the model has as many positions as every case needs: asked before work whose result would be lost.
+bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err);
+
 // models [count]: variants of one base, which is the first. cases [case_count]; out [case_count, count]. runs: of each,
 // after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory; 0: all cores.
 // partial (may be NULL) is called when a case is done. Progress counts runs. Refused: a case that does not fit the

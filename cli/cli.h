@@ -162,8 +162,12 @@ typedef struct Opened { // a session with a recipe and its plan
     Plan plan;
 } Opened;
 
-// Opens the model, measures the weights, calibrates if it can be run, and plans. must_run: refuses a model that cannot.
-// Close with opened_close, also after a failure.
+// Opens the model: what is quick. must_run: refuses a model that cannot. Close with opened_close, also after a failure.
+bool opened_model(const Options *options, bool must_run, Opened *out, Error *err);
+// Measures the weights, calibrates if the model can be run, and plans. What else the command line asks of the model is
+// checked before: this may take hours.
+bool opened_measure(const Options *options, Opened *opened, Error *err);
+// Both, where there is nothing to check in between.
 bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err);
 void opened_close(Opened *opened);
 

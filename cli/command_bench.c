@@ -98,8 +98,9 @@ static bool needs_recipe(const Bench *b) {
 
 static bool open_model(Bench *b, Error *err) {
     ModelSession *session = &b->opened.session;
-    if (needs_recipe(b)) return opened_plan(b->options, true, &b->opened, err);
-    return model_session_open(&b->options->model, session, err) && model_session_can_run(session, err);
+    return opened_model(b->options, true, &b->opened, err) &&
+           speed_cases_fit(b->cases, b->case_count, &session->config, err) &&
+           (!needs_recipe(b) || opened_measure(b->options, &b->opened, err));
 }
 
 static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {

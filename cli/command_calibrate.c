@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "cli/cli.h"
+#include "cli/results.h"
 
 #define TOP_CHANNELS 3
 
@@ -36,35 +36,43 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     putchar('\n');
 }
 
+static bool shown(const Options *options, const Linear *linear) {
+    return !options->match || glob_matches(options->match, linear->name);
+}
+
+static const InputStats *input_of(const Opened *o, int linear) {
+    return &o->session.stats.inputs[o->session.structure.linears[linear].input];
+}
+
+static void print_as_json(const Options *options, const Opened *o) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
+    few_json(object, o->session.calibration_tokens);
+    cJSON *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < o->session.structure.linear_count; i++) {
+        const Linear *linear = &o->session.structure.linears[i];
+        if (shown(options, linear))
+            cJSON_AddItemToArray(linears, linear_json(linear, input_of(o, i), o->plan.decisions[i].input_class));
+    }
+    print_json(object);
+}
+
+static void print_text(const Options *options, const Opened *o) {
+    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)o->session.calibration_tokens,
+           "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
+    for (int i = 0; i < o->session.structure.linear_count; i++) {
+        const Linear *linear = &o->session.structure.linears[i];
+        if (shown(options, linear)) print_row(linear, input_of(o, i), o->plan.decisions[i].input_class);
+    }
+    few_print(o->session.calibration_tokens, MORE_CALIBRATION);
+}
+
 bool command_calibrate(const Options *options, Error *err) {
     if (options->compare_random) return command_compare_random(options, err);
     Opened o;
     bool ok = opened_plan(options, true, &o, err);
     watch_end();
-    const ModelSession *s = &o.session;
-    cJSON *object = cJSON_CreateObject(), *linears = NULL;
-    if (ok) {
-        cJSON_AddNumberToObject(object, "tokens", (double)s->calibration_tokens);
-        linears = cJSON_AddArrayToObject(object, "linears");
-        if (!options->json) {
-            printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)s->calibration_tokens,
-                   "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
-        }
-    }
-    for (int i = 0; ok && i < s->structure.linear_count; i++) {
-        const Linear *linear = &s->structure.linears[i];
-        const InputStats *input = &s->stats.inputs[linear->input];
-        if (options->match && !glob_matches(options->match, linear->name)) continue;
-        FptqClass class = o.plan.decisions[i].input_class;
-        if (options->json)
-            cJSON_AddItemToArray(linears, linear_json(linear, input, class));
-        else
-            print_row(linear, input, class);
-    }
-    if (ok && options->json)
-        print_json(object);
-    else
-        cJSON_Delete(object);
+    if (ok) (options->json ? print_as_json : print_text)(options, &o);
     opened_close(&o);
     return ok;
 }

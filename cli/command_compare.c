@@ -47,6 +47,7 @@ static cJSON *table_json(const Table *table, const ModelSession *s, double base_
     cJSON_AddNumberToObject(base, "bytes", (double)s->checkpoint.bytes);
     json_add_number(base, "tokens_per_second", base_speed);
     cJSON_AddNumberToObject(object, "tokens", (double)table->points[0].accuracy.tokens);
+    few_json(object, table->points[0].accuracy.tokens);
     cJSON *methods = cJSON_AddArrayToObject(object, "methods");
     for (int i = 0; i < table->count; i++) {
         cJSON *method = cJSON_CreateObject();
@@ -71,6 +72,7 @@ static void print_table(const Table *table, const ModelSession *s, double base_s
         point_print(&table->points[i]);
     }
     printf("\n* on the Pareto front: no other row is as small and as close to the base\n");
+    few_print(table->points[0].accuracy.tokens, MORE_TEXT);
 }
 
 bool command_compare(const Options *options, Error *err) {

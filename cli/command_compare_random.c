@@ -77,6 +77,7 @@ static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const 
     json_add_number(object, "kl_difference_se", random->difference.se);
     cJSON_AddNumberToObject(object, "classes_changed", rows->changed);
     json_add_number(object, "median_range_ratio", rows->median_ratio);
+    few_json(object, random->text.accuracy.tokens);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < rows->count; i++) {
         const Row *row = &rows->rows[i];
@@ -112,6 +113,7 @@ static void print_rows(const Opened *o, const RandomCalibration *random, const R
     point_print(&random->random);
     printf("\nrandom minus text, position by position: KL %+.5f +- %.5f\n", random->difference.mean,
            random->difference.se);
+    few_print(random->text.accuracy.tokens, MORE_TEXT);
 }
 
 bool command_compare_random(const Options *options, Error *err) {

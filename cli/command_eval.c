@@ -14,11 +14,14 @@ static bool evaluate(const Options *options, Opened *o, Error *err) {
 
 bool command_eval(const Options *options, Error *err) {
     Opened o;
-    bool ok = opened_plan(options, true, &o, err) &&
+    Task task = {0};
+    bool ok = opened_model(options, true, &o, err) &&
+              (!options->task_file || task_open(options, &o.session, &task, err)) && opened_measure(options, &o, err) &&
               model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, &o);
-    ok = ok && (options->task_file ? task_command : evaluate)(options, &o, err);
+    ok = ok && (options->task_file ? task_command(options, &o, &task, err) : evaluate(options, &o, err));
+    task_free(&task);
     opened_close(&o);
     return ok;
 }

@@ -3,7 +3,8 @@
 bool command_generate(const Options *options, Error *err) {
     Opened o;
     Sides sides = {0};
-    bool ok = opened_plan(options, true, &o, err) &&
+    bool ok = opened_model(options, true, &o, err) && prompt_fits(options, &o.session, err) &&
+              opened_measure(options, &o, err) &&
               model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err) &&
               sides_generate(options, &o.session, &sides, err);
     watch_end();

@@ -40,36 +40,31 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
     return ok;
 }
 
-static bool run(const Options *options, ModelSession *s, Transformer *t, Error *err) {
-    TokenIds ids = {0};
+static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
     Session *session = NULL;
-    size_t vocab = (size_t)s->config.vocab;
-    if (!parse_ids(options->ids, s->config.vocab, &ids, err)) {
-        token_ids_free(&ids);
-        return false;
-    }
-    float *logits = array_new(ids.count, vocab * sizeof *logits);
-    bool ok = logits ? session_new(t, ids.count, &session, err) : error_memory(err, "logits");
-    ok = ok && transformer_forward(t, session, ids.ids, ids.count, true, logits, NULL, err) &&
-         write_logits(options->output, logits, ids.count, vocab, err);
+    size_t vocab = (size_t)transformer_structure(t)->config.vocab;
+    float *logits = array_new(ids->count, vocab * sizeof *logits);
+    bool ok = logits ? session_new(t, ids->count, &session, err) : error_memory(err, "logits");
+    ok = ok && transformer_forward(t, session, ids->ids, ids->count, true, logits, NULL, err) &&
+         write_logits(options->output, logits, ids->count, vocab, err);
     session_free(session);
     free(logits);
-    token_ids_free(&ids);
     return ok;
 }
 
+static bool quantized(const Options *options, Opened *o, Error *err) {
+    return opened_measure(options, o, err) &&
+           model_session_follow(&o->session, &o->plan, NULL, watch_start(options), err);
+}
+
 bool command_logits(const Options *options, Error *err) {
-    if (options->base_only) {
-        ModelSession session;
-        if (!model_session_open(&options->model, &session, err)) return false;
-        bool ok = model_session_can_run(&session, err) && run(options, &session, session.base, err);
-        model_session_close(&session);
-        return ok;
-    }
     Opened o;
-    bool ok = opened_plan(options, true, &o, err) &&
-              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err) &&
-              run(options, &o.session, quantized_model_transformer(o.session.quantized), err);
+    TokenIds ids = {0};
+    const bool base = options->base_only;
+    bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.session.config.vocab, &ids, err) &&
+              (base || quantized(options, &o, err)) &&
+              run(options, base ? o.session.base : quantized_model_transformer(o.session.quantized), &ids, err);
+    token_ids_free(&ids);
     opened_close(&o);
     return ok;
 }

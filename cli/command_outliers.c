@@ -1,7 +1,7 @@
 // Channels that exceed the rest, and matrices that need finer groups.
 #include <stdlib.h>
 
-#include "cli/cli.h"
+#include "cli/results.h"
 
 #define STANDARD_FACTOR 6.0
 #define TOP_CHANNELS 4
@@ -90,6 +90,7 @@ static cJSON *outliers_json(const View *v) {
     cJSON *object = cJSON_CreateObject(), *inputs, *weights, *recurring;
     json_add_number(object, "factor", found->factor);
     cJSON_AddNumberToObject(object, "tokens", (double)found->tokens);
+    few_json(object, found->tokens);
     inputs = cJSON_AddArrayToObject(object, "inputs");
     for (int i = 0; i < found->input_count; i++) {
         if (shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
@@ -188,6 +189,7 @@ static void print_outliers(const View *v) {
     for (int i = 0; i < found->linear_count; i++) {
         if (shown(v, i)) print_weight(v, i);
     }
+    few_print(found->tokens, MORE_CALIBRATION);
 }
 
 bool command_outliers(const Options *options, Error *err) {

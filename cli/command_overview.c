@@ -51,7 +51,8 @@ bool command_overview(const Options *options, Error *err) {
     Accuracy accuracy;
     Sides sides = {0};
     Progress *progress = watch_start(options);
-    bool ok = opened_plan(options, true, &o, err) && model_session_follow(&o.session, &o.plan, NULL, progress, err) &&
+    bool ok = opened_model(options, true, &o, err) && prompt_fits(options, &o.session, err) &&
+              opened_measure(options, &o, err) && model_session_follow(&o.session, &o.plan, NULL, progress, err) &&
               model_session_evaluate(&o.session, 0, NULL, NULL, &accuracy, progress, err) &&
               sides_generate(options, &o.session, &sides, err);
     watch_end();

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/results.h"
 
 #define BAR_WIDTH 20
 
@@ -29,6 +29,7 @@ static cJSON *study_json(const Options *options, const ModelSession *s, const Se
     json_add_number(object, "rank_correlation", study->rank_correlation);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
+    few_json(object, evaluator_positions(s->evaluator));
     return object;
 }
 
@@ -77,6 +78,7 @@ static void print_study(const Options *options, const ModelSession *s, const Pla
     printf("\nestimate: the share in its layer's divergence on %zu tokens", tokens);
     if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
     putchar('\n');
+    few_print(evaluator_positions(s->evaluator), MORE_TEXT);
 }
 
 bool command_sensitivity(const Options *options, Error *err) {

@@ -27,6 +27,7 @@ static void add_value(cJSON *values, const Sweep *sweep, int point, int dial) {
 static cJSON *sweep_json(const Sweep *sweep) {
     cJSON *object = cJSON_CreateObject(), *dials = cJSON_AddArrayToObject(object, "dials");
     cJSON *points = cJSON_AddArrayToObject(object, "points");
+    few_json(object, sweep->points[0].accuracy.tokens);
     for (int d = 0; d < sweep->dial_count; d++) cJSON_AddItemToArray(dials, cJSON_CreateString(option_of(sweep, d)));
     for (int i = 0; i < sweep->count; i++) {
         cJSON *point = cJSON_CreateObject(), *values = cJSON_AddArrayToObject(point, "values");
@@ -49,6 +50,7 @@ static void print_sweep(const Sweep *sweep) {
         point_print(&sweep->points[i]);
     }
     printf("\n* on the Pareto front: no other point is as small and as close to the base\n");
+    few_print(sweep->points[0].accuracy.tokens, MORE_TEXT);
 }
 
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
@@ -142,7 +144,8 @@ bool command_sweep(const Options *options, Error *err) {
     Sweep sweep = {0};
     PointOptions how = {.speed = options->speed};
     bool ok =
-        opened_plan(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
+        opened_model(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
+        opened_measure(options, &o, err) &&
         model_session_points(&o.session, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
     watch_end();
     if (ok) {

@@ -15,6 +15,7 @@ static void uniform_name(const Tuned *tuned, char *out, size_t size) {
 static cJSON *tuned_json(const Tuned *tuned, const Plan *plan, const ModelStructure *structure) {
     cJSON *object = cJSON_CreateObject();
     point_json(object, &tuned->point);
+    few_json(object, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
     if (tuned->uniform.known) {
@@ -71,6 +72,7 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
     }
     printf("%d units, %d evaluations; the sum over units said KL %.5f\n", tuned->units, tuned->trials,
            tuned->expected_kl);
+    few_print(tuned->point.accuracy.tokens, MORE_TEXT);
 }
 
 static bool report(const Options *options, Opened *o, const Tuned *tuned, Error *err) {

@@ -96,20 +96,19 @@ static int finish(Error *err) {
     return failed(err, 1);
 }
 
-// What the next run of the same command need not do again.
-static const char *what_is_kept(const Command *command, const Options *options) {
+// Tells where the same command will go on. Measurements of the model are kept when they are complete, and figures of
+// the commands that keep them one by one; the rest begins anew.
+static int stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
     char *cache = folder_cache();
-    bool keeps = cache && !options->model.no_cache && command->takes & TAKES_MODEL;
+    bool keeps = cache && !options->model.no_cache && command->takes & TAKES_MODEL && work;
     free(cache);
-    bool figures = work && strcmp(work, "measuring weights") != 0 && strcmp(work, "calibrating") != 0;
-    if (!keeps) return "stopped; nothing was kept";
-    if (command->takes & KEEPS && figures) return "stopped; the same command goes on where it was";
-    return "stopped; the same command goes on, with the measurements of the model that were complete";
-}
-
-static int stopped(const Command *command, const Options *options, Error *err) {
-    error_set(err, "%s", what_is_kept(command, options));
+    if (!keeps)
+        error_set(err, "stopped; nothing was kept");
+    else if (command->takes & KEEPS && strcmp(work, "measuring weights") != 0 && strcmp(work, "calibrating") != 0)
+        error_set(err, "stopped; the same command goes on where it was");
+    else
+        error_set(err, "stopped while %s; the same command goes on from the beginning of that", work);
     return failed(err, 128 + watch_signal());
 }
 

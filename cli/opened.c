@@ -1,16 +1,24 @@
 #include <stdlib.h>
 
+#include "analysis/statistics.h"
 #include "cli/cli.h"
 
-bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
+bool opened_model(const Options *options, bool must_run, Opened *out, Error *err) {
     *out = (Opened){0};
-    if (!options_recipe(options, &out->recipe, err)) return false;
+    return options_recipe(options, &out->recipe, err) && model_session_open(&options->model, &out->session, err) &&
+           (!must_run || model_session_can_run(&out->session, err));
+}
+
+bool opened_measure(const Options *options, Opened *opened, Error *err) {
+    ModelSession *session = &opened->session;
     Progress *progress = watch_start(options);
-    return model_session_open(&options->model, &out->session, err) &&
-           (!must_run || model_session_can_run(&out->session, err)) &&
-           model_session_measure_weights(&out->session, progress, err) &&
-           (!out->session.base || model_session_calibrate(&out->session, progress, err)) &&
-           model_session_plan(&out->session, &out->recipe, &out->plan, err);
+    return model_session_measure_weights(session, progress, err) &&
+           (!session->base || model_session_calibrate(session, progress, err)) &&
+           model_session_plan(session, &opened->recipe, &opened->plan, err);
+}
+
+bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
+    return opened_model(options, must_run, out, err) && opened_measure(options, out, err);
 }
 
 void opened_close(Opened *opened) {
@@ -30,4 +38,10 @@ void warn_unmatched(const Options *options, const Opened *opened) {
     if (rules && rules[0] && !options->quiet) fprintf(stderr, "quantdial: %s\n", rules);
     free(rules);
     warn_stored(options, &opened->session.structure);
+    uint64_t tokens = opened->session.calibration_tokens;
+    if (opened->session.calibrated && tokens < FEWEST_TOKENS && !options->quiet)
+        fprintf(
+            stderr,
+            "quantdial: calibrated on only %llu tokens; with fewer than %d the ranges of activations mean nothing\n",
+            (unsigned long long)tokens, FEWEST_TOKENS);
 }

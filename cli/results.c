@@ -3,11 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+// ---- too few ----
+
+void few_print(uint64_t tokens, const char *remedy) {
+    if (tokens >= FEWEST_TOKENS) return;
+    printf("%llu tokens are too few for these figures to mean anything (the least is %d); %s\n",
+           (unsigned long long)tokens, FEWEST_TOKENS, remedy);
+}
+
+void few_json(cJSON *object, uint64_t tokens) {
+    cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
+}
+
 // ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
+    few_json(object, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", a->base_ppl);
     json_add_number(base, "ppl_second_half", a->base_ppl_half);
@@ -45,11 +58,19 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
     printf("tokens        %llu\n", (unsigned long long)a->tokens);
+    few_print(a->tokens, MORE_TEXT);
 }
 
 // ---- texts ----
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
+
+bool prompt_fits(const Options *options, ModelSession *s, Error *err) {
+    TokenIds ids = {0};
+    bool ok = model_session_prompt(s, options_prompt(options), &ids, err) && generate_fits(&s->config, ids.count, err);
+    token_ids_free(&ids);
+    return ok;
+}
 
 static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {

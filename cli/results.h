@@ -1,6 +1,7 @@
 // Results that more than one command prints: accuracy, and the same prompt through base and quantized model.
 #pragma once
 
+#include "analysis/statistics.h"
 #include "base/array.h"
 #include "cli/cli.h"
 
@@ -16,6 +17,7 @@ void sides_free(Sides *sides);
 void sides_print(const Sides *sides, const ModelSession *session, const char *prompt);
 cJSON *sides_json(const Sides *sides, const ModelSession *session, const char *prompt);
 const char *options_prompt(const Options *options);
+bool prompt_fits(const Options *options, ModelSession *session, Error *err); // asked before the model is measured
 
 // Accuracy in both forms: shared by `eval` and the overview.
 void accuracy_print(const Accuracy *accuracy, const Plan *plan);
@@ -27,5 +29,12 @@ void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
 
-// eval --task: answers of both models to the user's task file.
-bool task_command(const Options *options, Opened *opened, Error *err);
+// Says of figures from fewer than FEWEST_TOKENS tokens that they mean nothing; as "too_few_tokens" in JSON.
+#define MORE_TEXT "give a longer text (--text FILE) or more of it (--tokens N)"
+#define MORE_CALIBRATION "give a longer text (--calibration FILE) or more of it (--calibration-tokens N)"
+void few_print(uint64_t tokens, const char *remedy);
+void few_json(cJSON *object, uint64_t tokens);
+
+// eval --task: the user's task file, read before the model is measured, and the answers of both models.
+bool task_open(const Options *options, ModelSession *session, Task *out, Error *err);
+bool task_command(const Options *options, Opened *opened, const Task *task, Error *err);

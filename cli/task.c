@@ -49,10 +49,13 @@ static cJSON *side_json(const TaskScore *score, TaskKind kind) {
     return side;
 }
 
+static bool too_few(const Task *task) { return task->item_count < FEWEST_ITEMS; }
+
 static void print_as_json(const Task *task, const TaskSides *sides, const Plan *plan) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "task", task->kind == TASK_LAMBADA ? "lambada" : "choices");
     cJSON_AddNumberToObject(object, "items", (double)task->item_count);
+    cJSON_AddBoolToObject(object, "too_few_items", too_few(task));
     cJSON_AddItemToObject(object, "base", side_json(&sides->score[0], task->kind));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->score[1], task->kind));
     json_add_number(object, "accuracy_difference", sides->difference.mean);
@@ -76,19 +79,23 @@ static void print_sides(const Task *task, const TaskSides *sides, const Plan *pl
            a->perplexity_se, arrow(), b->perplexity, b->perplexity_se);
     printf("%-22s %+8.2f %% +- %.2f, item by item\n", "change of accuracy", 100 * sides->difference.mean,
            100 * sides->difference.se);
+    if (too_few(task))
+        printf("%zu items are too few to mean anything: of fewer than %d, accuracy is uncertain by more than 10 %%\n",
+               task->item_count, FEWEST_ITEMS);
 }
 
-bool task_command(const Options *options, Opened *o, Error *err) {
+bool task_open(const Options *options, ModelSession *session, Task *out, Error *err) {
     const Tokenizer *tokenizer;
-    Task task = {0};
+    return model_session_tokenizer(session, &tokenizer, err) &&
+           task_load(tokenizer, &session->config, options->task, options->task_file, out, err);
+}
+
+bool task_command(const Options *options, Opened *o, const Task *task, Error *err) {
     TaskSides sides = {0};
-    bool ok = model_session_tokenizer(&o->session, &tokenizer, err) &&
-              task_load(tokenizer, &o->session.config, options->task, options->task_file, &task, err) &&
-              answer_sides(&o->session, &task, &o->plan, &sides, watch_start(options), err);
+    bool ok = answer_sides(&o->session, task, &o->plan, &sides, watch_start(options), err);
     watch_end();
-    if (ok) (options->json ? print_as_json : print_sides)(&task, &sides, &o->plan);
+    if (ok) (options->json ? print_as_json : print_sides)(task, &sides, &o->plan);
     free(sides.answers[0]);
     free(sides.answers[1]);
-    task_free(&task);
     return ok;
 }

@@ -75,7 +75,7 @@ static bool decode(Generation *g, void (*token)(void *context, const Generated *
     return true;
 }
 
-static bool check_prompt(const ModelConfig *config, size_t count, Error *err) {
+bool generate_fits(const ModelConfig *config, size_t count, Error *err) {
     if (count == 0) return error_set(err, "the prompt is empty: there is nothing to go on from");
     if (count <= (size_t)config->max_positions) return true;
     return error_set(err, "the prompt has %zu tokens, more than the %d positions of the model", count,
@@ -95,7 +95,7 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
               Error *err) {
     *out = (Generated){0};
     const ModelConfig *config = &transformer_structure(t)->config;
-    if (!check_prompt(config, prompt_count, err)) return false;
+    if (!generate_fits(config, prompt_count, err)) return false;
     size_t room = (size_t)config->max_positions - prompt_count;
     if (most > room) most = room;
     Generation g = {.t = t,

@@ -25,6 +25,9 @@ typedef struct Generated {
 double generated_tokens_per_second(const Generated *g);
 void generated_free(Generated *g);
 
+// Whether a prompt of this many tokens can be gone on from: asked before work whose result would be lost.
+bool generate_fits(const ModelConfig *config, size_t prompt_count, Error *err);
+
 // token (may be NULL) is called after each token. The prompt must not be empty and prompt + most must fit the model's
 // positions; most is cut to what fits. When it fails or is stopped, out holds what was made so far; free it in any
 // case.
