@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "base/recognize.h"
 
 // Text is tokenized in blocks, so that the beginning of a huge file is read in no time. A line of JSONL is read whole,
 // and so is a text that has no place to cut it.
@@ -227,11 +228,14 @@ static bool is_jsonl(const char *path) {
 
 bool tokens_from_file(const Tokenizer *tokenizer, const char *path, size_t most, TokenIds *out, Error *err) {
     FILE *file = fopen(path, "rbe");
+    Error other = {0};
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
     bool ok =
-        is_jsonl(path) ? from_jsonl(tokenizer, file, limit, out, err) : from_text(tokenizer, file, limit, out, err);
+        !recognize_file(path, EXPECTED_TEXT, &other) &&
+        (is_jsonl(path) ? from_jsonl(tokenizer, file, limit, out, err) : from_text(tokenizer, file, limit, out, err));
     fclose(file);
+    if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);
     if (ok && most && out->count == before) ok = error_set(err, "there is no text in it");
     if (ok) return true;

@@ -22,10 +22,10 @@ static int open_regular(const char *path, struct stat *info, Error *err) {
 }
 
 bool file_can_be_read(const char *path, Error *err) {
-    struct stat info = {0};
-    int fd = open_regular(path, &info, err);
-    if (fd >= 0) close(fd);
-    return fd >= 0;
+    struct stat info;
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0)
+        return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    return !S_ISDIR(info.st_mode) || error_set(err, "%s: is a folder, not a file", path);
 }
 
 bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err) {

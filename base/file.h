@@ -15,8 +15,8 @@ bool file_read(const char *path, size_t limit, char **data, size_t *size, Error 
 // pipes (/dev/stdout) the data is simply written.
 bool file_write(const char *path, const void *data, size_t size, Error *err);
 
-// Whether file_read or file_write could begin, with the message they would give; nothing is read, and no file appears,
-// changes or is cut off. Asked before work whose result would be lost.
+// Whether a file can be read, or written by file_write, with the message that this would give; nothing is read, and no
+// file is changed, cut off or left behind. Asked before work whose result would be lost.
 bool file_can_be_read(const char *path, Error *err);
 bool file_can_be_written(const char *path, Error *err);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/recognize.h"
 
 #define DEEPEST 100
 
@@ -28,7 +29,11 @@ static bool shallow_enough(const char *text, size_t length) {
     return true;
 }
 
-cJSON *json_parse(const char *text, size_t length, Error *err) {
+static cJSON *parse(const char *text, size_t length, Error *err) {
+    if (!length) {
+        error_set(err, "JSON cannot be read: there is none, the text is empty");
+        return NULL;
+    }
     if (!text_is_utf8(text, length)) {
         error_set(err, "is not UTF-8 text");
         return NULL;
@@ -50,6 +55,12 @@ cJSON *json_parse(const char *text, size_t length, Error *err) {
         cJSON_Delete(value);
         return NULL;
     }
+    return value;
+}
+
+cJSON *json_parse(const char *text, size_t length, Error *err) {
+    cJSON *value = parse(text, length, err);
+    if (!value) recognize_bytes(text, length, EXPECTED_JSON, err);
     return value;
 }
 

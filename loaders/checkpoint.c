@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "loaders/checkpoint_index.h"
+#include "loaders/recognize.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
@@ -150,30 +151,6 @@ static bool list_folder(const char *folder, Names *names, Error *err) {
     return true;
 }
 
-// Why a folder without safetensors files cannot be opened, as far as its other files tell.
-static bool refuse_folder(const char *folder, const Names *names, Error *err) {
-    static const struct {
-        const char *ending, *advice;
-    } formats[] = {
-        {".gguf", "holds GGUF files, which are not read; open the original checkpoint"},
-        {".bin",
-         "holds PyTorch .bin files, which are not read; save the model with save_pretrained(safe_serialization=True)"},
-        {".pt", "holds PyTorch .pt files, which are not read; convert them to safetensors"},
-        {".pth", "holds PyTorch .pth files, which are not read; convert them to safetensors"},
-        {".h5", "holds TensorFlow files, which are not read; convert them to safetensors"},
-        {".msgpack", "holds Flax files, which are not read; convert them to safetensors"},
-    };
-    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
-        for (size_t i = 0; i < names->count; i++) {
-            if (ends_with(names->items[i], formats[f].ending))
-                return error_set(err, "%s: %s", folder, formats[f].advice);
-        }
-    }
-    return error_set(
-        err, "%s: holds no safetensors files; give the folder of a checkpoint with config.json and " SINGLE_NAME,
-        folder);
-}
-
 // The only *.safetensors file of the folder.
 static bool find_single(const char *folder, Names *shards, Error *err) {
     Names names = {0};
@@ -188,7 +165,9 @@ static bool find_single(const char *folder, Names *shards, Error *err) {
         }
         found = names.items[i];
     }
-    if (ok) ok = found ? names_add(shards, found) || error_memory(err, folder) : refuse_folder(folder, &names, err);
+    if (ok)
+        ok = found ? recognize_lone_shard(folder, found, err) && (names_add(shards, found) || error_memory(err, folder))
+                   : recognize_folder(folder, err);
     names_free(&names);
     return ok;
 }
@@ -220,7 +199,10 @@ static bool open_shards(Checkpoint *out, const Names *shards, Error *err) {
         if (!path) return error_memory(err, out->folder);
         bool ok = safetensors_open(path, &out->files[i], err);
         free(path);
-        if (!ok) return false;
+        if (!ok) {
+            recognize_missing(out->folder, shards, i, err);
+            return false;
+        }
         out->file_count++;
     }
     return true;
@@ -283,6 +265,8 @@ static bool open_folder(Checkpoint *out, Error *err) {
     bool ok;
     if (!single || !index) {
         ok = error_memory(err, out->folder);
+    } else if (!recognize_links(out->folder, err)) {
+        ok = false;
     } else if (file_exists(single)) { // the order of transformers: one file wins over an index
         ok = (names_add(&shards, SINGLE_NAME) || error_memory(err, single)) && open_files(out, &shards, err);
     } else if (file_exists(index)) {
@@ -299,9 +283,7 @@ static bool open_folder(Checkpoint *out, Error *err) {
 }
 
 static bool open_file(const char *path, Checkpoint *out, Error *err) {
-    if (ends_with(path, ".gguf")) return error_set(err, "%s: GGUF is not read; open the original checkpoint", path);
-    if (!ends_with(path, ".safetensors"))
-        return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+    if (!ends_with(path, ".safetensors") && !recognize_model_file(path, err)) return false;
     const char *slash = strrchr(path, '/');
     out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     Names shards = {0};

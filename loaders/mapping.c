@@ -108,7 +108,8 @@ static bool map(const char *path, int file, Mapping **out, Error *err) {
     struct stat info;
     if (fstat(file, &info) != 0) return error_set(err, "%s: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return error_set(err, "%s: is not a regular file", path);
-    if (info.st_size == 0) return error_set(err, "%s: is empty, which is too small for any tensor file", path);
+    if (info.st_size == 0)
+        return error_set(err, "%s: is empty, which is too small for any tensor file; download it again", path);
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
     if (data == MAP_FAILED) return error_set(err, "%s: cannot be mapped into memory: %s", path, strerror(errno));
     *out = enter(data, (size_t)info.st_size, file);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/recognize.h"
 
 #define LENGTH_BYTES 8
 #define HEADER_MOST 100000000u
@@ -457,7 +458,8 @@ static bool check_layout(Header *header, uint64_t data_bytes) {
     }
     if (at == data_bytes) return true;
     return error_set(header->err, "%s: the tensors take %llu bytes, the file has %llu for them: it is %s", header->path,
-                     (unsigned long long)at, (unsigned long long)data_bytes, at > data_bytes ? "cut off" : "too long");
+                     (unsigned long long)at, (unsigned long long)data_bytes,
+                     at > data_bytes ? "cut off; download it again" : "too long");
 }
 
 // ---- open, close ----
@@ -465,7 +467,8 @@ static bool check_layout(Header *header, uint64_t data_bytes) {
 static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
     uint64_t length = 0;
     if (file->map_bytes < LENGTH_BYTES) {
-        return error_set(err, "%s: %zu bytes are too small for a safetensors header", file->path, file->map_bytes);
+        return error_set(err, "%s: %zu bytes are too small for a safetensors header; download it again", file->path,
+                         file->map_bytes);
     }
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)file->map[i] << (8 * i);
     if (length > HEADER_MOST) {
@@ -473,8 +476,10 @@ static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
                          file->path, (unsigned long long)length, HEADER_MOST);
     }
     if (length > file->map_bytes - LENGTH_BYTES) {
-        return error_set(err, "%s: header length %llu goes beyond the file; it is cut off or not a safetensors file",
-                         file->path, (unsigned long long)length);
+        return error_set(
+            err,
+            "%s: header length %llu goes beyond the file; it is cut off (download it again) or not a safetensors file",
+            file->path, (unsigned long long)length);
     }
     *out = length;
     return true;
@@ -525,7 +530,10 @@ bool safetensors_open(const char *path, Safetensors *out, Error *err) {
         out->mapping = mapping;
         return true;
     }
-    if (read) safetensors_close(out);
+    if (read)
+        safetensors_close(out);
+    else if (recognize_bytes(mapping_data(mapping), mapping_bytes(mapping), EXPECTED_WEIGHTS, err))
+        error_prefix(err, "%s", path);
     mapping_close(mapping);
     return false;
 }

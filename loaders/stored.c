@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/memory.h"
+#include "loaders/recognize.h"
 #include "loaders/stored_parts.h"
 
 #define WEIGHT ".weight"
@@ -526,7 +527,8 @@ bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, 
 bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     StoredConfig config;
     *out = NULL;
-    return stored_config_read(checkpoint->folder, &config, err) && stored_open_with(checkpoint, &config, out, err);
+    return recognize_tensors(checkpoint, err) && stored_config_read(checkpoint->folder, &config, err) &&
+           stored_open_with(checkpoint, &config, out, err);
 }
 
 void stored_close(StoredSet *set) {

@@ -1,0 +1,384 @@
+#include "loaders/recognize.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/recognize.h"
+
+#define DOWNLOAD_AGAIN "download the model again (hf download goes on where it was)"
+
+static bool ends_with(const char *text, const char *ending) {
+    size_t n = strlen(text), m = strlen(ending);
+    return n >= m && strcasecmp(text + n - m, ending) == 0;
+}
+
+// ---- Formats by the ends of names, where the content does not tell ----
+
+static const struct {
+    const char *ending, *what, *remedy;
+} formats[] = {
+    {".gguf", "GGUF", "open the original checkpoint"},
+    {".bin", "PyTorch .bin", "save the model with save_pretrained(safe_serialization=True)"},
+    {".pt", "PyTorch .pt", "save the model as safetensors"},
+    {".pth", "PyTorch .pth", "save the model as safetensors"},
+    {".ckpt", "PyTorch or TensorFlow .ckpt", "save the model as safetensors"},
+    {".h5", "TensorFlow", "save the model as safetensors"},
+    {".keras", "Keras", "save the model as safetensors"},
+    {".pb", "TensorFlow", "save the model as safetensors"},
+    {".msgpack", "Flax", "save the model as safetensors"},
+    {".onnx", "ONNX", "open the checkpoint that it was made from"},
+    {".tflite", "TensorFlow Lite", "open the checkpoint that it was made from"},
+    {".engine", "TensorRT", "open the checkpoint that it was made from"},
+    {".plan", "TensorRT", "open the checkpoint that it was made from"},
+    {".npz", "NumPy", "save the model as safetensors"},
+    {".npy", "NumPy", "save the model as safetensors"},
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static int format_of(const char *name) {
+    int f = 0;
+    while (f < FORMATS && !ends_with(name, formats[f].ending)) f++;
+    return f;
+}
+
+static bool is_unfinished(const char *name) {
+    static const char *const endings[] = {".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        if (ends_with(name, endings[i])) return true;
+    }
+    return false;
+}
+
+// ---- Folders ----
+
+typedef struct Folder {
+    const char *path;
+    Names names; // of what is in it, hidden things left out
+    Error *err;
+} Folder;
+
+static void read_names(const char *path, Names *out) {
+    DIR *listing = opendir(path);
+    for (struct dirent *item; listing && (item = readdir(listing));) {
+        if (item->d_name[0] != '.') names_add(out, item->d_name);
+    }
+    if (listing) closedir(listing);
+}
+
+// The first name in a folder that fits; owned by the caller, NULL for none.
+static char *find_in(const char *folder, bool (*fits)(const char *name)) {
+    Names names = {0};
+    char *found = NULL;
+    read_names(folder, &names);
+    for (size_t i = 0; i < names.count && !found; i++) {
+        if (fits(names.items[i])) found = strdup(names.items[i]);
+    }
+    names_free(&names);
+    return found;
+}
+
+static bool is_safetensors(const char *name) { return ends_with(name, ".safetensors"); }
+
+static bool has_file(const char *folder, const char *name) {
+    char *path = path_join(folder, name);
+    bool there = path && file_exists(path);
+    free(path);
+    return there;
+}
+
+// "adapter of org/name"; the name as far as adapter_config.json tells it.
+static bool refuse_adapter(const char *folder, const char *path, Error *err) {
+    char *config = path_join(folder, "adapter_config.json"), *text = NULL, *shown = NULL;
+    const char *base = NULL;
+    size_t size;
+    cJSON *json = NULL;
+    if (config && file_read(config, 1 << 20, &text, &size, NULL)) json = json_parse(text, size, NULL);
+    json_string(json, "base_model_name_or_path", NULL, &base, NULL);
+    if (base) shown = text_printable(base, strlen(base), false);
+    error_set(
+        err,
+        "%s: is an adapter (LoRA)%s%.200s%s, not a model; merge it into that (merge_and_unload of peft), save the "
+        "result and open it",
+        path, shown ? " of \"" : "", shown ? shown : "", shown ? "\"" : "");
+    cJSON_Delete(json);
+    free(shown);
+    free(text);
+    free(config);
+    return false;
+}
+
+// Each of these returns true when it knew the reason, and told it.
+
+static bool tells_links(const Folder *f) {
+    for (size_t i = 0; i < f->names.count; i++) {
+        if (is_safetensors(f->names.items[i]) && recognize_missing(f->path, &f->names, i, f->err)) return true;
+    }
+    return false;
+}
+
+static bool tells_adapter(const Folder *f) {
+    if (!has_file(f->path, "adapter_config.json")) return false;
+    refuse_adapter(f->path, f->path, f->err);
+    return true;
+}
+
+// Here, where hf download keeps them for a folder of its own, or where the Hugging Face cache does.
+static bool tells_unfinished(const Folder *f) {
+    static const char *const places[] = {".", ".cache/huggingface/download", "../../blobs", "blobs"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *place = path_join(f->path, places[i]), *found = place ? find_in(place, is_unfinished) : NULL;
+        if (found)
+            error_set(f->err, "%s: its download did not come to its end (%s/%s); " DOWNLOAD_AGAIN, f->path, places[i],
+                      found);
+        free(place);
+        free(found);
+        if (found) return true;
+    }
+    return false;
+}
+
+// What lies beside weights in any folder is not looked at.
+static bool is_beside(const char *name) {
+    static const char *const endings[] = {".json", ".txt", ".md", ".py", ".jinja", ".model", ".jsonl", ".html", ".xml"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        if (ends_with(name, endings[i])) return true;
+    }
+    return false;
+}
+
+// As JSON: a text is no mistake here, a folder may hold licences and notes.
+static bool tells_contents(const Folder *f) {
+    bool told = false;
+    for (size_t i = 0; i < f->names.count && !told; i++) {
+        char bytes[RECOGNIZE_BYTES],
+            *path = is_beside(f->names.items[i]) ? NULL : path_join(f->path, f->names.items[i]);
+        told = path && file_first_bytes(path, bytes) && recognize_file(path, EXPECTED_JSON, f->err);
+        free(path);
+    }
+    return told;
+}
+
+static bool tells_formats(const Folder *f) {
+    for (size_t i = 0; i < f->names.count; i++) {
+        int format = format_of(f->names.items[i]);
+        if (format == FORMATS) continue;
+        error_set(f->err, "%s: holds %s files, which are not read; %s", f->path, formats[format].what,
+                  formats[format].remedy);
+        return true;
+    }
+    return false;
+}
+
+static bool tells_snapshots(const Folder *f) {
+    char *snapshots = path_join(f->path, "snapshots");
+    bool told = snapshots && folder_exists(snapshots);
+    if (told)
+        error_set(f->err, "%s: is a model's folder in the Hugging Face cache; give the model's name, or a folder in %s",
+                  f->path, snapshots);
+    free(snapshots);
+    return told;
+}
+
+// Pipelines of diffusers, sentence-transformers, and checkpoints of a training.
+static bool tells_subfolders(const Folder *f) {
+    Text inside = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < f->names.count; i++) {
+        char *path = path_join(f->path, f->names.items[i]), *weights = path ? find_in(path, is_safetensors) : NULL;
+        if (weights && ++count <= 4) text_addf(&inside, "%s%s", count > 1 ? ", " : "", f->names.items[i]);
+        free(weights);
+        free(path);
+    }
+    if (count)
+        error_set(f->err, "%s: has no weights of its own, but its subfolders do (%s%s); name one of them", f->path,
+                  inside.data ? inside.data : "?", count > 4 ? ", …" : "");
+    text_free(&inside);
+    return count > 0;
+}
+
+static bool tells_no_weights(const Folder *f) {
+    if (!f->names.count)
+        error_set(f->err, "%s: holds no safetensors files: the folder is empty", f->path);
+    else if (has_file(f->path, "config.json"))
+        error_set(f->err, "%s: holds no safetensors files: there is a config.json, but no weights; " DOWNLOAD_AGAIN,
+                  f->path);
+    else
+        error_set(f->err,
+                  "%s: holds no safetensors files; give the folder of a checkpoint with config.json and "
+                  "model.safetensors",
+                  f->path);
+    return true;
+}
+
+static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+bool recognize_folder(const char *path, Error *err) {
+    static bool (*const reasons[])(const Folder *) = {tells_links,      tells_adapter,   tells_unfinished,
+                                                      tells_contents,   tells_formats,   tells_snapshots,
+                                                      tells_subfolders, tells_no_weights};
+    Folder folder = {.path = path, .err = err};
+    read_names(path, &folder.names);
+    if (folder.names.count) qsort(folder.names.items, folder.names.count, sizeof *folder.names.items, compare_texts);
+    size_t i = 0;
+    while (!reasons[i](&folder)) i++; // the last one always tells
+    names_free(&folder.names);
+    return false;
+}
+
+// ---- Files ----
+
+// The length of a header that lies within the file, then a JSON object.
+static bool begins_as_safetensors(const char *bytes, size_t length, size_t file_bytes) {
+    uint64_t header = 0;
+    if (length < 10) return false;
+    for (int i = 0; i < 8; i++) header |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    return header >= 2 && header <= file_bytes - 8 && bytes[8] == '{';
+}
+
+bool recognize_model_file(const char *path, Error *err) {
+    char bytes[RECOGNIZE_BYTES + 1];
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+        return error_set(err, "%s: is neither a folder nor a regular file", path);
+    if (!file_can_be_read(path, err)) return false;
+    size_t length = file_first_bytes(path, bytes);
+    bytes[length] = '\0';
+    if (begins_as_safetensors(bytes, length, (size_t)info.st_size)) return true;
+    if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
+    const int format = format_of(path);
+    if (strstr(bytes, "\"weight_map\""))
+        return error_set(err, "%s: is the index of a checkpoint; give its folder", path);
+    if (bytes[strspn(bytes, " \t\r\n")] == '{')
+        return error_set(err, "%s: is JSON, not weights; give its folder", path);
+    if (format < FORMATS)
+        return error_set(err, "%s: is neither a folder nor a .safetensors file; %s files are not read; %s", path,
+                         formats[format].what, formats[format].remedy);
+    return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+}
+
+static bool is_missing(const char *path) {
+    struct stat info;
+    return path && stat(path, &info) != 0 && errno == ENOENT;
+}
+
+bool recognize_missing(const char *folder, const Names *files, size_t failed, Error *err) {
+    char target[512], *path = path_join(folder, files->items[failed]);
+    size_t missing = 0;
+    bool gone = is_missing(path);
+    ssize_t n = gone ? readlink(path, target, sizeof target - 1) : -1;
+    for (size_t i = 0; gone && i < files->count; i++) {
+        char *other = path_join(folder, files->items[i]);
+        missing += is_missing(other);
+        free(other);
+    }
+    if (n >= 0)
+        error_set(err, "%s: cannot be opened: it is a link to %.*s, which is not there; " DOWNLOAD_AGAIN, path, (int)n,
+                  target);
+    else if (gone)
+        error_set(err, "%s: cannot be opened: %zu of %zu files of the checkpoint are missing; " DOWNLOAD_AGAIN, path,
+                  missing, files->count);
+    free(path);
+    return gone;
+}
+
+bool recognize_links(const char *folder, Error *err) {
+    static const char *const needed[] = {"config.json", "tokenizer.json", "model.safetensors",
+                                         "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        char *name = (char *)needed[i], *path = path_join(folder, name);
+        struct stat info;
+        bool is_there = path && lstat(path, &info) == 0;
+        free(path);
+        if (is_there && recognize_missing(folder, &(const Names){.items = &name, .count = 1}, 0, err)) return false;
+    }
+    return true;
+}
+
+bool recognize_lone_shard(const char *folder, const char *name, Error *err) {
+    unsigned number, of;
+    const char *mark = strstr(name, "-of-");
+    if (!mark || mark - name < 6 || sscanf(mark - 6, "-%5u-of-%5u", &number, &of) != 2 || of < 2) return true;
+    return error_set(
+        err,
+        "%s: %s is one of %u files of a checkpoint, but the others and their index are not there; " DOWNLOAD_AGAIN
+        ", or name this file alone",
+        folder, name, of);
+}
+
+// ---- Tensors ----
+
+typedef struct Sign {
+    const char *part;    // in the name of a tensor
+    const char *sibling; // a tensor that must be there, too: `part` replaced by this; or NULL
+    const char *what, *remedy;
+} Sign;
+
+#define OPEN_ORIGINAL "open the checkpoint that it was made from"
+static const Sign signs[] = {
+    {".quant_state.bitsandbytes__", NULL, "bitsandbytes",
+     OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
+    {".SCB", NULL, "bitsandbytes (LLM.int8)",
+     OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
+    {".biases", ".scales", "MLX", OPEN_ORIGINAL ", or write it anew with mlx_lm.convert --dequantize"},
+    {".q_scale_max", NULL, "ExLlamaV2 (EXL2)", OPEN_ORIGINAL},
+    {".trellis", NULL, "ExLlamaV3 (EXL3)", OPEN_ORIGINAL},
+    {".W_q", NULL, "HQQ", OPEN_ORIGINAL},
+    {".codebooks", ".codes", "AQLM", OPEN_ORIGINAL},
+    {".Qidxs", NULL, "QuIP#", OPEN_ORIGINAL},
+    {".weight._data", ".weight._scale", "Quanto", OPEN_ORIGINAL},
+    {".weight_scale_2", ".weight_scale", "NVFP4 (ModelOpt)", OPEN_ORIGINAL},
+    {".weight_global_scale", ".weight_packed", "NVFP4 (compressed-tensors)", OPEN_ORIGINAL},
+};
+
+static bool has_sign(const Checkpoint *checkpoint, const char *name, const Sign *sign) {
+    const char *at = strstr(name, sign->part);
+    size_t length = strlen(sign->part);
+    char other[512];
+    if (!at || (at[length] && sign->part[length - 1] != '_')) return false; // what ends in _ is a beginning
+    if (!sign->sibling) return true;
+    snprintf(other, sizeof other, "%.*s%s", (int)(at - name), name, sign->sibling);
+    return checkpoint_find(checkpoint, other) != NULL;
+}
+
+static bool is_adapter_tensor(const char *name) {
+    static const char *const parts[] = {
+        ".lora_A.", ".lora_B.", ".lora_A", ".lora_down.", ".lora_up.", "lora_embedding_", ".lora_magnitude_vector",
+        ".ia3_l",   ".hada_w"};
+    if (strncmp(name, "base_model.model.", 17) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (strstr(name, parts[i])) return true;
+    }
+    return ends_with(name, ".alpha"); // beside lora_down and lora_up
+}
+
+// Adapters hold nothing else; some models have such matrices beside their own.
+static bool is_adapter(const Checkpoint *checkpoint) {
+    size_t i = 0;
+    while (i < checkpoint->tensor_count && is_adapter_tensor(checkpoint->by_name[i]->name)) i++;
+    return i > 0 && i == checkpoint->tensor_count;
+}
+
+bool recognize_tensors(const Checkpoint *checkpoint, Error *err) {
+    if (is_adapter(checkpoint)) return refuse_adapter(checkpoint->folder, checkpoint->path, err);
+    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
+        const Tensor *tensor = checkpoint->by_name[i];
+        for (size_t k = 0; k < sizeof signs / sizeof *signs; k++) {
+            if (!has_sign(checkpoint, tensor->name, &signs[k])) continue;
+            char *shown = text_printable(tensor->name, strlen(tensor->name), false);
+            error_set(err, "%s: is quantized by %s (tensor %.200s), whose codes are not read; %s", tensor->file,
+                      signs[k].what, shown ? shown : "?", signs[k].remedy);
+            free(shown);
+            return false;
+        }
+    }
+    return true;
+}
