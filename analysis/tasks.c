@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/recognize.h"
 
 #define FILE_LIMIT ((size_t)1 << 30)
 
@@ -178,7 +179,8 @@ bool task_load(const Tokenizer *tokenizer, const ModelConfig *config, TaskKind k
     *out = (Task){.kind = kind};
     if (!file_read(path, FILE_LIMIT, &data, &size, err)) return false;
     Loader loader = {.tokenizer = tokenizer, .config = config, .task = out, .err = err};
-    bool ok = strlen(data) == size || error_set(err, "holds a byte that is 0; it is no text");
+    bool ok = !recognize_bytes(data, size, EXPECTED_TEXT, err) &&
+              (strlen(data) == size || error_set(err, "holds a byte that is 0; it is no text"));
     ok = ok && add_lines(&loader, data);
     free(data);
     if (ok) return true;

@@ -24,6 +24,8 @@ static bool begins(const Bytes *b, size_t offset, const char *with, size_t lengt
 // ---- Kinds with a signature of their own ----
 
 static const char to_safetensors[] = "load it with the library that wrote it, and save it as safetensors";
+static const char from_torch[] =
+    "load the model in transformers and save it with save_pretrained, which writes safetensors";
 static const char original[] = "open the checkpoint that it was made from";
 static const char again[] = "download it again";
 static const char unpack[] = "unpack it first";
@@ -132,9 +134,9 @@ static bool is_zip(const Bytes *b, Error *err) {
     static const struct {
         const char *part, *what, *remedy;
     } kinds[] = {
-        {"data.pkl", "a PyTorch file (.pt, .pth, .bin)", to_safetensors},
-        {"/version", "a PyTorch file (.pt, .pth, .bin)", to_safetensors},
-        {"constants.pkl", "a PyTorch file (.pt, .pth, .bin)", to_safetensors},
+        {"data.pkl", "a PyTorch file (.pt, .pth, .bin)", from_torch},
+        {"/version", "a PyTorch file (.pt, .pth, .bin)", from_torch},
+        {"constants.pkl", "a PyTorch file (.pt, .pth, .bin)", from_torch},
         {".npy", "a NumPy archive (.npz)", to_safetensors},
         {"metadata.json", "a Keras model", to_safetensors},
     };
@@ -154,7 +156,7 @@ static bool is_zip(const Bytes *b, Error *err) {
 // Protocol 2 to 5.
 static bool is_pickle(const Bytes *b, Error *err) {
     if (b->length < 3 || b->data[0] != '\x80' || b->data[1] < 2 || b->data[1] > 5) return false;
-    error_set(err, "is a pickle, as PyTorch writes them (.pt, .pth, .bin); %s", to_safetensors);
+    error_set(err, "is a pickle, as PyTorch writes them (.pt, .pth, .bin); %s", from_torch);
     return true;
 }
 

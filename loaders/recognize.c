@@ -253,12 +253,11 @@ bool recognize_model_file(const char *path, Error *err) {
     size_t length = file_first_bytes(path, bytes);
     bytes[length] = '\0';
     if (begins_as_safetensors(bytes, length, (size_t)info.st_size)) return true;
-    if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
-    const int format = format_of(path);
     if (strstr(bytes, "\"weight_map\""))
         return error_set(err, "%s: is the index of a checkpoint; give its folder", path);
-    if (bytes[strspn(bytes, " \t\r\n")] == '{')
-        return error_set(err, "%s: is JSON, not weights; give its folder", path);
+    if (ends_with(path, ".json")) return error_set(err, "%s: is no file of weights; give its folder", path);
+    if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
+    const int format = format_of(path);
     if (format < FORMATS)
         return error_set(err, "%s: is neither a folder nor a .safetensors file; %s files are not read; %s", path,
                          formats[format].what, formats[format].remedy);
@@ -284,8 +283,9 @@ bool recognize_missing(const char *folder, const Names *files, size_t failed, Er
         error_set(err, "%s: cannot be opened: it is a link to %.*s, which is not there; " DOWNLOAD_AGAIN, path, (int)n,
                   target);
     else if (gone)
-        error_set(err, "%s: cannot be opened: %zu of %zu files of the checkpoint are missing; " DOWNLOAD_AGAIN, path,
-                  missing, files->count);
+        error_set(err,
+                  "%s: cannot be opened: it is missing, one of %zu out of %zu files of the checkpoint; " DOWNLOAD_AGAIN,
+                  path, missing, files->count);
     free(path);
     return gone;
 }

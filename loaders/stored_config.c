@@ -123,7 +123,7 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
     }
     // Its plain tensors can be read all the same.
     Error reason = {0};
-    refuse_text("quant_method", method, METHODS_READ, &reason);
+    refuse_text("quant_method", method, METHODS_READ "; open the checkpoint that it was made from", &reason);
     snprintf(out->refusal, sizeof out->refusal, "%s", reason.message);
     return true;
 }
