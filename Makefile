@@ -184,7 +184,7 @@ demo: build ## builds and starts the program with the sample model
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 # Terminal tests measure time against a screen; under valgrind that says nothing. The others start programs and read what
 # they print: valgrind does not go with them, and the same would run twice.
-NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_bench_gpu
+NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_situations test_bench_gpu
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 

@@ -34,8 +34,8 @@ static bool add_range(SweepDial *dial, size_t *capacity, char *text, Error *err)
         return error_set(err, "a range is from:to:step, each a number");
     double steps = floor((to - from) / step + 1e-9);
     if (!(step != 0 && steps >= 0 && steps < SWEEP_POINTS))
-        return error_set(err, "a step of %s leads not from %s to %s, or in more than %d values", last, text, middle,
-                         SWEEP_POINTS);
+        return error_set(err, "a step of %s does not lead from %s to %s, or only in more than %d values", last, text,
+                         middle, SWEEP_POINTS);
     for (int i = 0; i <= (int)steps; i++) {
         snprintf(shown, sizeof shown, "%.10g", from + i * step);
         if (!add_value(dial, capacity, shown, err)) return false;

@@ -162,6 +162,8 @@ typedef struct Opened { // a session with a recipe and its plan
     Plan plan;
 } Opened;
 
+// False, with a message, where --match leaves nothing to show.
+bool match_finds(const Options *options, const ModelStructure *structure, Error *err);
 // Opens the model: what is quick. must_run: refuses a model that cannot. Close with opened_close, also after a failure.
 bool opened_model(const Options *options, bool must_run, Opened *out, Error *err);
 // Measures the weights, calibrates if the model can be run, and plans. What else the command line asks of the model is

@@ -102,7 +102,8 @@ static void print_as_json(const Options *options, const ModelSession *s) {
 bool command_inspect(const Options *options, Error *err) {
     ModelSession session;
     if (!model_session_open(&options->model, &session, err)) return false;
-    bool ok = model_session_measure_weights(&session, watch_start(options), err);
+    bool ok = match_finds(options, &session.structure, err) &&
+              model_session_measure_weights(&session, watch_start(options), err);
     watch_end();
     if (ok) warn_stored(options, &session.structure);
     if (ok) (options->json ? print_as_json : print_text)(options, &session);

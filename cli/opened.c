@@ -3,10 +3,19 @@
 #include "analysis/statistics.h"
 #include "cli/cli.h"
 
+bool match_finds(const Options *options, const ModelStructure *structure, Error *err) {
+    bool found = !options->match;
+    for (int i = 0; !found && i < structure->linear_count; i++)
+        found = glob_matches(options->match, structure->linears[i].name);
+    return found || error_set(err, "--match \"%.100s\": none of the %d linears is called so; one is %s", options->match,
+                              structure->linear_count, structure->linears[0].name);
+}
+
 bool opened_model(const Options *options, bool must_run, Opened *out, Error *err) {
     *out = (Opened){0};
     return options_recipe(options, &out->recipe, err) && model_session_open(&options->model, &out->session, err) &&
-           (!must_run || model_session_can_run(&out->session, err));
+           (!must_run || model_session_can_run(&out->session, err)) &&
+           match_finds(options, &out->session.structure, err);
 }
 
 bool opened_measure(const Options *options, Opened *opened, Error *err) {

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 
 #define TOKENS_MOST 4294967296.0
+#define CALIBRATION_MOST (1 << 27) // random ones are drawn beforehand: half a gigabyte of ids
 
 static void *place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
 
@@ -176,6 +177,10 @@ static bool take_sweep(const OptionRow *row, const char *text, Options *out, Err
     if (out->sweep_count == SWEEP_DIALS) return error_set(err, "--%s: no more than %d dials", row->name, SWEEP_DIALS);
     if (!sweep_dial_parse(text, &dial, err)) return error_prefix(err, "--%s", row->name);
     sweep_dial_free(&dial);
+    size_t name = strcspn(text, "=");
+    if (out->sweep_count && strncmp(out->sweeps[0], text, name + 1) == 0)
+        return error_set(err, "--%s: the dial %.*s is swept twice; give all its values at once", row->name, (int)name,
+                         text);
     out->sweeps[out->sweep_count++] = text;
     return true;
 }
@@ -239,7 +244,7 @@ const OptionRow option_table[] = {
     {0, "calibration", "FILE", "text (or .jsonl with \"text\") to measure activations on; the sample's otherwise",
      TAKES_CALIBRATION, take_input, FIELD(model.calibration)},
     {0, "calibration-tokens", "N", "how many of its tokens", TAKES_CALIBRATION, take_calibration_tokens,
-     FROM_TO(1, TOKENS_MOST), .standard = "65536"},
+     FROM_TO(1, CALIBRATION_MOST), .standard = "65536"},
     {0, "random-tokens", NULL, "calibrate on random vocabulary tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
     {0, "text", "FILE", "text to evaluate on; the sample's otherwise", TAKES_EVALUATION, take_input,

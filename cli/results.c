@@ -1,5 +1,6 @@
 #include "cli/results.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +112,8 @@ static cJSON *side_json(const Generated *g, const Text *text) {
     cJSON *side = cJSON_CreateObject();
     cJSON_AddStringToObject(side, "text", text->data);
     cJSON_AddNumberToObject(side, "tokens", (double)g->count);
-    json_add_number(side, "tokens_per_second", generated_tokens_per_second(g));
+    double speed = generated_tokens_per_second(g);
+    json_add_number(side, "tokens_per_second", speed > 0 ? speed : (double)NAN);
     return side;
 }
 
@@ -130,7 +132,10 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
 
 // Text of a model goes to the terminal: control characters other than line ends do not.
 static void print_side(const char *name, const Generated *g, const Text *text) {
-    printf("%s, %zu tokens, %.0f tok/s\n", name, g->count, generated_tokens_per_second(g));
+    double speed = generated_tokens_per_second(g); // 0 where no token was decoded after the first
+    printf("%s, %zu token%s", name, g->count, g->count == 1 ? "" : "s");
+    if (speed > 0) printf(", %.0f tok/s", speed);
+    putchar('\n');
     for (char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
         end = strchr(line, '\n');
         fputs("    ", stdout);

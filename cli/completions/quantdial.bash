@@ -10,7 +10,7 @@ _quantdial() {
     fi
     # A choice such as on|off after its option.
     local choices
-    choices=$(sed -n "s/^ *\(-., \)\{0,1\}$before \([a-z0-9-]*|[a-z0-9|-]*\)\( .*\)\{0,1\}$/\2/p" <<<"$help" | tr '|' ' ')
+    choices=$(sed -n "s/^ *\(-., \)\{0,1\}$before \([a-z0-9.-]*|[a-z0-9.|-]*\)\( .*\)\{0,1\}$/\2/p" <<<"$help" | tr '|' ' ')
     if [[ $before == --* && -n $choices ]]; then
         COMPREPLY=($(compgen -W "$choices" -- "$word"))
         return
