@@ -8,8 +8,8 @@
 
 void few_print(uint64_t tokens, const char *remedy) {
     if (tokens >= FEWEST_TOKENS) return;
-    printf("%llu tokens are too few for these figures to mean anything (the least is %d); %s\n",
-           (unsigned long long)tokens, FEWEST_TOKENS, remedy);
+    printf("%llu token%s too few for these figures to mean anything (the least is %d); %s\n",
+           (unsigned long long)tokens, tokens == 1 ? " is" : "s are", FEWEST_TOKENS, remedy);
 }
 
 void few_json(cJSON *object, uint64_t tokens) {

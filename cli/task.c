@@ -80,8 +80,8 @@ static void print_sides(const Task *task, const TaskSides *sides, const Plan *pl
     printf("%-22s %+8.2f %% +- %.2f, item by item\n", "change of accuracy", 100 * sides->difference.mean,
            100 * sides->difference.se);
     if (too_few(task))
-        printf("%zu items are too few to mean anything: of fewer than %d, accuracy is uncertain by more than 10 %%\n",
-               task->item_count, FEWEST_ITEMS);
+        printf("%zu item%s too few to mean anything: of fewer than %d, accuracy is uncertain by more than 10 %%\n",
+               task->item_count, task->item_count == 1 ? " is" : "s are", FEWEST_ITEMS);
 }
 
 bool task_open(const Options *options, ModelSession *session, Task *out, Error *err) {
