@@ -25,10 +25,12 @@ bool(error_prefix)(Error *err, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message) {
-        // Cutting the end off is meant; looking at the result tells the compiler so.
-        if (snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old) < 0) err->message[n] = '\0';
-    }
+    const bool fits = n >= 0 && (size_t)n < sizeof err->message;
+    if (fits && strncmp(old, err->message, (size_t)n) == 0 && old[n] == ':')
+        memcpy(err->message, old, sizeof old); // it is there already
+    // Cutting the end off is meant; looking at the result tells the compiler so.
+    else if (fits && snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old) < 0)
+        err->message[n] = '\0';
     text_mend(err->message);
     return false;
 }

@@ -11,8 +11,8 @@ typedef struct Error {
 // Sets the message and returns false, so that a failing function can `return error_set(err, …)`. err may be NULL.
 bool error_set(Error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Puts "prefix: " before a message that is already there; returns false. For adding the file or tensor name on the way
-// up.
+// Puts "prefix: " before a message that is already there, unless it begins so; returns false. For adding the file or
+// tensor name on the way up: several levels may know it.
 bool error_prefix(Error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // The message for memory that could not be had; returns false.

@@ -178,6 +178,7 @@ void print_json(cJSON *object); // one object, then a newline; frees it
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"
 bool output_is_utf8(void);
+const char *ellipsis(void);                                                 // "…" or "..."
 const char *arrow(void);                                                    // "→" or "->"
 void decision_group_text(const Decision *decision, char *out, size_t size); // "64", "channel", "tensor", "–"
 // Sparkline of counts (logarithmic), `width` characters; '.:-=+*#%@' without UTF-8.

@@ -196,30 +196,34 @@ static void print_as_json(const Bench *b) {
 }
 
 static void print_case(const Bench *b, int i) {
+    char head[32];
     const SpeedCase *c = &b->cases[i];
+    snprintf(head, sizeof head, "least %s most", ellipsis());
     if (c->prefill)
-        printf("\nprefill of %zu tokens%14s %19s %9s %9s %16s\n", c->context, "tokens/s", "least … most", "of limit",
-               "of base", "GFLOP per token");
+        printf("\nprefill of %zu tokens%14s %19s %9s %9s %16s\n", c->context, "tokens/s", head, "of limit", "of base",
+               "GFLOP per token");
     else
-        printf("\ndecode, batch %-3zu context %-6zu %6s %19s %9s %9s %16s\n", c->batch, c->context, "tok/s",
-               "least … most", "of limit", "of base", "MB per token");
+        printf("\ndecode, batch %-3zu context %-6zu %6s %19s %9s %9s %16s\n", c->batch, c->context, "tok/s", head,
+               "of limit", "of base", "MB per token");
     for (int m = 0; m < b->count; m++) {
         const Speed *s = &b->speeds[i * b->count + m];
         char spread[48];
-        snprintf(spread, sizeof spread, "%.2f … %.2f", s->tokens_per_second.least, s->tokens_per_second.most);
+        snprintf(spread, sizeof spread, "%.2f %s %.2f", s->tokens_per_second.least, ellipsis(),
+                 s->tokens_per_second.most);
         printf("  %-27s %9.2f %21s %7.1f %% %8.2fx %16.2f\n", b->chosen[m]->name, s->tokens_per_second.median, spread,
                100 * s->share, s->against_first, c->prefill ? s->flops_per_token * 1e-9 : s->bytes_per_token * 1e-6);
     }
     const Spread *limit = &b->speeds[i * b->count].limit;
     double unit = c->prefill ? 1e-12 : 1e-9;
-    printf(c->prefill ? "  limit: BF16 product %.3f TFLOP/s (%.3f … %.3f)\n"
-                      : "  limit: memory read %.1f GB/s (%.1f … %.1f)\n",
-           limit->median * unit, limit->least * unit, limit->most * unit);
+    printf(c->prefill ? "  limit: BF16 product %.3f TFLOP/s (%.3f %s %.3f)\n"
+                      : "  limit: memory read %.1f GB/s (%.1f %s %.1f)\n",
+           limit->median * unit, limit->least * unit, ellipsis(), limit->most * unit);
 }
 
 static void print_text(const Bench *b) {
-    printf("%s\nmedians of %d alternating runs; limits (memory read, BF16 product) measured in the same runs\n",
-           b->device, b->limits.runs);
+    print_name(b->device, 0);
+    printf("\nmedians of %d alternating runs; limits (memory read, BF16 product) measured in the same runs\n",
+           b->limits.runs);
     for (int i = 0; i < b->case_count; i++) print_case(b, i);
 }
 

@@ -61,8 +61,9 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     histogram(stats, counts);
     for (int i = 0; i < BINS / 2; i++) narrow[i] = counts[2 * i] + counts[2 * i + 1];
     print_name(linear->name, 38);
-    printf(" %5zu × %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, linear->in, stats->absmax, stats->std,
-           stats->kurtosis, stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
+    printf(" %5zu %s %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, output_is_utf8() ? "×" : "x", linear->in,
+           stats->absmax, stats->std, stats->kurtosis,
+           stats->elements ? 100.0 * (double)stats->outliers_6sigma / (double)stats->elements : 0);
     print_sparkline(narrow, BINS / 2, stdout);
     if (linear->weight->stored) printf("  %s", linear->weight->stored);
     putchar('\n');

@@ -5,9 +5,11 @@ static void print_model(const Opened *o) {
     char size[32], dtype[80];
     const ModelSession *s = &o->session;
     dtype_text(&s->structure, dtype, sizeof dtype);
-    printf("quantdial %s   %s, %d layers, %d linears, %s in %s   %s\n\n", QUANTDIAL_VERSION, s->config.family,
+    printf("quantdial %s   %s, %d layers, %d linears, %s in %s   ", QUANTDIAL_VERSION, s->config.family,
            s->config.layers, s->structure.linear_count, in_megabytes((double)s->checkpoint.bytes, size, sizeof size),
-           dtype, s->backend->ops->describe(s->backend));
+           dtype);
+    print_name(s->backend->ops->describe(s->backend), 0);
+    printf("\n\n");
 }
 
 static void print_linears(const Opened *o) {

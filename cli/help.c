@@ -50,11 +50,11 @@ static void print_commands(void) {
 }
 
 void options_help(const Command *command) {
-    printf("Usage: quantdial%s%s %s[OPTION…]\n\n%s\n", command->name[0] ? " " : "", command->name,
+    printf("Usage: quantdial%s%s %s[OPTION%s]\n\n%s\n", command->name[0] ? " " : "", command->name,
            command->takes & TAKES_MODEL   ? "[MODEL] "
            : command->takes & TAKES_SHAPE ? "FOLDER "
                                           : "",
-           command->summary);
+           ellipsis(), command->summary);
     if (command->detail) printf("\n%s\n", command->detail);
     if (command->takes & TAKES_MODEL) {
         printf("\nMODEL is a folder, a .safetensors file, or org/name of the local Hugging Face cache; left out, the "

@@ -98,7 +98,7 @@ static bool takers_of(const char *name, char *out, size_t size) {
         for (int i = 0; i < option_count; i++)
             takes |= option_offered(&option_table[i], &command_table[c]) && strcmp(option_table[i].name, name) == 0;
         if (!takes || !command_table[c].name[0] || command_table[c].takes & HIDDEN) continue;
-        if (++found > 3) return snprintf(out + n, size - n, ", …"), true;
+        if (++found > 3) return snprintf(out + n, size - n, ", ..."), true;
         n += (size_t)snprintf(out + n, size - n, "%s%s", found > 1 ? ", " : "", command_table[c].name);
     }
     return found > 0;
@@ -171,7 +171,7 @@ static bool take_positional(int argc, char **argv, const Command *command, Optio
     if (left > 0 && !*words[0])
         return error_set(err, "%s is empty; name a folder", command->takes & TAKES_SHAPE ? "FOLDER" : "MODEL");
     if (left > 0 && !command->name[0] && find_command(words[0]) && !checkpoint_is_there(words[0]))
-        return error_set(err, "the command comes first: quantdial %s …", words[0]);
+        return error_set(err, "the command comes first: quantdial %s ...", words[0]);
     if (left > 1 && !command->name[0] && !checkpoint_is_there(words[0])) return refuse_command(words[0], err);
     if (left > 1)
         return error_set(err, "one %s is expected, but \"%.60s\" follows",

@@ -47,6 +47,8 @@ void dtype_text(const ModelStructure *structure, char *out, size_t size) {
 
 bool output_is_utf8(void) { return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; }
 
+const char *ellipsis(void) { return output_is_utf8() ? "…" : "..."; }
+
 const char *arrow(void) { return output_is_utf8() ? "→" : "->"; }
 
 void decision_group_text(const Decision *decision, char *out, size_t size) {

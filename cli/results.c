@@ -139,19 +139,23 @@ static void print_side(const char *name, const Generated *g, const Text *text) {
     for (char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
         end = strchr(line, '\n');
         fputs("    ", stdout);
-        char *shown = text_printable(line, end ? (size_t)(end - line) : strlen(line), false);
+        char *shown = text_printable(line, end ? (size_t)(end - line) : strlen(line), !output_is_utf8());
         puts(shown ? shown : "");
         free(shown);
     }
 }
 
 void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
-    printf("prompt: %s\n\n", prompt);
+    printf("prompt: ");
+    print_name(prompt, 0);
+    printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0]);
     putchar('\n');
     print_side("quantized", &sides->generated[1], &sides->text[1]);
     double base = generated_tokens_per_second(&sides->generated[0]);
-    printf("\n%s; ", s->backend->ops->describe(s->backend));
+    putchar('\n');
+    print_name(s->backend->ops->describe(s->backend), 0);
+    printf("; ");
     if (sides->same)
         printf("the same text");
     else

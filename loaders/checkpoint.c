@@ -298,6 +298,8 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     if (stat(path, &info) == 0) {
         if (!S_ISDIR(info.st_mode)) return open_file(path, out, err);
         out->folder = strdup(path);
+        for (size_t n = out->folder ? strlen(out->folder) : 0; n > 1 && out->folder[n - 1] == '/'; n--)
+            out->folder[n - 1] = '\0'; // messages put names behind it
         return out->folder ? open_folder(out, err) : error_memory(err, path);
     }
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));

@@ -43,6 +43,10 @@ static void errors(void **state) {
     assert_string_equal(err.message, "tensor x is 3");
     assert_false(error_prefix(&err, "%s", "file"));
     assert_string_equal(err.message, "file: tensor x is 3");
+    error_prefix(&err, "%s", "file"); // said twice on the way up
+    assert_string_equal(err.message, "file: tensor x is 3");
+    error_prefix(&err, "%s", "fil");
+    assert_string_equal(err.message, "fil: file: tensor x is 3");
     assert_false(error_memory(&err, "weights"));
     assert_non_null(strstr(err.message, "out of memory for weights"));
     assert_false(err.stopped);

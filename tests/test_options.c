@@ -92,14 +92,11 @@ static const Values *values_of(const char *name) {
 
 typedef struct Line {
     char words[16][300];
-    char *argv[17];
-    int argc;
+    int count;
 } Line;
 
 static void add(Line *line, const char *word) {
-    snprintf(line->words[line->argc], sizeof line->words[0], "%s", word);
-    line->argv[line->argc] = line->words[line->argc];
-    line->argv[++line->argc] = NULL;
+    snprintf(line->words[line->count++], sizeof line->words[0], "%s", word);
 }
 
 static void add_option(Line *line, const char *name, const char *value) {
@@ -131,8 +128,10 @@ static Line line_for(const Command *command, const char *tried) {
 static OptionsResult parsed(Line line, Error *err) {
     Options options;
     const Command *command;
+    char *argv[17] = {NULL};
+    for (int i = 0; i < line.count; i++) argv[i] = line.words[i];
     *err = (Error){0};
-    return options_parse(line.argc, line.argv, &options, &command, err);
+    return options_parse(line.count, argv, &options, &command, err);
 }
 
 static void expect_taken(const Command *command, const char *name, const char *value) {
@@ -295,7 +294,7 @@ static void run_with(const Command *command, const char *name, const char *value
     const char *arguments[20];
     int n = 0;
     Line line = line_for(command, name);
-    for (int i = 1; i < line.argc; i++) arguments[n++] = line.argv[i];
+    for (int i = 1; i < line.count; i++) arguments[n++] = line.words[i];
     char option[300];
     snprintf(option, sizeof option, "--%s%s%s", name, value ? "=" : "", value ? value : "");
     arguments[n++] = option;

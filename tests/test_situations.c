@@ -97,6 +97,36 @@ static void closed_outputs_go_into_no_file(void **state) {
     free(csv);
 }
 
+// Terminals without UTF-8 get ASCII alone, numbers keep their decimal point.
+static void other_locales(void **state) {
+    (void)state;
+    char *before = getenv("LC_ALL") ? strdup(getenv("LC_ALL")) : NULL;
+    setenv("LC_ALL", "C", 1);
+    Ran runs[] = {RUN("--help"),
+                  RUN("plan", "--help"),
+                  RUN("inspect", "-q"),
+                  RUN("plan", QUICK),
+                  RUN("generate", QUICK, "--tokens", "3", "-p", "caf\xC3\xA9"),
+                  RUN("sensitivity", QUICK, "--estimate", "--tokens", "48"),
+                  RUN("--json", "eval"),
+                  RUN("caf\xC3\xA9/\x1b[2J")};
+    if (before)
+        setenv("LC_ALL", before, 1);
+    else
+        unsetenv("LC_ALL");
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        assert_int_equal(runs[i].status, i < 6 ? 0 : i == 6 ? 2 : 1);
+        const char *const texts[] = {runs[i].out, runs[i].err};
+        for (size_t k = 0; k < 2; k++) {
+            for (const char *at = texts[k]; *at; at++) {
+                if ((*at < ' ' && *at != '\n') || *at == 0x7F) fail_msg("run %zu, at: %.40s", i, at);
+            }
+        }
+        ran_free(&runs[i]);
+    }
+    free(before);
+}
+
 // ---- Files to write ----
 
 static void expect_untouched(const char *name) {
@@ -288,17 +318,12 @@ static void one_token_has_no_speed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(readers_that_want_no_more),
-        IN_FOLDER(outputs_that_take_nothing),
-        IN_FOLDER(closed_outputs_go_into_no_file),
-        IN_FOLDER(files_to_write_are_tried_first),
-        IN_FOLDER(folders_that_may_not_be_written),
-        IN_FOLDER(files_to_read_are_tried_first),
-        IN_FOLDER(questions_that_do_not_fit_are_refused_first),
-        IN_FOLDER(a_study_goes_on_where_it_was),
-        IN_FOLDER(work_that_begins_anew_says_so),
-        IN_FOLDER(three_tokens_mean_nothing),
-        IN_FOLDER(one_token_has_no_speed),
+        IN_FOLDER(readers_that_want_no_more),      IN_FOLDER(outputs_that_take_nothing),
+        IN_FOLDER(closed_outputs_go_into_no_file), cmocka_unit_test(other_locales),
+        IN_FOLDER(files_to_write_are_tried_first), IN_FOLDER(folders_that_may_not_be_written),
+        IN_FOLDER(files_to_read_are_tried_first),  IN_FOLDER(questions_that_do_not_fit_are_refused_first),
+        IN_FOLDER(a_study_goes_on_where_it_was),   IN_FOLDER(work_that_begins_anew_says_so),
+        IN_FOLDER(three_tokens_mean_nothing),      IN_FOLDER(one_token_has_no_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
