@@ -40,8 +40,16 @@ static int finish(Error *err) {
     return failed(err, 1);
 }
 
-// Tells where the same command will go on. Measurements of the model are kept when they are complete, and figures of
-// the commands that keep them one by one; the rest begins anew.
+// Whether figures are kept one by one while this goes on; before, what is measured is kept when it is complete.
+static bool keeps_figures(const Command *command, const char *work) {
+    static const char *const before[] = {"measuring weights", "calibrating", "estimating", "measuring errors"};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        if (strcmp(work, before[i]) == 0) return false;
+    }
+    return command->takes & KEEPS;
+}
+
+// Tells where the same command will go on.
 static int stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
     char *cache = folder_cache();
@@ -49,7 +57,7 @@ static int stopped(const Command *command, const Options *options, Error *err) {
     free(cache);
     if (!keeps)
         error_set(err, "stopped; nothing was kept");
-    else if (command->takes & KEEPS && strcmp(work, "measuring weights") != 0 && strcmp(work, "calibrating") != 0)
+    else if (keeps_figures(command, work))
         error_set(err, "stopped; the same command goes on where it was");
     else
         error_set(err, "stopped while %s; the same command goes on from the beginning of that", work);
@@ -64,6 +72,7 @@ int main(int argc, char **argv) {
     Error err = {0};
     setlocale(LC_CTYPE, ""); // numbers keep the decimal point: they are read by programs, too
     signal(SIGPIPE, on_closed_pipe);
+    signal(SIGXFSZ, SIG_IGN); // a limit on files (ulimit -f) is an error of writing, which names the file
     switch (options_parse(argc, argv, &options, &command, &err)) {
     case OPTIONS_DONE: return finish(&err);
     case OPTIONS_WRONG: return failed(&err, 2);

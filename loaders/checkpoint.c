@@ -303,6 +303,9 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
         return out->folder ? open_folder(out, err) : error_memory(err, path);
     }
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    if (strstr(path, "://"))
+        return error_set(
+            err, "%s: is an address; download the model first, and give its folder or its name (org/model)", path);
     if (!is_hub_name(path)) {
         return error_set(err,
                          "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "

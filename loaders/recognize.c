@@ -178,6 +178,17 @@ static bool tells_formats(const Folder *f) {
     return false;
 }
 
+static bool tells_hub(const Folder *f) {
+    for (size_t i = 0; i < f->names.count; i++) {
+        if (strncmp(f->names.items[i], "models--", 8) != 0) continue;
+        error_set(f->err,
+                  "%s: is the Hugging Face cache; give the name of a model in it, org/model, or a folder in %s/%s",
+                  f->path, f->names.items[i], "snapshots");
+        return true;
+    }
+    return false;
+}
+
 static bool tells_snapshots(const Folder *f) {
     char *snapshots = path_join(f->path, "snapshots");
     bool told = snapshots && folder_exists(snapshots);
@@ -222,9 +233,9 @@ static bool tells_no_weights(const Folder *f) {
 static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 bool recognize_folder(const char *path, Error *err) {
-    static bool (*const reasons[])(const Folder *) = {tells_links,      tells_adapter,   tells_unfinished,
-                                                      tells_contents,   tells_formats,   tells_snapshots,
-                                                      tells_subfolders, tells_no_weights};
+    static bool (*const reasons[])(const Folder *) = {tells_links,     tells_adapter,    tells_unfinished,
+                                                      tells_contents,  tells_formats,    tells_hub,
+                                                      tells_snapshots, tells_subfolders, tells_no_weights};
     Folder folder = {.path = path, .err = err};
     read_names(path, &folder.names);
     if (folder.names.count) qsort(folder.names.items, folder.names.count, sizeof *folder.names.items, compare_texts);

@@ -130,6 +130,17 @@ static void downloads_of_which_a_part_is_there(void **state) {
     free(path);
 }
 
+static void places_of_models(void **state) {
+    (void)state;
+    char *model = inside("models--org--name"), *snapshots = path_join(model, "snapshots/0123");
+    assert_true(folder_make(snapshots, NULL));
+    expect_refused(folder, folder, "is the Hugging Face cache", "models--org--name/snapshots");
+    expect_refused(model, model, "in the Hugging Face cache", "give the model's name");
+    expect_refused("https://huggingface.co/org/name", "https://", "is an address", "download the model first");
+    free(snapshots);
+    free(model);
+}
+
 static void folders_without_weights(void **state) {
     (void)state;
     expect_refused(folder, folder, "the folder is empty", "no safetensors files");
@@ -259,10 +270,15 @@ static void texts_that_are_something_else(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(weights_that_are_something_else), IN_FOLDER(files_of_any_name),
-        IN_FOLDER(downloads_that_did_not_end),      IN_FOLDER(downloads_of_which_a_part_is_there),
-        IN_FOLDER(folders_without_weights),         IN_FOLDER(weights_in_formats_that_are_not_read),
-        IN_FOLDER(others_are_left_in_peace),        IN_FOLDER(configurations_that_are_something_else),
+        IN_FOLDER(weights_that_are_something_else),
+        IN_FOLDER(files_of_any_name),
+        IN_FOLDER(downloads_that_did_not_end),
+        IN_FOLDER(downloads_of_which_a_part_is_there),
+        IN_FOLDER(folders_without_weights),
+        IN_FOLDER(places_of_models),
+        IN_FOLDER(weights_in_formats_that_are_not_read),
+        IN_FOLDER(others_are_left_in_peace),
+        IN_FOLDER(configurations_that_are_something_else),
         IN_FOLDER(texts_that_are_something_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,19 @@ static void outputs_that_take_nothing(void **state) {
     expect_shell("\"$Q\" doctor <&- >&- 2>&-", 1, "");
 }
 
+static void limits_on_files(void **state) {
+    (void)state;
+    char line[512];
+    snprintf(line, sizeof line, "export XDG_CACHE_HOME='%s'; ulimit -f 0; \"$Q\" logits -q --base --ids 1 -o '%s/x'",
+             folder, folder);
+    // What the program says cannot be written to a file then.
+    snprintf(line + strlen(line), sizeof line - strlen(line), " 2>&1 | grep -q 'File too large'");
+    expect_shell(line, 0, "");
+    snprintf(line, sizeof line, "export XDG_CACHE_HOME='%s'; ulimit -f 0; \"$Q\" plan %s >/dev/null", folder,
+             "--quiet --calibration-tokens 512");
+    expect_shell(line, 0, "");
+}
+
 // With stdout closed, the first file that is opened must not become it.
 static void closed_outputs_go_into_no_file(void **state) {
     (void)state;
@@ -252,7 +265,7 @@ static Ran interrupted(const char *const *arguments, const char *awaited, int nu
 
 static void a_study_goes_on_where_it_was(void **state) {
     (void)state;
-    const char *const tune[] = {"tune", "-q", "--max-bits", "4.25", NULL};
+    const char *const tune[] = {"tune", QUICK, "--tokens", "600", "--max-bits", "4.25", NULL};
     Ran ran = interrupted(tune, "trials-*.bin", SIGINT);
     expect_says(&ran, 130, "stopped; the same command goes on where it was");
     ran_free(&ran);
@@ -318,12 +331,19 @@ static void one_token_has_no_speed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(readers_that_want_no_more),      IN_FOLDER(outputs_that_take_nothing),
-        IN_FOLDER(closed_outputs_go_into_no_file), cmocka_unit_test(other_locales),
-        IN_FOLDER(files_to_write_are_tried_first), IN_FOLDER(folders_that_may_not_be_written),
-        IN_FOLDER(files_to_read_are_tried_first),  IN_FOLDER(questions_that_do_not_fit_are_refused_first),
-        IN_FOLDER(a_study_goes_on_where_it_was),   IN_FOLDER(work_that_begins_anew_says_so),
-        IN_FOLDER(three_tokens_mean_nothing),      IN_FOLDER(one_token_has_no_speed),
+        IN_FOLDER(readers_that_want_no_more),
+        IN_FOLDER(outputs_that_take_nothing),
+        IN_FOLDER(limits_on_files),
+        IN_FOLDER(closed_outputs_go_into_no_file),
+        cmocka_unit_test(other_locales),
+        IN_FOLDER(files_to_write_are_tried_first),
+        IN_FOLDER(folders_that_may_not_be_written),
+        IN_FOLDER(files_to_read_are_tried_first),
+        IN_FOLDER(questions_that_do_not_fit_are_refused_first),
+        IN_FOLDER(a_study_goes_on_where_it_was),
+        IN_FOLDER(work_that_begins_anew_says_so),
+        IN_FOLDER(three_tokens_mean_nothing),
+        IN_FOLDER(one_token_has_no_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
