@@ -201,9 +201,8 @@ bool folder_make(const char *path, Error *err) {
         if (*p != '/' && *p != '\0') continue;
         char saved = *p;
         *p = '\0';
-        if (mkdir(copy, 0777) != 0 && !folder_exists(copy)) {
-            ok = error_set(err, "%s: the folder cannot be made: %s", copy, strerror(errno));
-        }
+        const int why = mkdir(copy, 0777) == 0 ? 0 : errno;
+        if (why && !folder_exists(copy)) ok = error_set(err, "%s: the folder cannot be made: %s", copy, strerror(why));
         *p = saved;
         if (saved == '\0') break;
     }

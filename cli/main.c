@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/file.h"
@@ -53,7 +54,7 @@ static bool keeps_figures(const Command *command, const char *work) {
 static int stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
     char *cache = folder_cache();
-    bool keeps = cache && !options->model.no_cache && command->takes & TAKES_MODEL && work;
+    bool keeps = work && cache && access(cache, W_OK) == 0 && !options->model.no_cache && command->takes & TAKES_MODEL;
     free(cache);
     if (!keeps)
         error_set(err, "stopped; nothing was kept");

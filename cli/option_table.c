@@ -221,9 +221,8 @@ static bool take_shape(const OptionRow *row, const char *text, Options *out, Err
 }
 
 static bool take_dtype(const OptionRow *row, const char *text, Options *out, Error *err) {
-    static const DType types[] = {DTYPE_BF16, DTYPE_F16};
     int index = parse_word(row, text, err);
-    if (index >= 0) out->random.dtype = types[index];
+    out->random.dtype = index == 1 ? DTYPE_F16 : DTYPE_BF16;
     return index >= 0;
 }
 

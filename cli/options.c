@@ -129,11 +129,12 @@ static bool refuse_unknown(const char *name, const struct option *longs, const C
                      command->name[0] ? " " : "");
 }
 
-// What getopt_long could not take: `word` is where it stands, optopt the letter or id where there is one.
+// What getopt_long could not take: optopt is its letter or id, 0 for a long one that is not known; `word` is where a
+// long one stands.
 static bool refuse_option(const char *word, bool value_missing, const struct option *longs, const Command *command,
                           Error *err) {
     char name[80];
-    bool is_long = strncmp(word, "--", 2) == 0;
+    bool is_long = !optopt || optopt >= FIRST_OPTION;
     if (is_long)
         snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
     else

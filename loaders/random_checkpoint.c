@@ -371,7 +371,7 @@ static bool make_folder(Making *m, const char *target) {
     bool ok = !slash || slash == parent || folder_make(parent, m->err);
     free(parent);
     if (!ok || mkdtemp(m->folder)) return ok;
-    error_set(m->err, "%s: cannot be made: %s", target, strerror(errno));
+    error_set(m->err, "%s: cannot be made: %s; choose another folder", target, strerror(errno));
     free(m->folder);
     m->folder = NULL;
     return false;

@@ -246,7 +246,10 @@ static void nearly_right_words(void **state) {
         {{"tune", "--max=1"}, "--max-kl, --max-bits, --max-group"},
         {{"plan", "-z"}, "-z is no option"},
         {{"plan", "-qz"}, "-z is no option"},
+        {{"plan", "--json", "-zq"}, "-z is no option"},
+        {{"plan", "--json=1", "-q"}, "--json takes no value"},
         {{"plan", "-m"}, "-m wants a value"},
+        {{"plan", "--json", "-qm"}, "-m wants a value"},
         {{"plan", ""}, "MODEL is empty"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
