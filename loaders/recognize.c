@@ -294,16 +294,16 @@ bool recognize_missing(const char *folder, const Names *files, size_t failed, Er
         error_set(err, "%s: cannot be opened: it is a link to %.*s, which is not there; " DOWNLOAD_AGAIN, path, (int)n,
                   target);
     else if (gone)
-        error_set(err,
-                  "%s: cannot be opened: it is missing, one of %zu out of %zu files of the checkpoint; " DOWNLOAD_AGAIN,
-                  path, missing, files->count);
+        error_set(
+            err,
+            "%s: cannot be opened: it is missing; of %zu files of the checkpoint %zu are not there; " DOWNLOAD_AGAIN,
+            path, files->count, missing);
     free(path);
     return gone;
 }
 
 bool recognize_links(const char *folder, Error *err) {
-    static const char *const needed[] = {"config.json", "tokenizer.json", "model.safetensors",
-                                         "model.safetensors.index.json"};
+    static const char *const needed[] = {"config.json", "model.safetensors", "model.safetensors.index.json"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         char *name = (char *)needed[i], *path = path_join(folder, name);
         struct stat info;
