@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 // In place of the real one, in this program only.
+#include "base/file.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
 #include "tests/support/screen.h"
@@ -457,6 +458,66 @@ static void recipes_are_written_and_loaded(void **state) {
     quit(s);
 }
 
+// A key that answers a question is not typed into what follows, and what is written is written twice.
+static void the_key_of_an_answer_ends_there(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "ioqw");
+    expect(s, "write recipe to recipe.json ");
+    key(s, ESCAPE);
+    folder_put_text(folder, "there.json", "mine");
+    char command[4300];
+    snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("there.json"));
+    key(s, command);
+    expect(s, "there.json is there already");
+    key(s, "n");
+    expect(s, "there.json ");
+    key(s, "\x15"
+           "~/again.json\r");
+    expect(s, "recipe written to");
+    for (int i = 0; i < 3; i++) {
+        key(s, "j:w\r");
+        snprintf(command, sizeof command, "recipe written to %s", path_in_folder("again.json"));
+        expect(s, command);
+    }
+    quit(s);
+}
+
+static void assert_text_of(const char *name, const char *text) {
+    char *data;
+    size_t size;
+    assert_true(file_read(path_in_folder(name), 1 << 20, &data, &size, NULL));
+    assert_string_equal(data, text);
+    free(data);
+}
+
+static void another_file_is_overwritten_only_when_told(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    folder_put_text(folder, "theirs.json", "precious");
+    key(s, ":w ~/theirs.json\r");
+    expect(s, "~/theirs.json is there already.");
+    key(s, "n" ESCAPE ":wq ~/theirs.json\r");
+    expect(s, "is there already.");
+    key(s, "n");
+    expect(s, "write recipe to ~/theirs.json");
+    assert_text_of("theirs.json", "precious");
+    key(s, ESCAPE ":w! ~/thei\t\r");
+    expect(s, "recipe written to");
+    key(s, ":w ~nobody-of-this-name/x.json\r");
+    expect(s, "no home of nobody-of-this-name");
+    key(s, ":load ~/theirs.json\r");
+    expect(s, "recipe loaded from");
+    folder_put_text(folder, "theirs.json", "precious"); // ours by now: overwritten without a question
+    key(s, ":wq ~/theirs.json\r");
+    assert_true(screen_wait_gone(s));
+    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
+    Recipe recipe;
+    assert_true(recipe_load(path_in_folder("theirs.json"), &recipe, NULL));
+    recipe_free(&recipe);
+    screen_free(s);
+}
+
 static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -681,6 +742,15 @@ static void a_terminal_that_cannot_is_refused(void **state) {
 
 // ---- ---------------------------------------------------------------------------------------------------------------
 
+// The user's folders are this test's.
+static int make_home(void **state) {
+    make_folder(state);
+    setenv("HOME", folder, 1);
+    static const char *const variables[] = {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--screen") == 0) return show(argc, argv);
     setlocale(LC_CTYPE, "");
@@ -701,6 +771,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_selection_moves),
         cmocka_unit_test(commands_complete_and_are_remembered),
         cmocka_unit_test(recipes_are_written_and_loaded),
+        cmocka_unit_test(the_key_of_an_answer_ends_there),
+        cmocka_unit_test(another_file_is_overwritten_only_when_told),
         cmocka_unit_test(quitting_asks_when_the_recipe_is_not_saved),
         cmocka_unit_test(help_lists_keys_and_commands),
         cmocka_unit_test(the_mouse_chooses_turns_and_drags),
@@ -713,5 +785,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ascii_mono_and_light_work),
         cmocka_unit_test(a_terminal_that_cannot_is_refused),
     };
-    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+    return cmocka_run_group_tests(tests, make_home, drop_folder);
 }

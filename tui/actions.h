@@ -24,7 +24,8 @@ void action_undo(Ui *ui, int unused);
 void action_redo(Ui *ui, int unused);
 void action_pin(Ui *ui, int unused);
 void action_ignore(Ui *ui, int unused);
-void action_save(Ui *ui, const char *path);
+void action_save(Ui *ui, const char *path);      // asks before another file is overwritten
+void action_overwrite(Ui *ui, const char *path); // does not
 void action_load(Ui *ui, const char *path);
 
 void action_next_pane(Ui *ui, int unused);

@@ -41,14 +41,6 @@ static void accept_filter(Ui *ui, const char *text) {
     rows_arrange(&ui->rows);
 }
 
-static void accept_save(Ui *ui, const char *path) {
-    const bool ours = ui->recipe_path && strcmp(ui->recipe_path, path) == 0;
-    if (ours || !file_exists(path))
-        action_save(ui, path);
-    else
-        ui->prompt = PROMPT_OVERWRITE;
-}
-
 static void accept(Ui *ui) {
     const PromptKind kind = ui->prompt;
     char line[sizeof ui->editor.text];
@@ -59,7 +51,7 @@ static void accept(Ui *ui) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
     case PROMPT_FILTER: accept_filter(ui, line); break;
-    case PROMPT_SAVE: accept_save(ui, line); break;
+    case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
@@ -74,19 +66,21 @@ static void answer_quit(Ui *ui, int code) {
     if (code == KEY_ESCAPE || code == 'n') close_prompt(ui);
     if (code != 'w') return;
     ui->quit_after_save = true;
-    if (ui->recipe_path) {
-        close_prompt(ui);
+    close_prompt(ui);
+    if (ui->recipe_path)
         action_save(ui, ui->recipe_path);
-    } else
+    else
         prompt_open(ui, PROMPT_SAVE, "recipe.json");
 }
 
 static void answer_overwrite(Ui *ui, int code) {
+    char path[sizeof ui->editor.text];
+    memcpy(path, ui->editor.text, sizeof path);
     if (code == 'y' || code == KEY_RETURN) {
         close_prompt(ui);
-        action_save(ui, ui->editor.text);
-    } else if (code == 'n' || code == KEY_ESCAPE)
-        prompt_open(ui, PROMPT_SAVE, ui->editor.text);
+        action_overwrite(ui, path);
+    } else if (code == 'n' || code == KEY_ESCAPE || code == KEY_CONTROL('c'))
+        prompt_open(ui, PROMPT_SAVE, path);
 }
 
 static void complete(Ui *ui) {
@@ -102,15 +96,7 @@ static void complete(Ui *ui) {
     line_editor_set(&ui->editor, line + strlen(prefix));
 }
 
-static bool asks_for_a_key(const Ui *ui) { return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE; }
-
-void prompt_key(Ui *ui, const Key *key) {
-    const int code = key->code;
-    if (ui->prompt == PROMPT_QUIT)
-        answer_quit(ui, code);
-    else if (ui->prompt == PROMPT_OVERWRITE)
-        answer_overwrite(ui, code);
-    if (asks_for_a_key(ui) || ui->prompt == PROMPT_NONE) return;
+static void edit_line(Ui *ui, int code) {
     ui->message.text[0] = '\0';
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
     const bool empty = ui->editor.length == 0;
@@ -127,6 +113,14 @@ void prompt_key(Ui *ui, const Key *key) {
         line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
     else
         line_editor_key(&ui->editor, code);
+}
+
+void prompt_key(Ui *ui, const Key *key) {
+    switch (ui->prompt) {
+    case PROMPT_QUIT: answer_quit(ui, key->code); break;
+    case PROMPT_OVERWRITE: answer_overwrite(ui, key->code); break;
+    default: edit_line(ui, key->code); break;
+    }
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
