@@ -1,5 +1,7 @@
 // The interface on a pseudo-terminal, watched by a terminal emulator. This program is both sides: called with --screen
 // it shows the interface with the workbench of tests/fake, whose figures are always the same.
+#include <dirent.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -681,6 +683,156 @@ static void a_crash_gives_the_terminal_back(void **state) {
     }
 }
 
+// ---- unsaved changes ----------------------------------------------------------------------------------------------
+
+static char *kept_folder(void) { return path_in_folder(".local/state/quantdial/unsaved"); }
+
+static int kept_count(void) {
+    int count = 0;
+    DIR *stream = opendir(kept_folder());
+    for (const struct dirent *entry; stream && (entry = readdir(stream));)
+        count += strstr(entry->d_name, ".json") != NULL;
+    if (stream) closedir(stream);
+    return count;
+}
+
+static bool kept_are(Screen *s, const void *count) {
+    (void)s;
+    return kept_count() == *(const int *)count;
+}
+
+static void expect_kept(Screen *s, int count) {
+    if (!screen_wait(s, kept_are, &count)) fail_msg("%d files of unsaved changes, not %d", kept_count(), count);
+}
+
+static Screen *start_anew(void) {
+    Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
+    expect(s, "down_proj");
+    return s;
+}
+
+static void end_by(Screen *s, int number) {
+    if (number)
+        kill(s->pid, number);
+    else { // the terminal goes
+        close(s->slave);
+        close(s->master);
+        s->slave = open("/dev/null", O_RDWR);
+        s->master = dup(s->slave);
+        waitpid(s->pid, &s->status, 0);
+        s->gone = true;
+    }
+    assert_true(screen_wait_gone(s));
+    screen_free(s);
+}
+
+static void unsaved_changes_outlive_whatever_ends_it(void **state) {
+    (void)state;
+    static const int ends[] = {SIGTERM, SIGHUP, SIGINT, 0, SIGSEGV, SIGKILL};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        Screen *s = start_anew();
+        key(s, ":set alpha 0.45\r");
+        expect_dial(s, DIAL_ALPHA, "0.45");
+        if (ends[i] == SIGSEGV || ends[i] == SIGKILL) expect_kept(s, 1); // nothing can be written then
+        end_by(s, ends[i]);
+        assert_int_equal(kept_count(), 1);
+        s = start_anew();
+        expect(s, "were not saved.");
+        expect_dial(s, DIAL_ALPHA, "0.3");
+        key(s, "qjl\t"); // no answers
+        expect(s, "were not saved.");
+        key(s, "y");
+        expect_dial(s, DIAL_ALPHA, "0.45");
+        expect(s, "the unsaved changes are back");
+        key(s, "u");
+        expect_dial(s, DIAL_ALPHA, "0.3");
+        expect_kept(s, 0); // back where it was: nothing is unsaved
+        key(s, "\x12");    // Ctrl-R
+        expect_kept(s, 1);
+        quit(s); // without saving, said the user
+        assert_int_equal(kept_count(), 0);
+    }
+}
+
+static void unsaved_changes_are_forgotten_when_decided_about(void **state) {
+    (void)state;
+    Screen *s = start_anew();
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 1);
+    key(s, ":w! ~/kept.json\r"); // saved
+    expect_kept(s, 0);
+    key(s, ":set alpha 0.46\r");
+    expect_kept(s, 1);
+    end_by(s, SIGTERM);
+    s = start_anew();
+    expect(s, "were not saved.");
+    end_by(s, SIGTERM); // before an answer: it is asked again
+    s = start_anew();
+    expect(s, "were not saved.");
+    key(s, "n");
+    expect_gone_text(s, "were not saved.");
+    assert_int_equal(kept_count(), 0);
+    quit(s);
+    s = start_anew();
+    assert_false(screen_has(s, "were not saved."));
+    quit(s);
+}
+
+// Two programs with the same model, and an offer that is put off: nobody's changes are lost or taken for another's.
+static void unsaved_changes_of_several_programs_stay_apart(void **state) {
+    (void)state;
+    Screen *first = start_anew();
+    key(first, ":set alpha 0.41\r");
+    expect_kept(first, 1);
+    Screen *second = start_anew();
+    assert_false(screen_has(second, "were not saved.")); // the first one still has them
+    key(second, ":set alpha 0.42\r");
+    expect_kept(second, 2);
+    end_by(first, SIGTERM);
+    quit(second);
+    assert_int_equal(kept_count(), 1);
+    second = start_anew();
+    expect(second, "were not saved.");
+    key(second, ESCAPE); // later
+    expect_gone_text(second, "were not saved.");
+    key(second, ":set alpha 0.43\r");
+    expect_kept(second, 2);
+    quit(second);
+    second = start_anew();
+    expect(second, "were not saved.");
+    key(second, "y");
+    expect_dial(second, DIAL_ALPHA, "0.41");
+    quit(second);
+    assert_int_equal(kept_count(), 0);
+}
+
+static void unsaved_changes_that_cannot_be_kept_or_read_are_told(void **state) {
+    (void)state;
+    Screen *s = start_anew();
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 1);
+    end_by(s, SIGTERM);
+    DIR *stream = opendir(kept_folder());
+    char name[512] = "";
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        if (strstr(entry->d_name, ".json"))
+            snprintf(name, sizeof name, ".local/state/quantdial/unsaved/%s", entry->d_name);
+    }
+    closedir(stream);
+    folder_put_text(folder, name, "{");
+    s = start_with(24, 200, NULL, "FAKE_PACE=8");
+    expect(s, "unsaved changes cannot be read: ");
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 2); // the one that cannot be read stays
+    quit(s);
+    unlink(path_in_folder(name));
+    s = start_with(24, 200, NULL, "HOME=");
+    expect(s, "down_proj");
+    key(s, ":set alpha 0.45\r");
+    expect(s, "unsaved changes are not kept: ");
+    quit(s);
+}
+
 static void a_lost_terminal_ends_it(void **state) {
     (void)state;
     Screen *s = start(24, 80);
@@ -782,6 +934,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test(it_survives_being_stopped_without_notice),
         cmocka_unit_test(a_crash_gives_the_terminal_back),
         cmocka_unit_test(a_lost_terminal_ends_it),
+        cmocka_unit_test(unsaved_changes_outlive_whatever_ends_it),
+        cmocka_unit_test(unsaved_changes_are_forgotten_when_decided_about),
+        cmocka_unit_test(unsaved_changes_of_several_programs_stay_apart),
+        cmocka_unit_test(unsaved_changes_that_cannot_be_kept_or_read_are_told),
         cmocka_unit_test(ascii_mono_and_light_work),
         cmocka_unit_test(a_terminal_that_cannot_is_refused),
     };

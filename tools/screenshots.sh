@@ -11,7 +11,7 @@ ${CC:-cc} -std=gnu17 -O1 -D_GNU_SOURCE -DQUANTDIAL_VTERM -I. tools/screenshot.c 
 # Nothing of the person who runs this may be seen or changed.
 home=$(mktemp -d "${TMPDIR:-/tmp}/quantdial-screenshots.XXXXXX")
 trap 'rm -rf "$home"' EXIT
-export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config"
+export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config" XDG_STATE_HOME="$home/state"
 unset NO_COLOR COLORTERM TERMINFO 2>/dev/null || :
 
 # Once, so that every picture finds the measurements in the cache.

@@ -83,6 +83,22 @@ static void answer_overwrite(Ui *ui, int code) {
         prompt_open(ui, PROMPT_SAVE, path);
 }
 
+static void answer_restore(Ui *ui, int code) {
+    Error err = {0};
+    if (code == 'y' || code == KEY_RETURN) {
+        close_prompt(ui);
+        if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
+        ui_update(ui);
+        ui_say(ui, "the unsaved changes are back; w writes them to a file, u goes back");
+    } else if (code == 'n') {
+        unsaved_forget(&ui->unsaved);
+        close_prompt(ui);
+    } else if (code == KEY_ESCAPE || code == KEY_CONTROL('c')) {
+        unsaved_set_aside(&ui->unsaved);
+        close_prompt(ui);
+    }
+}
+
 static void complete(Ui *ui) {
     char line[sizeof ui->editor.text], prefix[80] = "";
     // Elsewhere than on the command line, completion works as in the command of the same meaning.
@@ -119,6 +135,7 @@ void prompt_key(Ui *ui, const Key *key) {
     switch (ui->prompt) {
     case PROMPT_QUIT: answer_quit(ui, key->code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, key->code); break;
+    case PROMPT_RESTORE: answer_restore(ui, key->code); break;
     default: edit_line(ui, key->code); break;
     }
 }
@@ -140,12 +157,16 @@ static void label_of(const Ui *ui, char *out, size_t size) {
 
 static void draw_choice(Ui *ui, Rect line, const char *question, const char *const *keys, const char *const *labels,
                         int count) {
+    int needed = 0; // by the answers: they are seen in any case
+    for (int i = 0; i < count; i++)
+        needed += canvas_width(&ui->canvas, keys[i]) + canvas_width(&ui->canvas, labels[i]) + 3;
+    line.col += canvas_fit(&ui->canvas, line.row, line.col, line.cols - needed, MEANING_CHANGED, question);
     Pen pen = pen_at(&ui->canvas, line);
-    pen_text(&pen, MEANING_CHANGED, "%s   ", question);
     for (int i = 0; i < count; i++) {
+        pen_text(&pen, MEANING_TEXT, "  ");
         const int from = pen.col;
         pen_text(&pen, MEANING_ACCENT, "%s", keys[i]);
-        pen_text(&pen, MEANING_TEXT, " %s   ", labels[i]);
+        pen_text(&pen, MEANING_TEXT, " %s", labels[i]);
         ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_KEY,
                strcmp(keys[i], "Esc") == 0 ? KEY_ESCAPE : keys[i][0]);
     }
@@ -180,21 +201,37 @@ static void draw_above(Ui *ui, Rect line) {
                (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
 }
 
+static void draw_quit(Ui *ui, Rect line) {
+    static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without", "stay"};
+    draw_choice(ui, line, "The recipe is not saved.", keys, labels, 3);
+}
+
+static void draw_overwrite(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
+    char question[sizeof ui->editor.text + 32];
+    snprintf(question, sizeof question, "%s is there already.", ui->editor.text);
+    draw_choice(ui, line, question, keys, labels, 2);
+}
+
+static void draw_restore(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"take up", "forget", "later"};
+    char question[80];
+    struct tm when;
+    const bool known = ui->unsaved.when && localtime_r(&ui->unsaved.when, &when);
+    if (!known || !strftime(question, sizeof question, "Changes of %Y-%m-%d %H:%M were not saved.", &when))
+        snprintf(question, sizeof question, "Earlier changes were not saved.");
+    draw_choice(ui, line, question, keys, labels, 3);
+}
+
 void prompt_draw(Ui *ui) {
     const Rect line = rect_inset(ui->layout.bottom, 1);
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
-    if (ui->prompt == PROMPT_QUIT) {
-        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without",
-                                                                                "stay"};
-        draw_choice(ui, inside, "The recipe is not saved.", keys, labels, 3);
-    } else if (ui->prompt == PROMPT_OVERWRITE) {
-        static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
-        char question[160];
-        snprintf(question, sizeof question, "%.120s is there already.", ui->editor.text);
-        draw_choice(ui, inside, question, keys, labels, 2);
-    } else {
-        draw_editor(ui, inside);
-        draw_above(ui, line);
+    switch (ui->prompt) {
+    case PROMPT_QUIT: draw_quit(ui, inside); break;
+    case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
+    case PROMPT_RESTORE: draw_restore(ui, inside); break;
+    default: draw_editor(ui, inside); break;
     }
+    draw_above(ui, line);
 }

@@ -6,6 +6,7 @@
 #include "tui/rows.h"
 #include "tui/terminal.h"
 #include "tui/tui.h"
+#include "workbench/unsaved.h"
 
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
@@ -38,6 +39,7 @@ typedef enum PromptKind {
     PROMPT_DIAL,
     PROMPT_QUIT,
     PROMPT_OVERWRITE,
+    PROMPT_RESTORE,
     PROMPT_COUNT,
 } PromptKind;
 
@@ -64,6 +66,10 @@ typedef struct Ui {
     char suggestions[512]; // completions to choose from; empty: none
     Message message;
     char *recipe_path; // NULL: not named yet
+    Unsaved unsaved;
+    uint64_t unsaved_turn; // the last turn that was seen by ui_keep_unsaved
+    double unsaved_since;  // when it was
+    bool unsaved_failed;   // that it cannot be kept was told
     bool help;
     int help_top, help_rows; // first line shown, lines there are
     int dragged;             // dial whose slider is held, −1: none
@@ -80,6 +86,10 @@ bool ui_resize(Ui *ui, int rows, int cols, Error *err);
 void ui_update(Ui *ui);              // after workbench_update or a change of the recipe
 void ui_draw(Ui *ui);                // the whole frame, onto ui->canvas
 void ui_key(Ui *ui, const Key *key); // what the user pressed or clicked
+
+// Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <
+// 0 when nothing is.
+double ui_keep_unsaved(Ui *ui, bool at_once);
 
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
 int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
