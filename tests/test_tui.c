@@ -687,11 +687,17 @@ static void a_crash_gives_the_terminal_back(void **state) {
 
 static char *kept_folder(void) { return path_in_folder(".local/state/quantdial/unsaved"); }
 
+// Not one that is being written beside it.
+static bool ends_with_json(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".json") == 0;
+}
+
 static int kept_count(void) {
     int count = 0;
     DIR *stream = opendir(kept_folder());
     for (const struct dirent *entry; stream && (entry = readdir(stream));)
-        count += strstr(entry->d_name, ".json") != NULL;
+        count += ends_with_json(entry->d_name);
     if (stream) closedir(stream);
     return count;
 }
@@ -815,7 +821,7 @@ static void unsaved_changes_that_cannot_be_kept_or_read_are_told(void **state) {
     DIR *stream = opendir(kept_folder());
     char name[512] = "";
     for (const struct dirent *entry; (entry = readdir(stream));) {
-        if (strstr(entry->d_name, ".json"))
+        if (ends_with_json(entry->d_name))
             snprintf(name, sizeof name, ".local/state/quantdial/unsaved/%s", entry->d_name);
     }
     closedir(stream);

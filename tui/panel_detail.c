@@ -358,11 +358,10 @@ void panel_detail_draw(Ui *ui) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     const InputStats *input = workbench_input_stats(ui->workbench, linear);
-    char title[256], *name = text_printable(l->name, strlen(l->name), ui->canvas.ascii);
+    char title[256];
     const char *stored = l->weight->stored;
-    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", name ? name : "", l->out, l->in, stored ? "  " : "",
+    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", l->name, l->out, l->in, stored ? "  " : "",
              stored ? stored : "");
-    free(name);
     if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
         char short_name[128];
         linear_short_name(l, short_name, sizeof short_name);

@@ -19,10 +19,8 @@ static const char *model_name(const ModelStructure *structure) {
 
 static void draw_model(Ui *ui, Pen *pen) {
     const ModelStructure *s = workbench_structure(ui->workbench);
-    char *name = text_printable(model_name(s), strlen(model_name(s)), ui->canvas.ascii);
     pen_text(pen, MEANING_ACCENT, " quantdial");
-    pen_text(pen, MEANING_TITLE | STYLE_BOLD, "  %s", name ? name : "");
-    free(name);
+    pen_text(pen, MEANING_TITLE | STYLE_BOLD, "  %s", model_name(s));
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);

@@ -184,7 +184,7 @@ static void draw_editor(Ui *ui, Rect line) {
     snprintf(head, sizeof head, "%.*s", (int)ui->editor.cursor, text);
     while (canvas_width(canvas, head + (text - ui->editor.text)) > room) {
         int width;
-        text += character_length(text, &width);
+        text += canvas_character(canvas, text, &width);
     }
     canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
     canvas->cursor_row = line.row;

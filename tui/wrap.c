@@ -23,7 +23,7 @@ static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
     const WrapPiece *p = &w->pieces[piece];
     *width = 0;
     if (at >= p->length) return 0;
-    size_t length = character_length(p->text + at, width);
+    size_t length = canvas_character(w->canvas, p->text + at, width);
     return length > p->length - at ? p->length - at : length;
 }
 
