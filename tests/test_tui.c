@@ -106,6 +106,7 @@ static void key(Screen *s, const char *bytes) { screen_send(s, bytes); }
 static void quit(Screen *s) {
     key(s, ":q!\r");
     assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
     assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
     assert_true(screen_modes_restored(s));
     assert_false(s->alternate);
@@ -591,6 +592,164 @@ static void the_mouse_chooses_turns_and_drags(void **state) {
     quit(s);
 }
 
+// ---- pasting ------------------------------------------------------------------------------------------------------
+
+#define PASTE "\033[200~"
+#define PASTE_END "\033[201~"
+
+static void what_is_pasted_is_text_and_no_keys(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    assert_true(s->pastes);
+    key(s, PASTE "ii:set alpha 0.9\rq\033[Cl" PASTE_END "j"); // elsewhere than in a prompt
+    expect_gone_text(s, "▸5 down_proj");                      // the key behind it counts
+    key(s, PASTE "i" PASTE_END);
+    expect(s, "what was pasted is ignored here");
+    expect_dial(s, DIAL_ALPHA, "0.3");
+    assert_false(screen_has(s, "recipe not saved"));
+    key(s, ":prompt " PASTE "Zwei\tWörter\r\nund\x01\x1b\x7f\xC2\x9b\xff mehr\n" PASTE_END LEFT LEFT "x");
+    expect(s, ":prompt Zwei Wörter und mexhr ");
+    key(s, ESCAPE "i");
+    expect(s, "recipe not saved");
+    key(s, "q" PASTE "q" PASTE_END); // a question wants a key
+    expect(s, "what was pasted is ignored here");
+    expect(s, "The recipe is not saved.");
+    key(s, ESCAPE "?" PASTE "q" PASTE_END);
+    expect(s, " Help ");
+    key(s, "q");
+    expect_gone_text(s, " Help ");
+    quit(s);
+}
+
+static void a_paste_without_end_or_bounds_does_no_harm(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":prompt " PASTE "endless\033[20"); // and then nothing: it ends by itself
+    expect(s, ":prompt endless");
+    key(s, "!" ESCAPE PASTE_END "j"); // an end without a beginning is nothing
+    expect_gone_text(s, "▸5 down_proj");
+    key(s, "k:prompt " PASTE);
+    char lines[4097];
+    memset(lines, 'y', sizeof lines - 1);
+    lines[sizeof lines - 1] = '\0';
+    for (int i = 0; i < 500; i++) { // two megabytes
+        key(s, lines);
+        screen_settle(s, 0);
+    }
+    key(s, PASTE_END);
+    expect(s, "the end of what was pasted is left out");
+    key(s, ESCAPE ":set alpha 0.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, ":" PASTE "x"); // told to end in the middle of one
+    kill(s->pid, SIGTERM);
+    assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
+    screen_free(s);
+    s = start_with(24, 80, NULL, NULL);
+    expect(s, "were not saved.");
+    key(s, "n");
+    expect_gone_text(s, "were not saved.");
+    kill(s->pid, SIGSEGV);
+    assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
+    screen_free(s);
+}
+
+// ---- the colour of the background -----------------------------------------------------------------------------------
+
+typedef struct Look {
+    const char *text;
+    int color; // of the 256; −1: the terminal's own
+    bool reverse;
+} Look;
+
+static bool has_look(Screen *s, const void *context) {
+    const Look *look = context;
+    int row, col;
+    VTermScreenCell cell = {0};
+    if (!screen_find(s, look->text, &row, &col)) return false;
+    vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
+    const int color = VTERM_COLOR_IS_DEFAULT_FG(&cell.fg) ? -1
+                      : VTERM_COLOR_IS_INDEXED(&cell.fg)  ? cell.fg.indexed.idx
+                                                          : -2;
+    return color == look->color && cell.attrs.reverse == look->reverse;
+}
+
+static void expect_look(Screen *s, const char *text, int color, bool reverse) {
+    if (!screen_wait(s, has_look, &(Look){text, color, reverse})) fail_with_screen(s, text);
+}
+
+static Screen *start_unknown(const char *term) {
+    const char *argv[] = {self, "--screen", NULL};
+    const char *environment[] = {term, "COLORFGBG=", "FAKE_PACE=8", NULL};
+    Screen *s = screen_start(36, 120, argv, environment);
+    assert_non_null(s);
+    expect(s, "p99.9");
+    return s;
+}
+
+static void the_terminal_is_asked_for_its_background(void **state) {
+    (void)state;
+    static const struct {
+        const char *answer;
+        int accent;
+        bool known;
+    } answers[] = {
+        {"\033]11;rgb:ffff/ffff/dddd\033\\", 25, true},
+        {"\033]11;rgb:fe/fe/fe\a", 25, true},
+        {"\033]11;rgb:1515/1919/1f1f\a", 81, true},
+        {"\033]11;rgba:0000/0000/0000/ffff\033\\", 81, true},
+        {"\033]11;purple\a", 25, false},
+        {"\033]11;rgb:\a", 25, false},
+        {"\033]11;rgb:ffff", 25, false}, // and nothing more
+        {"", 25, false},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        Screen *s = start_unknown("TERM=xterm-256color");
+        assert_true(screen_sent(s, "\033]11;?"));
+        expect_look(s, "▸5 down_proj", 25, true); // readable whatever it is
+        expect_look(s, "2.412", -1, false);
+        key(s, answers[i].answer);
+        expect_look(s, "▸5 down_proj", answers[i].accent, !answers[i].known);
+        expect_look(s, "2.412", -1, false);
+        settle(s);
+        if (!answers[i].known) usleep(1200000); // one without an end takes what comes within a second
+        key(s, "j");                            // and nothing of it was taken for a key
+        expect_look(s, "▸4 down_proj", answers[i].accent, !answers[i].known);
+        assert_false(screen_has(s, "recipe not saved"));
+        key(s, ":theme dark\r");
+        expect_look(s, "▸4 down_proj", 81, false);
+        key(s, ":theme auto\r");
+        expect_look(s, "▸4 down_proj", answers[i].accent, !answers[i].known);
+        quit(s);
+    }
+}
+
+static void an_answer_in_pieces_is_no_keys(void **state) {
+    (void)state;
+    Screen *s = start_unknown("TERM=xterm-256color");
+    static const char *const pieces[] = {"\033", "]1", "1;rgb:0000/00", "00/0000\033", "\\"};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        key(s, pieces[i]);
+        usleep(60000);
+    }
+    expect_look(s, "▸5 down_proj", 81, false);
+    settle(s);
+    assert_false(screen_has(s, "recipe not saved"));
+    quit(s);
+}
+
+static void terminals_of_old_and_those_that_said_it_are_not_asked(void **state) {
+    (void)state;
+    Screen *s = start_unknown("TERM=vt100");
+    assert_false(screen_sent(s, "\033]11"));
+    quit(s);
+    s = start(36, 120); // COLORFGBG
+    assert_false(screen_sent(s, "\033]11"));
+    expect_look(s, "▸5 down_proj", 81, false);
+    quit(s);
+}
+
 // ---- the terminal -------------------------------------------------------------------------------------------------
 
 static bool bottom_right_corner(Screen *s, const void *unused) {
@@ -696,8 +855,7 @@ static bool ends_with_json(const char *name) {
 static int kept_count(void) {
     int count = 0;
     DIR *stream = opendir(kept_folder());
-    for (const struct dirent *entry; stream && (entry = readdir(stream));)
-        count += ends_with_json(entry->d_name);
+    for (const struct dirent *entry; stream && (entry = readdir(stream));) count += ends_with_json(entry->d_name);
     if (stream) closedir(stream);
     return count;
 }
@@ -900,7 +1058,7 @@ static void a_terminal_that_cannot_is_refused(void **state) {
 
 // ---- ---------------------------------------------------------------------------------------------------------------
 
-// The user's folders are this test's.
+// The user's folders are those of the test.
 static int make_home(void **state) {
     make_folder(state);
     setenv("HOME", folder, 1);
@@ -909,43 +1067,50 @@ static int make_home(void **state) {
     return 0;
 }
 
+#define IN_HOME(function) cmocka_unit_test_setup_teardown(function, make_home, drop_folder)
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--screen") == 0) return show(argc, argv);
     setlocale(LC_CTYPE, "");
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length < 0) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_screen_shows_the_model),
-        cmocka_unit_test(jobs_are_seen_while_they_run),
-        cmocka_unit_test(a_failed_job_is_told),
-        cmocka_unit_test(every_dial_turns_and_the_plan_follows),
-        cmocka_unit_test(dials_scroll_where_the_room_is_small),
-        cmocka_unit_test(an_old_figure_is_never_shown_as_new),
-        cmocka_unit_test(values_are_typed_and_refused),
-        cmocka_unit_test(one_linear_gets_values_of_its_own),
-        cmocka_unit_test(a_linear_is_left_alone),
-        cmocka_unit_test(changes_since_the_pin_have_signs),
-        cmocka_unit_test(linears_are_found_filtered_and_sorted),
-        cmocka_unit_test(the_selection_moves),
-        cmocka_unit_test(commands_complete_and_are_remembered),
-        cmocka_unit_test(recipes_are_written_and_loaded),
-        cmocka_unit_test(the_key_of_an_answer_ends_there),
-        cmocka_unit_test(another_file_is_overwritten_only_when_told),
-        cmocka_unit_test(quitting_asks_when_the_recipe_is_not_saved),
-        cmocka_unit_test(help_lists_keys_and_commands),
-        cmocka_unit_test(the_mouse_chooses_turns_and_drags),
-        cmocka_unit_test(sizes_come_and_go),
-        cmocka_unit_test(signals_end_it_in_order),
-        cmocka_unit_test(it_stops_and_goes_on),
-        cmocka_unit_test(it_survives_being_stopped_without_notice),
-        cmocka_unit_test(a_crash_gives_the_terminal_back),
-        cmocka_unit_test(a_lost_terminal_ends_it),
-        cmocka_unit_test(unsaved_changes_outlive_whatever_ends_it),
-        cmocka_unit_test(unsaved_changes_are_forgotten_when_decided_about),
-        cmocka_unit_test(unsaved_changes_of_several_programs_stay_apart),
-        cmocka_unit_test(unsaved_changes_that_cannot_be_kept_or_read_are_told),
-        cmocka_unit_test(ascii_mono_and_light_work),
-        cmocka_unit_test(a_terminal_that_cannot_is_refused),
+        IN_HOME(the_first_screen_shows_the_model),
+        IN_HOME(jobs_are_seen_while_they_run),
+        IN_HOME(a_failed_job_is_told),
+        IN_HOME(every_dial_turns_and_the_plan_follows),
+        IN_HOME(dials_scroll_where_the_room_is_small),
+        IN_HOME(an_old_figure_is_never_shown_as_new),
+        IN_HOME(values_are_typed_and_refused),
+        IN_HOME(one_linear_gets_values_of_its_own),
+        IN_HOME(a_linear_is_left_alone),
+        IN_HOME(changes_since_the_pin_have_signs),
+        IN_HOME(linears_are_found_filtered_and_sorted),
+        IN_HOME(the_selection_moves),
+        IN_HOME(commands_complete_and_are_remembered),
+        IN_HOME(recipes_are_written_and_loaded),
+        IN_HOME(the_key_of_an_answer_ends_there),
+        IN_HOME(another_file_is_overwritten_only_when_told),
+        IN_HOME(quitting_asks_when_the_recipe_is_not_saved),
+        IN_HOME(help_lists_keys_and_commands),
+        IN_HOME(the_mouse_chooses_turns_and_drags),
+        IN_HOME(what_is_pasted_is_text_and_no_keys),
+        IN_HOME(a_paste_without_end_or_bounds_does_no_harm),
+        IN_HOME(the_terminal_is_asked_for_its_background),
+        IN_HOME(an_answer_in_pieces_is_no_keys),
+        IN_HOME(terminals_of_old_and_those_that_said_it_are_not_asked),
+        IN_HOME(sizes_come_and_go),
+        IN_HOME(signals_end_it_in_order),
+        IN_HOME(it_stops_and_goes_on),
+        IN_HOME(it_survives_being_stopped_without_notice),
+        IN_HOME(a_crash_gives_the_terminal_back),
+        IN_HOME(a_lost_terminal_ends_it),
+        IN_HOME(unsaved_changes_outlive_whatever_ends_it),
+        IN_HOME(unsaved_changes_are_forgotten_when_decided_about),
+        IN_HOME(unsaved_changes_of_several_programs_stay_apart),
+        IN_HOME(unsaved_changes_that_cannot_be_kept_or_read_are_told),
+        IN_HOME(ascii_mono_and_light_work),
+        IN_HOME(a_terminal_that_cannot_is_refused),
     };
-    return cmocka_run_group_tests(tests, make_home, drop_folder);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,29 @@ bool line_editor_key(LineEditor *editor, int code) {
     return true;
 }
 
+static size_t without_line_end(const char *text) {
+    size_t length = strlen(text);
+    while (length && (text[length - 1] == '\n' || text[length - 1] == '\r')) length--;
+    return length;
+}
+
+bool line_editor_paste(LineEditor *editor, const char *text) {
+    uint32_t code;
+    const char *end = text + without_line_end(text);
+    for (size_t length; text < end; text += length) {
+        length = utf8_read(text, (size_t)(end - text), &code);
+        if (!length)
+            length = 1;
+        else if (code == '\r' && text[1] == '\n')
+            continue; // both are one end of a line
+        else if (code == '\t' || code == '\n' || code == '\r') {
+            if (!insert(editor, " ", 1)) return false;
+        } else if (code >= 0x20 && (code < 0x7F || code > 0x9F) && !insert(editor, text, length))
+            return false;
+    }
+    return true;
+}
+
 // ---- history ------------------------------------------------------------------------------------------------------
 
 void line_history_add(LineHistory *history, const char *line) {

@@ -140,6 +140,20 @@ void prompt_key(Ui *ui, const Key *key) {
     }
 }
 
+static bool asks_for_a_key(const Ui *ui) {
+    return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE;
+}
+
+// Pasted text is never keys: it goes into a line that is being edited, or nowhere.
+void prompt_paste(Ui *ui, const char *text) {
+    if (ui->prompt == PROMPT_NONE || asks_for_a_key(ui))
+        ui_fail(ui, "what was pasted is ignored here; prompts and the command line (:) take it");
+    else if (!line_editor_paste(&ui->editor, text))
+        ui_fail(ui, "the end of what was pasted is left out: a line has %zu bytes", sizeof ui->editor.text - 1);
+    else
+        ui->message.text[0] = '\0';
+}
+
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
 static void label_of(const Ui *ui, char *out, size_t size) {

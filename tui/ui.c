@@ -219,7 +219,9 @@ static void mouse_in_prompt(Ui *ui, const Key *key) {
 void ui_key(Ui *ui, const Key *key) {
     if (key->code == KEY_NONE) return;
     const bool mouse = key->code == KEY_MOUSE_EVENT;
-    if (!ui->layout.fits) {
+    if (key->code == KEY_PASTED)
+        prompt_paste(ui, key->text);
+    else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
     } else if (ui->help)
         help_key(ui, key);

@@ -117,6 +117,7 @@ Style class_style(FptqClass class);
 
 void prompt_open(Ui *ui, PromptKind kind, const char *text);
 void prompt_key(Ui *ui, const Key *key);
+void prompt_paste(Ui *ui, const char *text);
 void prompt_draw(Ui *ui);
 
 void command_run(Ui *ui, const char *line); // without the colon
