@@ -38,16 +38,17 @@ static void check_apart(const Rect *rects, size_t count, Rect whole) {
     }
 }
 
-static void check_detail(Rect pane) {
-    const DetailLayout d = layout_detail(pane);
+static void check_detail(Rect pane, int note_rows) {
+    const DetailLayout d = layout_detail(pane, note_rows);
     const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis,   d.input_line, d.input_graph,
-                          d.input_axis,  d.channel_line, d.channel_graph, d.decision};
+                          d.input_axis,  d.channel_line, d.channel_graph, d.decision,   d.note};
     int rows = 0;
     check_apart(parts, sizeof parts / sizeof *parts, pane);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rows += parts[i].rows;
     assert_int_equal(rows, pane.rows);
-    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.channel_graph.rows >= 1 &&
-                d.decision.rows >= 1);
+    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.decision.rows >= 1);
+    assert_true(d.channel_graph.rows >= (note_rows ? 0 : 1) && d.channel_line.rows == (d.channel_graph.rows > 0));
+    assert_int_equal(d.note.rows, note_rows);
 }
 
 static void check_dials(const Layout *l) {
@@ -74,7 +75,7 @@ static void panes_stay_apart_at_every_size(void **state) {
             assert_int_equal(l.effect.row + l.effect.rows, l.bottom.row);
             assert_true(l.layers.rows >= 8 && l.texts.rows >= 2 && l.detail.cols >= 34);
             assert_true(inside(l.metrics, l.effect) && inside(l.texts, l.effect) && !overlap(l.metrics, l.texts));
-            check_detail(rect_inset(l.detail, 1));
+            for (int note = 0; note <= NOTE_ROWS_MOST; note++) check_detail(rect_inset(l.detail, 1), note);
             check_dials(&l);
         }
     }

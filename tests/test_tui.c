@@ -337,6 +337,120 @@ static void a_linear_is_left_alone(void **state) {
     quit(s);
 }
 
+// Whatever is pressed, clicked or turned outside of the dials' pane turns no dial.
+static void only_the_pane_of_the_dials_turns_them(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    int row, col;
+    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
+    assert_true(screen_find(s, "alpha          0.3", &row, &col));
+    for (int c = col - 1; c < col + 36; c += 4) {
+        screen_wheel(s, row, c, true);
+        screen_wheel(s, row, c, false);
+        screen_wheel(s, row, c, false);
+    }
+    key(s, ":reset\r");
+    expect(s, "name the dial");
+    key(s, "h");
+    expect(s, "Tab goes to the dials");
+    assert_false(screen_has(s, "recipe not saved"));
+    key(s, "go"); // the dials of one linear, and from there back to the layers
+    key(s, ":set alpha 0.7\r");
+    expect(s, "*5 down_proj");
+    key(s, "\t\177" HOME "k");
+    expect(s, "*5 down_proj");
+    key(s, "o");
+    // A drag whose end a prompt hid does not go on with the next one.
+    expect(s, "alpha          0.3");
+    assert_true(screen_find(s, "alpha          0.3", &row, &col));
+    char bytes[64];
+    snprintf(bytes, sizeof bytes, "\033[<0;%d;%dM:", col + 26, row + 1);
+    key(s, bytes);
+    snprintf(bytes, sizeof bytes, "\033[<0;%d;%dm" ESCAPE, col + 26, row + 1);
+    key(s, bytes);
+    settle(s);
+    char *before = screen_row(s, row), *after;
+    screen_drag(s, 5, 5, 60); // over the layers
+    key(s, "jk");
+    settle(s);
+    after = screen_row(s, row);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    quit(s);
+}
+
+// The inputs of down, whose ranges ask for LAE, go token by token: the table and the note say so at every size.
+static void what_the_plan_does_is_said_at_every_size(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80},  {24, 100}, {30, 80},  {30, 100},
+                                   {36, 120}, {36, 130}, {60, 200}, {24, 200}};
+    Screen *s = start(24, 80);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        screen_resize(s, sizes[i][0], sizes[i][1]);
+        key(s, "/1.mlp.down\r");
+        expect(s, "▸1 down_proj");
+        expect(s, "no norm before it to fold");
+        expect(s, "per token");
+        int row, col;
+        assert_true(screen_find(s, "▸1 down_proj", &row, &col));
+        char *line = screen_row(s, row), *end = strstr(line + 3, "│") ? strstr(line + 3, "│") : strstr(line + 3, "┃");
+        *end = '\0';
+        assert_non_null(strstr(line, "token"));
+        assert_null(strstr(line, "LAE"));
+        free(line);
+        key(s, "g");
+        expect(s, "▸5 down_proj");
+        expect_gone_text(s, "no norm before it to fold"); // 1286.5 goes token by token anyway
+    }
+    key(s, ":set activations none\r");
+    expect(s, "16 bit");
+    expect_gone_text(s, " LAE  "); // what the ranges ask for is not what is done
+    quit(s);
+}
+
+static bool base_is_partial(Screen *s, const void *unused) {
+    (void)unused;
+    int row, col;
+    if (!screen_find(s, "base  ", &row, &col)) return false;
+    char *line = screen_row(s, row);
+    const bool partial = strstr(line, "2.412…") != NULL;
+    free(line);
+    return partial;
+}
+
+static void a_partial_score_of_the_base_is_marked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    assert_true(screen_wait(s, base_is_partial, NULL));
+    settle(s);
+    assert_false(base_is_partial(s, NULL));
+    quit(s);
+}
+
+// Messages that one line cannot hold take more; answers stand beside however long a question.
+static void long_texts_are_read_to_their_end(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    char name[200], command[4300];
+    memset(name, 'x', 150);
+    strcpy(name + 150, ".json");
+    folder_put_text(folder, name, "{");
+    snprintf(command, sizeof command, ":w %s\r", path_in_folder(name));
+    key(s, command);
+    expect(s, "y overwrite  n another name");
+    key(s, "n" ESCAPE);
+    snprintf(command, sizeof command, ":load %s\r", path_in_folder(name));
+    key(s, command);
+    expect(s, "xxx");
+    expect(s, "at byte 0"); // where the fault is, at the end of the message
+    key(s, ":set nonsense " ESCAPE ":set activations nonsense\r");
+    expect(s, "channel"); // the last of what is allowed
+    quit(s);
+}
+
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -525,7 +639,7 @@ static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     char path[4300];
-    key(s, "l");
+    key(s, "\tl");
     expect(s, "recipe not saved");
     key(s, "q");
     expect(s, "The recipe is not saved.");
@@ -1029,10 +1143,10 @@ static void ascii_mono_and_light_work(void **state) {
     key(s, "q");
     quit(s);
 
-    s = start_with(24, 80, "--mono", NULL);
-    expect(s, "v1 150");
-    for (int row = 0; row < 24; row++) {
-        for (int col = 0; col < 80; col++) {
+    s = start_with(36, 120, "--mono", NULL);
+    expect(s, "╌ v1 150 ━"); // the zones differ in more than colour
+    for (int row = 0; row < 36; row++) {
+        for (int col = 0; col < 120; col++) {
             VTermScreenCell cell;
             vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
             assert_true(VTERM_COLOR_IS_DEFAULT_FG(&cell.fg) && VTERM_COLOR_IS_DEFAULT_BG(&cell.bg));
@@ -1084,6 +1198,10 @@ int main(int argc, char **argv) {
         IN_HOME(values_are_typed_and_refused),
         IN_HOME(one_linear_gets_values_of_its_own),
         IN_HOME(a_linear_is_left_alone),
+        IN_HOME(only_the_pane_of_the_dials_turns_them),
+        IN_HOME(what_the_plan_does_is_said_at_every_size),
+        IN_HOME(a_partial_score_of_the_base_is_marked),
+        IN_HOME(long_texts_are_read_to_their_end),
         IN_HOME(changes_since_the_pin_have_signs),
         IN_HOME(linears_are_found_filtered_and_sorted),
         IN_HOME(the_selection_moves),

@@ -58,6 +58,11 @@ void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
 
 void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }
 
+void action_point_to_dials(Ui *ui, int unused) {
+    (void)unused;
+    ui_say(ui, "Tab goes to the dials; they are turned there");
+}
+
 void action_edit_dial(Ui *ui, int unused) {
     (void)unused;
     char value[64];

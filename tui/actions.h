@@ -14,6 +14,7 @@ void action_reverse(Ui *ui, int unused);
 void action_move_dial(Ui *ui, int steps);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
+void action_point_to_dials(Ui *ui, int unused); // says where the keys are that turn them
 void action_edit_dial(Ui *ui, int unused);
 bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
 void action_reset_dial(Ui *ui, int unused);

@@ -39,7 +39,9 @@ static void run_set(Ui *ui, const char *argument) {
 
 static void run_reset(Ui *ui, const char *argument) {
     const int dial = *argument ? dial_named(argument, strlen(argument)) : (int)ui->dial;
-    if (dial < 0)
+    if (!*argument && ui->focus != PANE_DIALS)
+        ui_fail(ui, "name the dial, or go to it with Tab");
+    else if (dial < 0)
         ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
     else
         dials_reset(ui, (Dial)dial);

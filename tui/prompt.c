@@ -210,9 +210,7 @@ static void draw_above(Ui *ui, Rect line) {
     const char *text = *ui->message.text ? ui->message.text : ui->suggestions;
     if (!*text) return;
     line.row--;
-    canvas_fill(&ui->canvas, line, STYLE_SELECTED, " ");
-    canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2,
-               (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+    panel_message_draw(ui, line, (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
 }
 
 static void draw_quit(Ui *ui, Rect line) {

@@ -107,11 +107,14 @@ void panel_detail_draw(Ui *ui);
 void panel_dials_draw(Ui *ui);
 void panel_effect_draw(Ui *ui);
 void panel_bottom_draw(Ui *ui);
+// Text in as many lines as it needs, the last of them in `last`, over what is there.
+void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 void help_draw(Ui *ui);
 void panel_borders_draw(Ui *ui);
 void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
 
 Style class_style(FptqClass class);
+Style input_style(const Decision *decision);
 
 // ---- keys, prompts and commands -----------------------------------------------------------------------------------
 
