@@ -176,7 +176,7 @@ static const char *home_of(const char *user) {
 
 char *path_expand(const char *path, Error *err) {
     const size_t length = *path == '~' ? strcspn(path, "/") : 0; // of what stands for a home
-    char *user = strndup(path + 1, length ? length - 1 : 0), *expanded = NULL;
+    char *user = length ? strndup(path + 1, length - 1) : strdup(""), *expanded = NULL;
     const char *home = length && user ? home_of(user) : "";
     if (user && !home)
         error_set(err, "%s: there is no home of %s; ./%s names a file of that name", path, *user ? user : "yours",

@@ -735,6 +735,54 @@ static void what_is_pasted_is_text_and_no_keys(void **state) {
     quit(s);
 }
 
+// Both borders of every row between the first and the last stand where they belong.
+static bool framed(Screen *s, const void *unused) {
+    (void)unused;
+    for (int row = 2; row < s->rows - 1; row++) {
+        for (int side = 0; side < 2; side++) {
+            VTermScreenCell cell = {0};
+            vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = side ? s->cols - 1 : 0}, &cell);
+            const uint32_t c = cell.chars[0];
+            if (c != 0x2502 && c != (side ? 0x2524 : 0x251C)) return false; // │ ┤ ├
+        }
+    }
+    return true;
+}
+
+static void no_text_breaks_the_frame(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "a\u200Db\u200Cc\u200Bd\u2060e",
+        "\u202Eright to left\u202C \u2067isolated\u2069 \u200F",
+        "\U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA \U0001F44D\U0001F3FD \u2764\uFE0F "
+        "1\uFE0F\u20E3",
+        "Z\u0351\u036B\u0343\u036A\u0302\u036B\u033D\u034F\u0334\u0319\u0324\u031E\u0349\u035A\u032F",
+        "\u1100\u1161\u11A8\u1112\u1161\u11AB \u3164\u115F\u1160",
+        "\u00AD\uFEFF\uFFF9\uFFFC\u2028\uE000\U000F0000\u0378\U000E0041",
+        "\u0928\u092E\u0938\u094D\u0924\u0947 \u0E17\u0E35\u0E48 日本語 \u05E9\u05DC\u05D5\u05DD",
+    };
+    Screen *s = start(36, 120);
+    char command[1024];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        snprintf(command, sizeof command, ":prompt " PASTE "%s %s %s %s" PASTE_END "\r", texts[i], texts[i], texts[i],
+                 texts[i]);
+        key(s, command);
+        settle(s);
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        snprintf(command, sizeof command, ":find " PASTE "%s" PASTE_END "\r", texts[i]); // in a message
+        key(s, command);
+        expect(s, "no linear with");
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        snprintf(command, sizeof command, "&" PASTE "%s" PASTE_END "\r", texts[i]); // in a title
+        key(s, command);
+        expect(s, "0 of 43");
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        key(s, ":filter\r");
+        expect(s, "▸5 down_proj");
+    }
+    quit(s);
+}
+
 static void a_paste_without_end_or_bounds_does_no_harm(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -1213,6 +1261,7 @@ int main(int argc, char **argv) {
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(what_is_pasted_is_text_and_no_keys),
+        IN_HOME(no_text_breaks_the_frame),
         IN_HOME(a_paste_without_end_or_bounds_does_no_harm),
         IN_HOME(the_terminal_is_asked_for_its_background),
         IN_HOME(an_answer_in_pieces_is_no_keys),

@@ -221,11 +221,9 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     pen_field(&pen, "range", style, "%s", format_figure(input->range, 3).text);
     pen_field(&pen, "p99.9", MEANING_VALUE, "%s", format_figure(input->p99_9, 3).text);
     const char *class = class_name(decision->input_class), *done = decision_input_text(decision);
-    if (decision->quantized && strcmp(class, done) != 0) { // the note says why
-        pen_text(&pen, MEANING_FAINT, "class ");
-        pen_text(&pen, style, "%s ", class);
-        pen_field(&pen, "→", input_style(decision), "%s", done);
-    } else
+    if (decision->quantized && strcmp(class, done) != 0) // the note says why
+        pen_field(&pen, "class", input_style(decision), "%s → %s", class, done);
+    else
         pen_field(&pen, "class", style, "%s", class);
     if (decision->lae && decision->activation_scale > 0) {
         pen_field(&pen, "equalized to", MEANING_VALUE, "%s", format_figure(decision->activation_scale * 127.0, 3).text);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base/clock.h"
 #include "tui/ui.h"
@@ -94,7 +95,8 @@ static void end(Ui *ui, bool decided) {
 // The console of Linux has too few characters for graphs.
 static bool only_ascii(const TuiOptions *options) {
     const char *term = getenv("TERM");
-    return options->ascii || !terminal_is_utf8() || (term && strcmp(term, "linux") == 0);
+    return options->ascii || !terminal_is_utf8() || wcwidth(0x2500) != 1 || // "─", which some locales make wide
+           (term && strcmp(term, "linux") == 0);
 }
 
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
