@@ -24,7 +24,7 @@ static void print_linears(const Opened *o) {
         decision_group_text(d, group, sizeof group);
         print_name(name, 16);
         printf(" %9.4g %9.4g  %-7s %4d %8s\n", s->stats.weights[i].absmax,
-               s->stats.inputs[s->structure.linears[i].input].range, class_name(d->input_class), d->bits, group);
+               s->stats.inputs[s->structure.linears[i].input].range, decision_input_text(d), d->bits, group);
     }
 }
 

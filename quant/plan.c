@@ -45,11 +45,11 @@ static const InputMeasure unknown_input;
 static const WeightMeasure unknown_weight;
 
 static const char note_ignored[] = "left alone by the recipe";
-static const char note_not_quantizable[] = "head and routers stay as they are unless an override names them";
+static const char note_not_quantizable[] = "head and routers stay unless an override names them";
 static const char note_stored_type[] = "stored in a type that is not quantized";
 static const char note_weights_not_finite[] = "holds weights that are infinite or NaN: stays as it is";
 static const char note_group_too_large[] = "group size beyond the row: per channel";
-static const char note_partial_group[] = "the last group of each row is smaller: some formats cannot hold that";
+static const char note_partial_group[] = "last group of each row smaller: some formats cannot hold it";
 static const char note_no_votes[] = "weights not measured yet: per channel";
 static const char note_floor[] = "min-group is above max-group: the floor counts";
 static const char note_one_level[] = "one group per row: two levels are one";
@@ -59,16 +59,23 @@ static const char note_fused_differs[] = "bits or activations differ within its 
 static const char note_tied[] = "shares its tensor with the embedding, which stays";
 static const char note_uncalibrated[] = "activations not measured yet: left as they are";
 static const char note_unreached[] = "calibration sent no token to this expert: per token";
-static const char note_few_tokens[] = "calibration sent few tokens to this expert: its range is a guess";
+static const char note_few_tokens[] = "calibration sent this expert few tokens: its range is a guess";
 static const char note_not_finite[] = "activations were not finite: per token";
 static const char note_no_norm[] = "no norm before it to fold the equalization into: per token";
-static const char note_readers_differ[] = "its input is read by a linear that is not equalized alike: per token";
+static const char note_readers_differ[] = "its input is read by a linear not equalized alike: per token";
 static const char note_other_rows[] = "its columns are not the rows of the linear before it: per token";
-static const char note_rows_stay[] = "the linear before it is left as it is and takes no factors: per token";
+static const char note_rows_stay[] = "left as it is, the linear before takes no factors: per token";
 static const char note_no_columns[] = "weights not measured yet: its input is left as it is";
 static const char note_percentile_zero[] = "the percentile of its input is 0: whole range";
-static const char note_channel[] = "a scale per channel: for accuracy, no integer product can do it";
+static const char note_channel[] = "scale per channel, for accuracy: no integer product does it";
 static const char note_at_run_time[] = "equalized at run time: its factors fold nowhere";
+
+const char *decision_input_text(const Decision *d) {
+    static const char *const names[] = {
+        [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
+    if (d->activations == POLICY_NONE && d->note == note_uncalibrated) return "?";
+    return d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations];
+}
 
 const char *class_name(FptqClass class) {
     static const char *const names[] = {"?", "static", "LAE", "token"};

@@ -51,6 +51,10 @@ typedef struct Plan {
     int class_count[4];                 // linears by FptqClass
 } Plan;
 
+// What becomes of its input, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when nothing does, "?"
+// while its range is not known.
+const char *decision_input_text(const Decision *decision);
+
 // Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial.
 // measured may be NULL or partly filled: what was not measured yet is decided without it and noted.
 bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, Plan *out, Error *err);

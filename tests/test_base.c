@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/array.h"
@@ -523,6 +526,41 @@ static void user_folders(void **state) {
     free(xdg);
 }
 
+static void expect_expanded(const char *path, const char *want) {
+    char *expanded = path_expand(path, NULL);
+    assert_non_null(expanded);
+    assert_string_equal(expanded, want);
+    free(expanded);
+}
+
+static void homes_in_paths(void **state) {
+    (void)state;
+    char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL, in_home[4200];
+    const struct passwd *me = getpwuid(getuid());
+    Error err = {0};
+    setenv("HOME", "/home/x", 1);
+    expect_expanded("~", "/home/x");
+    expect_expanded("~/", "/home/x/");
+    expect_expanded("~/a/~b", "/home/x/a/~b");
+    expect_expanded("a~", "a~");
+    expect_expanded("./~", "./~");
+    expect_expanded("", "");
+    if (me) {
+        snprintf(in_home, sizeof in_home, "~%s/a", me->pw_name);
+        char *expanded = path_expand(in_home, NULL);
+        snprintf(in_home, sizeof in_home, "%s/a", me->pw_dir);
+        assert_string_equal(expanded, in_home);
+        free(expanded);
+    }
+    assert_null(path_expand("~no-such-user/a", &err));
+    assert_non_null(strstr(err.message, "no home of no-such-user"));
+    assert_non_null(strstr(err.message, "./~no-such-user/a"));
+    unsetenv("HOME"); // what the system knows counts then
+    if (me) expect_expanded("~", me->pw_dir);
+    if (home) setenv("HOME", home, 1);
+    free(home);
+}
+
 // ----------------------------------------------------------------------------------------------------------- progress
 // etc.
 
@@ -638,6 +676,7 @@ int main(void) {
         IN_FOLDER(unwritable),
         IN_FOLDER(folders),
         cmocka_unit_test(user_folders),
+        cmocka_unit_test(homes_in_paths),
         cmocka_unit_test(progress),
         cmocka_unit_test(randoms),
         cmocka_unit_test(hashes),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,16 +38,17 @@ static void check_apart(const Rect *rects, size_t count, Rect whole) {
     }
 }
 
-static void check_detail(Rect pane) {
-    const DetailLayout d = layout_detail(pane);
+static void check_detail(Rect pane, int note_rows) {
+    const DetailLayout d = layout_detail(pane, note_rows);
     const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis,   d.input_line, d.input_graph,
-                          d.input_axis,  d.channel_line, d.channel_graph, d.decision};
+                          d.input_axis,  d.channel_line, d.channel_graph, d.decision,   d.note};
     int rows = 0;
     check_apart(parts, sizeof parts / sizeof *parts, pane);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rows += parts[i].rows;
     assert_int_equal(rows, pane.rows);
-    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.channel_graph.rows >= 1 &&
-                d.decision.rows >= 1);
+    assert_true(d.weight_graph.rows >= 1 && d.input_graph.rows >= 1 && d.decision.rows >= 1);
+    assert_true(d.channel_graph.rows >= (note_rows ? 0 : 1) && d.channel_line.rows == (d.channel_graph.rows > 0));
+    assert_int_equal(d.note.rows, note_rows);
 }
 
 static void check_dials(const Layout *l) {
@@ -73,7 +75,7 @@ static void panes_stay_apart_at_every_size(void **state) {
             assert_int_equal(l.effect.row + l.effect.rows, l.bottom.row);
             assert_true(l.layers.rows >= 8 && l.texts.rows >= 2 && l.detail.cols >= 34);
             assert_true(inside(l.metrics, l.effect) && inside(l.texts, l.effect) && !overlap(l.metrics, l.texts));
-            check_detail(rect_inset(l.detail, 1));
+            for (int note = 0; note <= NOTE_ROWS_MOST; note++) check_detail(rect_inset(l.detail, 1), note);
             check_dials(&l);
         }
     }
@@ -170,6 +172,76 @@ static void nothing_that_moves_a_cursor_reaches_the_terminal(void **state) {
     assert_row(&canvas, 0, "a\xEF\xBF\xBD[2J\xEF\xBF\xBD  ");
     canvas_text(&canvas, 1, 0, 8, 0, "a\xff\xC2\x9b\xC0\x80z");
     assert_row(&canvas, 1, "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz  ");
+    canvas_free(&canvas);
+}
+
+// Every character of the text is one cell of U+FFFD.
+static void check_not_sent(const char *text, int characters) {
+    Canvas canvas = canvas_new(1, 12, false);
+    Text expected = {0};
+    char between[64];
+    snprintf(between, sizeof between, "a%sz", text);
+    text_addf(&expected, "a");
+    for (int i = 0; i < characters; i++) text_addf(&expected, "\xEF\xBF\xBD");
+    text_addf(&expected, "z%*s", 10 - characters, "");
+    assert_int_equal(canvas_width(&canvas, between), characters + 2);
+    assert_int_equal(canvas_text(&canvas, 0, 0, 12, 0, between), characters + 2);
+    assert_row(&canvas, 0, expected.data);
+    text_free(&expected);
+    canvas_free(&canvas);
+}
+
+static void check_sent(const char *text, int columns) {
+    Canvas canvas = canvas_new(1, 12, false);
+    Text drawn = {0};
+    assert_int_equal(canvas_text(&canvas, 0, 0, 12, 0, text), columns);
+    for (int col = 0; col < columns; col++) text_addf(&drawn, "%s", canvas.cells[col].text);
+    assert_string_equal(drawn.data, text);
+    text_free(&drawn);
+    canvas_free(&canvas);
+}
+
+static void nothing_goes_out_whose_width_is_disputed(void **state) {
+    (void)state;
+    check_not_sent("\u200D", 1); // zero-width joiner, non-joiner, space
+    check_not_sent("\u200C\u200B", 2);
+    check_not_sent("\u200E\u200F\u061C", 3); // bidi marks, embeddings, isolates
+    check_not_sent("\u202A\u202E\u2066\u2069", 4);
+    check_not_sent("\u2060\u00AD\uFEFF", 3);         // word joiner, soft hyphen, byte order mark
+    check_not_sent("\uFE0E\uFE0F\U000E0100", 3);     // variation selectors
+    check_not_sent("\u20DD\u20E3\u0903", 3);         // marks that enclose or take room
+    check_not_sent("\uE000\U000F0000\U00100000", 3); // private use
+    check_not_sent("\u0378\U000E0FFF\uFFFE", 3);     // unassigned
+    check_not_sent("\u1100\u1161\u11A8\u115F", 4);   // jamo and their filler
+    check_not_sent("\u3164\uFFA0\u034F\u180B", 4);
+    check_not_sent("\U0001F1E9\U0001F1EA", 2); // a flag
+    check_not_sent("\U0001F3FD", 1);           // a skin tone
+    check_not_sent("\U000E0067\U000E007F", 2); // tags
+    check_not_sent("\u2028\u2029\uFFF9", 3);
+    check_not_sent("\xED\xA0\x80", 3); // a surrogate is no character in UTF-8
+    check_not_sent("\u2630\u4DC0", 2);
+    check_sent("größer ελ Ж", 11);
+    check_sent("e\u0301x", 2);
+    check_sent("\u0E17\u0E35\u0E48", 1); // Thai: vowel and tone
+    check_sent("日本한", 6);
+    check_sent("\U0001F600─█", 4);
+    Canvas canvas = canvas_new(1, 8, false);
+    canvas_text(&canvas, 0, 0, 8, 0, "a\u0301\u0301\u0301z"); // a tower of marks
+    assert_row(&canvas, 0, "a\u0301\u0301\uFFFDz     ");
+    canvas_clear(&canvas);
+    canvas_text(&canvas, 0, 0, 8, 0, "\U0001F468\u200D\U0001F469!"); // two people, not a couple
+    assert_row(&canvas, 0, "\U0001F468\uFFFD\U0001F469!  ");
+    canvas_free(&canvas);
+}
+
+// What stands for a character may be longer: lines wrap as they are drawn.
+static void ascii_wraps_as_it_is_drawn(void **state) {
+    (void)state;
+    Canvas canvas = canvas_new(2, 8, true);
+    const WrapPiece pieces[] = {{"a→b ∞c d", SIZE_MAX, 0}};
+    wrap_draw(&canvas, (Rect){0, 0, 2, 8}, pieces, 1, 0);
+    assert_row(&canvas, 0, "a->b    ");
+    assert_row(&canvas, 1, "infc d  ");
     canvas_free(&canvas);
 }
 
@@ -311,7 +383,9 @@ int main(void) {
         cmocka_unit_test(next_dial_goes_round),
         cmocka_unit_test(text_is_cut_at_columns_not_bytes),
         cmocka_unit_test(nothing_that_moves_a_cursor_reaches_the_terminal),
+        cmocka_unit_test(nothing_goes_out_whose_width_is_disputed),
         cmocka_unit_test(ascii_stands_in),
+        cmocka_unit_test(ascii_wraps_as_it_is_drawn),
         cmocka_unit_test(borders_join),
         cmocka_unit_test(a_pen_leaves_out_what_does_not_fit),
         cmocka_unit_test(even_the_smallest_share_is_seen),

@@ -1,5 +1,7 @@
 // The interface on a pseudo-terminal, watched by a terminal emulator. This program is both sides: called with --screen
 // it shows the interface with the workbench of tests/fake, whose figures are always the same.
+#include <dirent.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,6 +17,7 @@
 #include <cmocka.h>
 
 // In place of the real one, in this program only.
+#include "base/file.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
 #include "tests/support/screen.h"
@@ -103,6 +106,7 @@ static void key(Screen *s, const char *bytes) { screen_send(s, bytes); }
 static void quit(Screen *s) {
     key(s, ":q!\r");
     assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
     assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
     assert_true(screen_modes_restored(s));
     assert_false(s->alternate);
@@ -333,6 +337,120 @@ static void a_linear_is_left_alone(void **state) {
     quit(s);
 }
 
+// Whatever is pressed, clicked or turned outside of the dials' pane turns no dial.
+static void only_the_pane_of_the_dials_turns_them(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    int row, col;
+    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
+    assert_true(screen_find(s, "alpha          0.3", &row, &col));
+    for (int c = col - 1; c < col + 36; c += 4) {
+        screen_wheel(s, row, c, true);
+        screen_wheel(s, row, c, false);
+        screen_wheel(s, row, c, false);
+    }
+    key(s, ":reset\r");
+    expect(s, "name the dial");
+    key(s, "h");
+    expect(s, "Tab goes to the dials");
+    assert_false(screen_has(s, "recipe not saved"));
+    key(s, "go"); // the dials of one linear, and from there back to the layers
+    key(s, ":set alpha 0.7\r");
+    expect(s, "*5 down_proj");
+    key(s, "\t\177" HOME "k");
+    expect(s, "*5 down_proj");
+    key(s, "o");
+    // A drag whose end a prompt hid does not go on with the next one.
+    expect(s, "alpha          0.3");
+    assert_true(screen_find(s, "alpha          0.3", &row, &col));
+    char bytes[64];
+    snprintf(bytes, sizeof bytes, "\033[<0;%d;%dM:", col + 26, row + 1);
+    key(s, bytes);
+    snprintf(bytes, sizeof bytes, "\033[<0;%d;%dm" ESCAPE, col + 26, row + 1);
+    key(s, bytes);
+    settle(s);
+    char *before = screen_row(s, row), *after;
+    screen_drag(s, 5, 5, 60); // over the layers
+    key(s, "jk");
+    settle(s);
+    after = screen_row(s, row);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    quit(s);
+}
+
+// The inputs of down, whose ranges ask for LAE, go token by token: the table and the note say so at every size.
+static void what_the_plan_does_is_said_at_every_size(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80},  {24, 100}, {30, 80},  {30, 100},
+                                   {36, 120}, {36, 130}, {60, 200}, {24, 200}};
+    Screen *s = start(24, 80);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        screen_resize(s, sizes[i][0], sizes[i][1]);
+        key(s, "/1.mlp.down\r");
+        expect(s, "▸1 down_proj");
+        expect(s, "no norm before it to fold");
+        expect(s, "per token");
+        int row, col;
+        assert_true(screen_find(s, "▸1 down_proj", &row, &col));
+        char *line = screen_row(s, row), *end = strstr(line + 3, "│") ? strstr(line + 3, "│") : strstr(line + 3, "┃");
+        *end = '\0';
+        assert_non_null(strstr(line, "token"));
+        assert_null(strstr(line, "LAE"));
+        free(line);
+        key(s, "g");
+        expect(s, "▸5 down_proj");
+        expect_gone_text(s, "no norm before it to fold"); // 1286.5 goes token by token anyway
+    }
+    key(s, ":set activations none\r");
+    expect(s, "16 bit");
+    expect_gone_text(s, " LAE  "); // what the ranges ask for is not what is done
+    quit(s);
+}
+
+static bool base_is_partial(Screen *s, const void *unused) {
+    (void)unused;
+    int row, col;
+    if (!screen_find(s, "base  ", &row, &col)) return false;
+    char *line = screen_row(s, row);
+    const bool partial = strstr(line, "2.412…") != NULL;
+    free(line);
+    return partial;
+}
+
+static void a_partial_score_of_the_base_is_marked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    assert_true(screen_wait(s, base_is_partial, NULL));
+    settle(s);
+    assert_false(base_is_partial(s, NULL));
+    quit(s);
+}
+
+// Messages that one line cannot hold take more; answers stand beside however long a question.
+static void long_texts_are_read_to_their_end(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    char name[200], command[4300];
+    memset(name, 'x', 150);
+    strcpy(name + 150, ".json");
+    folder_put_text(folder, name, "{");
+    snprintf(command, sizeof command, ":w %s\r", path_in_folder(name));
+    key(s, command);
+    expect(s, "y overwrite  n another name");
+    key(s, "n" ESCAPE);
+    snprintf(command, sizeof command, ":load %s\r", path_in_folder(name));
+    key(s, command);
+    expect(s, "xxx");
+    expect(s, "at byte 0"); // where the fault is, at the end of the message
+    key(s, ":set nonsense " ESCAPE ":set activations nonsense\r");
+    expect(s, "channel"); // the last of what is allowed
+    quit(s);
+}
+
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -458,11 +576,71 @@ static void recipes_are_written_and_loaded(void **state) {
     quit(s);
 }
 
+// A key that answers a question is not typed into what follows, and what is written is written twice.
+static void the_key_of_an_answer_ends_there(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "ioqw");
+    expect(s, "write recipe to recipe.json ");
+    key(s, ESCAPE);
+    folder_put_text(folder, "there.json", "mine");
+    char command[4300];
+    snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("there.json"));
+    key(s, command);
+    expect(s, "there.json is there already");
+    key(s, "n");
+    expect(s, "there.json ");
+    key(s, "\x15"
+           "~/again.json\r");
+    expect(s, "recipe written to");
+    for (int i = 0; i < 3; i++) {
+        key(s, "j:w\r");
+        snprintf(command, sizeof command, "recipe written to %s", path_in_folder("again.json"));
+        expect(s, command);
+    }
+    quit(s);
+}
+
+static void assert_text_of(const char *name, const char *text) {
+    char *data;
+    size_t size;
+    assert_true(file_read(path_in_folder(name), 1 << 20, &data, &size, NULL));
+    assert_string_equal(data, text);
+    free(data);
+}
+
+static void another_file_is_overwritten_only_when_told(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    folder_put_text(folder, "theirs.json", "precious");
+    key(s, ":w ~/theirs.json\r");
+    expect(s, "~/theirs.json is there already.");
+    key(s, "n" ESCAPE ":wq ~/theirs.json\r");
+    expect(s, "is there already.");
+    key(s, "n");
+    expect(s, "write recipe to ~/theirs.json");
+    assert_text_of("theirs.json", "precious");
+    key(s, ESCAPE ":w! ~/thei\t\r");
+    expect(s, "recipe written to");
+    key(s, ":w ~nobody-of-this-name/x.json\r");
+    expect(s, "no home of nobody-of-this-name");
+    key(s, ":load ~/theirs.json\r");
+    expect(s, "recipe loaded from");
+    folder_put_text(folder, "theirs.json", "precious"); // ours by now: overwritten without a question
+    key(s, ":wq ~/theirs.json\r");
+    assert_true(screen_wait_gone(s));
+    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
+    Recipe recipe;
+    assert_true(recipe_load(path_in_folder("theirs.json"), &recipe, NULL));
+    recipe_free(&recipe);
+    screen_free(s);
+}
+
 static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     char path[4300];
-    key(s, "l");
+    key(s, "\tl");
     expect(s, "recipe not saved");
     key(s, "q");
     expect(s, "The recipe is not saved.");
@@ -526,6 +704,212 @@ static void the_mouse_chooses_turns_and_drags(void **state) {
     expect_gone_text(s, " Help ");
     click_on(s, "u undo");
     expect_dial(s, DIAL_ACTIVATIONS, "fptq");
+    quit(s);
+}
+
+// ---- pasting ------------------------------------------------------------------------------------------------------
+
+#define PASTE "\033[200~"
+#define PASTE_END "\033[201~"
+
+static void what_is_pasted_is_text_and_no_keys(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    assert_true(s->pastes);
+    key(s, PASTE "ii:set alpha 0.9\rq\033[Cl" PASTE_END "j"); // elsewhere than in a prompt
+    expect_gone_text(s, "▸5 down_proj");                      // the key behind it counts
+    key(s, PASTE "i" PASTE_END);
+    expect(s, "what was pasted is ignored here");
+    expect_dial(s, DIAL_ALPHA, "0.3");
+    assert_false(screen_has(s, "recipe not saved"));
+    key(s, ":prompt " PASTE "Zwei\tWörter\r\nund\x01\x1b\x7f\xC2\x9b\xff mehr\n" PASTE_END LEFT LEFT "x");
+    expect(s, ":prompt Zwei Wörter und mexhr ");
+    key(s, ESCAPE "i");
+    expect(s, "recipe not saved");
+    key(s, "q" PASTE "q" PASTE_END); // a question wants a key
+    expect(s, "what was pasted is ignored here");
+    expect(s, "The recipe is not saved.");
+    key(s, ESCAPE "?" PASTE "q" PASTE_END);
+    expect(s, " Help ");
+    key(s, "q");
+    expect_gone_text(s, " Help ");
+    quit(s);
+}
+
+// Both borders of every row between the first and the last stand where they belong.
+static bool framed(Screen *s, const void *unused) {
+    (void)unused;
+    for (int row = 2; row < s->rows - 1; row++) {
+        for (int side = 0; side < 2; side++) {
+            VTermScreenCell cell = {0};
+            vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = side ? s->cols - 1 : 0}, &cell);
+            const uint32_t c = cell.chars[0];
+            if (c != 0x2502 && c != (side ? 0x2524 : 0x251C)) return false; // │ ┤ ├
+        }
+    }
+    return true;
+}
+
+static void no_text_breaks_the_frame(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "a\u200Db\u200Cc\u200Bd\u2060e",
+        "\u202Eright to left\u202C \u2067isolated\u2069 \u200F",
+        "\U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA \U0001F44D\U0001F3FD \u2764\uFE0F "
+        "1\uFE0F\u20E3",
+        "Z\u0351\u036B\u0343\u036A\u0302\u036B\u033D\u034F\u0334\u0319\u0324\u031E\u0349\u035A\u032F",
+        "\u1100\u1161\u11A8\u1112\u1161\u11AB \u3164\u115F\u1160",
+        "\u00AD\uFEFF\uFFF9\uFFFC\u2028\uE000\U000F0000\u0378\U000E0041",
+        "\u0928\u092E\u0938\u094D\u0924\u0947 \u0E17\u0E35\u0E48 日本語 \u05E9\u05DC\u05D5\u05DD",
+    };
+    Screen *s = start(36, 120);
+    char command[1024];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        snprintf(command, sizeof command, ":prompt " PASTE "%s %s %s %s" PASTE_END "\r", texts[i], texts[i], texts[i],
+                 texts[i]);
+        key(s, command);
+        settle(s);
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        snprintf(command, sizeof command, ":find " PASTE "%s" PASTE_END "\r", texts[i]); // in a message
+        key(s, command);
+        expect(s, "no linear with");
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        snprintf(command, sizeof command, "&" PASTE "%s" PASTE_END "\r", texts[i]); // in a title
+        key(s, command);
+        expect(s, "0 of 43");
+        if (!screen_wait(s, framed, NULL)) fail_with_screen(s, texts[i]);
+        key(s, ":filter\r");
+        expect(s, "▸5 down_proj");
+    }
+    quit(s);
+}
+
+static void a_paste_without_end_or_bounds_does_no_harm(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":prompt " PASTE "endless\033[20"); // and then nothing: it ends by itself
+    expect(s, ":prompt endless");
+    key(s, "!" ESCAPE PASTE_END "j"); // an end without a beginning is nothing
+    expect_gone_text(s, "▸5 down_proj");
+    key(s, "k:prompt " PASTE);
+    char lines[4097];
+    memset(lines, 'y', sizeof lines - 1);
+    lines[sizeof lines - 1] = '\0';
+    for (int i = 0; i < 500; i++) { // two megabytes
+        key(s, lines);
+        screen_settle(s, 0);
+    }
+    key(s, PASTE_END);
+    expect(s, "the end of what was pasted is left out");
+    key(s, ESCAPE ":set alpha 0.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, ":" PASTE "x"); // told to end in the middle of one
+    kill(s->pid, SIGTERM);
+    assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
+    screen_free(s);
+    s = start_with(24, 80, NULL, NULL);
+    expect(s, "were not saved.");
+    key(s, "n");
+    expect_gone_text(s, "were not saved.");
+    kill(s->pid, SIGSEGV);
+    assert_true(screen_wait_gone(s));
+    assert_false(s->pastes);
+    screen_free(s);
+}
+
+// ---- the colour of the background -----------------------------------------------------------------------------------
+
+typedef struct Look {
+    const char *text;
+    int color; // of the 256; −1: the terminal's own
+    bool reverse;
+} Look;
+
+static bool has_look(Screen *s, const void *context) {
+    const Look *look = context;
+    int row, col;
+    VTermScreenCell cell = {0};
+    if (!screen_find(s, look->text, &row, &col)) return false;
+    vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
+    const int color = VTERM_COLOR_IS_DEFAULT_FG(&cell.fg) ? -1
+                      : VTERM_COLOR_IS_INDEXED(&cell.fg)  ? cell.fg.indexed.idx
+                                                          : -2;
+    return color == look->color && cell.attrs.reverse == look->reverse;
+}
+
+static void expect_look(Screen *s, const char *text, int color, bool reverse) {
+    if (!screen_wait(s, has_look, &(Look){text, color, reverse})) fail_with_screen(s, text);
+}
+
+static Screen *start_unknown(const char *term) {
+    const char *argv[] = {self, "--screen", NULL};
+    const char *environment[] = {term, "COLORFGBG=", "FAKE_PACE=8", NULL};
+    Screen *s = screen_start(36, 120, argv, environment);
+    assert_non_null(s);
+    expect(s, "p99.9");
+    return s;
+}
+
+static void the_terminal_is_asked_for_its_background(void **state) {
+    (void)state;
+    static const struct {
+        const char *answer;
+        int accent;
+        bool known;
+    } answers[] = {
+        {"\033]11;rgb:ffff/ffff/dddd\033\\", 25, true},
+        {"\033]11;rgb:fe/fe/fe\a", 25, true},
+        {"\033]11;rgb:1515/1919/1f1f\a", 81, true},
+        {"\033]11;rgba:0000/0000/0000/ffff\033\\", 81, true},
+        {"\033]11;purple\a", 25, false},
+        {"\033]11;rgb:\a", 25, false},
+        {"\033]11;rgb:ffff", 25, false}, // and nothing more
+        {"", 25, false},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        Screen *s = start_unknown("TERM=xterm-256color");
+        assert_true(screen_sent(s, "\033]11;?"));
+        expect_look(s, "▸5 down_proj", 25, true); // readable whatever it is
+        expect_look(s, "2.412", -1, false);
+        key(s, answers[i].answer);
+        expect_look(s, "▸5 down_proj", answers[i].accent, !answers[i].known);
+        expect_look(s, "2.412", -1, false);
+        settle(s);
+        if (!answers[i].known) usleep(1200000); // one without an end takes what comes within a second
+        key(s, "j");                            // and nothing of it was taken for a key
+        expect_look(s, "▸4 down_proj", answers[i].accent, !answers[i].known);
+        assert_false(screen_has(s, "recipe not saved"));
+        key(s, ":theme dark\r");
+        expect_look(s, "▸4 down_proj", 81, false);
+        key(s, ":theme auto\r");
+        expect_look(s, "▸4 down_proj", answers[i].accent, !answers[i].known);
+        quit(s);
+    }
+}
+
+static void an_answer_in_pieces_is_no_keys(void **state) {
+    (void)state;
+    Screen *s = start_unknown("TERM=xterm-256color");
+    static const char *const pieces[] = {"\033", "]1", "1;rgb:0000/00", "00/0000\033", "\\"};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        key(s, pieces[i]);
+        usleep(60000);
+    }
+    expect_look(s, "▸5 down_proj", 81, false);
+    settle(s);
+    assert_false(screen_has(s, "recipe not saved"));
+    quit(s);
+}
+
+static void terminals_of_old_and_those_that_said_it_are_not_asked(void **state) {
+    (void)state;
+    Screen *s = start_unknown("TERM=vt100");
+    assert_false(screen_sent(s, "\033]11"));
+    quit(s);
+    s = start(36, 120); // COLORFGBG
+    assert_false(screen_sent(s, "\033]11"));
+    expect_look(s, "▸5 down_proj", 81, false);
     quit(s);
 }
 
@@ -621,6 +1005,161 @@ static void a_crash_gives_the_terminal_back(void **state) {
     }
 }
 
+// ---- unsaved changes ----------------------------------------------------------------------------------------------
+
+static char *kept_folder(void) { return path_in_folder(".local/state/quantdial/unsaved"); }
+
+// Not one that is being written beside it.
+static bool ends_with_json(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".json") == 0;
+}
+
+static int kept_count(void) {
+    int count = 0;
+    DIR *stream = opendir(kept_folder());
+    for (const struct dirent *entry; stream && (entry = readdir(stream));) count += ends_with_json(entry->d_name);
+    if (stream) closedir(stream);
+    return count;
+}
+
+static bool kept_are(Screen *s, const void *count) {
+    (void)s;
+    return kept_count() == *(const int *)count;
+}
+
+static void expect_kept(Screen *s, int count) {
+    if (!screen_wait(s, kept_are, &count)) fail_msg("%d files of unsaved changes, not %d", kept_count(), count);
+}
+
+static Screen *start_anew(void) {
+    Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
+    expect(s, "down_proj");
+    return s;
+}
+
+static void end_by(Screen *s, int number) {
+    if (number)
+        kill(s->pid, number);
+    else { // the terminal goes
+        close(s->slave);
+        close(s->master);
+        s->slave = open("/dev/null", O_RDWR);
+        s->master = dup(s->slave);
+        waitpid(s->pid, &s->status, 0);
+        s->gone = true;
+    }
+    assert_true(screen_wait_gone(s));
+    screen_free(s);
+}
+
+static void unsaved_changes_outlive_whatever_ends_it(void **state) {
+    (void)state;
+    static const int ends[] = {SIGTERM, SIGHUP, SIGINT, 0, SIGSEGV, SIGKILL};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        Screen *s = start_anew();
+        key(s, ":set alpha 0.45\r");
+        expect_dial(s, DIAL_ALPHA, "0.45");
+        if (ends[i] == SIGSEGV || ends[i] == SIGKILL) expect_kept(s, 1); // nothing can be written then
+        end_by(s, ends[i]);
+        assert_int_equal(kept_count(), 1);
+        s = start_anew();
+        expect(s, "were not saved.");
+        expect_dial(s, DIAL_ALPHA, "0.3");
+        key(s, "qjl\t"); // no answers
+        expect(s, "were not saved.");
+        key(s, "y");
+        expect_dial(s, DIAL_ALPHA, "0.45");
+        expect(s, "the unsaved changes are back");
+        key(s, "u");
+        expect_dial(s, DIAL_ALPHA, "0.3");
+        expect_kept(s, 0); // back where it was: nothing is unsaved
+        key(s, "\x12");    // Ctrl-R
+        expect_kept(s, 1);
+        quit(s); // without saving, said the user
+        assert_int_equal(kept_count(), 0);
+    }
+}
+
+static void unsaved_changes_are_forgotten_when_decided_about(void **state) {
+    (void)state;
+    Screen *s = start_anew();
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 1);
+    key(s, ":w! ~/kept.json\r"); // saved
+    expect_kept(s, 0);
+    key(s, ":set alpha 0.46\r");
+    expect_kept(s, 1);
+    end_by(s, SIGTERM);
+    s = start_anew();
+    expect(s, "were not saved.");
+    end_by(s, SIGTERM); // before an answer: it is asked again
+    s = start_anew();
+    expect(s, "were not saved.");
+    key(s, "n");
+    expect_gone_text(s, "were not saved.");
+    assert_int_equal(kept_count(), 0);
+    quit(s);
+    s = start_anew();
+    assert_false(screen_has(s, "were not saved."));
+    quit(s);
+}
+
+// Two programs with the same model, and an offer that is put off: nobody's changes are lost or taken for another's.
+static void unsaved_changes_of_several_programs_stay_apart(void **state) {
+    (void)state;
+    Screen *first = start_anew();
+    key(first, ":set alpha 0.41\r");
+    expect_kept(first, 1);
+    Screen *second = start_anew();
+    assert_false(screen_has(second, "were not saved.")); // the first one still has them
+    key(second, ":set alpha 0.42\r");
+    expect_kept(second, 2);
+    end_by(first, SIGTERM);
+    quit(second);
+    assert_int_equal(kept_count(), 1);
+    second = start_anew();
+    expect(second, "were not saved.");
+    key(second, ESCAPE); // later
+    expect_gone_text(second, "were not saved.");
+    key(second, ":set alpha 0.43\r");
+    expect_kept(second, 2);
+    quit(second);
+    second = start_anew();
+    expect(second, "were not saved.");
+    key(second, "y");
+    expect_dial(second, DIAL_ALPHA, "0.41");
+    quit(second);
+    assert_int_equal(kept_count(), 0);
+}
+
+static void unsaved_changes_that_cannot_be_kept_or_read_are_told(void **state) {
+    (void)state;
+    Screen *s = start_anew();
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 1);
+    end_by(s, SIGTERM);
+    DIR *stream = opendir(kept_folder());
+    char name[512] = "";
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        if (ends_with_json(entry->d_name))
+            snprintf(name, sizeof name, ".local/state/quantdial/unsaved/%s", entry->d_name);
+    }
+    closedir(stream);
+    folder_put_text(folder, name, "{");
+    s = start_with(24, 200, NULL, "FAKE_PACE=8");
+    expect(s, "unsaved changes cannot be read: ");
+    key(s, ":set alpha 0.45\r");
+    expect_kept(s, 2); // the one that cannot be read stays
+    quit(s);
+    unlink(path_in_folder(name));
+    s = start_with(24, 200, NULL, "HOME=");
+    expect(s, "down_proj");
+    key(s, ":set alpha 0.45\r");
+    expect(s, "unsaved changes are not kept: ");
+    quit(s);
+}
+
 static void a_lost_terminal_ends_it(void **state) {
     (void)state;
     Screen *s = start(24, 80);
@@ -653,10 +1192,10 @@ static void ascii_mono_and_light_work(void **state) {
     key(s, "q");
     quit(s);
 
-    s = start_with(24, 80, "--mono", NULL);
-    expect(s, "v1 150");
-    for (int row = 0; row < 24; row++) {
-        for (int col = 0; col < 80; col++) {
+    s = start_with(36, 120, "--mono", NULL);
+    expect(s, "╌ v1 150 ━"); // the zones differ in more than colour
+    for (int row = 0; row < 36; row++) {
+        for (int col = 0; col < 120; col++) {
             VTermScreenCell cell;
             vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
             assert_true(VTERM_COLOR_IS_DEFAULT_FG(&cell.fg) && VTERM_COLOR_IS_DEFAULT_BG(&cell.bg));
@@ -696,38 +1235,65 @@ static void a_terminal_nobody_described_is_taken_for_an_xterm(void **state) {
 
 // ---- ---------------------------------------------------------------------------------------------------------------
 
+// The user's folders are those of the test.
+static int make_home(void **state) {
+    make_folder(state);
+    setenv("HOME", folder, 1);
+    static const char *const variables[] = {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
+    return 0;
+}
+
+#define IN_HOME(function) cmocka_unit_test_setup_teardown(function, make_home, drop_folder)
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--screen") == 0) return show(argc, argv);
     setlocale(LC_CTYPE, "");
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length < 0) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_screen_shows_the_model),
-        cmocka_unit_test(jobs_are_seen_while_they_run),
-        cmocka_unit_test(a_failed_job_is_told),
-        cmocka_unit_test(every_dial_turns_and_the_plan_follows),
-        cmocka_unit_test(dials_scroll_where_the_room_is_small),
-        cmocka_unit_test(an_old_figure_is_never_shown_as_new),
-        cmocka_unit_test(values_are_typed_and_refused),
-        cmocka_unit_test(one_linear_gets_values_of_its_own),
-        cmocka_unit_test(a_linear_is_left_alone),
-        cmocka_unit_test(changes_since_the_pin_have_signs),
-        cmocka_unit_test(linears_are_found_filtered_and_sorted),
-        cmocka_unit_test(the_selection_moves),
-        cmocka_unit_test(commands_complete_and_are_remembered),
-        cmocka_unit_test(recipes_are_written_and_loaded),
-        cmocka_unit_test(quitting_asks_when_the_recipe_is_not_saved),
-        cmocka_unit_test(help_lists_keys_and_commands),
-        cmocka_unit_test(the_mouse_chooses_turns_and_drags),
-        cmocka_unit_test(sizes_come_and_go),
-        cmocka_unit_test(signals_end_it_in_order),
-        cmocka_unit_test(it_stops_and_goes_on),
-        cmocka_unit_test(it_survives_being_stopped_without_notice),
-        cmocka_unit_test(a_crash_gives_the_terminal_back),
-        cmocka_unit_test(a_lost_terminal_ends_it),
-        cmocka_unit_test(ascii_mono_and_light_work),
-        cmocka_unit_test(a_terminal_that_cannot_is_refused),
-        cmocka_unit_test(a_terminal_nobody_described_is_taken_for_an_xterm),
+        IN_HOME(the_first_screen_shows_the_model),
+        IN_HOME(jobs_are_seen_while_they_run),
+        IN_HOME(a_failed_job_is_told),
+        IN_HOME(every_dial_turns_and_the_plan_follows),
+        IN_HOME(dials_scroll_where_the_room_is_small),
+        IN_HOME(an_old_figure_is_never_shown_as_new),
+        IN_HOME(values_are_typed_and_refused),
+        IN_HOME(one_linear_gets_values_of_its_own),
+        IN_HOME(a_linear_is_left_alone),
+        IN_HOME(only_the_pane_of_the_dials_turns_them),
+        IN_HOME(what_the_plan_does_is_said_at_every_size),
+        IN_HOME(a_partial_score_of_the_base_is_marked),
+        IN_HOME(long_texts_are_read_to_their_end),
+        IN_HOME(changes_since_the_pin_have_signs),
+        IN_HOME(linears_are_found_filtered_and_sorted),
+        IN_HOME(the_selection_moves),
+        IN_HOME(commands_complete_and_are_remembered),
+        IN_HOME(recipes_are_written_and_loaded),
+        IN_HOME(the_key_of_an_answer_ends_there),
+        IN_HOME(another_file_is_overwritten_only_when_told),
+        IN_HOME(quitting_asks_when_the_recipe_is_not_saved),
+        IN_HOME(help_lists_keys_and_commands),
+        IN_HOME(the_mouse_chooses_turns_and_drags),
+        IN_HOME(what_is_pasted_is_text_and_no_keys),
+        IN_HOME(no_text_breaks_the_frame),
+        IN_HOME(a_paste_without_end_or_bounds_does_no_harm),
+        IN_HOME(the_terminal_is_asked_for_its_background),
+        IN_HOME(an_answer_in_pieces_is_no_keys),
+        IN_HOME(terminals_of_old_and_those_that_said_it_are_not_asked),
+        IN_HOME(sizes_come_and_go),
+        IN_HOME(signals_end_it_in_order),
+        IN_HOME(it_stops_and_goes_on),
+        IN_HOME(it_survives_being_stopped_without_notice),
+        IN_HOME(a_crash_gives_the_terminal_back),
+        IN_HOME(a_lost_terminal_ends_it),
+        IN_HOME(unsaved_changes_outlive_whatever_ends_it),
+        IN_HOME(unsaved_changes_are_forgotten_when_decided_about),
+        IN_HOME(unsaved_changes_of_several_programs_stay_apart),
+        IN_HOME(unsaved_changes_that_cannot_be_kept_or_read_are_told),
+        IN_HOME(ascii_mono_and_light_work),
+        IN_HOME(a_terminal_that_cannot_is_refused),
+        IN_HOME(a_terminal_nobody_described_is_taken_for_an_xterm),
     };
-    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

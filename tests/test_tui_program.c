@@ -166,6 +166,26 @@ static void every_dial_turns_and_the_plan_follows_at_once(void **state) {
     quit(s);
 }
 
+// Five rungs, of which not all have room: the last one was chosen.
+static void the_chosen_rung_is_seen_at_every_width(void **state) {
+    (void)state;
+    Screen *s = start(36, 100);
+    settle(s);
+    screen_send(s, "/3.mlp.down\r");
+    expect(s, "▸3 down_proj");
+    for (int cols = 100; cols <= 200; cols += 10) {
+        int row, col;
+        screen_resize(s, 36, cols);
+        screen_settle(s, 200);
+        expect(s, "▸3 down_proj");
+        assert_true(screen_find(s, "ladder", &row, &col));
+        char *line = screen_row(s, row);
+        assert_non_null(strstr(strstr(line, "ladder"), " 32 "));
+        free(line);
+    }
+    quit(s);
+}
+
 static void it_ends_in_order_whatever_ends_it(void **state) {
     (void)state;
     static const int signals[] = {SIGTERM, SIGHUP, SIGSEGV, SIGABRT};
@@ -221,6 +241,7 @@ int main(void) {
         cmocka_unit_test(a_terminal_without_a_cursor_gets_text),
         cmocka_unit_test(it_shows_the_sample_in_every_size),
         cmocka_unit_test(every_dial_turns_and_the_plan_follows_at_once),
+        cmocka_unit_test(the_chosen_rung_is_seen_at_every_width),
         cmocka_unit_test(it_ends_in_order_whatever_ends_it),
         cmocka_unit_test(a_file_that_shrinks_is_told_and_the_screen_stays),
     };

@@ -8,7 +8,7 @@ mkdir -p screenshots
 # Nothing of the person who runs this may be seen or changed.
 home=$(mktemp -d "${TMPDIR:-/tmp}/quantdial-screenshots.XXXXXX")
 trap 'rm -rf "$home"' EXIT
-export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config"
+export HOME="$home" XDG_CACHE_HOME="$home/cache" XDG_CONFIG_HOME="$home/config" XDG_STATE_HOME="$home/state"
 export QUANTDIAL_SAMPLES=samples QUANTDIAL_BACKEND=cpu
 unset NO_COLOR COLORTERM TERMINFO 2>/dev/null || :
 

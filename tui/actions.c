@@ -58,6 +58,11 @@ void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
 
 void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }
 
+void action_point_to_dials(Ui *ui, int unused) {
+    (void)unused;
+    ui_say(ui, "Tab goes to the dials; they are turned there");
+}
+
 void action_edit_dial(Ui *ui, int unused) {
     (void)unused;
     char value[64];
@@ -136,29 +141,61 @@ void action_ignore(Ui *ui, int unused) {
     if (ui_report(ui, workbench_toggle_ignore(ui->workbench, ui_linear(ui), &err), &err)) ui_update(ui);
 }
 
-static void remember_path(Ui *ui, const char *path) {
-    char *copy = strdup(path);
-    if (!copy) return;
-    free(ui->recipe_path);
-    ui->recipe_path = copy;
+// The file that was asked for, ~ expanded and owned by the caller; NULL when there is none, which was told.
+static char *file_asked_for(Ui *ui, const char *path) {
+    Error err = {0};
+    char *file = *path ? path_expand(path, &err) : NULL;
+    if (*path) ui_report(ui, file != NULL, &err);
+    return file;
 }
 
-void action_save(Ui *ui, const char *path) {
+static void remember_path(Ui *ui, char *path) {
+    free(ui->recipe_path);
+    ui->recipe_path = path;
+}
+
+// Takes over `file`.
+static void write_recipe(Ui *ui, char *file) {
     Error err = {0};
     const bool quit = ui->quit_after_save;
     ui->quit_after_save = false;
-    if (!*path || !ui_report(ui, workbench_save(ui->workbench, path, &err), &err)) return;
-    remember_path(ui, path);
-    ui_say(ui, "recipe written to %s", path);
+    if (!ui_report(ui, workbench_save(ui->workbench, file, &err), &err)) {
+        free(file);
+        return;
+    }
+    remember_path(ui, file);
+    ui_say(ui, "recipe written to %s", file);
     ui->quit = quit;
+}
+
+void action_overwrite(Ui *ui, const char *path) {
+    char *file = file_asked_for(ui, path);
+    if (file)
+        write_recipe(ui, file);
+    else
+        ui->quit_after_save = false;
+}
+
+void action_save(Ui *ui, const char *path) {
+    char *file = file_asked_for(ui, path);
+    const bool ours = file && ui->recipe_path && strcmp(ui->recipe_path, file) == 0;
+    if (file && !ours && file_exists(file))
+        prompt_open(ui, PROMPT_OVERWRITE, path);
+    else
+        action_overwrite(ui, path);
+    free(file);
 }
 
 void action_load(Ui *ui, const char *path) {
     Error err = {0};
-    if (!*path || !ui_report(ui, workbench_load(ui->workbench, path, &err), &err)) return;
-    remember_path(ui, path);
+    char *file = file_asked_for(ui, path);
+    if (!file || !ui_report(ui, workbench_load(ui->workbench, file, &err), &err)) {
+        free(file);
+        return;
+    }
+    remember_path(ui, file);
     ui_update(ui);
-    ui_say(ui, "recipe loaded from %s; u goes back", path);
+    ui_say(ui, "recipe loaded from %s; u goes back", file);
 }
 
 // ---- program ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ void action_reverse(Ui *ui, int unused);
 void action_move_dial(Ui *ui, int steps);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
+void action_point_to_dials(Ui *ui, int unused); // says where the keys are that turn them
 void action_edit_dial(Ui *ui, int unused);
 bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
 void action_reset_dial(Ui *ui, int unused);
@@ -24,7 +25,8 @@ void action_undo(Ui *ui, int unused);
 void action_redo(Ui *ui, int unused);
 void action_pin(Ui *ui, int unused);
 void action_ignore(Ui *ui, int unused);
-void action_save(Ui *ui, const char *path);
+void action_save(Ui *ui, const char *path);      // asks before another file is overwritten
+void action_overwrite(Ui *ui, const char *path); // does not
 void action_load(Ui *ui, const char *path);
 
 void action_next_pane(Ui *ui, int unused);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
 
 #include "base/array.h"
+#include "tui/character.h"
 
 enum { EDGE_UP = 1, EDGE_RIGHT = 2, EDGE_DOWN = 4, EDGE_LEFT = 8 };
 
@@ -17,56 +17,18 @@ static const char *const edge_characters[16] = {" ", "│", "─", "╰", "│",
 static const struct {
     const char *character, *ascii;
 } replacements[] = {
-    {"│", "|"},  {"─", "-"},  {"╰", "+"},    {"╭", "+"}, {"├", "+"},  {"╯", "+"},  {"┴", "+"},  {"╮", "+"},
-    {"┤", "+"},  {"┬", "+"},  {"┼", "+"},    {"·", "-"}, {"…", "~"},  {"×", "x"},  {"±", "+-"}, {"→", "->"},
-    {"←", "<-"}, {"↑", "Up"}, {"↓", "Down"}, {"▲", "^"}, {"▼", "v"},  {"▸", ">"},  {"◂", "<"},  {"σ", "sd"},
-    {"−", "-"},  {"●", "o"},  {"○", "."},    {"━", "="}, {"┊", ":"},  {"┃", "#"},  {"✓", "*"},  {"✗", "!"},
-    {"█", "#"},  {"▁", "."},  {"▂", "."},    {"▃", ":"}, {"▄", ":"},  {"▅", "|"},  {"▆", "|"},  {"▇", "#"},
-    {"▏", "."},  {"▎", "."},  {"▍", ":"},    {"▌", ":"}, {"▋", "|"},  {"▊", "|"},  {"▉", "#"},  {"≥", ">="},
-    {"≤", "<="}, {"≈", "~"},  {"∞", "inf"},  {"⠋", "|"}, {"⠙", "/"},  {"⠸", "-"},  {"⠴", "\\"}, {"⠦", "|"},
-    {"⠇", "/"},  {"›", ">"},  {"‹", "<"},    {"╸", "="}, {"“", "\""}, {"”", "\""}, {"‘", "'"},  {"’", "'"},
-    {"–", "-"},  {"—", "-"},
+    {"│", "|"},  {"─", "-"},  {"╰", "+"},    {"╭", "+"}, {"├", "+"},   {"╯", "+"}, {"┴", "+"},  {"╮", "+"},
+    {"┤", "+"},  {"┬", "+"},  {"┼", "+"},    {"·", "-"}, {"…", "~"},   {"×", "x"}, {"±", "+-"}, {"→", "->"},
+    {"←", "<-"}, {"↑", "Up"}, {"↓", "Down"}, {"▲", "^"}, {"▼", "v"},   {"▸", ">"}, {"◂", "<"},  {"σ", "sd"},
+    {"−", "-"},  {"●", "o"},  {"○", "."},    {"━", "="}, {"┊", ":"},   {"┋", "!"}, {"╌", "."},  {"┃", "#"},
+    {"✓", "*"},  {"✗", "!"},  {"█", "#"},    {"▁", "."}, {"▂", "."},   {"▃", ":"}, {"▄", ":"},  {"▅", "|"},
+    {"▆", "|"},  {"▇", "#"},  {"▏", "."},    {"▎", "."}, {"▍", ":"},   {"▌", ":"}, {"▋", "|"},  {"▊", "|"},
+    {"▉", "#"},  {"≥", ">="}, {"≤", "<="},   {"≈", "~"}, {"∞", "inf"}, {"⠋", "|"}, {"⠙", "/"},  {"⠸", "-"},
+    {"⠴", "\\"}, {"⠦", "|"},  {"⠇", "/"},    {"›", ">"}, {"‹", "<"},   {"╸", "="}, {"“", "\""}, {"”", "\""},
+    {"‘", "'"},  {"’", "'"},  {"–", "-"},    {"—", "-"},
 };
 
-// ---- characters ---------------------------------------------------------------------------------------------------
-
-static size_t decode(const char *text, uint32_t *code) {
-    const unsigned char *s = (const unsigned char *)text;
-    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
-    uint32_t value = length == 1 ? s[0] : length ? s[0] & (0xFFu >> (length + 1)) : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            length = 0;
-        else
-            value = value << 6 | (s[i] & 0x3Fu);
-    }
-    *code = length ? value : 0xFFFD;
-    return length ? length : 1;
-}
-
-// Control characters would move a terminal's cursor, malformed bytes its mind; both are shown as U+FFFD.
-static bool code_harmless(uint32_t code) { return code >= 0x20 && (code < 0x7F || code > 0x9F) && code != 0xFFFD; }
-
-static int code_width(uint32_t code) {
-    int width = wcwidth((wchar_t)code);
-    return width < 0 ? 1 : width;
-}
-
-#define CHARACTER_MOST (sizeof((Cell *)0)->text - 1)
-
-size_t character_length(const char *text, int *width) {
-    *width = 0;
-    if (!*text) return 0;
-    uint32_t code;
-    size_t length = decode(text, &code);
-    *width = code_width(code);
-    if (*width == 0) *width = 1; // a combining character with nothing before it
-    for (;;) {
-        size_t more = text[length] ? decode(text + length, &code) : 0;
-        if (!more || code < 0x300 || wcwidth((wchar_t)code) != 0 || length + more > CHARACTER_MOST) return length;
-        length += more;
-    }
-}
+// ---- characters ----------------------------------------------------------------------------------------------------
 
 static const char *ascii_for(const char *character, size_t length) {
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
@@ -126,41 +88,45 @@ static void put(Canvas *canvas, int row, int col, Style style, const char *text,
     if (covered) *covered = (Cell){.style = style, .width = 0};
 }
 
-// What is drawn for a character: itself, or what stands for it. Returns its length, its columns in *columns.
-static size_t shown_as(const Canvas *canvas, const char *text, size_t length, const char **shown, int *columns) {
-    uint32_t code;
-    decode(text, &code);
-    *shown = text;
-    if (!code_harmless(code))
-        *shown = canvas->ascii ? "?" : "\xEF\xBF\xBD";
-    else if (canvas->ascii && code >= 0x80)
-        *shown = ascii_for(text, length);
-    if (*shown == text) return length;
-    *columns = canvas->ascii ? (int)strlen(*shown) : 1;
-    return strlen(*shown);
+// What is drawn for the first character of the text: itself, or what stands for it.
+typedef struct Shown {
+    const char *text;
+    size_t length, taken; // bytes of it; bytes of the text that it stands for, 0 at the end
+    int columns;
+} Shown;
+
+static Shown show(const Canvas *canvas, const char *text) {
+    bool agreed;
+    Shown s = {.text = text};
+    s.length = s.taken = character_length(text, &s.columns, &agreed);
+    if (s.taken == 0 || (agreed && (!canvas->ascii || (unsigned char)*text < 0x80))) return s;
+    s.text = canvas->ascii ? ascii_for(text, s.taken) : "\xEF\xBF\xBD";
+    s.length = strlen(s.text);
+    s.columns = canvas->ascii ? (int)s.length : 1;
+    return s;
+}
+
+size_t canvas_character(const Canvas *canvas, const char *text, int *columns) {
+    const Shown shown = show(canvas, text);
+    *columns = shown.columns;
+    return shown.taken;
 }
 
 int canvas_width(const Canvas *canvas, const char *text) {
     int total = 0, columns;
-    for (size_t length; (length = character_length(text, &columns)) > 0; text += length) {
-        const char *shown;
-        shown_as(canvas, text, length, &shown, &columns);
-        total += columns;
-    }
+    for (size_t length; (length = canvas_character(canvas, text, &columns)) > 0; text += length) total += columns;
     return total;
 }
 
 int canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text) {
-    int used = 0, columns;
-    for (size_t length; (length = character_length(text, &columns)) > 0; text += length) {
-        const char *shown;
-        size_t shown_length = shown_as(canvas, text, length, &shown, &columns);
-        if (used + columns > width || col + used + columns > canvas->cols) break;
-        if (shown == text || !canvas->ascii)
-            put(canvas, row, col + used, style, shown, shown_length, columns);
+    int used = 0;
+    for (Shown s; (s = show(canvas, text)).taken > 0; text += s.taken) {
+        if (used + s.columns > width || col + used + s.columns > canvas->cols) break;
+        if (!canvas->ascii)
+            put(canvas, row, col + used, style, s.text, s.length, s.columns);
         else
-            for (int i = 0; i < columns; i++) put(canvas, row, col + used + i, style, shown + i, 1, 1);
-        used += columns;
+            for (int i = 0; i < s.columns; i++) put(canvas, row, col + used + i, style, s.text + i, 1, 1);
+        used += s.columns;
     }
     return used;
 }

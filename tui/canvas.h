@@ -1,7 +1,8 @@
 // What a frame looks like, before any terminal sees it: a grid of characters with styles. Panels draw here; terminal.c
 // shows it.
 //
-// Text may hold any UTF-8; on an ASCII canvas characters beyond ASCII become what comes closest ("±" → "+-").
+// Text may hold any bytes, wherever it comes from: what no terminal should be sent is drawn as U+FFFD (character.h). On
+// an ASCII canvas characters beyond ASCII become what comes closest ("±" → "+-").
 #pragma once
 
 #include <stdbool.h>
@@ -9,11 +10,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tui/character.h"
 #include "tui/layout.h"
 #include "tui/theme.h"
 
 typedef struct Cell {
-    char text[12]; // one character with what combines with it, NUL-terminated
+    char text[CHARACTER_MOST + 1]; // one character with what combines with it, NUL-terminated
     Style style;
     uint8_t width; // 1 or 2; 0: covered by the wide character to its left
     uint8_t edges; // lines of a border that leave this cell: EDGE_…
@@ -44,9 +46,9 @@ void canvas_box(Canvas *canvas, Rect inside, Style style);
 
 int canvas_width(const Canvas *canvas, const char *text); // in columns
 
-// Length in bytes of the first character (with what combines with it) of UTF-8 text; its columns in *width. 0 at the
-// end. Bytes that are not UTF-8 count as one character of one column.
-size_t character_length(const char *text, int *width);
+// The first character of the text with what combines with it: its length in bytes, 0 at the end, and its columns as it
+// is drawn.
+size_t canvas_character(const Canvas *canvas, const char *text, int *columns);
 
 // A place for pieces of text side by side; a piece that does not fit whole is left out, and so is all that follows.
 typedef struct Pen {

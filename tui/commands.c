@@ -39,7 +39,9 @@ static void run_set(Ui *ui, const char *argument) {
 
 static void run_reset(Ui *ui, const char *argument) {
     const int dial = *argument ? dial_named(argument, strlen(argument)) : (int)ui->dial;
-    if (dial < 0)
+    if (!*argument && ui->focus != PANE_DIALS)
+        ui_fail(ui, "name the dial, or go to it with Tab");
+    else if (dial < 0)
         ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
     else
         dials_reset(ui, (Dial)dial);
@@ -52,6 +54,13 @@ static void run_write(Ui *ui, const char *argument) {
         action_save(ui, ui->recipe_path);
     else
         action_prompt(ui, PROMPT_SAVE);
+}
+
+static void run_overwrite(Ui *ui, const char *argument) {
+    if (*argument)
+        action_overwrite(ui, argument);
+    else
+        run_write(ui, argument);
 }
 
 static void run_write_quit(Ui *ui, const char *argument) {
@@ -113,7 +122,8 @@ static void run_quit_unsaved(Ui *ui, const char *argument) { (void)argument, ui-
 const Command screen_commands[] = {
     {"set", "DIAL VALUE", COMPLETE_DIAL, run_set, "turns a dial: set alpha 0.2, set granularity group"},
     {"reset", "[DIAL]", COMPLETE_DIAL, run_reset, "back to the standard value"},
-    {"w", "[FILE]", COMPLETE_FILE, run_write, "writes the recipe"},
+    {"w", "[FILE]", COMPLETE_FILE, run_write, "writes the recipe; asks before another file is overwritten"},
+    {"w!", "[FILE]", COMPLETE_FILE, run_overwrite, "writes it without asking"},
     {"load", "FILE", COMPLETE_FILE, run_load, "loads a recipe"},
     {"prompt", "[TEXT]", COMPLETE_NOTHING, run_prompt, "the beginning that both models continue"},
     {"sort", "COLUMN", COMPLETE_COLUMN, run_sort, "sorts the layers; once more turns the order round"},
@@ -157,7 +167,7 @@ void command_run(Ui *ui, const char *line) {
 // Gathers candidates that begin with a prefix, and what they share.
 typedef struct Candidates {
     const char *prefix;
-    char shared[512];
+    char shared[1024]; // as much as an edited line holds
     int count;
     char *list; // of all, side by side
     size_t list_size;
@@ -179,19 +189,20 @@ static void offer(Candidates *c, const char *word, const char *shown) {
 
 static void offer_files(Candidates *c) {
     const char *slash = strrchr(c->prefix, '/');
-    char folder[512] = ".";
+    char folder[512] = "."; // as it was typed: what is offered keeps its ~
     if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - c->prefix + 1), c->prefix);
-    DIR *stream = opendir(folder);
-    if (!stream) return;
-    for (const struct dirent *entry; (entry = readdir(stream));) {
+    char *opened = path_expand(folder, NULL);
+    DIR *stream = opened ? opendir(opened) : NULL;
+    for (const struct dirent *entry; stream && (entry = readdir(stream));) {
         if (entry->d_name[0] == '.' && !(slash ? slash[1] == '.' : c->prefix[0] == '.')) continue;
-        char path[1024];
-        snprintf(path, sizeof path, "%s%s", slash ? folder : "", entry->d_name);
-        const bool is_folder = folder_exists(path);
-        if (is_folder) snprintf(path + strlen(path), sizeof path - strlen(path), "/");
-        offer(c, path, strrchr(entry->d_name, '/') ? entry->d_name : path + (slash ? strlen(folder) : 0));
+        char word[1024], *path = path_join(opened, entry->d_name);
+        snprintf(word, sizeof word, "%s%s%s", slash ? folder : "", entry->d_name,
+                 path && folder_exists(path) ? "/" : "");
+        offer(c, word, word + (slash ? strlen(folder) : 0));
+        free(path);
     }
-    closedir(stream);
+    if (stream) closedir(stream);
+    free(opened);
 }
 
 static void offer_dial_values(Candidates *c, Dial dial) {

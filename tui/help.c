@@ -35,7 +35,7 @@ static HelpText whole_text(void) {
     for (int group = 0; group < KEY_GROUPS; group++) add_keys(&text, (KeyGroup)group);
     add(&text, "Mouse", NULL, NULL);
     add(&text, "click", "chooses a linear, a dial, a column to sort by, a key below", NULL);
-    add(&text, "drag, wheel", "moves a slider; turns a dial; scrolls", NULL);
+    add(&text, "drag, wheel", "moves a slider; turns a dial, once it has the keys; scrolls", NULL);
     add(&text, NULL, NULL, NULL);
     add(&text, "Commands", NULL, NULL);
     for (int i = 0; i < screen_command_count; i++)

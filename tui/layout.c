@@ -45,13 +45,16 @@ static Rect take(Rect *rest, int rows) {
     return taken;
 }
 
-// Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights.
-DetailLayout layout_detail(Rect pane) {
+// Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights,
+// and channels make room for a note.
+DetailLayout layout_detail(Rect pane, int note_rows) {
     DetailLayout d = {0};
     const int decision = pane.rows >= 14 ? 3 : 1;
     const int weight_axis = pane.rows >= 12 ? 1 : 0;
-    const int graphs = pane.rows - 4 - weight_axis - decision;
-    const int channel = clamp(graphs / 4, 1, 6);
+    const int room = pane.rows - 4 - weight_axis - decision - note_rows;
+    const bool channels = room >= 3;
+    const int graphs = channels ? room : room + 1;
+    const int channel = channels ? clamp(graphs / 4, 1, 6) : 0;
     const int input = (graphs - channel) / 2;
     d.weight_line = take(&pane, 1);
     d.weight_graph = take(&pane, graphs - channel - input);
@@ -59,9 +62,10 @@ DetailLayout layout_detail(Rect pane) {
     d.input_line = take(&pane, 1);
     d.input_graph = take(&pane, input);
     d.input_axis = take(&pane, 1);
-    d.channel_line = take(&pane, 1);
+    d.channel_line = take(&pane, channels ? 1 : 0);
     d.channel_graph = take(&pane, channel);
     d.decision = take(&pane, decision);
+    d.note = take(&pane, note_rows);
     return d;
 }
 

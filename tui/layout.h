@@ -31,10 +31,12 @@ typedef struct DetailLayout {
     Rect input_line, input_graph, input_axis;
     Rect channel_line, channel_graph;
     Rect decision; // one line, or with the ladder of group sizes three
+    Rect note;     // why it is not what the recipe asked for
 } DetailLayout;
+#define NOTE_ROWS_MOST 2
 
 Layout layout_make(int rows, int cols);
-DetailLayout layout_detail(Rect pane);
+DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 
 bool rect_contains(Rect rect, int row, int col);

@@ -5,14 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tui/canvas.h"
+#include "base/array.h"
+#include "tui/character.h"
 #include "tui/terminal.h"
+
+// Bytes of the first character; 0 at the end.
+static size_t step_over(const char *text) {
+    int width;
+    bool agreed;
+    return character_length(text, &width, &agreed);
+}
 
 void line_editor_set(LineEditor *editor, const char *text) {
     size_t length = 0;
-    int width;
-    for (size_t more; (more = character_length(text + length, &width)) > 0 && length + more < sizeof editor->text;)
-        length += more;
+    for (size_t more; (more = step_over(text + length)) > 0 && length + more < sizeof editor->text;) length += more;
     memcpy(editor->text, text, length);
     editor->text[length] = '\0';
     editor->length = editor->cursor = length;
@@ -20,18 +26,14 @@ void line_editor_set(LineEditor *editor, const char *text) {
 
 static size_t before(const LineEditor *editor) {
     size_t at = 0, last = 0;
-    int width;
     while (at < editor->cursor) {
         last = at;
-        at += character_length(editor->text + at, &width);
+        at += step_over(editor->text + at);
     }
     return last;
 }
 
-static size_t after(const LineEditor *editor) {
-    int width;
-    return editor->cursor + character_length(editor->text + editor->cursor, &width);
-}
+static size_t after(const LineEditor *editor) { return editor->cursor + step_over(editor->text + editor->cursor); }
 
 static size_t word_before(const LineEditor *editor) {
     size_t at = editor->cursor;
@@ -46,25 +48,13 @@ static void cut(LineEditor *editor, size_t from, size_t to) {
     editor->cursor = from;
 }
 
-static size_t encode(uint32_t code, char out[4]) {
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    const size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = length - 1; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 0x3F));
-    out[0] = (char)((0xF0 << (4 - length) & 0xFF) | code);
-    return length;
-}
-
-static void insert(LineEditor *editor, uint32_t code) {
-    char bytes[4];
-    size_t length = encode(code, bytes);
-    if (editor->length + length >= sizeof editor->text) return;
+static bool insert(LineEditor *editor, const char *bytes, size_t length) {
+    if (editor->length + length >= sizeof editor->text) return false;
     memmove(editor->text + editor->cursor + length, editor->text + editor->cursor, editor->length - editor->cursor + 1);
     memcpy(editor->text + editor->cursor, bytes, length);
     editor->length += length;
     editor->cursor += length;
+    return true;
 }
 
 bool line_editor_key(LineEditor *editor, int code) {
@@ -90,7 +80,31 @@ bool line_editor_key(LineEditor *editor, int code) {
     default: break;
     }
     if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code > 0x10FFFF) return false;
-    insert(editor, (uint32_t)code);
+    char bytes[4];
+    insert(editor, bytes, utf8_write((uint32_t)code, bytes));
+    return true;
+}
+
+static size_t without_line_end(const char *text) {
+    size_t length = strlen(text);
+    while (length && (text[length - 1] == '\n' || text[length - 1] == '\r')) length--;
+    return length;
+}
+
+bool line_editor_paste(LineEditor *editor, const char *text) {
+    uint32_t code;
+    const char *end = text + without_line_end(text);
+    for (size_t length; text < end; text += length) {
+        length = utf8_read(text, (size_t)(end - text), &code);
+        if (!length)
+            length = 1;
+        else if (code == '\r' && text[1] == '\n')
+            continue; // both are one end of a line
+        else if (code == '\t' || code == '\n' || code == '\r') {
+            if (!insert(editor, " ", 1)) return false;
+        } else if (code >= 0x20 && (code < 0x7F || code > 0x9F) && !insert(editor, text, length))
+            return false;
+    }
     return true;
 }
 

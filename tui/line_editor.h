@@ -20,6 +20,10 @@ void line_editor_set(LineEditor *editor, const char *text); // cursor at the end
 // Takes keys that edit or move; false for any other.
 bool line_editor_key(LineEditor *editor, int code);
 
+// Inserts text at the cursor: line ends and tabs become blanks, other control characters and what is not UTF-8 are left
+// out. False when the end of the text did not fit.
+bool line_editor_paste(LineEditor *editor, const char *text);
+
 void line_history_add(LineHistory *history, const char *line);               // not twice in a row
 void line_history_step(LineHistory *history, LineEditor *editor, int steps); // −1: the line before
 void line_history_free(LineHistory *history);

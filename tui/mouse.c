@@ -22,6 +22,7 @@ static void move_slider(Ui *ui, Dial dial, int col) {
 
 static void press(Ui *ui, const Key *key) {
     const Hit *hit = hit_at(ui, key->row, key->col);
+    ui->dragged = NO_DIAL; // where a prompt stood, the release was not seen
     if (!hit) return;
     switch (hit->kind) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
@@ -46,7 +47,7 @@ static void press(Ui *ui, const Key *key) {
 static void wheel(Ui *ui, const Key *key, int direction) {
     const Hit *hit = hit_at(ui, key->row, key->col);
     if (!hit) return;
-    if (hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER)
+    if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))
         rows_move(&ui->rows, direction * 3);

@@ -8,6 +8,7 @@
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/wrap.h"
 
 #define GRAPH_COLS_MOST 512
 
@@ -76,11 +77,11 @@ static void axis_label(Ui *ui, Rect axis, double share, Style style, const char 
         canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
 }
 
-// The same, but moved to the right or else to the left rather than left out.
-static void axis_label_somewhere(Ui *ui, Rect axis, double share, Style style, const char *text) {
+// The same, but moved rather than left out: in the direction (1: to the right) if it can be, else in the other.
+static void axis_label_somewhere(Ui *ui, Rect axis, double share, int direction, Style style, const char *text) {
     const int width = canvas_width(&ui->canvas, text), ideal = (int)lround(share * (axis.cols - 1)) - width / 2;
     for (int i = 0; i < 2 * axis.cols; i++) {
-        const int col = i < axis.cols ? ideal + i : ideal - (i - axis.cols);
+        const int col = ideal + direction * (i < axis.cols ? i : axis.cols - i);
         if (col < 0 || col + width > axis.cols || !axis_free(ui, (Rect){axis.row, axis.col + col, 1, width})) continue;
         canvas_text(&ui->canvas, axis.row, axis.col + col, width, style, text);
         return;
@@ -172,21 +173,34 @@ static void draw_input_graph(Ui *ui, Rect graph, const InputStats *input, const 
 
 // A threshold as a dotted line through the empty part of the graph, with its value on the axis below.
 static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis, const char *name, double value,
-                           Style style) {
+                           int direction, Style style) {
     const double share = axis_share(axis, value);
     char text[48];
     if (share > 1 || share < 0) {
         snprintf(text, sizeof text, share > 1 ? " %s %s → " : " ← %s %s ", name, format_figure(value, 3).text);
-        axis_label_somewhere(ui, labels, share > 1 ? 1 : 0, style, text);
+        axis_label_somewhere(ui, labels, share > 1 ? 1 : 0, direction, style, text);
         return;
     }
     const int col = graph.col + (int)lround(share * (graph.cols - 1));
     for (int y = 0; y < graph.rows; y++) {
         const size_t at = (size_t)(graph.row + y) * (size_t)ui->canvas.cols + (size_t)col;
-        if (strcmp(ui->canvas.cells[at].text, " ") == 0) canvas_text(&ui->canvas, graph.row + y, col, 1, style, "┊");
+        if (strcmp(ui->canvas.cells[at].text, " ") == 0)
+            canvas_text(&ui->canvas, graph.row + y, col, 1, style, style == MEANING_LAE ? "┊" : "┋");
     }
     snprintf(text, sizeof text, " %s %s ", name, format_figure(value, value < 10 ? 2 : value < 100 ? 2 : 3).text);
-    axis_label_somewhere(ui, labels, share, style, text);
+    axis_label_somewhere(ui, labels, share, direction, style, text);
+}
+
+// The axis says by its line, too, in which zone it is: colours alone would not tell where there are none.
+static void draw_zones(Ui *ui, Rect line, const LogAxis *axis, double v0, double v1) {
+    for (int i = 0; i < line.cols; i++) {
+        const double value = axis->low * exp2((i + 0.5) / line.cols * log2(axis->high / axis->low));
+        const Style zone = zone_style(value, v0, v1);
+        canvas_text(&ui->canvas, line.row, line.col + i, 1, MEANING_TRACK,
+                    zone == MEANING_STATIC ? "─"
+                    : zone == MEANING_LAE  ? "╌"
+                                           : "━");
+    }
 }
 
 static void draw_ticks(Ui *ui, Rect line, const LogAxis *axis) {
@@ -206,7 +220,11 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     const Style style = class_style(decision->input_class);
     pen_field(&pen, "range", style, "%s", format_figure(input->range, 3).text);
     pen_field(&pen, "p99.9", MEANING_VALUE, "%s", format_figure(input->p99_9, 3).text);
-    pen_field(&pen, "class", style, "%s", class_name(decision->input_class));
+    const char *class = class_name(decision->input_class), *done = decision_input_text(decision);
+    if (decision->quantized && strcmp(class, done) != 0) // the note says why
+        pen_field(&pen, "class", input_style(decision), "%s → %s", class, done);
+    else
+        pen_field(&pen, "class", style, "%s", class);
     if (decision->lae && decision->activation_scale > 0) {
         pen_field(&pen, "equalized to", MEANING_VALUE, "%s", format_figure(decision->activation_scale * 127.0, 3).text);
     }
@@ -223,9 +241,9 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     }
     const LogAxis axis = input_axis(input, v0, v1);
     draw_input_graph(ui, d->input_graph, input, &axis, v0, v1);
-    canvas_fill(&ui->canvas, d->input_axis, MEANING_TRACK, "─");
-    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v0", v0, MEANING_LAE);
-    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v1", v1, MEANING_TOKEN);
+    draw_zones(ui, d->input_axis, &axis, v0, v1);
+    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v1", v1, 1, MEANING_TOKEN);
+    draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v0", v0, -1, MEANING_LAE); // to the left of it
     draw_ticks(ui, d->input_axis, &axis);
 }
 
@@ -293,25 +311,36 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     pen_decibel(&pen, "weights", effect->weight_sqnr_db, linear, fresh);
     pen_decibel(&pen, "out", effect->output_sqnr_db, linear, fresh);
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
-    if (decision->note) pen_text(&pen, MEANING_CHANGED, "%s", decision->note);
+}
+
+#define RUNG_COLS 9
+
+// Which rung was chosen, counted from the largest size; one that nothing voted about stands behind those looked at.
+static int ladder_chosen(const Decision *decision) {
+    int i = 0;
+    while (i < decision->steps && decision->step_size[i] != decision->group) i++;
+    return i;
+}
+
+static int ladder_rungs(const Decision *decision) {
+    return ladder_chosen(decision) == decision->steps ? decision->steps + 1 : decision->steps;
 }
 
 // Each step of the ladder: the size, and below it the share of groups that voted for going on to the next.
 static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quorum) {
     Canvas *canvas = &ui->canvas;
-    int col = rect.col + 9;
-    canvas_text(canvas, rect.row, rect.col, 9, MEANING_TITLE, "ladder");
-    canvas_text(canvas, rect.row + 1, rect.col, 9, MEANING_FAINT, "voted on");
-    for (int i = 0; i <= decision->steps && col + 8 <= rect.col + rect.cols; i++, col += 9) {
-        const bool last = i == decision->steps;
+    int col = rect.col + RUNG_COLS;
+    const int chosen = ladder_chosen(decision), fit = (rect.cols - RUNG_COLS + 1) / RUNG_COLS;
+    const int first = chosen < fit ? 0 : chosen - fit + 1; // the chosen one is always seen
+    canvas_text(canvas, rect.row, rect.col, RUNG_COLS, MEANING_TITLE, "ladder");
+    canvas_text(canvas, rect.row + 1, rect.col, RUNG_COLS, MEANING_FAINT, "voted on");
+    if (first > 0) canvas_text(canvas, rect.row, rect.col + RUNG_COLS - 1, 1, MEANING_TRACK, "…");
+    for (int i = first; i < first + fit && i < ladder_rungs(decision); i++, col += RUNG_COLS) {
         char size[32];
-        snprintf(size, sizeof size, "%zu", last ? decision->group : (size_t)decision->step_size[i]);
-        const bool chosen =
-            last ? i == 0 || decision->step_size[i - 1] != decision->group : decision->step_size[i] == decision->group;
-        if (last && !chosen) break;
-        canvas_right(canvas, rect.row, col, 6, chosen ? MEANING_ACCENT : MEANING_FAINT, size);
-        if (!last || chosen) canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, chosen ? " " : "▸");
-        if (last) break;
+        snprintf(size, sizeof size, "%zu", i < decision->steps ? (size_t)decision->step_size[i] : decision->group);
+        canvas_right(canvas, rect.row, col, 6, i == chosen ? MEANING_ACCENT : MEANING_FAINT, size);
+        canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, i == chosen ? " " : "▸");
+        if (i == decision->steps) continue; // the floor: nothing voted about it
         const double share = (double)decision->step_share[i];
         canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT,
                      format_percent(share).text);
@@ -358,20 +387,22 @@ void panel_detail_draw(Ui *ui) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     const InputStats *input = workbench_input_stats(ui->workbench, linear);
-    char title[256], *name = text_printable(l->name, strlen(l->name), ui->canvas.ascii);
+    char title[256];
     const char *stored = l->weight->stored;
-    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", name ? name : "", l->out, l->in, stored ? "  " : "",
+    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", l->name, l->out, l->in, stored ? "  " : "",
              stored ? stored : "");
-    free(name);
     if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
         char short_name[128];
         linear_short_name(l, short_name, sizeof short_name);
         snprintf(title, sizeof title, "%s  %zu × %zu", short_name, l->out, l->in);
     }
     panel_title(ui, pane, title, PANE_COUNT);
-    const DetailLayout d = layout_detail(inside);
+    const WrapPiece note = {decision->note ? decision->note : "", SIZE_MAX, MEANING_CHANGED};
+    const int note_rows = wrap_lines(&ui->canvas, inside.cols, &note, 1);
+    const DetailLayout d = layout_detail(inside, note_rows < NOTE_ROWS_MOST ? note_rows : NOTE_ROWS_MOST);
     draw_weights(ui, &d, linear);
     draw_input(ui, &d, input, decision, l->name);
     draw_channels(ui, &d, input, l->name);
     draw_decision(ui, d.decision, decision, linear, l->name);
+    wrap_draw(&ui->canvas, d.note, &note, 1, 0);
 }

@@ -70,8 +70,7 @@ static void draw_title(Ui *ui) {
     const int used = canvas_width(canvas, title) + 5, room = pane.cols - used - 3;
     char help[256];
     snprintf(help, sizeof help, " %s ", dial_table[ui->dial].help);
-    if (canvas_width(canvas, help) > room) return;
-    canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
+    if (room >= 16) canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
 }
 
 // The row of the current dial is always in sight.

@@ -119,8 +119,9 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_SIZE, row), style, format_bytes((double)plan->base_bytes));
     draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, stored_bits(structure->linears[0].weight));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
-    draw_known(ui, metric_cell(pane, METRIC_PPL, row), style,
-               format_figure(scored ? effect->accuracy.base_ppl : NAN, 4));
+    Short ppl = format_figure(scored ? effect->accuracy.base_ppl : NAN, 4);
+    if (scored && !effect->accuracy_finished) strcat(ppl.text, "…"); // of the tokens scored so far
+    draw_known(ui, metric_cell(pane, METRIC_PPL, row), style, ppl);
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
     const double speed = effect->base.tokens_per_second;

@@ -8,6 +8,7 @@
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/keys.h"
+#include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
 
@@ -17,12 +18,15 @@ static const char *model_name(const ModelStructure *structure) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
+#define HEADER_REST 52 // columns
+
 static void draw_model(Ui *ui, Pen *pen) {
     const ModelStructure *s = workbench_structure(ui->workbench);
-    char *name = text_printable(model_name(s), strlen(model_name(s)), ui->canvas.ascii);
     pen_text(pen, MEANING_ACCENT, " quantdial");
-    pen_text(pen, MEANING_TITLE | STYLE_BOLD, "  %s", name ? name : "");
-    free(name);
+    // At least the size and what is saved stand beside a long name.
+    const int most = pen->end - pen->col - 2 - HEADER_REST;
+    pen->col += 2;
+    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, model_name(s));
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
@@ -153,10 +157,25 @@ static void draw_keys(Ui *ui, Rect line) {
     canvas_text(&ui->canvas, line.row, col - 1, 1, MEANING_TEXT, " ");
 }
 
+#define MESSAGE_ROWS_MOST 5
+
+void panel_message_draw(Ui *ui, Rect last, Style style, const char *text) {
+    const WrapPiece piece = {text, SIZE_MAX, style};
+    const Rect inside = rect_inset(last, 1);
+    const int lines = wrap_lines(&ui->canvas, inside.cols, &piece, 1);
+    const int rows = lines < MESSAGE_ROWS_MOST ? lines : MESSAGE_ROWS_MOST;
+    const Rect over = {last.row - rows + 1, last.col, rows, last.cols};
+    canvas_fill(&ui->canvas, over, style & STYLE_SELECTED, " ");
+    wrap_draw(&ui->canvas, rect_inset(over, 1), &piece, 1, 0);
+}
+
 static void draw_message(Ui *ui, Rect line) {
-    char text[sizeof ui->message.text + 2];
-    snprintf(text, sizeof text, " %s ", ui->message.text);
-    canvas_fit(&ui->canvas, line.row, line.col, line.cols, ui->message.failure ? MEANING_ERROR : MEANING_TITLE, text);
+    const Style style = ui->message.failure ? MEANING_ERROR : MEANING_TITLE;
+    const int needed = canvas_width(&ui->canvas, ui->message.text) + 2;
+    if (needed > line.cols)
+        panel_message_draw(ui, rect_inset(ui->layout.bottom, 1), style | STYLE_SELECTED, ui->message.text);
+    else
+        panel_message_draw(ui, (Rect){line.row, line.col, 1, needed}, style, ui->message.text);
 }
 
 void panel_bottom_draw(Ui *ui) {

@@ -9,8 +9,8 @@
 
 // In which order columns are given up when there is no room.
 static const Column by_importance[] = {
-    COLUMN_WEIGHT_MAX, COLUMN_RANGE,  COLUMN_CLASS,    COLUMN_BITS,     COLUMN_GROUP,
-    COLUMN_SQNR,       COLUMN_POLICY, COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
+    COLUMN_WEIGHT_MAX, COLUMN_RANGE,    COLUMN_CLASS,    COLUMN_BITS, COLUMN_GROUP,
+    COLUMN_SQNR,       COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
 };
 
 typedef struct Table {
@@ -60,6 +60,15 @@ Style class_style(FptqClass class) {
     }
 }
 
+// Of what becomes of the input, which need not be what its range asks for.
+Style input_style(const Decision *d) {
+    if (d->lae) return MEANING_LAE;
+    if (!d->quantized || d->smooth) return d->quantized ? MEANING_VALUE : MEANING_FAINT;
+    return d->activations == POLICY_STATIC  ? MEANING_STATIC
+           : d->activations == POLICY_TOKEN ? MEANING_TOKEN
+                                            : MEANING_VALUE;
+}
+
 // ---- cells --------------------------------------------------------------------------------------------------------
 
 static Short short_text(const char *text) {
@@ -68,26 +77,19 @@ static Short short_text(const char *text) {
     return s;
 }
 
-static Short input_text(const Decision *d) {
-    static const char *const names[] = {
-        [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
-    return short_text(d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations]);
-}
-
 static Short cell_text(const Ui *ui, int linear, Column column) {
     const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
     const double figure = rows_figure(ui->workbench, linear, column);
     if (!d->quantized &&
-        (column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_POLICY || column == COLUMN_SQNR))
+        (column == COLUMN_CLASS || column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_SQNR))
         return short_text("–");
     switch (column) {
     case COLUMN_WEIGHT_MAX: return isinf(figure) ? short_text("nonfin") : format_figure(figure, 3);
     case COLUMN_RANGE: return figure < 1 ? format_figure(figure, 3) : format_fixed(figure, figure < 10000 ? 1 : 0);
-    case COLUMN_CLASS: return short_text(class_name(d->input_class));
+    case COLUMN_CLASS: return short_text(decision_input_text(d));
     case COLUMN_SQNR: return format_decibel(figure);
     case COLUMN_KURTOSIS: return format_figure(figure, 3);
     case COLUMN_OUTLIERS: return format_percent(figure);
-    case COLUMN_POLICY: return input_text(d);
     case COLUMN_SIZE: return format_bytes(figure);
     default: return format_fixed(figure, 0);
     }
@@ -98,7 +100,8 @@ static Style cell_style(const Ui *ui, int linear, Column column) {
     const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
     if (column == COLUMN_WEIGHT_MAX && isinf(rows_figure(ui->workbench, linear, column))) return MEANING_ERROR;
     if (column == COLUMN_SQNR && effect->sqnr_turn != workbench_turn(ui->workbench)) return MEANING_FAINT | STYLE_DIM;
-    if (column == COLUMN_CLASS || column == COLUMN_RANGE) return class_style(d->input_class);
+    if (column == COLUMN_RANGE) return class_style(d->input_class);
+    if (column == COLUMN_CLASS) return input_style(d);
     return isnan(rows_figure(ui->workbench, linear, column)) || !d->quantized ? MEANING_FAINT : MEANING_VALUE;
 }
 

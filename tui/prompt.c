@@ -41,14 +41,6 @@ static void accept_filter(Ui *ui, const char *text) {
     rows_arrange(&ui->rows);
 }
 
-static void accept_save(Ui *ui, const char *path) {
-    const bool ours = ui->recipe_path && strcmp(ui->recipe_path, path) == 0;
-    if (ours || !file_exists(path))
-        action_save(ui, path);
-    else
-        ui->prompt = PROMPT_OVERWRITE;
-}
-
 static void accept(Ui *ui) {
     const PromptKind kind = ui->prompt;
     char line[sizeof ui->editor.text];
@@ -59,7 +51,7 @@ static void accept(Ui *ui) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
     case PROMPT_FILTER: accept_filter(ui, line); break;
-    case PROMPT_SAVE: accept_save(ui, line); break;
+    case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
@@ -74,19 +66,37 @@ static void answer_quit(Ui *ui, int code) {
     if (code == KEY_ESCAPE || code == 'n') close_prompt(ui);
     if (code != 'w') return;
     ui->quit_after_save = true;
-    if (ui->recipe_path) {
-        close_prompt(ui);
+    close_prompt(ui);
+    if (ui->recipe_path)
         action_save(ui, ui->recipe_path);
-    } else
+    else
         prompt_open(ui, PROMPT_SAVE, "recipe.json");
 }
 
 static void answer_overwrite(Ui *ui, int code) {
+    char path[sizeof ui->editor.text];
+    memcpy(path, ui->editor.text, sizeof path);
     if (code == 'y' || code == KEY_RETURN) {
         close_prompt(ui);
-        action_save(ui, ui->editor.text);
-    } else if (code == 'n' || code == KEY_ESCAPE)
-        prompt_open(ui, PROMPT_SAVE, ui->editor.text);
+        action_overwrite(ui, path);
+    } else if (code == 'n' || code == KEY_ESCAPE || code == KEY_CONTROL('c'))
+        prompt_open(ui, PROMPT_SAVE, path);
+}
+
+static void answer_restore(Ui *ui, int code) {
+    Error err = {0};
+    if (code == 'y' || code == KEY_RETURN) {
+        close_prompt(ui);
+        if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
+        ui_update(ui);
+        ui_say(ui, "the unsaved changes are back; w writes them to a file, u goes back");
+    } else if (code == 'n') {
+        unsaved_forget(&ui->unsaved);
+        close_prompt(ui);
+    } else if (code == KEY_ESCAPE || code == KEY_CONTROL('c')) {
+        unsaved_set_aside(&ui->unsaved);
+        close_prompt(ui);
+    }
 }
 
 static void complete(Ui *ui) {
@@ -102,15 +112,7 @@ static void complete(Ui *ui) {
     line_editor_set(&ui->editor, line + strlen(prefix));
 }
 
-static bool asks_for_a_key(const Ui *ui) { return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE; }
-
-void prompt_key(Ui *ui, const Key *key) {
-    const int code = key->code;
-    if (ui->prompt == PROMPT_QUIT)
-        answer_quit(ui, code);
-    else if (ui->prompt == PROMPT_OVERWRITE)
-        answer_overwrite(ui, code);
-    if (asks_for_a_key(ui) || ui->prompt == PROMPT_NONE) return;
+static void edit_line(Ui *ui, int code) {
     ui->message.text[0] = '\0';
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
     const bool empty = ui->editor.length == 0;
@@ -127,6 +129,29 @@ void prompt_key(Ui *ui, const Key *key) {
         line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
     else
         line_editor_key(&ui->editor, code);
+}
+
+void prompt_key(Ui *ui, const Key *key) {
+    switch (ui->prompt) {
+    case PROMPT_QUIT: answer_quit(ui, key->code); break;
+    case PROMPT_OVERWRITE: answer_overwrite(ui, key->code); break;
+    case PROMPT_RESTORE: answer_restore(ui, key->code); break;
+    default: edit_line(ui, key->code); break;
+    }
+}
+
+static bool asks_for_a_key(const Ui *ui) {
+    return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE;
+}
+
+// Pasted text is never keys: it goes into a line that is being edited, or nowhere.
+void prompt_paste(Ui *ui, const char *text) {
+    if (ui->prompt == PROMPT_NONE || asks_for_a_key(ui))
+        ui_fail(ui, "what was pasted is ignored here; prompts and the command line (:) take it");
+    else if (!line_editor_paste(&ui->editor, text))
+        ui_fail(ui, "the end of what was pasted is left out: a line has %zu bytes", sizeof ui->editor.text - 1);
+    else
+        ui->message.text[0] = '\0';
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
@@ -146,12 +171,16 @@ static void label_of(const Ui *ui, char *out, size_t size) {
 
 static void draw_choice(Ui *ui, Rect line, const char *question, const char *const *keys, const char *const *labels,
                         int count) {
+    int needed = 0; // by the answers: they are seen in any case
+    for (int i = 0; i < count; i++)
+        needed += canvas_width(&ui->canvas, keys[i]) + canvas_width(&ui->canvas, labels[i]) + 3;
+    line.col += canvas_fit(&ui->canvas, line.row, line.col, line.cols - needed, MEANING_CHANGED, question);
     Pen pen = pen_at(&ui->canvas, line);
-    pen_text(&pen, MEANING_CHANGED, "%s   ", question);
     for (int i = 0; i < count; i++) {
+        pen_text(&pen, MEANING_TEXT, "  ");
         const int from = pen.col;
         pen_text(&pen, MEANING_ACCENT, "%s", keys[i]);
-        pen_text(&pen, MEANING_TEXT, " %s   ", labels[i]);
+        pen_text(&pen, MEANING_TEXT, " %s", labels[i]);
         ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_KEY,
                strcmp(keys[i], "Esc") == 0 ? KEY_ESCAPE : keys[i][0]);
     }
@@ -169,7 +198,7 @@ static void draw_editor(Ui *ui, Rect line) {
     snprintf(head, sizeof head, "%.*s", (int)ui->editor.cursor, text);
     while (canvas_width(canvas, head + (text - ui->editor.text)) > room) {
         int width;
-        text += character_length(text, &width);
+        text += canvas_character(canvas, text, &width);
     }
     canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
     canvas->cursor_row = line.row;
@@ -181,26 +210,40 @@ static void draw_above(Ui *ui, Rect line) {
     const char *text = *ui->message.text ? ui->message.text : ui->suggestions;
     if (!*text) return;
     line.row--;
-    canvas_fill(&ui->canvas, line, STYLE_SELECTED, " ");
-    canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2,
-               (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+    panel_message_draw(ui, line, (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+}
+
+static void draw_quit(Ui *ui, Rect line) {
+    static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without", "stay"};
+    draw_choice(ui, line, "The recipe is not saved.", keys, labels, 3);
+}
+
+static void draw_overwrite(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
+    char question[sizeof ui->editor.text + 32];
+    snprintf(question, sizeof question, "%s is there already.", ui->editor.text);
+    draw_choice(ui, line, question, keys, labels, 2);
+}
+
+static void draw_restore(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"take up", "forget", "later"};
+    char question[80];
+    struct tm when;
+    const bool known = ui->unsaved.when && localtime_r(&ui->unsaved.when, &when);
+    if (!known || !strftime(question, sizeof question, "Changes of %Y-%m-%d %H:%M were not saved.", &when))
+        snprintf(question, sizeof question, "Earlier changes were not saved.");
+    draw_choice(ui, line, question, keys, labels, 3);
 }
 
 void prompt_draw(Ui *ui) {
     const Rect line = rect_inset(ui->layout.bottom, 1);
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
-    if (ui->prompt == PROMPT_QUIT) {
-        static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without",
-                                                                                "stay"};
-        draw_choice(ui, inside, "The recipe is not saved.", keys, labels, 3);
-    } else if (ui->prompt == PROMPT_OVERWRITE) {
-        static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
-        char question[160];
-        snprintf(question, sizeof question, "%.120s is there already.", ui->editor.text);
-        draw_choice(ui, inside, question, keys, labels, 2);
-    } else {
-        draw_editor(ui, inside);
-        draw_above(ui, line);
+    switch (ui->prompt) {
+    case PROMPT_QUIT: draw_quit(ui, inside); break;
+    case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
+    case PROMPT_RESTORE: draw_restore(ui, inside); break;
+    default: draw_editor(ui, inside); break;
     }
+    draw_above(ui, line);
 }

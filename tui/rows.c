@@ -10,13 +10,12 @@ const ColumnInfo column_table[COLUMN_COUNT] = {
     [COLUMN_LINEAR] = {"linear", "linear", 11, false, "order of execution"},
     [COLUMN_WEIGHT_MAX] = {"|w|max", "wmax", 6, true, "largest weight"},
     [COLUMN_RANGE] = {"|x|max", "range", 6, true, "largest input over the calibration tokens"},
-    [COLUMN_CLASS] = {"class", "class", 6, true, "FPTQ's class of the input: static, LAE, token"},
+    [COLUMN_CLASS] = {"class", "class", 6, true, "what becomes of the input: static, LAE, token"},
     [COLUMN_BITS] = {"bits", "bits", 4, false, "bits per weight code"},
     [COLUMN_GROUP] = {"g", "group", 5, false, "columns that share a scale"},
     [COLUMN_SQNR] = {"out dB", "sqnr", 6, false, "signal to quantization noise of the output"},
     [COLUMN_KURTOSIS] = {"kurt", "kurtosis", 6, true, "kurtosis of the weights; 3 for a normal distribution"},
     [COLUMN_OUTLIERS] = {">6σ", "outliers", 7, true, "share of weights beyond six standard deviations"},
-    [COLUMN_POLICY] = {"input", "policy", 6, false, "how the input is quantized"},
     [COLUMN_SIZE] = {"size", "size", 7, true, "bytes of the quantized weight"},
 };
 
@@ -25,6 +24,12 @@ int rows_column_named(const char *name) {
         if (strcmp(column_table[i].name, name) == 0) return i;
     }
     return -1;
+}
+
+// From what costs nothing to what costs most while the model runs.
+static double input_rank(const Decision *d) {
+    static const double ranks[] = {[POLICY_NONE] = 0, [POLICY_STATIC] = 1, [POLICY_TOKEN] = 4, [POLICY_CHANNEL] = 5};
+    return !d->quantized ? (double)NAN : d->lae ? 2 : d->smooth ? 3 : ranks[d->activations];
 }
 
 double rows_figure(const Workbench *workbench, int linear, Column column) {
@@ -36,14 +41,13 @@ double rows_figure(const Workbench *workbench, int linear, Column column) {
     case COLUMN_LINEAR: return linear;
     case COLUMN_WEIGHT_MAX: return !weights ? NAN : weights->nonfinite ? INFINITY : weights->absmax;
     case COLUMN_RANGE: return input ? (double)input->range : NAN;
-    case COLUMN_CLASS: return decision->input_class;
+    case COLUMN_CLASS: return input_rank(decision);
     case COLUMN_BITS: return decision->quantized ? (double)decision->bits : INFINITY;
     case COLUMN_GROUP: return decision->quantized ? (double)decision->group : INFINITY;
     case COLUMN_SQNR: return sqnr ? sqnr[linear] : NAN;
     case COLUMN_KURTOSIS: return weights ? weights->kurtosis : NAN;
     case COLUMN_OUTLIERS:
         return weights && weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
-    case COLUMN_POLICY: return decision->activations;
     case COLUMN_SIZE: return (double)decision->bytes;
     default: return NAN;
     }

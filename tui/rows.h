@@ -14,7 +14,6 @@ typedef enum Column {
     COLUMN_SQNR,
     COLUMN_KURTOSIS,
     COLUMN_OUTLIERS,
-    COLUMN_POLICY,
     COLUMN_SIZE,
     COLUMN_COUNT,
 } Column;

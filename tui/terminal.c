@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <term.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "tui/signals.h"
 
 struct Terminal {
@@ -22,13 +24,93 @@ struct Terminal {
     FILE *keys; // where keys come from when it is not stdin
     int key_fd;
     struct termios before;
-    ColorDepth depth;
-    bool mouse, redraw;
+    Scheme scheme;
+    Theme theme;
+    bool mouse, ansi, redraw;
     Cell *shown; // [rows, cols]: the last frame
     int rows, cols;
+    struct { // bytes that come as keys do and are none
+        enum { GATHER_NOTHING, GATHER_PASTE, GATHER_ANSWER } what;
+        char text[4096];        // their beginning
+        size_t length, matched; // matched: of the sequence that ends them
+        double last;            // when a byte came
+    } gather;
+    Background background; // as the terminal answered
+    double asked;          // when it was; 0: not, or it has answered
 };
 
 bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0; }
+
+// ---- background --------------------------------------------------------------------------------------------------
+
+void terminal_set_scheme(Terminal *t, Scheme scheme) {
+    const Background known = theme_background(scheme);
+    t->scheme = scheme;
+    t->theme = theme_start(scheme, known == BACKGROUND_UNKNOWN ? t->background : known);
+    t->redraw = true;
+}
+
+// OSC 11 with a question mark asks for the colour of the background. Terminals of before xterm would print some of it.
+static bool may_be_asked(void) {
+    static const char *const old[] = {"linux", "dumb", "vt1", "vt2",   "vt3",   "vt4",    "vt5", "ansi",
+                                      "cons",  "sun",  "bsd", "eterm", "emacs", "cygwin", "wy",  "hp"};
+    const char *term = getenv("TERM");
+    for (size_t i = 0; term && i < sizeof old / sizeof *old; i++) {
+        if (strncmp(term, old[i], strlen(old[i])) == 0) return false;
+    }
+    return term != NULL;
+}
+
+// The answer may come late, or never: nobody waits for it. Until then Escape does, a little longer, so that an answer
+// that comes in pieces is not taken for that key.
+#define ANSWER_SECONDS 3.0
+#define ESCAPE_MILLISECONDS 25
+#define ESCAPE_OR_ANSWER_MILLISECONDS 200
+
+static void ask_background(Terminal *t) {
+    if (t->theme.depth == DEPTH_MONO || theme_background(t->scheme) != BACKGROUND_UNKNOWN) return;
+    if (!t->ansi || !may_be_asked()) return;
+    putp("\033]11;?\033\\");
+    fflush(stdout);
+    t->asked = clock_seconds();
+    set_escdelay(ESCAPE_OR_ANSWER_MILLISECONDS);
+}
+
+static void stop_expecting_answer(Terminal *t) {
+    t->asked = 0;
+    set_escdelay(ESCAPE_MILLISECONDS);
+}
+
+// One to four hexadecimal digits as a share of the most that so many can say; −1 when there are none.
+static double color_share(const char **text) {
+    char *end;
+    const char *start = *text;
+    const unsigned long value = strtoul(start, &end, 16);
+    const long digits = end - start;
+    *text = *end == '/' ? end + 1 : end;
+    return digits < 1 || digits > 4 ? -1 : (double)value / (double)((1ul << (4 * digits)) - 1);
+}
+
+// "rgb:ffff/ffff/ffff", or rgba: with the share that shines through at the end.
+static void take_answer(Terminal *t, const char *answer) {
+    const char *at = strchr(answer, ':');
+    stop_expecting_answer(t);
+    if (!at++ || strncmp(answer, "rgb", 3) != 0) return;
+    const double red = color_share(&at), green = color_share(&at), blue = color_share(&at);
+    if (red < 0 || green < 0 || blue < 0) return;
+    t->background = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 ? BACKGROUND_LIGHT : BACKGROUND_DARK;
+    terminal_set_scheme(t, t->scheme);
+}
+
+// An answer that is still on its way would be typed into the shell.
+static void discard_answer(Terminal *t) {
+    if (t->asked <= 0) return;
+    struct pollfd keys = {.fd = t->key_fd, .events = POLLIN};
+    for (int pieces = 0; pieces < 8 && poll(&keys, 1, pieces ? ESCAPE_MILLISECONDS : ESCAPE_OR_ANSWER_MILLISECONDS) > 0;
+         pieces++)
+        tcflush(t->key_fd, TCIFLUSH);
+    stop_expecting_answer(t);
+}
 
 // ---- opening and closing ------------------------------------------------------------------------------------------
 
@@ -36,7 +118,9 @@ bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") =
 // while a button is held; 1006: reports of the form ESC [ < button ; column ; row M, in which any size of screen can be
 // told. Terminals that do not know them ignore them.
 static const char *const mouse_on = "\033[?1002h\033[?1006h", *const mouse_off = "\033[?1006l\033[?1002l";
-enum { KEY_REPORT = KEY_MAX + 1 };
+// 2004: what is pasted comes between two sequences, so that it can be told from keys.
+static const char *const paste_on = "\033[?2004h", *const paste_off = "\033[?2004l", *const paste_end = "\033[201~";
+enum { KEY_REPORT = KEY_MAX + 1, KEY_PASTE, KEY_PASTE_END, KEY_ANSWER };
 
 static void add_capability(Text *text, const char *name) {
     const char *value = tigetstr(name);
@@ -54,6 +138,7 @@ static void add_capability(Text *text, const char *name) {
 static void guard_against_crashes(const Terminal *t) {
     Text farewell = {0};
     if (t->mouse) text_addf(&farewell, "%s", mouse_off);
+    if (t->ansi) text_addf(&farewell, "%s", paste_off);
     add_capability(&farewell, "sgr0");
     add_capability(&farewell, "rmkx");
     add_capability(&farewell, "rmcup");
@@ -113,14 +198,21 @@ static void add_sequences(void) {
         const char *sequence;
         int key;
     } more[] = {
-        {"\033[A", KEY_UP},    {"\033[B", KEY_DOWN},   {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
-        {"\033[H", KEY_HOME},  {"\033[F", KEY_END},    {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
-        {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END},   {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
-        {"\033[d", KEY_SLEFT}, {"\033[c", KEY_SRIGHT}, {"\033[11~", KEY_F(1)},
+        {"\033[A", KEY_UP},       {"\033[B", KEY_DOWN},         {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
+        {"\033[H", KEY_HOME},     {"\033[F", KEY_END},          {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
+        {"\033[7~", KEY_HOME},    {"\033[8~", KEY_END},         {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
+        {"\033[d", KEY_SLEFT},    {"\033[c", KEY_SRIGHT},       {"\033[11~", KEY_F(1)},   {"\033[<", KEY_REPORT},
+        {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTE_END}, {"\033]11;", KEY_ANSWER},
     };
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++) define_key(more[i].sequence, more[i].key);
-    define_key("\033[<", 0); // what curses would make of it
-    define_key("\033[<", KEY_REPORT);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        define_key(more[i].sequence, 0); // what curses would make of it
+        define_key(more[i].sequence, more[i].key);
+    }
+}
+
+static void enable_reports(const Terminal *t) {
+    if (t->mouse) putp(mouse_on);
+    if (t->ansi) putp(paste_on);
 }
 
 static void enter(Terminal *t) {
@@ -142,7 +234,9 @@ static void enter(Terminal *t) {
     // Reports of the older form cannot be told from keys: only where the description promises the newer one.
     const char *reports = tigetstr("kmous");
     t->mouse = reports && reports != (char *)-1 && strcmp(reports, "\033[<") == 0;
-    if (t->mouse) putp(mouse_on);
+    const char *address = tigetstr("cup");
+    t->ansi = address && address != (char *)-1 && strncmp(address, "\033[", 2) == 0;
+    enable_reports(t);
     fflush(stdout);
 }
 
@@ -164,7 +258,7 @@ static bool start(Terminal *t, Scheme scheme, Error *err) {
     const char *term = description(err);
     if (!term) return false;
     char direct[64];
-    set_escdelay(25);
+    set_escdelay(ESCAPE_MILLISECONDS);
     t->screen = newterm(direct_color_term(term, direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
     if (!t->screen) return error_set(err, "the terminal cannot be set up as \"%s\"; try TERM=xterm-256color", term);
     if (!signals_start(err)) {
@@ -173,8 +267,8 @@ static bool start(Terminal *t, Scheme scheme, Error *err) {
     }
     enter(t);
     guard_against_crashes(t);
-    t->depth = theme_start(scheme);
-    t->redraw = true;
+    terminal_set_scheme(t, scheme);
+    ask_background(t);
     return true;
 }
 
@@ -196,8 +290,10 @@ bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
     return true;
 }
 
-static void leave(const Terminal *t) {
+static void leave(Terminal *t) {
+    discard_answer(t);
     if (t->mouse) putp(mouse_off);
+    if (t->ansi) putp(paste_off);
     curs_set(1);
     endwin();
     fflush(stdout);
@@ -211,14 +307,10 @@ void terminal_close(Terminal *t) {
     terminal_free(t);
 }
 
-void terminal_set_scheme(Terminal *t, Scheme scheme) {
-    t->depth = theme_start(scheme);
-    t->redraw = true;
-}
-
 static void resume(Terminal *t) {
     reset_prog_mode();
-    if (t->mouse) putp(mouse_on);
+    enable_reports(t);
+    t->gather.what = GATHER_NOTHING;
     t->redraw = true;
 }
 
@@ -227,6 +319,13 @@ void terminal_suspend(Terminal *t) {
     signals_stop_self();
     resume(t);
 }
+
+// ---- what comes as keys do ------------------------------------------------------------------------------------
+
+// A paste or an answer whose end does not come ends when nothing has come for so long.
+#define GATHER_SECONDS 1.0
+
+static double gather_left(const Terminal *t) { return t->gather.last + GATHER_SECONDS - clock_seconds(); }
 
 // ---- waiting ------------------------------------------------------------------------------------------------------
 
@@ -241,6 +340,11 @@ static void take_signals(Terminal *t, Wakeup *wakeup) {
 }
 
 Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
+    if (t->asked > 0 && clock_seconds() - t->asked > ANSWER_SECONDS) stop_expecting_answer(t);
+    if (t->gather.what) {
+        const int left = (int)(fmax(gather_left(t), 0) * 1000) + 1;
+        if (milliseconds < 0 || milliseconds > left) milliseconds = left;
+    }
     struct pollfd fds[] = {{.fd = t->key_fd, .events = POLLIN},
                            {.fd = signals_fd(), .events = POLLIN},
                            {.fd = other_fd, .events = POLLIN}};
@@ -250,7 +354,7 @@ Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
         return wakeup;
     }
     if (fds[1].revents) take_signals(t, &wakeup);
-    wakeup.keys = fds[0].revents & POLLIN;
+    wakeup.keys = fds[0].revents & POLLIN || (t->gather.what && gather_left(t) <= 0);
     wakeup.other = fds[2].revents & POLLIN;
     if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) wakeup.quit = true;
     return wakeup;
@@ -286,7 +390,7 @@ static void show_row(const Terminal *t, const Canvas *canvas, int row) {
             length += more;
             col++;
         }
-        theme_apply(t->depth, style);
+        theme_apply(t->theme, style);
         addnstr(run, (int)length);
     }
 }
@@ -388,12 +492,58 @@ static int character_key(wint_t code) {
     return (int)code;
 }
 
+static void gather_begin(Terminal *t, int what) {
+    t->gather.what = what;
+    t->gather.length = t->gather.matched = 0;
+    t->gather.last = clock_seconds();
+}
+
+// True when the byte is the last one.
+static bool gather_byte(Terminal *t, char byte) {
+    const char *end = t->gather.what == GATHER_PASTE ? paste_end : "\033\\";
+    if (t->gather.what == GATHER_ANSWER && byte == '\a') return true; // the other way to end it
+    t->gather.matched = byte == end[t->gather.matched] ? t->gather.matched + 1 : byte == *end;
+    if (byte && t->gather.length < sizeof t->gather.text - 1) t->gather.text[t->gather.length++] = byte;
+    return !end[t->gather.matched];
+}
+
+// Past what curses has read, byte for byte: what comes behind the end are keys again. No more at a time than the
+// terminal holds for us, so that a large paste does not keep the rest waiting. True when it is complete.
+static bool gather_more(Terminal *t) {
+    int available = 0;
+    char byte;
+    if (ioctl(t->key_fd, FIONREAD, &available) < 0) available = 0;
+    for (; available > 0; available--) {
+        if (read(t->key_fd, &byte, 1) != 1) return false;
+        t->gather.last = clock_seconds();
+        if (gather_byte(t, byte)) return true;
+    }
+    return gather_left(t) <= 0;
+}
+
+// What was gathered as a key, or as none.
+static void gather_end(Terminal *t, Key *out) {
+    const size_t end = t->gather.matched; // of the ending, if it is in the text
+    if (t->gather.length >= end && t->gather.length < sizeof t->gather.text - 1) t->gather.length -= end;
+    t->gather.text[t->gather.length] = '\0';
+    if (t->gather.what == GATHER_ANSWER)
+        take_answer(t, t->gather.text);
+    else
+        *out = (Key){.code = KEY_PASTED, .text = t->gather.text};
+    t->gather.what = GATHER_NOTHING;
+}
+
 bool terminal_key(Terminal *t, Key *out) {
-    wint_t code;
-    int kind = get_wch(&code);
-    if (kind == ERR) return false;
+    wint_t code = 0;
     *out = (Key){.code = KEY_NONE};
-    if (kind != KEY_CODE_YES)
+    const int kind = t->gather.what ? OK : get_wch(&code);
+    if (kind == ERR) return false;
+    if (kind == KEY_CODE_YES && (code == KEY_PASTE || code == KEY_ANSWER))
+        gather_begin(t, code == KEY_PASTE ? GATHER_PASTE : GATHER_ANSWER);
+    if (t->gather.what) {
+        if (!gather_more(t)) return false;
+        gather_end(t, out);
+    } else if (kind != KEY_CODE_YES)
         out->code = character_key(code);
     else if (code == KEY_REPORT)
         mouse_report(t, out);

@@ -50,6 +50,7 @@ enum {
     KEY_FORWARD_ERASE,
     KEY_BACK_TAB,
     KEY_HELP_F1,
+    KEY_PASTED,
 };
 #define KEY_TAB '\t'
 #define KEY_RETURN '\r'
@@ -62,6 +63,8 @@ typedef struct Key {
     int code;
     MouseAction action; // of KEY_MOUSE_EVENT
     int row, col;
+    const char
+        *text; // of KEY_PASTED: any bytes but NUL, all that was pasted or its beginning; until the next key is read
 } Key;
 
 bool terminal_key(Terminal *t, Key *out); // false: no more for now

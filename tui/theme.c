@@ -8,7 +8,9 @@
 const char *const scheme_names[] = {"auto", "dark", "light", "mono", NULL};
 
 // One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
-// first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none.
+// first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none. Texts and
+// figures have the terminal's own colour, and those for light backgrounds are dark enough for white and light enough
+// for black, so that they serve where nothing is known.
 #define NONE (-1)
 typedef struct Look {
     int dark_rgb, light_rgb;
@@ -21,13 +23,13 @@ static const Look looks[MEANING_COUNT] = {
     [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, A_DIM},
     [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, A_DIM},
     [MEANING_FOCUS] = {0x6FB3D9, 0x1F6FA8, 74, 25, COLOR_CYAN, 0, 0},
-    [MEANING_TITLE] = {0xC3C9D4, 0x3B4252, 251, 238, NONE, 0, A_BOLD},
-    [MEANING_VALUE] = {0xE6E9EF, 0x111827, 255, 233, NONE, 0, 0},
+    [MEANING_TITLE] = {NONE, NONE, NONE, NONE, NONE, 0, A_BOLD},
+    [MEANING_VALUE] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
     [MEANING_ACCENT] = {0x6CC7F5, 0x0B6BB0, 81, 25, COLOR_CYAN, A_BOLD, A_BOLD},
     [MEANING_TRACK] = {0x565D6B, 0xA3AAB6, 240, 248, NONE, 0, A_DIM},
     [MEANING_WEIGHT] = {0x5F9FCB, 0x3B82B8, 74, 67, COLOR_BLUE, 0, 0},
     [MEANING_TAIL] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, A_BOLD},
-    [MEANING_STATIC] = {0x86BF8B, 0x4B8B55, 108, 65, COLOR_GREEN, 0, 0},
+    [MEANING_STATIC] = {0x86BF8B, 0x4B8B55, 108, 65, COLOR_GREEN, 0, A_DIM},
     [MEANING_LAE] = {0xE0B866, 0x9A6A00, 179, 136, COLOR_YELLOW, 0, 0},
     [MEANING_TOKEN] = {0xE57F7F, 0xC0504D, 174, 131, COLOR_RED, 0, A_BOLD},
     [MEANING_BETTER] = {0x8FD694, 0x1F7A33, 114, 28, COLOR_GREEN, 0, 0},
@@ -49,39 +51,50 @@ static ColorDepth depth_found(Scheme scheme) {
     return COLORS >= 256 ? DEPTH_256 : COLORS >= 8 ? DEPTH_FEW : DEPTH_MONO;
 }
 
-// COLORFGBG is "foreground;background" or "foreground;other;background" in ANSI numbers; 7 and 15 are the light ones.
-static bool background_light(Scheme scheme) {
-    if (scheme == SCHEME_LIGHT || scheme == SCHEME_DARK) return scheme == SCHEME_LIGHT;
+// COLORFGBG is "foreground;background" or "foreground;other;background" in ANSI numbers, of which 7 and 15 are the
+// light ones, or "default", which says nothing.
+Background theme_background(Scheme scheme) {
+    if (scheme == SCHEME_LIGHT) return BACKGROUND_LIGHT;
+    if (scheme == SCHEME_DARK) return BACKGROUND_DARK;
     const char *value = getenv("COLORFGBG");
     const char *last = value ? strrchr(value, ';') : NULL;
-    if (!last) return false;
-    int background = atoi(last + 1);
-    return background == 7 || background == 15;
+    if (!last || last[1] < '0' || last[1] > '9') return BACKGROUND_UNKNOWN;
+    const int background = atoi(last + 1);
+    return background == 7 || background == 15 ? BACKGROUND_LIGHT : BACKGROUND_DARK;
 }
 
-static int foreground(const Look *look, ColorDepth depth, bool light) {
+// The pure yellow and cyan of the first colours cannot be read on white.
+static int few_foreground(short color, Background background) {
+    if (background != BACKGROUND_LIGHT) return color;
+    return color == COLOR_YELLOW ? NONE : color == COLOR_CYAN ? COLOR_BLUE : color;
+}
+
+static int foreground(const Look *look, ColorDepth depth, Background background) {
+    const bool dark = background == BACKGROUND_DARK;
     switch (depth) {
-    case DEPTH_RGB: return light ? look->light_rgb : look->dark_rgb;
-    case DEPTH_256: return light ? look->light : look->dark;
-    default: return look->few;
+    case DEPTH_RGB: return dark ? look->dark_rgb : look->light_rgb;
+    case DEPTH_256: return dark ? look->dark : look->light;
+    default: return few_foreground(look->few, background);
     }
 }
 
-ColorDepth theme_start(Scheme scheme) {
+Theme theme_start(Scheme scheme, Background background) {
     const ColorDepth depth = depth_found(scheme);
-    if (depth == DEPTH_MONO) return depth;
-    const bool light = background_light(scheme);
-    const int selected = depth == DEPTH_RGB ? selected_rgb[light] : depth == DEPTH_256 ? selected_256[light] : NONE;
+    const Theme theme = {.depth = depth, .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
+    if (depth == DEPTH_MONO) return theme;
+    const bool light = background == BACKGROUND_LIGHT;
+    const int selected = theme.reverses ? NONE : depth == DEPTH_RGB ? selected_rgb[light] : selected_256[light];
     for (int i = 0; i < MEANING_COUNT; i++) {
-        const int color = foreground(&looks[i], depth, light);
+        const int color = foreground(&looks[i], depth, background);
         init_extended_pair(i + 1, color, NONE);
         init_extended_pair(MEANING_COUNT + i + 1, color, selected);
     }
-    return depth;
+    return theme;
 }
 
 // Few terminals show the dim attribute well: with enough colours, dim is a colour.
-void theme_apply(ColorDepth depth, Style style) {
+void theme_apply(Theme theme, Style style) {
+    const ColorDepth depth = theme.depth;
     const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
     const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
     const Look *look = &looks[meaning];
@@ -91,7 +104,7 @@ void theme_apply(ColorDepth depth, Style style) {
     if (dim) attributes = (attributes & ~A_BOLD) | (rich ? 0 : A_DIM);
     if (style & STYLE_UNDERLINE) attributes |= A_UNDERLINE;
     if (style & STYLE_REVERSE) attributes |= A_REVERSE;
-    if (selected && !rich) attributes = (attributes & ~A_DIM) | A_REVERSE;
+    if (selected && theme.reverses) attributes = (attributes & ~A_DIM) | A_REVERSE;
     int pair = depth == DEPTH_MONO ? 0 : (int)meaning + 1 + (selected ? MEANING_COUNT : 0);
     attr_set(attributes, 0, &pair);
 }

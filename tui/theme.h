@@ -41,7 +41,16 @@ extern const char *const scheme_names[]; // NULL-terminated, in the order of Sch
 
 typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
 
-// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. AUTO looks
-// at COLORFGBG.
-ColorDepth theme_start(Scheme scheme);
-void theme_apply(ColorDepth depth, Style style); // for what is drawn next on stdscr
+typedef enum Background { BACKGROUND_UNKNOWN, BACKGROUND_DARK, BACKGROUND_LIGHT } Background;
+
+typedef struct Theme {
+    ColorDepth depth;
+    bool reverses; // what is selected: a background of our own could not be told from the terminal's
+} Theme;
+
+// What can be known without asking the terminal: as the scheme says; of AUTO, what COLORFGBG says.
+Background theme_background(Scheme scheme);
+// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. On an
+// unknown background they can be read whether it is dark or light.
+Theme theme_start(Scheme scheme, Background background);
+void theme_apply(Theme theme, Style style); // for what is drawn next on stdscr

@@ -2,8 +2,11 @@
 #include "tui/tui.h"
 
 #include <locale.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base/clock.h"
 #include "tui/ui.h"
@@ -15,7 +18,9 @@
 typedef struct Loop {
     Ui ui;
     double drawn;      // when the last frame was
+    double unsaved;    // seconds until unsaved changes are to be kept, < 0: there are none
     bool changed, now; // a frame is due; and at once
+    bool ended;        // by a signal or with the terminal, not by the user
 } Loop;
 
 static void draw(Loop *loop) {
@@ -28,9 +33,12 @@ static void draw(Loop *loop) {
 
 // How long to wait before something is due without anything happening.
 static int patience(const Loop *loop) {
-    if (!loop->changed && !workbench_busy(loop->ui.workbench)) return -1;
-    const double wait = loop->drawn + (loop->changed ? FRAME_SECONDS : SPIN_SECONDS) - clock_seconds();
-    return wait > 0 ? (int)(wait * 1000) + 1 : 0;
+    double wait = loop->unsaved;
+    if (loop->changed || workbench_busy(loop->ui.workbench)) {
+        const double frame = loop->drawn + (loop->changed ? FRAME_SECONDS : SPIN_SECONDS) - clock_seconds();
+        wait = wait < 0 ? fmax(frame, 0) : fmin(wait, fmax(frame, 0));
+    }
+    return wait < 0 ? -1 : (int)(wait * 1000) + 1;
 }
 
 static bool resize(Loop *loop, Error *err) {
@@ -43,7 +51,7 @@ static bool resize(Loop *loop, Error *err) {
 static bool step(Loop *loop, Error *err) {
     Ui *ui = &loop->ui;
     const Wakeup woken = terminal_wait(ui->terminal, workbench_fd(ui->workbench), patience(loop));
-    if (woken.quit) ui->quit = true;
+    if (woken.quit) ui->quit = loop->ended = true;
     if (woken.resized && !resize(loop, err)) return false;
     if (woken.other && workbench_update(ui->workbench)) {
         ui_update(ui);
@@ -63,16 +71,32 @@ static bool step(Loop *loop, Error *err) {
 static bool run(Loop *loop, Error *err) {
     if (!resize(loop, err)) return false;
     draw(loop);
+    loop->unsaved = -1;
     while (!loop->ui.quit) {
         if (!step(loop, err)) return false;
+        loop->unsaved = ui_keep_unsaved(&loop->ui, false);
     }
     return true;
+}
+
+// The user decided about unsaved changes before quitting; nobody did when something else ended the program.
+static void end(Ui *ui, bool decided) {
+    if (!decided)
+        ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
+    else if (ui->prompt != PROMPT_RESTORE)
+        unsaved_forget(&ui->unsaved);
+    terminal_close(ui->terminal);
+    if (!decided && !workbench_saved(ui->workbench))
+        fprintf(stderr, "quantdial: %s\n",
+                ui->unsaved.there ? "unsaved changes are kept, and offered when this model is opened again"
+                                  : ui->message.text);
 }
 
 // The console of Linux has too few characters for graphs.
 static bool only_ascii(const TuiOptions *options) {
     const char *term = getenv("TERM");
-    return options->ascii || !terminal_is_utf8() || (term && strcmp(term, "linux") == 0);
+    return options->ascii || !terminal_is_utf8() || wcwidth(0x2500) != 1 || // "─", which some locales make wide
+           (term && strcmp(term, "linux") == 0);
 }
 
 bool tui_possible(Error *err) { return terminal_draws(err); }
@@ -89,7 +113,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
                              &ui->terminal, err);
     if (ok) {
         ok = run(&loop, err);
-        terminal_close(ui->terminal);
+        end(ui, ok && !loop.ended);
     }
     ui_free(ui);
     return ok;

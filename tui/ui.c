@@ -5,18 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tui/actions.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
 
+static void offer_unsaved(Ui *ui) {
+    Error err = {0};
+    const Checkpoint *checkpoint = workbench_structure(ui->workbench)->checkpoint;
+    ui_report(ui, unsaved_open(checkpoint && checkpoint->path ? checkpoint->path : "", &ui->unsaved, &err), &err);
+    if (!ui->unsaved.there) return;
+    if (recipe_equal(&ui->unsaved.kept, workbench_recipe(ui->workbench)))
+        unsaved_forget(&ui->unsaved);
+    else
+        prompt_open(ui, PROMPT_RESTORE, "");
+}
+
 bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err) {
-    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL};
+    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
     if (options->recipe_path && !(ui->recipe_path = strdup(options->recipe_path)))
         return error_memory(err, "a file name");
-    return rows_init(&ui->rows, workbench, err);
+    if (!rows_init(&ui->rows, workbench, err)) return false;
+    offer_unsaved(ui);
+    return true;
 }
 
 void ui_free(Ui *ui) {
+    unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
     canvas_free(&ui->canvas);
@@ -92,6 +107,31 @@ void ui_update(Ui *ui) {
     rows_arrange(&ui->rows);
     complete_pin(ui);
     tell_failures(ui);
+}
+
+// A dial that is being turned passes many values: only where it comes to rest is written.
+#define REST_SECONDS 0.5
+
+double ui_keep_unsaved(Ui *ui, bool at_once) {
+    const uint64_t turn = workbench_turn(ui->workbench);
+    if (ui->prompt == PROMPT_RESTORE) return -1; // what was found is still to be decided about
+    if (workbench_saved(ui->workbench)) {
+        unsaved_forget(&ui->unsaved);
+        ui->unsaved_turn = turn;
+        return -1;
+    }
+    if (ui->unsaved_turn != turn) ui->unsaved_since = clock_seconds();
+    ui->unsaved_turn = turn;
+    if (ui->unsaved_since <= 0) return -1;
+    const double wait = ui->unsaved_since + REST_SECONDS - clock_seconds();
+    if (wait > 0 && !at_once) return wait;
+    Error err = {0};
+    ui->unsaved_since = 0;
+    if (!unsaved_keep(&ui->unsaved, workbench_recipe(ui->workbench), &err) && !ui->unsaved_failed) {
+        ui->unsaved_failed = true;
+        ui_report(ui, false, &err);
+    }
+    return -1;
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
@@ -179,7 +219,9 @@ static void mouse_in_prompt(Ui *ui, const Key *key) {
 void ui_key(Ui *ui, const Key *key) {
     if (key->code == KEY_NONE) return;
     const bool mouse = key->code == KEY_MOUSE_EVENT;
-    if (!ui->layout.fits) {
+    if (key->code == KEY_PASTED)
+        prompt_paste(ui, key->text);
+    else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
     } else if (ui->help)
         help_key(ui, key);

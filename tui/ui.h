@@ -6,6 +6,7 @@
 #include "tui/rows.h"
 #include "tui/terminal.h"
 #include "tui/tui.h"
+#include "workbench/unsaved.h"
 
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
@@ -38,6 +39,7 @@ typedef enum PromptKind {
     PROMPT_DIAL,
     PROMPT_QUIT,
     PROMPT_OVERWRITE,
+    PROMPT_RESTORE,
     PROMPT_COUNT,
 } PromptKind;
 
@@ -64,6 +66,10 @@ typedef struct Ui {
     char suggestions[512]; // completions to choose from; empty: none
     Message message;
     char *recipe_path; // NULL: not named yet
+    Unsaved unsaved;
+    uint64_t unsaved_turn; // the last turn that was seen by ui_keep_unsaved
+    double unsaved_since;  // when it was
+    bool unsaved_failed;   // that it cannot be kept was told
     bool help;
     int help_top, help_rows; // first line shown, lines there are
     int dragged;             // dial whose slider is held, −1: none
@@ -81,6 +87,10 @@ void ui_update(Ui *ui);              // after workbench_update or a change of th
 void ui_draw(Ui *ui);                // the whole frame, onto ui->canvas
 void ui_key(Ui *ui, const Key *key); // what the user pressed or clicked
 
+// Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <
+// 0 when nothing is.
+double ui_keep_unsaved(Ui *ui, bool at_once);
+
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
 int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -97,16 +107,20 @@ void panel_detail_draw(Ui *ui);
 void panel_dials_draw(Ui *ui);
 void panel_effect_draw(Ui *ui);
 void panel_bottom_draw(Ui *ui);
+// Text in as many lines as it needs, the last of them in `last`, over what is there.
+void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 void help_draw(Ui *ui);
 void panel_borders_draw(Ui *ui);
 void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
 
 Style class_style(FptqClass class);
+Style input_style(const Decision *decision);
 
 // ---- keys, prompts and commands -----------------------------------------------------------------------------------
 
 void prompt_open(Ui *ui, PromptKind kind, const char *text);
 void prompt_key(Ui *ui, const Key *key);
+void prompt_paste(Ui *ui, const char *text);
 void prompt_draw(Ui *ui);
 
 void command_run(Ui *ui, const char *line); // without the colon

@@ -23,7 +23,7 @@ static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
     const WrapPiece *p = &w->pieces[piece];
     *width = 0;
     if (at >= p->length) return 0;
-    size_t length = character_length(p->text + at, width);
+    size_t length = canvas_character(w->canvas, p->text + at, width);
     return length > p->length - at ? p->length - at : length;
 }
 
@@ -78,22 +78,29 @@ static bool next(Walk *w, Step *step) {
     return true;
 }
 
-static Walk walk_of(const Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count) {
-    return (Walk){.canvas = canvas, .pieces = pieces, .count = count, .cols = rect.cols};
+static Walk walk_of(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
+    return (Walk){.canvas = canvas, .pieces = pieces, .count = count, .cols = cols};
+}
+
+int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
+    int lines = 0;
+    Step step;
+    for (Walk w = walk_of(canvas, cols, pieces, count); next(&w, &step);) lines = step.line + 1;
+    return lines;
 }
 
 void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
     if (rect.rows < 1 || rect.cols < 2) return;
     int last = 0, kept = -1;
     Step step;
-    for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
+    for (Walk w = walk_of(canvas, rect.cols, pieces, count); next(&w, &step);) {
         if (step.piece == keep && kept < 0) kept = step.line;
         last = step.line;
     }
     int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
     if (first > last - rect.rows + 1) first = last - rect.rows + 1;
     if (first < 0 || keep == 0) first = 0;
-    for (Walk w = walk_of(canvas, rect, pieces, count); next(&w, &step);) {
+    for (Walk w = walk_of(canvas, rect.cols, pieces, count); next(&w, &step);) {
         if (step.line < first || step.line >= first + rect.rows) continue;
         canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
                     step.text);

@@ -9,6 +9,8 @@ typedef struct WrapPiece {
     Style style;
 } WrapPiece;
 
+int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count);
+
 // When there are more lines than rows, those around the start of piece `keep` are shown (0: the first ones), with an
 // ellipsis where something is left out.
 void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep);

@@ -702,6 +702,11 @@ bool workbench_load(Workbench *w, const char *path, Error *err) {
     return true;
 }
 
+bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err) {
+    Recipe copy;
+    return recipe_copy(recipe, &copy, err) && push_recipe(w, &copy, err);
+}
+
 bool workbench_save(Workbench *w, const char *path, Error *err) {
     if (!recipe_save(history_now(&w->history), path, err)) return false;
     w->history.saved = w->history.now;

@@ -47,6 +47,7 @@ bool workbench_toggle_ignore(Workbench *w, int linear,
 bool workbench_undo(Workbench *w);        // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err); // undoable
+bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save
 

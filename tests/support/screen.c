@@ -134,6 +134,28 @@ static void answer(Screen *s) {
     while ((n = vterm_output_read(s->vterm, bytes, sizeof bytes)) > 0) write_all(s->master, bytes, n);
 }
 
+static const char *last_of(const Screen *s, const char *sequence) {
+    const char *found = NULL;
+    for (const char *at = s->sent; (at = strstr(at, sequence)); at++) found = at;
+    return found;
+}
+
+// Half of what is there makes room for what comes.
+static void remember(Screen *s, const char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (s->sent_length == sizeof s->sent - 1) {
+            s->sent_length /= 2;
+            memmove(s->sent, s->sent + sizeof s->sent - 1 - s->sent_length, s->sent_length);
+        }
+        if (bytes[i]) s->sent[s->sent_length++] = bytes[i];
+        s->sent[s->sent_length] = '\0';
+    }
+    const char *on = last_of(s, "\033[?2004h"), *off = last_of(s, "\033[?2004l");
+    if (on || off) s->pastes = on > off;
+}
+
+bool screen_sent(const Screen *s, const char *bytes) { return last_of(s, bytes) != NULL; }
+
 // Takes over what the program has drawn, waiting for it if need be; false when there was nothing.
 static bool take(Screen *s, int milliseconds) {
     struct pollfd fd = {.fd = s->master, .events = POLLIN};
@@ -143,6 +165,7 @@ static bool take(Screen *s, int milliseconds) {
     if (n <= 0) return false;
     if (memchr(bytes, '\033', (size_t)n)) s->escaped = true;
     vterm_input_write(s->vterm, bytes, (size_t)n);
+    remember(s, bytes, (size_t)n);
     answer(s);
     return true;
 }

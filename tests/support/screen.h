@@ -20,6 +20,9 @@ typedef struct Screen {
     bool gone;
     int status; // of waitpid, when gone
     struct termios before;
+    char sent[65536]; // the last bytes that the program sent, NUL-terminated
+    size_t sent_length;
+    bool pastes; // it asked for pasted text to be marked
 } Screen;
 
 // Environment entries are "NAME=value"; they are added to the present environment. NULL when it cannot be started.
@@ -44,4 +47,5 @@ char *screen_row(Screen *s, int row); // UTF-8, owned by the caller
 char *screen_text(Screen *s);         // all rows
 bool screen_has(Screen *s, const char *text);
 bool screen_find(Screen *s, const char *text, int *row, int *col); // columns, not bytes
+bool screen_sent(const Screen *s, const char *bytes);              // among the last tens of thousands of bytes
 bool screen_modes_restored(const Screen *s);
