@@ -206,6 +206,14 @@ static bool sort_tensors(Checkpoint *out, const cJSON *index, Error *err) {
     return true;
 }
 
+// Which copies were taken: that depends on the index, and makes another model of the same files.
+static uint64_t hash_choice(const Checkpoint *checkpoint) {
+    uint64_t hash = HASH_START;
+    for (size_t i = 0; i < checkpoint->tensor_count; i++)
+        hash = hash_text(hash, checkpoint->by_name[i]->file + strlen(checkpoint->folder));
+    return hash;
+}
+
 // Names, sizes, times and headers: what changes when somebody replaces a file.
 static void identify(Checkpoint *out) {
     uint64_t hash = HASH_START;
@@ -229,6 +237,8 @@ static void identify(Checkpoint *out) {
 static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
     if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
     identify(out);
+    const uint64_t choice = hash_choice(out);
+    out->identity = hash_bytes(out->identity, &choice, sizeof choice);
     return true;
 }
 

@@ -160,6 +160,14 @@ static void the_index_decides(void **state) {
         assert_true(checkpoint_whole(&checkpoint, NULL));
         checkpoint_close(&checkpoint);
     }
+    uint64_t identities[2]; // another copy is another model
+    for (int i = 0; i < 2; i++) {
+        put_index(cases[i].map);
+        Checkpoint checkpoint = opened(folder);
+        identities[i] = checkpoint.identity;
+        checkpoint_close(&checkpoint);
+    }
+    assert_true(identities[0] != identities[1]);
     put_index("{\"a\":\"m-1.safetensors\",\"z\":\"m-9.safetensors\"}"); // missed when somebody asks for z
     Checkpoint checkpoint = opened(folder);
     Error err = {0};
