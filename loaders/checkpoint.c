@@ -128,6 +128,29 @@ static bool find_set(const Names *names, Names *shards) {
 // ------------------------------------------------------------------------------------------------------------------
 // open
 
+static bool is_absent(const char *path) { return access(path, F_OK) != 0 && errno == ENOENT; }
+
+static size_t count_absent(const char *folder, const Names *files) {
+    size_t count = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        char *path = path_join(folder, files->items[i]);
+        count += path && is_absent(path);
+        free(path);
+    }
+    return count;
+}
+
+static bool note_missing(Checkpoint *out, const Names *files, const char *path, Error *err) {
+    if (out->missing) return true;
+    int n = asprintf(&out->missing,
+                     "%s: cannot be opened: it is missing; of %zu files that the index names %zu are not there; "
+                     "download the checkpoint again",
+                     path, files->count, count_absent(out->folder, files));
+    if (n >= 0) return true;
+    out->missing = NULL;
+    return error_memory(err, path);
+}
+
 // A file that the index names and that is not there is only missed once one of its tensors is.
 static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Error *err) {
     out->files = array_new(shards->count, sizeof *out->files);
@@ -135,17 +158,12 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        if (indexed && access(path, F_OK) != 0 && errno == ENOENT) {
-            if (out->missing_files++)
-                free(path);
-            else
-                out->missing_file = path;
-            continue;
-        }
-        bool ok = safetensors_open(path, &out->files[out->file_count], err);
+        const bool absent = indexed && is_absent(path);
+        bool ok =
+            absent ? note_missing(out, shards, path, err) : safetensors_open(path, &out->files[out->file_count], err);
         free(path);
         if (!ok) return false;
-        out->file_count++;
+        out->file_count += !absent;
     }
     return out->file_count > 0 || checkpoint_whole(out, err);
 }
@@ -334,7 +352,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
     for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
     free(checkpoint->files);
     free(checkpoint->by_name);
-    free(checkpoint->missing_file);
+    free(checkpoint->missing);
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
@@ -349,9 +367,7 @@ bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
 }
 
 bool checkpoint_whole(const Checkpoint *checkpoint, Error *err) {
-    if (!checkpoint->missing_files) return true;
-    return error_set(err, "%s: the index names this file, but it is not there%s; download the checkpoint again",
-                     checkpoint->missing_file, checkpoint->missing_files > 1 ? ", nor are others" : "");
+    return !checkpoint->missing || error_set(err, "%s", checkpoint->missing);
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

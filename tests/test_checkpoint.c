@@ -121,8 +121,8 @@ static void wrong_indices(void **state) {
         {"{\"a\":\"/etc/passwd\"}", "leads out of the folder"},
         {"{\"a\":\"x\\\\y\"}", "path separators"},
         {"{\"a\":\"x\\u001b[31m\"}", "control characters"},
-        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: the index names this file, but it is not there;"},
-        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "is not there, nor are others"},
+        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: cannot be opened: it is missing"},
+        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "of 2 files that the index names 2 are not there"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put_index(wrong[i].map);
@@ -172,7 +172,7 @@ static void the_index_decides(void **state) {
     Checkpoint checkpoint = opened(folder);
     Error err = {0};
     assert_false(checkpoint_whole(&checkpoint, &err));
-    assert_non_null(strstr(err.message, "/m-9.safetensors: the index names this file"));
+    assert_non_null(strstr(err.message, "/m-9.safetensors: cannot be opened: it is missing"));
     checkpoint_close(&checkpoint);
 }
 

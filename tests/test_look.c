@@ -218,7 +218,7 @@ static void files_are_missed_when_their_tensors_are(void **state) {
         "{\"weight_map\":{\"model.norm.weight\":\"part-1.safetensors\",\"mtp.fc.weight\":\"part-2.safetensors\"}}");
     expect(RUN("inspect", folder), 0, "model.layers.1.mlp.down_proj", "");
     model_edit(folder, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-    expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: the index names this file, but it is not there");
+    expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: cannot be opened: it is missing");
     model_edit(folder, "config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
     expect(RUN("inspect", folder), 1, "", "download the checkpoint again");
     free(from);
