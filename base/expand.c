@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,20 @@ static const char *home_of(const char *user, size_t length) {
     struct passwd *entry = length ? name ? getpwnam(name) : NULL : getpwuid(getuid());
     free(name);
     return entry ? entry->pw_dir : NULL;
+}
+
+char *home_expand(const char *path, Error *err) {
+    const size_t user = *path == '~' ? strcspn(path + 1, "/") : 0;
+    const char *home = *path == '~' ? home_of(path + 1, user) : "";
+    char *expanded = NULL;
+    if (!home) {
+        error_set(err, "%s: there is no home of %.*s; ./%s names a file of that name", path, user ? (int)user : 5,
+                  user ? path + 1 : "yours", path);
+    } else if (asprintf(&expanded, "%s%s", home, path + (*path == '~') + user) < 0) {
+        expanded = NULL;
+        error_memory(err, path);
+    }
+    return expanded;
 }
 
 static size_t name_length(const char *text) {

@@ -1,6 +1,12 @@
-// What a shell would have expanded, for paths that come from variables and files.
+// What a shell would have expanded, for paths that people type and that come from variables and files.
 #pragma once
 
-// `path` with ~ or ~user in front replaced by that home, and $NAME and ${NAME} by what the environment has for them.
-// What is not known stays as it is written. Owned by the caller; NULL when memory is short.
+#include "base/error.h"
+
+// `path` with ~ or ~user in front replaced by that home. Owned by the caller; NULL with err set when there is no such
+// user, or memory is short.
+char *home_expand(const char *path, Error *err);
+
+// The same, and $NAME and ${NAME} replaced by what the environment has for them. What is not known stays as it is
+// written. NULL when memory is short.
 char *path_expand(const char *path);

@@ -228,29 +228,6 @@ char *path_join(const char *folder, const char *name) {
     return path;
 }
 
-// $HOME counts, as in a shell; without it what the system knows of the user.
-static const char *home_of(const char *user) {
-    const char *home = *user ? NULL : getenv("HOME");
-    if (home && *home) return home;
-    const struct passwd *entry = *user ? getpwnam(user) : getpwuid(getuid());
-    return entry ? entry->pw_dir : NULL;
-}
-
-char *path_expand(const char *path, Error *err) {
-    const size_t length = *path == '~' ? strcspn(path, "/") : 0; // of what stands for a home
-    char *user = length ? strndup(path + 1, length - 1) : strdup(""), *expanded = NULL;
-    const char *home = length && user ? home_of(user) : "";
-    if (user && !home)
-        error_set(err, "%s: there is no home of %s; ./%s names a file of that name", path, *user ? user : "yours",
-                  path);
-    else if (!user || asprintf(&expanded, "%s%s", home, path + length) < 0) {
-        expanded = NULL;
-        error_memory(err, path);
-    }
-    free(user);
-    return expanded;
-}
-
 static char *user_folder(const char *variable, const char *under_home) {
     const char *base = getenv(variable), *home = getenv("HOME");
     char *path = NULL;

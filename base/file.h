@@ -29,10 +29,6 @@ bool folder_exists(const char *path);
 // Joined path "folder/name", owned by the caller; NULL when memory is short.
 char *path_join(const char *folder, const char *name);
 
-// A path as a shell reads it: ~ and ~name at its beginning become the home of the user, or of that one; owned by the
-// caller. Refused when there is no such user or no home is known.
-char *path_expand(const char *path, Error *err);
-
 // $XDG_CACHE_HOME/quantdial or ~/.cache/quantdial (likewise config; state: ~/.local/state); owned by the caller, not
 // created; NULL when neither variable nor home is known. Relative XDG values are ignored, as the specification asks.
 char *folder_cache(void);

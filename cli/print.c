@@ -91,11 +91,13 @@ void print_unlisted(const ModelStructure *structure) {
                in_megabytes((double)bytes, all, sizeof all), 100.0 * (double)structure->unlisted_bytes / (double)bytes,
                kinds ? kinds : "?");
     }
+    if (structure->unread[0]) printf("not read: %s\n", structure->unread);
     free(kinds);
 }
 
 void json_add_unlisted(cJSON *object, const ModelStructure *structure) {
     cJSON_AddNumberToObject(object, "unlisted_bytes", (double)structure->unlisted_bytes);
+    json_add_text(object, "unread", structure->unread[0] ? structure->unread : NULL);
     cJSON *kinds = cJSON_AddArrayToObject(object, "unlisted");
     for (int i = 0; i < TENSOR_KIND_COUNT; i++) {
         const Unlisted *unlisted = &structure->unlisted[i];

@@ -78,7 +78,7 @@ static bool generate_side(const Options *options, ModelSession *s, Transformer *
                           Generated *out, Text *text, Error *err) {
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
-        return false;
+        return model_session_blame(s, err);
     text_add(text, "", 0);
     return tokenizer_decode(s->tokenizer, out->ids, out->count, true, text, err);
 }

@@ -107,6 +107,16 @@ static bool find_set(const Names *names, Names *shards) {
 // ------------------------------------------------------------------------------------------------------------------
 // open
 
+static bool is_absent(const char *path) { return access(path, F_OK) != 0 && errno == ENOENT; }
+
+static bool note_missing(Checkpoint *out, const Names *files, size_t absent, Error *err) {
+    Error reason = {0};
+    if (out->missing) return true;
+    recognize_missing(out->folder, files, absent, &reason);
+    out->missing = strdup(reason.message);
+    return out->missing || error_memory(err, out->folder);
+}
+
 // A file that the index names and that is not there is only missed once one of its tensors is.
 static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Error *err) {
     out->files = array_new(shards->count, sizeof *out->files);
@@ -114,20 +124,12 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        if (indexed && access(path, F_OK) != 0 && errno == ENOENT) {
-            if (out->missing_files++)
-                free(path);
-            else
-                out->missing_file = path;
-            continue;
-        }
-        bool ok = safetensors_open(path, &out->files[out->file_count], err);
+        const bool absent = indexed && is_absent(path);
+        bool ok =
+            absent ? note_missing(out, shards, i, err) : safetensors_open(path, &out->files[out->file_count], err);
         free(path);
-        if (!ok) {
-            recognize_missing(out->folder, shards, i, err);
-            return false;
-        }
-        out->file_count++;
+        if (!ok) return false;
+        out->file_count += !absent;
     }
     return out->file_count > 0 || checkpoint_whole(out, err);
 }
@@ -186,6 +188,14 @@ static bool sort_tensors(Checkpoint *out, const cJSON *index, Error *err) {
     }
     out->tensor_count = kept;
     return true;
+}
+
+// Which copies were taken: that depends on the index, and makes another model of the same files.
+static uint64_t hash_choice(const Checkpoint *checkpoint) {
+    uint64_t hash = HASH_START;
+    for (size_t i = 0; i < checkpoint->tensor_count; i++)
+        hash = hash_text(hash, checkpoint->by_name[i]->file + strlen(checkpoint->folder));
+    return hash;
 }
 
 #define SAMPLE_BYTES ((size_t)4096)
@@ -248,6 +258,8 @@ static void identify(Checkpoint *out) {
 static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
     if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
     identify(out);
+    const uint64_t choice = hash_choice(out);
+    out->identity = hash_bytes(out->identity, &choice, sizeof choice);
     return true;
 }
 
@@ -356,7 +368,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
     for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
     free(checkpoint->files);
     free(checkpoint->by_name);
-    free(checkpoint->missing_file);
+    free(checkpoint->missing);
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
@@ -371,18 +383,7 @@ bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
 }
 
 bool checkpoint_whole(const Checkpoint *checkpoint, Error *err) {
-    if (!checkpoint->missing_files) return true;
-    const char *slash = strrchr(checkpoint->missing_file, '/');
-    struct stat link;
-    char *name = (char *)slash + 1;
-    if (lstat(checkpoint->missing_file, &link) == 0 &&
-        recognize_missing(checkpoint->folder, &(const Names){.items = &name, .count = 1}, 0, err))
-        return false;
-    return error_set(err,
-                     "%s: the index names this file, but it is missing, one of %zu out of %zu files of the checkpoint; "
-                     "download the checkpoint again",
-                     checkpoint->missing_file, checkpoint->missing_files,
-                     checkpoint->missing_files + checkpoint->file_count);
+    return !checkpoint->missing || error_set(err, "%s", checkpoint->missing);
 }
 
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {

@@ -11,10 +11,9 @@ typedef struct Checkpoint {
     size_t file_count;
     const Tensor **by_name; // all tensors, each name once, sorted by name (strcmp)
     size_t tensor_count;
-    size_t bytes;         // of all tensor data
-    size_t missing_files; // how many the index names that are not there: checkpoint_whole
-    char *missing_file;   // the first of them
-    uint64_t identity;    // hash of names, sizes, times, inodes, headers and samples of the numbers: the key of caches
+    size_t bytes;  // of all tensor data
+    char *missing; // what to say about files that the index names and that are not there (checkpoint_whole); or NULL
+    uint64_t identity; // hash of names, sizes, times, inodes, headers and samples of the numbers: the key of caches
 } Checkpoint;
 
 // `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close. Where an

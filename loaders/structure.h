@@ -97,6 +97,7 @@ typedef struct ModelStructure {
     uint64_t parameters;
     Unlisted unlisted[TENSOR_KIND_COUNT];
     size_t unlisted_bytes; // of checkpoint->bytes
+    char unread[400];      // of a model that cannot be run: why a matrix could not be read, and is left out; "" none
     const Tensor **rest;   // the tensors behind it, by name
     size_t rest_count;
 } ModelStructure;

@@ -60,7 +60,7 @@ typedef struct Listing {
     ModelStructure *out;
     size_t capacity;
     Error *err;
-    Error unread; // why something that would be listed cannot be read
+    Error unread; // the first reason why something that would be listed cannot be read
 } Listing;
 
 static LinearRole role_of(const char *name, TensorKind kind) {
@@ -189,7 +189,9 @@ static bool add_experts(Listing *listing, const Tensor *tensor) {
 
 static bool add_tensor(Listing *listing, const Tensor *in_file) {
     ModelStructure *out = listing->out;
-    const Tensor *tensor = whole_tensor(out, in_file, &listing->unread);
+    Error reason = {0};
+    const Tensor *tensor = whole_tensor(out, in_file, &reason);
+    if (!listing->unread.message[0]) listing->unread = reason;
     if (!tensor) return true;
     const TensorKind kind = tensor_kind(out->checkpoint, tensor);
     out->parameters += tensor_elements(tensor) * (kind == TENSOR_EXPERTS && tensor->rank == 4 ? 2 : 1);
@@ -206,6 +208,8 @@ bool structure_list(ModelStructure *out, Error *err) {
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         if (!add_tensor(&listing, checkpoint->by_name[i])) return false;
     }
+    snprintf(out->unread, sizeof out->unread, "%.*s", (int)sizeof out->unread - 1, listing.unread.message);
+    text_mend(out->unread);
     if (out->linear_count == 0 && listing.unread.message[0]) return error_set(err, "%s", listing.unread.message);
     if (out->linear_count == 0)
         return error_set(err, "%s: holds no matrices of F32, F16 or BF16 that could be quantized (%s)",

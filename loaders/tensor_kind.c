@@ -86,36 +86,15 @@ static bool has_below(const Checkpoint *checkpoint, const char *stem, int length
 
 // ---- What is no linear ----
 
-// Own names. Those of modules (with ".weight" behind) and those of parameters are different worlds: what is called
-// "query" is a linear as a module and a learned vector as a parameter.
+// All of these are own names: what is above says little ("norm_attn_norm.attn.Wqkv").
 static const char *const biases[] = {"*bias*", NULL};
 static const char *const norms[] = {"*norm", "norm*", "*norm_*", "*_norm*", "ln", "ln_*",
                                     "*_ln",  "ln1",   "ln2",     "ln3",     NULL};
-static const char *const embeddings[] = {"*embed",
-                                         "embed_*",
-                                         "*embedding",
-                                         "*embeddings",
-                                         "*_embed_*",
-                                         "*_embeds_*",
-                                         "*_token",
-                                         "*_tokens",
-                                         "hashbucket*",
-                                         "*embed_tokens*",
-                                         "wte",
-                                         "wpe",
-                                         "wpe_*",
-                                         "shared",
-                                         "emb",
-                                         "*_emb",
-                                         "*embeddings_table",
-                                         "*codebook*",
-                                         "*embedding_table",
-                                         "embed_positions*",
-                                         "*embeddings_*",
-                                         NULL};
-static const char *const modules_of_linears[] = {"*embedder",         "patch_embed*",        "*embed_proj*",
-                                                 "*embedding*_proj*", "*embeddings_project", "*embedding_hidden*",
-                                                 "*embed_dim*",       "embed_out",           NULL};
+static const char *const embeddings[] = {"*embed*", "*_token", "*_tokens", "hashbucket*", "wte",        "wpe",
+                                         "wpe_*",   "shared",  "emb",      "*_emb",       "*codebook*", NULL};
+static const char *const modules_of_linears[] = {
+    "*embedder",         "patch_embed*",       "*embed_proj*", "*embeds_proj*", "*embedding_proj*",
+    "*embeddings_proj*", "*embedding_hidden*", "*embed_dim*",  "embed_out",     NULL};
 static const char *const convolutions[] = {"conv*", "*conv", "*conv_*", NULL};
 // Parameters that are matrices of linears though no module holds them.
 static const char *const bare_linears[] = {
@@ -214,10 +193,9 @@ static TensorKind kind_of_matrix(const Checkpoint *checkpoint, const Tensor *ten
 // No table of rows has a bias. One of a list ("embeds.0.weight") is what the list is.
 static bool is_embedding(const Checkpoint *checkpoint, const TensorName *name) {
     const TensorName list = name_of_parent(name);
-    if (name->begin < name->end && (int)strspn(name->full + name->begin, "0123456789") >= name->end - name->begin)
-        return list.end > 0 && list.begin < list.end && is_one_of(&list, embeddings) &&
-               !find(checkpoint, name->full, name->end, ".bias");
-    return is_one_of(name, embeddings) && !is_one_of(name, modules_of_linears) &&
+    const bool numbered = (int)strspn(name->full + name->begin, "0123456789") >= name->end - name->begin;
+    const TensorName *own = numbered ? &list : name;
+    return is_one_of(own, embeddings) && !is_one_of(own, modules_of_linears) &&
            (name->bare || !find(checkpoint, name->full, name->end, ".bias"));
 }
 

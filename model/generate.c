@@ -1,5 +1,6 @@
 #include "model/generate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -30,7 +31,9 @@ typedef struct Generation {
 
 static bool run(Generation *g, const int32_t *ids, size_t count) {
     const Draw draw = {g->sampling->temperature, g->sampling->top_p, &g->point};
-    return transformer_choose(g->t, g->session, ids, count, &draw, &g->next, &g->probability, g->err);
+    if (!transformer_choose(g->t, g->session, ids, count, &draw, &g->next, &g->probability, g->err)) return false;
+    return !isnan(g->probability) ||
+           error_set(g->err, "the model's logits are infinite or not a number: no token can be chosen");
 }
 
 // In parts, so that a stop need not wait for a long prompt.

@@ -527,7 +527,7 @@ static void user_folders(void **state) {
 }
 
 static void expect_expanded(const char *path, const char *want) {
-    char *expanded = path_expand(path, NULL);
+    char *expanded = home_expand(path, NULL);
     assert_non_null(expanded);
     assert_string_equal(expanded, want);
     free(expanded);
@@ -547,12 +547,12 @@ static void homes_in_paths(void **state) {
     expect_expanded("", "");
     if (me) {
         snprintf(in_home, sizeof in_home, "~%s/a", me->pw_name);
-        char *expanded = path_expand(in_home, NULL);
+        char *expanded = home_expand(in_home, NULL);
         snprintf(in_home, sizeof in_home, "%s/a", me->pw_dir);
         assert_string_equal(expanded, in_home);
         free(expanded);
     }
-    assert_null(path_expand("~no-such-user/a", &err));
+    assert_null(home_expand("~no-such-user/a", &err));
     assert_non_null(strstr(err.message, "no home of no-such-user"));
     assert_non_null(strstr(err.message, "./~no-such-user/a"));
     unsetenv("HOME"); // what the system knows counts then

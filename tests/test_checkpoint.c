@@ -123,8 +123,8 @@ static void wrong_indices(void **state) {
         {"{\"a\":\"/etc/passwd\"}", "leads out of the folder"},
         {"{\"a\":\"x\\\\y\"}", "path separators"},
         {"{\"a\":\"x\\u001b[31m\"}", "control characters"},
-        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: the index names this file, but it is missing"},
-        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "one of 2 out of 2 files"},
+        {"{\"a\":\"m-9.safetensors\"}", "m-9.safetensors: cannot be opened: it is missing"},
+        {"{\"a\":\"m-9.safetensors\",\"b\":\"m-8.safetensors\"}", "of 2 files of the checkpoint 2 are not there"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put_index(wrong[i].map);
@@ -206,11 +206,19 @@ static void the_index_decides(void **state) {
         assert_true(checkpoint_whole(&checkpoint, NULL));
         checkpoint_close(&checkpoint);
     }
+    uint64_t identities[2]; // another copy is another model
+    for (int i = 0; i < 2; i++) {
+        put_index(cases[i].map);
+        Checkpoint checkpoint = opened(folder);
+        identities[i] = checkpoint.identity;
+        checkpoint_close(&checkpoint);
+    }
+    assert_true(identities[0] != identities[1]);
     put_index("{\"a\":\"m-1.safetensors\",\"z\":\"m-9.safetensors\"}"); // missed when somebody asks for z
     Checkpoint checkpoint = opened(folder);
     Error err = {0};
     assert_false(checkpoint_whole(&checkpoint, &err));
-    assert_non_null(strstr(err.message, "/m-9.safetensors: the index names this file"));
+    assert_non_null(strstr(err.message, "/m-9.safetensors: cannot be opened: it is missing"));
     checkpoint_close(&checkpoint);
 }
 

@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "model/generate.h"
+#include "tests/support/edited_model.h"
 #include "tests/support/fixture_model.h"
+#include "tests/support/folder.h"
 
 static const char folder[] = "tests/fixtures/llama-mqa-plain-f16"; // 40 positions
 static const Sampling greedy = {0, 1, 0};
@@ -162,6 +164,25 @@ static void the_prompt_must_fit_and_the_rest_is_cut(void **state) {
     fixture_model_close(&model);
 }
 
+// Not as an empty text.
+static void logits_that_are_no_numbers_are_told(void **state) {
+    (void)state;
+    FixtureModel model;
+    Generated out;
+    Error err = {0};
+    const int32_t ids[] = {1, 2, 3};
+    char *damaged = folder_temporary();
+    model_copy(damaged, "tests/fixtures/llama-mha-linear-f32", "config.json");
+    model_copy(damaged, "tests/fixtures/llama-mha-linear-f32", "model.safetensors");
+    model_poke(damaged, "model.norm.weight", NAN, 1);
+    fixture_model_open(damaged, PRECISION_F32, &model);
+    assert_false(generate(model.base, ids, 3, 4, &greedy, NULL, NULL, &out, NULL, &err));
+    assert_non_null(strstr(err.message, "no token can be chosen"));
+    generated_free(&out);
+    fixture_model_close(&model);
+    folder_remove(damaged);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_equals_repeated_forward_passes),
@@ -169,6 +190,7 @@ int main(void) {
         cmocka_unit_test(it_stops_before_an_end_token),
         cmocka_unit_test(it_stops_when_asked),
         cmocka_unit_test(the_prompt_must_fit_and_the_rest_is_cut),
+        cmocka_unit_test(logits_that_are_no_numbers_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

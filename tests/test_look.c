@@ -178,6 +178,23 @@ static void flags_that_do_not_fit_are_listed_all_the_same(void **state) {
     cJSON_Delete(object);
 }
 
+// What cannot be read is neither listed nor hidden.
+static void what_cannot_be_read_is_told(void **state) {
+    (void)state;
+    free(folder_put_safetensors(folder, "model.safetensors",
+                                "{\"a.q_proj.weight\":{\"dtype\":\"U8\",\"shape\":[4,8],\"data_offsets\":[0,32]},"
+                                "\"a.v_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[4,4],\"data_offsets\":[32,64]}}",
+                                64));
+    folder_put_text(folder, "config.json",
+                    "{\"model_type\":\"x\",\"quantization_config\":{\"quant_method\":\"unheard-of\"}}");
+    expect(RUN("inspect", folder), 0, "matrices 32 bytes (only a.q_proj.weight)\nnot read: ", "");
+    expect(RUN("inspect", folder), 0, "\"unheard-of\" is not read", "");
+    cJSON *object = json_of(RUN("inspect", folder, "--json"));
+    assert_int_equal(cJSON_GetArraySize(get(object, "linears")), 1);
+    assert_contains(get(get(object, "model"), "unread")->valuestring, "unheard-of");
+    cJSON_Delete(object);
+}
+
 // ---- Texts ----
 
 static void a_tokenizer_is_for_texts(void **state) {
@@ -201,7 +218,7 @@ static void files_are_missed_when_their_tensors_are(void **state) {
         "{\"weight_map\":{\"model.norm.weight\":\"part-1.safetensors\",\"mtp.fc.weight\":\"part-2.safetensors\"}}");
     expect(RUN("inspect", folder), 0, "model.layers.1.mlp.down_proj", "");
     model_edit(folder, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-    expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: the index names this file, but it is missing");
+    expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: cannot be opened: it is missing");
     model_edit(folder, "config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
     expect(RUN("inspect", folder), 1, "", "download the checkpoint again");
     free(from);
@@ -212,10 +229,15 @@ static void files_are_missed_when_their_tensors_are(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_MODEL(what_is_not_finite_shows),      WITH_MODEL(what_is_not_finite_is_not_quantized),
-        WITH_MODEL(what_is_not_finite_is_blamed),  WITH_MODEL(what_is_left_out_is_said),
-        WITH_MODEL(no_configuration_stops_a_look), WITH_MODEL(flags_that_do_not_fit_are_listed_all_the_same),
-        WITH_MODEL(a_tokenizer_is_for_texts),      WITH_MODEL(files_are_missed_when_their_tensors_are),
+        WITH_MODEL(what_is_not_finite_shows),
+        WITH_MODEL(what_is_not_finite_is_not_quantized),
+        WITH_MODEL(what_is_not_finite_is_blamed),
+        WITH_MODEL(what_is_left_out_is_said),
+        WITH_MODEL(no_configuration_stops_a_look),
+        WITH_MODEL(flags_that_do_not_fit_are_listed_all_the_same),
+        WITH_MODEL(what_cannot_be_read_is_told),
+        WITH_MODEL(a_tokenizer_is_for_texts),
+        WITH_MODEL(files_are_missed_when_their_tensors_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/expand.h"
 #include "base/file.h"
 #include "tui/dials.h"
 
@@ -144,7 +145,7 @@ void action_ignore(Ui *ui, int unused) {
 // The file that was asked for, ~ expanded and owned by the caller; NULL when there is none, which was told.
 static char *file_asked_for(Ui *ui, const char *path) {
     Error err = {0};
-    char *file = *path ? path_expand(path, &err) : NULL;
+    char *file = *path ? home_expand(path, &err) : NULL;
     if (*path) ui_report(ui, file != NULL, &err);
     return file;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/expand.h"
 #include "base/file.h"
 #include "tui/actions.h"
 #include "tui/dials.h"
@@ -191,7 +192,7 @@ static void offer_files(Candidates *c) {
     const char *slash = strrchr(c->prefix, '/');
     char folder[512] = "."; // as it was typed: what is offered keeps its ~
     if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - c->prefix + 1), c->prefix);
-    char *opened = path_expand(folder, NULL);
+    char *opened = home_expand(folder, NULL);
     DIR *stream = opened ? opendir(opened) : NULL;
     for (const struct dirent *entry; stream && (entry = readdir(stream));) {
         if (entry->d_name[0] == '.' && !(slash ? slash[1] == '.' : c->prefix[0] == '.')) continue;

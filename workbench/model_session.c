@@ -194,8 +194,7 @@ static bool calibration_tokens(ModelSession *s, bool random, TokenIds *ids, size
     return true;
 }
 
-// What is not finite in the checkpoint is the likely cause of what went wrong. Returns false.
-static bool blame_numbers(const ModelSession *s, Error *err) {
+bool model_session_blame(const ModelSession *s, Error *err) {
     Nonfinite rest;
     if (!err || err->stopped) return false;
     for (int i = 0; i < s->structure.linear_count; i++) {
@@ -219,7 +218,7 @@ static bool calibrate_stats(ModelSession *s, bool random, ModelStats *stats, uin
             input_stats_key(&s->structure, ids.ids, sequences, length, s->options.precision, s->backend->ops->name);
         if (!s->cache_folder || !stats_cache_read_inputs(s->cache_folder, key, &s->structure, stats)) {
             progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err) || blame_numbers(s, err);
+            ok = calibrate(s->base, ids.ids, sequences, length, stats, progress, err) || model_session_blame(s, err);
             if (ok && s->cache_folder) stats_cache_write_inputs(s->cache_folder, key, stats, NULL);
         }
     }
@@ -263,7 +262,7 @@ bool model_session_evaluate(ModelSession *s, int first_changed, void (*partial)(
     if (!model_session_can_run(s, err) || (!s->evaluator && !make_evaluator(s, err))) return false;
     return evaluator_run(s->evaluator, quantized_model_transformer(s->quantized), first_changed, partial, context, out,
                          progress, err) ||
-           blame_numbers(s, err);
+           model_session_blame(s, err);
 }
 
 bool model_session_output_sqnr(ModelSession *s, const Plan *plan, double *db, Progress *progress, Error *err) {

@@ -125,5 +125,9 @@ bool model_session_random_calibration(ModelSession *session, const Plan *text_pl
                                       RandomCalibration *out, Progress *progress, Error *err);
 void random_calibration_free(RandomCalibration *random);
 
+// For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
+// there is one. Returns false.
+bool model_session_blame(const ModelSession *session, Error *err);
+
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
