@@ -116,8 +116,8 @@ ARITHMETIC := -fno-math-errno -ffp-contract=off
 # snprintf cuts where it is told to; that is what it is for. And gcc cannot know that error_set always returns false, so
 # it sees uninitialized variables behind every `if (!f(…, &x, err)) return false;`; valgrind and clang-tidy see better.
 WARNINGS.gcc := -Wno-format-truncation -Wno-maybe-uninitialized
-# A loop that clang cannot vectorize is as right as before.
-WARNINGS.clang := -Wno-pass-failed
+# A loop that clang cannot vectorize is as right as before, and a constant of an enum among doubles is what it says.
+WARNINGS.clang := -Wno-pass-failed -Wno-enum-float-conversion
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef $(WARNINGS.$(COMPILER_KIND)) $(WERROR)
 DEFINES := -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -DQUANTDIAL_VERSION=\"$(VERSION)\" \
