@@ -116,8 +116,8 @@ ARITHMETIC := -fno-math-errno -ffp-contract=off
 # snprintf cuts where it is told to; that is what it is for. And gcc cannot know that error_set always returns false, so
 # it sees uninitialized variables behind every `if (!f(…, &x, err)) return false;`; valgrind and clang-tidy see better.
 WARNINGS.gcc := -Wno-format-truncation -Wno-maybe-uninitialized
-# A loop that clang cannot vectorize is as right as before.
-WARNINGS.clang := -Wno-pass-failed
+# A loop that clang cannot vectorize is as right as before, and a constant of an enum among doubles is what it says.
+WARNINGS.clang := -Wno-pass-failed -Wno-enum-float-conversion
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wwrite-strings -Wvla -Wundef $(WARNINGS.$(COMPILER_KIND)) $(WERROR)
 DEFINES := -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -DQUANTDIAL_VERSION=\"$(VERSION)\" \
@@ -167,7 +167,7 @@ quietly = $(if $(V),,@echo "  $(1)";)
 # library. Whether one is out of date is known here, not in a recipe, so that `make -n` knows what there is to do.
 remembered.flags = $(COMPILER.$(MODE)) $(filter-out $(WERROR),$(C_FLAGS)) | $(LDFLAGS) $(LINK_LIBS)
 remembered.cuda-flags = $(NVCC) $(CUDA_FLAGS)
-remembered.objects = $(LIB_OBJECTS) $(SUPPORT_OBJECTS)
+remembered.objects = $(LIB_OBJECTS) $(MAIN) $(SUPPORT_OBJECTS)
 REMEMBERED := $(OUT)/flags $(OUT)/cuda-flags $(OUT)/objects
 OUTDATED := $(foreach file,$(wildcard $(REMEMBERED)),$(if $(call same,$(file <$(file)),$(remembered.$(notdir $(file)))),,$(file)))
 $(OUTDATED): FORCE
@@ -190,11 +190,13 @@ $(OUT)/libquantdial.a: $(LIB_OBJECTS) $(OUT)/objects
 $(SUPPORT): $(SUPPORT_OBJECTS) $(OUT)/objects
 	@rm -f $@
 	$(call quietly,AR    $@)ar rcsDT $@ $(SUPPORT_OBJECTS)
-$(OUT)/libquantdial.so: $(LIB_OBJECTS) $(OUT)/objects
-	$(call quietly,LINK  $@)$(link) -shared $(LIB_OBJECTS) $(LINK_LIBS) -o $@
+# With main and its table of commands, which others refer to; a test has a main of its own, and that comes first.
+MAIN := $(call objects,cli/main.c)
+$(OUT)/libquantdial.so: $(LIB_OBJECTS) $(MAIN) $(OUT)/objects
+	$(call quietly,LINK  $@)$(link) -shared $(LIB_OBJECTS) $(MAIN) $(LINK_LIBS) -o $@
 
 link = $(COMPILER.$(MODE)) $(FLAGS.$(MODE)) $(if $(filter %.so,$(LIBRARY)),-Wl$(comma)-rpath$(comma)'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..') $(LDFLAGS)
-$(OUT)/quantdial: $(call objects,cli/main.c) $(LIBRARY)
+$(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 
 $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)

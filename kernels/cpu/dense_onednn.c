@@ -5,9 +5,10 @@
 
 #ifdef QUANTDIAL_ONEDNN
 
-#include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
+
+#include "kernels/cpu/onednn.h"
 
 enum { KEPT_PRIMITIVES = 128 };
 
@@ -63,52 +64,28 @@ void dense_library_free(DenseLibrary *library) {
     free(library);
 }
 
-// Version 2 keeps descriptions as structs, version 3 behind pointers with an owner. A memory object keeps its own, so
-// that is where they are taken from.
-#if DNNL_VERSION_MAJOR < 3
-typedef const dnnl_memory_desc_t *Description;
-#else
-typedef const_dnnl_memory_desc_t Description;
-#endif
-
 // Without data.
 static bool matrix_new(const DenseLibrary *library, size_t rows, size_t columns, dnnl_data_type_t type,
                        dnnl_format_tag_t order, dnnl_memory_t *out) {
-    dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns};
     dnnl_memory_desc_t desc;
-#if DNNL_VERSION_MAJOR < 3
-    return dnnl_memory_desc_init_by_tag(&desc, 2, dims, type, order) == dnnl_success &&
-           dnnl_memory_create(out, &desc, library->engine, DNNL_MEMORY_NONE) == dnnl_success;
-#else
-    if (dnnl_memory_desc_create_with_tag(&desc, 2, dims, type, order) != dnnl_success) return false;
-    bool made = dnnl_memory_create(out, desc, library->engine, DNNL_MEMORY_NONE) == dnnl_success;
-    dnnl_memory_desc_destroy(desc);
+    if (!onednn_describe(&desc, rows, columns, type, order)) return false;
+    bool made = dnnl_memory_create(out, ONEDNN_DESC(desc), library->engine, DNNL_MEMORY_NONE) == dnnl_success;
+    onednn_forget(&desc);
     return made;
-#endif
 }
 
 // NULL for NULL.
-static Description description_of(const_dnnl_memory_t memory) {
-    Description desc = NULL;
+static OnednnDesc description_of(const_dnnl_memory_t memory) {
+    OnednnDesc desc = NULL;
     if (memory && dnnl_memory_get_memory_desc(memory, &desc) != dnnl_success) return NULL;
     return desc;
 }
 
-static bool matmul_new(const DenseLibrary *library, const Product *p, dnnl_primitive_desc_t *out) {
-    Description x = description_of(p->x), w = description_of(p->w), bias = description_of(p->bias),
-                y = description_of(p->y);
-#if DNNL_VERSION_MAJOR < 3
-    dnnl_matmul_desc_t matmul;
-    return dnnl_matmul_desc_init(&matmul, x, w, bias, y) == dnnl_success &&
-           dnnl_primitive_desc_create(out, &matmul, NULL, library->engine, NULL) == dnnl_success;
-#else
-    return dnnl_matmul_primitive_desc_create(out, library->engine, x, w, bias, y, NULL) == dnnl_success;
-#endif
-}
-
 static bool primitive_new(const DenseLibrary *library, Product *p) {
     dnnl_primitive_desc_t desc;
-    if (!matmul_new(library, p, &desc)) return false;
+    if (!onednn_matmul(library->engine, description_of(p->x), description_of(p->w), description_of(p->bias),
+                       description_of(p->y), &desc))
+        return false;
     bool made = dnnl_primitive_create(&p->primitive, desc) == dnnl_success;
     dnnl_primitive_desc_destroy(desc);
     return made;

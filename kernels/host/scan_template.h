@@ -43,7 +43,7 @@ static inline int32_t thresholds_below(float statistic, float steps) {
     x = x < steps ? x : steps;
     int32_t whole = (int32_t)x;
     float part = x - (float)whole;
-    return (part > UNSURE) & (part < 1 - UNSURE) ? whole + 1 : -1;
+    return ((part > UNSURE) & (part < 1 - UNSURE)) ? whole + 1 : -1;
 }
 
 static void merge_pairs(const float *restrict low, const float *restrict high, size_t parents, float steps,
@@ -61,6 +61,6 @@ static void merge_pairs(const float *restrict low, const float *restrict high, s
         parent_high[p] = most;
         // The most frequent cases that lie on a threshold: 0 (or no number at all), and 1.
         shrink[p] = narrowest == range ? 0 : shrunk;
-        literal[p] = (widest == spread) & (spread > 0) & (spread <= FLT_MAX) ? (int32_t)steps : printed;
+        literal[p] = ((widest == spread) & (spread > 0) & (spread <= FLT_MAX)) ? (int32_t)steps : printed;
     }
 }

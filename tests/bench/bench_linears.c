@@ -10,14 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef QUANTDIAL_ONEDNN
-#include <dnnl.h>
-#endif
-
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "kernels/backend.h"
+#ifdef QUANTDIAL_ONEDNN
+#include "kernels/cpu/onednn.h"
+#endif
 
 enum { HIDDEN = 2048, FFN = 5632, KV = 256, MOST_TOKENS = 512, MOST_RUNS = 99 };
 static const size_t least_bytes = (size_t)300 << 20;
@@ -105,24 +104,21 @@ typedef struct Reference {
 } Reference;
 
 static bool memory_of(Reference *r, dnnl_primitive_desc_t pd, dnnl_query_t what, dnnl_memory_t *memory) {
-    const dnnl_memory_desc_t *desc = dnnl_primitive_desc_query_md(pd, what, 0);
+    OnednnDesc desc = dnnl_primitive_desc_query_md(pd, what, 0);
     return desc && dnnl_memory_create(memory, desc, r->engine, DNNL_MEMORY_ALLOCATE) == dnnl_success;
 }
 
 // A product of 512 × 4096 by 4096 × 4096, its operands laid out as the library likes best.
 static bool reference_new(Reference *r, dnnl_data_type_t x_type, dnnl_data_type_t w_type) {
-    const dnnl_dims_t x = {512, 4096}, w = {4096, 4096};
-    dnnl_memory_desc_t x_desc, w_desc, y_desc;
-    dnnl_matmul_desc_t matmul;
+    dnnl_memory_desc_t x, w, y;
     dnnl_primitive_desc_t pd;
     *r = (Reference){.operations = 2.0 * 512 * 4096 * 4096};
     return dnnl_engine_create(&r->engine, dnnl_cpu, 0) == dnnl_success &&
            dnnl_stream_create(&r->stream, r->engine, dnnl_stream_default_flags) == dnnl_success &&
-           dnnl_memory_desc_init_by_tag(&x_desc, 2, x, x_type, dnnl_ab) == dnnl_success &&
-           dnnl_memory_desc_init_by_tag(&w_desc, 2, w, w_type, dnnl_format_tag_any) == dnnl_success &&
-           dnnl_memory_desc_init_by_tag(&y_desc, 2, x, dnnl_f32, dnnl_ab) == dnnl_success &&
-           dnnl_matmul_desc_init(&matmul, &x_desc, &w_desc, NULL, &y_desc) == dnnl_success &&
-           dnnl_primitive_desc_create(&pd, &matmul, NULL, r->engine, NULL) == dnnl_success &&
+           onednn_describe(&x, 512, 4096, x_type, dnnl_ab) &&
+           onednn_describe(&w, 4096, 4096, w_type, dnnl_format_tag_any) &&
+           onednn_describe(&y, 512, 4096, dnnl_f32, dnnl_ab) &&
+           onednn_matmul(r->engine, ONEDNN_DESC(x), ONEDNN_DESC(w), NULL, ONEDNN_DESC(y), &pd) &&
            dnnl_primitive_create(&r->product, pd) == dnnl_success && memory_of(r, pd, dnnl_query_src_md, &r->x) &&
            memory_of(r, pd, dnnl_query_weights_md, &r->w) && memory_of(r, pd, dnnl_query_dst_md, &r->y);
 }
