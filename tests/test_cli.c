@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -443,6 +444,7 @@ static void a_second_run_reads_the_measurements_and_says_the_same(void **state) 
 }
 
 int main(void) {
+    setlocale(LC_ALL, "C.UTF-8"); // as main does by the environment
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_tells_every_command_and_dial),
         cmocka_unit_test(man_page_names_every_command_and_option),

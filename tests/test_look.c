@@ -220,7 +220,7 @@ static void files_are_missed_when_their_tensors_are(void **state) {
     model_edit(folder, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     expect(RUN("inspect", folder), 1, "", "/part-2.safetensors: cannot be opened: it is missing");
     model_edit(folder, "config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
-    expect(RUN("inspect", folder), 1, "", "download the checkpoint again");
+    expect(RUN("inspect", folder), 1, "", "download the model again");
     free(from);
     free(to);
 }
