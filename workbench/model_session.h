@@ -6,6 +6,7 @@
 #include "analysis/outliers.h"
 #include "analysis/points.h"
 #include "analysis/sensitivity.h"
+#include "analysis/speed.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
 #include "loaders/tokenizer.h"
@@ -124,6 +125,11 @@ typedef struct RandomCalibration {
 bool model_session_random_calibration(ModelSession *session, const Plan *text_plan, const Recipe *recipe,
                                       RandomCalibration *out, Progress *progress, Error *err);
 void random_calibration_free(RandomCalibration *random);
+
+// Base and quantized model, decoding in turn (analysis/speed.h).
+bool model_session_speed(ModelSession *session, double seconds,
+                         void (*partial)(void *context, const DecodeSpeed *so_far), void *context, DecodeSpeed *out,
+                         Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
