@@ -207,6 +207,21 @@ static bool new_prompt_is_there(Workbench *w) {
     return e->base.finished && e->quantized.finished && !workbench_busy(w);
 }
 
+static bool is_idle(Workbench *w) { return !workbench_busy(w); }
+
+// Whatever is just ending does not depend on the prompt: it must not wait for ever to be done again.
+static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    for (int i = 0; i < 6; i++) {
+        set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
+        wait_until(w, has_everything);
+        workbench_set_prompt(w, i % 2 ? "The old lighthouse" : "Once");
+        wait_until(w, is_idle);
+    }
+    workbench_close(w);
+}
+
 static void prompts_and_stopping(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -269,6 +284,7 @@ int main(void) {
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),
         cmocka_unit_test(undo_redo_overrides_and_files),
         cmocka_unit_test(a_dial_that_is_held_down_is_one_step_back),
+        cmocka_unit_test(a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting),
         cmocka_unit_test(prompts_and_stopping),
         cmocka_unit_test(closing_does_not_wait_for_work),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),
