@@ -87,13 +87,14 @@ void __wrap_terminal_show(Terminal *t, const Canvas *canvas) { // NOLINT(bugpron
 }
 
 // Between two screens the terminal is nobody's, but the hand goes on: its signals must not end the program, and the
-// terminal must not echo it into the next screen.
+// terminal must neither echo it into the next screen nor stop it.
 static void prepare_for_pauses(void) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH, SIGQUIT};
     struct termios modes;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) signal(numbers[i], SIG_IGN);
     if (tcgetattr(STDIN_FILENO, &modes) < 0) abort();
     modes.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON);
+    modes.c_iflag &= ~(tcflag_t)IXON; // Ctrl-S would stop it before it begins
     tcsetattr(STDIN_FILENO, TCSANOW, &modes);
 }
 
@@ -316,7 +317,9 @@ static bool end_program(Hunt *h) {
     while (!screen_gone(s) && clock_seconds() - start < ANSWER_SECONDS) {
         screen_resize(s, 36, 120);
         screen_send(s, "\033[201~\033\033\033\033:q!\r");
-        for (int i = 0; i < 20 && !screen_gone(s); i++) screen_take(s, 20);
+        // Long enough for the program to give up waiting for the end of a paste or an answer that has none.
+        const double tried = clock_seconds();
+        while (!screen_gone(s) && clock_seconds() - tried < 2) screen_take(s, 20);
     }
     if (s->gone && WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0) return true;
     snprintf(h->fault, sizeof h->fault, "it did not end in order (status %x)", s->gone ? (unsigned)s->status : 0);
