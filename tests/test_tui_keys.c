@@ -49,7 +49,7 @@ typedef struct Frame {
 } Frame;
 
 typedef struct Shared {
-    _Atomic uint64_t version; // odd while the frame is being written
+    _Atomic uint64_t version; // odd while a frame is being drawn
     _Atomic uint64_t runs;    // of the screen: it is started again when a key has ended it
     atomic_bool end;
     Frame frame;
@@ -74,10 +74,10 @@ void __wrap_terminal_show(Terminal *t, const Canvas *canvas); // NOLINT(bugprone
 void __real_terminal_show(Terminal *t, const Canvas *canvas); // NOLINT(bugprone-reserved-identifier)
 
 void __wrap_terminal_show(Terminal *t, const Canvas *canvas) { // NOLINT(bugprone-reserved-identifier)
-    __real_terminal_show(t, canvas);
     if (canvas->rows > WILD_ROWS_MOST || canvas->cols > WILD_COLS_MOST) abort();
     Frame *frame = &watched->frame;
     atomic_fetch_add(&watched->version, 1);
+    __real_terminal_show(t, canvas);
     frame->rows = canvas->rows;
     frame->cols = canvas->cols;
     frame->cursor_row = canvas->cursor_row;
@@ -302,9 +302,23 @@ static bool answered(Hunt *h) {
 // A terminal takes only so much before somebody reads it, and then both sides would wait for each other.
 #define UNREAD_MOST 1500
 
+// Waits for the end of the frame that is being drawn: libvterm crashes when its size changes while a program has a
+// scrolling region.
+static void finish_frame(Hunt *h) {
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t version = atomic_load(&h->shared->version);
+        const bool more = screen_take(h->screen, 0);
+        if (!more && version % 2 == 0 && atomic_load(&h->shared->version) == version) return;
+        if (!more) screen_take(h->screen, 1);
+    }
+}
+
 static void act(Hunt *h, const WildEvent *e) {
     if (e->kind == WILD_BYTES) screen_send_bytes(h->screen, e->bytes, e->length);
-    if (e->kind == WILD_RESIZE) screen_resize(h->screen, e->rows, e->cols);
+    if (e->kind == WILD_RESIZE) {
+        finish_frame(h);
+        screen_resize(h->screen, e->rows, e->cols);
+    }
     if (e->kind == WILD_SIGNAL) kill(h->screen->pid, e->signal);
     if (e->kind == WILD_SIGNAL && e->signal == SIGSTOP) kill(h->screen->pid, SIGCONT);
 }
