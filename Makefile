@@ -201,7 +201,9 @@ $(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
 
 $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
+	$(call quietly,LINK  $@)$(link) $(WATCHED) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
+# This one sees every frame that is meant to be shown.
+$(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
 
 build: $(LIBRARY) $(PROGRAM)
 
@@ -304,6 +306,13 @@ FUZZ_PROGRAMS := $(FUZZERS:%=build/fuzz/%)
 fuzz-programs: $(FUZZ_PROGRAMS)
 $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libquantdial.a
 	$(call quietly,LINK  $@)$(link) -fsanitize=fuzzer $^ $(LINK_LIBS) -o $@
+
+KEYS ?= 1000000
+SEED ?= 1
+.PHONY: keys
+keys: ## a wild hand on the screen, under sanitizers: KEYS (1000000) random events of SEED (1) on three models
+	@$(MAKE) MODE=sanitized TESTS=test_tui_keys --no-print-directory test-programs
+	@build/asan/tests/test_tui_keys --events $(KEYS) --seed $(SEED)
 
 # ---- Style ----
 

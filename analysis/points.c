@@ -1,12 +1,11 @@
 #include "analysis/points.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { WARM_UP = 4, TIMED = 16, RUNS = 3 };
+#define SPEED_SECONDS 0.5
 
 void points_mark_front(Point *points, int count) {
     for (int i = 0; i < count; i++) {
@@ -22,34 +21,11 @@ void points_mark_front(Point *points, int count) {
 
 // ---- Speed ----
 
-static bool decode(Transformer *t, Session *session, int count, float *logits, Progress *progress, Error *err) {
-    const int32_t id = 0;
-    for (int i = 0; i < count; i++) {
-        if (progress_should_stop(progress)) return error_stopped(err);
-        if (!transformer_forward(t, session, &id, 1, false, logits, NULL, err)) return false;
-    }
-    return true;
-}
-
-bool decode_speed(Transformer *t, double *tokens_per_second, Progress *progress, Error *err) {
-    const ModelConfig *config = &transformer_structure(t)->config;
-    size_t positions = (size_t)(config->max_positions < WARM_UP + TIMED ? config->max_positions : WARM_UP + TIMED);
-    Session *session = NULL;
-    float *logits = array_new((size_t)config->vocab, sizeof *logits);
-    bool ok = logits ? session_new(t, positions, &session, err) : error_memory(err, "logits");
-    double best = INFINITY;
-    for (int run = 0; ok && run < RUNS; run++) {
-        int warm_up = positions > WARM_UP ? WARM_UP : 0, timed = (int)positions - warm_up;
-        session_rewind(session, 0);
-        ok = decode(t, session, warm_up, logits, progress, err);
-        double start = clock_seconds();
-        ok = ok && decode(t, session, timed, logits, progress, err);
-        best = fmin(best, (clock_seconds() - start) / timed);
-    }
-    *tokens_per_second = ok && best > 0 ? 1 / best : 0;
-    if (session) session_free(session);
-    free(logits);
-    return ok;
+// Progress counts scored positions here: the pairs only learn when to stop.
+static bool time_point(Trial *t, Point *out, Progress *progress, Error *err) {
+    Progress inner = {.also_stop = progress ? &progress->stop : NULL};
+    return decode_speed(t->base, quantized_model_transformer(t->model), SPEED_SECONDS, NULL, NULL, &out->speed, &inner,
+                        err);
 }
 
 // From nothing quantized to all of it, so that what the point before left behind does not shorten the time.
@@ -61,7 +37,7 @@ static bool measure_speed(Trial *t, const Plan *plan, Point *out, Progress *prog
     double start = clock_seconds();
     ok = ok && trial_follow(t, plan, progress, err);
     out->pack_seconds = clock_seconds() - start;
-    return ok && decode_speed(quantized_model_transformer(t->model), &out->tokens_per_second, progress, err);
+    return ok && time_point(t, out, progress, err);
 }
 
 // ---- Points ----

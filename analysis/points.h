@@ -1,6 +1,7 @@
 // Many recipes on the same tokens: what each costs and buys, for sweeps and comparisons.
 #pragma once
 
+#include "analysis/speed.h"
 #include "analysis/trial.h"
 
 typedef struct Point {
@@ -8,13 +9,13 @@ typedef struct Point {
     size_t bytes; // of the whole model
     double bits_per_weight;
     Accuracy accuracy;
-    double tokens_per_second; // decoding, batch 1; 0: not measured
-    double pack_seconds;      // quantizing and packing all linears; 0: not measured
-    bool pareto;              // no other point is as small and as close to the base, and better in one of both
+    DecodeSpeed speed;   // of the base and this point, timed in turn; no pairs: not measured
+    double pack_seconds; // quantizing and packing all linears; 0: not measured
+    bool pareto;         // no other point is as small and as close to the base, and better in one of both
 } Point;
 
 typedef struct PointOptions {
-    bool speed;                                      // measure tokens_per_second and pack_seconds
+    bool speed;                                      // measure speed and pack_seconds
     void (*partial)(void *context, int point_index); // called after each point; may be NULL
     void *context;
 } PointOptions;
@@ -26,6 +27,3 @@ bool points_measure(Trial *trial, const Recipe *recipes, int count, const PointO
 
 // Marks the front of KL divergence against bytes among the known points.
 void points_mark_front(Point *points, int count);
-
-// Tokens per second of decoding with this transformer, the fastest of three short runs.
-bool decode_speed(Transformer *t, double *tokens_per_second, Progress *progress, Error *err);

@@ -11,6 +11,12 @@
 #define READ_BYTES ((size_t)256 << 20)
 #define RUN_SECONDS 0.25 // a run takes at least so long, in whole steps
 #define MOST_STEPS 64
+// Of a pair of variants: short segments, so that both meet the same moment of a busy machine, but not so few steps that
+// one interruption is the figure.
+#define SEGMENT_SECONDS 0.01
+#define SEGMENT_STEPS 16 // at least, unless they take ten times as long
+#define NARROW 0.08      // of the ratio
+enum { LEAST_PAIRS = 3, FEW_PAIRS = 10 };
 enum { GEMM_SIZE = 2048, GEMM_TOKENS = 256 };
 
 static volatile uint64_t sink; // so that nobody leaves the reading out
@@ -81,6 +87,8 @@ static double gemm_rate(const Limits *l) {
 typedef struct Bench {
     Transformer *const *models;
     int count, runs;
+    double seconds; // a run takes at least so long, in whole steps
+    size_t least_steps, most_steps;
     Session *session;
     int32_t *ids;  // [tokens of a call]
     float *logits; // [vocab], of a prompt
@@ -100,9 +108,14 @@ static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
     return transformer_forward(t, b->session, b->ids, tokens, false, b->logits, NULL, b->err);
 }
 
+static bool has_lasted(const Bench *b, size_t steps, double seconds) {
+    if (steps >= b->most_steps) return true;
+    return seconds >= b->seconds && (steps >= b->least_steps || seconds >= 10 * b->seconds);
+}
+
 // Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
 static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
-    int steps = 0;
+    size_t steps = 0;
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     const bool records = transformer_backend(t)->ops->step_begin;
@@ -115,9 +128,9 @@ static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate
         steps++;
         seconds = clock_seconds() - start;
         if (c->prefill) session_rewind(b->session, 0);
-    } while (ok && steps < MOST_STEPS && seconds < RUN_SECONDS);
+    } while (ok && !has_lasted(b, steps, seconds));
     session_rewind(b->session, c->prefill ? 0 : c->context);
-    *rate = (double)(c->prefill ? c->context : c->batch) * steps / seconds;
+    *rate = (double)(c->prefill ? c->context : c->batch) * (double)steps / seconds;
     return ok;
 }
 
@@ -207,7 +220,7 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");
     for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
-    if (!session_new_many(b->models[0], c->context + (c->prefill ? 0 : MOST_STEPS), c->batch, &b->session, b->err))
+    if (!session_new_many(b->models[0], c->context + (c->prefill ? 0 : b->most_steps), c->batch, &b->session, b->err))
         return false;
     if (!c->prefill) session_advance(b->session, c->context); // what is cached does not change the time
     return true;
@@ -258,7 +271,13 @@ static bool measure_cases(Bench *b, const SpeedCase *cases, int case_count, Spee
 bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases, int case_count, int runs, int threads,
                    SpeedLimits *limits, Speed *out, void (*partial)(void *, int), void *context, Progress *progress,
                    Error *err) {
-    Bench b = {.models = models, .count = count, .runs = runs, .progress = progress, .err = err};
+    Bench b = {.models = models,
+               .count = count,
+               .runs = runs,
+               .seconds = RUN_SECONDS,
+               .most_steps = MOST_STEPS,
+               .progress = progress,
+               .err = err};
     *limits = (SpeedLimits){.runs = runs};
     if (!speed_cases_fit(cases, case_count, &transformer_structure(models[0])->config, err)) return false;
     progress_begin(progress, "measuring speed", (uint64_t)case_count * (uint64_t)(runs + 1) * (uint64_t)count);
@@ -268,5 +287,89 @@ bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases
               measure_cases(&b, cases, case_count, limits, out, partial, context);
     if (b.limits.backend) limits_free(&b.limits);
     free(b.rates);
+    return ok;
+}
+
+// ---- A pair of variants ----
+
+// Sorts them. From 10 values on the outermost tenth at either end is left out.
+static Spread middle_sorting(double *values, int count) {
+    Spread spread = spread_sorting(values, count);
+    spread.least = values[count / 10];
+    spread.most = values[count - 1 - count / 10];
+    return spread;
+}
+
+static Spread middle_of(const double *values, int count) {
+    double copy[SPEED_RUNS_MOST];
+    memcpy(copy, values, (size_t)count * sizeof *values);
+    return middle_sorting(copy, count);
+}
+
+static DecodeSpeed speed_of_pairs(double rates[2][SPEED_RUNS_MOST], int pairs) {
+    double ratios[SPEED_RUNS_MOST];
+    for (int i = 0; i < pairs; i++) ratios[i] = rates[1][i] / rates[0][i];
+    return (DecodeSpeed){.first = middle_of(rates[0], pairs),
+                         .second = middle_of(rates[1], pairs),
+                         .ratio = middle_sorting(ratios, pairs),
+                         .pairs = pairs};
+}
+
+// Now the one begins, now the other: a machine that grows slower is equally unkind to both.
+static bool run_pair(Bench *b, const SpeedCase *c, Session *const *sessions, double rates[2][SPEED_RUNS_MOST],
+                     int pair) {
+    for (int i = 0; i < 2; i++) {
+        const int m = (pair + i) % 2;
+        b->session = sessions[m];
+        if (!run(b, b->models[m], c, &rates[m][pair])) return false;
+    }
+    return true;
+}
+
+static bool enough(const DecodeSpeed *s, double spent, double seconds) {
+    if (s->pairs == SPEED_RUNS_MOST) return true;
+    if (s->pairs >= LEAST_PAIRS && spent >= seconds) return true;
+    return s->pairs >= FEW_PAIRS && s->ratio.most - s->ratio.least <= NARROW * s->ratio.median;
+}
+
+static bool run_pairs(Bench *b, const SpeedCase *c, Session *const *sessions, double seconds,
+                      void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out) {
+    double rates[2][SPEED_RUNS_MOST];
+    double start = 0;
+    bool warm = false; // the first pair is better than nothing, for as long as there is no other
+    for (int pair = 0; !warm || !enough(out, clock_seconds() - start, seconds);) {
+        if (!run_pair(b, c, sessions, rates, pair)) return false;
+        *out = speed_of_pairs(rates, pair + 1);
+        if (partial) partial(context, out);
+        if (!progress_add(b->progress, 1)) return error_stopped(b->err);
+        if (warm) pair++;
+        if (!warm) start = clock_seconds();
+        warm = true;
+    }
+    return true;
+}
+
+bool decode_speed(Transformer *first, Transformer *second, double seconds, void (*partial)(void *, const DecodeSpeed *),
+                  void *context, DecodeSpeed *out, Progress *progress, Error *err) {
+    Transformer *models[2] = {first, second};
+    const size_t positions = (size_t)transformer_structure(first)->config.max_positions;
+    const SpeedCase c = {.batch = 1};
+    Bench b = {.models = models,
+               .count = 2,
+               .seconds = SEGMENT_SECONDS,
+               .least_steps = SEGMENT_STEPS,
+               .most_steps = positions < MOST_STEPS ? positions : MOST_STEPS,
+               .progress = progress,
+               .err = err};
+    Session *sessions[2] = {0};
+    *out = (DecodeSpeed){0};
+    progress_begin(progress, "timing", 0);
+    bool ok = case_new(&b, &c);
+    sessions[0] = b.session;
+    ok = ok && session_new(second, b.most_steps, &sessions[1], err) &&
+         run_pairs(&b, &c, sessions, seconds, partial, context, out);
+    b.session = sessions[0];
+    case_free(&b);
+    session_free(sessions[1]);
     return ok;
 }

@@ -34,6 +34,13 @@ typedef struct SpeedLimits {      // over the runs of all cases
 
 // Whether the model has as many positions as every case needs: asked before work whose result would be lost.
 bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err);
+// Two variants while they decode one sequence, segment by segment in turn. What else the machine does meets both alike,
+// so their ratio is the figure to trust; and it is said as a range, beyond which alone a difference means something.
+typedef struct DecodeSpeed {
+    Spread first, second; // tokens per second
+    Spread ratio;         // second / first, of the two segments of a pair
+    int pairs;            // 0: not measured. Spreads here leave out the outermost tenth at either end, from 10 pairs on
+} DecodeSpeed;
 
 // models [count]: variants of one base, which is the first. cases [case_count]; out [case_count, count]. runs: of each,
 // after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory; 0: all cores.
@@ -42,3 +49,10 @@ bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *confi
 bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases, int case_count, int runs, int threads,
                    SpeedLimits *limits, Speed *out, void (*partial)(void *context, int case_index), void *context,
                    Progress *progress, Error *err);
+
+// Times pairs of segments until the ratio's range is narrow or `seconds` are spent, at least three pairs. Each variant
+// has a cache of its own. partial (may be NULL) is called after each pair. When it is stopped, out holds the pairs so
+// far.
+bool decode_speed(Transformer *first, Transformer *second, double seconds,
+                  void (*partial)(void *context, const DecodeSpeed *so_far), void *context, DecodeSpeed *out,
+                  Progress *progress, Error *err);

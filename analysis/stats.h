@@ -77,7 +77,8 @@ typedef struct ModelStats {
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err); // nothing known yet
 void model_stats_free(ModelStats *stats);
 
-// Measures one matrix and fills stats->weights[linear] and the view of it. Thread-safe for different linears.
+// Measures one matrix and fills stats->weights[linear] and the view of it; what is known already stays as it is.
+// Thread-safe for different linears.
 bool weight_stats_measure(const ModelStructure *structure, int linear, ModelStats *stats, Error *err);
 
 // Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs of a

@@ -41,11 +41,11 @@ static void table_free(Table *table) {
     free(table->points);
 }
 
-static cJSON *table_json(const Table *table, const ModelSession *s, double base_speed) {
+static cJSON *table_json(const Table *table, const ModelSession *s) {
     cJSON *object = cJSON_CreateObject(), *base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", table->points[0].accuracy.base_ppl);
     cJSON_AddNumberToObject(base, "bytes", (double)s->checkpoint.bytes);
-    json_add_number(base, "tokens_per_second", base_speed);
+    spread_json(base, "tokens_per_second", &table->points[0].speed.first);
     cJSON_AddNumberToObject(object, "tokens", (double)table->points[0].accuracy.tokens);
     few_json(object, table->points[0].accuracy.tokens);
     cJSON *methods = cJSON_AddArrayToObject(object, "methods");
@@ -59,10 +59,11 @@ static cJSON *table_json(const Table *table, const ModelSession *s, double base_
     return object;
 }
 
-static void print_table(const Table *table, const ModelSession *s, double base_speed) {
-    char size[32];
-    printf("base: %s, perplexity %.4f, %.0f tokens/s; %llu tokens scored\n\n",
-           in_megabytes((double)s->checkpoint.bytes, size, sizeof size), table->points[0].accuracy.base_ppl, base_speed,
+static void print_table(const Table *table, const ModelSession *s) {
+    char size[32], rate[32];
+    printf("base: %s, perplexity %.4f, %s tokens/s; %llu tokens scored\n\n",
+           in_megabytes((double)s->checkpoint.bytes, size, sizeof size), table->points[0].accuracy.base_ppl,
+           rate_text(table->points[0].speed.first.median, rate, sizeof rate),
            (unsigned long long)table->points[0].accuracy.tokens);
     printf("%-32s ", "");
     point_print_header();
@@ -79,18 +80,16 @@ bool command_compare(const Options *options, Error *err) {
     Opened o;
     Table table = {0};
     PointOptions how = {.speed = true};
-    double base_speed = 0;
-    Progress *progress = watch_start(options);
-    bool ok = opened_plan(options, true, &o, err) && fill_table(options, &table, err) &&
-              decode_speed(o.session.base, &base_speed, progress, err) &&
-              model_session_points(&o.session, table.recipes, table.count, &how, table.points, progress, err);
+    bool ok =
+        opened_plan(options, true, &o, err) && fill_table(options, &table, err) &&
+        model_session_points(&o.session, table.recipes, table.count, &how, table.points, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);
         if (options->json)
-            print_json(table_json(&table, &o.session, base_speed));
+            print_json(table_json(&table, &o.session));
         else
-            print_table(&table, &o.session, base_speed);
+            print_table(&table, &o.session);
     }
     table_free(&table);
     opened_close(&o);

@@ -66,7 +66,7 @@ static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
         }
         text_addf(&csv, "%.6g,%zu,%.8g,%.8g,%.3g,%.6g,", p->bits_per_weight, p->bytes, p->accuracy.ppl,
                   p->accuracy.kl_mean, p->accuracy.kl_se, p->accuracy.top1);
-        if (p->tokens_per_second > 0) text_addf(&csv, "%.6g", p->tokens_per_second);
+        if (p->speed.pairs) text_addf(&csv, "%.6g", p->speed.second.median);
         text_addf(&csv, ",%d\n", p->pareto);
     }
     bool ok = csv.failed ? error_memory(err, path) : file_write(path, csv.data, csv.length, err);

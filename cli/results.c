@@ -16,6 +16,8 @@ void few_print(uint64_t tokens, const char *remedy) {
 void few_json(cJSON *object, uint64_t tokens) {
     cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
 }
+// What is added to a text on either side is short; a pair of variants is timed for so long.
+#define SPEED_SECONDS 1.0
 
 // ---- accuracy ----
 
@@ -97,6 +99,7 @@ bool sides_generate(const Options *options, ModelSession *s, Sides *out, Error *
     for (int i = 0; ok && i < 2; i++)
         ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
     token_ids_free(&ids);
+    ok = ok && model_session_speed(s, SPEED_SECONDS, NULL, NULL, &out->speed, watch_start(options), err);
     out->difference = first_difference(&out->generated[0], &out->generated[1]);
     out->same = out->difference == out->generated[0].count && out->difference == out->generated[1].count;
     return ok;
@@ -109,33 +112,52 @@ void sides_free(Sides *sides) {
     }
 }
 
-static cJSON *side_json(const Generated *g, const Text *text) {
+void spread_json(cJSON *object, const char *key, const Spread *spread) {
+    char range[64];
+    snprintf(range, sizeof range, "%s_range", key);
+    json_add_number(object, key, spread->median);
+    cJSON_AddItemToObject(object, range, cJSON_CreateDoubleArray((double[]){spread->least, spread->most}, 2));
+}
+
+const char *spread_text(const Spread *ratio, char *out, size_t size) {
+    snprintf(out, size, "%.2f-%.2fx", ratio->least, ratio->most);
+    return out;
+}
+
+const char *rate_text(double rate, char *out, size_t size) {
+    snprintf(out, size, "%.*f", rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0, rate);
+    return out;
+}
+
+static cJSON *side_json(const Generated *g, const Text *text, const Spread *speed) {
     cJSON *side = cJSON_CreateObject();
     cJSON_AddItemToObject(side, "text", json_from_bytes(text->data, text->length));
     cJSON_AddNumberToObject(side, "tokens", (double)g->count);
-    double speed = generated_tokens_per_second(g);
-    json_add_number(side, "tokens_per_second", speed > 0 ? speed : (double)NAN);
+    spread_json(side, "tokens_per_second", speed);
     return side;
 }
 
 cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "prompt", prompt);
-    cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0]));
-    cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1]));
+    cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
+    cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1], &sides->speed.second));
     if (sides->same)
         cJSON_AddNullToObject(object, "first_difference");
     else
         cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
+    spread_json(object, "speed_ratio", &sides->speed.ratio);
     cJSON_AddStringToObject(object, "backend", s->backend->ops->describe(s->backend));
     return object;
 }
 
 // Text of a model goes to the terminal: control characters other than line ends do not.
-static void print_side(const char *name, const Generated *g, const Text *text) {
-    double speed = generated_tokens_per_second(g); // 0 where no token was decoded after the first
+static void print_side(const char *name, const Generated *g, const Text *text, const Spread *speed) {
+    char middle[32], least[32], most[32];
     printf("%s, %zu token%s", name, g->count, g->count == 1 ? "" : "s");
-    if (speed > 0) printf(", %.0f tok/s", speed);
+    if (speed->median > 0)
+        printf(", %s tok/s (%s-%s)", rate_text(speed->median, middle, sizeof middle),
+               rate_text(speed->least, least, sizeof least), rate_text(speed->most, most, sizeof most));
     putchar('\n');
     size_t left = text->length;
     for (const char *line = text->data, *end; line; line = end ? end + 1 : NULL) {
@@ -150,13 +172,13 @@ static void print_side(const char *name, const Generated *g, const Text *text) {
 }
 
 void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
+    char range[48];
     printf("prompt: ");
     print_name(prompt, 0);
     printf("\n\n");
-    print_side("base", &sides->generated[0], &sides->text[0]);
+    print_side("base", &sides->generated[0], &sides->text[0], &sides->speed.first);
     putchar('\n');
-    print_side("quantized", &sides->generated[1], &sides->text[1]);
-    double base = generated_tokens_per_second(&sides->generated[0]);
+    print_side("quantized", &sides->generated[1], &sides->text[1], &sides->speed.second);
     putchar('\n');
     print_name(s->backend->ops->describe(s->backend), 0);
     printf("; ");
@@ -164,10 +186,7 @@ void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) 
         printf("the same text");
     else
         printf("the texts part after %zu tokens", sides->difference);
-    if (base > 0)
-        printf("; %.2f times the speed\n", generated_tokens_per_second(&sides->generated[1]) / base);
-    else
-        putchar('\n');
+    printf("; %s the speed\n", spread_text(&sides->speed.ratio, range, sizeof range));
 }
 
 // ---- points ----
@@ -180,25 +199,28 @@ void point_json(cJSON *object, const Point *point) {
     json_add_number(object, "kl", a->kl_mean);
     json_add_number(object, "kl_se", a->kl_se);
     json_add_number(object, "top1", a->top1);
-    if (point->tokens_per_second > 0)
-        cJSON_AddNumberToObject(object, "tokens_per_second", point->tokens_per_second);
-    else
+    if (point->speed.pairs) {
+        spread_json(object, "tokens_per_second", &point->speed.second);
+        spread_json(object, "speed_ratio", &point->speed.ratio);
+    } else
         cJSON_AddNullToObject(object, "tokens_per_second");
     cJSON_AddBoolToObject(object, "pareto", point->pareto);
 }
 
 void point_print_header(void) {
-    printf("%6s %9s %9s %8s %10s %7s %8s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s", "pack s");
+    printf("%6s %9s %9s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s",
+           "of base", "pack s");
 }
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
-    char size[32];
+    char size[32], rate[32], range[48];
     printf("%6.3f %9s %9.5f %8.5f %10.4f %6.2f%%", point->bits_per_weight,
            in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se, a->ppl, 100 * a->top1);
-    if (point->tokens_per_second > 0)
-        printf(" %8.0f %7.3f", point->tokens_per_second, point->pack_seconds);
+    if (point->speed.pairs)
+        printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
+               spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);
     else
-        printf(" %8s %7s", "-", "-");
+        printf(" %8s %11s %7s", "-", "-", "-");
     puts(point->pareto ? " *" : "");
 }

@@ -10,6 +10,7 @@ typedef struct Sides { // [0] base, [1] quantized
     Text text[2];
     size_t difference; // index of the first token that differs
     bool same;
+    DecodeSpeed speed;
 } Sides;
 
 bool sides_generate(const Options *options, ModelSession *session, Sides *out, Error *err);
@@ -22,6 +23,11 @@ bool prompt_fits(const Options *options, ModelSession *session, Error *err); // 
 // Accuracy in both forms: shared by `eval` and the overview.
 void accuracy_print(const Accuracy *accuracy, const Plan *plan);
 cJSON *accuracy_json(const Accuracy *accuracy, const Plan *plan);
+
+// "tokens_per_second" of either: the middle of what was timed, and its range.
+void spread_json(cJSON *object, const char *key, const Spread *spread);
+const char *rate_text(double rate, char *out, size_t size);           // "1394", "17.2", "1.05"
+const char *spread_text(const Spread *ratio, char *out, size_t size); // "1.52-1.64x"
 
 // One point of a sweep or row of a comparison: keys added to an object; a table row to which the caller puts what tells
 // the points apart.

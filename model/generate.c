@@ -4,11 +4,6 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/clock.h"
-
-double generated_tokens_per_second(const Generated *g) {
-    return g->count < 2 || g->decode_seconds <= 0 ? 0 : (double)(g->count - 1) / g->decode_seconds;
-}
 
 void generated_free(Generated *g) {
     free(g->ids);
@@ -70,10 +65,8 @@ static bool decode(Generation *g, void (*token)(void *context, const Generated *
         if (token) token(context, out);
         if (!progress_add(g->progress, 1)) return error_stopped(g->err);
         if (out->count == out->capacity) break;
-        double start = clock_seconds(); // what the caller does with a token does not count
         if (!run(g, &out->ids[out->count - 1], 1)) return false;
         keep(g);
-        if (!out->ended) out->decode_seconds += clock_seconds() - start;
     }
     return true;
 }
@@ -109,9 +102,7 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
                     .err = err};
     g.point = random_uniform(&g.random);
     progress_begin(progress, "generating", most);
-    double start = clock_seconds();
     bool ok = make_room(&g, prompt_count + most, most) && prefill(&g, prompt, prompt_count);
-    out->prefill_seconds = clock_seconds() - start;
     if (ok && most > 0) ok = decode(&g, token, context);
     session_free(g.session);
     return ok;

@@ -17,12 +17,9 @@ typedef struct Generated {
     int32_t *ids;         // what was generated, without the prompt
     float *probabilities; // [count]: softmax at temperature 1
     size_t count, capacity;
-    double prefill_seconds, decode_seconds; // decode: the tokens after the first, which comes out of the prefill
-    bool ended;                             // at an end-of-sequence token (not included)
+    bool ended; // at an end-of-sequence token (not included)
 } Generated;
 
-// (count − 1) / decode_seconds; 0 when fewer than two tokens were made.
-double generated_tokens_per_second(const Generated *g);
 void generated_free(Generated *g);
 
 // Whether a prompt of this many tokens can be gone on from: asked before work whose result would be lost.

@@ -326,7 +326,14 @@ static void eval_and_generate_in_json(void **state) {
     assert_string_equal(at(object, "prompt")->valuestring, "Once");
     assert_int_equal(at(object, "base.tokens")->valueint, 8);
     at(object, "quantized.text");
-    at(object, "quantized.tokens_per_second");
+    // The middle of what was timed lies within its range.
+    const char *const rates[] = {"base.tokens_per_second", "quantized.tokens_per_second", "speed_ratio"};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        char range[64];
+        snprintf(range, sizeof range, "%s_range", rates[i]);
+        assert_within(at(object, rates[i])->valuedouble, at(object, range)->child->valuedouble,
+                      at(object, range)->child->next->valuedouble);
+    }
     at(object, "backend");
     cJSON_Delete(object);
 }
@@ -389,6 +396,9 @@ static void sweep_and_compare_in_json(void **state) {
     first = at(object, "methods")->child;
     for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
     at(first, "name");
+    at(first, "tokens_per_second_range");
+    at(first, "speed_ratio");
+    at(object, "base.tokens_per_second_range");
     at(object, "base.ppl");
     cJSON_Delete(object);
 }

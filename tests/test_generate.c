@@ -57,8 +57,6 @@ static void greedy_equals_repeated_forward_passes(void **state) {
         assert_float_equal(out.probabilities[i], 1 / sum, 1e-4);
         free(logits);
     }
-    assert_true(out.prefill_seconds > 0 && out.decode_seconds > 0);
-    assert_float_equal(generated_tokens_per_second(&out), (MOST - 1) / out.decode_seconds, 1e-9);
     generated_free(&out);
     fixture_model_close(&model);
 }
@@ -99,7 +97,6 @@ static void it_stops_before_an_end_token(void **state) {
     out = generated(&model, 6, 12, greedy);
     assert_true(out.ended);
     assert_int_equal(out.count, 0);
-    assert_float_equal(generated_tokens_per_second(&out), 0, 0);
     generated_free(&out);
     generated_free(&free_run);
     fixture_model_close(&model);
@@ -159,7 +156,6 @@ static void the_prompt_must_fit_and_the_rest_is_cut(void **state) {
     generated_free(&out);
     out = generated(&model, 5, 0, greedy);
     assert_int_equal(out.count, 0);
-    assert_true(out.prefill_seconds > 0);
     generated_free(&out);
     fixture_model_close(&model);
 }

@@ -122,6 +122,23 @@ static void assert_by_definition(Matrix *m) {
     }
 }
 
+// The screen draws what is known while the worker measures on, and a job that was stopped begins again at the first
+// matrix.
+static void what_is_known_is_not_touched_again(void **state) {
+    (void)state;
+    Matrix m;
+    Error err = {0};
+    matrix_new(DTYPE_BF16, 3, 7, &m);
+    const WeightStats *first = measured(&m);
+    const float *values = first->counts.values, *columns = first->column_absmax;
+    const uint32_t *votes = first->votes.votes[0];
+    assert_true(weight_stats_measure(&m.structure, 0, &m.stats, &err));
+    assert_ptr_equal(first->counts.values, values);
+    assert_ptr_equal(first->column_absmax, columns);
+    assert_ptr_equal(first->votes.votes[0], votes);
+    matrix_free(&m);
+}
+
 static const DType dtypes[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
 
 static void moments_by_definition(void **state) {
@@ -283,6 +300,7 @@ static void top_channels_by_sorting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_known_is_not_touched_again),
         cmocka_unit_test(moments_by_definition),
         cmocka_unit_test(not_finite_is_counted_and_left_out),
         cmocka_unit_test(equal_values_have_no_spread),

@@ -458,10 +458,13 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
     expect(s, "since pin");
-    expect(s, "kB ✗"); // larger
-    expect(s, "% ✓");  // more tokens alike
-    expect(s, "−0.0"); // less divergence
-    key(s, "pp");      // pins anew, then takes the pin away
+    expect(s, "kB ✗");    // larger
+    expect(s, "% ✓");     // more tokens alike
+    expect(s, "−0.0");    // less divergence
+    expect(s, "0.77× ✗"); // slower, and the ranges lie apart
+    key(s, "u:set weight-bits 3\r");
+    expect(s, "1.06× ≈"); // somewhat faster, within the ranges
+    key(s, "pp");         // pins anew, then takes the pin away
     expect_gone_text(s, "since pin");
     quit(s);
 }

@@ -54,7 +54,7 @@ static bool has_accuracy(Workbench *w) {
 static bool has_everything(Workbench *w) {
     const Effect *e = workbench_effect(w);
     return has_accuracy(w) && e->decode_turn == workbench_turn(w) && e->quantized.finished && e->base.finished &&
-           e->sqnr_turn == workbench_turn(w);
+           e->sqnr_turn == workbench_turn(w) && e->speed_turn == workbench_turn(w) && e->speed_finished;
 }
 
 static void set(Workbench *w, int linear, Dial dial, double value) {
@@ -96,6 +96,30 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
     assert_true(workbench_effect(w)->accuracy_turn < workbench_turn(w)); // marked as old until the new figure is there
     wait_until(w, has_accuracy);
     assert_true(workbench_effect(w)->accuracy.kl_mean < kl4);
+    workbench_close(w);
+}
+
+static bool has_glimpse(Workbench *w) { return workbench_effect(w)->speed_turn == workbench_turn(w); }
+static bool times(Workbench *w) {
+    JobView job;
+    workbench_job(w, JOB_SPEED, &job);
+    return (job.state == JOB_RUNNING && has_accuracy(w)) || has_everything(w);
+}
+
+// A first pair comes early and is marked as such; the rest waits for everything else, and for no turn.
+static void speeds_are_timed_in_turn_and_yield_to_a_turn(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_glimpse);
+    assert_true(workbench_effect(w)->speed.pairs >= 1);
+    wait_until(w, has_everything);
+    const DecodeSpeed first = workbench_effect(w)->speed;
+    assert_true(first.pairs >= 3 && first.ratio.least <= first.ratio.median && first.ratio.median <= first.ratio.most);
+    set(w, -1, DIAL_BITS, 8);
+    wait_until(w, times);
+    set(w, -1, DIAL_BITS, 2);
+    assert_false(has_glimpse(w)); // that of 8 bits is old
+    wait_until(w, has_everything);
     workbench_close(w);
 }
 
@@ -186,6 +210,21 @@ static bool new_prompt_is_there(Workbench *w) {
     return e->base.finished && e->quantized.finished && !workbench_busy(w);
 }
 
+static bool is_idle(Workbench *w) { return !workbench_busy(w); }
+
+// Whatever is just ending does not depend on the prompt: it must not wait for ever to be done again.
+static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    for (int i = 0; i < (quick() ? 1 : 4); i++) {
+        set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
+        wait_until(w, has_everything);
+        workbench_set_prompt(w, i % 2 ? "The old lighthouse" : "Once");
+        wait_until(w, is_idle);
+    }
+    workbench_close(w);
+}
+
 static void prompts_and_stopping(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -243,10 +282,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_arrives),
         cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
+        cmocka_unit_test(speeds_are_timed_in_turn_and_yield_to_a_turn),
         cmocka_unit_test(of_many_turns_the_newest_wins),
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),
         cmocka_unit_test(undo_redo_overrides_and_files),
         cmocka_unit_test(a_dial_that_is_held_down_is_one_step_back),
+        cmocka_unit_test(a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting),
         cmocka_unit_test(prompts_and_stopping),
         cmocka_unit_test(closing_does_not_wait_for_work),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),

@@ -1,6 +1,5 @@
 #include "tui/actions.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,8 +128,7 @@ void action_pin(Ui *ui, int unused) {
     ui->pin = (Pin){.set = true,
                     .turn = workbench_turn(ui->workbench),
                     .bytes = (double)plan->bytes,
-                    .bits_per_weight = plan->bits_per_weight,
-                    .speed = NAN};
+                    .bits_per_weight = plan->bits_per_weight};
     ui_update(ui);
     ui_say(ui, "pinned: figures are compared with this state");
 }

@@ -43,7 +43,8 @@ static HelpText whole_text(void) {
     add(&text, NULL, NULL, NULL);
     add(&text, "Marks", NULL, NULL);
     add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
-    add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored yet", NULL);
+    add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored, not all timed yet", NULL);
+    add(&text, "1.6–1.9×", "times the base's speed; timed in turn, without the outermost tenths", NULL);
     add(&text, "*", "overridden for this linear", NULL);
     return text;
 }

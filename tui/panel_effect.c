@@ -43,9 +43,9 @@ static Freshness accuracy_freshness(const Ui *ui) {
 
 static Freshness speed_freshness(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
-    if (!effect->quantized.known || effect->quantized.tokens_per_second <= 0) return UNKNOWN;
-    if (effect->decode_turn != workbench_turn(ui->workbench)) return STALE;
-    return effect->quantized.finished ? FRESH : PARTIAL;
+    if (!effect->speed.pairs) return UNKNOWN;
+    if (effect->speed_turn != workbench_turn(ui->workbench)) return STALE;
+    return effect->speed_finished ? FRESH : PARTIAL;
 }
 
 // ---- figures ------------------------------------------------------------------------------------------------------
@@ -124,8 +124,9 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_PPL, row), style, ppl);
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
-    const double speed = effect->base.tokens_per_second;
-    draw_known(ui, metric_cell(pane, METRIC_SPEED, row), style, format_figure(speed > 0 ? speed : NAN, 3));
+    const DecodeSpeed *speed = &effect->speed;
+    draw_known(ui, metric_cell(pane, METRIC_SPEED, row), style,
+               format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
 // So many that the standard error shows one or two digits.
@@ -133,6 +134,16 @@ static int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
+}
+
+// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
+static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+    const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
+    const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
+    const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);
+    const bool same = strcmp(least.text, most.text) == 0;
+    snprintf(out, size, "%s%s%s%s%s×", roomy ? format_figure(speed->second.median, 3).text : "", roomy ? " " : "",
+             least.text, same ? "" : "–", same ? "" : most.text);
 }
 
 static void draw_quantized_row(Ui *ui, Rect pane, int row) {
@@ -153,12 +164,11 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
                  format_fixed(a->kl_se, decimals).text);
     draw_figure(ui, metric_cell(pane, METRIC_KL, row), accuracy, JOB_ACCURACY, text);
     draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
-    const double quantized = effect->quantized.tokens_per_second, base = effect->base.tokens_per_second;
-    if (base > 0 && speed != STALE)
-        snprintf(text, sizeof text, "%s %s×", format_figure(quantized, 3).text, format_ratio(quantized / base).text);
+    if (speed == STALE)
+        snprintf(text, sizeof text, "%s×", format_ratio(effect->speed.ratio.median).text);
     else
-        snprintf(text, sizeof text, "%s", format_figure(quantized, 3).text);
-    draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_DECODE, text);
+        speed_text(&effect->speed, metrics_roomy(pane), text, sizeof text);
+    draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_SPEED, text);
 }
 
 // ---- since the pin ------------------------------------------------------------------------------------------------
@@ -192,7 +202,11 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
     const double top1 = scored ? (now->top1 - then->top1) * 100 : NAN;
-    const double speed = speed_freshness(ui) == FRESH ? effect->quantized.tokens_per_second / ui->pin.speed : NAN;
+    const Spread *speed = &effect->speed.ratio, *before = &ui->pin.speed;
+    const bool timed = speed_freshness(ui) == FRESH && ui->pin.speed_known;
+    const double change = timed ? speed->median / before->median : NAN;
+    // Only ranges that lie apart tell one speed from another.
+    const bool apart = timed && (speed->least > before->most || speed->most < before->least);
     char text[64];
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
@@ -202,8 +216,8 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, now->kl_se, format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
                 format_change(top1, 2, "%").text);
-    snprintf(text, sizeof text, "%s×", format_ratio(speed).text);
-    draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, speed - 1, 0.05, text);
+    snprintf(text, sizeof text, "%s×", format_ratio(change).text);
+    draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
 }
 
 static void draw_figures(Ui *ui, Rect pane) {

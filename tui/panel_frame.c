@@ -85,8 +85,13 @@ void panel_borders_draw(Ui *ui) {
 // ---- bottom -------------------------------------------------------------------------------------------------------
 
 static const char *const doing[JOB_COUNT] = {
-    [JOB_WEIGHTS] = "measuring weights", [JOB_CALIBRATE] = "calibrating", [JOB_QUANTIZE] = "quantizing",
-    [JOB_ACCURACY] = "scoring",          [JOB_DECODE] = "writing texts",  [JOB_ERRORS] = "measuring errors",
+    [JOB_WEIGHTS] = "measuring weights",
+    [JOB_CALIBRATE] = "calibrating",
+    [JOB_QUANTIZE] = "quantizing",
+    [JOB_ACCURACY] = "scoring",
+    [JOB_DECODE] = "writing texts",
+    [JOB_ERRORS] = "measuring errors",
+    [JOB_SPEED] = "timing",
 };
 
 static bool running_job(const Ui *ui, JobView *out) {

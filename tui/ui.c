@@ -89,8 +89,10 @@ static void complete_pin(Ui *ui) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
     }
-    if (effect->quantized.finished && effect->decode_turn == ui->pin.turn)
-        ui->pin.speed = effect->quantized.tokens_per_second;
+    if (effect->speed_finished && effect->speed_turn == ui->pin.turn) {
+        ui->pin.speed = effect->speed.ratio;
+        ui->pin.speed_known = true;
+    }
 }
 
 static void tell_failures(Ui *ui) {

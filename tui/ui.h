@@ -23,9 +23,10 @@ typedef struct Hit {
 typedef struct Pin {
     bool set;
     uint64_t turn;
-    double bytes, bits_per_weight, speed; // NAN until known
-    bool accuracy_known;
+    double bytes, bits_per_weight;
+    bool accuracy_known, speed_known;
     Accuracy accuracy;
+    Spread speed; // times the base's
 } Pin;
 
 typedef enum PromptKind {

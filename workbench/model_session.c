@@ -409,6 +409,13 @@ void random_calibration_free(RandomCalibration *random) {
     *random = (RandomCalibration){0};
 }
 
+bool model_session_speed(ModelSession *s, double seconds, void (*partial)(void *, const DecodeSpeed *), void *context,
+                         DecodeSpeed *out, Progress *progress, Error *err) {
+    *out = (DecodeSpeed){0};
+    return model_session_can_run(s, err) && decode_speed(s->base, quantized_model_transformer(s->quantized), seconds,
+                                                         partial, context, out, progress, err);
+}
+
 bool model_session_prompt(ModelSession *s, const char *text, TokenIds *out, Error *err) {
     const Tokenizer *tokenizer;
     size_t length = strlen(text);

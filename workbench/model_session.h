@@ -6,6 +6,7 @@
 #include "analysis/outliers.h"
 #include "analysis/points.h"
 #include "analysis/sensitivity.h"
+#include "analysis/speed.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
 #include "loaders/tokenizer/tokenizer.h"
@@ -128,6 +129,10 @@ void random_calibration_free(RandomCalibration *random);
 // For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
 // there is one. Returns false.
 bool model_session_blame(const ModelSession *session, Error *err);
+// Base and quantized model, decoding in turn (analysis/speed.h).
+bool model_session_speed(ModelSession *session, double seconds,
+                         void (*partial)(void *context, const DecodeSpeed *so_far), void *context, DecodeSpeed *out,
+                         Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);

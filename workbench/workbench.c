@@ -15,8 +15,10 @@
 #include "workbench/history.h"
 
 #define TURN_SECONDS 0.4
+#define SPEED_SECONDS 2.0
 
-static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
+static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy",
+                                                 "decode",  "errors",    "speed"};
 
 typedef struct Job {
     Progress progress;
@@ -30,7 +32,9 @@ typedef struct Job {
 typedef struct Findings {
     bool inputs_known;
     bool accuracy_known, accuracy_finished;
-    uint64_t accuracy_turn, sqnr_turn, decode_turn;
+    uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
+    bool speed_finished;
+    DecodeSpeed speed;
     Accuracy accuracy;
     double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
     DecodeText base, quantized;
@@ -118,19 +122,22 @@ static bool plan_copy(const Plan *from, Plan *to) {
 
 typedef struct Worker {
     Workbench *w;
-    Plan plan;                                      // the plan being worked on
-    uint64_t turn;                                  // and its turn
-    uint64_t followed, scored, generated, measured; // the turns for which each part is complete
-    uint64_t base_prompt, quantized_prompt;         // prompts that the texts belong to
-    int first_changed;                              // layers before it are as in the last evaluation
-    bool begun;                                     // the first window of this turn is scored
+    Plan plan;                                             // the plan being worked on
+    uint64_t turn;                                         // and its turn
+    uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
+    uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
+    int first_changed;                                     // layers before it are as in the last evaluation
+    bool begun;                                            // the first window of this turn is scored
+    bool glimpsed;                                         // a first pair of this turn is timed
     char *prompt;
     uint64_t prompt_turn;
 } Worker;
 
-// True while what the worker works on is still what is wanted. Call with the lock held.
+// True while what the worker works on is still what is wanted; only texts depend on the prompt. Call with the lock
+// held.
 static bool is_newest_locked(const Worker *k, JobKind kind) {
-    return kind < JOB_QUANTIZE || (k->turn == k->w->turn && k->prompt_turn == k->w->prompt_turn);
+    if (kind < JOB_QUANTIZE) return true;
+    return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
 }
 
 static bool job_begin(Worker *k, JobKind kind) {
@@ -263,8 +270,7 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
                       .text = text.data,
                       .ids = g->ids,
                       .probabilities = g->probabilities,
-                      .count = g->count,
-                      .tokens_per_second = generated_tokens_per_second(g)};
+                      .count = g->count};
     pthread_mutex_lock(&w->lock);
     decode_text_copy(&now, c->target);
     if (c->turn) w->findings.decode_turn = c->turn;
@@ -347,6 +353,37 @@ static void errors_job(Worker *k) {
     job_end(k, JOB_ERRORS, ok, &err);
 }
 
+static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bool finished) {
+    pthread_mutex_lock(&w->lock);
+    w->findings.speed = *speed;
+    w->findings.speed_turn = turn;
+    w->findings.speed_finished = finished;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+// The first pair shows something soon; then the job steps back until nobody waits for anything else.
+static void speed_partial(void *context, const DecodeSpeed *so_far) {
+    Worker *k = context;
+    take_speed(k->w, k->turn, so_far, false);
+    if (!k->glimpsed) progress_request_stop(&k->w->jobs[JOB_SPEED].progress);
+    k->glimpsed = true;
+}
+
+static void speed_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    DecodeSpeed speed;
+    if (!job_begin(k, JOB_SPEED)) return;
+    bool ok =
+        model_session_speed(&w->session, SPEED_SECONDS, speed_partial, k, &speed, &w->jobs[JOB_SPEED].progress, &err);
+    if (ok) {
+        take_speed(w, k->turn, &speed, true);
+        k->timed = k->turn;
+    }
+    job_end(k, JOB_SPEED, ok, &err);
+}
+
 // The next thing to do for the newest turn, in the order in which its figures are missed most: JOB_COUNT when all is
 // done.
 static JobKind next_job(const Worker *k) {
@@ -360,8 +397,10 @@ static JobKind next_job(const Worker *k) {
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     if (k->followed != k->turn) return JOB_COUNT;
     if (!jobs[JOB_DECODE].held && (k->generated != k->turn || k->quantized_prompt != k->prompt_turn)) return JOB_DECODE;
+    if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_ERRORS].held && k->measured != k->turn) return JOB_ERRORS;
+    if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
     return JOB_COUNT;
 }
 
@@ -373,7 +412,7 @@ static JobKind wait_for_job(Worker *k) {
     while (!atomic_load(&w->quit)) {
         if (k->turn != w->turn && plan_copy(&w->wanted, &k->plan)) {
             k->turn = w->turn;
-            k->begun = false;
+            k->begun = k->glimpsed = false;
         }
         if (k->prompt_turn != w->prompt_turn) {
             char *prompt = strdup(w->prompt);
@@ -383,9 +422,8 @@ static JobKind wait_for_job(Worker *k) {
                 k->prompt_turn = w->prompt_turn;
             }
         }
-        job = is_newest_locked(k, JOB_QUANTIZE)
-                  ? next_job(k)
-                  : JOB_COUNT; // not so only when memory was short: wait for the next wish
+        job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
+                                              : JOB_COUNT; // not so only when memory was short: wait for the next wish
         if (job != JOB_COUNT) break;
         pthread_cond_wait(&w->wake, &w->lock);
     }
@@ -396,8 +434,8 @@ static JobKind wait_for_job(Worker *k) {
 static void *work(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    void (*const run[JOB_COUNT])(Worker *) = {weights_job,  calibrate_job, follow_job,
-                                              accuracy_job, decode_job,    errors_job};
+    void (*const run[JOB_COUNT])(Worker *) = {weights_job, calibrate_job, follow_job, accuracy_job,
+                                              decode_job,  errors_job,    speed_job};
     for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) run[job](&k);
     plan_free(&k.plan);
     free(k.prompt);
@@ -573,6 +611,9 @@ static void take_findings(Workbench *w) {
     e->accuracy = f->accuracy;
     e->sqnr_turn = f->sqnr_turn;
     e->decode_turn = f->decode_turn;
+    e->speed_turn = f->speed_turn;
+    e->speed_finished = f->speed_finished;
+    e->speed = f->speed;
     memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
     memcpy(w->effect_weight_sqnr, f->weight_sqnr_db, bytes);
     if (f->base.known) decode_text_copy(&f->base, &e->base);

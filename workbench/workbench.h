@@ -63,7 +63,6 @@ typedef struct DecodeText {
     int32_t *ids;
     float *probabilities;
     size_t count;
-    double tokens_per_second; // 0 until two tokens are there
 } DecodeText;
 
 typedef struct Effect {
@@ -76,6 +75,10 @@ typedef struct Effect {
     DecodeText base;              // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
+    // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
+    uint64_t speed_turn;
+    bool speed_finished;
+    DecodeSpeed speed;       // no pairs: unknown
     size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
 } Effect;
 
@@ -90,6 +93,7 @@ typedef enum JobKind {
     JOB_ACCURACY,
     JOB_DECODE,
     JOB_ERRORS,
+    JOB_SPEED,
     JOB_COUNT
 } JobKind;
 typedef enum JobState { JOB_IDLE, JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;

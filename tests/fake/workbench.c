@@ -258,7 +258,18 @@ static void score(Workbench *w, double share) {
     }
 }
 
-static void tell(DecodeText *d, const char *text, double share, double speed) {
+// Speeds of one turn lie within 6 % of their middle.
+static void invent_speed(Workbench *w) {
+    const double base = 812, quantized = 2210 - 100 * w->plan.bits_per_weight, ratio = quantized / base;
+    w->effect.speed = (DecodeSpeed){.first = {base, base * 0.97, base * 1.03},
+                                    .second = {quantized, quantized * 0.97, quantized * 1.03},
+                                    .ratio = {ratio, ratio * 0.94, ratio * 1.06},
+                                    .pairs = 12};
+    w->effect.speed_turn = w->turn;
+    w->effect.speed_finished = w->effect.quantized.finished;
+}
+
+static void tell(DecodeText *d, const char *text, double share) {
     free(d->text);
     size_t length = (size_t)((double)strlen(text) * share);
     while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
@@ -266,7 +277,6 @@ static void tell(DecodeText *d, const char *text, double share, double speed) {
     d->count = length / 4;
     d->known = true;
     d->finished = share >= 1;
-    d->tokens_per_second = speed;
 }
 
 bool workbench_update(Workbench *w) {
@@ -284,12 +294,12 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS), 812);
+    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS),
-             2210 - 100 * w->plan.bits_per_weight);
+        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
+        invent_speed(w);
     }
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
@@ -323,7 +333,8 @@ const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode", "errors"};
+    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy",
+                                                 "decode",  "errors",    "speed"};
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;

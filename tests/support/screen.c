@@ -95,7 +95,9 @@ static void write_all(int fd, const char *bytes, size_t length) {
     }
 }
 
-void screen_send(Screen *s, const char *bytes) { write_all(s->master, bytes, strlen(bytes)); }
+void screen_send_bytes(Screen *s, const char *bytes, size_t length) { write_all(s->master, bytes, length); }
+
+void screen_send(Screen *s, const char *bytes) { screen_send_bytes(s, bytes, strlen(bytes)); }
 
 // In the form that modern terminals use (1006); row and column count from 0 here, from 1 there.
 static void mouse(Screen *s, int button, int row, int col, char last) {
@@ -121,7 +123,7 @@ void screen_wheel(Screen *s, int row, int col, bool down) { mouse(s, down ? 65 :
 void screen_resize(Screen *s, int rows, int cols) {
     s->rows = rows;
     s->cols = cols;
-    vterm_set_size(s->vterm, rows, cols);
+    vterm_set_size(s->vterm, rows, cols < EMULATOR_LEAST_COLS ? EMULATOR_LEAST_COLS : cols);
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
     ioctl(s->master, TIOCSWINSZ, &size);
 }
@@ -157,7 +159,7 @@ static void remember(Screen *s, const char *bytes, size_t length) {
 bool screen_sent(const Screen *s, const char *bytes) { return last_of(s, bytes) != NULL; }
 
 // Takes over what the program has drawn, waiting for it if need be; false when there was nothing.
-static bool take(Screen *s, int milliseconds) {
+bool screen_take(Screen *s, int milliseconds) {
     struct pollfd fd = {.fd = s->master, .events = POLLIN};
     char bytes[16384];
     if (poll(&fd, 1, milliseconds) <= 0) return false;
@@ -170,19 +172,20 @@ static bool take(Screen *s, int milliseconds) {
     return true;
 }
 
-static void look_after(Screen *s) {
+bool screen_gone(Screen *s) {
     if (!s->gone && waitpid(s->pid, &s->status, WNOHANG) == s->pid) s->gone = true;
+    return s->gone;
 }
 
 bool screen_wait(Screen *s, bool (*condition)(Screen *, const void *), const void *context) {
     const double end = clock_seconds() + TIME_LIMIT;
     while (clock_seconds() < end) {
-        while (take(s, 0)) {
+        while (screen_take(s, 0)) {
         }
         if (condition(s, context)) return true;
         if (s->gone) return false;
-        take(s, 50);
-        look_after(s);
+        screen_take(s, 50);
+        screen_gone(s);
     }
     return false;
 }
@@ -199,7 +202,7 @@ bool screen_wait_without(Screen *s, const char *text) { return screen_wait(s, ha
 
 bool screen_wait_gone(Screen *s) {
     const bool gone = screen_wait(s, is_gone, NULL) || s->gone;
-    while (take(s, 0)) {
+    while (screen_take(s, 0)) {
     }
     return gone;
 }
@@ -212,14 +215,14 @@ static bool is_stopped(Screen *s, const void *unused) {
 
 bool screen_wait_stopped(Screen *s) {
     const bool stopped = screen_wait(s, is_stopped, NULL);
-    while (take(s, 0)) {
+    while (screen_take(s, 0)) {
     }
     return stopped;
 }
 
 void screen_settle(Screen *s, int milliseconds) {
     const double end = clock_seconds() + TIME_LIMIT;
-    while (take(s, milliseconds) && clock_seconds() < end) {
+    while (screen_take(s, milliseconds) && clock_seconds() < end) {
     }
 }
 

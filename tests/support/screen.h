@@ -8,6 +8,10 @@
 
 #include <vterm.h>
 
+// The emulator crashes when a wide character meets a terminal of one column; it keeps two then, and what it shows is
+// not to be looked at.
+#define EMULATOR_LEAST_COLS 2
+
 typedef struct Screen {
     pid_t pid;
     int master, slave; // the slave side stays open, so that its modes can be looked at after the program has gone
@@ -30,10 +34,16 @@ Screen *screen_start(int rows, int cols, const char *const argv[], const char *c
 void screen_free(Screen *s); // ends the program if it still runs
 
 void screen_send(Screen *s, const char *bytes);
+void screen_send_bytes(Screen *s, const char *bytes, size_t length);
 void screen_click(Screen *s, int row, int col);
 void screen_drag(Screen *s, int row, int from, int to);
 void screen_wheel(Screen *s, int row, int col, bool down);
 void screen_resize(Screen *s, int rows, int cols);
+
+// Takes over what the program has drawn, waiting for it if need be; false when there was nothing. And whether it has
+// gone, looked up anew.
+bool screen_take(Screen *s, int milliseconds);
+bool screen_gone(Screen *s);
 
 // Lets the program run until the condition holds; false when it does not within the time limit or the program has gone.
 bool screen_wait(Screen *s, bool (*condition)(Screen *s, const void *context), const void *context);
