@@ -320,15 +320,6 @@ static void three_tokens_mean_nothing(void **state) {
     free(text);
 }
 
-static void one_token_has_no_speed(void **state) {
-    (void)state;
-    Ran ran = RUN("generate", QUICK, "--tokens", "1");
-    assert_int_equal(ran.status, 0);
-    assert_non_null(strstr(ran.out, "base, 1 token\n"));
-    assert_null(strstr(ran.out, "tok/s"));
-    ran_free(&ran);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(readers_that_want_no_more),
@@ -343,7 +334,6 @@ int main(void) {
         IN_FOLDER(a_study_goes_on_where_it_was),
         IN_FOLDER(work_that_begins_anew_says_so),
         IN_FOLDER(three_tokens_mean_nothing),
-        IN_FOLDER(one_token_has_no_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "loaders/random_checkpoint.h"
+#include "export/random_checkpoint.h"
 #include "tests/support/folder.h"
 #include "tests/support/keys.h"
 #include "tests/support/screen.h"
