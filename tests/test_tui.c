@@ -336,6 +336,7 @@ static void a_linear_is_left_alone(void **state) {
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
+    expect(s, "2.0–2.3× "); // all timed, so that the pin has a speed
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
