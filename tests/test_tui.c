@@ -455,6 +455,7 @@ static void long_texts_are_read_to_their_end(void **state) {
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
+    expect(s, "2.0–2.3× "); // all timed, so that the pin has a speed
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
