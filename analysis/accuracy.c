@@ -58,12 +58,12 @@ typedef struct Run {
     Evaluator *evaluator;
     Transformer *quantized;
     Backend *backend;
-    Session *session;            // of the base
-    Session *quantized_session;  // its cache may have fewer bits
-    float *base_hidden, *hidden; // [piece, hidden] in backend memory
-    size_t rows;                 // of a block of logits
-    float *logits;               // [rows, vocab] in backend memory
-    float *base_host, *host;     // [rows, vocab]
+    Sequences *running;           // of the base
+    Sequences *quantized_running; // its cache may have fewer bits
+    float *base_hidden, *hidden;  // [piece, hidden] in backend memory
+    size_t rows;                  // of a block of logits
+    float *logits;                // [rows, vocab] in backend memory
+    float *base_host, *host;      // [rows, vocab]
     Progress *progress;
     Error *err;
 } Run;
@@ -175,7 +175,7 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
 
 static bool keep_going(const Run *run) { return !progress_should_stop(run->progress) || error_stopped(run->err); }
 
-// Some tokens of a window on their way through both models; the pieces before them are in the sessions.
+// Some tokens of a window on their way through both models; the pieces before them are in the sequences.
 typedef struct Piece {
     Window *window;
     size_t first, tokens;
@@ -210,8 +210,8 @@ static bool embed(const Run *run, Transformer *t, const Piece *piece, float *hid
     return transformer_embed(t, piece->window->ids + piece->first, piece->tokens, hidden, run->err);
 }
 
-static bool layer_of(const Run *run, Transformer *t, Session *session, int layer, const Piece *piece, float *hidden) {
-    return keep_going(run) && transformer_layers(t, session, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
+static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const Piece *piece, float *hidden) {
+    return keep_going(run) && transformer_layers(t, running, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
 }
 
 static bool base_states(const Run *run, const Piece *piece) {
@@ -223,8 +223,8 @@ static bool base_states(const Run *run, const Piece *piece) {
     }
     if (!embed(run, e->base, piece, run->base_hidden)) return false;
     for (int layer = 0; layer < e->layers; layer++)
-        if (!layer_of(run, e->base, run->session, layer, piece, run->base_hidden)) return false;
-    session_advance(run->session, piece->tokens);
+        if (!layer_of(run, e->base, run->running, layer, piece, run->base_hidden)) return false;
+    sequences_advance(run->running, piece->tokens);
     if ((size_t)(window - e->windows) < e->base_kept) {
         keep_state(run, piece, &window->base_state, run->base_hidden);
         window->base_known = window->base_state && is_last(piece);
@@ -238,7 +238,7 @@ static int start_boundary(const Window *window, int valid) {
     return valid;
 }
 
-// Through the quantized model from `start`; the session holds the pieces before from there on.
+// Through the quantized model from `start`; `running` holds the pieces before from there on.
 static bool states_from(const Run *run, const Piece *piece, int start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
@@ -248,16 +248,16 @@ static bool states_from(const Run *run, const Piece *piece, int start) {
     else if (!embed(run, run->quantized, piece, run->hidden))
         return false;
     for (int boundary = start; boundary < e->layers; boundary++) {
-        if (!layer_of(run, run->quantized, run->quantized_session, boundary, piece, run->hidden)) return false;
+        if (!layer_of(run, run->quantized, run->quantized_running, boundary, piece, run->hidden)) return false;
         int reached = boundary + 1;
         if (reached % e->stride == 0) keep_state(run, piece, &window->states[reached], run->hidden);
         if (reached > *valid) *valid = reached;
     }
-    session_advance(run->quantized_session, piece->tokens);
+    sequences_advance(run->quantized_running, piece->tokens);
     return true;
 }
 
-// The first piece starts where it can. A later one that has to start earlier than the session's pieces sends all that
+// The first piece starts where it can. A later one that has to start earlier than `running`'s pieces sends all that
 // are before it through the layers which it needs.
 static bool quantized_states(const Run *run, const Piece *piece, int *start) {
     const Evaluator *e = run->evaluator;
@@ -269,7 +269,7 @@ static bool quantized_states(const Run *run, const Piece *piece, int *start) {
         int other = start_boundary(window, window->parts[p].valid);
         if (other < *start) *start = other;
     }
-    session_rewind(run->quantized_session, 0);
+    sequences_rewind(run->quantized_running, 0);
     for (Piece before = piece_at(window, 0); before.first < piece->first;
          before = piece_at(window, before.first + before.tokens)) {
         if (!states_from(run, &before, *start)) return false;
@@ -279,10 +279,10 @@ static bool quantized_states(const Run *run, const Piece *piece, int *start) {
 
 // ---- Logits and scores ----
 
-static bool logits_of(const Run *run, Transformer *t, Session *session, const float *hidden, size_t row, size_t rows,
+static bool logits_of(const Run *run, Transformer *t, Sequences *running, const float *hidden, size_t row, size_t rows,
                       float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, session, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    if (!transformer_head(t, running, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return transformer_healthy(t, run->err);
 }
@@ -296,7 +296,7 @@ static const float *base_logits(const Run *run, const Piece *piece, size_t row, 
     if (!part->base_logits && index < e->logits_kept)
         part->base_logits = array_new(piece->tokens * e->vocab, sizeof(float));
     float *host = part->base_logits ? part->base_logits + row * e->vocab : run->base_host;
-    if (!logits_of(run, e->base, run->session, run->base_hidden, row, rows, host)) return NULL;
+    if (!logits_of(run, e->base, run->running, run->base_hidden, row, rows, host)) return NULL;
     if (part->base_logits) part->base_rows = row + rows;
     return host;
 }
@@ -342,7 +342,7 @@ static bool score_piece(const Run *run, const Piece *piece) {
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = smaller(positions - row, run->rows);
         const float *base = keep_going(run) ? base_logits(run, piece, row, rows) : NULL;
-        bool ok = base && logits_of(run, run->quantized, run->quantized_session, run->hidden, row, rows, run->host) &&
+        bool ok = base && logits_of(run, run->quantized, run->quantized_running, run->hidden, row, rows, run->host) &&
                   score_rows(run, piece->window, piece->first + row, rows, base);
         if (!ok) return false;
     }
@@ -364,14 +364,14 @@ static bool run_new(Run *run) {
     return (run->base_hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
            (run->hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
-           session_new(e->base, e->window_tokens, &run->session, run->err) &&
-           session_new(run->quantized, e->window_tokens, &run->quantized_session, run->err);
+           sequences_new(e->base, e->window_tokens, &run->running, run->err) &&
+           sequences_new(run->quantized, e->window_tokens, &run->quantized_running, run->err);
 }
 
 static void run_free(Run *run) {
     const BackendOps *ops = run->backend->ops;
-    session_free(run->session);
-    session_free(run->quantized_session);
+    sequences_free(run->running);
+    sequences_free(run->quantized_running);
     if (run->base_hidden) ops->memory_free(run->backend, run->base_hidden);
     if (run->hidden) ops->memory_free(run->backend, run->hidden);
     if (run->logits) ops->memory_free(run->backend, run->logits);
@@ -401,9 +401,9 @@ typedef struct Listener {
 
 static bool run_window(const Run *run, Window *window, const Listener *listener) {
     Evaluator *e = run->evaluator;
-    int start = e->layers; // nothing is in the quantized model's session yet
-    session_rewind(run->session, 0);
-    session_rewind(run->quantized_session, 0);
+    int start = e->layers; // nothing is in the quantized model's sequences yet
+    sequences_rewind(run->running, 0);
+    sequences_rewind(run->quantized_running, 0);
     Piece piece = piece_at(window, 0);
     for (; piece.first < window->tokens; piece = piece_at(window, piece.first + piece.tokens)) {
         size_t before = window->scored;

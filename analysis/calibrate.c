@@ -14,7 +14,7 @@
 typedef struct Calibration {
     Transformer *model;
     const ModelStructure *structure;
-    Session *session;
+    Sequences *running;
     const int32_t *ids; // [sequences, length]
     size_t sequences, length;
     size_t hidden;         // width
@@ -78,9 +78,9 @@ static bool step_done(Calibration *c) {
 static bool sequences_pass(Calibration *c, int layer, size_t count) {
     const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
     for (size_t s = 0; s < count; s++) {
-        session_rewind(c->session, 0);
+        sequences_rewind(c->running, 0);
         bool ok =
-            transformer_layers(c->model, c->session, layer, layer + 1, c->states[s], c->length, &observer, c->err);
+            transformer_layers(c->model, c->running, layer, layer + 1, c->states[s], c->length, &observer, c->err);
         if (!ok || c->failed || !step_done(c)) return false;
     }
     return true;
@@ -97,8 +97,8 @@ static bool layer_pass(Calibration *c, int layer, size_t count) {
 static bool head_pass(Calibration *c, size_t count) {
     const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
     for (size_t s = 0; s < count; s++) {
-        session_rewind(c->session, 0);
-        bool ok = transformer_head(c->model, c->session, c->states[s], c->length, NULL, &observer, c->err);
+        sequences_rewind(c->running, 0);
+        bool ok = transformer_head(c->model, c->running, c->states[s], c->length, NULL, &observer, c->err);
         if (!ok || c->failed || !step_done(c)) return false;
     }
     return true;
@@ -128,7 +128,7 @@ static bool calibration_new(Calibration *c) {
     for (size_t s = 0; s < c->batch; s++) {
         if (!(c->states[s] = backend->ops->memory_new(backend, bytes, c->err))) return false;
     }
-    return session_new(c->model, c->length, &c->session, c->err);
+    return sequences_new(c->model, c->length, &c->running, c->err);
 }
 
 static void calibration_free(Calibration *c) {
@@ -137,7 +137,7 @@ static void calibration_free(Calibration *c) {
         if (c->states[s]) backend->ops->memory_free(backend, c->states[s]);
     }
     for (int i = 0; c->inputs && i < c->structure->input_count; i++) input_gatherer_free(&c->inputs[i]);
-    if (c->session) session_free(c->session);
+    if (c->running) sequences_free(c->running);
     free(c->states);
     free(c->inputs);
 }

@@ -13,7 +13,7 @@ typedef struct Estimator {
     const Plan *plan;
     const ModelStructure *structure;
     Plan varied;
-    Session *base_session, *session;
+    Sequences *base_running, *running;
     const int32_t *ids;
     size_t tokens, width;
     float *before, *after; // [tokens, width] in backend memory: the base's hidden states around the layer
@@ -41,15 +41,16 @@ static bool estimator_new(Estimator *e, const Trial *of) {
     return (e->before = backend->ops->memory_new(backend, bytes, e->err)) &&
            (e->after = backend->ops->memory_new(backend, bytes, e->err)) &&
            evaluator_new(base, e->ids, e->tokens, e->tokens, STATES_BYTES, &e->trial.evaluator, e->err) &&
-           session_new(base, e->tokens, &e->base_session, e->err) && session_new(base, e->tokens, &e->session, e->err);
+           sequences_new(base, e->tokens, &e->base_running, e->err) &&
+           sequences_new(base, e->tokens, &e->running, e->err);
 }
 
 static void estimator_free(Estimator *e) {
     Backend *backend = transformer_backend(e->trial.base);
     if (e->before) backend->ops->memory_free(backend, e->before);
     if (e->after) backend->ops->memory_free(backend, e->after);
-    if (e->base_session) session_free(e->base_session);
-    if (e->session) session_free(e->session);
+    if (e->base_running) sequences_free(e->base_running);
+    if (e->running) sequences_free(e->running);
     evaluator_free(e->trial.evaluator);
     plan_free(&e->varied);
     free(e->exact);
@@ -57,13 +58,13 @@ static void estimator_free(Estimator *e) {
 }
 
 // One layer on the hidden states before it; result: [tokens, width] on the host.
-static bool run_layer(const Estimator *e, Transformer *t, Session *session, int layer, float *result) {
+static bool run_layer(const Estimator *e, Transformer *t, Sequences *running, int layer, float *result) {
     const Backend *backend = transformer_backend(t);
     size_t bytes = e->tokens * e->width * sizeof(float);
     backend->ops->download((Backend *)backend, result, e->before, bytes);
     backend->ops->upload((Backend *)backend, e->after, result, bytes);
-    session_rewind(session, 0);
-    if (!transformer_layers(t, session, layer, layer + 1, e->after, e->tokens, NULL, e->err)) return false;
+    sequences_rewind(running, 0);
+    if (!transformer_layers(t, running, layer, layer + 1, e->after, e->tokens, NULL, e->err)) return false;
     backend->ops->download((Backend *)backend, result, e->after, bytes);
     return transformer_healthy(t, e->err);
 }
@@ -71,7 +72,7 @@ static bool run_layer(const Estimator *e, Transformer *t, Session *session, int 
 // What the varied model does to the hidden states behind a layer: error / signal of each token, their mean.
 static bool layer_error(Estimator *e, int layer, double *out) {
     if (!trial_follow(&e->trial, &e->varied, e->progress, e->err) ||
-        !run_layer(e, quantized_model_transformer(e->trial.model), e->session, layer, e->other))
+        !run_layer(e, quantized_model_transformer(e->trial.model), e->running, layer, e->other))
         return false;
     double sum = 0;
     for (size_t t = 0; t < e->tokens; t++) {
@@ -127,7 +128,7 @@ static bool estimate_layers(Estimator *e) {
     Backend *backend = transformer_backend(e->trial.base);
     if (!transformer_embed(e->trial.base, e->ids, e->tokens, e->before, e->err)) return false;
     for (int layer = 0; layer < e->structure->config.layers; layer++) {
-        if (!run_layer(e, e->trial.base, e->base_session, layer, e->exact) || !estimate_layer(e, layer)) return false;
+        if (!run_layer(e, e->trial.base, e->base_running, layer, e->exact) || !estimate_layer(e, layer)) return false;
         backend->ops->upload(backend, e->before, e->exact, e->tokens * e->width * sizeof(float));
     }
     return true;

@@ -92,13 +92,13 @@ static void count_tokens(void *context, int index, const float *x, size_t tokens
 
 static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, size_t length) {
     const Observer observer = {.linear_input = count_tokens, .context = f->out};
-    Session *session = NULL;
+    Sequences *running = NULL;
     float *logits = array_new((size_t)f->structure->config.vocab, sizeof *logits);
-    bool ok = logits ? session_new(f->t, length, &session, f->err) : error_memory(f->err, "logits");
+    bool ok = logits ? sequences_new(f->t, length, &running, f->err) : error_memory(f->err, "logits");
     progress_begin(f->progress, "counting tokens", sequences * length);
     for (size_t s = 0; ok && s < sequences; s++) {
-        session_rewind(session, 0);
-        ok = transformer_forward(f->t, session, ids + s * length, length, false, logits, &observer, f->err);
+        sequences_rewind(running, 0);
+        ok = transformer_forward(f->t, running, ids + s * length, length, false, logits, &observer, f->err);
         if (ok && !progress_add(f->progress, length)) ok = error_stopped(f->err);
     }
     f->out->tokens = sequences * length;
@@ -107,7 +107,7 @@ static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, si
         for (size_t c = 0; input->tokens && c < input->count; c++)
             input->channels[c].token_share /= (double)input->tokens;
     }
-    if (session) session_free(session);
+    if (running) sequences_free(running);
     free(logits);
     return ok;
 }

@@ -89,7 +89,7 @@ typedef struct Bench {
     int count, runs;
     double seconds; // a run takes at least so long, in whole steps
     size_t least_steps, most_steps;
-    Session *session;
+    Sequences *running;
     int32_t *ids;  // [tokens of a call]
     float *logits; // [vocab], of a prompt
     int32_t *next; // [batch], chosen while decoding, with their probabilities [batch]
@@ -104,8 +104,8 @@ static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
     size_t tokens = c->prefill ? c->context : c->batch;
     if (progress_should_stop(b->progress)) return error_stopped(b->err);
     if (!c->prefill) // as `generate` decodes: no logits leave the device
-        return transformer_choose(t, b->session, b->ids, tokens, &(Draw){0}, b->next, b->probabilities, b->err);
-    return transformer_forward(t, b->session, b->ids, tokens, false, b->logits, NULL, b->err);
+        return transformer_choose(t, b->running, b->ids, tokens, &(Draw){0}, b->next, b->probabilities, b->err);
+    return transformer_forward(t, b->running, b->ids, tokens, false, b->logits, NULL, b->err);
 }
 
 static bool has_lasted(const Bench *b, size_t steps, double seconds) {
@@ -121,15 +121,15 @@ static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate
     const bool records = transformer_backend(t)->ops->step_begin;
     for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = step(b, t, c);
     if (!ok) return false;
-    if (!c->prefill) session_rewind(b->session, c->context);
+    if (!c->prefill) sequences_rewind(b->running, c->context);
     double start = clock_seconds(), seconds = 0;
     do {
         ok = step(b, t, c);
         steps++;
         seconds = clock_seconds() - start;
-        if (c->prefill) session_rewind(b->session, 0);
+        if (c->prefill) sequences_rewind(b->running, 0);
     } while (ok && !has_lasted(b, steps, seconds));
-    session_rewind(b->session, c->prefill ? 0 : c->context);
+    sequences_rewind(b->running, c->prefill ? 0 : c->context);
     *rate = (double)(c->prefill ? c->context : c->batch) * (double)steps / seconds;
     return ok;
 }
@@ -220,19 +220,19 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");
     for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
-    if (!session_new_many(b->models[0], c->context + (c->prefill ? 0 : b->most_steps), c->batch, &b->session, b->err))
+    if (!sequences_new_many(b->models[0], c->context + (c->prefill ? 0 : b->most_steps), c->batch, &b->running, b->err))
         return false;
-    if (!c->prefill) session_advance(b->session, c->context); // what is cached does not change the time
+    if (!c->prefill) sequences_advance(b->running, c->context); // what is cached does not change the time
     return true;
 }
 
 static void case_free(Bench *b) {
-    session_free(b->session);
+    sequences_free(b->running);
     free(b->ids);
     free(b->logits);
     free(b->next);
     free(b->probabilities);
-    b->session = NULL;
+    b->running = NULL;
     b->ids = b->next = NULL;
     b->logits = b->probabilities = NULL;
 }
@@ -316,11 +316,10 @@ static DecodeSpeed speed_of_pairs(double rates[2][SPEED_RUNS_MOST], int pairs) {
 }
 
 // Now the one begins, now the other: a machine that grows slower is equally unkind to both.
-static bool run_pair(Bench *b, const SpeedCase *c, Session *const *sessions, double rates[2][SPEED_RUNS_MOST],
-                     int pair) {
+static bool run_pair(Bench *b, const SpeedCase *c, Sequences *const *both, double rates[2][SPEED_RUNS_MOST], int pair) {
     for (int i = 0; i < 2; i++) {
         const int m = (pair + i) % 2;
-        b->session = sessions[m];
+        b->running = both[m];
         if (!run(b, b->models[m], c, &rates[m][pair])) return false;
     }
     return true;
@@ -332,13 +331,13 @@ static bool enough(const DecodeSpeed *s, double spent, double seconds) {
     return s->pairs >= FEW_PAIRS && s->ratio.most - s->ratio.least <= NARROW * s->ratio.median;
 }
 
-static bool run_pairs(Bench *b, const SpeedCase *c, Session *const *sessions, double seconds,
+static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, double seconds,
                       void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out) {
     double rates[2][SPEED_RUNS_MOST];
     double start = 0;
     bool warm = false; // the first pair is better than nothing, for as long as there is no other
     for (int pair = 0; !warm || !enough(out, clock_seconds() - start, seconds);) {
-        if (!run_pair(b, c, sessions, rates, pair)) return false;
+        if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);
         if (partial) partial(context, out);
         if (!progress_add(b->progress, 1)) return error_stopped(b->err);
@@ -361,15 +360,15 @@ bool decode_speed(Transformer *first, Transformer *second, double seconds, void 
                .most_steps = positions < MOST_STEPS ? positions : MOST_STEPS,
                .progress = progress,
                .err = err};
-    Session *sessions[2] = {0};
+    Sequences *both[2] = {0};
     *out = (DecodeSpeed){0};
     progress_begin(progress, "timing", 0);
     bool ok = case_new(&b, &c);
-    sessions[0] = b.session;
-    ok = ok && session_new(second, b.most_steps, &sessions[1], err) &&
-         run_pairs(&b, &c, sessions, seconds, partial, context, out);
-    b.session = sessions[0];
+    both[0] = b.running;
+    ok = ok && sequences_new(second, b.most_steps, &both[1], err) &&
+         run_pairs(&b, &c, both, seconds, partial, context, out);
+    b.running = both[0];
     case_free(&b);
-    session_free(sessions[1]);
+    sequences_free(both[1]);
     return ok;
 }

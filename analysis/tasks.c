@@ -230,7 +230,7 @@ void task_free(Task *task) {
 typedef struct Scorer {
     Transformer *t;
     Backend *backend;
-    Session *session;
+    Sequences *running;
     size_t hidden_width, vocab, layers;
     float *hidden, *logits; // in backend memory: [most tokens, hidden], [vocab]
     float *host;            // [vocab]
@@ -256,13 +256,13 @@ static bool scorer_new(Transformer *t, const Task *task, Scorer *s, Error *err) 
                   .err = err};
     const BackendOps *ops = s->backend->ops;
     s->host = array_new(s->vocab, sizeof *s->host);
-    return (s->host || error_memory(err, "logits")) && session_new(t, most - 1, &s->session, err) &&
+    return (s->host || error_memory(err, "logits")) && sequences_new(t, most - 1, &s->running, err) &&
            (s->hidden = ops->memory_new(s->backend, most * s->hidden_width * sizeof(float), err)) &&
            (s->logits = ops->memory_new(s->backend, s->vocab * sizeof(float), err));
 }
 
 static void scorer_free(Scorer *s) {
-    if (s->session) session_free(s->session);
+    if (s->running) sequences_free(s->running);
     if (s->hidden) s->backend->ops->memory_free(s->backend, s->hidden);
     if (s->logits) s->backend->ops->memory_free(s->backend, s->logits);
     free(s->host);
@@ -294,14 +294,14 @@ static size_t shared_beginning(const TaskRequest *before, const TaskRequest *now
 static bool score_request(const Scorer *s, const TaskRequest *before, const TaskRequest *r, Likelihood *out) {
     size_t start = shared_beginning(before, r), tokens = r->count - 1 - start;
     *out = (Likelihood){.greedy = true};
-    session_rewind(s->session, start);
+    sequences_rewind(s->running, start);
     if (!transformer_embed(s->t, r->ids + start, tokens, s->hidden, s->err) ||
-        !transformer_layers(s->t, s->session, 0, (int)s->layers, s->hidden, tokens, NULL, s->err))
+        !transformer_layers(s->t, s->running, 0, (int)s->layers, s->hidden, tokens, NULL, s->err))
         return false;
-    session_advance(s->session, tokens);
+    sequences_advance(s->running, tokens);
     for (size_t i = r->first; i < r->count; i++) {
         const float *row = s->hidden + (i - 1 - start) * s->hidden_width;
-        if (!transformer_head(s->t, s->session, row, 1, s->logits, NULL, s->err)) return false;
+        if (!transformer_head(s->t, s->running, row, 1, s->logits, NULL, s->err)) return false;
         s->backend->ops->download(s->backend, s->host, s->logits, s->vocab * sizeof(float));
         if (!transformer_healthy(s->t, s->err) || !add_token(s, r->ids[i], out)) return false;
     }

@@ -36,13 +36,13 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
 }
 
 static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
-    Session *session = NULL;
+    Sequences *session = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
     float *logits = array_new(ids->count, vocab * sizeof *logits);
-    bool ok = logits ? session_new(t, ids->count, &session, err) : error_memory(err, "logits");
+    bool ok = logits ? sequences_new(t, ids->count, &session, err) : error_memory(err, "logits");
     ok = ok && transformer_forward(t, session, ids->ids, ids->count, true, logits, NULL, err) &&
          write_logits(options->output, logits, ids->count, vocab, err);
-    session_free(session);
+    sequences_free(session);
     free(logits);
     return ok;
 }

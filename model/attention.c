@@ -3,7 +3,7 @@
 
 // q, k and v of x, whether they are one linear or three.
 static bool project(const Pass *pass, const LayerMap *map, const float *x) {
-    float **scratch = pass->session->scratch;
+    float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
@@ -17,25 +17,25 @@ static bool project(const Pass *pass, const LayerMap *map, const float *x) {
 static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = pass_config(pass);
     Backend *backend = pass->t->backend;
-    const size_t sequences = pass->session->sequences, rows = pass->tokens / sequences;
+    const size_t sequences = pass->running->count, rows = pass->tokens / sequences;
     // Single tokens are at the same position: as if they were one with more heads.
     const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
     const size_t width = rows * each * (size_t)config->head_dim;
     for (size_t i = 0; i < calls; i++)
         backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config), table->cosine,
-                           table->sine, pass->session->length);
+                           table->sine, pass->running->length);
 }
 
 // Norms over heads and positions: what q and k get before they meet.
 static void position(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
-    Session *session = pass->session;
-    float *q = session->scratch[SCRATCH_Q], *k = session->scratch[SCRATCH_K];
+    Sequences *running = pass->running;
+    float *q = running->scratch[SCRATCH_Q], *k = running->scratch[SCRATCH_K];
     if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * (size_t)config->heads, q);
     if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * (size_t)config->kv_heads, k);
-    bool own = session->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
-    const RopeTable *table = own ? &session->windowed_rope : &session->rope;
+    bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
+    const RopeTable *table = own ? &running->windowed_rope : &running->rope;
     if (!table->cosine) return;
     rotate(pass, table, config->heads, q);
     rotate(pass, table, config->kv_heads, k);
@@ -49,28 +49,28 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
                             .scale = config->attention_scale / (config->scale_by_layer ? (float)layer + 1 : 1),
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
                             .softcap = config->score_softcap,
-                            .bias = pass->session->alibi,
-                            .bias_stride = pass->session->positions};
+                            .bias = pass->running->alibi,
+                            .bias_stride = pass->running->positions};
 }
 
 // k and v are stored, then q looks back over what is stored so far.
 static void attend(const Pass *pass, int layer) {
     Backend *backend = pass->t->backend;
-    Session *session = pass->session;
-    float **scratch = session->scratch;
+    Sequences *running = pass->running;
+    float **scratch = running->scratch;
     const AttentionShape shape = shape_of(pass, layer);
     position(pass, layer);
-    const size_t rows = pass->tokens / session->sequences;
-    backend->ops->cache_write(backend, session->cache, layer, session->length, rows, scratch[SCRATCH_K],
+    const size_t rows = pass->tokens / running->count;
+    backend->ops->cache_write(backend, running->cache, layer, running->length, rows, scratch[SCRATCH_K],
                               scratch[SCRATCH_V]);
-    backend->ops->attention(backend, session->cache, layer, &shape, scratch[SCRATCH_Q], session->length, rows,
+    backend->ops->attention(backend, running->cache, layer, &shape, scratch[SCRATCH_Q], running->length, rows,
                             scratch[SCRATCH_MIXED]);
 }
 
 // SCRATCH_BRANCH = o(attention(q, k, v of x))
 bool pass_attention(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float **scratch = pass->session->scratch;
+    float **scratch = pass->running->scratch;
     if (!pass_observe(pass, map->qkv >= 0 ? map->qkv : map->q, x)) return false;
     if (!project(pass, map, x)) return false;
     attend(pass, layer);

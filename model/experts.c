@@ -29,9 +29,9 @@ static void choose(float *logits, const Experts *experts, int32_t *chosen, float
 // logits: of the router, for the tokens of the pass.
 static bool route(const Pass *pass, const float *logits) {
     const Experts *experts = experts_of(pass);
-    Routing *routing = &pass->session->routing;
+    Routing *routing = &pass->running->routing;
     Backend *backend = pass->t->backend;
-    if (!session_routing(pass->session, experts, pass->tokens, pass->err)) return false;
+    if (!sequences_routing(pass->running, experts, pass->tokens, pass->err)) return false;
     size_t count = (size_t)experts->count, most = (size_t)experts->per_token;
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
     for (size_t t = 0; t < pass->tokens; t++)
@@ -42,7 +42,7 @@ static bool route(const Pass *pass, const float *logits) {
 // The tokens of one expert → rows and factors; returns how many.
 static size_t collect(const Pass *pass, int expert) {
     const size_t most = (size_t)experts_of(pass)->per_token;
-    Routing *r = &pass->session->routing;
+    Routing *r = &pass->running->routing;
     size_t n = 0;
     for (size_t i = 0; i < pass->tokens * most; i++) {
         if (r->chosen[i] != expert) continue;
@@ -55,7 +55,7 @@ static size_t collect(const Pass *pass, int expert) {
 // ---- Experts ----
 
 static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const float *x) {
-    Session *session = pass->session;
+    Sequences *running = pass->running;
     Backend *backend = pass->t->backend;
     const size_t hidden = (size_t)pass->t->structure->config.hidden;
     const int gate = map->first_expert + 3 * expert;
@@ -64,13 +64,13 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     own.tokens = collect(pass, expert);
     if (own.tokens == 0) return true;
     if (own.tokens < pass->tokens) { // else they lie there as they are
-        float *routed = session->scratch[SCRATCH_ROUTED];
-        backend->ops->gather(backend, x, hidden, session->routing.rows, own.tokens, routed);
+        float *routed = running->scratch[SCRATCH_ROUTED];
+        backend->ops->gather(backend, x, hidden, running->routing.rows, own.tokens, routed);
         x = routed;
     }
-    if (!pass_mlp(&own, &mlp, x, true, session->scratch[SCRATCH_EXPERT])) return false;
-    backend->ops->scatter_add(backend, session->scratch[SCRATCH_EXPERT], hidden, session->routing.rows,
-                              session->routing.factors, own.tokens, session->scratch[SCRATCH_BRANCH]);
+    if (!pass_mlp(&own, &mlp, x, true, running->scratch[SCRATCH_EXPERT])) return false;
+    backend->ops->scatter_add(backend, running->scratch[SCRATCH_EXPERT], hidden, running->routing.rows,
+                              running->routing.factors, own.tokens, running->scratch[SCRATCH_BRANCH]);
     return true;
 }
 
@@ -78,7 +78,7 @@ static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logit
     Backend *backend = pass->t->backend;
     const size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
     if (!route(pass, logits)) return false;
-    backend->ops->scale(backend, pass->session->scratch[SCRATCH_BRANCH], 0, n);
+    backend->ops->scale(backend, pass->running->scratch[SCRATCH_BRANCH], 0, n);
     for (int expert = 0; expert < experts_of(pass)->count; expert++)
         if (!run_expert(pass, map, expert, x)) return false;
     return true;
@@ -86,7 +86,7 @@ static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logit
 
 // The expert that sees every token, weighed by a sigmoid of its own.
 static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
-    float **scratch = pass->session->scratch;
+    float **scratch = pass->running->scratch;
     Backend *backend = pass->t->backend;
     const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
     if (map->shared_down < 0) return true;
@@ -124,12 +124,12 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
     if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
     own->refused = !own->mixture;
     return own->mixture &&
-           ops->mixture(t->backend, own->mixture, logits, x, pass->tokens, pass->session->scratch[SCRATCH_BRANCH]);
+           ops->mixture(t->backend, own->mixture, logits, x, pass->tokens, pass->running->scratch[SCRATCH_BRANCH]);
 }
 
 bool pass_experts(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *logits = pass->session->scratch[SCRATCH_ROUTER];
+    float *logits = pass->running->scratch[SCRATCH_ROUTER];
     return pass_observe(pass, map->router, x) && pass_linear(pass, map->router, x, logits) &&
            (run_mixture(pass, layer, logits, x) || run_chosen(pass, map, logits, x)) && run_shared(pass, map, x);
 }

@@ -10,13 +10,13 @@ bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tok
     return true;
 }
 
-bool forward_has_room(const Session *session, size_t tokens, Error *err) {
-    if (tokens % session->sequences)
-        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, session->sequences);
-    size_t each = tokens / session->sequences;
-    if (each <= session->positions - session->length) return true;
-    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, session->length,
-                     session->positions);
+bool forward_has_room(const Sequences *running, size_t tokens, Error *err) {
+    if (tokens % running->count)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, running->count);
+    size_t each = tokens / running->count;
+    if (each <= running->positions - running->length) return true;
+    return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, running->length,
+                     running->positions);
 }
 
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err) {
@@ -32,22 +32,22 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     return true;
 }
 
-bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
+bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err) {
-    if (!forward_has_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
-    Pass pass = {t, session, tokens, observer, err};
+    if (!forward_has_room(running, tokens, err) || !sequences_scratch(running, tokens, err)) return false;
+    Pass pass = {t, running, tokens, observer, err};
     if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
     for (int layer = first; layer < last; layer++)
         if (!pass_layer(&pass, layer, hidden)) return false;
     return checkpoint_intact(t->structure->checkpoint, err);
 }
 
-bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
+bool transformer_head(Transformer *t, Sequences *running, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err) {
-    if (!session_scratch(session, tokens, err)) return false;
+    if (!sequences_scratch(running, tokens, err)) return false;
     const ModelStructure *structure = t->structure;
-    Pass pass = {t, session, tokens, observer, err};
-    float **scratch = session->scratch;
+    Pass pass = {t, running, tokens, observer, err};
+    float **scratch = running->scratch;
     const float *x = hidden;
     if (structure->final_norm >= 0) {
         pass_norm(&pass, structure->final_norm, x, tokens, scratch[SCRATCH_NORMED]);

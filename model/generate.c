@@ -13,7 +13,7 @@ void generated_free(Generated *g) {
 
 typedef struct Generation {
     Transformer *t;
-    Session *session;
+    Sequences *running;
     const Sampling *sampling;
     Random random;
     double point; // of the token that is chosen next
@@ -26,7 +26,7 @@ typedef struct Generation {
 
 static bool run(Generation *g, const int32_t *ids, size_t count) {
     const Draw draw = {g->sampling->temperature, g->sampling->top_p, &g->point};
-    if (!transformer_choose(g->t, g->session, ids, count, &draw, &g->next, &g->probability, g->err)) return false;
+    if (!transformer_choose(g->t, g->running, ids, count, &draw, &g->next, &g->probability, g->err)) return false;
     return !isnan(g->probability) ||
            error_set(g->err, "the model's logits are infinite or not a number: no token can be chosen");
 }
@@ -83,7 +83,7 @@ static bool make_room(Generation *g, size_t positions, size_t most) {
     g->out->probabilities = array_new(most, sizeof *g->out->probabilities);
     if (!g->out->ids || !g->out->probabilities) return error_memory(g->err, "generated tokens");
     g->out->capacity = most;
-    return session_new(g->t, positions, &g->session, g->err);
+    return sequences_new(g->t, positions, &g->running, g->err);
 }
 
 bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t most, const Sampling *sampling,
@@ -104,6 +104,6 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
     progress_begin(progress, "generating", most);
     bool ok = make_room(&g, prompt_count + most, most) && prefill(&g, prompt, prompt_count);
     if (ok && most > 0) ok = decode(&g, token, context);
-    session_free(g.session);
+    sequences_free(g.running);
     return ok;
 }

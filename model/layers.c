@@ -6,7 +6,7 @@
 static bool mlp_branch(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     const Mlp mlp = {map->gate_up, map->gate, map->up, map->down};
-    float *branch = pass->session->scratch[SCRATCH_BRANCH];
+    float *branch = pass->running->scratch[SCRATCH_BRANCH];
     bool show = !pass_config(pass)->shared_norm; // else attention has shown it
     if (map->router >= 0 ? !pass_experts(pass, layer, x) : !pass_mlp(pass, &mlp, x, show, branch)) return false;
     if (map->mlp_out_norm >= 0) pass_norm(pass, map->mlp_out_norm, branch, pass->tokens, branch);
@@ -17,7 +17,7 @@ static bool mlp_branch(const Pass *pass, int layer, const float *x) {
 
 // hidden = (hidden or what the norm gave) + branch
 static void add_branch(const Pass *pass, float *hidden) {
-    float **scratch = pass->session->scratch;
+    float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (config->residual_from_norm) pass_copy(pass, scratch[SCRATCH_NORMED], (size_t)config->hidden, hidden);
     pass_add(pass, hidden, scratch[SCRATCH_BRANCH]);
@@ -25,7 +25,7 @@ static void add_branch(const Pass *pass, float *hidden) {
 
 static bool norm_before(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *normed = pass->session->scratch[SCRATCH_NORMED];
+    float *normed = pass->running->scratch[SCRATCH_NORMED];
     pass_norm(pass, map->attention_norm, hidden, pass->tokens, normed);
     if (!pass_attention(pass, layer, normed)) return false;
     add_branch(pass, hidden);
@@ -37,7 +37,7 @@ static bool norm_before(const Pass *pass, int layer, float *hidden) {
 
 static bool norm_after(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    const float *branch = pass->session->scratch[SCRATCH_BRANCH];
+    const float *branch = pass->running->scratch[SCRATCH_BRANCH];
     if (!pass_attention(pass, layer, hidden)) return false;
     pass_add(pass, hidden, branch);
     pass_norm(pass, map->attention_norm, hidden, pass->tokens, hidden);
@@ -49,8 +49,8 @@ static bool norm_after(const Pass *pass, int layer, float *hidden) {
 
 static bool parallel(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *normed = pass->session->scratch[SCRATCH_NORMED];
-    const float *branch = pass->session->scratch[SCRATCH_BRANCH];
+    float *normed = pass->running->scratch[SCRATCH_NORMED];
+    const float *branch = pass->running->scratch[SCRATCH_BRANCH];
     pass_norm(pass, map->attention_norm, hidden, pass->tokens, normed);
     if (!pass_attention(pass, layer, normed)) return false;
     if (!pass_config(pass)->shared_norm) pass_norm(pass, map->mlp_norm, hidden, pass->tokens, normed);
@@ -69,16 +69,16 @@ bool pass_layer(const Pass *pass, int layer, float *hidden) {
 
 // hidden += rows of the table of learned positions, the same ones for each sequence.
 static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
-    const Session *session = pass->session;
+    const Sequences *running = pass->running;
     const ModelConfig *config = pass_config(pass);
     Backend *backend = pass->t->backend;
-    const size_t rows = pass->tokens / session->sequences, width = (size_t)config->hidden;
-    float *branch = session->scratch[SCRATCH_BRANCH];
+    const size_t rows = pass->tokens / running->count, width = (size_t)config->hidden;
+    float *branch = running->scratch[SCRATCH_BRANCH];
     if (!tensor_hold(table, pass->err)) return false;
     const char *first = (const char *)table->data + (size_t)config->position_offset * width * dtype_bytes(table->dtype);
-    backend->ops->embed_positions(backend, table->dtype, first, width, session->length, rows, branch);
+    backend->ops->embed_positions(backend, table->dtype, first, width, running->length, rows, branch);
     tensor_keep(table);
-    for (size_t s = 0; s < session->sequences; s++)
+    for (size_t s = 0; s < running->count; s++)
         backend->ops->add(backend, hidden + s * rows * width, branch, rows * width);
     return true;
 }
@@ -86,7 +86,7 @@ static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) 
 // hidden: [tokens, embedding_width] on the way in.
 bool pass_enter(const Pass *pass, float *hidden) {
     const ModelStructure *structure = pass->t->structure;
-    float *branch = pass->session->scratch[SCRATCH_BRANCH];
+    float *branch = pass->running->scratch[SCRATCH_BRANCH];
     if (structure->project_in >= 0) {
         if (!pass_observe(pass, structure->project_in, hidden) ||
             !pass_linear(pass, structure->project_in, hidden, branch))

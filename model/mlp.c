@@ -3,7 +3,7 @@
 
 // SCRATCH_INNER = f(gate(x)) · up(x), or f(up(x))
 static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t width) {
-    float **scratch = pass->session->scratch;
+    float **scratch = pass->running->scratch;
     Backend *backend = pass->t->backend;
     const Nonlinearity f = pass_config(pass)->activation;
     const size_t n = pass->tokens * width;
@@ -26,7 +26,7 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
 }
 
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y) {
-    const float *inner = pass->session->scratch[SCRATCH_INNER];
+    const float *inner = pass->running->scratch[SCRATCH_INNER];
     int first = mlp->gate_up >= 0 ? mlp->gate_up : mlp->gate >= 0 ? mlp->gate : mlp->up;
     if (show && !pass_observe(pass, first, x)) return false;
     return mlp_inner(pass, mlp, x, pass->t->structure->linears[mlp->down].in) && pass_observe(pass, mlp->down, inner) &&

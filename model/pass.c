@@ -9,7 +9,7 @@ bool pass_observe(const Pass *pass, int linear, const float *x) {
         pass->observer->measured_input(pass->observer->context, reader->input, backend, x, pass->tokens, reader->in);
         return true;
     }
-    float *host = session_observed(pass->session, pass->tokens * reader->in, pass->err);
+    float *host = sequences_observed(pass->running, pass->tokens * reader->in, pass->err);
     if (!host) return false;
     backend->ops->download(backend, host, x, pass->tokens * reader->in * sizeof(float));
     pass->observer->linear_input(pass->observer->context, reader->input, host, pass->tokens, reader->in);

@@ -26,7 +26,7 @@ struct QuantizedModel {
     int *group_start;    // [input_count + 1]: members of an input: group_start[input] … group_start[input + 1] − 1
     int *norm_of_input;  // [input_count]: the norm that feeds it, or −1
     uint64_t *norm_hash; // [norm_count]: of the factors its gain is divided by; 0 none
-    bool small_cache;    // sessions made from now on have an int8 cache
+    bool small_cache;    // sequences made from now on have an int8 cache
 };
 
 static void following_free(Following *following) {

@@ -13,7 +13,7 @@ void quantized_model_free(QuantizedModel *model);
 
 // Makes the model follow the plan. measured: for the channel maxima behind LAE factors. When it is stopped or fails it
 // is still whole: linears that share an input or a fold follow either the old or the new plan, and the next call
-// finishes the work. Another cache counts as a change of every layer; sessions keep the one they have. *first_changed
+// finishes the work. Another cache counts as a change of every layer; sequences keep the one they have. *first_changed
 // (may be NULL; set on stop and failure too): the first layer whose arithmetic changed by this call, or the layer count
 // when none did. The head counts as part of the last layer. Linears are packed again when their decision or their
 // factors changed.

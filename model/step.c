@@ -8,49 +8,49 @@ static bool can_record(const Transformer *t) {
     return ops->step_begin && (t->structure->config.experts.count == 0 || ops->mixture_new);
 }
 
-static void record(Transformer *t, Session *session, const int32_t *ids) {
+static void record(Transformer *t, Sequences *running, const int32_t *ids) {
     const BackendOps *ops = t->backend->ops;
-    float *hidden = session->scratch[SCRATCH_HIDDEN];
-    const size_t tokens = session->sequences;
+    float *hidden = running->scratch[SCRATCH_HIDDEN];
+    const size_t tokens = running->count;
     if (!ops->step_begin(t->backend)) return;
     bool ok = transformer_embed(t, ids, tokens, hidden, NULL) &&
-              transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, NULL, NULL) &&
-              transformer_head(t, session, hidden, tokens, session->logits, NULL, NULL);
-    session->step = ops->step_end(t->backend);
-    if (!ok) session_forget_step(session);
+              transformer_layers(t, running, 0, t->structure->config.layers, hidden, tokens, NULL, NULL) &&
+              transformer_head(t, running, hidden, tokens, running->logits, NULL, NULL);
+    running->step = ops->step_end(t->backend);
+    if (!ok) sequences_forget_step(running);
 }
 
 // Rows of tokens and positions are read from their tables at every run.
-static bool run(Transformer *t, const Session *session, const int32_t *ids) {
+static bool run(Transformer *t, const Sequences *running, const int32_t *ids) {
     const Tensor *table = t->structure->embedding, *positions = t->structure->position_rows;
-    if (!session->step || !tensor_hold(table, NULL)) return false;
+    if (!running->step || !tensor_hold(table, NULL)) return false;
     const bool held = !positions || tensor_hold(positions, NULL);
-    bool ran = held && t->backend->ops->step_run(t->backend, session->step, ids, session->length);
+    bool ran = held && t->backend->ops->step_run(t->backend, running->step, ids, running->length);
     if (held && positions) tensor_keep(positions);
     tensor_keep(table);
     return ran;
 }
 
 // Whether this is what the last call was about: only then is there a step, or is one worth recording.
-static bool is_same(Session *session, const Transformer *t) {
-    if (session->step_of == t && session->step_version == t->version) return true;
-    session_forget_step(session);
-    session->step_of = t;
-    session->step_version = t->version;
-    session->step_refused = false;
+static bool is_same(Sequences *running, const Transformer *t) {
+    if (running->step_of == t && running->step_version == t->version) return true;
+    sequences_forget_step(running);
+    running->step_of = t;
+    running->step_version = t->version;
+    running->step_refused = false;
     return false;
 }
 
-bool session_step(Transformer *t, Session *session, const int32_t *ids) {
+bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids) {
     if (!can_record(t)) return false;
     // The first time everything runs as ever: it makes the memory that the step will need, and a device may load its
     // programs, which it could not while it records.
-    if (!is_same(session, t) || session->scratch_tokens < session->sequences) return false;
-    if (run(t, session, ids)) return true;
-    session_forget_step(session);
-    if (session->step_refused || !session_logits(session, session->sequences, (size_t)t->structure->config.vocab, NULL))
+    if (!is_same(running, t) || running->scratch_tokens < running->count) return false;
+    if (run(t, running, ids)) return true;
+    sequences_forget_step(running);
+    if (running->step_refused || !sequences_logits(running, running->count, (size_t)t->structure->config.vocab, NULL))
         return false;
-    record(t, session, ids);
-    session->step_refused = !session->step;
-    return run(t, session, ids);
+    record(t, running, ids);
+    running->step_refused = !running->step;
+    return run(t, running, ids);
 }

@@ -8,75 +8,74 @@ static size_t rows_at_once(size_t vocab) {
 }
 
 // Logits of the last `rows` of the tokens in the scratch's residual stream → the host.
-static bool download_logits(Transformer *t, Session *session, size_t tokens, size_t rows, float *logits,
+static bool download_logits(Transformer *t, Sequences *running, size_t tokens, size_t rows, float *logits,
                             const Observer *observer, Error *err) {
     size_t vocab = (size_t)t->structure->config.vocab, hidden = (size_t)t->structure->config.hidden;
     size_t most = rows_at_once(vocab);
-    const float *x = session->scratch[SCRATCH_HIDDEN] + (tokens - rows) * hidden; // [rows, hidden]
+    const float *x = running->scratch[SCRATCH_HIDDEN] + (tokens - rows) * hidden; // [rows, hidden]
     for (size_t done = 0; done < rows;) {
         size_t now = rows - done < most ? rows - done : most;
-        if (!session_logits(session, now, vocab, err)) return false;
-        if (!transformer_head(t, session, x + done * hidden, now, session->logits, observer, err)) return false;
-        t->backend->ops->download(t->backend, logits + done * vocab, session->logits, now * vocab * sizeof(float));
+        if (!sequences_logits(running, now, vocab, err)) return false;
+        if (!transformer_head(t, running, x + done * hidden, now, running->logits, observer, err)) return false;
+        t->backend->ops->download(t->backend, logits + done * vocab, running->logits, now * vocab * sizeof(float));
         done += now;
     }
     return transformer_healthy(t, err);
 }
 
 // All layers, into the scratch's residual stream.
-static bool run_layers(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Observer *observer,
+static bool run_layers(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Observer *observer,
                        Error *err) {
     if (tokens == 0) return error_set(err, "there are no tokens to run");
-    if (!forward_has_room(session, tokens, err) || !session_scratch(session, tokens, err)) return false;
-    float *hidden = session->scratch[SCRATCH_HIDDEN];
+    if (!forward_has_room(running, tokens, err) || !sequences_scratch(running, tokens, err)) return false;
+    float *hidden = running->scratch[SCRATCH_HIDDEN];
     return transformer_embed(t, ids, tokens, hidden, err) &&
-           transformer_layers(t, session, 0, t->structure->config.layers, hidden, tokens, observer, err);
+           transformer_layers(t, running, 0, t->structure->config.layers, hidden, tokens, observer, err);
 }
 
-// The next token of each sequence; session->logits then holds their logits.
-static bool steps(Transformer *t, Session *session, const int32_t *ids, size_t tokens) {
-    return tokens == session->sequences && forward_ids_known(&t->structure->config, ids, tokens, NULL) &&
-           forward_has_room(session, tokens, NULL) && session_step(t, session, ids);
+// The next token of each sequence; running->logits then holds their logits.
+static bool steps(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens) {
+    return tokens == running->count && forward_ids_known(&t->structure->config, ids, tokens, NULL) &&
+           forward_has_room(running, tokens, NULL) && sequences_step(t, running, ids);
 }
 
-bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
+bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err) {
-    if (!observer && steps(t, session, ids, tokens)) {
+    if (!observer && steps(t, running, ids, tokens)) {
         const size_t vocab = (size_t)t->structure->config.vocab, rows = all ? tokens : 1;
-        t->backend->ops->download(t->backend, logits, session->logits + (tokens - rows) * vocab,
+        t->backend->ops->download(t->backend, logits, running->logits + (tokens - rows) * vocab,
                                   rows * vocab * sizeof(float));
         if (!transformer_healthy(t, err)) return false;
-    } else if (!run_layers(t, session, ids, tokens, observer, err) ||
-               !download_logits(t, session, tokens, all ? tokens : 1, logits, observer, err)) {
+    } else if (!run_layers(t, running, ids, tokens, observer, err) ||
+               !download_logits(t, running, tokens, all ? tokens : 1, logits, observer, err)) {
         return false;
     }
-    session_advance(session, tokens / session->sequences);
+    sequences_advance(running, tokens / running->count);
     return true;
 }
 
-// Logits of the last token of each sequence, into session->logits.
-static bool last_logits(Transformer *t, Session *session, size_t tokens, Error *err) {
-    const size_t sequences = session->sequences, rows = tokens / sequences,
-                 hidden = (size_t)t->structure->config.hidden;
+// Logits of the last token of each sequence, into running->logits.
+static bool last_logits(Transformer *t, Sequences *running, size_t tokens, Error *err) {
+    const size_t sequences = running->count, rows = tokens / sequences, hidden = (size_t)t->structure->config.hidden;
     const size_t vocab = (size_t)t->structure->config.vocab;
-    if (!session_logits(session, sequences, vocab, err)) return false;
+    if (!sequences_logits(running, sequences, vocab, err)) return false;
     if (rows == 1) // they lie side by side
-        return transformer_head(t, session, session->scratch[SCRATCH_HIDDEN], sequences, session->logits, NULL, err);
+        return transformer_head(t, running, running->scratch[SCRATCH_HIDDEN], sequences, running->logits, NULL, err);
     for (size_t s = 0; s < sequences; s++) {
-        const float *last = session->scratch[SCRATCH_HIDDEN] + ((s + 1) * rows - 1) * hidden;
-        if (!transformer_head(t, session, last, 1, session->logits + s * vocab, NULL, err)) return false;
+        const float *last = running->scratch[SCRATCH_HIDDEN] + ((s + 1) * rows - 1) * hidden;
+        if (!transformer_head(t, running, last, 1, running->logits + s * vocab, NULL, err)) return false;
     }
     return true;
 }
 
-bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Draw *draw,
+bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err) {
-    if (!steps(t, session, ids, tokens) &&
-        (!run_layers(t, session, ids, tokens, NULL, err) || !last_logits(t, session, tokens, err)))
+    if (!steps(t, running, ids, tokens) &&
+        (!run_layers(t, running, ids, tokens, NULL, err) || !last_logits(t, running, tokens, err)))
         return false;
-    t->backend->ops->choose(t->backend, session->logits, session->sequences, (size_t)t->structure->config.vocab, draw,
-                            next, probabilities);
+    t->backend->ops->choose(t->backend, running->logits, running->count, (size_t)t->structure->config.vocab, draw, next,
+                            probabilities);
     if (!transformer_healthy(t, err)) return false;
-    session_advance(session, tokens / session->sequences);
+    sequences_advance(running, tokens / running->count);
     return true;
 }

@@ -31,7 +31,7 @@ const Weight *transformer_linear(const Transformer *t, int linear);
 // not from the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
 
-// Bits per number of the cache of sessions that are made from t from now on: 16 (the standard; 32 with PRECISION_F32)
+// Bits per number of the cache of sequences that are made from t from now on: 16 (the standard; 32 with PRECISION_F32)
 // or 8, int8 with a scale per head and token.
 void transformer_set_cache_bits(Transformer *t, int bits);
 
@@ -57,18 +57,18 @@ bool transformer_healthy(const Transformer *t, Error *err);
 // Bytes of weights that one decoded token reads.
 size_t transformer_bytes_per_token(const Transformer *t);
 
-// One sequence: its cache and how many positions are filled. Scratch memory included; use one Session from one thread
-// at a time. A session made from a transformer serves its variants too, with the cache of the one it was made from.
-// More positions than the model has are refused.
-typedef struct Session Session;
-bool session_new(const Transformer *t, size_t positions, Session **out, Error *err);
-// The same for several sequences that go on side by side: the tokens of a call are those of the first sequence, then
+// One or more running sequences: their cache, how many positions are filled, and scratch memory. One thread at a time.
+// Made from a transformer they serve its variants too, with the cache of the one they were made from. More positions
+// than the model has are refused.
+typedef struct Sequences Sequences;
+bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err);
+// Several sequences that go on side by side: the tokens of a call are those of the first sequence, then
 // those of the second and so on, the same number of each, and each sequence sees its own. Lengths and positions are
 // those of one.
-bool session_new_many(const Transformer *t, size_t positions, size_t sequences, Session **out, Error *err);
-void session_free(Session *session);
-void session_rewind(Session *session, size_t positions); // forget all but the first `positions`
-size_t session_length(const Session *session);
+bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err);
+void sequences_free(Sequences *running);
+void sequences_rewind(Sequences *running, size_t positions); // forget all but the first `positions`
+size_t sequences_length(const Sequences *running);
 
 // Sees the input of linears as it is computed: x [tokens, width] on the host. For calibration.
 typedef struct Observer {
@@ -80,23 +80,23 @@ typedef struct Observer {
 
 // The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place; between the embedding
 // and the first layer it may hold less than the layers add to it (positions, for one). Layers first … last − 1 are run
-// at positions session_length … + tokens; the session's length moves on with session_advance, after all layers. Ids
+// at positions sequences_length … + tokens; their length moves on with sequences_advance, after all layers. Ids
 // outside the vocabulary are refused.
 bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float *hidden, Error *err);
-bool transformer_layers(Transformer *t, Session *session, int first, int last, float *hidden, size_t tokens,
+bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err);
-void session_advance(Session *session, size_t tokens);
+void sequences_advance(Sequences *running, size_t tokens);
 // Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory. logits NULL: the observer sees the
 // head's input, the product is left out.
-bool transformer_head(Transformer *t, Session *session, const float *hidden, size_t tokens, float *logits,
+bool transformer_head(Transformer *t, Sequences *running, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err);
 
 // All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
-// vocab]). On failure the session keeps the length that it had.
-bool transformer_forward(Transformer *t, Session *session, const int32_t *ids, size_t tokens, bool all, float *logits,
+// vocab]). On failure the sequences keep the length that they had.
+bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);
 
 // The same without the logits, which stay where they are: what the backend chooses behind the last token of each
 // sequence, and its softmax probability at temperature 1; draw->points, next and probabilities: [sequences].
-bool transformer_choose(Transformer *t, Session *session, const int32_t *ids, size_t tokens, const Draw *draw,
+bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err);

@@ -1,4 +1,4 @@
-// What the files of this room share of a Transformer, a Session and a forward pass; nobody outside includes it.
+// What the files of this room share of a Transformer, a Sequences and a forward pass; nobody outside includes it.
 #pragma once
 
 #include "model/transformer.h"
@@ -56,10 +56,10 @@ typedef struct RopeTable {
     float *cosine, *sine; // [positions, rope_dims / 2] in backend memory; NULL without rope
 } RopeTable;
 
-struct Session {
+struct Sequences {
     Backend *backend;
     Cache *cache; // of all sequences
-    size_t sequences;
+    size_t count;
     size_t positions, length;      // room for, filled: of each sequence
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
     float *alibi;                  // [heads, positions] in backend memory; NULL without
@@ -80,28 +80,28 @@ struct Session {
 };
 
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
-bool session_scratch(Session *session, size_t tokens, Error *err);
+bool sequences_scratch(Sequences *running, size_t tokens, Error *err);
 // Makes room for `rows` rows of logits.
-bool session_logits(Session *session, size_t rows, size_t vocab, Error *err);
+bool sequences_logits(Sequences *running, size_t rows, size_t vocab, Error *err);
 // A host buffer of at least `floats`; NULL with err set when memory is short.
-float *session_observed(Session *session, size_t floats, Error *err);
-// One token of each sequence through all layers and the head, into the session's logits [sequences, vocab], by a step
+float *sequences_observed(Sequences *running, size_t floats, Error *err);
+// One token of each sequence through all layers and the head, into their logits [sequences, vocab], by a step
 // recorded before or now. False: run the operations instead; nothing has happened then (step.c).
-bool session_step(Transformer *t, Session *session, const int32_t *ids);
-void session_forget_step(Session *session);
+bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids);
+void sequences_forget_step(Sequences *running);
 
 // Makes room for the routing of `tokens` tokens.
-bool session_routing(Session *session, const Experts *experts, size_t tokens, Error *err);
+bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens, Error *err);
 
 // Whether the ids are of the vocabulary, and the sequences have room for so many more tokens, the same for each
 // (forward.c).
 bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err);
-bool forward_has_room(const Session *session, size_t tokens, Error *err);
+bool forward_has_room(const Sequences *running, size_t tokens, Error *err);
 
 // One call of transformer_layers or transformer_head: what every step needs.
 typedef struct Pass {
     Transformer *t;
-    Session *session;
+    Sequences *running;
     size_t tokens;
     const Observer *observer;
     Error *err;

@@ -37,12 +37,12 @@ static void run_observed(FixtureModel *model, const int32_t *ids, Seen *seen) {
     const Observer observer = {.linear_input = keep_all, .context = seen};
     float *logits = array_new(LENGTH * (size_t)model->config.vocab, sizeof *logits);
     for (int s = 0; s < SEQUENCES; s++) {
-        Session *session;
+        Sequences *session;
         Error err = {0};
-        if (!session_new(model->base, LENGTH, &session, &err) ||
+        if (!sequences_new(model->base, LENGTH, &session, &err) ||
             !transformer_forward(model->base, session, ids + s * LENGTH, LENGTH, true, logits, &observer, &err))
             fail_msg("%s", err.message);
-        session_free(session);
+        sequences_free(session);
     }
     free(logits);
 }

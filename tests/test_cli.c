@@ -1,11 +1,11 @@
 // The command line as a user meets it: exit status, messages, the JSON contract. Numbers are the business of other
 // tests.
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

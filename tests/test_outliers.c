@@ -37,15 +37,15 @@ static void see(void *context, int input, const float *x, size_t tokens, size_t 
 static Seen look_at(StudyFixture *s, const TokenIds *ids, int input) {
     Seen seen = {.input = input};
     const Observer observer = {.linear_input = see, .context = &seen};
-    Session *session;
+    Sequences *session;
     float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
-    assert_true(session_new(s->model.base, LENGTH, &session, NULL));
+    assert_true(sequences_new(s->model.base, LENGTH, &session, NULL));
     for (int i = 0; i < SEQUENCES; i++) {
-        session_rewind(session, 0);
+        sequences_rewind(session, 0);
         assert_true(
             transformer_forward(s->model.base, session, ids->ids + i * LENGTH, LENGTH, false, logits, &observer, NULL));
     }
-    session_free(session);
+    sequences_free(session);
     free(logits);
     return seen;
 }

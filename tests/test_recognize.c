@@ -124,7 +124,8 @@ static void downloads_of_which_a_part_is_there(void **state) {
     folder_put_text(folder, "model.safetensors.index.json",
                     "{\"weight_map\":{\"w\":\"model-00001-of-00003.safetensors\","
                     "\"v\":\"model-00002-of-00003.safetensors\",\"u\":\"model-00003-of-00003.safetensors\"}}");
-    expect_refused(folder, "/model-00002-of-00003.safetensors: ", "of 3 files of the checkpoint 2 are not there", "download");
+    expect_refused(folder, "/model-00002-of-00003.safetensors: ", "of 3 files of the checkpoint 2 are not there",
+                   "download");
 }
 
 static void places_of_models(void **state) {

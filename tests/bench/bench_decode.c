@@ -112,7 +112,7 @@ static void open_model(Bench *b) {
         b->ids[i] = (int32_t)random_below(&random, (uint32_t)b->config.vocab);
 }
 
-static int32_t next(const Bench *b, size_t format, Session *session, const int32_t *ids, size_t tokens) {
+static int32_t next(const Bench *b, size_t format, Sequences *session, const int32_t *ids, size_t tokens) {
     int32_t id;
     float probability;
     Error err;
@@ -122,13 +122,13 @@ static int32_t next(const Bench *b, size_t format, Session *session, const int32
 }
 
 static void run_once(Bench *b, size_t f, int run) {
-    Session *session;
+    Sequences *session;
     Error err;
-    if (!session_new(b->models[f], b->prefill + PROMPT + b->decode, &session, &err)) stop(err.message);
+    if (!sequences_new(b->models[f], b->prefill + PROMPT + b->decode, &session, &err)) stop(err.message);
     double started = clock_seconds();
     next(b, f, session, b->ids, b->prefill);
     b->prefill_rates[f][run] = (double)b->prefill / (clock_seconds() - started);
-    session_rewind(session, 0);
+    sequences_rewind(session, 0);
     int32_t id = next(b, f, session, b->ids, PROMPT);
     double before = read_rate(b);
     started = clock_seconds();
@@ -136,7 +136,7 @@ static void run_once(Bench *b, size_t f, int run) {
     double rate = (double)b->decode / (clock_seconds() - started);
     b->decode_rates[f][run] = rate;
     b->shares[f][run] = rate * (double)transformer_bytes_per_token(b->models[f]) / ((before + read_rate(b)) / 2);
-    session_free(session);
+    sequences_free(session);
 }
 
 static void print(Bench *b, size_t f) {

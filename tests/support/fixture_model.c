@@ -76,14 +76,14 @@ void fixture_model_close(FixtureModel *model) {
 }
 
 float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens) {
-    Session *session;
+    Sequences *session;
     Error err = {0};
     float *logits = array_new(tokens * (size_t)transformer_structure(t)->config.vocab, sizeof *logits);
     assert_non_null(logits);
-    if (!session_new(t, tokens, &session, &err) ||
+    if (!sequences_new(t, tokens, &session, &err) ||
         !transformer_forward(t, session, ids, tokens, true, logits, NULL, &err))
         fail_msg("%s", err.message);
-    session_free(session);
+    sequences_free(session);
     return logits;
 }
 

@@ -1,0 +1,220 @@
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "model/alibi.h"
+#include "model/rope.h"
+#include "model/transformer_parts.h"
+
+static DType cache_type(const Transformer *t) {
+    if (t->cache_bits == 8) return DTYPE_I8;
+    if (t->precision == PRECISION_F32) return DTYPE_F32;
+    return t->structure->embedding->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static void scratch_widths(const ModelStructure *structure, size_t *widths) {
+    const ModelConfig *config = &structure->config;
+    size_t hidden = (size_t)config->hidden, ffn = 0, fused = 0;
+    size_t attended = (size_t)config->heads * (size_t)config->head_dim;
+    size_t cached = (size_t)config->kv_heads * (size_t)config->head_dim;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        if (linear->role == ROLE_DOWN || linear->role == ROLE_FC2) ffn = larger(ffn, linear->in);
+        if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP) fused = larger(fused, linear->out);
+    }
+    widths[SCRATCH_HIDDEN] = widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
+    widths[SCRATCH_Q] = widths[SCRATCH_MIXED] = attended;
+    widths[SCRATCH_K] = widths[SCRATCH_V] = cached;
+    widths[SCRATCH_FUSED] = fused;
+    widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = ffn;
+    widths[SCRATCH_ROUTER] = (size_t)config->experts.count;
+    widths[SCRATCH_ROUTED] = widths[SCRATCH_EXPERT] = config->experts.count ? hidden : 0;
+}
+
+static float *upload_new(Backend *backend, const float *host, size_t floats, Error *err) {
+    float *device = backend->ops->memory_new(backend, floats * sizeof(float), err);
+    if (device) backend->ops->upload(backend, device, host, floats * sizeof(float));
+    return device;
+}
+
+// The tables are made for the positions asked for, not for those of the model: 131,072 positions would take longer than
+// a short text.
+static bool make_rope(Sequences *running, const ModelConfig *config, bool windowed, RopeTable *out, Error *err) {
+    size_t pairs = (size_t)rope_dims(config) / 2, floats = running->positions * pairs;
+    float *frequencies = array_new(pairs, sizeof(float));
+    float *cosine = array_new(floats, sizeof(float));
+    float *sine = array_new(floats, sizeof(float));
+    bool ok = frequencies && cosine && sine;
+    if (ok) {
+        float factor = rope_frequencies(config, windowed, running->positions, frequencies);
+        rope_tables(frequencies, pairs, running->positions, factor, cosine, sine);
+        out->cosine = upload_new(running->backend, cosine, floats, err);
+        out->sine = out->cosine ? upload_new(running->backend, sine, floats, err) : NULL;
+        ok = out->sine != NULL;
+    } else {
+        error_memory(err, "position tables");
+    }
+    running->backend->ops->synchronize(running->backend); // uploads may still read from these
+    free(frequencies);
+    free(cosine);
+    free(sine);
+    return ok;
+}
+
+static bool make_alibi(Sequences *running, const ModelConfig *config, Error *err) {
+    size_t floats = (size_t)config->heads * running->positions;
+    float *bias = array_new(floats, sizeof(float));
+    if (!bias) return error_memory(err, "position biases");
+    alibi_table(config, running->positions, bias);
+    running->alibi = upload_new(running->backend, bias, floats, err);
+    running->backend->ops->synchronize(running->backend);
+    free(bias);
+    return running->alibi != NULL;
+}
+
+static bool make_positions(Sequences *running, const ModelConfig *config, Error *err) {
+    switch (config->positions) {
+    case POSITIONS_LEARNED: return true; // rows of a table, looked up as they are needed
+    case POSITIONS_ALIBI: return make_alibi(running, config, err);
+    case POSITIONS_ROPE: break;
+    }
+    return make_rope(running, config, false, &running->rope, err) &&
+           (config->rope_window_theta == 0 || make_rope(running, config, true, &running->windowed_rope, err));
+}
+
+static bool check_positions(const ModelConfig *config, size_t positions, Error *err) {
+    if (positions == 0) return error_set(err, "a sequence needs at least one position");
+    if (positions > (size_t)config->max_positions)
+        return error_set(err, "%zu positions are more than the %d of the model (max_position_embeddings)", positions,
+                         config->max_positions);
+    return true;
+}
+
+bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err) {
+    return sequences_new_many(t, positions, 1, out, err);
+}
+
+bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err) {
+    *out = NULL;
+    const ModelConfig *config = &t->structure->config;
+    if (!check_positions(config, positions, err)) return false;
+    Sequences *running = array_new(1, sizeof *running);
+    if (!running) return error_memory(err, "running");
+    running->backend = t->backend;
+    running->positions = positions;
+    running->count = sequences;
+    scratch_widths(t->structure, running->widths);
+    if (!t->backend->ops->cache_new(t->backend, config->layers, sequences, config->kv_heads, config->head_dim,
+                                    positions, cache_type(t), &running->cache, err) ||
+        !make_positions(running, config, err)) {
+        sequences_free(running);
+        return false;
+    }
+    *out = running;
+    return true;
+}
+
+static void memory_drop(Backend *backend, float **memory) {
+    if (*memory) backend->ops->memory_free(backend, *memory);
+    *memory = NULL;
+}
+
+static void scratch_free(Sequences *running) {
+    for (int i = 0; i < SCRATCH_COUNT; i++) memory_drop(running->backend, &running->scratch[i]);
+    running->scratch_tokens = 0;
+}
+
+static void routing_free(Routing *routing) {
+    free(routing->logits);
+    free(routing->chosen);
+    free(routing->weights);
+    free(routing->rows);
+    free(routing->factors);
+    *routing = (Routing){0};
+}
+
+bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens, Error *err) {
+    Routing *r = &running->routing;
+    if (tokens <= r->tokens) return true;
+    size_t chosen = tokens * (size_t)experts->per_token;
+    routing_free(r);
+    r->logits = array_new(tokens * (size_t)experts->count, sizeof *r->logits);
+    r->chosen = array_new(chosen, sizeof *r->chosen);
+    r->weights = array_new(chosen, sizeof *r->weights);
+    r->rows = array_new(tokens, sizeof *r->rows);
+    r->factors = array_new(tokens, sizeof *r->factors);
+    if (r->logits && r->chosen && r->weights && r->rows && r->factors) {
+        r->tokens = tokens;
+        return true;
+    }
+    routing_free(r);
+    return error_memory(err, "the routing of tokens to experts");
+}
+
+void sequences_forget_step(Sequences *running) {
+    if (running->step) running->backend->ops->step_free(running->backend, running->step);
+    running->step = NULL;
+}
+
+void sequences_free(Sequences *running) {
+    if (!running) return;
+    running->backend->ops->synchronize(running->backend);
+    sequences_forget_step(running);
+    scratch_free(running);
+    memory_drop(running->backend, &running->logits);
+    memory_drop(running->backend, &running->rope.cosine);
+    memory_drop(running->backend, &running->rope.sine);
+    memory_drop(running->backend, &running->windowed_rope.cosine);
+    memory_drop(running->backend, &running->windowed_rope.sine);
+    memory_drop(running->backend, &running->alibi);
+    routing_free(&running->routing);
+    running->backend->ops->cache_free(running->backend, running->cache);
+    free(running->observed);
+    free(running);
+}
+
+void sequences_rewind(Sequences *running, size_t positions) {
+    if (positions < running->length) running->length = positions;
+}
+
+size_t sequences_length(const Sequences *running) { return running->length; }
+
+void sequences_advance(Sequences *running, size_t tokens) { running->length += tokens; }
+
+bool sequences_scratch(Sequences *running, size_t tokens, Error *err) {
+    if (tokens <= running->scratch_tokens) return true;
+    running->backend->ops->synchronize(running->backend);
+    scratch_free(running);
+    for (int i = 0; i < SCRATCH_COUNT; i++) {
+        size_t bytes = tokens * running->widths[i] * sizeof(float);
+        if (bytes == 0) continue;
+        running->scratch[i] = running->backend->ops->memory_new(running->backend, bytes, err);
+        if (!running->scratch[i]) {
+            scratch_free(running);
+            return false;
+        }
+    }
+    running->scratch_tokens = tokens;
+    return true;
+}
+
+bool sequences_logits(Sequences *running, size_t rows, size_t vocab, Error *err) {
+    if (rows <= running->logits_rows) return true;
+    running->backend->ops->synchronize(running->backend);
+    memory_drop(running->backend, &running->logits);
+    running->logits_rows = 0;
+    running->logits = running->backend->ops->memory_new(running->backend, rows * vocab * sizeof(float), err);
+    if (!running->logits) return false;
+    running->logits_rows = rows;
+    return true;
+}
+
+float *sequences_observed(Sequences *running, size_t floats, Error *err) {
+    if (floats <= running->observed_floats) return running->observed;
+    free(running->observed);
+    running->observed = array_new(floats, sizeof(float));
+    running->observed_floats = running->observed ? floats : 0;
+    if (!running->observed) error_memory(err, "observed activations");
+    return running->observed;
+}
