@@ -67,13 +67,13 @@ void action_edit_dial(Ui *ui, int unused) {
     (void)unused;
     char value[64];
     dial_format(ui->dial, dials_value(ui, ui->dial), value, sizeof value);
-    prompt_open(ui, PROMPT_DIAL, value);
+    ui_ask(ui, PROMPT_DIAL, value);
 }
 
 bool action_type_into_dial(Ui *ui, int code) {
     if (!(code >= '0' && code <= '9') && code != '.' && code != '-') return false;
     const char text[2] = {(char)code, '\0'};
-    prompt_open(ui, PROMPT_DIAL, text);
+    ui_ask(ui, PROMPT_DIAL, text);
     return true;
 }
 
@@ -179,7 +179,7 @@ void action_save(Ui *ui, const char *path) {
     char *file = file_asked_for(ui, path);
     const bool ours = file && ui->recipe_path && strcmp(ui->recipe_path, file) == 0;
     if (file && !ours && file_exists(file))
-        prompt_open(ui, PROMPT_OVERWRITE, path);
+        ui_ask(ui, PROMPT_OVERWRITE, path);
     else
         action_overwrite(ui, path);
     free(file);
@@ -209,7 +209,7 @@ void action_prompt(Ui *ui, int kind) {
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     if (kind == PROMPT_FILTER) text = ui->rows.filter;
-    prompt_open(ui, (PromptKind)kind, text);
+    ui_ask(ui, (PromptKind)kind, text);
 }
 
 void action_stop_jobs(Ui *ui, int unused) {
@@ -260,5 +260,5 @@ void action_quit(Ui *ui, int unused) {
     if (workbench_saved(ui->workbench))
         ui->quit = true;
     else
-        prompt_open(ui, PROMPT_QUIT, "");
+        ui_ask(ui, PROMPT_QUIT, "");
 }

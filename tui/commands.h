@@ -15,3 +15,8 @@ typedef struct Command {
 
 extern const Command screen_commands[];
 extern const int screen_command_count;
+
+void command_run(Ui *ui, const char *line); // without the colon
+// Completes the word at the end of `line`: replaces it in out by what all candidates share, lists them in
+// ui->suggestions.
+void command_complete(Ui *ui, const char *line, char *out, size_t size);

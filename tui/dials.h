@@ -3,7 +3,6 @@
 
 #include "tui/ui.h"
 
-#define NO_DIAL (-1)
 extern const int dial_places[DIAL_COLUMNS][DIAL_ROWS]; // Dial or NO_DIAL
 
 // For the target of the dials: all linears, or the selected one.

@@ -1,4 +1,5 @@
-// The help over the screen, made from the tables that dispatch keys and commands.
+#include "tui/help.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -82,4 +83,35 @@ void help_draw(Ui *ui) {
     if (ui->help_top < 0) ui->help_top = 0;
     for (int i = 0; i < rows; i++)
         draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help_top + i]);
+}
+
+void help_key(Ui *ui, const Key *key) {
+    const int page = ui->layout.frame.rows - 6;
+    switch (key->code) {
+    case KEY_ARROW_UP:
+    case 'k': ui->help_top--; break;
+    case KEY_ARROW_DOWN:
+    case 'j': ui->help_top++; break;
+    case KEY_PAGE_UP: ui->help_top -= page; break;
+    case KEY_PAGE_DOWN:
+    case ' ': ui->help_top += page; break;
+    case KEY_TO_START:
+    case 'g': ui->help_top = 0; break;
+    case KEY_TO_END:
+    case 'G': ui->help_top = ui->help_rows; break;
+    case KEY_MOUSE_EVENT:
+        if (key->action == MOUSE_WHEEL_UP)
+            ui->help_top -= 3;
+        else if (key->action == MOUSE_WHEEL_DOWN)
+            ui->help_top += 3;
+        else if (key->action == MOUSE_PRESS)
+            ui->help = false;
+        break;
+    case KEY_ESCAPE:
+    case 'q':
+    case '?':
+    case KEY_HELP_F1:
+    case KEY_CONTROL('c'): ui->help = false; break;
+    default: break;
+    }
 }

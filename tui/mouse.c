@@ -1,3 +1,5 @@
+#include "tui/mouse.h"
+
 #include "tui/actions.h"
 #include "tui/dials.h"
 #include "tui/keys.h"

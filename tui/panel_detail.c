@@ -8,6 +8,7 @@
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 #define GRAPH_COLS_MOST 512

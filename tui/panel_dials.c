@@ -3,6 +3,7 @@
 
 #include "tui/dials.h"
 #include "tui/graph.h"
+#include "tui/panels.h"
 
 #define LABEL_COLS 11
 #define VALUE_COLS 8

@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 #include "tui/format.h"
-#include "tui/ui.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 // Of the labels at the left, "quantized" being the longest.

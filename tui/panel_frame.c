@@ -8,6 +8,7 @@
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/keys.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
@@ -185,10 +186,6 @@ static void draw_message(Ui *ui, Rect line) {
 
 void panel_bottom_draw(Ui *ui) {
     Rect line = rect_inset(ui->layout.bottom, 2);
-    if (ui->prompt != PROMPT_NONE) {
-        prompt_draw(ui);
-        return;
-    }
     if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
     if (*ui->message.text)
         draw_message(ui, line);

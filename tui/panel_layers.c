@@ -5,7 +5,7 @@
 
 #include "tui/format.h"
 #include "tui/graph.h"
-#include "tui/ui.h"
+#include "tui/panels.h"
 
 // In which order columns are given up when there is no room.
 static const Column by_importance[] = {

@@ -9,7 +9,7 @@
 #include <wchar.h>
 
 #include "base/clock.h"
-#include "tui/ui.h"
+#include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
 #define FRAME_SECONDS 0.04
@@ -25,7 +25,7 @@ typedef struct Loop {
 
 static void draw(Loop *loop) {
     loop->ui.tick = (int)(clock_seconds() / SPIN_SECONDS);
-    ui_draw(&loop->ui);
+    screen_draw(&loop->ui);
     terminal_show(loop->ui.terminal, &loop->ui.canvas);
     loop->drawn = clock_seconds();
     loop->changed = loop->now = false;
@@ -59,7 +59,7 @@ static bool step(Loop *loop, Error *err) {
     }
     Key key;
     while (woken.keys && !ui->quit && terminal_key(ui->terminal, &key)) {
-        ui_key(ui, &key);
+        screen_key(ui, &key);
         loop->changed = loop->now = true;
     }
     const bool spins = !woken.keys && !woken.other && !woken.resized && workbench_busy(ui->workbench);
@@ -105,7 +105,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};
     Ui *ui = &loop.ui;
-    bool ok = ui_init(ui, workbench, options, err);
+    bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
     ok = ok && terminal_open(options->mono    ? SCHEME_MONO
                              : options->light ? SCHEME_LIGHT
