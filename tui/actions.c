@@ -26,6 +26,16 @@ void action_find(Ui *ui, int direction) {
         ui_say(ui, "no linear with “%s”", ui->rows.find);
 }
 
+void action_find_text(Ui *ui, const char *text) {
+    snprintf(ui->rows.find, sizeof ui->rows.find, "%s", text);
+    action_find(ui, 1);
+}
+
+void action_filter(Ui *ui, const char *text) {
+    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%s", text);
+    rows_arrange(&ui->rows);
+}
+
 static void sort_changed(Ui *ui) {
     rows_arrange(&ui->rows);
     const ColumnInfo *column = &column_table[ui->rows.sort];
@@ -43,6 +53,14 @@ void action_sort_by(Ui *ui, int column) {
     ui->rows.reversed = ui->rows.sort == (Column)column ? !ui->rows.reversed : false;
     ui->rows.sort = (Column)column;
     sort_changed(ui);
+}
+
+void action_sort_named(Ui *ui, const char *name) {
+    const int column = rows_column_named(name);
+    if (column < 0)
+        ui_fail(ui, "there is no column “%s”; Tab lists them", name);
+    else
+        action_sort_by(ui, column);
 }
 
 void action_reverse(Ui *ui, int unused) {
@@ -80,6 +98,31 @@ bool action_type_into_dial(Ui *ui, int code) {
 void action_reset_dial(Ui *ui, int unused) {
     (void)unused;
     dials_reset(ui, ui->dial);
+}
+
+void action_set(Ui *ui, const char *argument) {
+    const size_t length = strcspn(argument, " =");
+    const int dial = dials_named(argument, length);
+    const char *text = argument + length + strspn(argument + length, " =");
+    Error err = {0};
+    double value;
+    if (dial == NO_DIAL) {
+        ui_fail(ui, "there is no dial “%.*s”; Tab lists them", (int)length, argument);
+        return;
+    }
+    if (!ui_report(ui, dial_parse((Dial)dial, text, &value, &err), &err)) return;
+    ui->dial = (Dial)dial;
+    dials_set(ui, (Dial)dial, value);
+}
+
+void action_reset_named(Ui *ui, const char *name) {
+    const int dial = *name ? dials_named(name, strlen(name)) : (int)ui->dial;
+    if (!*name && ui->focus != PANE_DIALS)
+        ui_fail(ui, "name the dial, or go to it with Tab");
+    else if (dial == NO_DIAL)
+        ui_fail(ui, "there is no dial “%s”; Tab lists them", name);
+    else
+        dials_reset(ui, (Dial)dial);
 }
 
 void action_one_linear(Ui *ui, int unused) {
@@ -197,6 +240,41 @@ void action_load(Ui *ui, const char *path) {
     ui_say(ui, "recipe loaded from %s; u goes back", file);
 }
 
+void action_write(Ui *ui, const char *path) {
+    if (*path)
+        action_save(ui, path);
+    else if (ui->recipe_path)
+        action_save(ui, ui->recipe_path);
+    else
+        action_prompt(ui, PROMPT_SAVE);
+}
+
+void action_write_over(Ui *ui, const char *path) {
+    if (*path)
+        action_overwrite(ui, path);
+    else
+        action_write(ui, path);
+}
+
+void action_write_quit(Ui *ui, const char *path) {
+    ui->quit_after_save = true;
+    action_write(ui, path);
+}
+
+void action_load_named(Ui *ui, const char *path) {
+    if (*path)
+        action_load(ui, path);
+    else
+        action_prompt(ui, PROMPT_LOAD);
+}
+
+void action_continue(Ui *ui, const char *text) {
+    if (*text)
+        workbench_set_prompt(ui->workbench, text);
+    else
+        action_prompt(ui, PROMPT_TEXT);
+}
+
 // ---- program ------------------------------------------------------------------------------------------------------
 
 void action_next_pane(Ui *ui, int unused) {
@@ -255,10 +333,24 @@ void action_help(Ui *ui, int unused) {
     ui->help_top = 0;
 }
 
+void action_theme(Ui *ui, const char *name) {
+    for (int i = 0; i < SCHEME_COUNT; i++) {
+        if (strcmp(scheme_names[i], name) != 0) continue;
+        if (ui->terminal) terminal_set_scheme(ui->terminal, (Scheme)i);
+        return;
+    }
+    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);
+}
+
 void action_quit(Ui *ui, int unused) {
     (void)unused;
     if (workbench_saved(ui->workbench))
         ui->quit = true;
     else
         ui_ask(ui, PROMPT_QUIT, "");
+}
+
+void action_quit_unsaved(Ui *ui, int unused) {
+    (void)unused;
+    ui->quit = true;
 }

@@ -1,7 +1,7 @@
-// The dials without their looks: what they stand at, whether they matter, and turning them.
-#include <math.h>
-
 #include "tui/dials.h"
+
+#include <math.h>
+#include <string.h>
 
 // By subject: what weights become, how the group size adapts, what happens to inputs. The papers' dials come first: a
 // small terminal shows five rows. Dials that leave no choice are not shown.
@@ -55,6 +55,16 @@ static void find_place(Dial dial, int *column, int *row) {
         }
     }
     *column = *row = 0;
+}
+
+int dials_named(const char *name, size_t length) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        const char *const names[] = {dial_table[i].option, dial_table[i].key, dial_table[i].label};
+        for (size_t j = 0; j < sizeof names / sizeof *names; j++) {
+            if (strlen(names[j]) == length && memcmp(names[j], name, length) == 0) return i;
+        }
+    }
+    return NO_DIAL;
 }
 
 int dials_row(Dial dial) {

@@ -32,11 +32,6 @@ static void accept_find(Ui *ui, const char *text) {
     if (!rows_find(&ui->rows, 1, true) && *ui->rows.find) ui_fail(ui, "no linear with “%s”", ui->rows.find);
 }
 
-static void accept_filter(Ui *ui, const char *text) {
-    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%.127s", text);
-    rows_arrange(&ui->rows);
-}
-
 static void prompt_accept(Ui *ui) {
     const PromptKind kind = ui->prompt;
     char line[sizeof ui->editor.text];
@@ -46,7 +41,7 @@ static void prompt_accept(Ui *ui) {
     switch (kind) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
-    case PROMPT_FILTER: accept_filter(ui, line); break;
+    case PROMPT_FILTER: action_filter(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
