@@ -62,11 +62,21 @@ static void every_command_has_a_word_of_its_own(void **state) {
     }
 }
 
+// The compiler sees a table that is too short, but not a hole in it.
+static void every_column_scheme_and_group_has_a_name(void **state) {
+    (void)state;
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        assert_true(column_table[i].title && column_table[i].name && column_table[i].help && column_table[i].width > 0);
+    for (int i = 0; i < SCHEME_COUNT; i++) assert_non_null(scheme_names[i]);
+    for (int i = 0; i < KEY_GROUPS; i++) assert_non_null(key_group_titles[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_row_takes_the_key_of_a_later_one),
         cmocka_unit_test(every_row_can_be_asked_for_and_says_what_it_does),
         cmocka_unit_test(every_command_has_a_word_of_its_own),
+        cmocka_unit_test(every_column_scheme_and_group_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what
 // both write.
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,22 +18,18 @@
 // How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
 typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
 
-typedef struct Figures {
-    double value[6]; // by Metric
-    Freshness accuracy, speed;
-} Figures;
-
 typedef enum Metric { METRIC_SIZE, METRIC_BITS, METRIC_PPL, METRIC_KL, METRIC_TOP1, METRIC_SPEED, METRIC_COUNT } Metric;
 
 static const struct {
     const char *title, *narrow;
     int width, wish; // columns: needed, and pleasant
     bool more_is_better;
-} metrics[METRIC_COUNT] = {
-    {"size", "size", 11, 15, false},      {"bits/weight", "bits/w", 8, 15, false},
-    {"perplexity", "ppl", 10, 16, false}, {"KL divergence", "KL", 16, 20, false},
-    {"top-1", "top-1", 11, 16, true},     {"tokens/s", "tok/s", 11, 18, true},
+} metrics[] = {
+    [METRIC_SIZE] = {"size", "size", 11, 15, false},     [METRIC_BITS] = {"bits/weight", "bits/w", 8, 15, false},
+    [METRIC_PPL] = {"perplexity", "ppl", 10, 16, false}, [METRIC_KL] = {"KL divergence", "KL", 16, 20, false},
+    [METRIC_TOP1] = {"top-1", "top-1", 11, 16, true},    [METRIC_SPEED] = {"tokens/s", "tok/s", 11, 18, true},
 };
+static_assert(sizeof metrics / sizeof *metrics == METRIC_COUNT, "a metric has no row");
 
 static Freshness accuracy_freshness(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);

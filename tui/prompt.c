@@ -46,7 +46,11 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
-    default: break;
+    case PROMPT_QUIT: // a key answers these (take_code)
+    case PROMPT_OVERWRITE:
+    case PROMPT_RESTORE:
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
 }
 
@@ -127,7 +131,15 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_QUIT: answer_quit(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
-    default: edit_line(ui, code); break;
+    case PROMPT_COMMAND:
+    case PROMPT_FIND:
+    case PROMPT_FILTER:
+    case PROMPT_SAVE:
+    case PROMPT_LOAD:
+    case PROMPT_TEXT:
+    case PROMPT_DIAL: edit_line(ui, code); break;
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
 }
 
@@ -174,7 +186,11 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
     case PROMPT_TEXT: snprintf(out, size, "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
-    default: *out = '\0'; break;
+    case PROMPT_QUIT:
+    case PROMPT_OVERWRITE:
+    case PROMPT_RESTORE:
+    case PROMPT_NONE:
+    case PROMPT_COUNT: *out = '\0'; break;
     }
 }
 
@@ -252,7 +268,15 @@ void prompt_draw(Ui *ui) {
     case PROMPT_QUIT: draw_quit(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
-    default: draw_editor(ui, inside); break;
+    case PROMPT_COMMAND:
+    case PROMPT_FIND:
+    case PROMPT_FILTER:
+    case PROMPT_SAVE:
+    case PROMPT_LOAD:
+    case PROMPT_TEXT:
+    case PROMPT_DIAL: draw_editor(ui, inside); break;
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
     draw_above(ui, line);
 }
