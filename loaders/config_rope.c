@@ -119,7 +119,7 @@ static bool set_rotated(double partial, ModelConfig *out, Error *err) {
 static bool find_object(const cJSON *config, const char *key, const cJSON **out, Error *err) {
     *out = cJSON_GetObjectItemCaseSensitive(config, key);
     if (*out && !cJSON_IsNull(*out) && !cJSON_IsObject(*out)) return error_set(err, "\"%s\" must be an object", key);
-    if (!cJSON_IsObject(*out) || !(*out)->child) *out = NULL;
+    if (!*out || !cJSON_IsObject(*out) || !(*out)->child) *out = NULL;
     return true;
 }
 

@@ -100,14 +100,14 @@ void action_reset_dial(Ui *ui, int unused) {
     dials_reset(ui, ui->dial);
 }
 
-void action_set(Ui *ui, const char *argument) {
-    const size_t length = strcspn(argument, " =");
-    const int dial = dials_named(argument, length);
-    const char *text = argument + length + strspn(argument + length, " =");
+void action_set(Ui *ui, const char *setting) {
+    const size_t length = strcspn(setting, " =");
+    const int dial = dials_named(setting, length);
+    const char *text = setting + length + strspn(setting + length, " =");
     Error err = {0};
     double value;
     if (dial == NO_DIAL) {
-        ui_fail(ui, "there is no dial “%.*s”; Tab lists them", (int)length, argument);
+        ui_fail(ui, "there is no dial “%.*s”; Tab lists them", (int)length, setting);
         return;
     }
     if (!ui_report(ui, dial_parse((Dial)dial, text, &value, &err), &err)) return;

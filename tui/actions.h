@@ -11,7 +11,7 @@ void action_find_text(Ui *ui, const char *text);
 void action_filter(Ui *ui, const char *text);
 void action_sort(Ui *ui, int steps);     // the column so many further
 void action_sort_by(Ui *ui, int column); // the same once more turns the order round
-void action_sort_named(Ui *ui, const char *column);
+void action_sort_named(Ui *ui, const char *name);
 void action_reverse(Ui *ui, int unused);
 
 void action_move_dial(Ui *ui, int steps);
@@ -21,7 +21,7 @@ void action_point_to_dials(Ui *ui, int unused); // says where the keys are that 
 void action_edit_dial(Ui *ui, int unused);
 bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
 void action_reset_dial(Ui *ui, int unused);
-void action_set(Ui *ui, const char *text);         // "alpha 0.2", "alpha=0.2"
+void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
 void action_reset_named(Ui *ui, const char *name); // "": the current dial
 void action_one_linear(Ui *ui, int unused);
 void action_drop_override(Ui *ui, int unused);

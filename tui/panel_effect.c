@@ -117,7 +117,9 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, stored_bits(structure->linears[0].weight));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
     Short ppl = format_figure(scored ? effect->accuracy.base_ppl : NAN, 4);
-    if (scored && !effect->accuracy_finished) strcat(ppl.text, "…"); // of the tokens scored so far
+    const size_t used = strlen(ppl.text);
+    if (scored && !effect->accuracy_finished) // of the tokens scored so far
+        snprintf(ppl.text + used, sizeof ppl.text - used, "…");
     draw_known(ui, metric_cell(pane, METRIC_PPL, row), style, ppl);
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
