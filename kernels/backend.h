@@ -66,6 +66,10 @@ typedef struct ActivationCounts {
 
 typedef struct BackendOps {
     const char *name; // "cpu"
+    // weight_dense does not read its data, but whoever computes the linear does: that address must stay reserved for as
+    // long as the Weight is there. Otherwise the data has been copied once work is synchronized.
+    bool dense_in_place;
+    // ---- Operations that every backend has ----
     void (*destroy)(Backend *);
     // "avx512 ×2": what is used, for the screen; static or owned by the backend.
     const char *(*describe)(const Backend *);
@@ -77,9 +81,6 @@ typedef struct BackendOps {
     void (*synchronize)(Backend *);
 
     // A dense linear y = W x (+ bias). `data` [out, in] of F32, F16 or BF16. bias: [out] floats, copied, or NULL.
-    // dense_in_place: the backend does not read `data` here but whenever the linear is computed, and that address must
-    // stay reserved for as long as the Weight is there. Otherwise `data` has been copied once work is synchronized.
-    bool dense_in_place;
     bool (*weight_dense)(Backend *, DType dtype, const void *data, size_t out, size_t in, const float *bias, Precision,
                          Weight **, Error *);
     // A quantized linear; the QuantizedWeight and the scheme (with its divisor) are copied into the packed form. With
@@ -189,6 +190,10 @@ typedef struct BackendOps {
 struct Backend {
     const BackendOps *ops; // first member of every implementation
 };
+
+// Whether every backend's operations are there, and the others that belong together all or none of them. Asserted where
+// backends are made, so that what is missing is not found when it is called.
+bool backend_is_complete(const BackendOps *ops);
 
 // threads 0: all cores this process may use. Kernels are chosen by what the processor has;
 // QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.

@@ -283,12 +283,38 @@ static void test_attention_of_spoiled_values(void **state) {
     for_backends(spoiled_cases);
 }
 
+static bool begin_nothing(Backend *b) {
+    (void)b;
+    return false;
+}
+
+static void missing_operations_are_noticed(void **state) {
+    (void)state;
+    Backend *b;
+    assert_true(backend_cpu_new(1, &b, NULL));
+    BackendOps ops = *b->ops;
+    assert_true(backend_is_complete(&ops));
+    ops.attention = NULL;
+    assert_false(backend_is_complete(&ops));
+    ops = *b->ops;
+    ops.destroy = NULL;
+    assert_false(backend_is_complete(&ops));
+    ops = *b->ops;
+    ops.step_begin = begin_nothing; // without the others that go with it
+    assert_false(backend_is_complete(&ops));
+    b->ops->destroy(b);
+}
+
 int main(void) {
     cpu_sets_begin();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layer_norm),         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_element_by_element), cmocka_unit_test(test_partial_rope),
-        cmocka_unit_test(test_attention),          cmocka_unit_test(test_attention_of_spoiled_values),
+        cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_element_by_element),
+        cmocka_unit_test(test_partial_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_spoiled_values),
+        cmocka_unit_test(missing_operations_are_noticed),
     };
     return cpu_sets_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,4 +1,5 @@
 // The CPU backend: its table, memory, and the operations that work element by element or row by row.
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,7 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
         return error_set(err, "%d threads were asked for; 1 to 4096, or 0 for all cores", threads);
     CpuBackend *cpu = array_new(1, sizeof *cpu);
     if (!cpu) return error_memory(err, "the CPU backend");
+    assert(backend_is_complete(&cpu_ops));
     cpu->base.ops = &cpu_ops;
     cpu->kernels = kernels;
     cpu->threads = threads ? threads : host_cores();

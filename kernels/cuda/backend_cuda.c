@@ -1,4 +1,5 @@
 // The CUDA backend: its table, memory, and what happens when the device fails.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +8,6 @@
 #include "kernels/cuda/cuda.h"
 
 // ---- Failing ----
-
-bool cuda_check(CudaBackend *c, int code, const char *doing) {
-    if (code == 0) return true;
-    if (c->recording) { // what cannot be recorded can still be run
-        c->recording->broken = true;
-        return false;
-    }
-    if (!c->failed)
-        error_set(&c->failure, "%s failed on %s: %s; try again with --backend cpu", doing, c->runtime->facts.name,
-                  c->runtime->message(code));
-    c->failed = true;
-    return false;
-}
 
 static bool healthy(Backend *backend, Error *err) {
     CudaBackend *c = cuda_of(backend);
@@ -187,6 +175,7 @@ bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
         runtime->close(runtime);
         return error_memory(err, "the CUDA backend");
     }
+    assert(backend_is_complete(&cuda_ops));
     c->base.ops = &cuda_ops;
     c->runtime = runtime;
     snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
