@@ -8,7 +8,7 @@
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
 #include "export/random_checkpoint.h"
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 
 // ---- options ----
 

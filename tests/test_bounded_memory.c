@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 
 enum { LAYERS = 14, HIDDEN = 1024, FFN = 4096, GROUP = 128 };
 #define MATRIX_BYTES ((size_t)LAYERS * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * FFN) * 2) // made: 2 bytes per weight

@@ -5,7 +5,7 @@
 //   workbench_open → loop { wait for keys or workbench_fd; workbench_update; draw } → workbench_close
 #pragma once
 
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 
 typedef struct Workbench Workbench;
 

@@ -13,7 +13,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 // Benchmarks are linked with the library alone.
 #include "tests/support/folder.c" // NOLINT(bugprone-suspicious-include)
 

@@ -1,4 +1,4 @@
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 
 #include <math.h>
 #include <stdlib.h>
