@@ -7,8 +7,8 @@
 
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
-#include "export/random_checkpoint.h"
 #include "engine/engine.h"
+#include "export/random_checkpoint.h"
 
 // ---- options ----
 
@@ -24,7 +24,7 @@ typedef struct Sizes { // of --batch, --context, --prefill
 } Sizes;
 
 typedef struct Options {
-    ModelOptions model;
+    EngineOptions model;
     const char *recipe;
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
@@ -156,8 +156,8 @@ int watch_signal(void); // the signal that asked for a stop, or 0
 // What the work was at when it was stopped, "calibrating"; NULL where it had not begun.
 const char *watch_work(void);
 
-typedef struct Opened { // a session with a recipe and its plan
-    ModelSession session;
+typedef struct Opened { // an engine with a recipe and its plan
+    Engine engine;
     Recipe recipe;
     Plan plan;
 } Opened;
@@ -185,12 +185,12 @@ void decision_group_text(const Decision *decision, char *out, size_t size); // "
 void print_sparkline(const uint64_t *counts, int bins, FILE *file);
 // A file's text without control characters on stdout, and a warning line about rules that match nothing on stderr.
 void print_name(const char *name, int width);
-void print_not_run(const ModelSession *session); // why, and that its linears are a guess
+void print_not_run(const Engine *engine); // why, and that its linears are a guess
 // What the list of linears leaves out: one line, and keys of an object.
 void print_unlisted(const ModelStructure *structure);
 void json_add_unlisted(cJSON *object, const ModelStructure *structure);
 // One line on stderr about linears with weights that are infinite or NaN.
-void warn_nonfinite(const Options *options, const ModelSession *session);
+void warn_nonfinite(const Options *options, const Engine *engine);
 void warn_stored(const Options *options, const ModelStructure *structure); // how weights were read, if it is a question
 // "BF16", or for weights that are quantized already "F16 (GPTQ 4-bit g128)".
 void processor_name(char *name, size_t size); // "" where the system does not tell

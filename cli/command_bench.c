@@ -97,33 +97,33 @@ static bool needs_recipe(const Bench *b) {
 }
 
 static bool open_model(Bench *b, Error *err) {
-    ModelSession *session = &b->opened.session;
+    Engine *engine = &b->opened.engine;
     return opened_model(b->options, true, &b->opened, err) &&
-           speed_cases_fit(b->cases, b->case_count, &session->config, err) &&
+           speed_cases_fit(b->cases, b->case_count, &engine->config, err) &&
            (!needs_recipe(b) || opened_measure(b->options, &b->opened, err));
 }
 
 static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
-    if (scheme->bits < 0) return model_session_plan((ModelSession *)&b->opened.session, &b->opened.recipe, out, err);
+    if (scheme->bits < 0) return engine_plan((Engine *)&b->opened.engine, &b->opened.recipe, out, err);
     if (!recipe_standard(&recipe, err)) return false;
     recipe.value[DIAL_BITS] = scheme->bits;
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;
     recipe.value[DIAL_ACTIVATIONS] = scheme->activations;
-    bool ok = plan_make(&recipe, &b->opened.session.structure, NULL, out, err);
+    bool ok = plan_make(&recipe, &b->opened.engine.structure, NULL, out, err);
     recipe_free(&recipe);
     return ok;
 }
 
 static bool make_models(Bench *b, Progress *progress, Error *err) {
-    const ModelSession *session = &b->opened.session;
-    b->models[0] = session->base;
+    const Engine *engine = &b->opened.engine;
+    b->models[0] = engine->base;
     for (int i = 1; i < b->count; i++) {
         Plan plan;
         if (!scheme_plan(b, b->chosen[i], &plan, err)) return false;
-        bool ok = quantized_model_new(session->base, &b->quantized[i], err) &&
-                  quantized_model_follow(b->quantized[i], &plan, &session->stats.measured, NULL, progress, err);
+        bool ok = quantized_model_new(engine->base, &b->quantized[i], err) &&
+                  quantized_model_follow(b->quantized[i], &plan, &engine->stats.measured, NULL, progress, err);
         plan_free(&plan);
         if (!ok) return error_prefix(err, "%s", b->chosen[i]->name);
         b->models[i] = quantized_model_transformer(b->quantized[i]);
@@ -141,7 +141,7 @@ static void bench_close(Bench *b) {
 
 static void find_device(Bench *b) {
     char processor[96];
-    const Backend *backend = b->opened.session.backend;
+    const Backend *backend = b->opened.engine.backend;
     processor_name(processor, sizeof processor);
     snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "", backend->ops->name,
              backend->ops->describe(backend));
@@ -182,8 +182,8 @@ static cJSON *speed_json(const Bench *b, int i, int m) {
 static void print_as_json(const Bench *b) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "device", b->device);
-    cJSON_AddStringToObject(object, "model", b->opened.session.checkpoint.path);
-    cJSON_AddNumberToObject(object, "parameters", (double)b->opened.session.structure.parameters);
+    cJSON_AddStringToObject(object, "model", b->opened.engine.checkpoint.path);
+    cJSON_AddNumberToObject(object, "parameters", (double)b->opened.engine.structure.parameters);
     cJSON_AddNumberToObject(object, "runs", b->limits.runs);
     cJSON *limit = cJSON_AddObjectToObject(object, "limit");
     add_limit(limit, "read_gb_per_s", &b->limits.read_bytes_per_second, 1e-9);

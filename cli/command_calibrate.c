@@ -41,16 +41,16 @@ static bool shown(const Options *options, const Linear *linear) {
 }
 
 static const InputStats *input_of(const Opened *o, int linear) {
-    return &o->session.stats.inputs[o->session.structure.linears[linear].input];
+    return &o->engine.stats.inputs[o->engine.structure.linears[linear].input];
 }
 
 static void print_as_json(const Options *options, const Opened *o) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
-    few_json(object, o->session.calibration_tokens);
+    cJSON_AddNumberToObject(object, "tokens", (double)o->engine.calibration_tokens);
+    few_json(object, o->engine.calibration_tokens);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
-    for (int i = 0; i < o->session.structure.linear_count; i++) {
-        const Linear *linear = &o->session.structure.linears[i];
+    for (int i = 0; i < o->engine.structure.linear_count; i++) {
+        const Linear *linear = &o->engine.structure.linears[i];
         if (shown(options, linear))
             cJSON_AddItemToArray(linears, linear_json(linear, input_of(o, i), o->plan.decisions[i].input_class));
     }
@@ -58,13 +58,13 @@ static void print_as_json(const Options *options, const Opened *o) {
 }
 
 static void print_text(const Options *options, const Opened *o) {
-    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)o->session.calibration_tokens,
+    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)o->engine.calibration_tokens,
            "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
-    for (int i = 0; i < o->session.structure.linear_count; i++) {
-        const Linear *linear = &o->session.structure.linears[i];
+    for (int i = 0; i < o->engine.structure.linear_count; i++) {
+        const Linear *linear = &o->engine.structure.linears[i];
         if (shown(options, linear)) print_row(linear, input_of(o, i), o->plan.decisions[i].input_class);
     }
-    few_print(o->session.calibration_tokens, MORE_CALIBRATION);
+    few_print(o->engine.calibration_tokens, MORE_CALIBRATION);
 }
 
 bool command_calibrate(const Options *options, Error *err) {

@@ -46,12 +46,12 @@ static bool median_ratio(Rows *rows, Error *err) {
 }
 
 static bool fill_rows(const Options *options, const Opened *o, const RandomCalibration *random, Rows *out, Error *err) {
-    const ModelSession *s = &o->session;
-    out->rows = array_new((size_t)s->structure.linear_count, sizeof *out->rows);
+    const Engine *engine = &o->engine;
+    out->rows = array_new((size_t)engine->structure.linear_count, sizeof *out->rows);
     if (!out->rows) return error_memory(err, "a comparison");
-    for (int i = 0; i < s->structure.linear_count; i++) {
-        const Linear *linear = &s->structure.linears[i];
-        const InputStats *a = &s->stats.inputs[linear->input], *b = &random->stats.inputs[linear->input];
+    for (int i = 0; i < engine->structure.linear_count; i++) {
+        const Linear *linear = &engine->structure.linears[i];
+        const InputStats *a = &engine->stats.inputs[linear->input], *b = &random->stats.inputs[linear->input];
         if (options->match && !glob_matches(options->match, linear->name)) continue;
         Row *row = &out->rows[out->count++];
         *row = (Row){.linear = i,
@@ -65,12 +65,12 @@ static bool fill_rows(const Options *options, const Opened *o, const RandomCalib
 }
 
 static double range_of(const Opened *o, const ModelStats *stats, const Row *row) {
-    return (double)stats->inputs[o->session.structure.linears[row->linear].input].range;
+    return (double)stats->inputs[o->engine.structure.linears[row->linear].input].range;
 }
 
 static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const Rows *rows) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
+    cJSON_AddNumberToObject(object, "tokens", (double)o->engine.calibration_tokens);
     point_json(cJSON_AddObjectToObject(object, "text"), &random->text);
     point_json(cJSON_AddObjectToObject(object, "random"), &random->random);
     json_add_number(object, "kl_difference", random->difference.mean);
@@ -82,8 +82,8 @@ static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const 
     for (int i = 0; i < rows->count; i++) {
         const Row *row = &rows->rows[i];
         cJSON *linear = cJSON_CreateObject();
-        cJSON_AddStringToObject(linear, "name", o->session.structure.linears[row->linear].name);
-        json_add_number(linear, "range", range_of(o, &o->session.stats, row));
+        cJSON_AddStringToObject(linear, "name", o->engine.structure.linears[row->linear].name);
+        json_add_number(linear, "range", range_of(o, &o->engine.stats, row));
         json_add_number(linear, "range_random", range_of(o, &random->stats, row));
         cJSON_AddStringToObject(linear, "class", class_name(row->text));
         cJSON_AddStringToObject(linear, "class_random", class_name(row->random));
@@ -95,12 +95,12 @@ static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const 
 
 static void print_rows(const Opened *o, const RandomCalibration *random, const Rows *rows) {
     printf("%llu tokens of text, as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n",
-           (unsigned long long)o->session.calibration_tokens, "input of", "text", "random", "ratio", "class", "random",
+           (unsigned long long)o->engine.calibration_tokens, "input of", "text", "random", "ratio", "class", "random",
            "channels correlate");
     for (int i = 0; i < rows->count; i++) {
         const Row *row = &rows->rows[i];
-        print_name(o->session.structure.linears[row->linear].name, 38);
-        printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(o, &o->session.stats, row),
+        print_name(o->engine.structure.linears[row->linear].name, 38);
+        printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(o, &o->engine.stats, row),
                range_of(o, &random->stats, row), row->ratio, class_name(row->text), class_name(row->random),
                row->correlation, row->text != row->random ? "  another class" : "");
     }
@@ -121,7 +121,7 @@ bool command_compare_random(const Options *options, Error *err) {
     RandomCalibration random = {0};
     Rows rows = {0};
     bool ok = opened_plan(options, true, &o, err) &&
-              model_session_random_calibration(&o.session, &o.plan, &o.recipe, &random, watch_start(options), err) &&
+              engine_random_calibration(&o.engine, &o.plan, &o.recipe, &random, watch_start(options), err) &&
               fill_rows(options, &o, &random, &rows, err);
     watch_end();
     if (ok && options->json) print_json(rows_json(&o, &random, &rows));

@@ -2,7 +2,7 @@
 
 static bool evaluate(const Options *options, Opened *o, Error *err) {
     Accuracy accuracy;
-    bool ok = model_session_evaluate(&o->session, 0, NULL, NULL, &accuracy, watch_start(options), err);
+    bool ok = engine_evaluate(&o->engine, 0, NULL, NULL, &accuracy, watch_start(options), err);
     watch_end();
     if (!ok) return false;
     if (options->json)
@@ -16,8 +16,8 @@ bool command_eval(const Options *options, Error *err) {
     Opened o;
     Task task = {0};
     bool ok = opened_model(options, true, &o, err) &&
-              (!options->task_file || task_open(options, &o.session, &task, err)) && opened_measure(options, &o, err) &&
-              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
+              (!options->task_file || task_open(options, &o.engine, &task, err)) && opened_measure(options, &o, err) &&
+              engine_follow(&o.engine, &o.plan, NULL, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, &o);
     ok = ok && (options->task_file ? task_command(options, &o, &task, err) : evaluate(options, &o, err));

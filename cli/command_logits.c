@@ -36,29 +36,28 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
 }
 
 static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
-    Sequences *session = NULL;
+    Sequences *sequences = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
     float *logits = array_new(ids->count, vocab * sizeof *logits);
-    bool ok = logits ? sequences_new(t, ids->count, &session, err) : error_memory(err, "logits");
-    ok = ok && transformer_forward(t, session, ids->ids, ids->count, true, logits, NULL, err) &&
+    bool ok = logits ? sequences_new(t, ids->count, &sequences, err) : error_memory(err, "logits");
+    ok = ok && transformer_forward(t, sequences, ids->ids, ids->count, true, logits, NULL, err) &&
          write_logits(options->output, logits, ids->count, vocab, err);
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     return ok;
 }
 
 static bool quantized(const Options *options, Opened *o, Error *err) {
-    return opened_measure(options, o, err) &&
-           model_session_follow(&o->session, &o->plan, NULL, watch_start(options), err);
+    return opened_measure(options, o, err) && engine_follow(&o->engine, &o->plan, NULL, watch_start(options), err);
 }
 
 bool command_logits(const Options *options, Error *err) {
     Opened o;
     TokenIds ids = {0};
     const bool base = options->base_only;
-    bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.session.config.vocab, &ids, err) &&
+    bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.engine.config.vocab, &ids, err) &&
               (base || quantized(options, &o, err)) &&
-              run(options, base ? o.session.base : quantized_model_transformer(o.session.quantized), &ids, err);
+              run(options, base ? o.engine.base : quantized_model_transformer(o.engine.quantized), &ids, err);
     token_ids_free(&ids);
     opened_close(&o);
     return ok;

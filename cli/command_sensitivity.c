@@ -10,13 +10,13 @@ static bool shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-static cJSON *study_json(const Options *options, const ModelSession *s, const Sensitivities *study) {
+static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study) {
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!shown(options, &s->structure.linears[of->linear])) continue;
+        if (!shown(options, &engine->structure.linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
-        cJSON_AddStringToObject(linear, "name", s->structure.linears[of->linear].name);
+        cJSON_AddStringToObject(linear, "name", engine->structure.linears[of->linear].name);
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
         json_add_number(linear, "kl_se", of->alone_known ? of->kl_se : NAN);
         json_add_number(linear, "estimate", of->estimate);
@@ -29,7 +29,7 @@ static cJSON *study_json(const Options *options, const ModelSession *s, const Se
     json_add_number(object, "rank_correlation", study->rank_correlation);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
-    few_json(object, evaluator_positions(s->evaluator));
+    few_json(object, evaluator_positions(engine->evaluator));
     return object;
 }
 
@@ -60,40 +60,39 @@ static void print_row(const char *name, const Decision *d, const Sensitivity *of
 
 static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
 
-static void print_study(const Options *options, const ModelSession *s, const Plan *plan, const Sensitivities *study) {
+static void print_study(const Options *options, const Engine *engine, const Plan *plan, const Sensitivities *study) {
     size_t tokens;
     bool measured = study->linears[0].alone_known;
     double longest = length_of(&study->linears[0]);
     if (measured)
         printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
-               evaluator_positions(s->evaluator));
+               evaluator_positions(engine->evaluator));
     print_header(study);
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        const Linear *linear = &s->structure.linears[of->linear];
+        const Linear *linear = &engine->structure.linears[of->linear];
         if (shown(options, linear))
             print_row(linear->name, &plan->decisions[of->linear], of, longest > 0 ? length_of(of) / longest : 0);
     }
-    evaluator_window(s->evaluator, &tokens);
+    evaluator_window(engine->evaluator, &tokens);
     printf("\nestimate: the share in its layer's divergence on %zu tokens", tokens);
     if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
     putchar('\n');
-    few_print(evaluator_positions(s->evaluator), MORE_TEXT);
+    few_print(evaluator_positions(engine->evaluator), MORE_TEXT);
 }
 
 bool command_sensitivity(const Options *options, Error *err) {
     Opened o;
     Sensitivities study = {0};
-    bool ok =
-        opened_plan(options, true, &o, err) &&
-        model_session_sensitivity(&o.session, &o.plan, options->depth, NULL, NULL, &study, watch_start(options), err);
+    bool ok = opened_plan(options, true, &o, err) &&
+              engine_sensitivity(&o.engine, &o.plan, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);
         if (options->json)
-            print_json(study_json(options, &o.session, &study));
+            print_json(study_json(options, &o.engine, &study));
         else
-            print_study(options, &o.session, &o.plan, &study);
+            print_study(options, &o.engine, &o.plan, &study);
     }
     sensitivities_free(&study);
     opened_close(&o);

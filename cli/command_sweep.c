@@ -143,10 +143,9 @@ bool command_sweep(const Options *options, Error *err) {
     Opened o;
     Sweep sweep = {0};
     PointOptions how = {.speed = options->speed};
-    bool ok =
-        opened_model(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
-        opened_measure(options, &o, err) &&
-        model_session_points(&o.session, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
+    bool ok = opened_model(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
+              opened_measure(options, &o, err) &&
+              engine_points(&o.engine, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);

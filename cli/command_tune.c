@@ -77,11 +77,11 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
 
 static bool report(const Options *options, Opened *o, const Tuned *tuned, Error *err) {
     Plan plan;
-    if (!model_session_plan(&o->session, &tuned->recipe, &plan, err)) return false;
+    if (!engine_plan(&o->engine, &tuned->recipe, &plan, err)) return false;
     if (options->json)
-        print_json(tuned_json(tuned, &plan, &o->session.structure));
+        print_json(tuned_json(tuned, &plan, &o->engine.structure));
     else
-        print_tuned(tuned, &plan, &o->session.structure);
+        print_tuned(tuned, &plan, &o->engine.structure);
     plan_free(&plan);
     return !options->output || recipe_save(&tuned->recipe, options->output, err);
 }
@@ -92,7 +92,7 @@ bool command_tune(const Options *options, Error *err) {
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     bool ok = opened_plan(options, true, &o, err) &&
-              model_session_tune(&o.session, &o.recipe, &goal, &tuned, watch_start(options), err);
+              engine_tune(&o.engine, &o.recipe, &goal, &tuned, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, &o);

@@ -6,11 +6,11 @@
 // Ranges of inputs are for recipes that quantize inputs. For others they are shown where they can be had.
 static bool calibrate_if_needed(const Options *options, Opened *o, Progress *progress, Error *err) {
     Error reason = {0};
-    if (!o->session.base || model_session_calibrate(&o->session, progress, &reason)) return true;
+    if (!o->engine.base || engine_calibrate(&o->engine, progress, &reason)) return true;
     if (err) *err = reason;
     if (reason.stopped) return false;
     if (recipe_quantizes_inputs(&o->recipe)) {
-        return o->session.tokenizer || options->model.random_tokens
+        return o->engine.tokenizer || options->model.random_tokens
                    ? false
                    : error_set(err,
                                "%s: --activations none quantizes weights alone, and --random-tokens "
@@ -32,17 +32,15 @@ bool match_finds(const Options *options, const ModelStructure *structure, Error 
 
 bool opened_model(const Options *options, bool must_run, Opened *out, Error *err) {
     *out = (Opened){0};
-    return options_recipe(options, &out->recipe, err) && model_session_open(&options->model, &out->session, err) &&
-           (!must_run || model_session_can_run(&out->session, err)) &&
-           match_finds(options, &out->session.structure, err);
+    return options_recipe(options, &out->recipe, err) && engine_open(&options->model, &out->engine, err) &&
+           (!must_run || engine_can_run(&out->engine, err)) && match_finds(options, &out->engine.structure, err);
 }
 
 bool opened_measure(const Options *options, Opened *opened, Error *err) {
-    ModelSession *session = &opened->session;
+    Engine *engine = &opened->engine;
     Progress *progress = watch_start(options);
-    return model_session_measure_weights(session, progress, err) &&
-           calibrate_if_needed(options, opened, progress, err) &&
-           model_session_plan(session, &opened->recipe, &opened->plan, err);
+    return engine_measure_weights(engine, progress, err) && calibrate_if_needed(options, opened, progress, err) &&
+           engine_plan(engine, &opened->recipe, &opened->plan, err);
 }
 
 bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err) {
@@ -53,7 +51,7 @@ void opened_close(Opened *opened) {
     watch_end();
     plan_free(&opened->plan);
     recipe_free(&opened->recipe);
-    if (opened->session.backend) model_session_close(&opened->session);
+    if (opened->engine.backend) engine_close(&opened->engine);
 }
 
 void warn_stored(const Options *options, const ModelStructure *structure) {
@@ -66,11 +64,11 @@ void warn_stored(const Options *options, const ModelStructure *structure) {
                 structure->checkpoint->folder);
 }
 
-void warn_nonfinite(const Options *options, const ModelSession *session) {
+void warn_nonfinite(const Options *options, const Engine *engine) {
     int linears = 0, first = -1;
     uint64_t weights = 0;
-    for (int i = 0; i < session->structure.linear_count; i++) {
-        const uint64_t count = session->stats.weights[i].known ? session->stats.weights[i].nonfinite : 0;
+    for (int i = 0; i < engine->structure.linear_count; i++) {
+        const uint64_t count = engine->stats.weights[i].known ? engine->stats.weights[i].nonfinite : 0;
         if (count && first < 0) first = i;
         linears += count > 0;
         weights += count;
@@ -79,17 +77,17 @@ void warn_nonfinite(const Options *options, const ModelSession *session) {
     fprintf(stderr,
             "quantdial: %llu weights in %d of the linears (first: %s) are infinite or NaN; these linears are not "
             "quantized, and what the model gives cannot be trusted\n",
-            (unsigned long long)weights, linears, session->structure.linears[first].name);
+            (unsigned long long)weights, linears, engine->structure.linears[first].name);
 }
 
 void warn_unmatched(const Options *options, const Opened *opened) {
-    char *rules = recipe_unmatched(&opened->recipe, &opened->session.structure);
+    char *rules = recipe_unmatched(&opened->recipe, &opened->engine.structure);
     if (rules && rules[0] && !options->quiet) fprintf(stderr, "quantdial: %s\n", rules);
     free(rules);
-    warn_stored(options, &opened->session.structure);
-    warn_nonfinite(options, &opened->session);
-    uint64_t tokens = opened->session.calibration_tokens;
-    if (opened->session.calibrated && tokens < FEWEST_TOKENS && !options->quiet)
+    warn_stored(options, &opened->engine.structure);
+    warn_nonfinite(options, &opened->engine);
+    uint64_t tokens = opened->engine.calibration_tokens;
+    if (opened->engine.calibrated && tokens < FEWEST_TOKENS && !options->quiet)
         fprintf(
             stderr,
             "quantdial: calibrated on only %llu tokens; with fewer than %d the ranges of activations mean nothing\n",

@@ -69,20 +69,21 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
 
-bool prompt_fits(const Options *options, ModelSession *s, Error *err) {
+bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
-    bool ok = model_session_prompt(s, options_prompt(options), &ids, err) && generate_fits(&s->config, ids.count, err);
+    bool ok =
+        engine_prompt(engine, options_prompt(options), &ids, err) && generate_fits(&engine->config, ids.count, err);
     token_ids_free(&ids);
     return ok;
 }
 
-static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
+static bool generate_side(const Options *options, Engine *engine, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
-        return model_session_blame(s, err);
+        return engine_blame(engine, err);
     text_add(text, "", 0);
-    return tokenizer_decode(s->tokenizer, out->ids, out->count, true, text, err);
+    return tokenizer_decode(engine->tokenizer, out->ids, out->count, true, text, err);
 }
 
 static size_t first_difference(const Generated *a, const Generated *b) {
@@ -91,15 +92,15 @@ static size_t first_difference(const Generated *a, const Generated *b) {
     return i;
 }
 
-bool sides_generate(const Options *options, ModelSession *s, Sides *out, Error *err) {
+bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err) {
     TokenIds ids = {0};
-    Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
+    Transformer *models[2] = {engine->base, quantized_model_transformer(engine->quantized)};
     *out = (Sides){0};
-    bool ok = model_session_prompt(s, options_prompt(options), &ids, err);
+    bool ok = engine_prompt(engine, options_prompt(options), &ids, err);
     for (int i = 0; ok && i < 2; i++)
-        ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
+        ok = generate_side(options, engine, models[i], &ids, &out->generated[i], &out->text[i], err);
     token_ids_free(&ids);
-    ok = ok && model_session_speed(s, SPEED_SECONDS, NULL, NULL, &out->speed, watch_start(options), err);
+    ok = ok && engine_speed(engine, SPEED_SECONDS, NULL, NULL, &out->speed, watch_start(options), err);
     out->difference = first_difference(&out->generated[0], &out->generated[1]);
     out->same = out->difference == out->generated[0].count && out->difference == out->generated[1].count;
     return ok;
@@ -137,7 +138,7 @@ static cJSON *side_json(const Generated *g, const Text *text, const Spread *spee
     return side;
 }
 
-cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt) {
+cJSON *sides_json(const Sides *sides, const Engine *engine, const char *prompt) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "prompt", prompt);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
@@ -147,7 +148,7 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
     else
         cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
     spread_json(object, "speed_ratio", &sides->speed.ratio);
-    cJSON_AddStringToObject(object, "backend", s->backend->ops->describe(s->backend));
+    cJSON_AddStringToObject(object, "backend", engine->backend->ops->describe(engine->backend));
     return object;
 }
 
@@ -171,7 +172,7 @@ static void print_side(const char *name, const Generated *g, const Text *text, c
     }
 }
 
-void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
+void sides_print(const Sides *sides, const Engine *engine, const char *prompt) {
     char range[48];
     printf("prompt: ");
     print_name(prompt, 0);
@@ -180,7 +181,7 @@ void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) 
     putchar('\n');
     print_side("quantized", &sides->generated[1], &sides->text[1], &sides->speed.second);
     putchar('\n');
-    print_name(s->backend->ops->describe(s->backend), 0);
+    print_name(engine->backend->ops->describe(engine->backend), 0);
     printf("; ");
     if (sides->same)
         printf("the same text");

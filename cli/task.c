@@ -20,9 +20,9 @@ static void compare_sides(const Task *task, TaskSides *sides, float *right) {
     sides->difference = paired_difference(right + n, right, n);
 }
 
-static bool answer_sides(ModelSession *s, const Task *task, const Plan *plan, TaskSides *sides, Progress *progress,
+static bool answer_sides(Engine *engine, const Task *task, const Plan *plan, TaskSides *sides, Progress *progress,
                          Error *err) {
-    Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
+    Transformer *models[2] = {engine->base, quantized_model_transformer(engine->quantized)};
     float *right = array_new(2 * task->item_count, sizeof *right);
     const bool mix[2] = {false, plan_mixes_tokens(plan)};
     bool ok = right != NULL || error_memory(err, "a task");
@@ -84,15 +84,15 @@ static void print_sides(const Task *task, const TaskSides *sides, const Plan *pl
                task->item_count, task->item_count == 1 ? " is" : "s are", FEWEST_ITEMS);
 }
 
-bool task_open(const Options *options, ModelSession *session, Task *out, Error *err) {
+bool task_open(const Options *options, Engine *engine, Task *out, Error *err) {
     const Tokenizer *tokenizer;
-    return model_session_tokenizer(session, &tokenizer, err) &&
-           task_load(tokenizer, &session->config, options->task, options->task_file, out, err);
+    return engine_tokenizer(engine, &tokenizer, err) &&
+           task_load(tokenizer, &engine->config, options->task, options->task_file, out, err);
 }
 
 bool task_command(const Options *options, Opened *o, const Task *task, Error *err) {
     TaskSides sides = {0};
-    bool ok = answer_sides(&o->session, task, &o->plan, &sides, watch_start(options), err);
+    bool ok = answer_sides(&o->engine, task, &o->plan, &sides, watch_start(options), err);
     watch_end();
     if (ok) (options->json ? print_as_json : print_sides)(task, &sides, &o->plan);
     free(sides.answers[0]);

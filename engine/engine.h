@@ -24,7 +24,7 @@ typedef enum BackendChoice {
     BACKEND_CUDA, // or an error that says why not
 } BackendChoice;
 
-typedef struct ModelOptions {
+typedef struct EngineOptions {
     const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
     const char *calibration; // text file; NULL: the sample's
     const char *evaluation;  // text file; NULL: the sample's
@@ -39,14 +39,14 @@ typedef struct ModelOptions {
     Precision precision;
     uint64_t seed;
     bool no_cache; // neither read nor write measurements on disk
-} ModelOptions;
+} EngineOptions;
 
-typedef struct ModelSession {
-    ModelOptions options;
+typedef struct Engine {
+    EngineOptions options;
     Checkpoint checkpoint;
     ModelConfig config;
     ModelStructure structure;
-    Tokenizer *tokenizer; // NULL until model_session_tokenizer was called
+    Tokenizer *tokenizer; // NULL until engine_tokenizer was called
     Backend *backend;
     Transformer *base; // NULL: the model cannot be run (config.not_run says why), only its weights can be worked on
     QuantizedModel *quantized;
@@ -56,83 +56,81 @@ typedef struct ModelSession {
     bool weights_measured;
     bool calibrated;
     uint64_t calibration_tokens;
-} ModelSession;
+} Engine;
 
 // Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
 // follow on demand. A model that cannot be run is opened all the same: weights can be measured and a plan made, and
 // everything that needs a forward pass is refused.
-bool model_session_open(const ModelOptions *options, ModelSession *out, Error *err);
-void model_session_close(ModelSession *session);
+bool engine_open(const EngineOptions *options, Engine *out, Error *err);
+void engine_close(Engine *engine);
 
 // False with a sentence for a person when there is no forward pass for this model.
-bool model_session_can_run(const ModelSession *session, Error *err);
+bool engine_can_run(const Engine *engine, Error *err);
 
 // The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
-bool model_session_tokenizer(ModelSession *session, const Tokenizer **out, Error *err);
+bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
 
 // Each does its work once; from the cache if it can. Stopping leaves what was already done.
-bool model_session_measure_weights(ModelSession *session, Progress *progress, Error *err); // progress counts bytes
-bool model_session_calibrate(ModelSession *session, Progress *progress, Error *err);
+bool engine_measure_weights(Engine *engine, Progress *progress, Error *err); // progress counts bytes
+bool engine_calibrate(Engine *engine, Progress *progress, Error *err);
 
-bool model_session_plan(ModelSession *session, const Recipe *recipe, Plan *out, Error *err);
+bool engine_plan(Engine *engine, const Recipe *recipe, Plan *out, Error *err);
 
 // Makes the quantized model follow the plan; *first_changed as in quantized_model_follow.
-bool model_session_follow(ModelSession *session, const Plan *plan, int *first_changed, Progress *progress, Error *err);
+bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progress *progress, Error *err);
 
-bool model_session_evaluate(ModelSession *session, int first_changed,
-                            void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
-                            Progress *progress, Error *err);
+bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
+                     void *context, Accuracy *out, Progress *progress, Error *err);
 
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown.
-bool model_session_output_sqnr(ModelSession *session, const Plan *plan, double *db, Progress *progress, Error *err);
+bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. Works
 // without a forward pass, and quantizes the linear to find out.
-bool model_session_weight_sqnr(const ModelSession *session, const Plan *plan, int linear, double *db, Error *err);
+bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err);
 
-// For a study on the evaluation tokens: begins a trial on what the session has (give it to trial_end). Afterwards the
+// For a study on the evaluation tokens: begins a trial on what the engine has (give it to trial_end). Afterwards the
 // quantized model follows the study's last plan, and the next evaluation counts as all new (first_changed 0).
-bool model_session_trial(ModelSession *session, Trial *out, Error *err);
+bool engine_trial(Engine *engine, Trial *out, Error *err);
 
 // What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
-bool model_session_sensitivity(ModelSession *session, const Plan *plan, SensitivityDepth depth,
-                               void (*partial)(void *context, const Sensitivities *so_far), void *context,
-                               Sensitivities *out, Progress *progress, Error *err);
+bool engine_sensitivity(Engine *engine, const Plan *plan, SensitivityDepth depth,
+                        void (*partial)(void *context, const Sensitivities *so_far), void *context, Sensitivities *out,
+                        Progress *progress, Error *err);
 
 // Every recipe on the evaluation tokens (analysis/points.h): points [count].
-bool model_session_points(ModelSession *session, const Recipe *recipes, int count, const PointOptions *options,
-                          Point *points, Progress *progress, Error *err);
+bool engine_points(Engine *engine, const Recipe *recipes, int count, const PointOptions *options, Point *points,
+                   Progress *progress, Error *err);
 
 // Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
 // evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
-bool model_session_tune(ModelSession *session, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
-                        Progress *progress, Error *err);
+bool engine_tune(Engine *engine, const Recipe *recipe, const TuneGoal *goal, Tuned *out, Progress *progress,
+                 Error *err);
 
-// Outliers of the calibrated session (analysis/outliers.h); tokens are counted in the beginning of the calibration
+// Outliers of the calibrated engine (analysis/outliers.h); tokens are counted in the beginning of the calibration
 // text, as many as for evaluation.
-bool model_session_outliers(ModelSession *session, double factor, Outliers *out, Progress *progress, Error *err);
+bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *progress, Error *err);
 
 // Calibration on random vocabulary tokens beside that on text, and what each does to the model.
 typedef struct RandomCalibration {
-    ModelStats stats;      // measured on as many random tokens as the session's text had
+    ModelStats stats;      // measured on as many random tokens as the engine's text had
     Plan plan;             // what the recipe decides from them
     Point text, random;    // on the evaluation tokens; the plans differ only by the calibration
     Difference difference; // of KL divergence, random − text, position by position
 } RandomCalibration;
 
-// The session must be calibrated, on text. Free with random_calibration_free in any case.
-bool model_session_random_calibration(ModelSession *session, const Plan *text_plan, const Recipe *recipe,
-                                      RandomCalibration *out, Progress *progress, Error *err);
+// The engine must be calibrated, on text. Free with random_calibration_free in any case.
+bool engine_random_calibration(Engine *engine, const Plan *text_plan, const Recipe *recipe, RandomCalibration *out,
+                               Progress *progress, Error *err);
 void random_calibration_free(RandomCalibration *random);
 
 // For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
 // there is one. Returns false.
-bool model_session_blame(const ModelSession *session, Error *err);
+bool engine_blame(const Engine *engine, Error *err);
 // Base and quantized model, decoding in turn (analysis/speed.h).
-bool model_session_speed(ModelSession *session, double seconds,
-                         void (*partial)(void *context, const DecodeSpeed *so_far), void *context, DecodeSpeed *out,
-                         Progress *progress, Error *err);
+bool engine_speed(Engine *engine, double seconds, void (*partial)(void *context, const DecodeSpeed *so_far),
+                  void *context, DecodeSpeed *out, Progress *progress, Error *err);
 
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
-bool model_session_prompt(ModelSession *session, const char *text, TokenIds *out, Error *err);
+bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
