@@ -143,7 +143,6 @@ bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
 bool command_bench(const Options *options, Error *err);
-bool bench_schemes_known(const char *list, Error *err); // of --schemes
 bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----
@@ -156,22 +155,16 @@ int watch_signal(void); // the signal that asked for a stop, or 0
 // What the work was at when it was stopped, "calibrating"; NULL where it had not begun.
 const char *watch_work(void);
 
-typedef struct Opened { // an engine with a recipe and its plan
-    Engine engine;
-    Recipe recipe;
-    Plan plan;
-} Opened;
-
 // False, with a message, where --match leaves nothing to show.
 bool match_finds(const Options *options, const ModelStructure *structure, Error *err);
-// Opens the model: what is quick. must_run: refuses a model that cannot. Close with opened_close, also after a failure.
-bool opened_model(const Options *options, bool must_run, Opened *out, Error *err);
+// Opens the model, which is quick, with the recipe of the command line. must_run: refuses a model that cannot. Close
+// *out with engine_close, also after a failure.
+bool open_engine(const Options *options, bool must_run, Engine **out, Error *err);
 // Measures the weights, calibrates if the model can be run, and plans. What else the command line asks of the model is
 // checked before: this may take hours.
-bool opened_measure(const Options *options, Opened *opened, Error *err);
+bool prepare_engine(const Options *options, Engine *engine, Error *err);
 // Both, where there is nothing to check in between.
-bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err);
-void opened_close(Opened *opened);
+bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err);
 
 void print_json(cJSON *object); // one object, then a newline; frees it
 // JSON has no infinity and no NaN: those become null.
@@ -196,4 +189,4 @@ void warn_stored(const Options *options, const ModelStructure *structure); // ho
 void processor_name(char *name, size_t size); // "" where the system does not tell
 void dtype_text(const ModelStructure *structure, char *out, size_t size);
 void json_add_text(cJSON *object, const char *key, const char *text); // null for NULL
-void warn_unmatched(const Options *options, const Opened *opened);
+void warn_unmatched(const Options *options, const Engine *engine);

@@ -4,27 +4,12 @@
 
 #include "analysis/speed.h"
 #include "base/array.h"
-#include "base/number.h"
 #include "cli/cli.h"
-
-typedef struct Scheme {
-    const char *name;
-    int bits; // 0: the model as it is
-    ActivationPolicy activations;
-    size_t group;
-} Scheme;
-
-// Weight-only as FineQuant, W4A8 as FPTQ has them.
-static const Scheme schemes[] = {
-    {"base", 0, POLICY_NONE, 0},    {"w8", 8, POLICY_NONE, 64},     {"w4", 4, POLICY_NONE, 64},
-    {"w3", 3, POLICY_NONE, 64},     {"w2", 2, POLICY_NONE, 64},     {"w8a8", 8, POLICY_TOKEN, 128},
-    {"w4a8", 4, POLICY_TOKEN, 128}, {"recipe", -1, POLICY_NONE, 0},
-};
-enum { SCHEMES = sizeof schemes / sizeof *schemes };
+#include "cli/schemes.h"
 
 typedef struct Bench {
     const Options *options;
-    Opened opened;
+    Engine *engine;
     const Scheme *chosen[SCHEMES]; // the first is the base
     QuantizedModel *quantized[SCHEMES];
     Transformer *models[SCHEMES];
@@ -38,36 +23,11 @@ typedef struct Bench {
 
 // ---- What to measure ----
 
-// The base, and what the list names.
-static bool parse_schemes(const char *list, const Scheme *chosen[SCHEMES], int *count, Error *err) {
-    *count = 0;
-    chosen[(*count)++] = &schemes[0];
-    for (const char *at = list; *at;) {
-        size_t n = strcspn(at, ",");
-        int i = 0;
-        while (i < SCHEMES && (strlen(schemes[i].name) != n || strncmp(schemes[i].name, at, n) != 0)) i++;
-        bool again = false;
-        for (int k = 1; i < SCHEMES && k < *count; k++) again |= chosen[k] == &schemes[i];
-        if (i == SCHEMES || again)
-            return error_set(err, "--schemes wants some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"",
-                             at);
-        if (i > 0) chosen[(*count)++] = &schemes[i];
-        at += n + (at[n] == ',');
-    }
-    return true;
-}
-
-bool bench_schemes_known(const char *list, Error *err) {
-    const Scheme *chosen[SCHEMES];
-    int count;
-    return parse_schemes(list, chosen, &count, err);
-}
-
 static bool choose_schemes(Bench *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
     const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
-    return parse_schemes(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+    return schemes_parse(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
 }
 
 static void choose_cases(Bench *b) {
@@ -97,33 +57,33 @@ static bool needs_recipe(const Bench *b) {
 }
 
 static bool open_model(Bench *b, Error *err) {
-    Engine *engine = &b->opened.engine;
-    return opened_model(b->options, true, &b->opened, err) &&
-           speed_cases_fit(b->cases, b->case_count, &engine->config, err) &&
-           (!needs_recipe(b) || opened_measure(b->options, &b->opened, err));
+    return open_engine(b->options, true, &b->engine, err) &&
+           speed_cases_fit(b->cases, b->case_count, &engine_structure(b->engine)->config, err) &&
+           (!needs_recipe(b) || prepare_engine(b->options, b->engine, err));
 }
 
 static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
-    if (scheme->bits < 0) return engine_plan((Engine *)&b->opened.engine, &b->opened.recipe, out, err);
+    if (scheme->bits < 0) return engine_make_plan(b->engine, engine_recipe(b->engine), out, err);
     if (!recipe_standard(&recipe, err)) return false;
     recipe.value[DIAL_BITS] = scheme->bits;
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;
     recipe.value[DIAL_ACTIVATIONS] = scheme->activations;
-    bool ok = plan_make(&recipe, &b->opened.engine.structure, NULL, out, err);
+    bool ok = plan_make(&recipe, engine_structure(b->engine), NULL, out, err);
     recipe_free(&recipe);
     return ok;
 }
 
 static bool make_models(Bench *b, Progress *progress, Error *err) {
-    const Engine *engine = &b->opened.engine;
-    b->models[0] = engine->base;
+    Transformer *base = engine_base(b->engine);
+    const Measured *measured = &engine_stats(b->engine)->measured;
+    b->models[0] = base;
     for (int i = 1; i < b->count; i++) {
         Plan plan;
         if (!scheme_plan(b, b->chosen[i], &plan, err)) return false;
-        bool ok = quantized_model_new(engine->base, &b->quantized[i], err) &&
-                  quantized_model_follow(b->quantized[i], &plan, &engine->stats.measured, NULL, progress, err);
+        bool ok = quantized_model_new(base, &b->quantized[i], err) &&
+                  quantized_model_follow(b->quantized[i], &plan, measured, NULL, progress, err);
         plan_free(&plan);
         if (!ok) return error_prefix(err, "%s", b->chosen[i]->name);
         b->models[i] = quantized_model_transformer(b->quantized[i]);
@@ -134,17 +94,16 @@ static bool make_models(Bench *b, Progress *progress, Error *err) {
 static void bench_close(Bench *b) {
     for (int i = 0; i < b->count; i++) quantized_model_free(b->quantized[i]);
     free(b->speeds);
-    opened_close(&b->opened);
+    engine_close(b->engine);
 }
 
 // ---- The machine ----
 
 static void find_device(Bench *b) {
     char processor[96];
-    const Backend *backend = b->opened.engine.backend;
     processor_name(processor, sizeof processor);
-    snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "", backend->ops->name,
-             backend->ops->describe(backend));
+    snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "",
+             engine_backend_name(b->engine), engine_backend_description(b->engine));
 }
 
 // ---- Results ----
@@ -180,10 +139,11 @@ static cJSON *speed_json(const Bench *b, int i, int m) {
 }
 
 static void print_as_json(const Bench *b) {
+    const ModelStructure *structure = engine_structure(b->engine);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "device", b->device);
-    cJSON_AddStringToObject(object, "model", b->opened.engine.checkpoint.path);
-    cJSON_AddNumberToObject(object, "parameters", (double)b->opened.engine.structure.parameters);
+    cJSON_AddStringToObject(object, "model", structure->checkpoint->path);
+    cJSON_AddNumberToObject(object, "parameters", (double)structure->parameters);
     cJSON_AddNumberToObject(object, "runs", b->limits.runs);
     cJSON *limit = cJSON_AddObjectToObject(object, "limit");
     add_limit(limit, "read_gb_per_s", &b->limits.read_bytes_per_second, 1e-9);

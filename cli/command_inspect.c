@@ -8,7 +8,8 @@
 
 static uint64_t nonfinite_weights(const Engine *engine) {
     uint64_t count = 0;
-    for (int i = 0; i < engine->structure.linear_count; i++) count += engine->stats.weights[i].nonfinite;
+    const ModelStats *stats = engine_stats(engine);
+    for (int i = 0; i < stats->linear_count; i++) count += stats->weights[i].nonfinite;
     return count;
 }
 
@@ -18,20 +19,21 @@ static double of_finite(const WeightStats *stats, double figure) {
 }
 
 static cJSON *model_json(const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
+    const ModelConfig *config = &structure->config;
     cJSON *model = cJSON_CreateObject();
-    const ModelConfig *config = &engine->config;
     cJSON_AddStringToObject(model, "family", config->family);
-    if (!engine->base) cJSON_AddStringToObject(model, "not_run", config->not_run);
-    cJSON_AddNumberToObject(model, "parameters", (double)engine->structure.parameters);
-    cJSON_AddNumberToObject(model, "bytes", (double)engine->checkpoint.bytes);
-    cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(&engine->structure)));
-    json_add_text(model, "stored", structure_stored(&engine->structure));
-    const char *warning = stored_warning(engine->structure.stored);
+    if (!engine_can_run(engine, NULL)) cJSON_AddStringToObject(model, "not_run", config->not_run);
+    cJSON_AddNumberToObject(model, "parameters", (double)structure->parameters);
+    cJSON_AddNumberToObject(model, "bytes", (double)structure->checkpoint->bytes);
+    cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(structure)));
+    json_add_text(model, "stored", structure_stored(structure));
+    const char *warning = stored_warning(structure->stored);
     json_add_text(model, "warning", warning[0] ? warning : NULL);
-    json_add_unlisted(model, &engine->structure);
+    json_add_unlisted(model, structure);
     cJSON_AddNumberToObject(model, "nonfinite", (double)nonfinite_weights(engine));
     cJSON_AddNumberToObject(model, "unlisted_nonfinite", (double)rest->values);
-    cJSON_AddNumberToObject(model, "layers", engine->structure.config.layers);
+    cJSON_AddNumberToObject(model, "layers", config->layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
 }
@@ -88,49 +90,50 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
 }
 
 static void print_text(const Options *options, const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
     char size[32], dtype[80];
-    dtype_text(&engine->structure, dtype, sizeof dtype);
-    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", engine->config.family,
-           (double)engine->structure.parameters / 1e6,
-           in_megabytes((double)engine->checkpoint.bytes, size, sizeof size), dtype, engine->structure.config.layers,
-           engine->config.hidden);
-    print_unlisted(&engine->structure);
+    dtype_text(structure, dtype, sizeof dtype);
+    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", structure->config.family,
+           (double)structure->parameters / 1e6, in_megabytes((double)structure->checkpoint->bytes, size, sizeof size),
+           dtype, structure->config.layers, structure->config.hidden);
+    print_unlisted(structure);
     if (rest->first)
         printf("not finite, beside the list: %llu numbers in %zu tensors (first: %s)\n",
                (unsigned long long)rest->values, rest->tensors, rest->first->name);
-    if (!engine->base) print_not_run(engine);
+    if (!engine_can_run(engine, NULL)) print_not_run(engine);
     putchar('\n');
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
            "histogram (log counts)");
-    for (int i = 0; i < engine->structure.linear_count; i++) {
-        const Linear *linear = &engine->structure.linears[i];
-        if (!options->match || glob_matches(options->match, linear->name)) print_row(linear, &engine->stats.weights[i]);
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        if (!options->match || glob_matches(options->match, linear->name))
+            print_row(linear, &engine_stats(engine)->weights[i]);
     }
 }
 
 static void print_as_json(const Options *options, const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddItemToObject(object, "model", model_json(engine, rest));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
-    for (int i = 0; i < engine->structure.linear_count; i++) {
-        const Linear *linear = &engine->structure.linears[i];
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
         if (!options->match || glob_matches(options->match, linear->name))
-            cJSON_AddItemToArray(linears, linear_json(linear, &engine->stats.weights[i]));
+            cJSON_AddItemToArray(linears, linear_json(linear, &engine_stats(engine)->weights[i]));
     }
     print_json(object);
 }
 
 bool command_inspect(const Options *options, Error *err) {
-    Engine engine;
+    Engine *engine;
     if (!engine_open(&options->model, &engine, err)) return false;
     Nonfinite rest;
-    bool ok = match_finds(options, &engine.structure, err) &&
-              engine_measure_weights(&engine, watch_start(options), err) &&
-              nonfinite_rest(&engine.structure, &rest, err);
+    bool ok = match_finds(options, engine_structure(engine), err) &&
+              engine_measure(engine, watch_start(options), err) && nonfinite_rest(engine_structure(engine), &rest, err);
     watch_end();
-    if (ok) warn_stored(options, &engine.structure);
-    if (ok) warn_nonfinite(options, &engine);
-    if (ok) (options->json ? print_as_json : print_text)(options, &engine, &rest);
-    engine_close(&engine);
+    if (ok) warn_stored(options, engine_structure(engine));
+    if (ok) warn_nonfinite(options, engine);
+    if (ok) (options->json ? print_as_json : print_text)(options, engine, &rest);
+    engine_close(engine);
     return ok;
 }

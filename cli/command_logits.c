@@ -47,18 +47,21 @@ static bool run(const Options *options, Transformer *t, const TokenIds *ids, Err
     return ok;
 }
 
-static bool quantized(const Options *options, Opened *o, Error *err) {
-    return opened_measure(options, o, err) && engine_follow(&o->engine, &o->plan, NULL, watch_start(options), err);
+static bool quantized(const Options *options, Engine *engine, Error *err) {
+    return prepare_engine(options, engine, err) &&
+           engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
 }
 
 bool command_logits(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     TokenIds ids = {0};
     const bool base = options->base_only;
-    bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.engine.config.vocab, &ids, err) &&
-              (base || quantized(options, &o, err)) &&
-              run(options, base ? o.engine.base : quantized_model_transformer(o.engine.quantized), &ids, err);
+    bool ok = open_engine(options, true, &engine, err) &&
+              parse_ids(options->ids, engine_structure(engine)->config.vocab, &ids, err) &&
+              (base || quantized(options, engine, err)) &&
+              run(options, base ? engine_base(engine) : engine_quantized(engine), &ids, err);
+    watch_end();
     token_ids_free(&ids);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

@@ -71,8 +71,8 @@ const char *options_prompt(const Options *options) { return options->prompt ? op
 
 bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
-    bool ok =
-        engine_prompt(engine, options_prompt(options), &ids, err) && generate_fits(&engine->config, ids.count, err);
+    bool ok = engine_prompt(engine, options_prompt(options), &ids, err) &&
+              generate_fits(&engine_structure(engine)->config, ids.count, err);
     token_ids_free(&ids);
     return ok;
 }
@@ -82,8 +82,7 @@ static bool generate_side(const Options *options, Engine *engine, Transformer *t
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
         return engine_blame(engine, err);
-    text_add(text, "", 0);
-    return tokenizer_decode(engine->tokenizer, out->ids, out->count, true, text, err);
+    return engine_text(engine, out, text, err);
 }
 
 static size_t first_difference(const Generated *a, const Generated *b) {
@@ -94,9 +93,9 @@ static size_t first_difference(const Generated *a, const Generated *b) {
 
 bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err) {
     TokenIds ids = {0};
-    Transformer *models[2] = {engine->base, quantized_model_transformer(engine->quantized)};
-    *out = (Sides){0};
-    bool ok = engine_prompt(engine, options_prompt(options), &ids, err);
+    Transformer *models[2] = {engine_base(engine), engine_quantized(engine)};
+    *out = (Sides){.prompt = options_prompt(options), .backend = engine_backend_description(engine)};
+    bool ok = engine_prompt(engine, out->prompt, &ids, err);
     for (int i = 0; ok && i < 2; i++)
         ok = generate_side(options, engine, models[i], &ids, &out->generated[i], &out->text[i], err);
     token_ids_free(&ids);
@@ -138,9 +137,9 @@ static cJSON *side_json(const Generated *g, const Text *text, const Spread *spee
     return side;
 }
 
-cJSON *sides_json(const Sides *sides, const Engine *engine, const char *prompt) {
+cJSON *sides_json(const Sides *sides) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "prompt", prompt);
+    cJSON_AddStringToObject(object, "prompt", sides->prompt);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1], &sides->speed.second));
     if (sides->same)
@@ -148,7 +147,7 @@ cJSON *sides_json(const Sides *sides, const Engine *engine, const char *prompt) 
     else
         cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
     spread_json(object, "speed_ratio", &sides->speed.ratio);
-    cJSON_AddStringToObject(object, "backend", engine->backend->ops->describe(engine->backend));
+    cJSON_AddStringToObject(object, "backend", sides->backend);
     return object;
 }
 
@@ -172,16 +171,16 @@ static void print_side(const char *name, const Generated *g, const Text *text, c
     }
 }
 
-void sides_print(const Sides *sides, const Engine *engine, const char *prompt) {
+void sides_print(const Sides *sides) {
     char range[48];
     printf("prompt: ");
-    print_name(prompt, 0);
+    print_name(sides->prompt, 0);
     printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0], &sides->speed.first);
     putchar('\n');
     print_side("quantized", &sides->generated[1], &sides->text[1], &sides->speed.second);
     putchar('\n');
-    print_name(engine->backend->ops->describe(engine->backend), 0);
+    print_name(sides->backend, 0);
     printf("; ");
     if (sides->same)
         printf("the same text");

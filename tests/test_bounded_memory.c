@@ -148,22 +148,22 @@ static void it_is_quantized(void **state) {
     if (!can_be_limited()) skip();
     const EngineOptions options = {.model = folder, .threads = 2, .no_cache = true};
     struct rlimit before = limit_memory(LIMIT);
-    Engine engine;
+    Engine *engine;
     Recipe recipe;
     Plan plan;
     Error err = {0};
     if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
     assert_true(recipe_standard(&recipe, &err));
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
-    assert_true(engine_plan(&engine, &recipe, &plan, &err));
+    assert_true(engine_make_plan(engine, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 7 * LAYERS);
     for (int i = 0; i < plan.linear_count; i++) {
         double db;
-        if (!engine_weight_sqnr(&engine, &plan, i, &db, &err)) fail_msg("%s", err.message);
+        if (!engine_weight_sqnr(engine, &plan, i, &db, &err)) fail_msg("%s", err.message);
     }
     plan_free(&plan);
     recipe_free(&recipe);
-    engine_close(&engine);
+    engine_close(engine);
     setrlimit(RLIMIT_DATA, &before);
 }
 

@@ -26,7 +26,6 @@ bool workbench_update(Workbench *w);
 // ---- the model and what was measured of it ----
 
 const ModelStructure *workbench_structure(const Workbench *w);
-const Tokenizer *workbench_tokenizer(const Workbench *w);                  // may be NULL
 const char *workbench_backend(const Workbench *w);                         // "cpu avx512 ×2"
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown

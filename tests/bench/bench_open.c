@@ -126,7 +126,7 @@ static void bench_open(const char *folder) {
     size_t tensors = 0;
     for (int turn = 0; turn < TURNS; turn++) {
         Checkpoint checkpoint;
-        Engine engine;
+        Engine *engine;
         Error err = {0};
         double start = clock_seconds();
         if (!checkpoint_open(folder, &checkpoint, &err)) fail(err.message);
@@ -137,7 +137,7 @@ static void bench_open(const char *folder) {
         start = clock_seconds();
         if (!engine_open(&options, &engine, &err)) fail(err.message);
         all[turn] = clock_seconds() - start;
-        engine_close(&engine);
+        engine_close(engine);
     }
     printf("open and check %zu tensors in %d files   %8.2f ms\n", tensors, FILES, 1e3 * median(files));
     printf("and the list of linears, norms, statistics %8.2f ms\n", 1e3 * median(all));
