@@ -4,15 +4,16 @@
 
 #include "analysis/speed.h"
 #include "base/array.h"
+#include "base/number.h"
+#include "cli/bench_schemes.h"
 #include "cli/cli.h"
-#include "cli/schemes.h"
 
 typedef struct Bench {
     const Options *options;
     Engine *engine;
-    const Scheme *chosen[SCHEMES]; // the first is the base
-    QuantizedModel *quantized[SCHEMES];
-    Transformer *models[SCHEMES];
+    const BenchScheme *chosen[BENCH_SCHEMES]; // the first is the base
+    QuantizedModel *quantized[BENCH_SCHEMES];
+    Transformer *models[BENCH_SCHEMES];
     int count;
     SpeedCase cases[2 * BENCH_LIST * BENCH_LIST];
     int case_count;
@@ -27,7 +28,7 @@ static bool choose_schemes(Bench *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
     const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
-    return schemes_parse(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+    return bench_schemes_read(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
 }
 
 static void choose_cases(Bench *b) {
@@ -62,7 +63,7 @@ static bool open_model(Bench *b, Error *err) {
            (!needs_recipe(b) || prepare_engine(b->options, b->engine, err));
 }
 
-static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
+static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
     if (scheme->bits < 0) return engine_make_plan(b->engine, engine_recipe(b->engine), out, err);
     if (!recipe_standard(&recipe, err)) return false;

@@ -7,8 +7,8 @@
 #include "analysis/speed.h"
 #include "base/file.h"
 #include "base/number.h"
+#include "cli/bench_schemes.h"
 #include "cli/cli.h"
-#include "cli/schemes.h"
 
 #define TOKENS_MOST 4294967296.0
 #define CALIBRATION_MOST (1 << 27) // random ones are drawn beforehand: half a gigabyte of ids
@@ -203,9 +203,9 @@ static bool take_task(const OptionRow *row, const char *text, Options *out, Erro
 }
 
 static bool take_schemes(const OptionRow *row, const char *text, Options *out, Error *err) {
-    const Scheme *chosen[SCHEMES];
+    const BenchScheme *chosen[BENCH_SCHEMES];
     int count;
-    return take_text(row, text, out, err) && schemes_parse(text, chosen, &count, err);
+    return take_text(row, text, out, err) && bench_schemes_read(text, chosen, &count, err);
 }
 
 static bool take_shape(const OptionRow *row, const char *text, Options *out, Error *err) {
