@@ -82,7 +82,7 @@ static bool generate_side(const Options *options, Engine *engine, Transformer *t
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
         return engine_blame(engine, err);
-    return engine_text(engine, out, text, err);
+    return engine_generated_text(engine, out, text, err);
 }
 
 static size_t first_difference(const Generated *a, const Generated *b) {

@@ -121,7 +121,7 @@ bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
 // What was generated as text; *out is at least "".
-bool engine_text(Engine *engine, const Generated *generated, Text *out, Error *err);
+bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);
 
 // ---- Studies ----
 

@@ -69,7 +69,7 @@ bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) 
     return true;
 }
 
-bool engine_text(Engine *engine, const Generated *generated, Text *out, Error *err) {
+bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err) {
     const Tokenizer *tokenizer;
     text_add(out, "", 0);
     return engine_tokenizer(engine, &tokenizer, err) &&

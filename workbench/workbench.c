@@ -260,7 +260,7 @@ typedef struct DecodeContext {
 static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Workbench *w = c->worker->w;
     Text text = {0};
-    engine_text(w->engine, g, &text, NULL);
+    engine_generated_text(w->engine, g, &text, NULL);
     // From here on a NUL would end the text; the screen shows all control characters alike.
     for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
     DecodeText now = {.known = true,
