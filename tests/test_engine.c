@@ -34,7 +34,7 @@ static void nothing_is_known_before_its_time(void **state) {
     (void)state;
     Engine *engine = opened((EngineOptions){0}, 4, POLICY_TOKEN);
     Error err = {0};
-    Accuracy accuracy;
+    Accuracy accuracy = {0};
     assert_true(engine_can_run(engine, &err) && engine_base(engine));
     assert_false(engine_measured(engine) || engine_calibrated(engine));
     assert_int_equal(engine_calibration_tokens(engine), 0);
