@@ -68,7 +68,7 @@ WITH_CUDA := $(if $(filter optimized,$(MODE)),$(if $(filter-out 0,$(or $(CUDA),1
 
 # ---- Sources ----
 
-ROOMS := base kernels loaders quant export model analysis workbench tui cli
+ROOMS := base kernels loaders quant export model analysis engine workbench tui cli
 # Two levels below a room are enough, and wildcards are quicker than find.
 in_rooms = $(sort $(foreach room,$(ROOMS),$(wildcard $(room)/$(1) $(room)/*/$(1) $(room)/*/*/$(1))))
 

@@ -7,8 +7,8 @@
 
 #include "analysis/sweep.h"
 #include "analysis/tasks.h"
+#include "engine/engine.h"
 #include "export/random_checkpoint.h"
-#include "workbench/model_session.h"
 
 // ---- options ----
 
@@ -24,7 +24,7 @@ typedef struct Sizes { // of --batch, --context, --prefill
 } Sizes;
 
 typedef struct Options {
-    ModelOptions model;
+    EngineOptions model;
     const char *recipe;
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
@@ -155,22 +155,16 @@ int watch_signal(void); // the signal that asked for a stop, or 0
 // What the work was at when it was stopped, "calibrating"; NULL where it had not begun.
 const char *watch_work(void);
 
-typedef struct Opened { // a session with a recipe and its plan
-    ModelSession session;
-    Recipe recipe;
-    Plan plan;
-} Opened;
-
 // False, with a message, where --match leaves nothing to show.
 bool match_finds(const Options *options, const ModelStructure *structure, Error *err);
-// Opens the model: what is quick. must_run: refuses a model that cannot. Close with opened_close, also after a failure.
-bool opened_model(const Options *options, bool must_run, Opened *out, Error *err);
+// Opens the model, which is quick, with the recipe of the command line. must_run: refuses a model that cannot. Close
+// *out with engine_close, also after a failure.
+bool open_engine(const Options *options, bool must_run, Engine **out, Error *err);
 // Measures the weights, calibrates if the model can be run, and plans. What else the command line asks of the model is
 // checked before: this may take hours.
-bool opened_measure(const Options *options, Opened *opened, Error *err);
+bool prepare_engine(const Options *options, Engine *engine, Error *err);
 // Both, where there is nothing to check in between.
-bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err);
-void opened_close(Opened *opened);
+bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err);
 
 void print_json(cJSON *object); // one object, then a newline; frees it
 // JSON has no infinity and no NaN: those become null.
@@ -184,15 +178,15 @@ void decision_group_text(const Decision *decision, char *out, size_t size); // "
 void print_sparkline(const uint64_t *counts, int bins, FILE *file);
 // A file's text without control characters on stdout, and a warning line about rules that match nothing on stderr.
 void print_name(const char *name, int width);
-void print_not_run(const ModelSession *session); // why, and that its linears are a guess
+void print_not_run(const Engine *engine); // why, and that its linears are a guess
 // What the list of linears leaves out: one line, and keys of an object.
 void print_unlisted(const ModelStructure *structure);
 void json_add_unlisted(cJSON *object, const ModelStructure *structure);
 // One line on stderr about linears with weights that are infinite or NaN.
-void warn_nonfinite(const Options *options, const ModelSession *session);
+void warn_nonfinite(const Options *options, const Engine *engine);
 void warn_stored(const Options *options, const ModelStructure *structure); // how weights were read, if it is a question
 // "BF16", or for weights that are quantized already "F16 (GPTQ 4-bit g128)".
 void processor_name(char *name, size_t size); // "" where the system does not tell
 void dtype_text(const ModelStructure *structure, char *out, size_t size);
 void json_add_text(cJSON *object, const char *key, const char *text); // null for NULL
-void warn_unmatched(const Options *options, const Opened *opened);
+void warn_unmatched(const Options *options, const Engine *engine);

@@ -10,7 +10,7 @@
 
 typedef struct Bench {
     const Options *options;
-    Opened opened;
+    Engine *engine;
     const BenchScheme *chosen[BENCH_SCHEMES]; // the first is the base
     QuantizedModel *quantized[BENCH_SCHEMES];
     Transformer *models[BENCH_SCHEMES];
@@ -58,33 +58,33 @@ static bool needs_recipe(const Bench *b) {
 }
 
 static bool open_model(Bench *b, Error *err) {
-    ModelSession *session = &b->opened.session;
-    return opened_model(b->options, true, &b->opened, err) &&
-           speed_cases_fit(b->cases, b->case_count, &session->config, err) &&
-           (!needs_recipe(b) || opened_measure(b->options, &b->opened, err));
+    return open_engine(b->options, true, &b->engine, err) &&
+           speed_cases_fit(b->cases, b->case_count, &engine_structure(b->engine)->config, err) &&
+           (!needs_recipe(b) || prepare_engine(b->options, b->engine, err));
 }
 
 static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
-    if (scheme->bits < 0) return model_session_plan((ModelSession *)&b->opened.session, &b->opened.recipe, out, err);
+    if (scheme->bits < 0) return engine_make_plan(b->engine, engine_recipe(b->engine), out, err);
     if (!recipe_standard(&recipe, err)) return false;
     recipe.value[DIAL_BITS] = scheme->bits;
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;
     recipe.value[DIAL_ACTIVATIONS] = scheme->activations;
-    bool ok = plan_make(&recipe, &b->opened.session.structure, NULL, out, err);
+    bool ok = plan_make(&recipe, engine_structure(b->engine), NULL, out, err);
     recipe_free(&recipe);
     return ok;
 }
 
 static bool make_models(Bench *b, Progress *progress, Error *err) {
-    const ModelSession *session = &b->opened.session;
-    b->models[0] = session->base;
+    Transformer *base = engine_base(b->engine);
+    const Measured *measured = &engine_stats(b->engine)->measured;
+    b->models[0] = base;
     for (int i = 1; i < b->count; i++) {
         Plan plan;
         if (!scheme_plan(b, b->chosen[i], &plan, err)) return false;
-        bool ok = quantized_model_new(session->base, &b->quantized[i], err) &&
-                  quantized_model_follow(b->quantized[i], &plan, &session->stats.measured, NULL, progress, err);
+        bool ok = quantized_model_new(base, &b->quantized[i], err) &&
+                  quantized_model_follow(b->quantized[i], &plan, measured, NULL, progress, err);
         plan_free(&plan);
         if (!ok) return error_prefix(err, "%s", b->chosen[i]->name);
         b->models[i] = quantized_model_transformer(b->quantized[i]);
@@ -95,17 +95,16 @@ static bool make_models(Bench *b, Progress *progress, Error *err) {
 static void bench_close(Bench *b) {
     for (int i = 0; i < b->count; i++) quantized_model_free(b->quantized[i]);
     free(b->speeds);
-    opened_close(&b->opened);
+    engine_close(b->engine);
 }
 
 // ---- The machine ----
 
 static void find_device(Bench *b) {
     char processor[96];
-    const Backend *backend = b->opened.session.backend;
     processor_name(processor, sizeof processor);
-    snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "", backend->ops->name,
-             backend->ops->describe(backend));
+    snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "",
+             engine_backend_name(b->engine), engine_backend_description(b->engine));
 }
 
 // ---- Results ----
@@ -141,10 +140,11 @@ static cJSON *speed_json(const Bench *b, int i, int m) {
 }
 
 static void print_as_json(const Bench *b) {
+    const ModelStructure *structure = engine_structure(b->engine);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "device", b->device);
-    cJSON_AddStringToObject(object, "model", b->opened.session.checkpoint.path);
-    cJSON_AddNumberToObject(object, "parameters", (double)b->opened.session.structure.parameters);
+    cJSON_AddStringToObject(object, "model", structure->checkpoint->path);
+    cJSON_AddNumberToObject(object, "parameters", (double)structure->parameters);
     cJSON_AddNumberToObject(object, "runs", b->limits.runs);
     cJSON *limit = cJSON_AddObjectToObject(object, "limit");
     add_limit(limit, "read_gb_per_s", &b->limits.read_bytes_per_second, 1e-9);

@@ -40,39 +40,43 @@ static bool shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-static const InputStats *input_of(const Opened *o, int linear) {
-    return &o->session.stats.inputs[o->session.structure.linears[linear].input];
+static const InputStats *input_of(const Engine *engine, int linear) {
+    return &engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input];
 }
 
-static void print_as_json(const Options *options, const Opened *o) {
+static void print_as_json(const Options *options, const Engine *engine) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
-    few_json(object, o->session.calibration_tokens);
+    cJSON_AddNumberToObject(object, "tokens", (double)engine_calibration_tokens(engine));
+    few_json(object, engine_calibration_tokens(engine));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
-    for (int i = 0; i < o->session.structure.linear_count; i++) {
-        const Linear *linear = &o->session.structure.linears[i];
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
         if (shown(options, linear))
-            cJSON_AddItemToArray(linears, linear_json(linear, input_of(o, i), o->plan.decisions[i].input_class));
+            cJSON_AddItemToArray(
+                linears, linear_json(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class));
     }
     print_json(object);
 }
 
-static void print_text(const Options *options, const Opened *o) {
-    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)o->session.calibration_tokens,
+static void print_text(const Options *options, const Engine *engine) {
+    const ModelStructure *structure = engine_structure(engine);
+    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)engine_calibration_tokens(engine),
            "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
-    for (int i = 0; i < o->session.structure.linear_count; i++) {
-        const Linear *linear = &o->session.structure.linears[i];
-        if (shown(options, linear)) print_row(linear, input_of(o, i), o->plan.decisions[i].input_class);
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        if (shown(options, linear))
+            print_row(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class);
     }
-    few_print(o->session.calibration_tokens, MORE_CALIBRATION);
+    few_print(engine_calibration_tokens(engine), MORE_CALIBRATION);
 }
 
 bool command_calibrate(const Options *options, Error *err) {
     if (options->compare_random) return command_compare_random(options, err);
-    Opened o;
-    bool ok = opened_plan(options, true, &o, err);
+    Engine *engine;
+    bool ok = open_prepared(options, true, &engine, err);
     watch_end();
-    if (ok) (options->json ? print_as_json : print_text)(options, &o);
-    opened_close(&o);
+    if (ok) (options->json ? print_as_json : print_text)(options, engine);
+    engine_close(engine);
     return ok;
 }

@@ -41,10 +41,10 @@ static void table_free(Table *table) {
     free(table->points);
 }
 
-static cJSON *table_json(const Table *table, const ModelSession *s) {
+static cJSON *table_json(const Table *table, size_t base_bytes) {
     cJSON *object = cJSON_CreateObject(), *base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", table->points[0].accuracy.base_ppl);
-    cJSON_AddNumberToObject(base, "bytes", (double)s->checkpoint.bytes);
+    cJSON_AddNumberToObject(base, "bytes", (double)base_bytes);
     spread_json(base, "tokens_per_second", &table->points[0].speed.first);
     cJSON_AddNumberToObject(object, "tokens", (double)table->points[0].accuracy.tokens);
     few_json(object, table->points[0].accuracy.tokens);
@@ -59,10 +59,10 @@ static cJSON *table_json(const Table *table, const ModelSession *s) {
     return object;
 }
 
-static void print_table(const Table *table, const ModelSession *s) {
+static void print_table(const Table *table, size_t base_bytes) {
     char size[32], rate[32];
     printf("base: %s, perplexity %.4f, %s tokens/s; %llu tokens scored\n\n",
-           in_megabytes((double)s->checkpoint.bytes, size, sizeof size), table->points[0].accuracy.base_ppl,
+           in_megabytes((double)base_bytes, size, sizeof size), table->points[0].accuracy.base_ppl,
            rate_text(table->points[0].speed.first.median, rate, sizeof rate),
            (unsigned long long)table->points[0].accuracy.tokens);
     printf("%-32s ", "");
@@ -77,21 +77,21 @@ static void print_table(const Table *table, const ModelSession *s) {
 }
 
 bool command_compare(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Table table = {0};
     PointOptions how = {.speed = true};
-    bool ok =
-        opened_plan(options, true, &o, err) && fill_table(options, &table, err) &&
-        model_session_points(&o.session, table.recipes, table.count, &how, table.points, watch_start(options), err);
+    bool ok = open_prepared(options, true, &engine, err) && fill_table(options, &table, err) &&
+              engine_points(engine, table.recipes, table.count, &how, table.points, watch_start(options), err);
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
+        const size_t base_bytes = engine_structure(engine)->checkpoint->bytes;
+        warn_unmatched(options, engine);
         if (options->json)
-            print_json(table_json(&table, &o.session));
+            print_json(table_json(&table, base_bytes));
         else
-            print_table(&table, &o.session);
+            print_table(&table, base_bytes);
     }
     table_free(&table);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

@@ -45,18 +45,19 @@ static bool median_ratio(Rows *rows, Error *err) {
     return ok;
 }
 
-static bool fill_rows(const Options *options, const Opened *o, const RandomCalibration *random, Rows *out, Error *err) {
-    const ModelSession *s = &o->session;
-    out->rows = array_new((size_t)s->structure.linear_count, sizeof *out->rows);
+static bool fill_rows(const Options *options, const Engine *engine, const RandomCalibration *random, Rows *out,
+                      Error *err) {
+    const ModelStructure *structure = engine_structure(engine);
+    out->rows = array_new((size_t)structure->linear_count, sizeof *out->rows);
     if (!out->rows) return error_memory(err, "a comparison");
-    for (int i = 0; i < s->structure.linear_count; i++) {
-        const Linear *linear = &s->structure.linears[i];
-        const InputStats *a = &s->stats.inputs[linear->input], *b = &random->stats.inputs[linear->input];
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        const InputStats *a = &engine_stats(engine)->inputs[linear->input], *b = &random->stats.inputs[linear->input];
         if (options->match && !glob_matches(options->match, linear->name)) continue;
         Row *row = &out->rows[out->count++];
         *row = (Row){.linear = i,
                      .ratio = a->range > 0 ? (double)b->range / (double)a->range : (double)NAN,
-                     .text = o->plan.decisions[i].input_class,
+                     .text = engine_plan(engine)->decisions[i].input_class,
                      .random = random->plan.decisions[i].input_class};
         out->changed += row->text != row->random;
         if (!channel_correlation(a, b, &row->correlation, err)) return false;
@@ -64,13 +65,13 @@ static bool fill_rows(const Options *options, const Opened *o, const RandomCalib
     return median_ratio(out, err);
 }
 
-static double range_of(const Opened *o, const ModelStats *stats, const Row *row) {
-    return (double)stats->inputs[o->session.structure.linears[row->linear].input].range;
+static double range_of(const ModelStats *stats, const Linear *linear) {
+    return (double)stats->inputs[linear->input].range;
 }
 
-static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const Rows *rows) {
+static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, const Rows *rows) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "tokens", (double)o->session.calibration_tokens);
+    cJSON_AddNumberToObject(object, "tokens", (double)engine_calibration_tokens(engine));
     point_json(cJSON_AddObjectToObject(object, "text"), &random->text);
     point_json(cJSON_AddObjectToObject(object, "random"), &random->random);
     json_add_number(object, "kl_difference", random->difference.mean);
@@ -81,27 +82,29 @@ static cJSON *rows_json(const Opened *o, const RandomCalibration *random, const 
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < rows->count; i++) {
         const Row *row = &rows->rows[i];
-        cJSON *linear = cJSON_CreateObject();
-        cJSON_AddStringToObject(linear, "name", o->session.structure.linears[row->linear].name);
-        json_add_number(linear, "range", range_of(o, &o->session.stats, row));
-        json_add_number(linear, "range_random", range_of(o, &random->stats, row));
-        cJSON_AddStringToObject(linear, "class", class_name(row->text));
-        cJSON_AddStringToObject(linear, "class_random", class_name(row->random));
-        json_add_number(linear, "rank_correlation", row->correlation);
-        cJSON_AddItemToArray(linears, linear);
+        const Linear *linear = &engine_structure(engine)->linears[row->linear];
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddStringToObject(entry, "name", linear->name);
+        json_add_number(entry, "range", range_of(engine_stats(engine), linear));
+        json_add_number(entry, "range_random", range_of(&random->stats, linear));
+        cJSON_AddStringToObject(entry, "class", class_name(row->text));
+        cJSON_AddStringToObject(entry, "class_random", class_name(row->random));
+        json_add_number(entry, "rank_correlation", row->correlation);
+        cJSON_AddItemToArray(linears, entry);
     }
     return object;
 }
 
-static void print_rows(const Opened *o, const RandomCalibration *random, const Rows *rows) {
+static void print_rows(const Engine *engine, const RandomCalibration *random, const Rows *rows) {
     printf("%llu tokens of text, as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n",
-           (unsigned long long)o->session.calibration_tokens, "input of", "text", "random", "ratio", "class", "random",
-           "channels correlate");
+           (unsigned long long)engine_calibration_tokens(engine), "input of", "text", "random", "ratio", "class",
+           "random", "channels correlate");
     for (int i = 0; i < rows->count; i++) {
         const Row *row = &rows->rows[i];
-        print_name(o->session.structure.linears[row->linear].name, 38);
-        printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(o, &o->session.stats, row),
-               range_of(o, &random->stats, row), row->ratio, class_name(row->text), class_name(row->random),
+        const Linear *linear = &engine_structure(engine)->linears[row->linear];
+        print_name(linear->name, 38);
+        printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(engine_stats(engine), linear),
+               range_of(&random->stats, linear), row->ratio, class_name(row->text), class_name(row->random),
                row->correlation, row->text != row->random ? "  another class" : "");
     }
     printf("\nmedian ratio of ranges %.2f; %d of %d linears get another class\n\n%-10s ", rows->median_ratio,
@@ -117,17 +120,17 @@ static void print_rows(const Opened *o, const RandomCalibration *random, const R
 }
 
 bool command_compare_random(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     RandomCalibration random = {0};
     Rows rows = {0};
-    bool ok = opened_plan(options, true, &o, err) &&
-              model_session_random_calibration(&o.session, &o.plan, &o.recipe, &random, watch_start(options), err) &&
-              fill_rows(options, &o, &random, &rows, err);
+    bool ok = open_prepared(options, true, &engine, err) &&
+              engine_random_calibration(engine, &random, watch_start(options), err) &&
+              fill_rows(options, engine, &random, &rows, err);
     watch_end();
-    if (ok && options->json) print_json(rows_json(&o, &random, &rows));
-    if (ok && !options->json) print_rows(&o, &random, &rows);
+    if (ok && options->json) print_json(rows_json(engine, &random, &rows));
+    if (ok && !options->json) print_rows(engine, &random, &rows);
     free(rows.rows);
     random_calibration_free(&random);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

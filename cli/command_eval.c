@@ -1,27 +1,27 @@
 #include "cli/results.h"
 
-static bool evaluate(const Options *options, Opened *o, Error *err) {
+static bool evaluate(const Options *options, Engine *engine, Error *err) {
     Accuracy accuracy;
-    bool ok = model_session_evaluate(&o->session, 0, NULL, NULL, &accuracy, watch_start(options), err);
+    bool ok = engine_evaluate(engine, 0, NULL, NULL, &accuracy, watch_start(options), err);
     watch_end();
     if (!ok) return false;
     if (options->json)
-        print_json(accuracy_json(&accuracy, &o->plan));
+        print_json(accuracy_json(&accuracy, engine_plan(engine)));
     else
-        accuracy_print(&accuracy, &o->plan);
+        accuracy_print(&accuracy, engine_plan(engine));
     return true;
 }
 
 bool command_eval(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Task task = {0};
-    bool ok = opened_model(options, true, &o, err) &&
-              (!options->task_file || task_open(options, &o.session, &task, err)) && opened_measure(options, &o, err) &&
-              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err);
+    bool ok = open_engine(options, true, &engine, err) &&
+              (!options->task_file || task_open(options, engine, &task, err)) && prepare_engine(options, engine, err) &&
+              engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
     watch_end();
-    if (ok) warn_unmatched(options, &o);
-    ok = ok && (options->task_file ? task_command(options, &o, &task, err) : evaluate(options, &o, err));
+    if (ok) warn_unmatched(options, engine);
+    ok = ok && (options->task_file ? task_command(options, engine, &task, err) : evaluate(options, engine, err));
     task_free(&task);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

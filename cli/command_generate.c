@@ -1,21 +1,21 @@
 #include "cli/results.h"
 
 bool command_generate(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Sides sides = {0};
-    bool ok = opened_model(options, true, &o, err) && prompt_fits(options, &o.session, err) &&
-              opened_measure(options, &o, err) &&
-              model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err) &&
-              sides_generate(options, &o.session, &sides, err);
+    bool ok = open_engine(options, true, &engine, err) && prompt_fits(options, engine, err) &&
+              prepare_engine(options, engine, err) &&
+              engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err) &&
+              sides_generate(options, engine, &sides, err);
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
+        warn_unmatched(options, engine);
         if (options->json)
-            print_json(sides_json(&sides, &o.session, options_prompt(options)));
+            print_json(sides_json(&sides));
         else
-            sides_print(&sides, &o.session, options_prompt(options));
+            sides_print(&sides);
     }
     sides_free(&sides);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

@@ -6,9 +6,10 @@
 
 #define BINS 64
 
-static uint64_t nonfinite_weights(const ModelSession *s) {
+static uint64_t nonfinite_weights(const Engine *engine) {
     uint64_t count = 0;
-    for (int i = 0; i < s->structure.linear_count; i++) count += s->stats.weights[i].nonfinite;
+    const ModelStats *stats = engine_stats(engine);
+    for (int i = 0; i < stats->linear_count; i++) count += stats->weights[i].nonfinite;
     return count;
 }
 
@@ -17,21 +18,22 @@ static double of_finite(const WeightStats *stats, double figure) {
     return stats->nonfinite == stats->elements ? (double)NAN : figure;
 }
 
-static cJSON *model_json(const ModelSession *s, const Nonfinite *rest) {
+static cJSON *model_json(const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
+    const ModelConfig *config = &structure->config;
     cJSON *model = cJSON_CreateObject();
-    const ModelConfig *config = &s->config;
     cJSON_AddStringToObject(model, "family", config->family);
-    if (!s->base) cJSON_AddStringToObject(model, "not_run", config->not_run);
-    cJSON_AddNumberToObject(model, "parameters", (double)s->structure.parameters);
-    cJSON_AddNumberToObject(model, "bytes", (double)s->checkpoint.bytes);
-    cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(&s->structure)));
-    json_add_text(model, "stored", structure_stored(&s->structure));
-    const char *warning = stored_warning(s->structure.stored);
+    if (!engine_can_run(engine, NULL)) cJSON_AddStringToObject(model, "not_run", config->not_run);
+    cJSON_AddNumberToObject(model, "parameters", (double)structure->parameters);
+    cJSON_AddNumberToObject(model, "bytes", (double)structure->checkpoint->bytes);
+    cJSON_AddStringToObject(model, "dtype", dtype_name(structure_dtype(structure)));
+    json_add_text(model, "stored", structure_stored(structure));
+    const char *warning = stored_warning(structure->stored);
     json_add_text(model, "warning", warning[0] ? warning : NULL);
-    json_add_unlisted(model, &s->structure);
-    cJSON_AddNumberToObject(model, "nonfinite", (double)nonfinite_weights(s));
+    json_add_unlisted(model, structure);
+    cJSON_AddNumberToObject(model, "nonfinite", (double)nonfinite_weights(engine));
     cJSON_AddNumberToObject(model, "unlisted_nonfinite", (double)rest->values);
-    cJSON_AddNumberToObject(model, "layers", s->structure.config.layers);
+    cJSON_AddNumberToObject(model, "layers", config->layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
 }
@@ -87,49 +89,51 @@ static void print_row(const Linear *linear, const WeightStats *stats) {
     putchar('\n');
 }
 
-static void print_text(const Options *options, const ModelSession *s, const Nonfinite *rest) {
+static void print_text(const Options *options, const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
     char size[32], dtype[80];
-    dtype_text(&s->structure, dtype, sizeof dtype);
-    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", s->config.family,
-           (double)s->structure.parameters / 1e6, in_megabytes((double)s->checkpoint.bytes, size, sizeof size), dtype,
-           s->structure.config.layers, s->config.hidden);
-    print_unlisted(&s->structure);
+    dtype_text(structure, dtype, sizeof dtype);
+    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", structure->config.family,
+           (double)structure->parameters / 1e6, in_megabytes((double)structure->checkpoint->bytes, size, sizeof size),
+           dtype, structure->config.layers, structure->config.hidden);
+    print_unlisted(structure);
     if (rest->first)
         printf("not finite, beside the list: %llu numbers in %zu tensors (first: %s)\n",
                (unsigned long long)rest->values, rest->tensors, rest->first->name);
-    if (!s->base) print_not_run(s);
+    if (!engine_can_run(engine, NULL)) print_not_run(engine);
     putchar('\n');
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",
            "histogram (log counts)");
-    for (int i = 0; i < s->structure.linear_count; i++) {
-        const Linear *linear = &s->structure.linears[i];
-        if (!options->match || glob_matches(options->match, linear->name)) print_row(linear, &s->stats.weights[i]);
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        if (!options->match || glob_matches(options->match, linear->name))
+            print_row(linear, &engine_stats(engine)->weights[i]);
     }
 }
 
-static void print_as_json(const Options *options, const ModelSession *s, const Nonfinite *rest) {
+static void print_as_json(const Options *options, const Engine *engine, const Nonfinite *rest) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddItemToObject(object, "model", model_json(s, rest));
+    cJSON_AddItemToObject(object, "model", model_json(engine, rest));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
-    for (int i = 0; i < s->structure.linear_count; i++) {
-        const Linear *linear = &s->structure.linears[i];
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
         if (!options->match || glob_matches(options->match, linear->name))
-            cJSON_AddItemToArray(linears, linear_json(linear, &s->stats.weights[i]));
+            cJSON_AddItemToArray(linears, linear_json(linear, &engine_stats(engine)->weights[i]));
     }
     print_json(object);
 }
 
 bool command_inspect(const Options *options, Error *err) {
-    ModelSession session;
-    if (!model_session_open(&options->model, &session, err)) return false;
+    Engine *engine;
+    if (!engine_open(&options->model, &engine, err)) return false;
     Nonfinite rest;
-    bool ok = match_finds(options, &session.structure, err) &&
-              model_session_measure_weights(&session, watch_start(options), err) &&
-              nonfinite_rest(&session.structure, &rest, err);
+    bool ok = match_finds(options, engine_structure(engine), err) &&
+              engine_measure(engine, watch_start(options), err) && nonfinite_rest(engine_structure(engine), &rest, err);
     watch_end();
-    if (ok) warn_stored(options, &session.structure);
-    if (ok) warn_nonfinite(options, &session);
-    if (ok) (options->json ? print_as_json : print_text)(options, &session, &rest);
-    model_session_close(&session);
+    if (ok) warn_stored(options, engine_structure(engine));
+    if (ok) warn_nonfinite(options, engine);
+    if (ok) (options->json ? print_as_json : print_text)(options, engine, &rest);
+    engine_close(engine);
     return ok;
 }

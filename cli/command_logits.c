@@ -36,30 +36,32 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
 }
 
 static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
-    Sequences *session = NULL;
+    Sequences *sequences = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
     float *logits = array_new(ids->count, vocab * sizeof *logits);
-    bool ok = logits ? sequences_new(t, ids->count, &session, err) : error_memory(err, "logits");
-    ok = ok && transformer_forward(t, session, ids->ids, ids->count, true, logits, NULL, err) &&
+    bool ok = logits ? sequences_new(t, ids->count, &sequences, err) : error_memory(err, "logits");
+    ok = ok && transformer_forward(t, sequences, ids->ids, ids->count, true, logits, NULL, err) &&
          write_logits(options->output, logits, ids->count, vocab, err);
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     return ok;
 }
 
-static bool quantized(const Options *options, Opened *o, Error *err) {
-    return opened_measure(options, o, err) &&
-           model_session_follow(&o->session, &o->plan, NULL, watch_start(options), err);
+static bool quantized(const Options *options, Engine *engine, Error *err) {
+    return prepare_engine(options, engine, err) &&
+           engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
 }
 
 bool command_logits(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     TokenIds ids = {0};
     const bool base = options->base_only;
-    bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.session.config.vocab, &ids, err) &&
-              (base || quantized(options, &o, err)) &&
-              run(options, base ? o.session.base : quantized_model_transformer(o.session.quantized), &ids, err);
+    bool ok = open_engine(options, true, &engine, err) &&
+              parse_ids(options->ids, engine_structure(engine)->config.vocab, &ids, err) &&
+              (base || quantized(options, engine, err)) &&
+              run(options, base ? engine_base(engine) : engine_quantized(engine), &ids, err);
+    watch_end();
     token_ids_free(&ids);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

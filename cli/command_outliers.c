@@ -12,33 +12,34 @@ static const double alphas[] = {0.1, 0.3, 0.5};
 
 typedef struct View {
     const Options *options;
-    const ModelSession *session;
+    const Engine *engine;
     const Outliers *found;
     Plan plans[ALPHAS];
 } View;
 
-static bool make_plans(View *v, const Recipe *recipe, Error *err) {
+static bool make_plans(View *v, Error *err) {
     Recipe copy;
-    if (!recipe_copy(recipe, &copy, err)) return false;
+    if (!recipe_copy(engine_recipe(v->engine), &copy, err)) return false;
     bool ok = true;
     copy.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
     for (int a = 0; ok && a < ALPHAS; a++) {
         copy.value[DIAL_ALPHA] = alphas[a];
-        ok = plan_make(&copy, &v->session->structure, &v->session->stats.measured, &v->plans[a], err);
+        ok = engine_make_plan(v->engine, &copy, &v->plans[a], err);
     }
     recipe_free(&copy);
     return ok;
 }
 
+static const Linear *linear_of(const View *v, int linear) { return &engine_structure(v->engine)->linears[linear]; }
+static const char *name_of(const View *v, int linear) { return linear_of(v, linear)->name; }
+
 static bool always_finer(const View *v, int linear) {
     for (int a = 0; a < ALPHAS; a++) {
         const Decision *d = &v->plans[a].decisions[linear];
-        if (!d->quantized || d->group >= v->session->structure.linears[linear].in) return false;
+        if (!d->quantized || d->group >= linear_of(v, linear)->in) return false;
     }
     return true;
 }
-
-static const char *name_of(const View *v, int linear) { return v->session->structure.linears[linear].name; }
 
 static bool shown(const View *v, int linear) {
     return !v->options->match || glob_matches(v->options->match, name_of(v, linear));
@@ -49,7 +50,7 @@ static bool shown(const View *v, int linear) {
 static cJSON *input_json(const View *v, const InputOutliers *input) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "name", name_of(v, input->linear));
-    cJSON_AddStringToObject(object, "role", role_name(v->session->structure.linears[input->linear].role));
+    cJSON_AddStringToObject(object, "role", role_name(linear_of(v, input->linear)->role));
     json_add_number(object, "median", (double)input->median);
     if (input->top_head >= 0) {
         cJSON_AddNumberToObject(object, "top_head", input->top_head);
@@ -132,7 +133,7 @@ static void print_roles(const View *v) {
     size_t count[ROLE_OTHER + 1] = {0}, channels[ROLE_OTHER + 1] = {0};
     for (int i = 0; i < v->found->input_count; i++) {
         const InputOutliers *input = &v->found->inputs[i];
-        LinearRole role = v->session->structure.linears[input->linear].role;
+        LinearRole role = linear_of(v, input->linear)->role;
         count[role] += input->count;
         channels[role] += input->width;
     }
@@ -193,18 +194,18 @@ static void print_outliers(const View *v) {
 }
 
 bool command_outliers(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Outliers found = {0};
-    View view = {.options = options, .session = &o.session, .found = &found};
     double factor = options->factor > 0 ? options->factor : STANDARD_FACTOR;
-    bool ok = opened_plan(options, true, &o, err) &&
-              model_session_outliers(&o.session, factor, &found, watch_start(options), err) &&
-              make_plans(&view, &o.recipe, err);
+    bool ok = open_prepared(options, true, &engine, err) &&
+              engine_outliers(engine, factor, &found, watch_start(options), err);
+    View view = {.options = options, .engine = engine, .found = &found};
+    ok = ok && make_plans(&view, err);
     watch_end();
     if (ok && options->json) print_json(outliers_json(&view));
     if (ok && !options->json) print_outliers(&view);
     for (int a = 0; a < ALPHAS; a++) plan_free(&view.plans[a]);
     outliers_free(&found);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

@@ -24,19 +24,17 @@ static const char *folded_into(const ModelStructure *structure, const Decision *
     return d->fold == FOLD_NORM ? structure->norms[d->fold_index].name : structure->linears[d->fold_index].name;
 }
 
-// Of a model that cannot be run there is no quantized twin that has the error already.
-static double sqnr_of(const ModelSession *s, const Plan *plan, int linear) {
+static double sqnr_of(const Engine *engine, const Plan *plan, int linear) {
     double db = NAN;
-    const WeightError *error = s->quantized ? quantized_model_weight_error(s->quantized, linear) : NULL;
-    if (error) return weight_sqnr_db(error);
-    if (!s->quantized) model_session_weight_sqnr(s, plan, linear, &db, NULL);
+    engine_weight_sqnr(engine, plan, linear, &db, NULL);
     return db;
 }
 
-static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
+static cJSON *linear_json(const Engine *engine, const Plan *plan, int i) {
+    const ModelStructure *structure = engine_structure(engine);
     const Decision *d = &plan->decisions[i];
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "name", s->structure.linears[i].name);
+    cJSON_AddStringToObject(object, "name", structure->linears[i].name);
     cJSON_AddNumberToObject(object, "bits", d->bits);
     cJSON_AddStringToObject(object, "granularity", granularity_text(d));
     if (d->quantized) {
@@ -56,66 +54,69 @@ static cJSON *linear_json(const ModelSession *s, const Plan *plan, int i) {
     cJSON_AddBoolToObject(object, "smooth", d->smooth);
     json_add_number(object, "activation_scale",
                     d->activations == POLICY_STATIC ? (double)d->activation_scale : (double)NAN);
-    const char *fold = folded_into(&s->structure, d);
+    const char *fold = folded_into(structure, d);
     if (fold)
         cJSON_AddStringToObject(object, "folded_into", fold);
     else
         cJSON_AddNullToObject(object, "folded_into");
     json_add_number(object, "bits_per_weight", d->bits_per_weight);
-    json_add_number(object, "sqnr_db", sqnr_of(s, plan, i));
+    json_add_number(object, "sqnr_db", sqnr_of(engine, plan, i));
     if (d->note) cJSON_AddStringToObject(object, "note", d->note);
     return object;
 }
 
-static void print_row(const ModelSession *s, const Plan *plan, int i) {
+static void print_row(const Engine *engine, const Plan *plan, int i) {
     const Decision *d = &plan->decisions[i];
     char group[32];
     decision_group_text(d, group, sizeof group);
-    print_name(s->structure.linears[i].name, 38);
+    print_name(engine_structure(engine)->linears[i].name, 38);
     printf(" %4d %8s  %-14s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
-           d->bits_per_weight, sqnr_of(s, plan, i), d->note ? d->note : "");
+           d->bits_per_weight, sqnr_of(engine, plan, i), d->note ? d->note : "");
 }
 
-static void print_text(const Options *options, const ModelSession *s, const Plan *plan) {
+static void print_text(const Options *options, const Engine *engine, const Plan *plan) {
+    const ModelStructure *structure = engine_structure(engine);
     char before[32], after[32];
-    if (!s->base) print_not_run(s);
+    if (!engine_can_run(engine, NULL)) print_not_run(engine);
     printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n",
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
            plan->refined_count);
-    print_unlisted(&s->structure);
+    print_unlisted(structure);
     putchar('\n');
     printf("%-38s %4s %8s  %-14s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
     for (int i = 0; i < plan->linear_count; i++) {
-        if (!options->match || glob_matches(options->match, s->structure.linears[i].name)) print_row(s, plan, i);
+        if (!options->match || glob_matches(options->match, structure->linears[i].name)) print_row(engine, plan, i);
     }
 }
 
-static void print_as_json(const Options *options, const ModelSession *s, const Plan *plan) {
+static void print_as_json(const Options *options, const Engine *engine, const Plan *plan) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
     json_add_number(object, "bits_per_weight", plan->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
     cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
     cJSON_AddNumberToObject(object, "cache_bits", plan->cache_bits);
     cJSON_AddNumberToObject(object, "cache_bytes_per_token", (double)plan->cache_bytes);
-    json_add_unlisted(object, &s->structure);
+    json_add_unlisted(object, structure);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < plan->linear_count; i++) {
-        if (!options->match || glob_matches(options->match, s->structure.linears[i].name))
-            cJSON_AddItemToArray(linears, linear_json(s, plan, i));
+        if (!options->match || glob_matches(options->match, structure->linears[i].name))
+            cJSON_AddItemToArray(linears, linear_json(engine, plan, i));
     }
     print_json(object);
 }
 
 bool command_plan(const Options *options, Error *err) {
-    Opened o;
-    bool ok = opened_plan(options, false, &o, err) &&
-              (!o.session.base || model_session_follow(&o.session, &o.plan, NULL, watch_start(options), err));
+    Engine *engine;
+    bool ok =
+        open_prepared(options, false, &engine, err) &&
+        (!engine_can_run(engine, NULL) || engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err));
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
-        (options->json ? print_as_json : print_text)(options, &o.session, &o.plan);
+        warn_unmatched(options, engine);
+        (options->json ? print_as_json : print_text)(options, engine, engine_plan(engine));
     }
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

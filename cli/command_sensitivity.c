@@ -10,13 +10,14 @@ static bool shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-static cJSON *study_json(const Options *options, const ModelSession *s, const Sensitivities *study) {
+static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!shown(options, &s->structure.linears[of->linear])) continue;
+        if (!shown(options, &structure->linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
-        cJSON_AddStringToObject(linear, "name", s->structure.linears[of->linear].name);
+        cJSON_AddStringToObject(linear, "name", structure->linears[of->linear].name);
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
         json_add_number(linear, "kl_se", of->alone_known ? of->kl_se : NAN);
         json_add_number(linear, "estimate", of->estimate);
@@ -29,7 +30,7 @@ static cJSON *study_json(const Options *options, const ModelSession *s, const Se
     json_add_number(object, "rank_correlation", study->rank_correlation);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
-    few_json(object, evaluator_positions(s->evaluator));
+    few_json(object, engine_positions(engine));
     return object;
 }
 
@@ -60,42 +61,40 @@ static void print_row(const char *name, const Decision *d, const Sensitivity *of
 
 static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
 
-static void print_study(const Options *options, const ModelSession *s, const Plan *plan, const Sensitivities *study) {
-    size_t tokens;
+static void print_study(const Options *options, const Engine *engine, const Sensitivities *study) {
     bool measured = study->linears[0].alone_known;
     double longest = length_of(&study->linears[0]);
     if (measured)
         printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
-               evaluator_positions(s->evaluator));
+               engine_positions(engine));
     print_header(study);
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        const Linear *linear = &s->structure.linears[of->linear];
+        const Linear *linear = &engine_structure(engine)->linears[of->linear];
         if (shown(options, linear))
-            print_row(linear->name, &plan->decisions[of->linear], of, longest > 0 ? length_of(of) / longest : 0);
+            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of,
+                      longest > 0 ? length_of(of) / longest : 0);
     }
-    evaluator_window(s->evaluator, &tokens);
-    printf("\nestimate: the share in its layer's divergence on %zu tokens", tokens);
+    printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
     if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
     putchar('\n');
-    few_print(evaluator_positions(s->evaluator), MORE_TEXT);
+    few_print(engine_positions(engine), MORE_TEXT);
 }
 
 bool command_sensitivity(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Sensitivities study = {0};
-    bool ok =
-        opened_plan(options, true, &o, err) &&
-        model_session_sensitivity(&o.session, &o.plan, options->depth, NULL, NULL, &study, watch_start(options), err);
+    bool ok = open_prepared(options, true, &engine, err) &&
+              engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
+        warn_unmatched(options, engine);
         if (options->json)
-            print_json(study_json(options, &o.session, &study));
+            print_json(study_json(options, engine, &study));
         else
-            print_study(options, &o.session, &o.plan, &study);
+            print_study(options, engine, &study);
     }
     sensitivities_free(&study);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

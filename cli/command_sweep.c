@@ -140,16 +140,15 @@ static bool make_sweep(const Options *options, const Recipe *recipe, Sweep *out,
 }
 
 bool command_sweep(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Sweep sweep = {0};
     PointOptions how = {.speed = options->speed};
-    bool ok =
-        opened_model(options, true, &o, err) && make_sweep(options, &o.recipe, &sweep, err) &&
-        opened_measure(options, &o, err) &&
-        model_session_points(&o.session, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
+    bool ok = open_engine(options, true, &engine, err) && make_sweep(options, engine_recipe(engine), &sweep, err) &&
+              prepare_engine(options, engine, err) &&
+              engine_points(engine, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
+        warn_unmatched(options, engine);
         if (options->json)
             print_json(sweep_json(&sweep));
         else
@@ -158,6 +157,6 @@ bool command_sweep(const Options *options, Error *err) {
     ok = ok && (!options->csv || write_csv(&sweep, options->csv, err)) &&
          (!options->svg || write_svg(&sweep, options->svg, err));
     sweep_free(&sweep);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

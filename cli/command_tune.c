@@ -75,30 +75,30 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
     few_print(tuned->point.accuracy.tokens, MORE_TEXT);
 }
 
-static bool report(const Options *options, Opened *o, const Tuned *tuned, Error *err) {
+static bool report(const Options *options, Engine *engine, const Tuned *tuned, Error *err) {
     Plan plan;
-    if (!model_session_plan(&o->session, &tuned->recipe, &plan, err)) return false;
+    if (!engine_make_plan(engine, &tuned->recipe, &plan, err)) return false;
     if (options->json)
-        print_json(tuned_json(tuned, &plan, &o->session.structure));
+        print_json(tuned_json(tuned, &plan, engine_structure(engine)));
     else
-        print_tuned(tuned, &plan, &o->session.structure);
+        print_tuned(tuned, &plan, engine_structure(engine));
     plan_free(&plan);
     return !options->output || recipe_save(&tuned->recipe, options->output, err);
 }
 
 bool command_tune(const Options *options, Error *err) {
-    Opened o;
+    Engine *engine;
     Tuned tuned = {0};
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
-    bool ok = opened_plan(options, true, &o, err) &&
-              model_session_tune(&o.session, &o.recipe, &goal, &tuned, watch_start(options), err);
+    bool ok =
+        open_prepared(options, true, &engine, err) && engine_tune(engine, &goal, &tuned, watch_start(options), err);
     watch_end();
     if (ok) {
-        warn_unmatched(options, &o);
-        ok = report(options, &o, &tuned, err);
+        warn_unmatched(options, engine);
+        ok = report(options, engine, &tuned, err);
     }
     tuned_free(&tuned);
-    opened_close(&o);
+    engine_close(engine);
     return ok;
 }

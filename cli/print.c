@@ -111,8 +111,8 @@ void json_add_unlisted(cJSON *object, const ModelStructure *structure) {
     }
 }
 
-void print_not_run(const ModelSession *session) {
+void print_not_run(const Engine *engine) {
     Error why = {0};
-    model_session_can_run(session, &why);
+    engine_can_run(engine, &why);
     printf("%s; what a linear is, is told from names and shapes\n", why.message);
 }

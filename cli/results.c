@@ -69,20 +69,20 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
 
 const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
 
-bool prompt_fits(const Options *options, ModelSession *s, Error *err) {
+bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
-    bool ok = model_session_prompt(s, options_prompt(options), &ids, err) && generate_fits(&s->config, ids.count, err);
+    bool ok = engine_prompt(engine, options_prompt(options), &ids, err) &&
+              generate_fits(&engine_structure(engine)->config, ids.count, err);
     token_ids_free(&ids);
     return ok;
 }
 
-static bool generate_side(const Options *options, ModelSession *s, Transformer *t, const TokenIds *prompt,
+static bool generate_side(const Options *options, Engine *engine, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {
     size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
-        return model_session_blame(s, err);
-    text_add(text, "", 0);
-    return tokenizer_decode(s->tokenizer, out->ids, out->count, true, text, err);
+        return engine_blame(engine, err);
+    return engine_generated_text(engine, out, text, err);
 }
 
 static size_t first_difference(const Generated *a, const Generated *b) {
@@ -91,15 +91,15 @@ static size_t first_difference(const Generated *a, const Generated *b) {
     return i;
 }
 
-bool sides_generate(const Options *options, ModelSession *s, Sides *out, Error *err) {
+bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err) {
     TokenIds ids = {0};
-    Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
-    *out = (Sides){0};
-    bool ok = model_session_prompt(s, options_prompt(options), &ids, err);
+    Transformer *models[2] = {engine_base(engine), engine_quantized(engine)};
+    *out = (Sides){.prompt = options_prompt(options), .backend = engine_backend_description(engine)};
+    bool ok = engine_prompt(engine, out->prompt, &ids, err);
     for (int i = 0; ok && i < 2; i++)
-        ok = generate_side(options, s, models[i], &ids, &out->generated[i], &out->text[i], err);
+        ok = generate_side(options, engine, models[i], &ids, &out->generated[i], &out->text[i], err);
     token_ids_free(&ids);
-    ok = ok && model_session_speed(s, SPEED_SECONDS, NULL, NULL, &out->speed, watch_start(options), err);
+    ok = ok && engine_speed(engine, SPEED_SECONDS, NULL, NULL, &out->speed, watch_start(options), err);
     out->difference = first_difference(&out->generated[0], &out->generated[1]);
     out->same = out->difference == out->generated[0].count && out->difference == out->generated[1].count;
     return ok;
@@ -137,9 +137,9 @@ static cJSON *side_json(const Generated *g, const Text *text, const Spread *spee
     return side;
 }
 
-cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt) {
+cJSON *sides_json(const Sides *sides) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "prompt", prompt);
+    cJSON_AddStringToObject(object, "prompt", sides->prompt);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1], &sides->speed.second));
     if (sides->same)
@@ -147,7 +147,7 @@ cJSON *sides_json(const Sides *sides, const ModelSession *s, const char *prompt)
     else
         cJSON_AddNumberToObject(object, "first_difference", (double)sides->difference);
     spread_json(object, "speed_ratio", &sides->speed.ratio);
-    cJSON_AddStringToObject(object, "backend", s->backend->ops->describe(s->backend));
+    cJSON_AddStringToObject(object, "backend", sides->backend);
     return object;
 }
 
@@ -171,16 +171,16 @@ static void print_side(const char *name, const Generated *g, const Text *text, c
     }
 }
 
-void sides_print(const Sides *sides, const ModelSession *s, const char *prompt) {
+void sides_print(const Sides *sides) {
     char range[48];
     printf("prompt: ");
-    print_name(prompt, 0);
+    print_name(sides->prompt, 0);
     printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0], &sides->speed.first);
     putchar('\n');
     print_side("quantized", &sides->generated[1], &sides->text[1], &sides->speed.second);
     putchar('\n');
-    print_name(s->backend->ops->describe(s->backend), 0);
+    print_name(sides->backend, 0);
     printf("; ");
     if (sides->same)
         printf("the same text");

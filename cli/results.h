@@ -5,7 +5,8 @@
 #include "base/array.h"
 #include "cli/cli.h"
 
-typedef struct Sides { // [0] base, [1] quantized
+typedef struct Sides {            // [0] base, [1] quantized
+    const char *prompt, *backend; // of the options, of the engine
     Generated generated[2];
     Text text[2];
     size_t difference; // index of the first token that differs
@@ -13,12 +14,12 @@ typedef struct Sides { // [0] base, [1] quantized
     DecodeSpeed speed;
 } Sides;
 
-bool sides_generate(const Options *options, ModelSession *session, Sides *out, Error *err);
+bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err);
 void sides_free(Sides *sides);
-void sides_print(const Sides *sides, const ModelSession *session, const char *prompt);
-cJSON *sides_json(const Sides *sides, const ModelSession *session, const char *prompt);
+void sides_print(const Sides *sides);
+cJSON *sides_json(const Sides *sides);
 const char *options_prompt(const Options *options);
-bool prompt_fits(const Options *options, ModelSession *session, Error *err); // asked before the model is measured
+bool prompt_fits(const Options *options, Engine *engine, Error *err); // asked before the model is measured
 
 // Accuracy in both forms: shared by `eval` and the overview.
 void accuracy_print(const Accuracy *accuracy, const Plan *plan);
@@ -42,5 +43,5 @@ void few_print(uint64_t tokens, const char *remedy);
 void few_json(cJSON *object, uint64_t tokens);
 
 // eval --task: the user's task file, read before the model is measured, and the answers of both models.
-bool task_open(const Options *options, ModelSession *session, Task *out, Error *err);
-bool task_command(const Options *options, Opened *opened, const Task *task, Error *err);
+bool task_open(const Options *options, Engine *engine, Task *out, Error *err);
+bool task_command(const Options *options, Engine *engine, const Task *task, Error *err);

@@ -20,11 +20,10 @@ static void compare_sides(const Task *task, TaskSides *sides, float *right) {
     sides->difference = paired_difference(right + n, right, n);
 }
 
-static bool answer_sides(ModelSession *s, const Task *task, const Plan *plan, TaskSides *sides, Progress *progress,
-                         Error *err) {
-    Transformer *models[2] = {s->base, quantized_model_transformer(s->quantized)};
+static bool answer_sides(const Engine *engine, const Task *task, TaskSides *sides, Progress *progress, Error *err) {
+    Transformer *models[2] = {engine_base(engine), engine_quantized(engine)};
     float *right = array_new(2 * task->item_count, sizeof *right);
-    const bool mix[2] = {false, plan_mixes_tokens(plan)};
+    const bool mix[2] = {false, plan_mixes_tokens(engine_plan(engine))};
     bool ok = right != NULL || error_memory(err, "a task");
     for (int side = 0; ok && side < 2; side++) {
         sides->answers[side] = array_new(task->item_count, sizeof *sides->answers[side]);
@@ -84,17 +83,17 @@ static void print_sides(const Task *task, const TaskSides *sides, const Plan *pl
                task->item_count, task->item_count == 1 ? " is" : "s are", FEWEST_ITEMS);
 }
 
-bool task_open(const Options *options, ModelSession *session, Task *out, Error *err) {
+bool task_open(const Options *options, Engine *engine, Task *out, Error *err) {
     const Tokenizer *tokenizer;
-    return model_session_tokenizer(session, &tokenizer, err) &&
-           task_load(tokenizer, &session->config, options->task, options->task_file, out, err);
+    return engine_tokenizer(engine, &tokenizer, err) &&
+           task_load(tokenizer, &engine_structure(engine)->config, options->task, options->task_file, out, err);
 }
 
-bool task_command(const Options *options, Opened *o, const Task *task, Error *err) {
+bool task_command(const Options *options, Engine *engine, const Task *task, Error *err) {
     TaskSides sides = {0};
-    bool ok = answer_sides(&o->session, task, &o->plan, &sides, watch_start(options), err);
+    bool ok = answer_sides(engine, task, &sides, watch_start(options), err);
     watch_end();
-    if (ok) (options->json ? print_as_json : print_sides)(task, &sides, &o->plan);
+    if (ok) (options->json ? print_as_json : print_sides)(task, &sides, engine_plan(engine));
     free(sides.answers[0]);
     free(sides.answers[1]);
     return ok;

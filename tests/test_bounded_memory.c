@@ -15,9 +15,9 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "engine/engine.h"
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
-#include "workbench/model_session.h"
 
 enum { LAYERS = 14, HIDDEN = 1024, FFN = 4096, GROUP = 128 };
 #define MATRIX_BYTES ((size_t)LAYERS * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * FFN) * 2) // made: 2 bytes per weight
@@ -146,24 +146,24 @@ static void it_is_inspected_and_calibrated(void **state) {
 static void it_is_quantized(void **state) {
     (void)state;
     if (!can_be_limited()) skip();
-    const ModelOptions options = {.model = folder, .threads = 2, .no_cache = true};
+    const EngineOptions options = {.model = folder, .threads = 2, .no_cache = true};
     struct rlimit before = limit_memory(LIMIT);
-    ModelSession session;
+    Engine *engine;
     Recipe recipe;
     Plan plan;
     Error err = {0};
-    if (!model_session_open(&options, &session, &err)) fail_msg("%s", err.message);
+    if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
     assert_true(recipe_standard(&recipe, &err));
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
-    assert_true(model_session_plan(&session, &recipe, &plan, &err));
+    assert_true(engine_make_plan(engine, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 7 * LAYERS);
     for (int i = 0; i < plan.linear_count; i++) {
         double db;
-        if (!model_session_weight_sqnr(&session, &plan, i, &db, &err)) fail_msg("%s", err.message);
+        if (!engine_weight_sqnr(engine, &plan, i, &db, &err)) fail_msg("%s", err.message);
     }
     plan_free(&plan);
     recipe_free(&recipe);
-    model_session_close(&session);
+    engine_close(engine);
     setrlimit(RLIMIT_DATA, &before);
 }
 

@@ -37,12 +37,12 @@ static void run_observed(FixtureModel *model, const int32_t *ids, Seen *seen) {
     const Observer observer = {.linear_input = keep_all, .context = seen};
     float *logits = array_new(LENGTH * (size_t)model->config.vocab, sizeof *logits);
     for (int s = 0; s < SEQUENCES; s++) {
-        Sequences *session;
+        Sequences *sequences;
         Error err = {0};
-        if (!sequences_new(model->base, LENGTH, &session, &err) ||
-            !transformer_forward(model->base, session, ids + s * LENGTH, LENGTH, true, logits, &observer, &err))
+        if (!sequences_new(model->base, LENGTH, &sequences, &err) ||
+            !transformer_forward(model->base, sequences, ids + s * LENGTH, LENGTH, true, logits, &observer, &err))
             fail_msg("%s", err.message);
-        sequences_free(session);
+        sequences_free(sequences);
     }
     free(logits);
 }

@@ -64,17 +64,17 @@ static void open_model(const char *name, Precision precision, FixtureModel *mode
 }
 
 static float *token_by_token(const FixtureModel *model) {
-    Sequences *session;
+    Sequences *sequences;
     Error err = {0};
     size_t vocab = (size_t)model->config.vocab;
     float *logits = array_new(model->tokens * vocab, sizeof *logits);
     assert_non_null(logits);
-    if (!sequences_new(model->base, model->tokens, &session, &err)) fail_msg("%s", err.message);
+    if (!sequences_new(model->base, model->tokens, &sequences, &err)) fail_msg("%s", err.message);
     for (size_t t = 0; t < model->tokens; t++) {
-        if (!transformer_forward(model->base, session, &model->ids[t], 1, false, logits + t * vocab, NULL, &err))
+        if (!transformer_forward(model->base, sequences, &model->ids[t], 1, false, logits + t * vocab, NULL, &err))
             fail_msg("%s", err.message);
     }
-    sequences_free(session);
+    sequences_free(sequences);
     return logits;
 }
 
@@ -155,17 +155,17 @@ static void the_observer_sees_every_input_once(void **state) {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
         FixtureModel model;
-        Sequences *session;
+        Sequences *sequences;
         Error err = {0};
         Seen seen = {0};
         const Observer observer = {.linear_input = see, .context = &seen};
         open_model(names[i], PRECISION_F32, &model);
         float *logits = array_new(model.tokens * (size_t)model.config.vocab, sizeof *logits);
-        assert_true(sequences_new(model.base, model.tokens, &session, &err));
-        assert_true(transformer_forward(model.base, session, model.ids, model.tokens, true, logits, &observer, &err));
+        assert_true(sequences_new(model.base, model.tokens, &sequences, &err));
+        assert_true(transformer_forward(model.base, sequences, model.ids, model.tokens, true, logits, &observer, &err));
         assert_true(model.structure.input_count <= MOST_INPUTS);
         check_seen(&model, &seen);
-        sequences_free(session);
+        sequences_free(sequences);
         free(logits);
         fixture_model_close(&model);
     }

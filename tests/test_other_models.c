@@ -51,11 +51,12 @@ static int make_model(void **state) {
     return 0;
 }
 
-// A session points into itself: it is opened where it stays.
-static void open_session(ModelSession *session) {
+static Engine *open_other(void) {
+    Engine *engine;
     Error err = {0};
-    ModelOptions options = {.model = folder, .no_cache = true, .random_tokens = true};
-    if (!model_session_open(&options, session, &err)) fail_msg("%s", err.message);
+    EngineOptions options = {.model = folder, .no_cache = true, .random_tokens = true};
+    if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
+    return engine;
 }
 
 static void matrices_are_listed(void **state) {
@@ -73,10 +74,9 @@ static void matrices_are_listed(void **state) {
         {"lm_head", ROLE_HEAD, -1, false},
     };
     enum { LINEARS = sizeof expected / sizeof *expected };
-    ModelSession session;
-    open_session(&session);
-    const ModelStructure *s = &session.structure;
-    assert_null(session.base);
+    Engine *engine = open_other();
+    const ModelStructure *s = engine_structure(engine);
+    assert_null(engine_base(engine));
     assert_int_equal(s->linear_count, LINEARS);
     assert_int_equal(s->config.layers, 11);
     for (int i = 0; i < LINEARS; i++) {
@@ -90,29 +90,28 @@ static void matrices_are_listed(void **state) {
     assert_int_equal(s->linears[1].in, 6);
     assert_int_equal(structure_dtype(s), DTYPE_BF16);
     assert_int_equal(s->parameters, s->checkpoint->bytes / 2);
-    model_session_close(&session);
+    engine_close(engine);
 }
 
 static void weights_are_measured_and_planned(void **state) {
     (void)state;
-    ModelSession session;
-    open_session(&session);
+    Engine *engine = open_other();
     Recipe recipe;
     Plan plan;
     Error err = {0};
     double db;
     assert_true(recipe_standard(&recipe, &err));
-    assert_true(model_session_measure_weights(&session, NULL, &err));
-    assert_true(model_session_plan(&session, &recipe, &plan, &err));
+    assert_true(engine_measure(engine, NULL, &err));
+    assert_true(engine_make_plan(engine, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 4);
     for (int i = 0; i < plan.linear_count; i++) {
         assert_int_equal(plan.decisions[i].activations, POLICY_NONE);
-        assert_true(model_session_weight_sqnr(&session, &plan, i, &db, &err));
+        assert_true(engine_weight_sqnr(engine, &plan, i, &db, &err));
         assert_true(plan.decisions[i].quantized ? db > 5 : isnan(db));
     }
     plan_free(&plan);
     recipe_free(&recipe);
-    model_session_close(&session);
+    engine_close(engine);
 }
 
 static void refused(bool ok, const Error *err, const char *reason) {
@@ -131,28 +130,28 @@ static void the_rest_says_why_not(void **state) {
                  {"{\"model_type\":\"llama\",\"hidden_act\":\"other\"}", "activation function \"other\""}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         if (files[i].config) folder_put_text(folder, "config.json", files[i].config);
-        ModelSession session;
-        open_session(&session);
+        Engine *engine = open_other();
         Error err = {0};
         Plan plan = {0};
         Accuracy accuracy;
         TokenIds ids = {0};
-        refused(model_session_calibrate(&session, NULL, &err), &err, files[i].reason);
-        refused(model_session_follow(&session, &plan, NULL, NULL, &err), &err, files[i].reason);
-        refused(model_session_evaluate(&session, 0, NULL, NULL, &accuracy, NULL, &err), &err, files[i].reason);
-        refused(model_session_prompt(&session, "x", &ids, &err), &err, files[i].reason);
-        model_session_close(&session);
+        refused(engine_calibrate(engine, NULL, &err), &err, files[i].reason);
+        refused(engine_follow(engine, &plan, NULL, NULL, &err), &err, files[i].reason);
+        refused(engine_evaluate(engine, 0, NULL, NULL, &accuracy, NULL, &err), &err, files[i].reason);
+        refused(engine_prompt(engine, "x", &ids, &err), &err, files[i].reason);
+        engine_close(engine);
     }
 }
 
 static void nothing_to_quantize_is_refused(void **state) {
     (void)state;
-    ModelSession session;
+    Engine *engine;
     Error err = {0};
-    ModelOptions options = {.model = folder, .no_cache = true};
+    EngineOptions options = {.model = folder, .no_cache = true};
     const char *header = "{\"norm\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[0,8]}}";
     free(folder_put_safetensors(folder, "model.safetensors", header, 8));
-    assert_false(model_session_open(&options, &session, &err));
+    assert_false(engine_open(&options, &engine, &err));
+    assert_null(engine);
     assert_non_null(strstr(err.message, "holds no matrices"));
 }
 
@@ -197,31 +196,32 @@ static void linears_are_those_of_torch(void **state) {
         snprintf(path, sizeof path, "tests/fixtures/other/%s/linears.json", models[m]);
         cJSON *expected = fixture_json(path);
         snprintf(path, sizeof path, "tests/fixtures/other/%s", models[m]);
-        ModelSession session;
+        Engine *engine;
         Recipe recipe;
         Plan plan;
         Error err = {0};
-        const ModelOptions options = {.model = path, .no_cache = true};
-        if (!model_session_open(&options, &session, &err)) fail_msg("%s", err.message);
-        assert_false(model_session_can_run(&session, &err));
-        assert_true(model_session_measure_weights(&session, NULL, &err) && recipe_standard(&recipe, &err) &&
-                    model_session_plan(&session, &recipe, &plan, &err));
-        assert_int_equal(session.structure.linear_count, cJSON_GetArraySize(expected));
-        for (int i = 0; i < session.structure.linear_count; i++) {
-            const Linear *linear = &session.structure.linears[i];
+        const EngineOptions options = {.model = path, .no_cache = true};
+        if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
+        assert_false(engine_can_run(engine, &err));
+        assert_true(engine_measure(engine, NULL, &err) && recipe_standard(&recipe, &err) &&
+                    engine_make_plan(engine, &recipe, &plan, &err));
+        const ModelStructure *structure = engine_structure(engine);
+        assert_int_equal(structure->linear_count, cJSON_GetArraySize(expected));
+        for (int i = 0; i < structure->linear_count; i++) {
+            const Linear *linear = &structure->linears[i];
             const cJSON *row = cJSON_GetObjectItemCaseSensitive(expected, linear->name);
             double db;
             if (!row) fail_msg("%s: torch has no linear %s", models[m], linear->name);
             assert_int_equal(linear->out, cJSON_GetArrayItem(row, 0)->valueint);
             assert_int_equal(linear->in, cJSON_GetArrayItem(row, 1)->valueint);
-            assert_true(session.stats.weights[i].absmax == (float)cJSON_GetArrayItem(row, 2)->valuedouble);
+            assert_true(engine_stats(engine)->weights[i].absmax == (float)cJSON_GetArrayItem(row, 2)->valuedouble);
             assert_true(plan.decisions[i].quantized == linear->quantizable);
-            assert_true(model_session_weight_sqnr(&session, &plan, i, &db, &err));
+            assert_true(engine_weight_sqnr(engine, &plan, i, &db, &err));
             assert_true(plan.decisions[i].quantized ? db > 15 : isnan(db));
         }
         plan_free(&plan);
         recipe_free(&recipe);
-        model_session_close(&session);
+        engine_close(engine);
         cJSON_Delete(expected);
     }
 }

@@ -37,15 +37,15 @@ static void see(void *context, int input, const float *x, size_t tokens, size_t 
 static Seen look_at(StudyFixture *s, const TokenIds *ids, int input) {
     Seen seen = {.input = input};
     const Observer observer = {.linear_input = see, .context = &seen};
-    Sequences *session;
+    Sequences *sequences;
     float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
-    assert_true(sequences_new(s->model.base, LENGTH, &session, NULL));
+    assert_true(sequences_new(s->model.base, LENGTH, &sequences, NULL));
     for (int i = 0; i < SEQUENCES; i++) {
-        sequences_rewind(session, 0);
-        assert_true(
-            transformer_forward(s->model.base, session, ids->ids + i * LENGTH, LENGTH, false, logits, &observer, NULL));
+        sequences_rewind(sequences, 0);
+        assert_true(transformer_forward(s->model.base, sequences, ids->ids + i * LENGTH, LENGTH, false, logits,
+                                        &observer, NULL));
     }
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     return seen;
 }

@@ -90,14 +90,14 @@ static void measure_inputs(Twin *twin) {
         column_absmax(linear->weight->dtype, linear->weight->data, linear->out, linear->in, weight->column_absmax);
         weight->known = true;
     }
-    Sequences *session;
+    Sequences *sequences;
     Error err = {0};
     Observer observer = {.linear_input = measure, .context = measured};
     float *logits = array_new(twin->n, sizeof *logits);
-    assert_true(sequences_new(twin->model.base, twin->model.tokens, &session, &err));
-    assert_true(transformer_forward(twin->model.base, session, twin->model.ids, twin->model.tokens, true, logits,
+    assert_true(sequences_new(twin->model.base, twin->model.tokens, &sequences, &err));
+    assert_true(transformer_forward(twin->model.base, sequences, twin->model.ids, twin->model.tokens, true, logits,
                                     &observer, &err));
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
 }
 

@@ -22,16 +22,16 @@ enum { FOLDERS = sizeof folders / sizeof *folders };
 static const char *const sample = "samples/storyteller";
 static const char *const sample_logits = "tests/fixtures/storyteller-logits.safetensors";
 
-static Sequences *session_for(Transformer *t, size_t positions) {
-    Sequences *session;
+static Sequences *sequences_for(Transformer *t, size_t positions) {
+    Sequences *sequences;
     Error err = {0};
-    if (!sequences_new(t, positions, &session, &err)) fail_msg("%s", err.message);
-    return session;
+    if (!sequences_new(t, positions, &sequences, &err)) fail_msg("%s", err.message);
+    return sequences;
 }
 
-static void forward(Transformer *t, Sequences *session, const int32_t *ids, size_t tokens, bool all, float *logits) {
+static void forward(Transformer *t, Sequences *sequences, const int32_t *ids, size_t tokens, bool all, float *logits) {
     Error err = {0};
-    if (!transformer_forward(t, session, ids, tokens, all, logits, NULL, &err)) fail_msg("%s", err.message);
+    if (!transformer_forward(t, sequences, ids, tokens, all, logits, NULL, &err)) fail_msg("%s", err.message);
 }
 
 static float *logits_new(const FixtureModel *model) {
@@ -79,17 +79,17 @@ static void prefill_in_parts_is_the_same(void **state) {
         fixture_model_open(folders[i], PRECISION_F32, &model);
         size_t vocab = (size_t)model.config.vocab, first = 13;
         float *logits = logits_new(&model);
-        Sequences *session = session_for(model.base, model.tokens);
-        forward(model.base, session, model.ids, first, true, logits);
-        assert_int_equal(sequences_length(session), first);
-        forward(model.base, session, model.ids + first, model.tokens - first, true, logits + first * vocab);
+        Sequences *sequences = sequences_for(model.base, model.tokens);
+        forward(model.base, sequences, model.ids, first, true, logits);
+        assert_int_equal(sequences_length(sequences), first);
+        forward(model.base, sequences, model.ids + first, model.tokens - first, true, logits + first * vocab);
         assert_close(&model, logits, 1e-5, "two parts");
         // Going back and on again gives the same rows.
-        sequences_rewind(session, first);
+        sequences_rewind(sequences, first);
         memset(logits + first * vocab, 0, (model.tokens - first) * vocab * sizeof *logits);
-        forward(model.base, session, model.ids + first, model.tokens - first, true, logits + first * vocab);
+        forward(model.base, sequences, model.ids + first, model.tokens - first, true, logits + first * vocab);
         assert_close(&model, logits, 1e-5, "rewound");
-        sequences_free(session);
+        sequences_free(sequences);
         free(logits);
         fixture_model_close(&model);
     }
@@ -101,17 +101,17 @@ static void decoding_token_by_token_is_the_same(void **state) {
         FixtureModel model;
         fixture_model_open(folders[i], PRECISION_F32, &model);
         float *logits = logits_new(&model);
-        Sequences *session = session_for(model.base, model.tokens);
+        Sequences *sequences = sequences_for(model.base, model.tokens);
         for (size_t t = 0; t < model.tokens; t++)
-            forward(model.base, session, &model.ids[t], 1, false, logits + t * (size_t)model.config.vocab);
+            forward(model.base, sequences, &model.ids[t], 1, false, logits + t * (size_t)model.config.vocab);
         assert_close(&model, logits, 1e-5, "token by token");
-        sequences_free(session);
+        sequences_free(sequences);
         free(logits);
         fixture_model_close(&model);
     }
 }
 
-// Two sequences in one session: what each of them gives alone.
+// Two sequences at once: what each of them gives alone.
 static void sequences_side_by_side(void **state) {
     (void)state;
     const char *const models[] = {folders[0], "tests/fixtures/families/opt", "tests/fixtures/families/bloom"};
@@ -129,21 +129,21 @@ static void sequences_side_by_side(void **state) {
         for (int t = 0; t < 2 * FIRST; t++) start[t] = both[t / FIRST][t % FIRST];
         float *logits = array_new(2 * FIRST * vocab, sizeof *logits);
         float *alone[2] = {fixture_logits(model.base, both[0], TOKENS), fixture_logits(model.base, both[1], TOKENS)};
-        Sequences *session;
-        assert_true(sequences_new_many(model.base, TOKENS, 2, &session, &err));
-        forward(model.base, session, start, 2 * FIRST, true, logits);
+        Sequences *sequences;
+        assert_true(sequences_new_many(model.base, TOKENS, 2, &sequences, &err));
+        forward(model.base, sequences, start, 2 * FIRST, true, logits);
         for (size_t s = 0; s < 2; s++)
             assert_true(relative_difference(logits + s * FIRST * vocab, alone[s], FIRST * vocab) <= 1e-5);
         for (size_t t = FIRST; t < TOKENS; t++) {
-            assert_int_equal(sequences_length(session), t);
-            forward(model.base, session, (const int32_t[]){both[0][t], both[1][t]}, 2, true, logits);
+            assert_int_equal(sequences_length(sequences), t);
+            forward(model.base, sequences, (const int32_t[]){both[0][t], both[1][t]}, 2, true, logits);
             for (size_t s = 0; s < 2; s++)
                 assert_true(relative_difference(logits + s * vocab, alone[s] + t * vocab, vocab) <= 1e-5);
         }
-        sequences_rewind(session, 0);
-        assert_false(transformer_forward(model.base, session, start, 3, true, logits, NULL, &err));
+        sequences_rewind(sequences, 0);
+        assert_false(transformer_forward(model.base, sequences, start, 3, true, logits, NULL, &err));
         assert_non_null(strstr(err.message, "2 sequences"));
-        sequences_free(session);
+        sequences_free(sequences);
         free(logits), free(alone[0]), free(alone[1]);
         fixture_model_close(&model);
     }
@@ -155,11 +155,11 @@ static void the_last_row_is_the_last_token(void **state) {
     fixture_model_open(folders[0], PRECISION_F32, &model);
     size_t vocab = (size_t)model.config.vocab;
     float *logits = logits_new(&model);
-    Sequences *session = session_for(model.base, model.tokens);
-    forward(model.base, session, model.ids, model.tokens, false, logits);
+    Sequences *sequences = sequences_for(model.base, model.tokens);
+    forward(model.base, sequences, model.ids, model.tokens, false, logits);
     const float *expected = model.logits + (model.tokens - 1) * vocab;
     assert_true(relative_difference(logits, expected, vocab) <= 1e-5);
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     fixture_model_close(&model);
 }
@@ -175,18 +175,18 @@ static void layers_can_be_run_one_by_one(void **state) {
     float *hidden = ops->memory_new(model.backend, tokens * (size_t)model.config.hidden * sizeof *hidden, &err);
     float *device = ops->memory_new(model.backend, tokens * vocab * sizeof *device, &err);
     float *logits = logits_new(&model);
-    Sequences *session = session_for(model.base, tokens);
+    Sequences *sequences = sequences_for(model.base, tokens);
     assert_true(transformer_embed(model.base, model.ids, tokens, hidden, &err));
     for (int layer = 0; layer < model.config.layers; layer++)
-        assert_true(transformer_layers(model.base, session, layer, layer + 1, hidden, tokens, NULL, &err));
-    assert_int_equal(sequences_length(session), 0);
-    sequences_advance(session, tokens);
-    assert_true(transformer_head(model.base, session, hidden, tokens, device, NULL, &err));
+        assert_true(transformer_layers(model.base, sequences, layer, layer + 1, hidden, tokens, NULL, &err));
+    assert_int_equal(sequences_length(sequences), 0);
+    sequences_advance(sequences, tokens);
+    assert_true(transformer_head(model.base, sequences, hidden, tokens, device, NULL, &err));
     ops->download(model.backend, logits, device, tokens * vocab * sizeof *logits);
     assert_close(&model, logits, 1e-5, "layer by layer");
     ops->memory_free(model.backend, hidden);
     ops->memory_free(model.backend, device);
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     fixture_model_close(&model);
 }
@@ -231,9 +231,9 @@ static void the_observer_sees_every_input_once(void **state) {
     Seen seen = {0};
     Observer observer = {.linear_input = see, .context = &seen};
     float *logits = logits_new(&model);
-    Sequences *session = session_for(model.base, model.tokens);
-    assert_true(transformer_forward(model.base, session, model.ids, 10, true, logits, &observer, &err));
-    assert_true(transformer_forward(model.base, session, model.ids + 10, 26, true, logits, &observer, &err));
+    Sequences *sequences = sequences_for(model.base, model.tokens);
+    assert_true(transformer_forward(model.base, sequences, model.ids, 10, true, logits, &observer, &err));
+    assert_true(transformer_forward(model.base, sequences, model.ids + 10, 26, true, logits, &observer, &err));
     assert_in_range(model.structure.input_count, 1, 64);
     for (int i = 0; i < model.structure.linear_count; i++) {
         const Linear *linear = &model.structure.linears[i];
@@ -242,21 +242,21 @@ static void the_observer_sees_every_input_once(void **state) {
         assert_int_equal(seen.tokens[linear->input], 36);
     }
     assert_first_norm(&model, seen.norm);
-    sequences_free(session);
+    sequences_free(sequences);
     free(logits);
     fixture_model_close(&model);
 }
 
 // ---- Refusals ----
 
-static void assert_refused(const FixtureModel *model, Sequences *session, const int32_t *ids, size_t tokens,
+static void assert_refused(const FixtureModel *model, Sequences *sequences, const int32_t *ids, size_t tokens,
                            const char *part) {
     Error err = {0};
-    size_t length = sequences_length(session);
+    size_t length = sequences_length(sequences);
     float *logits = array_new(tokens * (size_t)model->config.vocab, sizeof *logits);
-    if (transformer_forward(model->base, session, ids, tokens, true, logits, NULL, &err)) fail_msg("accepted");
+    if (transformer_forward(model->base, sequences, ids, tokens, true, logits, NULL, &err)) fail_msg("accepted");
     if (!strstr(err.message, part)) fail_msg("\"%s\" does not say \"%s\"", err.message, part);
-    assert_int_equal(sequences_length(session), length);
+    assert_int_equal(sequences_length(sequences), length);
     free(logits);
 }
 
@@ -264,11 +264,11 @@ static void ids_outside_the_vocabulary_are_refused(void **state) {
     (void)state;
     FixtureModel model;
     fixture_model_open(folders[0], PRECISION_F32, &model);
-    Sequences *session = session_for(model.base, 8);
-    assert_refused(&model, session, (const int32_t[]){1, model.config.vocab, 2}, 3, "token 1 has the id 120");
-    assert_refused(&model, session, (const int32_t[]){-1}, 1, "-1");
-    assert_refused(&model, session, NULL, 0, "no tokens");
-    sequences_free(session);
+    Sequences *sequences = sequences_for(model.base, 8);
+    assert_refused(&model, sequences, (const int32_t[]){1, model.config.vocab, 2}, 3, "token 1 has the id 120");
+    assert_refused(&model, sequences, (const int32_t[]){-1}, 1, "-1");
+    assert_refused(&model, sequences, NULL, 0, "no tokens");
+    sequences_free(sequences);
     fixture_model_close(&model);
 }
 
@@ -277,17 +277,17 @@ static void more_positions_than_there_are_are_refused(void **state) {
     FixtureModel model;
     Error err = {0};
     fixture_model_open(folders[0], PRECISION_F32, &model);
-    Sequences *session;
-    assert_false(sequences_new(model.base, (size_t)model.config.max_positions + 1, &session, &err));
-    assert_null(session);
+    Sequences *sequences;
+    assert_false(sequences_new(model.base, (size_t)model.config.max_positions + 1, &sequences, &err));
+    assert_null(sequences);
     assert_non_null(strstr(err.message, "65 positions are more than the 64"));
-    assert_false(sequences_new(model.base, 0, &session, &err));
-    session = session_for(model.base, 8);
+    assert_false(sequences_new(model.base, 0, &sequences, &err));
+    sequences = sequences_for(model.base, 8);
     float logits[120];
-    assert_refused(&model, session, model.ids, 9, "9 tokens after 0");
-    forward(model.base, session, model.ids, 8, false, logits);
-    assert_refused(&model, session, model.ids, 1, "1 tokens after 8");
-    sequences_free(session);
+    assert_refused(&model, sequences, model.ids, 9, "9 tokens after 0");
+    forward(model.base, sequences, model.ids, 8, false, logits);
+    assert_refused(&model, sequences, model.ids, 1, "1 tokens after 8");
+    sequences_free(sequences);
     fixture_model_close(&model);
 }
 

@@ -28,8 +28,8 @@ static bool quick(void) {
 static Workbench *opened(void) {
     Workbench *w;
     Error err = {0};
-    ModelOptions many = {.sequences = 2, .length = 64, .eval_tokens = 256, .window = 64, .no_cache = true};
-    ModelOptions few = {.sequences = 1, .length = 8, .eval_tokens = 16, .window = 8, .no_cache = true};
+    EngineOptions many = {.sequences = 2, .length = 64, .eval_tokens = 256, .window = 64, .no_cache = true};
+    EngineOptions few = {.sequences = 1, .length = 8, .eval_tokens = 16, .window = 8, .no_cache = true};
     WorkbenchOptions options = {.model = quick() ? few : many, .most_tokens = 8};
     if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
     return w;

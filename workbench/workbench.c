@@ -40,8 +40,8 @@ typedef struct Findings {
 
 struct Workbench {
     // The screen's thread only.
-    ModelSession session; // its stats and quantized model belong to the worker while it runs; `known` flags tell what
-                          // may be read
+    Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
+                    // and what was handed over
     History history;
     Plan plan;
     Measured measured; // views of what was taken over so far
@@ -181,14 +181,14 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
 static void weights_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_WEIGHTS)) return;
-    bool ok = model_session_measure_weights(&k->w->session, &k->w->jobs[JOB_WEIGHTS].progress, &err);
+    bool ok = engine_measure(k->w->engine, &k->w->jobs[JOB_WEIGHTS].progress, &err);
     job_end(k, JOB_WEIGHTS, ok, &err);
 }
 
 static void calibrate_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_CALIBRATE)) return;
-    bool ok = model_session_calibrate(&k->w->session, &k->w->jobs[JOB_CALIBRATE].progress, &err);
+    bool ok = engine_calibrate(k->w->engine, &k->w->jobs[JOB_CALIBRATE].progress, &err);
     if (ok) {
         pthread_mutex_lock(&k->w->lock);
         k->w->findings.inputs_known = true;
@@ -202,14 +202,13 @@ static void follow_job(Worker *k) {
     Error err = {0};
     int first = 0;
     if (!job_begin(k, JOB_QUANTIZE)) return;
-    bool ok = model_session_follow(&w->session, &k->plan, &first, &w->jobs[JOB_QUANTIZE].progress, &err);
+    bool ok = engine_follow(w->engine, &k->plan, &first, &w->jobs[JOB_QUANTIZE].progress, &err);
     if (first < k->first_changed) k->first_changed = first;
     if (ok) {
         k->followed = k->turn;
         pthread_mutex_lock(&w->lock);
-        for (int i = 0; i < w->session.structure.linear_count; i++) {
-            const WeightError *error = quantized_model_weight_error(w->session.quantized, i);
-            w->findings.weight_sqnr_db[i] = error ? weight_sqnr_db(error) : (double)NAN;
+        for (int i = 0; i < engine_structure(w->engine)->linear_count; i++) {
+            engine_weight_sqnr(w->engine, &k->plan, i, &w->findings.weight_sqnr_db[i], NULL);
         }
         pthread_mutex_unlock(&w->lock);
     }
@@ -239,9 +238,9 @@ static void accuracy_job(Worker *k) {
     Error err = {0};
     Accuracy accuracy;
     if (!job_begin(k, JOB_ACCURACY)) return;
-    bool ok = model_session_evaluate(&w->session, k->first_changed, accuracy_partial, k, &accuracy,
-                                     &w->jobs[JOB_ACCURACY].progress, &err);
-    if (ok || err.stopped) k->first_changed = w->session.config.layers;
+    bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
+                              &w->jobs[JOB_ACCURACY].progress, &err);
+    if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
@@ -259,8 +258,7 @@ typedef struct DecodeContext {
 static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Workbench *w = c->worker->w;
     Text text = {0};
-    text_add(&text, "", 0);
-    tokenizer_decode(w->session.tokenizer, g->ids, g->count, true, &text, NULL);
+    engine_generated_text(w->engine, g, &text, NULL);
     // From here on a NUL would end the text; the screen shows all control characters alike.
     for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
     DecodeText now = {.known = true,
@@ -299,7 +297,7 @@ static bool accuracy_is_due(const Worker *k) {
 static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
                        Error *err) {
     DecodeContext context = {k, target, turn, accuracy_is_due(k)};
-    Sampling greedy = {.temperature = 0, .top_p = 1, .seed = k->w->session.options.seed};
+    Sampling greedy = {.temperature = 0, .top_p = 1};
     Generated g = {0};
     bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
                        &k->w->jobs[JOB_DECODE].progress, err);
@@ -313,14 +311,13 @@ static void decode_job(Worker *k) {
     Error err = {0};
     TokenIds prompt = {0};
     if (!job_begin(k, JOB_DECODE)) return;
-    bool ok = model_session_prompt(&w->session, k->prompt, &prompt, &err);
+    bool ok = engine_prompt(w->engine, k->prompt, &prompt, &err);
     if (ok && k->base_prompt != k->prompt_turn) {
-        ok = decode_one(k, w->session.base, &w->findings.base, 0, &prompt, &err);
+        ok = decode_one(k, engine_base(w->engine), &w->findings.base, 0, &prompt, &err);
         if (ok) k->base_prompt = k->prompt_turn;
     }
     if (ok && k->followed == k->turn && k->turn) {
-        ok = decode_one(k, quantized_model_transformer(w->session.quantized), &w->findings.quantized, k->turn, &prompt,
-                        &err);
+        ok = decode_one(k, engine_quantized(w->engine), &w->findings.quantized, k->turn, &prompt, &err);
         if (ok) {
             k->generated = k->turn;
             k->quantized_prompt = k->prompt_turn;
@@ -333,16 +330,16 @@ static void decode_job(Worker *k) {
 static void errors_job(Worker *k) {
     Workbench *w = k->w;
     Error err = {0};
-    double *db = malloc((size_t)w->session.structure.linear_count * sizeof *db);
+    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
     if (!job_begin(k, JOB_ERRORS)) {
         free(db);
         return;
     }
-    bool ok = db ? model_session_output_sqnr(&w->session, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
+    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
                  : error_memory(&err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
-        memcpy(w->findings.output_sqnr_db, db, (size_t)w->session.structure.linear_count * sizeof *db);
+        memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
         w->findings.sqnr_turn = k->turn;
         pthread_mutex_unlock(&w->lock);
         k->measured = k->turn;
@@ -373,8 +370,7 @@ static void speed_job(Worker *k) {
     Error err = {0};
     DecodeSpeed speed;
     if (!job_begin(k, JOB_SPEED)) return;
-    bool ok =
-        model_session_speed(&w->session, SPEED_SECONDS, speed_partial, k, &speed, &w->jobs[JOB_SPEED].progress, &err);
+    bool ok = engine_speed(w->engine, SPEED_SECONDS, speed_partial, k, &speed, &w->jobs[JOB_SPEED].progress, &err);
     if (ok) {
         take_speed(w, k->turn, &speed, true);
         k->timed = k->turn;
@@ -386,10 +382,10 @@ static void speed_job(Worker *k) {
 // done.
 static JobKind next_job(const Worker *k) {
     const Job *jobs = k->w->jobs;
-    if (!jobs[JOB_WEIGHTS].held && !k->w->session.weights_measured) return JOB_WEIGHTS;
-    if (!k->w->session.base) return JOB_COUNT;
+    if (!jobs[JOB_WEIGHTS].held && !engine_measured(k->w->engine)) return JOB_WEIGHTS;
+    if (!engine_can_run(k->w->engine, NULL)) return JOB_COUNT;
     if (!jobs[JOB_DECODE].held && k->base_prompt != k->prompt_turn) return JOB_DECODE;
-    if (!jobs[JOB_CALIBRATE].held && !k->w->session.calibrated) return JOB_CALIBRATE;
+    if (!jobs[JOB_CALIBRATE].held && !engine_calibrated(k->w->engine)) return JOB_CALIBRATE;
     if (k->w->findings.inputs_known && !k->w->inputs_taken)
         return JOB_COUNT; // the plan of the calibrated ranges is about to come
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
@@ -453,11 +449,11 @@ static void *worker_run(void *argument) {
 
 // Of a model that cannot be run only the weights are known: every other job has failed before it began.
 static void refuse_jobs_locked(Workbench *w) {
-    if (w->session.base) return;
+    if (engine_can_run(w->engine, NULL)) return;
     for (JobKind kind = JOB_CALIBRATE; kind < JOB_COUNT; kind++) {
         w->jobs[kind].state = JOB_FAILED;
         snprintf(w->jobs[kind].message, sizeof w->jobs[kind].message, "the model cannot be run: %s",
-                 w->session.config.not_run);
+                 engine_structure(w->engine)->config.not_run);
     }
 }
 
@@ -478,7 +474,7 @@ static void wish_locked(Workbench *w) {
 
 static bool replan(Workbench *w, Error *err) {
     Plan plan;
-    if (!plan_make(history_now(&w->history), &w->session.structure, &w->measured, &plan, err)) return false;
+    if (!plan_make(history_now(&w->history), engine_structure(w->engine), &w->measured, &plan, err)) return false;
     pthread_mutex_lock(&w->lock);
     plan_free(&w->plan);
     w->plan = plan;
@@ -494,7 +490,8 @@ static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *e
 }
 
 static bool make_tables(Workbench *w, Error *err) {
-    size_t linears = (size_t)w->session.structure.linear_count, inputs = (size_t)w->session.structure.input_count;
+    const ModelStructure *structure = engine_structure(w->engine);
+    size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
     double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr,
                           &w->effect_weight_sqnr};
     w->measured = (Measured){array_new(linears, sizeof(WeightMeasure)), array_new(inputs, sizeof(InputMeasure)),
@@ -535,14 +532,14 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->prompt = strdup(options->prompt ? options->prompt : STANDARD_PROMPT);
     w->prompt_turn = 1;
     bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
-    ok = ok && model_session_open(&options->model, &w->session, err) && make_tables(w, err) &&
-         first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
+    ok = ok && engine_open(&options->model, &w->engine, err) && make_tables(w, err) && first_recipe(options, w, err) &&
+         replan(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
     }
-    const BackendOps *ops = w->session.backend->ops;
-    snprintf(w->backend, sizeof w->backend, "%s %s", ops->name, ops->describe(w->session.backend));
+    snprintf(w->backend, sizeof w->backend, "%s %s", engine_backend_name(w->engine),
+             engine_backend_description(w->engine));
     *out = w;
     return true;
 }
@@ -556,7 +553,7 @@ void workbench_close(Workbench *w) {
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
     }
-    model_session_close(&w->session);
+    engine_close(w->engine);
     history_free(&w->history);
     plan_free(&w->plan);
     plan_free(&w->wanted);
@@ -583,7 +580,7 @@ int workbench_fd(const Workbench *w) { return w->event; }
 
 // The measured views that have become known since the last call; true when a new plan is due.
 static bool take_measured(Workbench *w) {
-    const ModelStats *stats = &w->session.stats;
+    const ModelStats *stats = engine_stats(w->engine);
     int before = w->weights_known;
     for (int i = 0; i < w->measured.linear_count; i++) {
         if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
@@ -609,7 +606,7 @@ static size_t first_difference(const DecodeText *a, const DecodeText *b) {
 
 static void take_findings(Workbench *w) {
     Effect *e = &w->effect;
-    size_t bytes = (size_t)w->session.structure.linear_count * sizeof(double);
+    size_t bytes = (size_t)engine_structure(w->engine)->linear_count * sizeof(double);
     pthread_mutex_lock(&w->lock);
     const Findings *f = &w->findings;
     e->accuracy_turn = f->accuracy_turn;
@@ -641,20 +638,21 @@ bool workbench_update(Workbench *w) {
 
 // ---- the model ----
 
-const ModelStructure *workbench_structure(const Workbench *w) { return &w->session.structure; }
+const ModelStructure *workbench_structure(const Workbench *w) { return engine_structure(w->engine); }
 const char *workbench_backend(const Workbench *w) { return w->backend; }
 
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
-    const WeightStats *stats = &w->session.stats.weights[linear];
+    const WeightStats *stats = &engine_stats(w->engine)->weights[linear];
     return stats->known ? stats : NULL;
 }
 
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
-    return w->inputs_taken ? &w->session.stats.inputs[w->session.structure.linears[linear].input] : NULL;
+    const int input = engine_structure(w->engine)->linears[linear].input;
+    return w->inputs_taken ? &engine_stats(w->engine)->inputs[input] : NULL;
 }
 
 uint64_t workbench_calibration_tokens(const Workbench *w) {
-    return w->inputs_taken ? w->session.calibration_tokens : 0;
+    return w->inputs_taken ? engine_calibration_tokens(w->engine) : 0;
 }
 
 // ---- dials ----
@@ -696,7 +694,7 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
     if (linear < 0) {
         recipe.value[dial] = value ? *value : dial_table[dial].standard;
-    } else if (!recipe_override(&recipe, w->session.structure.linears[linear].name, dial, value, err)) {
+    } else if (!recipe_override(&recipe, engine_structure(w->engine)->linears[linear].name, dial, value, err)) {
         recipe_free(&recipe);
         return false;
     }
@@ -731,7 +729,7 @@ static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
 
 bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
     Recipe recipe;
-    const char *name = w->session.structure.linears[linear].name;
+    const char *name = engine_structure(w->engine)->linears[linear].name;
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
     if (recipe_ignores(&recipe, name) ? !ignore_remove(&recipe, name, err) : !ignore_add(&recipe, name, err)) {
         recipe_free(&recipe);

@@ -5,12 +5,12 @@
 //   workbench_open → loop { wait for keys or workbench_fd; workbench_update; draw } → workbench_close
 #pragma once
 
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 
 typedef struct Workbench Workbench;
 
 typedef struct WorkbenchOptions {
-    ModelOptions model;
+    EngineOptions model;
     const char *recipe; // file to start from; NULL: the standard recipe
     const char *prompt; // NULL: a standard beginning
     size_t most_tokens; // of the decode sample; 0: 64
@@ -26,7 +26,6 @@ bool workbench_update(Workbench *w);
 // ---- the model and what was measured of it ----
 
 const ModelStructure *workbench_structure(const Workbench *w);
-const Tokenizer *workbench_tokenizer(const Workbench *w);                  // may be NULL
 const char *workbench_backend(const Workbench *w);                         // "cpu avx512 ×2"
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
@@ -46,7 +45,7 @@ bool workbench_toggle_ignore(Workbench *w, int linear,
                              Error *err); // leaves a linear in its own precision, or takes it back
 bool workbench_undo(Workbench *w);        // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
-bool workbench_load(Workbench *w, const char *path, Error *err); // undoable
+bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save

@@ -112,31 +112,31 @@ static void open_model(Bench *b) {
         b->ids[i] = (int32_t)random_below(&random, (uint32_t)b->config.vocab);
 }
 
-static int32_t next(const Bench *b, size_t format, Sequences *session, const int32_t *ids, size_t tokens) {
+static int32_t next(const Bench *b, size_t format, Sequences *sequences, const int32_t *ids, size_t tokens) {
     int32_t id;
     float probability;
     Error err;
-    if (!transformer_choose(b->models[format], session, ids, tokens, &(Draw){0}, &id, &probability, &err))
+    if (!transformer_choose(b->models[format], sequences, ids, tokens, &(Draw){0}, &id, &probability, &err))
         stop(err.message);
     return id;
 }
 
 static void run_once(Bench *b, size_t f, int run) {
-    Sequences *session;
+    Sequences *sequences;
     Error err;
-    if (!sequences_new(b->models[f], b->prefill + PROMPT + b->decode, &session, &err)) stop(err.message);
+    if (!sequences_new(b->models[f], b->prefill + PROMPT + b->decode, &sequences, &err)) stop(err.message);
     double started = clock_seconds();
-    next(b, f, session, b->ids, b->prefill);
+    next(b, f, sequences, b->ids, b->prefill);
     b->prefill_rates[f][run] = (double)b->prefill / (clock_seconds() - started);
-    sequences_rewind(session, 0);
-    int32_t id = next(b, f, session, b->ids, PROMPT);
+    sequences_rewind(sequences, 0);
+    int32_t id = next(b, f, sequences, b->ids, PROMPT);
     double before = read_rate(b);
     started = clock_seconds();
-    for (size_t i = 0; i < b->decode; i++) id = next(b, f, session, &id, 1);
+    for (size_t i = 0; i < b->decode; i++) id = next(b, f, sequences, &id, 1);
     double rate = (double)b->decode / (clock_seconds() - started);
     b->decode_rates[f][run] = rate;
     b->shares[f][run] = rate * (double)transformer_bytes_per_token(b->models[f]) / ((before + read_rate(b)) / 2);
-    sequences_free(session);
+    sequences_free(sequences);
 }
 
 static void print(Bench *b, size_t f) {

@@ -13,7 +13,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "workbench/model_session.h"
+#include "engine/engine.h"
 // Benchmarks are linked with the library alone.
 #include "tests/support/folder.c" // NOLINT(bugprone-suspicious-include)
 
@@ -126,18 +126,18 @@ static void bench_open(const char *folder) {
     size_t tensors = 0;
     for (int turn = 0; turn < TURNS; turn++) {
         Checkpoint checkpoint;
-        ModelSession session;
+        Engine *engine;
         Error err = {0};
         double start = clock_seconds();
         if (!checkpoint_open(folder, &checkpoint, &err)) fail(err.message);
         files[turn] = clock_seconds() - start;
         tensors = checkpoint.tensor_count;
         checkpoint_close(&checkpoint);
-        const ModelOptions options = {.model = folder, .no_cache = true};
+        const EngineOptions options = {.model = folder, .no_cache = true};
         start = clock_seconds();
-        if (!model_session_open(&options, &session, &err)) fail(err.message);
+        if (!engine_open(&options, &engine, &err)) fail(err.message);
         all[turn] = clock_seconds() - start;
-        model_session_close(&session);
+        engine_close(engine);
     }
     printf("open and check %zu tensors in %d files   %8.2f ms\n", tensors, FILES, 1e3 * median(files));
     printf("and the list of linears, norms, statistics %8.2f ms\n", 1e3 * median(all));

@@ -316,7 +316,6 @@ int workbench_fd(const Workbench *w) { return w->timer; }
 // ---- reading ------------------------------------------------------------------------------------------------------
 
 const ModelStructure *workbench_structure(const Workbench *w) { return &w->structure; }
-const Tokenizer *workbench_tokenizer(const Workbench *w) { return (void)w, NULL; }
 const char *workbench_backend(const Workbench *w) { return (void)w, "cpu avx512 ×2"; }
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
     return now > w->opened + 0.005 * linear ? &w->stats.weights[linear] : NULL;

@@ -55,60 +55,59 @@ void check_model_logits(const char *folder, Backend *device, size_t most_tokens)
 
 void check_recorded_steps(const char *folder, Backend *device, size_t tokens) {
     Models m;
-    Sequences *session = NULL;
+    Sequences *sequences = NULL;
     models_open(folder, device, &m);
     const size_t vocab = (size_t)m.cpu.config.vocab;
     float *expected = fixture_logits(m.cpu.base, m.cpu.ids, tokens), *row = calloc(vocab, sizeof *row);
-    assert_true(row && sequences_new(m.device.base, tokens + 8, &session, NULL));
+    assert_true(row && sequences_new(m.device.base, tokens + 8, &sequences, NULL));
     for (int round = 0; round < 2; round++) { // the second time the step is there already
         for (size_t t = 0; t < tokens; t++) {
-            assert_true(transformer_forward(m.device.base, session, m.cpu.ids + t, 1, false, row, NULL, NULL));
+            assert_true(transformer_forward(m.device.base, sequences, m.cpu.ids + t, 1, false, row, NULL, NULL));
             compare_logits("a recorded step", row, expected + t * vocab, vocab, 2e-5);
         }
-        sequences_rewind(session, 0);
+        sequences_rewind(sequences, 0);
     }
-    sequences_free(session);
+    sequences_free(sequences);
     free(expected), free(row);
     models_close(&m);
 }
 
-static void check_chosen(const int32_t *chosen, const float *logits, size_t sequences, size_t vocab) {
-    for (size_t s = 0; s < sequences; s++) {
+static void check_chosen(const int32_t *chosen, const float *logits, size_t batch, size_t vocab) {
+    for (size_t s = 0; s < batch; s++) {
         size_t best = 0;
         for (size_t i = 1; i < vocab; i++) best = logits[s * vocab + i] > logits[s * vocab + best] ? i : best;
         assert_int_equal(chosen[s], (int32_t)best);
     }
 }
 
-void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens) {
+void check_recorded_batch(const char *folder, Backend *device, size_t batch, size_t tokens) {
     enum { MOST = 4, MOST_TOKENS = 8 };
     Models m;
-    Sequences *session = NULL;
+    Sequences *sequences = NULL;
     models_open(folder, device, &m);
     const size_t vocab = (size_t)m.cpu.config.vocab;
     int32_t ids[MOST][MOST_TOKENS], now[MOST], chosen[MOST];
-    float *expected[MOST], *rows = calloc(sequences * vocab, sizeof *rows), probabilities[MOST];
-    assert_true(rows && sequences <= MOST && tokens <= MOST_TOKENS);
-    for (size_t s = 0; s < sequences; s++) {
+    float *expected[MOST], *rows = calloc(batch * vocab, sizeof *rows), probabilities[MOST];
+    assert_true(rows && batch <= MOST && tokens <= MOST_TOKENS);
+    for (size_t s = 0; s < batch; s++) {
         for (size_t t = 0; t < tokens; t++) ids[s][t] = (int32_t)((7 + 31 * s + 13 * t) % vocab);
         expected[s] = fixture_logits(m.cpu.base, ids[s], tokens);
     }
-    assert_true(sequences_new_many(m.device.base, tokens, sequences, &session, NULL));
+    assert_true(sequences_new_many(m.device.base, tokens, batch, &sequences, NULL));
     for (size_t round = 0; round < 2; round++) { // the second time the step is there already
         for (size_t t = 0; t < tokens; t++) {
-            for (size_t s = 0; s < sequences; s++) now[s] = ids[s][t];
-            assert_true(transformer_forward(m.device.base, session, now, sequences, true, rows, NULL, NULL));
-            for (size_t s = 0; s < sequences; s++)
+            for (size_t s = 0; s < batch; s++) now[s] = ids[s][t];
+            assert_true(transformer_forward(m.device.base, sequences, now, batch, true, rows, NULL, NULL));
+            for (size_t s = 0; s < batch; s++)
                 compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
         }
-        sequences_rewind(session, tokens - 1);
-        assert_true(
-            transformer_choose(m.device.base, session, now, sequences, &(Draw){0}, chosen, probabilities, NULL));
-        check_chosen(chosen, rows, sequences, vocab);
-        sequences_rewind(session, 0);
+        sequences_rewind(sequences, tokens - 1);
+        assert_true(transformer_choose(m.device.base, sequences, now, batch, &(Draw){0}, chosen, probabilities, NULL));
+        check_chosen(chosen, rows, batch, vocab);
+        sequences_rewind(sequences, 0);
     }
-    sequences_free(session);
-    for (size_t s = 0; s < sequences; s++) free(expected[s]);
+    sequences_free(sequences);
+    for (size_t s = 0; s < batch; s++) free(expected[s]);
     free(rows);
     models_close(&m);
 }
@@ -137,18 +136,18 @@ void check_changed_experts(const char *folder, Backend *device, size_t tokens) {
     static const Observer observer = {look_away, NULL, NULL};
     static const int bits[] = {0, 4, 2, 0};
     FixtureModel m;
-    Sequences *session = NULL;
+    Sequences *sequences = NULL;
     fixture_model_open_on(folder, PRECISION_F32, device, &m);
     const size_t vocab = (size_t)m.config.vocab;
     float *rows = calloc(3 * vocab, sizeof *rows), *before = rows + 2 * vocab;
-    assert_true(rows && sequences_new(m.base, tokens + 1, &session, NULL));
+    assert_true(rows && sequences_new(m.base, tokens + 1, &sequences, NULL));
     for (int change = 0; change < 4; change++) {
         replace_experts(m.base, bits[change]);
         for (size_t t = 0; t < tokens; t++) {
             const int32_t id = some_ids[t] % (int32_t)vocab;
             for (int looking = 0; looking < 2; looking++) {
-                sequences_rewind(session, t);
-                assert_true(transformer_forward(m.base, session, &id, 1, false, rows + (size_t)looking * vocab,
+                sequences_rewind(sequences, t);
+                assert_true(transformer_forward(m.base, sequences, &id, 1, false, rows + (size_t)looking * vocab,
                                                 looking ? &observer : NULL, NULL));
             }
             compare_logits(folder, rows, rows + vocab, vocab, 2e-3); // a code of eight bits may fall to the other side
@@ -156,7 +155,7 @@ void check_changed_experts(const char *folder, Backend *device, size_t tokens) {
         if (change) assert_true(relative_difference(rows, before, vocab) > 1e-2);
         memcpy(before, rows, vocab * sizeof *before);
     }
-    sequences_free(session);
+    sequences_free(sequences);
     free(rows);
     fixture_model_close(&m);
 }
@@ -242,7 +241,7 @@ void check_fused_model(Backend *device, const char *dials, const size_t *launche
     StudyFixture study;
     FixtureModel model;
     QuantizedModel *quantized;
-    Sequences *session;
+    Sequences *sequences;
     study_open(NULL, &study);
     fixture_model_open_on(STUDY_MODEL, PRECISION_F32, device, &model);
     Plan plan = study_plan(&study, dials);
@@ -254,20 +253,20 @@ void check_fused_model(Backend *device, const char *dials, const size_t *launche
     const size_t vocab = (size_t)model.config.vocab, layers = (size_t)model.config.layers;
     float *rows[3];
     size_t counts[3] = {0};
-    assert_true(sequences_new(t, 4, &session, NULL));
+    assert_true(sequences_new(t, 4, &sequences, NULL));
     assert_true((rows[0] = calloc(3 * vocab, sizeof(float))) != NULL);
     for (int i = 0; i < 3; i++) { // the first time, observed, recorded
         size_t before = launches ? *launches : 0;
         rows[i] = rows[0] + (size_t)i * vocab;
-        assert_true(transformer_forward(t, session, model.ids, 1, false, rows[i], i == 1 ? &observer : NULL, NULL));
+        assert_true(transformer_forward(t, sequences, model.ids, 1, false, rows[i], i == 1 ? &observer : NULL, NULL));
         counts[i] = launches ? *launches - before : 0;
-        sequences_rewind(session, 0);
+        sequences_rewind(sequences, 0);
     }
     for (int i = 1; i < 3; i++) assert_memory_equal(rows[i], rows[0], vocab * sizeof(float));
     // Of every layer two norms and an activation function come together with the codes of a product, unless somebody
     // looks in between. The head stays dense, and the norm before it alone.
     if (launches) assert_int_equal(counts[2] + 3 * layers, counts[1]);
-    sequences_free(session);
+    sequences_free(sequences);
     free(rows[0]);
     plan_free(&plan);
     quantized_model_free(quantized);

@@ -7,7 +7,7 @@ void check_model_logits(const char *folder, Backend *device, size_t most_tokens)
 // Token by token, so by recorded steps, against the same tokens at once.
 void check_recorded_steps(const char *folder, Backend *device, size_t tokens);
 // The same for several sequences side by side, against each of them alone on the CPU; and the tokens chosen for them.
-void check_recorded_batch(const char *folder, Backend *device, size_t sequences, size_t tokens);
+void check_recorded_batch(const char *folder, Backend *device, size_t batch, size_t tokens);
 // A model with experts whose weights are replaced between recorded steps, against the same tokens with somebody looking
 // on, for whom experts are chosen on the host.
 void check_changed_experts(const char *folder, Backend *device, size_t tokens);

@@ -76,14 +76,14 @@ void fixture_model_close(FixtureModel *model) {
 }
 
 float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens) {
-    Sequences *session;
+    Sequences *sequences;
     Error err = {0};
     float *logits = array_new(tokens * (size_t)transformer_structure(t)->config.vocab, sizeof *logits);
     assert_non_null(logits);
-    if (!sequences_new(t, tokens, &session, &err) ||
-        !transformer_forward(t, session, ids, tokens, true, logits, NULL, &err))
+    if (!sequences_new(t, tokens, &sequences, &err) ||
+        !transformer_forward(t, sequences, ids, tokens, true, logits, NULL, &err))
         fail_msg("%s", err.message);
-    sequences_free(session);
+    sequences_free(sequences);
     return logits;
 }
 

@@ -24,7 +24,7 @@ void fixture_model_close(FixtureModel *model);
 int32_t *fixture_integers(const Safetensors *file, const char *name, size_t *count);
 float *fixture_floats(const Safetensors *file, const char *name, size_t *count);
 
-// Logits [tokens, vocab] of ids run at once in a session of their own; owned by the caller.
+// Logits [tokens, vocab] of ids run at once in sequences of their own; owned by the caller.
 float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens);
 
 // The largest |a − b| over the largest |b|.

@@ -1,0 +1,35 @@
+// The model that the command line names, opened and made ready.
+#include "cli/cli.h"
+
+bool match_finds(const Options *options, const ModelStructure *structure, Error *err) {
+    bool found = !options->match;
+    for (int i = 0; !found && i < structure->linear_count; i++)
+        found = glob_matches(options->match, structure->linears[i].name);
+    return found || error_set(err, "--match \"%.100s\": none of the %d linears is called so; one is %s", options->match,
+                              structure->linear_count, structure->linears[0].name);
+}
+
+bool open_engine(const Options *options, bool must_run, Engine **out, Error *err) {
+    Recipe recipe;
+    *out = NULL;
+    if (!options_recipe(options, &recipe, err)) return false;
+    bool ok = engine_open(&options->model, out, err) && (!must_run || engine_can_run(*out, err)) &&
+              match_finds(options, engine_structure(*out), err);
+    if (*out) engine_set_recipe(*out, &recipe);
+    recipe_free(&recipe);
+    return ok;
+}
+
+bool prepare_engine(const Options *options, Engine *engine, Error *err) {
+    Error uncalibrated = {0};
+    bool ok = engine_prepare(engine, &uncalibrated, watch_start(options), err);
+    if (uncalibrated.message[0]) {
+        watch_end();
+        if (!options->quiet) fprintf(stderr, "quantdial: without ranges of inputs: %s\n", uncalibrated.message);
+    }
+    return ok;
+}
+
+bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err) {
+    return open_engine(options, must_run, out, err) && prepare_engine(options, *out, err);
+}

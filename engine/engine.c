@@ -1,0 +1,163 @@
+#include "engine/engine_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define STANDARD_SEQUENCES 128
+#define STANDARD_LENGTH 512
+#define STANDARD_EVAL_TOKENS 4096
+#define STANDARD_WINDOW 256
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+static void fill_standards(Engine *engine) {
+    EngineOptions *o = &engine->options;
+    size_t positions = (size_t)engine->structure.config.max_positions;
+    if (!o->sequences) o->sequences = STANDARD_SEQUENCES;
+    if (!o->eval_tokens) o->eval_tokens = STANDARD_EVAL_TOKENS;
+    o->length = smaller(o->length ? o->length : STANDARD_LENGTH, positions);
+    o->window = smaller(o->window ? o->window : STANDARD_WINDOW, positions);
+}
+
+static bool open_checkpoint(Engine *engine, Error *err) {
+    if (engine->options.model) return checkpoint_open(engine->options.model, &engine->checkpoint, err);
+    char *sample = sample_path(err);
+    bool ok = sample && checkpoint_open(sample, &engine->checkpoint, err);
+    free(sample);
+    return ok;
+}
+
+// What the model takes on a device: its linears, a quantized copy of at most 9 bits a weight beside them, and caches,
+// activations and logits of ordinary length.
+static size_t bytes_on_device(const ModelStructure *structure) {
+    const ModelConfig *config = &structure->config;
+    size_t bytes = (size_t)512 << 20, cached = (size_t)config->kv_heads * (size_t)config->head_dim;
+    bytes += 2 * (size_t)config->layers * cached * 2 * 2048; // 2,048 positions of keys and values in 16 bits
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        bytes += linear->out * linear->in * dtype_bytes(linear->weight->dtype) + linear->out * linear->in * 9 / 8;
+    }
+    return bytes;
+}
+
+static bool open_cuda(const Engine *engine, Backend **out, Error *err) {
+    if (!backend_cuda_new(0, out, err)) return false;
+    if (engine->structure.config.not_run[0] || (*out)->ops->has_room(*out, bytes_on_device(&engine->structure), err))
+        return true;
+    (*out)->ops->destroy(*out);
+    *out = NULL;
+    return error_prefix(err, "%s", engine->checkpoint.path);
+}
+
+static bool choice_from_environment(BackendChoice *choice, Error *err) {
+    const char *text = getenv("QUANTDIAL_BACKEND");
+    if (!text || !text[0] || strcmp(text, "auto") == 0) return true;
+    if (strcmp(text, "cpu") != 0 && strcmp(text, "cuda") != 0)
+        return error_set(err, "QUANTDIAL_BACKEND is \"%.40s\"; it may be auto, cpu or cuda", text);
+    *choice = strcmp(text, "cpu") == 0 ? BACKEND_CPU : BACKEND_CUDA;
+    return true;
+}
+
+static bool open_backend(Engine *engine, Error *err) {
+    BackendChoice choice = engine->options.backend;
+    if (choice == BACKEND_AUTO && !choice_from_environment(&choice, err)) return false;
+    if (choice == BACKEND_CUDA) return open_cuda(engine, &engine->backend, err);
+    if (choice == BACKEND_AUTO && open_cuda(engine, &engine->backend, NULL)) return true;
+    return backend_cpu_new(engine->options.threads, &engine->backend, err);
+}
+
+// The message about the refusal names the checkpoint already.
+static const char *without_folder(const Engine *engine, const char *message) {
+    const size_t length = strlen(engine->checkpoint.folder);
+    if (strncmp(message, engine->checkpoint.folder, length) != 0) return message;
+    message += length;
+    return message + strspn(message, "/: ");
+}
+
+static void not_to_be_run(const Engine *engine, const Error *reason, ModelConfig *config) {
+    config_unusable(config, without_folder(engine, reason->message));
+}
+
+// What is wrong with a configuration, and what of it does not fit the tensors, keeps a model from being run, and nobody
+// from looking at its weights. A checkpoint of which files are missing is no use for either.
+static bool read_model(Engine *engine, Error *err) {
+    ModelConfig config;
+    Error reason = {0};
+    if (!config_load(engine->checkpoint.folder, &config, &reason)) not_to_be_run(engine, &reason, &config);
+    if (structure_build(&engine->checkpoint, &config, &engine->structure, &reason)) return true;
+    if (config.not_run[0] || !checkpoint_whole(&engine->checkpoint, NULL)) return error_set(err, "%s", reason.message);
+    not_to_be_run(engine, &reason, &config);
+    return structure_build(&engine->checkpoint, &config, &engine->structure, err);
+}
+
+static bool open_parts(Engine *engine, Error *err) {
+    return open_checkpoint(engine, err) && read_model(engine, err) && open_backend(engine, err) &&
+           (engine->structure.config.not_run[0] ||
+            transformer_new(&engine->structure, engine->backend, engine->options.precision, &engine->base, err)) &&
+           model_stats_new(&engine->structure, &engine->stats, err);
+}
+
+bool engine_open(const EngineOptions *options, Engine **out, Error *err) {
+    Engine *engine = *out = calloc(1, sizeof *engine);
+    if (!engine) return error_memory(err, "the model");
+    engine->options = *options;
+    if (!open_parts(engine, err)) {
+        engine_close(engine);
+        *out = NULL;
+        return false;
+    }
+    fill_standards(engine);
+    if (!options->no_cache) engine->cache_folder = folder_cache();
+    return true;
+}
+
+void engine_close(Engine *engine) {
+    if (!engine) return;
+    evaluator_free(engine->evaluator);
+    quantized_model_free(engine->quantized);
+    transformer_free(engine->base);
+    if (engine->backend) engine->backend->ops->destroy(engine->backend);
+    plan_free(&engine->plan);
+    recipe_free(&engine->recipe);
+    model_stats_free(&engine->stats);
+    tokenizer_free(engine->tokenizer);
+    structure_free(&engine->structure);
+    checkpoint_close(&engine->checkpoint);
+    free(engine->cache_folder);
+    free(engine);
+}
+
+bool engine_can_run(const Engine *engine, Error *err) {
+    if (engine->base) return true;
+    return error_set(err, "%s cannot be run: %s. Its weights can be inspected and planned", engine->checkpoint.path,
+                     engine->structure.config.not_run);
+}
+
+const ModelStructure *engine_structure(const Engine *engine) { return &engine->structure; }
+const ModelStats *engine_stats(const Engine *engine) { return &engine->stats; }
+const char *engine_backend_name(const Engine *engine) { return engine->backend->ops->name; }
+
+const char *engine_backend_description(const Engine *engine) { return engine->backend->ops->describe(engine->backend); }
+
+Transformer *engine_base(const Engine *engine) { return engine->base; }
+bool engine_measured(const Engine *engine) { return engine->measured; }
+bool engine_calibrated(const Engine *engine) { return engine->calibrated; }
+
+uint64_t engine_calibration_tokens(const Engine *engine) { return engine->calibrated ? engine->calibration_tokens : 0; }
+
+const Recipe *engine_recipe(const Engine *engine) { return &engine->recipe; }
+const Plan *engine_plan(const Engine *engine) { return &engine->plan; }
+
+Transformer *engine_quantized(const Engine *engine) {
+    return engine->quantized ? quantized_model_transformer(engine->quantized) : NULL;
+}
+
+size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
+
+size_t engine_first_window(const Engine *engine) {
+    size_t tokens = 0;
+    if (engine->evaluator) evaluator_window(engine->evaluator, &tokens);
+    return tokens;
+}

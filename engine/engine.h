@@ -1,0 +1,163 @@
+// The engine: one loaded model with its statistics, calibration, recipe, plan and quantized variant, and all that can
+// be done with them, step by step and blocking. The commands call it, and the workbench's background thread.
+//
+//     Engine *engine;
+//     Accuracy accuracy;
+//     if (!engine_open(&(EngineOptions){.model = "org/name"}, &engine, err)) return false;
+//     engine_set_recipe(engine, &recipe);
+//     bool ok = engine_prepare(engine, NULL, progress, err) &&
+//               engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+//               engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err);
+//     engine_close(engine);
+//
+// Threads. One thread at a time works with an engine and may call everything. Beside it any thread may call what stands
+// under "What was opened". What the working thread found (the rest of the accessors) is read elsewhere only after it
+// was handed over, by a lock or by joining that thread; a transformer is never run by two.
+#pragma once
+
+#include "analysis/accuracy.h"
+#include "analysis/outliers.h"
+#include "analysis/points.h"
+#include "analysis/sensitivity.h"
+#include "analysis/speed.h"
+#include "analysis/stats.h"
+#include "analysis/tune.h"
+#include "loaders/tokenizer/tokenizer.h"
+#include "model/generate.h"
+#include "model/quantized_model.h"
+
+// The decode sample, where nothing else is asked for.
+#define STANDARD_PROMPT "Once upon a time"
+#define STANDARD_MOST_TOKENS 64
+
+typedef enum BackendChoice {
+    BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda
+                  // decides
+    BACKEND_CPU,
+    BACKEND_CUDA, // or an error that says why not
+} BackendChoice;
+
+// Texts stay the caller's and must outlive the engine.
+typedef struct EngineOptions {
+    const char *model;        // folder, file, "org/name"; NULL: the sample that ships with the program
+    const char *calibration;  // text file; NULL: the sample's
+    const char *evaluation;   // text file; NULL: the sample's
+    bool random_tokens;       // calibrate on random vocabulary ids instead of text
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and
+                              // the model's positions
+    size_t eval_tokens;       // 0: 4096
+    size_t window;            // evaluation window; 0: 256
+    BackendChoice backend;
+    int threads; // of the CPU backend; 0: all cores
+    Precision precision;
+    uint64_t seed;
+    bool no_cache; // neither read nor write measurements on disk
+} EngineOptions;
+
+typedef struct Engine Engine;
+
+// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
+// follow on demand. A model that cannot be run is opened all the same: weights can be measured and a plan made, and
+// everything that needs a forward pass is refused. *out is NULL after a failure.
+bool engine_open(const EngineOptions *options, Engine **out, Error *err);
+void engine_close(Engine *engine); // NULL: nothing
+
+// ---- What was opened: the same until it is closed ----
+
+const ModelStructure *engine_structure(const Engine *engine); // with the configuration and the checkpoint
+// Each part is final once its `known` says so (analysis/stats.h).
+const ModelStats *engine_stats(const Engine *engine);
+const char *engine_backend_name(const Engine *engine);        // "cpu"
+const char *engine_backend_description(const Engine *engine); // "avx512 ×2"
+// False with a sentence for a person when there is no forward pass for this model.
+bool engine_can_run(const Engine *engine, Error *err);
+Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
+
+// ---- From weights to figures ----
+
+// Each does its work once; from the cache if it can. Stopping leaves what was already done.
+bool engine_measure(Engine *engine, Progress *progress, Error *err); // the weights; progress counts bytes
+bool engine_calibrate(Engine *engine, Progress *progress, Error *err);
+bool engine_measured(const Engine *engine);
+bool engine_calibrated(const Engine *engine);
+uint64_t engine_calibration_tokens(const Engine *engine); // 0 until it is calibrated
+
+// Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
+void engine_set_recipe(Engine *engine, Recipe *recipe);
+// Measures the weights, calibrates where the model can be run, and plans by that recipe. A recipe that leaves inputs as
+// they are needs no ranges of them: where calibration fails it plans without, and *uncalibrated (may be NULL) says why.
+bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err);
+const Recipe *engine_recipe(const Engine *engine);
+const Plan *engine_plan(const Engine *engine); // empty before engine_prepare
+// What another recipe comes to with what is measured so far.
+bool engine_make_plan(const Engine *engine, const Recipe *recipe, Plan *out, Error *err);
+
+// Makes the quantized model follow the plan; *first_changed as in quantized_model_follow.
+bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progress *progress, Error *err);
+Transformer *engine_quantized(const Engine *engine); // NULL before the first engine_follow
+
+bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
+                     void *context, Accuracy *out, Progress *progress, Error *err);
+// Positions that evaluations and studies score, and tokens in their first window; 0 before the first of them.
+size_t engine_positions(const Engine *engine);
+size_t engine_first_window(const Engine *engine);
+
+// What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
+// is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find
+// out.
+bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err);
+// Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
+// unknown. The plan is the one followed last.
+bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
+// there is one. Returns false.
+bool engine_blame(const Engine *engine, Error *err);
+
+// ---- Text ----
+
+// The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
+bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
+// The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
+bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
+// What was generated as text; *out is at least "".
+bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);
+
+// ---- Studies ----
+
+// All by the engine's recipe and plan, unless they are given recipes. Those on the evaluation tokens make the quantized
+// model follow plans of their own: engine_follow comes before anything else that needs it, and the next evaluation
+// counts as all new (first_changed 0).
+
+// What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
+bool engine_sensitivity(Engine *engine, SensitivityDepth depth,
+                        void (*partial)(void *context, const Sensitivities *so_far), void *context, Sensitivities *out,
+                        Progress *progress, Error *err);
+
+// Every recipe on the evaluation tokens (analysis/points.h): points [count].
+bool engine_points(Engine *engine, const Recipe *recipes, int count, const PointOptions *options, Point *points,
+                   Progress *progress, Error *err);
+
+// Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
+// evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
+bool engine_tune(Engine *engine, const TuneGoal *goal, Tuned *out, Progress *progress, Error *err);
+
+// Outliers of the calibrated model (analysis/outliers.h); tokens are counted in the beginning of the calibration text,
+// as many as for evaluation.
+bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *progress, Error *err);
+
+// Calibration on random vocabulary tokens beside that on text, and what each does to the model.
+typedef struct RandomCalibration {
+    ModelStats stats;      // measured on as many random tokens as the engine's text had
+    Plan plan;             // what the recipe decides from them
+    Point text, random;    // on the evaluation tokens; the plans differ only by the calibration
+    Difference difference; // of KL divergence, random − text, position by position
+} RandomCalibration;
+
+// The engine must be calibrated, on text. Free with random_calibration_free in any case.
+bool engine_random_calibration(Engine *engine, RandomCalibration *out, Progress *progress, Error *err);
+void random_calibration_free(RandomCalibration *random);
+
+// Base and quantized model, decoding in turn (analysis/speed.h).
+bool engine_speed(Engine *engine, double seconds, void (*partial)(void *context, const DecodeSpeed *so_far),
+                  void *context, DecodeSpeed *out, Progress *progress, Error *err);

@@ -1,0 +1,39 @@
+// What is in an engine, for the files of this folder alone. Calls go one way: studies → stages → texts → engine.
+#pragma once
+
+#include "engine/engine.h"
+
+struct Engine {
+    EngineOptions options;
+    Checkpoint checkpoint;
+    ModelStructure structure;
+    Backend *backend;
+    Transformer *base;    // NULL: the model cannot be run (structure.config.not_run says why)
+    Tokenizer *tokenizer; // read on first use
+    QuantizedModel *quantized;
+    Evaluator *evaluator; // made on first use
+    ModelStats stats;
+    Recipe recipe;
+    Plan plan;
+    char *cache_folder; // NULL: no cache
+    bool measured;      // the weights
+    bool calibrated;
+    uint64_t calibration_tokens;
+};
+
+// The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
+bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Error *err);
+
+typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
+// The first `most` tokens of that text.
+bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err);
+
+// Fills the inputs of fresh stats, from the cache if it can.
+bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
+                        Error *err);
+// Reads what the cache has of the weights.
+bool engine_cached_weights(const Engine *engine, ModelStats *stats);
+// On the beginning of a text.
+bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err);
+// That of the evaluation text, made on first use.
+bool engine_need_evaluator(Engine *engine, Error *err);

@@ -1,0 +1,174 @@
+// From the weights to what quantizing them costs.
+#include <assert.h>
+#include <math.h>
+
+#include "analysis/nonfinite.h"
+#include "analysis/stats_cache.h"
+#include "engine/engine_parts.h"
+
+#define EVALUATOR_BUDGET ((size_t)512 << 20) // bytes of kept hidden states
+
+bool engine_cached_weights(const Engine *engine, ModelStats *stats) {
+    return engine->cache_folder && stats_cache_read_weights(engine->cache_folder, weight_stats_key(&engine->structure),
+                                                            &engine->structure, stats);
+}
+
+bool engine_measure(Engine *engine, Progress *progress, Error *err) {
+    const ModelStructure *structure = &engine->structure;
+    if (engine->measured || engine_cached_weights(engine, &engine->stats)) return engine->measured = true;
+    uint64_t total = 0;
+    for (int i = 0; i < structure->linear_count; i++) total += structure->linears[i].weight->bytes;
+    progress_begin(progress, "measuring weights", total);
+    for (int i = 0; i < structure->linear_count; i++) {
+        if (!weight_stats_measure(structure, i, &engine->stats, err)) return false;
+        if (!progress_add(progress, structure->linears[i].weight->bytes)) return error_stopped(err);
+    }
+    // A cache that cannot be written is only slower.
+    if (engine->cache_folder)
+        stats_cache_write_weights(engine->cache_folder, weight_stats_key(structure), &engine->stats, NULL);
+    return engine->measured = true;
+}
+
+bool engine_blame(const Engine *engine, Error *err) {
+    Nonfinite rest;
+    if (!err || err->stopped) return false;
+    for (int i = 0; i < engine->structure.linear_count; i++) {
+        if (engine->stats.weights[i].known && engine->stats.weights[i].nonfinite)
+            return error_prefix(err, "%s holds %llu weights that are infinite or NaN",
+                                engine->structure.linears[i].name,
+                                (unsigned long long)engine->stats.weights[i].nonfinite);
+    }
+    return nonfinite_rest(&engine->structure, &rest, NULL) && rest.first &&
+           error_prefix(err, "%s holds numbers that are infinite or NaN", rest.first->name);
+}
+
+bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
+                        Error *err) {
+    TokenIds ids = {0};
+    size_t sequences = 0, length = 0;
+    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, err);
+    if (ok) {
+        length = engine->options.length;
+        uint64_t key = input_stats_key(&engine->structure, ids.ids, sequences, length, engine->options.precision,
+                                       engine->backend->ops->name);
+        if (!engine->cache_folder || !stats_cache_read_inputs(engine->cache_folder, key, &engine->structure, stats)) {
+            progress_begin(progress, "calibrating", sequences * length);
+            ok = calibrate(engine->base, ids.ids, sequences, length, stats, progress, err) || engine_blame(engine, err);
+            if (ok && engine->cache_folder) stats_cache_write_inputs(engine->cache_folder, key, stats, NULL);
+        }
+    }
+    token_ids_free(&ids);
+    *tokens = sequences * length;
+    return ok;
+}
+
+bool engine_calibrate(Engine *engine, Progress *progress, Error *err) {
+    if (engine->calibrated) return true;
+    if (!engine_can_run(engine, err)) return false;
+    return engine->calibrated = engine_fill_inputs(engine, engine->options.random_tokens, &engine->stats,
+                                                   &engine->calibration_tokens, progress, err);
+}
+
+bool engine_make_plan(const Engine *engine, const Recipe *recipe, Plan *out, Error *err) {
+    return plan_make(recipe, &engine->structure, &engine->stats.measured, out, err);
+}
+
+void engine_set_recipe(Engine *engine, Recipe *recipe) {
+    plan_free(&engine->plan);
+    recipe_free(&engine->recipe);
+    engine->recipe = *recipe;
+    *recipe = (Recipe){0};
+}
+
+// Ranges of inputs are for recipes that quantize inputs. For others they are taken where they can be had.
+static bool calibrate_if_needed(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
+    Error reason = {0};
+    if (!engine->base || engine_calibrate(engine, progress, &reason)) return true;
+    if (!reason.stopped && !recipe_quantizes_inputs(&engine->recipe)) {
+        if (uncalibrated) *uncalibrated = reason;
+        return true;
+    }
+    if (reason.stopped || engine->tokenizer || engine->options.random_tokens) {
+        if (err) *err = reason;
+        return false;
+    }
+    return error_set(err, "%s: --activations none quantizes weights alone, and --random-tokens calibrates without text",
+                     reason.message);
+}
+
+bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
+    if (!engine_measure(engine, progress, err) || !calibrate_if_needed(engine, uncalibrated, progress, err))
+        return false;
+    plan_free(&engine->plan);
+    return engine_make_plan(engine, &engine->recipe, &engine->plan, err);
+}
+
+bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progress *progress, Error *err) {
+    if (!engine_can_run(engine, err)) return false;
+    if (!engine->quantized && !quantized_model_new(engine->base, &engine->quantized, err)) return false;
+    return quantized_model_follow(engine->quantized, plan, &engine->stats.measured, first_changed, progress, err);
+}
+
+bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err) {
+    const EngineOptions *o = &engine->options;
+    TokenIds ids = {0};
+    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, err);
+    if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
+    ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
+    token_ids_free(&ids);
+    return ok;
+}
+
+bool engine_need_evaluator(Engine *engine, Error *err) {
+    return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, err);
+}
+
+bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, const Accuracy *), void *context,
+                     Accuracy *out, Progress *progress, Error *err) {
+    if (!engine_can_run(engine, err) || !engine_need_evaluator(engine, err)) return false;
+    assert(engine->quantized);
+    return evaluator_run(engine->evaluator, quantized_model_transformer(engine->quantized), first_changed, partial,
+                         context, out, progress, err) ||
+           engine_blame(engine, err);
+}
+
+bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err) {
+    int count = engine->structure.linear_count;
+    for (int i = 0; i < count; i++) db[i] = NAN;
+    progress_begin(progress, "measuring errors", (uint64_t)count);
+    for (int i = 0; i < count; i++) {
+        const InputStats *input = &engine->stats.inputs[engine->structure.linears[i].input];
+        if (plan->decisions[i].quantized && engine->calibrated && input->sample_rows) {
+            if (!linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), i, input->sample,
+                                    input->sample_rows, quantized_model_factors(engine->quantized, i),
+                                    quantized_model_divisors(engine->quantized, i), &db[i], err)) {
+                return false;
+            }
+        }
+        if (!progress_add(progress, 1)) return error_stopped(err);
+    }
+    return checkpoint_intact(&engine->checkpoint, err);
+}
+
+// By quantizing the linear once more.
+static bool fresh_sqnr(const Linear *linear, const Decision *decision, double *db, Error *err) {
+    QuantizedWeight codes;
+    WeightError error;
+    if (!quantize_linear(linear, decision, NULL, NULL, &codes, &error, err)) return false;
+    quantized_weight_free(&codes);
+    *db = weight_sqnr_db(&error);
+    return true;
+}
+
+bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err) {
+    const Decision *decision = &plan->decisions[linear];
+    *db = NAN;
+    if (engine->quantized) {
+        const WeightError *error = quantized_model_weight_error(engine->quantized, linear);
+        if (error) *db = weight_sqnr_db(error);
+        return true;
+    }
+    if (!decision->quantized) return true;
+    return fresh_sqnr(&engine->structure.linears[linear], decision, db, err) &&
+           checkpoint_intact(&engine->checkpoint, err);
+}

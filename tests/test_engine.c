@@ -1,0 +1,142 @@
+// The engine: the way from a checkpoint to figures as engine.h shows it, and what it holds back until it is known.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/engine.h"
+
+// Runs, and has no tokenizer.
+#define WITHOUT_TEXT "tests/fixtures/families/llama-yarn"
+
+static Engine *opened(EngineOptions options, double bits, double activations) {
+    Engine *engine;
+    Recipe recipe;
+    Error err = {0};
+    options.sequences = 2;
+    options.length = 32;
+    options.eval_tokens = 64;
+    options.window = 32;
+    options.threads = 2;
+    options.no_cache = true;
+    if (!engine_open(&options, &engine, &err) || !recipe_standard(&recipe, &err)) fail_msg("%s", err.message);
+    recipe.value[DIAL_BITS] = bits;
+    recipe.value[DIAL_ACTIVATIONS] = activations;
+    engine_set_recipe(engine, &recipe);
+    return engine;
+}
+
+static void nothing_is_known_before_its_time(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){0}, 4, POLICY_TOKEN);
+    Error err = {0};
+    Accuracy accuracy = {0};
+    assert_true(engine_can_run(engine, &err) && engine_base(engine));
+    assert_false(engine_measured(engine) || engine_calibrated(engine));
+    assert_int_equal(engine_calibration_tokens(engine), 0);
+    assert_int_equal(engine_plan(engine)->linear_count, 0);
+    assert_null(engine_quantized(engine));
+    assert_int_equal(engine_positions(engine), 0);
+    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(engine_measured(engine) && engine_calibrated(engine));
+    assert_int_equal(engine_calibration_tokens(engine), 64);
+    assert_int_equal(engine_plan(engine)->linear_count, engine_structure(engine)->linear_count);
+    assert_null(engine_quantized(engine));
+    if (!engine_follow(engine, engine_plan(engine), NULL, NULL, &err) ||
+        !engine_evaluate(engine, 0, NULL, NULL, &accuracy, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_non_null(engine_quantized(engine));
+    assert_int_equal(engine_positions(engine), 62);
+    assert_int_equal(engine_first_window(engine), 32);
+    assert_true(accuracy.tokens == 62 && accuracy.kl_mean > 0);
+    engine_close(engine);
+}
+
+// Its error is asked for before there is a quantized model, and after.
+static void a_weight_has_one_error(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){0}, 4, POLICY_NONE);
+    Error err = {0};
+    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    const Plan *plan = engine_plan(engine);
+    double *before = calloc((size_t)plan->linear_count, sizeof *before), after;
+    assert_non_null(before);
+    for (int i = 0; i < plan->linear_count; i++)
+        if (!engine_weight_sqnr(engine, plan, i, &before[i], &err)) fail_msg("%s", err.message);
+    if (!engine_follow(engine, plan, NULL, NULL, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < plan->linear_count; i++) {
+        assert_true(engine_weight_sqnr(engine, plan, i, &after, &err));
+        assert_true(plan->decisions[i].quantized ? after > 10 && after == before[i] : isnan(after) && isnan(before[i]));
+    }
+    free(before);
+    engine_close(engine);
+}
+
+static void a_new_recipe_takes_the_place_of_the_old_plan(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){0}, 4, POLICY_NONE);
+    Recipe recipe;
+    Error err = {0};
+    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    const size_t bytes = engine_plan(engine)->bytes;
+    assert_true(recipe_copy(engine_recipe(engine), &recipe, &err));
+    recipe.value[DIAL_BITS] = 8;
+    engine_set_recipe(engine, &recipe);
+    assert_int_equal(engine_plan(engine)->linear_count, 0);
+    assert_null(recipe.overrides);
+    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(engine_plan(engine)->bytes > bytes);
+    engine_close(engine);
+}
+
+// A recipe for weights alone is planned without ranges of inputs where they cannot be had; others are refused, and told
+// what helps.
+static void without_text_weights_are_planned(void **state) {
+    (void)state;
+    const EngineOptions options = {.model = WITHOUT_TEXT};
+    Error uncalibrated = {0}, err = {0};
+    Engine *engine = opened(options, 4, POLICY_NONE);
+    if (!engine_prepare(engine, &uncalibrated, NULL, &err)) fail_msg("%s", err.message);
+    assert_non_null(strstr(uncalibrated.message, "tokenizer"));
+    assert_false(engine_calibrated(engine));
+    assert_true(engine_plan(engine)->quantized_count > 0);
+    engine_close(engine);
+
+    engine = opened(options, 4, POLICY_TOKEN);
+    uncalibrated = (Error){0};
+    assert_false(engine_prepare(engine, &uncalibrated, NULL, &err));
+    assert_string_equal(uncalibrated.message, "");
+    assert_non_null(strstr(err.message, "--random-tokens"));
+    assert_int_equal(engine_plan(engine)->linear_count, 0);
+    engine_close(engine);
+
+    engine = opened((EngineOptions){.model = WITHOUT_TEXT, .random_tokens = true}, 4, POLICY_TOKEN);
+    if (!engine_prepare(engine, &uncalibrated, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(engine_calibrated(engine));
+    engine_close(engine);
+}
+
+static void what_cannot_be_opened_leaves_nothing(void **state) {
+    (void)state;
+    Engine *engine;
+    Error err = {0};
+    assert_false(engine_open(&(EngineOptions){.model = "/nowhere"}, &engine, &err));
+    assert_null(engine);
+    assert_non_null(strstr(err.message, "/nowhere"));
+    engine_close(engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_known_before_its_time),
+        cmocka_unit_test(a_weight_has_one_error),
+        cmocka_unit_test(a_new_recipe_takes_the_place_of_the_old_plan),
+        cmocka_unit_test(without_text_weights_are_planned),
+        cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
