@@ -173,7 +173,9 @@ bool opened_measure(const Options *options, Opened *opened, Error *err);
 bool opened_plan(const Options *options, bool must_run, Opened *out, Error *err);
 void opened_close(Opened *opened);
 
-void print_json(cJSON *object); // one object, then a newline; frees it
+// The contract of docs/json.md. Rises when a key changes its name, type or meaning, and not when one is added.
+#define JSON_VERSION 1
+void print_json(cJSON *object); // "quantdial": JSON_VERSION, then the object's keys, on one line; frees it
 // JSON has no infinity and no NaN: those become null.
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"

@@ -8,6 +8,8 @@
 #include "cli/cli.h"
 
 void print_json(cJSON *object) {
+    cJSON *version = cJSON_AddNumberToObject(object, "quantdial", JSON_VERSION);
+    cJSON_InsertItemInArray(object, 0, cJSON_DetachItemViaPointer(object, version)); // it comes first
     char *text = json_print(object);
     if (text) puts(text);
     free(text);

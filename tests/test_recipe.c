@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/number.h"
 #include "quant/recipe.h"
 #include "tests/support/in_folder.h"
@@ -522,6 +523,62 @@ static void files_name_themselves_in_messages(void **state) {
     recipe_free(&recipe);
 }
 
+// ---- docs/recipes.md ----
+
+// The row of a key: "| `alpha` | … | default | `--alpha` | …", behind this heading. Free.
+static char *documented(const char *page, const char *heading, const char *key) {
+    char line[80];
+    snprintf(line, sizeof line, "### %s\n", heading);
+    const char *begin = strstr(page, line);
+    if (!begin) fail_msg("docs/recipes.md has no part \"%s\"", heading);
+    begin += strlen(line);
+    snprintf(line, sizeof line, "\n| `%s`", key);
+    const char *row = strstr(begin, line), *end = strstr(begin, "\n#");
+    if (!row || (end && row > end)) fail_msg("docs/recipes.md does not name %s under \"%s\"", key, heading);
+    return strndup(row + 1, strcspn(row + 1, "\n"));
+}
+
+static void check_dial_documented(const char *page, Dial dial) {
+    const DialInfo *info = &dial_table[dial];
+    char heading[40], option[80], preset[NUMBER_ROOM], cell[NUMBER_ROOM + 8];
+    snprintf(heading, sizeof heading, info->section ? "`%s`" : "Top level", info->section);
+    snprintf(option, sizeof option, "`--%s", info->option);
+    dial_format(dial, info->standard, preset, sizeof preset);
+    bool quoted = info->zero && info->standard == 0;
+    if (info->kind == DIAL_SWITCH) snprintf(preset, sizeof preset, info->standard != 0 ? "true" : "false");
+    snprintf(cell, sizeof cell, quoted ? "| \"%s\" |" : "| %s |", preset);
+    char *row = documented(page, heading, info->key);
+    if (!strstr(row, option)) fail_msg("docs/recipes.md: %s without its option: %s", info->option, row);
+    if (!strstr(row, cell)) fail_msg("docs/recipes.md: %s without its default %s: %s", info->option, preset, row);
+    free(row);
+}
+
+// The keys that reading knows, from what it says of one that it does not: `…: unknown key "x"; known are a, b`.
+static void check_keys_documented(const char *page, const char *json) {
+    Recipe recipe;
+    Error err = {0};
+    assert_false(recipe_parse(json, strlen(json), &recipe, &err));
+    char *at = strstr(err.message, "known are ");
+    assert_non_null(at);
+    for (char *key = strtok(at + strlen("known are "), ", "); key; key = strtok(NULL, ", ")) {
+        char quoted[80];
+        snprintf(quoted, sizeof quoted, "`%s`", key);
+        if (!strstr(page, quoted)) fail_msg("docs/recipes.md does not name the key %s", key);
+    }
+}
+
+static void every_key_is_documented_with_option_and_default(void **state) {
+    (void)state;
+    char *page;
+    size_t size;
+    Error err;
+    if (!file_read("docs/recipes.md", 1 << 20, &page, &size, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < DIAL_COUNT; i++) check_dial_documented(page, (Dial)i);
+    check_keys_documented(page, "{\"quantdial_recipe\": 1, \"x\": 1}");
+    check_keys_documented(page, "{\"quantdial_recipe\": 1, \"overrides\": [{\"match\": \"*\", \"x\": 1}]}");
+    free(page);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_the_shortest_text),
@@ -547,6 +604,7 @@ int main(void) {
         cmocka_unit_test(overrides_are_set_and_cleared),
         cmocka_unit_test(copies_are_equal_and_apart),
         IN_FOLDER(files_name_themselves_in_messages),
+        cmocka_unit_test(every_key_is_documented_with_option_and_default),
     };
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }
