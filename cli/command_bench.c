@@ -49,8 +49,8 @@ static bool parse_schemes(const char *list, const Scheme *chosen[SCHEMES], int *
         bool again = false;
         for (int k = 1; i < SCHEMES && k < *count; k++) again |= chosen[k] == &schemes[i];
         if (i == SCHEMES || again)
-            return error_set(err, "--schemes wants some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"",
-                             at);
+            return error_set(
+                err, "--schemes expects some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"", at);
         if (i > 0) chosen[(*count)++] = &schemes[i];
         at += n + (at[n] == ',');
     }
@@ -66,8 +66,8 @@ bool bench_schemes_known(const char *list, Error *err) {
 static bool choose_schemes(Bench *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
-    const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
-    return parse_schemes(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+    const char *usual = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
+    return parse_schemes(o->schemes ? o->schemes : usual, b->chosen, &b->count, err);
 }
 
 static void choose_cases(Bench *b) {
@@ -106,7 +106,7 @@ static bool open_model(Bench *b, Error *err) {
 static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
     if (scheme->bits < 0) return model_session_plan((ModelSession *)&b->opened.session, &b->opened.recipe, out, err);
-    if (!recipe_standard(&recipe, err)) return false;
+    if (!recipe_default(&recipe, err)) return false;
     recipe.value[DIAL_BITS] = scheme->bits;
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;

@@ -18,7 +18,7 @@ static bool calibrate_if_needed(const Options *options, Opened *o, Progress *pro
                                reason.message);
     }
     watch_end();
-    if (!options->quiet) fprintf(stderr, "quantdial: without ranges of inputs: %s\n", reason.message);
+    if (!options->quiet) fprintf(stderr, "quantdial: activation ranges are missing: %s\n", reason.message);
     return true;
 }
 
@@ -26,8 +26,8 @@ bool match_finds(const Options *options, const ModelStructure *structure, Error 
     bool found = !options->match;
     for (int i = 0; !found && i < structure->linear_count; i++)
         found = glob_matches(options->match, structure->linears[i].name);
-    return found || error_set(err, "--match \"%.100s\": none of the %d linears is called so; one is %s", options->match,
-                              structure->linear_count, structure->linears[0].name);
+    return found || error_set(err, "--match \"%.100s\": none of the %d linears matches; one of them is %s",
+                              options->match, structure->linear_count, structure->linears[0].name);
 }
 
 bool opened_model(const Options *options, bool must_run, Opened *out, Error *err) {
@@ -62,7 +62,7 @@ void warn_stored(const Options *options, const ModelStructure *structure) {
     if (structure->head_untied && !options->quiet)
         fprintf(stderr,
                 "quantdial: %s/config.json: \"tie_word_embeddings\" is true, but the head has numbers of its own; "
-                "they are used (say false to silence this)\n",
+                "these are used (set the flag to false to silence this warning)\n",
                 structure->checkpoint->folder);
 }
 
@@ -78,7 +78,7 @@ void warn_nonfinite(const Options *options, const ModelSession *session) {
     if (first < 0 || options->quiet) return;
     fprintf(stderr,
             "quantdial: %llu weights in %d of the linears (first: %s) are infinite or NaN; these linears are not "
-            "quantized, and what the model gives cannot be trusted\n",
+            "quantized, and the model's output cannot be trusted\n",
             (unsigned long long)weights, linears, session->structure.linears[first].name);
 }
 
@@ -90,8 +90,7 @@ void warn_unmatched(const Options *options, const Opened *opened) {
     warn_nonfinite(options, &opened->session);
     uint64_t tokens = opened->session.calibration_tokens;
     if (opened->session.calibrated && tokens < FEWEST_TOKENS && !options->quiet)
-        fprintf(
-            stderr,
-            "quantdial: calibrated on only %llu tokens; with fewer than %d the ranges of activations mean nothing\n",
-            (unsigned long long)tokens, FEWEST_TOKENS);
+        fprintf(stderr,
+                "quantdial: calibrated on only %llu tokens; ranges from fewer than %d tokens are not reliable\n",
+                (unsigned long long)tokens, FEWEST_TOKENS);
 }

@@ -86,7 +86,7 @@ void print_unlisted(const ModelStructure *structure) {
     char unlisted[32], all[32], *kinds = structure_unlisted_text(structure);
     const size_t bytes = structure->checkpoint->bytes;
     if (!structure->unlisted_bytes) {
-        puts("every tensor is in the list");
+        puts("the list covers every tensor");
     } else {
         printf("%s of %s (%.1f %%) are not in the list: %s\n",
                in_megabytes((double)structure->unlisted_bytes, unlisted, sizeof unlisted),
@@ -116,5 +116,5 @@ void json_add_unlisted(cJSON *object, const ModelStructure *structure) {
 void print_not_run(const ModelSession *session) {
     Error why = {0};
     model_session_can_run(session, &why);
-    printf("%s; what a linear is, is told from names and shapes\n", why.message);
+    printf("%s; its linears are guessed from names and shapes\n", why.message);
 }

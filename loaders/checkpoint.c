@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/program.h"
 #include "loaders/checkpoint_index.h"
 #include "loaders/hub.h"
@@ -359,7 +360,11 @@ bool checkpoint_is_there(const char *path) {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);
-    if (open_path(path, out, err) && checkpoint_intact(out, err)) return true;
+    if (open_path(path, out, err) && checkpoint_intact(out, err)) {
+        log_line("checkpoint %s: %zu tensors, %zu bytes, %zu files", out->path, out->tensor_count, out->bytes,
+                 out->file_count);
+        return true;
+    }
     checkpoint_close(out);
     return false;
 }

@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/recognize.h"
 
-#define DOWNLOAD_AGAIN "download the model again (hf download goes on where it was)"
+#define DOWNLOAD_AGAIN "download the model again (hf download resumes where it stopped)"
 
 static bool ends_with(const char *text, const char *ending) {
     size_t n = strlen(text), m = strlen(ending);
@@ -137,8 +137,7 @@ static bool tells_unfinished(const Folder *f) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *place = path_join(f->path, places[i]), *found = place ? find_in(place, is_unfinished) : NULL;
         if (found)
-            error_set(f->err, "%s: its download did not come to its end (%s/%s); " DOWNLOAD_AGAIN, f->path, places[i],
-                      found);
+            error_set(f->err, "%s: its download did not finish (%s/%s); " DOWNLOAD_AGAIN, f->path, places[i], found);
         free(place);
         free(found);
         if (found) return true;
@@ -210,7 +209,7 @@ static bool tells_subfolders(const Folder *f) {
         free(path);
     }
     if (count)
-        error_set(f->err, "%s: has no weights of its own, but its subfolders do (%s%s); name one of them", f->path,
+        error_set(f->err, "%s: contains no weights itself, but its subfolders do (%s%s); name one of them", f->path,
                   inside.data ? inside.data : "?", count > 4 ? ", …" : "");
     text_free(&inside);
     return count > 0;
@@ -266,7 +265,7 @@ bool recognize_model_file(const char *path, Error *err) {
     if (begins_as_safetensors(bytes, length, (size_t)info.st_size)) return true;
     if (strstr(bytes, "\"weight_map\""))
         return error_set(err, "%s: is the index of a checkpoint; give its folder", path);
-    if (ends_with(path, ".json")) return error_set(err, "%s: is no file of weights; give its folder", path);
+    if (ends_with(path, ".json")) return error_set(err, "%s: is not a weights file; give its folder", path);
     if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
     const int format = format_of(path);
     if (format < FORMATS)
@@ -339,7 +338,7 @@ static const Sign signs[] = {
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
     {".SCB", NULL, "bitsandbytes (LLM.int8)",
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
-    {".biases", ".scales", "MLX", OPEN_ORIGINAL ", or write it anew with mlx_lm.convert --dequantize"},
+    {".biases", ".scales", "MLX", OPEN_ORIGINAL ", or convert it with mlx_lm.convert --dequantize"},
     {".q_scale_max", NULL, "ExLlamaV2 (EXL2)", OPEN_ORIGINAL},
     {".trellis", NULL, "ExLlamaV3 (EXL3)", OPEN_ORIGINAL},
     {".W_q", NULL, "HQQ", OPEN_ORIGINAL},
@@ -385,7 +384,7 @@ bool recognize_tensors(const Checkpoint *checkpoint, Error *err) {
         for (size_t k = 0; k < sizeof signs / sizeof *signs; k++) {
             if (!has_sign(checkpoint, tensor->name, &signs[k])) continue;
             char *shown = text_printable(tensor->name, strlen(tensor->name), false);
-            error_set(err, "%s: is quantized by %s (tensor %.200s), whose codes are not read; %s", tensor->file,
+            error_set(err, "%s: is quantized by %s (tensor %.200s), which is not supported; %s", tensor->file,
                       signs[k].what, shown ? shown : "?", signs[k].remedy);
             free(shown);
             return false;

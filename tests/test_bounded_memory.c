@@ -153,7 +153,7 @@ static void it_is_quantized(void **state) {
     Plan plan;
     Error err = {0};
     if (!model_session_open(&options, &session, &err)) fail_msg("%s", err.message);
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     assert_true(model_session_plan(&session, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 7 * LAYERS);

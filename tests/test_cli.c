@@ -207,12 +207,12 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         const char *message;
     } cases[] = {
         {{"--nonsense"}, "--nonsense"},
-        {{"plan", "--alpha"}, "wants a value"},
+        {{"plan", "--alpha"}, "expects a value"},
         {{"plan", "--alpha", "7"}, "alpha"},
         {{"plan", "--weight-bits", "5"}, "bits"},
         {{"plan", "--granularity", "fine"}, "adaptive"},
         {{"eval", "--tokens", "many"}, "whole number"},
-        {{"inspect", "--alpha", "0.3"}, "no option of this command"},
+        {{"inspect", "--alpha", "0.3"}, "not an option of this command"},
         {{"logits"}, "--ids"},
         {{"sweep"}, "--sweep"},
         {{"eval", "--task", "lambada"}, "belong together"},

@@ -101,7 +101,7 @@ static void weights_are_measured_and_planned(void **state) {
     Plan plan;
     Error err = {0};
     double db;
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     assert_true(model_session_measure_weights(&session, NULL, &err));
     assert_true(model_session_plan(&session, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 4);
@@ -204,7 +204,7 @@ static void linears_are_those_of_torch(void **state) {
         const ModelOptions options = {.model = path, .no_cache = true};
         if (!model_session_open(&options, &session, &err)) fail_msg("%s", err.message);
         assert_false(model_session_can_run(&session, &err));
-        assert_true(model_session_measure_weights(&session, NULL, &err) && recipe_standard(&recipe, &err) &&
+        assert_true(model_session_measure_weights(&session, NULL, &err) && recipe_default(&recipe, &err) &&
                     model_session_plan(&session, &recipe, &plan, &err));
         assert_int_equal(session.structure.linear_count, cJSON_GetArraySize(expected));
         for (int i = 0; i < session.structure.linear_count; i++) {

@@ -41,7 +41,7 @@ static void run_set(Ui *ui, const char *argument) {
 static void run_reset(Ui *ui, const char *argument) {
     const int dial = *argument ? dial_named(argument, strlen(argument)) : (int)ui->dial;
     if (!*argument && ui->focus != PANE_DIALS)
-        ui_fail(ui, "name the dial, or go to it with Tab");
+        ui_fail(ui, "name a dial, or go to one with Tab");
     else if (dial < 0)
         ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
     else
@@ -121,26 +121,26 @@ static void run_quit(Ui *ui, const char *argument) { (void)argument, action_quit
 static void run_quit_unsaved(Ui *ui, const char *argument) { (void)argument, ui->quit = true; }
 
 const Command screen_commands[] = {
-    {"set", "DIAL VALUE", COMPLETE_DIAL, run_set, "turns a dial: set alpha 0.2, set granularity group"},
-    {"reset", "[DIAL]", COMPLETE_DIAL, run_reset, "back to the standard value"},
-    {"w", "[FILE]", COMPLETE_FILE, run_write, "writes the recipe; asks before another file is overwritten"},
-    {"w!", "[FILE]", COMPLETE_FILE, run_overwrite, "writes it without asking"},
-    {"load", "FILE", COMPLETE_FILE, run_load, "loads a recipe"},
-    {"prompt", "[TEXT]", COMPLETE_NOTHING, run_prompt, "the beginning that both models continue"},
-    {"sort", "COLUMN", COMPLETE_COLUMN, run_sort, "sorts the layers; once more turns the order round"},
-    {"find", "TEXT", COMPLETE_NOTHING, run_find, "the next linear with this in its name"},
-    {"filter", "[TEXT]", COMPLETE_NOTHING, run_filter, "shows only linears with this in their names"},
-    {"override", "", COMPLETE_NOTHING, run_override, "dials for the selected linear only, or for all again"},
-    {"ignore", "", COMPLETE_NOTHING, run_ignore, "leaves the selected linear in its own precision"},
-    {"pin", "", COMPLETE_NOTHING, run_pin, "compares with the state as it is now"},
-    {"undo", "", COMPLETE_NOTHING, run_undo, "undoes the last change"},
-    {"redo", "", COMPLETE_NOTHING, run_redo, "does it again"},
-    {"stop", "", COMPLETE_NOTHING, run_stop, "stops what is being computed, or goes on"},
+    {"set", "DIAL VALUE", COMPLETE_DIAL, run_set, "set a dial: set alpha 0.2, set granularity group"},
+    {"reset", "[DIAL]", COMPLETE_DIAL, run_reset, "reset a dial to its default"},
+    {"w", "[FILE]", COMPLETE_FILE, run_write, "write the recipe; asks before it overwrites another file"},
+    {"w!", "[FILE]", COMPLETE_FILE, run_overwrite, "write the recipe without asking"},
+    {"load", "FILE", COMPLETE_FILE, run_load, "load a recipe"},
+    {"prompt", "[TEXT]", COMPLETE_NOTHING, run_prompt, "set the prompt that both models continue"},
+    {"sort", "COLUMN", COMPLETE_COLUMN, run_sort, "sort the layers; again to reverse the order"},
+    {"find", "TEXT", COMPLETE_NOTHING, run_find, "go to the next linear whose name contains TEXT"},
+    {"filter", "[TEXT]", COMPLETE_NOTHING, run_filter, "show only linears whose names contain TEXT"},
+    {"override", "", COMPLETE_NOTHING, run_override, "set dials for the selected linear only, or for all again"},
+    {"ignore", "", COMPLETE_NOTHING, run_ignore, "leave the selected linear in its own precision"},
+    {"pin", "", COMPLETE_NOTHING, run_pin, "compare with the current state"},
+    {"undo", "", COMPLETE_NOTHING, run_undo, "undo the last change"},
+    {"redo", "", COMPLETE_NOTHING, run_redo, "redo it"},
+    {"stop", "", COMPLETE_NOTHING, run_stop, "stop or resume computing"},
     {"theme", "NAME", COMPLETE_SCHEME, run_theme, "colours: auto, dark, light, mono"},
-    {"help", "", COMPLETE_NOTHING, run_help, "keys and commands"},
-    {"wq", "[FILE]", COMPLETE_FILE, run_write_quit, "writes the recipe and quits"},
-    {"q", "", COMPLETE_NOTHING, run_quit, "quits"},
-    {"q!", "", COMPLETE_NOTHING, run_quit_unsaved, "quits without asking"},
+    {"help", "", COMPLETE_NOTHING, run_help, "show keys and commands"},
+    {"wq", "[FILE]", COMPLETE_FILE, run_write_quit, "write the recipe and quit"},
+    {"q", "", COMPLETE_NOTHING, run_quit, "quit"},
+    {"q!", "", COMPLETE_NOTHING, run_quit_unsaved, "quit without asking"},
 };
 const int screen_command_count = sizeof screen_commands / sizeof *screen_commands;
 

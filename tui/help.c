@@ -34,17 +34,17 @@ static HelpText whole_text(void) {
     HelpText text = {.count = 0};
     for (int group = 0; group < KEY_GROUPS; group++) add_keys(&text, (KeyGroup)group);
     add(&text, "Mouse", NULL, NULL);
-    add(&text, "click", "chooses a linear, a dial, a column to sort by, a key below", NULL);
-    add(&text, "drag, wheel", "moves a slider; turns a dial, once it has the keys; scrolls", NULL);
+    add(&text, "click", "select a linear or dial, sort by a column, press a key of the bottom line", NULL);
+    add(&text, "drag, wheel", "move a slider; turn a dial once it is focused; scroll", NULL);
     add(&text, NULL, NULL, NULL);
     add(&text, "Commands", NULL, NULL);
     for (int i = 0; i < screen_command_count; i++)
         add(&text, screen_commands[i].name, screen_commands[i].help, screen_commands[i].arguments);
     add(&text, NULL, NULL, NULL);
     add(&text, "Marks", NULL, NULL);
-    add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
-    add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored, not all timed yet", NULL);
-    add(&text, "1.6–1.9×", "times the base's speed; timed in turn, without the outermost tenths", NULL);
+    add(&text, "✓ ✗ ≈", "better, worse, or the same within the error, compared with the pin", NULL);
+    add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
+    add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
     add(&text, "*", "overridden for this linear", NULL);
     return text;
 }

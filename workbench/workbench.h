@@ -11,8 +11,8 @@ typedef struct Workbench Workbench;
 
 typedef struct WorkbenchOptions {
     ModelOptions model;
-    const char *recipe; // file to start from; NULL: the standard recipe
-    const char *prompt; // NULL: a standard beginning
+    const char *recipe; // file to start from; NULL: the default recipe
+    const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
 } WorkbenchOptions;
 
@@ -46,7 +46,7 @@ bool workbench_toggle_ignore(Workbench *w, int linear,
                              Error *err); // leaves a linear in its own precision, or takes it back
 bool workbench_undo(Workbench *w);        // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
-bool workbench_load(Workbench *w, const char *path, Error *err); // undoable
+bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save
