@@ -558,6 +558,20 @@ static void tokenize_prints_an_array_per_line(void **state) {
     ran_free(&ran);
 }
 
+static void the_log_goes_to_stderr_and_only_where_it_is_wanted(void **state) {
+    (void)state;
+    setenv("QUANTDIAL_LOG", "1", 1);
+    Ran ran = RUN("calibrate", "--json", QUICK, "--no-cache");
+    const char *const parts[] = {"version", "storyteller: 56 tensors", "computes: ", "calibrating begins", "ends: done"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_contains(ran.err, parts[i]);
+    cJSON_Delete(json_of("calibrate", &ran));
+    setenv("QUANTDIAL_LOG", "0", 1);
+    ran = RUN("doctor");
+    assert_string_equal(ran.err, "");
+    ran_free(&ran);
+    unsetenv("QUANTDIAL_LOG");
+}
+
 static void without_a_terminal_the_overview_is_printed(void **state) {
     (void)state;
     Ran ran = RUN(QUICK, "--tokens", "256");
@@ -603,6 +617,7 @@ int main(void) {
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(json_of_every_command_was_held_to_its_page),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
+        cmocka_unit_test(the_log_goes_to_stderr_and_only_where_it_is_wanted),
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),
         cmocka_unit_test(a_second_run_reads_the_measurements_and_says_the_same),
     };
