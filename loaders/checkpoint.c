@@ -414,12 +414,13 @@ char *sample_path(Error *err) {
     const char *samples = getenv("QUANTDIAL_SAMPLES");
     char *program = program_folder(), *found = NULL;
     if (samples && *samples) found = path_join(samples, "storyteller");
-    if (!found && program) {
-        found = path_join(program, "../samples/storyteller");
-        if (found && !folder_exists(found)) {
-            free(found);
-            found = path_join(program, "../share/quantdial/samples/storyteller");
-        }
+    // build/quantdial, build/debug/quantdial, bin/quantdial
+    static const char *const places[] = {"../samples/storyteller", "../../samples/storyteller",
+                                         "../share/quantdial/samples/storyteller"};
+    for (size_t i = 0; !(samples && *samples) && program && i < sizeof places / sizeof *places; i++) {
+        free(found);
+        found = path_join(program, places[i]);
+        if (found && folder_exists(found)) break;
     }
     free(program);
     if (found && folder_exists(found)) return found;

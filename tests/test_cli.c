@@ -562,7 +562,8 @@ static void the_log_goes_to_stderr_and_only_where_it_is_wanted(void **state) {
     (void)state;
     setenv("QUANTDIAL_LOG", "1", 1);
     Ran ran = RUN("calibrate", "--json", QUICK, "--no-cache");
-    const char *const parts[] = {"version", "storyteller: 56 tensors", "computes: ", "calibrating begins", "ends: done"};
+    const char *const parts[] = {"version", "storyteller: 56 tensors", "computes: ", "calibrating begins",
+                                 "ends: done"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_contains(ran.err, parts[i]);
     cJSON_Delete(json_of("calibrate", &ran));
     setenv("QUANTDIAL_LOG", "0", 1);

@@ -96,6 +96,10 @@ static void every_dial_is_described(void **state) {
         assert_true(info->option && info->key && info->label && info->help);
         assert_true(dial_allows((Dial)i, info->default_value));
         assert_int_equal(dial_find(info->option), i);
+        // An override may hold every key of these two sections.
+        const char *section = info->section ? info->section : "";
+        const bool overridable = strcmp(section, "weights") == 0 || strcmp(section, "activations") == 0;
+        assert_int_equal(info->per_linear, overridable);
         char text[64];
         dial_format((Dial)i, info->default_value, text, sizeof text);
         assert_parsed((Dial)i, text, info->default_value);
