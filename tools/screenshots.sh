@@ -21,6 +21,7 @@ picture() {
     shift 3
     rm -rf "$XDG_STATE_HOME" # what the picture before left unsaved is not offered here
     echo "screenshots/$name.svg"
+    rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
         "$@" -- build/picture/quantdial ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi

@@ -1,5 +1,6 @@
 #include "workbench/workbench.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -17,9 +18,6 @@
 
 #define TURN_SECONDS 0.4
 #define SPEED_SECONDS 2.0
-
-static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy",
-                                                 "decode",  "errors",    "speed"};
 
 typedef struct Job {
     Progress progress;
@@ -141,6 +139,8 @@ static bool is_newest_locked(const Worker *k, JobKind kind) {
     return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
 }
 
+static const char *job_name(JobKind kind); // from the table below
+
 static bool job_begin(Worker *k, JobKind kind) {
     Workbench *w = k->w;
     Job *job = &w->jobs[kind];
@@ -155,7 +155,7 @@ static bool job_begin(Worker *k, JobKind kind) {
         job->message[0] = '\0';
     }
     pthread_mutex_unlock(&w->lock);
-    if (run) log_line("job %s begins, turn %llu", job_names[kind], (unsigned long long)k->turn);
+    if (run) log_line("job %s begins, turn %llu", job_name(kind), (unsigned long long)k->turn);
     return run;
 }
 
@@ -165,7 +165,7 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     Job *job = &w->jobs[kind];
     pthread_mutex_lock(&w->lock);
     job->ended = clock_seconds();
-    log_line("job %s ends after %.3f s: %s", job_names[kind], job->ended - job->started,
+    log_line("job %s ends after %.3f s: %s", job_name(kind), job->ended - job->started,
              ok             ? "done"
              : err->stopped ? "stopped"
                             : err->message);
@@ -437,12 +437,23 @@ static JobKind wait_for_job(Worker *k) {
     return atomic_load(&w->quit) ? JOB_COUNT : job;
 }
 
-static void *work(void *argument) {
+static const struct {
+    const char *name;
+    void (*run)(Worker *k);
+} job_table[] = {
+    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
+    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
+    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
+    [JOB_SPEED] = {"speed", speed_job},
+};
+static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
+
+static const char *job_name(JobKind kind) { return job_table[kind].name; }
+
+static void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    void (*const run[JOB_COUNT])(Worker *) = {weights_job, calibrate_job, follow_job, accuracy_job,
-                                              decode_job,  errors_job,    speed_job};
-    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) run[job](&k);
+    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) job_table[job].run(&k);
     plan_free(&k.plan);
     free(k.prompt);
     return NULL;
@@ -515,7 +526,7 @@ static bool start_thread(Workbench *w, Error *err) {
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    w->thread_runs = pthread_create(&w->thread, NULL, work, w) == 0;
+    w->thread_runs = pthread_create(&w->thread, NULL, worker_run, w) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return w->thread_runs || error_set(err, "the background thread cannot be started: %s", strerror(errno));
 }
@@ -785,7 +796,7 @@ const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
-    *out = (JobView){.kind = kind, .name = job_names[kind], .share = -1, .seconds_left = -1};
+    *out = (JobView){.kind = kind, .name = job_name(kind), .share = -1, .seconds_left = -1};
     pthread_mutex_lock(&shared->lock);
     const Job *job = &w->jobs[kind];
     out->state = job->state;
