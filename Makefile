@@ -3,11 +3,16 @@
 # A new file needs no entry here: every *.c of a room belongs to the library, every tests/test_*.c is one test
 # program, the suffixes _avx2.c and _avx512.c choose instruction sets, and *.cu is compiled where nvcc is found.
 #
-# Variables worth setting: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, V=1 (show commands), WERROR= (let warnings pass),
-# CUDA=0, ONEDNN=0, VTERM=0 (leave out what is optional), TESTS="test_recipe test_plan" (these test programs only).
+# Variables worth setting:
+#   CC, CFLAGS, LDFLAGS             compiler (gcc or clang) and flags
+#   PREFIX, DESTDIR                 where install puts its files
+#   V=1                             show the commands
+#   WERROR=                         let warnings pass
+#   CUDA=0, ONEDNN=0, VTERM=0       build without an optional part
+#   CUDA_ARCHS=all, ="80 90"        compile CUDA for all architectures, or for these. The default is the devices of this
+#                                   machine, or 80 if there are none, which newer devices translate at the first start
+#   TESTS="test_recipe test_plan"   only these test programs
 #
-# CUDA is compiled for the devices that are here; where there is none for 80 alone, which newer ones translate at the
-# first start. What goes to other machines, and CI, wants them all: CUDA_ARCHS=all. Or some: CUDA_ARCHS="80 90".
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -20,10 +25,11 @@ CFLAGS ?= -O3 -g1
 WERROR ?= -Werror
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-# optimized: build/ · sanitized: build/asan/ · fuzz: build/fuzz/
+# optimized: build/ · sanitized: build/asan/ · debug: build/debug/ · fuzz: build/fuzz/
 MODE ?= optimized
 OUT.optimized := build
 OUT.sanitized := build/asan
+OUT.debug := build/debug
 OUT.fuzz := build/fuzz
 OUT := $(OUT.$(MODE))
 
@@ -33,7 +39,7 @@ OUT := $(OUT.$(MODE))
 .PHONY: FORCE
 
 .PHONY: build
-build: ## the program, build/quantdial (the default)
+build: ## builds the program, build/quantdial (the default)
 
 # ---- What the machine has: build/config.mk, written by ./configure ----
 
@@ -100,6 +106,7 @@ SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
 # Sanitized code is large: there the programs share it. The optimized ones are of the objects that the program is made of.
 LIBRARY.optimized := build/libquantdial.a
 LIBRARY.sanitized := build/asan/libquantdial.so
+LIBRARY.debug := build/debug/libquantdial.a
 LIBRARY.fuzz := build/fuzz/libquantdial.a
 LIBRARY := $(LIBRARY.$(MODE))
 SUPPORT := $(OUT)/libsupport.a
@@ -127,6 +134,8 @@ INCLUDES := -I. $(LIB_INCLUDES) $(DNNL_INCLUDES) $(if $(WITH_CUDA),$(CUDA_INCLUD
 
 FLAGS.optimized := $(CFLAGS) -fopenmp
 FLAGS.sanitized := -O1 -g1 -fPIC -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fopenmp
+# For a debugger: every variable is where the source says.
+FLAGS.debug := -O0 -g3 -fopenmp
 # clang for libFuzzer; one thread, so that a finding can be repeated. Warnings are gcc's business: without OpenMP clang
 # finds variables unused that only pragmas use.
 FLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
@@ -134,6 +143,7 @@ FLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-r
 CLANG ?= clang
 COMPILER.optimized := $(CC)
 COMPILER.sanitized := $(CC)
+COMPILER.debug := $(CC)
 COMPILER.fuzz := $(CLANG)
 
 C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(INCLUDES)
@@ -141,8 +151,10 @@ C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(IN
 # Per file: what its name promises. cmocka's macros convert freely, so tests are not held to -Wconversion.
 AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
+# Without optimization intrinsics are macros, which convert freely.
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
+             $(if $(filter debug,$(MODE)),$(if $(filter %_avx2.c %_avx512.c,$(1)),-O1)) \
              $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),-fno-sanitize=all)) \
              $(if $(filter tests/% tools/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
@@ -208,6 +220,15 @@ $(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
 
 build: $(LIBRARY) $(PROGRAM)
 
+.PHONY: debug
+debug: ## builds the program for a debugger, build/debug/quantdial
+	@$(MAKE) $(PARALLEL) MODE=debug --no-print-directory build
+
+# What make would run, as editors and language servers read it. A dry run of everything, so it is always complete.
+compile_commands.json: FORCE ## writes how each C file is compiled, for editors and language servers
+	@$(MAKE) -Bn --no-print-directory V=1 build $(TEST_PROGRAMS) | tools/compile-commands "$$PWD" >$@.new
+	@mv $@.new $@
+
 .PHONY: demo
 demo: build ## builds and starts the program with the sample model
 	@$(PROGRAM)
@@ -223,13 +244,13 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-k
             --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 
 .PHONY: test test-fast test-optimized test-sanitized test-valgrind test-programs
-test: ## all tests: optimized, then with sanitizers, then under valgrind
+test: ## runs all tests: optimized, then with sanitizers, then under valgrind
 	@tests/run --begin
 	@for stage in optimized sanitized valgrind; do \
 	    $(MAKE) $(PARALLEL) --no-print-directory test-$$stage || tests/run --stage-failed $$stage || break; done
 	@tests/run --end
 
-test-fast: ## all tests, optimized build only
+test-fast: ## runs all tests of the optimized build
 	@tests/run --begin
 	@$(MAKE) $(PARALLEL) --no-print-directory test-optimized || tests/run --stage-failed optimized || true
 	@tests/run --end
@@ -263,21 +284,21 @@ $(GPU_PROGRAMS): $(OUT)/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
 
-test-gpu: build $(OUT)/gpu/test_gpu ## tests on a CUDA device; fails where there is none
+test-gpu: build $(OUT)/gpu/test_gpu ## runs the tests of a CUDA device; fails without one
 	@GOMP_SPINCOUNT=1000 $(OUT)/gpu/test_gpu
 
-test-gpu-sanitize: build $(OUT)/gpu/test_gpu ## the same, fewer of them, under compute-sanitizer
+test-gpu-sanitize: build $(OUT)/gpu/test_gpu ## runs fewer of them, under compute-sanitizer
 	@command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is missing; it comes with the CUDA Toolkit" >&2; exit 1; }
 	@for tool in memcheck racecheck synccheck; do echo "$$tool"; QUANTDIAL_SLOW_CHECKS=0 GOMP_SPINCOUNT=1000 \
 	    compute-sanitizer --tool $$tool --error-exitcode 1 $(OUT)/gpu/test_gpu || exit 1; done
 
-bench: build $(BENCHES:%=$(OUT)/bench/%) ## benchmarks on the CPU, then quantdial bench on a random 1.1 B model (tests/bench/run)
+bench: build $(BENCHES:%=$(OUT)/bench/%) ## runs the benchmarks of the CPU, then quantdial bench on a random 1.1 B model
 	@tests/bench/run $(PROGRAM) $(BENCHES:%=$(OUT)/bench/%)
 $(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 # PyTorch's own kernels beside ours, where python3 has it.
-bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## benchmarks on a CUDA device, to tests/bench/results; fails where there is none
+bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## runs the benchmarks of a CUDA device into tests/bench/results; fails without one
 	@$(OUT)/bench/gpu/bench_gpu
 	@if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then \
 	    python3 tools/bench_torch.py tests/bench/results; else echo "python3 has no torch with CUDA: nothing to compare with"; fi
@@ -285,7 +306,7 @@ bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## benchmarks on a CUDA device, to t
 # For a machine that has a device but neither our libraries nor a way to install them. In a checkout there:
 #     tar -xf build/gpu-programs.tar.gz && export LD_LIBRARY_PATH=build/gpu-programs/lib QUANTDIAL_SAMPLES=$PWD/samples
 #     build/gpu-programs/test_gpu [PATTERN]; build/gpu-programs/bench_gpu --help; build/gpu-programs/quantdial doctor
-gpu-programs: $(GPU_PROGRAMS) $(PROGRAM) ## test_gpu, bench_gpu and quantdial with libraries a system may lack, in build/gpu-programs.tar.gz
+gpu-programs: $(GPU_PROGRAMS) $(PROGRAM) ## packs test_gpu, bench_gpu, quantdial and their libraries into build/gpu-programs.tar.gz
 	@rm -rf $(OUT)/gpu-programs && mkdir -p $(OUT)/gpu-programs/lib
 	@for program in $^; do strip -o $(OUT)/gpu-programs/$${program##*/} $$program || exit 1; done
 	@ldd $^ | awk '$$3 ~ /^\// && $$1 !~ /^lib(c|m|stdc\+\+|gcc_s)\.so/ { print $$3 }' | sort -u | \
@@ -295,7 +316,7 @@ gpu-programs: $(GPU_PROGRAMS) $(PROGRAM) ## test_gpu, bench_gpu and quantdial wi
 FUZZ_SECONDS ?= 30
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/*.c))))
 .PHONY: fuzz fuzz-programs
-fuzz: ## fuzzes each tests/fuzz/*.c for FUZZ_SECONDS (30); needs clang
+fuzz: ## fuzzes each target of tests/fuzz for FUZZ_SECONDS (30); needs clang
 	@command -v $(CLANG) >/dev/null || { echo "fuzzing needs clang" >&2; exit 1; }
 	@$(MAKE) $(PARALLEL) MODE=fuzz --no-print-directory fuzz-programs
 	@for name in $(FUZZERS); do \
@@ -311,7 +332,7 @@ $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libqu
 KEYS ?= 1000000
 SEED ?= 1
 .PHONY: keys
-keys: ## a wild hand on the screen, under sanitizers: KEYS (1000000) random events of SEED (1) on three models
+keys: ## sends KEYS (1000000) random events from SEED (1) to the screen on three models, with sanitizers
 	@$(MAKE) MODE=sanitized TESTS=test_tui_keys --no-print-directory test-programs
 	@build/asan/tests/test_tui_keys --events $(KEYS) --seed $(SEED)
 
@@ -320,7 +341,7 @@ keys: ## a wild hand on the screen, under sanitizers: KEYS (1000000) random even
 C_FILES := $(SOURCES) $(wildcard tests/*.c tests/support/*.c tests/bench/*.c tests/fuzz/*.c tests/gpu/*.c tests/bench/gpu/*.c)
 STYLED := $(call in_rooms,*.[ch]) $(call in_rooms,*.cu) $(call in_rooms,*.cuh) $(wildcard tests/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 .PHONY: lint format check-includes tidy
-lint: check-includes ## clang-format, clang-tidy, and the direction of includes
+lint: check-includes ## checks format, clang-tidy and the direction of includes
 	@mkdir -p build
 	$(if $(STYLED),@clang-format --dry-run -Werror $(STYLED) 2>build/format.log || { \
 	    grep ': error:' build/format.log | cut -d: -f1 | sort | uniq -c >&2; \
@@ -338,7 +359,7 @@ build/tidy/%.ok: % .clang-tidy tests/.clang-tidy build/flags
 	    -Wno-unknown-warning-option -idirafter $(OMP_INCLUDE) 2>$@.log || { grep -v 'warnings generated' $@.log >&2; exit 1; }
 	@touch $@
 
-check-includes: ## no room includes a room below it
+check-includes: ## checks that no room includes a room below it
 	@tests/check-includes
 
 format: ## formats every file in place
@@ -358,11 +379,11 @@ $(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIB
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) -Wl,--wrap=backend_cpu_new $^ $(LINK_LIBS) -o $@
 
-figures: build ## redraws the figures of docs/measurements.md: sweeps over the sample
+figures: build ## redraws the figures of docs/measurements.md from sweeps over the sample
 	@tools/figures.sh
 
 SHARE = $(DESTDIR)$(PREFIX)/share
-install: build ## program, samples, man page, completions; PREFIX, DESTDIR
+install: build ## installs program, samples, man page and completions
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(SHARE)/quantdial'
 	install -m 755 $(PROGRAM) '$(DESTDIR)$(PREFIX)/bin/quantdial'
 	rm -rf '$(SHARE)/quantdial/samples'
@@ -382,9 +403,10 @@ uninstall: ## removes what install put there
 clean: ## removes build/
 	rm -rf build
 
-help: ## this list
+help: ## prints this list
 	@sed -n '/^# Variables worth/,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Targets:'
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(SUPPORT_OBJECTS) $(call objects,cli/main.c) $(TESTS:%=$(OUT)/obj/tests/%.c.o) \
     $(BENCHES:%=$(OUT)/obj/tests/bench/%.c.o) $(GPU_PROGRAMS:$(OUT)/%=$(OUT)/obj/tests/%.c.o) \

@@ -9,6 +9,7 @@
 #include "analysis/divergence.h"
 #include "base/array.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 // The logits of a block of rows, three times: on the backend, and of both models on the host.
 #define LOGITS_BYTES ((size_t)64 << 20)
@@ -430,6 +431,7 @@ static bool run_windows(const Run *run, const Listener *listener) {
 
 bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void (*partial)(void *, const Accuracy *),
                    void *context, Accuracy *out, Progress *progress, Error *err) {
+    log_line("evaluation: layers from %d of %d are computed anew", first_changed, e->layers);
     invalidate(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
     progress_begin(progress, "evaluating", e->planned);

@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "quant/vote_counts.h"
 
 // Counts up whenever the layout, or what is measured and how, changes.
@@ -336,13 +337,17 @@ static bool get_input(Reader *r, size_t width, InputStats *out) {
 static char *read_file(const char *folder, Kind kind, uint64_t key, Reader *payload) {
     char *path = cache_file(folder, kind, key), *data = NULL;
     size_t size = 0;
-    bool ok = path && file_read(path, FILE_LIMIT, &data, &size, NULL) && size >= sizeof(Header);
-    free(path);
+    bool there = path && file_read(path, FILE_LIMIT, &data, &size, NULL), ok = there && size >= sizeof(Header);
     if (ok) {
         *payload = (Reader){.at = data + sizeof(Header), .left = size - sizeof(Header)};
         Header wanted = header_for(kind, key, payload->at, payload->left);
         ok = memcmp(data, &wanted, sizeof wanted) == 0;
     }
+    log_line("cache: %s %s", path ? path : "?",
+             ok      ? "is read"
+             : there ? "is damaged or of another version"
+                     : "is not there");
+    free(path);
     if (ok) return data;
     free(data);
     return NULL;

@@ -14,7 +14,7 @@ static bool add_value(SweepDial *dial, size_t *capacity, const char *text, Error
     double value;
     if (!dial_parse(dial->dial, text, &value, err)) return false;
     for (int i = 0; i < dial->count; i++) {
-        if (dial->values[i] == value) return error_set(err, "the value %s is there twice", text);
+        if (dial->values[i] == value) return error_set(err, "the value %s is listed twice", text);
     }
     if (dial->count == SWEEP_POINTS) return error_set(err, "more than %d values", SWEEP_POINTS);
     if (!array_grow(&dial->values, (size_t)dial->count, capacity, sizeof *dial->values))

@@ -166,7 +166,7 @@ static bool add_choices(const Loader *l, const cJSON *line, TaskItem *item) {
     int64_t gold;
     if (!json_string(line, "query", NULL, &query, l->err)) return false;
     if (!query || !cJSON_IsArray(choices))
-        return error_set(l->err, "wants the fields \"query\", \"choices\", \"gold\"");
+        return error_set(l->err, "expects the fields \"query\", \"choices\", \"gold\"");
     item->count = (size_t)cJSON_GetArraySize(choices);
     if (item->count < 2) return error_set(l->err, "\"choices\" must be two or more");
     if (!json_integer(line, "gold", -1, 0, (int64_t)item->count - 1, &gold, l->err)) return false;
@@ -199,7 +199,7 @@ static bool add_lines(const Loader *l, const char *data) {
         if (blank < length && !add_line(l, line, length)) return error_prefix(l->err, "line %zu", number);
         line += length + (line[length] == '\n');
     }
-    return l->task->item_count > 0 || error_set(l->err, "there is no line in it");
+    return l->task->item_count > 0 || error_set(l->err, "the file is empty");
 }
 
 bool task_load(const Tokenizer *tokenizer, const ModelConfig *config, TaskKind kind, const char *path, Task *out,
@@ -210,7 +210,7 @@ bool task_load(const Tokenizer *tokenizer, const ModelConfig *config, TaskKind k
     if (!file_read(path, FILE_LIMIT, &data, &size, err)) return false;
     Loader loader = {.tokenizer = tokenizer, .config = config, .task = out, .err = err};
     bool ok = !recognize_bytes(data, size, EXPECTED_TEXT, err) &&
-              (strlen(data) == size || error_set(err, "holds a byte that is 0; it is no text"));
+              (strlen(data) == size || error_set(err, "contains a zero byte, so it is not text"));
     ok = ok && add_lines(&loader, data);
     free(data);
     if (ok) return true;

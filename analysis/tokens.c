@@ -248,7 +248,7 @@ bool tokens_from_file(const Tokenizer *tokenizer, const char *path, size_t most,
     fclose(file);
     if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);
-    if (ok && most && out->count == before) ok = error_set(err, "there is no text in it");
+    if (ok && most && out->count == before) ok = error_set(err, "the file is empty");
     if (ok) return true;
     out->count = before;
     return error_prefix(err, "%s", path);

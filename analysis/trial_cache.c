@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 // Counts up whenever the layout, or what the figures mean, changes.
 #define TRIAL_VERSION 1u
@@ -82,6 +83,7 @@ bool trial_cache_open(const char *folder, uint64_t key, TrialCache **out, Error 
         take_entries(cache, data, size);
         free(data);
     }
+    log_line("cache: %s holds %zu evaluations", cache->path, cache->count);
     return true;
 }
 

@@ -68,7 +68,7 @@ static bool recipe_for(const Recipe *recipe, Scheme scheme, Recipe *out, Error *
     if (!recipe_copy(recipe, out, err)) return false;
     const Dial dials[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
     const double values[] = {scheme.bits, scheme.group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL,
-                             scheme.group ? (double)scheme.group : dial_table[DIAL_GROUP_SIZE].standard};
+                             scheme.group ? (double)scheme.group : dial_table[DIAL_GROUP_SIZE].default_value};
     for (int d = 0; d < 3; d++) {
         out->value[dials[d]] = values[d];
         for (int i = 0; i < out->override_count; i++) {

@@ -5,11 +5,24 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/log.h"
+
+// Of what nobody is told something else is done instead: another backend, an older file.
+static void log_unsaid(const char *format, va_list args) {
+    char message[sizeof((Error *)NULL)->message];
+    if (!log_on()) return;
+    vsnprintf(message, sizeof message, format, args);
+    log_line("passed over: %s", message);
+}
 
 bool(error_set)(Error *err, const char *format, ...) {
-    if (!err) return false;
     va_list args;
     va_start(args, format);
+    if (!err) {
+        log_unsaid(format, args);
+        va_end(args);
+        return false;
+    }
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
     text_mend(err->message); // names may be cut within a character, and paths may be no text at all

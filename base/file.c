@@ -203,7 +203,8 @@ bool folder_make(const char *path, Error *err) {
         char saved = *p;
         *p = '\0';
         const int why = mkdir(copy, 0777) == 0 ? 0 : errno;
-        if (why && !folder_exists(copy)) ok = error_set(err, "%s: the folder cannot be made: %s", copy, strerror(why));
+        if (why && !folder_exists(copy))
+            ok = error_set(err, "%s: the folder cannot be created: %s", copy, strerror(why));
         *p = saved;
         if (saved == '\0') break;
     }

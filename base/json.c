@@ -107,7 +107,7 @@ static bool is_surrogate(const char *text, size_t left) {
 static cJSON *refuse_text(const char *text, size_t length, const char *end, Error *err) {
     size_t at = end ? (size_t)(end - text) : 0;
     if (at < length && is_surrogate(text + at, length - at))
-        error_set(err, "half of a surrogate pair stands alone at byte %zu", place_before(text, at));
+        error_set(err, "unpaired surrogate at byte %zu", place_before(text, at));
     else
         error_set(err, "JSON cannot be read at byte %zu", place_before(text, at));
     return NULL;
@@ -120,14 +120,14 @@ static cJSON *parse(const char *text, size_t length, Error *err) {
     size_t at = (size_t)(end - text);
     while (at < length && strchr(" \t\r\n", text[at]) && text[at]) at++;
     if (at == length) return value;
-    error_set(err, "something follows the JSON value at byte %zu", place_before(text, at));
+    error_set(err, "unexpected text after the JSON value at byte %zu", place_before(text, at));
     cJSON_Delete(value);
     return NULL;
 }
 
 static cJSON *parse_checked(const char *text, size_t length, Error *err) {
     if (!length) {
-        error_set(err, "JSON cannot be read: there is none, the text is empty");
+        error_set(err, "JSON cannot be read: the text is empty");
         return NULL;
     }
     if (!text_is_utf8(text, length)) {

@@ -2,7 +2,10 @@
 
 #include <stddef.h>
 
+#include "base/log.h"
+
 void progress_begin(Progress *progress, const char *what, uint64_t total) {
+    log_line("%s begins", what);
     if (!progress) return;
     atomic_store(&progress->what, what);
     atomic_store(&progress->done, 0);

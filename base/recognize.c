@@ -88,7 +88,7 @@ static bool is_zeros(const Bytes *b, Error *err) {
     for (size_t i = 0; i < b->length; i++) {
         if (b->data[i]) return false;
     }
-    error_set(err, "begins with nothing but zeros: a download that did not come to its end; %s", again);
+    error_set(err, "begins with nothing but zeros: a download that did not finish; %s", again);
     return true;
 }
 

@@ -21,8 +21,8 @@ bool bench_schemes_read(const char *list, const BenchScheme *chosen[BENCH_SCHEME
         bool again = false;
         for (int k = 1; i < BENCH_SCHEMES && k < *count; k++) again |= chosen[k] == &schemes[i];
         if (i == BENCH_SCHEMES || again)
-            return error_set(err, "--schemes wants some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"",
-                             at);
+            return error_set(
+                err, "--schemes expects some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"", at);
         if (i > 0) chosen[(*count)++] = &schemes[i];
         at += n + (at[n] == ',');
     }

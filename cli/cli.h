@@ -29,7 +29,7 @@ typedef struct Options {
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
     const char *prompt;
-    size_t most_tokens; // generate; 0: standard
+    size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
     const char *output; // file to write: logits, tune
@@ -40,15 +40,15 @@ typedef struct Options {
     int sweep_count;
     const char *csv, *svg; // files, or NULL
     TuneGoal goal;         // tune
-    double factor;         // outliers; 0: standard
+    double factor;         // outliers; 0: the default
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
     bool compare_random; // calibrate
     bool speed;
-    const char *schemes;              // bench; NULL: standard
+    const char *schemes;              // bench; NULL: the default
     Sizes batches, contexts, prompts; // bench
-    int runs;                         // bench; 0: standard
+    int runs;                         // bench; 0: the default
     RandomOptions random;             // make-random; shape.name NULL: not given
     const char *folder;               // make-random
 } Options;
@@ -94,9 +94,9 @@ struct OptionRow {
     const char *name, *argument, *help; // argument NULL: none is taken
     int takes;                          // offered where a command takes one of these; 0: everywhere
     bool (*take)(const OptionRow *row, const char *text, Options *out, Error *err);
-    size_t field;         // of Options, for those kinds of values that need no more to know
-    double least, most;   // of a number; most 0: not a number in a range
-    const char *standard; // what holds without the option, or NULL
+    size_t field;              // of Options, for those kinds of values that need no more to know
+    double least, most;        // of a number; most 0: not a number in a range
+    const char *default_value; // what holds without the option, or NULL
 };
 
 // Every option but the dials, in the order of --help. A name may stand twice, for commands that mean different things.
@@ -120,7 +120,7 @@ typedef struct Nearest {
 } Nearest;
 void nearest_offer(Nearest *nearest, const char *name);
 
-// The recipe file, or the standard recipe, with the dials of the command line.
+// The recipe file, or the default recipe, with the dials of the command line.
 bool options_recipe(const Options *options, Recipe *out, Error *err);
 
 // ---- commands, one file each ----
@@ -166,7 +166,9 @@ bool prepare_engine(const Options *options, Engine *engine, Error *err);
 // Both, where there is nothing to check in between.
 bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err);
 
-void print_json(cJSON *object); // one object, then a newline; frees it
+// The contract of docs/json.md. Rises when a key changes its name, type or meaning, and not when one is added.
+#define JSON_VERSION 1
+void print_json(cJSON *object); // "quantdial": JSON_VERSION, then the object's keys, on one line; frees it
 // JSON has no infinity and no NaN: those become null.
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"

@@ -27,8 +27,8 @@ typedef struct Bench {
 static bool choose_schemes(Bench *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
-    const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
-    return bench_schemes_read(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+    const char *usual = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
+    return bench_schemes_read(o->schemes ? o->schemes : usual, b->chosen, &b->count, err);
 }
 
 static void choose_cases(Bench *b) {
@@ -66,7 +66,7 @@ static bool open_model(Bench *b, Error *err) {
 static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
     if (scheme->bits < 0) return engine_make_plan(b->engine, engine_recipe(b->engine), out, err);
-    if (!recipe_standard(&recipe, err)) return false;
+    if (!recipe_default(&recipe, err)) return false;
     recipe.value[DIAL_BITS] = scheme->bits;
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     recipe.value[DIAL_GROUP_SIZE] = (double)scheme->group;

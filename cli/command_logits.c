@@ -13,13 +13,14 @@ static bool parse_ids(const char *text, int vocab, TokenIds *out, Error *err) {
         errno = 0;
         long id = strtol(p, &end, 10);
         if (errno || end == p || (*end && *end != ',') || id < 0 || id >= vocab) {
-            return error_set(err, "--ids wants numbers from 0 to %d with commas between, not \"%.20s\"", vocab - 1, p);
+            return error_set(err, "--ids expects numbers from 0 to %d with commas between, not \"%.20s\"", vocab - 1,
+                             p);
         }
         if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids)) return error_memory(err, "token ids");
         out->ids[out->count++] = (int32_t)id;
         p = *end ? end + 1 : end;
     }
-    return out->count || error_set(err, "--ids wants at least one token id");
+    return out->count || error_set(err, "--ids expects at least one token id");
 }
 
 // A safetensors file with the one tensor `logits`.

@@ -30,6 +30,6 @@ bool command_screen(const Options *options, Error *err) {
     Error reason;
     if (!isatty(STDOUT_FILENO) || options->json) return command_overview(options, err);
     if (tui_possible(&reason)) return run_screen(options, err);
-    fprintf(stderr, "quantdial: %s; here is the same as text\n", reason.message);
+    fprintf(stderr, "quantdial: %s; printing the same as text\n", reason.message);
     return command_overview(options, err);
 }

@@ -2,8 +2,8 @@
 #include "cli/cli.h"
 
 const Command command_table[] = {
-    {"", "See where a model's outliers are, turn the dials of quantization, see at once what it costs.",
-     "Opens the terminal interface; without a terminal on stdout the same overview is printed as text.",
+    {"", "See where a model's outliers are, turn the dials of quantization, and see at once what that costs.",
+     "Opens the terminal interface. If stdout is not a terminal, prints the same overview as text.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_PROMPT | TAKES_SCREEN | TAKES_JSON,
      command_screen},
     {"inspect", "Weight ranges, outliers and histograms of every linear.", NULL, TAKES_MODEL | TAKES_JSON | TAKES_MATCH,
@@ -19,21 +19,21 @@ const Command command_table[] = {
     {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",
      NULL, TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_FACTOR, command_outliers},
     {"sensitivity", "Which linears hurt: KL divergence with each one quantized alone, and with all but that one.",
-     "Ranked. What was measured is kept in the cache folder: a run that was stopped goes on where it was.",
+     "The most harmful come first. Results are kept in the cache folder, so a stopped run continues where it was.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_MATCH | TAKES_SENSITIVITY |
          KEEPS,
      command_sensitivity},
-    {"sweep", "One dial or two over lists of values: size and accuracy at each point, the Pareto front marked.",
+    {"sweep",
+     "Tries lists of values of one or two dials: size and accuracy at each point, with the Pareto front marked.",
      "For example: --sweep alpha=0.1:0.5:0.1 --sweep min-group=32,64",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_SWEEP | KEEPS,
      command_sweep},
-    {"compare", "The methods in one table on the same tokens: size, accuracy, time; and your recipe with --recipe.",
-     "Dials of the command line hold for all rows, except those that make a method.",
+    {"compare", "All methods in one table, on the same tokens: size, accuracy and time. --recipe adds yours.",
+     "Dials on the command line apply to every row, except for the dials that define a method.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | KEEPS, command_compare},
-    {"tune", "Turns the dials by itself: bits and group size per linear, for a bound on KL or a budget of bits.",
-     "Give --max-kl or --max-bits. Activations stay as the recipe has them; groups are not finer than --min-group. "
-     "The\n"
-     "choice is made on calibration text and verified on the evaluation text.",
+    {"tune", "Finds bits and group size for each linear, within a bound on KL divergence or a budget of bits.",
+     "Give --max-kl or --max-bits. Activations stay as the recipe has them, and groups no finer than --min-group. The\n"
+     "choice is made on the calibration text and verified on the evaluation text.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE | KEEPS, command_tune},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_LENGTH | TAKES_JSON, command_generate},
@@ -41,18 +41,17 @@ const Command command_table[] = {
      "Decode and prefill speed of the model and of quantized forms of it, and their share of the machine's limits.",
      "Schemes: base, w8, w4, w3, w2 (weight-only, groups of 64), w8a8, w4a8 (int8 activations per token, groups of "
      "128),\n"
-     "recipe (--recipe and the dials). Runs alternate between them; what memory and arithmetic can do is measured in\n"
-     "between. --prefill 0 leaves prefill out.",
+     "recipe (--recipe and the dials). Runs alternate between the schemes, and in between the limits of memory and\n"
+     "arithmetic are measured. --prefill 0 leaves prefill out.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_BENCH, command_bench},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",
-     "Of the quantized model, or with --base of the model as it is. For comparing with other engines use --precision "
-     "f32.",
+     "Runs the quantized model, or with --base the model as it is. Use --precision f32 to compare with other engines.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_IDS, command_logits},
-    {"doctor", "What was found: processor, CUDA device, terminal, libraries, folders.", NULL, TAKES_JSON,
+    {"doctor", "What the program found: processor, CUDA device, terminal, libraries, folders.", NULL, TAKES_JSON,
      command_doctor},
     {"make-random", "Writes a checkpoint of random weights in a known shape, for measuring speed and memory.",
-     "FOLDER must not be there yet, or be empty. Shapes: tiny, llama-1.1b, llama-7b, llama-8b, llama-13b, llama-70b.",
+     "FOLDER must be empty or not exist yet. Shapes: tiny, llama-1.1b, llama-7b, llama-8b, llama-13b, llama-70b.",
      TAKES_SHAPE | HIDDEN, command_make_random},
 };
 const int command_count = sizeof command_table / sizeof *command_table;

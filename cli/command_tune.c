@@ -68,10 +68,9 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
         printf("\ntuned minus the same for all, position by position: KL %+.5f +- %.5f\n", tuned->difference.mean,
                tuned->difference.se);
     } else {
-        printf("\nno choice that is the same for all linears reaches the goal\n");
+        printf("\nno uniform setting for all linears reaches the goal\n");
     }
-    printf("%d units, %d evaluations; the sum over units said KL %.5f\n", tuned->units, tuned->trials,
-           tuned->expected_kl);
+    printf("%d units, %d evaluations; predicted KL %.5f\n", tuned->units, tuned->trials, tuned->expected_kl);
     few_print(tuned->point.accuracy.tokens, MORE_TEXT);
 }
 

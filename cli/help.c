@@ -16,15 +16,15 @@ static void print_option(char letter, const char *name, const char *argument, co
     printf(" %s\n", help);
 }
 
-// "help (1 to 1024; standard 5)"
+// "help (1 to 1024; default 5)"
 static void print_row(const OptionRow *row) {
     char range[2 * NUMBER_ROOM + 8] = "", least[NUMBER_ROOM], most[NUMBER_ROOM], help[256];
     number_format(row->least, least, sizeof least);
     number_format(row->most, most, sizeof most);
     if (row->most > 0) snprintf(range, sizeof range, "%s to %s", least, most);
-    if (*range || row->standard)
-        snprintf(help, sizeof help, "%s (%s%s%s%s)", row->help, range, *range && row->standard ? "; " : "",
-                 row->standard ? "standard " : "", row->standard ? row->standard : "");
+    if (*range || row->default_value)
+        snprintf(help, sizeof help, "%s (%s%s%s%s)", row->help, range, *range && row->default_value ? "; " : "",
+                 row->default_value ? "default " : "", row->default_value ? row->default_value : "");
     else
         snprintf(help, sizeof help, "%s", row->help);
     print_option(row->letter, row->name, row->argument, help);
@@ -33,16 +33,16 @@ static void print_row(const OptionRow *row) {
 // Choices stand as the argument; ranges of numbers beside the help.
 static void print_dial(Dial dial) {
     const DialInfo *info = &dial_table[dial];
-    char allowed[DIAL_ALLOWED_ROOM], standard[NUMBER_ROOM], help[512];
+    char allowed[DIAL_ALLOWED_ROOM], preset[NUMBER_ROOM], help[512];
     bool range = info->kind == DIAL_NUMBER;
     dial_allowed(dial, range ? NULL : "|", allowed, sizeof allowed);
-    dial_format(dial, info->standard, standard, sizeof standard);
-    snprintf(help, sizeof help, "%s (%s%sstandard %s)", info->help, range ? allowed : "", range ? "; " : "", standard);
+    dial_format(dial, info->default_value, preset, sizeof preset);
+    snprintf(help, sizeof help, "%s (%s%sdefault %s)", info->help, range ? allowed : "", range ? "; " : "", preset);
     print_option(0, info->option, range ? "N" : allowed, help);
 }
 
 static void print_commands(void) {
-    printf("\nCommands (quantdial COMMAND --help tells more):\n");
+    printf("\nCommands (quantdial COMMAND --help lists the options of each):\n");
     for (int i = 0; i < command_count; i++) {
         if (command_table[i].name[0] && !(command_table[i].takes & HIDDEN))
             printf("  %-12s %s\n", command_table[i].name, command_table[i].summary);
@@ -57,8 +57,9 @@ void options_help(const Command *command) {
            ellipsis(), command->summary);
     if (command->detail) printf("\n%s\n", command->detail);
     if (command->takes & TAKES_MODEL) {
-        printf("\nMODEL is a folder, a .safetensors file, or org/name of the local Hugging Face cache; left out, the "
-               "sample\nthat ships with the program.\n");
+        printf(
+            "\nMODEL is a folder, a .safetensors file, or a name org/name in the local Hugging Face cache. Without it "
+            "the\nsample that ships with the program is opened.\n");
     }
     if (!command->name[0]) print_commands();
     printf("\nOptions:\n");

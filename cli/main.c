@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/cli.h"
 
 static volatile sig_atomic_t reader_gone;
@@ -59,9 +60,9 @@ static int stopped(const Command *command, const Options *options, Error *err) {
     if (!keeps)
         error_set(err, "stopped; nothing was kept");
     else if (keeps_figures(command, work))
-        error_set(err, "stopped; the same command goes on where it was");
+        error_set(err, "stopped; run the same command again to continue");
     else
-        error_set(err, "stopped while %s; the same command goes on from the beginning of that", work);
+        error_set(err, "stopped while %s; run the same command again to start that step over", work);
     return failed(err, 128 + watch_signal());
 }
 
@@ -79,8 +80,10 @@ int main(int argc, char **argv) {
     case OPTIONS_WRONG: return failed(&err, 2);
     case OPTIONS_RUN: break;
     }
+    log_line("version %s, %s", QUANTDIAL_VERSION, command->name[0] ? command->name : "the screen");
     bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
+    log_line("ends: %s", ok ? "done" : err.message);
     if (ok) return finish(&err);
     return err.stopped && watch_signal() ? stopped(command, &options, &err) : failed(&err, 1);
 }

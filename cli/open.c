@@ -5,8 +5,8 @@ bool match_finds(const Options *options, const ModelStructure *structure, Error 
     bool found = !options->match;
     for (int i = 0; !found && i < structure->linear_count; i++)
         found = glob_matches(options->match, structure->linears[i].name);
-    return found || error_set(err, "--match \"%.100s\": none of the %d linears is called so; one is %s", options->match,
-                              structure->linear_count, structure->linears[0].name);
+    return found || error_set(err, "--match \"%.100s\": none of the %d linears matches; one of them is %s",
+                              options->match, structure->linear_count, structure->linears[0].name);
 }
 
 bool open_engine(const Options *options, bool must_run, Engine **out, Error *err) {
@@ -25,7 +25,7 @@ bool prepare_engine(const Options *options, Engine *engine, Error *err) {
     bool ok = engine_prepare(engine, &uncalibrated, watch_start(options), err);
     if (uncalibrated.message[0]) {
         watch_end();
-        if (!options->quiet) fprintf(stderr, "quantdial: without ranges of inputs: %s\n", uncalibrated.message);
+        if (!options->quiet) fprintf(stderr, "quantdial: activation ranges are missing: %s\n", uncalibrated.message);
     }
     return ok;
 }

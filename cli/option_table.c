@@ -31,7 +31,7 @@ static bool take_any_text(const OptionRow *row, const char *text, Options *out, 
 }
 
 static bool take_text(const OptionRow *row, const char *text, Options *out, Error *err) {
-    if (!*text) return error_set(err, "--%s wants %s, not an empty text", row->name, row->argument);
+    if (!*text) return error_set(err, "--%s expects %s, not an empty text", row->name, row->argument);
     return take_any_text(row, text, out, err);
 }
 
@@ -48,7 +48,7 @@ static bool refuse_number(const OptionRow *row, const char *kind, const char *te
     char least[NUMBER_ROOM], most[NUMBER_ROOM];
     number_format(row->least, least, sizeof least);
     number_format(row->most, most, sizeof most);
-    return error_set(err, "--%s wants a %s from %s to %s, not \"%.40s\"", row->name, kind, least, most, text);
+    return error_set(err, "--%s expects a %s from %s to %s, not \"%.40s\"", row->name, kind, least, most, text);
 }
 
 static bool is_whole(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
@@ -84,7 +84,7 @@ static bool take_float(const OptionRow *row, const char *text, Options *out, Err
 static bool take_above(const OptionRow *row, const char *text, Options *out, Error *err) {
     double value;
     if (!number_parse(text, &value) || value <= row->least)
-        return error_set(err, "--%s wants a number above %g, not \"%.40s\"", row->name, row->least, text);
+        return error_set(err, "--%s expects a number above %g, not \"%.40s\"", row->name, row->least, text);
     *(double *)place(row, out) = value;
     return true;
 }
@@ -120,7 +120,7 @@ static int parse_word(const OptionRow *row, const char *text, Error *err) {
         text_addf(&words, "%s%.*s", !index ? "" : *next ? ", " : " or ", (int)n, at);
         at = next;
     }
-    error_set(err, "--%s wants %s, not \"%.40s\"", row->name, words.data ? words.data : row->argument, text);
+    error_set(err, "--%s expects %s, not \"%.40s\"", row->name, words.data ? words.data : row->argument, text);
     text_free(&words);
     return -1;
 }
@@ -148,7 +148,7 @@ static bool take_seed(const OptionRow *row, const char *text, Options *out, Erro
     for (const char *at = text; ok && *at; at++)
         ok = !__builtin_mul_overflow(seed, 10u, &seed) && !__builtin_add_overflow(seed, (uint64_t)(*at - '0'), &seed);
     if (!ok)
-        return error_set(err, "--%s wants a whole number from 0 to %llu, not \"%.40s\"", row->name,
+        return error_set(err, "--%s expects a whole number from 0 to %llu, not \"%.40s\"", row->name,
                          (unsigned long long)UINT64_MAX, text);
     out->model.seed = out->sampling.seed = out->random.seed = seed;
     return true;
@@ -166,7 +166,7 @@ static bool take_ids(const OptionRow *row, const char *text, Options *out, Error
     for (const char *at = text;; at++) {
         size_t n = strspn(at, "0123456789");
         if (!n || (at[n] && at[n] != ','))
-            return error_set(err, "--%s wants token ids with commas between, such as 1,2,3, not \"%.40s\"", row->name,
+            return error_set(err, "--%s expects token ids with commas between, such as 1,2,3, not \"%.40s\"", row->name,
                              text);
         at += n;
         if (!*at) return take_text(row, text, out, err);
@@ -192,7 +192,7 @@ static bool take_bits(const OptionRow *row, const char *text, Options *out, Erro
     for (const char *at = text;; at++) {
         bool known = *at && strchr("2348", *at) && (!at[1] || at[1] == ',');
         for (int i = 0; i < count; i++) known &= bits[i] != *at - '0';
-        if (!known) return error_set(err, "--%s wants some of 2,3,4,8, each once, not \"%.40s\"", row->name, text);
+        if (!known) return error_set(err, "--%s expects some of 2,3,4,8, each once, not \"%.40s\"", row->name, text);
         bits[count++] = *at++ - '0';
         if (!*at) return true;
     }
@@ -242,86 +242,87 @@ static bool take_shard(const OptionRow *row, const char *text, Options *out, Err
 #define FROM_TO(from, to) .least = (from), .most = (to)
 
 const OptionRow option_table[] = {
-    {0, "recipe", "FILE", "recipe to start from; the dials below change it", TAKES_RECIPE, take_input, FIELD(recipe)},
-    {0, "calibration", "FILE", "text (or .jsonl with \"text\") to measure activations on; the sample's otherwise",
-     TAKES_CALIBRATION, take_input, FIELD(model.calibration)},
-    {0, "calibration-tokens", "N", "how many of its tokens", TAKES_CALIBRATION, take_calibration_tokens,
-     FROM_TO(1, CALIBRATION_MOST), .standard = "65536"},
-    {0, "random-tokens", NULL, "calibrate on random vocabulary tokens instead of text", TAKES_CALIBRATION, take_flag,
+    {0, "recipe", "FILE", "start from this recipe, then apply the dials below", TAKES_RECIPE, take_input,
+     FIELD(recipe)},
+    {0, "calibration", "FILE", "measure activations on this text, or on \"text\" of each line of a .jsonl file",
+     TAKES_CALIBRATION, take_input, FIELD(model.calibration), .default_value = "the sample's text"},
+    {0, "calibration-tokens", "N", "number of calibration tokens", TAKES_CALIBRATION, take_calibration_tokens,
+     FROM_TO(1, CALIBRATION_MOST), .default_value = "65536"},
+    {0, "random-tokens", NULL, "calibrate on random tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
-    {0, "text", "FILE", "text to evaluate on; the sample's otherwise", TAKES_EVALUATION, take_input,
-     FIELD(model.evaluation)},
-    {0, "tokens", "N", "how many tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
-     FROM_TO(1, TOKENS_MOST), .standard = "4096"},
-    {0, "tokens", "N", "how many tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
-     FROM_TO(1, TOKENS_MOST), .standard = "64"},
+    {0, "text", "FILE", "evaluate on this text, or on \"text\" of each line of a .jsonl file", TAKES_EVALUATION,
+     take_input, FIELD(model.evaluation), .default_value = "the sample's text"},
+    {0, "tokens", "N", "number of tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
+     FROM_TO(1, TOKENS_MOST), .default_value = "4096"},
+    {0, "tokens", "N", "number of tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
+     FROM_TO(1, TOKENS_MOST), .default_value = "64"},
     {0, "window", "N", "tokens per evaluation window", TAKES_EVALUATION, take_size, FIELD(model.window),
-     FROM_TO(2, 1 << 20), .standard = "256"},
-    {'p', "prompt", "TEXT", "beginning of the decode sample", TAKES_PROMPT, take_any_text, FIELD(prompt),
-     .standard = STANDARD_PROMPT},
-    {0, "temperature", "T", "0 takes the likeliest token, 1 samples as the model says", TAKES_PROMPT, take_float,
-     FIELD(sampling.temperature), FROM_TO(0, 100), .standard = "0"},
-    {0, "top-p", "P", "sample among the likeliest tokens that make up P", TAKES_PROMPT, take_float,
-     FIELD(sampling.top_p), FROM_TO(0, 1), .standard = "1"},
-    {0, "ids", "1,2,3", "token ids", TAKES_IDS, take_ids, FIELD(ids)},
+     FROM_TO(2, 1 << 20), .default_value = "256"},
+    {'p', "prompt", "TEXT", "text that both models continue", TAKES_PROMPT, take_any_text, FIELD(prompt),
+     .default_value = STANDARD_PROMPT},
+    {0, "temperature", "T", "0 takes the most likely token, 1 samples from the model's distribution", TAKES_PROMPT,
+     take_float, FIELD(sampling.temperature), FROM_TO(0, 100), .default_value = "0"},
+    {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,
+     FIELD(sampling.top_p), FROM_TO(0, 1), .default_value = "1"},
+    {0, "ids", "1,2,3", "token ids to run", TAKES_IDS, take_ids, FIELD(ids)},
     {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output)},
-    {0, "base", NULL, "logits of the unquantized model", TAKES_IDS, take_flag, FIELD(base_only)},
-    {'m', "match", "GLOB", "only linears whose name matches", TAKES_MATCH, take_text, FIELD(match)},
-    {0, "alone", NULL, "only each linear alone, not the reverse: half the time", TAKES_SENSITIVITY, take_constant,
+    {0, "base", NULL, "run the unquantized model", TAKES_IDS, take_flag, FIELD(base_only)},
+    {'m', "match", "GLOB", "show only linears whose names match", TAKES_MATCH, take_text, FIELD(match)},
+    {0, "alone", NULL, "skip the reverse measurement, which takes half of the time", TAKES_SENSITIVITY, take_constant,
      FIELD(depth), .least = SENSITIVITY_ALONE},
-    {0, "estimate", NULL, "only the quick estimates, nothing measured", TAKES_SENSITIVITY, take_constant, FIELD(depth),
-     .least = SENSITIVITY_ESTIMATES},
-    {0, "sweep", "DIAL=VALUES", "values 1,2,3 or from:to:step of a dial; once more for a second dial", TAKES_SWEEP,
-     take_sweep, FIELD(sweeps)},
-    {0, "speed", NULL, "also measure tokens per second at each point", TAKES_SWEEP, take_flag, FIELD(speed)},
+    {0, "estimate", NULL, "print quick estimates without measuring anything", TAKES_SENSITIVITY, take_constant,
+     FIELD(depth), .least = SENSITIVITY_ESTIMATES},
+    {0, "sweep", "DIAL=VALUES", "try these values of a dial, 1,2,3 or from:to:step; give it twice for two dials",
+     TAKES_SWEEP, take_sweep, FIELD(sweeps)},
+    {0, "speed", NULL, "measure tokens per second at each point, too", TAKES_SWEEP, take_flag, FIELD(speed)},
     {0, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, take_output, FIELD(csv)},
     {0, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, take_output, FIELD(svg)},
-    {0, "max-kl", "X", "the smallest model whose mean KL divergence is at most X", TAKES_TUNE, take_above,
+    {0, "max-kl", "X", "find the smallest model with a mean KL divergence of at most X", TAKES_TUNE, take_above,
      FIELD(goal.max_kl)},
-    {0, "max-bits", "X", "the least KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
+    {0, "max-bits", "X", "find the lowest KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
      FIELD(goal.max_bits)},
-    {0, "bits", "LIST", "which bits may be used", TAKES_TUNE, take_bits, .standard = "2,3,4,8"},
+    {0, "bits", "LIST", "numbers of bits to choose from", TAKES_TUNE, take_bits, .default_value = "2,3,4,8"},
     {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
-    {0, "task", "lambada|choices", "score a task instead of text, as lm-evaluation-harness does", TAKES_TASK, take_task,
-     FIELD(task)},
-    {0, "task-file", "FILE", "JSONL: {\"text\"} or {\"query\", \"choices\", \"gold\"} per line", TAKES_TASK, take_input,
-     FIELD(task_file)},
-    {0, "factor", "K", "how far above the median a channel stands out", TAKES_FACTOR, take_above, FIELD(factor),
-     .least = 1, .standard = "6"},
-    {0, "compare-random", NULL,
-     "beside calibration on random tokens: ranges, classes, accuracy of the recipe with each", TAKES_COMPARE_RANDOM,
-     take_flag, FIELD(compare_random)},
-    {0, "schemes", "LIST", "beside base", TAKES_BENCH, take_schemes, FIELD(schemes),
-     .standard = "w8,w4,w8a8,w4a8, and recipe where one is given"},
-    {0, "batch", "LIST", "sequences that are decoded side by side", TAKES_BENCH, take_sizes, FIELD(batches),
-     FROM_TO(1, 1024), .standard = "1"},
-    {0, "context", "LIST", "tokens before the first that is decoded", TAKES_BENCH, take_sizes, FIELD(contexts),
-     FROM_TO(0, 1 << 20), .standard = "128"},
-    {0, "prefill", "LIST", "tokens of a prompt", TAKES_BENCH, take_sizes, FIELD(prompts), FROM_TO(0, 1 << 20),
-     .standard = "128"},
-    {0, "runs", "N", "counted runs of each", TAKES_BENCH, take_int, FIELD(runs), FROM_TO(1, SPEED_RUNS_MOST),
-     .standard = "5"},
-    {0, "shape", "NAME", "which shape", TAKES_SHAPE, take_shape, FIELD(random.shape)},
-    {0, "layers", "N", "fewer or more layers than the shape has", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
+    {0, "task", "lambada|choices", "score a task instead of a text, as lm-evaluation-harness does", TAKES_TASK,
+     take_task, FIELD(task)},
+    {0, "task-file", "FILE", "JSONL file with {\"text\"} or {\"query\", \"choices\", \"gold\"} on each line",
+     TAKES_TASK, take_input, FIELD(task_file)},
+    {0, "factor", "K", "list channels that exceed the median by more than this factor, a number above 1", TAKES_FACTOR,
+     take_above, FIELD(factor), .least = 1, .default_value = "6"},
+    {0, "compare-random", NULL, "calibrate on random tokens, too, and compare ranges, classes and accuracy",
+     TAKES_COMPARE_RANDOM, take_flag, FIELD(compare_random)},
+    {0, "schemes", "LIST", "schemes to measure beside base", TAKES_BENCH, take_schemes, FIELD(schemes),
+     .default_value = "w8,w4,w8a8,w4a8, and recipe if one is given"},
+    {0, "batch", "LIST", "numbers of sequences to decode side by side", TAKES_BENCH, take_sizes, FIELD(batches),
+     FROM_TO(1, 1024), .default_value = "1"},
+    {0, "context", "LIST", "numbers of tokens before the first decoded one", TAKES_BENCH, take_sizes, FIELD(contexts),
+     FROM_TO(0, 1 << 20), .default_value = "128"},
+    {0, "prefill", "LIST", "numbers of tokens in a prompt, 0 to skip prefill", TAKES_BENCH, take_sizes, FIELD(prompts),
+     FROM_TO(0, 1 << 20), .default_value = "128"},
+    {0, "runs", "N", "measured runs of each case", TAKES_BENCH, take_int, FIELD(runs), FROM_TO(1, SPEED_RUNS_MOST),
+     .default_value = "5"},
+    {0, "shape", "NAME", "shape of the model", TAKES_SHAPE, take_shape, FIELD(random.shape)},
+    {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
-    {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .standard = "bf16"},
-    {0, "shard-megabytes", "N", "most per file", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20), .standard = "4096"},
+    {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
+    {0, "shard-megabytes", "N", "size of a file at most", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
+     .default_value = "4096"},
     {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
-     .standard = "auto"},
-    {'j', "threads", "N", "processor threads", TAKES_MODEL, take_int, FIELD(model.threads), FROM_TO(1, 1024),
-     .standard = "all"},
-    {0, "precision", "native|f32", "f32: nothing rounded below float but by the recipe, for comparing", TAKES_MODEL,
-     take_word, FIELD(model.precision), .standard = "native"},
-    {0, "seed", "N", "of sampling, random tokens and random weights", TAKES_MODEL | TAKES_SHAPE, take_seed,
-     .standard = "0"},
-    {0, "no-cache", NULL, "measure anew and keep nothing on disk", TAKES_MODEL, take_flag, FIELD(model.no_cache)},
-    {0, "ascii", NULL, "no characters beyond ASCII", TAKES_SCREEN, take_flag, FIELD(ascii)},
-    {0, "mono", NULL, "no colours", TAKES_SCREEN, take_flag, FIELD(mono)},
-    {0, "light", NULL, "colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
-    {0, "json", NULL, "one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
-    {'q', "quiet", NULL, "no progress, no warnings", 0, take_flag, FIELD(quiet)},
-    {'h', "help", NULL, "this text", 0, take_flag, FIELD(help)},
-    {'V', "version", NULL, "the program's version", 0, take_flag, FIELD(version)},
+     .default_value = "auto"},
+    {'j', "threads", "N", "number of processor threads", TAKES_MODEL, take_int, FIELD(model.threads), FROM_TO(1, 1024),
+     .default_value = "all cores"},
+    {0, "precision", "native|f32", "f32 rounds nothing below float except where the recipe does, for comparisons",
+     TAKES_MODEL, take_word, FIELD(model.precision), .default_value = "native"},
+    {0, "seed", "N", "seed of sampling, random tokens and random weights", TAKES_MODEL | TAKES_SHAPE, take_seed,
+     .default_value = "0"},
+    {0, "no-cache", NULL, "measure again and keep nothing on disk", TAKES_MODEL, take_flag, FIELD(model.no_cache)},
+    {0, "ascii", NULL, "draw with ASCII characters only", TAKES_SCREEN, take_flag, FIELD(ascii)},
+    {0, "mono", NULL, "use no colours", TAKES_SCREEN, take_flag, FIELD(mono)},
+    {0, "light", NULL, "use colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
+    {0, "json", NULL, "print one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
+    {'q', "quiet", NULL, "print no progress and no warnings", 0, take_flag, FIELD(quiet)},
+    {'h', "help", NULL, "print this help", 0, take_flag, FIELD(help)},
+    {'V', "version", NULL, "print the version", 0, take_flag, FIELD(version)},
 };
 const int option_count = sizeof option_table / sizeof *option_table;
 

@@ -119,14 +119,14 @@ static bool refuse_unknown(const char *name, const struct option *longs, const C
     char others[400];
     Nearest nearest = {.word = name};
     if (fits_of(longs, name, others, sizeof others) > 1)
-        return error_set(err, "--%.60s may be %s; write it out", name, others);
+        return error_set(err, "--%.60s is ambiguous: %s", name, others);
     for (; longs->name; longs++) nearest_offer(&nearest, longs->name);
     if (takers_of(name, others, sizeof others))
-        return error_set(err, "--%.60s is no option of this command, but of %s", name, others);
+        return error_set(err, "--%.60s is not an option of this command, only of %s", name, others);
     if (nearest.best)
-        return error_set(err, "--%.60s is no option of this command; did you mean --%s?", name, nearest.best);
-    return error_set(err, "--%.60s is no option of this command; quantdial %s%s--help lists them", name, command->name,
-                     command->name[0] ? " " : "");
+        return error_set(err, "--%.60s is not an option of this command; did you mean --%s?", name, nearest.best);
+    return error_set(err, "--%.60s is not an option of this command; quantdial %s%s--help lists them", name,
+                     command->name, command->name[0] ? " " : "");
 }
 
 // What getopt_long could not take: optopt is its letter or id, 0 for a long one that is not known; `word` is where a
@@ -139,10 +139,10 @@ static bool refuse_option(const char *word, bool value_missing, const struct opt
         snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
     else
         snprintf(name, sizeof name, "%c", optopt);
-    if (value_missing) return error_set(err, "%s%s wants a value", is_long ? "--" : "-", name);
+    if (value_missing) return error_set(err, "%s%s expects a value", is_long ? "--" : "-", name);
     if (is_long && optopt) return error_set(err, "--%s takes no value", name);
     if (is_long) return refuse_unknown(name, longs, command, err);
-    return error_set(err, "-%s is no option of this command; quantdial %s%s--help lists them", name, command->name,
+    return error_set(err, "-%s is not an option of this command; quantdial %s%s--help lists them", name, command->name,
                      command->name[0] ? " " : "");
 }
 
@@ -227,7 +227,7 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
 }
 
 bool options_recipe(const Options *options, Recipe *out, Error *err) {
-    if (options->recipe ? !recipe_load(options->recipe, out, err) : !recipe_standard(out, err)) return false;
+    if (options->recipe ? !recipe_load(options->recipe, out, err) : !recipe_default(out, err)) return false;
     for (int i = 0; i < options->dial_count; i++) {
         Dial dial = options->dials[i].dial;
         if (!dial_parse(dial, options->dials[i].text, &out->value[dial], err)) {

@@ -8,6 +8,8 @@
 #include "cli/cli.h"
 
 void print_json(cJSON *object) {
+    cJSON *version = cJSON_AddNumberToObject(object, "quantdial", JSON_VERSION);
+    cJSON_InsertItemInArray(object, 0, cJSON_DetachItemViaPointer(object, version)); // it comes first
     char *text = json_print(object);
     if (text) puts(text);
     free(text);
@@ -84,7 +86,7 @@ void print_unlisted(const ModelStructure *structure) {
     char unlisted[32], all[32], *kinds = structure_unlisted_text(structure);
     const size_t bytes = structure->checkpoint->bytes;
     if (!structure->unlisted_bytes) {
-        puts("every tensor is in the list");
+        puts("the list covers every tensor");
     } else {
         printf("%s of %s (%.1f %%) are not in the list: %s\n",
                in_megabytes((double)structure->unlisted_bytes, unlisted, sizeof unlisted),
@@ -114,5 +116,5 @@ void json_add_unlisted(cJSON *object, const ModelStructure *structure) {
 void print_not_run(const Engine *engine) {
     Error why = {0};
     engine_can_run(engine, &why);
-    printf("%s; what a linear is, is told from names and shapes\n", why.message);
+    printf("%s; its linears are guessed from names and shapes\n", why.message);
 }

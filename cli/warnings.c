@@ -10,7 +10,7 @@ void warn_stored(const Options *options, const ModelStructure *structure) {
     if (structure->head_untied && !options->quiet)
         fprintf(stderr,
                 "quantdial: %s/config.json: \"tie_word_embeddings\" is true, but the head has numbers of its own; "
-                "they are used (say false to silence this)\n",
+                "these are used (set the flag to false to silence this warning)\n",
                 structure->checkpoint->folder);
 }
 
@@ -28,7 +28,7 @@ void warn_nonfinite(const Options *options, const Engine *engine) {
     if (first < 0 || options->quiet) return;
     fprintf(stderr,
             "quantdial: %llu weights in %d of the linears (first: %s) are infinite or NaN; these linears are not "
-            "quantized, and what the model gives cannot be trusted\n",
+            "quantized, and the model's output cannot be trusted\n",
             (unsigned long long)values, linears, structure->linears[first].name);
 }
 
@@ -41,8 +41,7 @@ void warn_unmatched(const Options *options, const Engine *engine) {
     warn_nonfinite(options, engine);
     uint64_t tokens = engine_calibration_tokens(engine);
     if (tokens && tokens < FEWEST_TOKENS && !options->quiet)
-        fprintf(
-            stderr,
-            "quantdial: calibrated on only %llu tokens; with fewer than %d the ranges of activations mean nothing\n",
-            (unsigned long long)tokens, FEWEST_TOKENS);
+        fprintf(stderr,
+                "quantdial: calibrated on only %llu tokens; ranges from fewer than %d tokens are not reliable\n",
+                (unsigned long long)tokens, FEWEST_TOKENS);
 }

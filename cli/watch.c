@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "tui/tui.h"
 
@@ -66,7 +67,7 @@ Progress *watch_start(const Options *options) {
                                    .sa_flags = (int)SA_RESETHAND}; // a second one ends the program
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    if (options->quiet || !isatty(STDERR_FILENO) || !tui_possible(NULL) || bar_runs) return &progress;
+    if (options->quiet || log_on() || !isatty(STDERR_FILENO) || !tui_possible(NULL) || bar_runs) return &progress;
     bar_runs = pthread_create(&thread, NULL, show, NULL) == 0;
     return &progress;
 }

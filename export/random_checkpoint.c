@@ -338,7 +338,7 @@ static bool check_target(const char *folder, Error *err) {
     for (struct dirent *entry; (entry = readdir(dir));)
         empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
     closedir(dir);
-    return empty || error_set(err, "%s: is there already and not empty; choose another folder", folder);
+    return empty || error_set(err, "%s: already exists and is not empty; choose another folder", folder);
 }
 
 static bool check_room(const Making *m) {
@@ -364,7 +364,7 @@ static bool make_folder(Making *m, const char *target) {
     bool ok = !slash || slash == parent || folder_make(parent, m->err);
     free(parent);
     if (!ok || mkdtemp(m->folder)) return ok;
-    error_set(m->err, "%s: cannot be made: %s; choose another folder", target, strerror(errno));
+    error_set(m->err, "%s: cannot be created: %s; choose another folder", target, strerror(errno));
     free(m->folder);
     m->folder = NULL;
     return false;

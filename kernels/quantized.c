@@ -87,7 +87,7 @@ bool quantized_can_multiply(const QuantizedWeight *q, const ActivationScheme *sc
     if (q->bits != 2 && q->bits != 3 && q->bits != 4 && q->bits != 8)
         return error_set(err, "weights of %d bits cannot be multiplied; 2, 3, 4 and 8 bits can", q->bits);
     if (q->group == 0 || q->group > q->in)
-        return error_set(err, "a group of %zu among %zu inputs makes no sense", q->group, q->in);
+        return error_set(err, "a group of %zu among %zu inputs is not valid", q->group, q->in);
     if (!dtype_is_float16_or_32(q->scale_dtype))
         return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
     if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||

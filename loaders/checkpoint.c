@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/program.h"
 #include "loaders/checkpoint_index.h"
 #include "loaders/hub.h"
@@ -359,7 +360,11 @@ bool checkpoint_is_there(const char *path) {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);
-    if (open_path(path, out, err) && checkpoint_intact(out, err)) return true;
+    if (open_path(path, out, err) && checkpoint_intact(out, err)) {
+        log_line("checkpoint %s: %zu tensors, %zu bytes, %zu files", out->path, out->tensor_count, out->bytes,
+                 out->file_count);
+        return true;
+    }
     checkpoint_close(out);
     return false;
 }
@@ -409,12 +414,13 @@ char *sample_path(Error *err) {
     const char *samples = getenv("QUANTDIAL_SAMPLES");
     char *program = program_folder(), *found = NULL;
     if (samples && *samples) found = path_join(samples, "storyteller");
-    if (!found && program) {
-        found = path_join(program, "../samples/storyteller");
-        if (found && !folder_exists(found)) {
-            free(found);
-            found = path_join(program, "../share/quantdial/samples/storyteller");
-        }
+    // build/quantdial, build/debug/quantdial, bin/quantdial
+    static const char *const places[] = {"../samples/storyteller", "../../samples/storyteller",
+                                         "../share/quantdial/samples/storyteller"};
+    for (size_t i = 0; !(samples && *samples) && program && i < sizeof places / sizeof *places; i++) {
+        free(found);
+        found = path_join(program, places[i]);
+        if (found && folder_exists(found)) break;
     }
     free(program);
     if (found && folder_exists(found)) return found;

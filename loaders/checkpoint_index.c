@@ -58,7 +58,7 @@ static bool check_shard_name(const char *index, const char *name, Error *err) {
 }
 
 static bool read_weight_map(const char *index, const cJSON *map, Names *shards, Error *err) {
-    if (!cJSON_IsObject(map)) return error_set(err, "%s: \"weight_map\" is missing or no object", index);
+    if (!cJSON_IsObject(map)) return error_set(err, "%s: \"weight_map\" is missing or not an object", index);
     size_t last = 0; // neighbours usually share a shard
     for (const cJSON *item = map->child; item; item = item->next) {
         const char *file = cJSON_GetStringValue(item);

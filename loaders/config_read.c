@@ -432,7 +432,7 @@ static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
 static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
     cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
     const char *type;
-    if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or no object");
+    if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or not an object");
     if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit(config, inner, err)) return false;
     const Family *family = family_find(type);
     if (!family || family->nested) {

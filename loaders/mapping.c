@@ -147,7 +147,7 @@ bool mapping_intact(const Mapping *mapping, const char *path, Error *err) {
     bool shorter = stat(path, &info) == 0 && info.st_dev == mapping->device && info.st_ino == mapping->number &&
                    (uint64_t)info.st_size < mapping->bytes;
     if (!shorter && !atomic_load(&mapping->damaged)) return true;
-    return error_set(err, "%s: %s while it was open; close it, and open it again once it is whole", path,
+    return error_set(err, "%s: %s while it was open; open it again when the file is complete", path,
                      shorter ? "the file became shorter" : "a part of the file could not be read");
 }
 

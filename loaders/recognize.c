@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/recognize.h"
 
-#define DOWNLOAD_AGAIN "download the model again (hf download goes on where it was)"
+#define DOWNLOAD_AGAIN "download the model again (hf download resumes where it stopped)"
 
 static bool ends_with(const char *text, const char *ending) {
     size_t n = strlen(text), m = strlen(ending);
@@ -136,8 +136,7 @@ static bool tells_unfinished(const Folder *f) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *place = path_join(f->path, places[i]), *found = place ? find_in(place, is_unfinished) : NULL;
         if (found)
-            error_set(f->err, "%s: its download did not come to its end (%s/%s); " DOWNLOAD_AGAIN, f->path, places[i],
-                      found);
+            error_set(f->err, "%s: its download did not finish (%s/%s); " DOWNLOAD_AGAIN, f->path, places[i], found);
         free(place);
         free(found);
         if (found) return true;
@@ -209,7 +208,7 @@ static bool tells_subfolders(const Folder *f) {
         free(path);
     }
     if (count)
-        error_set(f->err, "%s: has no weights of its own, but its subfolders do (%s%s); name one of them", f->path,
+        error_set(f->err, "%s: contains no weights itself, but its subfolders do (%s%s); name one of them", f->path,
                   inside.data ? inside.data : "?", count > 4 ? ", …" : "");
     text_free(&inside);
     return count > 0;
@@ -265,7 +264,7 @@ bool recognize_model_file(const char *path, Error *err) {
     if (begins_as_safetensors(bytes, length, (size_t)info.st_size)) return true;
     if (strstr(bytes, "\"weight_map\""))
         return error_set(err, "%s: is the index of a checkpoint; give its folder", path);
-    if (ends_with(path, ".json")) return error_set(err, "%s: is no file of weights; give its folder", path);
+    if (ends_with(path, ".json")) return error_set(err, "%s: is not a weights file; give its folder", path);
     if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
     const int format = format_of(path);
     if (format < FORMATS)

@@ -19,7 +19,7 @@ static const Sign signs[] = {
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
     {".SCB", NULL, "bitsandbytes (LLM.int8)",
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
-    {".biases", ".scales", "MLX", OPEN_ORIGINAL ", or write it anew with mlx_lm.convert --dequantize"},
+    {".biases", ".scales", "MLX", OPEN_ORIGINAL ", or convert it with mlx_lm.convert --dequantize"},
     {".q_scale_max", NULL, "ExLlamaV2 (EXL2)", OPEN_ORIGINAL},
     {".trellis", NULL, "ExLlamaV3 (EXL3)", OPEN_ORIGINAL},
     {".W_q", NULL, "HQQ", OPEN_ORIGINAL},
@@ -66,7 +66,7 @@ bool recognize_tensors(const Checkpoint *checkpoint, Error *err) {
         for (size_t k = 0; k < sizeof signs / sizeof *signs; k++) {
             if (!has_sign(checkpoint, tensor->name, &signs[k])) continue;
             char *shown = text_printable(tensor->name, strlen(tensor->name), false);
-            error_set(err, "%s: is quantized by %s (tensor %.200s), whose codes are not read; %s", tensor->file,
+            error_set(err, "%s: is quantized by %s (tensor %.200s), which is not supported; %s", tensor->file,
                       signs[k].what, shown ? shown : "?", signs[k].remedy);
             free(shown);
             return false;

@@ -72,7 +72,7 @@ static bool decode(Generation *g, void (*token)(void *context, const Generated *
 }
 
 bool generate_fits(const ModelConfig *config, size_t count, Error *err) {
-    if (count == 0) return error_set(err, "the prompt is empty: there is nothing to go on from");
+    if (count == 0) return error_set(err, "the prompt is empty: there is nothing to continue");
     if (count <= (size_t)config->max_positions) return true;
     return error_set(err, "the prompt has %zu tokens, more than the %d positions of the model", count,
                      config->max_positions);

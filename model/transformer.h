@@ -31,7 +31,7 @@ const Weight *transformer_linear(const Transformer *t, int linear);
 // not from the last call.
 bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors, Error *err);
 
-// Bits per number of the cache of sequences that are made from t from now on: 16 (the standard; 32 with PRECISION_F32)
+// Bits per number of the cache of sequences that are made from t from now on: 16 (the default; 32 with PRECISION_F32)
 // or 8, int8 with a scale per head and token.
 void transformer_set_cache_bits(Transformer *t, int bits);
 

@@ -13,7 +13,7 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    int cache_bits;    // 8, or anything else for the standard
+    int cache_bits;    // 8, or anything else for the default
     bool is_variant;   // dense weights and gains belong to another transformer
     Weight **dense;    // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use

@@ -634,8 +634,8 @@ char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure) {
     Text text = {0};
     text_add(&text, "", 0);
     for (int i = 0; i < recipe->ignore_count; i++) {
-        // The standard rule is for any model; one without a head of that name is no news.
-        if (strcmp(recipe->ignore[i], RECIPE_STANDARD_IGNORE) != 0)
+        // The default rule is for any model; one without a head of that name is no news.
+        if (strcmp(recipe->ignore[i], RECIPE_DEFAULT_IGNORE) != 0)
             list_unmatched(&text, "ignore", recipe->ignore[i], structure);
     }
     for (int i = 0; i < recipe->override_count; i++)

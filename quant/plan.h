@@ -74,5 +74,5 @@ uint64_t plan_hash(const Plan *plan);
 bool plan_mixes_tokens(const Plan *plan);
 
 // Rules of the recipe that match no linear, as one line for a person ("" when all match); owned by the caller. The
-// standard rule for the head is not counted.
+// default rule for the head is not counted.
 char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure);

@@ -35,10 +35,10 @@ Override *recipe_add_override(Recipe *recipe, const char *match, Error *err) {
     return override;
 }
 
-bool recipe_standard(Recipe *out, Error *err) {
+bool recipe_default(Recipe *out, Error *err) {
     *out = (Recipe){0};
-    for (int i = 0; i < DIAL_COUNT; i++) out->value[i] = dial_table[i].standard;
-    return recipe_ignore(out, RECIPE_STANDARD_IGNORE, err);
+    for (int i = 0; i < DIAL_COUNT; i++) out->value[i] = dial_table[i].default_value;
+    return recipe_ignore(out, RECIPE_DEFAULT_IGNORE, err);
 }
 
 bool recipe_copy(const Recipe *recipe, Recipe *out, Error *err) {

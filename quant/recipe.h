@@ -74,7 +74,7 @@ typedef struct DialInfo {
     int choice_count;
     const char *zero;                 // the word for the value 0 ("any", "channel"), or NULL
     double least, most, step, coarse; // DIAL_NUMBER with a range
-    double standard;                  // the paper's value, ours where it gives none
+    double default_value;             // the paper's value, ours where it gives none
     bool per_linear;                  // may stand in an override
 } DialInfo;
 
@@ -96,8 +96,8 @@ typedef struct Recipe {
     int override_count;
 } Recipe;
 
-#define RECIPE_STANDARD_IGNORE "lm_head"
-bool recipe_standard(Recipe *out, Error *err); // every dial at its standard value, ignore = ["lm_head"]
+#define RECIPE_DEFAULT_IGNORE "lm_head"
+bool recipe_default(Recipe *out, Error *err); // every dial at its default, ignore = ["lm_head"]
 bool recipe_copy(const Recipe *recipe, Recipe *out, Error *err);
 void recipe_free(Recipe *recipe);
 bool recipe_equal(const Recipe *a, const Recipe *b);

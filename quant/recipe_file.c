@@ -24,7 +24,7 @@ static bool no_key_twice(const cJSON *object, const char *where, Error *err) {
     for (const cJSON *item = object->child; item; item = item->next) {
         for (const cJSON *other = object->child; other != item; other = other->next) {
             if (strcmp(other->string, item->string) == 0)
-                return error_set(err, "%s: \"%s\" stands twice", where, item->string);
+                return error_set(err, "%s: \"%s\" appears twice", where, item->string);
         }
     }
     return true;
@@ -88,7 +88,7 @@ static bool read_section(const cJSON *parent, const char *section, const char *p
 
 static bool read_ignore(const cJSON *root, Recipe *recipe, Error *err) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "ignore"), *item;
-    if (!list || cJSON_IsNull(list)) return recipe_ignore(recipe, RECIPE_STANDARD_IGNORE, err);
+    if (!list || cJSON_IsNull(list)) return recipe_ignore(recipe, RECIPE_DEFAULT_IGNORE, err);
     if (!cJSON_IsArray(list)) return error_set(err, "ignore must be a list of names [ … ]");
     cJSON_ArrayForEach(item, list) {
         if (!cJSON_IsString(item) || !*item->valuestring) {
@@ -133,7 +133,7 @@ static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
     if (!check_object(root, "the recipe", known, err)) return false;
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
     if (!cJSON_IsNumber(version))
-        return error_set(err, "no recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
+        return error_set(err, "not a recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
     if (version->valuedouble != RECIPE_VERSION) {
         char text[NUMBER_ROOM];
         number_format(version->valuedouble, text, sizeof text);
@@ -148,7 +148,7 @@ static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
 
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err) {
     *out = (Recipe){0};
-    for (int i = 0; i < DIAL_COUNT; i++) out->value[i] = dial_table[i].standard;
+    for (int i = 0; i < DIAL_COUNT; i++) out->value[i] = dial_table[i].default_value;
     cJSON *root = json_parse_strict(json, length, err);
     bool ok = root && read_recipe(root, out, err);
     cJSON_Delete(root);

@@ -199,8 +199,8 @@ static void json_values(void **state) {
     cJSON_Delete(parsed(" {\"a\": [1, 2]} \r\n\t"));
     json_refused("", 0, "cannot be read");
     json_refused("{\"a\":1", 6, "cannot be read");
-    json_refused("{} x", 4, "something follows the JSON value at byte 3");
-    json_refused("{}\0", 3, "something follows");
+    json_refused("{} x", 4, "unexpected text after the JSON value at byte 3");
+    json_refused("{}\0", 3, "unexpected text after");
     json_refused("\"\xff\"", 3, "not UTF-8");
     for (int depth = 100; depth <= 101; depth++) {
         Text text = {0};
@@ -244,8 +244,8 @@ static void json_keeps_nul(void **state) {
     cJSON_Delete(json);
     text_free(&bytes);
     json_refused("[\"\\u0000\",", 10, "cannot be read at byte 9"); // of the text as it was
-    json_refused("[\"\\u0000\\ud800\"]", 17, "half of a surrogate pair stands alone at byte 8");
-    json_refused("\"\\uDC00\"", 8, "half of a surrogate pair");
+    json_refused("[\"\\u0000\\ud800\"]", 17, "unpaired surrogate at byte 8");
+    json_refused("\"\\uDC00\"", 8, "unpaired surrogate");
     json_refused("\"\xC0\x80\"", 4, "not UTF-8");
 }
 
@@ -490,7 +490,7 @@ static void folders(void **state) {
     folder_put_text(folder, "file", "x");
     char *below = path_join(folder, "file/d");
     assert_false(folder_make(below, &err));
-    assert_non_null(strstr(err.message, "cannot be made"));
+    assert_non_null(strstr(err.message, "cannot be created"));
     free(below);
     char *joined = path_join("a/", "b");
     assert_string_equal(joined, "a/b");

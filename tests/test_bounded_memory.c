@@ -153,7 +153,7 @@ static void it_is_quantized(void **state) {
     Plan plan;
     Error err = {0};
     if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     assert_true(engine_make_plan(engine, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 7 * LAYERS);

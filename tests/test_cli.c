@@ -27,11 +27,90 @@ static void assert_contains(const char *text, const char *part) {
     if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
 }
 
-static cJSON *json_of(Ran *ran) {
+// ---- docs/json.md ----
+
+#define SEEN 32
+static char seen[SEEN][40]; // headings of what was held to that page
+static int seen_count;
+
+// The section with this heading, "plan" or "eval --task"; free.
+static char *section(const char *page, const char *heading) {
+    char line[80];
+    snprintf(line, sizeof line, "## %s\n", heading);
+    const char *begin = strstr(page, line);
+    if (!begin) fail_msg("docs/json.md has no section \"%s\"", heading);
+    begin += strlen(line);
+    const char *end = strstr(begin, "\n## "), *part = strstr(begin, "\n### ");
+    if (!end || (part && part < end)) end = part;
+    return end ? strndup(begin, (size_t)(end - begin)) : strdup(begin);
+}
+
+// Whether a word between backquotes is this key: a part of a path such as `kl.mean` or `.channels[]`.
+static bool names(const char *text, const char *key, size_t length) {
+    bool quoted = false;
+    for (const char *at = text; *at; at++) {
+        size_t n = strcspn(at, "`.[], \n|{}");
+        if (quoted && n == length && strncmp(at, key, n) == 0) return true;
+        at += n;
+        if (*at == '`') quoted = !quoted;
+        if (!*at) break;
+    }
+    return false;
+}
+
+// `tokens_per_second`; `_least`, `_most`: the second names tokens_per_second_most, too.
+static bool is_documented(const char *text, const char *key) {
+    static const char *const suffixes[] = {"_least", "_most", "_range", "_se"};
+    size_t length = strlen(key);
+    if (names(text, key, length)) return true;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t n = strlen(suffixes[i]);
+        if (length > n && strcmp(key + length - n, suffixes[i]) == 0)
+            return names(text, suffixes[i], n) && names(text, key, length - n);
+    }
+    return false;
+}
+
+static void check_keys(const cJSON *value, const char *heading, const char *text, const char *point) {
+    const cJSON *child;
+    cJSON_ArrayForEach(child, value) {
+        if (child->string && !is_documented(text, child->string) && !(point && is_documented(point, child->string)))
+            fail_msg("docs/json.md does not name the key \"%s\" under \"%s\"", child->string, heading);
+        check_keys(child, heading, text, point);
+    }
+}
+
+static void check_documented(const cJSON *value, const char *heading) {
+    char *page, *text, *point;
+    size_t size;
+    Error err;
+    if (!file_read("docs/json.md", 1 << 20, &page, &size, &err)) fail_msg("%s", err.message);
+    text = section(page, heading);
+    point = strstr(text, "(#a-point)") ? section(page, "A point") : NULL;
+    check_keys(value, heading, text, point);
+    free(point);
+    free(text);
+    free(page);
+    assert_true(seen_count < SEEN);
+    snprintf(seen[seen_count++], sizeof *seen, "%s", heading);
+}
+
+// What a command printed, without the version that it began with.
+static cJSON *json_parsed(Ran *ran) {
     if (ran->status != 0) fail_msg("exit status %d: %s", ran->status, ran->err);
     cJSON *object = cJSON_Parse(ran->out);
     assert_non_null(object);
+    assert_string_equal(object->child->string, "quantdial");
+    assert_int_equal(object->child->valueint, 1);
+    cJSON_DeleteItemFromObject(object, "quantdial");
     ran_free(ran);
+    return object;
+}
+
+// The same, held to its section of docs/json.md.
+static cJSON *json_of(const char *heading, Ran *ran) {
+    cJSON *object = json_parsed(ran);
+    check_documented(object, heading);
     return object;
 }
 
@@ -48,18 +127,19 @@ static const cJSON *at(const cJSON *object, const char *path) {
     return object;
 }
 
-static const char *const commands[] = {"inspect", "calibrate",   "plan",  "eval",    "generate", "tokenize", "logits",
-                                       "doctor",  "sensitivity", "sweep", "compare", "tune",     "outliers", "bench"};
+// The commands that --help lists.
+static bool is_listed(const Command *command) { return command->name[0] && !(command->takes & HIDDEN); }
 
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
     Ran help = RUN("--help");
     assert_int_equal(help.status, 0);
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        assert_contains(help.out, commands[i]);
-        Ran own = RUN(commands[i], "--help");
+    for (const Command *command = command_table; command < command_table + command_count; command++) {
+        if (!is_listed(command)) continue;
+        assert_contains(help.out, command->name);
+        Ran own = RUN(command->name, "--help");
         assert_int_equal(own.status, 0);
-        assert_contains(own.out, commands[i]);
+        assert_contains(own.out, command->name);
         ran_free(&own);
     }
     for (int i = 0; i < DIAL_COUNT; i++) assert_contains(help.out, dial_table[i].option);
@@ -84,11 +164,12 @@ static void man_page_names_every_command_and_option(void **state) {
     size_t size;
     Error err;
     assert_true(file_read("cli/quantdial.1", 1 << 20, &page, &size, &err));
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+    for (const Command *command = command_table; command < command_table + command_count; command++) {
         char heading[40];
-        snprintf(heading, sizeof heading, ".B %s\n", commands[i]);
+        if (!is_listed(command)) continue;
+        snprintf(heading, sizeof heading, ".B %s\n", command->name);
         assert_contains(page, heading);
-        Ran help = RUN(commands[i], "--help");
+        Ran help = RUN(command->name, "--help");
         check_options(page, help.out);
         ran_free(&help);
     }
@@ -126,12 +207,12 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         const char *message;
     } cases[] = {
         {{"--nonsense"}, "--nonsense"},
-        {{"plan", "--alpha"}, "wants a value"},
+        {{"plan", "--alpha"}, "expects a value"},
         {{"plan", "--alpha", "7"}, "alpha"},
         {{"plan", "--weight-bits", "5"}, "bits"},
         {{"plan", "--granularity", "fine"}, "adaptive"},
         {{"eval", "--tokens", "many"}, "whole number"},
-        {{"inspect", "--alpha", "0.3"}, "no option of this command"},
+        {{"inspect", "--alpha", "0.3"}, "not an option of this command"},
         {{"logits"}, "--ids"},
         {{"sweep"}, "--sweep"},
         {{"eval", "--task", "lambada"}, "belong together"},
@@ -168,10 +249,13 @@ static void assert_within(double value, double least, double most) {
 static void bench_measures_every_case(void **state) {
     (void)state;
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    if (slow && slow[0] == '0') skip(); // seconds of arithmetic
+    if (slow && slow[0] == '0') {
+        snprintf(seen[seen_count++], sizeof *seen, "bench");
+        skip(); // seconds of arithmetic
+    }
     Ran ran = RUN("bench", "--quiet", "--json", "--runs", "2", "--schemes", "w4,w4a8", "--batch", "1,2", "--context",
                   "16", "--prefill", "32");
-    cJSON *bench = json_of(&ran);
+    cJSON *bench = json_of("bench", &ran);
     const double read_least = at(bench, "limit.read_gb_per_s_least")->valuedouble,
                  read_most = at(bench, "limit.read_gb_per_s_most")->valuedouble,
                  gemm_least = at(bench, "limit.gemm_tflops_least")->valuedouble,
@@ -245,7 +329,7 @@ static void a_full_disk_is_reported(void **state) {
 static void json_contract(void **state) {
     (void)state;
     Ran ran = RUN("inspect", "--json");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("inspect", &ran);
     const char *const model_keys[] = {"model.family", "model.parameters", "model.bytes",
                                       "model.dtype",  "model.layers",     "model.hidden"};
     for (size_t i = 0; i < sizeof model_keys / sizeof *model_keys; i++) at(object, model_keys[i]);
@@ -259,7 +343,7 @@ static void json_contract(void **state) {
     cJSON_Delete(object);
 
     ran = RUN("calibrate", "--json", QUICK);
-    object = json_of(&ran);
+    object = json_of("calibrate", &ran);
     assert_int_equal(at(object, "tokens")->valueint, 512);
     first = at(object, "linears")->child;
     at(first, "range");
@@ -271,7 +355,7 @@ static void json_contract(void **state) {
     cJSON_Delete(object);
 
     ran = RUN("plan", "--json", QUICK, "--granularity", "group", "--group-size", "64");
-    object = json_of(&ran);
+    object = json_of("plan", &ran);
     first = at(object, "linears")->child;
     const char *const plan_keys[] = {"name",        "bits",        "granularity",     "group_size",
                                      "activations", "folded_into", "bits_per_weight", "sqnr_db"};
@@ -309,7 +393,7 @@ static void generated_text_goes_on_behind_a_nul(void **state) {
 static void eval_and_generate_in_json(void **state) {
     (void)state;
     Ran ran = RUN("eval", "--json", QUICK, "--tokens", "256", "--weight-bits", "8", "--activations", "none");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("eval", &ran);
     const char *const keys[] = {"tokens", "base.ppl", "quantized.ppl", "kl.mean",         "kl.median",
                                 "kl.p99", "kl.max",   "top1",          "bits_per_weight", "bytes"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(object, keys[i]);
@@ -318,7 +402,7 @@ static void eval_and_generate_in_json(void **state) {
     cJSON_Delete(object);
 
     ran = RUN("generate", "--json", QUICK, "--tokens", "8", "-p", "Once");
-    object = json_of(&ran);
+    object = json_of("generate", &ran);
     assert_string_equal(at(object, "prompt")->valuestring, "Once");
     assert_int_equal(at(object, "base.tokens")->valueint, 8);
     at(object, "quantized.text");
@@ -337,7 +421,7 @@ static void eval_and_generate_in_json(void **state) {
 static void sensitivity_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "48", "--alone");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("sensitivity", &ran);
     const char *const keys[] = {"name", "kl", "kl_se", "estimate"};
     const cJSON *first = at(object, "linears")->child;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
@@ -349,7 +433,7 @@ static void sensitivity_in_json(void **state) {
 static void outliers_in_json(void **state) {
     (void)state;
     Ran ran = RUN("outliers", "--json", QUICK, "--factor", "3");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("outliers", &ran);
     const cJSON *first = at(object, "inputs")->child;
     const char *const keys[] = {"name", "role", "median", "channels"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
@@ -362,7 +446,7 @@ static void outliers_in_json(void **state) {
 static void calibrations_compared_in_json(void **state) {
     (void)state;
     Ran ran = RUN("calibrate", "--json", QUICK, "--compare-random", "--tokens", "48");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("calibrate --compare-random", &ran);
     const cJSON *first = at(object, "linears")->child;
     const char *const keys[] = {"name", "range", "range_random", "class", "class_random", "rank_correlation"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
@@ -376,7 +460,7 @@ static void sweep_and_compare_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "48", "--sweep", "weight-bits=3,4", "--sweep",
                   "granularity=channel,group");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("sweep", &ran);
     const char *const keys[] = {"values", "bits_per_weight",  "bytes", "ppl", "kl", "kl_se", "top1",
                                 "pareto", "tokens_per_second"};
     const cJSON *first = at(object, "points")->child;
@@ -388,7 +472,7 @@ static void sweep_and_compare_in_json(void **state) {
     cJSON_Delete(object);
 
     ran = RUN("compare", "--json", QUICK, "--tokens", "48");
-    object = json_of(&ran);
+    object = json_of("compare", &ran);
     first = at(object, "methods")->child;
     for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
     at(first, "name");
@@ -399,10 +483,53 @@ static void sweep_and_compare_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+static void tune_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("tune", "--json", QUICK, "--tokens", "48", "--max-bits", "5", "--bits", "4", "--activations", "none");
+    cJSON *object = json_of("tune", &ran);
+    assert_true(at(object, "bits_per_weight")->valuedouble <= 5);
+    assert_int_equal(at(at(object, "linears")->child, "bits")->valueint, 4);
+    cJSON_Delete(object);
+}
+
+static void tasks_in_json(void **state) {
+    (void)state;
+    static const char item[] = "{\"query\": \"Once upon a\", \"choices\": [\" time\", \" house\"], \"gold\": 0}\n";
+    char *path = folder_write(folder, "items.jsonl", item, sizeof item - 1);
+    Ran ran = RUN("eval", "--json", QUICK, "--task", "choices", "--task-file", path, "--activations", "none");
+    cJSON *object = json_of("eval --task", &ran);
+    assert_int_equal(at(object, "items")->valueint, 1);
+    assert_true(cJSON_IsTrue(at(object, "too_few_items")));
+    at(object, "quantized.accuracy_norm");
+    cJSON_Delete(object);
+    free(path);
+}
+
+static void overview_in_json(void **state) {
+    (void)state;
+    Ran ran = RUN("--json", QUICK, "--tokens", "48", "--activations", "none");
+    cJSON *object = json_parsed(&ran);
+    at(object, "eval.kl.mean");
+    at(object, "generate.quantized.text");
+    for (const cJSON *child = object->child; child; child = child->next) check_documented(child, child->string);
+    seen_count++; // the command without a name
+    cJSON_Delete(object);
+}
+
+// Stands behind the tests that run them.
+static void json_of_every_command_was_held_to_its_page(void **state) {
+    (void)state;
+    for (const Command *command = command_table; command < command_table + command_count; command++) {
+        bool found = !(command->takes & TAKES_JSON);
+        for (int i = 0; i < seen_count; i++) found |= strcmp(seen[i], command->name) == 0;
+        if (!found) fail_msg("no test calls json_of(\"%s\", ...)", command->name);
+    }
+}
+
 static void doctor_tells_all_sections(void **state) {
     (void)state;
     Ran ran = RUN("doctor", "--json");
-    cJSON *object = json_of(&ran);
+    cJSON *object = json_of("doctor", &ran);
     const char *const keys[] = {"version",     "cpu.kernels",  "cpu.processor",    "cuda.compiled",
                                 "cuda.driver", "cuda.devices", "terminal.charset", "paths.cache"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(object, keys[i]);
@@ -425,6 +552,21 @@ static void tokenize_prints_an_array_per_line(void **state) {
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "line 2");
     ran_free(&ran);
+}
+
+static void the_log_goes_to_stderr_and_only_where_it_is_wanted(void **state) {
+    (void)state;
+    setenv("QUANTDIAL_LOG", "1", 1);
+    Ran ran = RUN("calibrate", "--json", QUICK, "--no-cache");
+    const char *const parts[] = {"version", "storyteller: 56 tensors", "computes: ", "calibrating begins",
+                                 "ends: done"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_contains(ran.err, parts[i]);
+    cJSON_Delete(json_of("calibrate", &ran));
+    setenv("QUANTDIAL_LOG", "0", 1);
+    ran = RUN("doctor");
+    assert_string_equal(ran.err, "");
+    ran_free(&ran);
+    unsetenv("QUANTDIAL_LOG");
 }
 
 static void without_a_terminal_the_overview_is_printed(void **state) {
@@ -466,8 +608,13 @@ int main(void) {
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
+        cmocka_unit_test(tune_in_json),
+        IN_FOLDER(tasks_in_json),
+        cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
+        cmocka_unit_test(json_of_every_command_was_held_to_its_page),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
+        cmocka_unit_test(the_log_goes_to_stderr_and_only_where_it_is_wanted),
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),
         cmocka_unit_test(a_second_run_reads_the_measurements_and_says_the_same),
     };

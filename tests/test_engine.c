@@ -23,7 +23,7 @@ static Engine *opened(EngineOptions options, double bits, double activations) {
     options.window = 32;
     options.threads = 2;
     options.no_cache = true;
-    if (!engine_open(&options, &engine, &err) || !recipe_standard(&recipe, &err)) fail_msg("%s", err.message);
+    if (!engine_open(&options, &engine, &err) || !recipe_default(&recipe, &err)) fail_msg("%s", err.message);
     recipe.value[DIAL_BITS] = bits;
     recipe.value[DIAL_ACTIVATIONS] = activations;
     engine_set_recipe(engine, &recipe);

@@ -315,7 +315,7 @@ static void folding_changes_nothing(void **state) {
 
 static void set_recipe(Recipe *recipe) {
     Error err = {0};
-    assert_true(recipe_standard(recipe, &err));
+    assert_true(recipe_default(recipe, &err));
     recipe->value[DIAL_BITS] = 8;
     recipe->value[DIAL_GRANULARITY] = GRANULARITY_CHANNEL;
     recipe->value[DIAL_SCALE] = SCALE_F32;

@@ -152,7 +152,7 @@ static void no_configuration_stops_a_look(void **state) {
         model_edit(folder, "config.json", edits[i].from, edits[i].to);
         char *out = path_join(folder, "out.safetensors");
         expect(RUN("inspect", folder), 0, edits[i].reason, "");
-        expect(RUN("plan", folder), 0, "what a linear is, is told from names and shapes", "");
+        expect(RUN("plan", folder), 0, "its linears are guessed from names and shapes", "");
         expect(RUN("logits", folder, "--base", "--ids", "1", "-o", out), 1, "", edits[i].reason);
         free(out);
     }

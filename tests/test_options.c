@@ -158,7 +158,7 @@ static void expect_value_missing(const Command *command, const char *name) {
     Error err;
     Line line = line_for(command, name);
     add_option(&line, name, NULL);
-    if (parsed(line, &err) != OPTIONS_WRONG || !strstr(err.message, "wants a value"))
+    if (parsed(line, &err) != OPTIONS_WRONG || !strstr(err.message, "expects a value"))
         fail_msg("%s --%s: \"%s\"", command->name, name, err.message);
 }
 
@@ -176,9 +176,9 @@ static void try_row(const Command *command, const OptionRow *row) {
 
 static void try_dial(const Command *command, Dial dial) {
     const DialInfo *info = &dial_table[dial];
-    char standard[40];
-    dial_format(dial, info->standard, standard, sizeof standard);
-    expect_taken(command, info->option, standard);
+    char preset[40];
+    dial_format(dial, info->default_value, preset, sizeof preset);
+    expect_taken(command, info->option, preset);
     for (size_t i = 0; i < sizeof wrong_settings / sizeof *wrong_settings; i++)
         expect_wrong(command, info->option, wrong_settings[i]);
     expect_value_missing(command, info->option);
@@ -244,12 +244,12 @@ static void nearly_right_words(void **state) {
         {{"--nonsense"}, "quantdial --help lists them"},
         {{"eval", "--alone"}, "of sensitivity"},
         {{"tune", "--max=1"}, "--max-kl, --max-bits, --max-group"},
-        {{"plan", "-z"}, "-z is no option"},
-        {{"plan", "-qz"}, "-z is no option"},
-        {{"plan", "--json", "-zq"}, "-z is no option"},
+        {{"plan", "-z"}, "-z is not an option"},
+        {{"plan", "-qz"}, "-z is not an option"},
+        {{"plan", "--json", "-zq"}, "-z is not an option"},
         {{"plan", "--json=1", "-q"}, "--json takes no value"},
-        {{"plan", "-m"}, "-m wants a value"},
-        {{"plan", "--json", "-qm"}, "-m wants a value"},
+        {{"plan", "-m"}, "-m expects a value"},
+        {{"plan", "--json", "-qm"}, "-m expects a value"},
         {{"plan", ""}, "MODEL is empty"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -363,19 +363,19 @@ static void man_page_has_every_row(void **state) {
     free(page);
 }
 
-static void help_has_every_range_and_standard(void **state) {
+static void help_has_every_range_and_default(void **state) {
     (void)state;
     Ran help = program_run((const char *const[]){"plan", "--help", NULL}, NULL, NULL);
     for (int d = 0; d < DIAL_COUNT; d++) {
-        char line[80], allowed[DIAL_ALLOWED_ROOM], standard[40], wanted[80];
+        char line[80], allowed[DIAL_ALLOWED_ROOM], preset[40], wanted[80];
         snprintf(line, sizeof line, "--%s ", dial_table[d].option);
         const char *at = strstr(help.out, line), *next = at ? strstr(at, "      --") : NULL;
         assert_non_null(at);
         size_t length = next ? (size_t)(next - at) : strlen(at);
         char *own = strndup(at, length);
         dial_allowed((Dial)d, "|", allowed, sizeof allowed);
-        dial_format((Dial)d, dial_table[d].standard, standard, sizeof standard);
-        snprintf(wanted, sizeof wanted, "standard %s)", standard);
+        dial_format((Dial)d, dial_table[d].default_value, preset, sizeof preset);
+        snprintf(wanted, sizeof wanted, "default %s)", preset);
         if (!strstr(own, allowed) || !strstr(own, wanted))
             fail_msg("%s and %s are missing in %s", allowed, wanted, own);
         free(own);
@@ -422,7 +422,7 @@ int main(void) {
         IN_FOLDER(a_model_named_like_a_command),
         IN_FOLDER(the_program_ends_by_itself),
         cmocka_unit_test(man_page_has_every_row),
-        cmocka_unit_test(help_has_every_range_and_standard),
+        cmocka_unit_test(help_has_every_range_and_default),
         cmocka_unit_test(completions_have_every_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

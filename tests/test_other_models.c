@@ -100,7 +100,7 @@ static void weights_are_measured_and_planned(void **state) {
     Plan plan;
     Error err = {0};
     double db;
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     assert_true(engine_measure(engine, NULL, &err));
     assert_true(engine_make_plan(engine, &recipe, &plan, &err));
     assert_int_equal(plan.quantized_count, 4);
@@ -203,7 +203,7 @@ static void linears_are_those_of_torch(void **state) {
         const EngineOptions options = {.model = path, .no_cache = true};
         if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
         assert_false(engine_can_run(engine, &err));
-        assert_true(engine_measure(engine, NULL, &err) && recipe_standard(&recipe, &err) &&
+        assert_true(engine_measure(engine, NULL, &err) && recipe_default(&recipe, &err) &&
                     engine_make_plan(engine, &recipe, &plan, &err));
         const ModelStructure *structure = engine_structure(engine);
         assert_int_equal(structure->linear_count, cJSON_GetArraySize(expected));

@@ -27,7 +27,7 @@ static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
     toy_model_new(2, 256, 128, 768, DTYPE_BF16, &f->model);
     *state = f;
-    return recipe_standard(&f->recipe, NULL) ? 0 : -1;
+    return recipe_default(&f->recipe, NULL) ? 0 : -1;
 }
 
 static int teardown(void **state) {
@@ -693,7 +693,7 @@ static void equal_decisions_need_no_packing(void **state) {
 
 static void rules_that_match_nothing_are_told(void **state) {
     Fixture *f = *state;
-    f->model.structure.linear_count--; // no head: the standard rule is no news
+    f->model.structure.linear_count--; // no head: the default rule is no news
     char *text = recipe_unmatched(&f->recipe, &f->model.structure);
     assert_string_equal(text, "");
     free(text);

@@ -125,7 +125,7 @@ static void adaptive_group_sizes_are_the_same(void **state) {
     const Reference *r = *state;
     const cJSON *row;
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     Linear linear = {0};
     VoteCounts votes = {0};
     int number = 0;
@@ -187,7 +187,7 @@ static double planned_bits(const Linear *linear, const Decision *decision) {
     ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
     Plan plan;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     recipe.value[DIAL_GRID] = decision->grid;
     recipe.value[DIAL_BITS] = decision->bits;
     recipe.value[DIAL_GRANULARITY] = decision->granularity;
@@ -341,7 +341,7 @@ static void classes_and_scales_of_inputs_are_the_same(void **state) {
     linear.expert = -1;
     ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     cJSON_ArrayForEach(item,
                        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(r->cases, "fptq"), "ranges")) {
         InputMeasure input = {.known = true, .range = (float)fixture_number(item, "v")};
@@ -454,7 +454,7 @@ static void percentile_scales_are_the_same(void **state) {
     linear.expert = -1;
     ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     recipe.value[DIAL_ACTIVATIONS] = POLICY_PERCENTILE;
     cJSON_ArrayForEach(item, member(r->grids, "percentiles")) {
         InputMeasure input = {.known = true,

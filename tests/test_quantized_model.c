@@ -117,7 +117,7 @@ static void twin_open(const char *folder, Precision precision, Twin *twin) {
         assert_true(tensor_hold(twin->model.structure.linears[i].weight, &err));
     measure_inputs(twin);
     assert_true(quantized_model_new(twin->model.base, &twin->quantized, &err));
-    assert_true(recipe_standard(&twin->recipe, &err));
+    assert_true(recipe_default(&twin->recipe, &err));
 }
 
 static void twin_close(Twin *twin) {

@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/number.h"
 #include "quant/recipe.h"
 #include "tests/support/in_folder.h"
@@ -93,11 +94,15 @@ static void every_dial_is_described(void **state) {
     for (int i = 0; i < DIAL_COUNT; i++) {
         const DialInfo *info = &dial_table[i];
         assert_true(info->option && info->key && info->label && info->help);
-        assert_true(dial_allows((Dial)i, info->standard));
+        assert_true(dial_allows((Dial)i, info->default_value));
         assert_int_equal(dial_find(info->option), i);
+        // An override may hold every key of these two sections.
+        const char *section = info->section ? info->section : "";
+        const bool overridable = strcmp(section, "weights") == 0 || strcmp(section, "activations") == 0;
+        assert_int_equal(info->per_linear, overridable);
         char text[64];
-        dial_format((Dial)i, info->standard, text, sizeof text);
-        assert_parsed((Dial)i, text, info->standard);
+        dial_format((Dial)i, info->default_value, text, sizeof text);
+        assert_parsed((Dial)i, text, info->default_value);
     }
     assert_int_equal(dial_find("no-such-dial"), -1);
 }
@@ -248,10 +253,10 @@ static void globs_do_not_blow_up(void **state) {
 
 // ---- Recipes ----
 
-static Recipe standard(void) {
+static Recipe preset_recipe(void) {
     Recipe recipe;
     Error err;
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     return recipe;
 }
 
@@ -271,9 +276,9 @@ static void assert_file_refused(const char *json, const char *part_of_message) {
     assert_int_equal(recipe.ignore_count + recipe.override_count, 0); // nothing is left to free
 }
 
-static void the_standard_is_the_papers(void **state) {
+static void the_default_is_the_papers(void **state) {
     (void)state;
-    Recipe recipe = standard();
+    Recipe recipe = preset_recipe();
     assert_true(recipe.value[DIAL_BITS] == 4 && recipe.value[DIAL_GRANULARITY] == GRANULARITY_ADAPTIVE);
     assert_true(recipe.value[DIAL_V0] == 15 && recipe.value[DIAL_V1] == 150 && recipe.value[DIAL_LAE_ALPHA] == 1);
     assert_int_equal(recipe.ignore_count, 1);
@@ -331,7 +336,7 @@ static void printing_and_reading_give_back_the_recipe(void **state) {
 
 static void every_value_of_a_dial_survives_a_file(void **state) {
     (void)state;
-    Recipe recipe = standard();
+    Recipe recipe = preset_recipe();
     for (int i = 0; i < DIAL_COUNT; i++) {
         const DialInfo *info = &dial_table[i];
         recipe.value[i] = info->kind == DIAL_NUMBER ? info->most / 7
@@ -348,7 +353,7 @@ static void every_value_of_a_dial_survives_a_file(void **state) {
 
 static void the_printed_form_is_for_people(void **state) {
     (void)state;
-    Recipe recipe = standard();
+    Recipe recipe = preset_recipe();
     char *text = recipe_print(&recipe);
     assert_string_equal(text, "{\n"
                               "  \"quantdial_recipe\": 1,\n"
@@ -396,7 +401,7 @@ static void mistaken_files_are_refused_with_the_path(void **state) {
     assert_file_refused("{}", "quantdial_recipe");
     assert_file_refused("{\"quantdial_recipe\": \"1\"}", "quantdial_recipe");
     assert_file_refused("{\"quantdial_recipe\": 2}", "version 2");
-    assert_file_refused("{\"quantdial_recipe\": 1} x", "follows");
+    assert_file_refused("{\"quantdial_recipe\": 1} x", "unexpected text");
     assert_file_refused(R "\"wieghts\": {}}", "\"wieghts\"");
     assert_file_refused(R "\"weights\": []}", "weights must be an object");
     assert_file_refused(R "\"weights\": {\"bit\": 4}}", "weights: unknown key \"bit\"");
@@ -409,8 +414,8 @@ static void mistaken_files_are_refused_with_the_path(void **state) {
     assert_file_refused(R "\"weights\": {\"granularity\": 1}}", "weights.granularity");
     assert_file_refused(R "\"weights\": {\"granularity\": \"groups\"}}", "tensor, channel, group, adaptive");
     assert_file_refused(R "\"weights\": {\"quorum\": \"0.5\"}}", "any, or a number from 0 to 1");
-    assert_file_refused(R "\"weights\": {\"bits\": 4, \"bits\": 8}}", "weights: \"bits\" stands twice");
-    assert_file_refused(R "\"weights\": {}, \"weights\": {}}", "\"weights\" stands twice");
+    assert_file_refused(R "\"weights\": {\"bits\": 4, \"bits\": 8}}", "weights: \"bits\" appears twice");
+    assert_file_refused(R "\"weights\": {}, \"weights\": {}}", "\"weights\" appears twice");
     assert_file_refused(R "\"activations\": {\"v0\": -1}}", "activations.v0");
     assert_file_refused(R "\"fused_together\": 1}", "fused_together");
     assert_file_refused(R "\"ignore\": \"lm_head\"}", "ignore");
@@ -442,7 +447,7 @@ static void null_counts_as_missing(void **state) {
     (void)state;
     Recipe recipe = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"bits\": null}, \"activations\": null, "
                            "\"ignore\": null, \"overrides\": null}");
-    Recipe plain = standard();
+    Recipe plain = preset_recipe();
     assert_true(recipe_equal(&recipe, &plain));
     recipe_free(&recipe);
     recipe_free(&plain);
@@ -462,7 +467,7 @@ static void the_later_rule_wins(void **state) {
 
 static void overrides_are_set_and_cleared(void **state) {
     (void)state;
-    Recipe recipe = standard(), plain = standard();
+    Recipe recipe = preset_recipe(), plain = preset_recipe();
     Error err = {0};
     double eight = 8, two = 2, half = 0.5, on = 1;
     assert_true(recipe_override(&recipe, "x.down", DIAL_BITS, &eight, &err));
@@ -490,7 +495,7 @@ static void copies_are_equal_and_apart(void **state) {
     (void)state;
     Error err = {0};
     double eight = 8;
-    Recipe recipe = standard(), copy;
+    Recipe recipe = preset_recipe(), copy;
     assert_true(recipe_override(&recipe, "x", DIAL_BITS, &eight, &err));
     assert_true(recipe_copy(&recipe, &copy, &err));
     assert_true(recipe_equal(&recipe, &copy));
@@ -507,7 +512,7 @@ static void copies_are_equal_and_apart(void **state) {
 static void files_name_themselves_in_messages(void **state) {
     (void)state;
     char *path = folder_write(folder, "recipe.json", "{\"quantdial_recipe\": 1, \"x\": 1}", 31);
-    Recipe recipe = standard(), loaded;
+    Recipe recipe = preset_recipe(), loaded;
     Error err = {0};
     assert_false(recipe_load(path, &loaded, &err));
     assert_ptr_equal(strstr(err.message, path), err.message);
@@ -520,6 +525,62 @@ static void files_name_themselves_in_messages(void **state) {
     free(path);
     assert_false(recipe_load("/", &loaded, &err));
     recipe_free(&recipe);
+}
+
+// ---- docs/recipes.md ----
+
+// The row of a key: "| `alpha` | … | default | `--alpha` | …", behind this heading. Free.
+static char *documented(const char *page, const char *heading, const char *key) {
+    char line[80];
+    snprintf(line, sizeof line, "### %s\n", heading);
+    const char *begin = strstr(page, line);
+    if (!begin) fail_msg("docs/recipes.md has no part \"%s\"", heading);
+    begin += strlen(line);
+    snprintf(line, sizeof line, "\n| `%s`", key);
+    const char *row = strstr(begin, line), *end = strstr(begin, "\n#");
+    if (!row || (end && row > end)) fail_msg("docs/recipes.md does not name %s under \"%s\"", key, heading);
+    return strndup(row + 1, strcspn(row + 1, "\n"));
+}
+
+static void check_dial_documented(const char *page, Dial dial) {
+    const DialInfo *info = &dial_table[dial];
+    char heading[40], option[80], preset[NUMBER_ROOM], cell[NUMBER_ROOM + 8];
+    snprintf(heading, sizeof heading, info->section ? "`%s`" : "Top level", info->section);
+    snprintf(option, sizeof option, "`--%s", info->option);
+    dial_format(dial, info->default_value, preset, sizeof preset);
+    bool quoted = info->zero && info->default_value == 0;
+    if (info->kind == DIAL_SWITCH) snprintf(preset, sizeof preset, info->default_value != 0 ? "true" : "false");
+    snprintf(cell, sizeof cell, quoted ? "| \"%s\" |" : "| %s |", preset);
+    char *row = documented(page, heading, info->key);
+    if (!strstr(row, option)) fail_msg("docs/recipes.md: %s without its option: %s", info->option, row);
+    if (!strstr(row, cell)) fail_msg("docs/recipes.md: %s without its default %s: %s", info->option, preset, row);
+    free(row);
+}
+
+// The keys that reading knows, from what it says of one that it does not: `…: unknown key "x"; known are a, b`.
+static void check_keys_documented(const char *page, const char *json) {
+    Recipe recipe;
+    Error err = {0};
+    assert_false(recipe_parse(json, strlen(json), &recipe, &err));
+    char *at = strstr(err.message, "known are ");
+    assert_non_null(at);
+    for (char *key = strtok(at + strlen("known are "), ", "); key; key = strtok(NULL, ", ")) {
+        char quoted[80];
+        snprintf(quoted, sizeof quoted, "`%s`", key);
+        if (!strstr(page, quoted)) fail_msg("docs/recipes.md does not name the key %s", key);
+    }
+}
+
+static void every_key_is_documented_with_option_and_default(void **state) {
+    (void)state;
+    char *page;
+    size_t size;
+    Error err;
+    if (!file_read("docs/recipes.md", 1 << 20, &page, &size, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < DIAL_COUNT; i++) check_dial_documented(page, (Dial)i);
+    check_keys_documented(page, "{\"quantdial_recipe\": 1, \"x\": 1}");
+    check_keys_documented(page, "{\"quantdial_recipe\": 1, \"overrides\": [{\"match\": \"*\", \"x\": 1}]}");
+    free(page);
 }
 
 int main(void) {
@@ -535,7 +596,7 @@ int main(void) {
         cmocka_unit_test(turning_gives_short_decimals),
         cmocka_unit_test(globs),
         cmocka_unit_test(globs_do_not_blow_up),
-        cmocka_unit_test(the_standard_is_the_papers),
+        cmocka_unit_test(the_default_is_the_papers),
         cmocka_unit_test(the_example_of_the_manual_is_read),
         cmocka_unit_test(printing_and_reading_give_back_the_recipe),
         cmocka_unit_test(every_value_of_a_dial_survives_a_file),
@@ -547,6 +608,7 @@ int main(void) {
         cmocka_unit_test(overrides_are_set_and_cleared),
         cmocka_unit_test(copies_are_equal_and_apart),
         IN_FOLDER(files_name_themselves_in_messages),
+        cmocka_unit_test(every_key_is_documented_with_option_and_default),
     };
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }

@@ -109,7 +109,7 @@ static void downloads_that_did_not_end(void **state) {
     unlink(path);
     free(path);
     folder_put_text(folder, "model.safetensors.part", "x");
-    expect_refused(folder, "model.safetensors.part", "did not come to its end", "download the model again");
+    expect_refused(folder, "model.safetensors.part", "did not finish", "download the model again");
 }
 
 static void downloads_of_which_a_part_is_there(void **state) {
@@ -151,7 +151,7 @@ static void folders_without_weights(void **state) {
     place = path_join(cache, "huggingface/download");
     assert_true(folder_make(place, NULL));
     folder_put_text(place, "0123.incomplete", "x");
-    expect_refused(folder, "0123.incomplete", "did not come to its end", "download the model again");
+    expect_refused(folder, "0123.incomplete", "did not finish", "download the model again");
     free(place);
     free(cache);
     free(unet);

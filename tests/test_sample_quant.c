@@ -160,7 +160,7 @@ static void adaptive_group_sizes_are_the_same(void **state) {
     if (!sample.there) skip();
     const cJSON *setting, *group;
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     cJSON_ArrayForEach(setting, member(sample.expected, "adaptive")) {
         assert_true(dial_parse(DIAL_RULE, fixture_text(setting, "rule"), &recipe.value[DIAL_RULE], NULL));
         recipe.value[DIAL_ALPHA] = fixture_number(setting, "alpha");
@@ -201,7 +201,7 @@ static void fptq_is_the_same(void **state) {
     if (!sample.there) skip();
     const cJSON *setting, *expected;
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     cJSON_ArrayForEach(setting, member(sample.expected, "fptq")) {
         recipe.value[DIAL_V0] = fixture_number(setting, "v0");
         recipe.value[DIAL_V1] = fixture_number(setting, "v1");

@@ -267,7 +267,7 @@ static void a_study_goes_on_where_it_was(void **state) {
     (void)state;
     const char *const tune[] = {"tune", QUICK, "--tokens", "600", "--max-bits", "4.25", NULL};
     Ran ran = interrupted(tune, "trials-*.bin", SIGINT);
-    expect_says(&ran, 130, "stopped; the same command goes on where it was");
+    expect_says(&ran, 130, "stopped; run the same command again to continue");
     ran_free(&ran);
 }
 
@@ -276,7 +276,7 @@ static void work_that_begins_anew_says_so(void **state) {
     // Weights are in the cache, and the work goes on for seconds.
     const char *const calibrate[] = {"calibrate", "-q", "--random-tokens", "--calibration-tokens", "500000", NULL};
     Ran ran = interrupted(calibrate, "weights-*.stats", SIGTERM);
-    expect_says(&ran, 143, "stopped while calibrating; the same command goes on from the beginning of that");
+    expect_says(&ran, 143, "stopped while calibrating; run the same command again to start that step over");
     ran_free(&ran);
 }
 

@@ -71,7 +71,7 @@ static Sweep sweep_of(const char *first, const char *second) {
     Recipe recipe;
     Sweep sweep;
     assert_true(sweep_dial_parse(first, &dials[0], NULL) && sweep_dial_parse(second, &dials[1], NULL));
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     assert_true(sweep_new(&recipe, dials, 2, &sweep, NULL));
     recipe_free(&recipe);
     return sweep;
@@ -84,7 +84,7 @@ static void the_same_dial_twice_is_refused(void **state) {
     Sweep sweep;
     Error err = {0};
     assert_true(sweep_dial_parse("alpha=0.1", &dials[0], NULL) && sweep_dial_parse("alpha=0.2", &dials[1], NULL));
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     assert_false(sweep_new(&recipe, dials, 2, &sweep, &err));
     assert_non_null(strstr(err.message, "twice"));
     recipe_free(&recipe);
@@ -132,7 +132,7 @@ static void methods_are_settings_that_exist(void **state) {
     for (int i = 0; i < method_count; i++) {
         Recipe recipe;
         Error err = {0};
-        assert_true(recipe_standard(&recipe, &err));
+        assert_true(recipe_default(&recipe, &err));
         if (!recipe_turn(&recipe, method_table[i].dials, &err)) fail_msg("%s: %s", method_table[i].name, err.message);
         recipe_free(&recipe);
     }

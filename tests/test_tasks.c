@@ -171,7 +171,7 @@ static void the_order_of_items_and_choices_does_not_matter(void **state) {
     Plan plan;
     QuantizedModel *model = NULL;
     Error err = {0};
-    assert_true(recipe_standard(&recipe, &err));
+    assert_true(recipe_default(&recipe, &err));
     assert_true(plan_make(&recipe, &sample.model.structure, NULL, &plan, &err));
     assert_false(plan_mixes_tokens(&plan));
     plan_free(&plan);

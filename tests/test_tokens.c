@@ -218,10 +218,10 @@ static void a_text_with_its_own_beginning_gets_no_second(void **state) {
 static void damaged_files_are_refused(void **state) {
     (void)state;
     Tokenizer *tokenizer = tokenizer_new(0);
-    assert_refused(tokenizer, "empty.txt", "", 0, "no text");
-    assert_refused(tokenizer, "mark.txt", "\xEF\xBB\xBF", 3, "no text");
+    assert_refused(tokenizer, "empty.txt", "", 0, "the file is empty");
+    assert_refused(tokenizer, "mark.txt", "\xEF\xBB\xBF", 3, "the file is empty");
     assert_refused(tokenizer, "latin.txt", "caf\xE9!", 5, "bytes 0 to 5");
-    assert_refused(tokenizer, "empty.jsonl", "\n \n", 3, "no text");
+    assert_refused(tokenizer, "empty.jsonl", "\n \n", 3, "the file is empty");
     assert_refused(tokenizer, "broken.jsonl", "{\"text\": \"a\"}\n{\"text\": \n", 24, "line 2");
     assert_refused(tokenizer, "list.jsonl", "[1]\n", 4, "line 1: is not a JSON object");
     assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15, "line 1: has no field \"text\"");

@@ -107,7 +107,7 @@ static void a_terminal_without_a_cursor_gets_text(void **state) {
         assert_non_null(s);
         assert_true(screen_wait_gone(s));
         assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
-        expect(s, "here is the same as text");
+        expect(s, "printing the same as text");
         expect(s, "linears quantized");
         assert_false(s->escaped); // nor does a bar of progress
         screen_free(s);

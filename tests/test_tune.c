@@ -98,7 +98,7 @@ static void knapsack_at_its_ends(void **state) {
 
 static Recipe recipe_with_fused(double fused) {
     Recipe recipe;
-    assert_true(recipe_standard(&recipe, NULL));
+    assert_true(recipe_default(&recipe, NULL));
     recipe.value[DIAL_FUSED] = fused;
     recipe.value[DIAL_ACTIVATIONS] = POLICY_NONE;
     return recipe;

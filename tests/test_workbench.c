@@ -198,7 +198,7 @@ static void a_dial_that_is_held_down_is_one_step_back(void **state) {
     for (int i = 0; i < 20; i++) set(w, -1, DIAL_V0, 20 + i);
     assert_true(workbench_recipe(w)->value[DIAL_V0] == 39);
     assert_true(workbench_undo(w));
-    assert_true(workbench_recipe(w)->value[DIAL_V0] == dial_table[DIAL_V0].standard);
+    assert_true(workbench_recipe(w)->value[DIAL_V0] == dial_table[DIAL_V0].default_value);
     assert_true(workbench_recipe(w)->value[DIAL_BITS] == 8);
     assert_true(workbench_redo(w));
     assert_true(workbench_recipe(w)->value[DIAL_V0] == 39);
@@ -262,7 +262,7 @@ static void history_forgets_what_could_have_been_redone(void **state) {
     History history;
     Recipe recipe;
     Error err;
-    assert_true(recipe_standard(&recipe, &err) && history_start(&history, &recipe, &err));
+    assert_true(recipe_default(&recipe, &err) && history_start(&history, &recipe, &err));
     for (int bits = 2; bits <= 4; bits++) {
         assert_true(recipe_copy(history_now(&history), &recipe, &err));
         recipe.value[DIAL_BITS] = bits;

@@ -19,6 +19,7 @@ build/picture/quantdial calibrate --quiet >/dev/null
 picture() {
     name=$1 size=$2 theme=$3
     shift 3
+    rm -rf "$XDG_STATE_HOME" # what the picture before left unsaved is not offered here
     echo "screenshots/$name.svg"
     rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \

@@ -21,7 +21,7 @@ void action_move_end(Ui *ui, int direction) { rows_move_to(&ui->rows, direction 
 
 void action_find(Ui *ui, int direction) {
     if (!*ui->rows.find)
-        ui_say(ui, "nothing to find yet: / asks for it");
+        ui_say(ui, "nothing to find yet; / starts a search");
     else if (!rows_find(&ui->rows, direction, false))
         ui_say(ui, "no linear with “%s”", ui->rows.find);
 }
@@ -78,7 +78,7 @@ void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, tru
 
 void action_point_to_dials(Ui *ui, int unused) {
     (void)unused;
-    ui_say(ui, "Tab goes to the dials; they are turned there");
+    ui_say(ui, "press Tab to go to the dials first");
 }
 
 void action_edit_dial(Ui *ui, int unused) {
@@ -118,7 +118,7 @@ void action_set(Ui *ui, const char *setting) {
 void action_reset_named(Ui *ui, const char *name) {
     const int dial = *name ? dials_named(name, strlen(name)) : (int)ui->dial;
     if (!*name && ui->focus != PANE_DIALS)
-        ui_fail(ui, "name the dial, or go to it with Tab");
+        ui_fail(ui, "name a dial, or go to one with Tab");
     else if (dial == NO_DIAL)
         ui_fail(ui, "there is no dial “%s”; Tab lists them", name);
     else
@@ -130,7 +130,7 @@ void action_one_linear(Ui *ui, int unused) {
     if (!ui->one_linear && ui_linear(ui) < 0) return;
     ui->one_linear = !ui->one_linear;
     if (ui->one_linear) ui->focus = PANE_DIALS;
-    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o goes back to all, Backspace removes a value"
+    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o returns to all, Backspace removes a value"
                               : "dials set all linears again");
 }
 
@@ -139,7 +139,7 @@ void action_drop_override(Ui *ui, int unused) {
     if (ui_target(ui) >= 0)
         dials_reset(ui, ui->dial);
     else
-        ui_say(ui, "nothing to remove: dials set all linears; o chooses the selected one");
+        ui_say(ui, "nothing to remove: dials set all linears; press o to set the selected one only");
 }
 
 // ---- recipe -------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ void action_load(Ui *ui, const char *path) {
     }
     remember_path(ui, file);
     ui_update(ui);
-    ui_say(ui, "recipe loaded from %s; u goes back", file);
+    ui_say(ui, "recipe loaded from %s; u undoes it", file);
 }
 
 void action_write(Ui *ui, const char *path) {
@@ -302,7 +302,7 @@ void action_stop_jobs(Ui *ui, int unused) {
         going = true;
     }
     if (going)
-        ui_say(ui, "stopped; ! goes on, and so does the next turn of a dial");
+        ui_say(ui, "stopped; ! or the next turn of a dial resumes");
     else if (stopped)
         workbench_restart_jobs(ui->workbench);
     else

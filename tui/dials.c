@@ -108,7 +108,7 @@ void dials_turn(Ui *ui, Dial dial, int steps, bool coarse) {
 void dials_reset(Ui *ui, Dial dial) {
     const int target = ui_target(ui);
     if (target < 0) {
-        dials_set(ui, dial, dial_table[dial].standard);
+        dials_set(ui, dial, dial_table[dial].default_value);
         return;
     }
     Error err = {0};
@@ -131,16 +131,16 @@ int dial_settings(Dial dial, double *settings, int most) {
     return count;
 }
 
-// Ranges whose standard value lies close to their low end get a logarithmic track.
+// Ranges whose default lies close to their low end get a logarithmic track.
 static bool dial_is_logarithmic(const DialInfo *info) {
-    return info->standard > info->least && info->standard < info->most * 0.05;
+    return info->default_value > info->least && info->default_value < info->most * 0.05;
 }
 
-// So that the standard value stands at two fifths of the track.
-static double log_unit(const DialInfo *info) { return info->standard / 20; }
+// So that the default stands at two fifths of the track.
+static double log_unit(const DialInfo *info) { return info->default_value / 20; }
 
 static double log_most(const DialInfo *info) {
-    return info->most > 1000 ? fmin(info->most, info->standard * 20) : info->most;
+    return info->most > 1000 ? fmin(info->most, info->default_value * 20) : info->most;
 }
 
 double dial_share(Dial dial, double value) {

@@ -15,7 +15,7 @@ int dials_row(Dial dial);                         // of dial_places
 
 void dials_set(Ui *ui, Dial dial, double value);
 void dials_turn(Ui *ui, Dial dial, int steps, bool coarse);
-void dials_reset(Ui *ui, Dial dial); // to the standard value, or without an override
+void dials_reset(Ui *ui, Dial dial); // to the default, or without an override
 
 // The settings of a dial that is no range, smallest first; 0 for a range.
 #define DIAL_SETTINGS_MOST 16

@@ -35,8 +35,8 @@ static HelpText whole_text(void) {
     HelpText text = {.count = 0};
     for (int group = 0; group < KEY_GROUPS; group++) add_keys(&text, (KeyGroup)group);
     help_add(&text, "Mouse", NULL, NULL);
-    help_add(&text, "click", "chooses a linear, a dial, a column to sort by, a key below", NULL);
-    help_add(&text, "drag, wheel", "moves a slider; turns a dial, once it has the keys; scrolls", NULL);
+    help_add(&text, "click", "select a linear or dial, sort by a column, press a key of the bottom line", NULL);
+    help_add(&text, "drag, wheel", "move a slider; turn a dial once it is focused; scroll", NULL);
     help_add(&text, NULL, NULL, NULL);
     help_add(&text, "Commands", NULL, NULL);
     for (int i = 0; i < binding_count; i++) {
@@ -45,9 +45,9 @@ static HelpText whole_text(void) {
     }
     help_add(&text, NULL, NULL, NULL);
     help_add(&text, "Marks", NULL, NULL);
-    help_add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
-    help_add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored, not all timed yet", NULL);
-    help_add(&text, "1.6–1.9×", "times the base's speed; timed in turn, without the outermost tenths", NULL);
+    help_add(&text, "✓ ✗ ≈", "better, worse, or the same within the error, compared with the pin", NULL);
+    help_add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
+    help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
     help_add(&text, "*", "overridden for this linear", NULL);
     return text;
 }

@@ -31,7 +31,7 @@ static void draw_track(Ui *ui, Rect track, Dial dial, bool matters) {
 static Style value_style(const Ui *ui, Dial dial, bool matters) {
     if (dials_overridden(ui, dial)) return MEANING_OVERRIDE | STYLE_BOLD;
     if (!matters) return MEANING_TRACK;
-    return dials_value(ui, dial) == dial_table[dial].standard ? MEANING_VALUE : MEANING_CHANGED;
+    return dials_value(ui, dial) == dial_table[dial].default_value ? MEANING_VALUE : MEANING_CHANGED;
 }
 
 static void draw_dial(Ui *ui, Rect cell, Dial dial) {

@@ -84,7 +84,7 @@ static void answer_restore(Ui *ui, int code) {
         close_prompt(ui);
         if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
         ui_update(ui);
-        ui_say(ui, "the unsaved changes are back; w writes them to a file, u goes back");
+        ui_say(ui, "unsaved changes are restored; w writes them to a file, u undoes them");
     } else if (code == 'n') {
         unsaved_forget(&ui->unsaved);
         close_prompt(ui);
@@ -168,9 +168,9 @@ static bool asks_for_a_key(const Ui *ui) {
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
 void prompt_paste(Ui *ui, const char *text) {
     if (ui->prompt == PROMPT_NONE || asks_for_a_key(ui))
-        ui_fail(ui, "what was pasted is ignored here; prompts and the command line (:) take it");
+        ui_fail(ui, "pasting works only in prompts and on the command line (:)");
     else if (!line_editor_paste(&ui->editor, text))
-        ui_fail(ui, "the end of what was pasted is left out: a line has %zu bytes", sizeof ui->editor.text - 1);
+        ui_fail(ui, "the pasted text was cut: a line has at most %zu bytes", sizeof ui->editor.text - 1);
     else
         ui->message.text[0] = '\0';
 }
@@ -239,19 +239,20 @@ static void draw_above(Ui *ui, Rect line) {
 }
 
 static void draw_quit(Ui *ui, Rect line) {
-    static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without", "stay"};
+    static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without saving",
+                                                                            "stay"};
     draw_choice(ui, line, "The recipe is not saved.", keys, labels, 3);
 }
 
 static void draw_overwrite(Ui *ui, Rect line) {
     static const char *const keys[] = {"y", "n"}, *const labels[] = {"overwrite", "another name"};
     char question[sizeof ui->editor.text + 32];
-    snprintf(question, sizeof question, "%s is there already.", ui->editor.text);
+    snprintf(question, sizeof question, "%s already exists.", ui->editor.text);
     draw_choice(ui, line, question, keys, labels, 2);
 }
 
 static void draw_restore(Ui *ui, Rect line) {
-    static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"take up", "forget", "later"};
+    static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"restore", "discard", "later"};
     char question[80];
     struct tm when;
     const bool known = ui->unsaved.when && localtime_r(&ui->unsaved.when, &when);

@@ -165,7 +165,7 @@ static const char *terminal_description(Error *err) {
     static const char *const stand_ins[] = {"xterm-256color", "xterm", "screen", "linux", "vt100", "ansi"};
     const char *term = getenv("TERM");
     if (!term || !*term || strcmp(term, "unknown") == 0) {
-        error_set(err, "TERM does not say what your terminal is; set it, for example TERM=xterm-256color");
+        error_set(err, "TERM does not name your terminal; set it, for example TERM=xterm-256color");
         return NULL;
     }
     Described described = terminal_describe(term);

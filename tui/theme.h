@@ -21,7 +21,7 @@ typedef enum Meaning {
     MEANING_BETTER,
     MEANING_WORSE,
     MEANING_OVERRIDE, // set for one linear only
-    MEANING_CHANGED,  // a dial off its standard value
+    MEANING_CHANGED,  // a dial off its default
     MEANING_DIFFERS,  // text after the first differing token
     MEANING_ERROR,
     MEANING_COUNT,

@@ -9,6 +9,7 @@
 #include <wchar.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
@@ -107,6 +108,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     Ui *ui = &loop.ui;
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
+    log_screen(true);
     ok = ok && terminal_open(options->mono    ? SCHEME_MONO
                              : options->light ? SCHEME_LIGHT
                                               : SCHEME_AUTO,
@@ -115,6 +117,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
         ok = loop_run(&loop, err);
         loop_end(ui, ok && !loop.ended);
     }
+    log_screen(false);
     ui_free(ui);
     return ok;
 }

@@ -97,7 +97,7 @@ void unsaved_close(Unsaved *u) {
 static bool have_place(Unsaved *u, Error *err) {
     if (u->path) return true;
     if (u->lock < 0 && !open_folder(u, err)) return false;
-    return take_place(u, false) || error_set(err, "%s: other programs hold all places of this model", u->folder);
+    return take_place(u, false) || error_set(err, "%s: too many other programs have this model open", u->folder);
 }
 
 bool unsaved_keep(Unsaved *u, const Recipe *recipe, Error *err) {

@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "workbench/history.h"
 
 #define TURN_SECONDS 0.4
@@ -138,6 +139,8 @@ static bool is_newest_locked(const Worker *k, JobKind kind) {
     return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
 }
 
+static const char *job_name(JobKind kind); // from the table below
+
 static bool job_begin(Worker *k, JobKind kind) {
     Workbench *w = k->w;
     Job *job = &w->jobs[kind];
@@ -152,6 +155,7 @@ static bool job_begin(Worker *k, JobKind kind) {
         job->message[0] = '\0';
     }
     pthread_mutex_unlock(&w->lock);
+    if (run) log_line("job %s begins, turn %llu", job_name(kind), (unsigned long long)k->turn);
     return run;
 }
 
@@ -161,6 +165,10 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     Job *job = &w->jobs[kind];
     pthread_mutex_lock(&w->lock);
     job->ended = clock_seconds();
+    log_line("job %s ends after %.3f s: %s", job_name(kind), job->ended - job->started,
+             ok             ? "done"
+             : err->stopped ? "stopped"
+                            : err->message);
     if (ok)
         job->state = is_newest_locked(k, kind) ? JOB_DONE : JOB_WAITING;
     else if (err->stopped)
@@ -436,6 +444,8 @@ static const struct {
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
 
+static const char *job_name(JobKind kind) { return job_table[kind].name; }
+
 static void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
@@ -485,7 +495,7 @@ static bool replan(Workbench *w, Error *err) {
 
 static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *err) {
     Recipe recipe;
-    if (options->recipe ? !recipe_load(options->recipe, &recipe, err) : !recipe_standard(&recipe, err)) return false;
+    if (options->recipe ? !recipe_load(options->recipe, &recipe, err) : !recipe_default(&recipe, err)) return false;
     return history_start(&w->history, &recipe, err);
 }
 
@@ -693,7 +703,7 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
         return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
     if (linear < 0) {
-        recipe.value[dial] = value ? *value : dial_table[dial].standard;
+        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     } else if (!recipe_override(&recipe, engine_structure(w->engine)->linears[linear].name, dial, value, err)) {
         recipe_free(&recipe);
         return false;
@@ -724,7 +734,7 @@ static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
     }
     recipe->ignore_count = kept;
     return !recipe_ignores(recipe, name) ||
-           error_set(err, "%s is left alone by a rule for several linears; change the recipe's \"ignore\"", name);
+           error_set(err, "%s is covered by a rule for several linears; change the recipe's \"ignore\"", name);
 }
 
 bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
@@ -784,7 +794,7 @@ const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
-    *out = (JobView){.kind = kind, .name = job_table[kind].name, .share = -1, .seconds_left = -1};
+    *out = (JobView){.kind = kind, .name = job_name(kind), .share = -1, .seconds_left = -1};
     pthread_mutex_lock(&shared->lock);
     const Job *job = &w->jobs[kind];
     out->state = job->state;

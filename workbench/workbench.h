@@ -11,8 +11,8 @@ typedef struct Workbench Workbench;
 
 typedef struct WorkbenchOptions {
     EngineOptions model;
-    const char *recipe; // file to start from; NULL: the standard recipe
-    const char *prompt; // NULL: a standard beginning
+    const char *recipe; // file to start from; NULL: the default recipe
+    const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
 } WorkbenchOptions;
 

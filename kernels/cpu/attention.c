@@ -51,7 +51,7 @@ bool cpu_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads,
     if (!dtype_is_float16_or_32(dtype) && dtype != DTYPE_I8)
         return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
     if (layers <= 0 || sequences == 0 || kv_heads <= 0 || head_dim <= 0 || positions == 0 || positions > UINT32_MAX)
-        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions makes no sense", layers,
+        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions is not valid", layers,
                          sequences, kv_heads, head_dim, positions);
     Cache *cache = array_new(1, sizeof *cache);
     if (!cache) return error_memory(err, "the cache");

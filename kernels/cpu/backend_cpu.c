@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/log.h"
 #include "kernels/cpu/cpu.h"
 
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err) {
@@ -144,7 +145,7 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
     const HostKernels *kernels = host_kernels_choose(err);
     if (!kernels) return false;
     if (threads < 0 || threads > 4096)
-        return error_set(err, "%d threads were asked for; 1 to 4096, or 0 for all cores", threads);
+        return error_set(err, "%d threads are not possible; choose 1 to 4096, or 0 for all cores", threads);
     CpuBackend *cpu = array_new(1, sizeof *cpu);
     if (!cpu) return error_memory(err, "the CPU backend");
     assert(backend_is_complete(&cpu_ops));
@@ -159,6 +160,7 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
     // Forced to plain C means no foreign code either: valgrind does not know what such code uses.
     if (kernels != &host_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
     snprintf(cpu->description, sizeof cpu->description, "%s ×%d", kernels->name, cpu->threads);
+    log_line("the CPU computes: %s, %s dense library", cpu->description, cpu->library ? "with a" : "without a");
     *out = &cpu->base;
     return true;
 }

@@ -50,7 +50,7 @@ bool cuda_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads
         return error_set(err, "a cache of type %s is not known; F32, F16, BF16 and I8 are", dtype_name(dtype));
     if (layers <= 0 || sequences == 0 || sequences > MOST_ROWS || kv_heads <= 0 || head_dim <= 0 || positions == 0 ||
         positions > INT32_MAX / 2)
-        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions makes no sense", layers,
+        return error_set(err, "a cache of %d layers, %zu × %d heads of %d and %zu positions is not valid", layers,
                          sequences, kv_heads, head_dim, positions);
     if (head_dim > ATTENTION_LARGEST_HEAD)
         return error_set(err, "heads of %d dimensions are more than the %d that CUDA computes here; use --backend cpu",

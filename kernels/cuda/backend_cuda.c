@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/log.h"
 #include "kernels/cuda/cuda.h"
 
 // ---- Failing ----
@@ -179,6 +180,7 @@ bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
     c->base.ops = &cuda_ops;
     c->runtime = runtime;
     snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
+    log_line("the device computes: %s", c->description);
     *out = &c->base;
     return true;
 }

@@ -81,7 +81,7 @@ static bool need_words(const Search *s, const Tensor *tensor) {
 
 static bool set_size(Search *s, const Tensor *tensor, uint64_t out, uint64_t in) {
     if (out == 0 || in == 0 || out > MOST_ELEMENTS || in > MOST_ELEMENTS / out)
-        return refuse(s, tensor, "a matrix of %llu × %llu makes no sense", (unsigned long long)out,
+        return refuse(s, tensor, "a matrix of %llu × %llu is not valid", (unsigned long long)out,
                       (unsigned long long)in);
     s->m.out = (size_t)out;
     s->m.in = (size_t)in;

@@ -107,7 +107,7 @@ const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *leng
 
 static bool read_model(const cJSON *json, Tokenizer *out, Error *err) {
     const char *type;
-    if (!cJSON_IsObject(json)) return error_set(err, "\"model\" is missing or no object");
+    if (!cJSON_IsObject(json)) return error_set(err, "\"model\" is missing or not an object");
     // Old files do not name their model; only BPE has merges, and only Unigram has a list of tokens.
     const char *missing = cJSON_HasObjectItem(json, "merges")                              ? "BPE"
                           : cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(json, "vocab")) ? "Unigram"

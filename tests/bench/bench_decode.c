@@ -177,7 +177,7 @@ int main(int argc, char **argv) {
         printf("no checkpoint given: left out\n");
         return 0;
     }
-    if (b.runs < 1 || b.runs > MOST_RUNS || b.decode < 1 || b.prefill < 1) stop("numbers make no sense");
+    if (b.runs < 1 || b.runs > MOST_RUNS || b.decode < 1 || b.prefill < 1) stop("numbers are out of range");
     open_model(&b);
     for (int run = 0; run < b.runs; run++)
         for (size_t f = 0; f < FORMATS; f++)

@@ -39,7 +39,7 @@ static void bench_plans(void) {
     ToyModel model;
     Recipe recipe;
     toy_model_new(LAYERS, 512, 128, 1408, DTYPE_BF16, &model);
-    if (!recipe_standard(&recipe, &err)) fail(&err);
+    if (!recipe_default(&recipe, &err)) fail(&err);
     for (int i = 0; i < model.structure.linear_count; i++) toy_votes(&model, i, i % 3 ? -1 : 5, (uint64_t)i);
     int linears = model.structure.linear_count - 1;
     printf("plan, %d linears                       %8.3f ms\n", linears,
@@ -81,7 +81,7 @@ static void bench_experts(void) {
         model.measured.inputs[i].range = 30;
         model.measured.inputs[i].channel_absmax = columns;
     }
-    if (!recipe_standard(&recipe, &err)) fail(&err);
+    if (!recipe_default(&recipe, &err)) fail(&err);
     recipe.value[DIAL_FOLD] = FOLDS_ALL;
     int linears = model.structure.linear_count;
     printf("plan, %d linears of experts, LAE      %8.3f ms\n", linears,

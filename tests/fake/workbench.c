@@ -174,7 +174,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     for (int i = 0; i < LINEARS; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
-    if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_standard(&recipe, err))) return false;
+    if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
@@ -369,7 +369,7 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
         return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
     if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].standard;
+        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
         recipe_free(&recipe);
         return false;

@@ -64,7 +64,7 @@ Plan study_plan(const StudyFixture *s, const char *dials) {
     Error err = {0};
     Recipe recipe;
     Plan plan;
-    must(recipe_standard(&recipe, &err), &err);
+    must(recipe_default(&recipe, &err), &err);
     must(recipe_turn(&recipe, dials, &err), &err);
     must(plan_make(&recipe, &s->model.structure, &s->stats.measured, &plan, &err), &err);
     recipe_free(&recipe);

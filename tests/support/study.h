@@ -18,7 +18,7 @@ typedef struct StudyFixture {
 void study_open(const char *cache, StudyFixture *out);
 void study_close(StudyFixture *study);
 
-// The plan of the standard recipe with these dials: "weight-bits=3 granularity=channel".
+// The plan of the default recipe with these dials: "weight-bits=3 granularity=channel".
 Plan study_plan(const StudyFixture *study, const char *dials);
 // Mean KL divergence under a plan, computed by an evaluator and a quantized model of its own.
 double study_kl(StudyFixture *study, const Plan *plan);
