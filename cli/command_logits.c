@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,15 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
     return ok;
 }
 
+// They are written as they are: who asks for logits may want to see where they break.
+static void warn_logits(const Options *options, const float *logits, size_t count) {
+    size_t wrong = 0;
+    for (size_t i = 0; i < count; i++) wrong += isfinite(logits[i]) ? 0 : 1;
+    if (wrong && !options->quiet)
+        fprintf(stderr, "quantdial: %zu of %zu logits are infinite or NaN; quantdial inspect names damaged weights\n",
+                wrong, count);
+}
+
 static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
     Sequences *session = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
@@ -42,6 +52,7 @@ static bool run(const Options *options, Transformer *t, const TokenIds *ids, Err
     bool ok = logits ? sequences_new(t, ids->count, &session, err) : error_memory(err, "logits");
     ok = ok && transformer_forward(t, session, ids->ids, ids->count, true, logits, NULL, err) &&
          write_logits(options->output, logits, ids->count, vocab, err);
+    if (ok) warn_logits(options, logits, ids->count * vocab);
     sequences_free(session);
     free(logits);
     return ok;
@@ -59,6 +70,8 @@ bool command_logits(const Options *options, Error *err) {
     bool ok = opened_model(options, true, &o, err) && parse_ids(options->ids, o.session.config.vocab, &ids, err) &&
               (base || quantized(options, &o, err)) &&
               run(options, base ? o.session.base : quantized_model_transformer(o.session.quantized), &ids, err);
+    watch_end();
+    if (ok && !base) warn_unmatched(options, &o);
     token_ids_free(&ids);
     opened_close(&o);
     return ok;
