@@ -108,6 +108,11 @@ static void rope(void **state) {
     expect_refused("rotary positions need an even number");
 }
 
+static void a_key_may_be_empty(void **state) {
+    (void)state;
+    assert_int_equal(loaded("\"\":1,\" \":2,\"vocab_size bos_token_id\":3,\"eos_token_id\":5").eos_tokens[0], 5);
+}
+
 static void tokens(void **state) {
     (void)state;
     ModelConfig config = loaded("\"bos_token_id\":null,\"eos_token_id\":[5,6,5]");
@@ -359,6 +364,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
                                        IN_FOLDER(sizes),
                                        IN_FOLDER(rope),
+                                       IN_FOLDER(a_key_may_be_empty),
                                        IN_FOLDER(tokens),
                                        IN_FOLDER(nonsense),
                                        IN_FOLDER(what_cannot_be_run_says_why),
