@@ -193,7 +193,7 @@ $(SUPPORT): $(SUPPORT_OBJECTS) $(OUT)/objects
 # With main and its table of commands, which others refer to; a test has a main of its own, and that comes first.
 MAIN := $(call objects,cli/main.c)
 $(OUT)/libquantdial.so: $(LIB_OBJECTS) $(MAIN) $(OUT)/objects
-	$(call quietly,LINK  $@)$(link) -shared $(LIB_OBJECTS) $(MAIN) $(LINK_LIBS) -o $@
+	$(call quietly,LINK  $@)$(link) -shared -Wl$(comma)-soname$(comma)$(@F) $(LIB_OBJECTS) $(MAIN) $(LINK_LIBS) -o $@
 
 link = $(COMPILER.$(MODE)) $(FLAGS.$(MODE)) $(if $(filter %.so,$(LIBRARY)),-Wl$(comma)-rpath$(comma)'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..') $(LDFLAGS)
 $(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
@@ -201,8 +201,9 @@ $(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
 
 $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call quietly,LINK  $@)$(link) $(WATCHED) $^ $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
-# This one sees every frame that is meant to be shown.
+	$(call quietly,LINK  $@)$(link) $(WATCHED) $(if $(WATCHED),$(filter-out %.so,$^) $(if $(filter %.so,$^),$(LIB_OBJECTS)),$^) \
+	    $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
+# This one sees every frame that is meant to be shown. Inside a shared library the linker would not let it.
 $(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
 
 build: $(LIBRARY) $(PROGRAM)

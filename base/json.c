@@ -167,6 +167,11 @@ bool json_number(const cJSON *object, const char *key, double missing, double *o
     return true;
 }
 
+bool json_positive(const cJSON *object, const char *key, double missing, double *out, Error *err) {
+    if (!json_number(object, key, missing, out, err)) return false;
+    return (*out > 0 && isfinite(*out)) || error_set(err, "\"%s\" must be a positive number", key);
+}
+
 bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
                   Error *err) {
     double number = 0;
@@ -191,6 +196,13 @@ bool json_string(const cJSON *object, const char *key, const char *missing, cons
     if (item && !cJSON_IsString(item)) return error_set(err, "\"%s\" must be a string", key);
     *out = item ? item->valuestring : missing;
     return true;
+}
+
+const char *json_first_key(const cJSON *object, const char *const *keys) {
+    for (const char *const *key = keys; *key; key++) {
+        if (present(object, *key)) return *key;
+    }
+    return *keys;
 }
 
 bool json_only_keys(const cJSON *object, const char *where, const char *const *known, Error *err) {

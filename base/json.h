@@ -32,11 +32,16 @@ char *json_print(const cJSON *value); // free
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
 // counts as missing. Messages name the key; callers prefix file and path.
 bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err);
+// The same, and above 0 and finite.
+bool json_positive(const cJSON *object, const char *key, double missing, double *out, Error *err);
 bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t least, int64_t most, int64_t *out,
                   Error *err);
 bool json_bool(const cJSON *object, const char *key, bool missing, bool *out, Error *err);
 // The string stays owned by the document; *out = missing (may be NULL) when the key is not there.
 bool json_string(const cJSON *object, const char *key, const char *missing, const char **out, Error *err);
+
+// Of a NULL-terminated list of keys that mean the same: the first that is there and not null, else the first.
+const char *json_first_key(const cJSON *object, const char *const *keys);
 
 // Refuses keys that are not in the NULL-terminated list: `where: unknown key "x"; known are …`.
 bool json_only_keys(const cJSON *object, const char *where, const char *const *known, Error *err);

@@ -143,7 +143,6 @@ bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
 bool command_bench(const Options *options, Error *err);
-bool bench_schemes_known(const char *list, Error *err); // of --schemes
 bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----

@@ -5,29 +5,15 @@
 #include "analysis/speed.h"
 #include "base/array.h"
 #include "base/number.h"
+#include "cli/bench_schemes.h"
 #include "cli/cli.h"
-
-typedef struct Scheme {
-    const char *name;
-    int bits; // 0: the model as it is
-    ActivationPolicy activations;
-    size_t group;
-} Scheme;
-
-// Weight-only as FineQuant, W4A8 as FPTQ has them.
-static const Scheme schemes[] = {
-    {"base", 0, POLICY_NONE, 0},    {"w8", 8, POLICY_NONE, 64},     {"w4", 4, POLICY_NONE, 64},
-    {"w3", 3, POLICY_NONE, 64},     {"w2", 2, POLICY_NONE, 64},     {"w8a8", 8, POLICY_TOKEN, 128},
-    {"w4a8", 4, POLICY_TOKEN, 128}, {"recipe", -1, POLICY_NONE, 0},
-};
-enum { SCHEMES = sizeof schemes / sizeof *schemes };
 
 typedef struct Bench {
     const Options *options;
     Opened opened;
-    const Scheme *chosen[SCHEMES]; // the first is the base
-    QuantizedModel *quantized[SCHEMES];
-    Transformer *models[SCHEMES];
+    const BenchScheme *chosen[BENCH_SCHEMES]; // the first is the base
+    QuantizedModel *quantized[BENCH_SCHEMES];
+    Transformer *models[BENCH_SCHEMES];
     int count;
     SpeedCase cases[2 * BENCH_LIST * BENCH_LIST];
     int case_count;
@@ -38,36 +24,11 @@ typedef struct Bench {
 
 // ---- What to measure ----
 
-// The base, and what the list names.
-static bool parse_schemes(const char *list, const Scheme *chosen[SCHEMES], int *count, Error *err) {
-    *count = 0;
-    chosen[(*count)++] = &schemes[0];
-    for (const char *at = list; *at;) {
-        size_t n = strcspn(at, ",");
-        int i = 0;
-        while (i < SCHEMES && (strlen(schemes[i].name) != n || strncmp(schemes[i].name, at, n) != 0)) i++;
-        bool again = false;
-        for (int k = 1; i < SCHEMES && k < *count; k++) again |= chosen[k] == &schemes[i];
-        if (i == SCHEMES || again)
-            return error_set(err, "--schemes wants some of base,w8,w4,w3,w2,w8a8,w4a8,recipe, each once, not \"%.40s\"",
-                             at);
-        if (i > 0) chosen[(*count)++] = &schemes[i];
-        at += n + (at[n] == ',');
-    }
-    return true;
-}
-
-bool bench_schemes_known(const char *list, Error *err) {
-    const Scheme *chosen[SCHEMES];
-    int count;
-    return parse_schemes(list, chosen, &count, err);
-}
-
 static bool choose_schemes(Bench *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
     const char *standard = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
-    return parse_schemes(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
+    return bench_schemes_read(o->schemes ? o->schemes : standard, b->chosen, &b->count, err);
 }
 
 static void choose_cases(Bench *b) {
@@ -103,7 +64,7 @@ static bool open_model(Bench *b, Error *err) {
            (!needs_recipe(b) || opened_measure(b->options, &b->opened, err));
 }
 
-static bool scheme_plan(const Bench *b, const Scheme *scheme, Plan *out, Error *err) {
+static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
     if (scheme->bits < 0) return model_session_plan((ModelSession *)&b->opened.session, &b->opened.recipe, out, err);
     if (!recipe_standard(&recipe, err)) return false;

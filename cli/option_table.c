@@ -7,6 +7,7 @@
 #include "analysis/speed.h"
 #include "base/file.h"
 #include "base/number.h"
+#include "cli/bench_schemes.h"
 #include "cli/cli.h"
 
 #define TOKENS_MOST 4294967296.0
@@ -202,7 +203,9 @@ static bool take_task(const OptionRow *row, const char *text, Options *out, Erro
 }
 
 static bool take_schemes(const OptionRow *row, const char *text, Options *out, Error *err) {
-    return take_text(row, text, out, err) && bench_schemes_known(text, err);
+    const BenchScheme *chosen[BENCH_SCHEMES];
+    int count;
+    return take_text(row, text, out, err) && bench_schemes_read(text, chosen, &count, err);
 }
 
 static bool take_shape(const OptionRow *row, const char *text, Options *out, Error *err) {

@@ -112,6 +112,11 @@ static inline int rope_dims(const ModelConfig *config) {
 // and a missing file are no errors: `not_run` says why, and only the weights can be worked on.
 bool config_load(const char *folder, ModelConfig *out, Error *err);
 
+// Notes why the model cannot be run; the first reason stays. Returns true: it is no error.
+bool config_not_run(ModelConfig *config, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+extern const ModelConfig config_unknown; // nothing is known
+
 // After config_load failed, or gave what the tensors do not fit: nothing but the family's name is known, and `reason`
 // is why the model is not run.
 void config_unusable(ModelConfig *config, const char *reason);

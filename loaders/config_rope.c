@@ -1,16 +1,15 @@
-// Rotary positions in config.json, in the keys of all years: rope_theta and rope_scaling, rotary_emb_base and
-// rotary_pct, or rope_parameters with everything inside, for each kind of layer if need be.
+#include "loaders/config_rope.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/json.h"
-#include "loaders/families.h"
 
 static bool read_llama3(const cJSON *rope, ModelConfig *out, Error *err) {
-    if (!config_read_positive(rope, "low_freq_factor", NAN, &out->rope_low_freq_factor, err) ||
-        !config_read_positive(rope, "high_freq_factor", NAN, &out->rope_high_freq_factor, err)) {
+    if (!json_positive(rope, "low_freq_factor", NAN, &out->rope_low_freq_factor, err) ||
+        !json_positive(rope, "high_freq_factor", NAN, &out->rope_high_freq_factor, err)) {
         return false;
     }
     return out->rope_high_freq_factor > out->rope_low_freq_factor ||
@@ -22,8 +21,8 @@ static double yarn_scale(double factor, double mscale) { return factor <= 1 ? 1 
 static bool read_yarn(const cJSON *rope, ModelConfig *out, Error *err) {
     double mscale, all;
     bool truncate;
-    if (!config_read_positive(rope, "beta_fast", 32, &out->rope_beta_fast, err) ||
-        !config_read_positive(rope, "beta_slow", 1, &out->rope_beta_slow, err) ||
+    if (!json_positive(rope, "beta_fast", 32, &out->rope_beta_fast, err) ||
+        !json_positive(rope, "beta_slow", 1, &out->rope_beta_slow, err) ||
         !json_number(rope, "mscale", 0, &mscale, err) || !json_number(rope, "mscale_all_dim", 0, &all, err) ||
         !json_bool(rope, "truncate", true, &truncate, err)) {
         return false;
@@ -32,7 +31,7 @@ static bool read_yarn(const cJSON *rope, ModelConfig *out, Error *err) {
     bool both = mscale != 0 && all != 0;
     double standard = both ? yarn_scale(out->rope_factor, mscale) / yarn_scale(out->rope_factor, all)
                            : yarn_scale(out->rope_factor, 1);
-    return config_read_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+    return json_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
 }
 
 static bool read_factors(const cJSON *rope, const char *key, const ModelConfig *config, float *factors, Error *err) {
@@ -51,13 +50,13 @@ static bool read_factors(const cJSON *rope, const char *key, const ModelConfig *
 
 static bool read_longrope(const cJSON *rope, ModelConfig *out, Error *err) {
     double original = out->rope_original_positions, stretch = (double)out->max_positions / original;
-    if (!config_read_positive(rope, "factor", stretch, &out->rope_factor, err) ||
+    if (!json_positive(rope, "factor", stretch, &out->rope_factor, err) ||
         !read_factors(rope, "short_factor", out, out->rope_short_factors, err) ||
         !read_factors(rope, "long_factor", out, out->rope_long_factors, err)) {
         return false;
     }
     double standard = out->rope_factor <= 1 ? 1 : sqrt(1 + log(out->rope_factor) / log(original));
-    return config_read_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+    return json_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
 }
 
 // Beyond its positions the model can go on, up to `factor` times as many.
@@ -104,7 +103,7 @@ static bool read_kind(const cJSON *rope, ModelConfig *out, Error *err) {
         return true;
     }
     out->rope_scaling = kinds[kind].scaling;
-    return (!kinds[kind].has_factor || config_read_positive(rope, "factor", NAN, &out->rope_factor, err)) &&
+    return (!kinds[kind].has_factor || json_positive(rope, "factor", NAN, &out->rope_factor, err)) &&
            kinds[kind].read(rope, out, err);
 }
 
@@ -120,15 +119,15 @@ static bool set_rotated(double partial, ModelConfig *out, Error *err) {
 static bool find_object(const cJSON *config, const char *key, const cJSON **out, Error *err) {
     *out = cJSON_GetObjectItemCaseSensitive(config, key);
     if (*out && !cJSON_IsNull(*out) && !cJSON_IsObject(*out)) return error_set(err, "\"%s\" must be an object", key);
-    if (!cJSON_IsObject(*out) || !(*out)->child) *out = NULL;
+    if (!*out || !cJSON_IsObject(*out) || !(*out)->child) *out = NULL;
     return true;
 }
 
 // Windowed layers have a theta of their own, and what scales the others does not scale them.
 static bool read_window_rope(const cJSON *config, const cJSON *rope, ModelConfig *out, Error *err) {
     const char *type = NULL, *old = NULL;
-    if (!config_read_positive(config, "rope_local_base_freq", out->rope_window_theta, &out->rope_window_theta, err) ||
-        !config_read_positive(rope, "rope_theta", out->rope_window_theta, &out->rope_window_theta, err) ||
+    if (!json_positive(config, "rope_local_base_freq", out->rope_window_theta, &out->rope_window_theta, err) ||
+        !json_positive(rope, "rope_theta", out->rope_window_theta, &out->rope_window_theta, err) ||
         !json_string(rope, "type", "default", &old, err) || !json_string(rope, "rope_type", old, &type, err))
         return false;
     if (strcmp(type, "default") != 0)
@@ -145,7 +144,7 @@ static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out,
     if (out->rope_window_theta == 0) return true;
     const cJSON *full = cJSON_GetObjectItemCaseSensitive(now, "full_attention");
     *rope = old ? old : full;
-    return config_read_positive(full, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
+    return json_positive(full, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
            read_window_rope(config, cJSON_GetObjectItemCaseSensitive(now, "sliding_attention"), out, err);
 }
 
@@ -154,7 +153,7 @@ static bool read_partial(const cJSON *config, const cJSON *rope, const Family *f
     static const char *const keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
     *out = family->partial_rotary > 0 ? family->partial_rotary : 1;
     if (!family_reads(family, keys[0]) && !family_reads(family, keys[1])) return true;
-    return json_number(config, config_key(config, keys), *out, out, err) &&
+    return json_number(config, json_first_key(config, keys), *out, out, err) &&
            json_number(rope, "partial_rotary_factor", *out, out, err);
 }
 
@@ -163,10 +162,10 @@ static bool read_partial(const cJSON *config, const cJSON *rope, const Family *f
 static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *out, Error *err) {
     static const char key[] = "original_max_position_embeddings";
     double original = out->rope_original_positions, inner = out->max_positions;
-    if (original > 0) return config_read_positive(config, key, original, &out->rope_original_positions, err);
-    if (!config_read_positive(rope, key, inner, &inner, err)) return false;
+    if (original > 0) return json_positive(config, key, original, &out->rope_original_positions, err);
+    if (!json_positive(rope, key, inner, &inner, err)) return false;
     if (out->rope_window_theta > 0) config = NULL;
-    return config_read_positive(config, key, inner, &out->rope_original_positions, err);
+    return json_positive(config, key, inner, &out->rope_original_positions, err);
 }
 
 bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -174,9 +173,9 @@ bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *ou
     const cJSON *rope;
     double partial;
     out->rope_factor = 1;
-    return config_read_positive(config, config_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) &&
+    return json_positive(config, json_first_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) &&
            find_rope(config, &rope, out, err) &&
-           config_read_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
+           json_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
            read_partial(config, rope, family, &partial, err) && set_rotated(partial, out, err) &&
            read_original(config, rope, out, err) &&
            (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters"));

@@ -1,4 +1,4 @@
-// What config.c knows of each family before it has read a file; nobody else includes it.
+// What is known of each family before config.json is read. Only its readers (config_read.c, config_rope.c) include it.
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -35,12 +35,3 @@ const Family *family_find(const char *type);
 
 // Whether the family knows a key of config.json.
 bool family_reads(const Family *family, const char *key);
-
-// rope_theta, rope_scaling, rope_parameters and their relatives (config_rope.c).
-bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err);
-
-// For the readers of config.c and config_rope.c: the first key of the list that is there and not null, else the first.
-const char *config_key(const cJSON *config, const char *const *keys);
-bool config_read_positive(const cJSON *object, const char *key, double missing, double *out, Error *err);
-// Notes why the model cannot be run; the first reason stays. Returns true: it is no error.
-bool config_not_run(ModelConfig *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,6 @@
 // Why something that was given as a model is none: which files people really have, told by what they are.
 #pragma once
 
-#include "loaders/checkpoint.h"
 #include "loaders/checkpoint_index.h"
 
 // A folder in which there are no safetensors files to open. Always refuses.
@@ -20,6 +19,6 @@ bool recognize_links(const char *folder, Error *err);
 // Refuses a single file that is one of several by its name, model-00002-of-00003.safetensors.
 bool recognize_lone_shard(const char *folder, const char *name, Error *err);
 
-// Refuses checkpoints whose tensors show that their numbers would not be read as what they stand for: adapters, and
-// formats of quantization that are not known.
-bool recognize_tensors(const Checkpoint *checkpoint, Error *err);
+// An adapter, found at `path`; names the model that it belongs to, as far as folder/adapter_config.json tells. Always
+// refuses.
+bool recognize_adapter(const char *folder, const char *path, Error *err);

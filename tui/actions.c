@@ -26,6 +26,16 @@ void action_find(Ui *ui, int direction) {
         ui_say(ui, "no linear with “%s”", ui->rows.find);
 }
 
+void action_find_text(Ui *ui, const char *text) {
+    snprintf(ui->rows.find, sizeof ui->rows.find, "%s", text);
+    action_find(ui, 1);
+}
+
+void action_filter(Ui *ui, const char *text) {
+    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%s", text);
+    rows_arrange(&ui->rows);
+}
+
 static void sort_changed(Ui *ui) {
     rows_arrange(&ui->rows);
     const ColumnInfo *column = &column_table[ui->rows.sort];
@@ -43,6 +53,14 @@ void action_sort_by(Ui *ui, int column) {
     ui->rows.reversed = ui->rows.sort == (Column)column ? !ui->rows.reversed : false;
     ui->rows.sort = (Column)column;
     sort_changed(ui);
+}
+
+void action_sort_named(Ui *ui, const char *name) {
+    const int column = rows_column_named(name);
+    if (column < 0)
+        ui_fail(ui, "there is no column “%s”; Tab lists them", name);
+    else
+        action_sort_by(ui, column);
 }
 
 void action_reverse(Ui *ui, int unused) {
@@ -67,19 +85,44 @@ void action_edit_dial(Ui *ui, int unused) {
     (void)unused;
     char value[64];
     dial_format(ui->dial, dials_value(ui, ui->dial), value, sizeof value);
-    prompt_open(ui, PROMPT_DIAL, value);
+    ui_ask(ui, PROMPT_DIAL, value);
 }
 
 bool action_type_into_dial(Ui *ui, int code) {
     if (!(code >= '0' && code <= '9') && code != '.' && code != '-') return false;
     const char text[2] = {(char)code, '\0'};
-    prompt_open(ui, PROMPT_DIAL, text);
+    ui_ask(ui, PROMPT_DIAL, text);
     return true;
 }
 
 void action_reset_dial(Ui *ui, int unused) {
     (void)unused;
     dials_reset(ui, ui->dial);
+}
+
+void action_set(Ui *ui, const char *setting) {
+    const size_t length = strcspn(setting, " =");
+    const int dial = dials_named(setting, length);
+    const char *text = setting + length + strspn(setting + length, " =");
+    Error err = {0};
+    double value;
+    if (dial == NO_DIAL) {
+        ui_fail(ui, "there is no dial “%.*s”; Tab lists them", (int)length, setting);
+        return;
+    }
+    if (!ui_report(ui, dial_parse((Dial)dial, text, &value, &err), &err)) return;
+    ui->dial = (Dial)dial;
+    dials_set(ui, (Dial)dial, value);
+}
+
+void action_reset_named(Ui *ui, const char *name) {
+    const int dial = *name ? dials_named(name, strlen(name)) : (int)ui->dial;
+    if (!*name && ui->focus != PANE_DIALS)
+        ui_fail(ui, "name the dial, or go to it with Tab");
+    else if (dial == NO_DIAL)
+        ui_fail(ui, "there is no dial “%s”; Tab lists them", name);
+    else
+        dials_reset(ui, (Dial)dial);
 }
 
 void action_one_linear(Ui *ui, int unused) {
@@ -179,7 +222,7 @@ void action_save(Ui *ui, const char *path) {
     char *file = file_asked_for(ui, path);
     const bool ours = file && ui->recipe_path && strcmp(ui->recipe_path, file) == 0;
     if (file && !ours && file_exists(file))
-        prompt_open(ui, PROMPT_OVERWRITE, path);
+        ui_ask(ui, PROMPT_OVERWRITE, path);
     else
         action_overwrite(ui, path);
     free(file);
@@ -197,6 +240,41 @@ void action_load(Ui *ui, const char *path) {
     ui_say(ui, "recipe loaded from %s; u goes back", file);
 }
 
+void action_write(Ui *ui, const char *path) {
+    if (*path)
+        action_save(ui, path);
+    else if (ui->recipe_path)
+        action_save(ui, ui->recipe_path);
+    else
+        action_prompt(ui, PROMPT_SAVE);
+}
+
+void action_write_over(Ui *ui, const char *path) {
+    if (*path)
+        action_overwrite(ui, path);
+    else
+        action_write(ui, path);
+}
+
+void action_write_quit(Ui *ui, const char *path) {
+    ui->quit_after_save = true;
+    action_write(ui, path);
+}
+
+void action_load_named(Ui *ui, const char *path) {
+    if (*path)
+        action_load(ui, path);
+    else
+        action_prompt(ui, PROMPT_LOAD);
+}
+
+void action_continue(Ui *ui, const char *text) {
+    if (*text)
+        workbench_set_prompt(ui->workbench, text);
+    else
+        action_prompt(ui, PROMPT_TEXT);
+}
+
 // ---- program ------------------------------------------------------------------------------------------------------
 
 void action_next_pane(Ui *ui, int unused) {
@@ -209,7 +287,7 @@ void action_prompt(Ui *ui, int kind) {
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     if (kind == PROMPT_FILTER) text = ui->rows.filter;
-    prompt_open(ui, (PromptKind)kind, text);
+    ui_ask(ui, (PromptKind)kind, text);
 }
 
 void action_stop_jobs(Ui *ui, int unused) {
@@ -255,10 +333,24 @@ void action_help(Ui *ui, int unused) {
     ui->help_top = 0;
 }
 
+void action_theme(Ui *ui, const char *name) {
+    for (int i = 0; i < SCHEME_COUNT; i++) {
+        if (strcmp(scheme_names[i], name) != 0) continue;
+        if (ui->terminal) terminal_set_scheme(ui->terminal, (Scheme)i);
+        return;
+    }
+    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);
+}
+
 void action_quit(Ui *ui, int unused) {
     (void)unused;
     if (workbench_saved(ui->workbench))
         ui->quit = true;
     else
-        prompt_open(ui, PROMPT_QUIT, "");
+        ui_ask(ui, PROMPT_QUIT, "");
+}
+
+void action_quit_unsaved(Ui *ui, int unused) {
+    (void)unused;
+    ui->quit = true;
 }

@@ -1,4 +1,4 @@
-// What keys and commands do. Each takes the argument of its line in the table of keys.
+// What keys and commands do. Each takes the argument of its row in the table of keys, or the text after a command.
 #pragma once
 
 #include "tui/ui.h"
@@ -7,8 +7,11 @@ void action_move_row(Ui *ui, int steps);
 void action_move_page(Ui *ui, int pages);
 void action_move_end(Ui *ui, int direction); // −1: first
 void action_find(Ui *ui, int direction);
+void action_find_text(Ui *ui, const char *text);
+void action_filter(Ui *ui, const char *text);
 void action_sort(Ui *ui, int steps);     // the column so many further
 void action_sort_by(Ui *ui, int column); // the same once more turns the order round
+void action_sort_named(Ui *ui, const char *name);
 void action_reverse(Ui *ui, int unused);
 
 void action_move_dial(Ui *ui, int steps);
@@ -18,6 +21,8 @@ void action_point_to_dials(Ui *ui, int unused); // says where the keys are that 
 void action_edit_dial(Ui *ui, int unused);
 bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
 void action_reset_dial(Ui *ui, int unused);
+void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
+void action_reset_named(Ui *ui, const char *name); // "": the current dial
 void action_one_linear(Ui *ui, int unused);
 void action_drop_override(Ui *ui, int unused);
 
@@ -28,6 +33,12 @@ void action_ignore(Ui *ui, int unused);
 void action_save(Ui *ui, const char *path);      // asks before another file is overwritten
 void action_overwrite(Ui *ui, const char *path); // does not
 void action_load(Ui *ui, const char *path);
+// The same for a path that may be "": the recipe's own file, or a prompt asks.
+void action_write(Ui *ui, const char *path);
+void action_write_over(Ui *ui, const char *path);
+void action_write_quit(Ui *ui, const char *path);
+void action_load_named(Ui *ui, const char *path);
+void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
 void action_next_pane(Ui *ui, int unused);
 void action_prompt(Ui *ui, int kind);
@@ -35,4 +46,6 @@ void action_stop_jobs(Ui *ui, int unused);
 void action_redraw(Ui *ui, int unused);
 void action_back(Ui *ui, int unused);
 void action_help(Ui *ui, int unused);
+void action_theme(Ui *ui, const char *name);
 void action_quit(Ui *ui, int unused);
+void action_quit_unsaved(Ui *ui, int unused);

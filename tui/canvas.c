@@ -69,7 +69,7 @@ void canvas_clear(Canvas *canvas) {
 }
 
 // Overwriting half of a wide character leaves a blank in the other half.
-static void separate(Canvas *canvas, int row, int col) {
+static void canvas_separate(Canvas *canvas, int row, int col) {
     Cell *cell = cell_at(canvas, row, col);
     if (!cell) return;
     Cell *left = cell_at(canvas, row, col - 1), *right = cell_at(canvas, row, col + 1);
@@ -77,11 +77,11 @@ static void separate(Canvas *canvas, int row, int col) {
     if (cell->width == 2 && right) *right = (Cell){.text = " ", .style = right->style, .width = 1};
 }
 
-static void put(Canvas *canvas, int row, int col, Style style, const char *text, size_t length, int width) {
+static void canvas_put(Canvas *canvas, int row, int col, Style style, const char *text, size_t length, int width) {
     Cell *cell = cell_at(canvas, row, col);
     if (!cell) return;
-    separate(canvas, row, col);
-    if (width == 2) separate(canvas, row, col + 1);
+    canvas_separate(canvas, row, col);
+    if (width == 2) canvas_separate(canvas, row, col + 1);
     *cell = (Cell){.style = style, .width = (uint8_t)width};
     memcpy(cell->text, text, length);
     Cell *covered = width == 2 ? cell_at(canvas, row, col + 1) : NULL;
@@ -95,7 +95,7 @@ typedef struct Shown {
     int columns;
 } Shown;
 
-static Shown show(const Canvas *canvas, const char *text) {
+static Shown canvas_shown(const Canvas *canvas, const char *text) {
     bool agreed;
     Shown s = {.text = text};
     s.length = s.taken = character_length(text, &s.columns, &agreed);
@@ -107,7 +107,7 @@ static Shown show(const Canvas *canvas, const char *text) {
 }
 
 size_t canvas_character(const Canvas *canvas, const char *text, int *columns) {
-    const Shown shown = show(canvas, text);
+    const Shown shown = canvas_shown(canvas, text);
     *columns = shown.columns;
     return shown.taken;
 }
@@ -120,12 +120,12 @@ int canvas_width(const Canvas *canvas, const char *text) {
 
 int canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text) {
     int used = 0;
-    for (Shown s; (s = show(canvas, text)).taken > 0; text += s.taken) {
+    for (Shown s; (s = canvas_shown(canvas, text)).taken > 0; text += s.taken) {
         if (used + s.columns > width || col + used + s.columns > canvas->cols) break;
         if (!canvas->ascii)
-            put(canvas, row, col + used, style, s.text, s.length, s.columns);
+            canvas_put(canvas, row, col + used, style, s.text, s.length, s.columns);
         else
-            for (int i = 0; i < s.columns; i++) put(canvas, row, col + used + i, style, s.text + i, 1, 1);
+            for (int i = 0; i < s.columns; i++) canvas_put(canvas, row, col + used + i, style, s.text + i, 1, 1);
         used += s.columns;
     }
     return used;

@@ -7,147 +7,13 @@
 
 #include "base/expand.h"
 #include "base/file.h"
-#include "tui/actions.h"
 #include "tui/dials.h"
+#include "tui/keys.h"
 
-// ---- what they do -------------------------------------------------------------------------------------------------
-
-// The dial of an option or recipe key: "group-size", "group_size"; −1 when there is none.
-static int dial_named(const char *name, size_t length) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        const char *const names[] = {dial_table[i].option, dial_table[i].key, dial_table[i].label};
-        for (size_t j = 0; j < sizeof names / sizeof *names; j++) {
-            if (strlen(names[j]) == length && memcmp(names[j], name, length) == 0) return i;
-        }
-    }
-    return -1;
-}
-
-static void run_set(Ui *ui, const char *argument) {
-    const size_t length = strcspn(argument, " =");
-    const int dial = dial_named(argument, length);
-    const char *text = argument + length + strspn(argument + length, " =");
-    Error err = {0};
-    double value;
-    if (dial < 0) {
-        ui_fail(ui, "there is no dial “%.*s”; Tab lists them", (int)length, argument);
-        return;
-    }
-    if (!ui_report(ui, dial_parse((Dial)dial, text, &value, &err), &err)) return;
-    ui->dial = (Dial)dial;
-    dials_set(ui, (Dial)dial, value);
-}
-
-static void run_reset(Ui *ui, const char *argument) {
-    const int dial = *argument ? dial_named(argument, strlen(argument)) : (int)ui->dial;
-    if (!*argument && ui->focus != PANE_DIALS)
-        ui_fail(ui, "name the dial, or go to it with Tab");
-    else if (dial < 0)
-        ui_fail(ui, "there is no dial “%s”; Tab lists them", argument);
-    else
-        dials_reset(ui, (Dial)dial);
-}
-
-static void run_write(Ui *ui, const char *argument) {
-    if (*argument)
-        action_save(ui, argument);
-    else if (ui->recipe_path)
-        action_save(ui, ui->recipe_path);
-    else
-        action_prompt(ui, PROMPT_SAVE);
-}
-
-static void run_overwrite(Ui *ui, const char *argument) {
-    if (*argument)
-        action_overwrite(ui, argument);
-    else
-        run_write(ui, argument);
-}
-
-static void run_write_quit(Ui *ui, const char *argument) {
-    ui->quit_after_save = true;
-    run_write(ui, argument);
-}
-
-static void run_load(Ui *ui, const char *argument) {
-    if (*argument)
-        action_load(ui, argument);
-    else
-        action_prompt(ui, PROMPT_LOAD);
-}
-
-static void run_prompt(Ui *ui, const char *argument) {
-    if (*argument)
-        workbench_set_prompt(ui->workbench, argument);
-    else
-        action_prompt(ui, PROMPT_TEXT);
-}
-
-static void run_sort(Ui *ui, const char *argument) {
-    const int column = rows_column_named(argument);
-    if (column < 0)
-        ui_fail(ui, "there is no column “%s”; Tab lists them", argument);
-    else
-        action_sort_by(ui, column);
-}
-
-static void run_find(Ui *ui, const char *argument) {
-    snprintf(ui->rows.find, sizeof ui->rows.find, "%s", argument);
-    action_find(ui, 1);
-}
-
-static void run_filter(Ui *ui, const char *argument) {
-    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%s", argument);
-    rows_arrange(&ui->rows);
-}
-
-static void run_theme(Ui *ui, const char *argument) {
-    for (int i = 0; i < SCHEME_COUNT; i++) {
-        if (strcmp(scheme_names[i], argument) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (Scheme)i);
-        return;
-    }
-    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", argument);
-}
-
-static void run_pin(Ui *ui, const char *argument) { (void)argument, action_pin(ui, 0); }
-static void run_override(Ui *ui, const char *argument) { (void)argument, action_one_linear(ui, 0); }
-static void run_ignore(Ui *ui, const char *argument) { (void)argument, action_ignore(ui, 0); }
-static void run_undo(Ui *ui, const char *argument) { (void)argument, action_undo(ui, 0); }
-static void run_redo(Ui *ui, const char *argument) { (void)argument, action_redo(ui, 0); }
-static void run_stop(Ui *ui, const char *argument) { (void)argument, action_stop_jobs(ui, 0); }
-static void run_help(Ui *ui, const char *argument) { (void)argument, action_help(ui, 0); }
-static void run_quit(Ui *ui, const char *argument) { (void)argument, action_quit(ui, 0); }
-static void run_quit_unsaved(Ui *ui, const char *argument) { (void)argument, ui->quit = true; }
-
-const Command screen_commands[] = {
-    {"set", "DIAL VALUE", COMPLETE_DIAL, run_set, "turns a dial: set alpha 0.2, set granularity group"},
-    {"reset", "[DIAL]", COMPLETE_DIAL, run_reset, "back to the standard value"},
-    {"w", "[FILE]", COMPLETE_FILE, run_write, "writes the recipe; asks before another file is overwritten"},
-    {"w!", "[FILE]", COMPLETE_FILE, run_overwrite, "writes it without asking"},
-    {"load", "FILE", COMPLETE_FILE, run_load, "loads a recipe"},
-    {"prompt", "[TEXT]", COMPLETE_NOTHING, run_prompt, "the beginning that both models continue"},
-    {"sort", "COLUMN", COMPLETE_COLUMN, run_sort, "sorts the layers; once more turns the order round"},
-    {"find", "TEXT", COMPLETE_NOTHING, run_find, "the next linear with this in its name"},
-    {"filter", "[TEXT]", COMPLETE_NOTHING, run_filter, "shows only linears with this in their names"},
-    {"override", "", COMPLETE_NOTHING, run_override, "dials for the selected linear only, or for all again"},
-    {"ignore", "", COMPLETE_NOTHING, run_ignore, "leaves the selected linear in its own precision"},
-    {"pin", "", COMPLETE_NOTHING, run_pin, "compares with the state as it is now"},
-    {"undo", "", COMPLETE_NOTHING, run_undo, "undoes the last change"},
-    {"redo", "", COMPLETE_NOTHING, run_redo, "does it again"},
-    {"stop", "", COMPLETE_NOTHING, run_stop, "stops what is being computed, or goes on"},
-    {"theme", "NAME", COMPLETE_SCHEME, run_theme, "colours: auto, dark, light, mono"},
-    {"help", "", COMPLETE_NOTHING, run_help, "keys and commands"},
-    {"wq", "[FILE]", COMPLETE_FILE, run_write_quit, "writes the recipe and quits"},
-    {"q", "", COMPLETE_NOTHING, run_quit, "quits"},
-    {"q!", "", COMPLETE_NOTHING, run_quit_unsaved, "quits without asking"},
-};
-const int screen_command_count = sizeof screen_commands / sizeof *screen_commands;
-
-static const Command *command_named(const char *name, size_t length) {
-    for (int i = 0; i < screen_command_count; i++) {
-        if (strlen(screen_commands[i].name) == length && memcmp(screen_commands[i].name, name, length) == 0)
-            return &screen_commands[i];
+static const Binding *command_named(const char *word, size_t length) {
+    for (int i = 0; i < binding_count; i++) {
+        const char *own = bindings[i].word;
+        if (own && strlen(own) == length && memcmp(own, word, length) == 0) return &bindings[i];
     }
     return NULL;
 }
@@ -156,11 +22,13 @@ void command_run(Ui *ui, const char *line) {
     line += strspn(line, " :");
     const size_t length = strcspn(line, " ");
     if (length == 0) return;
-    const Command *command = command_named(line, length);
-    if (command)
-        command->run(ui, line + length + strspn(line + length, " "));
-    else
+    const Binding *command = command_named(line, length);
+    if (!command)
         ui_fail(ui, "there is no command “%.*s”; :help lists them", (int)length, line);
+    else if (command->run_text)
+        command->run_text(ui, line + length + strspn(line + length, " "));
+    else
+        command->run(ui, command->argument);
 }
 
 // ---- completion ---------------------------------------------------------------------------------------------------
@@ -174,7 +42,7 @@ typedef struct Candidates {
     size_t list_size;
 } Candidates;
 
-static void offer(Candidates *c, const char *word, const char *shown) {
+static void candidate_add(Candidates *c, const char *word, const char *shown) {
     const size_t length = strlen(c->prefix);
     if (strncmp(word, c->prefix, length) != 0) return;
     size_t same = 0;
@@ -199,7 +67,7 @@ static void offer_files(Candidates *c) {
         char word[1024], *path = path_join(opened, entry->d_name);
         snprintf(word, sizeof word, "%s%s%s", slash ? folder : "", entry->d_name,
                  path && folder_exists(path) ? "/" : "");
-        offer(c, word, word + (slash ? strlen(folder) : 0));
+        candidate_add(c, word, word + (slash ? strlen(folder) : 0));
         free(path);
     }
     if (stream) closedir(stream);
@@ -212,37 +80,37 @@ static void offer_dial_values(Candidates *c, Dial dial) {
     for (int i = 0; i < count; i++) {
         char text[64];
         dial_format(dial, settings[i], text, sizeof text);
-        offer(c, text, text);
+        candidate_add(c, text, text);
     }
 }
 
 static void offer_dials(Candidates *c, const char *argument, size_t before) {
-    const int dial = before > 0 ? dial_named(argument, strcspn(argument, " ")) : -1;
+    const int dial = before > 0 ? dials_named(argument, strcspn(argument, " ")) : -1;
     if (dial >= 0)
         offer_dial_values(c, (Dial)dial);
     else if (before == 0) {
-        for (int i = 0; i < DIAL_COUNT; i++) offer(c, dial_table[i].option, dial_table[i].option);
+        for (int i = 0; i < DIAL_COUNT; i++) candidate_add(c, dial_table[i].option, dial_table[i].option);
     }
 }
 
-static void offer_arguments(Candidates *c, const Command *command, const char *argument, size_t before) {
+static void offer_arguments(Candidates *c, const Binding *command, const char *argument, size_t before) {
     switch (command->completion) {
     case COMPLETE_DIAL: offer_dials(c, argument, before); break;
     case COMPLETE_FILE: offer_files(c); break;
     case COMPLETE_COLUMN:
-        for (int i = 0; i < COLUMN_COUNT; i++) offer(c, column_table[i].name, column_table[i].name);
+        for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
         break;
     case COMPLETE_SCHEME:
-        for (int i = 0; i < SCHEME_COUNT; i++) offer(c, scheme_names[i], scheme_names[i]);
+        for (int i = 0; i < SCHEME_COUNT; i++) candidate_add(c, scheme_names[i], scheme_names[i]);
         break;
-    default: break;
+    case COMPLETE_NOTHING: break;
     }
 }
 
 void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     const size_t name_length = strcspn(line, " ");
     const char *argument = line + name_length + strspn(line + name_length, " ");
-    const Command *command = line[name_length] ? command_named(line, name_length) : NULL;
+    const Binding *command = line[name_length] ? command_named(line, name_length) : NULL;
     const char *last = strrchr(line, ' ');
     const char *word = command && command->completion == COMPLETE_FILE ? argument : last ? last + 1 : line;
     ui->suggestions[0] = '\0';
@@ -250,7 +118,9 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     if (command)
         offer_arguments(&c, command, argument, word > argument ? (size_t)(word - argument) : 0);
     else if (!line[name_length]) {
-        for (int i = 0; i < screen_command_count; i++) offer(&c, screen_commands[i].name, screen_commands[i].name);
+        for (int i = 0; i < binding_count; i++) {
+            if (bindings[i].word) candidate_add(&c, bindings[i].word, bindings[i].word);
+        }
     }
     const char *shared = c.count ? c.shared : word;
     const bool whole = c.count == 1 && *shared && shared[strlen(shared) - 1] != '/';

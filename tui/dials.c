@@ -1,7 +1,7 @@
-// The dials without their looks: what they stand at, whether they matter, and turning them.
-#include <math.h>
-
 #include "tui/dials.h"
+
+#include <math.h>
+#include <string.h>
 
 // By subject: what weights become, how the group size adapts, what happens to inputs. The papers' dials come first: a
 // small terminal shows five rows. Dials that leave no choice are not shown.
@@ -44,8 +44,16 @@ bool dials_matter(const Ui *ui, Dial dial) {
     case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT;
     case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE;
     case DIAL_CLIP: return granularity != GRANULARITY_TENSOR;
-    default: return ui_target(ui) < 0 || dial_table[dial].per_linear;
+    case DIAL_BITS:
+    case DIAL_GRID:
+    case DIAL_GRANULARITY:
+    case DIAL_SCALE:
+    case DIAL_ACTIVATIONS:
+    case DIAL_ACTIVATION_BITS:
+    case DIAL_CACHE_BITS:
+    case DIAL_COUNT: break;
     }
+    return ui_target(ui) < 0 || dial_table[dial].per_linear;
 }
 
 static void find_place(Dial dial, int *column, int *row) {
@@ -55,6 +63,16 @@ static void find_place(Dial dial, int *column, int *row) {
         }
     }
     *column = *row = 0;
+}
+
+int dials_named(const char *name, size_t length) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        const char *const names[] = {dial_table[i].option, dial_table[i].key, dial_table[i].label};
+        for (size_t j = 0; j < sizeof names / sizeof *names; j++) {
+            if (strlen(names[j]) == length && memcmp(names[j], name, length) == 0) return i;
+        }
+    }
+    return NO_DIAL;
 }
 
 int dials_row(Dial dial) {
@@ -114,7 +132,7 @@ int dial_settings(Dial dial, double *settings, int most) {
 }
 
 // Ranges whose standard value lies close to their low end get a logarithmic track.
-static bool logarithmic(const DialInfo *info) {
+static bool dial_is_logarithmic(const DialInfo *info) {
     return info->standard > info->least && info->standard < info->most * 0.05;
 }
 
@@ -128,7 +146,7 @@ static double log_most(const DialInfo *info) {
 double dial_share(Dial dial, double value) {
     const DialInfo *info = &dial_table[dial];
     if (info->kind == DIAL_NUMBER) {
-        if (!logarithmic(info)) return (value - info->least) / (info->most - info->least);
+        if (!dial_is_logarithmic(info)) return (value - info->least) / (info->most - info->least);
         return log1p((value - info->least) / log_unit(info)) / log1p((log_most(info) - info->least) / log_unit(info));
     }
     double settings[DIAL_SETTINGS_MOST];
@@ -140,9 +158,9 @@ double dial_share(Dial dial, double value) {
 }
 
 // Two significant digits on logarithmic tracks, steps of the dial on others.
-static double rounded(const DialInfo *info, double value) {
+static double dial_rounded(const DialInfo *info, double value) {
     double unit = info->step;
-    if (logarithmic(info) && value > 0) unit = fmax(info->step, pow(10, floor(log10(value)) - 1));
+    if (dial_is_logarithmic(info) && value > 0) unit = fmax(info->step, pow(10, floor(log10(value)) - 1));
     value = info->least + round((value - info->least) / unit) * unit;
     value = round(value * 1e6) / 1e6; // 0.3, not 0.30000000000000004
     return value < info->least ? info->least : value > info->most ? info->most : value;
@@ -152,9 +170,9 @@ double dial_at_share(Dial dial, double share) {
     const DialInfo *info = &dial_table[dial];
     share = share < 0 ? 0 : share > 1 ? 1 : share;
     if (info->kind == DIAL_NUMBER) {
-        if (!logarithmic(info)) return rounded(info, info->least + share * (info->most - info->least));
-        return rounded(info, info->least + expm1(share * log1p((log_most(info) - info->least) / log_unit(info))) *
-                                               log_unit(info));
+        if (!dial_is_logarithmic(info)) return dial_rounded(info, info->least + share * (info->most - info->least));
+        return dial_rounded(info, info->least + expm1(share * log1p((log_most(info) - info->least) / log_unit(info))) *
+                                                    log_unit(info));
     }
     double settings[DIAL_SETTINGS_MOST];
     const int count = dial_settings(dial, settings, DIAL_SETTINGS_MOST);

@@ -3,15 +3,15 @@
 
 #include "tui/ui.h"
 
-#define NO_DIAL (-1)
 extern const int dial_places[DIAL_COLUMNS][DIAL_ROWS]; // Dial or NO_DIAL
 
 // For the target of the dials: all linears, or the selected one.
 double dials_value(const Ui *ui, Dial dial);
-bool dials_overridden(const Ui *ui, Dial dial); // the target has a value of its own
-bool dials_matter(const Ui *ui, Dial dial);     // turning it changes something as the other dials stand
-Dial dials_next(Dial from, int steps);          // in reading order, column by column
-int dials_row(Dial dial);                       // of dial_places
+bool dials_overridden(const Ui *ui, Dial dial);   // the target has a value of its own
+bool dials_matter(const Ui *ui, Dial dial);       // turning it changes something as the other dials stand
+Dial dials_next(Dial from, int steps);            // in reading order, column by column
+int dials_named(const char *name, size_t length); // by option, recipe key or label; NO_DIAL when there is none
+int dials_row(Dial dial);                         // of dial_places
 
 void dials_set(Ui *ui, Dial dial, double value);
 void dials_turn(Ui *ui, Dial dial, int steps, bool coarse);

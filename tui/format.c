@@ -11,7 +11,7 @@
         out_;                                               \
     })
 
-static Short nothing(void) { return PRINT("–"); }
+static Short format_nothing(void) { return PRINT("–"); }
 
 static Short with_unit(double value, const char *const *units, double factor, const char *space) {
     int unit = 0;
@@ -25,12 +25,12 @@ static Short with_unit(double value, const char *const *units, double factor, co
 
 Short format_bytes(double bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", NULL};
-    return isnan(bytes) ? nothing() : with_unit(bytes, units, 1000, " ");
+    return isnan(bytes) ? format_nothing() : with_unit(bytes, units, 1000, " ");
 }
 
 Short format_count(double count) {
     static const char *const units[] = {"", "k", "M", "G", "T", NULL};
-    if (isnan(count)) return nothing();
+    if (isnan(count)) return format_nothing();
     Short s = with_unit(count, units, 1000, "");
     char *zero = s.text; // "16.0k" says no more than "16k"
     while (*zero && *zero != '.') zero++;
@@ -39,7 +39,7 @@ Short format_count(double count) {
 }
 
 Short format_figure(double value, int digits) {
-    if (isnan(value)) return nothing();
+    if (isnan(value)) return format_nothing();
     if (isinf(value)) return PRINT("%s∞", value < 0 ? "−" : "");
     double size = fabs(value);
     if (size != 0 && (size < 1e-3 || size >= 1e5)) return PRINT("%.*e", digits > 1 ? digits - 2 : 0, value);
@@ -48,12 +48,14 @@ Short format_figure(double value, int digits) {
     return PRINT("%.*f", decimals < 0 ? 0 : decimals, value);
 }
 
-Short format_fixed(double value, int decimals) { return isnan(value) ? nothing() : PRINT("%.*f", decimals, value); }
+Short format_fixed(double value, int decimals) {
+    return isnan(value) ? format_nothing() : PRINT("%.*f", decimals, value);
+}
 
 Short format_ratio(double ratio) { return format_fixed(ratio, ratio < 9.995 ? 2 : ratio < 99.95 ? 1 : 0); }
 
 Short format_percent(double share) {
-    if (isnan(share)) return nothing();
+    if (isnan(share)) return format_nothing();
     double percent = share * 100;
     if (percent > 0 && percent < 0.01) return PRINT("<0.01 %%");
     const int decimals = percent >= 99.95 || percent == 0 ? 0 : percent >= 0.95 ? 1 : 2;
@@ -61,12 +63,12 @@ Short format_percent(double share) {
 }
 
 Short format_change(double value, int decimals, const char *unit) {
-    if (isnan(value)) return nothing();
+    if (isnan(value)) return format_nothing();
     return PRINT("%s%.*f%s%s", value < 0 ? "−" : "+", decimals, fabs(value), *unit ? " " : "", unit);
 }
 
 Short format_seconds(double seconds) {
-    if (isnan(seconds) || seconds < 0) return nothing();
+    if (isnan(seconds) || seconds < 0) return format_nothing();
     if (seconds < 60) return PRINT("%.0f s", ceil(seconds));
     long whole = lround(seconds);
     if (whole < 3600) return PRINT("%ld:%02ld", whole / 60, whole % 60);
@@ -74,6 +76,6 @@ Short format_seconds(double seconds) {
 }
 
 Short format_decibel(double db) {
-    if (isnan(db)) return nothing();
+    if (isnan(db)) return format_nothing();
     return isinf(db) ? PRINT("∞") : PRINT("%.1f", db);
 }

@@ -1,8 +1,8 @@
-// The help over the screen, made from the tables that dispatch keys and commands.
+#include "tui/help.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/commands.h"
 #include "tui/keys.h"
 
 #define SHOWN_COLS 22
@@ -18,34 +18,37 @@ typedef struct HelpText {
     int count;
 } HelpText;
 
-static void add(HelpText *text, const char *left, const char *right, const char *arguments) {
+static void help_add(HelpText *text, const char *left, const char *right, const char *arguments) {
     if (text->count < LINES_MOST) text->lines[text->count++] = (HelpLine){left, right, arguments};
 }
 
 static void add_keys(HelpText *text, KeyGroup group) {
-    add(text, key_group_titles[group], NULL, NULL);
+    help_add(text, key_group_titles[group], NULL, NULL);
     for (int i = 0; i < binding_count; i++) {
-        if (bindings[i].group == group && bindings[i].help) add(text, bindings[i].shown, bindings[i].help, NULL);
+        if (bindings[i].shown && bindings[i].group == group && bindings[i].help)
+            help_add(text, bindings[i].shown, bindings[i].help, NULL);
     }
-    add(text, NULL, NULL, NULL);
+    help_add(text, NULL, NULL, NULL);
 }
 
 static HelpText whole_text(void) {
     HelpText text = {.count = 0};
     for (int group = 0; group < KEY_GROUPS; group++) add_keys(&text, (KeyGroup)group);
-    add(&text, "Mouse", NULL, NULL);
-    add(&text, "click", "chooses a linear, a dial, a column to sort by, a key below", NULL);
-    add(&text, "drag, wheel", "moves a slider; turns a dial, once it has the keys; scrolls", NULL);
-    add(&text, NULL, NULL, NULL);
-    add(&text, "Commands", NULL, NULL);
-    for (int i = 0; i < screen_command_count; i++)
-        add(&text, screen_commands[i].name, screen_commands[i].help, screen_commands[i].arguments);
-    add(&text, NULL, NULL, NULL);
-    add(&text, "Marks", NULL, NULL);
-    add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
-    add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored, not all timed yet", NULL);
-    add(&text, "1.6–1.9×", "times the base's speed; timed in turn, without the outermost tenths", NULL);
-    add(&text, "*", "overridden for this linear", NULL);
+    help_add(&text, "Mouse", NULL, NULL);
+    help_add(&text, "click", "chooses a linear, a dial, a column to sort by, a key below", NULL);
+    help_add(&text, "drag, wheel", "moves a slider; turns a dial, once it has the keys; scrolls", NULL);
+    help_add(&text, NULL, NULL, NULL);
+    help_add(&text, "Commands", NULL, NULL);
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *b = &bindings[i];
+        if (b->word) help_add(&text, b->word, b->help, b->text ? b->text : "");
+    }
+    help_add(&text, NULL, NULL, NULL);
+    help_add(&text, "Marks", NULL, NULL);
+    help_add(&text, "✓ ✗ ≈", "better, worse, the same within the error, since the pin", NULL);
+    help_add(&text, "(2.41) 2.41…", "of an earlier setting; not all tokens scored, not all timed yet", NULL);
+    help_add(&text, "1.6–1.9×", "times the base's speed; timed in turn, without the outermost tenths", NULL);
+    help_add(&text, "*", "overridden for this linear", NULL);
     return text;
 }
 
@@ -82,4 +85,35 @@ void help_draw(Ui *ui) {
     if (ui->help_top < 0) ui->help_top = 0;
     for (int i = 0; i < rows; i++)
         draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help_top + i]);
+}
+
+void help_key(Ui *ui, const Key *key) {
+    const int page = ui->layout.frame.rows - 6;
+    switch (key->code) {
+    case KEY_ARROW_UP:
+    case 'k': ui->help_top--; break;
+    case KEY_ARROW_DOWN:
+    case 'j': ui->help_top++; break;
+    case KEY_PAGE_UP: ui->help_top -= page; break;
+    case KEY_PAGE_DOWN:
+    case ' ': ui->help_top += page; break;
+    case KEY_TO_START:
+    case 'g': ui->help_top = 0; break;
+    case KEY_TO_END:
+    case 'G': ui->help_top = ui->help_rows; break;
+    case KEY_MOUSE_EVENT:
+        if (key->action == MOUSE_WHEEL_UP)
+            ui->help_top -= 3;
+        else if (key->action == MOUSE_WHEEL_DOWN)
+            ui->help_top += 3;
+        else if (key->action == MOUSE_PRESS)
+            ui->help = false;
+        break;
+    case KEY_ESCAPE:
+    case 'q':
+    case '?':
+    case KEY_HELP_F1:
+    case KEY_CONTROL('c'): ui->help = false; break;
+    default: break;
+    }
 }

@@ -1,13 +1,15 @@
-// One table of keys: it dispatches them, fills the line at the bottom and the help.
+// One table of what the user can ask for, by a key, by a command after the colon, or by both: it dispatches keys, runs
+// and completes commands, and fills the line at the bottom and the help.
 #pragma once
 
 #include "tui/ui.h"
 
 typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
 typedef enum Where { EVERYWHERE, IN_LAYERS, IN_DIALS } Where;
+typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
 
 typedef struct Binding {
-    int keys[3];       // 0: none
+    int keys[3];       // 0: none; a row without keys is only a command
     const char *shown; // "↑ k"
     KeyGroup group;
     Where where; // which pane must have the keys
@@ -16,6 +18,10 @@ typedef struct Binding {
     const char *help; // NULL: the line before says it too
     const char *bar;  // label in the line at the bottom; NULL: not there
     int rank;         // the larger, the sooner it leaves that line when there is no room
+    const char *word; // its command; NULL: only keys
+    const char *text; // what the command takes, as the help shows it; NULL: nothing, it does what the key does
+    Completion completion;
+    void (*run_text)(Ui *ui, const char *text); // of a command that takes something; "" when nothing follows the word
 } Binding;
 
 extern const Binding bindings[];

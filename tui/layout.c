@@ -1,6 +1,6 @@
 #include "tui/layout.h"
 
-static int clamp(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
+static int layout_clamp(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
 
 bool rect_contains(Rect rect, int row, int col) {
     return row >= rect.row && row < rect.row + rect.rows && col >= rect.col && col < rect.col + rect.cols;
@@ -18,8 +18,8 @@ Layout layout_make(int rows, int cols) {
     if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) return (Layout){.fits = false};
     const int free_rows = rows - 5, inner = cols - 2;
     const bool roomy = rows >= 30;
-    const int shown = clamp(5 + (rows - 30) / 3, 5, DIAL_ROWS), dial_rows = shown + (roomy ? 1 : 0);
-    const int effect_rows = clamp(6 + (rows - 24) / 4, 6, 11);
+    const int shown = layout_clamp(5 + (rows - 30) / 3, 5, DIAL_ROWS), dial_rows = shown + (roomy ? 1 : 0);
+    const int effect_rows = layout_clamp(6 + (rows - 24) / 4, 6, 11);
     const int upper_rows = free_rows - dial_rows - effect_rows;
     const int left = 43 + (cols - 80) * 34 / 100;
 
@@ -37,7 +37,7 @@ Layout layout_make(int rows, int cols) {
     return l;
 }
 
-static Rect take(Rect *rest, int rows) {
+static Rect layout_take(Rect *rest, int rows) {
     if (rows > rest->rows) rows = rest->rows;
     Rect taken = {rest->row, rest->col, rows, rest->cols};
     rest->row += rows;
@@ -54,18 +54,18 @@ DetailLayout layout_detail(Rect pane, int note_rows) {
     const int room = pane.rows - 4 - weight_axis - decision - note_rows;
     const bool channels = room >= 3;
     const int graphs = channels ? room : room + 1;
-    const int channel = channels ? clamp(graphs / 4, 1, 6) : 0;
+    const int channel = channels ? layout_clamp(graphs / 4, 1, 6) : 0;
     const int input = (graphs - channel) / 2;
-    d.weight_line = take(&pane, 1);
-    d.weight_graph = take(&pane, graphs - channel - input);
-    d.weight_axis = take(&pane, weight_axis);
-    d.input_line = take(&pane, 1);
-    d.input_graph = take(&pane, input);
-    d.input_axis = take(&pane, 1);
-    d.channel_line = take(&pane, channels ? 1 : 0);
-    d.channel_graph = take(&pane, channel);
-    d.decision = take(&pane, decision);
-    d.note = take(&pane, note_rows);
+    d.weight_line = layout_take(&pane, 1);
+    d.weight_graph = layout_take(&pane, graphs - channel - input);
+    d.weight_axis = layout_take(&pane, weight_axis);
+    d.input_line = layout_take(&pane, 1);
+    d.input_graph = layout_take(&pane, input);
+    d.input_axis = layout_take(&pane, 1);
+    d.channel_line = layout_take(&pane, channels ? 1 : 0);
+    d.channel_graph = layout_take(&pane, channel);
+    d.decision = layout_take(&pane, decision);
+    d.note = layout_take(&pane, note_rows);
     return d;
 }
 

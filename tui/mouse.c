@@ -1,3 +1,5 @@
+#include "tui/mouse.h"
+
 #include "tui/actions.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
@@ -20,7 +22,7 @@ static void move_slider(Ui *ui, Dial dial, int col) {
     }
 }
 
-static void press(Ui *ui, const Key *key) {
+static void mouse_press(Ui *ui, const Key *key) {
     const Hit *hit = hit_at(ui, key->row, key->col);
     ui->dragged = NO_DIAL; // where a prompt stood, the release was not seen
     if (!hit) return;
@@ -44,7 +46,7 @@ static void press(Ui *ui, const Key *key) {
     }
 }
 
-static void wheel(Ui *ui, const Key *key, int direction) {
+static void mouse_wheel(Ui *ui, const Key *key, int direction) {
     const Hit *hit = hit_at(ui, key->row, key->col);
     if (!hit) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
@@ -55,12 +57,12 @@ static void wheel(Ui *ui, const Key *key, int direction) {
 
 void mouse_event(Ui *ui, const Key *key) {
     switch (key->action) {
-    case MOUSE_PRESS: press(ui, key); break;
+    case MOUSE_PRESS: mouse_press(ui, key); break;
     case MOUSE_RELEASE: ui->dragged = NO_DIAL; break;
     case MOUSE_DRAG:
         if (ui->dragged != NO_DIAL) move_slider(ui, (Dial)ui->dragged, key->col);
         break;
-    case MOUSE_WHEEL_UP: wheel(ui, key, -1); break;
-    case MOUSE_WHEEL_DOWN: wheel(ui, key, 1); break;
+    case MOUSE_WHEEL_UP: mouse_wheel(ui, key, -1); break;
+    case MOUSE_WHEEL_DOWN: mouse_wheel(ui, key, 1); break;
     }
 }

@@ -8,11 +8,12 @@
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 #define GRAPH_COLS_MOST 512
 
-static void draw_waiting(Ui *ui, Rect rect, JobKind kind, const char *doing) {
+static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
     if (rect.rows < 1) return;
     JobView job;
     char text[400];
@@ -22,9 +23,9 @@ static void draw_waiting(Ui *ui, Rect rect, JobKind kind, const char *doing) {
     else if (job.state == JOB_STOPPED)
         snprintf(text, sizeof text, "stopped; ! goes on");
     else if (job.state == JOB_RUNNING && job.share >= 0)
-        snprintf(text, sizeof text, "%s %s %.0f %%", ui_spinner(ui), doing, job.share * 100);
+        snprintf(text, sizeof text, "%s %s %.0f %%", ui_spinner(ui), job_doing(kind), job.share * 100);
     else
-        snprintf(text, sizeof text, "%s %s", ui_spinner(ui), doing);
+        snprintf(text, sizeof text, "%s %s", ui_spinner(ui), job_doing(kind));
     canvas_fit(&ui->canvas, rect.row + rect.rows / 2, rect.col + 2, rect.cols - 2, MEANING_FAINT, text);
 }
 
@@ -108,7 +109,7 @@ static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
     const WeightStats *w = workbench_weight_stats(ui->workbench, linear);
     draw_weight_line(ui, d->weight_line, w);
     if (!w) {
-        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS, "measuring weights");
+        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS);
         return;
     }
     draw_weight_graph(ui, d->weight_graph, w);
@@ -236,7 +237,7 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
     draw_input_line(ui, d->input_line, input, decision);
     if (!input) {
-        draw_waiting(ui, d->input_graph, JOB_CALIBRATE, "calibrating");
+        draw_waiting(ui, d->input_graph, JOB_CALIBRATE);
         return;
     }
     const LogAxis axis = input_axis(input, v0, v1);
@@ -303,9 +304,9 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
         pen_text(&pen, MEANING_VALUE, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
         return;
     }
-    static const char *const kinds[] = {"one scale", "per channel", "groups of", "groups of"};
     if (decision->granularity < GRANULARITY_GROUP)
-        pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits, kinds[decision->granularity]);
+        pen_text(&pen, MEANING_VALUE, "%d bits %s   ", decision->bits,
+                 decision->granularity == GRANULARITY_TENSOR ? "one scale" : "per channel");
     else
         pen_text(&pen, MEANING_VALUE, "%d bits g %zu   ", decision->bits, decision->group);
     pen_decibel(&pen, "weights", effect->weight_sqnr_db, linear, fresh);

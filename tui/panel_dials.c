@@ -1,13 +1,16 @@
 // The pane of dials: three columns of label, value and track; it scrolls where it has no room for all.
+#include <assert.h>
 #include <stdio.h>
 
 #include "tui/dials.h"
 #include "tui/graph.h"
+#include "tui/panels.h"
 
 #define LABEL_COLS 11
 #define VALUE_COLS 8
 
-static const char *const headings[DIAL_COLUMNS] = {"weights", "adaptive group size; cache", "inputs"};
+static const char *const headings[] = {"weights", "adaptive group size; cache", "inputs"};
+static_assert(sizeof headings / sizeof *headings == DIAL_COLUMNS, "a column of dials has no heading");
 
 static void draw_track(Ui *ui, Rect track, Dial dial, bool matters) {
     const Style quiet = MEANING_TRACK;
@@ -52,7 +55,7 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
         canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
 }
 
-static void draw_title(Ui *ui) {
+static void draw_dials_title(Ui *ui) {
     const Rect pane = ui->layout.dials;
     Canvas *canvas = &ui->canvas;
     const bool above = ui->dial_first > 0, below = ui->dial_first + ui->layout.dial_rows < DIAL_ROWS;
@@ -83,7 +86,7 @@ static void scroll(Ui *ui) {
 
 void panel_dials_draw(Ui *ui) {
     scroll(ui);
-    draw_title(ui);
+    draw_dials_title(ui);
     for (int column = 0; column < DIAL_COLUMNS; column++) {
         const Rect first = layout_dial(&ui->layout, column, 0);
         if (ui->layout.dial_headings)

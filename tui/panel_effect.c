@@ -1,5 +1,6 @@
 // The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what
 // both write.
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 
 #include "base/array.h"
 #include "tui/format.h"
-#include "tui/ui.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 // Of the labels at the left, "quantized" being the longest.
@@ -17,22 +18,18 @@
 // How fresh a figure is. A figure of an earlier setting is never shown as if it were today's.
 typedef enum Freshness { FRESH, PARTIAL, STALE, UNKNOWN } Freshness;
 
-typedef struct Figures {
-    double value[6]; // by Metric
-    Freshness accuracy, speed;
-} Figures;
-
 typedef enum Metric { METRIC_SIZE, METRIC_BITS, METRIC_PPL, METRIC_KL, METRIC_TOP1, METRIC_SPEED, METRIC_COUNT } Metric;
 
 static const struct {
     const char *title, *narrow;
     int width, wish; // columns: needed, and pleasant
     bool more_is_better;
-} metrics[METRIC_COUNT] = {
-    {"size", "size", 11, 15, false},      {"bits/weight", "bits/w", 8, 15, false},
-    {"perplexity", "ppl", 10, 16, false}, {"KL divergence", "KL", 16, 20, false},
-    {"top-1", "top-1", 11, 16, true},     {"tokens/s", "tok/s", 11, 18, true},
+} metrics[] = {
+    [METRIC_SIZE] = {"size", "size", 11, 15, false},     [METRIC_BITS] = {"bits/weight", "bits/w", 8, 15, false},
+    [METRIC_PPL] = {"perplexity", "ppl", 10, 16, false}, [METRIC_KL] = {"KL divergence", "KL", 16, 20, false},
+    [METRIC_TOP1] = {"top-1", "top-1", 11, 16, true},    [METRIC_SPEED] = {"tokens/s", "tok/s", 11, 18, true},
 };
+static_assert(sizeof metrics / sizeof *metrics == METRIC_COUNT, "a metric has no row");
 
 static Freshness accuracy_freshness(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
@@ -120,7 +117,9 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_BITS, row), style, stored_bits(structure->linears[0].weight));
     const bool scored = effect->accuracy_known && effect->accuracy.tokens > 0;
     Short ppl = format_figure(scored ? effect->accuracy.base_ppl : NAN, 4);
-    if (scored && !effect->accuracy_finished) strcat(ppl.text, "…"); // of the tokens scored so far
+    const size_t used = strlen(ppl.text);
+    if (scored && !effect->accuracy_finished) // of the tokens scored so far
+        snprintf(ppl.text + used, sizeof ppl.text - used, "…");
     draw_known(ui, metric_cell(pane, METRIC_PPL, row), style, ppl);
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));

@@ -8,6 +8,7 @@
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/keys.h"
+#include "tui/panels.h"
 #include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
@@ -84,15 +85,19 @@ void panel_borders_draw(Ui *ui) {
 
 // ---- bottom -------------------------------------------------------------------------------------------------------
 
-static const char *const doing[JOB_COUNT] = {
-    [JOB_WEIGHTS] = "measuring weights",
-    [JOB_CALIBRATE] = "calibrating",
-    [JOB_QUANTIZE] = "quantizing",
-    [JOB_ACCURACY] = "scoring",
-    [JOB_DECODE] = "writing texts",
-    [JOB_ERRORS] = "measuring errors",
-    [JOB_SPEED] = "timing",
-};
+const char *job_doing(JobKind kind) {
+    switch (kind) {
+    case JOB_WEIGHTS: return "measuring weights";
+    case JOB_CALIBRATE: return "calibrating";
+    case JOB_QUANTIZE: return "quantizing";
+    case JOB_ACCURACY: return "scoring";
+    case JOB_DECODE: return "writing texts";
+    case JOB_ERRORS: return "measuring errors";
+    case JOB_SPEED: return "timing";
+    case JOB_COUNT: break;
+    }
+    return "";
+}
 
 static bool running_job(const Ui *ui, JobView *out) {
     for (int kind = 0; kind < JOB_COUNT; kind++) {
@@ -116,7 +121,7 @@ static int draw_job(Ui *ui, Rect line) {
     else
         snprintf(text, sizeof text, " ");
     char label[64];
-    snprintf(label, sizeof label, " %s %s ", ui_spinner(ui), doing[job.kind]);
+    snprintf(label, sizeof label, " %s %s ", ui_spinner(ui), job_doing(job.kind));
     const int width = canvas_width(&ui->canvas, label) + (known ? bar : 0) + canvas_width(&ui->canvas, text);
     int col = line.col + line.cols - width;
     col += canvas_text(&ui->canvas, line.row, col, width, MEANING_TITLE, label);
@@ -185,10 +190,6 @@ static void draw_message(Ui *ui, Rect line) {
 
 void panel_bottom_draw(Ui *ui) {
     Rect line = rect_inset(ui->layout.bottom, 2);
-    if (ui->prompt != PROMPT_NONE) {
-        prompt_draw(ui);
-        return;
-    }
     if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
     if (*ui->message.text)
         draw_message(ui, line);

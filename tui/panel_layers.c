@@ -5,7 +5,7 @@
 
 #include "tui/format.h"
 #include "tui/graph.h"
-#include "tui/ui.h"
+#include "tui/panels.h"
 
 // In which order columns are given up when there is no room.
 static const Column by_importance[] = {
@@ -56,8 +56,9 @@ Style class_style(FptqClass class) {
     case CLASS_STATIC: return MEANING_STATIC;
     case CLASS_LAE: return MEANING_LAE;
     case CLASS_TOKEN: return MEANING_TOKEN;
-    default: return MEANING_FAINT;
+    case CLASS_UNKNOWN: break;
     }
+    return MEANING_FAINT;
 }
 
 // Of what becomes of the input, which need not be what its range asks for.
@@ -91,8 +92,12 @@ static Short cell_text(const Ui *ui, int linear, Column column) {
     case COLUMN_KURTOSIS: return format_figure(figure, 3);
     case COLUMN_OUTLIERS: return format_percent(figure);
     case COLUMN_SIZE: return format_bytes(figure);
-    default: return format_fixed(figure, 0);
+    case COLUMN_LINEAR:
+    case COLUMN_BITS:
+    case COLUMN_GROUP:
+    case COLUMN_COUNT: break;
     }
+    return format_fixed(figure, 0);
 }
 
 static Style cell_style(const Ui *ui, int linear, Column column) {
@@ -178,7 +183,7 @@ static void draw_headings(Ui *ui, const Table *table, Rect line) {
     }
 }
 
-static void draw_title(Ui *ui) {
+static void draw_layers_title(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rows *rows = &ui->rows;
     char right[256];
@@ -210,7 +215,7 @@ void panel_layers_draw(Ui *ui) {
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
     const Table table = arrange(pane.cols - 2);
     ui_hit(ui, pane, HIT_PANE, PANE_LAYERS);
-    draw_title(ui);
+    draw_layers_title(ui);
     draw_headings(ui, &table, (Rect){pane.row, pane.col, 1, pane.cols});
     rows_show(&ui->rows, list.rows);
     for (int i = 0; i < list.rows && ui->rows.top + i < ui->rows.count; i++) {

@@ -1,18 +1,14 @@
-// Questions on the bottom line: commands, names to find, files, values.
+#include "tui/prompt.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "tui/actions.h"
+#include "tui/commands.h"
 #include "tui/dials.h"
-
-void prompt_open(Ui *ui, PromptKind kind, const char *text) {
-    ui->prompt = kind;
-    ui->message.text[0] = ui->suggestions[0] = '\0';
-    ui->histories[kind].at = ui->histories[kind].count;
-    line_editor_set(&ui->editor, text);
-}
+#include "tui/panels.h"
 
 static void close_prompt(Ui *ui) {
     ui->prompt = PROMPT_NONE;
@@ -36,12 +32,7 @@ static void accept_find(Ui *ui, const char *text) {
     if (!rows_find(&ui->rows, 1, true) && *ui->rows.find) ui_fail(ui, "no linear with “%s”", ui->rows.find);
 }
 
-static void accept_filter(Ui *ui, const char *text) {
-    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%.127s", text);
-    rows_arrange(&ui->rows);
-}
-
-static void accept(Ui *ui) {
+static void prompt_accept(Ui *ui) {
     const PromptKind kind = ui->prompt;
     char line[sizeof ui->editor.text];
     memcpy(line, ui->editor.text, ui->editor.length + 1);
@@ -50,12 +41,16 @@ static void accept(Ui *ui) {
     switch (kind) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
-    case PROMPT_FILTER: accept_filter(ui, line); break;
+    case PROMPT_FILTER: action_filter(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
-    default: break;
+    case PROMPT_QUIT: // a key answers these (take_code)
+    case PROMPT_OVERWRITE:
+    case PROMPT_RESTORE:
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
 }
 
@@ -70,7 +65,7 @@ static void answer_quit(Ui *ui, int code) {
     if (ui->recipe_path)
         action_save(ui, ui->recipe_path);
     else
-        prompt_open(ui, PROMPT_SAVE, "recipe.json");
+        ui_ask(ui, PROMPT_SAVE, "recipe.json");
 }
 
 static void answer_overwrite(Ui *ui, int code) {
@@ -80,7 +75,7 @@ static void answer_overwrite(Ui *ui, int code) {
         close_prompt(ui);
         action_overwrite(ui, path);
     } else if (code == 'n' || code == KEY_ESCAPE || code == KEY_CONTROL('c'))
-        prompt_open(ui, PROMPT_SAVE, path);
+        ui_ask(ui, PROMPT_SAVE, path);
 }
 
 static void answer_restore(Ui *ui, int code) {
@@ -99,7 +94,7 @@ static void answer_restore(Ui *ui, int code) {
     }
 }
 
-static void complete(Ui *ui) {
+static void prompt_complete(Ui *ui) {
     char line[sizeof ui->editor.text], prefix[80] = "";
     // Elsewhere than on the command line, completion works as in the command of the same meaning.
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
@@ -120,9 +115,9 @@ static void edit_line(Ui *ui, int code) {
         ui->quit_after_save = false;
         close_prompt(ui);
     } else if (code == KEY_RETURN)
-        accept(ui);
+        prompt_accept(ui);
     else if (code == KEY_TAB)
-        complete(ui);
+        prompt_complete(ui);
     else if (code == KEY_ARROW_UP)
         line_history_step(&ui->histories[ui->prompt], &ui->editor, -1);
     else if (code == KEY_ARROW_DOWN)
@@ -131,13 +126,39 @@ static void edit_line(Ui *ui, int code) {
         line_editor_key(&ui->editor, code);
 }
 
-void prompt_key(Ui *ui, const Key *key) {
+static void take_code(Ui *ui, int code) {
     switch (ui->prompt) {
-    case PROMPT_QUIT: answer_quit(ui, key->code); break;
-    case PROMPT_OVERWRITE: answer_overwrite(ui, key->code); break;
-    case PROMPT_RESTORE: answer_restore(ui, key->code); break;
-    default: edit_line(ui, key->code); break;
+    case PROMPT_QUIT: answer_quit(ui, code); break;
+    case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
+    case PROMPT_RESTORE: answer_restore(ui, code); break;
+    case PROMPT_COMMAND:
+    case PROMPT_FIND:
+    case PROMPT_FILTER:
+    case PROMPT_SAVE:
+    case PROMPT_LOAD:
+    case PROMPT_TEXT:
+    case PROMPT_DIAL: edit_line(ui, code); break;
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
+}
+
+// On an answer, as if its key was pressed.
+static void take_click(Ui *ui, const Key *key) {
+    if (key->action != MOUSE_PRESS) return;
+    for (int i = ui->hit_count - 1; i >= 0; i--) {
+        const Hit *hit = &ui->hits[i];
+        if (hit->kind != HIT_KEY || !rect_contains(hit->rect, key->row, key->col)) continue;
+        take_code(ui, hit->value);
+        return;
+    }
+}
+
+void prompt_key(Ui *ui, const Key *key) {
+    if (key->code == KEY_MOUSE_EVENT)
+        take_click(ui, key);
+    else
+        take_code(ui, key->code);
 }
 
 static bool asks_for_a_key(const Ui *ui) {
@@ -165,7 +186,11 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
     case PROMPT_TEXT: snprintf(out, size, "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
-    default: *out = '\0'; break;
+    case PROMPT_QUIT:
+    case PROMPT_OVERWRITE:
+    case PROMPT_RESTORE:
+    case PROMPT_NONE:
+    case PROMPT_COUNT: *out = '\0'; break;
     }
 }
 
@@ -243,7 +268,15 @@ void prompt_draw(Ui *ui) {
     case PROMPT_QUIT: draw_quit(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
-    default: draw_editor(ui, inside); break;
+    case PROMPT_COMMAND:
+    case PROMPT_FIND:
+    case PROMPT_FILTER:
+    case PROMPT_SAVE:
+    case PROMPT_LOAD:
+    case PROMPT_TEXT:
+    case PROMPT_DIAL: draw_editor(ui, inside); break;
+    case PROMPT_NONE:
+    case PROMPT_COUNT: break;
     }
     draw_above(ui, line);
 }

@@ -1,12 +1,13 @@
 #include "tui/rows.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 
-const ColumnInfo column_table[COLUMN_COUNT] = {
+const ColumnInfo column_table[] = {
     [COLUMN_LINEAR] = {"linear", "linear", 11, false, "order of execution"},
     [COLUMN_WEIGHT_MAX] = {"|w|max", "wmax", 6, true, "largest weight"},
     [COLUMN_RANGE] = {"|x|max", "range", 6, true, "largest input over the calibration tokens"},
@@ -18,6 +19,7 @@ const ColumnInfo column_table[COLUMN_COUNT] = {
     [COLUMN_OUTLIERS] = {">6σ", "outliers", 7, true, "share of weights beyond six standard deviations"},
     [COLUMN_SIZE] = {"size", "size", 7, true, "bytes of the quantized weight"},
 };
+static_assert(sizeof column_table / sizeof *column_table == COLUMN_COUNT, "a column has no row");
 
 int rows_column_named(const char *name) {
     for (int i = 0; i < COLUMN_COUNT; i++) {
@@ -28,8 +30,19 @@ int rows_column_named(const char *name) {
 
 // From what costs nothing to what costs most while the model runs.
 static double input_rank(const Decision *d) {
-    static const double ranks[] = {[POLICY_NONE] = 0, [POLICY_STATIC] = 1, [POLICY_TOKEN] = 4, [POLICY_CHANNEL] = 5};
-    return !d->quantized ? (double)NAN : d->lae ? 2 : d->smooth ? 3 : ranks[d->activations];
+    if (!d->quantized) return NAN;
+    if (d->lae) return 2;
+    if (d->smooth) return 3;
+    switch (d->activations) {
+    case POLICY_STATIC: return 1;
+    case POLICY_TOKEN: return 4;
+    case POLICY_CHANNEL: return 5;
+    case POLICY_NONE:
+    case POLICY_FPTQ: // what recipes ask for: decisions hold what it comes to
+    case POLICY_SMOOTHQUANT:
+    case POLICY_PERCENTILE: break;
+    }
+    return 0;
 }
 
 double rows_figure(const Workbench *workbench, int linear, Column column) {
@@ -49,8 +62,9 @@ double rows_figure(const Workbench *workbench, int linear, Column column) {
     case COLUMN_OUTLIERS:
         return weights && weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
     case COLUMN_SIZE: return (double)decision->bytes;
-    default: return NAN;
+    case COLUMN_COUNT: break;
     }
+    return NAN;
 }
 
 // ---- order --------------------------------------------------------------------------------------------------------

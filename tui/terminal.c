@@ -151,7 +151,7 @@ static void guard_against_crashes(const Terminal *t) {
 typedef enum Described { NOT_DESCRIBED, CANNOT_PLACE, DESCRIBED } Described;
 
 // What the installed descriptions say of a terminal; CANNOT_PLACE: the cursor, as on paper.
-static Described describe(const char *name) {
+static Described terminal_describe(const char *name) {
     int status;
     if (setupterm(name, STDOUT_FILENO, &status) == ERR) return status == 1 ? CANNOT_PLACE : NOT_DESCRIBED;
     const char *place = tigetstr("cup");
@@ -161,17 +161,17 @@ static Described describe(const char *name) {
 }
 
 // The name of the description to go by. Terminals that are younger than what is installed here do what xterm does.
-static const char *description(Error *err) {
+static const char *terminal_description(Error *err) {
     static const char *const stand_ins[] = {"xterm-256color", "xterm", "screen", "linux", "vt100", "ansi"};
     const char *term = getenv("TERM");
     if (!term || !*term || strcmp(term, "unknown") == 0) {
         error_set(err, "TERM does not say what your terminal is; set it, for example TERM=xterm-256color");
         return NULL;
     }
-    Described described = describe(term);
+    Described described = terminal_describe(term);
     const char *name = term;
     for (size_t i = 0; described == NOT_DESCRIBED && i < sizeof stand_ins / sizeof *stand_ins; i++)
-        described = describe(name = stand_ins[i]);
+        described = terminal_describe(name = stand_ins[i]);
     if (described == DESCRIBED) return name;
     if (described == CANNOT_PLACE)
         error_set(err, "a terminal of the type \"%s\" cannot place the cursor; is TERM right?", term);
@@ -180,7 +180,7 @@ static const char *description(Error *err) {
     return NULL;
 }
 
-bool terminal_draws(Error *err) { return description(err) != NULL; }
+bool terminal_draws(Error *err) { return terminal_description(err) != NULL; }
 
 // The same with millions of colours when the terminal says that it has them and such a description is installed.
 static const char *direct_color_term(const char *term, char *name, size_t size) {
@@ -189,7 +189,7 @@ static const char *direct_color_term(const char *term, char *name, size_t size) 
     const char *suffix = strstr(term, "-256color");
     int base = suffix ? (int)(suffix - term) : (int)strlen(term);
     if (strstr(term, "-direct") || snprintf(name, size, "%.*s-direct", base, term) >= (int)size) return term;
-    return describe(name) == DESCRIBED ? name : term;
+    return terminal_describe(name) == DESCRIBED ? name : term;
 }
 
 // What terminals send beside what their descriptions say.
@@ -215,7 +215,7 @@ static void enable_reports(const Terminal *t) {
     if (t->ansi) putp(paste_on);
 }
 
-static void enter(Terminal *t) {
+static void terminal_enter(Terminal *t) {
     cbreak();
     noecho();
     nonl();
@@ -251,11 +251,11 @@ static bool open_keys(Terminal *t, Error *err) {
     return true;
 }
 
-static bool start(Terminal *t, Scheme scheme, Error *err) {
+static bool terminal_start(Terminal *t, Scheme scheme, Error *err) {
     if (!open_keys(t, err)) return false;
     if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
         return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
-    const char *term = description(err);
+    const char *term = terminal_description(err);
     if (!term) return false;
     char direct[64];
     set_escdelay(ESCAPE_MILLISECONDS);
@@ -265,7 +265,7 @@ static bool start(Terminal *t, Scheme scheme, Error *err) {
         endwin();
         return false;
     }
-    enter(t);
+    terminal_enter(t);
     guard_against_crashes(t);
     terminal_set_scheme(t, scheme);
     ask_background(t);
@@ -282,7 +282,7 @@ static void terminal_free(Terminal *t) {
 bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
     Terminal *t = array_new(1, sizeof *t);
     if (!t) return error_memory(err, "the terminal");
-    if (!start(t, scheme, err)) {
+    if (!terminal_start(t, scheme, err)) {
         terminal_free(t);
         return false;
     }
@@ -290,7 +290,7 @@ bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
     return true;
 }
 
-static void leave(Terminal *t) {
+static void terminal_leave(Terminal *t) {
     discard_answer(t);
     if (t->mouse) putp(mouse_off);
     if (t->ansi) putp(paste_off);
@@ -300,14 +300,14 @@ static void leave(Terminal *t) {
 }
 
 void terminal_close(Terminal *t) {
-    leave(t);
+    terminal_leave(t);
     tcsetattr(STDOUT_FILENO, TCSADRAIN, &t->before);
     crash_guard_stop();
     signals_stop();
     terminal_free(t);
 }
 
-static void resume(Terminal *t) {
+static void terminal_resume(Terminal *t) {
     reset_prog_mode();
     enable_reports(t);
     t->gather.what = GATHER_NOTHING;
@@ -315,9 +315,9 @@ static void resume(Terminal *t) {
 }
 
 void terminal_suspend(Terminal *t) {
-    leave(t);
+    terminal_leave(t);
     signals_stop_self();
-    resume(t);
+    terminal_resume(t);
 }
 
 // ---- what comes as keys do ------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ static void take_signals(Terminal *t, Wakeup *wakeup) {
     if (signals.suspend)
         terminal_suspend(t);
     else if (signals.resumed)
-        resume(t); // stopped by a signal that cannot be caught
+        terminal_resume(t); // stopped by a signal that cannot be caught
     if (signals.resized || signals.suspend || signals.resumed) wakeup->resized = true;
 }
 
@@ -395,7 +395,7 @@ static void show_row(const Terminal *t, const Canvas *canvas, int row) {
     }
 }
 
-static bool prepare(Terminal *t, const Canvas *canvas) {
+static bool terminal_prepare(Terminal *t, const Canvas *canvas) {
     if (canvas->rows != t->rows || canvas->cols != t->cols) {
         Cell *shown = array_new((size_t)canvas->rows * (size_t)canvas->cols, sizeof *shown);
         if (!shown) return false;
@@ -413,7 +413,7 @@ static bool prepare(Terminal *t, const Canvas *canvas) {
 }
 
 void terminal_show(Terminal *t, const Canvas *canvas) {
-    if (!prepare(t, canvas)) return;
+    if (!terminal_prepare(t, canvas)) return;
     for (int row = 0; row < canvas->rows && row < LINES; row++) {
         const size_t at = (size_t)row * (size_t)canvas->cols, bytes = (size_t)canvas->cols * sizeof(Cell);
         if (!t->redraw && memcmp(&canvas->cells[at], &t->shown[at], bytes) == 0) continue;

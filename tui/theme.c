@@ -1,11 +1,14 @@
 #include "tui/theme.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <curses.h>
 
-const char *const scheme_names[] = {"auto", "dark", "light", "mono", NULL};
+const char *const scheme_names[] = {
+    [SCHEME_AUTO] = "auto", [SCHEME_DARK] = "dark", [SCHEME_LIGHT] = "light", [SCHEME_MONO] = "mono"};
+static_assert(sizeof scheme_names / sizeof *scheme_names == SCHEME_COUNT, "a scheme has no name");
 
 // One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
 // first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none. Texts and
@@ -18,7 +21,7 @@ typedef struct Look {
     attr_t always, mono;
 } Look;
 
-static const Look looks[MEANING_COUNT] = {
+static const Look looks[] = {
     [MEANING_TEXT] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
     [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, A_DIM},
     [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, A_DIM},
@@ -39,6 +42,7 @@ static const Look looks[MEANING_COUNT] = {
     [MEANING_DIFFERS] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, 0},
     [MEANING_ERROR] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, A_BOLD, A_BOLD},
 };
+static_assert(sizeof looks / sizeof *looks == MEANING_COUNT, "a meaning has no look");
 
 static const int selected_rgb[2] = {0x2B3240, 0xE3EAF3};
 static const int selected_256[2] = {237, 254};
@@ -69,13 +73,15 @@ static int few_foreground(short color, Background background) {
     return color == COLOR_YELLOW ? NONE : color == COLOR_CYAN ? COLOR_BLUE : color;
 }
 
-static int foreground(const Look *look, ColorDepth depth, Background background) {
+static int look_foreground(const Look *look, ColorDepth depth, Background background) {
     const bool dark = background == BACKGROUND_DARK;
     switch (depth) {
     case DEPTH_RGB: return dark ? look->dark_rgb : look->light_rgb;
     case DEPTH_256: return dark ? look->dark : look->light;
-    default: return few_foreground(look->few, background);
+    case DEPTH_FEW:
+    case DEPTH_MONO: break;
     }
+    return few_foreground(look->few, background);
 }
 
 Theme theme_start(Scheme scheme, Background background) {
@@ -85,7 +91,7 @@ Theme theme_start(Scheme scheme, Background background) {
     const bool light = background == BACKGROUND_LIGHT;
     const int selected = theme.reverses ? NONE : depth == DEPTH_RGB ? selected_rgb[light] : selected_256[light];
     for (int i = 0; i < MEANING_COUNT; i++) {
-        const int color = foreground(&looks[i], depth, background);
+        const int color = look_foreground(&looks[i], depth, background);
         init_extended_pair(i + 1, color, NONE);
         init_extended_pair(MEANING_COUNT + i + 1, color, selected);
     }

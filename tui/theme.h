@@ -37,7 +37,7 @@ typedef uint16_t Style;
 
 typedef enum Scheme { SCHEME_AUTO, SCHEME_DARK, SCHEME_LIGHT, SCHEME_MONO, SCHEME_COUNT } Scheme;
 
-extern const char *const scheme_names[]; // NULL-terminated, in the order of Scheme
+extern const char *const scheme_names[SCHEME_COUNT];
 
 typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
 

@@ -9,7 +9,7 @@
 #include <wchar.h>
 
 #include "base/clock.h"
-#include "tui/ui.h"
+#include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
 #define FRAME_SECONDS 0.04
@@ -23,16 +23,16 @@ typedef struct Loop {
     bool ended;        // by a signal or with the terminal, not by the user
 } Loop;
 
-static void draw(Loop *loop) {
+static void loop_draw(Loop *loop) {
     loop->ui.tick = (int)(clock_seconds() / SPIN_SECONDS);
-    ui_draw(&loop->ui);
+    screen_draw(&loop->ui);
     terminal_show(loop->ui.terminal, &loop->ui.canvas);
     loop->drawn = clock_seconds();
     loop->changed = loop->now = false;
 }
 
 // How long to wait before something is due without anything happening.
-static int patience(const Loop *loop) {
+static int loop_patience(const Loop *loop) {
     double wait = loop->unsaved;
     if (loop->changed || workbench_busy(loop->ui.workbench)) {
         const double frame = loop->drawn + (loop->changed ? FRAME_SECONDS : SPIN_SECONDS) - clock_seconds();
@@ -41,46 +41,46 @@ static int patience(const Loop *loop) {
     return wait < 0 ? -1 : (int)(wait * 1000) + 1;
 }
 
-static bool resize(Loop *loop, Error *err) {
+static bool loop_resize(Loop *loop, Error *err) {
     int rows, cols;
     terminal_size(loop->ui.terminal, &rows, &cols);
     loop->changed = loop->now = true;
     return ui_resize(&loop->ui, rows, cols, err);
 }
 
-static bool step(Loop *loop, Error *err) {
+static bool loop_step(Loop *loop, Error *err) {
     Ui *ui = &loop->ui;
-    const Wakeup woken = terminal_wait(ui->terminal, workbench_fd(ui->workbench), patience(loop));
+    const Wakeup woken = terminal_wait(ui->terminal, workbench_fd(ui->workbench), loop_patience(loop));
     if (woken.quit) ui->quit = loop->ended = true;
-    if (woken.resized && !resize(loop, err)) return false;
+    if (woken.resized && !loop_resize(loop, err)) return false;
     if (woken.other && workbench_update(ui->workbench)) {
         ui_update(ui);
         loop->changed = true;
     }
     Key key;
     while (woken.keys && !ui->quit && terminal_key(ui->terminal, &key)) {
-        ui_key(ui, &key);
+        screen_key(ui, &key);
         loop->changed = loop->now = true;
     }
     const bool spins = !woken.keys && !woken.other && !woken.resized && workbench_busy(ui->workbench);
     if (spins) loop->changed = true;
-    if (loop->changed && (loop->now || clock_seconds() - loop->drawn >= FRAME_SECONDS)) draw(loop);
+    if (loop->changed && (loop->now || clock_seconds() - loop->drawn >= FRAME_SECONDS)) loop_draw(loop);
     return true;
 }
 
-static bool run(Loop *loop, Error *err) {
-    if (!resize(loop, err)) return false;
-    draw(loop);
+static bool loop_run(Loop *loop, Error *err) {
+    if (!loop_resize(loop, err)) return false;
+    loop_draw(loop);
     loop->unsaved = -1;
     while (!loop->ui.quit) {
-        if (!step(loop, err)) return false;
+        if (!loop_step(loop, err)) return false;
         loop->unsaved = ui_keep_unsaved(&loop->ui, false);
     }
     return true;
 }
 
 // The user decided about unsaved changes before quitting; nobody did when something else ended the program.
-static void end(Ui *ui, bool decided) {
+static void loop_end(Ui *ui, bool decided) {
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
     else if (ui->prompt != PROMPT_RESTORE)
@@ -105,15 +105,15 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};
     Ui *ui = &loop.ui;
-    bool ok = ui_init(ui, workbench, options, err);
+    bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
     ok = ok && terminal_open(options->mono    ? SCHEME_MONO
                              : options->light ? SCHEME_LIGHT
                                               : SCHEME_AUTO,
                              &ui->terminal, err);
     if (ok) {
-        ok = run(&loop, err);
-        end(ui, ok && !loop.ended);
+        ok = loop_run(&loop, err);
+        loop_end(ui, ok && !loop.ended);
     }
     ui_free(ui);
     return ok;

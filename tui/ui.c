@@ -6,9 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "tui/actions.h"
-#include "tui/dials.h"
-#include "tui/keys.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -18,13 +15,12 @@ static void offer_unsaved(Ui *ui) {
     if (recipe_equal(&ui->unsaved.kept, workbench_recipe(ui->workbench)))
         unsaved_forget(&ui->unsaved);
     else
-        prompt_open(ui, PROMPT_RESTORE, "");
+        ui_ask(ui, PROMPT_RESTORE, "");
 }
 
-bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err) {
+bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
-    if (options->recipe_path && !(ui->recipe_path = strdup(options->recipe_path)))
-        return error_memory(err, "a file name");
+    if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
     if (!rows_init(&ui->rows, workbench, err)) return false;
     offer_unsaved(ui);
     return true;
@@ -68,6 +64,13 @@ void ui_fail(Ui *ui, const char *format, ...) {
 bool ui_report(Ui *ui, bool ok, const Error *err) {
     if (!ok) ui_fail(ui, "%s", err->message);
     return ok;
+}
+
+void ui_ask(Ui *ui, PromptKind kind, const char *text) {
+    ui->prompt = kind;
+    ui->message.text[0] = ui->suggestions[0] = '\0';
+    ui->histories[kind].at = ui->histories[kind].count;
+    line_editor_set(&ui->editor, text);
 }
 
 void ui_hit(Ui *ui, Rect rect, HitKind kind, int value) {
@@ -134,108 +137,4 @@ double ui_keep_unsaved(Ui *ui, bool at_once) {
         ui_report(ui, false, &err);
     }
     return -1;
-}
-
-// ---- drawing ------------------------------------------------------------------------------------------------------
-
-static void draw_too_small(Ui *ui) {
-    Canvas *canvas = &ui->canvas;
-    char needed[64], here[64];
-    snprintf(needed, sizeof needed, "quantdial needs %d × %d", LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
-    snprintf(here, sizeof here, "this terminal has %d × %d", canvas->cols, canvas->rows);
-    const int row = canvas->rows / 2 - (canvas->rows > 2 ? 1 : 0);
-    const int left = (canvas->cols - canvas_width(canvas, needed)) / 2,
-              below = (canvas->cols - canvas_width(canvas, here)) / 2;
-    canvas_fit(canvas, row, left > 0 ? left : 0, canvas->cols, MEANING_ACCENT, needed);
-    canvas_fit(canvas, row + 1, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, here);
-    canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, "make it larger, or q to quit");
-}
-
-static void draw_layers_screen(Ui *ui) {
-    panel_header_draw(ui);
-    panel_borders_draw(ui);
-    panel_layers_draw(ui);
-    panel_detail_draw(ui);
-    panel_dials_draw(ui);
-    panel_effect_draw(ui);
-}
-
-// The screens of the program; one so far.
-static void (*const screens[])(Ui *ui) = {draw_layers_screen};
-
-void ui_draw(Ui *ui) {
-    canvas_clear(&ui->canvas);
-    ui->hit_count = 0;
-    if (!ui->layout.fits) {
-        draw_too_small(ui);
-        return;
-    }
-    screens[ui->screen](ui);
-    panel_bottom_draw(ui);
-    if (ui->help) help_draw(ui);
-}
-
-// ---- keys ---------------------------------------------------------------------------------------------------------
-
-static void help_key(Ui *ui, const Key *key) {
-    const int page = ui->layout.frame.rows - 6;
-    switch (key->code) {
-    case KEY_ARROW_UP:
-    case 'k': ui->help_top--; break;
-    case KEY_ARROW_DOWN:
-    case 'j': ui->help_top++; break;
-    case KEY_PAGE_UP: ui->help_top -= page; break;
-    case KEY_PAGE_DOWN:
-    case ' ': ui->help_top += page; break;
-    case KEY_TO_START:
-    case 'g': ui->help_top = 0; break;
-    case KEY_TO_END:
-    case 'G': ui->help_top = ui->help_rows; break;
-    case KEY_MOUSE_EVENT:
-        if (key->action == MOUSE_WHEEL_UP)
-            ui->help_top -= 3;
-        else if (key->action == MOUSE_WHEEL_DOWN)
-            ui->help_top += 3;
-        else if (key->action == MOUSE_PRESS)
-            ui->help = false;
-        break;
-    case KEY_ESCAPE:
-    case 'q':
-    case '?':
-    case KEY_HELP_F1:
-    case KEY_CONTROL('c'): ui->help = false; break;
-    default: break;
-    }
-}
-
-static void mouse_in_prompt(Ui *ui, const Key *key) {
-    if (key->action != MOUSE_PRESS) return;
-    for (int i = ui->hit_count - 1; i >= 0; i--) {
-        const Hit *hit = &ui->hits[i];
-        if (hit->kind != HIT_KEY || !rect_contains(hit->rect, key->row, key->col)) continue;
-        prompt_key(ui, &(Key){.code = hit->value});
-        return;
-    }
-}
-
-void ui_key(Ui *ui, const Key *key) {
-    if (key->code == KEY_NONE) return;
-    const bool mouse = key->code == KEY_MOUSE_EVENT;
-    if (key->code == KEY_PASTED)
-        prompt_paste(ui, key->text);
-    else if (!ui->layout.fits) {
-        if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help)
-        help_key(ui, key);
-    else if (ui->prompt != PROMPT_NONE && mouse)
-        mouse_in_prompt(ui, key);
-    else if (ui->prompt != PROMPT_NONE)
-        prompt_key(ui, key);
-    else {
-        if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
-        if (mouse)
-            mouse_event(ui, key);
-        else
-            keys_dispatch(ui, key->code);
-    }
 }

@@ -1,13 +1,13 @@
-// The state of the screen, and what its parts offer each other. Nothing here includes curses.
+// The state of the screen, and what all its parts do with it. Nothing here includes curses.
 #pragma once
 
 #include "tui/canvas.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
 #include "tui/terminal.h"
-#include "tui/tui.h"
 #include "workbench/unsaved.h"
 
+typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_COUNT } ScreenKind;
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
@@ -18,6 +18,8 @@ typedef struct Hit {
     int value; // linear, column, dial, key or pane
 } Hit;
 #define HITS_MOST 512
+
+#define NO_DIAL (-1) // where a Dial may stand
 
 // Figures to compare with.
 typedef struct Pin {
@@ -55,7 +57,7 @@ typedef struct Ui {
     Canvas canvas;
     Layout layout;
     Rows rows;
-    int screen; // index into the table of screens
+    ScreenKind screen;
     Pane focus;
     Dial dial;       // the one that ← and → turn
     int dial_first;  // the first row of dials that is shown
@@ -73,7 +75,7 @@ typedef struct Ui {
     bool unsaved_failed;   // that it cannot be kept was told
     bool help;
     int help_top, help_rows; // first line shown, lines there are
-    int dragged;             // dial whose slider is held, −1: none
+    int dragged;             // dial whose slider is held, or NO_DIAL
     int tick;                // of the spinner
     bool failed[JOB_COUNT];  // jobs whose failure was told
     bool quit, quit_after_save;
@@ -81,12 +83,10 @@ typedef struct Ui {
     int hit_count;
 } Ui;
 
-bool ui_init(Ui *ui, Workbench *workbench, const TuiOptions *options, Error *err);
+bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
-void ui_update(Ui *ui);              // after workbench_update or a change of the recipe
-void ui_draw(Ui *ui);                // the whole frame, onto ui->canvas
-void ui_key(Ui *ui, const Key *key); // what the user pressed or clicked
+void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 
 // Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <
 // 0 when nothing is.
@@ -96,37 +96,7 @@ int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves no
 int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool ui_report(Ui *ui, bool ok, const Error *err); // shows the error unless ok; returns ok
+bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok
+void ui_ask(Ui *ui, PromptKind kind, const char *text); // on the bottom line; text: what stands there to be edited
 void ui_hit(Ui *ui, Rect rect, HitKind kind, int value);
 const char *ui_spinner(const Ui *ui);
-
-// ---- panels: each draws one pane of the layout --------------------------------------------------------------------
-
-void panel_header_draw(Ui *ui);
-void panel_layers_draw(Ui *ui);
-void panel_detail_draw(Ui *ui);
-void panel_dials_draw(Ui *ui);
-void panel_effect_draw(Ui *ui);
-void panel_bottom_draw(Ui *ui);
-// Text in as many lines as it needs, the last of them in `last`, over what is there.
-void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
-void help_draw(Ui *ui);
-void panel_borders_draw(Ui *ui);
-void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
-
-Style class_style(FptqClass class);
-Style input_style(const Decision *decision);
-
-// ---- keys, prompts and commands -----------------------------------------------------------------------------------
-
-void prompt_open(Ui *ui, PromptKind kind, const char *text);
-void prompt_key(Ui *ui, const Key *key);
-void prompt_paste(Ui *ui, const char *text);
-void prompt_draw(Ui *ui);
-
-void command_run(Ui *ui, const char *line); // without the colon
-// Completes the word at the end of `line`: replaces it in out by what all candidates share, lists them in
-// ui->suggestions.
-void command_complete(Ui *ui, const char *line, char *out, size_t size);
-
-void mouse_event(Ui *ui, const Key *key);

@@ -28,7 +28,7 @@ static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
 }
 
 // Goes to the next piece that has something left; false at the end.
-static bool settle(const Walk *w, size_t *piece, size_t *at) {
+static bool walk_settle(const Walk *w, size_t *piece, size_t *at) {
     int width;
     while (*piece < w->count && character_at(w, *piece, *at, &width) == 0) {
         (*piece)++;
@@ -43,7 +43,7 @@ static bool is_break(char c) { return c == ' ' || c == '\n' || c == '\t'; }
 static int word_width(const Walk *w) {
     size_t piece = w->piece, at = w->at;
     int total = 0;
-    while (total <= w->cols && settle(w, &piece, &at)) {
+    while (total <= w->cols && walk_settle(w, &piece, &at)) {
         int width = 0;
         const size_t length = character_at(w, piece, at, &width);
         if (is_break(w->pieces[piece].text[at])) break;
@@ -58,8 +58,8 @@ static void new_line(Walk *w) {
     w->col = 0;
 }
 
-static bool next(Walk *w, Step *step) {
-    if (!settle(w, &w->piece, &w->at)) return false;
+static bool walk_next(Walk *w, Step *step) {
+    if (!walk_settle(w, &w->piece, &w->at)) return false;
     const WrapPiece *p = &w->pieces[w->piece];
     const char *text = p->text + w->at;
     int width = 0;
@@ -85,7 +85,7 @@ static Walk walk_of(const Canvas *canvas, int cols, const WrapPiece *pieces, siz
 int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
     int lines = 0;
     Step step;
-    for (Walk w = walk_of(canvas, cols, pieces, count); next(&w, &step);) lines = step.line + 1;
+    for (Walk w = walk_of(canvas, cols, pieces, count); walk_next(&w, &step);) lines = step.line + 1;
     return lines;
 }
 
@@ -93,14 +93,14 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
     if (rect.rows < 1 || rect.cols < 2) return;
     int last = 0, kept = -1;
     Step step;
-    for (Walk w = walk_of(canvas, rect.cols, pieces, count); next(&w, &step);) {
+    for (Walk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
         if (step.piece == keep && kept < 0) kept = step.line;
         last = step.line;
     }
     int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
     if (first > last - rect.rows + 1) first = last - rect.rows + 1;
     if (first < 0 || keep == 0) first = 0;
-    for (Walk w = walk_of(canvas, rect.cols, pieces, count); next(&w, &step);) {
+    for (Walk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
         if (step.line < first || step.line >= first + rect.rows) continue;
         canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
                     step.text);

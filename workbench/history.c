@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 
-static bool append(History *history, Recipe *recipe, Error *err) {
+static bool history_append(History *history, Recipe *recipe, Error *err) {
     if (!array_grow(&history->recipes, history->length, &history->capacity, sizeof *history->recipes)) {
         recipe_free(recipe);
         return error_memory(err, "the history of recipes");
@@ -17,13 +17,13 @@ static bool append(History *history, Recipe *recipe, Error *err) {
 
 bool history_start(History *history, Recipe *first, Error *err) {
     *history = (History){.saved = 0};
-    return append(history, first, err);
+    return history_append(history, first, err);
 }
 
 bool history_push(History *history, Recipe *recipe, Error *err) {
     while (history->length > history->now + 1) recipe_free(&history->recipes[--history->length]);
     if (history->saved != SIZE_MAX && history->saved > history->now) history->saved = SIZE_MAX;
-    if (!append(history, recipe, err)) return false;
+    if (!history_append(history, recipe, err)) return false;
     history->now = history->length - 1;
     return true;
 }

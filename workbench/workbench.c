@@ -1,5 +1,6 @@
 #include "workbench/workbench.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -16,9 +17,6 @@
 
 #define TURN_SECONDS 0.4
 #define SPEED_SECONDS 2.0
-
-static const char *const job_names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy",
-                                                 "decode",  "errors",    "speed"};
 
 typedef struct Job {
     Progress progress;
@@ -431,12 +429,21 @@ static JobKind wait_for_job(Worker *k) {
     return atomic_load(&w->quit) ? JOB_COUNT : job;
 }
 
-static void *work(void *argument) {
+static const struct {
+    const char *name;
+    void (*run)(Worker *k);
+} job_table[] = {
+    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
+    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
+    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
+    [JOB_SPEED] = {"speed", speed_job},
+};
+static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
+
+static void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    void (*const run[JOB_COUNT])(Worker *) = {weights_job, calibrate_job, follow_job, accuracy_job,
-                                              decode_job,  errors_job,    speed_job};
-    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) run[job](&k);
+    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) job_table[job].run(&k);
     plan_free(&k.plan);
     free(k.prompt);
     return NULL;
@@ -509,7 +516,7 @@ static bool start_thread(Workbench *w, Error *err) {
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    w->thread_runs = pthread_create(&w->thread, NULL, work, w) == 0;
+    w->thread_runs = pthread_create(&w->thread, NULL, worker_run, w) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return w->thread_runs || error_set(err, "the background thread cannot be started: %s", strerror(errno));
 }
@@ -779,7 +786,7 @@ const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
-    *out = (JobView){.kind = kind, .name = job_names[kind], .share = -1, .seconds_left = -1};
+    *out = (JobView){.kind = kind, .name = job_table[kind].name, .share = -1, .seconds_left = -1};
     pthread_mutex_lock(&shared->lock);
     const Job *job = &w->jobs[kind];
     out->state = job->state;

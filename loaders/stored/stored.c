@@ -11,7 +11,7 @@
 
 #include "base/array.h"
 #include "base/memory.h"
-#include "loaders/recognize.h"
+#include "loaders/recognize_tensors.h"
 #include "loaders/stored/stored_parts.h"
 
 #define WEIGHT ".weight"

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "tui/commands.h"
 #include "tui/dials.h"
+#include "tui/keys.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define ONE_OF(random, array) ((array)[random_below(random, COUNT(array))])
@@ -78,7 +78,7 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     case COMPLETE_FILE: put(e, ONE_OF(random, files)); break;
     case COMPLETE_COLUMN: put(e, column_table[random_below(random, COLUMN_COUNT)].name); break;
     case COMPLETE_SCHEME: put(e, scheme_names[random_below(random, SCHEME_COUNT)]); break;
-    default: text(random, e); break;
+    case COMPLETE_NOTHING: text(random, e); break;
     }
 }
 
@@ -87,16 +87,23 @@ static void end_line(Random *random, WildEvent *e) {
     put(e, ONE_OF(random, ends));
 }
 
-static bool quits(const Command *command) { return strchr(command->name, 'q') != NULL; }
+static const Binding *any_command(Random *random) {
+    const Binding *chosen;
+    do chosen = &bindings[random_below(random, (uint32_t)binding_count)];
+    while (!chosen->word);
+    return chosen;
+}
+
+static bool quits(const Binding *command) { return strchr(command->word, 'q') != NULL; }
 
 static void command(Random *random, WildEvent *e) {
-    const Command *chosen = &screen_commands[random_below(random, (uint32_t)screen_command_count)];
-    if (quits(chosen) && random_below(random, 10)) chosen = &screen_commands[0];
+    const Binding *chosen = any_command(random);
+    while (quits(chosen) && random_below(random, 10)) chosen = any_command(random);
     put(e, ":");
     if (random_below(random, 20) == 0) {
         text(random, e);
     } else {
-        put(e, chosen->name);
+        put(e, chosen->word);
         if (random_below(random, 6)) {
             put(e, " ");
             argument(random, e, chosen->completion);

@@ -1,0 +1,529 @@
+// Reads config.json into a ModelConfig (config_load and config_parse of config.h).
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "loaders/config_rope.h"
+#include "loaders/families.h"
+
+#define CONFIG_LIMIT ((size_t)16 << 20)
+
+// ---- What every reader needs ----
+
+static bool is_null(const cJSON *config, const char *key) {
+    return cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(config, key));
+}
+
+// null says "none", which is 0; a missing key leaves *out.
+static bool read_optional(const cJSON *config, const char *key, float *out, Error *err) {
+    double value;
+    if (!json_number(config, key, is_null(config, key) ? 0 : (double)*out, &value, err)) return false;
+    *out = (float)value;
+    return (value >= 0 && isfinite(value)) || error_set(err, "\"%s\" must be a positive number or null", key);
+}
+
+// ---- Sizes ----
+
+typedef const char *const Keys[5];
+
+static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
+    int64_t value;
+    if (!json_integer(config, json_first_key(config, keys), missing, 1, most, &value, err)) return false;
+    *out = (int)value;
+    return true;
+}
+
+// Falcon: its own number of kv heads in the new architecture, else one for all or one for each.
+static bool read_kv_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    Keys keys = {"num_key_value_heads", "num_kv_heads", "n_head_kv"};
+    bool new = false, single = true;
+    int missing = out->kv_heads && !is_null(config, keys[0]) ? out->kv_heads : out->heads;
+    if (!family->decoder_architecture) return read_count(config, keys, missing, 1 << 14, &out->kv_heads, err);
+    if (!json_bool(config, "new_decoder_architecture", new, &new, err) ||
+        !json_bool(config, "multi_query", single, &single, err)) {
+        return false;
+    }
+    if (new) return read_count(config, keys, out->heads, 1 << 14, &out->kv_heads, err);
+    out->kv_heads = single ? 1 : out->heads;
+    return true;
+}
+
+static bool read_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    Keys head_dim_keys = {"head_dim"};
+    int head_dim = out->head_dim ? out->head_dim : out->hidden / out->heads; // 0: then the key must be there
+    bool given = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(config, "head_dim")) || out->head_dim;
+    if (is_null(config, "head_dim")) head_dim = out->hidden / out->heads;
+    if (!read_count(config, head_dim_keys, head_dim, 1 << 14, &out->head_dim, err) ||
+        !read_kv_heads(config, family, out, err)) {
+        return false;
+    }
+    if (!given && out->hidden % out->heads != 0)
+        return error_set(err, "hidden_size %d is not a multiple of num_attention_heads %d", out->hidden, out->heads);
+    return out->heads % out->kv_heads == 0 ||
+           error_set(err, "num_attention_heads %d is not a multiple of num_key_value_heads %d", out->heads,
+                     out->kv_heads);
+}
+
+// Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
+// within int.
+static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    Keys hidden = {"n_embed", "hidden_size", "n_embd"}, layers = {"num_hidden_layers", "n_layer", "num_layers"},
+         heads = {"num_attention_heads", "n_head", "num_heads"}, vocab = {"vocab_size"},
+         ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"},
+         positions = {"max_position_embeddings", "n_positions", "seq_length"}, width = {"word_embed_proj_dim"};
+    const int most = 1 << 24;
+    if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) ||
+        !read_count(config, layers, out->layers, LAYERS_MAX, &out->layers, err) ||
+        !read_count(config, heads, out->heads, 1 << 14, &out->heads, err) ||
+        !read_count(config, ffn, out->ffn ? out->ffn : 4 * out->hidden, most, &out->ffn, err) ||
+        !read_count(config, vocab, out->vocab, most, &out->vocab, err) ||
+        !read_count(config, positions, out->max_positions, INT_MAX, &out->max_positions, err) ||
+        !read_count(config, width, out->hidden, out->hidden, &out->embedding_width, err)) {
+        return false;
+    }
+    return read_heads(config, family, out, err);
+}
+
+// ---- Flags ----
+
+static const struct {
+    const char *key;
+    size_t offset; // of a bool in ModelConfig
+    bool inverted;
+} flags[] = {
+    {"tie_word_embeddings", offsetof(ModelConfig, tied_head), false},
+    {"use_parallel_residual", offsetof(ModelConfig, parallel), false},
+    {"parallel_attn", offsetof(ModelConfig, parallel), false},
+    {"do_layer_norm_before", offsetof(ModelConfig, norm_after), true},
+    {"_remove_final_layer_norm", offsetof(ModelConfig, no_final_norm), false},
+    {"scale_attn_by_inverse_layer_idx", offsetof(ModelConfig, scale_by_layer), false},
+    {"norm_topk_prob", offsetof(ModelConfig, experts.normalized), false},
+};
+
+static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Error *err) {
+    return !key || json_bool(config, key, *flag, flag, err);
+}
+
+static bool read_flags(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool *flag = (bool *)((char *)out + flags[i].offset), value;
+        if (!json_bool(config, flags[i].key, *flag != flags[i].inverted, &value, err)) return false;
+        *flag = value != flags[i].inverted;
+    }
+    out->no_final_norm |= out->norm_after;
+    return read_bias_flag(config, family->attention_bias, &out->attention_bias, err) &&
+           read_bias_flag(config, family->output_bias, &out->output_bias, err) &&
+           read_bias_flag(config, family->mlp_bias, &out->mlp_bias, err);
+}
+
+// Falcon: its newer models have a norm for attention and one for the MLP side by side, the others share one. (Bloom's
+// key stands in Falcon's files too, where it means nothing.)
+static bool read_norm_sharing(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    bool new = false;
+    int64_t norms;
+    if (!family->decoder_architecture)
+        return json_bool(config, "apply_residual_connection_post_layernorm", false, &out->residual_from_norm, err);
+    if (!json_bool(config, "new_decoder_architecture", false, &new, err) ||
+        !json_integer(config, "num_ln_in_parallel_attn", 2, 1, 2, &norms, err)) {
+        return false;
+    }
+    out->parallel |= new;
+    out->shared_norm = out->parallel && !(new &&norms == 2);
+    return true;
+}
+
+static bool read_eps(const cJSON *config, ModelConfig *out, Error *err) {
+    Keys keys = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"};
+    double eps;
+    if (!json_positive(config, json_first_key(config, keys), (double)out->norm_eps, &eps, err)) return false;
+    out->norm_eps = (float)eps;
+    return true;
+}
+
+static bool read_activation(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    static const struct {
+        const char *name;
+        Nonlinearity f;
+    } names[] = {
+        {"silu", NONLINEARITY_SILU},           {"swish", NONLINEARITY_SILU},
+        {"gelu", NONLINEARITY_GELU},           {"gelu_python", NONLINEARITY_GELU},
+        {"gelu_new", NONLINEARITY_GELU_TANH},  {"gelu_pytorch_tanh", NONLINEARITY_GELU_TANH},
+        {"gelu_fast", NONLINEARITY_GELU_TANH}, {"relu", NONLINEARITY_RELU},
+    };
+    Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation"};
+    const char *name;
+    if (!json_string(config, json_first_key(config, keys), family->activation, &name, err)) return false;
+    if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i].name, name) != 0) continue;
+        out->activation = names[i].f;
+        return true;
+    }
+    char *shown = text_printable(name, strlen(name), false);
+    config_not_run(out, "the activation function \"%.40s\" is not supported", shown ? shown : "?");
+    free(shown);
+    return true;
+}
+
+// ---- Attention ----
+
+static bool read_scale(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    double scalar = family->query_scalar > 0 ? family->query_scalar : out->head_dim;
+    bool scaled;
+    if ((family->query_scalar > 0 && !json_positive(config, "query_pre_attn_scalar", scalar, &scalar, err)) ||
+        !json_bool(config, "scale_attn_weights", out->attention_scale == 0, &scaled, err)) {
+        return false;
+    }
+    out->attention_scale = scaled ? (float)(1 / sqrt(scalar)) : 1;
+    if (family->scales_embedding) out->embedding_scale = sqrtf((float)out->hidden);
+    // Gemma 3 has the first key too, but no such cap.
+    return (out->score_softcap == 0 || read_optional(config, "attn_logit_softcapping", &out->score_softcap, err)) &&
+           read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
+}
+
+static bool set_layer_kind(ModelConfig *out, int layer, const char *kind, Error *err) {
+    if (!kind) return error_set(err, "\"layer_types\" must list the kind of every layer");
+    bool windowed = strcmp(kind, "sliding_attention") == 0 || strcmp(kind, "local") == 0;
+    if (windowed) layer_add(&out->windowed, layer);
+    if (!windowed && strcmp(kind, "full_attention") != 0 && strcmp(kind, "global") != 0) {
+        char *shown = text_printable(kind, strlen(kind), false);
+        config_not_run(out, "layers of the kind \"%.40s\" are not supported", shown ? shown : "?");
+        free(shown);
+    }
+    return true;
+}
+
+static bool read_layer_list(const cJSON *list, ModelConfig *out, Error *err) {
+    if (cJSON_GetArraySize(list) < out->layers)
+        return error_set(err, "\"layer_types\" names the kind of %d layers, but there are %d", cJSON_GetArraySize(list),
+                         out->layers);
+    const cJSON *item = list->child;
+    for (int layer = 0; layer < out->layers; layer++, item = item->next) {
+        if (!set_layer_kind(out, layer, cJSON_GetStringValue(item), err)) return false;
+    }
+    return true;
+}
+
+// GPT-Neo before it listed every layer: [[["global", "local"], 12]], kinds to repeat and how often.
+static bool read_layer_repeats(const cJSON *repeats, ModelConfig *out, Error *err) {
+    const cJSON *repeat, *kind;
+    int layer = 0;
+    cJSON_ArrayForEach(repeat, repeats) {
+        const cJSON *kinds = cJSON_GetArrayItem(repeat, 0), *times = cJSON_GetArrayItem(repeat, 1);
+        double count = cJSON_GetNumberValue(times);
+        for (int i = 0; count > i && cJSON_IsArray(kinds) && kinds->child && layer < out->layers; i++) {
+            cJSON_ArrayForEach(kind, kinds) {
+                if (layer < out->layers && !set_layer_kind(out, layer++, cJSON_GetStringValue(kind), err)) return false;
+            }
+        }
+    }
+    return layer == out->layers ||
+           error_set(err, "\"attention_types\" names the kind of %d layers, but there are %d", layer, out->layers);
+}
+
+static bool windowed_by_rule(WindowRule rule, int layer, int border, int period) {
+    switch (rule) {
+    case WINDOW_LATER_LAYERS: return layer >= border;
+    case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
+    case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
+    case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
+    default: return true;
+    }
+}
+
+static bool read_rule(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    int64_t border, period;
+    if (!json_integer(config, "max_window_layers", 28, 0, INT_MAX, &border, err) ||
+        !json_integer(config, "sliding_window_pattern", family->window_period, 0, INT_MAX, &period, err)) {
+        return false;
+    }
+    for (int layer = 0; layer < out->layers; layer++) {
+        if (windowed_by_rule(family->windows, layer, (int)border, period ? (int)period : 1))
+            layer_add(&out->windowed, layer);
+    }
+    return true;
+}
+
+static bool read_windows(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    Keys window_keys = {"sliding_window", "window_size"}, list_keys = {"layer_types", "attention_layers"};
+    const char *key = json_first_key(config, window_keys);
+    int64_t window;
+    bool used = true;
+    if (!json_integer(config, key, is_null(config, key) ? 0 : out->window, 0, INT_MAX, &window, err)) return false;
+    if (!json_bool(config, "use_sliding_window", !family_reads(family, "use_sliding_window"), &used, err)) return false;
+    out->window = used ? (int)window : 0;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, list_keys));
+    const cJSON *repeats = cJSON_GetObjectItemCaseSensitive(config, "attention_types");
+    if (cJSON_IsArray(list)) return read_layer_list(list, out, err);
+    if (cJSON_IsArray(repeats)) return read_layer_repeats(repeats, out, err);
+    return read_rule(config, family, out, err);
+}
+
+static bool read_positions(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    bool alibi;
+    if (!json_bool(config, "alibi", false, &alibi, err)) return false;
+    if (alibi) {
+        out->positions = POSITIONS_ALIBI;
+        out->alibi_bf16 = true;
+    }
+    if (out->positions != POSITIONS_ROPE) return true;
+    return config_read_rope(config, family, out, err);
+}
+
+// ---- Mixture of experts ----
+
+static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
+    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
+    int64_t step;
+    if (!json_integer(config, "decoder_sparse_step", 1, 1, INT_MAX, &step, err)) return false;
+    for (int layer = 0; layer < out->layers; layer++) {
+        bool listed = false;
+        cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
+        if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
+    }
+    return true;
+}
+
+static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
+    Experts *e = &out->experts;
+    Keys count = {"num_local_experts", "num_experts"}, per_token = {"num_experts_per_tok"},
+         ffn = {"moe_intermediate_size"}, shared = {"shared_expert_intermediate_size"};
+    const int most = 1 << 24;
+    if (e->count == 0) return true;
+    if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
+        !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
+        !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||
+        (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
+        return false;
+    }
+    return read_dense_layers(config, out, err);
+}
+
+// ---- Tokens and types ----
+
+static bool add_eos(const cJSON *item, ModelConfig *out, Error *err) {
+    double id = cJSON_GetNumberValue(item);
+    if (id < 0 && id == floor(id)) return true; // −1 and the like: there is none
+    if (!(id >= 0 && id <= INT_MAX && id == floor(id)))
+        return error_set(err, "\"eos_token_id\" must be a token id or an array of them");
+    for (int i = 0; i < out->eos_count; i++) {
+        if (out->eos_tokens[i] == (int)id) return true;
+    }
+    int room = sizeof out->eos_tokens / sizeof *out->eos_tokens;
+    if (out->eos_count == room)
+        return error_set(err, "\"eos_token_id\" names more than %d tokens, which is not supported", room);
+    out->eos_tokens[out->eos_count++] = (int)id;
+    return true;
+}
+
+// One id, an array of ids, or null for none; what is there is added.
+static bool add_eos_tokens(const cJSON *object, ModelConfig *out, Error *err) {
+    const cJSON *eos = cJSON_GetObjectItemCaseSensitive(object, "eos_token_id"), *item;
+    if (!eos || cJSON_IsNull(eos)) return true;
+    if (!cJSON_IsArray(eos)) return add_eos(eos, out, err);
+    cJSON_ArrayForEach(item, eos) {
+        if (!add_eos(item, out, err)) return false;
+    }
+    return true;
+}
+
+static bool read_tokens(const cJSON *config, ModelConfig *out, Error *err) {
+    const cJSON *bos = cJSON_GetObjectItemCaseSensitive(config, "bos_token_id");
+    int64_t id;
+    if (!json_integer(config, "bos_token_id", cJSON_IsNull(bos) ? -1 : out->bos_token, -1, INT_MAX, &id, err))
+        return false;
+    out->bos_token = (int)id;
+    if (cJSON_GetObjectItemCaseSensitive(config, "eos_token_id"))
+        out->eos_count = 0; // the default is for files that do not say
+    return add_eos_tokens(config, out, err);
+}
+
+static bool read_dtype(const cJSON *config, ModelConfig *out, Error *err) {
+    static const struct {
+        const char *name;
+        DType dtype;
+    } names[] = {{"float32", DTYPE_F32}, {"float16", DTYPE_F16}, {"bfloat16", DTYPE_BF16}, {"float64", DTYPE_F64}};
+    const char *old, *name;
+    if (!json_string(config, "torch_dtype", "", &old, err) || !json_string(config, "dtype", old, &name, err))
+        return false;
+    if (strncmp(name, "torch.", 6) == 0) name += 6;
+    out->dtype = DTYPE_OTHER;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i].name, name) == 0) out->dtype = names[i].dtype;
+    }
+    return true;
+}
+
+// ---- Families ----
+
+// What known families can say that would need another forward pass.
+static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
+    static const struct {
+        const char *key;
+        bool refused;
+        const char *reason;
+    } options[] = {
+        {"add_cross_attention", true, "cross-attention is not supported"},
+        {"use_bidirectional_attention", true, "attention in both directions is not supported"},
+        {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        bool value;
+        if (!json_bool(config, options[i].key, !options[i].refused, &value, err)) return false;
+        if (value == options[i].refused) config_not_run(out, "%s", options[i].reason);
+    }
+    return true;
+}
+
+// So that no reader sees what means nothing in this family.
+static void leave_known(cJSON *config, const Family *family) {
+    for (cJSON *item = config->child, *next; item; item = next) {
+        next = item->next;
+        if (!family_reads(family, item->string)) cJSON_Delete(cJSON_DetachItemViaPointer(config, item));
+    }
+}
+
+static bool read_family(cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    leave_known(config, family);
+    return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
+           read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
+           read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
+           read_windows(config, family, out, err) && read_positions(config, family, out, err) &&
+           read_experts(config, out, err) && refuse_options(config, out, err) && read_tokens(config, out, err) &&
+           read_dtype(config, out, err);
+}
+
+static void name_family(const char *type, ModelConfig *out) {
+    if (!type) type = "unknown";
+    char *shown = text_printable(type, strlen(type), false);
+    snprintf(out->family, sizeof out->family, "%s", shown ? shown : "?");
+    text_mend(out->family);
+    free(shown);
+}
+
+// The weights of a family that cannot be run can be looked at and quantized all the same.
+static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out, Error *err) {
+    out->layout = LAYOUT_OTHER;
+    if (type)
+        config_not_run(out, "the model family \"%s\" is not one of those that are run", out->family);
+    else
+        config_not_run(out, "its config.json has no \"model_type\"");
+    return read_dtype(config, out, err);
+}
+
+// Tokens and types that stand beside text_config hold for it too, where it does not say otherwise itself.
+static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "dtype", "torch_dtype"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(outer, keys[i]);
+        if (!item || cJSON_GetObjectItemCaseSensitive(inner, keys[i])) continue;
+        if (!cJSON_AddItemToObject(inner, keys[i], cJSON_Duplicate(item, true)))
+            return error_memory(err, "text_config");
+    }
+    return true;
+}
+
+static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
+    cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
+    const char *type;
+    if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or no object");
+    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit(config, inner, err)) return false;
+    const Family *family = family_find(type);
+    if (!family || family->nested) {
+        name_family(type, out);
+        return read_unknown(config, type, out, err);
+    }
+    *out = family->defaults;
+    bool tied;
+    if (!json_bool(config, "tie_word_embeddings", outer->defaults.tied_head, &tied, err)) return false;
+    if (!read_family(inner, family, out, err)) return error_prefix(err, "text_config");
+    out->tied_head |= tied;
+    return true;
+}
+
+static bool read_config(cJSON *config, ModelConfig *out, Error *err) {
+    const char *type;
+    if (!cJSON_IsObject(config)) return error_set(err, "must hold a JSON object");
+    if (!json_string(config, "model_type", NULL, &type, err)) return false;
+    const Family *family = type ? family_find(type) : NULL;
+    if (family) *out = family->defaults;
+    name_family(type, out);
+    bool ok = !family          ? read_unknown(config, type, out, err)
+              : family->nested ? read_nested(config, family, out, err)
+                               : read_family(config, family, out, err);
+    name_family(type, out); // parts of it have had names of their own
+    return ok;
+}
+
+// ---- Files ----
+
+// Goes on with a hash; a file that cannot be read counts as empty.
+static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
+    char *path = path_join(folder, name), *text = NULL;
+    size_t length = 0;
+    if (path && file_exists(path)) file_read(path, CONFIG_LIMIT, &text, &length, NULL);
+    hash = hash_bytes(hash_bytes(hash, &length, sizeof length), text ? text : "", length);
+    free(text);
+    free(path);
+    return hash;
+}
+
+// Parses FOLDER/NAME; NULL with a message that names the file.
+static cJSON *parse_file(const char *folder, const char *name, char **path, Error *err) {
+    char *text = NULL;
+    size_t length;
+    cJSON *document = NULL;
+    *path = path_join(folder, name);
+    if (!*path)
+        error_memory(err, name);
+    else if (file_read(*path, CONFIG_LIMIT, &text, &length, err) && !(document = json_parse(text, length, err)))
+        error_prefix(err, "%s", *path);
+    free(text);
+    return document;
+}
+
+// generation_config.json may name further tokens that end a text.
+static bool read_generation_config(const char *folder, ModelConfig *out, Error *err) {
+    char *path = path_join(folder, "generation_config.json");
+    if (!path) return error_memory(err, folder);
+    bool there = file_exists(path);
+    free(path);
+    if (!there) return true;
+    cJSON *document = parse_file(folder, "generation_config.json", &path, err);
+    bool ok = document && (add_eos_tokens(document, out, err) || error_prefix(err, "%s", path));
+    cJSON_Delete(document);
+    free(path);
+    return ok;
+}
+
+bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err) {
+    *out = config_unknown;
+    cJSON *document = json_parse(text, length, err);
+    bool ok = document && read_config(document, out, err);
+    cJSON_Delete(document);
+    return ok;
+}
+
+bool config_load(const char *folder, ModelConfig *out, Error *err) {
+    char *path = path_join(folder, "config.json");
+    *out = config_unknown;
+    if (!path) return error_memory(err, folder);
+    bool there = file_exists(path);
+    free(path);
+    uint64_t identity = hash_file(hash_file(HASH_START, folder, "config.json"), folder, "quantize_config.json");
+    out->identity = identity;
+    if (!there) return config_not_run(out, "there is no config.json beside the weights");
+    cJSON *document = parse_file(folder, "config.json", &path, err);
+    bool ok = document && (read_config(document, out, err) || error_prefix(err, "%s", path));
+    out->identity = identity;
+    cJSON_Delete(document);
+    free(path);
+    return ok && read_generation_config(folder, out, err);
+}

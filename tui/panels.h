@@ -1,0 +1,21 @@
+// Each draws one pane of the layout onto ui->canvas.
+#pragma once
+
+#include "tui/ui.h"
+
+void panel_header_draw(Ui *ui);
+void panel_borders_draw(Ui *ui);
+void panel_layers_draw(Ui *ui);
+void panel_detail_draw(Ui *ui);
+void panel_dials_draw(Ui *ui);
+void panel_effect_draw(Ui *ui);
+void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
+
+// ---- what they share ----
+
+void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
+// Text in as many lines as it needs, the last of them in `last`, over what is there.
+void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
+const char *job_doing(JobKind kind); // "calibrating"
+Style class_style(FptqClass class);
+Style input_style(const Decision *decision);

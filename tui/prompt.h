@@ -1,0 +1,8 @@
+// Questions on the bottom line; which one is asked is ui->prompt (ui_ask).
+#pragma once
+
+#include "tui/ui.h"
+
+void prompt_draw(Ui *ui);
+void prompt_key(Ui *ui, const Key *key);     // also a click
+void prompt_paste(Ui *ui, const char *text); // refuses it where no line is being edited
