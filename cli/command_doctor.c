@@ -128,19 +128,21 @@ static cJSON *libraries_section(void) {
 }
 
 static void print_value(const cJSON *item) {
-    if (cJSON_IsString(item))
-        puts(item->valuestring);
-    else if (cJSON_IsBool(item))
+    if (cJSON_IsString(item)) {
+        print_name(item->valuestring, 0);
+        putchar('\n');
+    } else if (cJSON_IsBool(item))
         puts(cJSON_IsTrue(item) ? "yes" : "no");
     else if (cJSON_IsNumber(item))
         printf("%.0f\n", item->valuedouble);
     else {
         for (const cJSON *entry = item->child; entry; entry = entry->next) {
-            if (cJSON_IsString(entry))
+            if (cJSON_IsString(entry)) {
                 printf("%s ", entry->valuestring);
-            else
-                printf("%s (%s) ", cJSON_GetObjectItem(entry, "name")->valuestring,
-                       cJSON_GetObjectItem(entry, "capability")->valuestring);
+                continue;
+            }
+            print_name(cJSON_GetObjectItem(entry, "name")->valuestring, 0);
+            printf(" (%s) ", cJSON_GetObjectItem(entry, "capability")->valuestring);
         }
         puts(item->child ? "" : "none");
     }

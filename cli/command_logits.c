@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,15 @@ static bool write_logits(const char *path, const float *logits, size_t tokens, s
     return ok;
 }
 
+// They are written as they are: who asks for logits may want to see where they break.
+static void warn_logits(const Options *options, const float *logits, size_t count) {
+    size_t wrong = 0;
+    for (size_t i = 0; i < count; i++) wrong += isfinite(logits[i]) ? 0 : 1;
+    if (wrong && !options->quiet)
+        fprintf(stderr, "quantdial: %zu of %zu logits are infinite or NaN; quantdial inspect names damaged weights\n",
+                wrong, count);
+}
+
 static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
     Sequences *sequences = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
@@ -43,6 +53,7 @@ static bool run(const Options *options, Transformer *t, const TokenIds *ids, Err
     bool ok = logits ? sequences_new(t, ids->count, &sequences, err) : error_memory(err, "logits");
     ok = ok && transformer_forward(t, sequences, ids->ids, ids->count, true, logits, NULL, err) &&
          write_logits(options->output, logits, ids->count, vocab, err);
+    if (ok) warn_logits(options, logits, ids->count * vocab);
     sequences_free(sequences);
     free(logits);
     return ok;
@@ -62,6 +73,7 @@ bool command_logits(const Options *options, Error *err) {
               (base || quantized(options, engine, err)) &&
               run(options, base ? engine_base(engine) : engine_quantized(engine), &ids, err);
     watch_end();
+    if (ok && !base) warn_unmatched(options, engine);
     token_ids_free(&ids);
     engine_close(engine);
     return ok;

@@ -67,11 +67,13 @@ static cJSON *linear_json(const Engine *engine, const Plan *plan, int i) {
 
 static void print_row(const Engine *engine, const Plan *plan, int i) {
     const Decision *d = &plan->decisions[i];
-    char group[32];
+    char group[32], sqnr[32] = "-"; // what is not quantized has no error
+    const double db = sqnr_of(engine, plan, i);
+    if (!isnan(db)) snprintf(sqnr, sizeof sqnr, "%.1f", db);
     decision_group_text(d, group, sizeof group);
     print_name(engine_structure(engine)->linears[i].name, 38);
-    printf(" %4d %8s  %-14s %-7s %6.3f %7.1f  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
-           d->bits_per_weight, sqnr_of(engine, plan, i), d->note ? d->note : "");
+    printf(" %4d %8s  %-14s %-7s %6.3f %7s  %s\n", d->bits, group, activation_text(d), class_name(d->input_class),
+           d->bits_per_weight, sqnr, d->note ? d->note : "");
 }
 
 static void print_text(const Options *options, const Engine *engine, const Plan *plan) {

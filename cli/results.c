@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "base/json.h"
+
+// What is added to a text on either side is short; a pair of variants is timed for so long.
+#define SPEED_SECONDS 1.0
+
 // ---- too few ----
 
 void few_print(uint64_t tokens, const char *remedy) {
@@ -16,8 +20,6 @@ void few_print(uint64_t tokens, const char *remedy) {
 void few_json(cJSON *object, uint64_t tokens) {
     cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
 }
-// What is added to a text on either side is short; a pair of variants is timed for so long.
-#define SPEED_SECONDS 1.0
 
 // ---- accuracy ----
 

@@ -29,8 +29,7 @@ static bool ends_with(const char *text, const char *ending) {
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-// ------------------------------------------------------------------------------------------------------------- the
-// files
+// ---- The files ----
 
 // "model.safetensors.index.json", "model.safetensors.index.fp16.json"
 static bool is_index_name(const char *name) { return strstr(name, ".safetensors.index.") && ends_with(name, ".json"); }
@@ -105,8 +104,7 @@ static bool find_set(const Names *names, Names *shards) {
     return first && shards->count == (size_t)first_of;
 }
 
-// ------------------------------------------------------------------------------------------------------------------
-// open
+// ---- Open ----
 
 static bool is_absent(const char *path) { return access(path, F_OK) != 0 && errno == ENOENT; }
 
@@ -400,8 +398,7 @@ const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name) {
     return found ? *found : NULL;
 }
 
-// ----------------------------------------------------------------------------------------------------------------
-// sample
+// ---- Sample ----
 
 // The folder of the running program; owned by the caller.
 static char *program_folder(void) {

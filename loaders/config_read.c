@@ -310,6 +310,7 @@ static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
 
 static bool add_eos(const cJSON *item, ModelConfig *out, Error *err) {
     double id = cJSON_GetNumberValue(item);
+    if (id < 0 && id == floor(id)) return true; // −1 and the like: there is none
     if (!(id >= 0 && id <= INT_MAX && id == floor(id)))
         return error_set(err, "\"eos_token_id\" must be a token id or an array of them");
     for (int i = 0; i < out->eos_count; i++) {

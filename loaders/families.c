@@ -176,6 +176,7 @@ enum { FAMILIES = sizeof families / sizeof *families };
 
 bool family_reads(const Family *family, const char *key) {
     size_t length = strlen(key);
+    if (!length) return false; // it is found everywhere
     for (const char *at = family->keys; (at = strstr(at, key)); at += length) {
         bool begins = at == family->keys || at[-1] == ' ', ends = !at[length] || at[length] == ' ';
         if (begins && ends) return true;

@@ -64,8 +64,7 @@ typedef struct Header {
     Error *err;
 } Header;
 
-// ----------------------------------------------------------------------------------------------------------------
-// messages
+// ---- Messages ----
 
 static bool refuse_at(const Header *header, const char *reason) {
     error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
@@ -85,8 +84,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *he
     return false;
 }
 
-// ------------------------------------------------------------------------------------------------------------- JSON
-// pieces
+// ---- JSON pieces ----
 
 static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
 
@@ -286,8 +284,7 @@ static bool skip_value(Header *header, int depth) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- the
-// schema
+// ---- The schema ----
 
 static bool read_dtype(Header *header, Entry *entry) {
     char *name;
@@ -401,8 +398,7 @@ static bool read_header(Header *header) {
     return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
 }
 
-// -------------------------------------------------------------------------------------------------------------
-// validation
+// ---- Validation ----
 
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);

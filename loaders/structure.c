@@ -24,8 +24,7 @@ const char *role_name(LinearRole role) {
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-// tensors
+// ---- Tensors ----
 
 static void print_shape(Text *text, const uint64_t *shape, int rank) {
     text_addf(text, "[");
@@ -67,8 +66,7 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
     return check_tensor(*out, shape, rank, builder->err);
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-// building
+// ---- Building ----
 
 static size_t width_of(const ModelConfig *config, Width width) {
     const size_t head_dim = (size_t)config->head_dim;
@@ -340,9 +338,11 @@ static const char *head_name(const Builder *builder) {
     return names[0];
 }
 
+// As the file has them. Codes mean nothing without their scales; F64 is made into F32 before it is read, but has none.
 static bool same_numbers(const Tensor *a, const Tensor *b) {
-    return !a->made && !b->made && a->dtype == b->dtype && a->bytes == b->bytes &&
-           memcmp(a->data, b->data, a->bytes) == 0;
+    const Tensor *x = tensor_in_file(a), *y = tensor_in_file(b);
+    const bool plain = (!a->made && !b->made) || (x->dtype == DTYPE_F64 && y->dtype == DTYPE_F64);
+    return plain && x->dtype == y->dtype && x->bytes == y->bytes && memcmp(x->data, y->data, x->bytes) == 0;
 }
 
 // The tensor that serves as embedding and head, or NULL. A file whose head has numbers of its own is believed, whatever

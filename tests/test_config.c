@@ -108,6 +108,11 @@ static void rope(void **state) {
     expect_refused("rotary positions need an even number");
 }
 
+static void a_key_may_be_empty(void **state) {
+    (void)state;
+    assert_int_equal(loaded("\"\":1,\" \":2,\"vocab_size bos_token_id\":3,\"eos_token_id\":5").eos_tokens[0], 5);
+}
+
 static void tokens(void **state) {
     (void)state;
     ModelConfig config = loaded("\"bos_token_id\":null,\"eos_token_id\":[5,6,5]");
@@ -115,6 +120,8 @@ static void tokens(void **state) {
     assert_int_equal(config.eos_count, 2);
     assert_int_equal(config.eos_tokens[1], 6);
     assert_int_equal(loaded("\"eos_token_id\":null").eos_count, 0);
+    assert_int_equal(loaded("\"eos_token_id\":-1").eos_count, 0);
+    assert_int_equal(loaded("\"eos_token_id\":[-1,3]").eos_count, 1);
     folder_put_text(folder, "generation_config.json", "{\"eos_token_id\":[6,9]}");
     config = loaded("\"eos_token_id\":5");
     assert_int_equal(config.eos_count, 3);
@@ -125,7 +132,7 @@ static void tokens(void **state) {
     assert_false(config_load(folder, &out, &err));
     assert_non_null(strstr(err.message, "generation_config.json: \"eos_token_id\""));
     folder_put_text(folder, "generation_config.json", "{}");
-    static const char *const wrong[] = {"\"eos_token_id\":-1", "\"eos_token_id\":1.5", "\"eos_token_id\":[[1]]",
+    static const char *const wrong[] = {"\"eos_token_id\":-0.5", "\"eos_token_id\":1.5", "\"eos_token_id\":[[1]]",
                                         "\"eos_token_id\":[1,2,3,4,5,6,7,8,9]"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         put(wrong[i]);
@@ -357,6 +364,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
                                        IN_FOLDER(sizes),
                                        IN_FOLDER(rope),
+                                       IN_FOLDER(a_key_may_be_empty),
                                        IN_FOLDER(tokens),
                                        IN_FOLDER(nonsense),
                                        IN_FOLDER(what_cannot_be_run_says_why),

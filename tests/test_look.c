@@ -89,8 +89,9 @@ static void what_is_not_finite_shows(void **state) {
 static void what_is_not_finite_is_not_quantized(void **state) {
     (void)state;
     model_poke(folder, "model.layers.0.self_attn.q_proj.weight", NAN, 1);
-    expect(RUN("plan", folder, "--activations", "none"), 0, "holds weights that are infinite or NaN: stays as it is",
-           "1 weights in 1 of the linears");
+    Ran ran = RUN("plan", folder, "--activations", "none");
+    assert_null(strstr(ran.out, " nan ")); // what stays as it is has no error of quantization
+    expect(ran, 0, "holds weights that are infinite or NaN: stays as it is", "1 weights in 1 of the linears");
     cJSON *object = json_of(RUN("plan", folder, "--activations", "none", "--json"));
     assert_int_equal(get(linear_named(object, "model.layers.0.self_attn.q_proj"), "bits")->valueint, 0);
     assert_int_equal(get(linear_named(object, "model.layers.0.self_attn.k_proj"), "bits")->valueint, 4);
@@ -106,6 +107,23 @@ static void what_is_not_finite_is_blamed(void **state) {
     model_poke(folder, "model.layers.0.self_attn.v_proj.weight", INFINITY, 1);
     expect(RUN("plan", folder, "--random-tokens"), 1, "",
            "model.layers.0.self_attn.v_proj holds 1 weights that are infinite or NaN: ");
+}
+
+// Logits are written whatever they are, but not without a word.
+static void logits_that_are_none_are_told(void **state) {
+    (void)state;
+    char out[600];
+    snprintf(out, sizeof out, "%s/logits.safetensors", folder);
+    Ran ran = RUN("logits", folder, "--base", "--ids", "1,2", "-o", out);
+    assert_int_equal(ran.status, 0);
+    assert_string_equal(ran.err, "");
+    ran_free(&ran);
+    model_poke(folder, "model.norm.weight", NAN, 1);
+    expect(RUN("logits", folder, "--base", "--ids", "1,2", "-o", out), 0, "",
+           " logits are infinite or NaN; quantdial inspect names damaged weights");
+    model_poke(folder, "model.layers.0.self_attn.q_proj.weight", NAN, 1);
+    expect(RUN("logits", folder, "--activations", "none", "--ids", "1,2", "-o", out), 0, "",
+           "1 weights in 1 of the linears (first: model.layers.0.self_attn.q_proj) are infinite or NaN");
 }
 
 // ---- What is left out ----
@@ -232,6 +250,7 @@ int main(void) {
         WITH_MODEL(what_is_not_finite_shows),
         WITH_MODEL(what_is_not_finite_is_not_quantized),
         WITH_MODEL(what_is_not_finite_is_blamed),
+        WITH_MODEL(logits_that_are_none_are_told),
         WITH_MODEL(what_is_left_out_is_said),
         WITH_MODEL(no_configuration_stops_a_look),
         WITH_MODEL(flags_that_do_not_fit_are_listed_all_the_same),

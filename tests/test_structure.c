@@ -22,6 +22,7 @@ typedef struct Variant {
     const char *misshape;    // a tensor that gets one row more
     const char *other_dtype; // a tensor that gets I16 elements
     bool biases, head;
+    bool wide; // F64
 } Variant;
 
 typedef struct Header {
@@ -36,8 +37,10 @@ static void add(Header *header, const char *prefix, const char *name, size_t row
     const Variant *variant = header->variant;
     if (variant->leave_out && strcmp(variant->leave_out, full) == 0) return;
     if (variant->misshape && strcmp(variant->misshape, full) == 0) rows++;
-    const char *dtype = variant->other_dtype && strcmp(variant->other_dtype, full) == 0 ? "I16" : "BF16";
-    size_t bytes = 2 * rows * (columns ? columns : 1);
+    const char *dtype = variant->other_dtype && strcmp(variant->other_dtype, full) == 0 ? "I16"
+                        : variant->wide                                                 ? "F64"
+                                                                                        : "BF16";
+    size_t bytes = (variant->wide ? 8 : 2) * rows * (columns ? columns : 1);
     text_addf(&header->text, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu", header->text.length ? ',' : '{', full, dtype,
               rows);
     if (columns) text_addf(&header->text, ",%zu", columns);
@@ -243,17 +246,17 @@ static void build_tied(const Variant *variant, Checkpoint *checkpoint, ModelStru
     if (!structure_build(checkpoint, &config, out, &err)) fail_msg("%s", err.message);
 }
 
-// The flag says that the head is the embedding. The file is believed: it may hold one of the two, or both.
-static void tied_heads(void **state) {
-    (void)state;
-    Variant variant = {.prefix = "model.", .head = true};
+// The flag says that the head is the embedding. The file is believed: it may hold both, with other numbers or the same.
+static void both_of_tied(bool wide) {
+    Variant variant = {.prefix = "model.", .head = true, .wide = wide};
     Checkpoint checkpoint = open_variant(&variant);
     ModelStructure structure;
     build_tied(&variant, &checkpoint, &structure);
-    const Tensor *embedding = structure.embedding, *head = checkpoint_find(&checkpoint, "lm_head.weight");
+    const Tensor *embedding = checkpoint_find(&checkpoint, "model.embed_tokens.weight"),
+                 *head = checkpoint_find(&checkpoint, "lm_head.weight");
     assert_true(structure.head_untied);
-    assert_ptr_equal(structure.linears[structure.head].weight->data, head->data);
-    assert_ptr_not_equal(structure.linears[structure.head].weight, embedding);
+    assert_ptr_equal(tensor_in_file(structure.linears[structure.head].weight), head);
+    assert_ptr_equal(tensor_in_file(structure.embedding), embedding);
     structure_free(&structure);
     // The same numbers: one tensor serves as both.
     char path[512];
@@ -270,9 +273,16 @@ static void tied_heads(void **state) {
     assert_ptr_equal(structure.linears[structure.head].weight, structure.embedding);
     structure_free(&structure);
     checkpoint_close(&checkpoint);
+}
+
+static void tied_heads(void **state) {
+    (void)state;
+    both_of_tied(false);
+    both_of_tied(true);
     // The head alone.
-    variant.leave_out = "model.embed_tokens.weight";
-    checkpoint = open_variant(&variant);
+    const Variant variant = {.prefix = "model.", .head = true, .leave_out = "model.embed_tokens.weight"};
+    Checkpoint checkpoint = open_variant(&variant);
+    ModelStructure structure;
     build_tied(&variant, &checkpoint, &structure);
     assert_string_equal(structure.embedding->name, "lm_head.weight");
     assert_ptr_equal(structure.linears[structure.head].weight, structure.embedding);
