@@ -287,7 +287,7 @@ static void bad_lines_are_named(void **state) {
         TaskKind kind;
         const char *lines, *message;
     } cases[] = {
-        {TASK_LAMBADA, "", "no line"},
+        {TASK_LAMBADA, "", "the file is empty"},
         {TASK_LAMBADA, "{\"text\": \"a b\"}\n{\"txt\": 1}", "line 2"},
         {TASK_LAMBADA, "{\"text\": \"word\"}", "a space and a word"},
         {TASK_LAMBADA, "{\"text\": \"a word \"}", "a space and a word"},
