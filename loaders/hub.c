@@ -136,7 +136,7 @@ static bool find_snapshot(const char *model, const char *name, const char *revis
     else if (snapshots)
         count = list_folders(snapshots, out);
     bool found = *out && folder_exists(*out) && count <= 1;
-    if (!found && count > 1)
+    if (*out && count > 1)
         error_set(err, "%s: %s holds %d snapshots, and no refs/main that says which; name one: %s@%s", name, model,
                   count, name, strrchr(*out, '/') + 1);
     else if (!found && revision)

@@ -589,15 +589,16 @@ static DecisionKey decision_key(const Decision *d) {
                           1, d->bits, d->granularity, (double)d->group, d->scale_dtype, d->grid, d->clip}};
 }
 
-bool decision_equal(const Decision *a, const Decision *b) {
+static bool keys_equal(const Decision *a, const Decision *b, int numbers) {
     const DecisionKey key = decision_key(a), other = decision_key(b);
-    return memcmp(&key, &other, sizeof key) == 0;
+    for (int i = 0; i < numbers; i++)
+        if (key.numbers[i] != other.numbers[i]) return false;
+    return true;
 }
 
-bool decision_same_factors(const Decision *a, const Decision *b) {
-    const DecisionKey key = decision_key(a), other = decision_key(b);
-    return memcmp(key.numbers, other.numbers, FACTOR_NUMBERS * sizeof *key.numbers) == 0;
-}
+bool decision_equal(const Decision *a, const Decision *b) { return keys_equal(a, b, DECISION_NUMBERS); }
+
+bool decision_same_factors(const Decision *a, const Decision *b) { return keys_equal(a, b, FACTOR_NUMBERS); }
 
 uint64_t plan_hash(const Plan *plan) {
     const int cache_bits = plan->cache_bits == 8 ? 8 : 16;

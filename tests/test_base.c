@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 #include <pwd.h>
-#include <unistd.h>
-
 #include <cmocka.h>
 
 #include "base/array.h"

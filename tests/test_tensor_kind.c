@@ -249,8 +249,8 @@ static void numbers_of_experts(void **state) {
         "\"l.1.experts.gate_up_proj\":{\"dtype\":\"BF16\",\"shape\":[3,4,6],\"data_offsets\":[72,216]},"
         "\"l.1.experts.down_proj\":{\"dtype\":\"BF16\",\"shape\":[3,3,4],\"data_offsets\":[216,288]}}",
         288));
-    Checkpoint checkpoint;
-    ModelStructure s;
+    Checkpoint checkpoint = {0};
+    ModelStructure s = {0};
     Error err = {0};
     const ModelConfig config = {.family = "x", .not_run = "no", .layout = LAYOUT_OTHER};
     if (!checkpoint_open(folder, &checkpoint, &err) || !structure_build(&checkpoint, &config, &s, &err))
@@ -295,8 +295,8 @@ static void numbers_of_mxfp4(void **state) {
         "\"l.0.experts.down_proj_scales\":{\"dtype\":\"U8\",\"shape\":[2,3,2],\"data_offsets\":[192,204]},"
         "\"l.0.experts.down_proj_bias\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[204,216]}}",
         216));
-    Checkpoint checkpoint;
-    ModelStructure s;
+    Checkpoint checkpoint = {0};
+    ModelStructure s = {0};
     Error err = {0};
     const ModelConfig config = {.family = "x", .not_run = "no", .layout = LAYOUT_OTHER};
     if (!checkpoint_open(folder, &checkpoint, &err) || !structure_build(&checkpoint, &config, &s, &err))
@@ -336,8 +336,8 @@ static void the_rest_is_counted(void **state) {
                                 "\"odd.large\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[4848,4864]},"
                                 "\"l.0.norm.weight\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[4864,4872]}}",
                                 4872));
-    Checkpoint checkpoint;
-    ModelStructure s;
+    Checkpoint checkpoint = {0};
+    ModelStructure s = {0};
     Error err = {0};
     const ModelConfig config = {.family = "x", .not_run = "no", .layout = LAYOUT_OTHER};
     if (!checkpoint_open(folder, &checkpoint, &err) || !structure_build(&checkpoint, &config, &s, &err))

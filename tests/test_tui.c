@@ -437,7 +437,7 @@ static void long_texts_are_read_to_their_end(void **state) {
     Screen *s = start(24, 80);
     char name[200], command[4300];
     memset(name, 'x', 150);
-    strcpy(name + 150, ".json");
+    snprintf(name + 150, sizeof name - 150, ".json");
     folder_put_text(folder, name, "{");
     snprintf(command, sizeof command, ":w %s\r", path_in_folder(name));
     key(s, command);
@@ -760,8 +760,8 @@ static void no_text_breaks_the_frame(void **state) {
     static const char *const texts[] = {
         "a\u200Db\u200Cc\u200Bd\u2060e",
         "\u202Eright to left\u202C \u2067isolated\u2069 \u200F",
-        "\U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA \U0001F44D\U0001F3FD \u2764\uFE0F "
-        "1\uFE0F\u20E3",
+        ("\U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA \U0001F44D\U0001F3FD \u2764\uFE0F "
+         "1\uFE0F\u20E3"),
         "Z\u0351\u036B\u0343\u036A\u0302\u036B\u033D\u034F\u0334\u0319\u0324\u031E\u0349\u035A\u032F",
         "\u1100\u1161\u11A8\u1112\u1161\u11AB \u3164\u115F\u1160",
         "\u00AD\uFEFF\uFFF9\uFFFC\u2028\uE000\U000F0000\u0378\U000E0041",

@@ -8,8 +8,8 @@
 extern "C" {
 #include "kernels/backend.h"
 #include "kernels/cuda/library.h"
-#include "kernels/cuda_probe.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda_probe.h"
 
 void cuda_fill_launches(CudaLaunches *launches);
 int cuda_prepare_kernels(size_t shared_bytes);

@@ -212,7 +212,7 @@ typedef struct Section {
 
 bool added_tokens_read(const cJSON *json, const Vocab *vocab, const Normalizer *normalizer, AddedTokens *out,
                        Error *err);
-int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *content); // −1 when neither has it
+int32_t added_tokens_id(const AddedTokens *tokens, const Vocab *vocab, const char *string); // −1 when neither has it
 bool added_tokens_special(const AddedTokens *tokens, const char *content, size_t length);
 // Appends the sections of the text to *sections.
 typedef struct Sections {
