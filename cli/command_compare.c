@@ -5,25 +5,25 @@
 #include "base/array.h"
 #include "cli/results.h"
 
-typedef struct Table {
+typedef struct MethodTable {
     const char **names; // [count]
     Recipe *recipes;    // [count]
     Point *points;      // [count]
     int count;
-} Table;
+} MethodTable;
 
-static bool add_row(Table *table, const char *name, const Options *options, const char *dials, Error *err) {
+static bool add_row(MethodTable *table, const char *name, const Options *options, const char *dials, Error *err) {
     Recipe *recipe = &table->recipes[table->count];
     if (!options_recipe(options, recipe, err)) return false;
     table->names[table->count++] = name;
     return recipe_turn(recipe, dials, err);
 }
 
-static bool fill_table(const Options *options, Table *table, Error *err) {
+static bool fill_table(const Options *options, MethodTable *table, Error *err) {
     size_t most = (size_t)method_count + 1;
-    *table = (Table){.names = array_new(most, sizeof *table->names),
-                     .recipes = array_new(most, sizeof *table->recipes),
-                     .points = array_new(most, sizeof *table->points)};
+    *table = (MethodTable){.names = array_new(most, sizeof *table->names),
+                           .recipes = array_new(most, sizeof *table->recipes),
+                           .points = array_new(most, sizeof *table->points)};
     if (!table->names || !table->recipes || !table->points) return error_memory(err, "a comparison");
     // A recipe's rules for single linears belong to that recipe; what the command line says holds for all.
     Options plain = *options;
@@ -34,14 +34,14 @@ static bool fill_table(const Options *options, Table *table, Error *err) {
     return !options->recipe || add_row(table, options->recipe, options, "", err);
 }
 
-static void table_free(Table *table) {
+static void table_free(MethodTable *table) {
     for (int i = 0; i < table->count; i++) recipe_free(&table->recipes[i]);
     free(table->names);
     free(table->recipes);
     free(table->points);
 }
 
-static cJSON *table_json(const Table *table, size_t base_bytes) {
+static cJSON *table_json(const MethodTable *table, size_t base_bytes) {
     cJSON *object = cJSON_CreateObject(), *base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", table->points[0].accuracy.base_ppl);
     cJSON_AddNumberToObject(base, "bytes", (double)base_bytes);
@@ -59,7 +59,7 @@ static cJSON *table_json(const Table *table, size_t base_bytes) {
     return object;
 }
 
-static void print_table(const Table *table, size_t base_bytes) {
+static void print_table(const MethodTable *table, size_t base_bytes) {
     char size[32], rate[32];
     printf("base: %s, perplexity %.4f, %s tokens/s; %llu tokens scored\n\n",
            in_megabytes((double)base_bytes, size, sizeof size), table->points[0].accuracy.base_ppl,
@@ -78,7 +78,7 @@ static void print_table(const Table *table, size_t base_bytes) {
 
 bool command_compare(const Options *options, Error *err) {
     Engine *engine;
-    Table table = {0};
+    MethodTable table = {0};
     PointOptions how = {.speed = true};
     bool ok = open_prepared(options, true, &engine, err) && fill_table(options, &table, err) &&
               engine_points(engine, table.recipes, table.count, &how, table.points, watch_start(options), err);

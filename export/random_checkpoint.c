@@ -57,7 +57,7 @@ typedef struct RandomTensor {
     size_t shard;
 } RandomTensor;
 
-typedef struct Making {
+typedef struct RandomMaking {
     const RandomOptions *options;
     RandomTensor *tensors;
     size_t count, shards;
@@ -67,11 +67,11 @@ typedef struct Making {
     float *quantiles; // [65536]
     Progress *progress;
     Error *err;
-} Making;
+} RandomMaking;
 
 static size_t tensor_bytes(const RandomTensor *t) { return t->rows * t->columns * sizeof(uint16_t); }
 
-static void add(Making *m, int layer, const char *name, int rows, int columns, double std) {
+static void add(RandomMaking *m, int layer, const char *name, int rows, int columns, double std) {
     RandomTensor *t = &m->tensors[m->count++];
     *t = (RandomTensor){.rows = rows ? (size_t)rows : 1,
                         .columns = (size_t)columns,
@@ -86,7 +86,7 @@ static void add(Making *m, int layer, const char *name, int rows, int columns, d
 
 // Products keep the size of their input, and what layers add to the residual stream adds up to about as much as the
 // embedding: activations stay finite however many layers there are.
-static void add_tensors(Making *m) {
+static void add_tensors(RandomMaking *m) {
     const RandomShape *s = &m->options->shape;
     int width = s->hidden / s->heads * s->kv_heads;
     double in = 1 / sqrt(s->hidden), added = 1 / sqrt(2.0 * s->layers);
@@ -106,7 +106,7 @@ static void add_tensors(Making *m) {
     add(m, -1, "lm_head", s->vocab, s->hidden, in);
 }
 
-static bool plan_shards(Making *m) {
+static bool plan_shards(RandomMaking *m) {
     size_t most = m->options->shard_bytes ? m->options->shard_bytes : SHARD_BYTES, filled = 0;
     m->tensors = array_new((size_t)m->options->shape.layers * 9 + 3, sizeof *m->tensors);
     if (!m->tensors) return error_memory(m->err, "the tensors");
@@ -134,7 +134,7 @@ static bool plan_shards(Making *m) {
 static double quantile(double p) { return (pow(p, LAMBDA) - pow(1 - p, LAMBDA)) / LAMBDA; }
 
 // Quantiles in the middle of 65,536 equal shares, scaled to variance 1.
-static bool make_quantiles(Making *m) {
+static bool make_quantiles(RandomMaking *m) {
     const size_t n = 65536;
     double squares = 0;
     m->quantiles = array_new(n, sizeof *m->quantiles);
@@ -145,7 +145,7 @@ static bool make_quantiles(Making *m) {
     return true;
 }
 
-static Random random_of(const Making *m, const RandomTensor *t, uint64_t part) {
+static Random random_of(const RandomMaking *m, const RandomTensor *t, uint64_t part) {
     uint64_t seed = hash_text(hash_bytes(HASH_START, &m->options->seed, sizeof m->options->seed), t ? t->name : "");
     return random_seeded(hash_bytes(seed, &part, sizeof part));
 }
@@ -161,7 +161,7 @@ static uint16_t stored(DType dtype, float value) {
     return dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
 }
 
-static void fill_row(const Making *m, const RandomTensor *t, size_t row, const float *columns, uint16_t *out) {
+static void fill_row(const RandomMaking *m, const RandomTensor *t, size_t row, const float *columns, uint16_t *out) {
     Random random = random_of(m, t, row);
     const float scale = (float)(t->std * exp(ROW_SPREAD * random_normal(&random)));
     for (size_t j = 0; j < t->columns; j += 4) {
@@ -175,7 +175,7 @@ static void fill_row(const Making *m, const RandomTensor *t, size_t row, const f
     }
 }
 
-static void column_scales(const Making *m, const RandomTensor *t, float *columns) {
+static void column_scales(const RandomMaking *m, const RandomTensor *t, float *columns) {
     Random random = random_of(m, t, UINT64_MAX);
     for (size_t j = 0; j < t->columns; j++) columns[j] = (float)exp(COLUMN_SPREAD * random_normal(&random));
     for (size_t i = 0; i < t->columns / ONE_OUTLIER_COLUMN_IN; i++)
@@ -183,7 +183,7 @@ static void column_scales(const Making *m, const RandomTensor *t, float *columns
 }
 
 // A norm's gain; `gains` is scratch. The channels that stand out are those of the model, not of the tensor.
-static void fill_norm(const Making *m, const RandomTensor *t, float *gains, uint16_t *out) {
+static void fill_norm(const RandomMaking *m, const RandomTensor *t, float *gains, uint16_t *out) {
     Random own = random_of(m, t, 0), model = random_of(m, NULL, 0);
     for (size_t j = 0; j < t->columns; j++) gains[j] = (float)exp(GAIN_SPREAD * random_normal(&own));
     for (size_t i = 0; t->outliers && i < 1 + t->columns / ONE_OUTLIER_IN; i++)
@@ -193,16 +193,16 @@ static void fill_norm(const Making *m, const RandomTensor *t, float *gains, uint
 
 // ---- Writing ----
 
-static bool cannot_write(const Making *m, const char *path) {
+static bool cannot_write(const RandomMaking *m, const char *path) {
     const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; make room, or choose another disk" : "";
     return error_set(m->err, "%s: cannot be written: %s%s; nothing was kept", path, strerror(errno), remedy);
 }
 
-static bool put(const Making *m, FILE *file, const char *path, const void *data, size_t bytes) {
+static bool put(const RandomMaking *m, FILE *file, const char *path, const void *data, size_t bytes) {
     return fwrite(data, 1, bytes, file) == bytes || cannot_write(m, path);
 }
 
-static bool put_tensor(const Making *m, FILE *file, const char *path, const RandomTensor *t) {
+static bool put_tensor(const RandomMaking *m, FILE *file, const char *path, const RandomTensor *t) {
     size_t at_once = PIECE_BYTES / (t->columns * sizeof *m->piece);
     float *columns = array_new(t->columns, sizeof *columns);
     bool ok = columns || error_memory(m->err, t->name);
@@ -218,14 +218,14 @@ static bool put_tensor(const Making *m, FILE *file, const char *path, const Rand
     return ok;
 }
 
-static void shard_name(const Making *m, size_t shard, char *out, size_t size) {
+static void shard_name(const RandomMaking *m, size_t shard, char *out, size_t size) {
     if (m->shards == 1)
         snprintf(out, size, "model.safetensors");
     else
         snprintf(out, size, "model-%05zu-of-%05zu.safetensors", shard + 1, m->shards);
 }
 
-static bool put_header(const Making *m, FILE *file, const char *path, size_t shard) {
+static bool put_header(const RandomMaking *m, FILE *file, const char *path, size_t shard) {
     SafetensorsHead head;
     safetensors_head_begin(&head);
     for (size_t i = 0; i < m->count; i++) {
@@ -238,7 +238,7 @@ static bool put_header(const Making *m, FILE *file, const char *path, size_t sha
     return ok;
 }
 
-static bool write_shard(const Making *m, size_t shard) {
+static bool write_shard(const RandomMaking *m, size_t shard) {
     char name[64];
     shard_name(m, shard, name, sizeof name);
     char *path = path_join(m->folder, name);
@@ -253,7 +253,7 @@ static bool write_shard(const Making *m, size_t shard) {
     return ok;
 }
 
-static bool write_text(const Making *m, const char *name, Text *text) {
+static bool write_text(const RandomMaking *m, const char *name, Text *text) {
     char *path = path_join(m->folder, name);
     bool ok = (path && !text->failed) || error_memory(m->err, name);
     ok = ok && file_write(path, text->data, text->length, m->err);
@@ -262,7 +262,7 @@ static bool write_text(const Making *m, const char *name, Text *text) {
     return ok;
 }
 
-static bool write_index(const Making *m) {
+static bool write_index(const RandomMaking *m) {
     Text text = {0};
     char name[64];
     text_addf(&text, "{\"metadata\":{\"total_size\":%llu},\"weight_map\":{", (unsigned long long)m->bytes);
@@ -274,7 +274,7 @@ static bool write_index(const Making *m) {
     return write_text(m, "model.safetensors.index.json", &text);
 }
 
-static bool write_config(const Making *m) {
+static bool write_config(const RandomMaking *m) {
     const RandomShape *s = &m->options->shape;
     Text text = {0};
     text_addf(&text,
@@ -303,7 +303,7 @@ static uint32_t character_of(int byte) {
 }
 
 // Byte-level BPE without merges: a token per byte. The other ids have names, so that what the model writes shows.
-static bool write_tokenizer(const Making *m) {
+static bool write_tokenizer(const RandomMaking *m) {
     Text text = {0};
     text_addf(&text, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["
                      "{\"id\":256,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
@@ -341,7 +341,7 @@ static bool check_target(const char *folder, Error *err) {
     return empty || error_set(err, "%s: already exists and is not empty; choose another folder", folder);
 }
 
-static bool check_room(const Making *m) {
+static bool check_room(const RandomMaking *m) {
     struct statvfs disk;
     if (statvfs(m->folder, &disk) != 0) return true; // writing will tell
     double room = (double)disk.f_bavail * (double)disk.f_frsize, needed = (double)(m->bytes + TEXT_BYTES);
@@ -352,7 +352,7 @@ static bool check_room(const Making *m) {
 }
 
 // A folder for the work beside the one that is wanted: on the same disk, so that it can be renamed.
-static bool make_folder(Making *m, const char *target) {
+static bool make_folder(RandomMaking *m, const char *target) {
     char *parent = strdup(target);
     if (!parent || asprintf(&m->folder, "%s.XXXXXX", target) < 0) {
         free(parent);
@@ -384,7 +384,7 @@ static void remove_folder(const char *folder) {
     rmdir(folder);
 }
 
-static bool write_all(Making *m) {
+static bool write_all(RandomMaking *m) {
     m->piece = array_new(PIECE_BYTES, 1);
     if (!m->piece) return error_memory(m->err, "random weights");
     progress_begin(m->progress, "writing weights", m->bytes);
@@ -394,7 +394,7 @@ static bool write_all(Making *m) {
 }
 
 bool random_checkpoint_write(const RandomOptions *options, const char *folder, Progress *progress, Error *err) {
-    Making m = {.options = options, .progress = progress, .err = err};
+    RandomMaking m = {.options = options, .progress = progress, .err = err};
     char *target = strdup(folder);
     if (!target) return error_memory(err, folder);
     for (size_t n = strlen(target); n > 1 && target[n - 1] == '/'; n--) target[n - 1] = '\0';

@@ -17,18 +17,18 @@
 enum { MOST_TENSORS = 512 };
 
 // A checkpoint of names and shapes alone.
-typedef struct Names {
+typedef struct TensorNames {
     Tensor tensors[MOST_TENSORS];
     const Tensor *by_name[MOST_TENSORS];
     char expected[MOST_TENSORS];
     Checkpoint checkpoint;
-} Names;
+} TensorNames;
 
 static int compare_tensors(const void *a, const void *b) {
     return strcmp((*(const Tensor *const *)a)->name, (*(const Tensor *const *)b)->name);
 }
 
-static Tensor *add(Names *names, const char *name, const char *shape) {
+static Tensor *add(TensorNames *names, const char *name, const char *shape) {
     assert_true(names->checkpoint.tensor_count < MOST_TENSORS);
     Tensor *tensor = &names->tensors[names->checkpoint.tensor_count];
     *tensor = (Tensor){.name = name, .dtype = DTYPE_BF16};
@@ -38,7 +38,7 @@ static Tensor *add(Names *names, const char *name, const char *shape) {
     return tensor;
 }
 
-static void sort(Names *names) {
+static void sort(TensorNames *names) {
     qsort(names->by_name, names->checkpoint.tensor_count, sizeof *names->by_name, compare_tensors);
 }
 
@@ -51,7 +51,7 @@ static bool as_expected(TensorKind kind, char expected) {
     }
 }
 
-static int wrong_in_family(Names *names, const char *family) {
+static int wrong_in_family(TensorNames *names, const char *family) {
     int wrong = 0;
     sort(names);
     for (size_t i = 0; i < names->checkpoint.tensor_count; i++) {
@@ -68,7 +68,7 @@ static int wrong_in_family(Names *names, const char *family) {
 
 static void linears_are_those_of_torch(void **state) {
     (void)state;
-    static Names names;
+    static TensorNames names;
     char *text, family[64] = "";
     size_t size;
     int wrong = 0, families = 0;
@@ -98,7 +98,7 @@ typedef struct Named {
 } Named;
 
 static void check(const Named *rows, size_t count) {
-    static Names names;
+    static TensorNames names;
     names.checkpoint.tensor_count = 0;
     for (size_t i = 0; i < count; i++) add(&names, rows[i].name, rows[i].shape);
     sort(&names);
@@ -190,7 +190,7 @@ static void names_of_files(void **state) {
 // ---- Experts ----
 
 static void check_layout(const Named *rows, size_t count, const ExpertLayout *expected) {
-    static Names names;
+    static TensorNames names;
     names.checkpoint.tensor_count = 0;
     for (size_t i = 0; i < count; i++) add(&names, rows[i].name, rows[i].shape);
     sort(&names);

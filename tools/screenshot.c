@@ -42,14 +42,14 @@ static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned standard
     return steps[(i - 16) / 36] << 16 | steps[(i - 16) / 6 % 6] << 8 | steps[(i - 16) % 6];
 }
 
-typedef struct Look {
+typedef struct CellLook {
     unsigned foreground, background;
     bool bold, underline;
-} Look;
+} CellLook;
 
-static Look look_of(const Colors *colors, const VTermScreenCell *cell) {
-    Look look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background),
-                 cell->attrs.bold, cell->attrs.underline};
+static CellLook look_of(const Colors *colors, const VTermScreenCell *cell) {
+    CellLook look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background),
+                     cell->attrs.bold, cell->attrs.underline};
     if (cell->attrs.reverse) {
         const unsigned swapped = look.foreground;
         look.foreground = look.background;
@@ -145,7 +145,7 @@ static void put_character(FILE *out, uint32_t code) {
         fprintf(out, "&#%u;", code);
 }
 
-static bool same_look(Look a, Look b) {
+static bool same_look(CellLook a, CellLook b) {
     return a.foreground == b.foreground && a.background == b.background && a.bold == b.bold &&
            a.underline == b.underline;
 }
@@ -175,7 +175,7 @@ static void draw_backgrounds(FILE *out, Screen *s, const Colors *colors, int row
 // A run of text of one look, up to a blank pair or a shape.
 static int draw_run(FILE *out, Screen *s, const Colors *colors, int row, int col) {
     const VTermScreenCell first = cell_at(s, row, col);
-    const Look look = look_of(colors, &first);
+    const CellLook look = look_of(colors, &first);
     const double x = MARGIN + col * CELL_WIDTH, y = MARGIN + row * CELL_HEIGHT;
     if (first.chars[0] == 0 || (first.chars[0] == ' ' && !look.underline)) return col + 1;
     if (draw_shape(out, first.chars[0], x, y, look.foreground)) return col + 1;

@@ -334,9 +334,9 @@ void action_help(Ui *ui, int unused) {
 }
 
 void action_theme(Ui *ui, const char *name) {
-    for (int i = 0; i < SCHEME_COUNT; i++) {
-        if (strcmp(scheme_names[i], name) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (Scheme)i);
+    for (int i = 0; i < COLORS_COUNT; i++) {
+        if (strcmp(color_scheme_names[i], name) != 0) continue;
+        if (ui->terminal) terminal_set_scheme(ui->terminal, (ColorScheme)i);
         return;
     }
     ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);

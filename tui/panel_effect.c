@@ -237,11 +237,11 @@ static void draw_figures(Ui *ui, Rect pane) {
 
 // ---- texts --------------------------------------------------------------------------------------------------------
 
-typedef struct Sample {
+typedef struct TextSample {
     const char *label;
     const DecodeText *text;
     bool stale;
-} Sample;
+} TextSample;
 
 // Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
 // part.
@@ -256,7 +256,7 @@ static size_t parting(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
-static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at) {
+static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t parts_at) {
     const int labels = label_cols(rect);
     canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
     const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
@@ -283,7 +283,7 @@ static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at
 static void draw_texts(Ui *ui, Rect rect) {
     const Effect *effect = workbench_effect(ui->workbench);
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
-    const Sample base = {"base", &effect->base, false}, quantized = {"quantized", &effect->quantized, stale};
+    const TextSample base = {"base", &effect->base, false}, quantized = {"quantized", &effect->quantized, stale};
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
     const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
     draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);

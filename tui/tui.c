@@ -109,9 +109,9 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
     log_screen(true);
-    ok = ok && terminal_open(options->mono    ? SCHEME_MONO
-                             : options->light ? SCHEME_LIGHT
-                                              : SCHEME_AUTO,
+    ok = ok && terminal_open(options->mono    ? COLORS_MONO
+                             : options->light ? COLORS_LIGHT
+                                              : COLORS_AUTO,
                              &ui->terminal, err);
     if (ok) {
         ok = loop_run(&loop, err);

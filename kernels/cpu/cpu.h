@@ -10,15 +10,15 @@
 typedef struct DenseLibrary DenseLibrary;
 
 // The next piece of one thread's share of a product; a cache line of its own.
-typedef struct Share {
+typedef struct ThreadShare {
     alignas(64) atomic_size_t next;
-} Share;
+} ThreadShare;
 
 typedef struct CpuBackend {
     Backend base;
     const HostKernels *kernels;
     int threads;
-    Share *shares;         // [threads]
+    ThreadShare *shares;   // [threads]
     DenseLibrary *library; // oneDNN; NULL when it is not there or not wanted
     char description[40];
     // Working memory of linears and attention. It grows when weights and caches are made, since operations cannot fail.

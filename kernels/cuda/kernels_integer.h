@@ -40,7 +40,7 @@ DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane ==
 // ---- What a block works on ----
 
 // One of the launch's weights, from some row block on, and the activations that meet it.
-typedef struct Share {
+typedef struct WeightShare {
     IntegerRows w;
     float *y;
     int weight, out, row_blocks, row_block;
@@ -48,11 +48,11 @@ typedef struct Share {
     const float *x_scales;
     const int32_t *x_sums;
     int tokens;
-} Share;
+} WeightShare;
 
 // block: of a grid along the rows of all weights, `rows` row blocks each and `along` blocks for the same rows side by
 // side. Returns where it is in its own weight.
-DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, Share *share) {
+DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, WeightShare *share) {
     int i = 0;
     for (int blocks; i + 1 < a->weights; block -= blocks, i++) {
         blocks = (a->each[i].row_blocks + rows - 1) / rows * along;
@@ -72,7 +72,7 @@ DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, S
 }
 
 // The expert whose turn it is in place of the weight. False: nothing is to be done.
-DEVICE bool share_of_turn(const IntegerArguments *a, Share *share) {
+DEVICE bool share_of_turn(const IntegerArguments *a, WeightShare *share) {
     const Turn turn = a->turns.list[blockIdx.z];
     if (turn.count == 0) return false;
     share->w = a->experts[share->weight * a->turns.experts + turn.expert];
@@ -85,7 +85,7 @@ DEVICE bool share_of_turn(const IntegerArguments *a, Share *share) {
 }
 
 // What stands before a total when all groups are in it.
-DEVICE float finished(const bool ordered, const IntegerArguments *a, const Share *share, int row, int token,
+DEVICE float finished(const bool ordered, const IntegerArguments *a, const WeightShare *share, int row, int token,
                       float total) {
     if (!ordered) return total;
     if (a->levels == FACTORS) total = ((const float *)share->w.scales)[row] * (float)__float_as_int(total);
@@ -93,7 +93,7 @@ DEVICE float finished(const bool ordered, const IntegerArguments *a, const Share
 }
 
 // Stores one output if it exists: into y, or into the part of this split.
-DEVICE void store_output(const bool ordered, const IntegerArguments *a, const Share *share, int split, int row,
+DEVICE void store_output(const bool ordered, const IntegerArguments *a, const WeightShare *share, int split, int row,
                          int token, float total) {
     if (row >= share->out || token >= share->tokens) return;
     float y = finished(ordered, a, share, row, token, total);
@@ -140,7 +140,7 @@ DEVICE const uint8_t *word_at(const void *memory, uint32_t word) { return (const
 DEVICE int step_words(const int bits) { return (int)step_bytes(bits) / 16; }
 
 // The weights of a row block's step by a warp; at: this lane's first word.
-DEVICE void copy_codes(const int bits, const Share *share, uint32_t at, uint8_t *to) {
+DEVICE void copy_codes(const int bits, const WeightShare *share, uint32_t at, uint8_t *to) {
     const int lane = threadIdx.x % WARP, words = step_words(bits);
     const uint8_t *from = word_at(share->w.codes, at);
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
@@ -252,7 +252,7 @@ DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot
 }
 
 // At most 16 words of scales, four of levels, four of the activations' scales and four or, in order, eight of sums.
-DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Share *share) {
+DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const WeightShare *share) {
     const IntegerLayout *l = &a->layout;
     const int slots = 1 << a->stage.slot_bits, token_bytes = FEW_TOKENS * 4, sum_words = ordered ? 2 : 1;
     const int words = a->levels == FACTORS ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
@@ -279,7 +279,7 @@ DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Share 
     return side_of(share->w.codes, 0, 0, 0, 0, 0, false);
 }
 
-DEVICE void few_copy(const int bits, const IntegerArguments *a, const Share *share, const Side *side, int step,
+DEVICE void few_copy(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int step,
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
@@ -337,7 +337,7 @@ DEVICE void free_step_as_laid_out(const int bits, const int levels, const Intege
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
+DEVICE void few_free(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
     const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
@@ -417,7 +417,7 @@ typedef struct Adder {
 } Adder;
 
 // The pieces of the steps from `step` on, one pass of them, for one output.
-DEVICE void add_pieces(const IntegerArguments *a, const Share *share, const int32_t *pieces, int step, int row,
+DEVICE void add_pieces(const IntegerArguments *a, const WeightShare *share, const int32_t *pieces, int step, int row,
                        int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
     const int slot_bits = a->stage.slot_bits, levels = a->levels;
@@ -443,7 +443,7 @@ DEVICE void add_pieces(const IntegerArguments *a, const Share *share, const int3
     }
 }
 
-DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
+DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
     const int warp = threadIdx.x / WARP, stages = a->stages, steps = a->layout.steps;
     const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
     const int warp_pieces = PIECE_OUTPUTS << slot_bits;
@@ -492,7 +492,7 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *
 enum { TILED_THREADS = 8 * WARP }; // at most
 
 typedef struct Tile {
-    Share share;
+    WeightShare share;
     int row_blocks, token_block, token_blocks; // of the block, from share's row block on
     int row, token;                            // where this warp's part begins in it, in blocks
     uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
@@ -520,8 +520,8 @@ DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const 
 }
 
 // Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
-DEVICE void copy_rows(const int bits, const IntegerArguments *a, const Share *share, int r, uint32_t codes, int group,
-                      uint8_t *stage) {
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, const WeightShare *share, int r, uint32_t codes,
+                      int group, uint8_t *stage) {
     const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, groups = a->layout.groups;
     const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the words of 16 scales
     const int first = (share->row_block + r) * groups + group, slots = 1 << slot_bits;
@@ -700,14 +700,14 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 #define FEW_KERNELS(BITS, TURNS, NAME)                                      \
     DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
         DYNAMIC_SHARED(memory);                                             \
-        Share share;                                                        \
+        WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
         if (TURNS && !share_of_turn(&a, &share)) return;                    \
         few_free(BITS, &a, &share, memory);                                 \
     }                                                                       \
     DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                             \
-        Share share;                                                        \
+        WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
         if (TURNS && !share_of_turn(&a, &share)) return;                    \
         few_ordered(BITS, &a, &share, memory);                              \

@@ -10,16 +10,16 @@
 enum { MOST_FORMATS = 8, MOST_ROLES = 3 };
 
 // Weights of one format among those of a role.
-typedef struct Format {
+typedef struct RoleFormat {
     const Weight *example;
     void *table; // [weights, experts] IntegerRows or DenseRows; NULL for experts of other formats
-} Format;
+} RoleFormat;
 
 // One linear of every expert, or two of the same x and formats: gate and up.
 typedef struct Role {
     int weights;
     size_t in, out;
-    Format formats[MOST_FORMATS];
+    RoleFormat formats[MOST_FORMATS];
     int format_count;
     ExpertRounding *roundings; // [experts] on the device
 } Role;
@@ -132,14 +132,14 @@ static bool go_together(const Mixture *m, const Weight *const *v, const Weight *
     return true;
 }
 
-static size_t table_bytes(const Mixture *m, const Role *role, const Format *f) {
+static size_t table_bytes(const Mixture *m, const Role *role, const RoleFormat *f) {
     const size_t rows = (size_t)role->weights * (size_t)m->shape.experts;
     return aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
 }
 
 static size_t rounding_bytes(const Mixture *m) { return aligned((size_t)m->shape.experts * sizeof(ExpertRounding)); }
 
-static void fill_table(const Mixture *m, const Role *role, const Made *made, const Format *f, void *host) {
+static void fill_table(const Mixture *m, const Role *role, const Made *made, const RoleFormat *f, void *host) {
     for (int i = 0; i < role->weights; i++) {
         for (int e = 0; e < m->shape.experts; e++) {
             const Weight *w = made->of[i][e];
@@ -247,7 +247,7 @@ Mixture *cuda_mixture_new(Backend *backend, const MixtureShape *shape, const Wei
 
 static bool launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
 
-static bool dense_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+static bool dense_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Turns *turns, size_t room,
                        const float *x, float *const *y) {
     DenseArguments a = cuda_dense_arguments(f->example, x, room);
     a.weights = role->weights;
@@ -257,7 +257,7 @@ static bool dense_role(CudaBackend *c, const Role *role, const Format *f, const 
     return launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
 }
 
-static bool integer_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+static bool integer_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Turns *turns, size_t room,
                          const float *x, float *const *y) {
     const CudaLaunches *launches = c->runtime->launches;
     const Weight *w = f->example;
@@ -290,7 +290,7 @@ static bool integer_role(CudaBackend *c, const Role *role, const Format *f, cons
 static bool run_role(CudaBackend *c, const Role *role, const Turns *turns, size_t room, const float *x,
                      float *const *y) {
     for (int f = 0; f < role->format_count; f++) {
-        const Format *format = &role->formats[f];
+        const RoleFormat *format = &role->formats[f];
         if (!(format->example->integer ? integer_role : dense_role)(c, role, format, turns, room, x, y)) return false;
     }
     return true;

@@ -220,10 +220,10 @@ enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
 enum { UNITS_AHEAD = 2048 };
 
 // What the innermost loops are made for; other differences between grids stay outside them.
-typedef struct Kind {
+typedef struct TileKind {
     int bits;
     bool log2; // codes are looked up in a table
-} Kind;
+} TileKind;
 
 typedef Vs TileSums[TILE_VECTORS][TILE_TOKENS][3];
 typedef Vf TileTotals[TILE_VECTORS][TILE_TOKENS];
@@ -264,8 +264,8 @@ INLINE Vt level_table(const Packed *w) {
 }
 
 // Adds one unit to the sums.
-INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt, const TilePlace *place, size_t padded,
-                      Vt table, TileSums sum) {
+INLINE void tile_unit(const TileKind kind, const int np, const int nv, const int nt, const TilePlace *place,
+                      size_t padded, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
@@ -291,8 +291,8 @@ INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt,
 }
 
 // The sums of `units` units that share one segment; moves the place behind them.
-INLINE void tile_segment(const Kind kind, const int np, const int nv, const int nt, TilePlace *place, const Packed *w,
-                         size_t segments, size_t units, Vt table, TileSums sum) {
+INLINE void tile_segment(const TileKind kind, const int np, const int nv, const int nt, TilePlace *place,
+                         const Packed *w, size_t segments, size_t units, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
     const int ns = activation_sums(np);
@@ -383,8 +383,8 @@ INLINE void tile_store(const int nv, const int nt, const Packed *w, const float 
     }
 }
 
-INLINE void packed_tile(const Kind kind, const int np, const int nv, const int nt, const Packed *w, const float *bias,
-                        const Activations *x, float *y, size_t row, size_t token) {
+INLINE void packed_tile(const TileKind kind, const int np, const int nv, const int nt, const Packed *w,
+                        const float *bias, const Activations *x, float *y, size_t row, size_t token) {
     TileTotals total;
     TileSums sum;
     Vt table = {0};
@@ -418,7 +418,7 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
 // Tiles of several tokens while they last, then single tokens. A tile's rows stay cached while the tokens pass; they
 // are of one block, since two blocks would be two streams, each ending before the processor's prefetch has settled on
 // it.
-INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
+INLINE void packed_rows(const TileKind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : np == 2 ? 4 : 3) : LANES == 8 ? (np == 1 ? 3 : 4 - np) : 4;
     const int nv1 = LANES == 16 ? PACKED_ROWS / LANES : TILE_VECTORS;
@@ -436,20 +436,20 @@ INLINE void packed_planes(const int np, const Packed *w, const float *bias, cons
                           float *y, size_t first, size_t end) {
     const bool log2 = w->grid == GRID_LOG2;
     switch (w->bits) {
-    case 2: packed_rows((Kind){2, false}, np, w, bias, x, tokens, y, first, end); break; // log2: −1, 0, 1 as well
+    case 2: packed_rows((TileKind){2, false}, np, w, bias, x, tokens, y, first, end); break; // log2: −1, 0, 1 as well
     case 3:
         if (log2)
-            packed_rows((Kind){3, true}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){3, true}, np, w, bias, x, tokens, y, first, end);
         else
-            packed_rows((Kind){3, false}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){3, false}, np, w, bias, x, tokens, y, first, end);
         break;
     case 4:
         if (log2)
-            packed_rows((Kind){4, true}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){4, true}, np, w, bias, x, tokens, y, first, end);
         else
-            packed_rows((Kind){4, false}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){4, false}, np, w, bias, x, tokens, y, first, end);
         break;
-    default: packed_rows((Kind){8, false}, np, w, bias, x, tokens, y, first, end); break;
+    default: packed_rows((TileKind){8, false}, np, w, bias, x, tokens, y, first, end); break;
     }
 }
 

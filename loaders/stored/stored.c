@@ -121,7 +121,7 @@ static bool set_scales(Search *s, const Tensor *scales) {
     StoredMatrix *m = &s->m;
     uint64_t rows = rows_of(scales), columns = columns_of(scales);
     size_t height = s->set->config.block[0], width = s->set->config.block[1];
-    m->scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = (size_t)columns, .group_step = 1};
+    m->scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = (size_t)columns, .group_step = 1};
     m->groups = (size_t)columns;
     if (scales->rank > 2 || rows == 0 || columns == 0) return wrong_scales(s, scales);
     if (rows == 1 && columns == 1) {
@@ -300,7 +300,7 @@ static bool set_gptq_groups(Search *s, const Tensor *scales) {
         m->columns = m->in / m->groups;
     else
         return wrong_scales(s, scales);
-    m->scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = 1, .group_step = m->out};
+    m->scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = 1, .group_step = m->out};
     if (m->groups == 1)
         snprintf(s->stored, sizeof s->stored, "channel");
     else
@@ -484,7 +484,7 @@ static bool find_mxfp4(Search *s, const Tensor *tensor, const ExpertLayout *layo
     s->m.codes = slice(s->set, tensor, s->stem, DTYPE_I32, layout->out, layout->in / 8, expert);
     scales = slice(s->set, scales, s->stem, DTYPE_F8_E8M0, layout->out, blocks, expert);
     if (!s->m.codes || !scales) return error_memory(s->err, tensor->name);
-    s->m.scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = blocks, .group_step = 1};
+    s->m.scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = blocks, .group_step = 1};
     s->m.groups = blocks;
     s->m.columns = 32;
     return set_size(s, tensor, layout->out, layout->in) && set_type(s, scales) && keep(s, s->stem, NULL, "MXFP4", out);

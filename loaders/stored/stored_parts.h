@@ -24,10 +24,10 @@ typedef enum ZeroKind {
 } ZeroKind;
 
 // One value for every group of every row: element (row / rows_per_value) · row_step + group · group_step.
-typedef struct Grid {
+typedef struct GroupValues {
     const Tensor *tensor; // NULL: 1 everywhere
     size_t rows_per_value, row_step, group_step;
-} Grid;
+} GroupValues;
 
 // Packed zero points: a stream of bits along the rows of W. Word w of group g is element w · word_step + g ·
 // group_step.
@@ -52,10 +52,10 @@ typedef struct StoredMatrix {
     size_t groups;       // along `in`
     size_t columns;      // of a group, unless group_of
     const Tensor *g_idx; // I32 [in]: the group of every column (act-order); NULL: column / columns
-    Grid scales;
+    GroupValues scales;
     ZeroKind zero_kind;
-    Grid zero_numbers; // ZERO_NUMBERS
-    PackedZeros zeros; // ZERO_PACKED
+    GroupValues zero_numbers; // ZERO_NUMBERS
+    PackedZeros zeros;        // ZERO_PACKED
 
     DType dtype; // of the result: F32, F16 or BF16
     void *data;  // reserved addresses, which have memory while the matrix is held
