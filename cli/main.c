@@ -68,7 +68,7 @@ static int stopped(const Command *command, const Options *options, Error *err) {
 
 int main(int argc, char **argv) {
     keep_standard_files();
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     Options options;
     const Command *command;
     Error err = {0};

@@ -206,4 +206,4 @@ bool backend_cuda_new(int device, Backend **out, Error *err);
 // For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again
 // with GNU OpenMP's setting for it. Without this a product takes a hundred times as long on a machine that is busy with
 // something else. Returns when the setting is there already, or cannot be made.
-void backend_cpu_waiting(char **argv);
+void backend_cpu_shorten_spin(char **argv);

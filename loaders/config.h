@@ -41,7 +41,7 @@ typedef enum NormKind {
 
 typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
 
-typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
+typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
 
 typedef struct Experts {
     int count, per_token; // 0: no mixture of experts

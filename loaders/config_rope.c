@@ -82,9 +82,9 @@ static const struct {
     bool has_factor; // which must be there
     bool (*read)(const cJSON *rope, ModelConfig *out, Error *err);
 } kinds[] = {
-    {"default", ROPE_PLAIN, false, nothing_more},  {"linear", ROPE_LINEAR, true, nothing_more},
-    {"dynamic", ROPE_DYNAMIC, true, read_dynamic}, {"llama3", ROPE_LLAMA3, true, read_llama3},
-    {"yarn", ROPE_YARN, true, read_yarn},          {"longrope", ROPE_LONG, false, read_longrope},
+    {"default", ROPE_DEFAULT, false, nothing_more}, {"linear", ROPE_LINEAR, true, nothing_more},
+    {"dynamic", ROPE_DYNAMIC, true, read_dynamic},  {"llama3", ROPE_LLAMA3, true, read_llama3},
+    {"yarn", ROPE_YARN, true, read_yarn},           {"longrope", ROPE_LONG, false, read_longrope},
     {"su", ROPE_LONG, false, read_longrope}, // the name in the first files of Phi 3
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

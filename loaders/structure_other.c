@@ -142,7 +142,7 @@ static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKin
                        .out = (size_t)weight->shape[0],
                        .in = (size_t)weight->shape[1],
                        .weight = weight,
-                       .transposed = kind == TENSOR_LINEAR_TURNED,
+                       .transposed = kind == TENSOR_LINEAR_TRANSPOSED,
                        .fused_set = -1,
                        .quantizable = role != ROLE_HEAD && role != ROLE_ROUTER};
     if (linear->layer >= out->config.layers) out->config.layers = linear->layer + 1;
@@ -151,7 +151,7 @@ static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKin
 
 static bool add_matrix(Listing *listing, const Tensor *tensor, TensorKind kind) {
     const TensorName name = tensor_name_parts(tensor->name);
-    if (kind == TENSOR_LINEAR_TURNED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
+    if (kind == TENSOR_LINEAR_TRANSPOSED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
         return false;
     return add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
 }
@@ -182,7 +182,7 @@ static bool add_experts(Listing *listing, const Tensor *tensor) {
         Linear *linear = add(listing, name, weight, TENSOR_EXPERTS);
         if (!linear) return false;
         linear->expert = (int)expert;
-        linear->transposed = layout.turned;
+        linear->transposed = layout.transposed;
     }
     return true;
 }

@@ -100,7 +100,7 @@ static const char *const convolutions[] = {"conv*", "*conv", "*conv_*", NULL};
 static const char *const bare_linears[] = {
     "*_proj", "*_proj_weight", "weight_ih_*", "weight_hh_*", "w1",     "w2",       "w3",
     "v1",     "w13",           "ws",          "w2s",         "kernel", "*_kernel", NULL};
-static const char *const bare_turned[] = {"proj", "*projection", "*projection_weight", NULL}; // x @ W
+static const char *const bare_transposed[] = {"proj", "*projection", "*projection_weight", NULL}; // x @ W
 // Parameters at the top that are none.
 static const char *const bare_others[] = {"*table*", "*token*",  "*latent*", "*_log",  "*scale*",
                                           "*shift*", "*query*",  "*prompt*", "*mean*", "*std*",
@@ -138,7 +138,7 @@ static int way_of(const Checkpoint *checkpoint, const Tensor *tensor) {
 }
 
 // A square Conv1D does not show what it is, but others in its layer do.
-static bool is_turned(const Checkpoint *checkpoint, const Tensor *tensor, const TensorName *name) {
+static bool is_transposed(const Checkpoint *checkpoint, const Tensor *tensor, const TensorName *name) {
     static const char *const relatives[] = {".c_attn", ".c_fc", ".attn.c_attn", ".mlp.c_fc", NULL};
     static const char *const conv1d[] = {"c_attn", "c_proj", "c_fc", "q_attn", NULL};
     int way = way_of(checkpoint, tensor), length = name->parent;
@@ -184,10 +184,10 @@ static TensorKind kind_of_matrix(const Checkpoint *checkpoint, const Tensor *ten
     if (is_one_of(name, heads) || (top_level && is_one_of(name, top_heads)) ||
         (is_one_of(name, tall_heads) && tensor->shape[0] > tensor->shape[1]))
         return TENSOR_HEAD;
-    if (name->bare && is_one_of(name, bare_turned)) return TENSOR_LINEAR_TURNED;
+    if (name->bare && is_one_of(name, bare_transposed)) return TENSOR_LINEAR_TRANSPOSED;
     if (name->bare && (thin || (top_level ? is_one_of(name, bare_others) : !is_one_of(name, bare_linears))))
         return TENSOR_OTHER;
-    return is_turned(checkpoint, tensor, name) ? TENSOR_LINEAR_TURNED : TENSOR_LINEAR;
+    return is_transposed(checkpoint, tensor, name) ? TENSOR_LINEAR_TRANSPOSED : TENSOR_LINEAR;
 }
 
 // No table of rows has a bias. One of a list ("embeds.0.weight") is what the list is.
@@ -213,7 +213,7 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
 const char *tensor_kind_name(TensorKind kind) {
     static const char *const names[TENSOR_KIND_COUNT] = {
         [TENSOR_LINEAR] = "matrices",
-        [TENSOR_LINEAR_TURNED] = "matrices [in, out]",
+        [TENSOR_LINEAR_TRANSPOSED] = "matrices [in, out]",
         [TENSOR_ROUTER] = "routers",
         [TENSOR_HEAD] = "heads",
         [TENSOR_EXPERTS] = "experts",
@@ -259,7 +259,7 @@ static const Tensor *counterpart(const Checkpoint *checkpoint, const TensorName 
     return NULL;
 }
 
-// Which axis is which, from a pair gate_up [2f, h] and down [h, f], or turned [h, 2f] and [f, h]: 1, −1, 0 unknown.
+// Which axis is which, from a pair gate_up [2f, h] and down [h, f], or transposed [h, 2f] and [f, h]: 1, −1, 0 unknown.
 static int way_of_pair(const Tensor *gate_up, const Tensor *down) {
     const uint64_t *a = gate_up->shape, *b = down->shape;
     if (a[0] != b[0]) return 0;
@@ -290,8 +290,8 @@ bool tensor_experts(const Checkpoint *checkpoint, const Tensor *tensor, ExpertLa
         if (other) way = down ? way_of_pair(other, tensor) : is_one_of(&name, fused) ? way_of_pair(tensor, other) : 0;
         if (!way && hidden && rows != columns) way = (down ? rows : columns) == hidden ? 1 : -1;
     }
-    out->turned = way < 0; // torch's order where nothing tells
-    out->out = out->turned ? columns : rows;
-    out->in = out->turned ? rows : columns;
+    out->transposed = way < 0; // torch's order where nothing tells
+    out->out = out->transposed ? columns : rows;
+    out->in = out->transposed ? rows : columns;
     return out->count > 0 && rows > 0 && columns > 0;
 }

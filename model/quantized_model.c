@@ -336,20 +336,20 @@ static bool pack_by_backend(const QuantizedModel *model, Change *change, const A
     return ok || error_prefix(err, "%s", linear->weight->name);
 }
 
-// The plain codes live only in here: they are as large as the weight itself.
+// The codes live only in here: they are as large as the weight itself.
 static bool pack_here(const QuantizedModel *model, Change *change, const ActivationScheme *scheme, const float *bias,
                       Error *err) {
     Backend *backend = transformer_backend(model->transformer);
     const Linear *linear = &model->structure->linears[change->linear];
     const Following *wanted = &change->wanted;
-    QuantizedWeight plain = {0};
-    if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &plain, &change->wanted.error,
-                         err))
+    QuantizedWeight quantized = {0};
+    if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &quantized,
+                         &change->wanted.error, err))
         return false;
     bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
-              backend->ops->weight_quantized(backend, &plain, scheme, bias, transformer_precision(model->transformer),
-                                             &change->weight, err);
-    quantized_weight_free(&plain);
+              backend->ops->weight_quantized(backend, &quantized, scheme, bias,
+                                             transformer_precision(model->transformer), &change->weight, err);
+    quantized_weight_free(&quantized);
     return ok || error_prefix(err, "%s", linear->name);
 }
 

@@ -59,7 +59,7 @@ static void code_group(const Work *work, const GroupCoding *coding, const float 
 }
 
 // False when the row holds something that is not finite.
-static bool quantize_row(const Work *work, size_t o, const float *row, WeightError *error) {
+static bool code_row_by_groups(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
     size_t groups = group_count(w->in, w->group);
     for (size_t g = 0; g < groups; g++) {
@@ -80,7 +80,7 @@ static bool quantize_row(const Work *work, size_t o, const float *row, WeightErr
 }
 
 // The same where every group has its absmax for range: the whole row at once.
-static bool quantize_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
+static bool code_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
     const RowCoding how = {w->in, w->group, w->bits, w->scale_dtype, work->whole ? work->tensor.scale : 0};
     double errors[2] = {0};
@@ -93,7 +93,7 @@ static bool quantize_row_symmetric(const Work *work, size_t o, const float *row,
 
 // Two levels: each group's scale as if it were stored in float, then the row's scale so that the largest of them is 127
 // times that, then each group's as a whole multiple of it, 1 to 127.
-static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
+static bool code_row_two_level(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
     const QuantizedWeight *w = work->w;
     size_t groups = group_count(w->in, w->group);
     float *scales = memory->scales, largest = 0;
@@ -121,13 +121,13 @@ static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memo
 
 static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
     WeightError error = {0};
-    bool plain = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
-    if (plain)
-        finite = quantize_row_symmetric(work, o, memory->row, &error);
+    bool symmetric = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
+    if (symmetric)
+        finite = code_row_symmetric(work, o, memory->row, &error);
     else if (work->w->grid == GRID_TWO_LEVEL)
-        finite = quantize_row_twice(work, o, memory, &error);
+        finite = code_row_two_level(work, o, memory, &error);
     else
-        finite = quantize_row(work, o, memory->row, &error);
+        finite = code_row_by_groups(work, o, memory->row, &error);
     if (work->rows) work->rows[o] = error;
     return finite;
 }

@@ -45,7 +45,7 @@ static void defaults(void **state) {
     assert_int_equal(config.ffn, 11008);
     assert_int_equal(config.vocab, 32000);
     assert_int_equal(config.max_positions, 2048);
-    assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000 && config.rope_scaling == ROPE_PLAIN);
+    assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000 && config.rope_scaling == ROPE_DEFAULT);
     assert_false(config.tied_head || config.attention_bias || config.output_bias || config.mlp_bias);
     assert_int_equal(config.bos_token, 1);
     assert_int_equal(config.eos_count, 1);
@@ -82,7 +82,7 @@ static void rope(void **state) {
     assert_true(config.rope_high_freq_factor == 4 && config.rope_original_positions == 8192 &&
                 config.rope_theta == 1000);
     config = loaded("\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":777}");
-    assert_true(config.rope_scaling == ROPE_PLAIN && config.rope_theta == 777);
+    assert_true(config.rope_scaling == ROPE_DEFAULT && config.rope_theta == 777);
     config = loaded("\"max_position_embeddings\":4096,\"rope_parameters\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_"
                     "freq_factor\":1,\"high_freq_factor\":4}");
     assert_true(config.rope_original_positions == 4096);

@@ -45,7 +45,7 @@ static void sort(TensorNames *names) {
 static bool as_expected(TensorKind kind, char expected) {
     switch (expected) {
     case 'L': return kind == TENSOR_LINEAR || kind == TENSOR_ROUTER || kind == TENSOR_HEAD;
-    case 'T': return kind == TENSOR_LINEAR_TURNED;
+    case 'T': return kind == TENSOR_LINEAR_TRANSPOSED;
     case 'E': return kind == TENSOR_EXPERTS;
     default: return !tensor_kind_is_linear(kind);
     }
@@ -127,12 +127,12 @@ static void names_of_files(void **state) {
         {"model.layers.4.self_attn.inter_norm.weight", "64", TENSOR_NORM},
     };
     static const Named gpt2[] = {
-        {"h.0.attn.c_attn.weight", "64,192", TENSOR_LINEAR_TURNED},
+        {"h.0.attn.c_attn.weight", "64,192", TENSOR_LINEAR_TRANSPOSED},
         {"h.0.attn.c_attn.bias", "192", TENSOR_BIAS},
-        {"h.0.attn.c_proj.weight", "64,64", TENSOR_LINEAR_TURNED}, // square: its neighbours tell
+        {"h.0.attn.c_proj.weight", "64,64", TENSOR_LINEAR_TRANSPOSED}, // square: its neighbours tell
         {"h.0.attn.c_proj.bias", "64", TENSOR_BIAS},
         {"h.0.attn.bias", "1,1,128,128", TENSOR_BIAS},
-        {"h.0.mlp.c_proj.weight", "256,64", TENSOR_LINEAR_TURNED},
+        {"h.0.mlp.c_proj.weight", "256,64", TENSOR_LINEAR_TRANSPOSED},
         {"h.0.mlp.c_proj.bias", "64", TENSOR_BIAS},
         {"wpe.weight", "128,64", TENSOR_EMBEDDING},
     };
@@ -175,7 +175,7 @@ static void names_of_files(void **state) {
         {"encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "32,8", TENSOR_BIAS},
         {"cls.predictions.decoder.weight", "100,64", TENSOR_HEAD},
         {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "8,64", TENSOR_LINEAR},
-        {"visual.proj", "64,32", TENSOR_LINEAR_TURNED},
+        {"visual.proj", "64,32", TENSOR_LINEAR_TRANSPOSED},
         {"visual.transformer.resblocks.0.attn.in_proj_weight", "192,64", TENSOR_LINEAR},
     };
     CHECK(dbrx);
@@ -200,19 +200,19 @@ static void check_layout(const Named *rows, size_t count, const ExpertLayout *ex
         assert_int_equal(tensor_kind(&names.checkpoint, &names.tensors[i]), TENSOR_EXPERTS);
         assert_true(tensor_experts(&names.checkpoint, &names.tensors[i], &layout));
         const ExpertLayout *e = &expected[i];
-        if (layout.count != e->count || layout.out != e->out || layout.in != e->in || layout.turned != e->turned ||
-            layout.mxfp4 != e->mxfp4)
+        if (layout.count != e->count || layout.out != e->out || layout.in != e->in ||
+            layout.transposed != e->transposed || layout.mxfp4 != e->mxfp4)
             fail_msg("%s: %zu × [%zu, %zu]%s", rows[i].name, layout.count, layout.out, layout.in,
-                     layout.turned ? " turned" : "");
+                     layout.transposed ? " transposed" : "");
     }
 }
 #define CHECK_LAYOUT(rows, ...) check_layout(rows, sizeof(rows) / sizeof *(rows), (const ExpertLayout[]){__VA_ARGS__})
 
 static void axes_of_experts(void **state) {
     (void)state;
-    static const Named turned[] = {{"l.0.experts.gate_up_proj", "8,64,192", TENSOR_EXPERTS},
-                                   {"l.0.experts.down_proj", "8,96,64", TENSOR_EXPERTS}};
-    CHECK_LAYOUT(turned, {8, 192, 64, true, false}, {8, 64, 96, true, false});
+    static const Named transposed[] = {{"l.0.experts.gate_up_proj", "8,64,192", TENSOR_EXPERTS},
+                                       {"l.0.experts.down_proj", "8,96,64", TENSOR_EXPERTS}};
+    CHECK_LAYOUT(transposed, {8, 192, 64, true, false}, {8, 64, 96, true, false});
     static const Named torch[] = {{"l.0.moe.input_linear.weight", "8,192,64", TENSOR_EXPERTS},
                                   {"l.0.moe.output_linear.weight", "8,64,96", TENSOR_EXPERTS}};
     CHECK_LAYOUT(torch, {8, 192, 64, false, false}, {8, 64, 96, false, false});

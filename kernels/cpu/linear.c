@@ -1,5 +1,5 @@
-// Weights of linears: dense ones are read in place, quantized ones packed. What cannot be packed is plain integers for
-// integer products and floats for the others.
+// Weights of linears: dense ones are read in place, quantized ones packed. What cannot be packed is kept as wide
+// integers for integer products and floats for the others.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ void cpu_weight_free(Backend *backend, Weight *w) {
     (void)backend;
     if (!w) return;
     packed_free(&w->packed);
-    plain_free(&w->plain);
+    wide_free(&w->wide);
     free(w->values);
     free(w->divisor);
     free(w->bias);
@@ -101,9 +101,9 @@ bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const Activat
     return ok || refused(weight);
 }
 
-static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
-    w->form = FORM_PLAIN;
-    return plain_new(q, &w->plain, err) && cpu_reserve(cpu, PREPARED_TOKENS * (sizeof(float) + w->in), err);
+static bool make_wide(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_WIDE;
+    return wide_new(q, &w->wide, err) && cpu_reserve(cpu, PREPARED_TOKENS * (sizeof(float) + w->in), err);
 }
 
 static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
@@ -121,8 +121,8 @@ bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const Acti
     if (!quantized_new(q, scheme, bias, precision, weight, err)) return refused(weight);
     Weight *w = *weight;
     const bool integer = activation_is_integer(w->mode);
-    bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
-              : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
-                                                         : make_values(cpu, q, w, err);
+    bool ok = packed_fits(q, integer)                   ? make_packed(cpu, q, w, err)
+              : integer && wide_knows(q->grid, q->bits) ? make_wide(cpu, q, w, err)
+                                                        : make_values(cpu, q, w, err);
     return ok || refused(weight);
 }

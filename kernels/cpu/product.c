@@ -242,9 +242,9 @@ static void run_packed(const CpuBackend *cpu, const Batch *b) {
     }
 }
 
-// ---- Plain ----
+// ---- Wide ----
 
-static void run_plain(const CpuBackend *cpu, const Batch *b) {
+static void run_wide(const CpuBackend *cpu, const Batch *b) {
     const Weight *w = b->weights[0];
     const float *x = b->x;
     const size_t tokens = b->tokens;
@@ -257,7 +257,7 @@ static void run_plain(const CpuBackend *cpu, const Batch *b) {
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
-        plain_product(cpu->kernels, &w->plain, w->bias, codes, scales, tokens, y, from, to);
+        wide_product(cpu->kernels, &w->wide, w->bias, codes, scales, tokens, y, from, to);
     }
 }
 
@@ -305,8 +305,8 @@ static const float *rounded_activations(const CpuBackend *cpu, const Weight *w, 
 
 static void run(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
     const Weight *w = b->weights[0];
-    if (w->form == FORM_PLAIN)
-        run_plain(cpu, b);
+    if (w->form == FORM_WIDE)
+        run_wide(cpu, b);
     else if (w->form == FORM_PACKED && !activation_is_integer(w->mode) && cpu->kernels->packed_float)
         run_float(cpu, b);
     else if (w->form == FORM_PACKED)

@@ -89,17 +89,17 @@ typedef struct ChooseArguments { // of each row of logits a token and its softma
 enum { TOGETHER = 3 };
 
 // Tokens that the same expert gets: rows first … first + count − 1 in the order of routing.
-typedef struct Turn {
+typedef struct Portion {
     int32_t expert, first, count;
-} Turn;
+} Portion;
 
-// A launch in which every block looks up whose turn it is, and takes the expert's weights and tokens. Each of the
+// A launch in which every block looks up its portion, and takes the weights and tokens of that expert. Each of the
 // weights stands for one of every expert.
-typedef struct Turns {
-    const Turn *list; // NULL: a launch like any other
-    int count;        // of the list; those of no tokens come last
+typedef struct Portions {
+    const Portion *list; // NULL: a launch like any other
+    int count;           // of the list; those of no tokens come last
     int experts;
-} Turns;
+} Portions;
 
 typedef struct DenseRows { // of one weight
     const void *w;         // rows `stride` elements apart, 16-byte aligned, zeros behind `in`
@@ -107,7 +107,7 @@ typedef struct DenseRows { // of one weight
 } DenseRows;
 
 typedef struct DenseOutputs {
-    DenseRows rows; // not with turns
+    DenseRows rows; // not with portions
     float *y;       // [tokens, out]
     int out;
 } DenseOutputs;
@@ -117,7 +117,7 @@ typedef struct DenseArguments { // y [tokens, out] = x [tokens, in] · W' + bias
     const float *x;
     int weights, dtype, in, stride, tokens;
     bool aligned; // rows of x may be read 16 bytes at a time
-    Turns turns;
+    Portions portions;
     const DenseRows *experts; // [weights, experts]; w NULL: this launch leaves it alone
 } DenseArguments;
 
@@ -137,10 +137,10 @@ typedef struct BiasArguments { // y [tokens, out] += bias
 
 enum { ROUND_STATIC, ROUND_TOKEN, ROUND_CHANNEL };
 
-// How far apart the activations of two turns lie: codes in bytes, scales and sums in numbers.
-typedef struct TurnStrides {
+// How far apart the activations of two portions lie: codes in bytes, scales and sums in numbers.
+typedef struct PortionStrides {
     size_t codes, scales, sums;
-} TurnStrides;
+} PortionStrides;
 
 typedef struct ExpertRounding {
     const float *divisor; // [in] or NULL
@@ -157,8 +157,8 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes;
     float static_scale; // of one plane; 0: of the token
-    Turns turns;        // then `tokens` is what a turn has room for, and all of the above is that of the first
-    TurnStrides strides;
+    Portions portions;  // then `tokens` is what a portion has room for, and all of the above is that of the first
+    PortionStrides strides;
     const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;
 
@@ -192,7 +192,7 @@ typedef struct IntegerRows { // of one weight
 } IntegerRows;
 
 typedef struct IntegerOutputs {
-    IntegerRows rows; // not with turns
+    IntegerRows rows; // not with portions
     float *y;         // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int out, row_blocks;
 } IntegerOutputs;
@@ -204,12 +204,12 @@ typedef struct IntegerArguments {
     const float *x_scales; // as in ActivationArguments
     const int32_t *x_sums; // with zero points
     int weights, levels, scale_dtype, tokens, planes, splits;
-    IntegerTile tile; // of the tiled kernel
-    int columns;      // of x that the kernel for few tokens multiplies
-    Stage stage;      // of a block in the tiled kernel, of a warp in the other
-    int stages;       // 2 … 4 steps are in shared memory at a time
-    Turns turns;      // of the kernel for few tokens only
-    TurnStrides strides;
+    IntegerTile tile;  // of the tiled kernel
+    int columns;       // of x that the kernel for few tokens multiplies
+    Stage stage;       // of a block in the tiled kernel, of a warp in the other
+    int stages;        // 2 … 4 steps are in shared memory at a time
+    Portions portions; // of the kernel for few tokens only
+    PortionStrides strides;
     const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
 } IntegerArguments;
 
@@ -243,8 +243,8 @@ typedef struct RouteArguments {
     float *weights;      // [tokens, per_token], experts ascending
     int32_t *positions;  // likewise: where the slot lies when they are sorted by expert
     int32_t *rows;       // [slots]: whose token lies there
-    Turn *turns;         // [turn_count] of up to turn_tokens slots; behind the last one turns of none
-    int tokens, experts, per_token, turn_tokens, turn_count;
+    Portion *portions;   // [portion_count] of up to portion_tokens slots; behind the last one portions of none
+    int tokens, experts, per_token, portion_tokens, portion_count;
     bool normalized; // the weights of a token are made to add up to 1
 } RouteArguments;
 
@@ -307,7 +307,7 @@ typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, cod
 
 typedef struct PackArguments { // codes [out, in], one a byte, into the layout
     IntegerLayout layout;
-    const int8_t *plain;
+    const int8_t *unpacked;
     uint8_t *codes;
 } PackArguments;
 
@@ -338,8 +338,8 @@ typedef struct CudaLaunches {
     int (*fused)(void *stream, const FusedArguments *);
     int (*channel_scales)(void *stream, const RoundArguments *);
     int (*round)(void *stream, const RoundArguments *);
-    int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow
-    int (*integer_few)(void *stream, const IntegerArguments *);   // up to 8 tokens
+    int (*integer_by_code)(void *stream, const IntegerArguments *); // any device; slow
+    int (*integer_few)(void *stream, const IntegerArguments *);     // up to 8 tokens
     int (*integer_tiled)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*route)(void *stream, const RouteArguments *);

@@ -71,16 +71,16 @@ DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, W
     return block % along;
 }
 
-// The expert whose turn it is in place of the weight. False: nothing is to be done.
-DEVICE bool share_of_turn(const IntegerArguments *a, WeightShare *share) {
-    const Turn turn = a->turns.list[blockIdx.z];
-    if (turn.count == 0) return false;
-    share->w = a->experts[share->weight * a->turns.experts + turn.expert];
-    share->y += (size_t)turn.first * share->out;
+// The expert of this portion in place of the weight. False: there is nothing to do.
+DEVICE bool share_of_portion(const IntegerArguments *a, WeightShare *share) {
+    const Portion portion = a->portions.list[blockIdx.z];
+    if (portion.count == 0) return false;
+    share->w = a->experts[share->weight * a->portions.experts + portion.expert];
+    share->y += (size_t)portion.first * share->out;
     share->x += blockIdx.z * a->strides.codes;
     share->x_scales += blockIdx.z * a->strides.scales;
     share->x_sums += a->levels == ZERO_POINTS ? blockIdx.z * a->strides.sums : 0;
-    share->tokens = turn.count;
+    share->tokens = portion.count;
     return share->w.codes != NULL;
 }
 
@@ -696,20 +696,20 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-// With turns a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, TURNS, NAME)                                      \
+// With portions a block may find that there is nothing for it to do.
+#define FEW_KERNELS(BITS, PORTIONS, NAME)                                   \
     DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
         DYNAMIC_SHARED(memory);                                             \
         WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
         few_free(BITS, &a, &share, memory);                                 \
     }                                                                       \
     DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                             \
         WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
         few_ordered(BITS, &a, &share, memory);                              \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
@@ -718,7 +718,7 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 
 #define INTEGER_KERNELS(BITS)                                                                                      \
     FEW_KERNELS(BITS, false, BITS)                                                                                 \
-    FEW_KERNELS(BITS, true, turns_##BITS)                                                                          \
+    FEW_KERNELS(BITS, true, portions_##BITS)                                                                       \
     TILED_KERNEL(BITS, 1, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 2)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 4)                                                                                    \
@@ -729,9 +729,9 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     TILED_KERNEL(BITS, 3, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 3, 2, 2)                                                                                    \
     static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
-        const Extent grid = extent(integer_blocks(a, 1, 1), a->splits, a->turns.list ? a->turns.count : 1);        \
+        const Extent grid = extent(integer_blocks(a, 1, 1), a->splits, a->portions.list ? a->portions.count : 1);  \
         const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
-        if (a->turns.list) return LAUNCH_FEW(turns_##BITS);                                                        \
+        if (a->portions.list) return LAUNCH_FEW(portions_##BITS);                                                  \
         return LAUNCH_FEW(BITS);                                                                                   \
     }                                                                                                              \
     static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                      \

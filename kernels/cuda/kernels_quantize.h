@@ -92,7 +92,7 @@ KERNEL(pack_kernel, PACK_WARPS *WARP, PackArguments) {
         UNROLL for (int slot = 0; slot < 16; slot++) {
             const int r = slot / 4, to = row + r % 2 * 8;
             const int column = column_at(l, unit * UNIT_COLUMNS + r / 2 * 16 + lane % 4 * 4 + slot % 4);
-            codes[slot] = to < l->out && column >= 0 ? a.plain[(size_t)to * l->in + column] : 0;
+            codes[slot] = to < l->out && column >= 0 ? a.unpacked[(size_t)to * l->in + column] : 0;
         }
         store_unit(l->bits, a.codes + step_offset(l, (int)blockIdx.x, unit / STEP_UNITS), unit % STEP_UNITS, lane,
                    codes);

@@ -162,7 +162,7 @@ void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
     a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
     a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
-    if (a->planes > 1 && !a->turns.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
+    if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
 
 static size_t power_of_two_from(size_t n) {
@@ -246,7 +246,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     for (int i = 0; i < set->count; i++)
         a.each[i] = (IntegerOutputs){cuda_integer_rows(set->weights[i]), set->y[i], set->weights[i]->layout.out,
                                      set->weights[i]->layout.row_blocks};
-    if (!cuda_by_tensor_cores(c, w)) return launches->integer_plain(c->runtime->stream, &a);
+    if (!cuda_by_tensor_cores(c, w)) return launches->integer_by_code(c->runtime->stream, &a);
     const bool few = cuda_by_few(&a);
     (few ? cuda_cut_few : cut_tiled)(c, &a);
     if (a.splits > 1) give_parts(c, &a, &reduce);

@@ -135,14 +135,14 @@ static int8_t level_of(const QuantizedWeight *q, int8_t code) {
 static bool upload_codes(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
     const size_t n = q->out * q->in;
     int8_t *levels = q->grid == GRID_LOG2 ? array_new(n, 1) : q->codes;
-    void *plain = NULL;
+    void *unpacked = NULL;
     if (!levels) return error_memory(err, "weights");
     for (size_t i = 0; levels != q->codes && i < n; i++) levels[i] = level_of(q, q->codes[i]);
-    bool ok = upload_new(c, levels, n, 0, &plain, err);
-    const PackArguments a = {w->layout, plain, w->codes};
+    bool ok = upload_new(c, levels, n, 0, &unpacked, err);
+    const PackArguments a = {w->layout, unpacked, w->codes};
     ok = ok && (cuda_check(c, c->runtime->launches->pack(c->runtime->stream, &a), "packing weights") ||
                 error_set(err, "%s", c->failure.message));
-    cuda_release(c, plain);
+    cuda_release(c, unpacked);
     if (levels != q->codes) free(levels);
     return ok;
 }

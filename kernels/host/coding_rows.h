@@ -89,8 +89,8 @@ static void row_words(int bits, const int8_t *codes, size_t units, uint32_t *wor
     }
 }
 
-static inline void turn_plainly(const uint32_t *words, size_t rows, size_t stride, size_t first, size_t units,
-                                uint32_t *const *to) {
+static inline void transpose_loop(const uint32_t *words, size_t rows, size_t stride, size_t first, size_t units,
+                                  uint32_t *const *to) {
     for (size_t u = first; u < units; u++)
         for (size_t row = 0; row < rows; row++) to[u][row] = words[row * stride + u];
 }

@@ -539,7 +539,7 @@ static float split_segment(int planes, const float *x, size_t n, size_t plane, i
     return planes == 2 ? split_planes(2, x, n, plane, codes, sums) : split_planes(3, x, n, plane, codes, sums);
 }
 
-// ---- Plain weights ----
+// ---- Wide weights (kernels/cpu/wide.h) ----
 
 static int32_t dot_levels(const int16_t *w, const int8_t *x, size_t n) {
     int32_t sum = 0;

@@ -48,7 +48,7 @@ static void packed_shape(const QuantizedWeight *w, Packed *p) {
 
 enum { STRIP_UNITS = 64, MOST_UNIT_COLUMNS = 16 };
 
-// The words of some units that follow each other in the rows of a block, before they are turned round.
+// The words of some units that follow each other in the rows of a block, before they are transposed.
 typedef struct Strip {
     uint32_t words[PACKED_ROWS][STRIP_UNITS];
     uint16_t high[PACKED_ROWS][STRIP_UNITS];
@@ -74,7 +74,7 @@ static void strip_words(const CodingKernels *kernels, const QuantizedWeight *w, 
 
 // to: where each unit begins.
 static void store_strip(const CodingKernels *kernels, const Strip *strip, int bits, size_t units, uint32_t *const *to) {
-    kernels->turn(strip->words[0], PACKED_ROWS, STRIP_UNITS, units, to);
+    kernels->transpose(strip->words[0], PACKED_ROWS, STRIP_UNITS, units, to);
     for (size_t u = 0; bits == 3 && u < units; u++) {
         uint16_t *high = (uint16_t *)(to[u] + PACKED_ROWS);
         for (size_t row = 0; row < PACKED_ROWS; row++) high[row] = strip->high[row][u];
@@ -117,17 +117,18 @@ static void store_scales(DType dtype, const uint32_t *bits, uint8_t *to) {
     }
 }
 
-// Scales turned round like codes. They are stored in the type that they were rounded to.
+// Scales, transposed like codes. They are stored in the type that they were rounded to.
 static void pack_scales(const CodingKernels *kernels, const QuantizedWeight *w, const Packed *p, uint8_t *groups) {
     Strip strip = {0};
-    uint32_t turned[STRIP_UNITS][PACKED_ROWS], *to[STRIP_UNITS];
-    for (size_t i = 0; i < STRIP_UNITS; i++) to[i] = turned[i];
+    uint32_t transposed[STRIP_UNITS][PACKED_ROWS], *to[STRIP_UNITS];
+    for (size_t i = 0; i < STRIP_UNITS; i++) to[i] = transposed[i];
     for (size_t from = 0; from < p->groups; from += STRIP_UNITS) {
         const size_t n = p->groups - from < STRIP_UNITS ? p->groups - from : STRIP_UNITS;
         for (size_t row = 0; row < w->out; row++)
             memcpy(strip.words[row], &w->scales[row * p->groups + from], n * sizeof(float));
-        kernels->turn(strip.words[0], PACKED_ROWS, STRIP_UNITS, n, to);
-        for (size_t i = 0; i < n; i++) store_scales(p->scale_dtype, turned[i], groups + (from + i) * p->group_bytes);
+        kernels->transpose(strip.words[0], PACKED_ROWS, STRIP_UNITS, n, to);
+        for (size_t i = 0; i < n; i++)
+            store_scales(p->scale_dtype, transposed[i], groups + (from + i) * p->group_bytes);
     }
 }
 

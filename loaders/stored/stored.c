@@ -384,15 +384,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    const bool turned = m->layout == CODES_TURNED; // it is stored as what it is made from is
-    if (!turned) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool transposed = m->layout == CODES_TRANSPOSED; // it is stored as what it is made from is
+    if (!transposed) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = turned ? m->codes->stored : made->stored,
+                            .stored = transposed ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -441,7 +441,7 @@ static bool find_codes(Search *s, const char *name, const Tensor **out) {
 }
 
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
-    Search s = {.set = set, .err = err, .m = {.layout = CODES_TURNED, .codes = tensor, .dtype = tensor->dtype}};
+    Search s = {.set = set, .err = err, .m = {.layout = CODES_TRANSPOSED, .codes = tensor, .dtype = tensor->dtype}};
     return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && keep(&s, tensor->name, NULL, "", out);
 }
 
@@ -494,10 +494,11 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
                    const Tensor **out, Error *err) {
     Search s = {.set = set, .stem = name, .stem_length = strlen(name), .err = err};
     if (layout->mxfp4) return find_mxfp4(&s, tensor, layout, expert, out);
-    const size_t rows = layout->turned ? layout->in : layout->out, columns = layout->turned ? layout->out : layout->in;
+    const size_t rows = layout->transposed ? layout->in : layout->out,
+                 columns = layout->transposed ? layout->out : layout->in;
     *out = slice(set, tensor, name, tensor->dtype, rows, columns, expert);
     if (!*out) return error_memory(err, tensor->name);
-    return !layout->turned || stored_transposed(set, *out, out, err);
+    return !layout->transposed || stored_transposed(set, *out, out, err);
 }
 
 const Tensor *tensor_in_file(const Tensor *tensor) {

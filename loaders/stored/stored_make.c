@@ -91,7 +91,7 @@ static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *c
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
     case CODES_AWQ: unpack_awq(m, first, count, codes); break;
     case CODES_F64:
-    case CODES_TURNED: break;
+    case CODES_TRANSPOSED: break;
     }
 }
 
@@ -234,7 +234,7 @@ static void make_f64(const StoredMatrix *m, float *out) {
 }
 
 // In blocks that stay in the cache.
-static void turn(const StoredMatrix *m, char *to) {
+static void transpose(const StoredMatrix *m, char *to) {
     enum { BLOCK = 32 };
     const size_t bytes = dtype_bytes(m->dtype), out = m->out, in = m->in;
     const char *data = m->codes->data;
@@ -263,8 +263,8 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
         make_f64(m, out);
         return true;
     }
-    if (m->layout == CODES_TURNED) {
-        turn(m, out);
+    if (m->layout == CODES_TRANSPOSED) {
+        transpose(m, out);
         return true;
     }
     uint32_t *groups = array_new(m->in, sizeof *groups);

@@ -7,13 +7,13 @@
 
 // How codes lie in their tensor. W = [out, in]; words are little-endian 32 bits, filled from the lowest bit.
 typedef enum CodeLayout {
-    CODES_BYTES,   // [out, in], one byte each
-    CODES_ROWS,    // [out, words]: a stream of bits along each row (compressed-tensors)
-    CODES_COLUMNS, // [words, out]: a stream of bits down each column (GPTQ)
-    CODES_E2M1,    // the same of 4-bit floating point numbers (MXFP4)
-    CODES_AWQ,     // [in, out / 8]: 4 bits, eight columns per word in an order of its own
-    CODES_F64,     // [out, in], no codes but numbers
-    CODES_TURNED,  // [in, out], any numbers
+    CODES_BYTES,      // [out, in], one byte each
+    CODES_ROWS,       // [out, words]: a stream of bits along each row (compressed-tensors)
+    CODES_COLUMNS,    // [words, out]: a stream of bits down each column (GPTQ)
+    CODES_E2M1,       // the same of 4-bit floating point numbers (MXFP4)
+    CODES_AWQ,        // [in, out / 8]: 4 bits, eight columns per word in an order of its own
+    CODES_F64,        // [out, in], no codes but numbers
+    CODES_TRANSPOSED, // [in, out], any numbers
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.

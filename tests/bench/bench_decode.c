@@ -153,7 +153,7 @@ static void print(DecodeBench *b, size_t f) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     static DecodeBench b = {.runs = 5, .decode = 24, .prefill = 512};
     b.threads = omp_get_num_procs();
     for (int i = 1; i < argc; i++) {

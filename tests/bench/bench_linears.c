@@ -282,7 +282,7 @@ static bool start(LinearsBench *b) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     LinearsBench b = {.threads = omp_get_num_procs(), .runs = 7, .random = random_seeded(1)};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
