@@ -44,10 +44,10 @@ static void layout_case(int bits, size_t out, size_t in, size_t group) {
             for (int i = 0; i < l.in; i++) {
                 int padded = padded_of(&l, i), code = (int)random_below(&random, 1u << bits) - (1 << (bits - 1));
                 int unit = padded / UNIT_COLUMNS, row = o % UNIT_ROWS, column = padded % UNIT_COLUMNS;
-                uint8_t *step = codes + step_offset(&l, o / UNIT_ROWS, unit / STEP_UNITS);
+                uint8_t *slab = codes + slab_offset(&l, o / UNIT_ROWS, unit / SLAB_UNITS);
                 assert_int_equal(column_at(&l, padded), i);
                 if (pass == 0)
-                    put_code(bits, step, unit % STEP_UNITS, unit_lane(row, column), unit_slot(row, column), code);
+                    put_code(bits, slab, unit % SLAB_UNITS, unit_lane(row, column), unit_slot(row, column), code);
                 else
                     assert_int_equal(packed_code(&l, codes, o, padded), code);
             }
@@ -73,18 +73,18 @@ static void test_fragments(void **state) {
     (void)state;
     static const int bits[] = {2, 3, 4, 8};
     for (int b = 0; b < 4; b++) {
-        for (int unit = 0; unit < STEP_UNITS; unit++) {
-            uint8_t step[2048] = {0};
+        for (int unit = 0; unit < SLAB_UNITS; unit++) {
+            uint8_t slab[2048] = {0};
             for (int row = 0; row < UNIT_ROWS; row++)
                 for (int column = 0; column < UNIT_COLUMNS; column++)
-                    put_code(bits[b], step, unit, unit_lane(row, column), unit_slot(row, column),
+                    put_code(bits[b], slab, unit, unit_lane(row, column), unit_slot(row, column),
                              (row * 37 + column * 11) % (1 << bits[b]) - (1 << (bits[b] - 1)));
             for (int lane = 0; lane < 32; lane++) {
                 for (int r = 0; r < 4; r++) {
                     uint32_t low = 0;
                     uint16_t high = 0;
-                    memcpy(&low, step + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
-                    if (bits[b] == 3) memcpy(&high, step + code_place(3, unit, lane, 0, 1).byte, 2);
+                    memcpy(&low, slab + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
+                    if (bits[b] == 3) memcpy(&high, slab + code_place(3, unit, lane, 0, 1).byte, 2);
                     uint32_t word = widened_codes(bits[b], low, high, r);
                     for (int j = 0; j < 4; j++) {
                         int row = lane / 4 + r % 2 * 8, column = lane % 4 * 4 + r / 2 * 16 + j;

@@ -175,7 +175,7 @@ typedef struct IntegerTile {
     int rows, tokens, warps, token_warps;
 } IntegerTile;
 
-// A step of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
 typedef struct Stage {
     int x, scales, levels, x_scales, x_sums, bytes;
     int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
@@ -207,7 +207,7 @@ typedef struct IntegerArguments {
     IntegerTile tile;  // of the tiled kernel
     int columns;       // of x that the kernel for few tokens multiplies
     Stage stage;       // of a block in the tiled kernel, of a warp in the other
-    int stages;        // 2 … 4 steps are in shared memory at a time
+    int stages;        // 2 … 4 slabs are in shared memory at a time
     Portions portions; // of the kernel for few tokens only
     PortionStrides strides;
     const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
@@ -354,7 +354,7 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// FEW_WARPS warps of a block of the product of few tokens take steps of the same 16 rows.
+// FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {
     DENSE_FEW = 8,
     FEW_TOKENS = 8,

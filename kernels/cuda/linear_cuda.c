@@ -127,21 +127,21 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
 
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
-// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` steps each. Parts
+// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` slabs each. Parts
 // are written and read again, eight bytes for an output: never more of them than there are bytes of weights.
 static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t least) {
     const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
     const size_t cheap = (size_t)a->layout.in * (size_t)a->layout.bits / 64 / (size_t)a->tokens;
-    const size_t steps = (size_t)a->layout.steps / least;
-    return (int)at_least(at_most(at_most(wanted, steps), at_most(cheap, 8)), 1);
+    const size_t slabs = (size_t)a->layout.slabs / least;
+    return (int)at_least(at_most(at_most(wanted, slabs), at_most(cheap, 8)), 1);
 }
 
 // row_blocks of weights with x_bytes of activations of so many tokens; levels are zero points or factors.
 static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
     const int scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
-    Stage s = {.slot_bits = step_slot_bits(&a->layout)};
+    Stage s = {.slot_bits = slab_slot_bits(&a->layout)};
     const int slots = 1 << s.slot_bits;
-    s.x = row_blocks * (int)step_bytes(a->layout.bits);
+    s.x = row_blocks * (int)slab_bytes(a->layout.bits);
     s.scales = s.x + x_bytes;
     s.levels = s.scales + (a->levels == FACTORS ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
     s.x_scales = s.levels + (a->levels == NO_LEVELS ? 0 : row_blocks * slots * UNIT_ROWS);
@@ -160,7 +160,7 @@ static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t b
 
 void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
-    a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
+    a->stage = stage_of(a, 1, SLAB_UNITS * a->columns * 32, FEW_TOKENS);
     a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
     if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
@@ -173,7 +173,7 @@ static size_t power_of_two_from(size_t n) {
 
 static void set_tile_stage(IntegerArguments *a) {
     const int blocks = tile_token_blocks(&a->tile);
-    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
+    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * SLAB_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
 }
 
 static size_t tiles_of(const IntegerArguments *a) {
