@@ -36,7 +36,7 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     putchar('\n');
 }
 
-static bool shown(const Options *options, const Linear *linear) {
+static bool calibrate_shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
@@ -52,7 +52,7 @@ static void print_as_json(const Options *options, const Engine *engine) {
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (shown(options, linear))
+        if (calibrate_shown(options, linear))
             cJSON_AddItemToArray(
                 linears, linear_json(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class));
     }
@@ -65,7 +65,7 @@ static void print_text(const Options *options, const Engine *engine) {
            "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (shown(options, linear))
+        if (calibrate_shown(options, linear))
             print_row(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class);
     }
     few_print(engine_calibration_tokens(engine), MORE_CALIBRATION);

@@ -1,6 +1,6 @@
 #include "cli/results.h"
 
-static bool evaluate(const Options *options, Engine *engine, Error *err) {
+static bool evaluate_points(const Options *options, Engine *engine, Error *err) {
     Accuracy accuracy;
     bool ok = engine_evaluate(engine, 0, NULL, NULL, &accuracy, watch_start(options), err);
     watch_end();
@@ -20,7 +20,7 @@ bool command_eval(const Options *options, Error *err) {
               engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
-    ok = ok && (options->task_file ? task_command(options, engine, &task, err) : evaluate(options, engine, err));
+    ok = ok && (options->task_file ? task_command(options, engine, &task, err) : evaluate_points(options, engine, err));
     task_free(&task);
     engine_close(engine);
     return ok;

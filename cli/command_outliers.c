@@ -41,7 +41,7 @@ static bool always_finer(const View *v, int linear) {
     return true;
 }
 
-static bool shown(const View *v, int linear) {
+static bool outlier_shown(const View *v, int linear) {
     return !v->options->match || glob_matches(v->options->match, name_of(v, linear));
 }
 
@@ -94,7 +94,7 @@ static cJSON *outliers_json(const View *v) {
     few_json(object, found->tokens);
     inputs = cJSON_AddArrayToObject(object, "inputs");
     for (int i = 0; i < found->input_count; i++) {
-        if (shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
+        if (outlier_shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
     }
     recurring = cJSON_AddArrayToObject(object, "recurring");
     for (size_t c = 0; c < found->recurring_count; c++) {
@@ -108,7 +108,7 @@ static cJSON *outliers_json(const View *v) {
     cJSON_AddNumberToObject(object, "norm_inputs", found->norm_inputs);
     weights = cJSON_AddArrayToObject(object, "weights");
     for (int i = 0; i < found->linear_count; i++) {
-        if (shown(v, i)) cJSON_AddItemToArray(weights, weight_json(v, i));
+        if (outlier_shown(v, i)) cJSON_AddItemToArray(weights, weight_json(v, i));
     }
     return object;
 }
@@ -180,7 +180,7 @@ static void print_outliers(const View *v) {
     printf("activations: channels above %g times the median, %llu tokens\n\n%-34s %5s %9s  %10s  %s\n", found->factor,
            (unsigned long long)found->tokens, "input of", "count", "median", "top head", "largest (times, tokens)");
     for (int i = 0; i < found->input_count; i++) {
-        if (shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
+        if (outlier_shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
     }
     print_roles(v);
     print_recurring(v);
@@ -188,7 +188,7 @@ static void print_outliers(const View *v) {
     printf("%-34s %5s %7s %8s  %10s  %7s %7s %7s\n", "linear", "count", "largest", "times", "top head", "0.1", "0.3",
            "0.5");
     for (int i = 0; i < found->linear_count; i++) {
-        if (shown(v, i)) print_weight(v, i);
+        if (outlier_shown(v, i)) print_weight(v, i);
     }
     few_print(found->tokens, MORE_CALIBRATION);
 }

@@ -6,7 +6,7 @@
 
 #define BAR_WIDTH 20
 
-static bool shown(const Options *options, const Linear *linear) {
+static bool sensitivity_shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
@@ -15,7 +15,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!shown(options, &structure->linears[of->linear])) continue;
+        if (!sensitivity_shown(options, &structure->linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
         cJSON_AddStringToObject(linear, "name", structure->linears[of->linear].name);
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
@@ -71,7 +71,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
-        if (shown(options, linear))
+        if (sensitivity_shown(options, linear))
             print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of,
                       longest > 0 ? length_of(of) / longest : 0);
     }

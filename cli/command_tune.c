@@ -74,7 +74,7 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
     few_print(tuned->point.accuracy.tokens, MORE_TEXT);
 }
 
-static bool report(const Options *options, Engine *engine, const Tuned *tuned, Error *err) {
+static bool tune_report(const Options *options, Engine *engine, const Tuned *tuned, Error *err) {
     Plan plan;
     if (!engine_make_plan(engine, &tuned->recipe, &plan, err)) return false;
     if (options->json)
@@ -95,7 +95,7 @@ bool command_tune(const Options *options, Error *err) {
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);
-        ok = report(options, engine, &tuned, err);
+        ok = tune_report(options, engine, &tuned, err);
     }
     tuned_free(&tuned);
     engine_close(engine);

@@ -13,20 +13,20 @@
 #define TOKENS_MOST 4294967296.0
 #define CALIBRATION_MOST (1 << 27) // random ones are drawn beforehand: half a gigabyte of ids
 
-static void *place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
+static void *option_place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
 
 // ---- Kinds of values ----
 
 static bool take_flag(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)text;
     (void)err;
-    *(bool *)place(row, out) = true;
+    *(bool *)option_place(row, out) = true;
     return true;
 }
 
 static bool take_any_text(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)err;
-    *(const char **)place(row, out) = text;
+    *(const char **)option_place(row, out) = text;
     return true;
 }
 
@@ -61,14 +61,14 @@ static bool parse_whole(const OptionRow *row, const char *text, double *out, Err
 static bool take_size(const OptionRow *row, const char *text, Options *out, Error *err) {
     double value;
     if (!parse_whole(row, text, &value, err)) return false;
-    *(size_t *)place(row, out) = (size_t)value;
+    *(size_t *)option_place(row, out) = (size_t)value;
     return true;
 }
 
 static bool take_int(const OptionRow *row, const char *text, Options *out, Error *err) {
     double value;
     if (!parse_whole(row, text, &value, err)) return false;
-    *(int *)place(row, out) = (int)value;
+    *(int *)option_place(row, out) = (int)value;
     return true;
 }
 
@@ -76,7 +76,7 @@ static bool take_float(const OptionRow *row, const char *text, Options *out, Err
     double value;
     if (!number_parse(text, &value) || value < row->least || value > row->most)
         return refuse_number(row, "number", text, err);
-    *(float *)place(row, out) = (float)value;
+    *(float *)option_place(row, out) = (float)value;
     return true;
 }
 
@@ -85,13 +85,13 @@ static bool take_above(const OptionRow *row, const char *text, Options *out, Err
     double value;
     if (!number_parse(text, &value) || value <= row->least)
         return error_set(err, "--%s expects a number above %g, not \"%.40s\"", row->name, row->least, text);
-    *(double *)place(row, out) = value;
+    *(double *)option_place(row, out) = value;
     return true;
 }
 
 // Whole numbers with commas between.
 static bool take_sizes(const OptionRow *row, const char *text, Options *out, Error *err) {
-    Sizes *sizes = place(row, out);
+    Sizes *sizes = option_place(row, out);
     sizes->count = 0;
     for (const char *at = text;;) {
         char number[32];
@@ -128,7 +128,7 @@ static int parse_word(const OptionRow *row, const char *text, Error *err) {
 // Enumerations that count their words from 0.
 static bool take_word(const OptionRow *row, const char *text, Options *out, Error *err) {
     int index = parse_word(row, text, err);
-    if (index >= 0) *(int *)place(row, out) = index;
+    if (index >= 0) *(int *)option_place(row, out) = index;
     return index >= 0;
 }
 
@@ -136,7 +136,7 @@ static bool take_word(const OptionRow *row, const char *text, Options *out, Erro
 static bool take_constant(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)text;
     (void)err;
-    *(int *)place(row, out) = (int)row->least;
+    *(int *)option_place(row, out) = (int)row->least;
     return true;
 }
 

@@ -71,7 +71,7 @@ typedef struct RandomMaking {
 
 static size_t tensor_bytes(const RandomTensor *t) { return t->rows * t->columns * sizeof(uint16_t); }
 
-static void add(RandomMaking *m, int layer, const char *name, int rows, int columns, double std) {
+static void add_tensor(RandomMaking *m, int layer, const char *name, int rows, int columns, double std) {
     RandomTensor *t = &m->tensors[m->count++];
     *t = (RandomTensor){.rows = rows ? (size_t)rows : 1,
                         .columns = (size_t)columns,
@@ -90,20 +90,20 @@ static void add_tensors(RandomMaking *m) {
     const RandomShape *s = &m->options->shape;
     int width = s->hidden / s->heads * s->kv_heads;
     double in = 1 / sqrt(s->hidden), added = 1 / sqrt(2.0 * s->layers);
-    add(m, -1, "model.embed_tokens", s->vocab, s->hidden, 1);
+    add_tensor(m, -1, "model.embed_tokens", s->vocab, s->hidden, 1);
     for (int l = 0; l < s->layers; l++) {
-        add(m, l, "input_layernorm", 0, s->hidden, 1);
-        add(m, l, "self_attn.q_proj", s->hidden, s->hidden, in);
-        add(m, l, "self_attn.k_proj", width, s->hidden, in);
-        add(m, l, "self_attn.v_proj", width, s->hidden, in);
-        add(m, l, "self_attn.o_proj", s->hidden, s->hidden, in * added);
-        add(m, l, "post_attention_layernorm", 0, s->hidden, 1);
-        add(m, l, "mlp.gate_proj", s->ffn, s->hidden, in);
-        add(m, l, "mlp.up_proj", s->ffn, s->hidden, in);
-        add(m, l, "mlp.down_proj", s->hidden, s->ffn, added / sqrt(s->ffn));
+        add_tensor(m, l, "input_layernorm", 0, s->hidden, 1);
+        add_tensor(m, l, "self_attn.q_proj", s->hidden, s->hidden, in);
+        add_tensor(m, l, "self_attn.k_proj", width, s->hidden, in);
+        add_tensor(m, l, "self_attn.v_proj", width, s->hidden, in);
+        add_tensor(m, l, "self_attn.o_proj", s->hidden, s->hidden, in * added);
+        add_tensor(m, l, "post_attention_layernorm", 0, s->hidden, 1);
+        add_tensor(m, l, "mlp.gate_proj", s->ffn, s->hidden, in);
+        add_tensor(m, l, "mlp.up_proj", s->ffn, s->hidden, in);
+        add_tensor(m, l, "mlp.down_proj", s->hidden, s->ffn, added / sqrt(s->ffn));
     }
-    add(m, -1, "model.norm", 0, s->hidden, 1);
-    add(m, -1, "lm_head", s->vocab, s->hidden, in);
+    add_tensor(m, -1, "model.norm", 0, s->hidden, 1);
+    add_tensor(m, -1, "lm_head", s->vocab, s->hidden, in);
 }
 
 static bool plan_shards(RandomMaking *m) {
@@ -131,7 +131,7 @@ static bool plan_shards(RandomMaking *m) {
 // quantiles have a closed form.
 #define LAMBDA (-0.05)
 
-static double quantile(double p) { return (pow(p, LAMBDA) - pow(1 - p, LAMBDA)) / LAMBDA; }
+static double normal_quantile(double p) { return (pow(p, LAMBDA) - pow(1 - p, LAMBDA)) / LAMBDA; }
 
 // Quantiles in the middle of 65,536 equal shares, scaled to variance 1.
 static bool make_quantiles(RandomMaking *m) {
@@ -139,9 +139,9 @@ static bool make_quantiles(RandomMaking *m) {
     double squares = 0;
     m->quantiles = array_new(n, sizeof *m->quantiles);
     if (!m->quantiles) return error_memory(m->err, "random numbers");
-    for (size_t i = 0; i < n; i++) squares += pow(quantile(((double)i + 0.5) / (double)n), 2);
+    for (size_t i = 0; i < n; i++) squares += pow(normal_quantile(((double)i + 0.5) / (double)n), 2);
     double scale = sqrt((double)n / squares);
-    for (size_t i = 0; i < n; i++) m->quantiles[i] = (float)(scale * quantile(((double)i + 0.5) / (double)n));
+    for (size_t i = 0; i < n; i++) m->quantiles[i] = (float)(scale * normal_quantile(((double)i + 0.5) / (double)n));
     return true;
 }
 
@@ -153,11 +153,11 @@ static Random random_of(const RandomMaking *m, const RandomTensor *t, uint64_t p
 // The outermost shares are drawn once more within themselves: the tails have no end.
 static float outer_number(const float *quantiles, size_t index, Random *random) {
     double p = (1 - random_uniform(random)) / 65536;
-    float value = (float)(quantile(p) / quantile(0.5 / 65536)) * quantiles[0];
+    float value = (float)(normal_quantile(p) / normal_quantile(0.5 / 65536)) * quantiles[0];
     return index == 0 ? value : -value;
 }
 
-static uint16_t stored(DType dtype, float value) {
+static uint16_t stored_value(DType dtype, float value) {
     return dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
 }
 
@@ -170,7 +170,7 @@ static void fill_row(const RandomMaking *m, const RandomTensor *t, size_t row, c
             size_t index = bits & 0xFFFF;
             float z = m->quantiles[index];
             if (index == 0 || index == 65535) z = outer_number(m->quantiles, index, &random);
-            out[k] = stored(m->options->dtype, z * scale * columns[k]);
+            out[k] = stored_value(m->options->dtype, z * scale * columns[k]);
         }
     }
 }
@@ -188,7 +188,7 @@ static void fill_norm(const RandomMaking *m, const RandomTensor *t, float *gains
     for (size_t j = 0; j < t->columns; j++) gains[j] = (float)exp(GAIN_SPREAD * random_normal(&own));
     for (size_t i = 0; t->outliers && i < 1 + t->columns / ONE_OUTLIER_IN; i++)
         gains[random_below(&model, (uint32_t)t->columns)] *= (float)(4 + 12 * random_uniform(&own));
-    for (size_t j = 0; j < t->columns; j++) out[j] = stored(m->options->dtype, gains[j]);
+    for (size_t j = 0; j < t->columns; j++) out[j] = stored_value(m->options->dtype, gains[j]);
 }
 
 // ---- Writing ----
@@ -198,7 +198,7 @@ static bool cannot_write(const RandomMaking *m, const char *path) {
     return error_set(m->err, "%s: cannot be written: %s%s; nothing was kept", path, strerror(errno), remedy);
 }
 
-static bool put(const RandomMaking *m, FILE *file, const char *path, const void *data, size_t bytes) {
+static bool write_tensor_bytes(const RandomMaking *m, FILE *file, const char *path, const void *data, size_t bytes) {
     return fwrite(data, 1, bytes, file) == bytes || cannot_write(m, path);
 }
 
@@ -212,7 +212,8 @@ static bool put_tensor(const RandomMaking *m, FILE *file, const char *path, cons
         if (t->norm) fill_norm(m, t, columns, m->piece);
 #pragma omp parallel for schedule(static) if (!t->norm)
         for (size_t r = 0; r < (t->norm ? 0 : rows); r++) fill_row(m, t, row + r, columns, m->piece + r * t->columns);
-        ok = put(m, file, path, m->piece, bytes) && (progress_add(m->progress, bytes) || error_stopped(m->err));
+        ok = write_tensor_bytes(m, file, path, m->piece, bytes) &&
+             (progress_add(m->progress, bytes) || error_stopped(m->err));
     }
     free(columns);
     return ok;
@@ -233,7 +234,8 @@ static bool put_header(const RandomMaking *m, FILE *file, const char *path, size
         const uint64_t shape[] = {t->rows, t->columns};
         if (t->shard == shard) safetensors_head_add(&head, t->name, m->options->dtype, 2 - t->norm, shape + t->norm);
     }
-    bool ok = safetensors_head_end(&head, m->err) && put(m, file, path, head.text.data, head.text.length);
+    bool ok =
+        safetensors_head_end(&head, m->err) && write_tensor_bytes(m, file, path, head.text.data, head.text.length);
     text_free(&head.text);
     return ok;
 }

@@ -144,7 +144,7 @@ static int compare_copies(const void *a, const void *b) {
 }
 
 // Puts the copy that lies in the file `named` last among those of its name.
-static bool prefer(Checkpoint *out, const char *name, const char *named) {
+static bool checkpoint_prefer(Checkpoint *out, const char *name, const char *named) {
     Tensor wanted = {.name = name};
     const Tensor *key = &wanted, **all = out->by_name, **end = all + out->tensor_count;
     const Tensor **at = bsearch(&key, all, out->tensor_count, sizeof(void *), compare_tensors);
@@ -178,7 +178,7 @@ static bool sort_tensors(Checkpoint *out, const cJSON *index, Error *err) {
     qsort(out->by_name, count, sizeof(void *), compare_copies);
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(index, "weight_map"), *item;
     cJSON_ArrayForEach(item, map) {
-        if (!prefer(out, item->string, item->valuestring)) return error_memory(err, out->folder);
+        if (!checkpoint_prefer(out, item->string, item->valuestring)) return error_memory(err, out->folder);
     }
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && compare_tensors(&out->by_name[i], &out->by_name[i + 1]) == 0) continue;
@@ -246,7 +246,7 @@ uint64_t checkpoint_numbers(const Checkpoint *checkpoint) {
     return hash;
 }
 
-static void identify(Checkpoint *out) {
+static void checkpoint_identify(Checkpoint *out) {
     uint64_t hash = HASH_START;
     for (size_t f = 0; f < out->file_count; f++) hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
     uint64_t numbers = checkpoint_numbers(out);
@@ -256,7 +256,7 @@ static void identify(Checkpoint *out) {
 // `index`: the document that names the files; NULL: there is none.
 static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
     if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
-    identify(out);
+    checkpoint_identify(out);
     const uint64_t choice = hash_choice(out);
     out->identity = hash_bytes(out->identity, &choice, sizeof choice);
     return true;

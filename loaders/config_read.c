@@ -419,7 +419,7 @@ static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out
 }
 
 // Tokens and types that stand beside text_config hold for it too, where it does not say otherwise itself.
-static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
+static bool inherit_keys(const cJSON *outer, cJSON *inner, Error *err) {
     static const char *const keys[] = {"bos_token_id", "eos_token_id", "dtype", "torch_dtype"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(outer, keys[i]);
@@ -434,7 +434,7 @@ static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *o
     cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
     const char *type;
     if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or not an object");
-    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit(config, inner, err)) return false;
+    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit_keys(config, inner, err)) return false;
     const Family *family = family_find(type);
     if (!family || family->nested) {
         name_family(type, out);

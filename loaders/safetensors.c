@@ -93,26 +93,26 @@ static void skip_space(SafetensorsHeader *header) {
 }
 
 // The next character that is not white space, 0 at the end.
-static char peek(SafetensorsHeader *header) {
+static char header_peek(SafetensorsHeader *header) {
     skip_space(header);
     return header->at < header->end ? *header->at : '\0';
 }
 
-static bool accept(SafetensorsHeader *header, char wanted) {
-    if (peek(header) != wanted) return false;
+static bool header_accept(SafetensorsHeader *header, char wanted) {
+    if (header_peek(header) != wanted) return false;
     header->at++;
     return true;
 }
 
-static bool expect(SafetensorsHeader *header, char wanted, const char *reason) {
-    return accept(header, wanted) || refuse_at(header, reason);
+static bool header_expect(SafetensorsHeader *header, char wanted, const char *reason) {
+    return header_accept(header, wanted) || refuse_at(header, reason);
 }
 
 // After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end
 // is there.
-static bool another(SafetensorsHeader *header, char closing, bool *ok) {
-    if (accept(header, ',')) return true;
-    *ok = expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
+static bool header_another(SafetensorsHeader *header, char closing, bool *ok) {
+    if (header_accept(header, ',')) return true;
+    *ok = header_expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
     return false;
 }
 
@@ -169,7 +169,7 @@ static bool read_escape(SafetensorsHeader *header, char *out, size_t *length) {
 // Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is
 // kept.
 static bool read_string(SafetensorsHeader *header, char **out, size_t *length) {
-    if (!expect(header, '"', "expected a string")) return false;
+    if (!header_expect(header, '"', "expected a string")) return false;
     char *to = header->strings + header->strings_used;
     size_t n = 0;
     while (header->at < header->end && *header->at != '"') {
@@ -254,16 +254,16 @@ static bool skip_value(SafetensorsHeader *header, int depth);
 static bool skip_nested(SafetensorsHeader *header, int depth) {
     if (depth > DEEPEST) return refuse_at(header, "nested too deep");
     char closing = *header->at++ == '{' ? '}' : ']';
-    if (accept(header, closing)) return true;
+    if (header_accept(header, closing)) return true;
     bool ok = true;
     do {
         if (closing == '}') {
             char *key;
             size_t length;
-            if (!read_string(header, &key, &length) || !expect(header, ':', "expected :")) return false;
+            if (!read_string(header, &key, &length) || !header_expect(header, ':', "expected :")) return false;
         }
         if (!skip_value(header, depth + 1)) return false;
-    } while (another(header, closing, &ok));
+    } while (header_another(header, closing, &ok));
     return ok;
 }
 
@@ -271,7 +271,7 @@ static bool skip_nested(SafetensorsHeader *header, int depth) {
 static bool skip_value(SafetensorsHeader *header, int depth) {
     char *string;
     size_t length;
-    switch (peek(header)) {
+    switch (header_peek(header)) {
     case '{':
     case '[': return skip_nested(header, depth);
     case '"': return read_string(header, &string, &length);
@@ -304,8 +304,8 @@ static bool read_dtype(SafetensorsHeader *header, HeaderEntry *entry) {
 
 static bool read_shape(SafetensorsHeader *header, HeaderEntry *entry) {
     Tensor *tensor = &entry->tensor;
-    if (!expect(header, '[', "shape must be an array")) return false;
-    if (accept(header, ']')) return true;
+    if (!header_expect(header, '[', "shape must be an array")) return false;
+    if (header_accept(header, ']')) return true;
     bool ok = true;
     do {
         if (tensor->rank == TENSOR_MAX_RANK) {
@@ -313,14 +313,14 @@ static bool read_shape(SafetensorsHeader *header, HeaderEntry *entry) {
                                  TENSOR_MAX_RANK);
         }
         if (!read_u64(header, &tensor->shape[tensor->rank++])) return false;
-    } while (another(header, ']', &ok));
+    } while (header_another(header, ']', &ok));
     return ok;
 }
 
 static bool read_offsets(SafetensorsHeader *header, HeaderEntry *entry) {
-    return expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
-           expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
-           expect(header, ']', "data_offsets must have two numbers");
+    return header_expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
+           header_expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
+           header_expect(header, ']', "data_offsets must have two numbers");
 }
 
 static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
@@ -330,8 +330,8 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
     } fields[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
     enum { FIELDS = sizeof fields / sizeof *fields };
     bool seen[FIELDS] = {false}, ok = true;
-    if (!expect(header, '{', "a tensor must be described by an object")) return false;
-    if (!accept(header, '}')) {
+    if (!header_expect(header, '{', "a tensor must be described by an object")) return false;
+    if (!header_accept(header, '}')) {
         do {
             char *key;
             size_t length, f = 0;
@@ -339,10 +339,10 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
             while (f < FIELDS && !is_text(key, length, fields[f].name)) f++;
             if (f < FIELDS && seen[f])
                 return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
-            if (!expect(header, ':', "expected :")) return false;
+            if (!header_expect(header, ':', "expected :")) return false;
             if (f < FIELDS) seen[f] = true;
             if (f < FIELDS ? !fields[f].read(header, entry) : !skip_value(header, 3)) return false;
-        } while (another(header, '}', &ok));
+        } while (header_another(header, '}', &ok));
     }
     for (size_t f = 0; ok && f < FIELDS; f++) {
         if (!seen[f]) ok = refuse_tensor(header, entry->tensor.name, "%s is missing", fields[f].name);
@@ -352,17 +352,17 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
 
 // Texts by name, or null. Nobody needs them, but the file is only valid when they are texts.
 static bool read_metadata(SafetensorsHeader *header) {
-    if (peek(header) == 'n') return skip_word(header, "null");
-    if (!expect(header, '{', "__metadata__ must be an object")) return false;
-    if (accept(header, '}')) return true;
+    if (header_peek(header) == 'n') return skip_word(header, "null");
+    if (!header_expect(header, '{', "__metadata__ must be an object")) return false;
+    if (header_accept(header, '}')) return true;
     bool ok = true;
     do {
         char *text;
         size_t length;
-        if (!read_string(header, &text, &length) || !expect(header, ':', "expected :")) return false;
-        if (peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
+        if (!read_string(header, &text, &length) || !header_expect(header, ':', "expected :")) return false;
+        if (header_peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
         if (!read_string(header, &text, &length)) return false;
-    } while (another(header, '}', &ok));
+    } while (header_another(header, '}', &ok));
     return ok;
 }
 
@@ -378,13 +378,13 @@ static bool read_tensor(SafetensorsHeader *header, char *name, size_t length) {
 }
 
 static bool read_header(SafetensorsHeader *header) {
-    if (!expect(header, '{', "expected an object")) return false;
+    if (!header_expect(header, '{', "expected an object")) return false;
     bool ok = true, has_metadata = false;
-    if (!accept(header, '}')) {
+    if (!header_accept(header, '}')) {
         do {
             char *name;
             size_t length;
-            if (!read_string(header, &name, &length) || !expect(header, ':', "expected :")) return false;
+            if (!read_string(header, &name, &length) || !header_expect(header, ':', "expected :")) return false;
             if (!is_text(name, length, "__metadata__")) {
                 if (!read_tensor(header, name, length)) return false;
             } else {
@@ -392,7 +392,7 @@ static bool read_header(SafetensorsHeader *header) {
                 has_metadata = true;
                 if (!read_metadata(header)) return false;
             }
-        } while (another(header, '}', &ok));
+        } while (header_another(header, '}', &ok));
     }
     skip_space(header);
     return ok && (header->at == header->end || refuse_at(header, "something follows the object"));

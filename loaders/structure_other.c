@@ -126,7 +126,7 @@ static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tenso
 }
 
 // Takes `name` over.
-static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKind kind) {
+static Linear *listing_add(Listing *listing, char *name, const Tensor *weight, TensorKind kind) {
     ModelStructure *out = listing->out;
     if (!name || !array_grow(&out->linears, (size_t)out->linear_count, &listing->capacity, sizeof *out->linears)) {
         free(name);
@@ -153,7 +153,7 @@ static bool add_matrix(Listing *listing, const Tensor *tensor, TensorKind kind) 
     const TensorName name = tensor_name_parts(tensor->name);
     if (kind == TENSOR_LINEAR_TRANSPOSED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
         return false;
-    return add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
+    return listing_add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
 }
 
 // "mlp.experts.gate_up_proj" → "mlp.experts.7.gate_up_proj".
@@ -179,7 +179,7 @@ static bool add_experts(Listing *listing, const Tensor *tensor) {
             free(name);
             return false;
         }
-        Linear *linear = add(listing, name, weight, TENSOR_EXPERTS);
+        Linear *linear = listing_add(listing, name, weight, TENSOR_EXPERTS);
         if (!linear) return false;
         linear->expert = (int)expert;
         linear->transposed = layout.transposed;

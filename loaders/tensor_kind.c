@@ -30,7 +30,7 @@ static TensorName name_of_parent(const TensorName *name) {
 
 // Whether name[begin … end) is `word`; a word that begins with * is an ending, one that ends with * a beginning, and
 // one with both may stand anywhere. Letters in either case.
-static bool matches(const char *name, int begin, int end, const char *word) {
+static bool word_matches(const char *name, int begin, int end, const char *word) {
     const int length = (int)strlen(word), have = end - begin;
     const bool open_before = word[0] == '*', open_behind = word[length - 1] == '*';
     const int need = length - open_before - open_behind;
@@ -44,7 +44,7 @@ static bool matches(const char *name, int begin, int end, const char *word) {
 
 static bool is_one_of(const TensorName *name, const char *const *words) {
     for (; *words; words++) {
-        if (matches(name->full, name->begin, name->end, *words)) return true;
+        if (word_matches(name->full, name->begin, name->end, *words)) return true;
     }
     return false;
 }
@@ -54,7 +54,7 @@ static bool is_within(const TensorName *name, const char *const *words) {
     for (int begin = 0, end; begin < name->parent; begin = end + 1) {
         end = begin + (int)strcspn(name->full + begin, ".");
         for (const char *const *word = words; *word; word++) {
-            if (matches(name->full, begin, end, *word)) return true;
+            if (word_matches(name->full, begin, end, *word)) return true;
         }
     }
     return false;
@@ -62,7 +62,7 @@ static bool is_within(const TensorName *name, const char *const *words) {
 
 // ---- Neighbours ----
 
-static const Tensor *find(const Checkpoint *checkpoint, const char *stem, int length, const char *ending) {
+static const Tensor *find_sibling(const Checkpoint *checkpoint, const char *stem, int length, const char *ending) {
     char name[512];
     int n = snprintf(name, sizeof name, "%.*s%s", length, stem, ending);
     return n > 0 && (size_t)n < sizeof name ? checkpoint_find(checkpoint, name) : NULL;
@@ -124,15 +124,15 @@ static bool is_router(const Checkpoint *checkpoint, const TensorName *name) {
     if (!is_one_of(name, gates)) return false;
     const TensorName parent = name_of_parent(name);
     return has_below(checkpoint, name->full, name->parent, ".experts.") ||
-           matches(name->full, parent.begin, parent.end, "*moe*") ||
-           (matches(name->full, parent.begin, parent.end, "gate") &&
+           word_matches(name->full, parent.begin, parent.end, "*moe*") ||
+           (word_matches(name->full, parent.begin, parent.end, "gate") &&
             has_below(checkpoint, name->full, parent.parent, ".experts."));
 }
 
 // Bias and matrix tell which way a matrix lies.
 static int way_of(const Checkpoint *checkpoint, const Tensor *tensor) {
     const TensorName name = tensor_name_parts(tensor->name);
-    const Tensor *bias = name.bare ? NULL : find(checkpoint, name.full, name.end, ".bias");
+    const Tensor *bias = name.bare ? NULL : find_sibling(checkpoint, name.full, name.end, ".bias");
     if (!bias || bias->rank != 1 || tensor->rank != 2 || tensor->shape[0] == tensor->shape[1]) return 0;
     return bias->shape[0] == tensor->shape[0] ? 1 : bias->shape[0] == tensor->shape[1] ? -1 : 0;
 }
@@ -147,7 +147,7 @@ static bool is_transposed(const Checkpoint *checkpoint, const Tensor *tensor, co
         for (const char *const *relative = relatives; *relative; relative++) {
             char ending[32];
             snprintf(ending, sizeof ending, "%s" WEIGHT, *relative);
-            const Tensor *other = find(checkpoint, name->full, length, ending);
+            const Tensor *other = find_sibling(checkpoint, name->full, length, ending);
             if (other && way_of(checkpoint, other)) return way_of(checkpoint, other) < 0;
         }
         while (length > 0 && name->full[length - 1] != '.') length--;
@@ -163,7 +163,7 @@ static bool is_mxfp4(const Checkpoint *checkpoint, const Tensor *tensor, const T
     static const char *const blocks[] = {"*_blocks", NULL};
     if (tensor->rank != 4 || tensor->shape[3] != 16 || tensor->dtype != DTYPE_U8 || !is_one_of(name, blocks))
         return false;
-    const Tensor *scales = find(checkpoint, name->full, name->end - (int)strlen("_blocks"), "_scales");
+    const Tensor *scales = find_sibling(checkpoint, name->full, name->end - (int)strlen("_blocks"), "_scales");
     return scales && scales->rank == 3 && scales->dtype == DTYPE_U8 && scales->shape[0] == tensor->shape[0] &&
            scales->shape[1] == tensor->shape[1] && scales->shape[2] == tensor->shape[2];
 }
@@ -196,7 +196,7 @@ static bool is_embedding(const Checkpoint *checkpoint, const TensorName *name) {
     const bool numbered = (int)strspn(name->full + name->begin, "0123456789") >= name->end - name->begin;
     const TensorName *own = numbered ? &list : name;
     return is_one_of(own, embeddings) && !is_one_of(own, modules_of_linears) &&
-           (name->bare || !find(checkpoint, name->full, name->end, ".bias"));
+           (name->bare || !find_sibling(checkpoint, name->full, name->end, ".bias"));
 }
 
 TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
@@ -235,7 +235,7 @@ static size_t width_of_router(const Checkpoint *checkpoint, const TensorName *na
     int length = name->parent;
     for (int up = 0; up < 3 && length > 0; up++) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            const Tensor *router = find(checkpoint, name->full, length, names[i]);
+            const Tensor *router = find_sibling(checkpoint, name->full, length, names[i]);
             if (!router || router->rank != 2) continue;
             if (*experts && router->shape[0] != *experts) continue;
             *experts = (size_t)router->shape[0];
@@ -248,12 +248,12 @@ static size_t width_of_router(const Checkpoint *checkpoint, const TensorName *na
 }
 
 // The matrix that goes the other way, of the same experts.
-static const Tensor *counterpart(const Checkpoint *checkpoint, const TensorName *name, bool down) {
+static const Tensor *expert_counterpart(const Checkpoint *checkpoint, const TensorName *name, bool down) {
     const char *const *words = down ? fused : downs;
     for (; *words; words++) {
         char ending[48];
         snprintf(ending, sizeof ending, ".%s%s", *words, name->bare ? "" : WEIGHT);
-        const Tensor *other = find(checkpoint, name->full, name->parent, ending);
+        const Tensor *other = find_sibling(checkpoint, name->full, name->parent, ending);
         if (other && other->rank == 3) return other;
     }
     return NULL;
@@ -286,7 +286,7 @@ bool tensor_experts(const Checkpoint *checkpoint, const Tensor *tensor, ExpertLa
         rows /= out->count;
         way = down ? -1 : 1;
     } else {
-        const Tensor *other = counterpart(checkpoint, &name, down);
+        const Tensor *other = expert_counterpart(checkpoint, &name, down);
         if (other) way = down ? way_of_pair(other, tensor) : is_one_of(&name, fused) ? way_of_pair(tensor, other) : 0;
         if (!way && hidden && rows != columns) way = (down ? rows : columns) == hidden ? 1 : -1;
     }

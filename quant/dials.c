@@ -297,11 +297,11 @@ static int setting_count(const DialInfo *info) {
     return info->choices ? info->choice_count : name_count(info);
 }
 
-static double setting(const DialInfo *info, int index) { return info->choices ? info->choices[index] : index; }
+static double dial_setting(const DialInfo *info, int index) { return info->choices ? info->choices[index] : index; }
 
 static int setting_index(const DialInfo *info, double value) {
     for (int i = 0; i < setting_count(info); i++) {
-        if (setting(info, i) == value) return i;
+        if (dial_setting(info, i) == value) return i;
     }
     return -1;
 }
@@ -319,7 +319,7 @@ void dial_allowed(Dial dial, const char *between, char *out, size_t size) {
     size_t used = 0;
     for (int i = 0; i < setting_count(info) && used < size; i++) {
         char one[NUMBER_ROOM];
-        dial_format(dial, setting(info, i), one, sizeof one);
+        dial_format(dial, dial_setting(info, i), one, sizeof one);
         used += (size_t)snprintf(out + used, size - used, "%s%s", i ? between : "", one);
     }
 }
@@ -394,7 +394,7 @@ double dial_turn(Dial dial, double value, int steps, bool coarse) {
     if (info->kind == DIAL_NUMBER) return turn_number(info, value, steps, coarse ? info->coarse : info->step);
     int last = setting_count(info) - 1, index = setting_index(info, value);
     double to = fmin(fmax((double)index + steps, 0), last);
-    return setting(info, (int)to);
+    return dial_setting(info, (int)to);
 }
 
 int dial_find(const char *option) {

@@ -303,7 +303,7 @@ static const float *rounded_activations(const CpuBackend *cpu, const Weight *w, 
 
 // ---- Together ----
 
-static void run(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
+static void run_batch(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
     const Weight *w = b->weights[0];
     if (w->form == FORM_WIDE)
         run_wide(cpu, b);
@@ -325,8 +325,8 @@ static bool go_together(const Weight *a, const Weight *b) {
 }
 
 // In parts of as many tokens as are prepared at a time.
-static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t count, const float *x, size_t tokens,
-                     float *const *y) {
+static void multiply_batch(const CpuBackend *cpu, const Weight *const *weights, size_t count, const float *x,
+                           size_t tokens, float *const *y) {
     const Weight *w = weights[0];
     if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
     for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
@@ -334,7 +334,7 @@ static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t
             .weights = weights, .count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
         b.x = rounded_activations(cpu, w, x + t * w->in, b.tokens);
         for (size_t i = 0; i < count; i++) b.y[i] = y[i] + t * weights[i]->out;
-        run(cpu, &b, tokens);
+        run_batch(cpu, &b, tokens);
     }
 }
 
@@ -343,7 +343,7 @@ void cpu_linears(Backend *backend, const Weight *const *weights, size_t count, c
     for (size_t first = 0, next; first < count; first = next) {
         next = first + 1;
         while (next < count && next - first < MOST_TOGETHER && go_together(weights[first], weights[next])) next++;
-        multiply(cpu_of(backend), weights + first, next - first, x, tokens, y + first);
+        multiply_batch(cpu_of(backend), weights + first, next - first, x, tokens, y + first);
     }
 }
 

@@ -3,7 +3,7 @@
 // stored. Whatever else is asked for comes after what waits (cuda_ready), so nobody can tell but by counting launches.
 #include "kernels/cuda/cuda.h"
 
-static int launch(CudaBackend *c, const Deferred *w) {
+static int launch_deferred(CudaBackend *c, const Deferred *w) {
     const CudaLaunches *launches = c->runtime->launches;
     void *stream = c->runtime->stream;
     int code = 0;
@@ -23,7 +23,7 @@ bool cuda_ready(CudaBackend *c) {
     const Deferred deferred = c->deferred;
     c->deferred.kind = DEFERRED_NOTHING;
     return cuda_runs(c) && cuda_check(c, c->runtime->enter(c->runtime), "choosing the device") &&
-           cuda_check(c, launch(c, &deferred), "an operation on activations");
+           cuda_check(c, launch_deferred(c, &deferred), "an operation on activations");
 }
 
 void cuda_wait_add(CudaBackend *c, const ElementwiseArguments *a) {

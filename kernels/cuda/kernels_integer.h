@@ -85,8 +85,8 @@ DEVICE bool share_of_portion(const IntegerArguments *a, WeightShare *share) {
 }
 
 // What stands before a total when all groups are in it.
-DEVICE float finished(const bool ordered, const IntegerArguments *a, const WeightShare *share, int row, int token,
-                      float total) {
+DEVICE float finished_output(const bool ordered, const IntegerArguments *a, const WeightShare *share, int row,
+                             int token, float total) {
     if (!ordered) return total;
     if (a->levels == FACTORS) total = ((const float *)share->w.scales)[row] * (float)__float_as_int(total);
     return total * share->x_scales[token];
@@ -96,7 +96,7 @@ DEVICE float finished(const bool ordered, const IntegerArguments *a, const Weigh
 DEVICE void store_output(const bool ordered, const IntegerArguments *a, const WeightShare *share, int split, int row,
                          int token, float total) {
     if (row >= share->out || token >= share->tokens) return;
-    float y = finished(ordered, a, share, row, token, total);
+    float y = finished_output(ordered, a, share, row, token, total);
     if (share->w.bias && a->splits == 1) y += share->w.bias[row];
     share->y[((size_t)split * share->tokens + token) * share->out + row] = y;
 }
@@ -654,8 +654,8 @@ DEVICE void tiled_slab(const int bits, const int planes, const int nr, const int
     }
 }
 
-DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                  uint8_t *memory) {
+DEVICE void tiled_product(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                          uint8_t *memory) {
     const bool ordered = planes == 1;
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, stages = a->stages;
@@ -691,7 +691,7 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 #define TILED_KERNEL(BITS, PLANES, NR, NB)                                                   \
     DYNAMIC_KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                                              \
-        tiled(BITS, PLANES, NR, NB, &a, memory);                                             \
+        tiled_product(BITS, PLANES, NR, NB, &a, memory);                                     \
     }
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)

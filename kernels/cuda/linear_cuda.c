@@ -98,7 +98,7 @@ static bool same_activations(const Prepared *p, const Prepared *q) {
            p->divisor == q->divisor && (p->sums || !q->sums);
 }
 
-static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
+static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
     const Prepared wanted = {.x = x,
                              .tokens = tokens,
                              .layout = w->layout,
@@ -237,7 +237,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     const Weight *w = set->weights[0];
     IntegerArguments a = cuda_integer_arguments(w, tokens);
     ReduceArguments reduce;
-    int code = prepare(c, w, x, tokens, a.planes);
+    int code = prepare_activations(c, w, x, tokens, a.planes);
     if (code != 0) return code;
     a.x = c->codes.data;
     a.x_scales = c->scales.data;
@@ -257,7 +257,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
 // ---- Either ----
 
 // Rounded activations lie before the scales of the channels.
-static RoundArguments rounding(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+static RoundArguments rounding_of(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
     float *floats = c->floats.data;
     return (RoundArguments){.x = x,
                             .divisor = w->divisor,
@@ -271,10 +271,10 @@ static RoundArguments rounding(const CudaBackend *c, const Weight *w, const floa
                             .static_scale = w->static_scale};
 }
 
-static int product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+static int one_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const Weight *w = set->weights[0];
     if (cuda_is_rounded_float(w)) {
-        const RoundArguments a = rounding(c, w, x, tokens);
+        const RoundArguments a = rounding_of(c, w, x, tokens);
         int code = c->runtime->launches->round(c->runtime->stream, &a);
         c->prepared.x = NULL;
         if (code != 0) return code;
@@ -295,19 +295,19 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
     if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
     for (int i = 0; i < set->count; i++) cuda_written(c, set->y[i], tokens * set->weights[i]->out * sizeof(float));
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
-        const RoundArguments a = rounding(c, w, x, tokens);
+        const RoundArguments a = rounding_of(c, w, x, tokens);
         cuda_check(c, c->runtime->launches->channel_scales(c->runtime->stream, &a), "rounding activations");
     }
     for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
         for (int i = 0; i < set->count; i++) at.y[i] = set->y[i] + t * set->weights[i]->out;
-        cuda_check(c, product(c, &at, x + t * w->in, at_most(tokens - t, PASS_TOKENS)), "a linear");
+        cuda_check(c, one_product(c, &at, x + t * w->in, at_most(tokens - t, PASS_TOKENS)), "a linear");
     }
 }
 
 // ---- Several at once ----
 
 // Whether one launch can do for both, or one rounding for the library's products. An equivalence.
-static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
+static bool set_joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
     if (!cuda_same_format(v, w) || cuda_is_rounded_float(v) || cuda_is_rounded_float(w)) return false;
     if (!v->integer) return tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens));
     return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_rounding(v, w);
@@ -315,7 +315,7 @@ static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t
 
 static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {
     for (size_t j = 0; j < i; j++)
-        if (joins(c, weights[j], weights[i], tokens)) return true;
+        if (set_joins(c, weights[j], weights[i], tokens)) return true;
     return false;
 }
 
@@ -326,7 +326,7 @@ void cuda_linears(Backend *backend, const Weight *const *weights, size_t count, 
         Set set = {{weights[i]}, {y[i]}, 1};
         if (is_joined(c, weights, i, tokens)) continue; // it was run with the first of its kind
         for (size_t j = i + 1; j < count; j++) {
-            if (!joins(c, weights[i], weights[j], tokens)) continue;
+            if (!set_joins(c, weights[i], weights[j], tokens)) continue;
             if (set.count == TOGETHER) {
                 run_set(c, &set, x, tokens);
                 set.count = 0;

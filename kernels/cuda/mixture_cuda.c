@@ -40,7 +40,7 @@ struct Mixture {
 
 // ---- Sizes ----
 
-static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+static size_t bytes_aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 static size_t slots_of(const Mixture *m, size_t tokens) { return tokens * (size_t)m->shape.per_token; }
 
@@ -66,11 +66,13 @@ typedef struct Routes {
     Portion *portions;
 } Routes;
 
-static size_t route_bytes(size_t slots, size_t portions) { return 3 * aligned(slots * 4) + portions * sizeof(Portion); }
+static size_t route_bytes(size_t slots, size_t portions) {
+    return 3 * bytes_aligned(slots * 4) + portions * sizeof(Portion);
+}
 
 static Routes routes_at(void *memory, size_t slots) {
     char *at = memory;
-    const size_t each = aligned(slots * 4);
+    const size_t each = bytes_aligned(slots * 4);
     return (Routes){(void *)at, (void *)(at + each), (void *)(at + 2 * each), (void *)(at + 3 * each)};
 }
 
@@ -80,12 +82,12 @@ typedef struct Slots {
 } Slots;
 
 static size_t slot_bytes(const Mixture *m, size_t slots) {
-    return 2 * aligned(slots * m->hidden * 4) + 3 * aligned(slots * m->inner * 4);
+    return 2 * bytes_aligned(slots * m->hidden * 4) + 3 * bytes_aligned(slots * m->inner * 4);
 }
 
 static Slots slots_at(const Mixture *m, void *memory, size_t slots) {
     char *at = memory;
-    const size_t hidden = aligned(slots * m->hidden * 4), inner = aligned(slots * m->inner * 4);
+    const size_t hidden = bytes_aligned(slots * m->hidden * 4), inner = bytes_aligned(slots * m->inner * 4);
     return (Slots){(void *)at, (void *)(at + 2 * hidden), (void *)(at + 2 * hidden + inner),
                    (void *)(at + 2 * hidden + 2 * inner), (void *)(at + hidden)};
 }
@@ -136,10 +138,12 @@ static bool go_together(const Mixture *m, const Weight *const *v, const Weight *
 
 static size_t table_bytes(const Mixture *m, const Role *role, const RoleFormat *f) {
     const size_t rows = (size_t)role->weights * (size_t)m->shape.experts;
-    return aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
+    return bytes_aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
 }
 
-static size_t rounding_bytes(const Mixture *m) { return aligned((size_t)m->shape.experts * sizeof(ExpertRounding)); }
+static size_t rounding_bytes(const Mixture *m) {
+    return bytes_aligned((size_t)m->shape.experts * sizeof(ExpertRounding));
+}
 
 static void fill_table(const Mixture *m, const Role *role, const Made *made, const RoleFormat *f, void *host) {
     for (int i = 0; i < role->weights; i++) {
@@ -190,7 +194,7 @@ static bool make_tables(CudaBackend *c, Mixture *m, const Made *made) {
 }
 
 // For any number of tokens that it takes.
-static bool reserve(CudaBackend *c, const Mixture *m) {
+static bool mixture_reserve(CudaBackend *c, const Mixture *m) {
     size_t portions = 0;
     for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) portions = at_least(portions, portion_count(m, tokens));
     const size_t slots = slots_of(m, most_tokens(m));
@@ -210,8 +214,8 @@ static bool reserve(CudaBackend *c, const Mixture *m) {
     return ok;
 }
 
-static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
-                 const Weight *const *down) {
+static bool mixture_make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
+                         const Weight *const *down) {
     const bool both = go_together(m, gate, up);
     const Made made[MOST_ROLES] = {{{gate, both ? up : NULL}}, {{both ? down : up}}, {{down}}};
     const int roles = both ? 2 : 3;
@@ -224,7 +228,7 @@ static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const We
         const bool last = r + 1 == roles;
         if (!add_role(c, m, &made[r], last ? m->inner : m->hidden, last ? m->hidden : m->inner)) return false;
     }
-    return make_tables(c, m, made) && reserve(c, m);
+    return make_tables(c, m, made) && mixture_reserve(c, m);
 }
 
 void cuda_mixture_free(Backend *backend, Mixture *m) {
@@ -240,14 +244,14 @@ Mixture *cuda_mixture_new(Backend *backend, const MixtureShape *shape, const Wei
     if (!m) return NULL;
     m->shape = *shape;
     m->portion_tokens = FEW_TOKENS;
-    if (make(c, m, gate, up, down)) return m;
+    if (mixture_make(c, m, gate, up, down)) return m;
     cuda_mixture_free(backend, m);
     return NULL;
 }
 
 // ---- Running it ----
 
-static bool launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
+static bool mixture_launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
 
 static bool dense_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Portions *portions, size_t room,
                        const float *x, float *const *y) {
@@ -256,7 +260,7 @@ static bool dense_role(CudaBackend *c, const Role *role, const RoleFormat *f, co
     a.portions = *portions;
     a.experts = f->table;
     for (int i = 0; i < role->weights; i++) a.each[i] = (DenseOutputs){.y = y[i], .out = (int)role->out};
-    return launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
+    return mixture_launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
 }
 
 static bool integer_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Portions *portions, size_t room,
@@ -284,8 +288,8 @@ static bool integer_role(CudaBackend *c, const Role *role, const RoleFormat *f, 
                                              .strides = a.strides,
                                              .experts = role->roundings};
     cuda_cut_few(c, &a);
-    return launched(c, launches->activations(c->runtime->stream, &activations)) &&
-           launched(c, launches->integer_few(c->runtime->stream, &a));
+    return mixture_launched(c, launches->activations(c->runtime->stream, &activations)) &&
+           mixture_launched(c, launches->integer_few(c->runtime->stream, &a));
 }
 
 // y [slots, out] of each weight = its expert's product with x [slots, in].
@@ -310,7 +314,7 @@ static bool run_roles(CudaBackend *c, const Mixture *m, const Portions *portions
                                            .nonlinearity = (int)m->shape.activation};
     for (int r = 0; r + 1 < m->role_count; r++)
         if (!run_role(c, &m->roles[r], portions, room, s->x, inner + r)) return false;
-    return launched(c, c->runtime->launches->elementwise(c->runtime->stream, &activate)) &&
+    return mixture_launched(c, c->runtime->launches->elementwise(c->runtime->stream, &activate)) &&
            run_role(c, &m->roles[m->role_count - 1], portions, room, s->inner, &s->y);
 }
 
@@ -344,8 +348,8 @@ bool cuda_mixture(Backend *backend, const Mixture *m, const float *logits, const
                               .per_token = m->shape.per_token,
                               .width = (int)m->hidden};
     c->prepared.x = NULL;
-    if (launched(c, launches->route(stream, &route)) && launched(c, launches->gather(stream, &gather)) &&
-        run_roles(c, m, &portions, room, slots, &s))
-        launched(c, launches->mix(stream, &mix));
+    if (mixture_launched(c, launches->route(stream, &route)) &&
+        mixture_launched(c, launches->gather(stream, &gather)) && run_roles(c, m, &portions, room, slots, &s))
+        mixture_launched(c, launches->mix(stream, &mix));
     return true;
 }

@@ -15,7 +15,7 @@ void cuda_weight_free(Backend *backend, Weight *w) {
     free(w);
 }
 
-static bool refused(Backend *backend, Weight **weight) {
+static bool cuda_refused(Backend *backend, Weight **weight) {
     cuda_weight_free(backend, *weight);
     *weight = NULL;
     return false;
@@ -83,7 +83,7 @@ bool cuda_weight_dense(Backend *backend, DType dtype, const void *data, size_t o
     if (!w) return false;
     *weight = w;
     w->precision = precision;
-    return make_dense(c, w, dtype, data, err) || refused(backend, weight);
+    return make_dense(c, w, dtype, data, err) || cuda_refused(backend, weight);
 }
 
 // ---- Quantized ----
@@ -229,13 +229,13 @@ bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const Act
     w->precision = precision;
     bool values = q->grid == GRID_LOG2 && q->bits == 8;
     bool ok = set_scheme(c, w, scheme, err) && (values ? make_values : make_integer)(c, q, w, err);
-    return ok || refused(backend, weight);
+    return ok || cuda_refused(backend, weight);
 }
 
 // ---- From a dense weight on the device ----
 
-static bool quantize(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w, double *errors,
-                     Error *err) {
+static bool quantize_on_device(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w,
+                               double *errors, Error *err) {
     float *factors = NULL, *divisors = NULL;
     void *results = NULL;
     const size_t error_bytes = 2 * w->out * sizeof *errors;
@@ -285,7 +285,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
     ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
-         quantize(c, dense, how, w, errors, err);
+         quantize_on_device(c, dense, how, w, errors, err);
     w->bytes += scale_bytes;
-    return ok || refused(backend, weight);
+    return ok || cuda_refused(backend, weight);
 }

@@ -18,7 +18,7 @@ static inline __attribute__((always_inline)) void exchange(const int apart, __m5
     }
 }
 
-static void transpose(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to) {
+static void transpose_words(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to) {
     const size_t whole = units / 16 * 16;
     for (size_t row = 0; row < rows; row += 16) {
         for (size_t u = 0; u < whole; u += 16) {
@@ -33,4 +33,4 @@ static void transpose(const uint32_t *words, size_t rows, size_t stride, size_t 
     transpose_loop(words, rows, stride, whole, units, to);
 }
 
-const CodingKernels coding_kernels_avx512 = {row_absmax, row_scales, row_codes, row_error, row_words, transpose};
+const CodingKernels coding_kernels_avx512 = {row_absmax, row_scales, row_codes, row_error, row_words, transpose_words};

@@ -143,7 +143,7 @@ INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end)
     for (; row < end; row++) dense_rows(dtype, 1, d, row);
 }
 
-static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
+static void host_dense(const DenseProduct *d, size_t first_row, size_t end_row) {
     switch (d->dtype) {
     case DTYPE_F16: dense_as(DTYPE_F16, d, first_row, end_row); break;
     case DTYPE_BF16: dense_as(DTYPE_BF16, d, first_row, end_row); break;
@@ -453,8 +453,8 @@ INLINE void packed_planes(const int np, const Packed *w, const float *bias, cons
     }
 }
 
-static void packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
-                   size_t first_block, size_t end_block) {
+static void host_packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
+                        size_t first_block, size_t end_block) {
     const size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
     switch (x->planes) {
     case 1: packed_planes(1, w, bias, x, tokens, y, first, end); break;
@@ -556,7 +556,7 @@ INLINE void widen_as(DType dtype, const void *from, size_t n, float *to) {
     }
 }
 
-static void widen(DType dtype, const void *from, size_t n, float *to) {
+static void host_widen(DType dtype, const void *from, size_t n, float *to) {
     switch (dtype) {
     case DTYPE_F16: widen_as(DTYPE_F16, from, n, to); break;
     case DTYPE_BF16: widen_as(DTYPE_BF16, from, n, to); break;
@@ -565,7 +565,7 @@ static void widen(DType dtype, const void *from, size_t n, float *to) {
     }
 }
 
-static void narrow(DType dtype, const float *from, size_t n, void *to) {
+static void host_narrow(DType dtype, const float *from, size_t n, void *to) {
     uint16_t *halves = to;
     switch (dtype) {
     case DTYPE_F16:
@@ -618,7 +618,7 @@ static void layer_norm_row(const float *x, const float *gain, const float *bias,
     }
 }
 
-static void add(float *x, const float *y, size_t n) {
+static void host_add(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
         vf_store_some(x + i, vf_load_some(x + i, m) + vf_load_some(y + i, m), m);
@@ -676,7 +676,7 @@ INLINE void activate_as(const Nonlinearity f, const float *x, const float *up, s
     }
 }
 
-static void activate(Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
+static void host_activate(Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
     switch (f) {
     case NONLINEARITY_GELU: activate_as(NONLINEARITY_GELU, x, up, n, y); break;
     case NONLINEARITY_GELU_TANH: activate_as(NONLINEARITY_GELU_TANH, x, up, n, y); break;
@@ -829,7 +829,7 @@ INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *wei
     }
 }
 
-static void attention(const AttentionTile *whole) {
+static void host_attention(const AttentionTile *whole) {
     const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
     const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
     size_t queries = a->heads * a->tokens, positions = a->first + a->tokens;
@@ -846,7 +846,7 @@ static void attention(const AttentionTile *whole) {
                             .x_stride = a->head_dim,
                             .y = scores,
                             .y_stride = positions};
-    dense(&product, 0, positions);
+    host_dense(&product, 0, positions);
     for (size_t n = 0; n < queries; n++) factor[n] = weights_of(a, n, scores + n * positions, positions);
     size_t n = 0;
     for (; n + 4 <= queries; n += 4) {
@@ -881,7 +881,7 @@ INLINE void range_as(DType dtype, const void *data, size_t n, float *least, floa
     }
 }
 
-static void range(DType dtype, const void *data, size_t n, float *least, float *greatest) {
+static void host_range(DType dtype, const void *data, size_t n, float *least, float *greatest) {
     switch (dtype) {
     case DTYPE_F16: range_as(DTYPE_F16, data, n, least, greatest); break;
     case DTYPE_BF16: range_as(DTYPE_BF16, data, n, least, greatest); break;
@@ -889,7 +889,7 @@ static void range(DType dtype, const void *data, size_t n, float *least, float *
     }
 }
 
-static float absmax(const float *x, size_t n) {
+static float host_absmax(const float *x, size_t n) {
     Vf most = vf_set(0);
     for (size_t i = 0; i < n; i += LANES) most = vf_max(vf_abs(vf_load_some(x + i, at_most(n - i, LANES))), most);
     return vf_greatest(most);
@@ -904,12 +904,12 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, CODING, SCAN, PACKED_FLOAT)                                                               \
-    {                                                                                                           \
-        .name = (NAME), .lanes = LANES, .coding = (CODING), .scan = (SCAN), .dense = dense,                     \
-        .dense_rounded = DENSE_ROUNDED, .packed = packed, .packed_float = (PACKED_FLOAT),                       \
-        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen, \
-        .narrow = narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = add,           \
-        .activate = activate, .silu_times = silu_times, .rope_head = rope_head, .attention = attention,         \
-        .range = range, .absmax = absmax, .absmax_columns = absmax_columns                                      \
+#define KERNELS(NAME, CODING, SCAN, PACKED_FLOAT)                                                                    \
+    {                                                                                                                \
+        .name = (NAME), .lanes = LANES, .coding = (CODING), .scan = (SCAN), .dense = host_dense,                     \
+        .dense_rounded = DENSE_ROUNDED, .packed = host_packed, .packed_float = (PACKED_FLOAT),                       \
+        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = host_widen, \
+        .narrow = host_narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = host_add,      \
+        .activate = host_activate, .silu_times = silu_times, .rope_head = rope_head, .attention = host_attention,    \
+        .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns                                 \
     }

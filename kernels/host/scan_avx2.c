@@ -32,7 +32,7 @@ static inline __m256 eight_floats(DType dtype, const uint16_t *order) {
 
 // Eight groups at a time are widened. NaN lies outside the infinities, so it shows in one of the ends: such a group is
 // looked at again.
-static void ranges(DType dtype, const void *data, size_t groups, float *minima, float *maxima) {
+static void scan_ranges(DType dtype, const void *data, size_t groups, float *minima, float *maxima) {
     enum { BATCH = 64 };
     const size_t bytes = SCAN_GROUP * sizeof(uint16_t);
     uint16_t least[BATCH], most[BATCH];
@@ -108,4 +108,4 @@ static void merge_pairs_8(const float *low, const float *high, size_t parents, f
                 literal + p);
 }
 
-const ScanKernels scan_kernels_avx2 = {ranges, magnitudes, merge_pairs_8};
+const ScanKernels scan_kernels_avx2 = {scan_ranges, magnitudes, merge_pairs_8};

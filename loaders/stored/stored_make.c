@@ -81,7 +81,7 @@ static void unpack_awq(const StoredMatrix *m, size_t first, size_t count, uint8_
     }
 }
 
-static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
+static void unpack_rows(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
     switch (m->layout) {
     case CODES_BYTES: memcpy(codes, (const char *)m->codes->data + first * m->in, count * m->in); break;
     case CODES_ROWS:
@@ -140,7 +140,7 @@ static uint32_t result_bits(DType dtype, float value) {
     return bits;
 }
 
-static void put(DType dtype, void *out, size_t index, uint32_t bits) {
+static void put_result(DType dtype, void *out, size_t index, uint32_t bits) {
     if (dtype == DTYPE_F32)
         ((uint32_t *)out)[index] = bits;
     else
@@ -170,14 +170,14 @@ static void make_row(const MatrixMaking *making, size_t row, const uint8_t *code
     if (!making->tabled) {
         for (size_t i = 0; i < in; i++) {
             float value = (making->numbers[codes[i]] - scratch->zeros[groups[i]]) * scratch->scales[groups[i]];
-            put(dtype, out, i, result_bits(dtype, value));
+            put_result(dtype, out, i, result_bits(dtype, value));
         }
         return;
     }
     make_tables(making, scratch);
     const uint32_t *values = scratch->values;
     const unsigned bits = m->bits;
-    for (size_t i = 0; i < in; i++) put(dtype, out, i, values[((size_t)groups[i] << bits) + codes[i]]);
+    for (size_t i = 0; i < in; i++) put_result(dtype, out, i, values[((size_t)groups[i] << bits) + codes[i]]);
 }
 
 // ---- The matrix ----
@@ -210,7 +210,7 @@ static bool make_rows(const MatrixMaking *making, char *out) {
         for (size_t tile = 0; tile < tiles; tile++) {
             if (failed) continue;
             size_t first = tile * TILE, count = m->out - first < TILE ? m->out - first : TILE;
-            unpack(m, first, count, scratch.codes);
+            unpack_rows(m, first, count, scratch.codes);
             for (size_t r = 0; r < count; r++)
                 make_row(making, first + r, scratch.codes + r * m->in, &scratch, out + (first + r) * row_bytes);
         }
@@ -234,7 +234,7 @@ static void make_f64(const StoredMatrix *m, float *out) {
 }
 
 // In blocks that stay in the cache.
-static void transpose(const StoredMatrix *m, char *to) {
+static void transpose_matrix(const StoredMatrix *m, char *to) {
     enum { BLOCK = 32 };
     const size_t bytes = dtype_bytes(m->dtype), out = m->out, in = m->in;
     const char *data = m->codes->data;
@@ -264,7 +264,7 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
         return true;
     }
     if (m->layout == CODES_TRANSPOSED) {
-        transpose(m, out);
+        transpose_matrix(m, out);
         return true;
     }
     uint32_t *groups = array_new(m->in, sizeof *groups);

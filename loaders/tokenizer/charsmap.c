@@ -104,7 +104,7 @@ static size_t look_up(const Charsmap *map, const char *text, size_t length) {
 static bool is_character_start(char byte) { return ((unsigned char)byte & 0xC0) != 0x80; }
 
 // Appends the replacement; false when there is none.
-static bool replace(const Charsmap *map, const char *text, size_t length, Text *out) {
+static bool charsmap_replace(const Charsmap *map, const char *text, size_t length, Text *out) {
     size_t at = look_up(map, text, length);
     if (at > map->replacement_bytes) return false;
     const char *start = map->replacements + at;
@@ -117,7 +117,7 @@ static void replace_characters(const Charsmap *map, const char *text, size_t len
     for (size_t i = 0, n; i < length; i += n) {
         uint32_t code;
         n = utf8_read(text + i, length - i, &code);
-        if (!replace(map, text + i, n, out)) text_add(out, text + i, n);
+        if (!charsmap_replace(map, text + i, n, out)) text_add(out, text + i, n);
     }
 }
 
@@ -138,7 +138,7 @@ static size_t cluster_length(const char *text, size_t length) {
 bool charsmap_apply(const Charsmap *map, const char *text, size_t length, Text *out) {
     for (size_t i = 0, n; i < length; i += n) {
         n = cluster_length(text + i, length - i);
-        if (n >= LONGEST_CLUSTER || !replace(map, text + i, n, out)) replace_characters(map, text + i, n, out);
+        if (n >= LONGEST_CLUSTER || !charsmap_replace(map, text + i, n, out)) replace_characters(map, text + i, n, out);
     }
     return !out->failed;
 }

@@ -133,7 +133,7 @@ static bool read_parts(const cJSON *json, Tokenizer *out, Error *err) {
            make_tokens(out, err) && show_tokens(out, err);
 }
 
-static bool load(const char *folder, Tokenizer *out, Error *err) {
+static bool load_folder(const char *folder, Tokenizer *out, Error *err) {
     TokenizerSource source;
     bool ok = tokenizer_source_read(folder, &source, err);
     if (ok && !read_parts(source.document, out, err))
@@ -147,7 +147,7 @@ static bool load(const char *folder, Tokenizer *out, Error *err) {
     return ok;
 }
 
-static bool finish(bool ok, Tokenizer **out) {
+static bool tokenizer_finish(bool ok, Tokenizer **out) {
     if (ok) return true;
     tokenizer_free(*out);
     *out = NULL;
@@ -156,7 +156,7 @@ static bool finish(bool ok, Tokenizer **out) {
 
 bool tokenizer_load(const char *folder, Tokenizer **out, Error *err) {
     *out = array_new(1, sizeof **out);
-    return finish(*out ? load(folder, *out, err) : error_memory(err, "the tokenizer"), out);
+    return tokenizer_finish(*out ? load_folder(folder, *out, err) : error_memory(err, "the tokenizer"), out);
 }
 
 bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err) {
@@ -165,7 +165,7 @@ bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *er
     if (*out) (*out)->prefix = -1;
     bool ok = *out ? read_parts(document, *out, err) : document && error_memory(err, "the tokenizer");
     cJSON_Delete(document);
-    return finish(ok, out);
+    return tokenizer_finish(ok, out);
 }
 
 void tokenizer_free(Tokenizer *tokenizer) {
