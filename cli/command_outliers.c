@@ -3,7 +3,7 @@
 
 #include "cli/results.h"
 
-#define STANDARD_FACTOR 6.0
+#define DEFAULT_FACTOR 6.0
 #define TOP_CHANNELS 4
 
 // FineQuant's group size at these settings of alpha: where even a large one refines, no reasonable one does not.
@@ -196,7 +196,7 @@ static void print_outliers(const View *v) {
 bool command_outliers(const Options *options, Error *err) {
     Engine *engine;
     Outliers found = {0};
-    double factor = options->factor > 0 ? options->factor : STANDARD_FACTOR;
+    double factor = options->factor > 0 ? options->factor : DEFAULT_FACTOR;
     bool ok = open_prepared(options, true, &engine, err) &&
               engine_outliers(engine, factor, &found, watch_start(options), err);
     View view = {.options = options, .engine = engine, .found = &found};

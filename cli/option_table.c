@@ -259,7 +259,7 @@ const OptionRow option_table[] = {
     {0, "window", "N", "tokens per evaluation window", TAKES_EVALUATION, take_size, FIELD(model.window),
      FROM_TO(2, 1 << 20), .default_value = "256"},
     {'p', "prompt", "TEXT", "text that both models continue", TAKES_PROMPT, take_any_text, FIELD(prompt),
-     .default_value = STANDARD_PROMPT},
+     .default_value = DEFAULT_PROMPT},
     {0, "temperature", "T", "0 takes the most likely token, 1 samples from the model's distribution", TAKES_PROMPT,
      take_float, FIELD(sampling.temperature), FROM_TO(0, 100), .default_value = "0"},
     {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,

@@ -69,7 +69,7 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
 
 // ---- texts ----
 
-const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
+const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : DEFAULT_PROMPT; }
 
 bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
@@ -81,7 +81,7 @@ bool prompt_fits(const Options *options, Engine *engine, Error *err) {
 
 static bool generate_side(const Options *options, Engine *engine, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {
-    size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
+    size_t most = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
         return engine_blame(engine, err);
     return engine_generated_text(engine, out, text, err);

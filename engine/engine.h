@@ -27,8 +27,8 @@
 #include "model/quantized_model.h"
 
 // The decode sample, where nothing else is asked for.
-#define STANDARD_PROMPT "Once upon a time"
-#define STANDARD_MOST_TOKENS 64
+#define DEFAULT_PROMPT "Once upon a time"
+#define DEFAULT_MOST_TOKENS 64
 
 typedef enum BackendChoice {
     BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda

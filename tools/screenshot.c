@@ -31,9 +31,9 @@ static const Colors light = {0xFCFCFB,
                              {0x24292F, 0xB3261E, 0x1F7A33, 0x8A5A00, 0x0B5CAD, 0x7E3BA6, 0x0F7480, 0x6B7280, 0x57606A,
                               0xC0262D, 0x2F8F46, 0x9A6A00, 0x1F6FBF, 0x9250BF, 0x1B8C99, 0xFFFFFF}};
 
-static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned standard) {
+static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned otherwise) {
     static const unsigned steps[6] = {0, 95, 135, 175, 215, 255};
-    if (VTERM_COLOR_IS_DEFAULT_FG(&color) || VTERM_COLOR_IS_DEFAULT_BG(&color)) return standard;
+    if (VTERM_COLOR_IS_DEFAULT_FG(&color) || VTERM_COLOR_IS_DEFAULT_BG(&color)) return otherwise;
     if (VTERM_COLOR_IS_RGB(&color))
         return (unsigned)color.rgb.red << 16 | (unsigned)color.rgb.green << 8 | color.rgb.blue;
     const unsigned i = color.indexed.idx;

@@ -66,8 +66,8 @@ Signals signals_take(void) {
 }
 
 void signals_stop_self(void) {
-    struct sigaction ours, standard = {.sa_handler = SIG_DFL};
-    sigaction(SIGTSTP, &standard, &ours);
+    struct sigaction ours, by_default = {.sa_handler = SIG_DFL};
+    sigaction(SIGTSTP, &by_default, &ours);
     raise(SIGTSTP);
     sigaction(SIGTSTP, &ours, NULL);
 }

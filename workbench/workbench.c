@@ -538,8 +538,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         w->jobs[i].state = JOB_WAITING;
     }
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    w->most_tokens = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
-    w->prompt = strdup(options->prompt ? options->prompt : STANDARD_PROMPT);
+    w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
+    w->prompt = strdup(options->prompt ? options->prompt : DEFAULT_PROMPT);
     w->prompt_turn = 1;
     bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err) && make_tables(w, err) && first_recipe(options, w, err) &&

@@ -59,7 +59,7 @@ static bool add_missing(cJSON *config, const char *key, const char *content) {
     return cJSON_GetObjectItemCaseSensitive(config, key) || cJSON_AddStringToObject(config, key, content);
 }
 
-static bool add_standards(TokenizerSource *source, Error *err) {
+static bool add_default_tokens(TokenizerSource *source, Error *err) {
     size_t class = class_of(source);
     if (class == CLASSES) return true;
     return (add_missing(source->config, "bos_token", classes[class].bos) &&
@@ -219,7 +219,7 @@ bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err)
     if (!read_config(folder, out, err)) return false;
     if (out->from_vocab && !document_from_vocab(folder, out, err)) return false;
     if (!out->from_vocab && !(out->document = read_json(folder, "tokenizer.json", err))) return false;
-    return add_standards(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
+    return add_default_tokens(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
 }
 
 void tokenizer_source_free(TokenizerSource *source) {
