@@ -130,7 +130,7 @@ static void print_input(const View *v, const InputOutliers *input) {
 }
 
 static void print_roles(const View *v) {
-    size_t count[ROLE_OTHER + 1] = {0}, channels[ROLE_OTHER + 1] = {0};
+    size_t count[ROLE_COUNT] = {0}, channels[ROLE_COUNT] = {0};
     for (int i = 0; i < v->found->input_count; i++) {
         const InputOutliers *input = &v->found->inputs[i];
         LinearRole role = linear_of(v, input->linear)->role;
@@ -138,7 +138,7 @@ static void print_roles(const View *v) {
         channels[role] += input->width;
     }
     printf("\nby the role of the first reader:");
-    for (int role = 0; role <= ROLE_OTHER; role++) {
+    for (int role = 0; role < ROLE_COUNT; role++) {
         if (channels[role]) {
             printf("  %s %zu (%.2g %%)", role_name((LinearRole)role), count[role],
                    100 * (double)count[role] / (double)channels[role]);

@@ -234,8 +234,9 @@ static bool windowed_by_rule(WindowRule rule, int layer, int border, int period)
     case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
     case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
     case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
-    default: return true;
+    case WINDOW_ALL_LAYERS: break;
     }
+    return true;
 }
 
 static bool read_rule(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {

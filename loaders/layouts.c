@@ -1,4 +1,5 @@
 // How checkpoints name things: one table per layout, in execution order.
+#include <assert.h>
 #include <stddef.h>
 
 #include "loaders/structure_parts.h"
@@ -137,4 +138,9 @@ static const LayoutTable tables[] = {
                     .norms = opt_norms},
 };
 
-const LayoutTable *layout_table(TensorLayout layout) { return &tables[layout]; }
+static_assert(sizeof tables / sizeof *tables == LAYOUT_OTHER, "a layout has no table");
+
+const LayoutTable *layout_table(TensorLayout layout) {
+    assert(layout < LAYOUT_OTHER);
+    return &tables[layout];
+}

@@ -1,5 +1,6 @@
 #include "loaders/structure.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,25 @@ typedef struct Builder {
 } Builder;
 
 const char *role_name(LinearRole role) {
-    static const char *const names[] = {"q",   "k",   "v",   "o",       "gate",   "up",   "down",
-                                        "fc1", "fc2", "qkv", "gate_up", "router", "head", "other"};
-    return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
+    static const char *const names[] = {
+        [ROLE_Q] = "q",
+        [ROLE_K] = "k",
+        [ROLE_V] = "v",
+        [ROLE_O] = "o",
+        [ROLE_GATE] = "gate",
+        [ROLE_UP] = "up",
+        [ROLE_DOWN] = "down",
+        [ROLE_FC1] = "fc1",
+        [ROLE_FC2] = "fc2",
+        [ROLE_QKV] = "qkv",
+        [ROLE_GATE_UP] = "gate_up",
+        [ROLE_ROUTER] = "router",
+        [ROLE_HEAD] = "head",
+        [ROLE_OTHER] = "other",
+    };
+    static_assert(sizeof names / sizeof *names == ROLE_COUNT, "a role has no name");
+    assert((unsigned)role < ROLE_COUNT);
+    return names[role];
 }
 
 // ---- Tensors ----

@@ -21,6 +21,7 @@ typedef enum LinearRole {
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
+    ROLE_COUNT,
 } LinearRole;
 
 const char *role_name(LinearRole role); // "q", "gate", "head"

@@ -1,6 +1,7 @@
 // Names: those of transformers 4 and 5, of Mistral's and OpenAI's own files, diffusers and timm.
 #include "loaders/tensor_kind.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -211,7 +212,7 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
 }
 
 const char *tensor_kind_name(TensorKind kind) {
-    static const char *const names[TENSOR_KIND_COUNT] = {
+    static const char *const names[] = {
         [TENSOR_LINEAR] = "matrices",
         [TENSOR_LINEAR_TRANSPOSED] = "matrices [in, out]",
         [TENSOR_ROUTER] = "routers",
@@ -223,6 +224,7 @@ const char *tensor_kind_name(TensorKind kind) {
         [TENSOR_CONVOLUTION] = "convolutions",
         [TENSOR_OTHER] = "others",
     };
+    static_assert(sizeof names / sizeof *names == TENSOR_KIND_COUNT, "a kind of tensors has no name");
     return names[kind];
 }
 

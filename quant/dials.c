@@ -10,7 +10,6 @@
 #include "quant/recipe.h"
 
 // Names of enumerators, NULL-terminated: a new enumerator needs one.
-static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL};
 static const char *const clip_names[] = {"absmax", "mse", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
 static const char *const rule_names[] = {"shrink", "literal", NULL};
@@ -30,7 +29,6 @@ static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define NAMED_UP_TO(names, last) static_assert(COUNT(names) == (last) + 2, #names " and its enumerators differ")
-NAMED_UP_TO(grid_names, GRID_TWO_LEVEL);
 NAMED_UP_TO(clip_names, CLIP_MSE);
 NAMED_UP_TO(granularity_names, GRANULARITY_ADAPTIVE);
 NAMED_UP_TO(rule_names, RULE_LITERAL);

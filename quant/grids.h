@@ -8,13 +8,13 @@
 
 // How one group is coded.
 typedef struct GroupCoding {
-    Grid grid; // two-level: `scale` is that of the group, factor · scale
+    Grid grid; // with factors: `scale` is that of the group, factor · scale
     int bits;
     float scale;
-    int zero; // asymmetric: the code of the number 0, in −2^(bits−1)…2^(bits−1) − 1
+    int zero; // with zero points: the code of the number 0, in −2^(bits−1)…2^(bits−1) − 1
 } GroupCoding;
 
-// The range that a group's codes must cover. symmetric, log2 and two-level use its larger end.
+// The range that a group's codes must cover. A grid without zero points has low = 0 and high = absmax.
 typedef struct GroupRange {
     float low, high; // low ≤ 0 ≤ high
 } GroupRange;

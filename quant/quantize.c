@@ -124,7 +124,7 @@ static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
     bool symmetric = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
     if (symmetric)
         finite = code_row_symmetric(work, o, memory->row, &error);
-    else if (work->w->grid == GRID_TWO_LEVEL)
+    else if (work->w->factors)
         finite = code_row_two_level(work, o, memory, &error);
     else
         finite = code_row_by_groups(work, o, memory->row, &error);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "quant/grids.h"
 #include "tests/support/cpu_sets.h"
 
 static int code_between(int least, int most) {
@@ -40,8 +41,10 @@ static double level(const QuantizedWeight *w, size_t o, size_t i) {
     case GRID_ASYMMETRIC: return code - w->zeros[at];
     case GRID_LOG2: return code == 0 ? 0 : (code < 0 ? -1 : 1) * exp2(abs(code) - qmax);
     case GRID_TWO_LEVEL: return code * w->factors[at];
-    default: return code;
+    case GRID_SYMMETRIC:
+    case GRID_COUNT: break;
     }
+    return code;
 }
 
 static double scale_at(const QuantizedWeight *w, size_t o, size_t i) {
@@ -176,7 +179,7 @@ static void products_on(Backend *b, Grid grid) {
 }
 
 static void all_products(Backend *b) {
-    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) products_on(b, grid);
+    for (Grid grid = 0; grid < GRID_COUNT; grid++) products_on(b, grid);
 }
 
 static void products_are_those_of_the_numbers(void **state) {
@@ -186,7 +189,7 @@ static void products_are_those_of_the_numbers(void **state) {
 
 // More tokens than are prepared at a time: a channel's scale is that of all of them.
 static void long_calls(Backend *b) {
-    for (Grid grid = GRID_SYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) {
+    for (Grid grid = 0; grid < GRID_COUNT; grid++) {
         QuantizedWeight w = random_weight(grid, 4, 5, 24, 16);
         for (size_t mode = 0; mode < 4; mode++)
             product_case(b, &w, &(ActivationScheme){modes[mode], 0.05f, NULL}, PRECISION_NATIVE, 300);
@@ -203,7 +206,7 @@ static void long_calls_have_one_scale_per_channel(void **state) {
 static void largest_sums_of(Backend *b, ActivationMode mode, size_t in) {
     float *x = array_new(in, sizeof *x), y;
     for (size_t i = 0; i < in; i++) x[i] = 127;
-    for (Grid grid = GRID_ASYMMETRIC; grid <= GRID_TWO_LEVEL; grid++) {
+    for (Grid grid = GRID_ASYMMETRIC; grid < GRID_COUNT; grid++) {
         for (int bits = 4; bits <= 8; bits += 4) {
             QuantizedWeight w = random_weight(grid, bits, 1, in, grid == GRID_TWO_LEVEL ? in / 32 : in);
             const int qmax = (1 << (bits - 1)) - 1;
@@ -258,6 +261,45 @@ static void strange_channels(Backend *b) {
 static void channels_that_are_not_finite_show(void **state) {
     (void)state;
     for_backends(strange_channels);
+}
+
+// ---- Rows of a grid ----
+
+// What is reported as lost is what the codes' values lack, and a wider code loses less.
+static void check_coding(Grid grid) {
+    enum { N = 48 };
+    float *x = normal_floats(N, 0), values[N];
+    double last = INFINITY;
+    for (int bits = 2; bits <= 8; bits += bits == 4 ? 4 : 1) {
+        QuantizedWeight w;
+        assert_true(quantized_weight_on_grid(grid, 1, N, N, bits, DTYPE_F32, &w, NULL));
+        GroupRange range;
+        assert_true(group_range(grid, x, N, &range));
+        const GroupCoding coding = group_coding(grid, bits, DTYPE_F32, range);
+        WeightError error = {0};
+        group_codes(&coding, x, N, w.codes);
+        group_error(&coding, x, w.codes, N, &error);
+        w.scales[0] = coding.scale;
+        if (w.zeros) w.zeros[0] = (int8_t)coding.zero;
+        if (w.factors) w.factors[0] = 1;
+        quantized_values(&w, 0, 0, w.codes, N, values);
+        double noise = 0;
+        for (size_t j = 0; j < N; j++) noise += ((double)x[j] - values[j]) * ((double)x[j] - values[j]);
+        assert_true(fabs(error.noise - noise) <= 1e-5 * noise);
+        assert_true(noise <= last);
+        last = noise;
+        quantized_weight_free(&w);
+    }
+    free(x);
+}
+
+static void every_grid_has_a_name_and_a_coder(void **state) {
+    (void)state;
+    for (Grid grid = 0; grid < GRID_COUNT; grid++) {
+        assert_non_null(grid_names[grid]);
+        check_coding(grid);
+    }
+    assert_null(grid_names[GRID_COUNT]);
 }
 
 static void unknown_grids(Backend *b) {
@@ -358,6 +400,7 @@ int main(void) {
         cmocka_unit_test(long_calls_have_one_scale_per_channel),
         cmocka_unit_test(sums_do_not_overflow),
         cmocka_unit_test(channels_that_are_not_finite_show),
+        cmocka_unit_test(every_grid_has_a_name_and_a_coder),
         cmocka_unit_test(unknown_grids_are_refused),
         cmocka_unit_test(an_int8_cache_is_one_of_rounded_rows),
     };

@@ -6,11 +6,11 @@
 
 #include "base/array.h"
 
-bool wide_knows(Grid grid, int bits) { return grid != GRID_LOG2 || bits < 8; }
+bool wide_knows(Grid grid, int bits) { return !grid_table[grid].powers || bits < 8; }
 
 static int16_t level_of(const QuantizedWeight *w, size_t at, int8_t code) {
     if (w->zeros) return (int16_t)(code - w->zeros[at]);
-    if (w->grid != GRID_LOG2 || code == 0) return code;
+    if (!grid_table[w->grid].powers || code == 0) return code;
     return (int16_t)(code > 0 ? 1 << (code - 1) : -(1 << (-code - 1)));
 }
 
@@ -22,8 +22,8 @@ static void fill_row(const QuantizedWeight *w, Wide *p, size_t o) {
 }
 
 static void fill_scales(const QuantizedWeight *w, Wide *p, size_t count) {
-    // The smallest number of a log2 grid is one step.
-    int exponent = w->grid == GRID_LOG2 ? 2 - (1 << (w->bits - 1)) : 0;
+    // The smallest number of a grid of powers is one step.
+    int exponent = grid_table[w->grid].powers ? 2 - (1 << (w->bits - 1)) : 0;
     for (size_t i = 0; i < count; i++) p->scales[i] = ldexpf(w->scales[i], exponent);
 }
 

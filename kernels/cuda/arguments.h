@@ -5,9 +5,11 @@
 #define QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
 
 #include "kernels/cuda/integer_layout.h"
+#include "kernels/dtype.h"
+#include "kernels/nonlinearity.h"
 
-// Element types as kernels know them: the values of DType (kernels/dtype.h) that matter here.
-enum { ELEMENT_F32 = 0, ELEMENT_F16 = 1, ELEMENT_BF16 = 2, ELEMENT_I8 = 6 };
+// Element types as kernels know them. They are ints, so that kernels can take them as constants.
+enum { ELEMENT_F32 = DTYPE_F32, ELEMENT_F16 = DTYPE_F16, ELEMENT_BF16 = DTYPE_BF16, ELEMENT_I8 = DTYPE_I8 };
 
 // A position that may stand in device memory, so that a recorded step can be run again at another one.
 typedef struct Position {
@@ -45,7 +47,7 @@ typedef struct ElementwiseArguments {
     float *y;
     size_t n;
     float number;
-    int what, nonlinearity;
+    int what, nonlinearity; // Elementwise, Nonlinearity
 } ElementwiseArguments;
 
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]

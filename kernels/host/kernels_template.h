@@ -222,7 +222,7 @@ enum { UNITS_AHEAD = 2048 };
 // What the innermost loops are made for; other differences between grids stay outside them.
 typedef struct TileKind {
     int bits;
-    bool log2; // codes are looked up in a table
+    bool powers; // codes are looked up in a table
 } TileKind;
 
 typedef Vs TileSums[TILE_VECTORS][TILE_TOKENS][3];
@@ -255,11 +255,11 @@ INLINE Vu column_bytes(const int bits, const int f, Vu word, Vu high) {
     return low | (shifted_right(high, f - 2) & 0x04040404u);
 }
 
-// The bytes that codes of the log2 grid stand for: what they mean in steps, plus the offset.
+// The bytes that codes of a grid of powers stand for: what they mean in steps, plus the offset.
 INLINE Vt level_table(const Packed *w) {
     uint8_t bytes[64];
     for (int i = 0; i < 64; i++)
-        bytes[i] = (uint8_t)(packed_log2_level(i % (1 << w->bits) - (1 << (w->bits - 1))) + (1 << w->offset_bits));
+        bytes[i] = (uint8_t)(packed_power_level(i % (1 << w->bits) - (1 << (w->bits - 1))) + (1 << w->offset_bits));
     return vt_load(bytes);
 }
 
@@ -276,7 +276,7 @@ INLINE void tile_unit(const TileKind kind, const int np, const int nv, const int
     }
     UNROLL for (int f = 0; f < steps; f++) {
         Vu bytes[TILE_VECTORS];
-        UNROLL for (int v = 0; v < nv; v++) bytes[v] = kind.log2
+        UNROLL for (int v = 0; v < nv; v++) bytes[v] = kind.powers
                                                            ? vt_lookup(table, column_bytes(bits, f, word[v], high[v]))
                                                            : column_bytes(bits, f, word[v], high[v]);
         UNROLL for (int t = 0; t < nt; t++) {
@@ -305,7 +305,7 @@ INLINE void tile_segment(const TileKind kind, const int np, const int nv, const 
             const int32_t codes = place->sums[(size_t)t * segments * (size_t)ns + (size_t)(p - (np - ns))];
             Vs start = (Vs)vu_set((uint32_t)codes << w->offset_bits);
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
-            if (w->grid != GRID_ASYMMETRIC) continue;
+            if (!w->grid.zeros) continue;
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] +=
                 (Vs)vu_set((uint32_t)codes) * vs_from_i8(place->extras[v]);
         }
@@ -322,7 +322,7 @@ INLINE void tile_segment(const TileKind kind, const int np, const int nv, const 
 // (one plane). On the two-level grid totals of one plane are integers, in the same bits.
 INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, const Packed *w, size_t segments,
                      const Vf *weight_scale, TileSums sum, TileTotals total) {
-    const bool whole_factors = np == 1 && w->grid == GRID_TWO_LEVEL;
+    const bool whole_factors = np == 1 && w->grid.factors;
     UNROLL for (int t = 0; t < nt; t++) {
         Vf scale = np == 1 ? vf_set(1) : vf_set(place->scale[(size_t)t * segments]);
         UNROLL for (int v = 0; v < nv; v++) {
@@ -347,7 +347,7 @@ INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place,
 // The scales of the group that begins here; moves the place to its units.
 INLINE void tile_scales(const int nv, const Packed *w, TilePlace *place, Vf *scale) {
     UNROLL for (int v = 0; v < nv; v++) {
-        if (w->grid == GRID_TWO_LEVEL) {
+        if (w->grid.factors) {
             scale[v] = vf_from_i8(place->extras[v]);
         } else {
             scale[v] = load_as(w->scale_dtype, place->at[v], place->lane[v]);
@@ -362,10 +362,10 @@ INLINE void tile_finish(const int np, const int nv, const int nt, const Packed *
     UNROLL for (int v = 0; v < nv; v++) {
         size_t first = row + (size_t)v * LANES;
         Vf by = vf_set(w->step);
-        if (w->grid == GRID_TWO_LEVEL) by = vf_load(packed_row_scales(w, first / PACKED_ROWS) + first % PACKED_ROWS);
+        if (w->grid.factors) by = vf_load(packed_row_scales(w, first / PACKED_ROWS) + first % PACKED_ROWS);
         UNROLL for (int t = 0; t < nt; t++) {
-            if (np == 1 && w->grid == GRID_TWO_LEVEL) total[v][t] = vf_from_ints(vs_from_pattern(total[v][t]));
-            if (w->grid == GRID_TWO_LEVEL || w->grid == GRID_LOG2) total[v][t] *= by;
+            if (np == 1 && w->grid.factors) total[v][t] = vf_from_ints(vs_from_pattern(total[v][t]));
+            if (w->grid.factors || w->grid.powers) total[v][t] *= by;
             if (np == 1) total[v][t] *= token_scale[t];
         }
     }
@@ -388,7 +388,7 @@ INLINE void packed_tile(const TileKind kind, const int np, const int nv, const i
     TileTotals total;
     TileSums sum;
     Vt table = {0};
-    if (kind.log2) table = level_table(w);
+    if (kind.powers) table = level_table(w);
     TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
                        .sums = x->sums + token * x->segments * (size_t)activation_sums(np),
                        .scale = x->scales + (np == 1 ? token : token * x->segments)};
@@ -434,17 +434,17 @@ INLINE void packed_rows(const TileKind kind, const int np, const Packed *w, cons
 
 INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
                           float *y, size_t first, size_t end) {
-    const bool log2 = w->grid == GRID_LOG2;
+    const bool powers = w->grid.powers;
     switch (w->bits) {
-    case 2: packed_rows((TileKind){2, false}, np, w, bias, x, tokens, y, first, end); break; // log2: −1, 0, 1 as well
+    case 2: packed_rows((TileKind){2, false}, np, w, bias, x, tokens, y, first, end); break; // powers: −1, 0, 1 as well
     case 3:
-        if (log2)
+        if (powers)
             packed_rows((TileKind){3, true}, np, w, bias, x, tokens, y, first, end);
         else
             packed_rows((TileKind){3, false}, np, w, bias, x, tokens, y, first, end);
         break;
     case 4:
-        if (log2)
+        if (powers)
             packed_rows((TileKind){4, true}, np, w, bias, x, tokens, y, first, end);
         else
             packed_rows((TileKind){4, false}, np, w, bias, x, tokens, y, first, end);

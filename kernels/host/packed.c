@@ -12,25 +12,27 @@ static size_t units_for(size_t columns, int bits) {
 }
 
 bool packed_fits(const QuantizedWeight *w, bool integer) {
+    const GridInfo *grid = &grid_table[w->grid];
     const uint64_t qmax = (1u << (w->bits - 1)) - 1, largest = INT32_MAX;
-    if (w->grid == GRID_LOG2 && w->bits == 8) return false;
+    if (grid->powers && w->bits == 8) return false;
     if (!integer) return true;
-    if (w->grid == GRID_ASYMMETRIC) return (2 * qmax + 1) * 127 * w->group <= largest;
-    return w->grid != GRID_TWO_LEVEL || qmax * 127 * 127 * w->in <= largest;
+    if (grid->zeros) return (2 * qmax + 1) * 127 * w->group <= largest;
+    return !grid->factors || qmax * 127 * 127 * w->in <= largest;
 }
 
 static size_t head_bytes(const QuantizedWeight *w, size_t groups) {
-    if (w->grid != GRID_ASYMMETRIC && w->grid != GRID_TWO_LEVEL) return 0;
-    size_t bytes = groups * PACKED_ROWS + (w->factors ? PACKED_ROWS * sizeof(float) : 0);
+    const GridInfo *grid = &grid_table[w->grid];
+    if (!grid->zeros && !grid->factors) return 0;
+    size_t bytes = groups * PACKED_ROWS + (grid->factors ? PACKED_ROWS * sizeof(float) : 0);
     return (bytes + 63) / 64 * 64;
 }
 
 static void packed_shape(const QuantizedWeight *w, Packed *p) {
     *p = (Packed){.out = w->out, .in = w->in, .group = w->group, .bits = w->bits, .scale_dtype = w->scale_dtype};
-    p->grid = w->grid;
-    // At 2 bits log2's −1, 0, 1 are the codes themselves; else the largest power of two keeps levels from being
+    p->grid = grid_table[w->grid];
+    // At 2 bits the powers −1, 0, 1 are the codes themselves; else the largest power of two keeps levels from being
     // negative.
-    const bool powers = w->grid == GRID_LOG2 && w->bits > 2;
+    const bool powers = p->grid.powers && w->bits > 2;
     p->offset_bits = powers ? (1 << (w->bits - 1)) - 2 : w->bits - 1;
     p->step = powers ? ldexpf(1, -p->offset_bits) : 1;
     p->groups = group_count(w->in, w->group);
@@ -168,7 +170,7 @@ static QuantizedWeight rows_of_block(const QuantizedWeight *w, size_t block) {
     QuantizedWeight rows = *w;
     rows.out = w->out - first < PACKED_ROWS ? w->out - first : PACKED_ROWS;
     rows.codes += first * w->in;
-    rows.scales += w->grid == GRID_TWO_LEVEL ? first : first * groups;
+    rows.scales += grid_table[w->grid].factors ? first : first * groups;
     if (w->zeros) rows.zeros += first * groups;
     if (w->factors) rows.factors += first * groups;
     return rows;
