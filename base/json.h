@@ -13,14 +13,15 @@
 // Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting
 // deeper than 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
 //
-// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), and of
-// a key that stands twice the last counts.
+// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), half of
+// a surrogate pair is allowed and becomes U+FFFD, and of a key that stands twice the last counts.
 //
 // cJSON's strings end at a NUL. So U+0000 stands in them as the two bytes C0 80, which UTF-8 never has: strings and
 // keys are whole and differ where they should, and json_bytes gives the bytes that a text really has.
 cJSON *json_parse(const char *text, size_t length, Error *err);
 
-// The same for files that people write for this program: standard JSON only, and keys that stand twice are both there.
+// The same for files that people write for this program: standard JSON only. Keys that stand twice are both
+// there.
 cJSON *json_parse_strict(const char *text, size_t length, Error *err);
 
 // Replaces *out by the bytes of a string of a document, U+0000 included.

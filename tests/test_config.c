@@ -108,6 +108,14 @@ static void rope(void **state) {
     expect_refused("rotary positions need an even number");
 }
 
+// Half a character where nobody looks is no reason to refuse a model.
+static void an_unread_key_may_be_broken(void **state) {
+    (void)state;
+    ModelConfig config = loaded("\"prompt\":\"\\ud83d cut off\",\"num_key_value_heads\":2");
+    assert_int_equal(config.kv_heads, 2);
+    assert_string_equal(config.not_run, "");
+}
+
 static void a_key_may_be_empty(void **state) {
     (void)state;
     assert_int_equal(loaded("\"\":1,\" \":2,\"vocab_size bos_token_id\":3,\"eos_token_id\":5").eos_tokens[0], 5);
@@ -366,6 +374,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
                                        IN_FOLDER(sizes),
                                        IN_FOLDER(rope),
+                                       IN_FOLDER(an_unread_key_may_be_broken),
                                        IN_FOLDER(a_key_may_be_empty),
                                        IN_FOLDER(tokens),
                                        IN_FOLDER(nonsense),
