@@ -169,8 +169,12 @@ static char *name_of_expert(const Tensor *tensor, const ExpertLayout *layout, si
 static bool add_experts(Listing *listing, const Tensor *tensor) {
     ExpertLayout layout;
     if (!tensor_experts(listing->out->checkpoint, tensor, &layout)) return true;
-    if (!layout.mxfp4 && !dtype_is_float16_or_32(tensor->dtype)) return true;
     if (layout.count > MOST_EXPERTS) return true;
+    Error reason = {0};
+    if (!stored_experts_known(listing->out->stored, tensor, &layout, &reason)) {
+        if (!listing->unread.message[0]) listing->unread = reason;
+        return true;
+    }
     for (size_t expert = 0; expert < layout.count; expert++) {
         char *name = name_of_expert(tensor, &layout, expert);
         const Tensor *weight;

@@ -491,6 +491,29 @@ static bool find_mxfp4(Search *s, const Tensor *tensor, const ExpertLayout *layo
            search_keep(s, s->stem, NULL, "MXFP4", out);
 }
 
+static bool has_scales(const StoredSet *set, const Tensor *tensor) {
+    static const char *const endings[] = {"_scale", "_scale_inv", "_scales", "_weight_scale", "_weight_scale_inv"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char name[512];
+        snprintf(name, sizeof name, "%s%s", tensor->name, endings[i]);
+        if (checkpoint_find(set->checkpoint, name)) return true;
+    }
+    return false;
+}
+
+bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, Error *err) {
+    const Search s = {.set = set, .err = err};
+    const DType dtype = tensor->dtype;
+    const bool bytes = dtype == DTYPE_F8_E4M3 || dtype == DTYPE_F8_E5M2;
+    if (layout->mxfp4) return true;
+    if (tensor->made) return refuse(&s, tensor_in_file(tensor), "experts that share a quantized matrix are not read");
+    if (bytes && set->config.refusal[0]) return refuse(&s, tensor, "%s", set->config.refusal);
+    if (bytes && has_scales(set, tensor))
+        return refuse(&s, tensor, "experts of type %s with scales are not read", dtype_name(dtype));
+    return bytes || dtype == DTYPE_F64 || dtype_is_float16_or_32(dtype) ||
+           refuse(&s, tensor, "experts of type %s are not read", dtype_name(dtype));
+}
+
 bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
                    const Tensor **out, Error *err) {
     Search s = {.set = set, .stem = name, .stem_length = strlen(name), .err = err};
@@ -499,6 +522,7 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
                  columns = layout->transposed ? layout->out : layout->in;
     *out = expert_slice(set, tensor, name, tensor->dtype, rows, columns, expert);
     if (!*out) return error_memory(err, tensor->name);
+    if (!dtype_is_float16_or_32(tensor->dtype) && !find_bytes_or_f64(&s, name, *out, out)) return false;
     return !layout->transposed || stored_transposed(set, *out, out, err);
 }
 

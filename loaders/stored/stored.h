@@ -22,7 +22,10 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
 // A matrix [in, out] of the set or its checkpoint as [out, in], made when it is held.
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err);
 
-// One expert of a tensor that holds several (tensor_experts), [out, in]; `name` is that of its linear.
+// Whether stored_expert can read the experts of a tensor that holds several; err says why not.
+bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, Error *err);
+
+// One expert of such a tensor (tensor_experts), [out, in]; `name` is that of its linear.
 bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
                    const Tensor **out, Error *err);
 
