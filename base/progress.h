@@ -1,4 +1,4 @@
-// Progress of long work, and the wish to stop it. Thread-safe: the worker reports, any thread may read or stop.
+// Progress of long work, and the request to stop it. Thread-safe: the worker reports, any thread may read or stop.
 #pragma once
 
 #include <stdatomic.h>

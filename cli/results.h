@@ -36,7 +36,7 @@ void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
 
-// Says of figures from fewer than FEWEST_TOKENS tokens that they mean nothing; as "too_few_tokens" in JSON.
+// Warns that figures from fewer than FEWEST_TOKENS tokens mean nothing; "too_few_tokens" in JSON.
 #define MORE_TEXT "give a longer text (--text FILE) or more of it (--tokens N)"
 #define MORE_CALIBRATION "give a longer text (--calibration FILE) or more of it (--calibration-tokens N)"
 void few_print(uint64_t tokens, const char *remedy);

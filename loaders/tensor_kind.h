@@ -1,4 +1,4 @@
-// What a tensor of an unknown model is, as far as its name, its shape and its neighbours tell.
+// What a tensor of an unknown model is, judged by its name, its shape and its neighbours.
 #pragma once
 
 #include "loaders/checkpoint.h"

@@ -1,4 +1,4 @@
-// What was measured of a model, as far as a plan needs it. Filled by analysis/, read by quant/.
+// What a plan needs to know of a model's measurements. Filled by analysis/, read by quant/.
 #pragma once
 
 #include <stdatomic.h>

@@ -51,8 +51,8 @@ typedef struct Plan {
     int class_count[4];                 // linears by FptqClass
 } Plan;
 
-// What becomes of its input, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when nothing does, "?"
-// while its range is not known.
+// How its input is quantized, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when it is not, "?" while
+// its range is not known.
 const char *decision_input_text(const Decision *decision);
 
 // Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial.

@@ -91,7 +91,7 @@ typedef struct Recipe {
     // Globs: linears left in their own precision, whatever the overrides say.
     char **ignore;
     int ignore_count;
-    // The later one wins. One that names a head or router exactly and sets a weights dial quantizes it.
+    // Later ones win. One that names a head or router exactly and sets a weights dial quantizes it.
     Override *overrides;
     int override_count;
 } Recipe;
@@ -133,6 +133,6 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
 // becomes the latest.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
-// ? one character, * any number of them (dots too), [a-z] and [!x] one of a set of bytes; a [ that nothing closes
-// stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
+// ? stands for one character, * for any number of them (dots too), [a-z] and [!x] for one of a set of bytes. An
+// unclosed [ stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
 bool glob_matches(const char *glob, const char *name);

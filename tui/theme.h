@@ -45,7 +45,7 @@ typedef enum Background { BACKGROUND_UNKNOWN, BACKGROUND_DARK, BACKGROUND_LIGHT 
 
 typedef struct Theme {
     ColorDepth depth;
-    bool reverses; // what is selected: a background of our own could not be told from the terminal's
+    bool reverses; // what is selected is shown reversed, since a background colour could look like the terminal's
 } Theme;
 
 // What can be known without asking the terminal: as the scheme says; of AUTO, what COLORFGBG says.

@@ -1,5 +1,5 @@
 // Weights whose products with 8-bit activations might not fit what packed.h sums in 32 bits: one 16-bit integer per
-// weight and 64-bit sums, so that every product is exact. Correct first: what fits has the fast kernels.
+// weight and 64-bit sums, so that every product is exact. Exact but slow: what fits uses the fast kernels.
 #pragma once
 
 #include "kernels/host/kernels.h"

@@ -1,6 +1,5 @@
-// What turning weights into codes needs of the processor: ranges, symmetric codes, their errors, and codes to words of
-// the packed layout (packed.h). One thread; callers share rows. The inner loops are in coding_template.h, for
-// quant/grids.c too.
+// Loops that turn weights into codes: ranges, symmetric codes, their errors, and words of the packed layout (packed.h).
+// One thread; callers share rows. The inner loops are in coding_template.h, for quant/grids.c too.
 #pragma once
 
 #include <stdbool.h>

@@ -57,8 +57,8 @@ typedef struct TokenTile {
     size_t token, number, count;
 } TokenTile;
 
-// Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, as the processor likes
-// it. In all other cases there are four at a time, for enough independent sums.
+// Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, which suits the
+// prefetcher. In all other cases there are four at a time, for enough independent sums.
 INLINE bool one_by_one(const DenseProduct *d) { return d->streams && d->tokens <= 2; }
 
 // Asks for the bytes that the next four rows have at the same place; tiles of tokens share these rows out among

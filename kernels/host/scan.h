@@ -1,6 +1,6 @@
-// What statistics of weights need of the processor: one look at 16-bit numbers, ranges of small groups, and what
-// merging two groups does to their range. One thread; callers split the work. AVX2 does as well as wider vectors here,
-// since counting is most of the work.
+// Loops for statistics of weights: counts of 16-bit numbers, ranges of small groups, and what merging two groups does
+// to their range. One thread; callers split the work. AVX2 does as well as wider vectors here, since counting is most
+// of the work.
 #pragma once
 
 #include <stddef.h>

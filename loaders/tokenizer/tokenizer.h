@@ -39,8 +39,8 @@ int32_t tokenizer_prefix(const Tokenizer *tokenizer);
 // the beginning twice.
 bool tokenizer_has_prefix(const Tokenizer *tokenizer, const char *text, size_t length);
 
-// The same for one part of a text that is encoded in several: what stands before the whole text is added where it
-// begins, what stands behind it where it ends.
+// The same for one part of a text that is encoded in several: special tokens before the text are added at its first
+// part, those behind it at its last.
 bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t length, bool begins, bool ends,
                            TokenIds *out, Error *err);
 
