@@ -305,7 +305,7 @@ const OptionRow option_table[] = {
     {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
-    {0, "shard-megabytes", "N", "size of a file at most", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
+    {0, "shard-megabytes", "N", "largest size of a file", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
      .default_value = "4096"},
     {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
      .default_value = "auto"},
