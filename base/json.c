@@ -34,7 +34,7 @@ static bool shallow_enough(const char *text, size_t length) {
 static const char escaped_nul[] = "\\u0000", kept_nul[] = "\xC0\x80";
 enum { ESCAPED = sizeof escaped_nul - 1, KEPT = sizeof kept_nul - 1 };
 
-// Puts the kept form in the place of the escaped one. A backslash behind a backslash begins nothing.
+// Replaces the escaped form with the kept one. A backslash after a backslash begins no escape.
 static void keep_nuls(const char *text, size_t length, Text *out) {
     size_t done = 0;
     for (size_t i = 0; i + ESCAPED <= length;) {

@@ -9,8 +9,8 @@
 
 // ---- Words for numbers ----
 
-// Each in as many bytes as the word has, so that places in messages stay right. JSON has no number for NaN: a string is
-// none to whoever reads it.
+// Each in as many bytes as the word has, so that places in messages stay right. JSON has no number for NaN, so a string
+// takes its place, which readers of numbers refuse.
 static const struct { const char *word, *standard; } words[] = {{"NaN", "\"?\""}, {"Infinity", "1e99999 "}};
 
 // How long the word at `text` is; 0: there is none.

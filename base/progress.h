@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct Progress {
-    atomic_bool stop;             // set by whoever wants the work to end
+    atomic_bool stop;             // set to end the work
     _Atomic uint64_t done, total; // in the unit of the current work; total 0 = unknown
     _Atomic(const char *) what;   // static text: "calibrating", "measuring weights"
     atomic_bool *also_stop;       // a second flag to obey (say, the program is quitting); may be NULL

@@ -16,7 +16,7 @@ static volatile sig_atomic_t reader_gone;
 
 static void on_closed_pipe(int number) { reader_gone = number; }
 
-// Whoever starts the program may have closed these. A file that is opened then would take the number of one, and what
+// The parent process may have closed these. A file that is opened then would take the number of one, and what
 // is meant for the terminal would go into it. Reading from stdin and writing to stdout fail as they would without.
 static void keep_standard_files(void) {
     static const int ways[] = {O_WRONLY, O_RDONLY, O_WRONLY};
@@ -33,7 +33,7 @@ static int main_failed(const Error *err, int status) {
     return status;
 }
 
-// A reader that wants no more (quantdial inspect | head) is no failure.
+// A reader that stops early (quantdial inspect | head) is not a failure.
 static int main_finish(Error *err) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return 0;

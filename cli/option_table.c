@@ -35,7 +35,7 @@ static bool take_text(const OptionRow *row, const char *text, Options *out, Erro
     return take_any_text(row, text, out, err);
 }
 
-// Files are texts, too; that they are files is told by these functions (options_try_files).
+// Files are texts, too. These functions mark them as files (options_try_files).
 static bool take_input(const OptionRow *row, const char *text, Options *out, Error *err) {
     return take_text(row, text, out, err);
 }

@@ -36,7 +36,7 @@ static bool refuse_command(const char *word, Error *err) {
     return error_set(err, "there is no command \"%.60s\"; quantdial --help lists them", word);
 }
 
-// A word in a command's place is a model, unless there is no such model, and a command is spelled nearly so.
+// The first word is a model unless there is no such model and it looks like a misspelled command.
 static bool check_first_word(const char *word, Error *err) {
     const char *near = nearest_command(word);
     if (!near || checkpoint_is_there(word)) return true;

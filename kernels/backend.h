@@ -200,7 +200,7 @@ bool backend_is_complete(const BackendOps *ops);
 // QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
 bool backend_cpu_new(int threads, Backend **out, Error *err);
 
-// The CUDA backend on one device (0: the first). False with a sentence for a person when there is no CUDA in this
+// The CUDA backend on one device (0: the first). False, with a sentence for the user, when there is no CUDA in this
 // program, no driver, no device, or none that this program holds code for.
 bool backend_cuda_new(int device, Backend **out, Error *err);
 

@@ -83,5 +83,5 @@ static inline bool activation_is_integer(ActivationMode mode) {
 // Sets err: row `row` of a weight cannot be quantized. equalized: it was multiplied or divided before. Returns false.
 bool quantized_not_finite(size_t row, bool equalized, Error *err);
 
-// What every backend asks of a weight and its scheme (backend.h, weight_quantized); false with err set.
+// What every backend requires of a weight and its scheme (backend.h, weight_quantized); false with err set.
 bool quantized_can_multiply(const QuantizedWeight *w, const ActivationScheme *scheme, Error *err);

@@ -148,7 +148,7 @@ static bool checkpoint_prefer(Checkpoint *out, const char *name, const char *nam
     Tensor wanted = {.name = name};
     const Tensor *key = &wanted, **all = out->by_name, **end = all + out->tensor_count;
     const Tensor **at = bsearch(&key, all, out->tensor_count, sizeof(void *), compare_tensors);
-    if (!at) return true; // nobody may need it
+    if (!at) return true; // it may not be needed
     const Tensor **first = at, **last = at;
     while (first > all && strcmp(first[-1]->name, name) == 0) first--;
     while (last + 1 < end && strcmp(last[1]->name, name) == 0) last++;

@@ -409,7 +409,7 @@ static void name_family(const char *type, ModelConfig *out) {
     free(shown);
 }
 
-// The weights of a family that cannot be run can be looked at and quantized all the same.
+// The weights of a family that cannot be run can still be inspected and planned.
 static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out, Error *err) {
     out->layout = LAYOUT_OTHER;
     if (type)

@@ -47,7 +47,7 @@ bool mapping_repair(const void *address) {
     return true;
 }
 
-// Once only: whoever handled it before may put us back and raise it again.
+// Only once: the previous handler may reinstall ours and raise the signal again.
 static void hand_on(int number, siginfo_t *info, void *context) {
     static atomic_bool handed;
     bool again = atomic_exchange(&handed, true);
@@ -67,7 +67,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     errno = kept;
 }
 
-// Looks each time: somebody may have put back what was there before.
+// Checks each time, since the previous handler may have been reinstalled.
 static void mapping_install_handler(void) {
     struct sigaction now, ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);

@@ -350,7 +350,7 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
     return ok;
 }
 
-// Texts by name, or null. Nobody needs them, but the file is only valid when they are texts.
+// Texts by name, or null. They are not used, but the file is only valid when they are texts.
 static bool read_metadata(SafetensorsHeader *header) {
     if (header_peek(header) == 'n') return skip_word(header, "null");
     if (!header_expect(header, '{', "__metadata__ must be an object")) return false;

@@ -127,7 +127,7 @@ static bool row_applies(const ModelConfig *config, When when) {
 
 static int *map_member(LayerMap *map, size_t offset) { return (int *)(void *)((char *)map + offset); }
 
-// The number of what a slot's linears read; a new one when nobody has read it yet.
+// The number of the input that a slot's linears read; a new one when it has not been read yet.
 static int input_of(Builder *builder, Slot slot) {
     if (slot == SLOT_MLP && builder->out->config.shared_norm) slot = SLOT_ATTENTION;
     if (builder->slots[slot] < 0) builder->slots[slot] = builder->out->input_count++;
@@ -335,7 +335,7 @@ static bool add_layer(Builder *builder, int layer) {
     return ok;
 }
 
-// A linear outside the layers, without bias. `input` < 0: it reads what nobody else does.
+// A linear outside the layers, without bias. `input` < 0: an input of its own.
 static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
                      const Tensor *tied) {
     Linear *linear = add_linear(builder, name, role, out_width, in_width);

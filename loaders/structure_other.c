@@ -113,7 +113,7 @@ static int compare_linears(const void *a, const void *b) {
 }
 
 // The tensor itself, or the matrix whose codes it holds; NULL for other parts of such a matrix, and for what cannot be
-// read, which is no reason to leave out all the rest: `reason` tells.
+// read. That is no reason to leave out the rest; `reason` says why.
 static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tensor, Error *reason) {
     char name[512];
     const Tensor *found = tensor;

@@ -402,7 +402,7 @@ static bool switch_group(QuantizedModel *model, Group *group, bool *changed, Err
     return true;
 }
 
-// The head counts as part of the last layer, so that whoever keeps hidden states runs it again.
+// The head counts as part of the last layer, so that callers who keep hidden states run it again.
 static int layer_of_input(const QuantizedModel *model, int input) {
     const ModelStructure *structure = model->structure;
     int layer = structure->linears[model->members[model->group_start[input]]].layer;

@@ -43,7 +43,7 @@ static bool is_same(Sequences *running, const Transformer *t) {
 
 bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids) {
     if (!can_record(t)) return false;
-    // The first time everything runs as ever: it makes the memory that the step will need, and a device may load its
+    // The first time everything runs as usual: it makes the memory that the step will need, and a device may load its
     // programs, which it could not while it records.
     if (!is_same(running, t) || running->scratch_tokens < running->count) return false;
     if (run_step(t, running, ids)) return true;

@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-// A range that is no normal number is as good as none: dividing by it would overflow.
+// A range that is not a normal number counts as none: dividing by it would overflow.
 static float lae_factor(float range, double alpha) {
     if (!isnormal(range)) return 1;
     return (float)pow((double)range / log2(2 + (double)range), alpha);

@@ -23,7 +23,7 @@ typedef struct VoteCounts {
 } VoteCounts;
 
 typedef struct WeightMeasure {
-    atomic_bool known;      // set last: whoever reads it as true may read the rest
+    atomic_bool known;      // set last: when it is true, the rest may be read
     float absmax, min, max; // of the finite elements
     uint64_t nonfinite;     // infinite or NaN
     VoteCounts votes;

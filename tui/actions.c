@@ -183,7 +183,7 @@ void action_ignore(Ui *ui, int unused) {
     if (ui_report(ui, workbench_toggle_ignore(ui->workbench, ui_linear(ui), &err), &err)) ui_update(ui);
 }
 
-// The file that was asked for, ~ expanded and owned by the caller; NULL when there is none, which was told.
+// The file that was named, with ~ expanded, owned by the caller; NULL, after a message, when there is none.
 static char *file_asked_for(Ui *ui, const char *path) {
     Error err = {0};
     char *file = *path ? home_expand(path, &err) : NULL;

@@ -192,7 +192,7 @@ static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis,
     axis_label_somewhere(ui, labels, share, direction, style, text);
 }
 
-// The axis says by its line, too, in which zone it is: colours alone would not tell where there are none.
+// The axis shows the zone by its line, too, for terminals without colours.
 static void draw_zones(Ui *ui, Rect line, const LogAxis *axis, double v0, double v1) {
     for (int i = 0; i < line.cols; i++) {
         const double value = axis->low * exp2((i + 0.5) / line.cols * log2(axis->high / axis->low));

@@ -128,7 +128,7 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// So many that the standard error shows one or two digits.
+// As many decimals as show one or two digits of the standard error.
 static int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));

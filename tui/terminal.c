@@ -61,8 +61,8 @@ static bool may_be_asked(void) {
     return term != NULL;
 }
 
-// The answer may come late, or never: nobody waits for it. Until then Escape does, a little longer, so that an answer
-// that comes in pieces is not taken for that key.
+// The answer may come late or never, and the program does not wait for it. Until then Escape waits a little longer, so
+// that an answer that comes in pieces is not taken for that key.
 #define ANSWER_SECONDS 3.0
 #define ESCAPE_MILLISECONDS 25
 #define ESCAPE_OR_ANSWER_MILLISECONDS 200
@@ -81,7 +81,7 @@ static void stop_expecting_answer(Terminal *t) {
     set_escdelay(ESCAPE_MILLISECONDS);
 }
 
-// One to four hexadecimal digits as a share of the most that so many can say; −1 when there are none.
+// One to four hexadecimal digits as a share of the largest such number; −1 when there are none.
 static double color_share(const char **text) {
     char *end;
     const char *start = *text;

@@ -80,7 +80,7 @@ static bool loop_run(Loop *loop, Error *err) {
     return true;
 }
 
-// The user decided about unsaved changes before quitting; nobody did when something else ended the program.
+// When the user quits, unsaved changes have been decided on. When something else ends the program, they have not.
 static void loop_end(Ui *ui, bool decided) {
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone

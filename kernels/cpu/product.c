@@ -7,7 +7,7 @@
 
 #include "kernels/cpu/weight.h"
 
-// From so many tokens on the library's blocked product is faster than rows in place.
+// From this many tokens on, oneDNN's blocked product is faster than rows in place.
 enum { LIBRARY_TOKENS = 9 };
 enum { MOST_TOGETHER = 4 };
 

@@ -236,7 +236,7 @@ typedef struct FusedArguments {
 
 // ---- Experts ----
 
-// At most so many tokens, of so many experts each, in all so many slots, are routed on the device (kernels_experts.h).
+// Limits of routing on the device: tokens, experts per token, slots, experts (kernels_experts.h).
 enum { MIXTURE_TOKENS = 64, MIXTURE_PER_TOKEN = 32, MIXTURE_SLOTS = 512, MIXTURE_EXPERTS = 1024 };
 
 // The per_token largest logits of each token, of equals the first; a slot's weight is its softmax probability.

@@ -62,7 +62,7 @@ typedef struct CudaBackend {
     CudaRuntime *runtime;
     char description[320];
     bool failed;
-    Error failure;       // what went wrong first; nothing is launched any more
+    Error failure;       // the first failure; nothing is launched after it
     uint64_t generation; // counts what is allocated and freed: a recorded step knows only the memory there was then
     Step *recording;
     Region codes, scales, sums; // prepared activations

@@ -1,6 +1,6 @@
 // Operations that wait for the next one, because a single kernel computes both: the residual that is added before a
 // norm, norms and activation functions before a quantized product, rotations before keys and values are
-// stored. Whatever else is asked for comes after what waits (cuda_ready), so nobody can tell but by counting launches.
+// stored. Any other operation first runs what is deferred (cuda_ready), so only the number of launches differs.
 #include "kernels/cuda/cuda.h"
 
 static int launch_deferred(CudaBackend *c, const Deferred *w) {

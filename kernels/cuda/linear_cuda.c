@@ -127,8 +127,9 @@ static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, 
 
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
-// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` slabs each. Parts
-// are written and read again, eight bytes for an output: never more of them than there are bytes of weights.
+// Into how many parts the columns are cut, so that `blocks` blocks become two for each multiprocessor, with `least`
+// slabs each. Parts are written and read again, eight bytes for an output: never more of them than there are bytes of
+// weights.
 static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t least) {
     const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
     const size_t cheap = (size_t)a->layout.in * (size_t)a->layout.bits / 64 / (size_t)a->tokens;

@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-// Pairs of rows, so many apart, exchange what lies on the wrong side.
+// Pairs of rows at this distance exchange what lies on the wrong side.
 static inline __attribute__((always_inline)) void exchange(const int apart, __m512i *rows) {
     const __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __mmask16 wrong = _mm512_test_epi32_mask(place, _mm512_set1_epi32(apart));

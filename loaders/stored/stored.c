@@ -29,7 +29,7 @@ struct StoredSet {
     MadeTensor **made;
     size_t count, capacity;
     pthread_mutex_t lock;               // of what follows
-    size_t kept_bytes, most_kept_bytes; // of matrices that nobody holds but that will be needed again
+    size_t kept_bytes, most_kept_bytes; // of matrices that are not held but will be needed again
     char warning[400];
 };
 
@@ -631,7 +631,7 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     *out = NULL;
     if (!recognize_tensors(checkpoint, err)) return false;
     if (!stored_config_read(checkpoint->folder, &config, &reason)) {
-        // Plain tensors can be read all the same.
+        // Plain tensors can still be read.
         config = (StoredConfig){.block = {128, 128}};
         snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);
         text_mend(config.refusal);
@@ -712,7 +712,7 @@ static bool matrix_make(StoredMatrix *m, Error *err) {
 
 static void matrix_unmake(StoredMatrix *m) {
     madvise(m->data, m->bytes, MADV_DONTNEED);
-    mprotect(m->data, m->bytes, PROT_NONE); // whoever forgets to hold shall notice
+    mprotect(m->data, m->bytes, PROT_NONE); // a read without a hold shall be noticed
 }
 
 bool tensor_hold(const Tensor *tensor, Error *err) {

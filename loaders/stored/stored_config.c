@@ -121,7 +121,7 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (strcmp(methods[i].method, method) == 0) return methods[i].read(json, out, err);
     }
-    // Its plain tensors can be read all the same.
+    // Its plain tensors can still be read.
     Error reason = {0};
     refuse_text("quant_method", method, METHODS_READ "; open the checkpoint that it was made from", &reason);
     snprintf(out->refusal, sizeof out->refusal, "%s", reason.message);

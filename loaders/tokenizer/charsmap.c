@@ -85,8 +85,8 @@ void charsmap_free(Charsmap *map) {
 // of a value: bits 0–30.
 static size_t offset_of(uint32_t unit) { return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6); }
 
-// Where the replacement of the shortest beginning of the text that has one starts; SIZE_MAX when there is none. In a
-// damaged trie the way may lead out of the array: then there is none, either.
+// Where the replacement of the shortest beginning of the text that has one starts; SIZE_MAX when there is none. A
+// damaged trie may lead out of the array; that counts as none.
 static size_t look_up(const Charsmap *map, const char *text, size_t length) {
     size_t node = offset_of(map->units[0]);
     for (size_t i = 0; i < length && text[i]; i++) {

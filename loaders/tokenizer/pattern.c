@@ -68,7 +68,7 @@ static bool translate_escape(Translation *translation) {
     case 's':
     case 'w': add_class(translation, c == 's' ? WHITE_SPACE : WORD, false); break;
     case 'S':
-        // Inside a class there is no way to say it but PCRE2's own, which lacks U+180E.
+        // Inside a class only PCRE2's own way works, which lacks U+180E.
         if (translation->depth)
             translation_add(translation, "\\S\\x{180e}");
         else

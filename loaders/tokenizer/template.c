@@ -57,7 +57,7 @@ static bool template_wrap(Template *out, Template *around, Error *err) {
     return ok;
 }
 
-// ByteLevel corrects offsets, which nobody here asks for.
+// ByteLevel corrects offsets, which are not used here.
 static const struct {
     const char *type;
     bool (*read)(const cJSON *json, Template *out, Error *err); // NULL: adds nothing
