@@ -25,7 +25,7 @@ typedef struct VoteCounts {
     uint64_t parents[LADDER_MAX]; // parents[s]: groups of size sizes[s] in the matrix
     uint32_t *votes[VOTE_RULES];  // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
     // squares[kind][s]: the sum of range² over the groups of size sizes[s], which quant/noise.h reads; 0 when there are
-    // no steps. A group that holds infinity, or nothing but NaN, counts as 0.
+    // no steps. A row that holds infinity counts as 0.
     double squares[RANGE_KINDS][LADDER_MAX];
 } VoteCounts;
 

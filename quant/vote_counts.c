@@ -1,6 +1,5 @@
 #include "quant/vote_counts.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +39,8 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     }
     return count;
 }
+
+size_t vote_tally_squares(const VoteTally *t) { return RANGE_KINDS * (size_t)t->sizes_count; }
 
 static inline float absmax_of(float low, float high) {
     float a = fabsf(low), b = fabsf(high);
@@ -107,25 +108,12 @@ static void parts_of_rows(const VoteTally *t, const float *low, const float *hig
     }
 }
 
-static void square_row(const float *low, const float *high, size_t groups, double *absmax, double *spread) {
-    double absmaxes = 0, spreads = 0;
-#pragma omp simd reduction(+ : absmaxes, spreads)
-    for (size_t g = 0; g < groups; g++) {
-        double l = low[g] < 0 ? (double)-low[g] : 0, h = high[g] > 0 ? (double)high[g] : 0; // of NaN alone: 0
-        double range = l > h ? l : h, width = l + h;
-        absmaxes += range <= FLT_MAX ? range * range : 0;
-        spreads += range <= FLT_MAX ? width * width : 0;
-    }
-    *absmax = absmaxes;
-    *spread = spreads;
-}
-
+// Each row has a sum of its own, so that it does not matter how rows are divided among threads.
 static void square_rows(const VoteTally *t, int s, const float *low, const float *high, size_t rows, double *squares) {
-    const size_t groups = t->columns / t->sizes[s], per_row = RANGE_KINDS * (size_t)t->sizes_count;
-    for (size_t row = 0; row < rows; row++) {
-        double *at = squares + row * per_row + s;
-        square_row(low + row * groups, high + row * groups, groups, at, at + t->sizes_count);
-    }
+    const ScanKernels *scan = host_kernels()->scan;
+    const size_t groups = t->columns / t->sizes[s];
+    for (size_t row = 0; row < rows; row++, squares += vote_tally_squares(t))
+        scan->squares(low + row * groups, high + row * groups, groups, squares + s, squares + t->sizes_count + s);
 }
 
 // Climbs the ladder with some rows. Groups lie row after row and a parent's children side by side, so it does not
@@ -189,8 +177,6 @@ void vote_tally_free(VoteTally *t) {
     free(t);
 }
 
-size_t vote_tally_squares(const VoteTally *t) { return RANGE_KINDS * (size_t)t->sizes_count; }
-
 void vote_tally_add(VoteTally *t, const float *minima, const float *maxima, size_t rows, double *squares) {
     t->rows += rows;
     for (size_t row = 0; row < rows && t->sizes_count > 1; row += t->rows_at_once) {
@@ -218,7 +204,8 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
 static void sum_squares(const VoteTally *t, const double *squares, VoteCounts *out) {
     for (uint64_t row = 0; row < t->rows && t->sizes_count > 1; row++) {
         for (int kind = 0; kind < RANGE_KINDS; kind++) {
-            for (int s = 0; s < t->sizes_count; s++) out->squares[kind][s] += *squares++;
+            for (int s = 0; s < t->sizes_count; s++, squares++)
+                out->squares[kind][s] += isfinite(*squares) ? *squares : 0;
         }
     }
 }
