@@ -267,18 +267,20 @@ static void normal_weights_get_one_size(void **state) {
     static const double bits[] = {2, 3, 4, 8};
     static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_LOG2, GRID_TWO_LEVEL};
     for (int i = 0; i < HEAD; i++) toy_votes(&f->model, i, -1, (uint64_t)i);
-    for (int i = 0; i < 16; i++) {
-        set(f, NULL, DIAL_BITS, bits[i % 4]);
-        set(f, NULL, DIAL_GRID, grids[i / 4]);
-        set(f, NULL, DIAL_ALPHA, dial_table[DIAL_ALPHA].default_value);
-        plan(f);
-        assert_groups(&f->plan, 64);
-        set(f, NULL, DIAL_ALPHA, 0.2);
-        plan(f);
-        assert_groups(&f->plan, 32);
-        set(f, NULL, DIAL_ALPHA, 0.4);
-        plan(f);
-        assert_groups(&f->plan, 128);
+    for (size_t b = 0; b < sizeof bits / sizeof *bits; b++) {
+        for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+            set(f, NULL, DIAL_BITS, bits[b]);
+            set(f, NULL, DIAL_GRID, grids[g]);
+            set(f, NULL, DIAL_ALPHA, dial_table[DIAL_ALPHA].default_value);
+            plan(f);
+            assert_groups(&f->plan, 64);
+            set(f, NULL, DIAL_ALPHA, 0.2);
+            plan(f);
+            assert_groups(&f->plan, 32);
+            set(f, NULL, DIAL_ALPHA, 0.4);
+            plan(f);
+            assert_groups(&f->plan, 128);
+        }
     }
 }
 
