@@ -23,6 +23,7 @@ static bool make_plans(View *v, Error *err) {
     bool ok = true;
     copy.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
     for (int a = 0; ok && a < ALPHAS; a++) {
+        copy.value[DIAL_RULE] = RULE_SHRINK;
         copy.value[DIAL_ALPHA] = alphas[a];
         ok = engine_make_plan(v->engine, &copy, &v->plans[a], err);
     }

@@ -219,7 +219,7 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         {DIAL_SCALE, "model", "l", "f16"},
         {DIAL_FUSED, "off", "l", "on"},
         {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"},
-        {DIAL_RULE, "shrink", "l", "literal"},
+        {DIAL_RULE, "noise", "l", "literal"},
         {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
         {DIAL_MIN_GROUP, "32", "l", "64"},
         {DIAL_MAX_GROUP, "channel", "h", "8192"},
@@ -452,10 +452,22 @@ static void long_texts_are_read_to_their_end(void **state) {
     quit(s);
 }
 
+// Why a linear got its group size: the noise of each against the ceiling, or the votes against the quorum.
+static void the_ladder_shows_what_decided(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    expect(s, "ladder      192 ▸     64 ▸     32");
+    expect(s, "of the ceiling");
+    key(s, ":set alpha-rule shrink\r");
+    expect(s, "quorum 1.0 %");
+    expect_gone_text(s, "of the ceiling");
+    quit(s);
+}
+
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    expect(s, "2.0–2.3× "); // all timed, so that the pin has a speed
+    expect(s, "2.1–2.3× "); // all timed, so that the pin has a speed
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
@@ -463,7 +475,7 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "kB ✗");    // larger
     expect(s, "% ✓");     // more tokens alike
     expect(s, "−0.0");    // less divergence
-    expect(s, "0.77× ✗"); // slower, and the ranges lie apart
+    expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");
     expect(s, "1.06× ≈"); // somewhat faster, within the ranges
     key(s, "pp");         // pins anew, then takes the pin away
@@ -1270,6 +1282,7 @@ int main(int argc, char **argv) {
         IN_HOME(what_the_plan_does_is_said_at_every_size),
         IN_HOME(a_partial_score_of_the_base_is_marked),
         IN_HOME(long_texts_are_read_to_their_end),
+        IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
         IN_HOME(linears_are_found_filtered_and_sorted),
         IN_HOME(the_selection_moves),
