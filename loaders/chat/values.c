@@ -11,7 +11,7 @@ Value value_integer(int64_t integer) { return (Value){.kind = INTEGER, .integer 
 Value value_undefined(const char *name) { return (Value){.kind = UNDEFINED, .name = name}; }
 
 Value value_string(const char *data, size_t length) {
-    return (Value){.kind = STRING, .string = {length ? data : "", length}};
+    return (Value){.kind = STRING, .string = {data ? data : "", length}};
 }
 
 Value value_text(const char *text) { return value_string(text, strlen(text)); }
