@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
@@ -92,8 +93,30 @@ static bool read_model(Engine *engine, Error *err) {
     return structure_build(&engine->checkpoint, &config, &engine->structure, err);
 }
 
+static bool same_folder(const char *a, const char *b) {
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+// A template that cannot be read is no reason not to look at the weights: told when it is needed.
+static bool read_chat(Engine *engine, Error *err) {
+    const char *folder = engine->checkpoint.folder;
+    char *sample = sample_path(NULL);
+    engine->is_sample = sample && same_folder(sample, folder);
+    free(sample);
+    if (engine->options.chat == CHAT_OFF) return true;
+    if (!chat_template_load(folder, &engine->chat, &engine->chat_error)) return true;
+    if (engine->chat || engine->options.chat == CHAT_AUTO) return true;
+    return error_set(err,
+                     "%s has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: leave "
+                     "out --chat on",
+                     engine->checkpoint.path);
+}
+
 static bool open_parts(Engine *engine, Error *err) {
-    return open_checkpoint(engine, err) && read_model(engine, err) && open_backend(engine, err) &&
+    return open_checkpoint(engine, err) && read_chat(engine, err) && read_model(engine, err) &&
+           open_backend(engine, err) &&
            (engine->structure.config.not_run[0] ||
             transformer_new(&engine->structure, engine->backend, engine->options.precision, &engine->base, err)) &&
            model_stats_new(&engine->structure, &engine->stats, err);
@@ -123,6 +146,7 @@ void engine_close(Engine *engine) {
     recipe_free(&engine->recipe);
     model_stats_free(&engine->stats);
     tokenizer_free(engine->tokenizer);
+    chat_template_free(engine->chat);
     structure_free(&engine->structure);
     checkpoint_close(&engine->checkpoint);
     free(engine->cache_folder);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "loaders/chat/chat_template.h"
 
 struct Engine {
     EngineOptions options;
@@ -10,6 +11,9 @@ struct Engine {
     Backend *backend;
     Transformer *base;    // NULL: the model cannot be run (structure.config.not_run says why)
     Tokenizer *tokenizer; // read on first use
+    ChatTemplate *chat;   // NULL: none, or not to be used
+    Error chat_error;     // of a template that cannot be read; empty otherwise
+    bool is_sample;       // the model that ships with the program
     QuantizedModel *quantized;
     Evaluator *evaluator; // made on first use
     ModelStats stats;
@@ -24,7 +28,6 @@ struct Engine {
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
 bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Error *err);
 
-typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
 // The first `most` tokens of that text.
 bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err);
 
