@@ -7,6 +7,7 @@
 #include "base/file.h"
 
 #define STANDARD_SEQUENCES 128
+#define STANDARD_SELF_SEQUENCES 16 // sampling a token takes much longer than reading it
 #define STANDARD_LENGTH 512
 #define STANDARD_EVAL_TOKENS 4096
 #define STANDARD_WINDOW 256
@@ -16,7 +17,8 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static void fill_standards(Engine *engine) {
     EngineOptions *o = &engine->options;
     size_t positions = (size_t)engine->structure.config.max_positions;
-    if (!o->sequences) o->sequences = STANDARD_SEQUENCES;
+    const bool self = o->calibration && strcmp(o->calibration, "self") == 0;
+    if (!o->sequences) o->sequences = self ? STANDARD_SELF_SEQUENCES : STANDARD_SEQUENCES;
     if (!o->eval_tokens) o->eval_tokens = STANDARD_EVAL_TOKENS;
     o->length = smaller(o->length ? o->length : STANDARD_LENGTH, positions);
     o->window = smaller(o->window ? o->window : STANDARD_WINDOW, positions);
@@ -147,6 +149,7 @@ void engine_close(Engine *engine) {
     model_stats_free(&engine->stats);
     tokenizer_free(engine->tokenizer);
     chat_template_free(engine->chat);
+    token_ids_free(&engine->self);
     structure_free(&engine->structure);
     checkpoint_close(&engine->checkpoint);
     free(engine->cache_folder);

@@ -48,14 +48,15 @@ typedef enum ChatChoice {
 // Texts stay the caller's and must outlive the engine.
 typedef struct EngineOptions {
     const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
-    const char *calibration; // text file, or "mixed" or "stories"; NULL: mixed, and for the sample model stories
-    const char *evaluation;  // the same
+    const char *calibration; // text file, or "mixed" or "stories", or "self", which the base model samples; NULL:
+                             // mixed, and for the sample model stories
+    const char *evaluation;  // the same, without self
     ChatChoice chat;
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
-    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and
-                              // the model's positions
-    size_t eval_tokens;       // 0: 4096
-    size_t window;            // evaluation window; 0: 256
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
+                              // cut to the text and the model's positions
+    size_t eval_tokens; // 0: 4096
+    size_t window;      // evaluation window; 0: 256
     BackendChoice backend;
     int threads; // of the CPU backend; 0: all cores
     Precision precision;
@@ -83,9 +84,9 @@ bool engine_can_run(const Engine *engine, Error *err);
 Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
 
 typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
-// The text that figures belong to: "mixed", "stories", "random tokens", or the name of a file.
+// The text that figures belong to: "mixed", "stories", "self", "random tokens", or the name of a file.
 const char *engine_text_name(const Engine *engine, EngineText text);
-bool engine_text_is_named(const char *name); // such a name, and no file
+bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
 // Whether prompts are messages of a user, and conversations of a text go through the model's chat template.
 bool engine_is_chat(const Engine *engine);
 const char *engine_standard_prompt(const Engine *engine); // where nothing else is asked for

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/self_text.h"
 #include "analysis/tokens.h"
 #include "base/file.h"
 #include "engine/engine_parts.h"
@@ -22,8 +23,10 @@ static const struct {
     {"stories", "storyteller/calibration.txt", "storyteller/evaluation.txt"},
 };
 enum { MIXED, STORIES, SHIPPED };
+#define SELF "self" // what the base model samples
 
-bool engine_text_is_named(const char *name) {
+bool engine_text_is_named(EngineText text, const char *name) {
+    if (text == TEXT_CALIBRATION && strcmp(name, SELF) == 0) return true;
     for (int i = 0; i < SHIPPED; i++) {
         if (strcmp(shipped[i].name, name) == 0) return true;
     }
@@ -81,17 +84,41 @@ static bool text_form(Engine *engine, TextForm *out, Error *err) {
     return error_set(err, "%s; --chat off leaves the template out", engine->chat_error.message);
 }
 
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err) {
+static bool add_ids(const TokenIds *from, size_t most, TokenIds *out, Error *err) {
+    for (size_t i = 0; i < from->count && i < most; i++) {
+        if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids)) return error_memory(err, "token ids");
+        out->ids[out->count++] = from->ids[i];
+    }
+    return true;
+}
+
+static bool wants_self(const Engine *engine, EngineText text) {
+    return text == TEXT_CALIBRATION && strcmp(text_asked_for(engine, text), SELF) == 0;
+}
+
+// Made once for all that ask for it.
+static bool need_self(Engine *engine, Progress *progress, Error *err) {
+    const EngineOptions *o = &engine->options;
+    const Tokenizer *tokenizer;
+    if (engine->self.count) return true;
+    if (!engine_can_run(engine, err) || !engine_tokenizer(engine, &tokenizer, err)) return false;
+    const SelfTextOptions options = {o->sequences, o->length, tokenizer_prefix(tokenizer), o->seed};
+    return self_text(engine->base, &options, engine->cache_folder, &engine->self, progress, err);
+}
+
+bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err) {
     TextForm form;
+    if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
     return text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
            check_ids(engine, ids, err);
 }
 
-bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Error *err) {
+bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,
+                            Error *err) {
     EngineOptions *o = &engine->options;
     const size_t most = o->sequences * o->length, vocab = (size_t)engine->structure.config.vocab;
     if (random ? !tokens_random(vocab, most, o->seed, ids, err)
-               : !engine_text_ids(engine, TEXT_CALIBRATION, most, ids, err))
+               : !engine_text_ids(engine, TEXT_CALIBRATION, most, ids, progress, err))
         return false;
     if (ids->count == 0) return error_set(err, "the calibration text is empty");
     if (ids->count < o->length) o->length = ids->count;

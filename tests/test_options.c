@@ -26,7 +26,7 @@ typedef struct Values {
 // Files are right where they are there; FILE stands for one, and for what is no file.
 static const Values values[] = {
     {"recipe", {"FILE"}, {""}},
-    {"calibration", {"FILE", "mixed", "stories"}, {""}},
+    {"calibration", {"FILE", "mixed", "stories", "self"}, {""}},
     {"calibration-tokens", {"1", "65536", "134217728"}, {NO_NUMBERS, "0", "99999999999999999999"}},
     {"random-tokens", {NULL}, {NULL}},
     {"text", {"FILE", "mixed", "stories"}, {""}},
