@@ -55,8 +55,8 @@ typedef struct EngineOptions {
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
     size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
                               // cut to the text and the model's positions
-    size_t eval_tokens; // 0: 4096
-    size_t window;      // evaluation window; 0: 256
+    size_t eval_tokens;       // 0: 4096
+    size_t window;            // evaluation window; 0: 256
     BackendChoice backend;
     int threads; // of the CPU backend; 0: all cores
     Precision precision;

@@ -14,7 +14,7 @@ static bool parse_target_item(Parser *p, Node **out) {
 
 // a · a, b · (a, b), c
 static bool parse_target(Parser *p, Node **out) {
-    Node *first, *next;
+    Node *first = NULL, *next;
     if (!jinja_enter(p->jinja)) return false;
     bool ok = parse_target_item(p, &first);
     *out = first;

@@ -47,7 +47,7 @@ static void real_text(double value, char out[64]) {
         if (number_parse(digits, &back) && back == value) break;
     }
     sscanf(strchr(digits, 'e') + 1, "%d", &exponent); // NOLINT(cert-err34-c): printf wrote it
-    char plain[40];
+    char plain[40] = "";
     for (const char *c = digits; *c != 'e'; c++) {
         if (*c >= '0' && *c <= '9') plain[count++] = *c;
     }

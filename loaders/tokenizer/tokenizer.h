@@ -54,8 +54,8 @@ bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t cou
 // owned by the tokenizer. `length` may be NULL.
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
 
-// The texts of bos_token, eos_token, unk_token, sep_token, pad_token, cls_token and mask_token, those that there are: what
-// chat templates are given. NULL when nothing is known.
+// The texts of bos_token, eos_token, unk_token, sep_token, pad_token, cls_token and mask_token, those that there are:
+// what chat templates are given. NULL when nothing is known.
 const cJSON *tokenizer_special(const Tokenizer *tokenizer);
 
 void token_ids_free(TokenIds *ids);
