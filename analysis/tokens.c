@@ -222,14 +222,43 @@ static bool as_transcript(const cJSON *messages, bool answer, Text *out, Error *
     return true;
 }
 
+static const char *field_of(const cJSON *messages, int message, const char *field) {
+    const char *text =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(messages, message), field));
+    return text ? text : "";
+}
+
+// Some models know no system messages: then it stands at the head of what the user says first. NULL when this is no
+// such conversation.
+static cJSON *without_system(const cJSON *messages) {
+    Text first = {0};
+    if (!is_role(field_of(messages, 0, "role"), "system") || !is_role(field_of(messages, 1, "role"), "user"))
+        return NULL;
+    cJSON *merged = cJSON_Duplicate(messages, true);
+    text_addf(&first, "%s\n\n%s", field_of(messages, 0, "content"), field_of(messages, 1, "content"));
+    cJSON_DeleteItemFromArray(merged, 0);
+    if (!first.failed)
+        cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetArrayItem(merged, 0), "content",
+                                               cJSON_CreateString(first.data));
+    text_free(&first);
+    return merged;
+}
+
+static bool through_template(const TextForm *form, const cJSON *messages, bool answer, Text *out, Error *err) {
+    const cJSON *special = tokenizer_special(form->tokenizer);
+    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, err)) return true;
+    cJSON *merged = without_system(messages);
+    const bool ok = merged && chat_template_apply(form->chat, merged, answer, special, &day_of_texts, out, NULL);
+    cJSON_Delete(merged);
+    return ok;
+}
+
 bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err) {
     Text text = {0};
     bool ok = (cJSON_IsArray(messages) && messages->child) ||
               error_set(err, "\"messages\" must be a list of messages, and not empty");
     if (form->chat) {
-        ok = ok &&
-             chat_template_apply(form->chat, messages, answer, tokenizer_special(form->tokenizer), &day_of_texts, &text,
-                                 err) &&
+        ok = ok && through_template(form, messages, answer, &text, err) &&
              tokenizer_encode(form->tokenizer, text.data, text.length, false, out, err);
     } else
         ok = ok && as_transcript(messages, answer, &text, err) && add_text(form->tokenizer, &text, out, err);

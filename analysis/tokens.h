@@ -11,8 +11,9 @@ typedef struct TextForm {
 } TextForm;
 
 // Appends the ids of a conversation, a JSON list of {"role", "content"}: through the template, which brings its own
-// special tokens, or as plain text. answer: with the beginning of the assistant's next turn. Dates that a template
-// prints are always the same day's, so that figures can be repeated.
+// special tokens, or as plain text. A template that refuses a system message gets it at the head of the user's first
+// one. answer: with the beginning of the assistant's next turn. Dates that a template prints are always the same day's,
+// so that figures can be repeated.
 bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err);
 
 // Appends the first `most` token ids of a text file, or of a .jsonl file, whose lines hold either a "text" or the

@@ -17,7 +17,7 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static void fill_standards(Engine *engine) {
     EngineOptions *o = &engine->options;
     size_t positions = (size_t)engine->structure.config.max_positions;
-    const bool self = o->calibration && strcmp(o->calibration, "self") == 0;
+    const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
     if (!o->sequences) o->sequences = self ? STANDARD_SELF_SEQUENCES : STANDARD_SEQUENCES;
     if (!o->eval_tokens) o->eval_tokens = STANDARD_EVAL_TOKENS;
     o->length = smaller(o->length ? o->length : STANDARD_LENGTH, positions);

@@ -4,6 +4,8 @@
 #include "engine/engine.h"
 #include "loaders/chat/chat_template.h"
 
+#define SELF_TEXT "self" // the name of what the base model samples
+
 struct Engine {
     EngineOptions options;
     Checkpoint checkpoint;

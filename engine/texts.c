@@ -23,10 +23,9 @@ static const struct {
     {"stories", "storyteller/calibration.txt", "storyteller/evaluation.txt"},
 };
 enum { MIXED, STORIES, SHIPPED };
-#define SELF "self" // what the base model samples
 
 bool engine_text_is_named(EngineText text, const char *name) {
-    if (text == TEXT_CALIBRATION && strcmp(name, SELF) == 0) return true;
+    if (text == TEXT_CALIBRATION && strcmp(name, SELF_TEXT) == 0) return true;
     for (int i = 0; i < SHIPPED; i++) {
         if (strcmp(shipped[i].name, name) == 0) return true;
     }
@@ -93,7 +92,7 @@ static bool add_ids(const TokenIds *from, size_t most, TokenIds *out, Error *err
 }
 
 static bool wants_self(const Engine *engine, EngineText text) {
-    return text == TEXT_CALIBRATION && strcmp(text_asked_for(engine, text), SELF) == 0;
+    return text == TEXT_CALIBRATION && strcmp(text_asked_for(engine, text), SELF_TEXT) == 0;
 }
 
 // Made once for all that ask for it.

@@ -260,6 +260,44 @@ static void conversations_go_through_the_template(void **state) {
     tokenizer_free(tokenizer);
 }
 
+// As Gemma's does: the system message goes to the user's, and what else is refused stays refused.
+static void a_system_message_that_is_refused_is_the_users(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(1);
+    ChatTemplate *chat;
+    Error err = {0};
+    TokenIds expected = {0}, got = {0};
+    static const char source[] = "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}"
+                                 "{{ raise_exception('no ' ~ m.role) }}{% endif %}{{ m.content }};{% endfor %}";
+    static const char text[] = "be calm\n\nthe rain;stopped;";
+    assert_true(chat_template_parse("t", source, sizeof source - 1, &chat, &err));
+    const TextForm form = {tokenizer, chat};
+    assert_true(tokenizer_encode(tokenizer, text, sizeof text - 1, false, &expected, &err));
+    if (!tokens_from_file(&form, write_text("talk.jsonl", TALK, sizeof TALK - 1), 100, &got, &err))
+        fail_msg("%s", err.message);
+    assert_prefix(&got, &expected, expected.count);
+    cJSON *tool = cJSON_Parse("[{\"role\": \"tool\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": \"y\"}]");
+    assert_false(tokens_of_conversation(&form, tool, false, &got, &err));
+    assert_non_null(strstr(err.message, "no tool"));
+    cJSON_Delete(tool);
+    token_ids_free(&expected);
+    token_ids_free(&got);
+    chat_template_free(chat);
+    tokenizer_free(tokenizer);
+}
+
+// Strict templates refuse others: a system message if any, then user and assistant in turn.
+static void check_turns(const cJSON *messages) {
+    const cJSON *message;
+    int turn = 0;
+    cJSON_ArrayForEach(message, messages) {
+        const char *role = cJSON_GetStringValue(cJSON_GetObjectItem(message, "role"));
+        if (turn == 0 && strcmp(role, "system") == 0) continue;
+        assert_string_equal(role, turn++ % 2 ? "assistant" : "user");
+    }
+    assert_true(!messages || turn > 1);
+}
+
 // The texts that ship: every line can be read, each half has every kind, and no sentence stands in both.
 static void count_kinds(const char *name, int kinds[5], Text *all) {
     static const char *const known[] = {"prose", "dialogue", "question", "code", "list"};
@@ -277,6 +315,7 @@ static void count_kinds(const char *name, int kinds[5], Text *all) {
         for (int i = 0; i < 5; i++) kinds[i] += strcmp(kind, known[i]) == 0;
         assert_non_null(cJSON_GetStringValue(cJSON_GetObjectItem(item, "language")));
         assert_true(cJSON_HasObjectItem(item, "text") != cJSON_HasObjectItem(item, "messages"));
+        check_turns(cJSON_GetObjectItem(item, "messages"));
         cJSON_Delete(item);
     }
     text_add(all, text, size);
@@ -309,11 +348,12 @@ static void damaged_files_are_refused(void **state) {
     assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15,
                    "line 1: has neither \"text\" nor \"messages\"");
     assert_refused(tokenizer, "number.jsonl", "{\"text\": 3}\n", 12, "line 1");
-    assert_refused(tokenizer, "nobody.jsonl", "{\"messages\": []}\n", 17, "line 1: \"messages\" must be a list");
-    assert_refused(tokenizer, "role.jsonl", "{\"messages\": [{\"role\": \"x\", \"content\": \"a\"}]}\n", 50,
+    static const char nobody[] = "{\"messages\": []}\n", half[] = "{\"messages\": [{\"role\": \"user\"}]}\n",
+                      role[] = "{\"messages\": [{\"role\": \"x\", \"content\": \"a\"}]}\n";
+    assert_refused(tokenizer, "nobody.jsonl", nobody, sizeof nobody - 1, "line 1: \"messages\" must be a list");
+    assert_refused(tokenizer, "role.jsonl", role, sizeof role - 1,
                    "line 1: the role \"x\" is none of system, user, assistant");
-    assert_refused(tokenizer, "half.jsonl", "{\"messages\": [{\"role\": \"user\"}]}\n", 35,
-                   "line 1: a message needs \"role\" and \"content\"");
+    assert_refused(tokenizer, "half.jsonl", half, sizeof half - 1, "line 1: a message needs \"role\" and \"content\"");
     TokenIds ids = {0};
     Error err = {0};
     assert_false(tokens_from_file(&(TextForm){tokenizer, NULL}, nowhere(), 1, &ids, &err));
@@ -364,6 +404,7 @@ int main(void) {
         cmocka_unit_test(a_text_with_its_own_beginning_gets_no_second),
         cmocka_unit_test(conversations_are_transcripts_without_a_template),
         cmocka_unit_test(conversations_go_through_the_template),
+        cmocka_unit_test(a_system_message_that_is_refused_is_the_users),
         cmocka_unit_test(shipped_texts_are_mixed_and_apart),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_byte_order_mark_is_no_text),
