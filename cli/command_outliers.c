@@ -92,7 +92,7 @@ static cJSON *outliers_json(const View *v) {
     cJSON *object = cJSON_CreateObject(), *inputs, *weights, *recurring;
     json_add_number(object, "factor", found->factor);
     cJSON_AddNumberToObject(object, "tokens", (double)found->tokens);
-    few_json(object, found->tokens);
+    scored_json(object, v->engine, TEXT_CALIBRATION, found->tokens);
     inputs = cJSON_AddArrayToObject(object, "inputs");
     for (int i = 0; i < found->input_count; i++) {
         if (outlier_shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
@@ -178,8 +178,8 @@ static void print_weight(const View *v, int linear) {
 
 static void print_outliers(const View *v) {
     const Outliers *found = v->found;
-    printf("activations: channels above %g times the median, %llu tokens\n\n%-34s %5s %9s  %10s  %s\n", found->factor,
-           (unsigned long long)found->tokens, "input of", "count", "median", "top head", "largest (times, tokens)");
+    printf("activations: channels above %g times the median\n\n%-34s %5s %9s  %10s  %s\n", found->factor, "input of",
+           "count", "median", "top head", "largest (times, tokens)");
     for (int i = 0; i < found->input_count; i++) {
         if (outlier_shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
     }
@@ -191,7 +191,7 @@ static void print_outliers(const View *v) {
     for (int i = 0; i < found->linear_count; i++) {
         if (outlier_shown(v, i)) print_weight(v, i);
     }
-    few_print(found->tokens, MORE_CALIBRATION);
+    scored_print(v->engine, TEXT_CALIBRATION, found->tokens);
 }
 
 bool command_outliers(const Options *options, Error *err) {

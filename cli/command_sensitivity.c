@@ -30,7 +30,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
     json_add_number(object, "rank_correlation", study->rank_correlation);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
-    few_json(object, engine_positions(engine));
+    scored_json(object, engine, TEXT_EVALUATION, engine_positions(engine));
     return object;
 }
 
@@ -78,7 +78,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
     printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
     if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
     putchar('\n');
-    few_print(engine_positions(engine), MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, engine_positions(engine));
 }
 
 bool command_sensitivity(const Options *options, Error *err) {

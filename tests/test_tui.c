@@ -173,6 +173,18 @@ static void a_failed_job_is_told(void **state) {
     quit(s);
 }
 
+// A chat model answers what a user says, and the figures are those of a text.
+static void a_chat_model_is_asked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_CHAT=1");
+    expect(s, "Effect on mixed, chat");
+    expect(s, "user: Once upon a time assistant: ");
+    key(s, "r");
+    expect(s, "ask Once upon a time");
+    key(s, ESCAPE);
+    quit(s);
+}
+
 // ---- dials --------------------------------------------------------------------------------------------------------
 
 typedef struct Setting {
@@ -1272,6 +1284,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),

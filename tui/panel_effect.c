@@ -270,14 +270,17 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
     const bool parted = parts_at != SIZE_MAX && !sample->stale;
     const char *tail = sample->stale ? " …" : text->finished ? "" : ui_spinner(ui);
+    const bool chat = workbench_is_chat(ui->workbench);
     const WrapPiece pieces[] = {
+        {chat ? "user: " : "", SIZE_MAX, MEANING_TITLE},
         {workbench_prompt(ui->workbench), SIZE_MAX, MEANING_FAINT},
+        {chat ? " assistant: " : "", SIZE_MAX, MEANING_TITLE},
         {text->text, parted ? parts_at : SIZE_MAX, plain},
         {parted ? "▸" : "", SIZE_MAX, MEANING_ERROR},
         {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},
         {tail, SIZE_MAX, MEANING_FAINT},
     };
-    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 2 : text->finished ? 0 : 4);
+    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
 }
 
 static void draw_texts(Ui *ui, Rect rect) {
@@ -291,7 +294,10 @@ static void draw_texts(Ui *ui, Rect rect) {
 }
 
 void panel_effect_draw(Ui *ui) {
-    panel_title(ui, ui->layout.effect, "Effect", PANE_COUNT);
+    char title[120];
+    snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
+             workbench_is_chat(ui->workbench) ? ", chat" : "");
+    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

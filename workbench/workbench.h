@@ -30,7 +30,9 @@ const char *workbench_backend(const Workbench *w);                         // "c
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
 
-uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
+uint64_t workbench_calibration_tokens(const Workbench *w);       // 0 until calibrated
+const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
+bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
 
 // ---- dials ----
 
