@@ -38,6 +38,7 @@ typedef struct Recorded {
 } Recorded;
 
 typedef struct Block { // every piece of device memory, with NaN around it that the address sanitizer guards
+    void *whole;
     unsigned char *data;
     size_t bytes;
 } Block;
@@ -52,7 +53,7 @@ typedef struct EmulatedRuntime {
     size_t block_count, block_capacity, used;
 } EmulatedRuntime;
 
-enum { MARGIN = 256 };
+enum { MARGIN = 256, ALIGNMENT = 256 };
 enum { INVALID_VALUE = 1, NO_MEMORY = 2, INVALID_CONFIGURATION = 9, FAILED = 719 }; // as the runtime's codes
 enum { UNASKED_SHARED = 48 << 10, MOST_BLOCK_THREADS = 1024, MOST_GRID_YZ = 65535 };
 
@@ -151,15 +152,16 @@ static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
     EmulatedRuntime *r = of(runtime);
     must_not_record(r);
     if (bytes > r->device.memory_bytes - r->used) return NO_MEMORY;
-    unsigned char *all = aligned_alloc(256, (bytes + 2 * MARGIN + 255) / 256 * 256);
-    if (!all || !array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
-    memset(all, 0xFF, bytes + 2 * MARGIN);
-    memset(all + MARGIN, 0, bytes);
-    ASAN_POISON_MEMORY_REGION(all, MARGIN);
-    ASAN_POISON_MEMORY_REGION(all + MARGIN + bytes, MARGIN);
-    r->blocks[r->block_count++] = (Block){all + MARGIN, bytes};
+    unsigned char *whole = calloc(1, bytes + 2 * MARGIN + ALIGNMENT); // pages that nobody touches cost nothing
+    if (!whole || !array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
+    unsigned char *data = whole + MARGIN + (ALIGNMENT - (uintptr_t)(whole + MARGIN) % ALIGNMENT) % ALIGNMENT;
+    memset(data - MARGIN, 0xFF, MARGIN);
+    memset(data + bytes, 0xFF, MARGIN);
+    ASAN_POISON_MEMORY_REGION(data - MARGIN, MARGIN);
+    ASAN_POISON_MEMORY_REGION(data + bytes, MARGIN);
+    r->blocks[r->block_count++] = (Block){whole, data, bytes};
     r->used += bytes;
-    *out = all + MARGIN;
+    *out = data;
     return 0;
 }
 
@@ -175,7 +177,7 @@ static void release(CudaRuntime *runtime, void *data) {
             fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", block.bytes);
             abort();
         }
-        free(block.data - MARGIN);
+        free(block.whole);
         r->used -= block.bytes;
         r->blocks[i] = r->blocks[--r->block_count];
         return;
