@@ -188,18 +188,19 @@ void attention_cases(Checks *c) {
     for (int i = 0; i < cases; i++) {
         turn(c, i);
         const int kv = (int)between(c, 1, at(c, 3, 3, 4));
-        const AttentionCase a = {.heads = kv * ratios[i % (c->place == EMULATED ? 5 : 7)],
-                                 .kv_heads = kv,
-                                 .head_dim = i % 3 ? 8 * (int)between(c, 1, i % 7 ? 17 : at(c, 17, 40, 64))
-                                                   : (int)between(c, 1, at(c, 70, 70, 150)),
-                                 .sequences = i % 3 == 0 ? between(c, 1, at(c, 4, 4, 9)) : 1,
-                                 .tokens = i % 2 ? 1 : between(c, 1, at(c, 9, 9, 40)),
-                                 .before = between(c, 0, i % 6 ? at(c, 30, 60, 100) : at(c, 60, 400, 3000)),
-                                 .dtype = cache_types[i % 4],
-                                 .window = i % 4 == 1 ? (int)between(c, 1, at(c, 20, 50, 200)) : 0,
-                                 .softcap = i % 5 == 2 ? 3.0f : 0,
-                                 .biased = i % 5 == 1,
-                                 .deviation = (const double[]){3, 1, 30}[i % 3]};
+        const AttentionCase a = {
+            .heads = kv * ratios[i % (c->place == EMULATED ? 5 : 7)],
+            .kv_heads = kv,
+            .head_dim =
+                i % 3 ? 8 * (int)between(c, 1, i % 7 ? 17 : at(c, 17, 40, 64)) : (int)between(c, 1, at(c, 70, 70, 150)),
+            .sequences = i % 3 == 0 ? between(c, 1, at(c, 4, 4, 9)) : 1,
+            .tokens = i % 2 ? 1 : between(c, 1, at(c, 9, 9, 40)),
+            .before = between(c, 0, i % 6 ? at(c, 30, 60, 100) : at(c, 60, c->thorough ? 400 : 100, 3000)),
+            .dtype = cache_types[i % 4],
+            .window = i % 4 == 1 ? (int)between(c, 1, at(c, 20, 50, 200)) : 0,
+            .softcap = i % 5 == 2 ? 3.0f : 0,
+            .biased = i % 5 == 1,
+            .deviation = (const double[]){3, 1, 30}[i % 3]};
         check_attention(c, &a);
     }
 }

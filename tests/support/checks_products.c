@@ -617,7 +617,7 @@ void linears_cases(Checks *c) {
     for (int i = 0; i < cases; i++) {
         turn(c, i);
         check_linears(c, i % 4 == 3 ? between(c, 9, at(c, 20, 20, 70)) : between(c, 1, 8),
-                      between(c, 8, i % 2 ? at(c, 300, 3000, 5000) : at(c, 100, 300, 500)));
+                      between(c, 8, i % 2 ? at(c, 300, c->thorough ? 3000 : 1500, 5000) : at(c, 100, 300, 500)));
     }
 }
 
