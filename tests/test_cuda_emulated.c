@@ -139,8 +139,8 @@ static const int all_bits[] = {2, 3, 4, 8};
 static void quantized_cases(const EmulatedDevice *device, int cases, size_t most_tokens) {
     Checks c;
     begin(device, &c);
-    check_quantized_mix(&c, &(QuantizedSizes){cases / 3, 40, 700, most_tokens});
-    check_quantized_mix(&c, &(QuantizedSizes){cases - cases / 3, 150, 200, most_tokens});
+    check_quantized_mix(&c, &(QuantizedSizes){0, cases / 3, 40, 700, most_tokens});
+    check_quantized_mix(&c, &(QuantizedSizes){cases / 3, cases, 150, 200, most_tokens});
     end(&c);
 }
 

@@ -66,10 +66,10 @@ typedef struct QuantizedCase {
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
 // Products of integers must be equal to the last bit, others within the bounds of docs/kernels.md.
 void check_quantized(Checks *, const QuantizedCase *);
-// So many of them, of every grid, number of bits and kind of activations; sizes up to the given ones, with 8 tokens or
-// fewer in every second case.
+// Cases first … end − 1 of those that go through every grid, number of bits and kind of activations, 64 in all, again
+// and again; sizes up to the given ones, with 8 tokens or fewer in every second case.
 typedef struct QuantizedSizes {
-    int cases;
+    int first, end;
     size_t out, in, tokens;
 } QuantizedSizes;
 void check_quantized_mix(Checks *, const QuantizedSizes *);

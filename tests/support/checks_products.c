@@ -325,7 +325,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
 void check_quantized_mix(Checks *c, const QuantizedSizes *sizes) {
     static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
     static const double deviations[] = {1, 1e4, 1e-3, 1e30, 1e-30};
-    for (int i = 0; i < sizes->cases; i++) {
+    for (int i = sizes->first; i < sizes->end; i++) {
         turn(c, i);
         const size_t in = between(c, 1, sizes->in), group = group_for(c, in);
         QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
@@ -351,9 +351,10 @@ void quantized_cases(Checks *c) {
                                            ACTIVATION_STATIC};
     static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
     const int cases = amount(c, (Amount){128, 64}, (Amount){320, 24}, (Amount){640, 32});
-    check_quantized_mix(c, &(QuantizedSizes){cases / 3, at(c, 100, 40, 300), at(c, 240, 700, 300), at(c, 14, 40, 60)});
+    check_quantized_mix(c,
+                        &(QuantizedSizes){0, cases / 3, at(c, 100, 40, 300), at(c, 240, 700, 300), at(c, 14, 40, 60)});
     check_quantized_mix(
-        c, &(QuantizedSizes){cases - cases / 3, at(c, 60, 60, 300), at(c, 100, 200, 300), at(c, 14, 24, 60)});
+        c, &(QuantizedSizes){cases / 3, cases, at(c, 60, 60, 300), at(c, 100, 200, 300), at(c, 14, 24, 60)});
     const int more = amount(c, (Amount){240, 24}, (Amount){0, 0}, (Amount){0, 0});
     for (int i = 0; i < more; i++) {
         const size_t most = i % 8 > 3 ? 260 : 60, in = between(c, 1, most);
