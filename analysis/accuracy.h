@@ -16,6 +16,7 @@ typedef struct Accuracy {
     double base_ppl_half_se, ppl_half_se;
     double ppl_ratio_log, ppl_ratio_se;               // mean of (nll − base nll) and its standard error
     double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats
+    double kl_reverse_mean, kl_reverse_se;            // D(quantized ‖ base)
     double top1, top1_se;       // share of positions where both put the same token first (ties: lowest id)
     double dp_mean, dp_mean_se; // p(true token): quantized − base
     double dp_rms, dp_rms_se;

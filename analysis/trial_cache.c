@@ -14,7 +14,7 @@
 #include "base/log.h"
 
 // Counts up whenever the layout, or what the figures mean, changes.
-#define TRIAL_VERSION 1u
+#define TRIAL_VERSION 2u
 #define FILE_LIMIT ((size_t)64 << 20)
 #define SECONDS_BETWEEN_WRITES 1.0
 
@@ -48,6 +48,7 @@ static Header header_for(uint64_t key, const Entry *entries, size_t count) {
 
 static bool plausible(const Accuracy *a) {
     return a->tokens > 0 && a->tokens == a->planned && isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 &&
+           isfinite(a->kl_reverse_mean) && a->kl_reverse_mean >= 0 &&
            a->ppl > 0 && a->base_ppl > 0 && a->top1 >= 0 && a->top1 <= 1;
 }
 

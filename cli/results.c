@@ -24,7 +24,7 @@ void few_json(cJSON *object, uint64_t tokens) {
 // ---- accuracy ----
 
 cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
-    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
+    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl, *kl_reverse;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
     few_json(object, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
@@ -41,6 +41,9 @@ cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     json_add_number(kl, "median", a->kl_median);
     json_add_number(kl, "p99", a->kl_p99);
     json_add_number(kl, "max", a->kl_max);
+    kl_reverse = cJSON_AddObjectToObject(object, "kl_reverse");
+    json_add_number(kl_reverse, "mean", a->kl_reverse_mean);
+    json_add_number(kl_reverse, "se", a->kl_reverse_se);
     json_add_number(object, "top1", a->top1);
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
@@ -61,6 +64,7 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
            a->kl_median, a->kl_p99, a->kl_max);
+    printf("KL reversed   mean %.5f +- %.5f\n", a->kl_reverse_mean, a->kl_reverse_se);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
     printf("tokens        %llu\n", (unsigned long long)a->tokens);
