@@ -18,7 +18,7 @@
 #include "quant/vote_counts.h"
 
 // Counts up whenever the layout, or what is measured and how, changes.
-#define STATS_VERSION 3u
+#define STATS_VERSION 4u
 #define BYTE_ORDER_MARK 0x01020304u
 #define FILE_LIMIT ((size_t)4 << 30)
 

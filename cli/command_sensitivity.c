@@ -1,5 +1,6 @@
 // Which linears hurt, ranked.
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/results.h"
@@ -10,7 +11,33 @@ static bool shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study) {
+// What is known of why each linear of a study hurts; signal stays 0 where its input was not measured.
+static bool look_for_reasons(const Engine *engine, const Sensitivities *study, Why *reasons, Error *err) {
+    for (int i = 0; i < study->count; i++) {
+        const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
+        if (!engine_stats(engine)->inputs[input].sample_rows) continue;
+        if (!engine_why(engine, engine_plan(engine), linear, &reasons[i], err)) return false;
+    }
+    return true;
+}
+
+static void why_json(cJSON *linear, const Why *why) {
+    const double signal = why->signal > 0 ? why->signal : NAN;
+    cJSON *noise = cJSON_AddObjectToObject(linear, "noise"), *column, *channel;
+    json_add_number(noise, "weights", why->weights / signal);
+    json_add_number(noise, "input", why->input / signal);
+    json_add_number(noise, "both", why->both / signal);
+    json_add_number(linear, "weights_share", why_weights_share(why));
+    column = cJSON_AddObjectToObject(linear, "column");
+    cJSON_AddNumberToObject(column, "index", why->column);
+    json_add_number(column, "share", why->column_share);
+    channel = cJSON_AddObjectToObject(linear, "channel");
+    cJSON_AddNumberToObject(channel, "index", why->channel);
+    json_add_number(channel, "absmax", (double)why->channel_absmax);
+    json_add_number(channel, "ratio", why->channel_ratio);
+}
+
+static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
     const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
@@ -25,6 +52,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
             json_add_number(linear, "kl_without", of->rest_kl);
             json_add_number(linear, "kl_without_se", of->rest_kl_se);
         }
+        if (reasons[i].signal > 0) why_json(linear, &reasons[i]);
         cJSON_AddItemToArray(linears, linear);
     }
     json_add_number(object, "rank_correlation", study->rank_correlation);
@@ -44,10 +72,19 @@ static void print_header(const Sensitivities *study) {
     if (study->linears[0].alone_known) printf(" %9s %9s", "KL", "+-");
     printf(" %10s", "estimate");
     if (study->linears[0].rest_known) printf(" %11s %9s", "without it", "+-");
-    putchar('\n');
+    printf("  %7s %6s  %11s  %14s\n", "weights", "input", "column", "channel");
 }
 
-static void print_row(const char *name, const Decision *d, const Sensitivity *of, double share) {
+static void print_why(const Why *why) {
+    const double weights = why_weights_share(why);
+    if (isnan(weights))
+        printf("  %7s %6s", "-", "-");
+    else
+        printf("  %5.0f %% %4.0f %%", 100 * weights, 100 * (1 - weights));
+    printf("  %5u %3.0f %%  %5u %7.3gx", why->column, 100 * why->column_share, why->channel, why->channel_ratio);
+}
+
+static void print_row(const char *name, const Decision *d, const Sensitivity *of, const Why *why, double share) {
     char group[32];
     decision_group_text(d, group, sizeof group);
     print_name(name, 38);
@@ -55,13 +92,14 @@ static void print_row(const char *name, const Decision *d, const Sensitivity *of
     if (of->alone_known) printf(" %9.6f %9.6f", of->kl, of->kl_se);
     printf(" %10.6f", of->estimate);
     if (of->rest_known) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
+    if (why->signal > 0) print_why(why);
     printf("  ");
     print_bar(share);
 }
 
 static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
 
-static void print_study(const Options *options, const Engine *engine, const Sensitivities *study) {
+static void print_study(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
     bool measured = study->linears[0].alone_known;
     double longest = length_of(&study->linears[0]);
     if (measured)
@@ -72,7 +110,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
         if (shown(options, linear))
-            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of,
+            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, &reasons[i],
                       longest > 0 ? length_of(of) / longest : 0);
     }
     printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
@@ -84,16 +122,22 @@ static void print_study(const Options *options, const Engine *engine, const Sens
 bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
+    Why *reasons = NULL;
     bool ok = open_prepared(options, true, &engine, err) &&
               engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
+        reasons = array_new((size_t)study.count, sizeof *reasons);
+        ok = reasons ? look_for_reasons(engine, &study, reasons, err) : error_memory(err, "the linears");
+    }
+    if (ok) {
         warn_unmatched(options, engine);
         if (options->json)
-            print_json(study_json(options, engine, &study));
+            print_json(study_json(options, engine, &study, reasons));
         else
-            print_study(options, engine, &study);
+            print_study(options, engine, &study, reasons);
     }
+    free(reasons);
     sensitivities_free(&study);
     engine_close(engine);
     return ok;

@@ -22,6 +22,7 @@
 #include "analysis/speed.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
+#include "analysis/why.h"
 #include "loaders/tokenizer/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
@@ -109,6 +110,10 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown. The plan is the one followed last.
 bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
+// but no forward pass.
+bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
 
 // For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
 // there is one. Returns false.
