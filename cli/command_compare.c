@@ -73,6 +73,7 @@ static void print_table(const Table *table, size_t base_bytes) {
         point_print(&table->points[i]);
     }
     printf("\n* on the Pareto front: no other row is as small and as close to the base\n");
+    best_print();
     few_print(table->points[0].accuracy.tokens, MORE_TEXT);
 }
 

@@ -204,6 +204,10 @@ void point_json(cJSON *object, const Point *point) {
     json_add_number(object, "ppl", a->ppl);
     json_add_number(object, "kl", a->kl_mean);
     json_add_number(object, "kl_se", a->kl_se);
+    if (point->paired) {
+        json_add_number(object, "kl_above_best", point->above_best.mean);
+        json_add_number(object, "kl_above_best_se", point->above_best.se);
+    }
     json_add_number(object, "top1", a->top1);
     if (point->speed.pairs) {
         spread_json(object, "tokens_per_second", &point->speed.second);
@@ -214,15 +218,22 @@ void point_json(cJSON *object, const Point *point) {
 }
 
 void point_print_header(void) {
-    printf("%6s %9s %9s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s",
-           "of base", "pack s");
+    printf("%6s %9s %9s %8s %10s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "above best", "+-",
+           "perplexity", "top-1", "tok/s", "of base", "pack s");
 }
+
+void best_print(void) { printf("above best: KL minus the least KL of these, position by position\n"); }
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
     char size[32], rate[32], range[48];
-    printf("%6.3f %9s %9.5f %8.5f %10.4f %6.2f%%", point->bits_per_weight,
-           in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se, a->ppl, 100 * a->top1);
+    printf("%6.3f %9s %9.5f %8.5f", point->bits_per_weight, in_megabytes((double)point->bytes, size, sizeof size),
+           a->kl_mean, a->kl_se);
+    if (point->paired && point->above_best.se > 0)
+        printf(" %10.5f %8.5f", point->above_best.mean, point->above_best.se);
+    else
+        printf(" %10s %8s", "-", "-");
+    printf(" %10.4f %6.2f%%", a->ppl, 100 * a->top1);
     if (point->speed.pairs)
         printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
                spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);

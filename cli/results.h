@@ -35,6 +35,7 @@ const char *spread_text(const Spread *ratio, char *out, size_t size); // "1.52-1
 void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
+void best_print(void); // what "above best" means
 
 // Says of figures from fewer than FEWEST_TOKENS tokens that they mean nothing; as "too_few_tokens" in JSON.
 #define MORE_TEXT "give a longer text (--text FILE) or more of it (--tokens N)"

@@ -159,6 +159,35 @@ static void what_was_stopped_goes_on_from_the_cache(void **state) {
     folder_remove(folder);
 }
 
+// What was measured without positions is measured again for them, and then kept with them.
+static void positions_are_kept(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Accuracy plain, first, again, known;
+    Error err = {0};
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    const size_t n = (size_t)trial_work(&s.trial);
+    float *kl = array_new(2 * n, sizeof *kl);
+    assert_false(trial_known(&s.trial, &plan, &known));
+    assert_true(trial_run(&s.trial, &plan, &plain, NULL, &err));
+    assert_true(trial_run_positions(&s.trial, &plan, &first, kl, NULL, &err));
+    study_close(&s);
+    study_open(folder, &s);
+    assert_true(trial_known(&s.trial, &plan, &known));
+    assert_true(trial_run_positions(&s.trial, &plan, &again, kl + n, NULL, &err));
+    assert_int_equal(s.trial.first_changed, 0); // nothing was evaluated
+    assert_memory_equal(kl, kl + n, n * sizeof *kl);
+    assert_memory_equal(&plain, &first, sizeof plain);
+    assert_memory_equal(&plain, &again, sizeof plain);
+    assert_memory_equal(&plain, &known, sizeof plain);
+    free(kl);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
+}
+
 static void damage(const char *folder, size_t at) {
     char command[512];
     snprintf(command, sizeof command,
@@ -169,17 +198,21 @@ static void damage(const char *folder, size_t at) {
 
 static void damaged_files_are_not_believed(void **state) {
     (void)state;
-    for (size_t at = 0; at < 200; at += 45) {
+    static const size_t places[] = {0, 45, 90, 135, 180, 400};
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         char *folder = folder_temporary();
         StudyFixture s;
         Accuracy fresh, again;
         Error err = {0};
         study_open(folder, &s);
         Plan plan = study_plan(&s, DIALS);
-        assert_true(trial_run(&s.trial, &plan, &fresh, NULL, &err));
+        float *kl = array_new((size_t)trial_work(&s.trial), sizeof *kl);
+        assert_true(trial_run_positions(&s.trial, &plan, &fresh, kl, NULL, &err));
+        free(kl);
         study_close(&s);
-        damage(folder, at);
+        damage(folder, places[p]);
         study_open(folder, &s);
+        assert_false(trial_known(&s.trial, &plan, &again));
         assert_true(trial_run(&s.trial, &plan, &again, NULL, &err));
         assert_memory_equal(&fresh, &again, sizeof fresh);
         plan_free(&plan);
@@ -228,6 +261,7 @@ int main(void) {
         cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
         cmocka_unit_test(estimates_are_shares_of_layers),
         cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
+        cmocka_unit_test(positions_are_kept),
         cmocka_unit_test(damaged_files_are_not_believed),
         cmocka_unit_test(positions_add_up_to_the_mean),
         cmocka_unit_test(a_recipe_that_quantizes_nothing_is_refused),
