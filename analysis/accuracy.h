@@ -48,8 +48,8 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
 // for comparing two models position by position. False when not all are scored.
 size_t evaluator_positions(const Evaluator *evaluator);
 bool evaluator_divergences(const Evaluator *evaluator, float *kl);
-// The tokens of the first window, [*count]; owned by the evaluator.
-const int32_t *evaluator_window(const Evaluator *evaluator, size_t *count);
+// The tokens that are run, [*count], in windows of *window; owned by the evaluator.
+const int32_t *evaluator_ids(const Evaluator *evaluator, size_t *count, size_t *window);
 // What the figures depend on beside the quantized model: the tokens and how they are cut into windows.
 uint64_t evaluator_hash(const Evaluator *evaluator, uint64_t hash);
 

@@ -48,6 +48,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
         json_add_number(linear, "kl_se", of->alone_known ? of->kl_se : NAN);
         json_add_number(linear, "estimate", of->estimate);
+        json_add_number(linear, "estimate_se", of->estimate_se);
         if (of->rest_known) {
             json_add_number(linear, "kl_without", of->rest_kl);
             json_add_number(linear, "kl_without_se", of->rest_kl_se);
@@ -55,9 +56,12 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
         if (reasons[i].signal > 0) why_json(linear, &reasons[i]);
         cJSON_AddItemToArray(linears, linear);
     }
+    cJSON_AddNumberToObject(object, "estimate_tokens", (double)study->estimate_tokens);
     json_add_number(object, "rank_correlation", study->rank_correlation);
+    cJSON_AddNumberToObject(object, "measured", study->measured);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
+    json_add_number(object, "kl_sum", study->alone_sum);
     few_json(object, engine_positions(engine));
     return object;
 }
@@ -67,10 +71,11 @@ static void print_bar(double share) {
     putchar('\n');
 }
 
+// With estimates alone, those that were measured before have figures, too.
 static void print_header(const Sensitivities *study) {
     printf("%-38s %4s %7s", "quantized alone", "bits", "group");
-    if (study->linears[0].alone_known) printf(" %9s %9s", "KL", "+-");
-    printf(" %10s", "estimate");
+    if (study->measured) printf(" %9s %9s", "KL", "+-");
+    printf(" %10s %9s", "estimate", "+-");
     if (study->linears[0].rest_known) printf(" %11s %9s", "without it", "+-");
     printf("  %7s %6s  %11s  %14s\n", "weights", "input", "column", "channel");
 }
@@ -84,37 +89,44 @@ static void print_why(const Why *why) {
     printf("  %5u %3.0f %%  %5u %7.3gx", why->column, 100 * why->column_share, why->channel, why->channel_ratio);
 }
 
-static void print_row(const char *name, const Decision *d, const Sensitivity *of, const Why *why, double share) {
+static void print_row(const char *name, const Decision *d, const Sensitivity *of, bool measured, const Why *why,
+                      double share) {
     char group[32];
     decision_group_text(d, group, sizeof group);
     print_name(name, 38);
     printf(" %4d %7s", d->bits, group);
-    if (of->alone_known) printf(" %9.6f %9.6f", of->kl, of->kl_se);
-    printf(" %10.6f", of->estimate);
+    if (of->alone_known)
+        printf(" %9.6f %9.6f", of->kl, of->kl_se);
+    else if (measured)
+        printf(" %9s %9s", "-", "-");
+    printf(" %10.6f %9.6f", of->estimate, of->estimate_se);
     if (of->rest_known) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
     if (why->signal > 0) print_why(why);
     printf("  ");
     print_bar(share);
 }
 
-static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
+static double length_of(const Sensitivity *of, bool whole) { return whole ? of->kl : of->estimate; }
 
 static void print_study(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
-    bool measured = study->linears[0].alone_known;
-    double longest = length_of(&study->linears[0]);
-    if (measured)
-        printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
-               engine_positions(engine));
+    const bool whole = isfinite(study->all_kl);
+    const double longest = length_of(&study->linears[0], whole);
+    if (whole)
+        printf("all quantized: KL %.5f +- %.5f on %zu tokens; the sum of all alone: %.5f, %.0f %% of that\n\n",
+               study->all_kl, study->all_kl_se, engine_positions(engine), study->alone_sum,
+               100 * study->alone_sum / study->all_kl);
     print_header(study);
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
         if (shown(options, linear))
-            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, &reasons[i],
-                      longest > 0 ? length_of(of) / longest : 0);
+            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0, &reasons[i],
+                      longest > 0 ? length_of(of, whole) / longest : 0);
     }
-    printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
-    if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
+    printf("\nestimate: KL on %zu tokens, half of them those in which inputs reach furthest", study->estimate_tokens);
+    if (isfinite(study->rank_correlation))
+        printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
+               study->measured);
     putchar('\n');
     few_print(engine_positions(engine), MORE_TEXT);
 }

@@ -99,9 +99,10 @@ Transformer *engine_quantized(const Engine *engine); // NULL before the first en
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
                      void *context, Accuracy *out, Progress *progress, Error *err);
-// Positions that evaluations and studies score, and tokens in their first window; 0 before the first of them.
+// Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
-size_t engine_first_window(const Engine *engine);
+// KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
+bool engine_divergences(const Engine *engine, float *kl);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
 // is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find

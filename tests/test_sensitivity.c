@@ -68,6 +68,7 @@ static void every_figure_is_that_of_a_fresh_evaluation(void **state) {
     Error err = {0};
     if (!sensitivity_measure(&s.trial, &plan, SENSITIVITY_BOTH_WAYS, NULL, NULL, &found, NULL, &err))
         fail_msg("%s", err.message);
+    double sum = 0;
     assert_int_equal(found.count, 14);
     assert_true(found.all_kl == study_kl(&s, &plan));
     for (int i = 0; i < found.count; i++) {
@@ -75,39 +76,127 @@ static void every_figure_is_that_of_a_fresh_evaluation(void **state) {
         Plan one = alone(&plan, of->linear), rest = without(&plan, of->linear);
         if (of->kl != study_kl(&s, &one)) fail_msg("linear %d alone differs", of->linear);
         if (of->rest_kl != study_kl(&s, &rest)) fail_msg("all but linear %d differs", of->linear);
-        assert_true(of->kl > 0 && of->kl_se > 0);
+        assert_true(of->kl > 0 && of->kl_se > 0 && of->estimate > 0 && of->estimate_se > 0);
+        sum += of->kl;
         assert_true(i == 0 || of->kl <= found.linears[i - 1].kl);
         plan_free(&one);
         plan_free(&rest);
     }
     assert_true(found.rank_correlation > 0.5 && found.rank_correlation <= 1);
+    assert_int_equal(found.measured, found.count);
+    assert_true(fabs(found.alone_sum - sum) < 1e-12);
     sensitivities_free(&found);
     plan_free(&plan);
     study_close(&s);
 }
 
-// A linear that is alone in its layer has all of the layer's divergence.
-static void estimates_are_shares_of_layers(void **state) {
+typedef struct Reach {
+    float inputs[64];
+} Reach;
+
+static void see_input(void *context, int input, const float *x, size_t tokens, size_t width) {
+    Reach *reach = context;
+    for (size_t i = 0; i < tokens * width; i++) reach->inputs[input] = fmaxf(reach->inputs[input], fabsf(x[i]));
+}
+
+static Reach reach_of(const StudyFixture *s, const int32_t *ids, size_t tokens) {
+    Reach reach = {0};
+    const Observer observer = {.linear_input = see_input, .context = &reach};
+    Sequences *running;
+    Error err = {0};
+    float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
+    assert_true(sequences_new(s->model.base, tokens, &running, &err));
+    assert_true(transformer_forward(s->model.base, running, ids, tokens, false, logits, &observer, &err));
+    sequences_free(running);
+    free(logits);
+    return reach;
+}
+
+// The window in which the layers' inputs reach furthest beyond the first: by the product of how many times as far.
+static size_t furthest_window(const StudyFixture *s) {
+    size_t count, window, best = 0;
+    const int32_t *ids = evaluator_ids(s->evaluator, &count, &window);
+    const Reach first = reach_of(s, ids, window);
+    double most = -1;
+    for (size_t w = 1; w < count / window; w++) {
+        const Reach reach = reach_of(s, ids + w * window, window);
+        double gain = 1;
+        for (int i = 0; i < s->model.structure.input_count; i++) {
+            if (i != s->model.structure.linears[s->model.structure.head].input)
+                gain *= fmax((double)reach.inputs[i] / (double)first.inputs[i], 1);
+        }
+        if (gain > most) best = w;
+        most = fmax(gain, most);
+    }
+    return best;
+}
+
+static void estimates_are_measured_on_few_tokens(void **state) {
     (void)state;
     StudyFixture s;
     Error err = {0};
-    double estimates[64] = {0};
+    Sensitivities found;
     study_open(NULL, &s);
     Plan plan = study_plan(&s, DIALS);
-    const LayerMap *layers = s.model.structure.layers;
-    assert_true(sensitivity_estimate(&s.trial, &plan, estimates, NULL, &err));
-    for (int i = 0; i < plan.linear_count; i++) assert_int_equal(estimates[i] > 0, plan.decisions[i].quantized);
-    const int kept[] = {layers[0].gate, layers[1].down};
-    for (int i = 0; i < plan.linear_count; i++)
-        if (i != kept[0] && i != kept[1]) plan.decisions[i] = (Decision){0};
-    assert_true(sensitivity_estimate(&s.trial, &plan, estimates, NULL, &err));
-    for (int k = 0; k < 2; k++) {
-        Plan one = alone(&plan, kept[k]);
-        assert_float_equal(estimates[kept[k]], study_window_kl(&s, &one), 1e-12);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &found, NULL, &err));
+    assert_true(found.measured == 0 && isnan(found.rank_correlation) && isnan(found.alone_sum));
+    const size_t second = furthest_window(&s);
+    for (int i = 0; i < found.count; i++) {
+        const Sensitivity *of = &found.linears[i];
+        Plan one = alone(&plan, of->linear);
+        assert_float_equal(of->estimate, study_two_windows_kl(&s, &one, second), 1e-12);
+        assert_true(!of->alone_known && (i == 0 || of->estimate <= found.linears[i - 1].estimate));
         plan_free(&one);
     }
+    sensitivities_free(&found);
     plan_free(&plan);
     study_close(&s);
+}
+
+// The linears of the largest upper bounds come first.
+typedef struct Order {
+    int told;
+    double first_round, later; // the least upper bound of the first quarter, the largest of the others
+    bool known[64];
+} Order;
+
+static void note_order(void *context, const Sensitivities *so_far) {
+    Order *order = context;
+    assert_int_equal(so_far->measured, order->told);
+    for (int i = 0; i < so_far->count; i++) {
+        const Sensitivity *of = &so_far->linears[i];
+        if (!of->alone_known || order->known[i]) continue;
+        const double bound = of->estimate + 2 * of->estimate_se;
+        order->known[i] = true;
+        if (order->told <= so_far->count / 4)
+            order->first_round = fmin(order->first_round, bound);
+        else
+            order->later = fmax(order->later, bound);
+    }
+    order->told++;
+}
+
+static void the_doubtful_and_the_worst_are_measured_first(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Error err = {0};
+    Sensitivities found, kept;
+    Order order = {.first_round = INFINITY};
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ALONE, note_order, &order, &found, NULL, &err));
+    assert_int_equal(order.told, found.count + 1);
+    assert_true(order.first_round >= order.later && order.later > 0);
+    // Estimates alone state the correlation with what was measured before.
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &kept, NULL, &err));
+    assert_int_equal(kept.measured, found.count);
+    assert_true(kept.rank_correlation == found.rank_correlation);
+    sensitivities_free(&found);
+    sensitivities_free(&kept);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
 }
 
 // Stops once the estimates and two figures are known.
@@ -259,7 +348,8 @@ int main(void) {
         cmocka_unit_test(ranks_correlate_as_spearman_says),
         cmocka_unit_test(paired_differences),
         cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
-        cmocka_unit_test(estimates_are_shares_of_layers),
+        cmocka_unit_test(estimates_are_measured_on_few_tokens),
+        cmocka_unit_test(the_doubtful_and_the_worst_are_measured_first),
         cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
         cmocka_unit_test(positions_are_kept),
         cmocka_unit_test(damaged_files_are_not_believed),
