@@ -361,11 +361,13 @@ static void decode_job(Worker *k) {
     job_end(k, JOB_DECODE, ok, &err);
 }
 
-// Whether it is still to be found out why the linear that the user looks at hurts.
+// Whether it is still to be found out why the linear that the user looks at hurts. Of an input that no token reached
+// there is nothing to find out.
 static bool must_explain(const Worker *k) {
     const int linear = k->w->looked_at;
-    return linear >= 0 && k->plan.decisions[linear].quantized &&
-           (k->explained != k->turn || k->explained_linear != linear);
+    if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
+    if (k->explained == k->turn && k->explained_linear == linear) return false;
+    return engine_stats(k->w->engine)->inputs[engine_structure(k->w->engine)->linears[linear].input].sample_rows > 0;
 }
 
 static bool explain(Worker *k, Error *err) {
