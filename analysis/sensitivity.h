@@ -23,9 +23,9 @@ typedef struct Sensitivities {
     int measured;             // how many those are
 } Sensitivities;
 
-// Estimates, for a first ranking: the same measurement on 128 tokens, the first 64 and those 64 among the first 1,024
-// in which inputs of linears reach furthest beyond them. Sets estimate and estimate_se of linears [count] (sorted by
-// `linear`), and *tokens. A linear costs the layers behind it, on these tokens.
+// Estimates, for a first ranking: the same measurement on 128 tokens, 64 from the beginning of the text and 64 from its
+// middle. Sets estimate and estimate_se of linears [count] (sorted by `linear`), and *tokens, the positions behind
+// each. A linear costs the layers behind it, on these tokens.
 bool sensitivity_estimate(Trial *trial, const Plan *plan, Sensitivity *linears, int count, size_t *tokens,
                           Progress *progress, Error *err);
 

@@ -123,7 +123,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
             print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0, &reasons[i],
                       longest > 0 ? length_of(of, whole) / longest : 0);
     }
-    printf("\nestimate: KL on %zu tokens, half of them those in which inputs reach furthest", study->estimate_tokens);
+    printf("\nestimate: KL on %zu tokens", study->estimate_tokens);
     if (isfinite(study->rank_correlation))
         printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
                study->measured);
