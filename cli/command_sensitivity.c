@@ -11,10 +11,12 @@ static bool shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-// What is known of why each linear of a study hurts; signal stays 0 where its input was not measured.
-static bool look_for_reasons(const Engine *engine, const Sensitivities *study, Why *reasons, Error *err) {
+// Why each linear hurts that is shown; signal stays 0 where its input was not measured.
+static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Why *reasons,
+                             Error *err) {
     for (int i = 0; i < study->count; i++) {
         const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
+        if (!shown(options, &engine_structure(engine)->linears[linear])) continue;
         if (!engine_stats(engine)->inputs[input].sample_rows) continue;
         if (!engine_why(engine, engine_plan(engine), linear, &reasons[i], err)) return false;
     }
@@ -142,7 +144,7 @@ bool command_sensitivity(const Options *options, Error *err) {
     watch_end();
     if (ok) {
         reasons = array_new((size_t)study.count, sizeof *reasons);
-        ok = reasons ? look_for_reasons(engine, &study, reasons, err) : error_memory(err, "the linears");
+        ok = reasons ? look_for_reasons(options, engine, &study, reasons, err) : error_memory(err, "the linears");
     }
     if (ok) {
         warn_unmatched(options, engine);
