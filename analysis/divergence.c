@@ -4,14 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processors.h"
+
 // The loops over the vocabulary, in 16 lanes that are added up in a fixed order: the result is the same whatever
-// vectors the processor has. target_clones compiles them for several of those.
+// vectors the processor has. FOR_EVERY_PROCESSOR compiles them for several of those.
 #define LANES 16
-#if defined(QUANTDIAL_X86) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EVERY_PROCESSOR __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define FOR_EVERY_PROCESSOR
-#endif
 
 // The largest value. A NaN may be passed over: the sums find it.
 FOR_EVERY_PROCESSOR

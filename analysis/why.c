@@ -6,15 +6,10 @@
 
 #include "analysis/statistics.h"
 #include "base/array.h"
+#include "base/processors.h"
 #include "kernels/host/row_coding.h"
 #include "quant/equalize.h"
 #include "quant/quantize.h"
-
-#if defined(QUANTDIAL_X86) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EVERY_PROCESSOR __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define FOR_EVERY_PROCESSOR
-#endif
 
 typedef struct Work {
     const Linear *linear;
