@@ -160,9 +160,7 @@ static void find_column(const Work *w, Why *out) {
     const size_t in = w->linear->in;
     double all = 0, most = 0;
     for (size_t j = 0; j < in; j++) {
-        double energy = 0;
-        for (size_t r = 0; r < w->input->sample_rows; r++) energy += square((double)w->input->sample[r * in + j]);
-        energy *= w->columns[j];
+        const double energy = w->columns[j] * square((double)w->input->channel_absmax[j]);
         all += energy;
         if (energy > most) {
             most = energy;

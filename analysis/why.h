@@ -11,8 +11,8 @@
 typedef struct Why {
     double signal;               // of the exact output
     double weights, input, both; // of its error when only the weights are rounded, only the input, both
-    // The column whose rounding errors bring most of `weights` (columns taken as independent: |ΔW_j|² Σ x_j²), its
-    // share of them, 0…1.
+    // The column whose rounding can bring most, |ΔW_j| times the channel's largest magnitude in calibration, and its
+    // share of the squares of that over all columns, 0…1. It finds rare tokens too, which sample rows may miss.
     uint32_t column;
     double column_share;
     // The channel of the input that reaches furthest when it is rounded (divided by its factor, if there is one), how

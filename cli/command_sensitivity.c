@@ -129,9 +129,9 @@ static void print_study(const Options *options, const Engine *engine, const Sens
     if (isfinite(study->rank_correlation))
         printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
                study->measured);
-    printf("\nweights, input: their shares in the error of its output; column: of weights, share of theirs; channel: "
-           "of the "
-           "input, times the median\n");
+    printf("\nweights, input: shares of the error of its output; column: of weights, share of what they can err most; "
+           "channel: "
+           "of the input, times the median\n");
     few_print(engine_positions(engine), MORE_TEXT);
 }
 

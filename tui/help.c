@@ -50,7 +50,8 @@ static HelpText whole_text(void) {
              NULL);
     help_add(&text, "why", "shares of weights and input in the error of a linear's output; the channel that reaches",
              NULL);
-    help_add(&text, "", "furthest, times the median; the column of weights that errs most, its share of that", NULL);
+    help_add(&text, "", "furthest, times the median; the column of weights that can err most, its share among all",
+             NULL);
     help_add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
     help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
     help_add(&text, "*", "overridden for this linear", NULL);

@@ -29,10 +29,10 @@ def energy(error):
     return float((error**2).sum())
 
 
-def why(w, rounded, x, seen, reach):
+def why(w, rounded, x, seen, absmax, reach):
     w, rounded, x, seen = (np.asarray(a, np.float64) for a in (w, rounded, x, seen))
     exact = x @ w.T
-    columns = ((rounded - w) ** 2).sum(0) * (x**2).sum(0)
+    columns = ((rounded - w) ** 2).sum(0) * absmax.astype(np.float64) ** 2
     return {
         "signal": energy(exact), "weights": energy(x @ rounded.T - exact), "input": energy(seen @ w.T - exact),
         "both": energy(seen @ rounded.T - exact), "column": int(columns.argmax()), "column_share": columns.max() / columns.sum(),
@@ -51,7 +51,7 @@ def case_of(matrices, name, grid, bits, group, policy, multiplied, divided):
     seen = methods.seen_activations(policy, (x / factors).astype(np.float32), CONSTANT) * factors.astype(np.float64)
     return {"matrix": name, "grid": grid, "bits": bits, "group": group, "policy": policy, "x": numbers(x), "absmax": numbers(absmax),
             "factors": numbers(factors) if multiplied else None, "divisors": numbers(divisors) if divided else None,
-            "expected": why(w, rounded, x, seen, absmax / factors)}
+            "expected": why(w, rounded, x, seen, absmax, absmax / factors)}
 
 
 def main():
