@@ -20,6 +20,8 @@ in either direction, are further apart than 1e-3 of themselves. On the sample, 1
     the first layer, where the reference itself moves by 1e-04 to 4e-03 (a failure or not as these fall)
     W4A8 in all layers: per token 8e-03, static 2e-04, FPTQ 9e-03 and 2e-03, SmoothQuant 2e-02, per channel 1e-04, where the
     reference itself moves by 2e-03 to 5e-03
+
+and on SmolLM2 135M (--texts samples/storyteller --windows 8), KL in both directions: W4 group 64 9e-08 and 2e-08, perplexity 1e-07
 """
 import argparse
 import json
