@@ -88,7 +88,8 @@ static void print_why(const Why *why) {
         printf("  %7s %6s", "-", "-");
     else
         printf("  %5.0f %% %4.0f %%", 100 * weights, 100 * (1 - weights));
-    printf("  %5u %3.0f %%  %5u %7.3gx", why->column, 100 * why->column_share, why->channel, why->channel_ratio);
+    printf("  %5u %3.0f %%  %5u %7.*fx", why->column, 100 * why->column_share, why->channel,
+           why->channel_ratio < 100 ? 1 : 0, why->channel_ratio);
 }
 
 static void print_row(const char *name, const Decision *d, const Sensitivity *of, bool measured, const Why *why,

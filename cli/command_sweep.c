@@ -57,7 +57,8 @@ static void print_sweep(const Sweep *sweep) {
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
     Text csv = {0};
     for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", option_of(sweep, d));
-    text_addf(&csv, "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se\n");
+    text_addf(&csv,
+              "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se\n");
     for (int i = 0; i < sweep->count; i++) {
         const Point *p = &sweep->points[i];
         char text[32];
