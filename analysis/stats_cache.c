@@ -18,7 +18,7 @@
 #include "quant/vote_counts.h"
 
 // Counts up whenever the layout, or what is measured and how, changes.
-#define STATS_VERSION 3u
+#define STATS_VERSION 4u
 #define BYTE_ORDER_MARK 0x01020304u
 #define FILE_LIMIT ((size_t)4 << 30)
 
@@ -81,7 +81,8 @@ static void put_votes(Text *out, const VoteCounts *votes) {
     put_number(out, (uint64_t)votes->sizes_count);
     put(out, votes->sizes, sizeof votes->sizes);
     put(out, votes->parents, sizeof votes->parents);
-    for (int rule = 0; rule < 2; rule++) {
+    put(out, votes->squares, sizeof votes->squares);
+    for (int rule = 0; rule < VOTE_RULES; rule++) {
         put(out, votes->votes[rule], steps * (VOTE_STEPS + 1) * sizeof *votes->votes[rule]);
     }
 }
@@ -215,7 +216,7 @@ static bool all_finite(const float *values, size_t n) {
 }
 
 static bool vote_arrays_plausible(const VoteCounts *votes, int step) {
-    for (int rule = 0; rule < 2; rule++) {
+    for (int rule = 0; rule < VOTE_RULES; rule++) {
         const uint32_t *row = votes->votes[rule] + (size_t)step * (VOTE_STEPS + 1);
         for (int k = 0; k <= VOTE_STEPS; k++) {
             if (row[k] > votes->parents[step] || (k && row[k] > row[k - 1])) return false;
@@ -229,6 +230,9 @@ static bool votes_plausible(const VoteCounts *votes, const Linear *linear) {
     if (ladder_sizes(linear->in, LADDER_FLOOR, sizes) != votes->sizes_count) return false;
     for (int s = 0; s < votes->sizes_count; s++) {
         if (votes->sizes[s] != sizes[s]) return false;
+        // The spread of a group is at least its absmax and at most twice that; sums round.
+        double absmax = votes->squares[RANGE_ABSMAX][s], spread = votes->squares[RANGE_SPREAD][s];
+        if (!(absmax >= 0 && spread >= absmax * 0.999 && spread <= absmax * 4.001 && spread <= DBL_MAX)) return false;
         if (s + 1 == votes->sizes_count) break;
         if (votes->parents[s] != (uint64_t)linear->out * (linear->in / sizes[s])) return false;
         if (!vote_arrays_plausible(votes, s)) return false;
@@ -242,8 +246,9 @@ static bool get_votes(Reader *r, const Linear *linear, VoteCounts *out) {
     out->sizes_count = (int)sizes_count;
     get(r, out->sizes, sizeof out->sizes);
     get(r, out->parents, sizeof out->parents);
+    get(r, out->squares, sizeof out->squares);
     size_t steps = (size_t)sizes_count - 1;
-    for (int rule = 0; rule < 2 && steps; rule++) {
+    for (int rule = 0; rule < VOTE_RULES && steps; rule++) {
         out->votes[rule] = get_array(r, steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
     }
     return !r->bad && votes_plausible(out, linear);

@@ -78,7 +78,10 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
     json_add_number(object, "kl_difference_se", random->difference.se);
     cJSON_AddNumberToObject(object, "classes_changed", rows->changed);
     json_add_number(object, "median_range_ratio", rows->median_ratio);
-    few_json(object, random->text.accuracy.tokens);
+    cJSON_AddBoolToObject(object, "too_few_tokens", random->text.accuracy.tokens < FEWEST_TOKENS);
+    cJSON_AddStringToObject(object, "calibration_text", engine_text_name(engine, TEXT_CALIBRATION));
+    cJSON_AddStringToObject(object, "evaluation_text", engine_text_name(engine, TEXT_EVALUATION));
+    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < rows->count; i++) {
         const RangeRow *row = &rows->rows[i];
@@ -96,9 +99,10 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
 }
 
 static void print_rows(const Engine *engine, const RandomCalibration *random, const RangeRows *rows) {
-    printf("%llu tokens of text, as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n",
-           (unsigned long long)engine_calibration_tokens(engine), "input of", "text", "random", "ratio", "class",
-           "random", "channels correlate");
+    printf("%llu tokens of ", (unsigned long long)engine_calibration_tokens(engine));
+    print_name(engine_text_name(engine, TEXT_CALIBRATION), 0);
+    printf(", as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n", "input of", "text", "random", "ratio",
+           "class", "random", "channels correlate");
     for (int i = 0; i < rows->count; i++) {
         const RangeRow *row = &rows->rows[i];
         const Linear *linear = &engine_structure(engine)->linears[row->linear];
@@ -116,7 +120,7 @@ static void print_rows(const Engine *engine, const RandomCalibration *random, co
     point_print(&random->random);
     printf("\nrandom minus text, position by position: KL %+.5f +- %.5f\n", random->difference.mean,
            random->difference.se);
-    few_print(random->text.accuracy.tokens, MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, random->text.accuracy.tokens);
 }
 
 bool command_compare_random(const Options *options, Error *err) {

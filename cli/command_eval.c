@@ -6,9 +6,9 @@ static bool evaluate_points(const Options *options, Engine *engine, Error *err) 
     watch_end();
     if (!ok) return false;
     if (options->json)
-        print_json(accuracy_json(&accuracy, engine_plan(engine)));
+        print_json(accuracy_json(&accuracy, engine));
     else
-        accuracy_print(&accuracy, engine_plan(engine));
+        accuracy_print(&accuracy, engine);
     return true;
 }
 

@@ -23,6 +23,7 @@ static bool make_plans(View *v, Error *err) {
     bool ok = true;
     copy.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
     for (int a = 0; ok && a < ALPHAS; a++) {
+        copy.value[DIAL_RULE] = RULE_SHRINK;
         copy.value[DIAL_ALPHA] = alphas[a];
         ok = engine_make_plan(v->engine, &copy, &v->plans[a], err);
     }
@@ -91,7 +92,7 @@ static cJSON *outliers_json(const View *v) {
     cJSON *object = cJSON_CreateObject(), *inputs, *weights, *recurring;
     json_add_number(object, "factor", found->factor);
     cJSON_AddNumberToObject(object, "tokens", (double)found->tokens);
-    few_json(object, found->tokens);
+    scored_json(object, v->engine, TEXT_CALIBRATION, found->tokens);
     inputs = cJSON_AddArrayToObject(object, "inputs");
     for (int i = 0; i < found->input_count; i++) {
         if (outlier_shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
@@ -177,8 +178,8 @@ static void print_weight(const View *v, int linear) {
 
 static void print_outliers(const View *v) {
     const Outliers *found = v->found;
-    printf("activations: channels above %g times the median, %llu tokens\n\n%-34s %5s %9s  %10s  %s\n", found->factor,
-           (unsigned long long)found->tokens, "input of", "count", "median", "top head", "largest (times, tokens)");
+    printf("activations: channels above %g times the median\n\n%-34s %5s %9s  %10s  %s\n", found->factor, "input of",
+           "count", "median", "top head", "largest (times, tokens)");
     for (int i = 0; i < found->input_count; i++) {
         if (outlier_shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
     }
@@ -190,7 +191,7 @@ static void print_outliers(const View *v) {
     for (int i = 0; i < found->linear_count; i++) {
         if (outlier_shown(v, i)) print_weight(v, i);
     }
-    few_print(found->tokens, MORE_CALIBRATION);
+    scored_print(v->engine, TEXT_CALIBRATION, found->tokens);
 }
 
 bool command_outliers(const Options *options, Error *err) {

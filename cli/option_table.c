@@ -40,6 +40,11 @@ static bool take_input(const OptionRow *row, const char *text, Options *out, Err
     return take_text(row, text, out, err);
 }
 
+// A file, or a text by the name under which it ships.
+static bool take_named(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return take_text(row, text, out, err);
+}
+
 static bool take_output(const OptionRow *row, const char *text, Options *out, Error *err) {
     return take_text(row, text, out, err);
 }
@@ -244,22 +249,24 @@ static bool take_shard(const OptionRow *row, const char *text, Options *out, Err
 const OptionRow option_table[] = {
     {0, "recipe", "FILE", "start from this recipe, then apply the dials below", TAKES_RECIPE, take_input,
      FIELD(recipe)},
-    {0, "calibration", "FILE", "measure activations on this text, or on \"text\" of each line of a .jsonl file",
-     TAKES_CALIBRATION, take_input, FIELD(model.calibration), .default_value = "the sample's text"},
+    {0, "calibration", "TEXT", "measure activations on mixed, stories, self (what the model samples), or a file",
+     TAKES_CALIBRATION, take_named, FIELD(model.calibration), .default_value = "mixed; for the sample model stories"},
     {0, "calibration-tokens", "N", "number of calibration tokens", TAKES_CALIBRATION, take_calibration_tokens,
-     FROM_TO(1, CALIBRATION_MOST), .default_value = "65536"},
+     FROM_TO(1, CALIBRATION_MOST), .default_value = "65536, of self 8192"},
     {0, "random-tokens", NULL, "calibrate on random tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
-    {0, "text", "FILE", "evaluate on this text, or on \"text\" of each line of a .jsonl file", TAKES_EVALUATION,
-     take_input, FIELD(model.evaluation), .default_value = "the sample's text"},
+    {0, "text", "TEXT", "evaluate on mixed, stories, or a file", TAKES_EVALUATION, take_named, FIELD(model.evaluation),
+     .default_value = "mixed; for the sample model stories"},
     {0, "tokens", "N", "number of tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
      FROM_TO(1, TOKENS_MOST), .default_value = "4096"},
     {0, "tokens", "N", "number of tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
      FROM_TO(1, TOKENS_MOST), .default_value = "64"},
     {0, "window", "N", "tokens per evaluation window", TAKES_EVALUATION, take_size, FIELD(model.window),
      FROM_TO(2, 1 << 20), .default_value = "256"},
-    {'p', "prompt", "TEXT", "text that both models continue", TAKES_PROMPT, take_any_text, FIELD(prompt),
-     .default_value = DEFAULT_PROMPT},
+    {'p', "prompt", "TEXT", "text that both models continue, or message that both answer", TAKES_PROMPT, take_any_text,
+     FIELD(prompt), .default_value = DEFAULT_PROMPT "; " DEFAULT_QUESTION},
+    {0, "chat", "auto|on|off", "send prompts and conversations through the model's chat template",
+     TAKES_PROMPT | TAKES_CALIBRATION | TAKES_EVALUATION, take_word, FIELD(model.chat), .default_value = "auto"},
     {0, "temperature", "T", "0 takes the most likely token, 1 samples from the model's distribution", TAKES_PROMPT,
      take_float, FIELD(sampling.temperature), FROM_TO(0, 100), .default_value = "0"},
     {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,
@@ -339,14 +346,16 @@ static const char *path_of(const OptionRow *row, const Options *options) {
 }
 
 static bool try_file(const OptionRow *row, const Options *options, Error *err) {
-    if (row->take == take_input) return file_can_be_read(path_of(row, options), err);
+    const EngineText text = strcmp(row->name, "text") == 0 ? TEXT_EVALUATION : TEXT_CALIBRATION;
+    if (row->take == take_named && engine_text_is_named(text, path_of(row, options))) return true;
+    if (row->take == take_input || row->take == take_named) return file_can_be_read(path_of(row, options), err);
     return file_can_be_written(path_of(row, options), err);
 }
 
 bool options_try_files(const Options *options, const Command *command, Error *err) {
     for (int i = 0; i < option_count; i++) {
         const OptionRow *row = &option_table[i];
-        bool file = row->take == take_input || row->take == take_output;
+        bool file = row->take == take_input || row->take == take_named || row->take == take_output;
         if (!file || !option_offered(row, command) || !path_of(row, options)) continue;
         if (!try_file(row, options, err)) return error_prefix(err, "--%s", row->name);
     }

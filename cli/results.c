@@ -9,24 +9,32 @@
 // What is added to a text on either side is short; a pair of variants is timed for so long.
 #define SPEED_SECONDS 1.0
 
-// ---- too few ----
+// ---- on which tokens ----
 
-void few_print(uint64_t tokens, const char *remedy) {
+void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
+    const bool calibration = text == TEXT_CALIBRATION;
+    printf("%llu token%s of ", (unsigned long long)tokens, tokens == 1 ? "" : "s");
+    print_name(engine_text_name(engine, text), 0);
+    puts(engine_is_chat(engine) ? ", conversations through the chat template" : "");
     if (tokens >= FEWEST_TOKENS) return;
-    printf("%llu token%s too few for these figures to mean anything (the least is %d); %s\n",
-           (unsigned long long)tokens, tokens == 1 ? " is" : "s are", FEWEST_TOKENS, remedy);
+    printf("too few for these figures to mean anything (the least is %d); give a longer text (--%s TEXT) or more of it "
+           "(--%s N)\n",
+           FEWEST_TOKENS, calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens");
 }
 
-void few_json(cJSON *object, uint64_t tokens) {
+void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens) {
     cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
+    cJSON_AddStringToObject(object, "text", engine_text_name(engine, text));
+    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
 }
 
 // ---- accuracy ----
 
-cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
-    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
+cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
+    const Plan *plan = engine_plan(engine);
+    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl, *kl_reverse;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
-    few_json(object, a->tokens);
+    scored_json(object, engine, TEXT_EVALUATION, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", a->base_ppl);
     json_add_number(base, "ppl_second_half", a->base_ppl_half);
@@ -41,6 +49,9 @@ cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     json_add_number(kl, "median", a->kl_median);
     json_add_number(kl, "p99", a->kl_p99);
     json_add_number(kl, "max", a->kl_max);
+    kl_reverse = cJSON_AddObjectToObject(object, "kl_reverse");
+    json_add_number(kl_reverse, "mean", a->kl_reverse_mean);
+    json_add_number(kl_reverse, "se", a->kl_reverse_se);
     json_add_number(object, "top1", a->top1);
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
@@ -51,7 +62,8 @@ cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     return object;
 }
 
-void accuracy_print(const Accuracy *a, const Plan *plan) {
+void accuracy_print(const Accuracy *a, const Engine *engine) {
+    const Plan *plan = engine_plan(engine);
     char before[32], after[32];
     printf("size          %s %s %s, %.3f bits per weight\n",
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
@@ -61,19 +73,22 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
            a->kl_median, a->kl_p99, a->kl_max);
+    printf("KL reversed   mean %.5f +- %.5f\n", a->kl_reverse_mean, a->kl_reverse_se);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
-    printf("tokens        %llu\n", (unsigned long long)a->tokens);
-    few_print(a->tokens, MORE_TEXT);
+    printf("on            ");
+    scored_print(engine, TEXT_EVALUATION, a->tokens);
 }
 
 // ---- texts ----
 
-const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : DEFAULT_PROMPT; }
+static const char *prompt_of(const Options *options, const Engine *engine) {
+    return options->prompt ? options->prompt : engine_default_prompt(engine);
+}
 
 bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
-    bool ok = engine_prompt(engine, options_prompt(options), &ids, err) &&
+    bool ok = engine_prompt(engine, prompt_of(options, engine), &ids, err) &&
               generate_fits(&engine_structure(engine)->config, ids.count, err);
     token_ids_free(&ids);
     return ok;
@@ -96,7 +111,9 @@ static size_t first_difference(const Generated *a, const Generated *b) {
 bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err) {
     TokenIds ids = {0};
     Transformer *models[2] = {engine_base(engine), engine_quantized(engine)};
-    *out = (Sides){.prompt = options_prompt(options), .backend = engine_backend_description(engine)};
+    *out = (Sides){.prompt = prompt_of(options, engine),
+                   .chat = engine_is_chat(engine),
+                   .backend = engine_backend_description(engine)};
     bool ok = engine_prompt(engine, out->prompt, &ids, err);
     for (int i = 0; ok && i < 2; i++)
         ok = generate_side(options, engine, models[i], &ids, &out->generated[i], &out->text[i], err);
@@ -142,6 +159,7 @@ static cJSON *side_json(const Generated *g, const Text *text, const Spread *spee
 cJSON *sides_json(const Sides *sides) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "prompt", sides->prompt);
+    cJSON_AddBoolToObject(object, "chat", sides->chat);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1], &sides->speed.second));
     if (sides->same)
@@ -175,7 +193,7 @@ static void print_side(const char *name, const Generated *g, const Text *text, c
 
 void sides_print(const Sides *sides) {
     char range[48];
-    printf("prompt: ");
+    printf(sides->chat ? "user: " : "prompt: ");
     print_name(sides->prompt, 0);
     printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0], &sides->speed.first);
@@ -200,6 +218,10 @@ void point_json(cJSON *object, const Point *point) {
     json_add_number(object, "ppl", a->ppl);
     json_add_number(object, "kl", a->kl_mean);
     json_add_number(object, "kl_se", a->kl_se);
+    if (point->paired) {
+        json_add_number(object, "kl_above_best", point->above_best.mean);
+        json_add_number(object, "kl_above_best_se", point->above_best.se);
+    }
     json_add_number(object, "top1", a->top1);
     if (point->speed.pairs) {
         spread_json(object, "tokens_per_second", &point->speed.second);
@@ -210,15 +232,22 @@ void point_json(cJSON *object, const Point *point) {
 }
 
 void point_print_header(void) {
-    printf("%6s %9s %9s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s",
-           "of base", "pack s");
+    printf("%6s %9s %9s %8s %10s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "above best", "+-",
+           "perplexity", "top-1", "tok/s", "of base", "pack s");
 }
+
+void best_print(void) { printf("above best: KL minus the least KL of these, position by position\n"); }
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
     char size[32], rate[32], range[48];
-    printf("%6.3f %9s %9.5f %8.5f %10.4f %6.2f%%", point->bits_per_weight,
-           in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se, a->ppl, 100 * a->top1);
+    printf("%6.3f %9s %9.5f %8.5f", point->bits_per_weight, in_megabytes((double)point->bytes, size, sizeof size),
+           a->kl_mean, a->kl_se);
+    if (point->paired && point->above_best.se > 0)
+        printf(" %10.5f %8.5f", point->above_best.mean, point->above_best.se);
+    else
+        printf(" %10s %8s", "-", "-");
+    printf(" %10.4f %6.2f%%", a->ppl, 100 * a->top1);
     if (point->speed.pairs)
         printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
                spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);

@@ -22,12 +22,14 @@
 #include "analysis/speed.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
+#include "analysis/why.h"
 #include "loaders/tokenizer/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
 
 // The decode sample, where nothing else is asked for.
 #define DEFAULT_PROMPT "Once upon a time"
+#define DEFAULT_QUESTION "Why is the sky blue?" // to a chat model
 #define DEFAULT_MOST_TOKENS 64
 
 typedef enum BackendChoice {
@@ -37,14 +39,23 @@ typedef enum BackendChoice {
     BACKEND_CUDA, // or an error that says why not
 } BackendChoice;
 
+// Whether prompts and conversations go through the model's chat template.
+typedef enum ChatChoice {
+    CHAT_AUTO, // if it has one
+    CHAT_ON,   // or an error that says that it has none
+    CHAT_OFF,
+} ChatChoice;
+
 // Texts stay the caller's and must outlive the engine.
 typedef struct EngineOptions {
-    const char *model;        // folder, file, "org/name"; NULL: the sample that ships with the program
-    const char *calibration;  // text file; NULL: the sample's
-    const char *evaluation;   // text file; NULL: the sample's
+    const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
+    const char *calibration; // text file, or "mixed" or "stories", or "self", which the base model samples; NULL:
+                             // mixed, and for the sample model stories
+    const char *evaluation;  // the same, without self
+    ChatChoice chat;
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
-    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and
-                              // the model's positions
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
+                              // cut to the text and the model's positions
     size_t eval_tokens;       // 0: 4096
     size_t window;            // evaluation window; 0: 256
     BackendChoice backend;
@@ -73,6 +84,14 @@ const char *engine_backend_description(const Engine *engine); // "avx512 ×2"
 bool engine_can_run(const Engine *engine, Error *err);
 Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
 
+typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
+// The text that figures belong to: "mixed", "stories", "self", "random tokens", or the name of a file.
+const char *engine_text_name(const Engine *engine, EngineText text);
+bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
+// Whether prompts are messages of a user, and conversations of a text go through the model's chat template.
+bool engine_is_chat(const Engine *engine);
+const char *engine_default_prompt(const Engine *engine); // where nothing else is asked for
+
 // ---- From weights to figures ----
 
 // Each does its work once; from the cache if it can. Stopping leaves what was already done.
@@ -98,9 +117,10 @@ Transformer *engine_quantized(const Engine *engine); // NULL before the first en
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
                      void *context, Accuracy *out, Progress *progress, Error *err);
-// Positions that evaluations and studies score, and tokens in their first window; 0 before the first of them.
+// Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
-size_t engine_first_window(const Engine *engine);
+// KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
+bool engine_divergences(const Engine *engine, float *kl);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
 // is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find
@@ -110,6 +130,10 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
 // unknown. The plan is the one followed last.
 bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
 
+// What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
+// but no forward pass.
+bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
+
 // For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
 // there is one. Returns false.
 bool engine_blame(const Engine *engine, Error *err);
@@ -118,7 +142,8 @@ bool engine_blame(const Engine *engine, Error *err);
 
 // The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
 bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
-// The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
+// The prompt as ids: as a message of a user, up to where the answer begins, or for a model without a chat template as
+// it is (with a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
 // What was generated as text; *out is at least "".
 bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);

@@ -46,7 +46,7 @@ bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t
                         Error *err) {
     TokenIds ids = {0};
     size_t sequences = 0, length = 0;
-    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, err);
+    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, progress, err);
     if (ok) {
         length = engine->options.length;
         uint64_t key = input_stats_key(&engine->structure, ids.ids, sequences, length, engine->options.precision,
@@ -109,10 +109,10 @@ bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progres
     return quantized_model_follow(engine->quantized, plan, &engine->stats.measured, first_changed, progress, err);
 }
 
-bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err) {
+bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err) {
     const EngineOptions *o = &engine->options;
     TokenIds ids = {0};
-    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, err);
+    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, progress, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
     token_ids_free(&ids);
@@ -120,7 +120,7 @@ bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Erro
 }
 
 bool engine_need_evaluator(Engine *engine, Error *err) {
-    return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, err);
+    return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, NULL, err);
 }
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, const Accuracy *), void *context,
@@ -148,6 +148,11 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
     return checkpoint_intact(&engine->checkpoint, err);
+}
+
+bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err) {
+    return why_planned(&engine->structure, &engine->stats, plan, linear, out, err) &&
+           checkpoint_intact(&engine->checkpoint, err);
 }
 
 // By quantizing the linear once more.

@@ -407,24 +407,35 @@ static char *program_folder(void) {
     return path;
 }
 
-char *sample_path(Error *err) {
-    const char *samples = getenv("QUANTDIAL_SAMPLES");
+static bool is_there(const char *path) { return folder_exists(path) || file_exists(path); }
+
+// The places beside build/quantdial, build/debug/quantdial and bin/quantdial.
+static char *beside_program(const char *name) {
+    static const char *const places[] = {"../samples", "../../samples", "../share/quantdial/samples"};
     char *program = program_folder(), *found = NULL;
-    if (samples && *samples) found = path_join(samples, "storyteller");
-    // build/quantdial, build/debug/quantdial, bin/quantdial
-    static const char *const places[] = {"../samples/storyteller", "../../samples/storyteller",
-                                         "../share/quantdial/samples/storyteller"};
-    for (size_t i = 0; !(samples && *samples) && program && i < sizeof places / sizeof *places; i++) {
+    for (size_t i = 0; program && i < sizeof places / sizeof *places; i++) {
+        char *samples = path_join(program, places[i]);
         free(found);
-        found = path_join(program, places[i]);
-        if (found && folder_exists(found)) break;
+        found = samples ? path_join(samples, name) : NULL;
+        free(samples);
+        if (found && is_there(found)) break;
     }
     free(program);
-    if (found && folder_exists(found)) return found;
-    error_set(err,
-              "the sample model is not there (%s); name a model, or set QUANTDIAL_SAMPLES to the folder that holds "
-              "storyteller/",
-              found ? found : "no path known");
+    return found;
+}
+
+char *shipped_path(const char *name, Error *err) {
+    const char *samples = getenv("QUANTDIAL_SAMPLES");
+    char *found = samples && *samples ? path_join(samples, name) : beside_program(name);
+    if (found && is_there(found)) return found;
+    error_set(err, "what ships with the program is not there (%s); set QUANTDIAL_SAMPLES to the folder that holds %s",
+              found ? found : name, name);
     free(found);
     return NULL;
+}
+
+char *sample_path(Error *err) {
+    char *found = shipped_path("storyteller", err);
+    if (!found) error_prefix(err, "no model is named, and the sample model cannot be opened");
+    return found;
 }

@@ -39,6 +39,7 @@ bool checkpoint_whole(const Checkpoint *checkpoint, Error *err);
 // NULL when there is none of that name.
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);
 
-// The folder of the sample model that ships with the program: $QUANTDIAL_SAMPLES/storyteller, ../samples/storyteller or
-// ../share/quantdial/samples/storyteller as seen from the executable. Owned by the caller.
-char *sample_path(Error *err);
+// What ships with the program: $QUANTDIAL_SAMPLES/NAME, ../samples/NAME or ../share/quantdial/samples/NAME as seen from
+// the executable. Owned by the caller.
+char *shipped_path(const char *name, Error *err);
+char *sample_path(Error *err); // of the sample model: "storyteller"

@@ -29,10 +29,11 @@ typedef struct Decision {
     FoldKind fold;          // where the factors went (FOLD_NONE: nowhere, the linear divides, or there are none)
     int fold_index;
     int steps;                      // adaptive: steps of the ladder that were looked at
+    float noise_ceiling;            // adaptive by noise: what it may be at most; 0: by votes
     double bits_per_weight;         // scales included
     size_t bytes;                   // weight and scales
-    uint32_t step_size[LADDER_MAX]; // the size before the step
-    float step_share[LADDER_MAX];   // share of parents that voted for going on
+    uint32_t step_size[LADDER_MAX]; // the size before the step; by noise the chosen one always stands last
+    float step_share[LADDER_MAX];   // share of parents that voted for going on; by noise: its share of Σ w² (noise.h)
     // NULL, or why it is not what the recipe asked for ("per channel: weights not measured yet"); static text.
     const char *note;
 } Decision;

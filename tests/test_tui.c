@@ -173,6 +173,18 @@ static void a_failed_job_is_told(void **state) {
     quit(s);
 }
 
+// A chat model answers what a user says, and the figures are those of a text.
+static void a_chat_model_is_asked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_CHAT=1");
+    expect(s, "Effect on mixed, chat");
+    expect(s, "user: Once upon a time assistant: ");
+    key(s, "r");
+    expect(s, "ask Once upon a time");
+    key(s, ESCAPE);
+    quit(s);
+}
+
 // ---- dials --------------------------------------------------------------------------------------------------------
 
 typedef struct Setting {
@@ -219,7 +231,7 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         {DIAL_SCALE, "model", "l", "f16"},
         {DIAL_FUSED, "off", "l", "on"},
         {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"},
-        {DIAL_RULE, "shrink", "l", "literal"},
+        {DIAL_RULE, "noise", "l", "literal"},
         {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
         {DIAL_MIN_GROUP, "32", "l", "64"},
         {DIAL_MAX_GROUP, "channel", "h", "8192"},
@@ -452,10 +464,22 @@ static void long_texts_are_read_to_their_end(void **state) {
     quit(s);
 }
 
+// Why a linear got its group size: the noise of each against the ceiling, or the votes against the quorum.
+static void the_ladder_shows_what_decided(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    expect(s, "ladder      192 ▸     64 ▸     32");
+    expect(s, "of the ceiling");
+    key(s, ":set alpha-rule shrink\r");
+    expect(s, "quorum 1.0 %");
+    expect_gone_text(s, "of the ceiling");
+    quit(s);
+}
+
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    expect(s, "2.0–2.3× "); // all timed, so that the pin has a speed
+    expect(s, "2.1–2.3× "); // all timed, so that the pin has a speed
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
@@ -463,11 +487,34 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "kB ✗");    // larger
     expect(s, "% ✓");     // more tokens alike
     expect(s, "−0.0");    // less divergence
-    expect(s, "0.77× ✗"); // slower, and the ranges lie apart
+    expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");
     expect(s, "1.06× ≈"); // somewhat faster, within the ranges
     key(s, "pp");         // pins anew, then takes the pin away
     expect_gone_text(s, "since pin");
+    quit(s);
+}
+
+// Of a change this small either figure's own error says nothing; position by position it is sure.
+static void small_changes_are_told_by_positions(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "p");
+    expect(s, "pinned");
+    key(s, "i");
+    expect(s, "−0.0002 ✓");
+    quit(s);
+}
+
+static void it_is_said_why_a_linear_hurts(void **state) {
+    (void)state;
+    Screen *s = start(36, 130);
+    expect(s, "why      weights 25.0 %   input 75.0 %   channel 17 (61.5×)");
+    screen_resize(s, 36, 200);
+    expect(s, "channel 17 (61.5×)   column 7 (42.0 %)");
+    expect(s, "0.0108 ±0.0002 ← 0.0097"); // KL, and the other direction
+    key(s, "i");                          // left in its own precision it does not
+    expect_gone_text(s, "why  ");
     quit(s);
 }
 
@@ -1260,6 +1307,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),
@@ -1270,7 +1318,10 @@ int main(int argc, char **argv) {
         IN_HOME(what_the_plan_does_is_said_at_every_size),
         IN_HOME(a_partial_score_of_the_base_is_marked),
         IN_HOME(long_texts_are_read_to_their_end),
+        IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
+        IN_HOME(small_changes_are_told_by_positions),
+        IN_HOME(it_is_said_why_a_linear_hurts),
         IN_HOME(linears_are_found_filtered_and_sorted),
         IN_HOME(the_selection_moves),
         IN_HOME(commands_complete_and_are_remembered),

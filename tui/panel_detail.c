@@ -314,6 +314,22 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
 }
 
+// Shares of the errors that weights and input bring, and the columns that stand out.
+static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    if (line.rows < 1 || !decision->quantized) return;
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "why");
+    if (!effect->why || effect->why_linear != linear) return;
+    const Why *why = effect->why;
+    const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
+    const double weights = why_weights_share(why);
+    pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
+    pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
+    pen_field(&pen, "channel", style, "%u (%s×)", why->channel, format_figure(why->channel_ratio, 3).text);
+    pen_field(&pen, "column", style, "%u (%s)", why->column, format_percent(why->column_share).text);
+}
+
 #define RUNG_COLS 9
 
 // Which rung was chosen, counted from the largest size; one that nothing voted about stands behind those looked at.
@@ -327,14 +343,22 @@ static int ladder_rungs(const Decision *decision) {
     return ladder_chosen(decision) == decision->steps ? decision->steps + 1 : decision->steps;
 }
 
-// Each step of the ladder: the size, and below it the share of groups that voted for going on to the next.
+// What a step says: its noise as a share of the ceiling, which is the same at any number of bits, or its votes.
+static double step_share(const Decision *decision, int step) {
+    const double share = (double)decision->step_share[step];
+    return decision->noise_ceiling > 0 ? share / (double)decision->noise_ceiling : share;
+}
+
+// Each step of the ladder: the size, and below it the noise that it brings, or the share of groups that voted for going
+// on to the next.
 static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quorum) {
     Canvas *canvas = &ui->canvas;
+    const bool by_noise = decision->noise_ceiling > 0;
     int col = rect.col + RUNG_COLS;
     const int chosen = ladder_chosen(decision), fit = (rect.cols - RUNG_COLS + 1) / RUNG_COLS;
     const int first = chosen < fit ? 0 : chosen - fit + 1; // the chosen one is always seen
     canvas_text(canvas, rect.row, rect.col, RUNG_COLS, MEANING_TITLE, "ladder");
-    canvas_text(canvas, rect.row + 1, rect.col, RUNG_COLS, MEANING_FAINT, "voted on");
+    canvas_text(canvas, rect.row + 1, rect.col, RUNG_COLS, MEANING_FAINT, by_noise ? "noise" : "voted on");
     if (first > 0) canvas_text(canvas, rect.row, rect.col + RUNG_COLS - 1, 1, MEANING_TRACK, "…");
     for (int i = first; i < first + fit && i < ladder_rungs(decision); i++, col += RUNG_COLS) {
         char size[32];
@@ -342,23 +366,23 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         canvas_right(canvas, rect.row, col, 6, i == chosen ? MEANING_ACCENT : MEANING_FAINT, size);
         canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, i == chosen ? " " : "▸");
         if (i == decision->steps) continue; // the floor: nothing voted about it
-        const double share = (double)decision->step_share[i];
-        canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT,
+        const double share = step_share(decision, i);
+        canvas_right(canvas, rect.row + 1, col - 1, 7, share > (by_noise ? 1 : quorum) ? MEANING_LAE : MEANING_FAINT,
                      format_percent(share).text);
     }
-    char text[64];
-    snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
+    char text[64] = "of the ceiling";
+    if (!by_noise) snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
     if (col + 20 < rect.col + rect.cols)
         canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
-// The size that was chosen, and from where: "32 ◂ 64 33.3 % ◂ 192 54.7 %".
+// The size that was chosen, and from where, with votes or noise: "64 97.1 % ◂ 192 133 %".
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "ladder");
     pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
     for (int i = decision->steps - 1; i >= 0; i--) {
-        const Short share = format_percent((double)decision->step_share[i]);
+        const Short share = format_percent(step_share(decision, i));
         if (decision->step_size[i] == decision->group)
             pen_text(&pen, MEANING_FAINT, " %s", share.text);
         else
@@ -384,6 +408,7 @@ static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linea
 void panel_detail_draw(Ui *ui) {
     const Rect pane = ui->layout.detail, inside = rect_inset(pane, 1);
     const int linear = ui_linear(ui);
+    workbench_look(ui->workbench, linear); // what is shown is what more is found out about
     if (linear < 0) return;
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
@@ -404,6 +429,7 @@ void panel_detail_draw(Ui *ui) {
     draw_weights(ui, &d, linear);
     draw_input(ui, &d, input, decision, l->name);
     draw_channels(ui, &d, input, l->name);
+    draw_why(ui, d.why, decision, linear);
     draw_decision(ui, d.decision, decision, linear, l->name);
     wrap_draw(&ui->canvas, d.note, &note, 1, 0);
 }

@@ -44,10 +44,11 @@ static void draw_state(Ui *ui, Rect room) {
     const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
     const Short count = format_count((double)tokens);
     const char *unsaved = workbench_saved(ui->workbench) ? NULL : "recipe not saved";
-    char calibrated[64], forms[4][160];
+    char calibrated[64], forms[4][200];
     snprintf(calibrated, sizeof calibrated, tokens ? "calibrated %s tokens" : "not calibrated", count.text);
-    snprintf(forms[0], sizeof *forms, "%s%s%s · %s", unsaved ? unsaved : "", unsaved ? " · " : "",
-             workbench_backend(ui->workbench), calibrated);
+    snprintf(forms[0], sizeof *forms, "%s%s%s · %s%s%.60s", unsaved ? unsaved : "", unsaved ? " · " : "",
+             workbench_backend(ui->workbench), calibrated, tokens ? " of " : "",
+             tokens ? workbench_text(ui->workbench, TEXT_CALIBRATION) : "");
     snprintf(forms[1], sizeof *forms, "%s%s%s", unsaved ? unsaved : "", unsaved ? " · " : "", calibrated);
     snprintf(forms[2], sizeof *forms, "%s", unsaved ? unsaved : calibrated);
     snprintf(forms[3], sizeof *forms, unsaved ? "not saved" : tokens ? "calibrated" : "");

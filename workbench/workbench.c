@@ -36,6 +36,11 @@ typedef struct Findings {
     DecodeSpeed speed;
     Accuracy accuracy;
     double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
+    float *divergences;                      // [positions] of the last accuracy that finished
+    size_t positions;
+    uint64_t why_turn;
+    int why_linear;
+    Why why;
     DecodeText base, quantized;
 } Findings;
 
@@ -49,6 +54,8 @@ struct Workbench {
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
+    float *effect_divergences;
+    Why effect_why;
     size_t most_tokens;
     char backend[64];
     struct { // the last turn of a dial: turns that follow at once are one step of the history
@@ -67,6 +74,7 @@ struct Workbench {
     Plan wanted;          // a copy of the plan of that turn
     uint64_t prompt_turn; // counts prompts
     char *prompt;
+    int looked_at;     // linear, or −1
     bool inputs_taken; // the screen has planned with the calibrated ranges
     Findings findings;
     Job jobs[JOB_COUNT];
@@ -124,6 +132,8 @@ typedef struct Worker {
     Plan plan;                                             // the plan being worked on
     uint64_t turn;                                         // and its turn
     uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
+    uint64_t explained;                                    // the turn for which it is known why
+    int explained_linear;                                  // this one hurts
     uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
     int first_changed;                                     // layers before it are as in the last evaluation
     bool begun;                                            // the first window of this turn is scored
@@ -233,6 +243,21 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
     signal_screen(w);
 }
 
+// Without memory for them two recipes are compared by the errors of either.
+static void take_divergences(Workbench *w) {
+    const size_t n = engine_positions(w->engine);
+    float *kl = array_new(n, sizeof *kl);
+    if (kl && !engine_divergences(w->engine, kl)) {
+        free(kl);
+        kl = NULL;
+    }
+    pthread_mutex_lock(&w->lock);
+    free(w->findings.divergences);
+    w->findings.divergences = kl;
+    w->findings.positions = kl ? n : 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
 // After the first figure the job steps back for the decode sample, so that both show something soon.
 static void accuracy_partial(void *context, const Accuracy *so_far) {
     Worker *k = context;
@@ -250,6 +275,7 @@ static void accuracy_job(Worker *k) {
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
+        take_divergences(w);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }
@@ -335,16 +361,39 @@ static void decode_job(Worker *k) {
     job_end(k, JOB_DECODE, ok, &err);
 }
 
-static void errors_job(Worker *k) {
+// Whether it is still to be found out why the linear that the user looks at hurts. Of an input that no token reached
+// there is nothing to find out.
+static bool must_explain(const Worker *k) {
+    const int linear = k->w->looked_at;
+    if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
+    if (k->explained == k->turn && k->explained_linear == linear) return false;
+    return engine_stats(k->w->engine)->inputs[engine_structure(k->w->engine)->linears[linear].input].sample_rows > 0;
+}
+
+static bool explain(Worker *k, Error *err) {
     Workbench *w = k->w;
-    Error err = {0};
-    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    if (!job_begin(k, JOB_ERRORS)) {
-        free(db);
-        return;
-    }
-    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
-                 : error_memory(&err, "errors");
+    Why why;
+    pthread_mutex_lock(&w->lock);
+    const int linear = must_explain(k) ? w->looked_at : -1;
+    pthread_mutex_unlock(&w->lock);
+    if (linear < 0) return true;
+    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
+    k->explained = k->turn;
+    k->explained_linear = linear;
+    pthread_mutex_lock(&w->lock);
+    w->findings.why = why;
+    w->findings.why_turn = k->turn;
+    w->findings.why_linear = linear;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+    return true;
+}
+
+static bool measure_errors(Worker *k, double *db, Error *err) {
+    if (k->measured == k->turn) return true;
+    Workbench *w = k->w;
+    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, err)
+                 : error_memory(err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
         memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
@@ -352,6 +401,16 @@ static void errors_job(Worker *k) {
         pthread_mutex_unlock(&w->lock);
         k->measured = k->turn;
     }
+    return ok;
+}
+
+// The linear that is looked at first, then all.
+static void errors_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    if (!job_begin(k, JOB_ERRORS)) return;
+    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+    const bool ok = explain(k, &err) && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);
 }
@@ -401,7 +460,7 @@ static JobKind next_job(const Worker *k) {
     if (!jobs[JOB_DECODE].held && (k->generated != k->turn || k->quantized_prompt != k->prompt_turn)) return JOB_DECODE;
     if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
-    if (!jobs[JOB_ERRORS].held && k->measured != k->turn) return JOB_ERRORS;
+    if (!jobs[JOB_ERRORS].held && (k->measured != k->turn || must_explain(k))) return JOB_ERRORS;
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
     return JOB_COUNT;
 }
@@ -539,11 +598,13 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     }
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
-    w->prompt = strdup(options->prompt ? options->prompt : DEFAULT_PROMPT);
     w->prompt_turn = 1;
-    bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
-    ok = ok && engine_open(&options->model, &w->engine, err) && make_tables(w, err) && first_recipe(options, w, err) &&
-         replan(w, err) && start_thread(w, err);
+    w->looked_at = -1;
+    bool ok = w->event >= 0 || error_memory(err, "the workbench");
+    ok = ok && engine_open(&options->model, &w->engine, err);
+    if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
+    ok = ok && (w->prompt || error_memory(err, "the workbench"));
+    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
@@ -569,6 +630,8 @@ void workbench_close(Workbench *w) {
     plan_free(&w->wanted);
     free(w->measured.weights);
     free(w->measured.inputs);
+    free(w->findings.divergences);
+    free(w->effect_divergences);
     free(w->findings.output_sqnr_db);
     free(w->findings.weight_sqnr_db);
     free(w->effect_output_sqnr);
@@ -614,6 +677,14 @@ static size_t first_difference(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
+static void take_positions(Workbench *w, const Findings *f) {
+    float *copy = f->divergences ? array_new(f->positions, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, f->divergences, f->positions * sizeof *copy);
+    free(w->effect_divergences);
+    w->effect.divergences = w->effect_divergences = copy;
+    w->effect.positions = copy ? f->positions : 0;
+}
+
 static void take_findings(Workbench *w) {
     Effect *e = &w->effect;
     size_t bytes = (size_t)engine_structure(w->engine)->linear_count * sizeof(double);
@@ -623,6 +694,11 @@ static void take_findings(Workbench *w) {
     e->accuracy_known = f->accuracy_known;
     e->accuracy_finished = f->accuracy_finished;
     e->accuracy = f->accuracy;
+    take_positions(w, f);
+    w->effect_why = f->why;
+    e->why = f->why_turn ? &w->effect_why : NULL;
+    e->why_turn = f->why_turn;
+    e->why_linear = f->why_linear;
     e->sqnr_turn = f->sqnr_turn;
     e->decode_turn = f->decode_turn;
     e->speed_turn = f->speed_turn;
@@ -666,6 +742,9 @@ uint64_t workbench_calibration_tokens(const Workbench *w) {
 }
 
 // ---- dials ----
+
+const char *workbench_text(const Workbench *w, EngineText text) { return engine_text_name(w->engine, text); }
+bool workbench_is_chat(const Workbench *w) { return engine_is_chat(w->engine); }
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
@@ -789,6 +868,14 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
 
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+void workbench_look(Workbench *w, int linear) {
+    if (linear == w->looked_at) return; // only the screen's thread writes it
+    pthread_mutex_lock(&w->lock);
+    w->looked_at = linear;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
 
 // ---- jobs ----
 

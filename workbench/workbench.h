@@ -30,7 +30,9 @@ const char *workbench_backend(const Workbench *w);                         // "c
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
 
-uint64_t workbench_calibration_tokens(const Workbench *w); // 0 until calibrated
+uint64_t workbench_calibration_tokens(const Workbench *w);       // 0 until calibrated
+const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
+bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
 
 // ---- dials ----
 
@@ -68,10 +70,16 @@ typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
     Accuracy accuracy;
+    const float *divergences; // [positions]: KL at each position of a finished accuracy; NULL before
+    size_t positions;
     uint64_t sqnr_turn;
     const double *output_sqnr_db; // [linear_count], NAN where unknown; NULL before the first
     const double *weight_sqnr_db; // [linear_count], NAN where not quantized
-    DecodeText base;              // does not depend on the recipe
+    // Why one linear hurts: the one that workbench_look named last, as soon as it is known. NULL before.
+    uint64_t why_turn;
+    int why_linear;
+    const Why *why;
+    DecodeText base; // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
@@ -82,6 +90,8 @@ typedef struct Effect {
 } Effect;
 
 const Effect *workbench_effect(const Workbench *w);
+// The linear that the user looks at, about which more is found out; −1: none.
+void workbench_look(Workbench *w, int linear);
 
 // ---- jobs ----
 

@@ -108,4 +108,24 @@ static void merge_pairs_8(const float *low, const float *high, size_t parents, f
                 literal + p);
 }
 
-const ScanKernels scan_kernels_avx2 = {scan_ranges, magnitudes, merge_pairs_8};
+static void squares(const float *low, const float *high, size_t n, double *absmaxes, double *spreads) {
+    const __m128 sign = _mm_set1_ps(-0.0f), zero = _mm_setzero_ps();
+    __m256d absmax = _mm256_setzero_pd(), spread = _mm256_setzero_pd();
+    double absmax_lanes[SQUARE_LANES], spread_lanes[SQUARE_LANES];
+    size_t i = 0;
+    for (; i + SQUARE_LANES <= n; i += SQUARE_LANES) {
+        __m128 below = _mm_max_ps(_mm_xor_ps(sign, _mm_loadu_ps(low + i)), zero);
+        __m128 above = _mm_max_ps(_mm_loadu_ps(high + i), zero);
+        __m256d range = _mm256_cvtps_pd(_mm_max_ps(below, above));
+        __m256d width = _mm256_add_pd(_mm256_cvtps_pd(below), _mm256_cvtps_pd(above));
+        absmax = _mm256_add_pd(absmax, _mm256_mul_pd(range, range));
+        spread = _mm256_add_pd(spread, _mm256_mul_pd(width, width));
+    }
+    _mm256_storeu_pd(absmax_lanes, absmax);
+    _mm256_storeu_pd(spread_lanes, spread);
+    squares_in_lanes(low + i, high + i, n - i, absmax_lanes, spread_lanes);
+    *absmaxes = sum_of_lanes(absmax_lanes);
+    *spreads = sum_of_lanes(spread_lanes);
+}
+
+const ScanKernels scan_kernels_avx2 = {scan_ranges, magnitudes, merge_pairs_8, squares};

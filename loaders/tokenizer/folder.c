@@ -115,6 +115,17 @@ static const char *special_content(const TokenizerSource *source, const char *ke
     return cJSON_GetStringValue(cJSON_IsObject(item) ? cJSON_GetObjectItemCaseSensitive(item, "content") : item);
 }
 
+cJSON *tokenizer_source_special(const TokenizerSource *source) {
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    cJSON *special = cJSON_CreateObject();
+    for (size_t i = 0; special && i < sizeof names / sizeof *names; i++) {
+        const char *content = special_content(source, names[i]);
+        if (content) cJSON_AddStringToObject(special, names[i], content);
+    }
+    return special;
+}
+
 int32_t tokenizer_source_prefix(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab) {
     const char *bos = special_content(source, "bos_token"), *eos = special_content(source, "eos_token");
     return bos || eos ? added_tokens_id(added, vocab, bos ? bos : eos) : -1;

@@ -21,6 +21,7 @@ struct Tokenizer {
     PreTokenizer pre;
     AddedTokens added;
     Template template; // what the post-processor puts around the text
+    cJSON *special;    // texts of named special tokens, or NULL
     int32_t prefix;    // bos_token or eos_token; −1: not known
     Decoder decoder;
     TokenText *tokens; // by id
@@ -141,6 +142,7 @@ static bool load_folder(const char *folder, Tokenizer *out, Error *err) {
     if (ok) {
         const Vocab *vocab = out->kind->vocab(out->model);
         ok = template_from_source(&source, &out->added, vocab, &out->template, err) || error_prefix(err, "%s", folder);
+        out->special = tokenizer_source_special(&source);
         out->prefix = tokenizer_source_prefix(&source, &out->added, vocab);
     }
     tokenizer_source_free(&source);
@@ -176,11 +178,14 @@ void tokenizer_free(Tokenizer *tokenizer) {
     added_tokens_free(&tokenizer->added);
     template_free(&tokenizer->template);
     decoder_free(&tokenizer->decoder);
+    cJSON_Delete(tokenizer->special);
     free(tokenizer->tokens);
     text_free(&tokenizer->contents);
     text_free(&tokenizer->shown);
     free(tokenizer);
 }
+
+const cJSON *tokenizer_special(const Tokenizer *tokenizer) { return tokenizer->special; }
 
 // ---------------------------------------------------------------------------------------------------------------
 // encoding

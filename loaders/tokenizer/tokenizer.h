@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/array.h"
 #include "base/error.h"
 
@@ -51,5 +53,9 @@ bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t cou
 // The bytes of one token as they join the stream (none for unknown ids), for showing tokens one by one; NUL-terminated,
 // owned by the tokenizer. `length` may be NULL.
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
+
+// The texts of bos_token, eos_token, unk_token, sep_token, pad_token, cls_token and mask_token, those that there are:
+// what chat templates are given. NULL when nothing is known.
+const cJSON *tokenizer_special(const Tokenizer *tokenizer);
 
 void token_ids_free(TokenIds *ids);
