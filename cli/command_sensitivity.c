@@ -84,7 +84,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
 bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
-    bool ok = open_prepared(options, true, &engine, err) &&
+    bool ok = open_prepared(options, true, false, &engine, err) &&
               engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {

@@ -5,7 +5,7 @@
 //     Accuracy accuracy;
 //     if (!engine_open(&(EngineOptions){.model = "org/name"}, &engine, err)) return false;
 //     engine_set_recipe(engine, &recipe);
-//     bool ok = engine_prepare(engine, NULL, progress, err) &&
+//     bool ok = engine_prepare(engine, false, progress, err) &&
 //               engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
 //               engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err);
 //     engine_close(engine);
@@ -84,9 +84,9 @@ uint64_t engine_calibration_tokens(const Engine *engine); // 0 until it is calib
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);
-// Measures the weights, calibrates where the model can be run, and plans by that recipe. A recipe that leaves inputs as
-// they are needs no ranges of them: where calibration fails it plans without, and *uncalibrated (may be NULL) says why.
-bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err);
+// Measures the weights and plans by that recipe. Calibrates before, where the model can be run, if the recipe needs
+// ranges of inputs or `inputs` asks for them: what needs no calibration does not wait for it.
+bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err);
 const Recipe *engine_recipe(const Engine *engine);
 const Plan *engine_plan(const Engine *engine); // empty before engine_prepare
 // What another recipe comes to with what is measured so far.

@@ -80,24 +80,17 @@ void engine_set_recipe(Engine *engine, Recipe *recipe) {
     *recipe = (Recipe){0};
 }
 
-// Ranges of inputs are for recipes that quantize inputs. For others they are taken where they can be had.
-static bool calibrate_if_needed(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
-    Error reason = {0};
-    if (!engine->base || engine_calibrate(engine, progress, &reason)) return true;
-    if (!reason.stopped && !recipe_quantizes_inputs(&engine->recipe)) {
-        if (uncalibrated) *uncalibrated = reason;
-        return true;
-    }
-    if (reason.stopped || engine->tokenizer || engine->options.random_tokens) {
-        if (err) *err = reason;
-        return false;
-    }
+static bool calibrate_for_plan(Engine *engine, Progress *progress, Error *err) {
+    if (engine_calibrate(engine, progress, err)) return true;
+    if (!err || err->stopped || engine->tokenizer || engine->options.random_tokens) return false;
+    const Error reason = *err;
     return error_set(err, "%s: --activations none quantizes weights alone, and --random-tokens calibrates without text",
                      reason.message);
 }
 
-bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
-    if (!engine_measure(engine, progress, err) || !calibrate_if_needed(engine, uncalibrated, progress, err))
+bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err) {
+    const bool calibrates = engine->base && (inputs || recipe_needs_ranges(&engine->recipe));
+    if (!engine_measure(engine, progress, err) || (calibrates && !calibrate_for_plan(engine, progress, err)))
         return false;
     plan_free(&engine->plan);
     return engine_make_plan(engine, &engine->recipe, &engine->plan, err);

@@ -32,7 +32,7 @@ static Engine *opened(EngineOptions options, double bits, double activations) {
 
 static void nothing_is_known_before_its_time(void **state) {
     (void)state;
-    Engine *engine = opened((EngineOptions){0}, 4, POLICY_TOKEN);
+    Engine *engine = opened((EngineOptions){0}, 4, POLICY_STATIC);
     Error err = {0};
     Accuracy accuracy = {0};
     assert_true(engine_can_run(engine, &err) && engine_base(engine));
@@ -41,7 +41,7 @@ static void nothing_is_known_before_its_time(void **state) {
     assert_int_equal(engine_plan(engine)->linear_count, 0);
     assert_null(engine_quantized(engine));
     assert_int_equal(engine_positions(engine), 0);
-    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
     assert_true(engine_measured(engine) && engine_calibrated(engine));
     assert_int_equal(engine_calibration_tokens(engine), 64);
     assert_int_equal(engine_plan(engine)->linear_count, engine_structure(engine)->linear_count);
@@ -61,7 +61,7 @@ static void a_weight_has_one_error(void **state) {
     (void)state;
     Engine *engine = opened((EngineOptions){0}, 4, POLICY_NONE);
     Error err = {0};
-    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
     const Plan *plan = engine_plan(engine);
     double *before = calloc((size_t)plan->linear_count, sizeof *before), after;
     assert_non_null(before);
@@ -81,41 +81,50 @@ static void a_new_recipe_takes_the_place_of_the_old_plan(void **state) {
     Engine *engine = opened((EngineOptions){0}, 4, POLICY_NONE);
     Recipe recipe;
     Error err = {0};
-    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
     const size_t bytes = engine_plan(engine)->bytes;
     assert_true(recipe_copy(engine_recipe(engine), &recipe, &err));
     recipe.value[DIAL_BITS] = 8;
     engine_set_recipe(engine, &recipe);
     assert_int_equal(engine_plan(engine)->linear_count, 0);
     assert_null(recipe.overrides);
-    if (!engine_prepare(engine, NULL, NULL, &err)) fail_msg("%s", err.message);
+    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
     assert_true(engine_plan(engine)->bytes > bytes);
     engine_close(engine);
 }
 
-// A recipe for weights alone is planned without ranges of inputs where they cannot be had; others are refused, and told
-// what helps.
-static void without_text_weights_are_planned(void **state) {
+// Neither weights alone nor scales taken while the model runs need ranges of inputs: nobody waits for a calibration.
+static void what_needs_no_ranges_does_not_calibrate(void **state) {
     (void)state;
-    const EngineOptions options = {.model = WITHOUT_TEXT};
-    Error uncalibrated = {0}, err = {0};
-    Engine *engine = opened(options, 4, POLICY_NONE);
-    if (!engine_prepare(engine, &uncalibrated, NULL, &err)) fail_msg("%s", err.message);
-    assert_non_null(strstr(uncalibrated.message, "tokenizer"));
-    assert_false(engine_calibrated(engine));
-    assert_true(engine_plan(engine)->quantized_count > 0);
+    const double policies[] = {POLICY_NONE, POLICY_TOKEN, POLICY_CHANNEL};
+    Error err = {0};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        Engine *engine = opened((EngineOptions){.model = WITHOUT_TEXT}, 4, policies[i]);
+        if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
+        assert_false(engine_calibrated(engine));
+        assert_true(engine_plan(engine)->calibrated && engine_plan(engine)->quantized_count > 0);
+        assert_int_equal(engine_plan(engine)->decisions[0].activations, policies[i]);
+        engine_close(engine);
+    }
+    Engine *engine = opened((EngineOptions){0}, 4, POLICY_NONE);
+    if (!engine_prepare(engine, true, NULL, &err)) fail_msg("%s", err.message);
+    assert_true(engine_calibrated(engine)); // asked for
     engine_close(engine);
+}
 
-    engine = opened(options, 4, POLICY_TOKEN);
-    uncalibrated = (Error){0};
-    assert_false(engine_prepare(engine, &uncalibrated, NULL, &err));
-    assert_string_equal(uncalibrated.message, "");
+// Who needs ranges and has no text is told what helps.
+static void without_text_there_are_no_ranges(void **state) {
+    (void)state;
+    Error err = {0};
+    Engine *engine = opened((EngineOptions){.model = WITHOUT_TEXT}, 4, POLICY_STATIC);
+    assert_false(engine_prepare(engine, false, NULL, &err));
+    assert_non_null(strstr(err.message, "tokenizer"));
     assert_non_null(strstr(err.message, "--random-tokens"));
     assert_int_equal(engine_plan(engine)->linear_count, 0);
     engine_close(engine);
 
-    engine = opened((EngineOptions){.model = WITHOUT_TEXT, .random_tokens = true}, 4, POLICY_TOKEN);
-    if (!engine_prepare(engine, &uncalibrated, NULL, &err)) fail_msg("%s", err.message);
+    engine = opened((EngineOptions){.model = WITHOUT_TEXT, .random_tokens = true}, 4, POLICY_STATIC);
+    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
     assert_true(engine_calibrated(engine));
     engine_close(engine);
 }
@@ -135,7 +144,8 @@ int main(void) {
         cmocka_unit_test(nothing_is_known_before_its_time),
         cmocka_unit_test(a_weight_has_one_error),
         cmocka_unit_test(a_new_recipe_takes_the_place_of_the_old_plan),
-        cmocka_unit_test(without_text_weights_are_planned),
+        cmocka_unit_test(what_needs_no_ranges_does_not_calibrate),
+        cmocka_unit_test(without_text_there_are_no_ranges),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
