@@ -434,8 +434,9 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     log_line("evaluation: layers from %d of %d are computed anew", first_changed, e->layers);
     invalidate(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
-    progress_begin(progress, "evaluating", e->planned);
-    for (size_t w = 0; w < e->window_count; w++) progress_add(progress, e->windows[w].scored);
+    uint64_t scored = 0;
+    for (size_t w = 0; w < e->window_count; w++) scored += e->windows[w].scored;
+    progress_begin_at(progress, "evaluating", e->planned, scored);
     Run run = {.evaluator = e,
                .quantized = quantized,
                .backend = transformer_backend(e->base),

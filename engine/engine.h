@@ -65,7 +65,7 @@ void engine_close(Engine *engine); // NULL: nothing
 // ---- What was opened: the same until it is closed ----
 
 const ModelStructure *engine_structure(const Engine *engine); // with the configuration and the checkpoint
-// Each part is final once its `known` says so (analysis/stats.h).
+// Of weights each is final once its `known` says so; inputs are the working thread's (analysis/stats.h).
 const ModelStats *engine_stats(const Engine *engine);
 const char *engine_backend_name(const Engine *engine);        // "cpu"
 const char *engine_backend_description(const Engine *engine); // "avx512 ×2"
@@ -75,12 +75,16 @@ Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
 
 // ---- From weights to figures ----
 
-// Each does its work once; from the cache if it can. Stopping leaves what was already done.
+// Each does its work once; from the cache if it can. Stopping leaves what was already done: a calibration goes on where
+// it was, also in another start of the program.
 bool engine_measure(Engine *engine, Progress *progress, Error *err); // the weights; progress counts bytes
 bool engine_calibrate(Engine *engine, Progress *progress, Error *err);
+// A part of it: until inputs are known that were not, or better than before. They replace those of engine_stats, whole
+// sets at a time (InputSet), and are provisional until engine_calibrated.
+bool engine_calibrate_on(Engine *engine, Progress *progress, Error *err);
 bool engine_measured(const Engine *engine);
-bool engine_calibrated(const Engine *engine);
-uint64_t engine_calibration_tokens(const Engine *engine); // 0 until it is calibrated
+bool engine_calibrated(const Engine *engine);             // on all tokens
+uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs as they are known now; 0: not at all
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);

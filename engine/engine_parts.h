@@ -1,7 +1,17 @@
 // What is in an engine, for the files of this folder alone. Calls go one way: studies → stages → texts → engine.
 #pragma once
 
+#include "analysis/calibrator.h"
 #include "engine/engine.h"
+
+// A calibration on its way.
+typedef struct Calibration {
+    Calibrator *calibrator;  // NULL: not begun, or over
+    uint64_t key;            // of its result
+    uint64_t next_look;      // tokens after which what was found is put into the statistics again
+    bool unkept;             // the state on disk is older
+    double kept_at, keeping; // when that was written, and the seconds that it took
+} Calibration;
 
 struct Engine {
     EngineOptions options;
@@ -17,8 +27,7 @@ struct Engine {
     Plan plan;
     char *cache_folder; // NULL: no cache
     bool measured;      // the weights
-    bool calibrated;
-    uint64_t calibration_tokens;
+    Calibration calibration;
 };
 
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
@@ -28,9 +37,10 @@ typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
 // The first `most` tokens of that text.
 bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err);
 
-// Fills the inputs of fresh stats, from the cache if it can.
-bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
-                        Error *err);
+// Fills the inputs of other stats, from the cache if it can.
+bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err);
+// Keeps its state on disk when it was stopped on its way.
+void engine_end_calibration(const Engine *engine, Calibration *calibration);
 // Reads what the cache has of the weights.
 bool engine_cached_weights(const Engine *engine, ModelStats *stats);
 // On the beginning of a text.

@@ -42,33 +42,6 @@ bool engine_blame(const Engine *engine, Error *err) {
            error_prefix(err, "%s holds numbers that are infinite or NaN", rest.first->name);
 }
 
-bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
-                        Error *err) {
-    TokenIds ids = {0};
-    size_t sequences = 0, length = 0;
-    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, err);
-    if (ok) {
-        length = engine->options.length;
-        uint64_t key = input_stats_key(&engine->structure, ids.ids, sequences, length, engine->options.precision,
-                                       engine->backend->ops->name);
-        if (!engine->cache_folder || !stats_cache_read_inputs(engine->cache_folder, key, &engine->structure, stats)) {
-            progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(engine->base, ids.ids, sequences, length, stats, progress, err) || engine_blame(engine, err);
-            if (ok && engine->cache_folder) stats_cache_write_inputs(engine->cache_folder, key, stats, NULL);
-        }
-    }
-    token_ids_free(&ids);
-    *tokens = sequences * length;
-    return ok;
-}
-
-bool engine_calibrate(Engine *engine, Progress *progress, Error *err) {
-    if (engine->calibrated) return true;
-    if (!engine_can_run(engine, err)) return false;
-    return engine->calibrated = engine_fill_inputs(engine, engine->options.random_tokens, &engine->stats,
-                                                   &engine->calibration_tokens, progress, err);
-}
-
 bool engine_make_plan(const Engine *engine, const Recipe *recipe, Plan *out, Error *err) {
     return plan_make(recipe, &engine->structure, &engine->stats.measured, out, err);
 }
@@ -131,7 +104,7 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
     progress_begin(progress, "measuring errors", (uint64_t)count);
     for (int i = 0; i < count; i++) {
         const InputStats *input = &engine->stats.inputs[engine->structure.linears[i].input];
-        if (plan->decisions[i].quantized && engine->calibrated && input->sample_rows) {
+        if (plan->decisions[i].quantized && input->known && input->sample_rows) {
             if (!linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), i, input->sample,
                                     input->sample_rows, quantized_model_factors(engine->quantized, i),
                                     quantized_model_divisors(engine->quantized, i), &db[i], err)) {

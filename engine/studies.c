@@ -72,13 +72,12 @@ bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *pro
 
 // The same weights: votes are measured (or read) again, so that both plans stand on the same ground.
 static bool random_stats(Engine *engine, RandomCalibration *out, Progress *progress, Error *err) {
-    uint64_t tokens;
     if (!model_stats_new(&engine->structure, &out->stats, err)) return false;
     bool ok = engine_cached_weights(engine, &out->stats);
     for (int i = 0; !ok && i < engine->structure.linear_count; i++) {
         if (!weight_stats_measure(&engine->structure, i, &out->stats, err)) return false;
     }
-    return engine_fill_inputs(engine, true, &out->stats, &tokens, progress, err);
+    return engine_fill_inputs(engine, true, &out->stats, progress, err);
 }
 
 static bool run_point(Trial *trial, const Plan *plan, Point *out, float *kl, Progress *progress, Error *err) {

@@ -1,14 +1,17 @@
 // The engine: the way from a checkpoint to figures as engine.h shows it, and what it holds back until it is known.
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "engine/engine.h"
+#include "tests/support/folder.h"
 
 // Runs, and has no tokenizer.
 #define WITHOUT_TEXT "tests/fixtures/families/llama-yarn"
@@ -129,6 +132,61 @@ static void without_text_there_are_no_ranges(void **state) {
     engine_close(engine);
 }
 
+static Engine *opened_for_long(bool no_cache) {
+    const EngineOptions options = {.sequences = 40, .length = 32, .threads = 2, .no_cache = no_cache};
+    Engine *engine;
+    Error err = {0};
+    if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
+    return engine;
+}
+
+static void files_named(const char *folder, const char *name, size_t count) {
+    char pattern[512];
+    glob_t found = {0};
+    snprintf(pattern, sizeof pattern, "%s/quantdial/%s", folder, name);
+    glob(pattern, 0, NULL, &found);
+    assert_int_equal(found.gl_pathc, count);
+    globfree(&found);
+}
+
+// As if the program had been ended after the first batch: the next start begins where it was, with what is known, and
+// ends with the same numbers. Then the state gives way to the result.
+static void a_calibration_goes_on_in_the_next_start(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    Error err = {0};
+    setenv("XDG_CACHE_HOME", folder, 1);
+    Engine *engine = opened_for_long(false);
+    if (!engine_calibrate_on(engine, NULL, &err)) fail_msg("%s", err.message);
+    assert_false(engine_calibrated(engine));
+    assert_int_equal(engine_calibration_tokens(engine), 1024);
+    engine_close(engine);
+    files_named(folder, "calibration-*.stats", 1);
+
+    engine = opened_for_long(false);
+    Progress progress = {0};
+    if (!engine_calibrate_on(engine, &progress, &err)) fail_msg("%s", err.message);
+    assert_int_equal(engine_calibration_tokens(engine), 1024);
+    assert_true(atomic_load(&progress.from) == 1024 && atomic_load(&progress.done) == 1024); // nothing was run again
+    if (!engine_calibrate(engine, &progress, &err)) fail_msg("%s", err.message);
+    assert_true(engine_calibrated(engine) && engine_calibration_tokens(engine) == 1280);
+    files_named(folder, "calibration-*.stats", 0);
+    files_named(folder, "inputs-*.stats", 1);
+
+    Engine *other = opened_for_long(true);
+    if (!engine_calibrate(other, NULL, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < engine_structure(engine)->input_count; i++) {
+        const InputStats *a = &engine_stats(engine)->inputs[i], *b = &engine_stats(other)->inputs[i];
+        assert_memory_equal(a->channel_absmax, b->channel_absmax, a->width * sizeof(float));
+        assert_memory_equal(a->sample, b->sample, a->sample_rows * a->width * sizeof(float));
+        assert_memory_equal(a->magnitude, b->magnitude, sizeof a->magnitude);
+    }
+    engine_close(other);
+    engine_close(engine);
+    unsetenv("XDG_CACHE_HOME");
+    folder_remove(folder);
+}
+
 static void what_cannot_be_opened_leaves_nothing(void **state) {
     (void)state;
     Engine *engine;
@@ -146,6 +204,7 @@ int main(void) {
         cmocka_unit_test(a_new_recipe_takes_the_place_of_the_old_plan),
         cmocka_unit_test(what_needs_no_ranges_does_not_calibrate),
         cmocka_unit_test(without_text_there_are_no_ranges),
+        cmocka_unit_test(a_calibration_goes_on_in_the_next_start),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
