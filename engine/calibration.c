@@ -1,4 +1,6 @@
 // Calibration: from the disk if it can, else on where it was, and kept on disk as it grows.
+#include <string.h>
+
 #include "analysis/stats_cache.h"
 #include "base/clock.h"
 #include "engine/engine_parts.h"
@@ -102,6 +104,12 @@ static bool settled(const Engine *engine) {
 
 bool engine_calibrated(const Engine *engine) { return settled(engine); }
 uint64_t engine_calibration_tokens(const Engine *engine) { return engine->stats.set->tokens; }
+
+const char *engine_calibration_text(const Engine *engine) {
+    const char *path = engine->options.calibration, *slash = path ? strrchr(path, '/') : NULL;
+    if (engine->options.random_tokens) return "random tokens";
+    return slash && slash[1] ? slash + 1 : path ? path : "the sample's text";
+}
 
 static bool go_on(Engine *engine, Progress *progress, Error *err) {
     Calibration *c = &engine->calibration;

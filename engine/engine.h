@@ -85,6 +85,8 @@ bool engine_calibrate_on(Engine *engine, Progress *progress, Error *err);
 bool engine_measured(const Engine *engine);
 bool engine_calibrated(const Engine *engine);             // on all tokens
 uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs as they are known now; 0: not at all
+// What it calibrates on, in a few words: the name of a file, or "random tokens". Any thread may call it.
+const char *engine_calibration_text(const Engine *engine);
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);

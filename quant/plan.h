@@ -21,6 +21,7 @@ typedef struct Decision {
     DType scale_dtype;
     size_t group;                 // columns per scale; in for tensor and channel
     FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy
+    bool provisional;             // what becomes of its input rests on a range that may still grow
     ActivationPolicy activations; // resolved to none, static, token or channel
     // Its input is equalized, by LAE or by SmoothQuant; the weight's columns are multiplied by the factors.
     bool lae, smooth;
@@ -42,7 +43,8 @@ typedef struct Plan {
     int linear_count;
     // False: policies that need ranges could not be decided; such linears have activations none and a note.
     bool calibrated;
-    size_t bytes; // the whole model: quantized linears, the rest as it is
+    bool provisional; // some decision is
+    size_t bytes;     // the whole model: quantized linears, the rest as it is
     size_t base_bytes;
     int cache_bits;                     // 16 or 8; 0 counts as 16
     size_t cache_bytes;                 // keys and values of one position, all layers, scales included
@@ -62,6 +64,9 @@ void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
+// True when both make the same model, whatever was measured in between: equal decisions, none of which takes factors
+// from the maxima of channels.
+bool plan_same_model(const Plan *a, const Plan *b);
 // True when the factors of one input, if there are any, are the same under both.
 bool decision_same_factors(const Decision *a, const Decision *b);
 
