@@ -1,8 +1,11 @@
 #include "analysis/stats_file.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -28,9 +31,13 @@ static Header header_for(StatsKind kind, uint64_t key, const char *payload, size
                     .payload_hash = hash_bytes(HASH_START, payload, size)};
 }
 
+static const char *const names[] = {[STATS_WEIGHTS] = "weights",
+                                    [STATS_INPUTS] = "inputs",
+                                    [STATS_CALIBRATION] = "calibration",
+                                    [STATS_STATES] = "states",
+                                    [STATS_TEXT] = "text"};
+
 static char *file_path(const char *folder, StatsKind kind, uint64_t key) {
-    static const char *const names[] = {
-        [STATS_WEIGHTS] = "weights", [STATS_INPUTS] = "inputs", [STATS_CALIBRATION] = "calibration"};
     char name[64];
     snprintf(name, sizeof name, "%s-%016llx.stats", names[kind], (unsigned long long)key);
     return path_join(folder, name);
@@ -83,6 +90,63 @@ void stats_file_remove(const char *folder, StatsKind kind, uint64_t key) {
     if (path) unlink(path);
     free(path);
 }
+
+// ---- Making room ----
+
+typedef struct Found {
+    char *path;
+    off_t size;
+    struct timespec changed;
+} Found;
+
+static bool is_of_kind(const char *name, StatsKind kind) {
+    const size_t length = strlen(names[kind]), whole = strlen(name);
+    return strncmp(name, names[kind], length) == 0 && name[length] == '-' && whole > 6 &&
+           strcmp(name + whole - 6, ".stats") == 0;
+}
+
+static bool find_files(const char *folder, StatsKind kind, Found **out, size_t *count) {
+    DIR *dir = opendir(folder);
+    size_t capacity = 0;
+    bool ok = dir != NULL;
+    for (struct dirent *entry; ok && (entry = readdir(dir)) != NULL;) {
+        struct stat info;
+        if (!is_of_kind(entry->d_name, kind)) continue;
+        ok = array_grow(out, *count, &capacity, sizeof **out);
+        char *path = ok ? path_join(folder, entry->d_name) : NULL;
+        if (path && lstat(path, &info) == 0)
+            (*out)[(*count)++] = (Found){path, info.st_size, info.st_mtim};
+        else
+            free(path);
+    }
+    if (dir) closedir(dir);
+    return ok;
+}
+
+static int oldest_first(const void *a, const void *b) {
+    const struct timespec *x = &((const Found *)a)->changed, *y = &((const Found *)b)->changed;
+    if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
+    return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+void stats_file_prune(const char *folder, StatsKind kind, uint64_t key, size_t most) {
+    Found *found = NULL;
+    size_t count = 0, total = 0;
+    char *own = file_path(folder, kind, key);
+    bool ok = find_files(folder, kind, &found, &count) && own;
+    for (size_t i = 0; i < count; i++) total += (size_t)found[i].size;
+    if (ok && count) qsort(found, count, sizeof *found, oldest_first);
+    for (size_t i = 0; ok && i < count && total > most; i++) {
+        if (strcmp(found[i].path, own) == 0 || unlink(found[i].path) != 0) continue;
+        log_line("cache: %s made room", found[i].path);
+        total -= (size_t)found[i].size;
+    }
+    for (size_t i = 0; i < count; i++) free(found[i].path);
+    free(found);
+    free(own);
+}
+
+// ---- Taking apart ----
 
 bool stats_get(StatsReader *r, void *out, size_t bytes) {
     if (r->bad || bytes > r->left) {

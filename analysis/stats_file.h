@@ -10,7 +10,7 @@
 // Counts up whenever a layout, or what is measured and how, changes.
 #define STATS_VERSION 3u
 
-typedef enum StatsKind { STATS_WEIGHTS = 1, STATS_INPUTS, STATS_CALIBRATION } StatsKind;
+typedef enum StatsKind { STATS_WEIGHTS = 1, STATS_INPUTS, STATS_CALIBRATION, STATS_STATES, STATS_TEXT } StatsKind;
 
 // ---- Writing ----
 
@@ -32,6 +32,8 @@ typedef struct StatsReader {
 // The file, if it is there and whole, with the reader at its payload; owned by the caller (free). NULL otherwise.
 char *stats_file_read(const char *folder, StatsKind kind, uint64_t key, StatsReader *payload);
 void stats_file_remove(const char *folder, StatsKind kind, uint64_t key);
+// Removes the oldest files of a kind while all of them take more than so many bytes; never that of the key.
+void stats_file_prune(const char *folder, StatsKind kind, uint64_t key, size_t most);
 
 bool stats_get(StatsReader *r, void *out, size_t bytes);
 uint64_t stats_get_number(StatsReader *r);

@@ -108,7 +108,7 @@ uint64_t engine_calibration_tokens(const Engine *engine) { return engine->stats.
 const char *engine_calibration_text(const Engine *engine) {
     const char *path = engine->options.calibration, *slash = path ? strrchr(path, '/') : NULL;
     if (engine->options.random_tokens) return "random tokens";
-    return slash && slash[1] ? slash + 1 : path ? path : "the sample's text";
+    return slash && slash[1] ? slash + 1 : path ? path : "sample text";
 }
 
 static bool go_on(Engine *engine, Progress *progress, Error *err) {

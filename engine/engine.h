@@ -126,6 +126,10 @@ bool engine_blame(const Engine *engine, Error *err);
 bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
 // The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
+// What the base writes after the prompt, greedily; as generate. From the disk, at once, if it was written before.
+bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most,
+                      void (*token)(void *context, const Generated *so_far), void *context, Generated *out,
+                      Progress *progress, Error *err);
 // What was generated as text; *out is at least "".
 bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);
 

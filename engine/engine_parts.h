@@ -43,6 +43,8 @@ bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress
 void engine_end_calibration(const Engine *engine, Calibration *calibration);
 // Reads what the cache has of the weights.
 bool engine_cached_weights(const Engine *engine, ModelStats *stats);
+// Of the model and how it is computed.
+uint64_t engine_model_key(const Engine *engine);
 // On the beginning of a text.
 bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err);
 // That of the evaluation text, made on first use.

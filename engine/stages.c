@@ -2,8 +2,10 @@
 #include <assert.h>
 #include <math.h>
 
+#include "analysis/kept_base.h"
 #include "analysis/nonfinite.h"
 #include "analysis/stats_cache.h"
+#include "base/hash.h"
 #include "engine/engine_parts.h"
 
 #define EVALUATOR_BUDGET ((size_t)512 << 20) // bytes of kept hidden states
@@ -81,8 +83,13 @@ bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Erro
     bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
+    if (ok && engine->cache_folder) evaluator_keep_base(*out, engine->cache_folder, engine_model_key(engine));
     token_ids_free(&ids);
     return ok;
+}
+
+uint64_t engine_model_key(const Engine *engine) {
+    return input_stats_key(&engine->structure, NULL, 0, 0, engine->options.precision, engine->backend->ops->name);
 }
 
 bool engine_need_evaluator(Engine *engine, Error *err) {
@@ -137,4 +144,18 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
     if (!decision->quantized) return true;
     return fresh_sqnr(&engine->structure.linears[linear], decision, db, err) &&
            checkpoint_intact(&engine->checkpoint, err);
+}
+
+bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most, void (*token)(void *, const Generated *),
+                      void *context, Generated *out, Progress *progress, Error *err) {
+    const char *folder = engine->cache_folder;
+    const uint64_t model = engine_model_key(engine), numbers[] = {model, most, prompt->count};
+    const uint64_t key =
+        hash_bytes(hash_bytes(HASH_START, numbers, sizeof numbers), prompt->ids, prompt->count * sizeof *prompt->ids);
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    if (folder && kept_text_read(folder, key, (size_t)engine->structure.config.vocab, out)) return true;
+    if (!generate(engine->base, prompt->ids, prompt->count, most, &greedy, token, context, out, progress, err))
+        return false;
+    if (folder) kept_text_write(folder, key, out, NULL);
+    return true;
 }

@@ -2,16 +2,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "analysis/stats_cache.h"
 #include "base/array.h"
 #include "engine/engine_parts.h"
 
 static bool begin_trial(Engine *engine, Evaluator *evaluator, Trial *out, Error *err) {
-    uint64_t key =
-        input_stats_key(&engine->structure, NULL, 0, 0, engine->options.precision, engine->backend->ops->name);
     return (engine->quantized || quantized_model_new(engine->base, &engine->quantized, err)) &&
-           trial_begin(engine->base, engine->quantized, evaluator, &engine->stats.measured, engine->cache_folder, key,
-                       out, err);
+           trial_begin(engine->base, engine->quantized, evaluator, &engine->stats.measured, engine->cache_folder,
+                       engine_model_key(engine), out, err);
 }
 
 // On the evaluation tokens.

@@ -233,7 +233,12 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     }
     char text[128];
     calibration_text(ui, true, text, sizeof text);
-    if (pen.col + canvas_width(&ui->canvas, text) <= pen.end) pen_text(&pen, MEANING_FAINT, "%s", text);
+    const char *forms[] = {text, workbench_calibration_text(ui->workbench)};
+    for (size_t i = 0; i < 2; i++) {
+        if (pen.col + canvas_width(&ui->canvas, forms[i]) > pen.end) continue;
+        pen_text(&pen, MEANING_FAINT, "%s", forms[i]);
+        break;
+    }
 }
 
 static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision,

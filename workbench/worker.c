@@ -234,31 +234,34 @@ static bool accuracy_is_due(const Worker *k) {
     return !held && k->scored != k->turn && !k->begun;
 }
 
-static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
-                       Error *err) {
-    DecodeContext context = {k, target, turn, accuracy_is_due(k)};
-    Sampling greedy = {.temperature = 0, .top_p = 1};
+static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
+    Workbench *w = k->w;
+    DecodeContext context = {k, &w->findings.quantized, k->turn, accuracy_is_due(k)};
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
     Generated g = {0};
-    bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
-                       &k->w->jobs[JOB_DECODE].progress, err);
-    if (ok) publish_text(&context, &g, true);
+    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, w->most_tokens, &greedy, decode_token,
+                       &context, &g, &w->jobs[JOB_DECODE].progress, err);
+    if (ok) {
+        publish_text(&context, &g, true);
+        k->generated = k->turn;
+        k->quantized_prompt = k->prompt_turn;
+    }
     generated_free(&g);
     return ok;
 }
 
-static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
-    Workbench *w = k->w;
-    if (!decode_one(k, engine_quantized(w->engine), &w->findings.quantized, k->turn, prompt, err)) return false;
-    k->generated = k->turn;
-    k->quantized_prompt = k->prompt_turn;
-    return true;
-}
-
 static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
     Workbench *w = k->w;
-    if (!decode_one(k, engine_base(w->engine), &w->findings.base, 0, prompt, err)) return false;
-    k->base_prompt = k->prompt_turn;
-    return true;
+    DecodeContext context = {.worker = k, .target = &w->findings.base};
+    Generated g = {0};
+    bool ok = engine_base_text(w->engine, prompt, w->most_tokens, decode_token, &context, &g,
+                               &w->jobs[JOB_DECODE].progress, err);
+    if (ok) {
+        publish_text(&context, &g, true);
+        k->base_prompt = k->prompt_turn;
+    }
+    generated_free(&g);
+    return ok;
 }
 
 static bool wants_quantized_text(const Worker *k) { return k->followed == k->turn && !has_quantized_text(k); }
