@@ -61,7 +61,10 @@ static void draw_state(Ui *ui, Rect room) {
     if (known) calibration_text(ui, true, whole, sizeof whole);
     if (known) calibration_text(ui, false, count, sizeof count);
     snprintf(forms[0], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, whole);
-    snprintf(forms[1], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, count);
+    if (calibration_provisional(ui)) // on its way, the text tells more than the processor
+        snprintf(forms[1], sizeof *forms, "%s%s%s%s", unsaved, dot, word, whole);
+    else
+        snprintf(forms[1], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, count);
     snprintf(forms[2], sizeof *forms, "%s%s%s%s", unsaved, dot, word, count);
     snprintf(forms[3], sizeof *forms, "%s%s", *unsaved ? unsaved : word, *unsaved ? "" : count);
     snprintf(forms[4], sizeof *forms, "%s", *unsaved ? "not saved" : count);
