@@ -73,11 +73,18 @@ static bool skips(Gathering *g, size_t tokens) {
     return true;
 }
 
+// Experts are too many for early rows, and each sees too few tokens early.
+static bool begin_input(const Calibrator *c, int input, size_t width, InputGatherer *out) {
+    const Linear *reader = reader_of(c->structure, input);
+    return input_gatherer_new(width, planned_tokens(c, input), out, c->err) &&
+           ((reader && reader->expert >= 0) || input_gatherer_sample_early(out, c->err));
+}
+
 // backend: where x lies and is measured; NULL: on the host.
 static void observe(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
     Gathering *g = &c->inputs[input];
     if (c->failed || skips(g, tokens)) return;
-    bool ok = g->gatherer.width || input_gatherer_new(width, planned_tokens(c, input), &g->gatherer, c->err);
+    bool ok = g->gatherer.width || begin_input(c, input, width, &g->gatherer);
     if (ok && (backend ? input_gatherer_measure(&g->gatherer, backend, x, tokens, c->err)
                        : input_gatherer_add(&g->gatherer, x, tokens, c->err)))
         return;

@@ -14,10 +14,15 @@ bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Erro
     out->stats.width = width;
     out->stats.channel_absmax = array_new(width, sizeof(float));
     out->stats.sample = array_new(samples, width * sizeof(float));
-    out->early = planned > EARLY_TOKENS ? array_new(SAMPLE_ROWS, width * sizeof(float)) : NULL;
     if (out->patterns && out->stats.channel_absmax && out->stats.sample) return true;
     input_gatherer_free(out);
     return error_memory(err, "activation statistics");
+}
+
+bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err) {
+    if (gatherer->planned <= EARLY_TOKENS) return true;
+    gatherer->early = array_new(SAMPLE_ROWS, gatherer->width * sizeof(float));
+    return gatherer->early || error_memory(err, "activation statistics");
 }
 
 void input_gatherer_free(InputGatherer *gatherer) {
@@ -53,7 +58,12 @@ static void keep_rows(const InputGatherer *g, Backend *backend, const float *x, 
 
 static void keep_samples(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
     keep_rows(g, backend, x, tokens, g->planned, g->stats.sample, &g->stats.sample_rows);
-    if (g->early && g->tokens < EARLY_TOKENS) keep_rows(g, backend, x, tokens, EARLY_TOKENS, g->early, &g->early_rows);
+    if (!g->early) return;
+    if (g->tokens < EARLY_TOKENS) keep_rows(g, backend, x, tokens, EARLY_TOKENS, g->early, &g->early_rows);
+    if (g->stats.sample_rows < SAMPLE_ROWS / 2) return;
+    free(g->early);
+    g->early = NULL;
+    g->early_rows = 0;
 }
 
 static bool any_nonfinite(const uint64_t *patterns) {
@@ -129,9 +139,9 @@ static void magnitudes_finish(const InputGatherer *g, InputStats *out) {
     }
 }
 
-// Those spread over all tokens once half of them are there, and at the end in any case.
+// Those spread over all tokens once half of them are there (keep_samples), and at the end in any case.
 static bool copy_samples(const InputGatherer *g, bool final, InputStats *out, Error *err) {
-    const bool early = !final && g->early_rows > g->stats.sample_rows && g->stats.sample_rows < SAMPLE_ROWS / 2;
+    const bool early = !final && g->early_rows > g->stats.sample_rows;
     out->sample_rows = early ? g->early_rows : g->stats.sample_rows;
     out->sample = array_new(out->sample_rows, g->width * sizeof(float));
     if (!out->sample) return error_memory(err, "activation statistics");

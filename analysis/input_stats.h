@@ -11,8 +11,8 @@ typedef struct InputGatherer {
     float *token_absmax;      // [room], scratch
     size_t room;
     InputStats stats; // all but what follows from patterns
-    // Rows evenly spread over the first EARLY_TOKENS, as long as there are few of those spread over all of them.
-    float *early; // [SAMPLE_ROWS, width]
+    // Rows evenly spread over the first EARLY_TOKENS, while there are few of those spread over all of them.
+    float *early; // [SAMPLE_ROWS, width], or NULL
     size_t early_rows;
 } InputGatherer;
 
@@ -20,6 +20,8 @@ typedef struct InputGatherer {
 
 bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err);
 void input_gatherer_free(InputGatherer *gatherer);
+// Keeps early rows too, for who looks before the end.
+bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err);
 
 // x [tokens, width]. False (memory, or a value that is not finite) with err set.
 bool input_gatherer_add(InputGatherer *gatherer, const float *x, size_t tokens, Error *err);

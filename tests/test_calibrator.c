@@ -187,7 +187,7 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
     InputGatherer g;
     InputStats stats;
     Error err = {0};
-    assert_true(input_gatherer_new(1, PLANNED, &g, &err));
+    assert_true(input_gatherer_new(1, PLANNED, &g, &err) && input_gatherer_sample_early(&g, &err));
     for (int t = 0; t < PLANNED; t += EARLY_TOKENS) {
         float x[EARLY_TOKENS];
         for (int i = 0; i < EARLY_TOKENS; i++) x[i] = (float)(t + i);
