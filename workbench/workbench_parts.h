@@ -65,7 +65,7 @@ struct Workbench {
 
 // ---- handing over ----
 
-void decode_text_free(DecodeText *text);
+void decode_text_free(DecodeText *d);
 // Replaces *to by a copy of *from; keeps the old one when memory is short.
 void decode_text_copy(const DecodeText *from, DecodeText *to);
 bool plan_copy(const Plan *from, Plan *to);
