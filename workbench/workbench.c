@@ -98,14 +98,14 @@ static bool replan(Workbench *w, Error *err) {
     return true;
 }
 
-// More was measured: figures stay when the model that they are of does.
+// More was measured: figures stay when the model that they are of does. The worker waits for this.
 static void replan_measured(Workbench *w) {
     Plan plan;
-    if (!make_plan(w, &plan, NULL)) return;
+    const bool made = make_plan(w, &plan, NULL);
     pthread_mutex_lock(&w->lock);
-    const bool same = plan_same_model(&plan, &w->plan);
-    take_plan_locked(w, &plan);
-    if (!same) wish_locked(w);
+    const bool same = made && plan_same_model(&plan, &w->plan);
+    if (made) take_plan_locked(w, &plan);
+    if (made && !same) wish_locked(w);
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
@@ -209,28 +209,29 @@ void workbench_close(Workbench *w) {
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
-static bool take_inputs(Workbench *w) {
-    pthread_mutex_lock(&w->lock);
-    InputSet *set = w->findings.inputs;
-    w->findings.inputs = NULL;
-    pthread_mutex_unlock(&w->lock);
-    if (!set) return false;
+static void take_inputs(Workbench *w, InputSet *set) {
     input_set_release(w->inputs);
     w->inputs = set;
     w->measured.inputs = set->measured;
-    return true;
 }
 
-// The measured views that have become known since the last call; true when a new plan is due.
+// What has become known since the last call; true when a new plan is due.
 static bool take_measured(Workbench *w) {
     const ModelStats *stats = engine_stats(w->engine);
-    int before = w->weights_known;
+    const int before = w->weights_known;
+    pthread_mutex_lock(&w->lock);
+    InputSet *set = w->findings.inputs;
+    const bool waits = set || w->findings.weights;
+    w->findings.inputs = NULL;
+    w->findings.weights = false;
+    pthread_mutex_unlock(&w->lock);
     for (int i = 0; i < w->measured.linear_count; i++) {
         if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
-    return take_inputs(w) || w->weights_known != before;
+    if (set) take_inputs(w, set);
+    return waits || w->weights_known != before;
 }
 
 static size_t first_difference(const DecodeText *a, const DecodeText *b) {

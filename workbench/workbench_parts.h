@@ -17,6 +17,7 @@ typedef struct Job {
 
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
+    bool weights;     // measured, and the screen has not planned by them
     InputSet *inputs; // better than those the screen has; NULL: none
     bool accuracy_known, accuracy_finished;
     uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;

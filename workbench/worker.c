@@ -111,6 +111,11 @@ static void weights_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_WEIGHTS)) return;
     bool ok = engine_measure(k->w->engine, &k->w->jobs[JOB_WEIGHTS].progress, &err);
+    if (ok) {
+        pthread_mutex_lock(&k->w->lock);
+        k->w->findings.weights = true;
+        pthread_mutex_unlock(&k->w->lock);
+    }
     job_end(k, JOB_WEIGHTS, ok, &err);
 }
 
@@ -359,7 +364,7 @@ static JobKind next_job(const Worker *k) {
     if (!jobs[JOB_WEIGHTS].held && !engine_measured(w->engine)) return JOB_WEIGHTS;
     if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
     if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
-    if (w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
+    if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     const bool quantized = k->followed == k->turn;
     if (writes && wants_quantized_text(k)) return JOB_DECODE;
