@@ -18,6 +18,8 @@
 // But of a checkpoint that is larger than the free memory each batch reads all weights from disk: there hidden states
 // that wait for the next layer may take this much, or a quarter of the free memory if that is more.
 #define BATCH_BYTES ((size_t)64 << 20)
+// States of other models and texts that nobody went on with make room.
+#define KEPT_TOTAL ((size_t)1 << 30)
 
 // What is known of one input, and of the batch in work.
 typedef struct Gathering {
@@ -297,6 +299,7 @@ bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Erro
         input_gatherer_put(&g->gatherer, &file);
     }
     bool ok = stats_file_write(folder, STATS_CALIBRATION, key, &file, err);
+    if (ok) stats_file_prune(folder, STATS_CALIBRATION, key, KEPT_TOTAL);
     text_free(&file);
     return ok;
 }
