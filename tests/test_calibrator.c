@@ -131,17 +131,23 @@ static void kept_and_taken_up(FixtureModel *model, const InputSet *whole, int la
     input_set_release(set);
 }
 
+// Under valgrind a token costs a hundred times as much: one model and one stop do.
+static bool quick(void) {
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    return slow && strcmp(slow, "0") == 0;
+}
+
 static void the_end_is_the_same_wherever_it_was_stopped(void **state) {
     (void)state;
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+    for (size_t m = quick(); m < sizeof models / sizeof *models; m++) {
         FixtureModel model;
         open_counting(models[m], &model);
         InputSet *whole = uninterrupted(&model);
         const int layers = model.config.layers * SEQUENCES;
         // In the first layer, at its end, at the end of the first batch, and in the middle of the second.
         const int stops[] = {1, 32, 32 * model.config.layers, layers - 5};
-        for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-            stopped_and_gone_on(&model, whole, stops[i]);
+        for (size_t i = quick() ? 3 : 0; i < sizeof stops / sizeof *stops; i++) {
+            if (!quick()) stopped_and_gone_on(&model, whole, stops[i]);
             kept_and_taken_up(&model, whole, stops[i]);
         }
         input_set_release(whole);
@@ -153,6 +159,7 @@ static void what_is_seen_early_is_provisional(void **state) {
     (void)state;
     FixtureModel model;
     Error err = {0};
+    if (quick()) return;
     open_counting(models[0], &model);
     InputSet *whole = uninterrupted(&model);
     Calibrator *c = started(&model);
@@ -225,7 +232,7 @@ static void a_state_of_something_else_or_damaged_is_not_used(void **state) {
     Error err = {0};
     char *data;
     size_t size;
-    open_counting(models[0], &model);
+    open_counting(models[1], &model);
     Calibrator *c = stopped_after(&model, 32 * model.config.layers + 3);
     assert_true(calibrator_keep(c, folder, KEY, &err));
     calibrator_free(c);
@@ -242,7 +249,7 @@ static void a_state_of_something_else_or_damaged_is_not_used(void **state) {
     assert_false(is_used(&model, KEY));
     write_plain(data, size);
     assert_true(is_used(&model, KEY));
-    open_counting(models[1], &other);
+    open_counting(models[0], &other);
     assert_false(is_used(&other, KEY)); // its linears have other widths
     fixture_model_close(&other);
     calibrator_forget(folder, KEY);

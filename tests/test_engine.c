@@ -153,6 +153,8 @@ static void files_named(const char *folder, const char *name, size_t count) {
 // ends with the same numbers. Then the state gives way to the result.
 static void a_calibration_goes_on_in_the_next_start(void **state) {
     (void)state;
+    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    if (slow && strcmp(slow, "0") == 0) return; // test_calibrator does the same on a smaller model
     char *folder = folder_temporary();
     Error err = {0};
     setenv("XDG_CACHE_HOME", folder, 1);
