@@ -1,7 +1,6 @@
 // The background thread: does what the newest turn misses most, one job at a time.
 #include <assert.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
