@@ -373,6 +373,9 @@ screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/picture/quantdial,no-vt
 .PHONY: no-vterm
 no-vterm:
 	@echo "libvterm is missing, which draws the pictures (Debian and Ubuntu: libvterm-dev); ./bootstrap deps installs it" >&2; exit 1
+$(OUT)/render-chat: $(call objects,tools/render_chat.c) $(LIBRARY)
+	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
+
 $(OUT)/screenshot: $(call objects,tools/screenshot.c) $(SUPPORT) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(VTERM_LIBS) -o $@
 $(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIBRARY)

@@ -14,6 +14,7 @@ const Method method_table[] = {
     {"group 128, least squared error", "granularity=group group-size=128 clip=mse activations=none"},
     {"FineQuant, alpha 0.3, shrink", "granularity=adaptive alpha=0.3 alpha-rule=shrink activations=none"},
     {"FineQuant, alpha 0.3, literal", "granularity=adaptive alpha=0.3 alpha-rule=literal activations=none"},
+    {"adaptive by noise, alpha 0.3", "granularity=adaptive alpha=0.3 alpha-rule=noise activations=none"},
     {"group 128, A8 static", "granularity=group group-size=128 activations=static"},
     {"group 128, A8 clipped at 99.9 %", "granularity=group group-size=128 activations=percentile percentile=99.9"},
     {"group 128, A8 SmoothQuant 0.5", "granularity=group group-size=128 activations=smoothquant smooth-alpha=0.5"},

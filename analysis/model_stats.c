@@ -81,6 +81,8 @@ void model_stats_publish_weight(ModelStats *stats, int linear) {
     view->min = (float)weight->min;
     view->max = (float)weight->max;
     view->nonfinite = weight->nonfinite;
+    view->energy =
+        (weight->std * weight->std + weight->mean * weight->mean) * (double)(weight->elements - weight->nonfinite);
     view->votes = weight->votes;
     view->column_absmax = weight->column_absmax;
     view->known = true;

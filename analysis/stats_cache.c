@@ -48,7 +48,8 @@ static void put_votes(Text *out, const VoteCounts *votes) {
     stats_put_number(out, (uint64_t)votes->sizes_count);
     stats_put(out, votes->sizes, sizeof votes->sizes);
     stats_put(out, votes->parents, sizeof votes->parents);
-    for (int rule = 0; rule < 2; rule++) {
+    stats_put(out, votes->squares, sizeof votes->squares);
+    for (int rule = 0; rule < VOTE_RULES; rule++) {
         stats_put(out, votes->votes[rule], steps * (VOTE_STEPS + 1) * sizeof *votes->votes[rule]);
     }
 }
@@ -117,7 +118,7 @@ static bool all_finite(const float *values, size_t n) {
 }
 
 static bool vote_arrays_plausible(const VoteCounts *votes, int step) {
-    for (int rule = 0; rule < 2; rule++) {
+    for (int rule = 0; rule < VOTE_RULES; rule++) {
         const uint32_t *row = votes->votes[rule] + (size_t)step * (VOTE_STEPS + 1);
         for (int k = 0; k <= VOTE_STEPS; k++) {
             if (row[k] > votes->parents[step] || (k && row[k] > row[k - 1])) return false;
@@ -131,6 +132,9 @@ static bool votes_plausible(const VoteCounts *votes, const Linear *linear) {
     if (ladder_sizes(linear->in, LADDER_FLOOR, sizes) != votes->sizes_count) return false;
     for (int s = 0; s < votes->sizes_count; s++) {
         if (votes->sizes[s] != sizes[s]) return false;
+        // The spread of a group is at least its absmax and at most twice that; sums round.
+        double absmax = votes->squares[RANGE_ABSMAX][s], spread = votes->squares[RANGE_SPREAD][s];
+        if (!(absmax >= 0 && spread >= absmax * 0.999 && spread <= absmax * 4.001 && spread <= DBL_MAX)) return false;
         if (s + 1 == votes->sizes_count) break;
         if (votes->parents[s] != (uint64_t)linear->out * (linear->in / sizes[s])) return false;
         if (!vote_arrays_plausible(votes, s)) return false;
@@ -144,8 +148,9 @@ static bool get_votes(StatsReader *r, const Linear *linear, VoteCounts *out) {
     out->sizes_count = (int)sizes_count;
     stats_get(r, out->sizes, sizeof out->sizes);
     stats_get(r, out->parents, sizeof out->parents);
+    stats_get(r, out->squares, sizeof out->squares);
     size_t steps = (size_t)sizes_count - 1;
-    for (int rule = 0; rule < 2 && steps; rule++) {
+    for (int rule = 0; rule < VOTE_RULES && steps; rule++) {
         out->votes[rule] = stats_get_array(r, steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
     }
     return !r->bad && votes_plausible(out, linear);

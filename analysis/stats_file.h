@@ -8,7 +8,7 @@
 #include "base/array.h"
 
 // Counts up whenever a layout, or what is measured and how, changes.
-#define STATS_VERSION 3u
+#define STATS_VERSION 4u
 
 typedef enum StatsKind { STATS_WEIGHTS = 1, STATS_INPUTS, STATS_CALIBRATION, STATS_STATES, STATS_TEXT } StatsKind;
 

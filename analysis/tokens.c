@@ -180,18 +180,108 @@ static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, Token
     return ok;
 }
 
-static bool from_json_line(const Tokenizer *tokenizer, const char *line, size_t length, TokenIds *out, Error *err) {
+// A whole text, with what the tokenizer puts around one.
+static bool add_text(const Tokenizer *tokenizer, const Text *text, TokenIds *out, Error *err) {
+    return (!text->failed || error_memory(err, "reading text")) &&
+           tokenizer_encode(tokenizer, text->data, text->length,
+                            !tokenizer_has_prefix(tokenizer, text->data, text->length), out, err);
+}
+
+// ---- Conversations ----
+
+// Any day will do, if it is always the same.
+static const struct tm day_of_texts = {.tm_year = 126, .tm_mday = 1, .tm_hour = 12, .tm_wday = 4}; // 1 January 2026
+
+static bool is_role(const char *role, const char *name) { return strcmp(role, name) == 0; }
+
+static bool add_turn(const cJSON *message, Text *out, Error *err) {
+    const char *role, *content;
+    Text bytes = {0};
+    if (!json_string(message, "role", NULL, &role, err) || !json_string(message, "content", NULL, &content, err))
+        return false;
+    if (!role || !content) return error_set(err, "a message needs \"role\" and \"content\", both texts");
+    const char *name = is_role(role, "user")        ? "User: "
+                       : is_role(role, "assistant") ? "Assistant: "
+                       : is_role(role, "system")    ? ""
+                                                    : NULL;
+    if (!name) return error_set(err, "the role \"%.40s\" is none of system, user, assistant", role);
+    json_bytes(content, &bytes);
+    text_addf(out, "%s%s", out->length ? "\n\n" : "", name);
+    text_add(out, bytes.data, bytes.length);
+    text_free(&bytes);
+    return true;
+}
+
+// For models that know no turns: what a transcript looks like.
+static bool as_transcript(const cJSON *messages, bool answer, Text *out, Error *err) {
+    const cJSON *message;
+    cJSON_ArrayForEach(message, messages) {
+        if (!add_turn(message, out, err)) return false;
+    }
+    if (answer) text_addf(out, "\n\nAssistant:");
+    return true;
+}
+
+static const char *field_of(const cJSON *messages, int message, const char *field) {
+    const char *text =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(messages, message), field));
+    return text ? text : "";
+}
+
+// Some models know no system messages: then it stands at the head of what the user says first. NULL when this is no
+// such conversation.
+static cJSON *without_system(const cJSON *messages) {
+    Text first = {0};
+    if (!is_role(field_of(messages, 0, "role"), "system") || !is_role(field_of(messages, 1, "role"), "user"))
+        return NULL;
+    cJSON *merged = cJSON_Duplicate(messages, true);
+    text_addf(&first, "%s\n\n%s", field_of(messages, 0, "content"), field_of(messages, 1, "content"));
+    cJSON_DeleteItemFromArray(merged, 0);
+    if (!first.failed)
+        cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetArrayItem(merged, 0), "content",
+                                               cJSON_CreateString(first.data));
+    text_free(&first);
+    return merged;
+}
+
+static bool through_template(const TextForm *form, const cJSON *messages, bool answer, Text *out, Error *err) {
+    const cJSON *special = tokenizer_special(form->tokenizer);
+    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, err)) return true;
+    cJSON *merged = without_system(messages);
+    const bool ok = merged && chat_template_apply(form->chat, merged, answer, special, &day_of_texts, out, NULL);
+    cJSON_Delete(merged);
+    return ok;
+}
+
+bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err) {
+    Text text = {0};
+    bool ok = (cJSON_IsArray(messages) && messages->child) ||
+              error_set(err, "\"messages\" must be a list of messages, and not empty");
+    if (form->chat) {
+        ok = ok && through_template(form, messages, answer, &text, err) &&
+             tokenizer_encode(form->tokenizer, text.data, text.length, false, out, err);
+    } else
+        ok = ok && as_transcript(messages, answer, &text, err) && add_text(form->tokenizer, &text, out, err);
+    text_free(&text);
+    return ok;
+}
+
+// ---- JSONL ----
+
+static bool from_json_line(const TextForm *form, const char *line, size_t length, TokenIds *out, Error *err) {
     cJSON *json = json_parse(line, length, err);
     if (!json) return false;
     const char *string = NULL;
+    const cJSON *messages = cJSON_GetObjectItemCaseSensitive(json, "messages");
     Text text = {0};
     bool ok = cJSON_IsObject(json) || error_set(err, "is not a JSON object");
     ok = ok && json_string(json, "text", NULL, &string, err);
-    ok = ok && (string || error_set(err, "has no field \"text\""));
-    if (ok) json_bytes(string, &text);
-    ok = ok && (!text.failed || error_memory(err, "reading text")) &&
-         tokenizer_encode(tokenizer, text.data, text.length, !tokenizer_has_prefix(tokenizer, text.data, text.length),
-                          out, err);
+    if (ok && !string && !messages) ok = error_set(err, "has neither \"text\" nor \"messages\"");
+    if (ok && string) {
+        json_bytes(string, &text);
+        ok = add_text(form->tokenizer, &text, out, err);
+    } else
+        ok = ok && tokens_of_conversation(form, messages, false, out, err);
     text_free(&text);
     cJSON_Delete(json);
     return ok;
@@ -215,13 +305,13 @@ static bool read_line(FILE *file, char **line, size_t *capacity, size_t *length,
     return !ferror(file) || error_set(err, "cannot be read: %s", strerror(errno));
 }
 
-static bool from_jsonl(const Tokenizer *tokenizer, FILE *file, size_t most, TokenIds *out, Error *err) {
+static bool from_jsonl(const TextForm *form, FILE *file, size_t most, TokenIds *out, Error *err) {
     char *line = NULL;
     size_t capacity = 0, length = 1;
     bool ok = true;
     for (size_t number = 1; ok && length && out->count < most; number++) {
         ok = read_line(file, &line, &capacity, &length, err);
-        if (ok && !is_blank(line, length)) ok = from_json_line(tokenizer, line, length, out, err);
+        if (ok && !is_blank(line, length)) ok = from_json_line(form, line, length, out, err);
         if (!ok) error_prefix(err, "line %zu", number);
     }
     free(line);
@@ -237,14 +327,14 @@ static bool is_jsonl(const char *path) {
     return dot && strcasecmp(dot, ".jsonl") == 0;
 }
 
-bool tokens_from_file(const Tokenizer *tokenizer, const char *path, size_t most, TokenIds *out, Error *err) {
+bool tokens_from_file(const TextForm *form, const char *path, size_t most, TokenIds *out, Error *err) {
     FILE *file = fopen(path, "rbe");
     Error other = {0};
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
     bool ok =
         !recognize_file(path, EXPECTED_TEXT, &other) &&
-        (is_jsonl(path) ? from_jsonl(tokenizer, file, limit, out, err) : from_text(tokenizer, file, limit, out, err));
+        (is_jsonl(path) ? from_jsonl(form, file, limit, out, err) : from_text(form->tokenizer, file, limit, out, err));
     fclose(file);
     if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);

@@ -176,6 +176,7 @@ typedef struct Scan {
     uint64_t *patterns;   // [65536]
     float *column_absmax; // [in]
     VoteTally *votes;
+    double *squares;           // [out, vote_tally_squares]
     size_t block_rows, groups; // groups: per row
     uint32_t group;            // columns of the smallest groups
     bool failed;
@@ -198,7 +199,7 @@ static void scan_block(const Scan *scan, size_t block, const ScanMemory *memory)
     float *minima = memory->ranges, *maxima = memory->ranges + rows * scan->groups;
     pattern_counter_add(memory->counter, dtype, data, rows * in);
     group_ranges(dtype, data, rows, in, scan->group, minima, maxima);
-    vote_tally_add(memory->votes, minima, maxima, rows);
+    vote_tally_add(memory->votes, minima, maxima, rows, scan->squares + row * vote_tally_squares(memory->votes));
     column_absmax(dtype, data, rows, in, memory->columns);
 }
 
@@ -263,8 +264,10 @@ static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, 
     Scan scan = {.linear = linear, .patterns = patterns, .column_absmax = out->column_absmax};
     scan.group = count > 1 ? sizes[count - 1] : LADDER_FLOOR;
     if (!vote_tally_new(linear->in, scan.group, &scan.votes, err)) return false;
-    bool ok = scan_matrix(&scan) ? vote_tally_counts(scan.votes, &out->votes, err)
-                                 : error_memory(err, "the statistics of a matrix");
+    scan.squares = array_new(linear->out * vote_tally_squares(scan.votes), sizeof *scan.squares);
+    bool ok = scan.squares && scan_matrix(&scan) ? vote_tally_counts(scan.votes, scan.squares, &out->votes, err)
+                                                 : error_memory(err, "the statistics of a matrix");
+    free(scan.squares);
     vote_tally_free(scan.votes);
     if (!ok) return false;
     if (!value_counts_from_patterns(dtype, patterns, &out->counts, &out->nonfinite, err)) return false;

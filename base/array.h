@@ -35,8 +35,8 @@ char *text_printable(const char *text, size_t length, bool ascii);
 // True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool text_is_utf8(const char *bytes, size_t length);
 
-// Puts question marks in the place of bytes that are not well-formed UTF-8, such as what is left of a character after a
-// text was cut to the size of a buffer.
+// Replaces bytes that are not well-formed UTF-8 with question marks, such as the rest of a character after a text was
+// cut to the size of a buffer.
 void text_mend(char *text);
 
 // Length of the well-formed UTF-8 sequence at `bytes`, of which `left` may be read; 0 when there is none. *code gets

@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "base/log.h"
 
-// Of what nobody is told something else is done instead: another backend, an older file.
+// Errors that no caller reports are followed by a fallback, such as another backend or an older file. The log has them.
 static void log_unsaid(const char *format, va_list args) {
     char message[sizeof((Error *)NULL)->message];
     if (!log_on()) return;

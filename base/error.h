@@ -21,7 +21,7 @@ bool error_memory(Error *err, const char *what);
 // Marks the work as stopped on request; returns false.
 bool error_stopped(Error *err);
 
-// Each of these returns false. Said once more for compilers and analyzers that read one file at a time.
+// Each of these returns false. The macros tell that to compilers and analyzers, which read one file at a time.
 static inline bool error_is_false(bool ignored) {
     (void)ignored;
     return false;

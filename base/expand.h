@@ -1,4 +1,4 @@
-// What a shell would have expanded, for paths that people type and that come from variables and files.
+// Expands what a shell would have expanded, in paths that people type or that come from variables and files.
 #pragma once
 
 #include "base/error.h"
@@ -7,6 +7,6 @@
 // user, or memory is short.
 char *home_expand(const char *path, Error *err);
 
-// The same, and $NAME and ${NAME} replaced by what the environment has for them. What is not known stays as it is
+// The same, and $NAME and ${NAME} replaced by what the environment has for them. Unknown names stay as they are
 // written. NULL when memory is short.
 char *path_expand(const char *path);

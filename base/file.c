@@ -115,7 +115,7 @@ static int open_beside(const char *path, char **temporary, Error *err) {
     return fd;
 }
 
-static bool replace(const char *path, mode_t mode, const void *data, size_t size, Error *err) {
+static bool replace_file(const char *path, mode_t mode, const void *data, size_t size, Error *err) {
     char *temporary;
     int fd = open_beside(path, &temporary, err);
     if (fd < 0) return false;
@@ -166,8 +166,8 @@ static bool find_target(const char *path, Target *out, Error *err) {
 bool file_write(const char *path, const void *data, size_t size, Error *err) {
     Target target;
     if (!find_target(path, &target, err)) return false;
-    bool ok =
-        target.stream ? write_into(target.path, data, size, err) : replace(target.path, target.mode, data, size, err);
+    bool ok = target.stream ? write_into(target.path, data, size, err)
+                            : replace_file(target.path, target.mode, data, size, err);
     free(target.path);
     return ok;
 }

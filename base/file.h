@@ -11,12 +11,12 @@
 bool file_read(const char *path, size_t limit, char **data, size_t *size, Error *err);
 
 // Writes a file whole or not at all: a temporary file beside it, fsync, rename. On failure the old file stays as it was
-// and nothing half-written remains. The folder must exist. A link stays, what it leads to is replaced; into devices and
-// pipes (/dev/stdout) the data is simply written.
+// and nothing half-written remains. The folder must exist. A link stays and its target is replaced. Devices and pipes
+// (/dev/stdout) are written to directly.
 bool file_write(const char *path, const void *data, size_t size, Error *err);
 
-// Whether a file can be read, or written by file_write, with the message that this would give; nothing is read, and no
-// file is changed, cut off or left behind. Asked before work whose result would be lost.
+// Whether a file can be read, or written by file_write. If not, err is what reading or writing it would report. No file
+// is changed, truncated or left behind. Ask before work whose result would be lost.
 bool file_can_be_read(const char *path, Error *err);
 bool file_can_be_written(const char *path, Error *err);
 

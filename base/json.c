@@ -34,7 +34,7 @@ static bool shallow_enough(const char *text, size_t length) {
 static const char escaped_nul[] = "\\u0000", kept_nul[] = "\xC0\x80";
 enum { ESCAPED = sizeof escaped_nul - 1, KEPT = sizeof kept_nul - 1 };
 
-// Puts the kept form in the place of the escaped one. A backslash behind a backslash begins nothing.
+// Replaces the escaped form with the kept one. A backslash after a backslash begins no escape.
 static void keep_nuls(const char *text, size_t length, Text *out) {
     size_t done = 0;
     for (size_t i = 0; i + ESCAPED <= length;) {
@@ -52,7 +52,7 @@ static void keep_nuls(const char *text, size_t length, Text *out) {
 }
 
 // Copies the text with all of `from` replaced.
-static void replace(const char *text, const char *from, const char *to, size_t to_length, Text *out) {
+static void replace_text(const char *text, const char *from, const char *to, size_t to_length, Text *out) {
     for (const char *found; (found = strstr(text, from)); text = found + strlen(from)) {
         text_add(out, text, (size_t)(found - text));
         text_add(out, to, to_length);
@@ -62,7 +62,7 @@ static void replace(const char *text, const char *from, const char *to, size_t t
 
 void json_bytes(const char *string, Text *out) {
     text_clear(out);
-    replace(string, kept_nul, "", 1, out);
+    replace_text(string, kept_nul, "", 1, out);
 }
 
 cJSON *json_from_bytes(const char *bytes, size_t length) {
@@ -82,7 +82,7 @@ char *json_print(const cJSON *value) {
     Text text = {0};
     char *printed = cJSON_PrintUnformatted(value);
     if (!printed || !strstr(printed, kept_nul)) return printed;
-    replace(printed, kept_nul, escaped_nul, ESCAPED, &text);
+    replace_text(printed, kept_nul, escaped_nul, ESCAPED, &text);
     free(printed);
     if (text.failed) text_free(&text);
     return text.data;
@@ -113,7 +113,7 @@ static cJSON *refuse_text(const char *text, size_t length, const char *end, Erro
     return NULL;
 }
 
-static cJSON *parse(const char *text, size_t length, Error *err) {
+static cJSON *parse_document(const char *text, size_t length, Error *err) {
     const char *end = NULL;
     cJSON *value = cJSON_ParseWithLengthOpts(text, length, &end, false);
     if (!value) return refuse_text(text, length, end, err);
@@ -138,10 +138,10 @@ static cJSON *parse_checked(const char *text, size_t length, Error *err) {
         error_set(err, "JSON is nested deeper than %d levels", DEEPEST);
         return NULL;
     }
-    if (!memmem(text, length, escaped_nul, ESCAPED)) return parse(text, length, err);
+    if (!memmem(text, length, escaped_nul, ESCAPED)) return parse_document(text, length, err);
     Text kept = {0};
     keep_nuls(text, length, &kept);
-    cJSON *value = kept.failed ? NULL : parse(kept.data, kept.length, err);
+    cJSON *value = kept.failed ? NULL : parse_document(kept.data, kept.length, err);
     if (kept.failed) error_memory(err, "a JSON text");
     text_free(&kept);
     return value;
@@ -155,13 +155,13 @@ cJSON *json_parse_strict(const char *text, size_t length, Error *err) {
 
 // ---- Getters ----
 
-static const cJSON *present(const cJSON *object, const char *key) {
+static const cJSON *present_member(const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsNull(item) ? NULL : item;
 }
 
 bool json_number(const cJSON *object, const char *key, double missing, double *out, Error *err) {
-    const cJSON *item = present(object, key);
+    const cJSON *item = present_member(object, key);
     if (item && !cJSON_IsNumber(item)) return error_set(err, "\"%s\" must be a number", key);
     *out = item ? item->valuedouble : missing;
     return true;
@@ -185,14 +185,14 @@ bool json_integer(const cJSON *object, const char *key, int64_t missing, int64_t
 }
 
 bool json_bool(const cJSON *object, const char *key, bool missing, bool *out, Error *err) {
-    const cJSON *item = present(object, key);
+    const cJSON *item = present_member(object, key);
     if (item && !cJSON_IsBool(item)) return error_set(err, "\"%s\" must be true or false", key);
     *out = item ? cJSON_IsTrue(item) : missing;
     return true;
 }
 
 bool json_string(const cJSON *object, const char *key, const char *missing, const char **out, Error *err) {
-    const cJSON *item = present(object, key);
+    const cJSON *item = present_member(object, key);
     if (item && !cJSON_IsString(item)) return error_set(err, "\"%s\" must be a string", key);
     *out = item ? item->valuestring : missing;
     return true;
@@ -200,7 +200,7 @@ bool json_string(const cJSON *object, const char *key, const char *missing, cons
 
 const char *json_first_key(const cJSON *object, const char *const *keys) {
     for (const char *const *key = keys; *key; key++) {
-        if (present(object, *key)) return *key;
+        if (present_member(object, *key)) return *key;
     }
     return *keys;
 }

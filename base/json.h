@@ -1,4 +1,4 @@
-// Reading JSON files with cJSON: parse with limits, typed getters, and a check for keys that nobody knows.
+// Reading JSON files with cJSON: parse with limits, typed getters, and a check for unknown keys.
 #pragma once
 
 #include <stdbool.h>
@@ -11,16 +11,16 @@
 #include "base/error.h"
 
 // Parses exactly one JSON value (surrounding white space allowed) of `length` bytes. Refuses malformed UTF-8, nesting
-// deeper than 100 levels and trailing bytes; the message tells the byte offset. Free with cJSON_Delete.
+// deeper than 100 levels and trailing bytes; the message gives the byte offset. Free with cJSON_Delete.
 //
-// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), and of
-// a key that stands twice the last counts.
+// As Python reads it: NaN and Infinity are allowed (infinite numbers, and for NaN something that is no number), half of
+// a surrogate pair is allowed and becomes U+FFFD, and the last of duplicate keys counts.
 //
 // cJSON's strings end at a NUL. So U+0000 stands in them as the two bytes C0 80, which UTF-8 never has: strings and
 // keys are whole and differ where they should, and json_bytes gives the bytes that a text really has.
 cJSON *json_parse(const char *text, size_t length, Error *err);
 
-// The same for files that people write for this program: standard JSON only, and keys that stand twice are both there.
+// The same for files that people write for this program: standard JSON only. Duplicate keys are all there.
 cJSON *json_parse_strict(const char *text, size_t length, Error *err);
 
 // Replaces *out by the bytes of a string of a document, U+0000 included.
@@ -40,7 +40,7 @@ bool json_bool(const cJSON *object, const char *key, bool missing, bool *out, Er
 // The string stays owned by the document; *out = missing (may be NULL) when the key is not there.
 bool json_string(const cJSON *object, const char *key, const char *missing, const char **out, Error *err);
 
-// Of a NULL-terminated list of keys that mean the same: the first that is there and not null, else the first.
+// From a NULL-terminated list of keys that mean the same: the first that is present and not null, else the first.
 const char *json_first_key(const cJSON *object, const char *const *keys);
 
 // Refuses keys that are not in the NULL-terminated list: `where: unknown key "x"; known are …`.

@@ -1,5 +1,5 @@
-// What Python reads beside the standard, and so do files that Python wrote: NaN and Infinity, and of a key that stands
-// twice the last counts.
+// What Python reads beside the standard, so that files have it which Python wrote: NaN and Infinity, halves of a
+// surrogate pair, and keys that stand twice, of which the last counts.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 
 // ---- Words for numbers ----
 
-// Each in as many bytes as the word has, so that places in messages stay right. JSON has no number for NaN: a string is
-// none to whoever reads it.
+// Each in as many bytes as the word has, so that places in messages stay right. JSON has no number for NaN, so a string
+// takes its place, which readers of numbers refuse.
 static const struct { const char *word, *standard; } words[] = {{"NaN", "\"?\""}, {"Infinity", "1e99999 "}};
 
 // How long the word at `text` is; 0: there is none.
@@ -24,19 +24,49 @@ static size_t put_standard(const char *text, size_t left, char *copy) {
     return 0;
 }
 
-// Puts standard JSON into copy [length], if it is not NULL; true when there is a word to replace.
-static bool replace_words(const char *text, size_t length, char *copy) {
-    bool in_string = false, found = false;
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string && c == '\\') i++;
-        in_string ^= c == '"';
-        if (in_string || (c != 'N' && c != 'I')) continue;
-        size_t word = put_standard(text + i, length - i, copy ? copy + i : NULL);
-        if (!word) continue;
-        if (!copy) return true;
-        found = true;
-        i += word - 1;
+// ---- Halves of a surrogate pair ----
+
+// The code of an escape \uXXXX at `text`; 0: something else is there.
+static unsigned escaped_code(const char *text, size_t left) {
+    unsigned code = 0;
+    if (left < 6 || text[0] != '\\' || text[1] != 'u') return 0;
+    for (int i = 2; i < 6; i++) {
+        const char digit = text[i], lower = (char)(digit | 0x20);
+        if (!(digit >= '0' && digit <= '9') && !(lower >= 'a' && lower <= 'f')) return 0;
+        code = code << 4 | (unsigned)(digit <= '9' ? digit - '0' : lower - 'a' + 10);
+    }
+    return code;
+}
+
+// How long the escape at `text` is; *lone: it is half of a pair.
+static size_t escape_length(const char *text, size_t left, bool *lone) {
+    const unsigned code = escaped_code(text, left);
+    *lone = false;
+    if (code < 0xD800 || code > 0xDFFF) return code ? 6 : 2;
+    const unsigned next = escaped_code(text + 6, left - 6);
+    *lone = code >= 0xDC00 || next < 0xDC00 || next > 0xDFFF;
+    return *lone ? 6 : 12;
+}
+
+// ---- All of them ----
+
+// Puts standard JSON into copy [length], if it is not NULL; true when there is something to replace.
+static bool make_standard(const char *text, size_t length, char *copy) {
+    bool in_string = false, found = false, lone;
+    for (size_t i = 0, here; i < length; i += here) {
+        here = 1;
+        if (in_string && text[i] == '\\') {
+            here = escape_length(text + i, length - i, &lone);
+            if (lone && copy) memcpy(copy + i, "\\uFFFD", here);
+            found |= lone;
+        } else if (text[i] == '"') {
+            in_string = !in_string;
+        } else if (!in_string && (text[i] == 'N' || text[i] == 'I')) {
+            size_t word = put_standard(text + i, length - i, copy ? copy + i : NULL);
+            found |= word > 0;
+            here = word ? word : 1;
+        }
+        if (found && !copy) return true;
     }
     return found;
 }
@@ -78,16 +108,16 @@ static bool drop_earlier(cJSON *value) {
     return true;
 }
 
-// ---- Both ----
+// ---- Parsing ----
 
 cJSON *json_parse(const char *text, size_t length, Error *err) {
     char *copy = NULL;
-    if (replace_words(text, length, NULL)) {
+    if (make_standard(text, length, NULL)) {
         copy = malloc(length + 1);
         if (!copy) return error_memory(err, "a JSON text"), NULL;
         memcpy(copy, text, length);
         copy[length] = '\0';
-        replace_words(text, length, copy);
+        make_standard(text, length, copy);
     }
     cJSON *value = json_parse_strict(copy ? copy : text, length, err);
     free(copy);

@@ -19,14 +19,14 @@ static struct {
     FILE *file; // NULL: stderr
 } the_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
-static void begin(void) {
+static void log_begin(void) {
     const char *wanted = getenv("QUANTDIAL_LOG");
     the_log.on = wanted && *wanted && strcmp(wanted, "0") != 0;
     the_log.start = clock_seconds();
 }
 
 bool log_on(void) {
-    pthread_once(&the_log.once, begin);
+    pthread_once(&the_log.once, log_begin);
     return the_log.on;
 }
 

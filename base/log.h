@@ -1,4 +1,4 @@
-// What happens behind the screen, for those who look for it. QUANTDIAL_LOG=1 turns it on.
+// A log of what happens behind the screen. QUANTDIAL_LOG=1 turns it on.
 //
 //     log_line("%s: read from the cache", name);        →   quantdial 0.183 weights-….stats: read from the cache
 #pragma once

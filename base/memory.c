@@ -9,7 +9,7 @@
 
 #define UNKNOWN ((uint64_t)1 << 30)
 
-static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t smaller_of(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t left_of(uint64_t limit, uint64_t used) { return limit > used ? limit - used : 0; }
 
 // The number after `key` at the beginning of a line, or of the file when key is "". False when there is none.
@@ -51,7 +51,7 @@ static uint64_t left_of_groups(void) {
         line[strcspn(line, "\n")] = '\0';
         snprintf(path, sizeof path, "%s%s", root, line + 3);
         for (char *slash; strlen(path) > strlen(root) && (slash = strrchr(path, '/')); *slash = '\0')
-            left = smaller(left, left_of_group(path, "memory.max", "memory.current"));
+            left = smaller_of(left, left_of_group(path, "memory.max", "memory.current"));
     }
     if (file) fclose(file);
     return left;
@@ -68,8 +68,8 @@ size_t memory_available(void) {
     struct rlimit limit;
     uint64_t left, kilobytes;
     left = read_number("/proc/meminfo", "MemAvailable:", &kilobytes) ? kilobytes << 10 : UNKNOWN;
-    left = smaller(left, left_of_groups());
-    if (getrlimit(RLIMIT_DATA, &limit) == 0) left = smaller(left, left_of_limit(&limit, "VmData:"));
-    if (getrlimit(RLIMIT_AS, &limit) == 0) left = smaller(left, left_of_limit(&limit, "VmSize:"));
-    return (size_t)smaller(left, SIZE_MAX / 2);
+    left = smaller_of(left, left_of_groups());
+    if (getrlimit(RLIMIT_DATA, &limit) == 0) left = smaller_of(left, left_of_limit(&limit, "VmData:"));
+    if (getrlimit(RLIMIT_AS, &limit) == 0) left = smaller_of(left, left_of_limit(&limit, "VmSize:"));
+    return (size_t)smaller_of(left, SIZE_MAX / 2);
 }

@@ -15,7 +15,7 @@ static double parse_in_c_locale(const char *text, char **end) {
     return value;
 }
 
-static void shortest(double value, char *out, size_t size) {
+static void shortest_digits(double value, char *out, size_t size) {
     if (fabs(value) < 1e15 && value == floor(value)) {
         snprintf(out, size, "%.0f", value == 0 ? 0.0 : value); // no "-0", and no exponent for round numbers
         return;
@@ -30,7 +30,7 @@ static void shortest(double value, char *out, size_t size) {
 void number_format(double value, char *out, size_t size) {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     locale_t before = uselocale(c);
-    shortest(value, out, size);
+    shortest_digits(value, out, size);
     uselocale(before);
     freelocale(c);
 }

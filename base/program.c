@@ -6,7 +6,7 @@
 #include <sys/auxv.h>
 
 // What was given to exec; the kernel leaves it with every program, /proc mounted or not.
-static const char *executed(void) {
+static const char *executed_path(void) {
     const unsigned long address = getauxval(AT_EXECFN);
     const char *path;
     memcpy(&path, &address, sizeof path);
@@ -15,7 +15,7 @@ static const char *executed(void) {
 
 char *program_file(void) {
     char *file = realpath("/proc/self/exe", NULL);
-    if (!file && executed()) file = realpath(executed(), NULL);
+    if (!file && executed_path()) file = realpath(executed_path(), NULL);
     // Started by way of the dynamic linker: both told of that.
     if (!file || strncmp(strrchr(file, '/'), "/ld-", 4) == 0) {
         char *named = realpath(program_invocation_name, NULL);

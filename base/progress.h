@@ -1,4 +1,4 @@
-// Progress of long work, and the wish to stop it. Thread-safe: the worker reports, any thread may read or stop.
+// Progress of long work, and the request to stop it. Thread-safe: the worker reports, any thread may read or stop.
 #pragma once
 
 #include <stdatomic.h>
@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct Progress {
-    atomic_bool stop;             // set by whoever wants the work to end
+    atomic_bool stop;             // set to end the work
     _Atomic uint64_t done, total; // in the unit of the current work; total 0 = unknown
     _Atomic uint64_t from;        // done before this piece of work began: it says nothing about its speed
     _Atomic(const char *) what;   // static text: "calibrating", "measuring weights"

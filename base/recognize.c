@@ -17,7 +17,7 @@ typedef struct Bytes {
     Expected expected;
 } Bytes;
 
-static bool begins(const Bytes *b, size_t offset, const char *with, size_t length) {
+static bool begins_with(const Bytes *b, size_t offset, const char *with, size_t length) {
     return b->length >= offset + length && memcmp(b->data + offset, with, length) == 0;
 }
 
@@ -67,7 +67,7 @@ static const struct {
 
 static bool by_signature(const Bytes *b, Error *err) {
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
-        if (!begins(b, signatures[i].offset, signatures[i].text, signatures[i].length)) continue;
+        if (!begins_with(b, signatures[i].offset, signatures[i].text, signatures[i].length)) continue;
         error_set(err, "is %s; %s", signatures[i].what, signatures[i].remedy);
         return true;
     }
@@ -94,7 +94,7 @@ static bool is_zeros(const Bytes *b, Error *err) {
 
 static bool is_lfs_pointer(const Bytes *b, Error *err) {
     static const char version[] = "version https://git-lfs.github.com/spec/";
-    if (!begins(b, 0, version, sizeof version - 1)) return false;
+    if (!begins_with(b, 0, version, sizeof version - 1)) return false;
     const char *size = strstr(b->data, "\nsize ");
     double bytes = size ? strtod(size + 6, NULL) : 0;
     error_set(err,
@@ -116,7 +116,7 @@ static bool is_markup(const Bytes *b, Error *err) {
                  {"<head", "a web page"},
                  {"<?xml", "an XML message"},
                  {"<error", "an XML message"}};
-    const char *at = b->data + (begins(b, 0, "\xEF\xBB\xBF", 3) ? 3 : 0);
+    const char *at = b->data + (begins_with(b, 0, "\xEF\xBB\xBF", 3) ? 3 : 0);
     at += strspn(at, " \t\r\n");
     for (size_t i = 0; b->expected != EXPECTED_TEXT && i < sizeof kinds / sizeof *kinds; i++) {
         if (strncasecmp(at, kinds[i].begin, strlen(kinds[i].begin)) != 0) continue;
@@ -141,7 +141,7 @@ static bool is_zip(const Bytes *b, Error *err) {
         {"metadata.json", "a Keras model", to_safetensors},
     };
     char name[256];
-    if (!begins(b, 0, "PK\x03\x04", 4) && !begins(b, 0, "PK\x05\x06", 4)) return false;
+    if (!begins_with(b, 0, "PK\x03\x04", 4) && !begins_with(b, 0, "PK\x05\x06", 4)) return false;
     size_t room = b->length > 30 ? b->length - 30 : 0, length = room ? (unsigned char)b->data[26] : 0;
     snprintf(name, sizeof name, "%.*s", (int)(length < room ? length : room), b->data + (room ? 30 : 0));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

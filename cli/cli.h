@@ -108,12 +108,12 @@ bool dials_offered(const Command *command);
 typedef enum OptionsResult { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG } OptionsResult;
 // DONE: help or version was asked for and printed. WRONG: the message is in err.
 OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err);
-// Whether the files that are named can be read or written, before work begins that would be lost.
+// Whether the files named by options can be read or written. Ask before work whose result would be lost.
 bool options_try_files(const Options *options, const Command *command, Error *err);
 void options_help(const Command *command); // to stdout
 
-// The name nearest to a word that is none of them: the beginning of a name, or one with few letters changed. Begin with
-// {.word = …}, offer every name; `best` is NULL where none is near.
+// Finds the name nearest to a mistyped word: one that begins with it, or one with few letters changed. Begin with
+// {.word = …} and offer every name; `best` is NULL when none is near.
 typedef struct Nearest {
     const char *word, *best;
     size_t distance; // of best
@@ -147,12 +147,11 @@ bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----
 
-// A bar on stderr while work goes on (only on a terminal and without --quiet), and SIGINT/SIGTERM turned into a request
-// to stop.
+// A progress bar on stderr (only on a terminal and without --quiet). SIGINT and SIGTERM become a request to stop.
 Progress *watch_start(const Options *options);
 void watch_end(void);   // takes the bar away; harmless when none runs
 int watch_signal(void); // the signal that asked for a stop, or 0
-// What the work was at when it was stopped, "calibrating"; NULL where it had not begun.
+// The stage at which work was stopped, such as "calibrating"; NULL if it had not begun.
 const char *watch_work(void);
 
 // False, with a message, where --match leaves nothing to show.
@@ -166,10 +165,11 @@ bool prepare_engine(const Options *options, Engine *engine, bool inputs, Error *
 // Both, where there is nothing to check in between.
 bool open_prepared(const Options *options, bool must_run, bool inputs, Engine **out, Error *err);
 
-// The contract of docs/json.md. Rises when a key changes its name, type or meaning, and not when one is added.
+// The version of the contract in docs/json.md. It rises when a key changes its name, type or meaning, but not when one
+// is added.
 #define JSON_VERSION 1
 void print_json(cJSON *object); // "quantdial": JSON_VERSION, then the object's keys, on one line; frees it
-// JSON has no infinity and no NaN: those become null.
+// Infinity and NaN become null, since JSON has neither.
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"
 bool output_is_utf8(void);

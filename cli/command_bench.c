@@ -8,7 +8,7 @@
 #include "cli/bench_schemes.h"
 #include "cli/cli.h"
 
-typedef struct Bench {
+typedef struct BenchCommand {
     const Options *options;
     Engine *engine;
     const BenchScheme *chosen[BENCH_SCHEMES]; // the first is the base
@@ -20,18 +20,18 @@ typedef struct Bench {
     SpeedLimits limits;
     Speed *speeds; // [case_count, count]
     char device[128];
-} Bench;
+} BenchCommand;
 
 // ---- What to measure ----
 
-static bool choose_schemes(Bench *b, Error *err) {
+static bool choose_schemes(BenchCommand *b, Error *err) {
     const Options *o = b->options;
     const bool own = o->recipe || o->dial_count;
     const char *usual = own ? "w8,w4,w8a8,w4a8,recipe" : "w8,w4,w8a8,w4a8";
     return bench_schemes_read(o->schemes ? o->schemes : usual, b->chosen, &b->count, err);
 }
 
-static void choose_cases(Bench *b) {
+static void choose_cases(BenchCommand *b) {
     const Options *o = b->options;
     static const size_t one[] = {1}, some[] = {128};
     const size_t *batches = o->batches.count ? o->batches.values : one;
@@ -50,20 +50,20 @@ static void choose_cases(Bench *b) {
 
 // ---- The models ----
 
-static bool needs_recipe(const Bench *b) {
+static bool needs_recipe(const BenchCommand *b) {
     for (int i = 0; i < b->count; i++) {
         if (b->chosen[i]->bits < 0) return true;
     }
     return false;
 }
 
-static bool open_model(Bench *b, Error *err) {
+static bool open_model(BenchCommand *b, Error *err) {
     return open_engine(b->options, true, &b->engine, err) &&
            speed_cases_fit(b->cases, b->case_count, &engine_structure(b->engine)->config, err) &&
            (!needs_recipe(b) || prepare_engine(b->options, b->engine, false, err));
 }
 
-static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Error *err) {
+static bool scheme_plan(const BenchCommand *b, const BenchScheme *scheme, Plan *out, Error *err) {
     Recipe recipe;
     if (scheme->bits < 0) return engine_make_plan(b->engine, engine_recipe(b->engine), out, err);
     if (!recipe_default(&recipe, err)) return false;
@@ -76,7 +76,7 @@ static bool scheme_plan(const Bench *b, const BenchScheme *scheme, Plan *out, Er
     return ok;
 }
 
-static bool make_models(Bench *b, Progress *progress, Error *err) {
+static bool make_models(BenchCommand *b, Progress *progress, Error *err) {
     Transformer *base = engine_base(b->engine);
     const Measured *measured = &engine_stats(b->engine)->measured;
     b->models[0] = base;
@@ -92,7 +92,7 @@ static bool make_models(Bench *b, Progress *progress, Error *err) {
     return true;
 }
 
-static void bench_close(Bench *b) {
+static void bench_close(BenchCommand *b) {
     for (int i = 0; i < b->count; i++) quantized_model_free(b->quantized[i]);
     free(b->speeds);
     engine_close(b->engine);
@@ -100,7 +100,7 @@ static void bench_close(Bench *b) {
 
 // ---- The machine ----
 
-static void find_device(Bench *b) {
+static void find_device(BenchCommand *b) {
     char processor[96];
     processor_name(processor, sizeof processor);
     snprintf(b->device, sizeof b->device, "%s%s%s %s", processor, *processor ? ", " : "",
@@ -119,7 +119,7 @@ static void add_limit(cJSON *object, const char *name, const Spread *limit, doub
     json_add_number(object, most, limit->most * unit);
 }
 
-static cJSON *speed_json(const Bench *b, int i, int m) {
+static cJSON *speed_json(const BenchCommand *b, int i, int m) {
     const SpeedCase *c = &b->cases[i];
     const Speed *speed = &b->speeds[i * b->count + m];
     cJSON *object = cJSON_CreateObject();
@@ -139,7 +139,7 @@ static cJSON *speed_json(const Bench *b, int i, int m) {
     return object;
 }
 
-static void print_as_json(const Bench *b) {
+static void print_as_json(const BenchCommand *b) {
     const ModelStructure *structure = engine_structure(b->engine);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "device", b->device);
@@ -156,7 +156,7 @@ static void print_as_json(const Bench *b) {
     print_json(object);
 }
 
-static void print_case(const Bench *b, int i) {
+static void print_case(const BenchCommand *b, int i) {
     char head[32];
     const SpeedCase *c = &b->cases[i];
     snprintf(head, sizeof head, "least %s most", ellipsis());
@@ -181,7 +181,7 @@ static void print_case(const Bench *b, int i) {
            limit->median * unit, limit->least * unit, ellipsis(), limit->most * unit);
 }
 
-static void print_text(const Bench *b) {
+static void print_text(const BenchCommand *b) {
     print_name(b->device, 0);
     printf("\nmedians of %d alternating runs; limits (memory read, BF16 product) measured in the same runs\n",
            b->limits.runs);
@@ -189,7 +189,7 @@ static void print_text(const Bench *b) {
 }
 
 bool command_bench(const Options *options, Error *err) {
-    Bench b = {.options = options};
+    BenchCommand b = {.options = options};
     Progress *progress = watch_start(options);
     int runs = options->runs ? options->runs : 5;
     choose_cases(&b);

@@ -36,7 +36,7 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     putchar('\n');
 }
 
-static bool shown(const Options *options, const Linear *linear) {
+static bool calibrate_shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
@@ -48,11 +48,11 @@ static void print_as_json(const Options *options, const Engine *engine) {
     const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddNumberToObject(object, "tokens", (double)engine_calibration_tokens(engine));
-    few_json(object, engine_calibration_tokens(engine));
+    scored_json(object, engine, TEXT_CALIBRATION, engine_calibration_tokens(engine));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (shown(options, linear))
+        if (calibrate_shown(options, linear))
             cJSON_AddItemToArray(
                 linears, linear_json(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class));
     }
@@ -61,14 +61,14 @@ static void print_as_json(const Options *options, const Engine *engine) {
 
 static void print_text(const Options *options, const Engine *engine) {
     const ModelStructure *structure = engine_structure(engine);
-    printf("%llu tokens\n\n%-38s %8s %9s %9s %9s  %-6s  %s\n", (unsigned long long)engine_calibration_tokens(engine),
-           "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class", "largest channels");
+    scored_print(engine, TEXT_CALIBRATION, engine_calibration_tokens(engine));
+    printf("\n%-38s %8s %9s %9s %9s  %-6s  %s\n", "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class",
+           "largest channels");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (shown(options, linear))
+        if (calibrate_shown(options, linear))
             print_row(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class);
     }
-    few_print(engine_calibration_tokens(engine), MORE_CALIBRATION);
 }
 
 bool command_calibrate(const Options *options, Error *err) {

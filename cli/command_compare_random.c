@@ -6,19 +6,19 @@
 #include "base/array.h"
 #include "cli/results.h"
 
-typedef struct Row {
+typedef struct RangeRow {
     int linear;
     double ratio;       // range on random tokens / range on text
     double correlation; // of the channels' absmax: Spearman
     FptqClass text, random;
-} Row;
+} RangeRow;
 
-typedef struct Rows {
-    Row *rows; // [count], one for each linear that is shown
+typedef struct RangeRows {
+    RangeRow *rows; // [count], one for each linear that is shown
     int count;
     int changed;         // linears whose class differs
     double median_ratio; // of all rows
-} Rows;
+} RangeRows;
 
 static bool channel_correlation(const InputStats *a, const InputStats *b, double *out, Error *err) {
     double *values = array_new(2 * a->width, sizeof *values);
@@ -33,7 +33,7 @@ static bool channel_correlation(const InputStats *a, const InputStats *b, double
 }
 
 // Inputs without range have no ratio.
-static bool median_ratio(Rows *rows, Error *err) {
+static bool median_ratio(RangeRows *rows, Error *err) {
     size_t n = 0;
     float *ratios = array_new((size_t)rows->count, sizeof *ratios), median = 0;
     for (int i = 0; ratios && i < rows->count; i++) {
@@ -45,7 +45,7 @@ static bool median_ratio(Rows *rows, Error *err) {
     return ok;
 }
 
-static bool fill_rows(const Options *options, const Engine *engine, const RandomCalibration *random, Rows *out,
+static bool fill_rows(const Options *options, const Engine *engine, const RandomCalibration *random, RangeRows *out,
                       Error *err) {
     const ModelStructure *structure = engine_structure(engine);
     out->rows = array_new((size_t)structure->linear_count, sizeof *out->rows);
@@ -54,11 +54,11 @@ static bool fill_rows(const Options *options, const Engine *engine, const Random
         const Linear *linear = &structure->linears[i];
         const InputStats *a = &engine_stats(engine)->inputs[linear->input], *b = &random->stats.inputs[linear->input];
         if (options->match && !glob_matches(options->match, linear->name)) continue;
-        Row *row = &out->rows[out->count++];
-        *row = (Row){.linear = i,
-                     .ratio = a->range > 0 ? (double)b->range / (double)a->range : (double)NAN,
-                     .text = engine_plan(engine)->decisions[i].input_class,
-                     .random = random->plan.decisions[i].input_class};
+        RangeRow *row = &out->rows[out->count++];
+        *row = (RangeRow){.linear = i,
+                          .ratio = a->range > 0 ? (double)b->range / (double)a->range : (double)NAN,
+                          .text = engine_plan(engine)->decisions[i].input_class,
+                          .random = random->plan.decisions[i].input_class};
         out->changed += row->text != row->random;
         if (!channel_correlation(a, b, &row->correlation, err)) return false;
     }
@@ -69,7 +69,7 @@ static double range_of(const ModelStats *stats, const Linear *linear) {
     return (double)stats->inputs[linear->input].range;
 }
 
-static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, const Rows *rows) {
+static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, const RangeRows *rows) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddNumberToObject(object, "tokens", (double)engine_calibration_tokens(engine));
     point_json(cJSON_AddObjectToObject(object, "text"), &random->text);
@@ -78,10 +78,13 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
     json_add_number(object, "kl_difference_se", random->difference.se);
     cJSON_AddNumberToObject(object, "classes_changed", rows->changed);
     json_add_number(object, "median_range_ratio", rows->median_ratio);
-    few_json(object, random->text.accuracy.tokens);
+    cJSON_AddBoolToObject(object, "too_few_tokens", random->text.accuracy.tokens < FEWEST_TOKENS);
+    cJSON_AddStringToObject(object, "calibration_text", engine_text_name(engine, TEXT_CALIBRATION));
+    cJSON_AddStringToObject(object, "evaluation_text", engine_text_name(engine, TEXT_EVALUATION));
+    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < rows->count; i++) {
-        const Row *row = &rows->rows[i];
+        const RangeRow *row = &rows->rows[i];
         const Linear *linear = &engine_structure(engine)->linears[row->linear];
         cJSON *entry = cJSON_CreateObject();
         cJSON_AddStringToObject(entry, "name", linear->name);
@@ -95,12 +98,13 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
     return object;
 }
 
-static void print_rows(const Engine *engine, const RandomCalibration *random, const Rows *rows) {
-    printf("%llu tokens of text, as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n",
-           (unsigned long long)engine_calibration_tokens(engine), "input of", "text", "random", "ratio", "class",
-           "random", "channels correlate");
+static void print_rows(const Engine *engine, const RandomCalibration *random, const RangeRows *rows) {
+    printf("%llu tokens of ", (unsigned long long)engine_calibration_tokens(engine));
+    print_name(engine_text_name(engine, TEXT_CALIBRATION), 0);
+    printf(", as many random ones\n\n%-38s %9s %9s %7s  %-6s %-6s  %s\n", "input of", "text", "random", "ratio",
+           "class", "random", "channels correlate");
     for (int i = 0; i < rows->count; i++) {
-        const Row *row = &rows->rows[i];
+        const RangeRow *row = &rows->rows[i];
         const Linear *linear = &engine_structure(engine)->linears[row->linear];
         print_name(linear->name, 38);
         printf(" %9.4g %9.4g %7.2f  %-6s %-6s %6.2f%s\n", range_of(engine_stats(engine), linear),
@@ -116,13 +120,13 @@ static void print_rows(const Engine *engine, const RandomCalibration *random, co
     point_print(&random->random);
     printf("\nrandom minus text, position by position: KL %+.5f +- %.5f\n", random->difference.mean,
            random->difference.se);
-    few_print(random->text.accuracy.tokens, MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, random->text.accuracy.tokens);
 }
 
 bool command_compare_random(const Options *options, Error *err) {
     Engine *engine;
     RandomCalibration random = {0};
-    Rows rows = {0};
+    RangeRows rows = {0};
     bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_random_calibration(engine, &random, watch_start(options), err) &&
               fill_rows(options, engine, &random, &rows, err);

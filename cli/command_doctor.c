@@ -9,7 +9,7 @@
 #include "kernels/cuda_probe.h"
 
 // One finding: a key of the JSON object and a line of text say the same.
-static void say(cJSON *section, const char *key, const char *value) {
+static void doctor_add(cJSON *section, const char *key, const char *value) {
     cJSON_AddStringToObject(section, key, value ? value : "unknown");
 }
 
@@ -31,12 +31,12 @@ static cJSON *cpu_section(Error *err) {
     Backend *backend;
     char name[96];
     processor_name(name, sizeof name);
-    say(cpu, "processor", *name ? name : NULL);
+    doctor_add(cpu, "processor", *name ? name : NULL);
     if (backend_cpu_new(0, &backend, err)) {
-        say(cpu, "kernels", backend->ops->describe(backend));
+        doctor_add(cpu, "kernels", backend->ops->describe(backend));
         backend->ops->destroy(backend);
     } else {
-        say(cpu, "kernels", err->message); // QUANTDIAL_CPU asks for what is not there
+        doctor_add(cpu, "kernels", err->message); // QUANTDIAL_CPU asks for what is not there
     }
     cJSON_AddNumberToObject(cpu, "cores", (double)sysconf(_SC_NPROCESSORS_ONLN));
     cJSON *features = cJSON_AddArrayToObject(cpu, "features");
@@ -75,16 +75,16 @@ static cJSON *cuda_section(void) {
         cJSON *device = cJSON_CreateObject();
         char capability[32];
         snprintf(capability, sizeof capability, "%d.%d", probe.devices[i].major, probe.devices[i].minor);
-        say(device, "name", probe.devices[i].name);
-        say(device, "capability", capability);
+        doctor_add(device, "name", probe.devices[i].name);
+        doctor_add(device, "capability", capability);
         cJSON_AddNumberToObject(device, "bytes", (double)probe.devices[i].total_bytes);
         cJSON_AddItemToArray(devices, device);
     }
     if (probe.compiled) {
         cuda_library_note(probe.runtime_version, library, sizeof library);
-        say(cuda, "cublas", library);
+        doctor_add(cuda, "cublas", library);
     }
-    say(cuda, "note", probe.reason[0] ? probe.reason : "used, unless --backend cpu says otherwise");
+    doctor_add(cuda, "note", probe.reason[0] ? probe.reason : "used, unless --backend cpu says otherwise");
     return cuda;
 }
 
@@ -94,11 +94,11 @@ static cJSON *terminal_section(void) {
     char text[32] = "none";
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
         snprintf(text, sizeof text, "%hux%hu", size.ws_col, size.ws_row);
-    say(terminal, "TERM", getenv("TERM"));
+    doctor_add(terminal, "TERM", getenv("TERM"));
     const char *colours = getenv("COLORTERM"), *no_colours = getenv("NO_COLOR");
-    say(terminal, "COLORTERM", colours ? colours : "");
-    say(terminal, "size", text);
-    say(terminal, "charset", nl_langinfo(CODESET));
+    doctor_add(terminal, "COLORTERM", colours ? colours : "");
+    doctor_add(terminal, "size", text);
+    doctor_add(terminal, "charset", nl_langinfo(CODESET));
     cJSON_AddBoolToObject(terminal, "no_color", no_colours && no_colours[0]);
     return terminal;
 }
@@ -107,9 +107,10 @@ static cJSON *paths_section(void) {
     cJSON *paths = cJSON_CreateObject();
     Error err = {0};
     char *cache = folder_cache(), *config = folder_config(), *sample = sample_path(&err);
-    say(paths, "cache", cache ? cache : "none: neither XDG_CACHE_HOME nor HOME is set; measurements are not kept");
-    say(paths, "config", config ? config : "none");
-    say(paths, "sample", sample ? sample : err.message);
+    doctor_add(paths, "cache",
+               cache ? cache : "none: neither XDG_CACHE_HOME nor HOME is set; measurements are not kept");
+    doctor_add(paths, "config", config ? config : "none");
+    doctor_add(paths, "sample", sample ? sample : err.message);
     free(cache);
     free(config);
     free(sample);
@@ -118,11 +119,11 @@ static cJSON *paths_section(void) {
 
 static cJSON *libraries_section(void) {
     cJSON *libraries = cJSON_CreateObject();
-    say(libraries, "cjson", cJSON_Version());
+    doctor_add(libraries, "cjson", cJSON_Version());
 #ifdef QUANTDIAL_ONEDNN
-    say(libraries, "onednn", "built with it: dense products of many tokens");
+    doctor_add(libraries, "onednn", "built with it: dense products of many tokens");
 #else
-    say(libraries, "onednn", "built without it: dense products of many tokens are slower");
+    doctor_add(libraries, "onednn", "built without it: dense products of many tokens are slower");
 #endif
     return libraries;
 }

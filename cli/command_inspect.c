@@ -39,7 +39,7 @@ static cJSON *model_json(const Engine *engine, const Nonfinite *rest) {
 }
 
 // Counts over [−absmax, absmax] in BINS equal bins.
-static void histogram(const WeightStats *stats, uint64_t *counts) {
+static void count_bins(const WeightStats *stats, uint64_t *counts) {
     for (int i = 0; i < BINS; i++) counts[i] = 0;
     value_counts_bins(&stats->counts, -stats->absmax, stats->absmax, BINS, counts);
 }
@@ -48,7 +48,7 @@ static cJSON *histogram_json(const WeightStats *stats) {
     uint64_t counts[BINS];
     cJSON *object = cJSON_CreateObject(), *edges = cJSON_AddArrayToObject(object, "edges"),
           *heights = cJSON_AddArrayToObject(object, "counts");
-    histogram(stats, counts);
+    count_bins(stats, counts);
     for (int i = 0; i <= BINS; i++)
         cJSON_AddItemToArray(edges, cJSON_CreateNumber(stats->absmax * (2.0 * i / BINS - 1)));
     for (int i = 0; i < BINS; i++) cJSON_AddItemToArray(heights, cJSON_CreateNumber((double)counts[i]));
@@ -77,7 +77,7 @@ static cJSON *linear_json(const Linear *linear, const WeightStats *stats) {
 
 static void print_row(const Linear *linear, const WeightStats *stats) {
     uint64_t counts[BINS], narrow[BINS / 2];
-    histogram(stats, counts);
+    count_bins(stats, counts);
     for (int i = 0; i < BINS / 2; i++) narrow[i] = counts[2 * i] + counts[2 * i + 1];
     print_name(linear->name, 38);
     printf(" %5zu %s %-6zu %8.4g %8.4g %8.1f %9.4f  ", linear->out, output_is_utf8() ? "×" : "x", linear->in,

@@ -46,7 +46,7 @@ static void warn_logits(const Options *options, const float *logits, size_t coun
                 wrong, count);
 }
 
-static bool run(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
+static bool run_logits(const Options *options, Transformer *t, const TokenIds *ids, Error *err) {
     Sequences *sequences = NULL;
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
     float *logits = array_new(ids->count, vocab * sizeof *logits);
@@ -59,7 +59,7 @@ static bool run(const Options *options, Transformer *t, const TokenIds *ids, Err
     return ok;
 }
 
-static bool quantized(const Options *options, Engine *engine, Error *err) {
+static bool quantized_logits(const Options *options, Engine *engine, Error *err) {
     return prepare_engine(options, engine, false, err) &&
            engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
 }
@@ -70,8 +70,8 @@ bool command_logits(const Options *options, Error *err) {
     const bool base = options->base_only;
     bool ok = open_engine(options, true, &engine, err) &&
               parse_ids(options->ids, engine_structure(engine)->config.vocab, &ids, err) &&
-              (base || quantized(options, engine, err)) &&
-              run(options, base ? engine_base(engine) : engine_quantized(engine), &ids, err);
+              (base || quantized_logits(options, engine, err)) &&
+              run_logits(options, base ? engine_base(engine) : engine_quantized(engine), &ids, err);
     watch_end();
     if (ok && !base) warn_unmatched(options, engine);
     token_ids_free(&ids);

@@ -3,7 +3,7 @@
 
 #include "cli/results.h"
 
-#define STANDARD_FACTOR 6.0
+#define DEFAULT_FACTOR 6.0
 #define TOP_CHANNELS 4
 
 // FineQuant's group size at these settings of alpha: where even a large one refines, no reasonable one does not.
@@ -23,6 +23,7 @@ static bool make_plans(View *v, Error *err) {
     bool ok = true;
     copy.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
     for (int a = 0; ok && a < ALPHAS; a++) {
+        copy.value[DIAL_RULE] = RULE_SHRINK;
         copy.value[DIAL_ALPHA] = alphas[a];
         ok = engine_make_plan(v->engine, &copy, &v->plans[a], err);
     }
@@ -41,7 +42,7 @@ static bool always_finer(const View *v, int linear) {
     return true;
 }
 
-static bool shown(const View *v, int linear) {
+static bool outlier_shown(const View *v, int linear) {
     return !v->options->match || glob_matches(v->options->match, name_of(v, linear));
 }
 
@@ -91,10 +92,10 @@ static cJSON *outliers_json(const View *v) {
     cJSON *object = cJSON_CreateObject(), *inputs, *weights, *recurring;
     json_add_number(object, "factor", found->factor);
     cJSON_AddNumberToObject(object, "tokens", (double)found->tokens);
-    few_json(object, found->tokens);
+    scored_json(object, v->engine, TEXT_CALIBRATION, found->tokens);
     inputs = cJSON_AddArrayToObject(object, "inputs");
     for (int i = 0; i < found->input_count; i++) {
-        if (shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
+        if (outlier_shown(v, found->inputs[i].linear)) cJSON_AddItemToArray(inputs, input_json(v, &found->inputs[i]));
     }
     recurring = cJSON_AddArrayToObject(object, "recurring");
     for (size_t c = 0; c < found->recurring_count; c++) {
@@ -108,7 +109,7 @@ static cJSON *outliers_json(const View *v) {
     cJSON_AddNumberToObject(object, "norm_inputs", found->norm_inputs);
     weights = cJSON_AddArrayToObject(object, "weights");
     for (int i = 0; i < found->linear_count; i++) {
-        if (shown(v, i)) cJSON_AddItemToArray(weights, weight_json(v, i));
+        if (outlier_shown(v, i)) cJSON_AddItemToArray(weights, weight_json(v, i));
     }
     return object;
 }
@@ -130,7 +131,7 @@ static void print_input(const View *v, const InputOutliers *input) {
 }
 
 static void print_roles(const View *v) {
-    size_t count[ROLE_OTHER + 1] = {0}, channels[ROLE_OTHER + 1] = {0};
+    size_t count[ROLE_COUNT] = {0}, channels[ROLE_COUNT] = {0};
     for (int i = 0; i < v->found->input_count; i++) {
         const InputOutliers *input = &v->found->inputs[i];
         LinearRole role = linear_of(v, input->linear)->role;
@@ -138,7 +139,7 @@ static void print_roles(const View *v) {
         channels[role] += input->width;
     }
     printf("\nby the role of the first reader:");
-    for (int role = 0; role <= ROLE_OTHER; role++) {
+    for (int role = 0; role < ROLE_COUNT; role++) {
         if (channels[role]) {
             printf("  %s %zu (%.2g %%)", role_name((LinearRole)role), count[role],
                    100 * (double)count[role] / (double)channels[role]);
@@ -177,10 +178,10 @@ static void print_weight(const View *v, int linear) {
 
 static void print_outliers(const View *v) {
     const Outliers *found = v->found;
-    printf("activations: channels above %g times the median, %llu tokens\n\n%-34s %5s %9s  %10s  %s\n", found->factor,
-           (unsigned long long)found->tokens, "input of", "count", "median", "top head", "largest (times, tokens)");
+    printf("activations: channels above %g times the median\n\n%-34s %5s %9s  %10s  %s\n", found->factor, "input of",
+           "count", "median", "top head", "largest (times, tokens)");
     for (int i = 0; i < found->input_count; i++) {
-        if (shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
+        if (outlier_shown(v, found->inputs[i].linear)) print_input(v, &found->inputs[i]);
     }
     print_roles(v);
     print_recurring(v);
@@ -188,15 +189,15 @@ static void print_outliers(const View *v) {
     printf("%-34s %5s %7s %8s  %10s  %7s %7s %7s\n", "linear", "count", "largest", "times", "top head", "0.1", "0.3",
            "0.5");
     for (int i = 0; i < found->linear_count; i++) {
-        if (shown(v, i)) print_weight(v, i);
+        if (outlier_shown(v, i)) print_weight(v, i);
     }
-    few_print(found->tokens, MORE_CALIBRATION);
+    scored_print(v->engine, TEXT_CALIBRATION, found->tokens);
 }
 
 bool command_outliers(const Options *options, Error *err) {
     Engine *engine;
     Outliers found = {0};
-    double factor = options->factor > 0 ? options->factor : STANDARD_FACTOR;
+    double factor = options->factor > 0 ? options->factor : DEFAULT_FACTOR;
     bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_outliers(engine, factor, &found, watch_start(options), err);
     View view = {.options = options, .engine = engine, .found = &found};

@@ -44,7 +44,7 @@ static void print_counts(const Plan *plan) {
 static void print_overview(const Options *options, const Engine *engine, const Accuracy *accuracy, const Sides *sides) {
     if (options->json) {
         cJSON *object = cJSON_CreateObject();
-        cJSON_AddItemToObject(object, "eval", accuracy_json(accuracy, engine_plan(engine)));
+        cJSON_AddItemToObject(object, "eval", accuracy_json(accuracy, engine));
         cJSON_AddItemToObject(object, "generate", sides_json(sides));
         print_json(object);
         return;
@@ -52,7 +52,7 @@ static void print_overview(const Options *options, const Engine *engine, const A
     print_model(engine);
     print_linears(engine);
     print_counts(engine_plan(engine));
-    accuracy_print(accuracy, engine_plan(engine));
+    accuracy_print(accuracy, engine);
     putchar('\n');
     sides_print(sides);
 }

@@ -1,4 +1,4 @@
-// The terminal interface; and where stdout is no terminal that can draw it, what it would show, as text.
+// The terminal interface, or the same as text when stdout is not a terminal that can show it.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -6,7 +6,7 @@
 
 #define BAR_WIDTH 20
 
-static bool shown(const Options *options, const Linear *linear) {
+static bool sensitivity_shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
@@ -15,7 +15,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!shown(options, &structure->linears[of->linear])) continue;
+        if (!sensitivity_shown(options, &structure->linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
         cJSON_AddStringToObject(linear, "name", structure->linears[of->linear].name);
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
@@ -30,7 +30,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
     json_add_number(object, "rank_correlation", study->rank_correlation);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
-    few_json(object, engine_positions(engine));
+    scored_json(object, engine, TEXT_EVALUATION, engine_positions(engine));
     return object;
 }
 
@@ -71,14 +71,14 @@ static void print_study(const Options *options, const Engine *engine, const Sens
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
-        if (shown(options, linear))
+        if (sensitivity_shown(options, linear))
             print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of,
                       longest > 0 ? length_of(of) / longest : 0);
     }
     printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
     if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
     putchar('\n');
-    few_print(engine_positions(engine), MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, engine_positions(engine));
 }
 
 bool command_sensitivity(const Options *options, Error *err) {

@@ -24,10 +24,10 @@ static void add_value(cJSON *values, const Sweep *sweep, int point, int dial) {
     cJSON_AddItemToArray(values, numeric ? cJSON_CreateNumber(number) : cJSON_CreateString(text));
 }
 
-static cJSON *sweep_json(const Sweep *sweep) {
+static cJSON *sweep_json(const Engine *engine, const Sweep *sweep) {
     cJSON *object = cJSON_CreateObject(), *dials = cJSON_AddArrayToObject(object, "dials");
     cJSON *points = cJSON_AddArrayToObject(object, "points");
-    few_json(object, sweep->points[0].accuracy.tokens);
+    scored_json(object, engine, TEXT_EVALUATION, sweep->points[0].accuracy.tokens);
     for (int d = 0; d < sweep->dial_count; d++) cJSON_AddItemToArray(dials, cJSON_CreateString(option_of(sweep, d)));
     for (int i = 0; i < sweep->count; i++) {
         cJSON *point = cJSON_CreateObject(), *values = cJSON_AddArrayToObject(point, "values");
@@ -38,7 +38,7 @@ static cJSON *sweep_json(const Sweep *sweep) {
     return object;
 }
 
-static void print_sweep(const Sweep *sweep) {
+static void print_sweep(const Engine *engine, const Sweep *sweep) {
     for (int d = 0; d < sweep->dial_count; d++) printf("%-12s ", option_of(sweep, d));
     point_print_header();
     for (int i = 0; i < sweep->count; i++) {
@@ -50,7 +50,7 @@ static void print_sweep(const Sweep *sweep) {
         point_print(&sweep->points[i]);
     }
     printf("\n* on the Pareto front: no other point is as small and as close to the base\n");
-    few_print(sweep->points[0].accuracy.tokens, MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, sweep->points[0].accuracy.tokens);
 }
 
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
@@ -157,9 +157,9 @@ bool command_sweep(const Options *options, Error *err) {
     if (ok) {
         warn_unmatched(options, engine);
         if (options->json)
-            print_json(sweep_json(&sweep));
+            print_json(sweep_json(engine, &sweep));
         else
-            print_sweep(&sweep);
+            print_sweep(engine, &sweep);
     }
     ok = ok && (!options->csv || write_csv(&sweep, options->csv, err)) &&
          (!options->svg || write_svg(&sweep, options->svg, err));

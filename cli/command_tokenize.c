@@ -16,7 +16,7 @@ static bool tokenize_lines(const Tokenizer *tokenizer, FILE *input, Error *err) 
     size_t room = 0;
     ssize_t length;
     bool ok = true;
-    // Also until nobody reads what is printed: input may have no end.
+    // Stops when the reader of stdout is gone: input may have no end.
     for (unsigned long number = 1; ok && !ferror(stdout) && (length = getline(&line, &room, input)) >= 0; number++) {
         TokenIds ids = {0};
         if (length && line[length - 1] == '\n') length--;

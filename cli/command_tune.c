@@ -12,10 +12,11 @@ static void uniform_name(const Tuned *tuned, char *out, size_t size) {
         snprintf(out, size, "%d bits, per channel", tuned->uniform_bits);
 }
 
-static cJSON *tuned_json(const Tuned *tuned, const Plan *plan, const ModelStructure *structure) {
+static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *plan) {
+    const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
     point_json(object, &tuned->point);
-    few_json(object, tuned->point.accuracy.tokens);
+    scored_json(object, engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
     if (tuned->uniform.known) {
@@ -54,9 +55,9 @@ static void print_linears(const Plan *plan, const ModelStructure *structure) {
     }
 }
 
-static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructure *structure) {
+static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *plan) {
     char name[48];
-    print_linears(plan, structure);
+    print_linears(plan, engine_structure(engine));
     printf("\n%-30s ", "");
     point_print_header();
     printf("%-30s ", "tuned");
@@ -71,16 +72,16 @@ static void print_tuned(const Tuned *tuned, const Plan *plan, const ModelStructu
         printf("\nno uniform setting for all linears reaches the goal\n");
     }
     printf("%d units, %d evaluations; predicted KL %.5f\n", tuned->units, tuned->trials, tuned->expected_kl);
-    few_print(tuned->point.accuracy.tokens, MORE_TEXT);
+    scored_print(engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
 }
 
-static bool report(const Options *options, Engine *engine, const Tuned *tuned, Error *err) {
+static bool tune_report(const Options *options, Engine *engine, const Tuned *tuned, Error *err) {
     Plan plan;
     if (!engine_make_plan(engine, &tuned->recipe, &plan, err)) return false;
     if (options->json)
-        print_json(tuned_json(tuned, &plan, engine_structure(engine)));
+        print_json(tuned_json(engine, tuned, &plan));
     else
-        print_tuned(tuned, &plan, engine_structure(engine));
+        print_tuned(engine, tuned, &plan);
     plan_free(&plan);
     return !options->output || recipe_save(&tuned->recipe, options->output, err);
 }
@@ -95,7 +96,7 @@ bool command_tune(const Options *options, Error *err) {
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);
-        ok = report(options, engine, &tuned, err);
+        ok = tune_report(options, engine, &tuned, err);
     }
     tuned_free(&tuned);
     engine_close(engine);

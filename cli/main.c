@@ -16,7 +16,7 @@ static volatile sig_atomic_t reader_gone;
 
 static void on_closed_pipe(int number) { reader_gone = number; }
 
-// Whoever starts the program may have closed these. A file that is opened then would take the number of one, and what
+// The parent process may have closed these. A file that is opened then would take the number of one, and what
 // is meant for the terminal would go into it. Reading from stdin and writing to stdout fail as they would without.
 static void keep_standard_files(void) {
     static const int ways[] = {O_WRONLY, O_RDONLY, O_WRONLY};
@@ -26,20 +26,20 @@ static void keep_standard_files(void) {
 }
 
 // Names and texts of others may stand in it: no control characters, and one line whatever they hold.
-static int failed(const Error *err, int status) {
+static int main_failed(const Error *err, int status) {
     char *shown = text_printable(err->message, strlen(err->message), !output_is_utf8());
     fprintf(stderr, "quantdial: %s\n", shown ? shown : err->message);
     free(shown);
     return status;
 }
 
-// A reader that wants no more (quantdial inspect | head) is no failure.
-static int finish(Error *err) {
+// A reader that stops early (quantdial inspect | head) is not a failure.
+static int main_finish(Error *err) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
     if (reader_gone) return 0;
     error_set(err, "the output could not be written completely%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
-    return failed(err, 1);
+    return main_failed(err, 1);
 }
 
 // Whether figures are kept one by one while this goes on; before, what is measured is kept when it is complete.
@@ -52,7 +52,7 @@ static bool keeps_figures(const Command *command, const char *work) {
 }
 
 // Tells where the same command will go on.
-static int stopped(const Command *command, const Options *options, Error *err) {
+static int main_stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
     char *cache = folder_cache();
     bool keeps = work && cache && access(cache, W_OK) == 0 && !options->model.no_cache && command->takes & TAKES_MODEL;
@@ -64,12 +64,12 @@ static int stopped(const Command *command, const Options *options, Error *err) {
     else
         error_set(err, "stopped while %s; run the same command again to %s", work,
                   strcmp(work, "calibrating") == 0 ? "go on there" : "start that step over");
-    return failed(err, 128 + watch_signal());
+    return main_failed(err, 128 + watch_signal());
 }
 
 int main(int argc, char **argv) {
     keep_standard_files();
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     Options options;
     const Command *command;
     Error err = {0};
@@ -77,14 +77,14 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, on_closed_pipe);
     signal(SIGXFSZ, SIG_IGN); // a limit on files (ulimit -f) is an error of writing, which names the file
     switch (options_parse(argc, argv, &options, &command, &err)) {
-    case OPTIONS_DONE: return finish(&err);
-    case OPTIONS_WRONG: return failed(&err, 2);
+    case OPTIONS_DONE: return main_finish(&err);
+    case OPTIONS_WRONG: return main_failed(&err, 2);
     case OPTIONS_RUN: break;
     }
     log_line("version %s, %s", QUANTDIAL_VERSION, command->name[0] ? command->name : "the screen");
     bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
     log_line("ends: %s", ok ? "done" : err.message);
-    if (ok) return finish(&err);
-    return err.stopped && watch_signal() ? stopped(command, &options, &err) : failed(&err, 1);
+    if (ok) return main_finish(&err);
+    return err.stopped && watch_signal() ? main_stopped(command, &options, &err) : main_failed(&err, 1);
 }

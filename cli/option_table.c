@@ -13,20 +13,20 @@
 #define TOKENS_MOST 4294967296.0
 #define CALIBRATION_MOST (1 << 27) // random ones are drawn beforehand: half a gigabyte of ids
 
-static void *place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
+static void *option_place(const OptionRow *row, Options *out) { return (char *)out + row->field; }
 
 // ---- Kinds of values ----
 
 static bool take_flag(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)text;
     (void)err;
-    *(bool *)place(row, out) = true;
+    *(bool *)option_place(row, out) = true;
     return true;
 }
 
 static bool take_any_text(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)err;
-    *(const char **)place(row, out) = text;
+    *(const char **)option_place(row, out) = text;
     return true;
 }
 
@@ -35,8 +35,13 @@ static bool take_text(const OptionRow *row, const char *text, Options *out, Erro
     return take_any_text(row, text, out, err);
 }
 
-// Files are texts, too; that they are files is told by these functions (options_try_files).
+// Files are texts, too. These functions mark them as files (options_try_files).
 static bool take_input(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return take_text(row, text, out, err);
+}
+
+// A file, or a text by the name under which it ships.
+static bool take_named(const OptionRow *row, const char *text, Options *out, Error *err) {
     return take_text(row, text, out, err);
 }
 
@@ -61,14 +66,14 @@ static bool parse_whole(const OptionRow *row, const char *text, double *out, Err
 static bool take_size(const OptionRow *row, const char *text, Options *out, Error *err) {
     double value;
     if (!parse_whole(row, text, &value, err)) return false;
-    *(size_t *)place(row, out) = (size_t)value;
+    *(size_t *)option_place(row, out) = (size_t)value;
     return true;
 }
 
 static bool take_int(const OptionRow *row, const char *text, Options *out, Error *err) {
     double value;
     if (!parse_whole(row, text, &value, err)) return false;
-    *(int *)place(row, out) = (int)value;
+    *(int *)option_place(row, out) = (int)value;
     return true;
 }
 
@@ -76,7 +81,7 @@ static bool take_float(const OptionRow *row, const char *text, Options *out, Err
     double value;
     if (!number_parse(text, &value) || value < row->least || value > row->most)
         return refuse_number(row, "number", text, err);
-    *(float *)place(row, out) = (float)value;
+    *(float *)option_place(row, out) = (float)value;
     return true;
 }
 
@@ -85,13 +90,13 @@ static bool take_above(const OptionRow *row, const char *text, Options *out, Err
     double value;
     if (!number_parse(text, &value) || value <= row->least)
         return error_set(err, "--%s expects a number above %g, not \"%.40s\"", row->name, row->least, text);
-    *(double *)place(row, out) = value;
+    *(double *)option_place(row, out) = value;
     return true;
 }
 
 // Whole numbers with commas between.
 static bool take_sizes(const OptionRow *row, const char *text, Options *out, Error *err) {
-    Sizes *sizes = place(row, out);
+    Sizes *sizes = option_place(row, out);
     sizes->count = 0;
     for (const char *at = text;;) {
         char number[32];
@@ -128,7 +133,7 @@ static int parse_word(const OptionRow *row, const char *text, Error *err) {
 // Enumerations that count their words from 0.
 static bool take_word(const OptionRow *row, const char *text, Options *out, Error *err) {
     int index = parse_word(row, text, err);
-    if (index >= 0) *(int *)place(row, out) = index;
+    if (index >= 0) *(int *)option_place(row, out) = index;
     return index >= 0;
 }
 
@@ -136,7 +141,7 @@ static bool take_word(const OptionRow *row, const char *text, Options *out, Erro
 static bool take_constant(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)text;
     (void)err;
-    *(int *)place(row, out) = (int)row->least;
+    *(int *)option_place(row, out) = (int)row->least;
     return true;
 }
 
@@ -244,22 +249,24 @@ static bool take_shard(const OptionRow *row, const char *text, Options *out, Err
 const OptionRow option_table[] = {
     {0, "recipe", "FILE", "start from this recipe, then apply the dials below", TAKES_RECIPE, take_input,
      FIELD(recipe)},
-    {0, "calibration", "FILE", "measure activations on this text, or on \"text\" of each line of a .jsonl file",
-     TAKES_CALIBRATION, take_input, FIELD(model.calibration), .default_value = "the sample's text"},
+    {0, "calibration", "TEXT", "measure activations on mixed, stories, self (what the model samples), or a file",
+     TAKES_CALIBRATION, take_named, FIELD(model.calibration), .default_value = "mixed; for the sample model stories"},
     {0, "calibration-tokens", "N", "number of calibration tokens", TAKES_CALIBRATION, take_calibration_tokens,
-     FROM_TO(1, CALIBRATION_MOST), .default_value = "65536"},
+     FROM_TO(1, CALIBRATION_MOST), .default_value = "65536, of self 8192"},
     {0, "random-tokens", NULL, "calibrate on random tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
-    {0, "text", "FILE", "evaluate on this text, or on \"text\" of each line of a .jsonl file", TAKES_EVALUATION,
-     take_input, FIELD(model.evaluation), .default_value = "the sample's text"},
+    {0, "text", "TEXT", "evaluate on mixed, stories, or a file", TAKES_EVALUATION, take_named, FIELD(model.evaluation),
+     .default_value = "mixed; for the sample model stories"},
     {0, "tokens", "N", "number of tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
      FROM_TO(1, TOKENS_MOST), .default_value = "4096"},
     {0, "tokens", "N", "number of tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
      FROM_TO(1, TOKENS_MOST), .default_value = "64"},
     {0, "window", "N", "tokens per evaluation window", TAKES_EVALUATION, take_size, FIELD(model.window),
      FROM_TO(2, 1 << 20), .default_value = "256"},
-    {'p', "prompt", "TEXT", "text that both models continue", TAKES_PROMPT, take_any_text, FIELD(prompt),
-     .default_value = STANDARD_PROMPT},
+    {'p', "prompt", "TEXT", "text that both models continue, or message that both answer", TAKES_PROMPT, take_any_text,
+     FIELD(prompt), .default_value = DEFAULT_PROMPT "; " DEFAULT_QUESTION},
+    {0, "chat", "auto|on|off", "send prompts and conversations through the model's chat template",
+     TAKES_PROMPT | TAKES_CALIBRATION | TAKES_EVALUATION, take_word, FIELD(model.chat), .default_value = "auto"},
     {0, "temperature", "T", "0 takes the most likely token, 1 samples from the model's distribution", TAKES_PROMPT,
      take_float, FIELD(sampling.temperature), FROM_TO(0, 100), .default_value = "0"},
     {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,
@@ -305,7 +312,7 @@ const OptionRow option_table[] = {
     {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
-    {0, "shard-megabytes", "N", "size of a file at most", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
+    {0, "shard-megabytes", "N", "largest size of a file", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
      .default_value = "4096"},
     {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
      .default_value = "auto"},
@@ -339,14 +346,16 @@ static const char *path_of(const OptionRow *row, const Options *options) {
 }
 
 static bool try_file(const OptionRow *row, const Options *options, Error *err) {
-    if (row->take == take_input) return file_can_be_read(path_of(row, options), err);
+    const EngineText text = strcmp(row->name, "text") == 0 ? TEXT_EVALUATION : TEXT_CALIBRATION;
+    if (row->take == take_named && engine_text_is_named(text, path_of(row, options))) return true;
+    if (row->take == take_input || row->take == take_named) return file_can_be_read(path_of(row, options), err);
     return file_can_be_written(path_of(row, options), err);
 }
 
 bool options_try_files(const Options *options, const Command *command, Error *err) {
     for (int i = 0; i < option_count; i++) {
         const OptionRow *row = &option_table[i];
-        bool file = row->take == take_input || row->take == take_output;
+        bool file = row->take == take_input || row->take == take_named || row->take == take_output;
         if (!file || !option_offered(row, command) || !path_of(row, options)) continue;
         if (!try_file(row, options, err)) return error_prefix(err, "--%s", row->name);
     }

@@ -36,7 +36,7 @@ static bool refuse_command(const char *word, Error *err) {
     return error_set(err, "there is no command \"%.60s\"; quantdial --help lists them", word);
 }
 
-// A word in a command's place is a model, unless there is no such model, and a command is spelled nearly so.
+// The first word is a model unless there is no such model and it looks like a misspelled command.
 static bool check_first_word(const char *word, Error *err) {
     const char *near = nearest_command(word);
     if (!near || checkpoint_is_there(word)) return true;
@@ -58,7 +58,7 @@ static bool take_dial(Options *o, Dial dial, const char *text, Error *err) {
     return true;
 }
 
-static bool take(int id, const char *text, Options *o, Error *err) {
+static bool take_option(int id, const char *text, Options *o, Error *err) {
     if (id >= FIRST_DIAL) return take_dial(o, (Dial)(id - FIRST_DIAL), text, err);
     const OptionRow *row = &option_table[id - FIRST_OPTION];
     return row->take(row, text, o, err);
@@ -183,13 +183,13 @@ static bool take_positional(int argc, char **argv, const Command *command, Optio
 
 // ---- The command line ----
 
-static bool answered(const Options *o, const Command *command) {
+static bool options_answered(const Options *o, const Command *command) {
     if (o->help) options_help(command);
     if (o->version) puts("quantdial " QUANTDIAL_VERSION);
     return o->help || o->version;
 }
 
-static OptionsResult parse(int argc, char **argv, const Command *command, Options *out, Error *err) {
+static OptionsResult parse_options(int argc, char **argv, const Command *command, Options *out, Error *err) {
     struct option longs[IDS];
     char shorts[IDS];
     fill_getopt(command, longs, shorts);
@@ -199,8 +199,8 @@ static OptionsResult parse(int argc, char **argv, const Command *command, Option
         if (id == ':' || id == '?')
             return refuse_option(argv[optind - 1], id == ':', longs, command, err), OPTIONS_WRONG;
         if (id < FIRST_OPTION) id = id_of_letter(id, command);
-        if (!take(id, optarg, out, err)) return OPTIONS_WRONG;
-        if (answered(out, command)) return OPTIONS_DONE;
+        if (!take_option(id, optarg, out, err)) return OPTIONS_WRONG;
+        if (options_answered(out, command)) return OPTIONS_DONE;
     }
     bool ok = take_positional(argc, argv, command, out, err) && check_needed(command, out, err);
     return ok ? OPTIONS_RUN : OPTIONS_WRONG;
@@ -219,11 +219,11 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     *command = &command_table[0]; // the terminal interface
     const char *first = argc > 1 ? argv[1] : "";
     if (strcmp(first, "help") == 0) return answer_help(argc > 2 ? argv[2] : "", err);
-    if (!*first || *first == '-') return parse(argc, argv, *command, out, err);
+    if (!*first || *first == '-') return parse_options(argc, argv, *command, out, err);
     const Command *found = find_command(first);
-    if (!found) return check_first_word(first, err) ? parse(argc, argv, *command, out, err) : OPTIONS_WRONG;
+    if (!found) return check_first_word(first, err) ? parse_options(argc, argv, *command, out, err) : OPTIONS_WRONG;
     *command = found;
-    return parse(argc - 1, argv + 1, found, out, err);
+    return parse_options(argc - 1, argv + 1, found, out, err);
 }
 
 bool options_recipe(const Options *options, Recipe *out, Error *err) {

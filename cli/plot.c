@@ -18,7 +18,7 @@ typedef struct Axis {
     bool logarithmic;
 } Axis;
 
-static double place(const Axis *axis, double value) {
+static double plot_place(const Axis *axis, double value) {
     double v = axis->logarithmic ? log10(fmax(value, 1e-300)) : value;
     return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
 }
@@ -34,7 +34,7 @@ static void text_escaped(Text *svg, const char *text) {
     }
 }
 
-static void label(Text *svg, double x, double y, const char *anchor, const char *more, const char *text) {
+static void plot_label(Text *svg, double x, double y, const char *anchor, const char *more, const char *text) {
     text_addf(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>", x, y, anchor, more);
     text_escaped(svg, text);
     text_addf(svg, "</text>\n");
@@ -84,33 +84,34 @@ static int right_end(const Plot *plot) {
     return WIDTH - RIGHT - (plot->family_count > 1 || has_front(plot) ? LEGEND : 0);
 }
 
-static void tick(Text *svg, const Plot *plot, const Axis *axis, bool vertical, double value) {
+static void plot_tick(Text *svg, const Plot *plot, const Axis *axis, bool vertical, double value) {
     char shown[32];
     snprintf(shown, sizeof shown, "%.6g", value);
-    double at = place(axis, value);
+    double at = plot_place(axis, value);
     if (vertical) {
         text_addf(svg, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>\n", LEFT, at, right_end(plot));
-        label(svg, LEFT - 8, at + 4, "end", "", shown);
+        plot_label(svg, LEFT - 8, at + 4, "end", "", shown);
     } else {
         text_addf(svg, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>\n", at, TOP, HEIGHT - BOTTOM);
-        label(svg, at, HEIGHT - BOTTOM + 18, "middle", "", shown);
+        plot_label(svg, at, HEIGHT - BOTTOM + 18, "middle", "", shown);
     }
 }
 
-static void ticks(Text *svg, const Plot *plot, const Axis *axis, bool vertical) {
+static void plot_ticks(Text *svg, const Plot *plot, const Axis *axis, bool vertical) {
     static const double mantissas[] = {1, 2, 5};
     if (axis->logarithmic) {
         for (int decade = (int)floor(axis->low); decade <= (int)ceil(axis->high); decade++) {
             for (int m = 0; m < 3; m++) {
                 double value = mantissas[m] * pow(10, decade);
-                if (log10(value) >= axis->low && log10(value) <= axis->high) tick(svg, plot, axis, vertical, value);
+                if (log10(value) >= axis->low && log10(value) <= axis->high)
+                    plot_tick(svg, plot, axis, vertical, value);
             }
         }
         return;
     }
     double step = nice_step(axis->high - axis->low);
     for (double n = ceil(axis->low / step - 1e-9); n * step <= axis->high; n++)
-        tick(svg, plot, axis, vertical, n * step + 0.0);
+        plot_tick(svg, plot, axis, vertical, n * step + 0.0);
 }
 
 // A label that would lie on an earlier one is left out.
@@ -118,22 +119,23 @@ static bool label_fits(const Plot *plot, const Axis *x, const Axis *y, int index
     const PlotPoint *p = &plot->points[index];
     for (int i = 0; i < index; i++) {
         const PlotPoint *other = &plot->points[i];
-        double dx = fabs(place(x, p->x) - place(x, other->x)), dy = fabs(place(y, p->y) - place(y, other->y));
+        double dx = fabs(plot_place(x, p->x) - plot_place(x, other->x)),
+               dy = fabs(plot_place(y, p->y) - plot_place(y, other->y));
         if (dx < 30 && dy < 11) return false;
     }
     return p->label[0];
 }
 
 // Points of later families that lie on this one are drawn inside it: all stay visible.
-static double radius(const Plot *plot, const Axis *x, const Axis *y, int index) {
+static double plot_radius(const Plot *plot, const Axis *x, const Axis *y, int index) {
     const PlotPoint *p = &plot->points[index];
     int families = 0;
     for (int f = p->family + 1; f < plot->family_count; f++) {
         bool near = false;
         for (int i = 0; i < plot->count && !near; i++) {
             const PlotPoint *other = &plot->points[i];
-            near = other->family == f && fabs(place(x, p->x) - place(x, other->x)) < 2 &&
-                   fabs(place(y, p->y) - place(y, other->y)) < 2;
+            near = other->family == f && fabs(plot_place(x, p->x) - plot_place(x, other->x)) < 2 &&
+                   fabs(plot_place(y, p->y) - plot_place(y, other->y)) < 2;
         }
         families += near;
     }
@@ -147,20 +149,20 @@ static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *
     for (int i = 0; i < plot->count; i++) {
         const PlotPoint *p = &plot->points[i];
         if (p->family != family) continue;
-        text_addf(svg, "%c%.1f %.1f", first ? 'M' : 'L', place(x, p->x), place(y, p->y));
+        text_addf(svg, "%c%.1f %.1f", first ? 'M' : 'L', plot_place(x, p->x), plot_place(y, p->y));
         first = false;
     }
     text_addf(svg, "\"/>\n");
     for (int i = 0; i < plot->count; i++) {
         const PlotPoint *p = &plot->points[i];
         if (p->family != family) continue;
-        double px = place(x, p->x), py = place(y, p->y);
-        double above = place(y, p->y + p->error),
-               below = place(y, fmax(p->y - p->error, y->logarithmic ? p->y / 2 : 0));
+        double px = plot_place(x, p->x), py = plot_place(y, p->y);
+        double above = plot_place(y, p->y + p->error),
+               below = plot_place(y, fmax(p->y - p->error, y->logarithmic ? p->y / 2 : 0));
         text_addf(svg, "<path stroke=\"%s\" d=\"M%.1f %.1fV%.1f\"/>\n", colour, px, above, below);
         text_addf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"%s\"/>\n", px, py,
-                  radius(plot, x, y, i), p->front ? colour : "#fff", colour);
-        if (label_fits(plot, x, y, i)) label(svg, px + 7, py - 6, "start", " class=\"small\"", p->label);
+                  plot_radius(plot, x, y, i), p->front ? colour : "#fff", colour);
+        if (label_fits(plot, x, y, i)) plot_label(svg, px + 7, py - 6, "start", " class=\"small\"", p->label);
     }
 }
 
@@ -178,9 +180,9 @@ static void draw_front(Text *svg, const Plot *plot, const Axis *x, const Axis *y
         }
         if (!next) break;
         if (first)
-            text_addf(svg, "M%.1f %.1f", place(x, next->x), place(y, next->y));
+            text_addf(svg, "M%.1f %.1f", plot_place(x, next->x), plot_place(y, next->y));
         else
-            text_addf(svg, "H%.1fV%.1f", place(x, next->x), place(y, next->y));
+            text_addf(svg, "H%.1fV%.1f", plot_place(x, next->x), plot_place(y, next->y));
         first = false;
         at = next->x;
     }
@@ -191,11 +193,11 @@ static void draw_legend(Text *svg, const Plot *plot) {
     int top = TOP + 14, left = right_end(plot) + 22;
     for (int f = 0; plot->family_count > 1 && f < plot->family_count; f++, top += 18) {
         text_addf(svg, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" fill=\"%s\"/>\n", left, top - 4, colours[f % COLOURS]);
-        label(svg, left + 10, top, "start", "", plot->families[f]);
+        plot_label(svg, left + 10, top, "start", "", plot->families[f]);
     }
     if (!has_front(plot)) return;
     text_addf(svg, "<path class=\"front\" d=\"M%d %dh16\"/>\n", left - 8, top - 4);
-    label(svg, left + 14, top, "start", "", "Pareto front");
+    plot_label(svg, left + 14, top, "start", "", "Pareto front");
 }
 
 bool plot_write(const Plot *plot, const char *path, Error *err) {
@@ -207,13 +209,13 @@ bool plot_write(const Plot *plot, const char *path, Error *err) {
               ".front{fill:none;stroke:#222;stroke-width:1.5;stroke-dasharray:5 3}</style>\n"
               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
               WIDTH, HEIGHT);
-    label(&svg, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
-    ticks(&svg, plot, &x, false);
-    ticks(&svg, plot, &y, true);
+    plot_label(&svg, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
+    plot_ticks(&svg, plot, &x, false);
+    plot_ticks(&svg, plot, &y, true);
     text_addf(&svg, "<path fill=\"none\" stroke=\"#222\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
               right_end(plot));
-    label(&svg, (LEFT + right_end(plot)) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
-    label(&svg, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
+    plot_label(&svg, (LEFT + right_end(plot)) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
+    plot_label(&svg, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
     draw_front(&svg, plot, &x, &y);
     for (int f = 0; f < plot->family_count; f++) draw_family(&svg, plot, &x, &y, f);
     draw_legend(&svg, plot);

@@ -9,24 +9,32 @@
 // What is added to a text on either side is short; a pair of variants is timed for so long.
 #define SPEED_SECONDS 1.0
 
-// ---- too few ----
+// ---- on which tokens ----
 
-void few_print(uint64_t tokens, const char *remedy) {
+void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
+    const bool calibration = text == TEXT_CALIBRATION;
+    printf("%llu token%s of ", (unsigned long long)tokens, tokens == 1 ? "" : "s");
+    print_name(engine_text_name(engine, text), 0);
+    puts(engine_is_chat(engine) ? ", conversations through the chat template" : "");
     if (tokens >= FEWEST_TOKENS) return;
-    printf("%llu token%s too few for these figures to mean anything (the least is %d); %s\n",
-           (unsigned long long)tokens, tokens == 1 ? " is" : "s are", FEWEST_TOKENS, remedy);
+    printf("too few for these figures to mean anything (the least is %d); give a longer text (--%s TEXT) or more of it "
+           "(--%s N)\n",
+           FEWEST_TOKENS, calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens");
 }
 
-void few_json(cJSON *object, uint64_t tokens) {
+void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens) {
     cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
+    cJSON_AddStringToObject(object, "text", engine_text_name(engine, text));
+    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
 }
 
 // ---- accuracy ----
 
-cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
+cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
+    const Plan *plan = engine_plan(engine);
     cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
-    few_json(object, a->tokens);
+    scored_json(object, engine, TEXT_EVALUATION, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
     json_add_number(base, "ppl", a->base_ppl);
     json_add_number(base, "ppl_second_half", a->base_ppl_half);
@@ -51,7 +59,8 @@ cJSON *accuracy_json(const Accuracy *a, const Plan *plan) {
     return object;
 }
 
-void accuracy_print(const Accuracy *a, const Plan *plan) {
+void accuracy_print(const Accuracy *a, const Engine *engine) {
+    const Plan *plan = engine_plan(engine);
     char before[32], after[32];
     printf("size          %s %s %s, %.3f bits per weight\n",
            in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
@@ -63,17 +72,19 @@ void accuracy_print(const Accuracy *a, const Plan *plan) {
            a->kl_median, a->kl_p99, a->kl_max);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
-    printf("tokens        %llu\n", (unsigned long long)a->tokens);
-    few_print(a->tokens, MORE_TEXT);
+    printf("on            ");
+    scored_print(engine, TEXT_EVALUATION, a->tokens);
 }
 
 // ---- texts ----
 
-const char *options_prompt(const Options *options) { return options->prompt ? options->prompt : STANDARD_PROMPT; }
+static const char *prompt_of(const Options *options, const Engine *engine) {
+    return options->prompt ? options->prompt : engine_default_prompt(engine);
+}
 
 bool prompt_fits(const Options *options, Engine *engine, Error *err) {
     TokenIds ids = {0};
-    bool ok = engine_prompt(engine, options_prompt(options), &ids, err) &&
+    bool ok = engine_prompt(engine, prompt_of(options, engine), &ids, err) &&
               generate_fits(&engine_structure(engine)->config, ids.count, err);
     token_ids_free(&ids);
     return ok;
@@ -81,7 +92,7 @@ bool prompt_fits(const Options *options, Engine *engine, Error *err) {
 
 static bool generate_side(const Options *options, Engine *engine, Transformer *t, const TokenIds *prompt,
                           Generated *out, Text *text, Error *err) {
-    size_t most = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
+    size_t most = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     if (!generate(t, prompt->ids, prompt->count, most, &options->sampling, NULL, NULL, out, watch_start(options), err))
         return engine_blame(engine, err);
     return engine_generated_text(engine, out, text, err);
@@ -96,7 +107,9 @@ static size_t first_difference(const Generated *a, const Generated *b) {
 bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *err) {
     TokenIds ids = {0};
     Transformer *models[2] = {engine_base(engine), engine_quantized(engine)};
-    *out = (Sides){.prompt = options_prompt(options), .backend = engine_backend_description(engine)};
+    *out = (Sides){.prompt = prompt_of(options, engine),
+                   .chat = engine_is_chat(engine),
+                   .backend = engine_backend_description(engine)};
     bool ok = engine_prompt(engine, out->prompt, &ids, err);
     for (int i = 0; ok && i < 2; i++)
         ok = generate_side(options, engine, models[i], &ids, &out->generated[i], &out->text[i], err);
@@ -142,6 +155,7 @@ static cJSON *side_json(const Generated *g, const Text *text, const Spread *spee
 cJSON *sides_json(const Sides *sides) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "prompt", sides->prompt);
+    cJSON_AddBoolToObject(object, "chat", sides->chat);
     cJSON_AddItemToObject(object, "base", side_json(&sides->generated[0], &sides->text[0], &sides->speed.first));
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->generated[1], &sides->text[1], &sides->speed.second));
     if (sides->same)
@@ -175,7 +189,7 @@ static void print_side(const char *name, const Generated *g, const Text *text, c
 
 void sides_print(const Sides *sides) {
     char range[48];
-    printf("prompt: ");
+    printf(sides->chat ? "user: " : "prompt: ");
     print_name(sides->prompt, 0);
     printf("\n\n");
     print_side("base", &sides->generated[0], &sides->text[0], &sides->speed.first);

@@ -7,6 +7,7 @@
 
 typedef struct Sides {            // [0] base, [1] quantized
     const char *prompt, *backend; // of the options, of the engine
+    bool chat;                    // the prompt is a message, through the chat template
     Generated generated[2];
     Text text[2];
     size_t difference; // index of the first token that differs
@@ -18,12 +19,11 @@ bool sides_generate(const Options *options, Engine *engine, Sides *out, Error *e
 void sides_free(Sides *sides);
 void sides_print(const Sides *sides);
 cJSON *sides_json(const Sides *sides);
-const char *options_prompt(const Options *options);
 bool prompt_fits(const Options *options, Engine *engine, Error *err); // asked before the model is measured
 
 // Accuracy in both forms: shared by `eval` and the overview.
-void accuracy_print(const Accuracy *accuracy, const Plan *plan);
-cJSON *accuracy_json(const Accuracy *accuracy, const Plan *plan);
+void accuracy_print(const Accuracy *accuracy, const Engine *engine);
+cJSON *accuracy_json(const Accuracy *accuracy, const Engine *engine);
 
 // "tokens_per_second" of either: the middle of what was timed, and its range.
 void spread_json(cJSON *object, const char *key, const Spread *spread);
@@ -36,11 +36,10 @@ void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
 
-// Says of figures from fewer than FEWEST_TOKENS tokens that they mean nothing; as "too_few_tokens" in JSON.
-#define MORE_TEXT "give a longer text (--text FILE) or more of it (--tokens N)"
-#define MORE_CALIBRATION "give a longer text (--calibration FILE) or more of it (--calibration-tokens N)"
-void few_print(uint64_t tokens, const char *remedy);
-void few_json(cJSON *object, uint64_t tokens);
+// The tokens that figures come from: "4096 tokens of mixed", and that they mean nothing where those are fewer than
+// FEWEST_TOKENS; as "text", "chat" and "too_few_tokens" in JSON.
+void scored_print(const Engine *engine, EngineText text, uint64_t tokens);
+void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens);
 
 // eval --task: the user's task file, read before the model is measured, and the answers of both models.
 bool task_open(const Options *options, Engine *engine, Task *out, Error *err);

@@ -1,6 +1,4 @@
 // Calibration: from the disk if it can, else on where it was, and kept on disk as it grows.
-#include <string.h>
-
 #include "analysis/stats_cache.h"
 #include "base/clock.h"
 #include "engine/engine_parts.h"
@@ -13,10 +11,10 @@
 #define LEAST_SECONDS_BETWEEN 1.0
 
 // The result is there already, or *c is ready to go on.
-static bool begin(Engine *engine, bool random, Calibration *c, ModelStats *stats, Error *err) {
+static bool begin(Engine *engine, bool random, Calibration *c, ModelStats *stats, Progress *progress, Error *err) {
     TokenIds ids = {0};
     size_t sequences = 0;
-    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, err);
+    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, progress, err);
     const size_t length = engine->options.length;
     if (ok) {
         const char *folder = engine->cache_folder, *backend = engine->backend->ops->name;
@@ -85,7 +83,7 @@ void engine_end_calibration(const Engine *engine, Calibration *c) {
 
 bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err) {
     Calibration c = {0};
-    if (!begin(engine, random, &c, stats, err)) return false;
+    if (!begin(engine, random, &c, stats, progress, err)) return false;
     if (!c.calibrator) return true;
     calibrator_begin(c.calibrator, progress);
     bool ok = true;
@@ -105,12 +103,6 @@ static bool settled(const Engine *engine) {
 bool engine_calibrated(const Engine *engine) { return settled(engine); }
 uint64_t engine_calibration_tokens(const Engine *engine) { return engine->stats.set->tokens; }
 
-const char *engine_calibration_text(const Engine *engine) {
-    const char *path = engine->options.calibration, *slash = path ? strrchr(path, '/') : NULL;
-    if (engine->options.random_tokens) return "random tokens";
-    return slash && slash[1] ? slash + 1 : path ? path : "sample text";
-}
-
 static bool go_on(Engine *engine, Progress *progress, Error *err) {
     Calibration *c = &engine->calibration;
     if (calibrator_tokens(c->calibrator) > 0 && !engine->stats.set->tokens)
@@ -125,7 +117,7 @@ static bool go_on(Engine *engine, Progress *progress, Error *err) {
 static bool begin_own(Engine *engine, Progress *progress, Error *err) {
     Calibration *c = &engine->calibration;
     if (!engine_can_run(engine, err)) return false;
-    if (!c->calibrator && !begin(engine, engine->options.random_tokens, c, &engine->stats, err)) return false;
+    if (!c->calibrator && !begin(engine, engine->options.random_tokens, c, &engine->stats, progress, err)) return false;
     if (c->calibrator) calibrator_begin(c->calibrator, progress);
     return true;
 }

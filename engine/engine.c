@@ -2,23 +2,26 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
-#define STANDARD_SEQUENCES 128
-#define STANDARD_LENGTH 512
-#define STANDARD_EVAL_TOKENS 4096
-#define STANDARD_WINDOW 256
+#define DEFAULT_SEQUENCES 128
+#define DEFAULT_SELF_SEQUENCES 16 // sampling a token takes much longer than reading it
+#define DEFAULT_LENGTH 512
+#define DEFAULT_EVAL_TOKENS 4096
+#define DEFAULT_WINDOW 256
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 static void fill_standards(Engine *engine) {
     EngineOptions *o = &engine->options;
     size_t positions = (size_t)engine->structure.config.max_positions;
-    if (!o->sequences) o->sequences = STANDARD_SEQUENCES;
-    if (!o->eval_tokens) o->eval_tokens = STANDARD_EVAL_TOKENS;
-    o->length = smaller(o->length ? o->length : STANDARD_LENGTH, positions);
-    o->window = smaller(o->window ? o->window : STANDARD_WINDOW, positions);
+    const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
+    if (!o->sequences) o->sequences = self ? DEFAULT_SELF_SEQUENCES : DEFAULT_SEQUENCES;
+    if (!o->eval_tokens) o->eval_tokens = DEFAULT_EVAL_TOKENS;
+    o->length = smaller(o->length ? o->length : DEFAULT_LENGTH, positions);
+    o->window = smaller(o->window ? o->window : DEFAULT_WINDOW, positions);
 }
 
 static bool open_checkpoint(Engine *engine, Error *err) {
@@ -92,8 +95,30 @@ static bool read_model(Engine *engine, Error *err) {
     return structure_build(&engine->checkpoint, &config, &engine->structure, err);
 }
 
+static bool same_folder(const char *a, const char *b) {
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+// A template that cannot be read is no reason not to look at the weights: told when it is needed.
+static bool read_chat(Engine *engine, Error *err) {
+    const char *folder = engine->checkpoint.folder;
+    char *sample = sample_path(NULL);
+    engine->is_sample = sample && same_folder(sample, folder);
+    free(sample);
+    if (engine->options.chat == CHAT_OFF) return true;
+    if (!chat_template_load(folder, &engine->chat, &engine->chat_error)) return true;
+    if (engine->chat || engine->options.chat == CHAT_AUTO) return true;
+    return error_set(err,
+                     "%s has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: leave "
+                     "out --chat on",
+                     engine->checkpoint.path);
+}
+
 static bool open_parts(Engine *engine, Error *err) {
-    return open_checkpoint(engine, err) && read_model(engine, err) && open_backend(engine, err) &&
+    return open_checkpoint(engine, err) && read_chat(engine, err) && read_model(engine, err) &&
+           open_backend(engine, err) &&
            (engine->structure.config.not_run[0] ||
             transformer_new(&engine->structure, engine->backend, engine->options.precision, &engine->base, err)) &&
            model_stats_new(&engine->structure, &engine->stats, err);
@@ -124,6 +149,8 @@ void engine_close(Engine *engine) {
     recipe_free(&engine->recipe);
     model_stats_free(&engine->stats);
     tokenizer_free(engine->tokenizer);
+    chat_template_free(engine->chat);
+    token_ids_free(&engine->self);
     structure_free(&engine->structure);
     checkpoint_close(&engine->checkpoint);
     free(engine->cache_folder);

@@ -27,8 +27,9 @@
 #include "model/quantized_model.h"
 
 // The decode sample, where nothing else is asked for.
-#define STANDARD_PROMPT "Once upon a time"
-#define STANDARD_MOST_TOKENS 64
+#define DEFAULT_PROMPT "Once upon a time"
+#define DEFAULT_QUESTION "Why is the sky blue?" // to a chat model
+#define DEFAULT_MOST_TOKENS 64
 
 typedef enum BackendChoice {
     BACKEND_AUTO, // CUDA where a device can be used and the model fits, else the CPU; QUANTDIAL_BACKEND=cpu|cuda
@@ -37,14 +38,23 @@ typedef enum BackendChoice {
     BACKEND_CUDA, // or an error that says why not
 } BackendChoice;
 
+// Whether prompts and conversations go through the model's chat template.
+typedef enum ChatChoice {
+    CHAT_AUTO, // if it has one
+    CHAT_ON,   // or an error that says that it has none
+    CHAT_OFF,
+} ChatChoice;
+
 // Texts stay the caller's and must outlive the engine.
 typedef struct EngineOptions {
-    const char *model;        // folder, file, "org/name"; NULL: the sample that ships with the program
-    const char *calibration;  // text file; NULL: the sample's
-    const char *evaluation;   // text file; NULL: the sample's
+    const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
+    const char *calibration; // text file, or "mixed" or "stories", or "self", which the base model samples; NULL:
+                             // mixed, and for the sample model stories
+    const char *evaluation;  // the same, without self
+    ChatChoice chat;
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
-    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512); cut to the text and
-                              // the model's positions
+    size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
+                              // cut to the text and the model's positions
     size_t eval_tokens;       // 0: 4096
     size_t window;            // evaluation window; 0: 256
     BackendChoice backend;
@@ -73,6 +83,14 @@ const char *engine_backend_description(const Engine *engine); // "avx512 ×2"
 bool engine_can_run(const Engine *engine, Error *err);
 Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
 
+typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
+// The text that figures belong to: "mixed", "stories", "self", "random tokens", or the name of a file.
+const char *engine_text_name(const Engine *engine, EngineText text);
+bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
+// Whether prompts are messages of a user, and conversations of a text go through the model's chat template.
+bool engine_is_chat(const Engine *engine);
+const char *engine_default_prompt(const Engine *engine); // where nothing else is asked for
+
 // ---- From weights to figures ----
 
 // Each does its work once; from the cache if it can. Stopping leaves what was already done: a calibration goes on where
@@ -85,8 +103,6 @@ bool engine_calibrate_on(Engine *engine, Progress *progress, Error *err);
 bool engine_measured(const Engine *engine);
 bool engine_calibrated(const Engine *engine);             // on all tokens
 uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs as they are known now; 0: not at all
-// What it calibrates on, in a few words: the name of a file, or "random tokens". Any thread may call it.
-const char *engine_calibration_text(const Engine *engine);
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);
@@ -124,7 +140,8 @@ bool engine_blame(const Engine *engine, Error *err);
 
 // The tokenizer, read on first use: a large one takes longer than everything that the first screen needs.
 bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
-// The prompt as ids (a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
+// The prompt as ids: as a message of a user, up to where the answer begins, or for a model without a chat template as
+// it is (with a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
 // What the base writes after the prompt, greedily; as generate. From the disk, at once, if it was written before.
 bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most,

@@ -3,6 +3,9 @@
 
 #include "analysis/calibrator.h"
 #include "engine/engine.h"
+#include "loaders/chat/chat_template.h"
+
+#define SELF_TEXT "self" // the name of what the base model samples
 
 // A calibration on its way.
 typedef struct Calibration {
@@ -20,6 +23,10 @@ struct Engine {
     Backend *backend;
     Transformer *base;    // NULL: the model cannot be run (structure.config.not_run says why)
     Tokenizer *tokenizer; // read on first use
+    TokenIds self;        // sampled by the base model; made on first use
+    ChatTemplate *chat;   // NULL: none, or not to be used
+    Error chat_error;     // of a template that cannot be read; empty otherwise
+    bool is_sample;       // the model that ships with the program
     QuantizedModel *quantized;
     Evaluator *evaluator; // made on first use
     ModelStats stats;
@@ -31,11 +38,11 @@ struct Engine {
 };
 
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
-bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Error *err);
+bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,
+                            Error *err);
 
-typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
 // The first `most` tokens of that text.
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err);
+bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err);
 
 // Fills the inputs of other stats, from the cache if it can.
 bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err);
@@ -46,6 +53,6 @@ bool engine_cached_weights(const Engine *engine, ModelStats *stats);
 // Of the model and how it is computed.
 uint64_t engine_model_key(const Engine *engine);
 // On the beginning of a text.
-bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err);
+bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err);
 // That of the evaluation text, made on first use.
 bool engine_need_evaluator(Engine *engine, Error *err);

@@ -77,10 +77,10 @@ bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progres
     return quantized_model_follow(engine->quantized, plan, &engine->stats.measured, first_changed, progress, err);
 }
 
-bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Error *err) {
+bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err) {
     const EngineOptions *o = &engine->options;
     TokenIds ids = {0};
-    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, err);
+    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, progress, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
     if (ok && engine->cache_folder) evaluator_keep_base(*out, engine->cache_folder, engine_model_key(engine));
@@ -93,7 +93,7 @@ uint64_t engine_model_key(const Engine *engine) {
 }
 
 bool engine_need_evaluator(Engine *engine, Error *err) {
-    return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, err);
+    return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, NULL, err);
 }
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, const Accuracy *), void *context,

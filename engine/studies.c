@@ -43,7 +43,7 @@ bool engine_tune(Engine *engine, const TuneGoal *goal, Tuned *out, Progress *pro
     *out = (Tuned){0};
     bool ok = begin_study(engine, &verify, err);
     if (ok && !engine->options.random_tokens) {
-        ok = engine_new_evaluator(engine, TEXT_CALIBRATION, &evaluator, err) &&
+        ok = engine_new_evaluator(engine, TEXT_CALIBRATION, &evaluator, progress, err) &&
              begin_trial(engine, evaluator, &search, err);
     }
     ok = ok && tune(evaluator ? &search : &verify, &verify, &engine->stats, &engine->recipe, goal, out, progress, err);
@@ -57,7 +57,7 @@ bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *pro
     TokenIds ids = {0};
     size_t sequences = 0;
     *out = (Outliers){0};
-    bool ok = engine_calibration_ids(engine, engine->options.random_tokens, &ids, &sequences, err);
+    bool ok = engine_calibration_ids(engine, engine->options.random_tokens, &ids, &sequences, progress, err);
     size_t most = engine->options.eval_tokens / engine->options.length;
     if (most < 1) most = 1;
     if (sequences > most) sequences = most;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/self_text.h"
 #include "analysis/tokens.h"
 #include "base/file.h"
 #include "engine/engine_parts.h"
@@ -12,14 +13,51 @@ bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err) {
     return true;
 }
 
-// Of the file, or of the text of that name which ships with the sample model.
-static bool read_tokens(const Tokenizer *tokenizer, const char *path, const char *sample_name, size_t most,
-                        TokenIds *ids, Error *err) {
-    if (path) return tokens_from_file(tokenizer, path, most, ids, err);
-    char *folder = sample_path(err), *file = folder ? path_join(folder, sample_name) : NULL;
-    bool ok = file && tokens_from_file(tokenizer, file, most, ids, err);
-    free(file);
-    free(folder);
+// ---- Which text ----
+
+// The texts that ship with the program, by name.
+static const struct {
+    const char *name, *calibration, *evaluation;
+} shipped[] = {
+    {"mixed", "texts/calibration.jsonl", "texts/evaluation.jsonl"},
+    {"stories", "storyteller/calibration.txt", "storyteller/evaluation.txt"},
+};
+enum { MIXED, STORIES, SHIPPED };
+
+bool engine_text_is_named(EngineText text, const char *name) {
+    if (text == TEXT_CALIBRATION && strcmp(name, SELF_TEXT) == 0) return true;
+    for (int i = 0; i < SHIPPED; i++) {
+        if (strcmp(shipped[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+// The sample model has seen nothing but stories.
+static const char *standard_text(const Engine *engine) { return shipped[engine->is_sample ? STORIES : MIXED].name; }
+
+static const char *text_asked_for(const Engine *engine, EngineText text) {
+    const EngineOptions *o = &engine->options;
+    const char *path = text == TEXT_CALIBRATION ? o->calibration : o->evaluation;
+    return path ? path : standard_text(engine);
+}
+
+const char *engine_text_name(const Engine *engine, EngineText text) {
+    if (text == TEXT_CALIBRATION && engine->options.random_tokens) return "random tokens";
+    const char *path = text_asked_for(engine, text), *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static bool read_tokens(const Engine *engine, const TextForm *form, EngineText text, size_t most, TokenIds *ids,
+                        Error *err) {
+    const char *path = text_asked_for(engine, text);
+    char *found = NULL;
+    for (int i = 0; i < SHIPPED; i++) {
+        if (strcmp(shipped[i].name, path) != 0) continue;
+        found = shipped_path(text == TEXT_CALIBRATION ? shipped[i].calibration : shipped[i].evaluation, err);
+        if (!found) return false;
+    }
+    const bool ok = tokens_from_file(form, found ? found : path, most, ids, err);
+    free(found);
     return ok;
 }
 
@@ -37,20 +75,49 @@ static bool check_ids(const Engine *engine, const TokenIds *ids, Error *err) {
     return true;
 }
 
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Error *err) {
-    const bool calibration = text == TEXT_CALIBRATION;
-    const char *path = calibration ? engine->options.calibration : engine->options.evaluation;
+// With the model's chat template, if it has one that can be read and is to be used.
+static bool text_form(Engine *engine, TextForm *out, Error *err) {
+    if (!engine_tokenizer(engine, &out->tokenizer, err)) return false;
+    out->chat = engine->chat;
+    if (!engine->chat_error.message[0]) return true;
+    return error_set(err, "%s; --chat off leaves the template out", engine->chat_error.message);
+}
+
+static bool add_ids(const TokenIds *from, size_t most, TokenIds *out, Error *err) {
+    for (size_t i = 0; i < from->count && i < most; i++) {
+        if (!array_grow(&out->ids, out->count, &out->capacity, sizeof *out->ids)) return error_memory(err, "token ids");
+        out->ids[out->count++] = from->ids[i];
+    }
+    return true;
+}
+
+static bool wants_self(const Engine *engine, EngineText text) {
+    return text == TEXT_CALIBRATION && strcmp(text_asked_for(engine, text), SELF_TEXT) == 0;
+}
+
+// Made once for all that ask for it.
+static bool need_self(Engine *engine, Progress *progress, Error *err) {
+    const EngineOptions *o = &engine->options;
     const Tokenizer *tokenizer;
-    return engine_tokenizer(engine, &tokenizer, err) &&
-           read_tokens(tokenizer, path, calibration ? "calibration.txt" : "evaluation.txt", most, ids, err) &&
+    if (engine->self.count) return true;
+    if (!engine_can_run(engine, err) || !engine_tokenizer(engine, &tokenizer, err)) return false;
+    const SelfTextOptions options = {o->sequences, o->length, tokenizer_prefix(tokenizer), o->seed};
+    return self_text(engine->base, &options, engine->cache_folder, &engine->self, progress, err);
+}
+
+bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err) {
+    TextForm form;
+    if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
+    return text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
            check_ids(engine, ids, err);
 }
 
-bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Error *err) {
+bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,
+                            Error *err) {
     EngineOptions *o = &engine->options;
     const size_t most = o->sequences * o->length, vocab = (size_t)engine->structure.config.vocab;
     if (random ? !tokens_random(vocab, most, o->seed, ids, err)
-               : !engine_text_ids(engine, TEXT_CALIBRATION, most, ids, err))
+               : !engine_text_ids(engine, TEXT_CALIBRATION, most, ids, progress, err))
         return false;
     if (ids->count == 0) return error_set(err, "the calibration text is empty");
     if (ids->count < o->length) o->length = ids->count;
@@ -58,11 +125,32 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
     return true;
 }
 
+// ---- Prompts ----
+
+bool engine_is_chat(const Engine *engine) { return engine->chat || engine->chat_error.message[0]; }
+
+const char *engine_default_prompt(const Engine *engine) {
+    return engine_is_chat(engine) ? DEFAULT_QUESTION : DEFAULT_PROMPT;
+}
+
+// What a user says, up to where the assistant begins to answer.
+static bool ask(const TextForm *form, const char *text, TokenIds *out, Error *err) {
+    cJSON *messages = cJSON_CreateArray(), *message = cJSON_CreateObject();
+    cJSON_AddStringToObject(message, "role", "user");
+    cJSON_AddStringToObject(message, "content", text);
+    const bool ok = cJSON_AddItemToArray(messages, message) ? tokens_of_conversation(form, messages, true, out, err)
+                                                            : error_memory(err, "a prompt");
+    cJSON_Delete(messages);
+    return ok;
+}
+
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) {
-    const Tokenizer *tokenizer;
-    size_t length = strlen(text);
-    if (!engine_can_run(engine, err) || !engine_tokenizer(engine, &tokenizer, err) ||
-        !tokenizer_encode(tokenizer, text, length, !tokenizer_has_prefix(tokenizer, text, length), out, err))
+    TextForm form;
+    const size_t length = strlen(text);
+    if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
+    const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
+    if (!(form.chat && length ? ask(&form, text, out, err)
+                              : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))
         return false;
     if (!check_ids(engine, out, err)) return false;
     if (out->count == 0) return error_set(err, "the prompt is empty");

@@ -57,7 +57,7 @@ typedef struct RandomTensor {
     size_t shard;
 } RandomTensor;
 
-typedef struct Making {
+typedef struct RandomMaking {
     const RandomOptions *options;
     RandomTensor *tensors;
     size_t count, shards;
@@ -67,11 +67,11 @@ typedef struct Making {
     float *quantiles; // [65536]
     Progress *progress;
     Error *err;
-} Making;
+} RandomMaking;
 
 static size_t tensor_bytes(const RandomTensor *t) { return t->rows * t->columns * sizeof(uint16_t); }
 
-static void add(Making *m, int layer, const char *name, int rows, int columns, double std) {
+static void add_tensor(RandomMaking *m, int layer, const char *name, int rows, int columns, double std) {
     RandomTensor *t = &m->tensors[m->count++];
     *t = (RandomTensor){.rows = rows ? (size_t)rows : 1,
                         .columns = (size_t)columns,
@@ -86,27 +86,27 @@ static void add(Making *m, int layer, const char *name, int rows, int columns, d
 
 // Products keep the size of their input, and what layers add to the residual stream adds up to about as much as the
 // embedding: activations stay finite however many layers there are.
-static void add_tensors(Making *m) {
+static void add_tensors(RandomMaking *m) {
     const RandomShape *s = &m->options->shape;
     int width = s->hidden / s->heads * s->kv_heads;
     double in = 1 / sqrt(s->hidden), added = 1 / sqrt(2.0 * s->layers);
-    add(m, -1, "model.embed_tokens", s->vocab, s->hidden, 1);
+    add_tensor(m, -1, "model.embed_tokens", s->vocab, s->hidden, 1);
     for (int l = 0; l < s->layers; l++) {
-        add(m, l, "input_layernorm", 0, s->hidden, 1);
-        add(m, l, "self_attn.q_proj", s->hidden, s->hidden, in);
-        add(m, l, "self_attn.k_proj", width, s->hidden, in);
-        add(m, l, "self_attn.v_proj", width, s->hidden, in);
-        add(m, l, "self_attn.o_proj", s->hidden, s->hidden, in * added);
-        add(m, l, "post_attention_layernorm", 0, s->hidden, 1);
-        add(m, l, "mlp.gate_proj", s->ffn, s->hidden, in);
-        add(m, l, "mlp.up_proj", s->ffn, s->hidden, in);
-        add(m, l, "mlp.down_proj", s->hidden, s->ffn, added / sqrt(s->ffn));
+        add_tensor(m, l, "input_layernorm", 0, s->hidden, 1);
+        add_tensor(m, l, "self_attn.q_proj", s->hidden, s->hidden, in);
+        add_tensor(m, l, "self_attn.k_proj", width, s->hidden, in);
+        add_tensor(m, l, "self_attn.v_proj", width, s->hidden, in);
+        add_tensor(m, l, "self_attn.o_proj", s->hidden, s->hidden, in * added);
+        add_tensor(m, l, "post_attention_layernorm", 0, s->hidden, 1);
+        add_tensor(m, l, "mlp.gate_proj", s->ffn, s->hidden, in);
+        add_tensor(m, l, "mlp.up_proj", s->ffn, s->hidden, in);
+        add_tensor(m, l, "mlp.down_proj", s->hidden, s->ffn, added / sqrt(s->ffn));
     }
-    add(m, -1, "model.norm", 0, s->hidden, 1);
-    add(m, -1, "lm_head", s->vocab, s->hidden, in);
+    add_tensor(m, -1, "model.norm", 0, s->hidden, 1);
+    add_tensor(m, -1, "lm_head", s->vocab, s->hidden, in);
 }
 
-static bool plan_shards(Making *m) {
+static bool plan_shards(RandomMaking *m) {
     size_t most = m->options->shard_bytes ? m->options->shard_bytes : SHARD_BYTES, filled = 0;
     m->tensors = array_new((size_t)m->options->shape.layers * 9 + 3, sizeof *m->tensors);
     if (!m->tensors) return error_memory(m->err, "the tensors");
@@ -131,21 +131,21 @@ static bool plan_shards(Making *m) {
 // quantiles have a closed form.
 #define LAMBDA (-0.05)
 
-static double quantile(double p) { return (pow(p, LAMBDA) - pow(1 - p, LAMBDA)) / LAMBDA; }
+static double normal_quantile(double p) { return (pow(p, LAMBDA) - pow(1 - p, LAMBDA)) / LAMBDA; }
 
 // Quantiles in the middle of 65,536 equal shares, scaled to variance 1.
-static bool make_quantiles(Making *m) {
+static bool make_quantiles(RandomMaking *m) {
     const size_t n = 65536;
     double squares = 0;
     m->quantiles = array_new(n, sizeof *m->quantiles);
     if (!m->quantiles) return error_memory(m->err, "random numbers");
-    for (size_t i = 0; i < n; i++) squares += pow(quantile(((double)i + 0.5) / (double)n), 2);
+    for (size_t i = 0; i < n; i++) squares += pow(normal_quantile(((double)i + 0.5) / (double)n), 2);
     double scale = sqrt((double)n / squares);
-    for (size_t i = 0; i < n; i++) m->quantiles[i] = (float)(scale * quantile(((double)i + 0.5) / (double)n));
+    for (size_t i = 0; i < n; i++) m->quantiles[i] = (float)(scale * normal_quantile(((double)i + 0.5) / (double)n));
     return true;
 }
 
-static Random random_of(const Making *m, const RandomTensor *t, uint64_t part) {
+static Random random_of(const RandomMaking *m, const RandomTensor *t, uint64_t part) {
     uint64_t seed = hash_text(hash_bytes(HASH_START, &m->options->seed, sizeof m->options->seed), t ? t->name : "");
     return random_seeded(hash_bytes(seed, &part, sizeof part));
 }
@@ -153,15 +153,15 @@ static Random random_of(const Making *m, const RandomTensor *t, uint64_t part) {
 // The outermost shares are drawn once more within themselves: the tails have no end.
 static float outer_number(const float *quantiles, size_t index, Random *random) {
     double p = (1 - random_uniform(random)) / 65536;
-    float value = (float)(quantile(p) / quantile(0.5 / 65536)) * quantiles[0];
+    float value = (float)(normal_quantile(p) / normal_quantile(0.5 / 65536)) * quantiles[0];
     return index == 0 ? value : -value;
 }
 
-static uint16_t stored(DType dtype, float value) {
+static uint16_t stored_value(DType dtype, float value) {
     return dtype == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
 }
 
-static void fill_row(const Making *m, const RandomTensor *t, size_t row, const float *columns, uint16_t *out) {
+static void fill_row(const RandomMaking *m, const RandomTensor *t, size_t row, const float *columns, uint16_t *out) {
     Random random = random_of(m, t, row);
     const float scale = (float)(t->std * exp(ROW_SPREAD * random_normal(&random)));
     for (size_t j = 0; j < t->columns; j += 4) {
@@ -170,12 +170,12 @@ static void fill_row(const Making *m, const RandomTensor *t, size_t row, const f
             size_t index = bits & 0xFFFF;
             float z = m->quantiles[index];
             if (index == 0 || index == 65535) z = outer_number(m->quantiles, index, &random);
-            out[k] = stored(m->options->dtype, z * scale * columns[k]);
+            out[k] = stored_value(m->options->dtype, z * scale * columns[k]);
         }
     }
 }
 
-static void column_scales(const Making *m, const RandomTensor *t, float *columns) {
+static void column_scales(const RandomMaking *m, const RandomTensor *t, float *columns) {
     Random random = random_of(m, t, UINT64_MAX);
     for (size_t j = 0; j < t->columns; j++) columns[j] = (float)exp(COLUMN_SPREAD * random_normal(&random));
     for (size_t i = 0; i < t->columns / ONE_OUTLIER_COLUMN_IN; i++)
@@ -183,26 +183,26 @@ static void column_scales(const Making *m, const RandomTensor *t, float *columns
 }
 
 // A norm's gain; `gains` is scratch. The channels that stand out are those of the model, not of the tensor.
-static void fill_norm(const Making *m, const RandomTensor *t, float *gains, uint16_t *out) {
+static void fill_norm(const RandomMaking *m, const RandomTensor *t, float *gains, uint16_t *out) {
     Random own = random_of(m, t, 0), model = random_of(m, NULL, 0);
     for (size_t j = 0; j < t->columns; j++) gains[j] = (float)exp(GAIN_SPREAD * random_normal(&own));
     for (size_t i = 0; t->outliers && i < 1 + t->columns / ONE_OUTLIER_IN; i++)
         gains[random_below(&model, (uint32_t)t->columns)] *= (float)(4 + 12 * random_uniform(&own));
-    for (size_t j = 0; j < t->columns; j++) out[j] = stored(m->options->dtype, gains[j]);
+    for (size_t j = 0; j < t->columns; j++) out[j] = stored_value(m->options->dtype, gains[j]);
 }
 
 // ---- Writing ----
 
-static bool cannot_write(const Making *m, const char *path) {
+static bool cannot_write(const RandomMaking *m, const char *path) {
     const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; make room, or choose another disk" : "";
     return error_set(m->err, "%s: cannot be written: %s%s; nothing was kept", path, strerror(errno), remedy);
 }
 
-static bool put(const Making *m, FILE *file, const char *path, const void *data, size_t bytes) {
+static bool write_tensor_bytes(const RandomMaking *m, FILE *file, const char *path, const void *data, size_t bytes) {
     return fwrite(data, 1, bytes, file) == bytes || cannot_write(m, path);
 }
 
-static bool put_tensor(const Making *m, FILE *file, const char *path, const RandomTensor *t) {
+static bool put_tensor(const RandomMaking *m, FILE *file, const char *path, const RandomTensor *t) {
     size_t at_once = PIECE_BYTES / (t->columns * sizeof *m->piece);
     float *columns = array_new(t->columns, sizeof *columns);
     bool ok = columns || error_memory(m->err, t->name);
@@ -212,20 +212,21 @@ static bool put_tensor(const Making *m, FILE *file, const char *path, const Rand
         if (t->norm) fill_norm(m, t, columns, m->piece);
 #pragma omp parallel for schedule(static) if (!t->norm)
         for (size_t r = 0; r < (t->norm ? 0 : rows); r++) fill_row(m, t, row + r, columns, m->piece + r * t->columns);
-        ok = put(m, file, path, m->piece, bytes) && (progress_add(m->progress, bytes) || error_stopped(m->err));
+        ok = write_tensor_bytes(m, file, path, m->piece, bytes) &&
+             (progress_add(m->progress, bytes) || error_stopped(m->err));
     }
     free(columns);
     return ok;
 }
 
-static void shard_name(const Making *m, size_t shard, char *out, size_t size) {
+static void shard_name(const RandomMaking *m, size_t shard, char *out, size_t size) {
     if (m->shards == 1)
         snprintf(out, size, "model.safetensors");
     else
         snprintf(out, size, "model-%05zu-of-%05zu.safetensors", shard + 1, m->shards);
 }
 
-static bool put_header(const Making *m, FILE *file, const char *path, size_t shard) {
+static bool put_header(const RandomMaking *m, FILE *file, const char *path, size_t shard) {
     SafetensorsHead head;
     safetensors_head_begin(&head);
     for (size_t i = 0; i < m->count; i++) {
@@ -233,12 +234,13 @@ static bool put_header(const Making *m, FILE *file, const char *path, size_t sha
         const uint64_t shape[] = {t->rows, t->columns};
         if (t->shard == shard) safetensors_head_add(&head, t->name, m->options->dtype, 2 - t->norm, shape + t->norm);
     }
-    bool ok = safetensors_head_end(&head, m->err) && put(m, file, path, head.text.data, head.text.length);
+    bool ok =
+        safetensors_head_end(&head, m->err) && write_tensor_bytes(m, file, path, head.text.data, head.text.length);
     text_free(&head.text);
     return ok;
 }
 
-static bool write_shard(const Making *m, size_t shard) {
+static bool write_shard(const RandomMaking *m, size_t shard) {
     char name[64];
     shard_name(m, shard, name, sizeof name);
     char *path = path_join(m->folder, name);
@@ -253,7 +255,7 @@ static bool write_shard(const Making *m, size_t shard) {
     return ok;
 }
 
-static bool write_text(const Making *m, const char *name, Text *text) {
+static bool write_text(const RandomMaking *m, const char *name, Text *text) {
     char *path = path_join(m->folder, name);
     bool ok = (path && !text->failed) || error_memory(m->err, name);
     ok = ok && file_write(path, text->data, text->length, m->err);
@@ -262,7 +264,7 @@ static bool write_text(const Making *m, const char *name, Text *text) {
     return ok;
 }
 
-static bool write_index(const Making *m) {
+static bool write_index(const RandomMaking *m) {
     Text text = {0};
     char name[64];
     text_addf(&text, "{\"metadata\":{\"total_size\":%llu},\"weight_map\":{", (unsigned long long)m->bytes);
@@ -274,7 +276,7 @@ static bool write_index(const Making *m) {
     return write_text(m, "model.safetensors.index.json", &text);
 }
 
-static bool write_config(const Making *m) {
+static bool write_config(const RandomMaking *m) {
     const RandomShape *s = &m->options->shape;
     Text text = {0};
     text_addf(&text,
@@ -303,7 +305,7 @@ static uint32_t character_of(int byte) {
 }
 
 // Byte-level BPE without merges: a token per byte. The other ids have names, so that what the model writes shows.
-static bool write_tokenizer(const Making *m) {
+static bool write_tokenizer(const RandomMaking *m) {
     Text text = {0};
     text_addf(&text, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["
                      "{\"id\":256,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
@@ -341,7 +343,7 @@ static bool check_target(const char *folder, Error *err) {
     return empty || error_set(err, "%s: already exists and is not empty; choose another folder", folder);
 }
 
-static bool check_room(const Making *m) {
+static bool check_room(const RandomMaking *m) {
     struct statvfs disk;
     if (statvfs(m->folder, &disk) != 0) return true; // writing will tell
     double room = (double)disk.f_bavail * (double)disk.f_frsize, needed = (double)(m->bytes + TEXT_BYTES);
@@ -352,7 +354,7 @@ static bool check_room(const Making *m) {
 }
 
 // A folder for the work beside the one that is wanted: on the same disk, so that it can be renamed.
-static bool make_folder(Making *m, const char *target) {
+static bool make_folder(RandomMaking *m, const char *target) {
     char *parent = strdup(target);
     if (!parent || asprintf(&m->folder, "%s.XXXXXX", target) < 0) {
         free(parent);
@@ -384,7 +386,7 @@ static void remove_folder(const char *folder) {
     rmdir(folder);
 }
 
-static bool write_all(Making *m) {
+static bool write_all(RandomMaking *m) {
     m->piece = array_new(PIECE_BYTES, 1);
     if (!m->piece) return error_memory(m->err, "random weights");
     progress_begin(m->progress, "writing weights", m->bytes);
@@ -394,7 +396,7 @@ static bool write_all(Making *m) {
 }
 
 bool random_checkpoint_write(const RandomOptions *options, const char *folder, Progress *progress, Error *err) {
-    Making m = {.options = options, .progress = progress, .err = err};
+    RandomMaking m = {.options = options, .progress = progress, .err = err};
     char *target = strdup(folder);
     if (!target) return error_memory(err, folder);
     for (size_t n = strlen(target); n > 1 && target[n - 1] == '/'; n--) target[n - 1] = '\0';

@@ -1,5 +1,5 @@
 // Checkpoints of random weights in the shape of real models: for measuring speed and memory where no trained model is
-// at hand. What they say is nonsense; their size, spread and outliers are not.
+// at hand. Their output is nonsense; their size, spread and outliers are realistic.
 #pragma once
 
 #include "base/error.h"
@@ -26,5 +26,5 @@ typedef struct RandomOptions {
 // Llama family: the same bytes for the same options, whatever the number of threads. Weights are heavy-tailed; rows and
 // columns have scales of their own (lognormal), and a few columns and channels of the norms, the same in all layers,
 // stand far out. All or nothing: a folder beside it is filled and renamed at the end. Errors: the folder exists and is
-// not empty, the disk has no room, the other errors of writing. Progress counts bytes.
+// not empty, the disk is full, other errors of writing. Progress counts bytes.
 bool random_checkpoint_write(const RandomOptions *options, const char *folder, Progress *progress, Error *err);

@@ -1,4 +1,4 @@
-// What stands before the data in a safetensors file: the length of the header, the header, padding.
+// The head of a safetensors file, which precedes the data: the length of the header, the header, padding.
 //
 //     SafetensorsHead head;
 //     safetensors_head_begin(&head);

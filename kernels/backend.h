@@ -47,10 +47,10 @@ typedef struct WeightQuantizing {
 } WeightQuantizing;
 
 // How a token is chosen from a row of logits. At temperature 0 (or less, or NaN) it is the one with the largest, the
-// lowest id of equals. Otherwise tokens are as probable as softmax(logits / temperature) says, and the *nucleus* is the
-// fewest of the most probable that together reach top_p, lower ids first among equals, at least one and with 1 all. The
-// token is the one at `point` of the way through the nucleus's mass, counted in the order of ids. −∞ and NaN are never
-// chosen; of +∞ one is as probable as another. From a row without a number comes id 0, whose probability is NaN.
+// lowest id among equals. Otherwise tokens are as probable as softmax(logits / temperature) says, and the *nucleus* is
+// the fewest of the most probable that together reach top_p, lower ids first among equals, at least one and with 1 all.
+// The token is the one at `point` of the way through the nucleus's mass, counted in the order of ids. −∞ and NaN are
+// never chosen; of +∞ one is as probable as another. From a row without a number comes id 0, whose probability is NaN.
 // kernels/sampling.h is the exact definition: the same logits give the same token on every backend.
 typedef struct Draw {
     float temperature, top_p;
@@ -66,8 +66,8 @@ typedef struct ActivationCounts {
 
 typedef struct BackendOps {
     const char *name; // "cpu"
-    // weight_dense does not read its data, but whoever computes the linear does: that address must stay reserved for as
-    // long as the Weight is there. Otherwise the data has been copied once work is synchronized.
+    // weight_dense does not read its data, but computing the linear does: the address must stay reserved as long as the
+    // Weight exists. Otherwise the data has been copied once work is synchronized.
     bool dense_in_place;
     // ---- Operations that every backend has ----
     void (*destroy)(Backend *);
@@ -127,8 +127,8 @@ typedef struct BackendOps {
     // x *= factor; factor 0 clears whatever was there, NaN too.
     void (*scale)(Backend *, float *x, float factor, size_t n);
     void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)
-    // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: takes the outputs of a fused
-    // linear apart.
+    // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: splits the outputs of a fused
+    // linear.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                   float *const *y);
     // y[i] = x[rows[i]], and the way back: y[rows[i]] += factors[i] · x[i]. rows and factors [n] are on the host.
@@ -143,7 +143,7 @@ typedef struct BackendOps {
     void (*choose)(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
                    float *probabilities);
 
-    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. The sequences go on side by side: `tokens` is
+    // F32, F16, BF16, or I8: a scale per head and token, absmax / 127. Sequences run side by side: `tokens` is
     // what each of them gets, and rows of k, v, q and y are those of the first sequence, then those of the second …
     bool (*cache_new)(Backend *, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions, DType,
                       Cache **, Error *);
@@ -157,10 +157,10 @@ typedef struct BackendOps {
 
     // ---- From here on NULL where a backend has nothing to offer beyond the above ----
 
-    // A device can fail behind an operation's back. It keeps the first failure, runs nothing any more, and downloads
-    // are NaN; false with that failure in err. Asked before results are used.
+    // A device can fail after an operation has returned. It keeps the first failure, runs nothing more, and downloads
+    // are NaN. Returns false with that failure in err. Ask before using results.
     bool (*healthy)(Backend *, Error *err);
-    // False with the figures in err when so many bytes more cannot be had. Asked before anything is allocated.
+    // False, with the figures in err, when that many more bytes are not available. Ask before allocating.
     bool (*has_room)(Backend *, size_t bytes, Error *err);
 
     // Experts that are chosen without the host, so that a step can be recorded. gate, up and down: [experts], which
@@ -175,9 +175,10 @@ typedef struct BackendOps {
 
     // A decoded token of each sequence, again and again. Between begin and end operations are recorded instead of run;
     // their `first` is where the step will be, and the rows that embed looks up will be those of the step's tokens.
-    // False, or NULL at the end: it cannot be recorded, run the operations as ever. run: as many ids as embed was
-    // given; false when memory was made or freed since then, and the step must be recorded anew. One embed, before all
-    // that depends on the position, one embed_positions at most, and nothing that the host must see in between.
+    // step_begin returns false, or step_end NULL, when it cannot be recorded: run the operations as usual. step_run
+    // takes as many ids as embed was given. It returns false when memory was allocated or freed since, and the step
+    // must be recorded again. One embed, before all that depends on the position, one embed_positions at most, and
+    // nothing that the host must see in between.
     bool (*step_begin)(Backend *);
     Step *(*step_end)(Backend *);
     bool (*step_run)(Backend *, Step *, const int32_t *ids, size_t first);
@@ -191,19 +192,19 @@ struct Backend {
     const BackendOps *ops; // first member of every implementation
 };
 
-// Whether every backend's operations are there, and the others that belong together all or none of them. Asserted where
-// backends are made, so that what is missing is not found when it is called.
+// Whether the operations that every backend must have are there, and of each optional group all or none. Asserted where
+// backends are made, so that a missing operation is not found only when it is called.
 bool backend_is_complete(const BackendOps *ops);
 
 // threads 0: all cores this process may use. Kernels are chosen by what the processor has;
 // QUANTDIAL_CPU=scalar|avx2|avx512 forces a set.
 bool backend_cpu_new(int threads, Backend **out, Error *err);
 
-// The CUDA backend on one device (0: the first). False with a sentence for a person when there is no CUDA in this
+// The CUDA backend on one device (0: the first). False, with a sentence for the user, when there is no CUDA in this
 // program, no driver, no device, or none that this program holds code for.
 bool backend_cuda_new(int device, Backend **out, Error *err);
 
 // For the first line of main: lets threads that wait for each other go to sleep soon, by starting the program again
 // with GNU OpenMP's setting for it. Without this a product takes a hundred times as long on a machine that is busy with
 // something else. Returns when the setting is there already, or cannot be made.
-void backend_cpu_waiting(char **argv);
+void backend_cpu_shorten_spin(char **argv);

@@ -1,25 +1,29 @@
 #include "kernels/dtype.h"
 
+#include <assert.h>
+
 #define F32_INFINITY 0x7F800000u
 
 const char *dtype_name(DType dtype) {
-    static const char *const names[DTYPE_COUNT] = {
+    static const char *const names[] = {
         [DTYPE_F32] = "F32",         [DTYPE_F16] = "F16",         [DTYPE_BF16] = "BF16", [DTYPE_F64] = "F64",
         [DTYPE_F8_E4M3] = "F8_E4M3", [DTYPE_F8_E5M2] = "F8_E5M2", [DTYPE_I8] = "I8",     [DTYPE_U8] = "U8",
         [DTYPE_I16] = "I16",         [DTYPE_U16] = "U16",         [DTYPE_I32] = "I32",   [DTYPE_U32] = "U32",
         [DTYPE_I64] = "I64",         [DTYPE_U64] = "U64",         [DTYPE_BOOL] = "BOOL", [DTYPE_F8_E8M0] = "F8_E8M0",
         [DTYPE_OTHER] = "other",
     };
+    static_assert(sizeof names / sizeof *names == DTYPE_COUNT, "an element type has no name");
     return (unsigned)dtype < DTYPE_COUNT ? names[dtype] : "other";
 }
 
 size_t dtype_bytes(DType dtype) {
-    static const unsigned char bytes[DTYPE_COUNT] = {
-        [DTYPE_F32] = 4,     [DTYPE_F16] = 2,     [DTYPE_BF16] = 2, [DTYPE_F64] = 8,
-        [DTYPE_F8_E4M3] = 1, [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,   [DTYPE_U8] = 1,
-        [DTYPE_I16] = 2,     [DTYPE_U16] = 2,     [DTYPE_I32] = 4,  [DTYPE_U32] = 4,
-        [DTYPE_I64] = 8,     [DTYPE_U64] = 8,     [DTYPE_BOOL] = 1, [DTYPE_F8_E8M0] = 1,
+    static const unsigned char bytes[] = {
+        [DTYPE_F32] = 4,     [DTYPE_F16] = 2,   [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_F8_E4M3] = 1,
+        [DTYPE_F8_E5M2] = 1, [DTYPE_I8] = 1,    [DTYPE_U8] = 1,   [DTYPE_I16] = 2, [DTYPE_U16] = 2,
+        [DTYPE_I32] = 4,     [DTYPE_U32] = 4,   [DTYPE_I64] = 8,  [DTYPE_U64] = 8, [DTYPE_BOOL] = 1,
+        [DTYPE_F8_E8M0] = 1, [DTYPE_OTHER] = 0,
     };
+    static_assert(sizeof bytes / sizeof *bytes == DTYPE_COUNT, "an element type has no size");
     return (unsigned)dtype < DTYPE_COUNT ? bytes[dtype] : 0;
 }
 

@@ -1,10 +1,25 @@
 #include "kernels/quantized.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
+
+const char *const grid_names[GRID_COUNT + 1] = {
+    [GRID_SYMMETRIC] = "symmetric",
+    [GRID_ASYMMETRIC] = "asymmetric",
+    [GRID_LOG2] = "log2",
+    [GRID_TWO_LEVEL] = "two-level",
+};
+
+const GridInfo grid_table[GRID_COUNT] = {
+    [GRID_SYMMETRIC] = {0},
+    [GRID_ASYMMETRIC] = {.zeros = true},
+    [GRID_LOG2] = {.powers = true},
+    [GRID_TWO_LEVEL] = {.factors = true},
+};
 
 bool quantized_weight_new(size_t out, size_t in, size_t group, int bits, DType scale_dtype, QuantizedWeight *w,
                           Error *err) {
@@ -15,15 +30,17 @@ bool quantized_weight_on_grid(Grid grid, size_t out, size_t in, size_t group, in
                               QuantizedWeight *w, Error *err) {
     *w =
         (QuantizedWeight){.out = out, .in = in, .group = group, .bits = bits, .scale_dtype = scale_dtype, .grid = grid};
+    assert((unsigned)grid < GRID_COUNT);
+    const GridInfo *info = &grid_table[grid];
     size_t elements, groups;
     if (group == 0) return error_set(err, "a group of 0 weights was asked for");
     if (__builtin_mul_overflow(out, in, &elements) || __builtin_mul_overflow(out, group_count(in, group), &groups))
         return error_set(err, "a matrix of %zu × %zu is too large", out, in);
     w->codes = array_new(elements, sizeof *w->codes);
-    w->scales = array_new(grid == GRID_TWO_LEVEL ? out : groups, sizeof *w->scales);
-    if (grid == GRID_ASYMMETRIC) w->zeros = array_new(groups, sizeof *w->zeros);
-    if (grid == GRID_TWO_LEVEL) w->factors = array_new(groups, sizeof *w->factors);
-    bool all = w->codes && w->scales && (w->zeros || grid != GRID_ASYMMETRIC) && (w->factors || grid != GRID_TWO_LEVEL);
+    w->scales = array_new(info->factors ? out : groups, sizeof *w->scales);
+    if (info->zeros) w->zeros = array_new(groups, sizeof *w->zeros);
+    if (info->factors) w->factors = array_new(groups, sizeof *w->factors);
+    bool all = w->codes && w->scales && (w->zeros || !info->zeros) && (w->factors || !info->factors);
     if (all) return true;
     quantized_weight_free(w);
     return error_memory(err, "quantized weights");
@@ -37,19 +54,21 @@ void quantized_weight_free(QuantizedWeight *w) {
     *w = (QuantizedWeight){0};
 }
 
-static float log2_value(int code, int qmax, float scale) {
+static float power_value(int code, int qmax, float scale) {
     if (code == 0) return 0;
     float value = ldexpf(scale, abs(code) - qmax);
     return code < 0 ? -value : value;
 }
 
 void quantized_values(const QuantizedWeight *w, size_t o, size_t g, const int8_t *codes, size_t n, float *values) {
+    const GridInfo *info = &grid_table[w->grid];
     const size_t at = o * group_count(w->in, w->group) + g;
-    const float scale = w->scales[w->grid == GRID_TWO_LEVEL ? o : at];
+    assert(g < group_count(w->in, w->group) && n <= w->group);
+    const float scale = w->scales[info->factors ? o : at];
     const int qmax = (1 << (w->bits - 1)) - 1;
     const int zero = w->zeros ? w->zeros[at] : 0, factor = w->factors ? w->factors[at] : 1;
-    if (w->grid == GRID_LOG2) {
-        for (size_t j = 0; j < n; j++) values[j] = log2_value(codes[j], qmax, scale);
+    if (info->powers) {
+        for (size_t j = 0; j < n; j++) values[j] = power_value(codes[j], qmax, scale);
     } else {
         for (size_t j = 0; j < n; j++) values[j] = (float)((codes[j] - zero) * factor) * scale;
     }
@@ -90,8 +109,8 @@ bool quantized_can_multiply(const QuantizedWeight *q, const ActivationScheme *sc
         return error_set(err, "a group of %zu among %zu inputs is not valid", q->group, q->in);
     if (!dtype_is_float16_or_32(q->scale_dtype))
         return error_set(err, "scales of type %s are not known; F16, BF16 and F32 are", dtype_name(q->scale_dtype));
-    if ((unsigned)q->grid > GRID_TWO_LEVEL || (q->grid == GRID_ASYMMETRIC && !q->zeros) ||
-        (q->grid == GRID_TWO_LEVEL && !q->factors))
+    if ((unsigned)q->grid >= GRID_COUNT || (grid_table[q->grid].zeros && !q->zeros) ||
+        (grid_table[q->grid].factors && !q->factors))
         return error_set(err, "weights on grid %d cannot be multiplied", (int)q->grid);
     if (!activation_is_integer(scheme->mode)) return true;
     if (q->in > LARGEST_INTEGER_INPUT)

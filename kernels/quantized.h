@@ -14,7 +14,19 @@ typedef enum Grid {
     GRID_ASYMMETRIC, // (code − zero) · scale, both in −2^(bits−1)…qmax (as stored: plus 2^(bits−1), so 0…2^bits − 1)
     GRID_LOG2,      // 0, or ± scale · 2^(|code| − qmax), code in −qmax…qmax
     GRID_TWO_LEVEL, // code · factor · scale, code in −qmax…qmax, factor in 1…127
+    GRID_COUNT,
 } Grid;
+
+// What a grid stores beside codes and scales, and what products do with its codes. quant/grids.c has how groups are
+// coded.
+typedef struct GridInfo {
+    bool zeros;   // a zero point per group, which is subtracted from codes; ranges have two ends
+    bool factors; // an integer per group, which codes are multiplied by; scales are those of rows
+    bool powers;  // codes are signed exponents: what is multiplied are 0 and powers of two
+} GridInfo;
+
+extern const GridInfo grid_table[GRID_COUNT];
+extern const char *const grid_names[GRID_COUNT + 1]; // as recipes name them; the last is NULL
 
 // A weight matrix [out, in] as signed integers; element (o, i) belongs to group i / group of row o. group == in: one
 // scale per output channel. A last partial group is allowed: groups = ceil(in / group).
@@ -24,9 +36,9 @@ typedef struct QuantizedWeight {
     DType scale_dtype; // F16, BF16 or F32: what `scales` were rounded to
     Grid grid;
     int8_t *codes;   // [out, in]
-    float *scales;   // [out, groups]; two-level: [out]; all positive
-    int8_t *zeros;   // [out, groups]: asymmetric; else NULL
-    int8_t *factors; // [out, groups]: two-level; else NULL
+    float *scales;   // [out, groups]; with factors [out]; all positive
+    int8_t *zeros;   // [out, groups], or NULL on a grid without
+    int8_t *factors; // [out, groups], or NULL on a grid without
 } QuantizedWeight;
 
 static inline size_t group_count(size_t in, size_t group) { return (in + group - 1) / group; }
@@ -71,5 +83,5 @@ static inline bool activation_is_integer(ActivationMode mode) {
 // Sets err: row `row` of a weight cannot be quantized. equalized: it was multiplied or divided before. Returns false.
 bool quantized_not_finite(size_t row, bool equalized, Error *err);
 
-// What every backend asks of a weight and its scheme (backend.h, weight_quantized); false with err set.
+// What every backend requires of a weight and its scheme (backend.h, weight_quantized); false with err set.
 bool quantized_can_multiply(const QuantizedWeight *w, const ActivationScheme *scheme, Error *err);

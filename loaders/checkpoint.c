@@ -144,11 +144,11 @@ static int compare_copies(const void *a, const void *b) {
 }
 
 // Puts the copy that lies in the file `named` last among those of its name.
-static bool prefer(Checkpoint *out, const char *name, const char *named) {
+static bool checkpoint_prefer(Checkpoint *out, const char *name, const char *named) {
     Tensor wanted = {.name = name};
     const Tensor *key = &wanted, **all = out->by_name, **end = all + out->tensor_count;
     const Tensor **at = bsearch(&key, all, out->tensor_count, sizeof(void *), compare_tensors);
-    if (!at) return true; // nobody may need it
+    if (!at) return true; // it may not be needed
     const Tensor **first = at, **last = at;
     while (first > all && strcmp(first[-1]->name, name) == 0) first--;
     while (last + 1 < end && strcmp(last[1]->name, name) == 0) last++;
@@ -178,7 +178,7 @@ static bool sort_tensors(Checkpoint *out, const cJSON *index, Error *err) {
     qsort(out->by_name, count, sizeof(void *), compare_copies);
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(index, "weight_map"), *item;
     cJSON_ArrayForEach(item, map) {
-        if (!prefer(out, item->string, item->valuestring)) return error_memory(err, out->folder);
+        if (!checkpoint_prefer(out, item->string, item->valuestring)) return error_memory(err, out->folder);
     }
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && compare_tensors(&out->by_name[i], &out->by_name[i + 1]) == 0) continue;
@@ -246,7 +246,7 @@ uint64_t checkpoint_numbers(const Checkpoint *checkpoint) {
     return hash;
 }
 
-static void identify(Checkpoint *out) {
+static void checkpoint_identify(Checkpoint *out) {
     uint64_t hash = HASH_START;
     for (size_t f = 0; f < out->file_count; f++) hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
     uint64_t numbers = checkpoint_numbers(out);
@@ -256,7 +256,7 @@ static void identify(Checkpoint *out) {
 // `index`: the document that names the files; NULL: there is none.
 static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
     if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
-    identify(out);
+    checkpoint_identify(out);
     const uint64_t choice = hash_choice(out);
     out->identity = hash_bytes(out->identity, &choice, sizeof choice);
     return true;
@@ -407,24 +407,35 @@ static char *program_folder(void) {
     return path;
 }
 
-char *sample_path(Error *err) {
-    const char *samples = getenv("QUANTDIAL_SAMPLES");
+static bool is_there(const char *path) { return folder_exists(path) || file_exists(path); }
+
+// The places beside build/quantdial, build/debug/quantdial and bin/quantdial.
+static char *beside_program(const char *name) {
+    static const char *const places[] = {"../samples", "../../samples", "../share/quantdial/samples"};
     char *program = program_folder(), *found = NULL;
-    if (samples && *samples) found = path_join(samples, "storyteller");
-    // build/quantdial, build/debug/quantdial, bin/quantdial
-    static const char *const places[] = {"../samples/storyteller", "../../samples/storyteller",
-                                         "../share/quantdial/samples/storyteller"};
-    for (size_t i = 0; !(samples && *samples) && program && i < sizeof places / sizeof *places; i++) {
+    for (size_t i = 0; program && i < sizeof places / sizeof *places; i++) {
+        char *samples = path_join(program, places[i]);
         free(found);
-        found = path_join(program, places[i]);
-        if (found && folder_exists(found)) break;
+        found = samples ? path_join(samples, name) : NULL;
+        free(samples);
+        if (found && is_there(found)) break;
     }
     free(program);
-    if (found && folder_exists(found)) return found;
-    error_set(err,
-              "the sample model is not there (%s); name a model, or set QUANTDIAL_SAMPLES to the folder that holds "
-              "storyteller/",
-              found ? found : "no path known");
+    return found;
+}
+
+char *shipped_path(const char *name, Error *err) {
+    const char *samples = getenv("QUANTDIAL_SAMPLES");
+    char *found = samples && *samples ? path_join(samples, name) : beside_program(name);
+    if (found && is_there(found)) return found;
+    error_set(err, "what ships with the program is not there (%s); set QUANTDIAL_SAMPLES to the folder that holds %s",
+              found ? found : name, name);
     free(found);
     return NULL;
+}
+
+char *sample_path(Error *err) {
+    char *found = shipped_path("storyteller", err);
+    if (!found) error_prefix(err, "no model is named, and the sample model cannot be opened");
+    return found;
 }

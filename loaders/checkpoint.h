@@ -17,7 +17,8 @@ typedef struct Checkpoint {
 } Checkpoint;
 
 // `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close. Where an
-// index and its files disagree, the index decides between copies of a tensor, and a tensor is taken from where it is.
+// index and its files disagree, the index chooses among copies of a tensor, and a tensor that is elsewhere is taken
+// from there.
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
 void checkpoint_close(Checkpoint *checkpoint);
 
@@ -25,18 +26,20 @@ void checkpoint_close(Checkpoint *checkpoint);
 bool checkpoint_is_there(const char *path);
 
 // False when a file became shorter, or a part of it could not be read, while it was open: what was read since then may
-// be zeros. Long work asks after every piece. `checkpoint` may be NULL.
+// be zeros. Ask after every piece of long work. `checkpoint` may be NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);
 
 // A hash of what the tensors hold, part of the identity: of all bytes of a small checkpoint, of a page of each tensor
 // (of a thousand at most) of a large one.
 uint64_t checkpoint_numbers(const Checkpoint *checkpoint);
-// False when the index names files that are not there. Opening does not ask: perhaps nobody needs their tensors.
+// False when the index names files that are not there. Opening does not check this, because their tensors may not be
+// needed.
 bool checkpoint_whole(const Checkpoint *checkpoint, Error *err);
 
 // NULL when there is none of that name.
 const Tensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);
 
-// The folder of the sample model that ships with the program: $QUANTDIAL_SAMPLES/storyteller, ../samples/storyteller or
-// ../share/quantdial/samples/storyteller as seen from the executable. Owned by the caller.
-char *sample_path(Error *err);
+// What ships with the program: $QUANTDIAL_SAMPLES/NAME, ../samples/NAME or ../share/quantdial/samples/NAME as seen from
+// the executable. Owned by the caller.
+char *shipped_path(const char *name, Error *err);
+char *sample_path(Error *err); // of the sample model: "storyteller"

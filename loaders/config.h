@@ -41,7 +41,7 @@ typedef enum NormKind {
 
 typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
 
-typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
+typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
 
 typedef struct Experts {
     int count, per_token; // 0: no mixture of experts
@@ -108,8 +108,8 @@ static inline int rope_dims(const ModelConfig *config) {
 }
 
 // Reads FOLDER/config.json (and generation_config.json for further eos ids, if there). Every number is checked for
-// sense (positive, heads divisible by kv_heads, …). Families that cannot be run, options of known families that cannot,
-// and a missing file are no errors: `not_run` says why, and only the weights can be worked on.
+// sense (positive, heads divisible by kv_heads, …). Families and options that cannot be run, and a missing file, are
+// not errors: `not_run` says why, and only the weights can be worked on.
 bool config_load(const char *folder, ModelConfig *out, Error *err);
 
 // Notes why the model cannot be run; the first reason stays. Returns true: it is no error.
@@ -117,8 +117,8 @@ bool config_not_run(ModelConfig *config, const char *format, ...) __attribute__(
 
 extern const ModelConfig config_unknown; // nothing is known
 
-// After config_load failed, or gave what the tensors do not fit: nothing but the family's name is known, and `reason`
-// is why the model is not run.
+// For use after config_load failed, or when the tensors do not fit its result: only the family's name is known, and
+// `reason` says why the model is not run.
 void config_unusable(ModelConfig *config, const char *reason);
 
 // The same from the text of config.json.

@@ -234,8 +234,9 @@ static bool windowed_by_rule(WindowRule rule, int layer, int border, int period)
     case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
     case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
     case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
-    default: return true;
+    case WINDOW_ALL_LAYERS: break;
     }
+    return true;
 }
 
 static bool read_rule(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -408,7 +409,7 @@ static void name_family(const char *type, ModelConfig *out) {
     free(shown);
 }
 
-// The weights of a family that cannot be run can be looked at and quantized all the same.
+// The weights of a family that cannot be run can still be inspected and planned.
 static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out, Error *err) {
     out->layout = LAYOUT_OTHER;
     if (type)
@@ -419,7 +420,7 @@ static bool read_unknown(const cJSON *config, const char *type, ModelConfig *out
 }
 
 // Tokens and types that stand beside text_config hold for it too, where it does not say otherwise itself.
-static bool inherit(const cJSON *outer, cJSON *inner, Error *err) {
+static bool inherit_keys(const cJSON *outer, cJSON *inner, Error *err) {
     static const char *const keys[] = {"bos_token_id", "eos_token_id", "dtype", "torch_dtype"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(outer, keys[i]);
@@ -434,7 +435,7 @@ static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *o
     cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
     const char *type;
     if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or not an object");
-    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit(config, inner, err)) return false;
+    if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit_keys(config, inner, err)) return false;
     const Family *family = family_find(type);
     if (!family || family->nested) {
         name_family(type, out);

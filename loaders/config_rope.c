@@ -29,9 +29,9 @@ static bool read_yarn(const cJSON *rope, ModelConfig *out, Error *err) {
     }
     out->rope_untruncated = !truncate;
     bool both = mscale != 0 && all != 0;
-    double standard = both ? yarn_scale(out->rope_factor, mscale) / yarn_scale(out->rope_factor, all)
-                           : yarn_scale(out->rope_factor, 1);
-    return json_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+    double missing = both ? yarn_scale(out->rope_factor, mscale) / yarn_scale(out->rope_factor, all)
+                          : yarn_scale(out->rope_factor, 1);
+    return json_positive(rope, "attention_factor", missing, &out->rope_attention_factor, err);
 }
 
 static bool read_factors(const cJSON *rope, const char *key, const ModelConfig *config, float *factors, Error *err) {
@@ -55,8 +55,8 @@ static bool read_longrope(const cJSON *rope, ModelConfig *out, Error *err) {
         !read_factors(rope, "long_factor", out, out->rope_long_factors, err)) {
         return false;
     }
-    double standard = out->rope_factor <= 1 ? 1 : sqrt(1 + log(out->rope_factor) / log(original));
-    return json_positive(rope, "attention_factor", standard, &out->rope_attention_factor, err);
+    double missing = out->rope_factor <= 1 ? 1 : sqrt(1 + log(out->rope_factor) / log(original));
+    return json_positive(rope, "attention_factor", missing, &out->rope_attention_factor, err);
 }
 
 // Beyond its positions the model can go on, up to `factor` times as many.
@@ -82,9 +82,9 @@ static const struct {
     bool has_factor; // which must be there
     bool (*read)(const cJSON *rope, ModelConfig *out, Error *err);
 } kinds[] = {
-    {"default", ROPE_PLAIN, false, nothing_more},  {"linear", ROPE_LINEAR, true, nothing_more},
-    {"dynamic", ROPE_DYNAMIC, true, read_dynamic}, {"llama3", ROPE_LLAMA3, true, read_llama3},
-    {"yarn", ROPE_YARN, true, read_yarn},          {"longrope", ROPE_LONG, false, read_longrope},
+    {"default", ROPE_DEFAULT, false, nothing_more}, {"linear", ROPE_LINEAR, true, nothing_more},
+    {"dynamic", ROPE_DYNAMIC, true, read_dynamic},  {"llama3", ROPE_LLAMA3, true, read_llama3},
+    {"yarn", ROPE_YARN, true, read_yarn},           {"longrope", ROPE_LONG, false, read_longrope},
     {"su", ROPE_LONG, false, read_longrope}, // the name in the first files of Phi 3
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

@@ -1,5 +1,5 @@
-// Rotary positions in config.json, in the keys of all years: rope_theta and rope_scaling, rotary_emb_base and
-// rotary_pct, or rope_parameters with everything inside, for each kind of layer if need be.
+// Rotary positions in config.json, under the keys of every version of transformers: rope_theta and rope_scaling,
+// rotary_emb_base and rotary_pct, or rope_parameters with everything inside, for each kind of layer if need be.
 #pragma once
 
 #include "loaders/families.h"

@@ -21,17 +21,18 @@ typedef struct Wanted {
 
 // ---- The folder of all models ----
 
-static const char *variable(const char *name) {
+static const char *hub_variable(const char *name) {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
 }
 
 // In the order in which huggingface_hub looks. NULL when no home is known.
 static char *hub_folder(void) {
-    const char *cache = variable("HF_HUB_CACHE"), *home = variable("HF_HOME"), *xdg = variable("XDG_CACHE_HOME");
+    const char *cache = hub_variable("HF_HUB_CACHE"), *home = hub_variable("HF_HOME"),
+               *xdg = hub_variable("XDG_CACHE_HOME");
     char *path = NULL;
     int n = 0;
-    if (!cache) cache = variable("HUGGINGFACE_HUB_CACHE");
+    if (!cache) cache = hub_variable("HUGGINGFACE_HUB_CACHE");
     if (cache) return path_expand(cache);
     if (home)
         n = asprintf(&path, "%s/hub", home);

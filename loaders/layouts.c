@@ -1,4 +1,5 @@
 // How checkpoints name things: one table per layout, in execution order.
+#include <assert.h>
 #include <stddef.h>
 
 #include "loaders/structure_parts.h"
@@ -15,7 +16,7 @@
     { name, ROLE_O, WIDTH_HIDDEN, WIDTH_QUERIES, BIAS_OUTPUT, SLOT_MIXED, FUSED_ALONE, AT(o) }
 #define DOWN(name) \
     { name, ROLE_DOWN, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) }
-#define PLAIN_MLP(fc1_name, fc2_name)                                                            \
+#define UNGATED_MLP(fc1_name, fc2_name)                                                          \
     {fc1_name, ROLE_FC1, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)}, {    \
         fc2_name, ROLE_FC2, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) \
     }
@@ -76,12 +77,12 @@ static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_pr
 static const LinearRow gpt_neo_attention[] = {
     QKV_APART("attn.attention.q_proj", "attn.attention.k_proj", "attn.attention.v_proj"),
     OUTPUT("attn.attention.out_proj"), END};
-static const LinearRow gpt2_mlp[] = {PLAIN_MLP("mlp.c_fc", "mlp.c_proj"), END};
+static const LinearRow gpt2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
 static const NormRow gpt2_norms[] = {TWO_NORMS("ln_1", "ln_2"), END};
 
 static const LinearRow gpt_neox_attention[] = {QKV("attention.query_key_value"), OUTPUT("attention.dense"), END};
 static const LinearRow bloom_attention[] = {QKV("self_attention.query_key_value"), OUTPUT("self_attention.dense"), END};
-static const LinearRow dense_mlp[] = {PLAIN_MLP("mlp.dense_h_to_4h", "mlp.dense_4h_to_h"), END};
+static const LinearRow dense_mlp[] = {UNGATED_MLP("mlp.dense_h_to_4h", "mlp.dense_4h_to_h"), END};
 static const NormRow dense_norms[] = {TWO_NORMS("input_layernorm", "post_attention_layernorm"), END};
 
 static const NormRow falcon_norms[] = {
@@ -93,7 +94,7 @@ static const NormRow falcon_norms[] = {
 
 static const LinearRow opt_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
                                           OUTPUT("self_attn.out_proj"), END};
-static const LinearRow opt_mlp[] = {PLAIN_MLP("fc1", "fc2"), END};
+static const LinearRow opt_mlp[] = {UNGATED_MLP("fc1", "fc2"), END};
 static const NormRow opt_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_layer_norm"), END};
 
 // ---- The layouts ----
@@ -137,4 +138,9 @@ static const LayoutTable tables[] = {
                     .norms = opt_norms},
 };
 
-const LayoutTable *layout_table(TensorLayout layout) { return &tables[layout]; }
+static_assert(sizeof tables / sizeof *tables == LAYOUT_OTHER, "a layout has no table");
+
+const LayoutTable *layout_table(TensorLayout layout) {
+    assert(layout < LAYOUT_OTHER);
+    return &tables[layout];
+}

@@ -28,7 +28,7 @@ static struct sigaction before;                          // who handled SIGBUS w
 
 // ---- The handler ----
 
-static Mapping *find(uintptr_t address) {
+static Mapping *mapping_find(uintptr_t address) {
     for (Mapping *m = atomic_load(&mappings); m; m = m->next) {
         uintptr_t start = atomic_load(&m->start);
         if (start && address >= start && address - start < atomic_load(&m->bytes)) return m;
@@ -37,7 +37,7 @@ static Mapping *find(uintptr_t address) {
 }
 
 bool mapping_repair(const void *address) {
-    Mapping *m = find((uintptr_t)address);
+    Mapping *m = mapping_find((uintptr_t)address);
     if (!m) return false;
     // Everything behind it too: a file that was cut off has nothing there, and one fault is enough.
     uintptr_t page = (uintptr_t)address & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
@@ -47,7 +47,7 @@ bool mapping_repair(const void *address) {
     return true;
 }
 
-// Once only: whoever handled it before may put us back and raise it again.
+// Only once: the previous handler may reinstall ours and raise the signal again.
 static void hand_on(int number, siginfo_t *info, void *context) {
     static atomic_bool handed;
     bool again = atomic_exchange(&handed, true);
@@ -67,8 +67,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     errno = kept;
 }
 
-// Looks each time: somebody may have put back what was there before.
-static void install(void) {
+// Checks each time, since the previous handler may have been reinstalled.
+static void mapping_install_handler(void) {
     struct sigaction now, ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);
     if (sigaction(SIGBUS, NULL, &now) != 0) return;
@@ -90,7 +90,7 @@ static Mapping *free_entry(void) {
     return m;
 }
 
-static Mapping *enter(void *data, const struct stat *info) {
+static Mapping *mapping_enter(void *data, const struct stat *info) {
     pthread_mutex_lock(&lock);
     Mapping *m = free_entry();
     if (m) {
@@ -100,13 +100,13 @@ static Mapping *enter(void *data, const struct stat *info) {
         atomic_store(&m->damaged, false);
         atomic_store(&m->bytes, (size_t)info->st_size);
         atomic_store(&m->start, (uintptr_t)data);
-        install();
+        mapping_install_handler();
     }
     pthread_mutex_unlock(&lock);
     return m;
 }
 
-static bool map(const char *path, int file, Mapping **out, Error *err) {
+static bool mapping_make(const char *path, int file, Mapping **out, Error *err) {
     struct stat info;
     if (fstat(file, &info) != 0) return error_set(err, "%s: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return error_set(err, "%s: is not a regular file", path);
@@ -114,7 +114,7 @@ static bool map(const char *path, int file, Mapping **out, Error *err) {
         return error_set(err, "%s: is empty, which is too small for any tensor file; download it again", path);
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
     if (data == MAP_FAILED) return error_set(err, "%s: cannot be mapped into memory: %s", path, strerror(errno));
-    *out = enter(data, &info);
+    *out = mapping_enter(data, &info);
     if (*out) return true;
     munmap(data, (size_t)info.st_size);
     return error_memory(err, path);
@@ -124,7 +124,7 @@ bool mapping_open(const char *path, Mapping **out, Error *err) {
     *out = NULL;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-    bool ok = map(path, file, out, err);
+    bool ok = mapping_make(path, file, out, err);
     close(file);
     return ok;
 }
@@ -155,7 +155,8 @@ void mapping_drop(const void *data, size_t bytes) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1), end = ((uintptr_t)data + bytes) & ~(page - 1);
     // Of other memory this would throw away what it holds.
-    if (end > first && find(first) && find(first) == find(end - 1)) madvise((void *)first, end - first, MADV_DONTNEED);
+    if (end > first && mapping_find(first) && mapping_find(first) == mapping_find(end - 1))
+        madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
 void mapping_want(const void *data, size_t bytes) {

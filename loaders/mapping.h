@@ -1,6 +1,6 @@
 // Files mapped into memory for reading. When such a file is cut off, or its disk fails, while it is mapped, reading it
-// raises SIGBUS. A handler, installed with the first mapping, puts zeros in the place of what is gone and remembers it,
-// so that the work goes on and then fails with a message that names the file instead of ending the program.
+// raises SIGBUS. A handler, installed with the first mapping, replaces what is gone with zeros and remembers it. The
+// work goes on and then fails with a message that names the file, instead of ending the program.
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ void mapping_close(Mapping *mapping); // NULL is allowed
 const uint8_t *mapping_data(const Mapping *mapping);
 size_t mapping_bytes(const Mapping *mapping);
 
-// `path` is that of mapping_open. False when zeros stand for a part of the file that is gone. Ask after reading and
+// `path` is that of mapping_open. False when a part of the file is gone and reads as zeros. Ask after reading and
 // before using what was read.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 

@@ -1,4 +1,4 @@
-// Why a checkpoint that could be opened is no model, told by its tensors.
+// Explains by its tensors why a checkpoint that could be opened is not a model.
 #pragma once
 
 #include "loaders/checkpoint.h"

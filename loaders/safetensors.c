@@ -46,32 +46,32 @@ static const StoredType stored_types[] = {
     {"C64", 64, DTYPE_OTHER},
 };
 
-typedef struct Entry {
+typedef struct HeaderEntry {
     Tensor tensor;
     uint64_t begin, end; // data_offsets
     uint64_t bits;       // per element
-} Entry;
+} HeaderEntry;
 
-typedef struct Header {
+typedef struct SafetensorsHeader {
     const char *path;
     const char *text, *at, *end; // the JSON text
     // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many
     // bytes as the header has are always enough.
     char *strings;
     size_t strings_used;
-    Entry *entries;
+    HeaderEntry *entries;
     size_t count, capacity;
     Error *err;
-} Header;
+} SafetensorsHeader;
 
 // ---- Messages ----
 
-static bool refuse_at(const Header *header, const char *reason) {
+static bool refuse_at(const SafetensorsHeader *header, const char *reason) {
     error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
     return false;
 }
 
-__attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *header, const char *name,
+__attribute__((format(printf, 3, 4))) static bool refuse_tensor(const SafetensorsHeader *header, const char *name,
                                                                 const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -88,35 +88,35 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Header *he
 
 static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
 
-static void skip_space(Header *header) {
+static void skip_space(SafetensorsHeader *header) {
     while (header->at < header->end && is_one_of(*header->at, " \t\r\n")) header->at++;
 }
 
 // The next character that is not white space, 0 at the end.
-static char peek(Header *header) {
+static char header_peek(SafetensorsHeader *header) {
     skip_space(header);
     return header->at < header->end ? *header->at : '\0';
 }
 
-static bool accept(Header *header, char wanted) {
-    if (peek(header) != wanted) return false;
+static bool header_accept(SafetensorsHeader *header, char wanted) {
+    if (header_peek(header) != wanted) return false;
     header->at++;
     return true;
 }
 
-static bool expect(Header *header, char wanted, const char *reason) {
-    return accept(header, wanted) || refuse_at(header, reason);
+static bool header_expect(SafetensorsHeader *header, char wanted, const char *reason) {
+    return header_accept(header, wanted) || refuse_at(header, reason);
 }
 
 // After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end
 // is there.
-static bool another(Header *header, char closing, bool *ok) {
-    if (accept(header, ',')) return true;
-    *ok = expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
+static bool header_another(SafetensorsHeader *header, char closing, bool *ok) {
+    if (header_accept(header, ',')) return true;
+    *ok = header_expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
     return false;
 }
 
-static bool read_hex4(Header *header, uint32_t *out) {
+static bool read_hex4(SafetensorsHeader *header, uint32_t *out) {
     if (header->end - header->at < 4) return refuse_at(header, "unfinished \\u escape");
     uint32_t code = 0;
     for (int i = 0; i < 4; i++) {
@@ -137,7 +137,7 @@ static bool read_hex4(Header *header, uint32_t *out) {
     return true;
 }
 
-static bool read_unicode_escape(Header *header, uint32_t *code) {
+static bool read_unicode_escape(SafetensorsHeader *header, uint32_t *code) {
     if (!read_hex4(header, code)) return false;
     if (*code < 0xD800 || *code > 0xDFFF) return true;
     uint32_t low;
@@ -151,7 +151,7 @@ static bool read_unicode_escape(Header *header, uint32_t *code) {
     return true;
 }
 
-static bool read_escape(Header *header, char *out, size_t *length) {
+static bool read_escape(SafetensorsHeader *header, char *out, size_t *length) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     char c = header->at < header->end ? *header->at++ : '\0';
     const char *known = c ? strchr(from, c) : NULL;
@@ -168,8 +168,8 @@ static bool read_escape(Header *header, char *out, size_t *length) {
 
 // Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is
 // kept.
-static bool read_string(Header *header, char **out, size_t *length) {
-    if (!expect(header, '"', "expected a string")) return false;
+static bool read_string(SafetensorsHeader *header, char **out, size_t *length) {
+    if (!header_expect(header, '"', "expected a string")) return false;
     char *to = header->strings + header->strings_used;
     size_t n = 0;
     while (header->at < header->end && *header->at != '"') {
@@ -189,18 +189,18 @@ static bool read_string(Header *header, char **out, size_t *length) {
     return true;
 }
 
-static void keep_string(Header *header, size_t length) { header->strings_used += length + 1; }
+static void keep_string(SafetensorsHeader *header, size_t length) { header->strings_used += length + 1; }
 
 static bool is_text(const char *string, size_t length, const char *text) {
     return length == strlen(text) && memcmp(string, text, length) == 0;
 }
 
-static bool is_digit(const Header *header) {
+static bool is_digit(const SafetensorsHeader *header) {
     return header->at < header->end && *header->at >= '0' && *header->at <= '9';
 }
 
 // A whole number as serde reads it into u64: no sign, no fraction, no exponent, no leading zero.
-static bool read_u64(Header *header, uint64_t *out) {
+static bool read_u64(SafetensorsHeader *header, uint64_t *out) {
     skip_space(header);
     if (!is_digit(header)) return refuse_at(header, "expected a whole number that is not negative");
     uint64_t value = 0;
@@ -217,13 +217,13 @@ static bool read_u64(Header *header, uint64_t *out) {
     return true;
 }
 
-static bool skip_digits(Header *header) {
+static bool skip_digits(SafetensorsHeader *header) {
     if (!is_digit(header)) return refuse_at(header, "malformed number");
     while (is_digit(header)) header->at++;
     return true;
 }
 
-static bool skip_number(Header *header) {
+static bool skip_number(SafetensorsHeader *header) {
     if (*header->at == '-') header->at++;
     if (header->at < header->end && *header->at == '0')
         header->at++;
@@ -241,7 +241,7 @@ static bool skip_number(Header *header) {
     return true;
 }
 
-static bool skip_word(Header *header, const char *word) {
+static bool skip_word(SafetensorsHeader *header, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(header->end - header->at) < n || memcmp(header->at, word, n) != 0)
         return refuse_at(header, "unknown word");
@@ -249,29 +249,29 @@ static bool skip_word(Header *header, const char *word) {
     return true;
 }
 
-static bool skip_value(Header *header, int depth);
+static bool skip_value(SafetensorsHeader *header, int depth);
 
-static bool skip_nested(Header *header, int depth) {
+static bool skip_nested(SafetensorsHeader *header, int depth) {
     if (depth > DEEPEST) return refuse_at(header, "nested too deep");
     char closing = *header->at++ == '{' ? '}' : ']';
-    if (accept(header, closing)) return true;
+    if (header_accept(header, closing)) return true;
     bool ok = true;
     do {
         if (closing == '}') {
             char *key;
             size_t length;
-            if (!read_string(header, &key, &length) || !expect(header, ':', "expected :")) return false;
+            if (!read_string(header, &key, &length) || !header_expect(header, ':', "expected :")) return false;
         }
         if (!skip_value(header, depth + 1)) return false;
-    } while (another(header, closing, &ok));
+    } while (header_another(header, closing, &ok));
     return ok;
 }
 
 // Any JSON value, checked but not kept. `depth` is the level that an array or object here would have.
-static bool skip_value(Header *header, int depth) {
+static bool skip_value(SafetensorsHeader *header, int depth) {
     char *string;
     size_t length;
-    switch (peek(header)) {
+    switch (header_peek(header)) {
     case '{':
     case '[': return skip_nested(header, depth);
     case '"': return read_string(header, &string, &length);
@@ -286,7 +286,7 @@ static bool skip_value(Header *header, int depth) {
 
 // ---- The schema ----
 
-static bool read_dtype(Header *header, Entry *entry) {
+static bool read_dtype(SafetensorsHeader *header, HeaderEntry *entry) {
     char *name;
     size_t length;
     if (!read_string(header, &name, &length)) return false;
@@ -302,10 +302,10 @@ static bool read_dtype(Header *header, Entry *entry) {
     return false;
 }
 
-static bool read_shape(Header *header, Entry *entry) {
+static bool read_shape(SafetensorsHeader *header, HeaderEntry *entry) {
     Tensor *tensor = &entry->tensor;
-    if (!expect(header, '[', "shape must be an array")) return false;
-    if (accept(header, ']')) return true;
+    if (!header_expect(header, '[', "shape must be an array")) return false;
+    if (header_accept(header, ']')) return true;
     bool ok = true;
     do {
         if (tensor->rank == TENSOR_MAX_RANK) {
@@ -313,25 +313,25 @@ static bool read_shape(Header *header, Entry *entry) {
                                  TENSOR_MAX_RANK);
         }
         if (!read_u64(header, &tensor->shape[tensor->rank++])) return false;
-    } while (another(header, ']', &ok));
+    } while (header_another(header, ']', &ok));
     return ok;
 }
 
-static bool read_offsets(Header *header, Entry *entry) {
-    return expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
-           expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
-           expect(header, ']', "data_offsets must have two numbers");
+static bool read_offsets(SafetensorsHeader *header, HeaderEntry *entry) {
+    return header_expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
+           header_expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
+           header_expect(header, ']', "data_offsets must have two numbers");
 }
 
-static bool read_entry(Header *header, Entry *entry) {
+static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
     static const struct {
         const char *name;
-        bool (*read)(Header *, Entry *);
+        bool (*read)(SafetensorsHeader *, HeaderEntry *);
     } fields[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
     enum { FIELDS = sizeof fields / sizeof *fields };
     bool seen[FIELDS] = {false}, ok = true;
-    if (!expect(header, '{', "a tensor must be described by an object")) return false;
-    if (!accept(header, '}')) {
+    if (!header_expect(header, '{', "a tensor must be described by an object")) return false;
+    if (!header_accept(header, '}')) {
         do {
             char *key;
             size_t length, f = 0;
@@ -339,10 +339,10 @@ static bool read_entry(Header *header, Entry *entry) {
             while (f < FIELDS && !is_text(key, length, fields[f].name)) f++;
             if (f < FIELDS && seen[f])
                 return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
-            if (!expect(header, ':', "expected :")) return false;
+            if (!header_expect(header, ':', "expected :")) return false;
             if (f < FIELDS) seen[f] = true;
             if (f < FIELDS ? !fields[f].read(header, entry) : !skip_value(header, 3)) return false;
-        } while (another(header, '}', &ok));
+        } while (header_another(header, '}', &ok));
     }
     for (size_t f = 0; ok && f < FIELDS; f++) {
         if (!seen[f]) ok = refuse_tensor(header, entry->tensor.name, "%s is missing", fields[f].name);
@@ -350,41 +350,41 @@ static bool read_entry(Header *header, Entry *entry) {
     return ok;
 }
 
-// Texts by name, or null. Nobody needs them, but the file is only valid when they are texts.
-static bool read_metadata(Header *header) {
-    if (peek(header) == 'n') return skip_word(header, "null");
-    if (!expect(header, '{', "__metadata__ must be an object")) return false;
-    if (accept(header, '}')) return true;
+// Texts by name, or null. They are not used, but the file is only valid when they are texts.
+static bool read_metadata(SafetensorsHeader *header) {
+    if (header_peek(header) == 'n') return skip_word(header, "null");
+    if (!header_expect(header, '{', "__metadata__ must be an object")) return false;
+    if (header_accept(header, '}')) return true;
     bool ok = true;
     do {
         char *text;
         size_t length;
-        if (!read_string(header, &text, &length) || !expect(header, ':', "expected :")) return false;
-        if (peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
+        if (!read_string(header, &text, &length) || !header_expect(header, ':', "expected :")) return false;
+        if (header_peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
         if (!read_string(header, &text, &length)) return false;
-    } while (another(header, '}', &ok));
+    } while (header_another(header, '}', &ok));
     return ok;
 }
 
-static bool read_tensor(Header *header, char *name, size_t length) {
+static bool read_tensor(SafetensorsHeader *header, char *name, size_t length) {
     if (strlen(name) != length) return refuse_tensor(header, name, "its name holds the character U+0000");
     keep_string(header, length);
     if (!array_grow(&header->entries, header->count, &header->capacity, sizeof *header->entries)) {
         return error_memory(header->err, header->path);
     }
-    Entry *entry = &header->entries[header->count++];
-    *entry = (Entry){.tensor = {.name = name, .file = header->path}};
+    HeaderEntry *entry = &header->entries[header->count++];
+    *entry = (HeaderEntry){.tensor = {.name = name, .file = header->path}};
     return read_entry(header, entry);
 }
 
-static bool read_header(Header *header) {
-    if (!expect(header, '{', "expected an object")) return false;
+static bool read_header(SafetensorsHeader *header) {
+    if (!header_expect(header, '{', "expected an object")) return false;
     bool ok = true, has_metadata = false;
-    if (!accept(header, '}')) {
+    if (!header_accept(header, '}')) {
         do {
             char *name;
             size_t length;
-            if (!read_string(header, &name, &length) || !expect(header, ':', "expected :")) return false;
+            if (!read_string(header, &name, &length) || !header_expect(header, ':', "expected :")) return false;
             if (!is_text(name, length, "__metadata__")) {
                 if (!read_tensor(header, name, length)) return false;
             } else {
@@ -392,7 +392,7 @@ static bool read_header(Header *header) {
                 has_metadata = true;
                 if (!read_metadata(header)) return false;
             }
-        } while (another(header, '}', &ok));
+        } while (header_another(header, '}', &ok));
     }
     skip_space(header);
     return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
@@ -401,18 +401,18 @@ static bool read_header(Header *header) {
 // ---- Validation ----
 
 static int compare_names(const void *a, const void *b) {
-    return strcmp(((const Entry *)a)->tensor.name, ((const Entry *)b)->tensor.name);
+    return strcmp(((const HeaderEntry *)a)->tensor.name, ((const HeaderEntry *)b)->tensor.name);
 }
 
 // Of one name, in the order of the header: so do the names lie in their storage.
 static int compare_places(const void *a, const void *b) {
-    const char *x = ((const Entry *)a)->tensor.name, *y = ((const Entry *)b)->tensor.name;
+    const char *x = ((const HeaderEntry *)a)->tensor.name, *y = ((const HeaderEntry *)b)->tensor.name;
     int order = strcmp(x, y);
     return order ? order : (x > y) - (x < y);
 }
 
 static int compare_offsets(const void *a, const void *b) {
-    const Entry *x = a, *y = b;
+    const HeaderEntry *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end) return x->end < y->end ? -1 : 1;
     return compare_names(a, b); // empty tensors may share their place
@@ -420,7 +420,7 @@ static int compare_offsets(const void *a, const void *b) {
 
 // Of a name that stands twice the last counts, as in the reference implementation; the layout shows whether the file is
 // whole without the others.
-static void drop_earlier(Header *header) {
+static void drop_earlier(SafetensorsHeader *header) {
     size_t kept = 0;
     if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_places);
     for (size_t i = 0; i < header->count; i++) {
@@ -430,7 +430,7 @@ static void drop_earlier(Header *header) {
     header->count = kept;
 }
 
-static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
+static bool check_entry(const SafetensorsHeader *header, HeaderEntry *entry, uint64_t start) {
     Tensor *tensor = &entry->tensor;
     if (entry->begin != start || entry->end < entry->begin) {
         return refuse_tensor(
@@ -453,7 +453,7 @@ static bool check_entry(const Header *header, Entry *entry, uint64_t start) {
     return true;
 }
 
-static bool check_layout(Header *header, uint64_t data_bytes) {
+static bool check_layout(SafetensorsHeader *header, uint64_t data_bytes) {
     drop_earlier(header);
     if (header->count) qsort(header->entries, header->count, sizeof *header->entries, compare_offsets);
     uint64_t at = 0;
@@ -491,7 +491,7 @@ static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
 }
 
 // Hands the checked entries over as tensors that point into the mapping.
-static bool take_tensors(const Header *header, size_t data_at, Safetensors *out, Error *err) {
+static bool take_tensors(const SafetensorsHeader *header, size_t data_at, Safetensors *out, Error *err) {
     out->tensors = array_new(header->count, sizeof *out->tensors);
     if (!out->tensors) return error_memory(err, header->path);
     for (size_t i = 0; i < header->count; i++) {
@@ -507,7 +507,7 @@ static bool read_tensors(Safetensors *out, Error *err) {
     if (!header_length(out, &length, err)) return false;
     const char *text = (const char *)out->map + LENGTH_BYTES;
     if (!text_is_utf8(text, length)) return error_set(err, "%s: header is not UTF-8", out->path);
-    Header header = {.path = out->path, .text = text, .at = text, .end = text + length, .err = err};
+    SafetensorsHeader header = {.path = out->path, .text = text, .at = text, .end = text + length, .err = err};
     header.strings = out->names = malloc(length + 1);
     if (!header.strings) return error_memory(err, out->path);
     uint64_t data_at = LENGTH_BYTES + length;

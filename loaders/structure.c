@@ -1,5 +1,6 @@
 #include "loaders/structure.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,25 @@ typedef struct Builder {
 } Builder;
 
 const char *role_name(LinearRole role) {
-    static const char *const names[] = {"q",   "k",   "v",   "o",       "gate",   "up",   "down",
-                                        "fc1", "fc2", "qkv", "gate_up", "router", "head", "other"};
-    return (unsigned)role < sizeof names / sizeof *names ? names[role] : "other";
+    static const char *const names[] = {
+        [ROLE_Q] = "q",
+        [ROLE_K] = "k",
+        [ROLE_V] = "v",
+        [ROLE_O] = "o",
+        [ROLE_GATE] = "gate",
+        [ROLE_UP] = "up",
+        [ROLE_DOWN] = "down",
+        [ROLE_FC1] = "fc1",
+        [ROLE_FC2] = "fc2",
+        [ROLE_QKV] = "qkv",
+        [ROLE_GATE_UP] = "gate_up",
+        [ROLE_ROUTER] = "router",
+        [ROLE_HEAD] = "head",
+        [ROLE_OTHER] = "other",
+    };
+    static_assert(sizeof names / sizeof *names == ROLE_COUNT, "a role has no name");
+    assert((unsigned)role < ROLE_COUNT);
+    return names[role];
 }
 
 // ---- Tensors ----
@@ -94,7 +111,7 @@ static bool has_bias(const ModelConfig *config, Bias bias) {
                                   : bias == BIAS_MLP && config->mlp_bias;
 }
 
-static bool applies(const ModelConfig *config, When when) {
+static bool row_applies(const ModelConfig *config, When when) {
     const bool two = config->parallel && !config->shared_norm;
     switch (when) {
     case WHEN_QK_NORM: return config->qk_norm;
@@ -110,7 +127,7 @@ static bool applies(const ModelConfig *config, When when) {
 
 static int *map_member(LayerMap *map, size_t offset) { return (int *)(void *)((char *)map + offset); }
 
-// The number of what a slot's linears read; a new one when nobody has read it yet.
+// The number of the input that a slot's linears read; a new one when it has not been read yet.
 static int input_of(Builder *builder, Slot slot) {
     if (slot == SLOT_MLP && builder->out->config.shared_norm) slot = SLOT_ATTENTION;
     if (builder->slots[slot] < 0) builder->slots[slot] = builder->out->input_count++;
@@ -152,7 +169,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!applies(config, row->when)) continue;
+        if (!row_applies(config, row->when)) continue;
         char name[128];
         snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
@@ -275,30 +292,30 @@ static bool add_experts(Builder *builder, int layer) {
 
 // ---- Folds (docs/methods.md) ----
 
-static void fold(ModelStructure *out, int linear, FoldKind kind, int index) {
+static void add_fold(ModelStructure *out, int linear, FoldKind kind, int index) {
     if (linear < 0 || index < 0) return;
     out->linears[linear].fold = kind;
     out->linears[linear].fold_index = index;
 }
 
 // The first of two linears that this layer has.
-static int either(int fused, int apart) { return fused >= 0 ? fused : apart; }
+static int fused_or_apart(int fused, int apart) { return fused >= 0 ? fused : apart; }
 
 // What a router and experts read is left alone: each sees other tokens, so no one factor suits all readers of the norm.
 static void set_folds(ModelStructure *out, const LayerMap *map) {
     const bool gated = map->gate >= 0 || map->gate_up >= 0;
     if (norms_feed_linears(&out->config)) {
         const int attention[] = {map->qkv, map->q, map->k, map->v}, mlp[] = {map->gate_up, map->gate, map->up};
-        for (int i = 0; i < 4; i++) fold(out, attention[i], FOLD_NORM, map->attention_norm);
-        for (int i = 0; i < 3; i++) fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
+        for (int i = 0; i < 4; i++) add_fold(out, attention[i], FOLD_NORM, map->attention_norm);
+        for (int i = 0; i < 3; i++) add_fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
     }
-    fold(out, map->o, FOLD_LINEAR_ROWS, either(map->qkv, map->v));
+    add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
-        fold(out, map->down, FOLD_LINEAR_ROWS, either(map->gate_up, map->up));
-    fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
+        add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
+    add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
     for (int expert = 0; map->router >= 0 && expert < out->config.experts.count; expert++) {
         int gate = map->first_expert + 3 * expert;
-        fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
+        add_fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
     }
 }
 
@@ -318,7 +335,7 @@ static bool add_layer(Builder *builder, int layer) {
     return ok;
 }
 
-// A linear outside the layers, without bias. `input` < 0: it reads what nobody else does.
+// A linear outside the layers, without bias. `input` < 0: an input of its own.
 static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
                      const Tensor *tied) {
     Linear *linear = add_linear(builder, name, role, out_width, in_width);
@@ -435,7 +452,7 @@ static bool find_prefix(Builder *builder) {
                      builder->out->config.family);
 }
 
-static bool build(Builder *builder) {
+static bool build_all(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
     size_t layers = (size_t)config->layers;
@@ -463,7 +480,7 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
         ok = structure_list(out, err);
     } else if (ok) {
         builder.table = layout_table(config->layout);
-        ok = build(&builder);
+        ok = build_all(&builder);
     }
     ok = ok && structure_count_rest(out, err);
     if (!ok) structure_free(out);

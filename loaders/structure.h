@@ -21,6 +21,7 @@ typedef enum LinearRole {
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
+    ROLE_COUNT,
 } LinearRole;
 
 const char *role_name(LinearRole role); // "q", "gate", "head"
@@ -104,7 +105,7 @@ typedef struct ModelStructure {
 
 // Checks every tensor's presence, shape and element type against the configuration; messages name tensor, found and
 // expected. Of a model that cannot be run (config->not_run) all matrices that look like weights of linears are listed
-// in the order of their names; what they read is unknown, so each has an input of its own that nobody can measure.
+// in the order of their names; what they read is unknown, so each has an input of its own, which cannot be measured.
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err);
 void structure_free(ModelStructure *structure);
 int structure_find(const ModelStructure *structure, const char *linear_name); // −1 when absent

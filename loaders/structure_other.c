@@ -113,7 +113,7 @@ static int compare_linears(const void *a, const void *b) {
 }
 
 // The tensor itself, or the matrix whose codes it holds; NULL for other parts of such a matrix, and for what cannot be
-// read, which is no reason to leave out all the rest: `reason` tells.
+// read. That is no reason to leave out the rest; `reason` says why.
 static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tensor, Error *reason) {
     char name[512];
     const Tensor *found = tensor;
@@ -126,7 +126,7 @@ static const Tensor *whole_tensor(const ModelStructure *out, const Tensor *tenso
 }
 
 // Takes `name` over.
-static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKind kind) {
+static Linear *listing_add(Listing *listing, char *name, const Tensor *weight, TensorKind kind) {
     ModelStructure *out = listing->out;
     if (!name || !array_grow(&out->linears, (size_t)out->linear_count, &listing->capacity, sizeof *out->linears)) {
         free(name);
@@ -142,7 +142,7 @@ static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKin
                        .out = (size_t)weight->shape[0],
                        .in = (size_t)weight->shape[1],
                        .weight = weight,
-                       .transposed = kind == TENSOR_LINEAR_TURNED,
+                       .transposed = kind == TENSOR_LINEAR_TRANSPOSED,
                        .fused_set = -1,
                        .quantizable = role != ROLE_HEAD && role != ROLE_ROUTER};
     if (linear->layer >= out->config.layers) out->config.layers = linear->layer + 1;
@@ -151,9 +151,9 @@ static Linear *add(Listing *listing, char *name, const Tensor *weight, TensorKin
 
 static bool add_matrix(Listing *listing, const Tensor *tensor, TensorKind kind) {
     const TensorName name = tensor_name_parts(tensor->name);
-    if (kind == TENSOR_LINEAR_TURNED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
+    if (kind == TENSOR_LINEAR_TRANSPOSED && !stored_transposed(listing->out->stored, tensor, &tensor, listing->err))
         return false;
-    return add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
+    return listing_add(listing, strndup(name.full, (size_t)name.end), tensor, kind);
 }
 
 // "mlp.experts.gate_up_proj" → "mlp.experts.7.gate_up_proj".
@@ -169,8 +169,12 @@ static char *name_of_expert(const Tensor *tensor, const ExpertLayout *layout, si
 static bool add_experts(Listing *listing, const Tensor *tensor) {
     ExpertLayout layout;
     if (!tensor_experts(listing->out->checkpoint, tensor, &layout)) return true;
-    if (!layout.mxfp4 && !dtype_is_float16_or_32(tensor->dtype)) return true;
     if (layout.count > MOST_EXPERTS) return true;
+    Error reason = {0};
+    if (!stored_experts_known(listing->out->stored, tensor, &layout, &reason)) {
+        if (!listing->unread.message[0]) listing->unread = reason;
+        return true;
+    }
     for (size_t expert = 0; expert < layout.count; expert++) {
         char *name = name_of_expert(tensor, &layout, expert);
         const Tensor *weight;
@@ -179,10 +183,10 @@ static bool add_experts(Listing *listing, const Tensor *tensor) {
             free(name);
             return false;
         }
-        Linear *linear = add(listing, name, weight, TENSOR_EXPERTS);
+        Linear *linear = listing_add(listing, name, weight, TENSOR_EXPERTS);
         if (!linear) return false;
         linear->expert = (int)expert;
-        linear->transposed = layout.turned;
+        linear->transposed = layout.transposed;
     }
     return true;
 }

@@ -1,4 +1,4 @@
-// What a list of linears leaves out, so that nobody takes it for the whole model.
+// What a list of linears leaves out, so that it is not taken for the whole model.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,7 @@ static void add_size(Text *text, size_t bytes) {
         text_addf(text, "%.1f %s", (double)bytes / unit, unit == 1e9 ? "GB" : unit == 1e6 ? "MB" : "kB");
 }
 
-// The largest kinds first. Of matrices and what has no name the largest is named: somebody may miss it.
+// The largest kinds first. The largest matrix and the largest unknown tensor are named, since they may be missed.
 char *structure_unlisted_text(const ModelStructure *s) {
     bool said[TENSOR_KIND_COUNT] = {false};
     Text text = {0};

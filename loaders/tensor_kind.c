@@ -1,6 +1,7 @@
 // Names: those of transformers 4 and 5, of Mistral's and OpenAI's own files, diffusers and timm.
 #include "loaders/tensor_kind.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -30,7 +31,7 @@ static TensorName name_of_parent(const TensorName *name) {
 
 // Whether name[begin … end) is `word`; a word that begins with * is an ending, one that ends with * a beginning, and
 // one with both may stand anywhere. Letters in either case.
-static bool matches(const char *name, int begin, int end, const char *word) {
+static bool word_matches(const char *name, int begin, int end, const char *word) {
     const int length = (int)strlen(word), have = end - begin;
     const bool open_before = word[0] == '*', open_behind = word[length - 1] == '*';
     const int need = length - open_before - open_behind;
@@ -44,7 +45,7 @@ static bool matches(const char *name, int begin, int end, const char *word) {
 
 static bool is_one_of(const TensorName *name, const char *const *words) {
     for (; *words; words++) {
-        if (matches(name->full, name->begin, name->end, *words)) return true;
+        if (word_matches(name->full, name->begin, name->end, *words)) return true;
     }
     return false;
 }
@@ -54,7 +55,7 @@ static bool is_within(const TensorName *name, const char *const *words) {
     for (int begin = 0, end; begin < name->parent; begin = end + 1) {
         end = begin + (int)strcspn(name->full + begin, ".");
         for (const char *const *word = words; *word; word++) {
-            if (matches(name->full, begin, end, *word)) return true;
+            if (word_matches(name->full, begin, end, *word)) return true;
         }
     }
     return false;
@@ -62,7 +63,7 @@ static bool is_within(const TensorName *name, const char *const *words) {
 
 // ---- Neighbours ----
 
-static const Tensor *find(const Checkpoint *checkpoint, const char *stem, int length, const char *ending) {
+static const Tensor *find_sibling(const Checkpoint *checkpoint, const char *stem, int length, const char *ending) {
     char name[512];
     int n = snprintf(name, sizeof name, "%.*s%s", length, stem, ending);
     return n > 0 && (size_t)n < sizeof name ? checkpoint_find(checkpoint, name) : NULL;
@@ -100,7 +101,7 @@ static const char *const convolutions[] = {"conv*", "*conv", "*conv_*", NULL};
 static const char *const bare_linears[] = {
     "*_proj", "*_proj_weight", "weight_ih_*", "weight_hh_*", "w1",     "w2",       "w3",
     "v1",     "w13",           "ws",          "w2s",         "kernel", "*_kernel", NULL};
-static const char *const bare_turned[] = {"proj", "*projection", "*projection_weight", NULL}; // x @ W
+static const char *const bare_transposed[] = {"proj", "*projection", "*projection_weight", NULL}; // x @ W
 // Parameters at the top that are none.
 static const char *const bare_others[] = {"*table*", "*token*",  "*latent*", "*_log",  "*scale*",
                                           "*shift*", "*query*",  "*prompt*", "*mean*", "*std*",
@@ -124,21 +125,21 @@ static bool is_router(const Checkpoint *checkpoint, const TensorName *name) {
     if (!is_one_of(name, gates)) return false;
     const TensorName parent = name_of_parent(name);
     return has_below(checkpoint, name->full, name->parent, ".experts.") ||
-           matches(name->full, parent.begin, parent.end, "*moe*") ||
-           (matches(name->full, parent.begin, parent.end, "gate") &&
+           word_matches(name->full, parent.begin, parent.end, "*moe*") ||
+           (word_matches(name->full, parent.begin, parent.end, "gate") &&
             has_below(checkpoint, name->full, parent.parent, ".experts."));
 }
 
 // Bias and matrix tell which way a matrix lies.
 static int way_of(const Checkpoint *checkpoint, const Tensor *tensor) {
     const TensorName name = tensor_name_parts(tensor->name);
-    const Tensor *bias = name.bare ? NULL : find(checkpoint, name.full, name.end, ".bias");
+    const Tensor *bias = name.bare ? NULL : find_sibling(checkpoint, name.full, name.end, ".bias");
     if (!bias || bias->rank != 1 || tensor->rank != 2 || tensor->shape[0] == tensor->shape[1]) return 0;
     return bias->shape[0] == tensor->shape[0] ? 1 : bias->shape[0] == tensor->shape[1] ? -1 : 0;
 }
 
 // A square Conv1D does not show what it is, but others in its layer do.
-static bool is_turned(const Checkpoint *checkpoint, const Tensor *tensor, const TensorName *name) {
+static bool is_transposed(const Checkpoint *checkpoint, const Tensor *tensor, const TensorName *name) {
     static const char *const relatives[] = {".c_attn", ".c_fc", ".attn.c_attn", ".mlp.c_fc", NULL};
     static const char *const conv1d[] = {"c_attn", "c_proj", "c_fc", "q_attn", NULL};
     int way = way_of(checkpoint, tensor), length = name->parent;
@@ -147,7 +148,7 @@ static bool is_turned(const Checkpoint *checkpoint, const Tensor *tensor, const 
         for (const char *const *relative = relatives; *relative; relative++) {
             char ending[32];
             snprintf(ending, sizeof ending, "%s" WEIGHT, *relative);
-            const Tensor *other = find(checkpoint, name->full, length, ending);
+            const Tensor *other = find_sibling(checkpoint, name->full, length, ending);
             if (other && way_of(checkpoint, other)) return way_of(checkpoint, other) < 0;
         }
         while (length > 0 && name->full[length - 1] != '.') length--;
@@ -163,7 +164,7 @@ static bool is_mxfp4(const Checkpoint *checkpoint, const Tensor *tensor, const T
     static const char *const blocks[] = {"*_blocks", NULL};
     if (tensor->rank != 4 || tensor->shape[3] != 16 || tensor->dtype != DTYPE_U8 || !is_one_of(name, blocks))
         return false;
-    const Tensor *scales = find(checkpoint, name->full, name->end - (int)strlen("_blocks"), "_scales");
+    const Tensor *scales = find_sibling(checkpoint, name->full, name->end - (int)strlen("_blocks"), "_scales");
     return scales && scales->rank == 3 && scales->dtype == DTYPE_U8 && scales->shape[0] == tensor->shape[0] &&
            scales->shape[1] == tensor->shape[1] && scales->shape[2] == tensor->shape[2];
 }
@@ -184,10 +185,10 @@ static TensorKind kind_of_matrix(const Checkpoint *checkpoint, const Tensor *ten
     if (is_one_of(name, heads) || (top_level && is_one_of(name, top_heads)) ||
         (is_one_of(name, tall_heads) && tensor->shape[0] > tensor->shape[1]))
         return TENSOR_HEAD;
-    if (name->bare && is_one_of(name, bare_turned)) return TENSOR_LINEAR_TURNED;
+    if (name->bare && is_one_of(name, bare_transposed)) return TENSOR_LINEAR_TRANSPOSED;
     if (name->bare && (thin || (top_level ? is_one_of(name, bare_others) : !is_one_of(name, bare_linears))))
         return TENSOR_OTHER;
-    return is_turned(checkpoint, tensor, name) ? TENSOR_LINEAR_TURNED : TENSOR_LINEAR;
+    return is_transposed(checkpoint, tensor, name) ? TENSOR_LINEAR_TRANSPOSED : TENSOR_LINEAR;
 }
 
 // No table of rows has a bias. One of a list ("embeds.0.weight") is what the list is.
@@ -196,7 +197,7 @@ static bool is_embedding(const Checkpoint *checkpoint, const TensorName *name) {
     const bool numbered = (int)strspn(name->full + name->begin, "0123456789") >= name->end - name->begin;
     const TensorName *own = numbered ? &list : name;
     return is_one_of(own, embeddings) && !is_one_of(own, modules_of_linears) &&
-           (name->bare || !find(checkpoint, name->full, name->end, ".bias"));
+           (name->bare || !find_sibling(checkpoint, name->full, name->end, ".bias"));
 }
 
 TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
@@ -211,9 +212,9 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
 }
 
 const char *tensor_kind_name(TensorKind kind) {
-    static const char *const names[TENSOR_KIND_COUNT] = {
+    static const char *const names[] = {
         [TENSOR_LINEAR] = "matrices",
-        [TENSOR_LINEAR_TURNED] = "matrices [in, out]",
+        [TENSOR_LINEAR_TRANSPOSED] = "matrices [in, out]",
         [TENSOR_ROUTER] = "routers",
         [TENSOR_HEAD] = "heads",
         [TENSOR_EXPERTS] = "experts",
@@ -223,6 +224,7 @@ const char *tensor_kind_name(TensorKind kind) {
         [TENSOR_CONVOLUTION] = "convolutions",
         [TENSOR_OTHER] = "others",
     };
+    static_assert(sizeof names / sizeof *names == TENSOR_KIND_COUNT, "a kind of tensors has no name");
     return names[kind];
 }
 
@@ -235,7 +237,7 @@ static size_t width_of_router(const Checkpoint *checkpoint, const TensorName *na
     int length = name->parent;
     for (int up = 0; up < 3 && length > 0; up++) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            const Tensor *router = find(checkpoint, name->full, length, names[i]);
+            const Tensor *router = find_sibling(checkpoint, name->full, length, names[i]);
             if (!router || router->rank != 2) continue;
             if (*experts && router->shape[0] != *experts) continue;
             *experts = (size_t)router->shape[0];
@@ -248,18 +250,18 @@ static size_t width_of_router(const Checkpoint *checkpoint, const TensorName *na
 }
 
 // The matrix that goes the other way, of the same experts.
-static const Tensor *counterpart(const Checkpoint *checkpoint, const TensorName *name, bool down) {
+static const Tensor *expert_counterpart(const Checkpoint *checkpoint, const TensorName *name, bool down) {
     const char *const *words = down ? fused : downs;
     for (; *words; words++) {
         char ending[48];
         snprintf(ending, sizeof ending, ".%s%s", *words, name->bare ? "" : WEIGHT);
-        const Tensor *other = find(checkpoint, name->full, name->parent, ending);
+        const Tensor *other = find_sibling(checkpoint, name->full, name->parent, ending);
         if (other && other->rank == 3) return other;
     }
     return NULL;
 }
 
-// Which axis is which, from a pair gate_up [2f, h] and down [h, f], or turned [h, 2f] and [f, h]: 1, −1, 0 unknown.
+// Which axis is which, from a pair gate_up [2f, h] and down [h, f], or transposed [h, 2f] and [f, h]: 1, −1, 0 unknown.
 static int way_of_pair(const Tensor *gate_up, const Tensor *down) {
     const uint64_t *a = gate_up->shape, *b = down->shape;
     if (a[0] != b[0]) return 0;
@@ -286,12 +288,12 @@ bool tensor_experts(const Checkpoint *checkpoint, const Tensor *tensor, ExpertLa
         rows /= out->count;
         way = down ? -1 : 1;
     } else {
-        const Tensor *other = counterpart(checkpoint, &name, down);
+        const Tensor *other = expert_counterpart(checkpoint, &name, down);
         if (other) way = down ? way_of_pair(other, tensor) : is_one_of(&name, fused) ? way_of_pair(tensor, other) : 0;
         if (!way && hidden && rows != columns) way = (down ? rows : columns) == hidden ? 1 : -1;
     }
-    out->turned = way < 0; // torch's order where nothing tells
-    out->out = out->turned ? columns : rows;
-    out->in = out->turned ? rows : columns;
+    out->transposed = way < 0; // torch's order where nothing tells
+    out->out = out->transposed ? columns : rows;
+    out->in = out->transposed ? rows : columns;
     return out->count > 0 && rows > 0 && columns > 0;
 }

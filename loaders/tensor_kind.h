@@ -1,13 +1,13 @@
-// What a tensor of an unknown model is, as far as its name, its shape and its neighbours tell.
+// What a tensor of an unknown model is, judged by its name, its shape and its neighbours.
 #pragma once
 
 #include "loaders/checkpoint.h"
 
 typedef enum TensorKind {
-    TENSOR_LINEAR,        // a matrix [out, in]
-    TENSOR_LINEAR_TURNED, // a matrix [in, out]: Conv1D of GPT-2
-    TENSOR_ROUTER,        // a matrix that chooses experts
-    TENSOR_HEAD,          // a matrix that gives logits of tokens
+    TENSOR_LINEAR,            // a matrix [out, in]
+    TENSOR_LINEAR_TRANSPOSED, // a matrix [in, out]: Conv1D of GPT-2
+    TENSOR_ROUTER,            // a matrix that chooses experts
+    TENSOR_HEAD,              // a matrix that gives logits of tokens
     TENSOR_EXPERTS,   // the same matrix of several experts: rank 3, 2 with the experts one below the other, or blocks
     TENSOR_EMBEDDING, // rows that are looked up: of tokens, positions, codebooks
     TENSOR_NORM,
@@ -27,9 +27,9 @@ static inline bool tensor_kind_is_linear(TensorKind kind) { return kind <= TENSO
 // How the experts of TENSOR_EXPERTS lie in it.
 typedef struct ExpertLayout {
     size_t count;
-    size_t out, in; // of one expert
-    bool turned;    // stored as [in, out]
-    bool mxfp4;     // the tensor holds blocks of 4-bit numbers; their scales are in "…_scales"
+    size_t out, in;  // of one expert
+    bool transposed; // stored as [in, out]
+    bool mxfp4;      // the tensor holds blocks of 4-bit numbers; their scales are in "…_scales"
 } ExpertLayout;
 
 // False where the tensor cannot be taken apart.

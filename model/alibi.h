@@ -5,6 +5,6 @@
 
 #include "loaders/config.h"
 
-// bias [heads, positions]: slope of the head · position that is looked at. (Relative to the position that looks it is
-// the same for all and softmax does not see it.)
+// bias [heads, positions]: slope of the head · position that is looked at. (Relative to the position that attends this
+// differs by a constant, which softmax does not see.)
 void alibi_table(const ModelConfig *config, size_t positions, float *bias);

@@ -2,7 +2,7 @@
 #include "model/transformer_parts.h"
 
 // q, k and v of x, whether they are one linear or three.
-static bool project(const Pass *pass, const LayerMap *map, const float *x) {
+static bool attention_project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
@@ -14,7 +14,7 @@ static bool project(const Pass *pass, const LayerMap *map, const float *x) {
     return true;
 }
 
-static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
+static void attention_rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = pass_config(pass);
     Backend *backend = pass->t->backend;
     const size_t sequences = pass->running->count, rows = pass->tokens / sequences;
@@ -27,7 +27,7 @@ static void rotate(const Pass *pass, const RopeTable *table, int heads, float *x
 }
 
 // Norms over heads and positions: what q and k get before they meet.
-static void position(const Pass *pass, int layer) {
+static void attention_position(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
     Sequences *running = pass->running;
@@ -37,8 +37,8 @@ static void position(const Pass *pass, int layer) {
     bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
     if (!table->cosine) return;
-    rotate(pass, table, config->heads, q);
-    rotate(pass, table, config->kv_heads, k);
+    attention_rotate(pass, table, config->heads, q);
+    attention_rotate(pass, table, config->kv_heads, k);
 }
 
 static AttentionShape shape_of(const Pass *pass, int layer) {
@@ -54,12 +54,12 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
 }
 
 // k and v are stored, then q looks back over what is stored so far.
-static void attend(const Pass *pass, int layer) {
+static void attention_attend(const Pass *pass, int layer) {
     Backend *backend = pass->t->backend;
     Sequences *running = pass->running;
     float **scratch = running->scratch;
     const AttentionShape shape = shape_of(pass, layer);
-    position(pass, layer);
+    attention_position(pass, layer);
     const size_t rows = pass->tokens / running->count;
     backend->ops->cache_write(backend, running->cache, layer, running->length, rows, scratch[SCRATCH_K],
                               scratch[SCRATCH_V]);
@@ -72,8 +72,8 @@ bool pass_attention(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float **scratch = pass->running->scratch;
     if (!pass_observe(pass, map->qkv >= 0 ? map->qkv : map->q, x)) return false;
-    if (!project(pass, map, x)) return false;
-    attend(pass, layer);
+    if (!attention_project(pass, map, x)) return false;
+    attention_attend(pass, layer);
     if (!pass_observe(pass, map->o, scratch[SCRATCH_MIXED]) ||
         !pass_linear(pass, map->o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]))
         return false;

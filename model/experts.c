@@ -11,7 +11,7 @@ static const Experts *experts_of(const Pass *pass) { return &pass->t->structure-
 
 // The `per_token` experts of one token with the largest logits, the first of equals, and their softmax probabilities;
 // takes them out of the logits.
-static void choose(float *logits, const Experts *experts, int32_t *chosen, float *weights) {
+static void experts_choose(float *logits, const Experts *experts, int32_t *chosen, float *weights) {
     float top = 0, all = 0, sum = 0;
     for (int k = 0; k < experts->per_token; k++) {
         int best = 0;
@@ -27,7 +27,7 @@ static void choose(float *logits, const Experts *experts, int32_t *chosen, float
 }
 
 // logits: of the router, for the tokens of the pass.
-static bool route(const Pass *pass, const float *logits) {
+static bool experts_route(const Pass *pass, const float *logits) {
     const Experts *experts = experts_of(pass);
     Routing *routing = &pass->running->routing;
     Backend *backend = pass->t->backend;
@@ -35,12 +35,12 @@ static bool route(const Pass *pass, const float *logits) {
     size_t count = (size_t)experts->count, most = (size_t)experts->per_token;
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
     for (size_t t = 0; t < pass->tokens; t++)
-        choose(routing->logits + t * count, experts, routing->chosen + t * most, routing->weights + t * most);
+        experts_choose(routing->logits + t * count, experts, routing->chosen + t * most, routing->weights + t * most);
     return true;
 }
 
 // The tokens of one expert → rows and factors; returns how many.
-static size_t collect(const Pass *pass, int expert) {
+static size_t experts_collect(const Pass *pass, int expert) {
     const size_t most = (size_t)experts_of(pass)->per_token;
     Routing *r = &pass->running->routing;
     size_t n = 0;
@@ -61,7 +61,7 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     const int gate = map->first_expert + 3 * expert;
     const Mlp mlp = {.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
     Pass own = *pass; // its tokens only
-    own.tokens = collect(pass, expert);
+    own.tokens = experts_collect(pass, expert);
     if (own.tokens == 0) return true;
     if (own.tokens < pass->tokens) { // else they lie there as they are
         float *routed = running->scratch[SCRATCH_ROUTED];
@@ -77,7 +77,7 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
 static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logits, const float *x) {
     Backend *backend = pass->t->backend;
     const size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
-    if (!route(pass, logits)) return false;
+    if (!experts_route(pass, logits)) return false;
     backend->ops->scale(backend, pass->running->scratch[SCRATCH_BRANCH], 0, n);
     for (int expert = 0; expert < experts_of(pass)->count; expert++)
         if (!run_expert(pass, map, expert, x)) return false;

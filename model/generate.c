@@ -24,7 +24,7 @@ typedef struct Generation {
     Error *err;
 } Generation;
 
-static bool run(Generation *g, const int32_t *ids, size_t count) {
+static bool generation_run(Generation *g, const int32_t *ids, size_t count) {
     const Draw draw = {g->sampling->temperature, g->sampling->top_p, &g->point};
     if (!transformer_choose(g->t, g->running, ids, count, &draw, &g->next, &g->probability, g->err)) return false;
     return !isnan(g->probability) ||
@@ -32,12 +32,12 @@ static bool run(Generation *g, const int32_t *ids, size_t count) {
 }
 
 // In parts, so that a stop need not wait for a long prompt.
-static bool prefill(Generation *g, const int32_t *prompt, size_t count) {
+static bool generation_prefill(Generation *g, const int32_t *prompt, size_t count) {
     const size_t part = 512;
     for (size_t done = 0; done < count;) {
         if (progress_should_stop(g->progress)) return error_stopped(g->err);
         size_t now = count - done < part ? count - done : part;
-        if (!run(g, prompt + done, now)) return false;
+        if (!generation_run(g, prompt + done, now)) return false;
         done += now;
     }
     return true;
@@ -50,7 +50,7 @@ static bool is_end(const ModelConfig *config, int32_t id) {
 }
 
 // Keeps the token that was chosen, unless it ends the text.
-static void keep(Generation *g) {
+static void generation_keep(Generation *g) {
     g->out->ended = is_end(&transformer_structure(g->t)->config, g->next);
     if (g->out->ended) return;
     g->out->probabilities[g->out->count] = g->probability;
@@ -58,15 +58,15 @@ static void keep(Generation *g) {
     g->point = random_uniform(&g->random);
 }
 
-static bool decode(Generation *g, void (*token)(void *context, const Generated *so_far), void *context) {
+static bool generation_decode(Generation *g, void (*token)(void *context, const Generated *so_far), void *context) {
     Generated *out = g->out;
-    keep(g);
+    generation_keep(g);
     while (!out->ended) {
         if (token) token(context, out);
         if (!progress_add(g->progress, 1)) return error_stopped(g->err);
         if (out->count == out->capacity) break;
-        if (!run(g, &out->ids[out->count - 1], 1)) return false;
-        keep(g);
+        if (!generation_run(g, &out->ids[out->count - 1], 1)) return false;
+        generation_keep(g);
     }
     return true;
 }
@@ -102,8 +102,8 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
                     .err = err};
     g.point = random_uniform(&g.random);
     progress_begin(progress, "generating", most);
-    bool ok = make_room(&g, prompt_count + most, most) && prefill(&g, prompt, prompt_count);
-    if (ok && most > 0) ok = decode(&g, token, context);
+    bool ok = make_room(&g, prompt_count + most, most) && generation_prefill(&g, prompt, prompt_count);
+    if (ok && most > 0) ok = generation_decode(&g, token, context);
     sequences_free(g.running);
     return ok;
 }

@@ -22,11 +22,11 @@ typedef struct Generated {
 
 void generated_free(Generated *g);
 
-// Whether a prompt of this many tokens can be gone on from: asked before work whose result would be lost.
+// Whether a prompt of this many tokens can be continued. Ask before work whose result would be lost.
 bool generate_fits(const ModelConfig *config, size_t prompt_count, Error *err);
 
 // token (may be NULL) is called after each token. The prompt must not be empty and prompt + most must fit the model's
-// positions; most is cut to what fits. When it fails or is stopped, out holds what was made so far; free it in any
+// positions; most is cut to what fits. When it fails or is stopped, out holds what was generated so far. Free it in any
 // case.
 bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t most, const Sampling *sampling,
               void (*token)(void *context, const Generated *so_far), void *context, Generated *out, Progress *progress,

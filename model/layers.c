@@ -23,7 +23,7 @@ static void add_branch(const Pass *pass, float *hidden) {
     pass_add(pass, hidden, scratch[SCRATCH_BRANCH]);
 }
 
-static bool norm_before(const Pass *pass, int layer, float *hidden) {
+static bool layer_norm_before(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float *normed = pass->running->scratch[SCRATCH_NORMED];
     pass_norm(pass, map->attention_norm, hidden, pass->tokens, normed);
@@ -35,7 +35,7 @@ static bool norm_before(const Pass *pass, int layer, float *hidden) {
     return true;
 }
 
-static bool norm_after(const Pass *pass, int layer, float *hidden) {
+static bool layer_norm_after(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     const float *branch = pass->running->scratch[SCRATCH_BRANCH];
     if (!pass_attention(pass, layer, hidden)) return false;
@@ -47,7 +47,7 @@ static bool norm_after(const Pass *pass, int layer, float *hidden) {
     return true;
 }
 
-static bool parallel(const Pass *pass, int layer, float *hidden) {
+static bool layer_parallel(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float *normed = pass->running->scratch[SCRATCH_NORMED];
     const float *branch = pass->running->scratch[SCRATCH_BRANCH];
@@ -62,7 +62,9 @@ static bool parallel(const Pass *pass, int layer, float *hidden) {
 
 bool pass_layer(const Pass *pass, int layer, float *hidden) {
     const ModelConfig *config = pass_config(pass);
-    return (config->parallel ? parallel : config->norm_after ? norm_after : norm_before)(pass, layer, hidden);
+    return (config->parallel     ? layer_parallel
+            : config->norm_after ? layer_norm_after
+                                 : layer_norm_before)(pass, layer, hidden);
 }
 
 // ---- Before the first layer ----

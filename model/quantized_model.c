@@ -235,7 +235,7 @@ static void fold_into_norm(Group *group, int norm, Change *changes, int count) {
     group->norm_hash = hash;
 }
 
-static bool same(const Following *a, const Following *b) {
+static bool same_following(const Following *a, const Following *b) {
     if (!a->decision.quantized || !b->decision.quantized) return a->decision.quantized == b->decision.quantized;
     return a->factors_hash == b->factors_hash && a->divisors_hash == b->divisors_hash && a->folded == b->folded &&
            decision_equal(&a->decision, &b->decision);
@@ -255,7 +255,7 @@ static bool plan_input(const Follow *f, Group *group, int input) {
     }
     for (int i = first; i < group->count; i++) {
         Change *change = &group->changes[i];
-        change->needed = !same(&model->linears[change->linear], &change->wanted);
+        change->needed = !same_following(&model->linears[change->linear], &change->wanted);
     }
     return true;
 }
@@ -336,25 +336,25 @@ static bool pack_by_backend(const QuantizedModel *model, Change *change, const A
     return ok || error_prefix(err, "%s", linear->weight->name);
 }
 
-// The plain codes live only in here: they are as large as the weight itself.
+// The codes live only in here: they are as large as the weight itself.
 static bool pack_here(const QuantizedModel *model, Change *change, const ActivationScheme *scheme, const float *bias,
                       Error *err) {
     Backend *backend = transformer_backend(model->transformer);
     const Linear *linear = &model->structure->linears[change->linear];
     const Following *wanted = &change->wanted;
-    QuantizedWeight plain = {0};
-    if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &plain, &change->wanted.error,
-                         err))
+    QuantizedWeight quantized = {0};
+    if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &quantized,
+                         &change->wanted.error, err))
         return false;
     bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
-              backend->ops->weight_quantized(backend, &plain, scheme, bias, transformer_precision(model->transformer),
-                                             &change->weight, err);
-    quantized_weight_free(&plain);
+              backend->ops->weight_quantized(backend, &quantized, scheme, bias,
+                                             transformer_precision(model->transformer), &change->weight, err);
+    quantized_weight_free(&quantized);
     return ok || error_prefix(err, "%s", linear->name);
 }
 
 // Quantizes and packs one linear.
-static bool pack(const QuantizedModel *model, Change *change, Error *err) {
+static bool pack_change(const QuantizedModel *model, Change *change, Error *err) {
     const Linear *linear = &model->structure->linears[change->linear];
     const ActivationScheme scheme = scheme_of(&change->wanted);
     const bool theirs = by_backend(&change->wanted.decision);
@@ -365,11 +365,11 @@ static bool pack(const QuantizedModel *model, Change *change, Error *err) {
     return ok;
 }
 
-static bool prepare(const Follow *f, Group *group) {
+static bool prepare_group(const Follow *f, Group *group) {
     for (int i = 0; i < group->count; i++) {
         Change *change = &group->changes[i];
         if (progress_should_stop(f->progress)) return error_stopped(f->err);
-        if (change->needed && change->wanted.decision.quantized && !pack(f->model, change, f->err)) return false;
+        if (change->needed && change->wanted.decision.quantized && !pack_change(f->model, change, f->err)) return false;
         progress_add(f->progress, 1);
     }
     return true;
@@ -402,7 +402,7 @@ static bool switch_group(QuantizedModel *model, Group *group, bool *changed, Err
     return true;
 }
 
-// The head counts as part of the last layer, so that whoever keeps hidden states runs it again.
+// The head counts as part of the last layer, so that callers who keep hidden states run it again.
 static int layer_of_input(const QuantizedModel *model, int input) {
     const ModelStructure *structure = model->structure;
     int layer = structure->linears[model->members[model->group_start[input]]].layer;
@@ -414,7 +414,7 @@ static bool follow_group(const Follow *f, int input, int *first) {
     Group group;
     bool changed = false;
     if (!group_new(f, input, &group)) return false;
-    bool ok = prepare(f, &group) && switch_group(f->model, &group, &changed, f->err);
+    bool ok = prepare_group(f, &group) && switch_group(f->model, &group, &changed, f->err);
     int layer = layer_of_input(f->model, input);
     if (changed && layer < *first) *first = layer;
     group_free(f->model, &group);

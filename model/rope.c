@@ -51,7 +51,7 @@ static double theta_of(const ModelConfig *config, bool windowed, size_t position
 static float scaled_frequency(const ModelConfig *config, size_t positions, int i, float frequency) {
     const bool is_long = (double)positions > config->rope_original_positions;
     switch (config->rope_scaling) {
-    case ROPE_PLAIN:
+    case ROPE_DEFAULT:
     case ROPE_DYNAMIC: return frequency;
     case ROPE_LINEAR: return frequency / (float)config->rope_factor;
     case ROPE_LLAMA3: return llama3_frequency(config, frequency);

@@ -8,7 +8,7 @@ static bool can_record(const Transformer *t) {
     return ops->step_begin && (t->structure->config.experts.count == 0 || ops->mixture_new);
 }
 
-static void record(Transformer *t, Sequences *running, const int32_t *ids) {
+static void record_step(Transformer *t, Sequences *running, const int32_t *ids) {
     const BackendOps *ops = t->backend->ops;
     float *hidden = running->scratch[SCRATCH_HIDDEN];
     const size_t tokens = running->count;
@@ -21,7 +21,7 @@ static void record(Transformer *t, Sequences *running, const int32_t *ids) {
 }
 
 // Rows of tokens and positions are read from their tables at every run.
-static bool run(Transformer *t, const Sequences *running, const int32_t *ids) {
+static bool run_step(Transformer *t, const Sequences *running, const int32_t *ids) {
     const Tensor *table = t->structure->embedding, *positions = t->structure->position_rows;
     if (!running->step || !tensor_hold(table, NULL)) return false;
     const bool held = !positions || tensor_hold(positions, NULL);
@@ -43,14 +43,14 @@ static bool is_same(Sequences *running, const Transformer *t) {
 
 bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids) {
     if (!can_record(t)) return false;
-    // The first time everything runs as ever: it makes the memory that the step will need, and a device may load its
+    // The first time everything runs as usual: it makes the memory that the step will need, and a device may load its
     // programs, which it could not while it records.
     if (!is_same(running, t) || running->scratch_tokens < running->count) return false;
-    if (run(t, running, ids)) return true;
+    if (run_step(t, running, ids)) return true;
     sequences_forget_step(running);
     if (running->step_refused || !sequences_logits(running, running->count, (size_t)t->structure->config.vocab, NULL))
         return false;
-    record(t, running, ids);
+    record_step(t, running, ids);
     running->step_refused = !running->step;
-    return run(t, running, ids);
+    return run_step(t, running, ids);
 }

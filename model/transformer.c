@@ -34,14 +34,14 @@ static bool run_layers(Transformer *t, Sequences *running, const int32_t *ids, s
 }
 
 // The next token of each sequence; running->logits then holds their logits.
-static bool steps(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens) {
+static bool recorded_steps(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens) {
     return tokens == running->count && forward_ids_known(&t->structure->config, ids, tokens, NULL) &&
            forward_has_room(running, tokens, NULL) && sequences_step(t, running, ids);
 }
 
 bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err) {
-    if (!observer && steps(t, running, ids, tokens)) {
+    if (!observer && recorded_steps(t, running, ids, tokens)) {
         const size_t vocab = (size_t)t->structure->config.vocab, rows = all ? tokens : 1;
         t->backend->ops->download(t->backend, logits, running->logits + (tokens - rows) * vocab,
                                   rows * vocab * sizeof(float));
@@ -70,7 +70,7 @@ static bool last_logits(Transformer *t, Sequences *running, size_t tokens, Error
 
 bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err) {
-    if (!steps(t, running, ids, tokens) &&
+    if (!recorded_steps(t, running, ids, tokens) &&
         (!run_layers(t, running, ids, tokens, NULL, err) || !last_logits(t, running, tokens, err)))
         return false;
     t->backend->ops->choose(t->backend, running->logits, running->count, (size_t)t->structure->config.vocab, draw, next,

@@ -1,7 +1,7 @@
 // The forward pass: one transformer over any backend, for every family. Weights are shared and replaceable, so that a
 // quantized model is the same transformer with other linears. Data flow per layer of the Llama family: norm → q,k,v →
-// rope → attention → o → add → norm → gate,up → silu·up → down → add; what others do otherwise is said by the
-// configuration.
+// rope → attention → o → add → norm → gate,up → silu·up → down → add; the configuration says where other families
+// differ.
 #pragma once
 
 #include "base/progress.h"
@@ -43,8 +43,8 @@ enum { TRANSFORMER_TOGETHER = 3 };
 bool transformer_multiply_together(Transformer *t, int count, const int *linears, const float *x, size_t tokens,
                                    float *const *y, Error *err);
 
-// For work that comes by each layer with many sequences: the dense matrices of a layer stay in memory in between. Of no
-// effect on what is plain in the file.
+// For work that runs many sequences through one layer after another: the dense matrices of a layer stay in memory in
+// between. No effect on matrices that are plain in the file.
 bool transformer_hold_layer(const Transformer *t, int layer, Error *err);
 void transformer_release_layer(const Transformer *t, int layer);
 
@@ -62,9 +62,9 @@ size_t transformer_bytes_per_token(const Transformer *t);
 // than the model has are refused.
 typedef struct Sequences Sequences;
 bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err);
-// Several sequences that go on side by side: the tokens of a call are those of the first sequence, then
-// those of the second and so on, the same number of each, and each sequence sees its own. Lengths and positions are
-// those of one.
+// Several sequences that run side by side. The tokens of a call are those of the first sequence, then those of the
+// second and so on, the same number for each, and each sequence sees only its own. Lengths and positions are those of
+// one.
 bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err);
 void sequences_free(Sequences *running);
 void sequences_rewind(Sequences *running, size_t positions); // forget all but the first `positions`
@@ -91,7 +91,7 @@ void sequences_advance(Sequences *running, size_t tokens);
 bool transformer_head(Transformer *t, Sequences *running, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err);
 
-// All of it: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
+// The whole pass: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
 // vocab]). On failure the sequences keep the length that they had.
 bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);

@@ -209,7 +209,7 @@ static const Tensor *in_place(const Transformer *t, int linear) {
     return own ? NULL : t->structure->linears[linear].weight;
 }
 
-static void keep(const Transformer *t, const int *linears, int count) {
+static void keep_linears(const Transformer *t, const int *linears, int count) {
     for (int i = 0; i < count; i++)
         if (in_place(t, linears[i])) tensor_keep(in_place(t, linears[i]));
 }
@@ -221,13 +221,13 @@ bool transformer_multiply_together(Transformer *t, int count, const int *linears
     for (int i = 0; i < count; i++) {
         const Tensor *weight = in_place(t, linears[i]);
         if (weight && !tensor_hold(weight, err)) {
-            keep(t, linears, i);
+            keep_linears(t, linears, i);
             return error_prefix(err, "%s", t->structure->linears[linears[i]].name);
         }
         weights[i] = transformer_linear(t, linears[i]);
     }
     ops->linears(t->backend, weights, (size_t)count, x, tokens, y);
-    keep(t, linears, count);
+    keep_linears(t, linears, count);
     return true;
 }
 

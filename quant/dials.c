@@ -10,10 +10,9 @@
 #include "quant/recipe.h"
 
 // Names of enumerators, NULL-terminated: a new enumerator needs one.
-static const char *const grid_names[] = {"symmetric", "asymmetric", "log2", "two-level", NULL};
 static const char *const clip_names[] = {"absmax", "mse", NULL};
 static const char *const granularity_names[] = {"tensor", "channel", "group", "adaptive", NULL};
-static const char *const rule_names[] = {"shrink", "literal", NULL};
+static const char *const rule_names[] = {"shrink", "noise", "literal", NULL};
 static const char *const scale_names[] = {"model", "f16", "bf16", "f32", NULL};
 static const char *const fold_names[] = {"norm", "all", NULL};
 static const char *const unfoldable_names[] = {"token", "runtime", NULL};
@@ -30,7 +29,6 @@ static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define NAMED_UP_TO(names, last) static_assert(COUNT(names) == (last) + 2, #names " and its enumerators differ")
-NAMED_UP_TO(grid_names, GRID_TWO_LEVEL);
 NAMED_UP_TO(clip_names, CLIP_MSE);
 NAMED_UP_TO(granularity_names, GRANULARITY_ADAPTIVE);
 NAMED_UP_TO(rule_names, RULE_LITERAL);
@@ -64,16 +62,15 @@ const DialInfo dial_table[DIAL_COUNT] = {
                    .names = grid_names,
                    .default_value = 0,
                    .per_linear = true},
-    [DIAL_GRANULARITY] =
-        {.option = "granularity",
-         .section = "weights",
-         .key = "granularity",
-         .label = "group",
-         .help = "which weights share a scale; adaptive lets FineQuant choose a group size for each matrix",
-         .kind = DIAL_CHOICE,
-         .names = granularity_names,
-         .default_value = GRANULARITY_ADAPTIVE,
-         .per_linear = true},
+    [DIAL_GRANULARITY] = {.option = "granularity",
+                          .section = "weights",
+                          .key = "granularity",
+                          .label = "group",
+                          .help = "which weights share a scale; adaptive chooses a group size for each matrix",
+                          .kind = DIAL_CHOICE,
+                          .names = granularity_names,
+                          .default_value = GRANULARITY_ADAPTIVE,
+                          .per_linear = true},
     [DIAL_GROUP_SIZE] = {.option = "group-size",
                          .section = "weights",
                          .key = "group_size",
@@ -88,7 +85,7 @@ const DialInfo dial_table[DIAL_COUNT] = {
                     .section = "weights",
                     .key = "alpha",
                     .label = "alpha",
-                    .help = "FineQuant's threshold: groups above it vote for smaller groups; rounded to 0.001",
+                    .help = "how much a group size may cost; with rule noise, 0.3 gives normal weights groups of 64",
                     .kind = DIAL_NUMBER,
                     .least = 0,
                     .most = 1,
@@ -96,28 +93,32 @@ const DialInfo dial_table[DIAL_COUNT] = {
                     .coarse = 0.1,
                     .default_value = 0.3,
                     .per_linear = true},
-    [DIAL_RULE] = {.option = "alpha-rule",
-                   .section = "weights",
-                   .key = "rule",
-                   .label = "rule",
-                   .help = "what alpha is compared with: how much narrower a part is, or FineQuant's ratio as printed",
-                   .kind = DIAL_CHOICE,
-                   .names = rule_names,
-                   .default_value = RULE_SHRINK,
-                   .per_linear = true},
-    [DIAL_QUORUM] = {.option = "quorum",
-                     .section = "weights",
-                     .key = "quorum",
-                     .label = "quorum",
-                     .help = "share of groups that must vote for smaller groups; any means a single vote is enough",
-                     .kind = DIAL_NUMBER,
-                     .zero = "any",
-                     .least = 0,
-                     .most = 1,
-                     .step = 0.001,
-                     .coarse = 0.01,
-                     .default_value = 0.01,
-                     .per_linear = true},
+    [DIAL_RULE] =
+        {.option = "alpha-rule",
+         .section = "weights",
+         .key = "rule",
+         .label = "rule",
+         .help =
+             "what alpha bounds: the noise of the matrix, how much narrower a part is, or FineQuant's ratio as printed",
+         .kind = DIAL_CHOICE,
+         .names = rule_names,
+         .default_value = RULE_NOISE,
+         .per_linear = true},
+    [DIAL_QUORUM] =
+        {.option = "quorum",
+         .section = "weights",
+         .key = "quorum",
+         .label = "quorum",
+         .help =
+             "rules shrink and literal: share of groups that must vote for smaller ones; any: a single vote is enough",
+         .kind = DIAL_NUMBER,
+         .zero = "any",
+         .least = 0,
+         .most = 1,
+         .step = 0.001,
+         .coarse = 0.01,
+         .default_value = 0.01,
+         .per_linear = true},
     [DIAL_MIN_GROUP] = {.option = "min-group",
                         .section = "weights",
                         .key = "min_group",
@@ -297,11 +298,11 @@ static int setting_count(const DialInfo *info) {
     return info->choices ? info->choice_count : name_count(info);
 }
 
-static double setting(const DialInfo *info, int index) { return info->choices ? info->choices[index] : index; }
+static double dial_setting(const DialInfo *info, int index) { return info->choices ? info->choices[index] : index; }
 
 static int setting_index(const DialInfo *info, double value) {
     for (int i = 0; i < setting_count(info); i++) {
-        if (setting(info, i) == value) return i;
+        if (dial_setting(info, i) == value) return i;
     }
     return -1;
 }
@@ -319,7 +320,7 @@ void dial_allowed(Dial dial, const char *between, char *out, size_t size) {
     size_t used = 0;
     for (int i = 0; i < setting_count(info) && used < size; i++) {
         char one[NUMBER_ROOM];
-        dial_format(dial, setting(info, i), one, sizeof one);
+        dial_format(dial, dial_setting(info, i), one, sizeof one);
         used += (size_t)snprintf(out + used, size - used, "%s%s", i ? between : "", one);
     }
 }
@@ -394,7 +395,7 @@ double dial_turn(Dial dial, double value, int steps, bool coarse) {
     if (info->kind == DIAL_NUMBER) return turn_number(info, value, steps, coarse ? info->coarse : info->step);
     int last = setting_count(info) - 1, index = setting_index(info, value);
     double to = fmin(fmax((double)index + steps, 0), last);
-    return setting(info, (int)to);
+    return dial_setting(info, (int)to);
 }
 
 int dial_find(const char *option) {

@@ -3,17 +3,17 @@
 #include <float.h>
 #include <math.h>
 
-// A range that is no normal number is as good as none: dividing by it would overflow.
-static float factor(float range, double alpha) {
+// A range that is not a normal number counts as none: dividing by it would overflow.
+static float lae_factor(float range, double alpha) {
     if (!isnormal(range)) return 1;
     return (float)pow((double)range / log2(2 + (double)range), alpha);
 }
 
 void lae_factors(const float *channel_absmax, size_t width, double alpha, float *factors) {
-    for (size_t j = 0; j < width; j++) factors[j] = factor(channel_absmax[j], alpha);
+    for (size_t j = 0; j < width; j++) factors[j] = lae_factor(channel_absmax[j], alpha);
 }
 
-float lae_range(float range, double alpha) { return range / factor(range, alpha); }
+float lae_range(float range, double alpha) { return range / lae_factor(range, alpha); }
 
 static float smooth_factor(float range, float weight, double alpha) {
     if (!isnormal(range) || !isnormal(weight)) return 1;

@@ -1,4 +1,4 @@
-// What was measured of a model, as far as a plan needs it. Filled by analysis/, read by quant/.
+// What a plan needs to know of a model's measurements. Filled by analysis/, read by quant/.
 #pragma once
 
 #include <stdatomic.h>
@@ -15,17 +15,25 @@
 #define LADDER_MAX 24
 #define VOTE_STEPS 1000
 
+typedef enum VoteRule { VOTES_SHRINK, VOTES_LITERAL, VOTE_RULES } VoteRule;
+// What a group's scale has to reach: its absmax, or max − min with 0 between them.
+typedef enum RangeKind { RANGE_ABSMAX, RANGE_SPREAD, RANGE_KINDS } RangeKind;
+
 typedef struct VoteCounts {
     int sizes_count;              // steps = sizes_count − 1
     uint32_t sizes[LADDER_MAX];   // sizes[0] = in
     uint64_t parents[LADDER_MAX]; // parents[s]: groups of size sizes[s] in the matrix
-    uint32_t *votes[2];           // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
+    uint32_t *votes[VOTE_RULES];  // [rule] → [steps, VOTE_STEPS + 1]; NULL when there are no steps
+    // squares[kind][s]: the sum of range² over the groups of size sizes[s], which quant/noise.h reads; 0 when there are
+    // no steps. A row that holds infinity counts as 0.
+    double squares[RANGE_KINDS][LADDER_MAX];
 } VoteCounts;
 
 typedef struct WeightMeasure {
-    atomic_bool known;      // set last: whoever reads it as true may read the rest
+    atomic_bool known;      // set last: when it is true, the rest may be read
     float absmax, min, max; // of the finite elements
     uint64_t nonfinite;     // infinite or NaN
+    double energy;          // Σ w² of the finite elements
     VoteCounts votes;
     float *column_absmax; // [in]: max |w| of each column
 } WeightMeasure;

@@ -11,6 +11,7 @@
 #include "kernels/quantized.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
+#include "quant/noise.h"
 #include "quant/vote_counts.h"
 
 typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
@@ -190,24 +191,53 @@ static int first_size(const VoteCounts *votes, const double *settings, Decision 
     return at;
 }
 
+static void note_step(const VoteCounts *votes, int at, double share, Decision *d) {
+    d->step_size[d->steps] = votes->sizes[at];
+    d->step_share[d->steps++] = (float)share;
+}
+
+static bool has_smaller(const VoteCounts *votes, int at, const double *settings) {
+    return at + 1 < votes->sizes_count && votes->sizes[at + 1] >= settings[DIAL_MIN_GROUP];
+}
+
 // FineQuant (docs/methods.md): to the next smaller size for as long as enough groups vote for it.
-static void walk_ladder(const VoteCounts *votes, const double *settings, Decision *d) {
-    double quorum = settings[DIAL_QUORUM];
-    int at = first_size(votes, settings, d);
-    while (at + 1 < votes->sizes_count && votes->sizes[at + 1] >= settings[DIAL_MIN_GROUP]) {
-        double share = vote_share(votes, (AlphaRule)settings[DIAL_RULE], at, settings[DIAL_ALPHA]);
-        d->step_size[d->steps] = votes->sizes[at];
-        d->step_share[d->steps++] = (float)share;
+static int walk_by_votes(const VoteCounts *votes, int at, const double *settings, Decision *d) {
+    const VoteRule rule = settings[DIAL_RULE] == RULE_LITERAL ? VOTES_LITERAL : VOTES_SHRINK;
+    const double quorum = settings[DIAL_QUORUM];
+    for (; has_smaller(votes, at, settings); at++) {
+        double share = vote_share(votes, rule, at, settings[DIAL_ALPHA]);
+        note_step(votes, at, share, d);
         if (!(quorum > 0 ? share >= quorum : share > 0)) break;
-        at++;
     }
+    return at;
+}
+
+// To the next smaller size for as long as the noise is above the ceiling.
+static int walk_by_noise(const WeightMeasure *weight, int at, const double *settings, Decision *d) {
+    const Grid grid = (Grid)settings[DIAL_GRID];
+    const double ceiling = noise_ceiling(settings[DIAL_ALPHA], grid, d->bits);
+    d->noise_ceiling = (float)ceiling;
+    for (;; at++) {
+        double noise = weight_noise(weight, at, grid, d->bits);
+        note_step(&weight->votes, at, noise, d);
+        if (!(noise > ceiling) || !has_smaller(&weight->votes, at, settings)) return at;
+    }
+}
+
+static void walk_ladder(const WeightMeasure *weight, const double *settings, Decision *d) {
+    const VoteCounts *votes = &weight->votes;
+    int at = first_size(votes, settings, d);
+    if (settings[DIAL_RULE] != RULE_NOISE)
+        at = walk_by_votes(votes, at, settings, d);
+    else if (votes->sizes_count > 1)
+        at = walk_by_noise(weight, at, settings, d);
     d->group = votes->sizes[at];
 }
 
 static void choose_group(const Planning *p, int i, Decision *d) {
     const Linear *linear = &p->structure->linears[i];
     const double *settings = p->settings[i];
-    const VoteCounts *votes = &weight_measure(p, i)->votes;
+    const WeightMeasure *weight = weight_measure(p, i);
     d->granularity = (Granularity)settings[DIAL_GRANULARITY];
     d->group = linear->in;
     if (d->granularity == GRANULARITY_GROUP) {
@@ -218,8 +248,8 @@ static void choose_group(const Planning *p, int i, Decision *d) {
         else if (linear->in % wanted)
             d->note = note_partial_group;
     } else if (d->granularity == GRANULARITY_ADAPTIVE) {
-        if (votes->sizes_count > 0)
-            walk_ladder(votes, settings, d);
+        if (weight->votes.sizes_count > 0)
+            walk_ladder(weight, settings, d);
         else
             d->note = note_no_votes;
     }

@@ -21,19 +21,20 @@ typedef struct Decision {
     DType scale_dtype;
     size_t group;                 // columns per scale; in for tensor and channel
     FptqClass input_class;        // of its input's range under v0 and v1, whatever the policy
-    bool provisional;             // what becomes of its input rests on a range that may still grow
     ActivationPolicy activations; // resolved to none, static, token or channel
     // Its input is equalized, by LAE or by SmoothQuant; the weight's columns are multiplied by the factors.
     bool lae, smooth;
+    bool provisional; // what becomes of its input rests on a range that may still grow
     float lae_alpha, smooth_alpha;
     float activation_scale; // static: range (after equalization) / 127
     FoldKind fold;          // where the factors went (FOLD_NONE: nowhere, the linear divides, or there are none)
     int fold_index;
     int steps;                      // adaptive: steps of the ladder that were looked at
+    float noise_ceiling;            // adaptive by noise: what it may be at most; 0: by votes
     double bits_per_weight;         // scales included
     size_t bytes;                   // weight and scales
-    uint32_t step_size[LADDER_MAX]; // the size before the step
-    float step_share[LADDER_MAX];   // share of parents that voted for going on
+    uint32_t step_size[LADDER_MAX]; // the size before the step; by noise the chosen one always stands last
+    float step_share[LADDER_MAX];   // share of parents that voted for going on; by noise: its share of Σ w² (noise.h)
     // NULL, or why it is not what the recipe asked for ("per channel: weights not measured yet"); static text.
     const char *note;
 } Decision;
@@ -53,8 +54,8 @@ typedef struct Plan {
     int class_count[4];                 // linears by FptqClass
 } Plan;
 
-// What becomes of its input, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when nothing does, "?"
-// while its range is not known.
+// How its input is quantized, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when it is not, "?" while
+// its range is not known.
 const char *decision_input_text(const Decision *decision);
 
 // Values that make no sense together (v0 > v1, a group larger than the row) are resolved as recipe.h says at the dial.

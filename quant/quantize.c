@@ -14,8 +14,8 @@ typedef struct Work {
     const float *factors;  // [in] or NULL
     const float *divisors; // [out] or NULL
     QuantizedWeight *w;
-    bool whole; // one step for all groups, `tensor`
-    Step tensor;
+    bool whole; // one coding for all groups, `tensor`
+    GroupCoding tensor;
     const HostKernels *kernels;
     WeightError *rows; // [out] or NULL
 } Work;
@@ -26,7 +26,7 @@ typedef struct RowMemory {
     float *scales; // [groups]; two-level only
 } RowMemory;
 
-typedef enum Pass { PASS_RANGE, PASS_CODES } Pass;
+typedef enum RowPass { PASS_RANGE, PASS_CODES } RowPass;
 
 double weight_sqnr_db(const WeightError *error) {
     return error->noise > 0 ? 10 * log10(error->signal / error->noise) : (double)INFINITY;
@@ -44,41 +44,43 @@ static size_t group_columns(const QuantizedWeight *w, size_t g) {
     return first + w->group <= w->in ? w->group : w->in - first;
 }
 
-static Step choose_step(const Work *work, DType dtype, Range range, const float *x, size_t n, int8_t *codes) {
+static GroupCoding choose_coding(const Work *work, DType dtype, GroupRange range, const float *x, size_t n,
+                                 int8_t *codes) {
     const QuantizedWeight *w = work->w;
-    if (work->decision->clip == CLIP_MSE) return step_of_least_error(w->grid, w->bits, dtype, range, x, n, codes);
-    return step_of(w->grid, w->bits, dtype, range);
+    if (work->decision->clip == CLIP_MSE)
+        return group_coding_of_least_error(w->grid, w->bits, dtype, range, x, n, codes);
+    return group_coding(w->grid, w->bits, dtype, range);
 }
 
-static void code_group(const Work *work, const Step *step, const float *x, size_t n, int8_t *codes,
+static void code_group(const Work *work, const GroupCoding *coding, const float *x, size_t n, int8_t *codes,
                        WeightError *error) {
-    step_codes(step, x, n, codes);
-    if (work->rows) step_error(step, x, codes, n, error);
+    group_codes(coding, x, n, codes);
+    if (work->rows) group_error(coding, x, codes, n, error);
 }
 
 // False when the row holds something that is not finite.
-static bool quantize_row(const Work *work, size_t o, const float *row, WeightError *error) {
+static bool code_row_by_groups(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
     size_t groups = group_count(w->in, w->group);
     for (size_t g = 0; g < groups; g++) {
         size_t n = group_columns(w, g), at = o * groups + g;
         const float *x = row + g * w->group;
         int8_t *codes = w->codes + o * w->in + g * w->group;
-        Step step = work->tensor;
+        GroupCoding coding = work->tensor;
         if (!work->whole) {
-            Range range;
+            GroupRange range;
             if (!group_range(w->grid, x, n, &range)) return false;
-            step = choose_step(work, w->scale_dtype, range, x, n, codes);
+            coding = choose_coding(work, w->scale_dtype, range, x, n, codes);
         }
-        w->scales[at] = step.scale;
-        if (w->zeros) w->zeros[at] = (int8_t)step.zero;
-        code_group(work, &step, x, n, codes, error);
+        w->scales[at] = coding.scale;
+        if (w->zeros) w->zeros[at] = (int8_t)coding.zero;
+        code_group(work, &coding, x, n, codes, error);
     }
     return true;
 }
 
 // The same where every group has its absmax for range: the whole row at once.
-static bool quantize_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
+static bool code_row_symmetric(const Work *work, size_t o, const float *row, WeightError *error) {
     const QuantizedWeight *w = work->w;
     const RowCoding how = {w->in, w->group, w->bits, w->scale_dtype, work->whole ? work->tensor.scale : 0};
     double errors[2] = {0};
@@ -91,17 +93,17 @@ static bool quantize_row_symmetric(const Work *work, size_t o, const float *row,
 
 // Two levels: each group's scale as if it were stored in float, then the row's scale so that the largest of them is 127
 // times that, then each group's as a whole multiple of it, 1 to 127.
-static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
+static bool code_row_two_level(const Work *work, size_t o, const RowMemory *memory, WeightError *error) {
     const QuantizedWeight *w = work->w;
     size_t groups = group_count(w->in, w->group);
     float *scales = memory->scales, largest = 0;
     for (size_t g = 0; g < groups; g++) {
-        Range range;
+        GroupRange range;
         const float *x = memory->row + g * w->group;
         size_t n = group_columns(w, g);
         if (!group_range(w->grid, x, n, &range)) return false;
         scales[g] =
-            range.high > 0 ? choose_step(work, DTYPE_F32, range, x, n, w->codes + o * w->in + g * w->group).scale : 0;
+            range.high > 0 ? choose_coding(work, DTYPE_F32, range, x, n, w->codes + o * w->in + g * w->group).scale : 0;
         largest = scales[g] > largest ? scales[g] : largest;
     }
     float scale = scale_of(largest, 127, w->scale_dtype);
@@ -110,8 +112,8 @@ static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memo
         float factor = rintf(scales[g] / scale);
         factor = factor < 1 ? 1 : factor > 127 ? 127 : factor;
         w->factors[o * groups + g] = (int8_t)factor;
-        Step step = {.grid = w->grid, .bits = w->bits, .scale = factor * scale};
-        code_group(work, &step, memory->row + g * w->group, group_columns(w, g), w->codes + o * w->in + g * w->group,
+        GroupCoding coding = {.grid = w->grid, .bits = w->bits, .scale = factor * scale};
+        code_group(work, &coding, memory->row + g * w->group, group_columns(w, g), w->codes + o * w->in + g * w->group,
                    error);
     }
     return true;
@@ -119,13 +121,13 @@ static bool quantize_row_twice(const Work *work, size_t o, const RowMemory *memo
 
 static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
     WeightError error = {0};
-    bool plain = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
-    if (plain)
-        finite = quantize_row_symmetric(work, o, memory->row, &error);
-    else if (work->w->grid == GRID_TWO_LEVEL)
-        finite = quantize_row_twice(work, o, memory, &error);
+    bool symmetric = work->w->grid == GRID_SYMMETRIC && (work->whole || work->decision->clip != CLIP_MSE), finite;
+    if (symmetric)
+        finite = code_row_symmetric(work, o, memory->row, &error);
+    else if (work->w->factors)
+        finite = code_row_two_level(work, o, memory, &error);
     else
-        finite = quantize_row(work, o, memory->row, &error);
+        finite = code_row_by_groups(work, o, memory->row, &error);
     if (work->rows) work->rows[o] = error;
     return finite;
 }
@@ -133,7 +135,7 @@ static bool code_row(const Work *work, size_t o, const RowMemory *memory) {
 // ---- The matrix ----
 
 // One pass over all rows. PASS_RANGE finds the range of the matrix; both find the first row that is not finite.
-static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err) {
+static bool pass_over_rows(const Work *work, RowPass pass, GroupRange *range, Error *err) {
     size_t out = work->w->out, in = work->w->in, bad = out;
     float low = 0, high = 0;
     bool short_of_memory = false;
@@ -146,7 +148,7 @@ static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err
         for (size_t o = 0; o < out; o++) {
             if (short_of_memory) continue;
             load_row(work, o, memory.row);
-            Range here = {0};
+            GroupRange here = {0};
             bool finite =
                 pass == PASS_RANGE ? group_range(work->w->grid, memory.row, in, &here) : code_row(work, o, &memory);
             low = here.low < low ? here.low : low;
@@ -161,16 +163,16 @@ static bool pass_over_rows(const Work *work, Pass pass, Range *range, Error *err
         quantized_not_finite(bad, work->factors || work->divisors, err);
         return error_prefix(err, "%s", work->linear->weight->name);
     }
-    *range = (Range){low, high};
+    *range = (GroupRange){low, high};
     return true;
 }
 
 static bool quantize_rows(Work *work, Error *err) {
-    Range range;
+    GroupRange range;
     work->whole = work->decision->granularity == GRANULARITY_TENSOR;
     if (work->whole) {
         if (!pass_over_rows(work, PASS_RANGE, &range, err)) return false;
-        work->tensor = step_of(work->w->grid, work->w->bits, work->w->scale_dtype, range);
+        work->tensor = group_coding(work->w->grid, work->w->bits, work->w->scale_dtype, range);
     }
     return pass_over_rows(work, PASS_CODES, &range, err);
 }

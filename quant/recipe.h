@@ -12,9 +12,9 @@ typedef enum Dial {
     DIAL_GRID,            // Grid (kernels/quantized.h)
     DIAL_GRANULARITY,     // Granularity
     DIAL_GROUP_SIZE,      // granularity group: columns per scale; a size beyond the row is the whole channel
-    DIAL_ALPHA,           // FineQuant's threshold, 0…1, rounded to 0.001 where it is applied
+    DIAL_ALPHA,           // adaptive: how much a group size may cost, 0…1; votes round it to 0.001
     DIAL_RULE,            // AlphaRule
-    DIAL_QUORUM,          // share of parents that must vote for going on; 0 = any single one
+    DIAL_QUORUM,          // rules of votes: share of parents that must vote for going on; 0 = any single one
     DIAL_MIN_GROUP,       // adaptive: floor; wins over a smaller max_group
     DIAL_MAX_GROUP,       // adaptive: first size tried; 0 = whole channel
     DIAL_SCALE,           // ScaleType
@@ -40,7 +40,8 @@ typedef enum Granularity {
     GRANULARITY_GROUP,
     GRANULARITY_ADAPTIVE
 } Granularity;
-typedef enum AlphaRule { RULE_SHRINK, RULE_LITERAL } AlphaRule;
+// NOISE stands between the two rules of votes, so that each is one turn away.
+typedef enum AlphaRule { RULE_SHRINK, RULE_NOISE, RULE_LITERAL } AlphaRule;
 // What a scale covers: the largest weight, or the range that loses least in squares (quant/grids.h).
 typedef enum Clip { CLIP_ABSMAX, CLIP_MSE } Clip;
 // MODEL: the weight's own type, F16 for F32 weights.
@@ -91,7 +92,7 @@ typedef struct Recipe {
     // Globs: linears left in their own precision, whatever the overrides say.
     char **ignore;
     int ignore_count;
-    // The later one wins. One that names a head or router exactly and sets a weights dial quantizes it.
+    // Later ones win. One that names a head or router exactly and sets a weights dial quantizes it.
     Override *overrides;
     int override_count;
 } Recipe;
@@ -133,6 +134,6 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
 // becomes the latest.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
-// ? one character, * any number of them (dots too), [a-z] and [!x] one of a set of bytes; a [ that nothing closes
-// stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
+// ? stands for one character, * for any number of them (dots too), [a-z] and [!x] for one of a set of bytes. An
+// unclosed [ stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
 bool glob_matches(const char *glob, const char *name);

@@ -9,7 +9,9 @@
 #include "base/number.h"
 #include "quant/recipe.h"
 
-#define RECIPE_VERSION 1
+// Version 1 had no rule of noise: what names no rule there means the default of then.
+#define RECIPE_VERSION 2
+#define RECIPE_OLDEST 1
 #define LARGEST_FILE ((size_t)1 << 20)
 
 static const char *const sections[] = {"weights", "activations", "cache"};
@@ -134,11 +136,13 @@ static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
     if (!cJSON_IsNumber(version))
         return error_set(err, "not a recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
-    if (version->valuedouble != RECIPE_VERSION) {
+    if (version->valuedouble != RECIPE_VERSION && version->valuedouble != RECIPE_OLDEST) {
         char text[NUMBER_ROOM];
         number_format(version->valuedouble, text, sizeof text);
-        return error_set(err, "is a recipe of version %s; this program reads version %d", text, RECIPE_VERSION);
+        return error_set(err, "is a recipe of version %s; this program reads versions %d and %d", text, RECIPE_OLDEST,
+                         RECIPE_VERSION);
     }
+    if (version->valuedouble == RECIPE_OLDEST) recipe->value[DIAL_RULE] = RULE_SHRINK;
     for (int s = 0; s < SECTIONS; s++) {
         if (!read_section(root, sections[s], "", recipe->value, NULL, err)) return false;
     }

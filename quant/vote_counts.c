@@ -7,15 +7,14 @@
 #include "base/array.h"
 #include "kernels/host/kernels.h"
 
-#define RULES 2
 #define BINS (VOTE_STEPS + 2) // bin b: parents whose statistic exceeds exactly the b smallest thresholds
 
-typedef uint32_t Bins[RULES][BINS];
+typedef uint32_t Bins[VOTE_RULES][BINS];
 
 // One level of the ladder: the ranges of some rows' groups, and what their parents say.
 typedef struct Level {
-    float *low, *high;   // [BATCH / 2]
-    int32_t *bin[RULES]; // [BATCH / 2]: −1 where it has to be looked at more closely
+    float *low, *high;        // [BATCH / 2]
+    int32_t *bin[VOTE_RULES]; // [BATCH / 2]: −1 where it has to be looked at more closely
 } Level;
 
 struct VoteTally {
@@ -41,6 +40,8 @@ int ladder_sizes(size_t in, uint32_t floor, uint32_t sizes[LADDER_MAX]) {
     return count;
 }
 
+size_t vote_tally_squares(const VoteTally *t) { return RANGE_KINDS * (size_t)t->sizes_count; }
+
 static inline float absmax_of(float low, float high) {
     float a = fabsf(low), b = fabsf(high);
     return a > b ? a : b;
@@ -56,7 +57,8 @@ static size_t bin_of(const double *threshold, double statistic) {
 }
 
 // What one parent of these children says, by the formula.
-static void ask_parent(const double *threshold, const float *low, const float *high, size_t parts, size_t bins[RULES]) {
+static void ask_parent(const double *threshold, const float *low, const float *high, size_t parts,
+                       size_t bins[VOTE_RULES]) {
     float least = low[0], most = high[0], narrowest = absmax_of(low[0], high[0]);
     double widest = (double)high[0] - (double)low[0];
     for (size_t i = 1; i < parts; i++) {
@@ -69,23 +71,23 @@ static void ask_parent(const double *threshold, const float *low, const float *h
     }
     double range = (double)absmax_of(least, most), spread = (double)most - (double)least;
     double finite = spread - spread; // 0, or NaN where a value is not finite
-    bins[RULE_SHRINK] = bin_of(threshold, 1 - (double)narrowest / range + finite); // NaN too where there is no range
-    bins[RULE_LITERAL] = bin_of(threshold, widest / spread + finite);
+    bins[VOTES_SHRINK] = bin_of(threshold, 1 - (double)narrowest / range + finite); // NaN too where there is no range
+    bins[VOTES_LITERAL] = bin_of(threshold, widest / spread + finite);
 }
 
 // The usual step: two children each. Float arithmetic answers for nearly all of them.
 static void halves(const VoteTally *t, const float *low, const float *high, size_t parents, Level *up, Bins *bins) {
     const ScanKernels *scan = host_kernels()->scan;
-    const int32_t *shrink = up->bin[RULE_SHRINK], *literal = up->bin[RULE_LITERAL];
-    scan->merge_pairs(low, high, parents, VOTE_STEPS, up->low, up->high, up->bin[RULE_SHRINK], up->bin[RULE_LITERAL]);
+    const int32_t *shrink = up->bin[VOTES_SHRINK], *literal = up->bin[VOTES_LITERAL];
+    scan->merge_pairs(low, high, parents, VOTE_STEPS, up->low, up->high, up->bin[VOTES_SHRINK], up->bin[VOTES_LITERAL]);
     for (size_t p = 0; p < parents; p++) {
         if (shrink[p] >= 0 && literal[p] >= 0) {
-            (*bins)[RULE_SHRINK][shrink[p]]++;
-            (*bins)[RULE_LITERAL][literal[p]]++;
+            (*bins)[VOTES_SHRINK][shrink[p]]++;
+            (*bins)[VOTES_LITERAL][literal[p]]++;
         } else {
-            size_t exact[RULES];
+            size_t exact[VOTE_RULES];
             ask_parent(t->threshold, low + 2 * p, high + 2 * p, 2, exact);
-            for (int rule = 0; rule < RULES; rule++) (*bins)[rule][exact[rule]]++;
+            for (int rule = 0; rule < VOTE_RULES; rule++) (*bins)[rule][exact[rule]]++;
         }
     }
 }
@@ -93,7 +95,7 @@ static void halves(const VoteTally *t, const float *low, const float *high, size
 static void parts_of_rows(const VoteTally *t, const float *low, const float *high, size_t parts, size_t parents,
                           Level *up, Bins *bins) {
     for (size_t p = 0; p < parents; p++) {
-        size_t exact[RULES];
+        size_t exact[VOTE_RULES];
         float least = low[p * parts], most = high[p * parts];
         for (size_t i = 1; i < parts; i++) {
             least = low[p * parts + i] < least ? low[p * parts + i] : least;
@@ -102,14 +104,23 @@ static void parts_of_rows(const VoteTally *t, const float *low, const float *hig
         up->low[p] = least;
         up->high[p] = most;
         ask_parent(t->threshold, low + p * parts, high + p * parts, parts, exact);
-        for (int rule = 0; rule < RULES; rule++) (*bins)[rule][exact[rule]]++;
+        for (int rule = 0; rule < VOTE_RULES; rule++) (*bins)[rule][exact[rule]]++;
     }
+}
+
+// Each row has a sum of its own, so that it does not matter how rows are divided among threads.
+static void square_rows(const VoteTally *t, int s, const float *low, const float *high, size_t rows, double *squares) {
+    const ScanKernels *scan = host_kernels()->scan;
+    const size_t groups = t->columns / t->sizes[s];
+    for (size_t row = 0; row < rows; row++, squares += vote_tally_squares(t))
+        scan->squares(low + row * groups, high + row * groups, groups, squares + s, squares + t->sizes_count + s);
 }
 
 // Climbs the ladder with some rows. Groups lie row after row and a parent's children side by side, so it does not
 // matter where a row ends.
-static void climb(VoteTally *t, const float *low, const float *high, size_t rows) {
+static void climb(VoteTally *t, const float *low, const float *high, size_t rows, double *squares) {
     size_t children = rows * t->groups;
+    square_rows(t, t->sizes_count - 1, low, high, rows, squares);
     for (int step = t->sizes_count - 2; step >= 0; step--) {
         size_t parts = t->sizes[step] / t->sizes[step + 1], parents = children / parts;
         Level *up = &t->levels[step & 1];
@@ -117,6 +128,7 @@ static void climb(VoteTally *t, const float *low, const float *high, size_t rows
             halves(t, low, high, parents, up, &t->bins[step]);
         else
             parts_of_rows(t, low, high, parts, parents, up, &t->bins[step]);
+        square_rows(t, step, up->low, up->high, rows, squares);
         low = up->low;
         high = up->high;
         children = parents;
@@ -126,14 +138,14 @@ static void climb(VoteTally *t, const float *low, const float *high, size_t rows
 static bool level_new(size_t parents, Level *level) {
     level->low = array_new(parents, sizeof *level->low);
     level->high = array_new(parents, sizeof *level->high);
-    for (int rule = 0; rule < RULES; rule++) level->bin[rule] = array_new(parents, sizeof *level->bin[rule]);
-    return level->low && level->high && level->bin[RULE_SHRINK] && level->bin[RULE_LITERAL];
+    for (int rule = 0; rule < VOTE_RULES; rule++) level->bin[rule] = array_new(parents, sizeof *level->bin[rule]);
+    return level->low && level->high && level->bin[VOTES_SHRINK] && level->bin[VOTES_LITERAL];
 }
 
 static void level_free(Level *level) {
     free(level->low);
     free(level->high);
-    for (int rule = 0; rule < RULES; rule++) free(level->bin[rule]);
+    for (int rule = 0; rule < VOTE_RULES; rule++) free(level->bin[rule]);
 }
 
 bool vote_tally_new(size_t columns, uint32_t base_group, VoteTally **out, Error *err) {
@@ -165,11 +177,11 @@ void vote_tally_free(VoteTally *t) {
     free(t);
 }
 
-void vote_tally_add(VoteTally *t, const float *minima, const float *maxima, size_t rows) {
+void vote_tally_add(VoteTally *t, const float *minima, const float *maxima, size_t rows, double *squares) {
     t->rows += rows;
     for (size_t row = 0; row < rows && t->sizes_count > 1; row += t->rows_at_once) {
         size_t at_once = rows - row < t->rows_at_once ? rows - row : t->rows_at_once;
-        climb(t, minima + row * t->groups, maxima + row * t->groups, at_once);
+        climb(t, minima + row * t->groups, maxima + row * t->groups, at_once, squares + row * vote_tally_squares(t));
     }
 }
 
@@ -177,7 +189,7 @@ void vote_tally_merge(VoteTally *sum, const VoteTally *more) {
     sum->rows += more->rows;
     const uint32_t *source = &more->bins[0][0][0];
     uint32_t *target = &sum->bins[0][0][0];
-    for (size_t i = 0; i < (size_t)sum->sizes_count * RULES * BINS; i++) target[i] += source[i];
+    for (size_t i = 0; i < (size_t)sum->sizes_count * VOTE_RULES * BINS; i++) target[i] += source[i];
 }
 
 // votes[k] = parents in the bins above k.
@@ -189,14 +201,24 @@ static void sum_from_above(const uint32_t *bins, uint32_t *votes) {
     }
 }
 
-bool vote_tally_counts(const VoteTally *t, VoteCounts *out, Error *err) {
+static void sum_squares(const VoteTally *t, const double *squares, VoteCounts *out) {
+    for (uint64_t row = 0; row < t->rows && t->sizes_count > 1; row++) {
+        for (int kind = 0; kind < RANGE_KINDS; kind++) {
+            for (int s = 0; s < t->sizes_count; s++, squares++)
+                out->squares[kind][s] += isfinite(*squares) ? *squares : 0;
+        }
+    }
+}
+
+bool vote_tally_counts(const VoteTally *t, const double *squares, VoteCounts *out, Error *err) {
     size_t steps = (size_t)t->sizes_count - 1;
     *out = (VoteCounts){.sizes_count = t->sizes_count};
     for (int s = 0; s < t->sizes_count; s++) {
         out->sizes[s] = t->sizes[s];
         out->parents[s] = t->rows * (t->columns / t->sizes[s]);
     }
-    for (int rule = 0; steps && rule < RULES; rule++) {
+    sum_squares(t, squares, out);
+    for (int rule = 0; steps && rule < VOTE_RULES; rule++) {
         out->votes[rule] = array_new(steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
         if (!out->votes[rule]) {
             vote_counts_free(out);
@@ -212,8 +234,11 @@ bool vote_counts_build(const float *minima, const float *maxima, size_t rows, si
     VoteTally *tally;
     *out = (VoteCounts){0};
     if (!vote_tally_new(columns, base_group, &tally, err)) return false;
-    vote_tally_add(tally, minima, maxima, rows);
-    bool ok = vote_tally_counts(tally, out, err);
+    double *squares = array_new(rows * vote_tally_squares(tally), sizeof *squares);
+    bool ok = squares || error_memory(err, "the votes of a matrix");
+    if (ok) vote_tally_add(tally, minima, maxima, rows, squares);
+    ok = ok && vote_tally_counts(tally, squares, out, err);
+    free(squares);
     vote_tally_free(tally);
     return ok;
 }
@@ -224,7 +249,7 @@ void vote_counts_free(VoteCounts *counts) {
     *counts = (VoteCounts){0};
 }
 
-double vote_share(const VoteCounts *counts, AlphaRule rule, int step, double alpha) {
+double vote_share(const VoteCounts *counts, VoteRule rule, int step, double alpha) {
     size_t k = (size_t)lround(fmin(fmax(alpha, 0), 1) * VOTE_STEPS);
     uint32_t votes = counts->votes[rule][(size_t)step * (VOTE_STEPS + 1) + k];
     return counts->parents[step] ? (double)votes / (double)counts->parents[step] : 0;

@@ -1,9 +1,9 @@
-// FineQuant's votes of one matrix for every alpha at once (measured.h), from the ranges of its smallest groups.
+// What the rules of adaptive granularity ask of one matrix, for every alpha at once (measured.h): FineQuant's votes and
+// the squared ranges of every group size, from the ranges of its smallest groups.
 #pragma once
 
 #include "base/error.h"
 #include "quant/measured.h"
-#include "quant/recipe.h"
 
 #define LADDER_FLOOR 16 // the smallest group size that is looked at
 
@@ -20,13 +20,17 @@ void vote_counts_free(VoteCounts *counts);
 
 // The same piece by piece, each thread with a tally of its own: rows are added in any order and number, then one tally
 // is merged into another and turned into counts. Votes are counted per parent, and a parent lies within a row, so the
-// counts do not depend on how rows were divided. Free with vote_tally_free in any case.
+// counts do not depend on how rows were divided. Nor do the sums of squares: each row has its own, which the caller
+// keeps in the order of the matrix, [rows, vote_tally_squares]. Free with vote_tally_free in any case.
 typedef struct VoteTally VoteTally;
 bool vote_tally_new(size_t columns, uint32_t base_group, VoteTally **out, Error *err);
-void vote_tally_add(VoteTally *tally, const float *minima, const float *maxima, size_t rows);
+size_t vote_tally_squares(const VoteTally *tally); // numbers per row
+// squares: of these rows, written.
+void vote_tally_add(VoteTally *tally, const float *minima, const float *maxima, size_t rows, double *squares);
 void vote_tally_merge(VoteTally *sum, const VoteTally *more);
-bool vote_tally_counts(const VoteTally *tally, VoteCounts *out, Error *err);
+// squares: of all rows of the matrix.
+bool vote_tally_counts(const VoteTally *tally, const double *squares, VoteCounts *out, Error *err);
 void vote_tally_free(VoteTally *tally);
 
 // The share of parents at `step` that vote for going on: statistic > alpha, alpha rounded to 1 / VOTE_STEPS.
-double vote_share(const VoteCounts *counts, AlphaRule rule, int step, double alpha);
+double vote_share(const VoteCounts *counts, VoteRule rule, int step, double alpha);

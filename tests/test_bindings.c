@@ -67,7 +67,7 @@ static void every_column_scheme_and_group_has_a_name(void **state) {
     (void)state;
     for (int i = 0; i < COLUMN_COUNT; i++)
         assert_true(column_table[i].title && column_table[i].name && column_table[i].help && column_table[i].width > 0);
-    for (int i = 0; i < SCHEME_COUNT; i++) assert_non_null(scheme_names[i]);
+    for (int i = 0; i < COLORS_COUNT; i++) assert_non_null(color_scheme_names[i]);
     for (int i = 0; i < KEY_GROUPS; i++) assert_non_null(key_group_titles[i]);
 }
 

@@ -45,7 +45,7 @@ static void defaults(void **state) {
     assert_int_equal(config.ffn, 11008);
     assert_int_equal(config.vocab, 32000);
     assert_int_equal(config.max_positions, 2048);
-    assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000 && config.rope_scaling == ROPE_PLAIN);
+    assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000 && config.rope_scaling == ROPE_DEFAULT);
     assert_false(config.tied_head || config.attention_bias || config.output_bias || config.mlp_bias);
     assert_int_equal(config.bos_token, 1);
     assert_int_equal(config.eos_count, 1);
@@ -82,7 +82,7 @@ static void rope(void **state) {
     assert_true(config.rope_high_freq_factor == 4 && config.rope_original_positions == 8192 &&
                 config.rope_theta == 1000);
     config = loaded("\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":777}");
-    assert_true(config.rope_scaling == ROPE_PLAIN && config.rope_theta == 777);
+    assert_true(config.rope_scaling == ROPE_DEFAULT && config.rope_theta == 777);
     config = loaded("\"max_position_embeddings\":4096,\"rope_parameters\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_"
                     "freq_factor\":1,\"high_freq_factor\":4}");
     assert_true(config.rope_original_positions == 4096);
@@ -106,6 +106,14 @@ static void rope(void **state) {
     expect_refused("\"partial_rotary_factor\" must be above 0 and at most 1");
     folder_put_text(folder, "config.json", "{\"model_type\":\"phi3\",\"partial_rotary_factor\":0.01}");
     expect_refused("rotary positions need an even number");
+}
+
+// Half a character where nobody looks is no reason to refuse a model.
+static void an_unread_key_may_be_broken(void **state) {
+    (void)state;
+    ModelConfig config = loaded("\"prompt\":\"\\ud83d cut off\",\"num_key_value_heads\":2");
+    assert_int_equal(config.kv_heads, 2);
+    assert_string_equal(config.not_run, "");
 }
 
 static void a_key_may_be_empty(void **state) {
@@ -366,6 +374,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
                                        IN_FOLDER(sizes),
                                        IN_FOLDER(rope),
+                                       IN_FOLDER(an_unread_key_may_be_broken),
                                        IN_FOLDER(a_key_may_be_empty),
                                        IN_FOLDER(tokens),
                                        IN_FOLDER(nonsense),

@@ -1,5 +1,6 @@
-// The CUDA backend with its kernels, thread by thread on the host, against the scalar CPU backend. What a device would
-// compute, without a device: layouts, fragments, barriers, tails, recorded steps.
+// The CUDA backend with its kernels, thread by thread on the host: the list of tests/support/backend_checks.h, and what
+// only devices have. What a device would compute, without a device: layouts, fragments, barriers, tails, recorded
+// steps.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,23 +11,26 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/cuda.h"
+#include "tests/support/backend_checks.h"
 #include "tests/support/cuda_emulated.h"
-#include "tests/support/device_checks.h"
 #include "tests/support/device_models.h"
 #include "tests/support/simt_emulated.h"
 
 static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
 
-static bool begin(const EmulatedDevice *device, Checks *c) {
-    *c = (Checks){.random = random_seeded(11), .launches = &emulated_kernels};
+static void begin(const EmulatedDevice *device, Checks *c) {
+    *c = (Checks){.place = EMULATED,
+                  .thorough = thorough,
+                  .random = random_seeded(11),
+                  .launches = &emulated_kernels,
+                  .backwards = &emulated_backwards};
     setenv("QUANTDIAL_CPU", "scalar", 1);
-    if (!backend_emulated_new(device, &c->device)) skip();
+    if (!backend_emulated_new(device, &c->b)) skip();
     assert_true(backend_cpu_new(1, &c->reference, NULL));
-    return true;
 }
 
 static void end(Checks *c) {
-    c->device->ops->destroy(c->device);
+    c->b->ops->destroy(c->b);
     c->reference->ops->destroy(c->reference);
     emulated_backwards = false;
 }
@@ -44,10 +48,10 @@ static void layout_case(int bits, size_t out, size_t in, size_t group) {
             for (int i = 0; i < l.in; i++) {
                 int padded = padded_of(&l, i), code = (int)random_below(&random, 1u << bits) - (1 << (bits - 1));
                 int unit = padded / UNIT_COLUMNS, row = o % UNIT_ROWS, column = padded % UNIT_COLUMNS;
-                uint8_t *step = codes + step_offset(&l, o / UNIT_ROWS, unit / STEP_UNITS);
+                uint8_t *slab = codes + slab_offset(&l, o / UNIT_ROWS, unit / SLAB_UNITS);
                 assert_int_equal(column_at(&l, padded), i);
                 if (pass == 0)
-                    put_code(bits, step, unit % STEP_UNITS, unit_lane(row, column), unit_slot(row, column), code);
+                    put_code(bits, slab, unit % SLAB_UNITS, unit_lane(row, column), unit_slot(row, column), code);
                 else
                     assert_int_equal(packed_code(&l, codes, o, padded), code);
             }
@@ -73,18 +77,18 @@ static void test_fragments(void **state) {
     (void)state;
     static const int bits[] = {2, 3, 4, 8};
     for (int b = 0; b < 4; b++) {
-        for (int unit = 0; unit < STEP_UNITS; unit++) {
-            uint8_t step[2048] = {0};
+        for (int unit = 0; unit < SLAB_UNITS; unit++) {
+            uint8_t slab[2048] = {0};
             for (int row = 0; row < UNIT_ROWS; row++)
                 for (int column = 0; column < UNIT_COLUMNS; column++)
-                    put_code(bits[b], step, unit, unit_lane(row, column), unit_slot(row, column),
+                    put_code(bits[b], slab, unit, unit_lane(row, column), unit_slot(row, column),
                              (row * 37 + column * 11) % (1 << bits[b]) - (1 << (bits[b] - 1)));
             for (int lane = 0; lane < 32; lane++) {
                 for (int r = 0; r < 4; r++) {
                     uint32_t low = 0;
                     uint16_t high = 0;
-                    memcpy(&low, step + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
-                    if (bits[b] == 3) memcpy(&high, step + code_place(3, unit, lane, 0, 1).byte, 2);
+                    memcpy(&low, slab + code_place(bits[b], unit, lane, 4 * r, 0).byte, 4);
+                    if (bits[b] == 3) memcpy(&high, slab + code_place(3, unit, lane, 0, 1).byte, 2);
                     uint32_t word = widened_codes(bits[b], low, high, r);
                     for (int j = 0; j < 4; j++) {
                         int row = lane / 4 + r % 2 * 8, column = lane % 4 * 4 + r / 2 * 16 + j;
@@ -99,56 +103,52 @@ static void test_fragments(void **state) {
 
 // ---- Operations ----
 
-static void test_dense(void **state) {
-    (void)state;
+static void run_on(const EmulatedDevice *device, const char *test) {
+    Checks c;
+    begin(device, &c);
+    run_backend_checks(&c, test);
+    end(&c);
+}
+
+// The usual device, with and without a library where dense products are computed; for several linears everything
+// split, and nothing.
+static void backend_test(void **state) {
+    const bool linears = strcmp(*state, "test_linears") == 0;
     EmulatedDevice device = emulated_hopper;
-    for (int library = 0; library < 2; library++) {
-        Checks c;
-        device.library = library;
-        begin(&device, &c);
-        for (int i = 0; i < (thorough ? 40 : 4); i++) {
-            emulated_backwards = i % 2;
-            check_dense(&c, (DType)(i % 3), (Precision)(i / 3 % 2), between(&c, 1, 90),
-                        between(&c, 1, i % 4 ? 90 : 600), i % 3 == 2 ? between(&c, 9, 80) : between(&c, 1, 8));
-        }
-        end(&c);
-    }
+    if (linears) device.multiprocessors = 2;
+    run_on(&device, *state);
+    if (!linears && strcmp(*state, "test_dense") != 0) return;
+    if (linears) device.multiprocessors = 40;
+    device.library = true;
+    run_on(&device, *state);
+}
+
+// Those that the CPU has not. That needs no second look under valgrind or sanitizers.
+static void every_operation_of_devices_has_cases(void **state) {
+    (void)state;
+    Checks c;
+    if (!thorough) return;
+    begin(&emulated_hopper, &c);
+    c.thorough = false;
+    operations_are_covered(&c, c.reference->ops);
+    end(&c);
 }
 
 static const int all_bits[] = {2, 3, 4, 8};
 
-static size_t group_for(Checks *c, size_t in) {
-    static const size_t groups[] = {16, 32, 64, 128, 5, 17, 33, 96};
-    size_t group = groups[between(c, 0, 7)];
-    return group > in || between(c, 0, 3) == 0 ? in : group;
-}
-
 static void quantized_cases(const EmulatedDevice *device, int cases, size_t most_tokens) {
-    static const float outliers[] = {1, 1e4f, 0, 1e-20f, 1e25f};
     Checks c;
     begin(device, &c);
-    for (int i = 0; i < cases; i++) {
-        size_t in = between(&c, 1, i % 3 ? 200 : 700);
-        QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
-                           .bits = all_bits[i % 4],
-                           .out = between(&c, 1, i % 5 ? 40 : 150),
-                           .in = in,
-                           .group = group_for(&c, in),
-                           .tokens = between(&c, 1, i % 2 ? 8 : most_tokens),
-                           .mode = (ActivationMode)(i / 16 % 4),
-                           .scale_dtype = (DType)between(&c, 0, 2),
-                           .outlier = outliers[i % 5],
-                           .precision = (Precision)between(&c, 0, 1)};
-        if (q.mode != ACTIVATION_NONE && q.outlier > 1e20f) q.outlier = 100; // steps of 8 bits hide everything else
-        emulated_backwards = i % 2;
-        check_quantized(&c, &q);
-    }
+    check_quantized_mix(&c, &(QuantizedSizes){0, cases / 3, 40, 700, most_tokens});
+    check_quantized_mix(&c, &(QuantizedSizes){cases / 3, cases, 150, 200, most_tokens});
     end(&c);
 }
 
-static void test_quantized(void **state) {
+static void test_quantized_without_tensor_cores(void **state) {
     (void)state;
-    quantized_cases(&emulated_hopper, thorough ? 320 : 24, 40);
+    EmulatedDevice device = emulated_hopper;
+    device.capability = 75;
+    quantized_cases(&device, thorough ? 64 : 8, 12);
 }
 
 static void test_quantized_many_tokens(void **state) {
@@ -215,174 +215,6 @@ static void test_quantized_long_rows(void **state) {
         }
         end(&c);
     }
-}
-
-static void test_linears(void **state) {
-    (void)state;
-    EmulatedDevice device = emulated_hopper;
-    for (int many = 0; many < 2; many++) {
-        Checks c;
-        device.multiprocessors = many ? 40 : 2; // split, and not
-        device.library = many;
-        begin(&device, &c);
-        for (int i = 0; i < (thorough ? 8 : 2); i++) {
-            emulated_backwards = i % 2;
-            check_linears(&c, i % 4 == 3 ? between(&c, 9, 20) : between(&c, 1, 8), between(&c, 8, many ? 3000 : 300));
-        }
-        end(&c);
-    }
-}
-
-static void test_mixture(void **state) {
-    (void)state;
-    static const ActivationMode modes[] = {ACTIVATION_NONE, ACTIVATION_TOKEN, ACTIVATION_STATIC};
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 24 : 3); i++) {
-        const int experts = (int)between(&c, 1, i % 4 == 3 ? 70 : 9);
-        const MixtureCase m = {.experts = experts,
-                               .per_token = (int)between(&c, 1, experts < 8 ? (size_t)experts : 8),
-                               .tokens = i % 3 ? between(&c, 1, 20) : 1,
-                               .hidden = between(&c, 3, 150),
-                               .inner = between(&c, 3, 90),
-                               .normalized = i % 2,
-                               .mixed = i % 4 == 2,
-                               .mode = modes[i % 3],
-                               .dense = i % 6 == 5};
-        emulated_backwards = i % 2;
-        check_mixture(&c, &m);
-    }
-    end(&c);
-}
-
-static void test_quantized_without_tensor_cores(void **state) {
-    (void)state;
-    EmulatedDevice device = emulated_hopper;
-    device.capability = 75;
-    quantized_cases(&device, thorough ? 64 : 8, 12);
-}
-
-static void test_not_finite(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    check_not_finite(&c);
-    end(&c);
-}
-
-static void test_between(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 6 : 1); i++) {
-        emulated_backwards = i % 2;
-        check_elementwise(&c, between(&c, 1, 700));
-        check_rows(&c, between(&c, 1, 9), between(&c, 3, 600));
-        check_rope(&c, between(&c, 1, 7), 3, 2 * (int)between(&c, 5, 40), 2 * (int)between(&c, 1, 5));
-        check_embed(&c, (DType)(i % 3), between(&c, 1, 300), between(&c, 1, 9));
-    }
-    end(&c);
-}
-
-// Blocks of few threads and of many, more rows than one launch takes, and the same in the other order of threads.
-static void test_choose(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 300 : 14); i++) {
-        emulated_backwards = i % 2;
-        check_choose(&c, between(&c, 1, 4), between(&c, 1, i % 10 ? 400 : thorough ? 6000 : 2500));
-    }
-    check_choose(&c, 2 * 32 + 5, 3);
-    for (int i = 0; i < (thorough ? 3 : 1); i++) check_choose(&c, 1, thorough ? 150001 : 30001);
-    end(&c);
-}
-
-static void test_fused(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 8 : 2); i++) {
-        emulated_backwards = i % 2;
-        const ActivationMode modes[] = {ACTIVATION_TOKEN, ACTIVATION_NONE, ACTIVATION_STATIC, ACTIVATION_NONE};
-        check_fused(&c, modes[i % 4], between(&c, 1, 4), between(&c, 3, 300), between(&c, 1, 40));
-        check_fused_ropes(&c, (const DType[]){DTYPE_F16, DTYPE_I8}[i % 2], between(&c, 1, 3), 6, 1 + i % 3,
-                          4 * (int)between(&c, 1, 30));
-    }
-    check_fused(&c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
-    check_fused(&c, ACTIVATION_NONE, 1, 2100, 3);
-    end(&c);
-}
-
-static void test_attention(void **state) {
-    (void)state;
-    static const int ratios[] = {1, 2, 4, 3, 9};
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 60 : 6); i++) {
-        int kv = (int)between(&c, 1, 3);
-        DType dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4];
-        const AttentionCase a = {.heads = kv * ratios[i % 5],
-                                 .kv_heads = kv,
-                                 .head_dim = i % 3 ? 8 * (int)between(&c, 1, i % 7 ? 17 : 40) : (int)between(&c, 1, 70),
-                                 .sequences = i % 3 == 0 ? between(&c, 1, 4) : 1,
-                                 .tokens = i % 2 ? 1 : between(&c, 1, 9),
-                                 .before = between(&c, 0, i % 6 ? 60 : 400),
-                                 .dtype = dtype,
-                                 .window = i % 4 == 1 ? (int)between(&c, 1, 50) : 0,
-                                 .softcap = i % 5 == 2 ? 3.0f : 0,
-                                 .biased = i % 5 == 1};
-        emulated_backwards = i % 2;
-        check_attention(&c, &a);
-    }
-    end(&c);
-}
-
-// Tiles of queries, against the CPU: heads that share, windows, biases, all types, rooms for 64, 128 and 256
-// dimensions.
-static void test_attention_of_many_tokens(void **state) {
-    (void)state;
-    static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 42 : 4); i++) {
-        const int kv = (int)between(&c, 1, 2);
-        const AttentionCase a = {.heads = kv * ratios[i % 5],
-                                 .kv_heads = kv,
-                                 .head_dim = dims[i % 7],
-                                 .sequences = i % 4 == 3 ? 2 : 1,
-                                 .tokens = between(&c, i % 5 == 0 ? 32 : 16, thorough ? 70 : 33),
-                                 .before = i % 3 ? between(&c, 0, 70) : 0,
-                                 .dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[i % 4],
-                                 .window = i % 3 == 1 ? (int)between(&c, 1, 40) : 0,
-                                 .softcap = i % 5 == 2 ? 3.0f : 0,
-                                 .biased = i % 5 == 1};
-        emulated_backwards = i % 2;
-        check_attention(&c, &a);
-    }
-    for (int i = 0; i < 4; i++)
-        check_attention_not_finite(&c, i % 2 ? 7 : 34, i < 2 ? DTYPE_F16 : DTYPE_F32, i % 3 ? NAN : INFINITY);
-    end(&c);
-}
-
-static void test_from_dense(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < (thorough ? 24 : 4); i++) {
-        size_t in = between(&c, 3, 300);
-        check_weight_from_dense(&c, (DType)(i % 3), all_bits[i / 3 % 4], between(&c, 1, 50), in, group_for(&c, in),
-                                i % 2);
-    }
-    end(&c);
-}
-
-static void test_measure(void **state) {
-    (void)state;
-    Checks c;
-    begin(&emulated_hopper, &c);
-    for (int i = 0; i < 4; i++) check_measure(&c, between(&c, 1, 20), between(&c, 1, 300));
-    end(&c);
 }
 
 // ---- What devices take ----
@@ -455,7 +287,7 @@ static void test_attention_fits(void **state) {
         EmulatedDevice device = device_within(i);
         Checks c;
         begin(&device, &c);
-        const BackendOps *ops = c.device->ops;
+        const BackendOps *ops = c.b->ops;
         for (int n = 0; n < 6 * 4; n++) {
             const DType dtype = (const DType[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8}[n % 4];
             const int dim = dims[n / 4], kv_heads = n % 3 ? 1 : 2;
@@ -463,12 +295,12 @@ static void test_attention_fits(void **state) {
             RecordedAttention a = {.shape = {.heads = HEADS, .kv_heads = kv_heads, .head_dim = dim, .scale = 1},
                                    .first = POSITIONS - tokens,
                                    .tokens = tokens};
-            assert_true(ops->cache_new(c.device, 1, 1, kv_heads, dim, POSITIONS, dtype, &a.cache, NULL));
-            float *memory = ops->memory_new(c.device, 2 * floats * sizeof *memory, NULL);
+            assert_true(ops->cache_new(c.b, 1, 1, kv_heads, dim, POSITIONS, dtype, &a.cache, NULL));
+            float *memory = ops->memory_new(c.b, 2 * floats * sizeof *memory, NULL);
             a.q = memory, a.y = memory + floats;
             check_recorded(&c, "attention", run_attention, &a);
-            ops->memory_free(c.device, memory);
-            ops->cache_free(c.device, a.cache);
+            ops->memory_free(c.b, memory);
+            ops->cache_free(c.b, a.cache);
         }
         end(&c);
     }
@@ -483,7 +315,7 @@ static void test_no_tokens(void **state) {
     Checks c;
     Error err = {0};
     begin(&emulated_hopper, &c);
-    Backend *b = c.device;
+    Backend *b = c.b;
     const BackendOps *ops = b->ops;
     float *x = ops->memory_new(b, 64, &err), *y = ops->memory_new(b, 64, &err), f = 0;
     uint64_t pattern = 0; // nothing is counted
@@ -525,7 +357,7 @@ static void test_what_cannot_be_recorded(void **state) {
     Checks c;
     Error err = {0};
     begin(&emulated_hopper, &c);
-    Backend *b = c.device;
+    Backend *b = c.b;
     float *x = b->ops->memory_new(b, 64, &err), f[4] = {0};
     Weight *w = NULL;
     uint64_t *patterns = calloc(65536, sizeof *patterns);
@@ -592,8 +424,8 @@ static void test_refusals(void **state) {
     Checks c;
     device.unprepared = true;
     begin(&device, &c);
-    CudaRuntime *r = cuda_of(c.device)->runtime;
-    float *y = c.device->ops->memory_new(c.device, 64 * sizeof *y, NULL);
+    CudaRuntime *r = cuda_of(c.b)->runtime;
+    float *y = c.b->ops->memory_new(c.b, 64 * sizeof *y, NULL);
     const size_t before = emulated_refusals;
     assert_int_equal(simt_static_shared(&trial_kernel_kernel), OWN);
     assert_int_equal(launch_trial(r->stream, one, 64, UNASKED - OWN, y), 0);
@@ -618,7 +450,7 @@ static void test_refusals(void **state) {
     assert_int_equal(launch_trial(r->stream, (Extent){1, 1, 65536}, 64, 64, y), INVALID_CONFIGURATION);
     assert_int_equal(launch_trial(r->stream, (Extent){1, 0, 1}, 64, 64, y), INVALID_CONFIGURATION);
     assert_int_equal(emulated_refusals - before, 7);
-    c.device->ops->memory_free(c.device, y);
+    c.b->ops->memory_free(c.b, y);
     end(&c);
 }
 
@@ -631,7 +463,7 @@ static void test_unprepared_kernels(void **state) {
     Error err = {0};
     device.unprepared = true;
     begin(&device, &c);
-    Backend *b = c.device;
+    Backend *b = c.b;
     Weight *w = NULL;
     QuantizedWeight codes;
     float *x = b->ops->memory_new(b, 300 * sizeof *x, NULL), *y = b->ops->memory_new(b, 40 * sizeof *y, NULL);
@@ -654,11 +486,11 @@ static void test_tf32(void **state) {
     (void)state;
     Checks c;
     begin(&emulated_hopper, &c);
-    float *y = c.device->ops->memory_new(c.device, 64 * sizeof *y, NULL);
+    float *y = c.b->ops->memory_new(c.b, 64 * sizeof *y, NULL);
     const TrialArguments a = {y};
-    assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.device)->runtime->stream, &a), 0);
+    assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
     for (int n = 0; n < 64; n++) assert_true(y[n] == (n % 8 ? 0 : 1 + 0x1p-10f));
-    c.device->ops->memory_free(c.device, y);
+    c.b->ops->memory_free(c.b, y);
     end(&c);
 }
 
@@ -759,7 +591,7 @@ static void test_failures(void **state) {
     Error err = {0};
     device.memory_bytes = 1 << 20;
     begin(&device, &c);
-    Backend *b = c.device;
+    Backend *b = c.b;
     assert_true(b->ops->has_room(b, 1000, &err));
     assert_false(b->ops->has_room(b, (size_t)7 << 30, &err));
     assert_true(strstr(err.message, "7.5 GB") && strstr(err.message, "--backend cpu"));
@@ -769,7 +601,7 @@ static void test_failures(void **state) {
     device = emulated_hopper;
     device.launches_left = 1;
     begin(&device, &c);
-    b = c.device;
+    b = c.b;
     float *x = b->ops->memory_new(b, 64, &err), host[4] = {1, 2, 3, 4};
     assert_non_null(x);
     assert_true(b->ops->healthy(b, &err));
@@ -790,25 +622,15 @@ int main(void) {
 #ifdef __SANITIZE_ADDRESS__
     thorough = false;
 #endif
-    const struct CMUnitTest tests[] = {
+    enum { ROOM = 40 };
+    struct CMUnitTest tests[ROOM] = {
+        cmocka_unit_test(every_operation_of_devices_has_cases),
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_fragments),
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_quantized_long_rows),
-        cmocka_unit_test(test_linears),
-        cmocka_unit_test(test_mixture),
-        cmocka_unit_test(test_quantized_without_tensor_cores),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_between),
-        cmocka_unit_test(test_choose),
-        cmocka_unit_test(test_fused),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_attention_of_many_tokens),
-        cmocka_unit_test(test_from_dense),
-        cmocka_unit_test(test_measure),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
         cmocka_unit_test(test_no_tokens),
@@ -829,5 +651,6 @@ int main(void) {
         cmocka_unit_test(test_fused_model),
         cmocka_unit_test(test_failures),
     };
+    add_backend_tests(tests, ROOM, backend_test);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

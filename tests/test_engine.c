@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "engine/engine.h"
+#include "loaders/checkpoint.h"
 #include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
 
 // Runs, and has no tokenizer.
 #define WITHOUT_TEXT "tests/fixtures/families/llama-yarn"
@@ -140,10 +144,10 @@ static Engine *opened_for_long(bool no_cache) {
     return engine;
 }
 
-static void files_named(const char *folder, const char *name, size_t count) {
+static void files_named(const char *cache, const char *name, size_t count) {
     char pattern[512];
     glob_t found = {0};
-    snprintf(pattern, sizeof pattern, "%s/quantdial/%s", folder, name);
+    snprintf(pattern, sizeof pattern, "%s/quantdial/%s", cache, name);
     glob(pattern, 0, NULL, &found);
     assert_int_equal(found.gl_pathc, count);
     globfree(&found);
@@ -155,15 +159,15 @@ static void a_calibration_goes_on_in_the_next_start(void **state) {
     (void)state;
     const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
     if (slow && strcmp(slow, "0") == 0) return; // test_calibrator does the same on a smaller model
-    char *folder = folder_temporary();
+    char *cache = folder_temporary();
     Error err = {0};
-    setenv("XDG_CACHE_HOME", folder, 1);
+    setenv("XDG_CACHE_HOME", cache, 1);
     Engine *engine = opened_for_long(false);
     if (!engine_calibrate_on(engine, NULL, &err)) fail_msg("%s", err.message);
     assert_false(engine_calibrated(engine));
     assert_int_equal(engine_calibration_tokens(engine), 1024);
     engine_close(engine);
-    files_named(folder, "calibration-*.stats", 1);
+    files_named(cache, "calibration-*.stats", 1);
 
     engine = opened_for_long(false);
     Progress progress = {0};
@@ -172,8 +176,8 @@ static void a_calibration_goes_on_in_the_next_start(void **state) {
     assert_true(atomic_load(&progress.from) == 1024 && atomic_load(&progress.done) == 1024); // nothing was run again
     if (!engine_calibrate(engine, &progress, &err)) fail_msg("%s", err.message);
     assert_true(engine_calibrated(engine) && engine_calibration_tokens(engine) == 1280);
-    files_named(folder, "calibration-*.stats", 0);
-    files_named(folder, "inputs-*.stats", 1);
+    files_named(cache, "calibration-*.stats", 0);
+    files_named(cache, "inputs-*.stats", 1);
 
     Engine *other = opened_for_long(true);
     if (!engine_calibrate(other, NULL, &err)) fail_msg("%s", err.message);
@@ -186,7 +190,84 @@ static void a_calibration_goes_on_in_the_next_start(void **state) {
     engine_close(other);
     engine_close(engine);
     unsetenv("XDG_CACHE_HOME");
-    folder_remove(folder);
+    folder_remove(cache);
+}
+
+// ---- texts and prompts ----
+
+// The sample in a folder of its own, where its template is what the test says: it is no sample any more.
+static const char *chat_model(const char *template) {
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
+    char *sample = sample_path(NULL);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *from = path_join(sample, files[i]), *to = path_join(folder, files[i]);
+        unlink(to);
+        assert_int_equal(symlink(from, to), 0);
+        free(from);
+        free(to);
+    }
+    free(sample);
+    folder_put_text(folder, "chat_template.jinja", template);
+    return folder;
+}
+
+static void assert_prompt(Engine *engine, const char *prompt, const char *text, bool special) {
+    const Tokenizer *tokenizer;
+    TokenIds ids = {0}, expected = {0};
+    Error err = {0};
+    if (!engine_prompt(engine, prompt, &ids, &err)) fail_msg("%s", err.message);
+    assert_true(engine_tokenizer(engine, &tokenizer, &err));
+    assert_true(tokenizer_encode(tokenizer, text, strlen(text), special, &expected, &err));
+    assert_int_equal(ids.count, expected.count);
+    assert_memory_equal(ids.ids, expected.ids, ids.count * sizeof *ids.ids);
+    token_ids_free(&expected);
+    token_ids_free(&ids);
+}
+
+#define TURNS                                                                                                         \
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% " \
+    "endif %}"
+
+static void prompts_go_through_the_chat_template(void **state) {
+    (void)state;
+    const char *model = chat_model(TURNS);
+    Engine *engine = opened((EngineOptions){.model = model}, 4, POLICY_NONE);
+    assert_true(engine_is_chat(engine));
+    assert_string_equal(engine_default_prompt(engine), DEFAULT_QUESTION);
+    assert_prompt(engine, "the rain", "[user] the rain\n[assistant]", false);
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = model, .chat = CHAT_OFF}, 4, POLICY_NONE);
+    assert_false(engine_is_chat(engine));
+    assert_string_equal(engine_default_prompt(engine), DEFAULT_PROMPT);
+    assert_prompt(engine, "the rain", "the rain", true);
+    engine_close(engine);
+}
+
+static void a_template_that_cannot_be_used_is_told_when_it_is_needed(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){.model = chat_model("\n{% include 'x' %}")}, 4, POLICY_NONE);
+    TokenIds ids = {0};
+    Error err = {0};
+    assert_false(engine_prompt(engine, "the rain", &ids, &err));
+    assert_non_null(strstr(err.message, "chat_template.jinja: line 2: "));
+    assert_non_null(strstr(err.message, "; --chat off leaves the template out"));
+    engine_close(engine);
+    assert_false(engine_open(&(EngineOptions){.chat = CHAT_ON}, &engine, &err));
+    assert_non_null(strstr(err.message, "has no chat template"));
+}
+
+static void texts_have_names(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){.evaluation = "some/where/mine.jsonl"}, 4, POLICY_NONE);
+    assert_string_equal(engine_text_name(engine, TEXT_CALIBRATION), "stories");
+    assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "mine.jsonl");
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = chat_model(TURNS), .random_tokens = true}, 4, POLICY_NONE);
+    assert_string_equal(engine_text_name(engine, TEXT_CALIBRATION), "random tokens");
+    assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "mixed");
+    engine_close(engine);
+    assert_true(engine_text_is_named(TEXT_EVALUATION, "mixed") && engine_text_is_named(TEXT_CALIBRATION, "self"));
+    assert_false(engine_text_is_named(TEXT_EVALUATION, "self") || engine_text_is_named(TEXT_EVALUATION, "./mixed"));
 }
 
 static void what_cannot_be_opened_leaves_nothing(void **state) {
@@ -207,6 +288,9 @@ int main(void) {
         cmocka_unit_test(what_needs_no_ranges_does_not_calibrate),
         cmocka_unit_test(without_text_there_are_no_ranges),
         cmocka_unit_test(a_calibration_goes_on_in_the_next_start),
+        IN_FOLDER(prompts_go_through_the_chat_template),
+        IN_FOLDER(a_template_that_cannot_be_used_is_told_when_it_is_needed),
+        IN_FOLDER(texts_have_names),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

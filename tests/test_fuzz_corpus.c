@@ -12,6 +12,9 @@
 
 #include "base/file.h"
 
+#define LLVMFuzzerTestOneInput fuzz_chat_template
+#include "tests/fuzz/fuzz_chat_template.c" // NOLINT(bugprone-suspicious-include)
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_config
 #include "tests/fuzz/fuzz_config.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
@@ -39,8 +42,13 @@ static const struct {
     const char *name;
     Target *run;
 } targets[] = {
-    {"fuzz_config", fuzz_config},           {"fuzz_index", fuzz_index},   {"fuzz_recipe", fuzz_recipe},
-    {"fuzz_safetensors", fuzz_safetensors}, {"fuzz_stored", fuzz_stored}, {"fuzz_tokenizer", fuzz_tokenizer},
+    {"fuzz_chat_template", fuzz_chat_template},
+    {"fuzz_config", fuzz_config},
+    {"fuzz_index", fuzz_index},
+    {"fuzz_recipe", fuzz_recipe},
+    {"fuzz_safetensors", fuzz_safetensors},
+    {"fuzz_stored", fuzz_stored},
+    {"fuzz_tokenizer", fuzz_tokenizer},
 };
 #define TARGETS (sizeof targets / sizeof *targets)
 

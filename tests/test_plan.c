@@ -61,6 +61,8 @@ static void assert_note(const Decision *d, const char *part) {
     if (!d->note || !strstr(d->note, part)) fail_msg("the note is \"%s\", not \"%s\"", d->note ? d->note : "", part);
 }
 
+static void by_votes(Fixture *f) { set(f, NULL, DIAL_RULE, RULE_SHRINK); }
+
 // Votes that a test chooses: share_percent of the parents vote at each step, at every alpha.
 static void votes_of(Fixture *f, int linear, const int *share_percent) {
     const Linear *l = &f->model.structure.linears[linear];
@@ -162,6 +164,7 @@ static void plain_granularities(void **state) {
 
 static void the_ladder_is_walked_while_enough_vote(void **state) {
     Fixture *f = *state;
+    by_votes(f);
     votes_of(f, Q, (const int[]){5, 3, 0, 9}); // 256 → 128 → 64, then nobody; 9 % at 32 → 16 are never asked
     votes_of(f, DOWN, (const int[]){100, 100, 100, 100, 100});
     votes_of(f, O, (const int[]){0, 100, 100, 100});
@@ -181,6 +184,7 @@ static void the_ladder_is_walked_while_enough_vote(void **state) {
 
 static void the_quorum_decides(void **state) {
     Fixture *f = *state;
+    by_votes(f);
     votes_of(f, Q, (const int[]){50, 10, 1, 1});
     set(f, NULL, DIAL_QUORUM, 0.1);
     assert_int_equal(plan(f)[Q].group, 64); // 10 % is enough for 10 %
@@ -197,6 +201,7 @@ static void the_quorum_decides(void **state) {
 
 static void the_start_and_the_floor(void **state) {
     Fixture *f = *state;
+    by_votes(f);
     for (int i = 0; i < 7; i++) votes_of(f, i, (const int[]){0, 0, 0, 0, 0});
     set(f, NULL, DIAL_MAX_GROUP, 512);
     const Decision *d = plan(f);
@@ -236,6 +241,7 @@ static void weights_not_measured_yet_are_per_channel(void **state) {
 
 static void outliers_make_groups_smaller(void **state) {
     Fixture *f = *state;
+    by_votes(f);
     toy_votes(&f->model, Q, -1, 1);
     toy_votes(&f->model, O, 77, 1);
     set(f, NULL, DIAL_ALPHA, 0.6);
@@ -248,8 +254,67 @@ static void outliers_make_groups_smaller(void **state) {
     assert_int_equal(plan(f)[Q].group, 32); // a small one splits everything
 }
 
+static void assert_groups(const Plan *plan, size_t group) {
+    for (int i = 0; i < HEAD; i++) {
+        if (plan->decisions[i].group != group)
+            fail_msg("linear %d: groups of %zu, not %zu", i, plan->decisions[i].group, group);
+    }
+}
+
+// One alpha means one size for all of them, however wide they are and whatever they are quantized to.
+static void normal_weights_get_one_size(void **state) {
+    Fixture *f = *state;
+    static const double bits[] = {2, 3, 4, 8};
+    static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_LOG2, GRID_TWO_LEVEL};
+    for (int i = 0; i < HEAD; i++) toy_votes(&f->model, i, -1, (uint64_t)i);
+    for (size_t b = 0; b < sizeof bits / sizeof *bits; b++) {
+        for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+            set(f, NULL, DIAL_BITS, bits[b]);
+            set(f, NULL, DIAL_GRID, grids[g]);
+            set(f, NULL, DIAL_ALPHA, dial_table[DIAL_ALPHA].default_value);
+            plan(f);
+            assert_groups(&f->plan, 64);
+            set(f, NULL, DIAL_ALPHA, 0.2);
+            plan(f);
+            assert_groups(&f->plan, 32);
+            set(f, NULL, DIAL_ALPHA, 0.4);
+            plan(f);
+            assert_groups(&f->plan, 128);
+        }
+    }
+}
+
+static void noise_is_held_against_the_ceiling(void **state) {
+    Fixture *f = *state;
+    toy_votes(&f->model, Q, -1, 1);
+    toy_votes(&f->model, O, 77, 1);
+    toy_votes(&f->model, DOWN, -1, 1);
+    const Decision *d = plan(f), *q = &d[Q], *o = &d[O];
+    assert_int_equal(q->group, 64);
+    assert_int_equal(q->steps, 3); // 256, 128, and the one that was chosen
+    assert_int_equal(q->step_size[2], 64);
+    assert_true(q->step_share[1] > q->noise_ceiling && q->step_share[2] < q->noise_ceiling);
+    assert_int_equal(o->group, 32); // one column of 256 that is ten times as large costs smaller groups
+    assert_int_equal(o->steps, 4);
+    assert_true(o->noise_ceiling == q->noise_ceiling && o->step_share[2] > o->noise_ceiling);
+    assert_int_equal(d[DOWN].step_size[1], 256); // 768 is followed by 256
+    set(f, NULL, DIAL_ALPHA, 0);
+    assert_int_equal(plan(f)[Q].group, 32); // the floor, though it is above the ceiling
+    assert_true(f->plan.decisions[Q].step_share[3] > f->plan.decisions[Q].noise_ceiling);
+    set(f, NULL, DIAL_ALPHA, 1);
+    assert_int_equal(plan(f)[Q].group, 256);
+    assert_int_equal(plan(f)[O].group, 32); // no alpha overlooks such a column
+    set(f, NULL, DIAL_MAX_GROUP, 128);
+    assert_int_equal(plan(f)[Q].group, 128);
+    set(f, NULL, DIAL_QUORUM, 1); // no part in it
+    assert_int_equal(plan(f)[Q].group, 128);
+    by_votes(f);
+    assert_true(plan(f)[Q].noise_ceiling == 0);
+}
+
 static void fused_sets_share_the_smallest_group(void **state) {
     Fixture *f = *state;
+    by_votes(f);
     votes_of(f, Q, (const int[]){0, 0, 0, 0});
     votes_of(f, K, (const int[]){100, 100, 0, 0});
     votes_of(f, V, (const int[]){100, 0, 0, 0});
@@ -793,6 +858,8 @@ int main(void) {
         WITH_MODEL(rows_that_no_group_divides),
         WITH_MODEL(weights_not_measured_yet_are_per_channel),
         WITH_MODEL(outliers_make_groups_smaller),
+        WITH_MODEL(normal_weights_get_one_size),
+        WITH_MODEL(noise_is_held_against_the_ceiling),
         WITH_MODEL(fused_sets_share_the_smallest_group),
         WITH_MODEL(differences_within_a_fused_set_are_noted),
         WITH_MODEL(classes_by_range),

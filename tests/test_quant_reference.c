@@ -1,6 +1,6 @@
 // quant/ against an independent implementation (tools/reference/methods.py) on small matrices: codes and group sizes
 // equal, scales equal to the bit, equalization factors within one unit in the last place.
-// tools/reference/make_quant_fixtures.py and make_grid_fixtures.py wrote what is read here.
+// tools/reference/make_quant_fixtures.py, make_grid_fixtures.py and make_noise_fixture.py wrote what is read here.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 #include "kernels/backend.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
+#include "quant/noise.h"
 #include "quant/quantize.h"
 #include "quant/vote_counts.h"
 #include "tests/support/quant_fixtures.h"
@@ -23,7 +24,7 @@
 #define FOLDER "tests/fixtures/quant/"
 
 typedef struct Reference {
-    cJSON *cases, *grids;
+    cJSON *cases, *grids, *noise;
     Safetensors matrices, expected;
 } Reference;
 
@@ -31,6 +32,7 @@ static int setup(void **state) {
     static Reference reference;
     reference = (Reference){.cases = fixture_json(FOLDER "cases.json"),
                             .grids = fixture_json(FOLDER "grids.json"),
+                            .noise = fixture_json(FOLDER "noise.json"),
                             .matrices = fixture_tensors(FOLDER "matrices.safetensors"),
                             .expected = fixture_tensors(FOLDER "expected.safetensors")};
     *state = &reference;
@@ -41,6 +43,7 @@ static int teardown(void **state) {
     Reference *r = *state;
     cJSON_Delete(r->cases);
     cJSON_Delete(r->grids);
+    cJSON_Delete(r->noise);
     safetensors_close(&r->matrices);
     safetensors_close(&r->expected);
     return 0;
@@ -108,10 +111,9 @@ static void codes_and_scales_are_the_same(void **state) {
 }
 
 // The whole way: ranges of groups, votes, ladder, by a plan over a model of one linear.
-static size_t planned_group(const Linear *linear, const VoteCounts *votes, const Recipe *recipe) {
+static size_t planned_group(const Linear *linear, WeightMeasure *weight, const Recipe *recipe) {
     ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
-    WeightMeasure weight = {.known = true, .votes = *votes};
-    Measured measured = {.weights = &weight, .linear_count = 1};
+    Measured measured = {.weights = weight, .linear_count = 1};
     Plan plan;
     assert_true(plan_make(recipe, &structure, &measured, &plan, NULL));
     size_t group = plan.decisions[0].group;
@@ -127,28 +129,112 @@ static void adaptive_group_sizes_are_the_same(void **state) {
     Recipe recipe;
     assert_true(recipe_default(&recipe, NULL));
     Linear linear = {0};
-    VoteCounts votes = {0};
+    WeightMeasure weight = {.known = true};
     int number = 0;
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->cases, "adaptive")) {
         const char *matrix = cJSON_GetArrayItem(row, 0)->valuestring, *rule = cJSON_GetArrayItem(row, 1)->valuestring;
         if (!linear.name || strcmp(linear.name, matrix) != 0) { // rows of one matrix follow each other
-            vote_counts_free(&votes);
+            vote_counts_free(&weight.votes);
             linear = linear_of(r, matrix);
-            votes = fixture_votes(&linear);
+            weight.votes = fixture_votes(&linear);
         }
         assert_true(dial_parse(DIAL_RULE, rule, &recipe.value[DIAL_RULE], NULL));
         recipe.value[DIAL_ALPHA] = at(row, 2);
         recipe.value[DIAL_QUORUM] = at(row, 3);
         recipe.value[DIAL_MIN_GROUP] = at(row, 4);
         recipe.value[DIAL_MAX_GROUP] = at(row, 5);
-        size_t group = planned_group(&linear, &votes, &recipe);
+        size_t group = planned_group(&linear, &weight, &recipe);
         if (group != (size_t)at(row, 6)) {
             fail_msg("%s, %s, alpha %g, quorum %g, from %g to %g: %zu, not %g", matrix, rule, at(row, 2), at(row, 3),
                      at(row, 5), at(row, 4), group, at(row, 6));
         }
         number++;
     }
-    vote_counts_free(&votes);
+    vote_counts_free(&weight.votes);
+    recipe_free(&recipe);
+    assert_true(number > 1000);
+}
+
+// ---- Group sizes by noise ----
+
+static double parsed(Dial dial, const char *text) {
+    double value;
+    Error err = {0};
+    if (!dial_parse(dial, text, &value, &err)) fail_msg("%s", err.message);
+    return value;
+}
+
+// As the room analysis/ fills it.
+static WeightMeasure measured_weight(const Linear *linear) {
+    WeightMeasure weight = {.known = true, .votes = fixture_votes(linear)};
+    const size_t n = linear->out * linear->in;
+    float *w = malloc(n * sizeof *w);
+    assert_non_null(w);
+    floats_from(linear->weight->dtype, linear->weight->data, n, w);
+    for (size_t i = 0; i < n; i++) weight.energy += (double)w[i] * (double)w[i];
+    free(w);
+    return weight;
+}
+
+static void assert_close(double got, double expected, double tolerance, const char *what) {
+    if (!(fabs(got - expected) <= tolerance * expected)) fail_msg("%s: %.12g, not %.12g", what, got, expected);
+}
+
+static const char *word(const cJSON *row, int index) { return cJSON_GetArrayItem(row, index)->valuestring; }
+
+static void noise_of_every_size_is_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *row, *expected;
+    int number = 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->noise, "noise")) {
+        const Linear linear = linear_of(r, word(row, 0));
+        WeightMeasure weight = measured_weight(&linear);
+        int s = 0;
+        cJSON_ArrayForEach(expected, cJSON_GetArrayItem(row, 3)) {
+            double noise = weight_noise(&weight, s++, (Grid)parsed(DIAL_GRID, word(row, 1)), (int)at(row, 2));
+            assert_close(noise, expected->valuedouble, 1e-12, linear.name);
+            number++;
+        }
+        assert_int_equal(s, weight.votes.sizes_count);
+        vote_counts_free(&weight.votes);
+    }
+    assert_true(number > 100);
+}
+
+static void ceilings_are_the_noise_of_normal_weights(void **state) {
+    const Reference *r = *state;
+    const cJSON *row;
+    int number = 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->noise, "ceilings")) {
+        double ceiling = noise_ceiling(at(row, 0), (Grid)parsed(DIAL_GRID, word(row, 1)), (int)at(row, 2));
+        assert_close(ceiling, at(row, 3), 2e-5, word(row, 1));
+        number++;
+    }
+    assert_true(number > 100);
+}
+
+static void group_sizes_by_noise_are_the_same(void **state) {
+    const Reference *r = *state;
+    const cJSON *row;
+    Recipe recipe;
+    assert_true(recipe_default(&recipe, NULL));
+    int number = 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->noise, "groups")) {
+        const Linear linear = linear_of(r, word(row, 0));
+        WeightMeasure weight = measured_weight(&linear);
+        recipe.value[DIAL_GRID] = parsed(DIAL_GRID, word(row, 1));
+        recipe.value[DIAL_BITS] = at(row, 2);
+        recipe.value[DIAL_ALPHA] = at(row, 3);
+        recipe.value[DIAL_MIN_GROUP] = at(row, 4);
+        recipe.value[DIAL_MAX_GROUP] = at(row, 5);
+        size_t group = planned_group(&linear, &weight, &recipe);
+        if (group != (size_t)at(row, 6)) {
+            fail_msg("%s, %s, %g bits, alpha %g, from %g to %g: %zu, not %g", linear.name, word(row, 1), at(row, 2),
+                     at(row, 3), at(row, 5), at(row, 4), group, at(row, 6));
+        }
+        vote_counts_free(&weight.votes);
+        number++;
+    }
     recipe_free(&recipe);
     assert_true(number > 1000);
 }
@@ -175,13 +261,6 @@ static void assert_hash(const Linear *linear, const Decision *decision, const fl
     if (strcmp(text, expected) != 0) fail_msg("%s, %s differs", linear->name, what);
 }
 
-static double parsed(Dial dial, const char *text) {
-    double value;
-    Error err = {0};
-    if (!dial_parse(dial, text, &value, &err)) fail_msg("%s", err.message);
-    return value;
-}
-
 // Bits per weight as a plan has them; 0 where it resolves the grid to another one.
 static double planned_bits(const Linear *linear, const Decision *decision) {
     ModelStructure structure = {.linears = (Linear *)linear, .linear_count = 1, .input_count = 1};
@@ -204,8 +283,6 @@ static double planned_bits(const Linear *linear, const Decision *decision) {
     recipe_free(&recipe);
     return bits;
 }
-
-static const char *word(const cJSON *row, int index) { return cJSON_GetArrayItem(row, index)->valuestring; }
 
 // Codes, scales, zero points and factors on every grid, by absmax and by least squared error; sizes.
 static void grids_are_the_same(void **state) {
@@ -473,6 +550,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_and_scales_are_the_same),
         cmocka_unit_test(adaptive_group_sizes_are_the_same),
+        cmocka_unit_test(noise_of_every_size_is_the_same),
+        cmocka_unit_test(ceilings_are_the_noise_of_normal_weights),
+        cmocka_unit_test(group_sizes_by_noise_are_the_same),
         cmocka_unit_test(grids_are_the_same),
         cmocka_unit_test(rows_are_divided_after_columns_are_multiplied),
         cmocka_unit_test(factors_are_the_same),

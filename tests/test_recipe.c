@@ -283,10 +283,25 @@ static void the_default_is_the_papers(void **state) {
     assert_true(recipe.value[DIAL_V0] == 15 && recipe.value[DIAL_V1] == 150 && recipe.value[DIAL_LAE_ALPHA] == 1);
     assert_int_equal(recipe.ignore_count, 1);
     assert_string_equal(recipe.ignore[0], "lm_head");
-    Recipe empty = parsed("{\"quantdial_recipe\": 1}");
+    Recipe empty = parsed("{\"quantdial_recipe\": 2}");
     assert_true(recipe_equal(&recipe, &empty));
     recipe_free(&recipe);
     recipe_free(&empty);
+}
+
+// Recipes from before the rule of noise mean what they meant then.
+static void the_first_version_has_the_rule_of_its_time(void **state) {
+    (void)state;
+    Recipe recipe = preset_recipe();
+    Recipe first = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"alpha\": 0.3}}");
+    assert_true(first.value[DIAL_RULE] == RULE_SHRINK && recipe.value[DIAL_RULE] == RULE_NOISE);
+    first.value[DIAL_RULE] = RULE_NOISE;
+    assert_true(recipe_equal(&recipe, &first));
+    recipe_free(&first);
+    first = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"rule\": \"noise\"}}");
+    assert_true(first.value[DIAL_RULE] == RULE_NOISE);
+    recipe_free(&first);
+    recipe_free(&recipe);
 }
 
 static void the_example_of_the_manual_is_read(void **state) {
@@ -356,14 +371,14 @@ static void the_printed_form_is_for_people(void **state) {
     Recipe recipe = preset_recipe();
     char *text = recipe_print(&recipe);
     assert_string_equal(text, "{\n"
-                              "  \"quantdial_recipe\": 1,\n"
+                              "  \"quantdial_recipe\": 2,\n"
                               "  \"weights\": {\n"
                               "    \"bits\": 4,\n"
                               "    \"grid\": \"symmetric\",\n"
                               "    \"granularity\": \"adaptive\",\n"
                               "    \"group_size\": 128,\n"
                               "    \"alpha\": 0.3,\n"
-                              "    \"rule\": \"shrink\",\n"
+                              "    \"rule\": \"noise\",\n"
                               "    \"quorum\": 0.01,\n"
                               "    \"min_group\": 32,\n"
                               "    \"max_group\": \"channel\",\n"
@@ -400,7 +415,7 @@ static void mistaken_files_are_refused_with_the_path(void **state) {
     assert_file_refused("[]", "must be an object");
     assert_file_refused("{}", "quantdial_recipe");
     assert_file_refused("{\"quantdial_recipe\": \"1\"}", "quantdial_recipe");
-    assert_file_refused("{\"quantdial_recipe\": 2}", "version 2");
+    assert_file_refused("{\"quantdial_recipe\": 3}", "version 3");
     assert_file_refused("{\"quantdial_recipe\": 1} x", "unexpected text");
     assert_file_refused(R "\"wieghts\": {}}", "\"wieghts\"");
     assert_file_refused(R "\"weights\": []}", "weights must be an object");
@@ -445,7 +460,7 @@ static void deep_nesting_is_refused(void **state) {
 
 static void null_counts_as_missing(void **state) {
     (void)state;
-    Recipe recipe = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"bits\": null}, \"activations\": null, "
+    Recipe recipe = parsed("{\"quantdial_recipe\": 2, \"weights\": {\"bits\": null}, \"activations\": null, "
                            "\"ignore\": null, \"overrides\": null}");
     Recipe plain = preset_recipe();
     assert_true(recipe_equal(&recipe, &plain));
@@ -597,6 +612,7 @@ int main(void) {
         cmocka_unit_test(globs),
         cmocka_unit_test(globs_do_not_blow_up),
         cmocka_unit_test(the_default_is_the_papers),
+        cmocka_unit_test(the_first_version_has_the_rule_of_its_time),
         cmocka_unit_test(the_example_of_the_manual_is_read),
         cmocka_unit_test(printing_and_reading_give_back_the_recipe),
         cmocka_unit_test(every_value_of_a_dial_survives_a_file),

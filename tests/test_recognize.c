@@ -256,7 +256,7 @@ static void texts_that_are_something_else(void **state) {
     for (size_t i = 0; i < FILES; i++) {
         const bool welcome = strstr("web page XML is text (Entry not found) Access to this model", files[i].what);
         char *path = folder_write(folder, "text.txt", files[i].bytes, files[i].length);
-        if (tokens_from_file(tokenizer, path, 100, &ids, &err) != welcome)
+        if (tokens_from_file(&(TextForm){tokenizer, NULL}, path, 100, &ids, &err) != welcome)
             fail_msg("%s: %s", files[i].what, welcome ? err.message : "was taken for a text");
         if (!welcome && !strstr(err.message, files[i].remedy)) fail_msg("%s: %s", files[i].what, err.message);
         free(path);

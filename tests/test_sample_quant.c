@@ -202,6 +202,7 @@ static void fptq_is_the_same(void **state) {
     const cJSON *setting, *expected;
     Recipe recipe;
     assert_true(recipe_default(&recipe, NULL));
+    recipe.value[DIAL_RULE] = RULE_SHRINK; // the group sizes of the fixture
     cJSON_ArrayForEach(setting, member(sample.expected, "fptq")) {
         recipe.value[DIAL_V0] = fixture_number(setting, "v0");
         recipe.value[DIAL_V1] = fixture_number(setting, "v1");

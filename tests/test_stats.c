@@ -111,6 +111,10 @@ static void assert_by_definition(Matrix *m) {
     assert_near(got->kurtosis, expected.kurtosis, 1e-10, "kurtosis");
     const WeightMeasure *view = &m->stats.measured.weights[0];
     assert_true(view->absmax == (float)got->absmax && view->min == (float)got->min && view->max == (float)got->max);
+    assert_near(view->energy,
+                (expected.std * expected.std + expected.mean * expected.mean) *
+                    (double)(expected.elements - expected.nonfinite),
+                1e-10, "energy");
     assert_memory_equal(&view->votes, &got->votes, sizeof view->votes);
     assert_ptr_equal(view->column_absmax, got->column_absmax);
     assert_int_equal(got->columns, m->linear.in);
@@ -222,6 +226,7 @@ static void votes_of_blocks_are_those_of_the_whole(void **state) {
         assert_int_equal(got->sizes_count, whole.sizes_count);
         assert_memory_equal(got->sizes, whole.sizes, sizeof whole.sizes);
         assert_memory_equal(got->parents, whole.parents, sizeof whole.parents);
+        assert_memory_equal(got->squares, whole.squares, sizeof whole.squares);
         size_t bytes = (size_t)(whole.sizes_count - 1) * (VOTE_STEPS + 1) * sizeof(uint32_t);
         for (int rule = 0; rule < 2 && bytes; rule++) assert_memory_equal(got->votes[rule], whole.votes[rule], bytes);
         vote_counts_free(&whole);

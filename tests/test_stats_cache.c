@@ -138,6 +138,7 @@ static void what_was_written_comes_back(void **state) {
         assert_memory_equal(w->counts.values, v->counts.values, w->counts.length * sizeof(float));
         assert_memory_equal(w->counts.counts, v->counts.counts, w->counts.length * sizeof(uint64_t));
         assert_int_equal(w->votes.sizes_count, v->votes.sizes_count);
+        assert_memory_equal(w->votes.squares, v->votes.squares, sizeof w->votes.squares);
         size_t bytes = (size_t)(w->votes.sizes_count - 1) * (VOTE_STEPS + 1) * sizeof(uint32_t);
         for (int rule = 0; rule < 2 && bytes; rule++)
             assert_memory_equal(w->votes.votes[rule], v->votes.votes[rule], bytes);

@@ -12,7 +12,10 @@
 
 #include "analysis/tokens.h"
 #include "base/array.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "base/random.h"
+#include "loaders/checkpoint.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "tests/support/tokenizer_lines.h"
@@ -40,7 +43,7 @@ static const char *write_text(const char *name, const char *data, size_t size) {
 
 static void tokens_of(const Tokenizer *tokenizer, const char *path, size_t most, TokenIds *out) {
     Error err = {0};
-    if (!tokens_from_file(tokenizer, path, most, out, &err)) fail_msg("%s", err.message);
+    if (!tokens_from_file(&(TextForm){tokenizer, NULL}, path, most, out, &err)) fail_msg("%s", err.message);
     unlink(path);
 }
 
@@ -176,7 +179,7 @@ static void assert_refused(const Tokenizer *tokenizer, const char *name, const c
     memcpy(ids.ids, &there, sizeof there);
     Error err = {0};
     const char *path = write_text(name, data, size);
-    assert_false(tokens_from_file(tokenizer, path, 100, &ids, &err));
+    assert_false(tokens_from_file(&(TextForm){tokenizer, NULL}, path, 100, &ids, &err));
     if (!strstr(err.message, path) || !strstr(err.message, why)) fail_msg("\"%s\" does not say: %s", err.message, why);
     assert_true(ids.count == 1 && ids.ids[0] == 42);
     unlink(path);
@@ -215,6 +218,124 @@ static void a_text_with_its_own_beginning_gets_no_second(void **state) {
     tokenizer_free(tokenizer);
 }
 
+#define TALK                                                                                               \
+    "{\"messages\": [{\"role\": \"system\", \"content\": \"be calm\"}, {\"role\": \"user\", \"content\": " \
+    "\"the rain\"}, {\"role\": \"assistant\", \"content\": \"stopped\"}]}\n"
+
+static void conversations_are_transcripts_without_a_template(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(1);
+    static const char line[] = TALK, text[] = "be calm\n\nUser: the rain\n\nAssistant: stopped";
+    expect_tokens(tokenizer, "talk.jsonl", line, sizeof line - 1, text, sizeof text - 1, true);
+    tokenizer_free(tokenizer);
+}
+
+// The template brings its own special tokens: none are added to them, and texts on other lines keep theirs.
+static void conversations_go_through_the_template(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(1);
+    ChatTemplate *chat;
+    Error err = {0};
+    TokenIds expected = {0}, got = {0};
+    static const char source[] = "<|begin|>{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
+                                 "{{ strftime_now('%Y') if add_generation_prompt }}";
+    static const char lines[] = TALK "{\"text\": \"the rain\"}", first[] = "<|begin|>system:be calm;user:the rain;"
+                                                                           "assistant:stopped;";
+    assert_true(chat_template_parse("t", source, sizeof source - 1, &chat, &err));
+    assert_true(tokenizer_encode(tokenizer, first, sizeof first - 1, false, &expected, &err));
+    assert_true(tokenizer_encode(tokenizer, "the rain", 8, true, &expected, &err));
+    const TextForm form = {tokenizer, chat};
+    if (!tokens_from_file(&form, write_text("talk.jsonl", lines, sizeof lines - 1), 100, &got, &err))
+        fail_msg("%s", err.message);
+    assert_prefix(&got, &expected, expected.count);
+    expected.count = got.count = 0;
+    cJSON *messages = cJSON_Parse("[{\"role\": \"user\", \"content\": \"hi\"}]");
+    assert_true(tokenizer_encode(tokenizer, "<|begin|>user:hi;2026", 21, false, &expected, &err));
+    assert_true(tokens_of_conversation(&form, messages, true, &got, &err));
+    assert_prefix(&got, &expected, expected.count);
+    cJSON_Delete(messages);
+    token_ids_free(&expected);
+    token_ids_free(&got);
+    chat_template_free(chat);
+    tokenizer_free(tokenizer);
+}
+
+// As Gemma's does: the system message goes to the user's, and what else is refused stays refused.
+static void a_system_message_that_is_refused_is_the_users(void **state) {
+    (void)state;
+    Tokenizer *tokenizer = tokenizer_new(1);
+    ChatTemplate *chat;
+    Error err = {0};
+    TokenIds expected = {0}, got = {0};
+    static const char source[] = "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}"
+                                 "{{ raise_exception('no ' ~ m.role) }}{% endif %}{{ m.content }};{% endfor %}";
+    static const char text[] = "be calm\n\nthe rain;stopped;";
+    assert_true(chat_template_parse("t", source, sizeof source - 1, &chat, &err));
+    const TextForm form = {tokenizer, chat};
+    assert_true(tokenizer_encode(tokenizer, text, sizeof text - 1, false, &expected, &err));
+    if (!tokens_from_file(&form, write_text("talk.jsonl", TALK, sizeof TALK - 1), 100, &got, &err))
+        fail_msg("%s", err.message);
+    assert_prefix(&got, &expected, expected.count);
+    cJSON *tool = cJSON_Parse("[{\"role\": \"tool\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": \"y\"}]");
+    assert_false(tokens_of_conversation(&form, tool, false, &got, &err));
+    assert_non_null(strstr(err.message, "no tool"));
+    cJSON_Delete(tool);
+    token_ids_free(&expected);
+    token_ids_free(&got);
+    chat_template_free(chat);
+    tokenizer_free(tokenizer);
+}
+
+// Strict templates refuse others: a system message if any, then user and assistant in turn.
+static void check_turns(const cJSON *messages) {
+    const cJSON *message;
+    int turn = 0;
+    cJSON_ArrayForEach(message, messages) {
+        const char *role = cJSON_GetStringValue(cJSON_GetObjectItem(message, "role"));
+        if (turn == 0 && strcmp(role, "system") == 0) continue;
+        assert_string_equal(role, turn++ % 2 ? "assistant" : "user");
+    }
+    assert_true(!messages || turn > 1);
+}
+
+// The texts that ship: every line can be read, each half has every kind, and no sentence stands in both.
+static void count_kinds(const char *name, int kinds[5], Text *all) {
+    static const char *const known[] = {"prose", "dialogue", "question", "code", "list"};
+    char *path = shipped_path(name, NULL), *text;
+    size_t size;
+    Error err = {0};
+    assert_non_null(path);
+    if (!file_read(path, 1 << 20, &text, &size, &err)) fail_msg("%s", err.message);
+    for (char *line = text, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        assert_non_null(end);
+        cJSON *item = json_parse(line, (size_t)(end - line), &err);
+        if (!item) fail_msg("%s", err.message);
+        const char *kind = cJSON_GetStringValue(cJSON_GetObjectItem(item, "kind"));
+        for (int i = 0; i < 5; i++) kinds[i] += strcmp(kind, known[i]) == 0;
+        assert_non_null(cJSON_GetStringValue(cJSON_GetObjectItem(item, "language")));
+        assert_true(cJSON_HasObjectItem(item, "text") != cJSON_HasObjectItem(item, "messages"));
+        check_turns(cJSON_GetObjectItem(item, "messages"));
+        cJSON_Delete(item);
+    }
+    text_add(all, text, size);
+    free(text);
+    free(path);
+}
+
+static void shipped_texts_are_mixed_and_apart(void **state) {
+    (void)state;
+    Text halves[2] = {{0}};
+    int kinds[2][5] = {{0}};
+    count_kinds("texts/calibration.jsonl", kinds[0], &halves[0]);
+    count_kinds("texts/evaluation.jsonl", kinds[1], &halves[1]);
+    for (int i = 0; i < 10; i++) assert_true(kinds[i / 5][i % 5] >= 3);
+    for (size_t at = 0; at + 120 < halves[0].length; at += 60)
+        if (memmem(halves[1].data, halves[1].length, halves[0].data + at, 120)) fail_msg("%.120s", halves[0].data + at);
+    text_free(&halves[0]);
+    text_free(&halves[1]);
+}
+
 static void damaged_files_are_refused(void **state) {
     (void)state;
     Tokenizer *tokenizer = tokenizer_new(0);
@@ -224,13 +345,20 @@ static void damaged_files_are_refused(void **state) {
     assert_refused(tokenizer, "empty.jsonl", "\n \n", 3, "the file is empty");
     assert_refused(tokenizer, "broken.jsonl", "{\"text\": \"a\"}\n{\"text\": \n", 24, "line 2");
     assert_refused(tokenizer, "list.jsonl", "[1]\n", 4, "line 1: is not a JSON object");
-    assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15, "line 1: has no field \"text\"");
+    assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15,
+                   "line 1: has neither \"text\" nor \"messages\"");
     assert_refused(tokenizer, "number.jsonl", "{\"text\": 3}\n", 12, "line 1");
+    static const char nobody[] = "{\"messages\": []}\n", half[] = "{\"messages\": [{\"role\": \"user\"}]}\n",
+                      role[] = "{\"messages\": [{\"role\": \"x\", \"content\": \"a\"}]}\n";
+    assert_refused(tokenizer, "nobody.jsonl", nobody, sizeof nobody - 1, "line 1: \"messages\" must be a list");
+    assert_refused(tokenizer, "role.jsonl", role, sizeof role - 1,
+                   "line 1: the role \"x\" is none of system, user, assistant");
+    assert_refused(tokenizer, "half.jsonl", half, sizeof half - 1, "line 1: a message needs \"role\" and \"content\"");
     TokenIds ids = {0};
     Error err = {0};
-    assert_false(tokens_from_file(tokenizer, nowhere(), 1, &ids, &err));
+    assert_false(tokens_from_file(&(TextForm){tokenizer, NULL}, nowhere(), 1, &ids, &err));
     assert_non_null(strstr(err.message, "/no-such-folder/file: cannot be opened"));
-    assert_false(tokens_from_file(tokenizer, folder, 1, &ids, &err));
+    assert_false(tokens_from_file(&(TextForm){tokenizer, NULL}, folder, 1, &ids, &err));
     assert_non_null(strstr(err.message, ": cannot be read"));
     tokenizer_free(tokenizer);
 }
@@ -274,6 +402,10 @@ int main(void) {
         cmocka_unit_test(json_lines),
         cmocka_unit_test(a_nul_does_not_end_a_text),
         cmocka_unit_test(a_text_with_its_own_beginning_gets_no_second),
+        cmocka_unit_test(conversations_are_transcripts_without_a_template),
+        cmocka_unit_test(conversations_go_through_the_template),
+        cmocka_unit_test(a_system_message_that_is_refused_is_the_users),
+        cmocka_unit_test(shipped_texts_are_mixed_and_apart),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_byte_order_mark_is_no_text),
         cmocka_unit_test(random_tokens_are_uniform),

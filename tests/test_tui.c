@@ -175,7 +175,7 @@ static void provisional_ranges_are_marked(void **state) {
         if (wide) expect(s, "class ~token");
         expect(s, wide ? "~quantized" : "~quant.");
         expect(s, wide ? "calibrated 1k of 16.4k tokens" : "1k of 16.4k tokens");
-        if (wide) expect(s, "stories.txt");
+        if (wide) expect(s, "1k of 16.4k tokens of mixed");
         key(s, ":set activations none\r");
         expect_gone_text(s, "~class");
         expect(s, "~range"); // the input's own figures may still grow
@@ -186,7 +186,7 @@ static void provisional_ranges_are_marked(void **state) {
     assert_false(screen_has(s, "~class") || screen_has(s, "~range") || screen_has(s, "~quant"));
     quit(s);
     s = start(36, 200);
-    expect(s, "calibrated 16.4k tokens, stories.txt");
+    expect(s, "calibrated 16.4k tokens of mixed");
     quit(s);
 }
 
@@ -195,6 +195,18 @@ static void a_failed_job_is_told(void **state) {
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    quit(s);
+}
+
+// A chat model answers what a user says, and the figures are those of a text.
+static void a_chat_model_is_asked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_CHAT=1");
+    expect(s, "Effect on mixed, chat");
+    expect(s, "user: Once upon a time assistant: ");
+    key(s, "r");
+    expect(s, "ask Once upon a time");
+    key(s, ESCAPE);
     quit(s);
 }
 
@@ -244,7 +256,7 @@ static void every_dial_turns_and_the_plan_follows(void **state) {
         {DIAL_SCALE, "model", "l", "f16"},
         {DIAL_FUSED, "off", "l", "on"},
         {DIAL_ALPHA, "0.3", SHIFT_RIGHT, "0.4"},
-        {DIAL_RULE, "shrink", "l", "literal"},
+        {DIAL_RULE, "noise", "l", "literal"},
         {DIAL_QUORUM, "0.01", RIGHT, "0.011"},
         {DIAL_MIN_GROUP, "32", "l", "64"},
         {DIAL_MAX_GROUP, "channel", "h", "8192"},
@@ -477,10 +489,22 @@ static void long_texts_are_read_to_their_end(void **state) {
     quit(s);
 }
 
+// Why a linear got its group size: the noise of each against the ceiling, or the votes against the quorum.
+static void the_ladder_shows_what_decided(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    expect(s, "ladder      192 ▸     64 ▸     32");
+    expect(s, "of the ceiling");
+    key(s, ":set alpha-rule shrink\r");
+    expect(s, "quorum 1.0 %");
+    expect_gone_text(s, "of the ceiling");
+    quit(s);
+}
+
 static void changes_since_the_pin_have_signs(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    expect(s, "2.0–2.3× "); // all timed, so that the pin has a speed
+    expect(s, "2.1–2.3× "); // all timed, so that the pin has a speed
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
@@ -488,7 +512,7 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "kB ✗");    // larger
     expect(s, "% ✓");     // more tokens alike
     expect(s, "−0.0");    // less divergence
-    expect(s, "0.77× ✗"); // slower, and the ranges lie apart
+    expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");
     expect(s, "1.06× ≈"); // somewhat faster, within the ranges
     key(s, "pp");         // pins anew, then takes the pin away
@@ -1286,6 +1310,7 @@ int main(int argc, char **argv) {
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(provisional_ranges_are_marked),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),
@@ -1296,6 +1321,7 @@ int main(int argc, char **argv) {
         IN_HOME(what_the_plan_does_is_said_at_every_size),
         IN_HOME(a_partial_score_of_the_base_is_marked),
         IN_HOME(long_texts_are_read_to_their_end),
+        IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
         IN_HOME(linears_are_found_filtered_and_sorted),
         IN_HOME(the_selection_moves),

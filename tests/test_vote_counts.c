@@ -37,8 +37,7 @@ static void ladders(void **state) {
 }
 
 // What the formula of docs/methods.md compares with alpha, from the weights; −1 for a parent that never votes.
-static void ratios_by_formula(const float *w, size_t parents, size_t size, size_t part, AlphaRule rule,
-                              double *ratios) {
+static void ratios_by_formula(const float *w, size_t parents, size_t size, size_t part, VoteRule rule, double *ratios) {
     for (size_t parent = 0; parent < parents; parent++) {
         double range = 0, narrowest = INFINITY, widest = 0;
         float low = INFINITY, high = -INFINITY;
@@ -57,7 +56,7 @@ static void ratios_by_formula(const float *w, size_t parents, size_t size, size_
             high = fmaxf(high, most);
         }
         double spread = (double)high - (double)low;
-        if (rule == RULE_SHRINK)
+        if (rule == VOTES_SHRINK)
             ratios[parent] = range > 0 ? 1 - narrowest / range : -1;
         else
             ratios[parent] = spread > 0 ? widest / spread : -1;
@@ -167,13 +166,13 @@ static void values_that_are_not_finite_do_not_vote(void **state) {
     VoteCounts votes;
     Error err = {0};
     assert_true(vote_counts_build(low, high, 2, 32, 16, &votes, &err));
-    assert_int_equal(votes.votes[RULE_SHRINK][0], 0);
-    assert_true(vote_share(&votes, RULE_LITERAL, 0, 0) <= 1); // whatever NaN compares to, nothing is out of bounds
+    assert_int_equal(votes.votes[VOTES_SHRINK][0], 0);
+    assert_true(vote_share(&votes, VOTES_LITERAL, 0, 0) <= 1); // whatever NaN compares to, nothing is out of bounds
     vote_counts_free(&votes);
 }
 
 // With range = absmax, the part that holds the maximum has ratio 1: taken literally, every group would vote at every
-// alpha below 1. That is why the literal rule takes max − min, and why `shrink` is the default.
+// alpha below 1. That is why the literal rule takes max − min, and why there is `shrink`.
 static void the_literal_ratio_of_absmax_would_always_vote(void **state) {
     (void)state;
     enum { IN = 256, ROWS = 8 };
@@ -194,9 +193,47 @@ static void the_literal_ratio_of_absmax_would_always_vote(void **state) {
     assert_int_equal(by_absmax, parents);
     VoteCounts votes = counted(w, ROWS, IN);
     int last = votes.sizes_count - 2;
-    assert_true(vote_share(&votes, RULE_LITERAL, last, 0.999) < 1); // max − min is split among the parts
-    assert_true(vote_share(&votes, RULE_SHRINK, last, 0.999) == 0);
+    assert_true(vote_share(&votes, VOTES_LITERAL, last, 0.999) < 1); // max − min is split among the parts
+    assert_true(vote_share(&votes, VOTES_SHRINK, last, 0.999) == 0);
     vote_counts_free(&votes);
+}
+
+static void assert_squares(const VoteCounts *counts, const float *w, size_t rows, int s) {
+    double absmaxes = 0, spreads = 0;
+    const size_t size = counts->sizes[s];
+    for (size_t group = 0; group < rows * counts->sizes[0] / size; group++) {
+        double low = 0, high = 0;
+        if (isinf(w[group * size / counts->sizes[0] * counts->sizes[0]])) continue; // such a row counts as 0
+        for (size_t j = 0; j < size; j++) {
+            const double x = (double)w[group * size + j];
+            low = fmin(low, x); // fmin and fmax pass over NaN
+            high = fmax(high, x);
+        }
+        absmaxes += fmax(-low, high) * fmax(-low, high);
+        spreads += (high - low) * (high - low);
+    }
+    if (fabs(counts->squares[RANGE_ABSMAX][s] - absmaxes) > 1e-12 * absmaxes ||
+        fabs(counts->squares[RANGE_SPREAD][s] - spreads) > 1e-12 * spreads)
+        fail_msg("groups of %zu: %g and %g, not %g and %g", size, counts->squares[RANGE_ABSMAX][s],
+                 counts->squares[RANGE_SPREAD][s], absmaxes, spreads);
+}
+
+static void squares_of_ranges_are_summed(void **state) {
+    (void)state;
+    static const size_t widths[] = {256, 768, 4096, 32, 40};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        enum { ROWS = 40 };
+        Random random = random_seeded(i);
+        float *w = array_new(ROWS * widths[i], sizeof *w);
+        for (size_t j = 0; j < ROWS * widths[i]; j++)
+            w[j] = (float)random_normal(&random) * (i % 2 ? 1e30f : 1) + (j < widths[i] ? 5 : 0);
+        for (size_t j = 0; i == 0 && j < 17; j++) w[2 * widths[i] + j] = NAN; // a group of nothing else
+        if (i == 0) w[3 * widths[i]] = -INFINITY;
+        VoteCounts counts = counted(w, ROWS, widths[i]);
+        for (int s = 0; s < counts.sizes_count && counts.sizes_count > 1; s++) assert_squares(&counts, w, ROWS, s);
+        vote_counts_free(&counts);
+        free(w);
+    }
 }
 
 static void shares_round_alpha_to_a_thousandth(void **state) {
@@ -204,14 +241,14 @@ static void shares_round_alpha_to_a_thousandth(void **state) {
     uint32_t steps[VOTE_STEPS + 1] = {0};
     for (uint32_t k = 0; k <= VOTE_STEPS; k++) steps[k] = VOTE_STEPS - k;
     VoteCounts votes = {.sizes_count = 2, .sizes = {32, 16}, .parents = {1000, 2000}, .votes = {steps, steps}};
-    assert_true(vote_share(&votes, RULE_SHRINK, 0, 0.3) == 0.7);
-    assert_true(vote_share(&votes, RULE_SHRINK, 0, 0.3004) == 0.7);
-    assert_true(vote_share(&votes, RULE_SHRINK, 0, 0.2996) == 0.7);
-    assert_true(vote_share(&votes, RULE_LITERAL, 0, 0) == 1);
-    assert_true(vote_share(&votes, RULE_LITERAL, 0, 2) == 0); // beyond the ends: the ends
-    assert_true(vote_share(&votes, RULE_LITERAL, 0, -1) == 1);
+    assert_true(vote_share(&votes, VOTES_SHRINK, 0, 0.3) == 0.7);
+    assert_true(vote_share(&votes, VOTES_SHRINK, 0, 0.3004) == 0.7);
+    assert_true(vote_share(&votes, VOTES_SHRINK, 0, 0.2996) == 0.7);
+    assert_true(vote_share(&votes, VOTES_LITERAL, 0, 0) == 1);
+    assert_true(vote_share(&votes, VOTES_LITERAL, 0, 2) == 0); // beyond the ends: the ends
+    assert_true(vote_share(&votes, VOTES_LITERAL, 0, -1) == 1);
     VoteCounts empty = {.sizes_count = 2, .votes = {steps, steps}};
-    assert_true(vote_share(&empty, RULE_SHRINK, 0, 0.3) == 0);
+    assert_true(vote_share(&empty, VOTES_SHRINK, 0, 0.3) == 0);
 }
 
 static void groups_without_a_ladder_are_refused(void **state) {
@@ -233,6 +270,7 @@ int main(void) {
     thorough = !(slow && slow[0] == '0');
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ladders),
+        cmocka_unit_test(squares_of_ranges_are_summed),
         cmocka_unit_test(random_matrices_vote_by_the_formula),
         cmocka_unit_test(coarse_weights_vote_by_the_formula),
         cmocka_unit_test(thresholds_are_exact),

@@ -31,9 +31,9 @@ static const Colors light = {0xFCFCFB,
                              {0x24292F, 0xB3261E, 0x1F7A33, 0x8A5A00, 0x0B5CAD, 0x7E3BA6, 0x0F7480, 0x6B7280, 0x57606A,
                               0xC0262D, 0x2F8F46, 0x9A6A00, 0x1F6FBF, 0x9250BF, 0x1B8C99, 0xFFFFFF}};
 
-static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned standard) {
+static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned otherwise) {
     static const unsigned steps[6] = {0, 95, 135, 175, 215, 255};
-    if (VTERM_COLOR_IS_DEFAULT_FG(&color) || VTERM_COLOR_IS_DEFAULT_BG(&color)) return standard;
+    if (VTERM_COLOR_IS_DEFAULT_FG(&color) || VTERM_COLOR_IS_DEFAULT_BG(&color)) return otherwise;
     if (VTERM_COLOR_IS_RGB(&color))
         return (unsigned)color.rgb.red << 16 | (unsigned)color.rgb.green << 8 | color.rgb.blue;
     const unsigned i = color.indexed.idx;
@@ -42,14 +42,14 @@ static unsigned rgb_of(const Colors *colors, VTermColor color, unsigned standard
     return steps[(i - 16) / 36] << 16 | steps[(i - 16) / 6 % 6] << 8 | steps[(i - 16) % 6];
 }
 
-typedef struct Look {
+typedef struct CellLook {
     unsigned foreground, background;
     bool bold, underline;
-} Look;
+} CellLook;
 
-static Look look_of(const Colors *colors, const VTermScreenCell *cell) {
-    Look look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background),
-                 cell->attrs.bold, cell->attrs.underline};
+static CellLook look_of(const Colors *colors, const VTermScreenCell *cell) {
+    CellLook look = {rgb_of(colors, cell->fg, colors->foreground), rgb_of(colors, cell->bg, colors->background),
+                     cell->attrs.bold, cell->attrs.underline};
     if (cell->attrs.reverse) {
         const unsigned swapped = look.foreground;
         look.foreground = look.background;
@@ -145,7 +145,7 @@ static void put_character(FILE *out, uint32_t code) {
         fprintf(out, "&#%u;", code);
 }
 
-static bool same_look(Look a, Look b) {
+static bool same_look(CellLook a, CellLook b) {
     return a.foreground == b.foreground && a.background == b.background && a.bold == b.bold &&
            a.underline == b.underline;
 }
@@ -175,7 +175,7 @@ static void draw_backgrounds(FILE *out, Screen *s, const Colors *colors, int row
 // A run of text of one look, up to a blank pair or a shape.
 static int draw_run(FILE *out, Screen *s, const Colors *colors, int row, int col) {
     const VTermScreenCell first = cell_at(s, row, col);
-    const Look look = look_of(colors, &first);
+    const CellLook look = look_of(colors, &first);
     const double x = MARGIN + col * CELL_WIDTH, y = MARGIN + row * CELL_HEIGHT;
     if (first.chars[0] == 0 || (first.chars[0] == ' ' && !look.underline)) return col + 1;
     if (draw_shape(out, first.chars[0], x, y, look.foreground)) return col + 1;

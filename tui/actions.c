@@ -183,7 +183,7 @@ void action_ignore(Ui *ui, int unused) {
     if (ui_report(ui, workbench_toggle_ignore(ui->workbench, ui_linear(ui), &err), &err)) ui_update(ui);
 }
 
-// The file that was asked for, ~ expanded and owned by the caller; NULL when there is none, which was told.
+// The file that was named, with ~ expanded, owned by the caller; NULL, after a message, when there is none.
 static char *file_asked_for(Ui *ui, const char *path) {
     Error err = {0};
     char *file = *path ? home_expand(path, &err) : NULL;
@@ -334,9 +334,9 @@ void action_help(Ui *ui, int unused) {
 }
 
 void action_theme(Ui *ui, const char *name) {
-    for (int i = 0; i < SCHEME_COUNT; i++) {
-        if (strcmp(scheme_names[i], name) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (Scheme)i);
+    for (int i = 0; i < COLORS_COUNT; i++) {
+        if (strcmp(color_scheme_names[i], name) != 0) continue;
+        if (ui->terminal) terminal_set_scheme(ui->terminal, (ColorScheme)i);
         return;
     }
     ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);

@@ -9,7 +9,7 @@ void action_move_end(Ui *ui, int direction); // −1: first
 void action_find(Ui *ui, int direction);
 void action_find_text(Ui *ui, const char *text);
 void action_filter(Ui *ui, const char *text);
-void action_sort(Ui *ui, int steps);     // the column so many further
+void action_sort(Ui *ui, int steps);     // moves on by so many columns
 void action_sort_by(Ui *ui, int column); // the same once more turns the order round
 void action_sort_named(Ui *ui, const char *name);
 void action_reverse(Ui *ui, int unused);

@@ -50,7 +50,7 @@ int canvas_width(const Canvas *canvas, const char *text); // in columns
 // is drawn.
 size_t canvas_character(const Canvas *canvas, const char *text, int *columns);
 
-// A place for pieces of text side by side; a piece that does not fit whole is left out, and so is all that follows.
+// A place for pieces of text side by side. A piece that does not fit whole is left out, and so are all that follow.
 typedef struct Pen {
     Canvas *canvas;
     int row, col, end;

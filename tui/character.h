@@ -1,5 +1,6 @@
-// Which characters may be sent to a terminal: those about whose width all terminals agree. One cell too many or too few
-// and everything to its right, the frame too, stands in the wrong place. All others are shown as U+FFFD, one cell each.
+// Which characters may be sent to a terminal: those whose width all terminals agree on. With one cell too many or too
+// few, everything to the right would be in the wrong place, the frame included. All others are shown as U+FFFD, one
+// cell each.
 #pragma once
 
 #include <stdbool.h>

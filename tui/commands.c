@@ -101,7 +101,7 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
         for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
         break;
     case COMPLETE_SCHEME:
-        for (int i = 0; i < SCHEME_COUNT; i++) candidate_add(c, scheme_names[i], scheme_names[i]);
+        for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;
     case COMPLETE_NOTHING: break;
     }

@@ -29,9 +29,9 @@ bool dials_matter(const Ui *ui, Dial dial) {
     const ActivationPolicy policy = (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS);
     switch (dial) {
     case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP;
+    case DIAL_QUORUM: return granularity == GRANULARITY_ADAPTIVE && dials_value(ui, DIAL_RULE) != RULE_NOISE;
     case DIAL_ALPHA:
     case DIAL_RULE:
-    case DIAL_QUORUM:
     case DIAL_MIN_GROUP:
     case DIAL_MAX_GROUP: return granularity == GRANULARITY_ADAPTIVE;
     case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui_target(ui) < 0;

@@ -1,4 +1,4 @@
-// The dials without their looks: what they stand at, whether they matter, and turning them.
+// The dials apart from how they look: their values, whether they matter, and turning them.
 #pragma once
 
 #include "tui/ui.h"
@@ -20,7 +20,7 @@ void dials_reset(Ui *ui, Dial dial); // to the default, or without an override
 // The settings of a dial that is no range, smallest first; 0 for a range.
 #define DIAL_SETTINGS_MOST 16
 int dial_settings(Dial dial, double *settings, int most);
-// Where a value stands on the dial's track, 0…1 (beyond 1 for values off the end), and back, rounded to what one would
-// type.
+// The place of a value on the dial's track, 0…1 (beyond 1 for values off the end), and the reverse, rounded to what a
+// person would type.
 double dial_share(Dial dial, double value);
 double dial_at_share(Dial dial, double share);

@@ -192,7 +192,7 @@ static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis,
     axis_label_somewhere(ui, labels, share, direction, style, text);
 }
 
-// The axis says by its line, too, in which zone it is: colours alone would not tell where there are none.
+// The axis shows the zone by its line, too, for terminals without colours.
 static void draw_zones(Ui *ui, Rect line, const LogAxis *axis, double v0, double v1) {
     for (int i = 0; i < line.cols; i++) {
         const double value = axis->low * exp2((i + 0.5) / line.cols * log2(axis->high / axis->low));
@@ -233,7 +233,7 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     }
     char text[128];
     calibration_text(ui, true, text, sizeof text);
-    const char *forms[] = {text, workbench_calibration_text(ui->workbench)};
+    const char *forms[] = {text, workbench_text(ui->workbench, TEXT_CALIBRATION)};
     for (size_t i = 0; i < 2; i++) {
         if (pen.col + canvas_width(&ui->canvas, forms[i]) > pen.end) continue;
         pen_text(&pen, MEANING_FAINT, "%s", forms[i]);
@@ -337,14 +337,22 @@ static int ladder_rungs(const Decision *decision) {
     return ladder_chosen(decision) == decision->steps ? decision->steps + 1 : decision->steps;
 }
 
-// Each step of the ladder: the size, and below it the share of groups that voted for going on to the next.
+// What a step says: its noise as a share of the ceiling, which is the same at any number of bits, or its votes.
+static double step_share(const Decision *decision, int step) {
+    const double share = (double)decision->step_share[step];
+    return decision->noise_ceiling > 0 ? share / (double)decision->noise_ceiling : share;
+}
+
+// Each step of the ladder: the size, and below it the noise that it brings, or the share of groups that voted for going
+// on to the next.
 static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quorum) {
     Canvas *canvas = &ui->canvas;
+    const bool by_noise = decision->noise_ceiling > 0;
     int col = rect.col + RUNG_COLS;
     const int chosen = ladder_chosen(decision), fit = (rect.cols - RUNG_COLS + 1) / RUNG_COLS;
     const int first = chosen < fit ? 0 : chosen - fit + 1; // the chosen one is always seen
     canvas_text(canvas, rect.row, rect.col, RUNG_COLS, MEANING_TITLE, "ladder");
-    canvas_text(canvas, rect.row + 1, rect.col, RUNG_COLS, MEANING_FAINT, "voted on");
+    canvas_text(canvas, rect.row + 1, rect.col, RUNG_COLS, MEANING_FAINT, by_noise ? "noise" : "voted on");
     if (first > 0) canvas_text(canvas, rect.row, rect.col + RUNG_COLS - 1, 1, MEANING_TRACK, "…");
     for (int i = first; i < first + fit && i < ladder_rungs(decision); i++, col += RUNG_COLS) {
         char size[32];
@@ -352,23 +360,23 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         canvas_right(canvas, rect.row, col, 6, i == chosen ? MEANING_ACCENT : MEANING_FAINT, size);
         canvas_text(canvas, rect.row, col + 7, 1, MEANING_TRACK, i == chosen ? " " : "▸");
         if (i == decision->steps) continue; // the floor: nothing voted about it
-        const double share = (double)decision->step_share[i];
-        canvas_right(canvas, rect.row + 1, col - 1, 7, share > quorum ? MEANING_LAE : MEANING_FAINT,
+        const double share = step_share(decision, i);
+        canvas_right(canvas, rect.row + 1, col - 1, 7, share > (by_noise ? 1 : quorum) ? MEANING_LAE : MEANING_FAINT,
                      format_percent(share).text);
     }
-    char text[64];
-    snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
+    char text[64] = "of the ceiling";
+    if (!by_noise) snprintf(text, sizeof text, "quorum %s", quorum > 0 ? format_percent(quorum).text : "any");
     if (col + 20 < rect.col + rect.cols)
         canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
-// The size that was chosen, and from where: "32 ◂ 64 33.3 % ◂ 192 54.7 %".
+// The size that was chosen, and from where, with votes or noise: "64 97.1 % ◂ 192 133 %".
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "ladder");
     pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
     for (int i = decision->steps - 1; i >= 0; i--) {
-        const Short share = format_percent((double)decision->step_share[i]);
+        const Short share = format_percent(step_share(decision, i));
         if (decision->step_size[i] == decision->group)
             pen_text(&pen, MEANING_FAINT, " %s", share.text);
         else

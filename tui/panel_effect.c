@@ -134,7 +134,7 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// So many that the standard error shows one or two digits.
+// As many decimals as show one or two digits of the standard error.
 static int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
@@ -243,12 +243,12 @@ static void draw_figures(Ui *ui, Rect pane) {
 
 // ---- texts --------------------------------------------------------------------------------------------------------
 
-typedef struct Sample {
+typedef struct TextSample {
     const char *label;
     const DecodeText *text;
     bool stale;
     JobKind kind; // what keeps it waiting
-} Sample;
+} TextSample;
 
 // Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
 // part.
@@ -263,7 +263,7 @@ static size_t parting(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
-static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at) {
+static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t parts_at) {
     const int labels = label_cols(rect);
     canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
     const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
@@ -277,14 +277,17 @@ static void draw_sample(Ui *ui, Rect rect, const Sample *sample, size_t parts_at
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
     const bool parted = parts_at != SIZE_MAX && !sample->stale;
     const char *tail = sample->stale ? " …" : text->finished ? "" : ui_spinner(ui);
+    const bool chat = workbench_is_chat(ui->workbench);
     const WrapPiece pieces[] = {
+        {chat ? "user: " : "", SIZE_MAX, MEANING_TITLE},
         {workbench_prompt(ui->workbench), SIZE_MAX, MEANING_FAINT},
+        {chat ? " assistant: " : "", SIZE_MAX, MEANING_TITLE},
         {text->text, parted ? parts_at : SIZE_MAX, plain},
         {parted ? "▸" : "", SIZE_MAX, MEANING_ERROR},
         {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},
         {tail, SIZE_MAX, MEANING_FAINT},
     };
-    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 2 : text->finished ? 0 : 4);
+    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
 }
 
 static void draw_texts(Ui *ui, Rect rect) {
@@ -292,9 +295,9 @@ static void draw_texts(Ui *ui, Rect rect) {
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
     JobView quantize;
     workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
-    const Sample base = {"base", &effect->base, false, JOB_DECODE};
-    const Sample quantized = {quantized_label(ui, rect), &effect->quantized, stale,
-                              quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE};
+    const TextSample base = {"base", &effect->base, false, JOB_DECODE};
+    const TextSample quantized = {quantized_label(ui, rect), &effect->quantized, stale,
+                                  quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE};
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
     const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
     draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
@@ -302,7 +305,10 @@ static void draw_texts(Ui *ui, Rect rect) {
 }
 
 void panel_effect_draw(Ui *ui) {
-    panel_title(ui, ui->layout.effect, "Effect", PANE_COUNT);
+    char title[120];
+    snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
+             workbench_is_chat(ui->workbench) ? ", chat" : "");
+    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

@@ -49,7 +49,7 @@ void calibration_text(const Ui *ui, bool whole, char *out, size_t size) {
                 planned = format_count((double)workbench_calibration_planned(ui->workbench));
     const bool more = calibration_provisional(ui);
     snprintf(out, size, "%s%s%s tokens%s%s", count.text, more ? " of " : "", more ? planned.text : "",
-             whole ? ", " : "", whole ? workbench_calibration_text(ui->workbench) : "");
+             whole ? " of " : "", whole ? workbench_text(ui->workbench, TEXT_CALIBRATION) : "");
 }
 
 // What stands at the right end: the longest form that fits.

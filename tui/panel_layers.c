@@ -13,12 +13,12 @@ static const Column by_importance[] = {
     COLUMN_SQNR,       COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
 };
 
-typedef struct Table {
+typedef struct LayersTable {
     bool shown[COLUMN_COUNT];
     int width[COLUMN_COUNT]; // of the text; one blank stands before each
     bool tight;
     int bar; // columns of the bar beside |x|max; 0: none
-} Table;
+} LayersTable;
 
 #define BAR_COLS 8
 #define NAME_MOST 24
@@ -30,8 +30,8 @@ static bool tight(int room) {
     return room < needed;
 }
 
-static Table arrange(int room) {
-    Table t = {.tight = tight(room)};
+static LayersTable arrange(int room) {
+    LayersTable t = {.tight = tight(room)};
     t.shown[COLUMN_LINEAR] = true;
     t.width[COLUMN_LINEAR] = column_table[COLUMN_LINEAR].width;
     room -= t.width[COLUMN_LINEAR];
@@ -129,7 +129,7 @@ static double range_share(const Ui *ui, int linear) {
     return input ? log1p((double)input->range) / log1p(largest) : 0;
 }
 
-static void draw_row(Ui *ui, const Table *table, Rect line, int linear) {
+static void draw_row(Ui *ui, const LayersTable *table, Rect line, int linear) {
     Canvas *canvas = &ui->canvas;
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const bool selected = linear == ui->rows.selected, overridden = has_override(ui, l->name);
@@ -181,7 +181,7 @@ static void draw_heading(Ui *ui, Rect cell, Column column) {
     ui_hit(ui, cell, HIT_COLUMN, (int)column);
 }
 
-static void draw_headings(Ui *ui, const Table *table, Rect line) {
+static void draw_headings(Ui *ui, const LayersTable *table, Rect line) {
     int col = line.col + 1;
     for (int column = 0; column < COLUMN_COUNT; column++) {
         if (!table->shown[column]) continue;
@@ -222,7 +222,7 @@ static void draw_scroll_thumb(Ui *ui, Rect list) {
 void panel_layers_draw(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
-    const Table table = arrange(pane.cols - 2);
+    const LayersTable table = arrange(pane.cols - 2);
     ui_hit(ui, pane, HIT_PANE, PANE_LAYERS);
     draw_layers_title(ui);
     draw_headings(ui, &table, (Rect){pane.row, pane.col, 1, pane.cols});

@@ -18,7 +18,7 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PAN
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 const char *job_doing(JobKind kind);        // "calibrating"
 bool calibration_provisional(const Ui *ui); // more tokens are to come, and ranges may grow
-// "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text.
+// "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text, "… of mixed".
 void calibration_text(const Ui *ui, bool whole, char *out, size_t size);
 Style class_style(FptqClass class);
 Style input_style(const Decision *decision);

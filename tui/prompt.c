@@ -184,7 +184,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_FILTER: snprintf(out, size, "show only &"); break;
     case PROMPT_SAVE: snprintf(out, size, "write recipe to "); break;
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
-    case PROMPT_TEXT: snprintf(out, size, "continue "); break;
+    case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_QUIT:
     case PROMPT_OVERWRITE:

@@ -1,4 +1,4 @@
-// The whole screen: draws its panes and what lies over them, and gives a key to whoever it is for.
+// The whole screen: draws its panes and what lies over them, and dispatches keys.
 #pragma once
 
 #include "tui/ui.h"

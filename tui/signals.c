@@ -66,18 +66,18 @@ Signals signals_take(void) {
 }
 
 void signals_stop_self(void) {
-    struct sigaction ours, standard = {.sa_handler = SIG_DFL};
-    sigaction(SIGTSTP, &standard, &ours);
+    struct sigaction ours, by_default = {.sa_handler = SIG_DFL};
+    sigaction(SIGTSTP, &by_default, &ours);
     raise(SIGTSTP);
     sigaction(SIGTSTP, &ours, NULL);
 }
 
 // ---- crashes ------------------------------------------------------------------------------------------------------
 
-// Only async-signal-safe calls. Whoever handled the signal before (a sanitizer, or nobody) gets it next.
+// Only async-signal-safe calls. The previous handler, if any (a sanitizer's), gets the signal next.
 static void on_crash(int number, siginfo_t *info, void *context) {
     (void)context;
-    // A checkpoint that was cut off under our eyes is no crash: the work that read it will say so.
+    // A checkpoint that became shorter while it was read is not a crash: the work that reads it will report it.
     if (number == SIGBUS && info->si_code > 0 && mapping_repair(info->si_addr)) return;
     for (size_t done = 0; done < guard.length;) {
         ssize_t n = write(guard.terminal, guard.farewell + done, guard.length - done);

@@ -24,7 +24,7 @@ struct Terminal {
     FILE *keys; // where keys come from when it is not stdin
     int key_fd;
     struct termios before;
-    Scheme scheme;
+    ColorScheme scheme;
     Theme theme;
     bool mouse, ansi, redraw;
     Cell *shown; // [rows, cols]: the last frame
@@ -43,7 +43,7 @@ bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") =
 
 // ---- background --------------------------------------------------------------------------------------------------
 
-void terminal_set_scheme(Terminal *t, Scheme scheme) {
+void terminal_set_scheme(Terminal *t, ColorScheme scheme) {
     const Background known = theme_background(scheme);
     t->scheme = scheme;
     t->theme = theme_start(scheme, known == BACKGROUND_UNKNOWN ? t->background : known);
@@ -61,8 +61,8 @@ static bool may_be_asked(void) {
     return term != NULL;
 }
 
-// The answer may come late, or never: nobody waits for it. Until then Escape does, a little longer, so that an answer
-// that comes in pieces is not taken for that key.
+// The answer may come late or never, and the program does not wait for it. Until then Escape waits a little longer, so
+// that an answer that comes in pieces is not taken for that key.
 #define ANSWER_SECONDS 3.0
 #define ESCAPE_MILLISECONDS 25
 #define ESCAPE_OR_ANSWER_MILLISECONDS 200
@@ -81,7 +81,7 @@ static void stop_expecting_answer(Terminal *t) {
     set_escdelay(ESCAPE_MILLISECONDS);
 }
 
-// One to four hexadecimal digits as a share of the most that so many can say; −1 when there are none.
+// One to four hexadecimal digits as a share of the largest such number; −1 when there are none.
 static double color_share(const char **text) {
     char *end;
     const char *start = *text;
@@ -251,7 +251,7 @@ static bool open_keys(Terminal *t, Error *err) {
     return true;
 }
 
-static bool terminal_start(Terminal *t, Scheme scheme, Error *err) {
+static bool terminal_start(Terminal *t, ColorScheme scheme, Error *err) {
     if (!open_keys(t, err)) return false;
     if (tcgetattr(STDOUT_FILENO, &t->before) < 0)
         return error_set(err, "the terminal does not tell its modes: %s", strerror(errno));
@@ -279,7 +279,7 @@ static void terminal_free(Terminal *t) {
     free(t);
 }
 
-bool terminal_open(Scheme scheme, Terminal **out, Error *err) {
+bool terminal_open(ColorScheme scheme, Terminal **out, Error *err) {
     Terminal *t = array_new(1, sizeof *t);
     if (!t) return error_memory(err, "the terminal");
     if (!terminal_start(t, scheme, err)) {

@@ -6,13 +6,13 @@
 typedef struct Terminal Terminal;
 
 // Takes over the terminal on stdout; keys come from stdin, or from /dev/tty when stdin is not a terminal.
-bool terminal_open(Scheme scheme, Terminal **out, Error *err);
+bool terminal_open(ColorScheme scheme, Terminal **out, Error *err);
 void terminal_close(Terminal *t);
 
 bool terminal_draws(Error *err); // tui_possible
 
 bool terminal_is_utf8(void); // the locale's encoding
-void terminal_set_scheme(Terminal *t, Scheme scheme);
+void terminal_set_scheme(Terminal *t, ColorScheme scheme);
 
 // Shows a frame: only what differs from the last one is sent.
 void terminal_show(Terminal *t, const Canvas *canvas);

@@ -6,22 +6,22 @@
 
 #include <curses.h>
 
-const char *const scheme_names[] = {
-    [SCHEME_AUTO] = "auto", [SCHEME_DARK] = "dark", [SCHEME_LIGHT] = "light", [SCHEME_MONO] = "mono"};
-static_assert(sizeof scheme_names / sizeof *scheme_names == SCHEME_COUNT, "a scheme has no name");
+const char *const color_scheme_names[] = {
+    [COLORS_AUTO] = "auto", [COLORS_DARK] = "dark", [COLORS_LIGHT] = "light", [COLORS_MONO] = "mono"};
+static_assert(sizeof color_scheme_names / sizeof *color_scheme_names == COLORS_COUNT, "a scheme has no name");
 
 // One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
 // first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none. Texts and
 // figures have the terminal's own colour, and those for light backgrounds are dark enough for white and light enough
 // for black, so that they serve where nothing is known.
 #define NONE (-1)
-typedef struct Look {
+typedef struct MeaningLook {
     int dark_rgb, light_rgb;
     short dark, light, few;
     attr_t always, mono;
-} Look;
+} MeaningLook;
 
-static const Look looks[] = {
+static const MeaningLook looks[] = {
     [MEANING_TEXT] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
     [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, A_DIM},
     [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, A_DIM},
@@ -47,9 +47,9 @@ static_assert(sizeof looks / sizeof *looks == MEANING_COUNT, "a meaning has no l
 static const int selected_rgb[2] = {0x2B3240, 0xE3EAF3};
 static const int selected_256[2] = {237, 254};
 
-static ColorDepth depth_found(Scheme scheme) {
+static ColorDepth depth_found(ColorScheme scheme) {
     const char *no_color = getenv("NO_COLOR");
-    if (scheme == SCHEME_MONO || (no_color && *no_color) || !has_colors() || start_color() == ERR) return DEPTH_MONO;
+    if (scheme == COLORS_MONO || (no_color && *no_color) || !has_colors() || start_color() == ERR) return DEPTH_MONO;
     if (use_default_colors() == ERR) return DEPTH_MONO; // an assumed background would be wrong half of the time
     if (COLORS > 256) return DEPTH_RGB;
     return COLORS >= 256 ? DEPTH_256 : COLORS >= 8 ? DEPTH_FEW : DEPTH_MONO;
@@ -57,9 +57,9 @@ static ColorDepth depth_found(Scheme scheme) {
 
 // COLORFGBG is "foreground;background" or "foreground;other;background" in ANSI numbers, of which 7 and 15 are the
 // light ones, or "default", which says nothing.
-Background theme_background(Scheme scheme) {
-    if (scheme == SCHEME_LIGHT) return BACKGROUND_LIGHT;
-    if (scheme == SCHEME_DARK) return BACKGROUND_DARK;
+Background theme_background(ColorScheme scheme) {
+    if (scheme == COLORS_LIGHT) return BACKGROUND_LIGHT;
+    if (scheme == COLORS_DARK) return BACKGROUND_DARK;
     const char *value = getenv("COLORFGBG");
     const char *last = value ? strrchr(value, ';') : NULL;
     if (!last || last[1] < '0' || last[1] > '9') return BACKGROUND_UNKNOWN;
@@ -73,7 +73,7 @@ static int few_foreground(short color, Background background) {
     return color == COLOR_YELLOW ? NONE : color == COLOR_CYAN ? COLOR_BLUE : color;
 }
 
-static int look_foreground(const Look *look, ColorDepth depth, Background background) {
+static int look_foreground(const MeaningLook *look, ColorDepth depth, Background background) {
     const bool dark = background == BACKGROUND_DARK;
     switch (depth) {
     case DEPTH_RGB: return dark ? look->dark_rgb : look->light_rgb;
@@ -84,7 +84,7 @@ static int look_foreground(const Look *look, ColorDepth depth, Background backgr
     return few_foreground(look->few, background);
 }
 
-Theme theme_start(Scheme scheme, Background background) {
+Theme theme_start(ColorScheme scheme, Background background) {
     const ColorDepth depth = depth_found(scheme);
     const Theme theme = {.depth = depth, .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
     if (depth == DEPTH_MONO) return theme;
@@ -103,7 +103,7 @@ void theme_apply(Theme theme, Style style) {
     const ColorDepth depth = theme.depth;
     const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
     const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
-    const Look *look = &looks[meaning];
+    const MeaningLook *look = &looks[meaning];
     attr_t attributes = look->always | (depth == DEPTH_MONO ? look->mono : 0);
     if (depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & A_DIM;
     if (style & STYLE_BOLD) attributes |= A_BOLD;

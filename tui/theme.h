@@ -35,9 +35,9 @@ typedef uint16_t Style;
 #define STYLE_DIM 0x1000
 #define STYLE_MEANING 0xFF
 
-typedef enum Scheme { SCHEME_AUTO, SCHEME_DARK, SCHEME_LIGHT, SCHEME_MONO, SCHEME_COUNT } Scheme;
+typedef enum ColorScheme { COLORS_AUTO, COLORS_DARK, COLORS_LIGHT, COLORS_MONO, COLORS_COUNT } ColorScheme;
 
-extern const char *const scheme_names[SCHEME_COUNT];
+extern const char *const color_scheme_names[COLORS_COUNT];
 
 typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
 
@@ -45,12 +45,12 @@ typedef enum Background { BACKGROUND_UNKNOWN, BACKGROUND_DARK, BACKGROUND_LIGHT 
 
 typedef struct Theme {
     ColorDepth depth;
-    bool reverses; // what is selected: a background of our own could not be told from the terminal's
+    bool reverses; // what is selected is shown reversed, since a background colour could look like the terminal's
 } Theme;
 
 // What can be known without asking the terminal: as the scheme says; of AUTO, what COLORFGBG says.
-Background theme_background(Scheme scheme);
+Background theme_background(ColorScheme scheme);
 // Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. On an
 // unknown background they can be read whether it is dark or light.
-Theme theme_start(Scheme scheme, Background background);
+Theme theme_start(ColorScheme scheme, Background background);
 void theme_apply(Theme theme, Style style); // for what is drawn next on stdscr

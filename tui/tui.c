@@ -80,7 +80,7 @@ static bool loop_run(Loop *loop, Error *err) {
     return true;
 }
 
-// The user decided about unsaved changes before quitting; nobody did when something else ended the program.
+// When the user quits, unsaved changes have been decided on. When something else ends the program, they have not.
 static void loop_end(Ui *ui, bool decided) {
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
@@ -109,9 +109,9 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
     log_screen(true);
-    ok = ok && terminal_open(options->mono    ? SCHEME_MONO
-                             : options->light ? SCHEME_LIGHT
-                                              : SCHEME_AUTO,
+    ok = ok && terminal_open(options->mono    ? COLORS_MONO
+                             : options->light ? COLORS_LIGHT
+                                              : COLORS_AUTO,
                              &ui->terminal, err);
     if (ok) {
         ok = loop_run(&loop, err);

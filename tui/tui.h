@@ -11,7 +11,7 @@ typedef struct TuiOptions {
 } TuiOptions;
 
 // Whether the screen can be shown: TERM names a terminal that can place the cursor, or one that is not known here,
-// which then is taken for an xterm. err says what stands in the way.
+// which then is taken for an xterm. err says why not.
 bool tui_possible(Error *err);
 
 // Runs until the user quits; gives the terminal back in any case, also on signals and crashes. Refused, with the

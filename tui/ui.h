@@ -72,12 +72,12 @@ typedef struct Ui {
     Unsaved unsaved;
     uint64_t unsaved_turn; // the last turn that was seen by ui_keep_unsaved
     double unsaved_since;  // when it was
-    bool unsaved_failed;   // that it cannot be kept was told
+    bool unsaved_failed;   // a message said that it cannot be kept
     bool help;
     int help_top, help_rows; // first line shown, lines there are
     int dragged;             // dial whose slider is held, or NO_DIAL
     int tick;                // of the spinner
-    bool failed[JOB_COUNT];  // jobs whose failure was told
+    bool failed[JOB_COUNT];  // jobs whose failure was reported
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;

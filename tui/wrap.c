@@ -5,21 +5,21 @@
 
 // A walk over all characters of all pieces that knows at which line and column each stands. A word that does not fit
 // moves to the next line.
-typedef struct Walk {
+typedef struct WrapWalk {
     const Canvas *canvas;
     const WrapPiece *pieces;
     size_t count, piece, at;
     int cols, line, col;
-} Walk;
+} WrapWalk;
 
-typedef struct Step {
+typedef struct WrapCharacter {
     char text[16];
     Style style;
     size_t piece;
     int line, col;
-} Step;
+} WrapCharacter;
 
-static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
+static size_t character_at(const WrapWalk *w, size_t piece, size_t at, int *width) {
     const WrapPiece *p = &w->pieces[piece];
     *width = 0;
     if (at >= p->length) return 0;
@@ -28,7 +28,7 @@ static size_t character_at(const Walk *w, size_t piece, size_t at, int *width) {
 }
 
 // Goes to the next piece that has something left; false at the end.
-static bool walk_settle(const Walk *w, size_t *piece, size_t *at) {
+static bool walk_settle(const WrapWalk *w, size_t *piece, size_t *at) {
     int width;
     while (*piece < w->count && character_at(w, *piece, *at, &width) == 0) {
         (*piece)++;
@@ -40,7 +40,7 @@ static bool walk_settle(const Walk *w, size_t *piece, size_t *at) {
 static bool is_break(char c) { return c == ' ' || c == '\n' || c == '\t'; }
 
 // Columns from here to the end of the word, over the borders of pieces.
-static int word_width(const Walk *w) {
+static int word_width(const WrapWalk *w) {
     size_t piece = w->piece, at = w->at;
     int total = 0;
     while (total <= w->cols && walk_settle(w, &piece, &at)) {
@@ -53,12 +53,12 @@ static int word_width(const Walk *w) {
     return total;
 }
 
-static void new_line(Walk *w) {
+static void new_line(WrapWalk *w) {
     w->line++;
     w->col = 0;
 }
 
-static bool walk_next(Walk *w, Step *step) {
+static bool walk_next(WrapWalk *w, WrapCharacter *step) {
     if (!walk_settle(w, &w->piece, &w->at)) return false;
     const WrapPiece *p = &w->pieces[w->piece];
     const char *text = p->text + w->at;
@@ -68,7 +68,7 @@ static bool walk_next(Walk *w, Step *step) {
     if (!space && word_starts && w->col > 0 && w->col + word_width(w) > w->cols && word_width(w) <= w->cols)
         new_line(w);
     if (w->col + width > w->cols) new_line(w);
-    *step = (Step){.style = p->style, .piece = w->piece, .line = w->line, .col = w->col};
+    *step = (WrapCharacter){.style = p->style, .piece = w->piece, .line = w->line, .col = w->col};
     if (length < sizeof step->text) memcpy(step->text, space ? " " : text, space ? 1 : length);
     w->at += length;
     if (*text == '\n')
@@ -78,29 +78,29 @@ static bool walk_next(Walk *w, Step *step) {
     return true;
 }
 
-static Walk walk_of(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
-    return (Walk){.canvas = canvas, .pieces = pieces, .count = count, .cols = cols};
+static WrapWalk walk_of(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
+    return (WrapWalk){.canvas = canvas, .pieces = pieces, .count = count, .cols = cols};
 }
 
 int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count) {
     int lines = 0;
-    Step step;
-    for (Walk w = walk_of(canvas, cols, pieces, count); walk_next(&w, &step);) lines = step.line + 1;
+    WrapCharacter step;
+    for (WrapWalk w = walk_of(canvas, cols, pieces, count); walk_next(&w, &step);) lines = step.line + 1;
     return lines;
 }
 
 void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
     if (rect.rows < 1 || rect.cols < 2) return;
     int last = 0, kept = -1;
-    Step step;
-    for (Walk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
+    WrapCharacter step;
+    for (WrapWalk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
         if (step.piece == keep && kept < 0) kept = step.line;
         last = step.line;
     }
     int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
     if (first > last - rect.rows + 1) first = last - rect.rows + 1;
     if (first < 0 || keep == 0) first = 0;
-    for (Walk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
+    for (WrapWalk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
         if (step.line < first || step.line >= first + rect.rows) continue;
         canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
                     step.text);

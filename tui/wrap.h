@@ -12,5 +12,5 @@ typedef struct WrapPiece {
 int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t count);
 
 // When there are more lines than rows, those around the start of piece `keep` are shown (0: the first ones), with an
-// ellipsis where something is left out.
+// ellipsis where text is left out.
 void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep);

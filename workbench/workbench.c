@@ -158,12 +158,13 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         w->jobs[i].state = JOB_WAITING;
     }
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    w->most_tokens = options->most_tokens ? options->most_tokens : STANDARD_MOST_TOKENS;
-    w->prompt = strdup(options->prompt ? options->prompt : STANDARD_PROMPT);
+    w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
-    bool ok = w->event >= 0 && w->prompt ? true : error_memory(err, "the workbench");
-    ok = ok && engine_open(&options->model, &w->engine, err) && make_tables(w, err) && first_recipe(options, w, err) &&
-         replan(w, err) && start_thread(w, err);
+    bool ok = w->event >= 0 || error_memory(err, "the workbench");
+    ok = ok && engine_open(&options->model, &w->engine, err);
+    if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
+    ok = ok && (w->prompt || error_memory(err, "the workbench"));
+    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
@@ -289,9 +290,11 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear) {
 
 uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs->tokens; }
 uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->planned; }
-const char *workbench_calibration_text(const Workbench *w) { return engine_calibration_text(w->engine); }
 
 // ---- dials ----
+
+const char *workbench_text(const Workbench *w, EngineText text) { return engine_text_name(w->engine, text); }
+bool workbench_is_chat(const Workbench *w) { return engine_is_chat(w->engine); }
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }

@@ -35,7 +35,8 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of
 // provisional. 0: nothing is known yet.
 uint64_t workbench_calibration_tokens(const Workbench *w);
 uint64_t workbench_calibration_planned(const Workbench *w);
-const char *workbench_calibration_text(const Workbench *w); // what they come from, in a few words
+const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
+bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
 
 // ---- dials ----
 

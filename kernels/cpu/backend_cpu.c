@@ -25,7 +25,7 @@ int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps) {
     return nanoseconds > 30000 ? cpu->threads : 1;
 }
 
-static void destroy(Backend *backend) {
+static void cpu_destroy(Backend *backend) {
     CpuBackend *cpu = cpu_of(backend);
     dense_library_free(cpu->library);
     free(cpu->scratch);
@@ -33,43 +33,45 @@ static void destroy(Backend *backend) {
     free(cpu);
 }
 
-static const char *describe(const Backend *backend) { return ((const CpuBackend *)(const void *)backend)->description; }
+static const char *cpu_describe(const Backend *backend) {
+    return ((const CpuBackend *)(const void *)backend)->description;
+}
 
-static void *memory_new(Backend *backend, size_t bytes, Error *err) {
+static void *cpu_memory_new(Backend *backend, size_t bytes, Error *err) {
     (void)backend;
     void *memory = array_new(bytes, 1);
     if (!memory) error_memory(err, "activations");
     return memory;
 }
 
-static void memory_free(Backend *backend, void *memory) {
+static void cpu_memory_free(Backend *backend, void *memory) {
     (void)backend;
     free(memory);
 }
 
-static void copy(Backend *backend, void *to, const void *from, size_t bytes) {
+static void cpu_copy(Backend *backend, void *to, const void *from, size_t bytes) {
     (void)backend;
     if (bytes) memcpy(to, from, bytes);
 }
 
-static void synchronize(Backend *backend) { (void)backend; }
+static void cpu_synchronize(Backend *backend) { (void)backend; }
 
-static void embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
-                  float *y) {
+static void cpu_embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
+                      float *y) {
     const CpuBackend *cpu = cpu_of(backend);
     for (size_t t = 0; t < tokens; t++)
         cpu->kernels->widen(dtype, (const char *)table + (size_t)ids[t] * width * dtype_bytes(dtype), width,
                             y + t * width);
 }
 
-static void embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
-                            float *y) {
+static void cpu_embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first,
+                                size_t tokens, float *y) {
     const char *rows = (const char *)table + first * width * dtype_bytes(dtype);
     cpu_of(backend)->kernels->widen(dtype, rows, tokens * width, y);
 }
 
-static void rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
-                     float *y) {
+static void cpu_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
+                         float *y) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++) cpu->kernels->rms_norm_row(x + t * width, gain, eps, width, y + t * width);
@@ -77,13 +79,13 @@ static void rms_norm(Backend *backend, const float *x, const float *gain, float 
 
 enum { CHUNK = 4096 }; // elements that a thread takes at a time; a multiple of every vector length
 
-static void add(Backend *backend, float *x, const float *y, size_t n) {
+static void cpu_add(Backend *backend, float *x, const float *y, size_t n) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, n))
     for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->add(x + i, y + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
-static void silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
+static void cpu_silu_times(Backend *backend, const float *gate, const float *up, size_t n, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
     // an exponential
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
@@ -91,8 +93,8 @@ static void silu_times(Backend *backend, const float *gate, const float *up, siz
         cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
-static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-                 const float *sine, size_t first) {
+static void cpu_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated,
+                     const float *cosine, const float *sine, size_t first) {
     const CpuBackend *cpu = cpu_of(backend);
     size_t dim = (size_t)head_dim, half = (size_t)rotated / 2, width = (size_t)heads * dim;
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
@@ -104,13 +106,13 @@ static void rope(Backend *backend, float *x, size_t tokens, int heads, int head_
 
 static const BackendOps cpu_ops = {
     .name = "cpu",
-    .destroy = destroy,
-    .describe = describe,
-    .memory_new = memory_new,
-    .memory_free = memory_free,
-    .upload = copy,
-    .download = copy,
-    .synchronize = synchronize,
+    .destroy = cpu_destroy,
+    .describe = cpu_describe,
+    .memory_new = cpu_memory_new,
+    .memory_free = cpu_memory_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .synchronize = cpu_synchronize,
     .dense_in_place = true,
     .weight_dense = cpu_weight_dense,
     .weight_quantized = cpu_weight_quantized,
@@ -119,12 +121,12 @@ static const BackendOps cpu_ops = {
     .weight_bytes = cpu_weight_bytes,
     .linear = cpu_linear,
     .linears = cpu_linears,
-    .embed = embed,
-    .embed_positions = embed_positions,
-    .rms_norm = rms_norm,
-    .add = add,
-    .silu_times = silu_times,
-    .rope = rope,
+    .embed = cpu_embed,
+    .embed_positions = cpu_embed_positions,
+    .rms_norm = cpu_rms_norm,
+    .add = cpu_add,
+    .silu_times = cpu_silu_times,
+    .rope = cpu_rope,
     .layer_norm = cpu_layer_norm,
     .activate = cpu_activate,
     .scale = cpu_scale,

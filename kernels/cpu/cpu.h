@@ -10,15 +10,15 @@
 typedef struct DenseLibrary DenseLibrary;
 
 // The next piece of one thread's share of a product; a cache line of its own.
-typedef struct Share {
+typedef struct ThreadShare {
     alignas(64) atomic_size_t next;
-} Share;
+} ThreadShare;
 
 typedef struct CpuBackend {
     Backend base;
     const HostKernels *kernels;
     int threads;
-    Share *shares;         // [threads]
+    ThreadShare *shares;   // [threads]
     DenseLibrary *library; // oneDNN; NULL when it is not there or not wanted
     char description[40];
     // Working memory of linears and attention. It grows when weights and caches are made, since operations cannot fail.
@@ -31,9 +31,9 @@ static inline CpuBackend *cpu_of(Backend *backend) { return (CpuBackend *)(void 
 // Makes the working memory at least `bytes`; false when memory is short.
 bool cpu_reserve(CpuBackend *cpu, size_t bytes, Error *err);
 
-// How many threads a piece of work is worth that reads `bytes` of memory and does `steps` multiplications or the like:
-// all, or one. Waking the others costs microseconds when they are still waiting for work, and far more when the machine
-// is busy with something else.
+// How many threads to use for work that reads `bytes` of memory and does about `steps` multiplications: all, or one.
+// Waking the others costs microseconds while they still spin, and far more when the machine is busy with something
+// else.
 int cpu_threads_for(const CpuBackend *cpu, size_t bytes, size_t steps);
 
 // Part `part` of `parts` of n items, in whole `unit`s.
@@ -86,7 +86,7 @@ void cpu_choose(Backend *, const float *logits, size_t rows, size_t vocab, const
 // once.
 DenseLibrary *dense_library_new(int threads); // NULL when there is none, or none that helps on this processor
 void dense_library_free(DenseLibrary *);
-// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done: do it
-// otherwise then.
+// y [tokens, out] = x W' + bias, W [out, in]; x and w are BF16, y float. False when it could not be done; then use
+// another way.
 bool dense_library_product(DenseLibrary *, const void *w, size_t out, size_t in, const float *bias, const uint16_t *x,
                            size_t tokens, float *y);

@@ -115,8 +115,8 @@ static Product *product_for(DenseLibrary *library, size_t out, size_t in, size_t
     return &library->products[place];
 }
 
-static bool run(DenseLibrary *library, const void *w, size_t out, size_t in, const float *bias, const uint16_t *x,
-                size_t tokens, float *y) {
+static bool onednn_run(DenseLibrary *library, const void *w, size_t out, size_t in, const float *bias,
+                       const uint16_t *x, size_t tokens, float *y) {
     Product *p = product_for(library, out, in, tokens, bias != NULL);
     if (!p) return false;
     dnnl_exec_arg_t args[] = {
@@ -136,7 +136,7 @@ bool dense_library_product(DenseLibrary *library, const void *w, size_t out, siz
     // calling thread's own.
     int before = omp_get_max_threads();
     omp_set_num_threads(library->threads);
-    bool done = run(library, w, out, in, bias, x, tokens, y);
+    bool done = onednn_run(library, w, out, in, bias, x, tokens, y);
     omp_set_num_threads(before);
     return done;
 }

@@ -1,5 +1,5 @@
-// Weights of linears: dense ones are read in place, quantized ones packed. What cannot be packed is plain integers for
-// integer products and floats for the others.
+// Weights of linears: dense ones are read in place, quantized ones packed. What cannot be packed is kept as wide
+// integers for integer products and floats for the others.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,14 +38,14 @@ void cpu_weight_free(Backend *backend, Weight *w) {
     (void)backend;
     if (!w) return;
     packed_free(&w->packed);
-    plain_free(&w->plain);
+    wide_free(&w->wide);
     free(w->values);
     free(w->divisor);
     free(w->bias);
     free(w);
 }
 
-static bool refused(Weight **weight) {
+static bool cpu_refused(Weight **weight) {
     cpu_weight_free(NULL, *weight);
     *weight = NULL;
     return false;
@@ -64,7 +64,7 @@ bool cpu_weight_dense(Backend *backend, DType dtype, const void *data, size_t ou
     w->data = data;
     w->precision = precision;
     w->rounded = (cpu->library || cpu->kernels->dense_rounded) && dtype == DTYPE_BF16 && precision == PRECISION_NATIVE;
-    if (w->rounded && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return refused(weight);
+    if (w->rounded && !cpu_reserve(cpu, PREPARED_TOKENS * in * sizeof(uint16_t), err)) return cpu_refused(weight);
     return true;
 }
 
@@ -98,12 +98,12 @@ bool cpu_packed_new(CpuBackend *cpu, const QuantizedWeight *shape, const Activat
     bool ok = quantized_new(shape, scheme, bias, precision, weight, err);
     if (ok) (*weight)->form = FORM_PACKED;
     ok = ok && packed_reserve(shape, &(*weight)->packed, err) && reserve_activations(cpu, *weight, err);
-    return ok || refused(weight);
+    return ok || cpu_refused(weight);
 }
 
-static bool make_plain(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
-    w->form = FORM_PLAIN;
-    return plain_new(q, &w->plain, err) && cpu_reserve(cpu, PREPARED_TOKENS * (sizeof(float) + w->in), err);
+static bool make_wide(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
+    w->form = FORM_WIDE;
+    return wide_new(q, &w->wide, err) && cpu_reserve(cpu, PREPARED_TOKENS * (sizeof(float) + w->in), err);
 }
 
 static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Error *err) {
@@ -118,11 +118,11 @@ static bool make_values(CpuBackend *cpu, const QuantizedWeight *q, Weight *w, Er
 bool cpu_weight_quantized(Backend *backend, const QuantizedWeight *q, const ActivationScheme *scheme, const float *bias,
                           Precision precision, Weight **weight, Error *err) {
     CpuBackend *cpu = cpu_of(backend);
-    if (!quantized_new(q, scheme, bias, precision, weight, err)) return refused(weight);
+    if (!quantized_new(q, scheme, bias, precision, weight, err)) return cpu_refused(weight);
     Weight *w = *weight;
     const bool integer = activation_is_integer(w->mode);
-    bool ok = packed_fits(q, integer)                    ? make_packed(cpu, q, w, err)
-              : integer && plain_knows(q->grid, q->bits) ? make_plain(cpu, q, w, err)
-                                                         : make_values(cpu, q, w, err);
-    return ok || refused(weight);
+    bool ok = packed_fits(q, integer)                   ? make_packed(cpu, q, w, err)
+              : integer && wide_knows(q->grid, q->bits) ? make_wide(cpu, q, w, err)
+                                                        : make_values(cpu, q, w, err);
+    return ok || cpu_refused(weight);
 }

@@ -7,7 +7,7 @@
 
 #include "kernels/cpu/weight.h"
 
-// From so many tokens on the library's blocked product is faster than rows in place.
+// From this many tokens on, oneDNN's blocked product is faster than rows in place.
 enum { LIBRARY_TOKENS = 9 };
 enum { MOST_TOGETHER = 4 };
 
@@ -37,12 +37,12 @@ static size_t piece_count(const Batch *b) {
 }
 
 // Rows from … to − 1 of weight number `weight` of a batch.
-typedef struct Piece {
+typedef struct ProductPiece {
     size_t weight, from, to;
-} Piece;
+} ProductPiece;
 
-static Piece piece_at(const Batch *b, size_t number) {
-    Piece piece = {0};
+static ProductPiece piece_at(const Batch *b, size_t number) {
+    ProductPiece piece = {0};
     for (; piece.weight < b->count; piece.weight++) {
         const Weight *w = b->weights[piece.weight];
         size_t rows = piece_rows(w), count = (w->out + rows - 1) / rows;
@@ -66,49 +66,51 @@ static int threads_for(const CpuBackend *cpu, const Batch *b, size_t steps_per_p
 }
 
 // What threads work on, and one piece of it.
-typedef struct Job {
+typedef struct SharedProduct {
     const CpuBackend *cpu;
     const Batch *batch;
     const uint16_t *rounded;        // dense: x in BF16 or NULL
     const Activations *activations; // packed: x in planes or NULL
-    void (*work)(const struct Job *, Piece);
+    void (*work)(const struct SharedProduct *, ProductPiece);
     size_t pieces;
     int shares;
-} Job;
+} SharedProduct;
 
-static void job_begin(Job *job, int shares) {
-    job->pieces = piece_count(job->batch);
-    job->shares = shares;
-    for (int i = 0; i < shares; i++) atomic_store(&job->cpu->shares[i].next, job->pieces * (size_t)i / (size_t)shares);
+static void shared_begin(SharedProduct *shared, int shares) {
+    shared->pieces = piece_count(shared->batch);
+    shared->shares = shares;
+    for (int i = 0; i < shares; i++)
+        atomic_store(&shared->cpu->shares[i].next, shared->pieces * (size_t)i / (size_t)shares);
 }
 
-// By every thread of a region, after job_begin by one.
-static void job_help(const Job *job) {
-    for (int k = 0; k < job->shares; k++) {
-        int i = (omp_get_thread_num() + k) % job->shares;
-        size_t end = job->pieces * ((size_t)i + 1) / (size_t)job->shares, number;
-        while ((number = atomic_fetch_add(&job->cpu->shares[i].next, 1)) < end)
-            job->work(job, piece_at(job->batch, number));
+// By every thread of a region, after shared_begin by one.
+static void shared_help(const SharedProduct *shared) {
+    for (int k = 0; k < shared->shares; k++) {
+        int i = (omp_get_thread_num() + k) % shared->shares;
+        size_t end = shared->pieces * ((size_t)i + 1) / (size_t)shared->shares, number;
+        while ((number = atomic_fetch_add(&shared->cpu->shares[i].next, 1)) < end)
+            shared->work(shared, piece_at(shared->batch, number));
     }
 }
 
 // ---- Dense ----
 
-static void dense_piece(const Job *job, Piece piece) {
-    const Batch *b = job->batch;
+static void dense_piece(const SharedProduct *shared, ProductPiece piece) {
+    const Batch *b = shared->batch;
     const Weight *w = b->weights[piece.weight];
     const DenseProduct product = {.dtype = w->dtype,
                                   .w = w->data,
                                   .in = w->in,
                                   .bias = w->bias,
                                   .x = b->x,
-                                  .rounded = job->rounded,
+                                  .rounded = shared->rounded,
                                   .tokens = b->tokens,
                                   .x_stride = w->in,
                                   .y = b->y[piece.weight],
                                   .y_stride = w->out,
                                   .streams = cpu_weight_bytes(w) >= (size_t)1 << 20};
-    (job->rounded ? job->cpu->kernels->dense_rounded : job->cpu->kernels->dense)(&product, piece.from, piece.to);
+    (shared->rounded ? shared->cpu->kernels->dense_rounded : shared->cpu->kernels->dense)(&product, piece.from,
+                                                                                          piece.to);
 }
 
 // x → BF16, by the threads of the region that calls this.
@@ -121,12 +123,12 @@ static void round_tokens(const CpuBackend *cpu, const Batch *b, uint16_t *rounde
 static void run_dense(const CpuBackend *cpu, const Batch *b) {
     const int threads = threads_for(cpu, b, 4);
     uint16_t *rounded = b->weights[0]->rounded && cpu->kernels->dense_rounded ? cpu->scratch : NULL; // [tokens, in]
-    Job job = {.cpu = cpu, .batch = b, .rounded = rounded, .work = dense_piece};
-    job_begin(&job, threads);
+    SharedProduct shared = {.cpu = cpu, .batch = b, .rounded = rounded, .work = dense_piece};
+    shared_begin(&shared, threads);
 #pragma omp parallel num_threads(threads)
     {
         if (rounded) round_tokens(cpu, b, rounded);
-        job_help(&job);
+        shared_help(&shared);
     }
 }
 
@@ -201,24 +203,24 @@ static void prepare_activations(const CpuBackend *cpu, const Batch *b, Activatio
     }
 }
 
-static void packed_piece(const Job *job, Piece piece) {
-    const Batch *b = job->batch;
+static void packed_piece(const SharedProduct *shared, ProductPiece piece) {
+    const Batch *b = shared->batch;
     const Weight *w = b->weights[piece.weight];
     float *y = b->y[piece.weight];
     const size_t from = piece.from / PACKED_ROWS, to = (piece.to + PACKED_ROWS - 1) / PACKED_ROWS;
-    if (job->activations)
-        job->cpu->kernels->packed(&w->packed, w->bias, job->activations, b->tokens, y, from, to);
+    if (shared->activations)
+        shared->cpu->kernels->packed(&w->packed, w->bias, shared->activations, b->tokens, y, from, to);
     else
-        job->cpu->kernels->packed_float(&w->packed, w->bias, b->x, b->tokens, y, from, to);
+        shared->cpu->kernels->packed_float(&w->packed, w->bias, b->x, b->tokens, y, from, to);
 }
 
 // Weight-only, in sets that multiply floats.
 static void run_float(const CpuBackend *cpu, const Batch *b) {
     const int threads = threads_for(cpu, b, 4);
-    Job job = {.cpu = cpu, .batch = b, .work = packed_piece};
-    job_begin(&job, threads);
+    SharedProduct shared = {.cpu = cpu, .batch = b, .work = packed_piece};
+    shared_begin(&shared, threads);
 #pragma omp parallel num_threads(threads)
-    job_help(&job);
+    shared_help(&shared);
 }
 
 static void run_packed(const CpuBackend *cpu, const Batch *b) {
@@ -231,18 +233,18 @@ static void run_packed(const CpuBackend *cpu, const Batch *b) {
     a.sums = (int32_t *)(void *)(memory + bytes.codes);
     a.scales = (float *)(void *)(memory + bytes.codes + bytes.sums);
     int8_t *rows = (int8_t *)(memory + bytes.codes + bytes.sums + bytes.scales);
-    Job job = {.cpu = cpu, .batch = b, .activations = &a, .work = packed_piece};
-    job_begin(&job, threads);
+    SharedProduct shared = {.cpu = cpu, .batch = b, .activations = &a, .work = packed_piece};
+    shared_begin(&shared, threads);
 #pragma omp parallel num_threads(threads)
     {
         prepare_activations(cpu, b, &a, rows);
-        job_help(&job);
+        shared_help(&shared);
     }
 }
 
-// ---- Plain ----
+// ---- Wide ----
 
-static void run_plain(const CpuBackend *cpu, const Batch *b) {
+static void run_wide(const CpuBackend *cpu, const Batch *b) {
     const Weight *w = b->weights[0];
     const float *x = b->x;
     const size_t tokens = b->tokens;
@@ -255,7 +257,7 @@ static void run_plain(const CpuBackend *cpu, const Batch *b) {
     {
         size_t from, to;
         cpu_share(w->out, 4, omp_get_num_threads(), omp_get_thread_num(), &from, &to);
-        plain_product(cpu->kernels, &w->plain, w->bias, codes, scales, tokens, y, from, to);
+        wide_product(cpu->kernels, &w->wide, w->bias, codes, scales, tokens, y, from, to);
     }
 }
 
@@ -301,10 +303,10 @@ static const float *rounded_activations(const CpuBackend *cpu, const Weight *w, 
 
 // ---- Together ----
 
-static void run(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
+static void run_batch(const CpuBackend *cpu, const Batch *b, size_t tokens_of_call) {
     const Weight *w = b->weights[0];
-    if (w->form == FORM_PLAIN)
-        run_plain(cpu, b);
+    if (w->form == FORM_WIDE)
+        run_wide(cpu, b);
     else if (w->form == FORM_PACKED && !activation_is_integer(w->mode) && cpu->kernels->packed_float)
         run_float(cpu, b);
     else if (w->form == FORM_PACKED)
@@ -323,8 +325,8 @@ static bool go_together(const Weight *a, const Weight *b) {
 }
 
 // In parts of as many tokens as are prepared at a time.
-static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t count, const float *x, size_t tokens,
-                     float *const *y) {
+static void multiply_batch(const CpuBackend *cpu, const Weight *const *weights, size_t count, const float *x,
+                           size_t tokens, float *const *y) {
     const Weight *w = weights[0];
     if (w->mode == ACTIVATION_CHANNEL) channel_scales(cpu, w, x, tokens);
     for (size_t t = 0; t < tokens; t += PREPARED_TOKENS) {
@@ -332,7 +334,7 @@ static void multiply(const CpuBackend *cpu, const Weight *const *weights, size_t
             .weights = weights, .count = count, .tokens = tokens - t < PREPARED_TOKENS ? tokens - t : PREPARED_TOKENS};
         b.x = rounded_activations(cpu, w, x + t * w->in, b.tokens);
         for (size_t i = 0; i < count; i++) b.y[i] = y[i] + t * weights[i]->out;
-        run(cpu, &b, tokens);
+        run_batch(cpu, &b, tokens);
     }
 }
 
@@ -341,7 +343,7 @@ void cpu_linears(Backend *backend, const Weight *const *weights, size_t count, c
     for (size_t first = 0, next; first < count; first = next) {
         next = first + 1;
         while (next < count && next - first < MOST_TOGETHER && go_together(weights[first], weights[next])) next++;
-        multiply(cpu_of(backend), weights + first, next - first, x, tokens, y + first);
+        multiply_batch(cpu_of(backend), weights + first, next - first, x, tokens, y + first);
     }
 }
 

@@ -52,7 +52,7 @@ static size_t quantize_block(const Quantizing *q, BlockMemory *m, size_t block) 
     return bad;
 }
 
-static bool quantize(const Quantizing *q, Error *err) {
+static bool quantize_dense_rows(const Quantizing *q, Error *err) {
     size_t bad = q->dense->out;
     bool short_of_memory = false;
 #pragma omp parallel reduction(min : bad) reduction(|| : short_of_memory) num_threads(q->cpu->threads)
@@ -82,7 +82,7 @@ bool cpu_weight_from_dense(Backend *backend, const Weight *dense, const WeightQu
         return error_set(err, "a weight that is quantized already cannot be quantized");
     if (!cpu_packed_new(cpu, &q.shape, scheme, bias, dense->precision, weight, err)) return false;
     q.packed = &(*weight)->packed;
-    if (quantize(&q, err)) return true;
+    if (quantize_dense_rows(&q, err)) return true;
     cpu_weight_free(backend, *weight);
     *weight = NULL;
     return false;

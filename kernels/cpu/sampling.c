@@ -4,7 +4,7 @@
 #include "kernels/cpu/cpu.h"
 
 // The largest, the first of equals; `vocab` when nothing is a number.
-static int likeliest(const float *logits, int vocab) {
+static int likeliest_token(const float *logits, int vocab) {
     int best = 0;
     while (best < vocab && isnan(logits[best])) best++;
     for (int i = best + 1; i < vocab; i++)
@@ -60,7 +60,7 @@ static int token_at(const LogitRow *row, Nucleus n, double point, int threads) {
 
 static void choose_one(const float *logits, int vocab, const Draw *draw, size_t at, int threads, int32_t *id,
                        float *probability) {
-    const int best = likeliest(logits, vocab);
+    const int best = likeliest_token(logits, vocab);
     *id = 0, *probability = NAN;
     if (best == vocab) return;
     LogitRow row = {logits, vocab, logits[best], distance_scale(1)};

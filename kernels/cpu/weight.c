@@ -5,7 +5,7 @@ size_t cpu_weight_bytes(const Weight *w) {
     size_t bias = w->bias ? w->out * sizeof(float) : 0;
     switch (w->form) {
     case FORM_PACKED: return bias + w->packed.blocks * w->packed.block_bytes;
-    case FORM_PLAIN: return bias + plain_bytes(&w->plain);
+    case FORM_WIDE: return bias + wide_bytes(&w->wide);
     case FORM_DENSE: break;
     }
     return bias + w->out * w->in * dtype_bytes(w->dtype);

@@ -3,14 +3,14 @@
 #pragma once
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/plain.h"
+#include "kernels/cpu/wide.h"
 
 // Tokens prepared at a time (rounded to BF16, quantized or spread out): bounds the working memory.
 enum { PREPARED_TOKENS = 256 };
 typedef enum Form {
     FORM_DENSE,  // 16- or 32-bit floats
     FORM_PACKED, // integers for the fast kernels
-    FORM_PLAIN,  // integers whose sums need more than 32 bits
+    FORM_WIDE,   // integers whose sums need more than 32 bits
 } Form;
 
 struct Weight {
@@ -23,7 +23,7 @@ struct Weight {
     bool rounded;     // activations are rounded to BF16, and many tokens may go to the library
     Packed packed;
     Precision precision; // of a packed weight-only product: 16 bits of the activations count, or 24
-    Plain plain;
+    Wide wide;
     ActivationMode mode; // dense: always NONE, unless `values` are of a quantized weight
     float scale;
     float *divisor; // [in] or NULL

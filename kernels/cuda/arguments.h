@@ -5,9 +5,11 @@
 #define QUANTDIAL_KERNELS_CUDA_ARGUMENTS_H
 
 #include "kernels/cuda/integer_layout.h"
+#include "kernels/dtype.h"
+#include "kernels/nonlinearity.h"
 
-// Element types as kernels know them: the values of DType (kernels/dtype.h) that matter here.
-enum { ELEMENT_F32 = 0, ELEMENT_F16 = 1, ELEMENT_BF16 = 2, ELEMENT_I8 = 6 };
+// Element types as kernels know them. They are ints, so that kernels can take them as constants.
+enum { ELEMENT_F32 = DTYPE_F32, ELEMENT_F16 = DTYPE_F16, ELEMENT_BF16 = DTYPE_BF16, ELEMENT_I8 = DTYPE_I8 };
 
 // A position that may stand in device memory, so that a recorded step can be run again at another one.
 typedef struct Position {
@@ -45,7 +47,7 @@ typedef struct ElementwiseArguments {
     float *y;
     size_t n;
     float number;
-    int what, nonlinearity;
+    int what, nonlinearity; // Elementwise, Nonlinearity
 } ElementwiseArguments;
 
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]
@@ -89,17 +91,17 @@ typedef struct ChooseArguments { // of each row of logits a token and its softma
 enum { TOGETHER = 3 };
 
 // Tokens that the same expert gets: rows first … first + count − 1 in the order of routing.
-typedef struct Turn {
+typedef struct Portion {
     int32_t expert, first, count;
-} Turn;
+} Portion;
 
-// A launch in which every block looks up whose turn it is, and takes the expert's weights and tokens. Each of the
+// A launch in which every block looks up its portion, and takes the weights and tokens of that expert. Each of the
 // weights stands for one of every expert.
-typedef struct Turns {
-    const Turn *list; // NULL: a launch like any other
-    int count;        // of the list; those of no tokens come last
+typedef struct Portions {
+    const Portion *list; // NULL: a launch like any other
+    int count;           // of the list; those of no tokens come last
     int experts;
-} Turns;
+} Portions;
 
 typedef struct DenseRows { // of one weight
     const void *w;         // rows `stride` elements apart, 16-byte aligned, zeros behind `in`
@@ -107,7 +109,7 @@ typedef struct DenseRows { // of one weight
 } DenseRows;
 
 typedef struct DenseOutputs {
-    DenseRows rows; // not with turns
+    DenseRows rows; // not with portions
     float *y;       // [tokens, out]
     int out;
 } DenseOutputs;
@@ -117,7 +119,7 @@ typedef struct DenseArguments { // y [tokens, out] = x [tokens, in] · W' + bias
     const float *x;
     int weights, dtype, in, stride, tokens;
     bool aligned; // rows of x may be read 16 bytes at a time
-    Turns turns;
+    Portions portions;
     const DenseRows *experts; // [weights, experts]; w NULL: this launch leaves it alone
 } DenseArguments;
 
@@ -137,10 +139,10 @@ typedef struct BiasArguments { // y [tokens, out] += bias
 
 enum { ROUND_STATIC, ROUND_TOKEN, ROUND_CHANNEL };
 
-// How far apart the activations of two turns lie: codes in bytes, scales and sums in numbers.
-typedef struct TurnStrides {
+// How far apart the activations of two portions lie: codes in bytes, scales and sums in numbers.
+typedef struct PortionStrides {
     size_t codes, scales, sums;
-} TurnStrides;
+} PortionStrides;
 
 typedef struct ExpertRounding {
     const float *divisor; // [in] or NULL
@@ -157,8 +159,8 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes;
     float static_scale; // of one plane; 0: of the token
-    Turns turns;        // then `tokens` is what a turn has room for, and all of the above is that of the first
-    TurnStrides strides;
+    Portions portions;  // then `tokens` is what a portion has room for, and all of the above is that of the first
+    PortionStrides strides;
     const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;
 
@@ -175,7 +177,7 @@ typedef struct IntegerTile {
     int rows, tokens, warps, token_warps;
 } IntegerTile;
 
-// A step of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
 typedef struct Stage {
     int x, scales, levels, x_scales, x_sums, bytes;
     int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
@@ -192,7 +194,7 @@ typedef struct IntegerRows { // of one weight
 } IntegerRows;
 
 typedef struct IntegerOutputs {
-    IntegerRows rows; // not with turns
+    IntegerRows rows; // not with portions
     float *y;         // [tokens, out]; splits > 1: [splits, tokens, out], without bias
     int out, row_blocks;
 } IntegerOutputs;
@@ -204,12 +206,12 @@ typedef struct IntegerArguments {
     const float *x_scales; // as in ActivationArguments
     const int32_t *x_sums; // with zero points
     int weights, levels, scale_dtype, tokens, planes, splits;
-    IntegerTile tile; // of the tiled kernel
-    int columns;      // of x that the kernel for few tokens multiplies
-    Stage stage;      // of a block in the tiled kernel, of a warp in the other
-    int stages;       // 2 … 4 steps are in shared memory at a time
-    Turns turns;      // of the kernel for few tokens only
-    TurnStrides strides;
+    IntegerTile tile;  // of the tiled kernel
+    int columns;       // of x that the kernel for few tokens multiplies
+    Stage stage;       // of a block in the tiled kernel, of a warp in the other
+    int stages;        // 2 … 4 slabs are in shared memory at a time
+    Portions portions; // of the kernel for few tokens only
+    PortionStrides strides;
     const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
 } IntegerArguments;
 
@@ -234,7 +236,7 @@ typedef struct FusedArguments {
 
 // ---- Experts ----
 
-// At most so many tokens, of so many experts each, in all so many slots, are routed on the device (kernels_experts.h).
+// Limits of routing on the device: tokens, experts per token, slots, experts (kernels_experts.h).
 enum { MIXTURE_TOKENS = 64, MIXTURE_PER_TOKEN = 32, MIXTURE_SLOTS = 512, MIXTURE_EXPERTS = 1024 };
 
 // The per_token largest logits of each token, of equals the first; a slot's weight is its softmax probability.
@@ -243,8 +245,8 @@ typedef struct RouteArguments {
     float *weights;      // [tokens, per_token], experts ascending
     int32_t *positions;  // likewise: where the slot lies when they are sorted by expert
     int32_t *rows;       // [slots]: whose token lies there
-    Turn *turns;         // [turn_count] of up to turn_tokens slots; behind the last one turns of none
-    int tokens, experts, per_token, turn_tokens, turn_count;
+    Portion *portions;   // [portion_count] of up to portion_tokens slots; behind the last one portions of none
+    int tokens, experts, per_token, portion_tokens, portion_count;
     bool normalized; // the weights of a token are made to add up to 1
 } RouteArguments;
 
@@ -307,7 +309,7 @@ typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, cod
 
 typedef struct PackArguments { // codes [out, in], one a byte, into the layout
     IntegerLayout layout;
-    const int8_t *plain;
+    const int8_t *unpacked;
     uint8_t *codes;
 } PackArguments;
 
@@ -338,8 +340,8 @@ typedef struct CudaLaunches {
     int (*fused)(void *stream, const FusedArguments *);
     int (*channel_scales)(void *stream, const RoundArguments *);
     int (*round)(void *stream, const RoundArguments *);
-    int (*integer_plain)(void *stream, const IntegerArguments *); // any device; slow
-    int (*integer_few)(void *stream, const IntegerArguments *);   // up to 8 tokens
+    int (*integer_by_code)(void *stream, const IntegerArguments *); // any device; slow
+    int (*integer_few)(void *stream, const IntegerArguments *);     // up to 8 tokens
     int (*integer_tiled)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*route)(void *stream, const RouteArguments *);
@@ -354,7 +356,7 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// FEW_WARPS warps of a block of the product of few tokens take steps of the same 16 rows.
+// FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {
     DENSE_FEW = 8,
     FEW_TOKENS = 8,

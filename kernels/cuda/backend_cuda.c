@@ -10,23 +10,23 @@
 
 // ---- Failing ----
 
-static bool healthy(Backend *backend, Error *err) {
+static bool cuda_healthy(Backend *backend, Error *err) {
     CudaBackend *c = cuda_of(backend);
     return cuda_ready(c) || error_set(err, "%s", c->failure.message);
 }
 
-static double gigabytes(size_t bytes) { return (double)bytes / 1e9; }
+static double in_gigabytes(size_t bytes) { return (double)bytes / 1e9; }
 
 static bool has_room(Backend *backend, size_t bytes, Error *err) {
     CudaBackend *c = cuda_of(backend);
     size_t available = 0, total = 0;
     if (!cuda_ready(c) || !cuda_check(c, c->runtime->memory(c->runtime, &available, &total), "asking for its memory"))
-        return healthy(backend, err);
+        return cuda_healthy(backend, err);
     if (bytes <= available) return true;
     return error_set(err,
                      "%.1f GB are needed on the device, and %s has %.1f GB free of %.1f GB; --backend cpu computes on "
                      "the processor instead",
-                     gigabytes(bytes), c->runtime->facts.name, gigabytes(available), gigabytes(total));
+                     in_gigabytes(bytes), c->runtime->facts.name, in_gigabytes(available), in_gigabytes(total));
 }
 
 // ---- Memory ----
@@ -45,7 +45,7 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
     if (code == 0) return true;
     if (c->runtime->memory(c->runtime, &available, &total) != 0) available = total = 0;
     return error_set(err, "no memory on %s for %s: %.2f GB wanted, %.2f GB free of %.1f GB (%s)",
-                     c->runtime->facts.name, what, gigabytes(bytes), gigabytes(available), gigabytes(total),
+                     c->runtime->facts.name, what, in_gigabytes(bytes), in_gigabytes(available), in_gigabytes(total),
                      c->runtime->message(code));
 }
 
@@ -80,7 +80,7 @@ void cuda_written(CudaBackend *c, const void *y, size_t bytes) {
     if ((const char *)y < to && from < (const char *)y + bytes) c->prepared.x = NULL;
 }
 
-static void upload(Backend *backend, void *device, const void *host, size_t bytes) {
+static void cuda_upload(Backend *backend, void *device, const void *host, size_t bytes) {
     CudaBackend *c = cuda_of(backend);
     if (!cuda_ready(c) || bytes == 0) return;
     cuda_written(c, device, bytes);
@@ -91,7 +91,7 @@ static void upload(Backend *backend, void *device, const void *host, size_t byte
 }
 
 // NaN rather than something old when the device has failed.
-static void download(Backend *backend, void *host, const void *device, size_t bytes) {
+static void cuda_download(Backend *backend, void *host, const void *device, size_t bytes) {
     CudaBackend *c = cuda_of(backend);
     if (bytes == 0) return;
     if (c->recording) c->recording->broken = true;
@@ -100,22 +100,22 @@ static void download(Backend *backend, void *host, const void *device, size_t by
     if (!there) memset(host, 0xFF, bytes);
 }
 
-static void synchronize(Backend *backend) {
+static void cuda_synchronize(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     if (cuda_ready(c) && !c->recording) cuda_check(c, c->runtime->synchronize(c->runtime), "computing");
 }
 
 // ---- The backend ----
 
-static const char *describe(const Backend *backend) {
+static const char *cuda_describe(const Backend *backend) {
     return ((const CudaBackend *)(const void *)backend)->description;
 }
 
-static void destroy(Backend *backend) {
+static void cuda_destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
     Region *regions[] = {&c->codes,  &c->scales,  &c->sums,   &c->parts, &c->floats,
                          &c->halves, &c->staging, &c->routes, &c->slots};
-    synchronize(backend);
+    cuda_synchronize(backend);
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
     c->runtime->close(c->runtime);
     free(c->rows);
@@ -124,13 +124,13 @@ static void destroy(Backend *backend) {
 
 static const BackendOps cuda_ops = {
     .name = "cuda",
-    .destroy = destroy,
-    .describe = describe,
+    .destroy = cuda_destroy,
+    .describe = cuda_describe,
     .memory_new = memory_new,
     .memory_free = memory_free,
-    .upload = upload,
-    .download = download,
-    .synchronize = synchronize,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .synchronize = cuda_synchronize,
     .weight_dense = cuda_weight_dense,
     .weight_quantized = cuda_weight_quantized,
     .weight_free = cuda_weight_free,
@@ -159,7 +159,7 @@ static const BackendOps cuda_ops = {
     .cache_free = cuda_cache_free,
     .cache_write = cuda_cache_write,
     .attention = cuda_attention,
-    .healthy = healthy,
+    .healthy = cuda_healthy,
     .has_room = has_room,
     .step_begin = cuda_step_begin,
     .step_end = cuda_step_end,

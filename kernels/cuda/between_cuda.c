@@ -6,28 +6,30 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/sampling.h"
 
-static bool ran(CudaBackend *c, int code, const char *doing) { return cuda_runs(c) && cuda_check(c, code, doing); }
+static bool between_ran(CudaBackend *c, int code, const char *doing) {
+    return cuda_runs(c) && cuda_check(c, code, doing);
+}
 
 // RUN(c, norm, &a, "a norm"): launches a kernel with these arguments, unless the device has failed.
 #define RUN(C, NAME, ARGUMENTS, DOING) \
-    ran(C, cuda_ready(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
+    between_ran(C, cuda_ready(C) ? (C)->runtime->launches->NAME((C)->runtime->stream, ARGUMENTS) : 0, DOING)
 
-static void norm(CudaBackend *c, const NormArguments *a) {
+static void between_norm(CudaBackend *c, const NormArguments *a) {
     cuda_wait_norm(c, a);
     cuda_written(c, a->y, (size_t)a->rows * (size_t)a->width * sizeof *a->y);
 }
 
 void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                    float *y) {
-    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width});
+    between_norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width});
 }
 
 void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                      size_t width, float *y) {
-    norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width});
+    between_norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width});
 }
 
-static void elementwise(Backend *backend, const ElementwiseArguments *a) {
+static void between_elementwise(Backend *backend, const ElementwiseArguments *a) {
     CudaBackend *c = cuda_of(backend);
     if (a->n == 0) return; // as everywhere here: a launch of no blocks is an error
     cuda_written(c, a->y, a->n * sizeof *a->y);
@@ -53,14 +55,15 @@ void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float
 }
 
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
-    elementwise(
+    between_elementwise(
         backend,
         &(ElementwiseArguments){
             .x = x, .y = x, .n = n, .number = factor, .what = factor == 0 ? ELEMENTWISE_CLEAR : ELEMENTWISE_SCALE});
 }
 
 void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
-    elementwise(backend, &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
+    between_elementwise(backend,
+                        &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
 }
 
 void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,

@@ -21,24 +21,24 @@ typedef struct Prepared {
     bool sums;
 } Prepared;
 
-// What was asked for and waits for the operation after it (waiting_cuda.c).
-typedef enum WaitingKind {
-    WAITING_NOTHING,
-    WAITING_ADD,        // for a norm of the sum
-    WAITING_NORM,       // for a product
-    WAITING_ACTIVATION, // likewise
-    WAITING_ROPES,      // for keys that are stored
-} WaitingKind;
+// What was asked for and waits for the operation after it (deferred_cuda.c).
+typedef enum DeferredKind {
+    DEFERRED_NOTHING,
+    DEFERRED_ADD,        // for a norm of the sum
+    DEFERRED_NORM,       // for a product
+    DEFERRED_ACTIVATION, // likewise
+    DEFERRED_ROPES,      // for keys that are stored
+} DeferredKind;
 
 enum { MOST_ROPES = 2 };
 
-typedef struct Waiting {
-    WaitingKind kind;
+typedef struct Deferred {
+    DeferredKind kind;
     NormArguments norm;
     ElementwiseArguments elementwise;
     RopeArguments ropes[MOST_ROPES];
     int rope_count;
-} Waiting;
+} Deferred;
 
 // Rows of a table that lie in a step's block.
 typedef struct StepRows {
@@ -62,7 +62,7 @@ typedef struct CudaBackend {
     CudaRuntime *runtime;
     char description[320];
     bool failed;
-    Error failure;       // what went wrong first; nothing is launched any more
+    Error failure;       // the first failure; nothing is launched after it
     uint64_t generation; // counts what is allocated and freed: a recorded step knows only the memory there was then
     Step *recording;
     Region codes, scales, sums; // prepared activations
@@ -73,7 +73,7 @@ typedef struct CudaBackend {
     unsigned char *rows;        // [rows_bytes] on the host, on their way to `staging`
     size_t rows_bytes;
     Prepared prepared;
-    Waiting waiting;
+    Deferred deferred;
 } CudaBackend;
 
 // Tokens that one pass of a product takes: bounds the working memory. The first capability whose tensor cores the
@@ -163,7 +163,7 @@ bool cuda_same_format(const Weight *, const Weight *);
 bool cuda_same_rounding(const Weight *, const Weight *);
 // Activations are rounded, but stay floats.
 bool cuda_is_rounded_float(const Weight *);
-// Sums of two-level grids that need more than 32 bits, and old devices, take the plain kernel.
+// Sums of two-level grids that need more than 32 bits, and old devices, take the kernel that goes code by code.
 bool cuda_by_tensor_cores(const CudaBackend *, const Weight *);
 // Whether the kernel for few tokens takes it: not layouts that are not regular, nor several planes that are not paired.
 bool cuda_by_few(const IntegerArguments *);

@@ -1,4 +1,4 @@
-// The first failure of a device is kept; after it nothing runs any more.
+// The first failure of a device is kept. Nothing runs after it.
 #include "kernels/cuda/cuda.h"
 
 bool cuda_check(CudaBackend *c, int code, const char *doing) {

@@ -11,15 +11,15 @@
 //
 // A *unit* is 16 rows × 32 columns. A lane holds 16 of its weights: four registers of four signed bytes.
 //
-// Groups are padded to whole units (groups of 16 columns and fewer to half a unit, a single one to whole steps), and
-// the row of units to whole *steps* of four units = 128 columns. What pads holds the code 0. A layout is *regular* if
-// its groups have one, two or a multiple of four units: a step then has whole groups or belongs to one.
+// Groups are padded to whole units (groups of 16 columns and fewer to half a unit, a single one to whole slabs), and
+// the row of units to whole *slabs* of four units = 128 columns. What pads holds the code 0. A layout is *regular* if
+// its groups have one, two or a multiple of four units: a slab then has whole groups or belongs to one.
 //
 //     group 0          │ group 1          │ group 2 … │ padding
 //     unit 0 │ unit 1  │ unit 2 │ unit 3  │ …         │          here groups of 33 … 64 columns
-//     step 0                              │ step 1 …
+//     slab 0                              │ slab 1 …
 //
-// Weights: [row blocks of 16][steps][units][32 lanes]{ 2 · bits bytes }; at 3 bits the step is as at 2 with the low
+// Weights: [row blocks of 16][slabs][units][32 lanes]{ 2 · bits bytes }; at 3 bits the slab is as at 2 with the low
 // bits, followed by [units][32 lanes]{ 2 bytes } with the high ones. Codes sit in the upper bits of their bytes after a
 // shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them needs no subtraction; so are sums, and
 // what they are multiplied by later takes it back, which is exact.
@@ -27,7 +27,7 @@
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
 //
 // Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
-// relative to the largest of their segment: the columns that one group and one step have in common. A value is its
+// relative to the largest of their segment: the columns that one group and one slab have in common. A value is its
 // scale times a · 2^8 + b (two planes, 16 bits) or a · 2^16 + b · 2^8 + c (three, 24 bits). Two planes of four tokens
 // and fewer are *paired* if the layout is regular: they stand in one block as its columns 2 · token and 2 · token + 1,
 // so one product does for both.
@@ -47,10 +47,10 @@
 enum {
     UNIT_ROWS = 16,
     UNIT_COLUMNS = 32,
-    STEP_UNITS = 4,
-    STEP_COLUMNS = 128,
+    SLAB_UNITS = 4,
+    SLAB_COLUMNS = 128,
     HALF_COLUMNS = 16, // half a unit: the least that a group takes
-    STEP_HALVES = 8,
+    SLAB_HALVES = 8,
     TOKEN_BLOCK = 8, // tokens of one fragment
     PAIRED_TOKENS = 4,
 };
@@ -59,7 +59,7 @@ typedef struct IntegerLayout {
     int out, in, group, bits;
     int groups;
     int group_columns; // of one group with its padding: 16, or a multiple of 32
-    int units, steps;  // of one row, padded
+    int units, slabs;  // of one row, padded
     int row_blocks;    // of 16 rows
 } IntegerLayout;
 
@@ -70,37 +70,37 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.group = (int)group;
     l.bits = bits;
     l.groups = (int)((in + group - 1) / group);
-    l.group_columns = group >= in   ? (int)((group + STEP_COLUMNS - 1) / STEP_COLUMNS * STEP_COLUMNS)
+    l.group_columns = group >= in   ? (int)((group + SLAB_COLUMNS - 1) / SLAB_COLUMNS * SLAB_COLUMNS)
                       : group <= 16 ? HALF_COLUMNS
                                     : (int)((group + UNIT_COLUMNS - 1) / UNIT_COLUMNS * UNIT_COLUMNS);
-    l.steps = (l.groups * l.group_columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
-    l.units = l.steps * STEP_UNITS;
+    l.slabs = (l.groups * l.group_columns + SLAB_COLUMNS - 1) / SLAB_COLUMNS;
+    l.units = l.slabs * SLAB_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
     return l;
 }
 
 LAYOUT bool is_regular(const IntegerLayout *l) {
-    return l->group_columns % STEP_COLUMNS == 0 ||
-           (l->group_columns >= UNIT_COLUMNS && STEP_COLUMNS % l->group_columns == 0);
+    return l->group_columns % SLAB_COLUMNS == 0 ||
+           (l->group_columns >= UNIT_COLUMNS && SLAB_COLUMNS % l->group_columns == 0);
 }
 
-// At most 2^this groups have a part in one step; exactly as many, or one, in a regular layout.
-LAYOUT int step_slot_bits(const IntegerLayout *l) {
+// At most 2^this groups have a part in one slab; exactly as many, or one, in a regular layout.
+LAYOUT int slab_slot_bits(const IntegerLayout *l) {
     int units = l->group_columns / UNIT_COLUMNS;
-    return units == 0 ? 3 : units % STEP_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
+    return units == 0 ? 3 : units % SLAB_UNITS == 0 ? 0 : units == 2 ? 1 : 2;
 }
 
 // ---- Weights ----
 
 LAYOUT int unit_bytes(int bits) { return UNIT_ROWS * UNIT_COLUMNS * bits / 8; }
-LAYOUT size_t step_bytes(int bits) { return (size_t)STEP_UNITS * (size_t)unit_bytes(bits); }
+LAYOUT size_t slab_bytes(int bits) { return (size_t)SLAB_UNITS * (size_t)unit_bytes(bits); }
 LAYOUT size_t codes_bytes(const IntegerLayout *l) {
-    return (size_t)l->row_blocks * (size_t)l->steps * step_bytes(l->bits);
+    return (size_t)l->row_blocks * (size_t)l->slabs * slab_bytes(l->bits);
 }
 
-// Where step `step` of a row block begins.
-LAYOUT size_t step_offset(const IntegerLayout *l, int row_block, int step) {
-    return ((size_t)row_block * (size_t)l->steps + (size_t)step) * step_bytes(l->bits);
+// Where slab `slab` of a row block begins.
+LAYOUT size_t slab_offset(const IntegerLayout *l, int row_block, int slab) {
+    return ((size_t)row_block * (size_t)l->slabs + (size_t)slab) * slab_bytes(l->bits);
 }
 
 // Column of W that stands at a padded column, or −1 for padding.
@@ -119,12 +119,12 @@ LAYOUT int padded_of(const IntegerLayout *l, int column) {
 LAYOUT int unit_lane(int row, int column) { return row % 8 * 4 + column % 16 / 4; }
 LAYOUT int unit_slot(int row, int column) { return (column / 16 * 2 + row / 8) * 4 + column % 4; }
 
-// The bits of one weight within its step: the byte, the lowest bit, how many. At 3 bits `part` 1 is the high bit.
+// The bits of one weight within its slab: the byte, the lowest bit, how many. At 3 bits `part` 1 is the high bit.
 typedef struct CodePlace {
     int byte, bit, count;
 } CodePlace;
 
-// unit: 0 … 3 within the step. Words of a lane and what they hold, register r byte j:
+// unit: 0 … 3 within the slab. Words of a lane and what they hold, register r byte j:
 //     8 bits  word r, byte j
 //     4 bits  word r / 2, byte j, nibble r % 2
 //     2 bits  byte j, pair r
@@ -153,22 +153,22 @@ LAYOUT CodePlace code_place(int bits, int unit, int lane, int slot, int part) {
     return p;
 }
 
-// Puts a code (two's complement, `bits` wide) into a step whose bytes were zero.
-LAYOUT void put_code(int bits, uint8_t *step, int unit, int lane, int slot, int code) {
+// Puts a code (two's complement, `bits` wide) into a slab whose bytes were zero.
+LAYOUT void put_code(int bits, uint8_t *slab, int unit, int lane, int slot, int code) {
     CodePlace low = code_place(bits, unit, lane, slot, 0);
-    step[low.byte] = (uint8_t)(step[low.byte] | ((unsigned)code & ((1u << low.count) - 1)) << low.bit);
+    slab[low.byte] = (uint8_t)(slab[low.byte] | ((unsigned)code & ((1u << low.count) - 1)) << low.bit);
     if (bits == 3) {
         CodePlace high = code_place(bits, unit, lane, slot, 1);
-        step[high.byte] = (uint8_t)(step[high.byte] | ((unsigned)code >> 2 & 1u) << high.bit);
+        slab[high.byte] = (uint8_t)(slab[high.byte] | ((unsigned)code >> 2 & 1u) << high.bit);
     }
 }
 
-LAYOUT int get_code(int bits, const uint8_t *step, int unit, int lane, int slot) {
+LAYOUT int get_code(int bits, const uint8_t *slab, int unit, int lane, int slot) {
     CodePlace low = code_place(bits, unit, lane, slot, 0);
-    int code = step[low.byte] >> low.bit & ((1 << low.count) - 1);
+    int code = slab[low.byte] >> low.bit & ((1 << low.count) - 1);
     if (bits == 3) {
         CodePlace high = code_place(bits, unit, lane, slot, 1);
-        code |= (step[high.byte] >> high.bit & 1) << 2;
+        code |= (slab[high.byte] >> high.bit & 1) << 2;
     }
     return code >= 1 << (bits - 1) ? code - (1 << bits) : code;
 }
@@ -176,8 +176,8 @@ LAYOUT int get_code(int bits, const uint8_t *step, int unit, int lane, int slot)
 // The code of (row, padded column) in packed weights.
 LAYOUT int packed_code(const IntegerLayout *l, const uint8_t *codes, int row, int padded) {
     int unit = padded / UNIT_COLUMNS, r = row % UNIT_ROWS, c = padded % UNIT_COLUMNS;
-    const uint8_t *step = codes + step_offset(l, row / UNIT_ROWS, unit / STEP_UNITS);
-    return get_code(l->bits, step, unit % STEP_UNITS, unit_lane(r, c), unit_slot(r, c));
+    const uint8_t *slab = codes + slab_offset(l, row / UNIT_ROWS, unit / SLAB_UNITS);
+    return get_code(l->bits, slab, unit % SLAB_UNITS, unit_lane(r, c), unit_slot(r, c));
 }
 
 // Four codes of register r as signed bytes times 2^(8 − bits), from the words of the lane: `low` is the word that
@@ -226,10 +226,10 @@ LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
 }
 
-// Segments: groups for one plane; for several what a group and a step have in common, with as many numbers for each
-// step as there may be, so that some segments may be empty.
+// Segments: groups for one plane; for several what a group and a slab have in common, with as many numbers for each
+// slab as there may be, so that some segments may be empty.
 LAYOUT int segment_count(const IntegerLayout *l, int planes) {
-    return planes == 1 ? l->groups : l->steps << step_slot_bits(l);
+    return planes == 1 ? l->groups : l->slabs << slab_slot_bits(l);
 }
 
 typedef struct Segment {
@@ -237,14 +237,14 @@ typedef struct Segment {
 } Segment;
 
 LAYOUT Segment segment_at(const IntegerLayout *l, int planes, int segment) {
-    const int bits = step_slot_bits(l), step = segment >> bits;
+    const int bits = slab_slot_bits(l), slab = segment >> bits;
     Segment s;
-    s.group = planes == 1 ? segment : step * STEP_COLUMNS / l->group_columns + segment - (step << bits);
+    s.group = planes == 1 ? segment : slab * SLAB_COLUMNS / l->group_columns + segment - (slab << bits);
     s.from = s.group * l->group_columns;
     s.end = s.from + l->group_columns;
     if (planes == 1) return s;
-    if (s.from < step * STEP_COLUMNS) s.from = step * STEP_COLUMNS;
-    if (s.end > (step + 1) * STEP_COLUMNS) s.end = (step + 1) * STEP_COLUMNS;
+    if (s.from < slab * SLAB_COLUMNS) s.from = slab * SLAB_COLUMNS;
+    if (s.end > (slab + 1) * SLAB_COLUMNS) s.end = (slab + 1) * SLAB_COLUMNS;
     if (s.group >= l->groups || s.end < s.from) s.end = s.from;
     return s;
 }

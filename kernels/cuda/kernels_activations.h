@@ -141,13 +141,13 @@ KERNEL(planes_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     if (segment < segment_count(&a.layout, a.planes)) split_segment(&a, (int)blockIdx.y, segment);
 }
 
-// ---- Of experts: a block belongs to a turn, which has room of its own ----
+// ---- Of experts: a block belongs to a portion, which has room of its own ----
 
-// What is asked for of that turn.
-DEVICE ActivationArguments turned(const ActivationArguments *a, const Turn *turn) {
+// What is asked for of that portion.
+DEVICE ActivationArguments for_portion(const ActivationArguments *a, const Portion *portion) {
     ActivationArguments own = *a;
-    const ExpertRounding rounding = a->experts[turn->expert];
-    own.x += (size_t)turn->first * a->layout.in;
+    const ExpertRounding rounding = a->experts[portion->expert];
+    own.x += (size_t)portion->first * a->layout.in;
     own.codes += blockIdx.z * a->strides.codes;
     own.scales += blockIdx.z * a->strides.scales;
     if (a->sums) own.sums += blockIdx.z * a->strides.sums;
@@ -156,19 +156,19 @@ DEVICE ActivationArguments turned(const ActivationArguments *a, const Turn *turn
     return own;
 }
 
-KERNEL(one_plane_turns_kernel, MOST_ROW_THREADS, ActivationArguments) {
+KERNEL(one_plane_portions_kernel, MOST_ROW_THREADS, ActivationArguments) {
     SHARED(float, scratch, WARP);
-    const Turn turn = a.turns.list[blockIdx.z];
-    if ((int)blockIdx.x >= turn.count) return;
-    const ActivationArguments own = turned(&a, &turn);
+    const Portion portion = a.portions.list[blockIdx.z];
+    if ((int)blockIdx.x >= portion.count) return;
+    const ActivationArguments own = for_portion(&a, &portion);
     one_plane(&own, (int)blockIdx.x, scratch);
 }
 
-KERNEL(planes_turns_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
+KERNEL(planes_portions_kernel, SEGMENT_WARPS *WARP, ActivationArguments) {
     const int segment = (int)blockIdx.x * SEGMENT_WARPS + (int)threadIdx.x / WARP;
-    const Turn turn = a.turns.list[blockIdx.z];
-    if ((int)blockIdx.y >= turn.count || segment >= segment_count(&a.layout, a.planes)) return;
-    const ActivationArguments own = turned(&a, &turn);
+    const Portion portion = a.portions.list[blockIdx.z];
+    if ((int)blockIdx.y >= portion.count || segment >= segment_count(&a.layout, a.planes)) return;
+    const ActivationArguments own = for_portion(&a, &portion);
     split_segment(&own, (int)blockIdx.y, segment);
 }
 
@@ -217,13 +217,13 @@ KERNEL(round_channels_kernel, FLAT_THREADS, RoundArguments) {
 
 static int launch_activations(void *stream, const ActivationArguments *a) {
     const size_t segments = (size_t)segment_count(&a->layout, a->planes);
-    const int turns = a->turns.list ? a->turns.count : 1;
+    const int portions = a->portions.list ? a->portions.count : 1;
     const unsigned threads = a->planes == 1 ? row_threads(a->layout.in) : SEGMENT_WARPS * WARP;
-    const Extent grid = a->planes == 1 ? extent(a->tokens, 1, turns)
-                                       : extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, turns);
-    if (a->planes == 1 && a->turns.list) return LAUNCH(one_plane_turns_kernel, grid, threads, 0, stream, a);
+    const Extent grid = a->planes == 1 ? extent(a->tokens, 1, portions)
+                                       : extent((segments + SEGMENT_WARPS - 1) / SEGMENT_WARPS, a->tokens, portions);
+    if (a->planes == 1 && a->portions.list) return LAUNCH(one_plane_portions_kernel, grid, threads, 0, stream, a);
     if (a->planes == 1) return LAUNCH(one_plane_kernel, grid, threads, 0, stream, a);
-    if (a->turns.list) return LAUNCH(planes_turns_kernel, grid, threads, 0, stream, a);
+    if (a->portions.list) return LAUNCH(planes_portions_kernel, grid, threads, 0, stream, a);
     return LAUNCH(planes_kernel, grid, threads, 0, stream, a);
 }
 

@@ -54,25 +54,26 @@ KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
 
 // ---- Element by element ----
 
-DEVICE float activated(int f, float x) { // f: Nonlinearity (kernels/nonlinearity.h)
+DEVICE float activated(Nonlinearity f, float x) {
     const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
     switch (f) {
-    case 1: return 0.5f * x * (1 + erff(x * half_root));
-    case 2: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
-    case 3: return x < 0 ? 0 : x; // NaN stays NaN
-    default: return x / (1 + expf(-x));
+    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_GELU: return 0.5f * x * (1 + erff(x * half_root));
+    case NONLINEARITY_GELU_TANH: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
+    case NONLINEARITY_RELU: return x < 0 ? 0 : x; // NaN stays NaN
     }
+    return x / (1 + expf(-x));
 }
 
 DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
-    switch (a->what) {
+    switch ((Elementwise)a->what) {
     case ELEMENTWISE_ADD: return a->x[i] + a->other[i];
     case ELEMENTWISE_SCALE: return a->x[i] * a->number;
     case ELEMENTWISE_CLEAR: return 0;
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
-    default: break;
+    case ELEMENTWISE_ACTIVATE: break;
     }
-    float value = activated(a->nonlinearity, a->x[i]);
+    float value = activated((Nonlinearity)a->nonlinearity, a->x[i]);
     return a->other ? value * a->other[i] : value;
 }
 

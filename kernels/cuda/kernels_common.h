@@ -80,8 +80,8 @@ DEVICE float warp_max(float v) { // NaN counts as nothing
     return v;
 }
 
-// Of two numbers the larger one, of equals that of the lower index; NaN never goes before. What is no number yet: −∞ of
-// NO_INDEX.
+// The larger of two numbers goes before, among equals the one of the lower index; NaN never does. What is no number
+// yet: −∞ of NO_INDEX.
 enum { NO_INDEX = INT32_MAX };
 DEVICE bool goes_before(float v, int index, float than, int than_index) {
     return v > than || (v == than && index < than_index);

@@ -13,7 +13,7 @@ enum { DENSE_ROWS = 4, DENSE_WARPS = 4, DENSE_COLUMNS = 8 * WARP };
 
 LAYOUT int dense_blocks(int out) { return (out + DENSE_WARPS * DENSE_ROWS - 1) / (DENSE_WARPS * DENSE_ROWS); }
 
-// What a block works on: one of the launch's weights, or that of the expert whose turn it is.
+// What a block works on: one of the launch's weights, or that of the expert of its portion.
 typedef struct DenseShare {
     DenseRows rows;
     const float *x;
@@ -22,7 +22,7 @@ typedef struct DenseShare {
 } DenseShare;
 
 // False: nothing is to be done.
-DEVICE bool dense_share(const bool turns, const DenseArguments *a, DenseShare *share) {
+DEVICE bool dense_share(const bool portions, const DenseArguments *a, DenseShare *share) {
     int block = (int)blockIdx.x, i = 0;
     for (int blocks; i + 1 < a->weights; block -= blocks, i++) {
         blocks = dense_blocks(a->each[i].out);
@@ -34,13 +34,13 @@ DEVICE bool dense_share(const bool turns, const DenseArguments *a, DenseShare *s
     share->out = a->each[i].out;
     share->block = block;
     share->tokens = a->tokens;
-    if (!turns) return true;
-    const Turn turn = a->turns.list[blockIdx.z];
-    if (turn.count == 0) return false;
-    share->rows = a->experts[i * a->turns.experts + turn.expert];
-    share->x += (size_t)turn.first * a->in;
-    share->y += (size_t)turn.first * share->out;
-    share->tokens = turn.count;
+    if (!portions) return true;
+    const Portion portion = a->portions.list[blockIdx.z];
+    if (portion.count == 0) return false;
+    share->rows = a->experts[i * a->portions.experts + portion.expert];
+    share->x += (size_t)portion.first * a->in;
+    share->y += (size_t)portion.first * share->out;
+    share->tokens = portion.count;
     return share->rows.w != NULL;
 }
 
@@ -91,11 +91,11 @@ DEVICE void dense_multiply(const int dtype, const int tokens, const DenseArgumen
     }
 }
 
-DEVICE void dense_few(const int dtype, const int tokens, const bool turns, const DenseArguments *a) {
+DEVICE void dense_few(const int dtype, const int tokens, const bool portions, const DenseArguments *a) {
     DenseShare share;
     float sum[DENSE_ROWS][8];
     DenseWeights now, next;
-    if (!dense_share(turns, a, &share)) return;
+    if (!dense_share(portions, a, &share)) return;
     const int lane = threadIdx.x % WARP, row = (share.block * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
     if (row >= share.out) return;
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) sum[r][t] = 0;
@@ -113,12 +113,12 @@ DEVICE void dense_few(const int dtype, const int tokens, const bool turns, const
     }
 }
 
-#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                             \
-    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {       \
-        dense_few(ELEMENT_##DTYPE, TOKENS, false, &a);                              \
-    }                                                                               \
-    KERNEL(dense_few_turns_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { \
-        dense_few(ELEMENT_##DTYPE, TOKENS, true, &a);                               \
+#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                                \
+    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {          \
+        dense_few(ELEMENT_##DTYPE, TOKENS, false, &a);                                 \
+    }                                                                                  \
+    KERNEL(dense_few_portions_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { \
+        dense_few(ELEMENT_##DTYPE, TOKENS, true, &a);                                  \
     }
 #define DENSE_FEW_KERNELS(DTYPE) \
     DENSE_FEW_KERNEL(DTYPE, 1)   \
@@ -190,9 +190,9 @@ KERNEL(add_bias_kernel, FLAT_THREADS, BiasArguments) {
 
 // ---- Launches ----
 
-#define LAUNCH_DENSE_FEW(DTYPE, TOKENS)                                                                 \
-    (a->turns.list ? LAUNCH(dense_few_turns_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a) \
-                   : LAUNCH(dense_few_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a))
+#define LAUNCH_DENSE_FEW(DTYPE, TOKENS)                                                                       \
+    (a->portions.list ? LAUNCH(dense_few_portions_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a) \
+                      : LAUNCH(dense_few_##DTYPE##_##TOKENS, grid, DENSE_WARPS * WARP, 0, stream, a))
 #define LAUNCH_DENSE_FEW_OF(DTYPE)                 \
     (a->tokens == 1   ? LAUNCH_DENSE_FEW(DTYPE, 1) \
      : a->tokens == 2 ? LAUNCH_DENSE_FEW(DTYPE, 2) \
@@ -202,7 +202,7 @@ KERNEL(add_bias_kernel, FLAT_THREADS, BiasArguments) {
 static int launch_dense_few(void *stream, const DenseArguments *a) {
     size_t blocks = 0;
     for (int i = 0; i < a->weights; i++) blocks += (size_t)dense_blocks(a->each[i].out);
-    const Extent grid = extent(blocks, 1, a->turns.list ? a->turns.count : 1);
+    const Extent grid = extent(blocks, 1, a->portions.list ? a->portions.count : 1);
     if (a->dtype == ELEMENT_F32) return LAUNCH_DENSE_FEW_OF(F32);
     if (a->dtype == ELEMENT_F16) return LAUNCH_DENSE_FEW_OF(F16);
     return LAUNCH_DENSE_FEW_OF(BF16);

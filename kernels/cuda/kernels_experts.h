@@ -1,11 +1,11 @@
-// Mixtures of experts without the host: a router's logits become turns, and the outputs of the experts are put together
-// again. What lies in between are products with turns (arguments.h).
+// Mixtures of experts without the host: a router's logits become portions, and the outputs of the experts are put
+// together again. What lies in between are products with portions (arguments.h).
 //
 // A *slot* is one of the experts of one token. Slots lie sorted by expert, those of an expert by token:
 //
 //     slot       token 0: experts 2, 5 │ token 1: 2, 7 │ token 2: 0, 2
 //     position         1  4            │       2  5    │       0  3
-//     turns      expert 0: 0 … 0 │ expert 2: 1 … 3 │ expert 5: 4 … 4 │ expert 7: 5 … 5
+//     portions   expert 0: 0 … 0 │ expert 2: 1 … 3 │ expert 5: 4 … 4 │ expert 7: 5 … 5
 #pragma once
 
 #include "kernels/cuda/kernels_common.h"
@@ -57,7 +57,7 @@ DYNAMIC_KERNEL(route_kernel, ROUTE_THREADS, RouteArguments) {
     SHARED(int32_t, picked, ROUTE_WARPS * MIXTURE_PER_TOKEN);
     SHARED(float, masses, ROUTE_WARPS *MIXTURE_PER_TOKEN);
     SHARED(int32_t, chosen, MIXTURE_SLOTS);
-    SHARED(int32_t, begins, MIXTURE_SLOTS); // the position where this slot begins a turn, or −1
+    SHARED(int32_t, begins, MIXTURE_SLOTS); // the position where this slot begins a portion, or −1
     const int warp = threadIdx.x / WARP, slots = a.tokens * a.per_token;
     for (int token = warp; token < a.tokens; token += ROUTE_WARPS)
         route_token(&a, token, (float *)memory + warp * a.experts, picked + warp * MIXTURE_PER_TOKEN,
@@ -72,25 +72,25 @@ DYNAMIC_KERNEL(route_kernel, ROUTE_THREADS, RouteArguments) {
         position += rank;
         a.rows[position] = slot / a.per_token;
         a.positions[slot] = position;
-        begins[slot] = rank % a.turn_tokens == 0 ? position : -1;
+        begins[slot] = rank % a.portion_tokens == 0 ? position : -1;
     }
     __syncthreads();
-    int turns = 0;
-    for (int i = 0; i < slots; i++) turns += begins[i] >= 0;
+    int portions = 0;
+    for (int i = 0; i < slots; i++) portions += begins[i] >= 0;
     for (int slot = threadIdx.x; slot < slots; slot += ROUTE_THREADS) {
-        Turn turn;
+        Portion portion;
         int at = 0, left = 0;
         if (begins[slot] < 0) continue;
         for (int i = 0; i < slots; i++) {
             at += begins[i] >= 0 && begins[i] < begins[slot];
             left += chosen[i] == chosen[slot] && i >= slot;
         }
-        turn.expert = chosen[slot];
-        turn.first = begins[slot];
-        turn.count = left < a.turn_tokens ? left : a.turn_tokens;
-        a.turns[at] = turn;
+        portion.expert = chosen[slot];
+        portion.first = begins[slot];
+        portion.count = left < a.portion_tokens ? left : a.portion_tokens;
+        a.portions[at] = portion;
     }
-    for (int at = turns + (int)threadIdx.x; at < a.turn_count; at += ROUTE_THREADS) a.turns[at].count = 0;
+    for (int at = portions + (int)threadIdx.x; at < a.portion_count; at += ROUTE_THREADS) a.portions[at].count = 0;
 }
 
 // y [tokens, width] = Σ weights · rows of x, experts ascending.

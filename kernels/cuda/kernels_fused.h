@@ -1,5 +1,5 @@
 // A norm or an activation function together with the rounding of what it gives: one launch, and the row is still near.
-// y is written too, for whoever else reads it, and the codes are those of y as it was written.
+// y is written, too, for other readers, and the codes are those of y as it was written.
 #pragma once
 
 #include "kernels/cuda/kernels_activations.h"

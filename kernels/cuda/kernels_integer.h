@@ -3,7 +3,7 @@
 // CPU to the last bit ("ordered"). Activations of several planes are floats of 16 or 24 bits (weight-only, "free"): the
 // order is free, and the columns are shared among warps and blocks.
 //
-// Steps of 128 columns pass through shared memory with all that belongs to them, in several stages: while one is
+// Slabs of 128 columns pass through shared memory with all that belongs to them, in several stages: while one is
 // multiplied, the next ones are on their way.
 #pragma once
 
@@ -40,7 +40,7 @@ DEVICE float plane_factor(int planes, int plane) { return planes < 3 || plane ==
 // ---- What a block works on ----
 
 // One of the launch's weights, from some row block on, and the activations that meet it.
-typedef struct Share {
+typedef struct WeightShare {
     IntegerRows w;
     float *y;
     int weight, out, row_blocks, row_block;
@@ -48,11 +48,11 @@ typedef struct Share {
     const float *x_scales;
     const int32_t *x_sums;
     int tokens;
-} Share;
+} WeightShare;
 
 // block: of a grid along the rows of all weights, `rows` row blocks each and `along` blocks for the same rows side by
 // side. Returns where it is in its own weight.
-DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, Share *share) {
+DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, WeightShare *share) {
     int i = 0;
     for (int blocks; i + 1 < a->weights; block -= blocks, i++) {
         blocks = (a->each[i].row_blocks + rows - 1) / rows * along;
@@ -71,39 +71,39 @@ DEVICE int share_of(const IntegerArguments *a, int block, int rows, int along, S
     return block % along;
 }
 
-// The expert whose turn it is in place of the weight. False: nothing is to be done.
-DEVICE bool share_of_turn(const IntegerArguments *a, Share *share) {
-    const Turn turn = a->turns.list[blockIdx.z];
-    if (turn.count == 0) return false;
-    share->w = a->experts[share->weight * a->turns.experts + turn.expert];
-    share->y += (size_t)turn.first * share->out;
+// The expert of this portion in place of the weight. False: there is nothing to do.
+DEVICE bool share_of_portion(const IntegerArguments *a, WeightShare *share) {
+    const Portion portion = a->portions.list[blockIdx.z];
+    if (portion.count == 0) return false;
+    share->w = a->experts[share->weight * a->portions.experts + portion.expert];
+    share->y += (size_t)portion.first * share->out;
     share->x += blockIdx.z * a->strides.codes;
     share->x_scales += blockIdx.z * a->strides.scales;
     share->x_sums += a->levels == ZERO_POINTS ? blockIdx.z * a->strides.sums : 0;
-    share->tokens = turn.count;
+    share->tokens = portion.count;
     return share->w.codes != NULL;
 }
 
 // What stands before a total when all groups are in it.
-DEVICE float finished(const bool ordered, const IntegerArguments *a, const Share *share, int row, int token,
-                      float total) {
+DEVICE float finished_output(const bool ordered, const IntegerArguments *a, const WeightShare *share, int row,
+                             int token, float total) {
     if (!ordered) return total;
     if (a->levels == FACTORS) total = ((const float *)share->w.scales)[row] * (float)__float_as_int(total);
     return total * share->x_scales[token];
 }
 
 // Stores one output if it exists: into y, or into the part of this split.
-DEVICE void store_output(const bool ordered, const IntegerArguments *a, const Share *share, int split, int row,
+DEVICE void store_output(const bool ordered, const IntegerArguments *a, const WeightShare *share, int split, int row,
                          int token, float total) {
     if (row >= share->out || token >= share->tokens) return;
-    float y = finished(ordered, a, share, row, token, total);
+    float y = finished_output(ordered, a, share, row, token, total);
     if (share->w.bias && a->splits == 1) y += share->w.bias[row];
     share->y[((size_t)split * share->tokens + token) * share->out + row] = y;
 }
 
 // ---- Walking along the columns, by halves of units ----
 //
-// A *run* is what a group and a step have in common.
+// A *run* is what a group and a slab have in common.
 
 typedef struct Walk {
     int group, left; // halves of it
@@ -117,9 +117,9 @@ DEVICE Walk walk_from(const IntegerLayout *l, int half) {
     return w;
 }
 
-// Along the run that begins at `half` of a step: returns its halves.
+// Along the run that begins at `half` of a slab: returns its halves.
 DEVICE int walk_run(const IntegerLayout *l, int half, Walk *w) {
-    const int halves = w->left < STEP_HALVES - half ? w->left : STEP_HALVES - half;
+    const int halves = w->left < SLAB_HALVES - half ? w->left : SLAB_HALVES - half;
     w->left -= halves;
     if (w->left == 0) {
         w->group++;
@@ -128,25 +128,25 @@ DEVICE int walk_run(const IntegerLayout *l, int half, Walk *w) {
     return halves;
 }
 
-// A whole step on.
-DEVICE void walk_step(const IntegerLayout *l, Walk *w) {
-    for (int half = 0; half < STEP_HALVES;) half += walk_run(l, half, w);
+// A whole slab on.
+DEVICE void walk_slab(const IntegerLayout *l, Walk *w) {
+    for (int half = 0; half < SLAB_HALVES;) half += walk_run(l, half, w);
 }
 
 // ---- Into shared memory ----
 
 // Memory is counted in words of 16 bytes here: 32 bits are enough for that, and an address takes one instruction.
 DEVICE const uint8_t *word_at(const void *memory, uint32_t word) { return (const uint8_t *)memory + (size_t)word * 16; }
-DEVICE int step_words(const int bits) { return (int)step_bytes(bits) / 16; }
+DEVICE int slab_words(const int bits) { return (int)slab_bytes(bits) / 16; }
 
-// The weights of a row block's step by a warp; at: this lane's first word.
-DEVICE void copy_codes(const int bits, const Share *share, uint32_t at, uint8_t *to) {
-    const int lane = threadIdx.x % WARP, words = step_words(bits);
+// The weights of a row block's slab by a warp; at: this lane's first word.
+DEVICE void copy_codes(const int bits, const WeightShare *share, uint32_t at, uint8_t *to) {
+    const int lane = threadIdx.x % WARP, words = slab_words(bits);
     const uint8_t *from = word_at(share->w.codes, at);
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
-// Until the oldest step has arrived, this thread's copies.
+// Until the oldest slab has arrived, this thread's copies.
 DEVICE void wait_for_stage(int stages) {
     if (stages == 4)
         COPY_WAIT(2);
@@ -161,10 +161,10 @@ DEVICE void wait_for_stage(int stages) {
 // Where a lane finds its words of a unit, and the four registers that they are.
 DEVICE int lane_place(const int bits) { return code_place(bits, 0, threadIdx.x % WARP, 0, 0).byte; }
 
-DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, uint32_t *fragment) {
-    const uint8_t *from = step + unit * (bits == 3 ? 128 : unit_bytes(bits)) + lane_place(bits);
+DEVICE void unit_fragment(const int bits, const uint8_t *slab, int unit, uint32_t *fragment) {
+    const uint8_t *from = slab + unit * (bits == 3 ? 128 : unit_bytes(bits)) + lane_place(bits);
     const uint32_t high =
-        bits == 3 ? *(const uint16_t *)(step + code_place(3, unit, threadIdx.x % WARP, 0, 1).byte) : 0;
+        bits == 3 ? *(const uint16_t *)(slab + code_place(3, unit, threadIdx.x % WARP, 0, 1).byte) : 0;
     uint32_t words[4];
     words[0] = words[1] = words[2] = words[3] = 0;
     if (bits == 8) {
@@ -180,12 +180,12 @@ DEVICE void unit_fragment(const int bits, const uint8_t *step, int unit, uint32_
     UNROLL for (int r = 0; r < 4; r++) fragment[r] = widened_codes(bits, words[r / per_word], high, r);
 }
 
-// A unit of nr row blocks, step_bytes apart, times nb blocks of 8 columns of x, the lane's part of which is at x and
+// A unit of nr row blocks, slab_bytes apart, times nb blocks of 8 columns of x, the lane's part of which is at x and
 // then block_bytes apart. half: of groups of half a unit the one that counts, else −1.
 DEVICE void multiply_unit(const int bits, const int nr, const int nb, const uint8_t *w, int unit, int half,
                           const uint8_t *x, const int block_bytes, Sums sums) {
     uint32_t fragments[MOST_ROWS][4];
-    UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, w + r * (int)step_bytes(bits), unit, fragments[r]);
+    UNROLL for (int r = 0; r < nr; r++) unit_fragment(bits, w + r * (int)slab_bytes(bits), unit, fragments[r]);
     if (half >= 0) {
         UNROLL for (int r = 0; r < nr; r++) UNROLL for (int i = 0; i < 4; i++) fragments[r][i] =
             i / 2 == half ? fragments[r][i] : 0;
@@ -231,12 +231,12 @@ DEVICE int32_t x_sum_at(const int levels, const IntegerArguments *a, const uint8
 //
 // The warps of a block share the columns of the same 16 rows; each has stages of its own.
 
-// What a lane copies for a step besides weights and x: one word of what belongs to its groups or segments.
+// What a lane copies for a slab besides weights and x: one word of what belongs to its groups or segments.
 typedef struct Side {
     const uint8_t *from; // of the first group or segment
     int bytes;           // from one to the next
     int to;              // in the stage
-    int slot, count;     // which one of a step; how many there are, 0: nothing
+    int slot, count;     // which one of a slab; how many there are, 0: nothing
     bool of_group;
 } Side;
 
@@ -252,7 +252,7 @@ DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot
 }
 
 // At most 16 words of scales, four of levels, four of the activations' scales and four or, in order, eight of sums.
-DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Share *share) {
+DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const WeightShare *share) {
     const IntegerLayout *l = &a->layout;
     const int slots = 1 << a->stage.slot_bits, token_bytes = FEW_TOKENS * 4, sum_words = ordered ? 2 : 1;
     const int words = a->levels == FACTORS ? 0 : a->scale_dtype == ELEMENT_F32 ? 4 : 2;
@@ -279,16 +279,16 @@ DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Share 
     return side_of(share->w.codes, 0, 0, 0, 0, 0, false);
 }
 
-DEVICE void few_copy(const int bits, const IntegerArguments *a, const Share *share, const Side *side, int step,
+DEVICE void few_copy(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int slab,
                      uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = word_at(share->x, (uint32_t)(step * STEP_UNITS * 16 + lane));
-    copy_codes(bits, share, (uint32_t)((share->row_block * l->steps + step) * step_words(bits) + lane), stage);
-    UNROLL for (int unit = 0; unit < STEP_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
+    const uint8_t *x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
+    copy_codes(bits, share, (uint32_t)((share->row_block * l->slabs + slab) * slab_words(bits) + lane), stage);
+    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
         if (lane % 16 < columns * 2)
             copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
-    const int first = side->of_group && slot_bits == 0 ? step / (l->group_columns / STEP_COLUMNS) : step << slot_bits;
+    const int first = side->of_group && slot_bits == 0 ? slab / (l->group_columns / SLAB_COLUMNS) : slab << slot_bits;
     if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
 }
 
@@ -298,7 +298,7 @@ DEVICE const uint8_t *few_x(const IntegerArguments *a, const uint8_t *stage) {
     return stage + a->stage.x + (lane / 4 < a->columns ? lane : lane % 4) * 8;
 }
 
-// Sums of `units` units of a step from `unit` on.
+// Sums of `units` units of a slab from `unit` on.
 DEVICE void few_multiply(const int bits, const int units, const IntegerArguments *a, const uint8_t *stage,
                          const uint8_t *x, const int unit, int32_t *sums) {
     Sums all;
@@ -310,15 +310,15 @@ DEVICE void few_multiply(const int bits, const int units, const IntegerArguments
 
 // ---- Free order: paired planes; the splits share the columns, too ----
 
-// Adds a step whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
-DEVICE void free_step(const int bits, const int levels, const int units, const IntegerArguments *a,
-                      const uint8_t *stage, int step, float *totals) {
+// Adds a slab whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
+DEVICE void free_slab(const int bits, const int levels, const int units, const IntegerArguments *a,
+                      const uint8_t *stage, int slab, float *totals) {
     const uint8_t *x = few_x(a, stage);
-    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+    UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
         int32_t sums[4], level[2];
         float scale[2];
-        if (units < STEP_UNITS && step * (STEP_UNITS / units) + slot >= a->layout.groups) return; // padding
+        if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
         few_multiply(bits, units, a, stage, x, slot * units, sums);
         scale_pair(levels, a, stage, slot, scale, level);
         const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
@@ -328,19 +328,19 @@ DEVICE void free_step(const int bits, const int levels, const int units, const I
     }
 }
 
-DEVICE void free_step_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
-                                  int step, float *totals) {
+DEVICE void free_slab_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
+                                  int slab, float *totals) {
     switch (a->stage.slot_bits) {
-    case 0: free_step(bits, levels, 4, a, stage, step, totals); break;
-    case 1: free_step(bits, levels, 2, a, stage, step, totals); break;
-    default: free_step(bits, levels, 1, a, stage, step, totals); break;
+    case 0: free_slab(bits, levels, 4, a, stage, slab, totals); break;
+    case 1: free_slab(bits, levels, 2, a, stage, slab, totals); break;
+    default: free_slab(bits, levels, 1, a, stage, slab, totals); break;
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
+DEVICE void few_free(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
-    const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, steps = a->layout.steps;
-    const int from = (int)((long long)steps * worker / workers), end = (int)((long long)steps * (worker + 1) / workers);
+    const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, slabs = a->layout.slabs;
+    const int from = (int)((long long)slabs * worker / workers), end = (int)((long long)slabs * (worker + 1) / workers);
     const Side side = few_side(false, a, share);
     float *shared = (float *)memory, totals[2]; // shared: [warps][2][lanes]
     totals[0] = totals[1] = 0;
@@ -349,16 +349,16 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *sha
         if (from + i < end) few_copy(bits, a, share, &side, from + i, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
-    for (int step = from, here = 0, free = stages - 1; step < end; step++) {
+    for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier(); // all lanes' copies are there, and all have left the stage before
-        if (step + stages - 1 < end) few_copy(bits, a, share, &side, step + stages - 1, memory + free * a->stage.bytes);
+        if (slab + stages - 1 < end) few_copy(bits, a, share, &side, slab + stages - 1, memory + free * a->stage.bytes);
         COPY_COMMIT();
         if (a->levels == ZERO_POINTS)
-            free_step_as_laid_out(bits, ZERO_POINTS, a, stage, step, totals);
+            free_slab_as_laid_out(bits, ZERO_POINTS, a, stage, slab, totals);
         else
-            free_step_as_laid_out(bits, NO_LEVELS, a, stage, step, totals);
+            free_slab_as_laid_out(bits, NO_LEVELS, a, stage, slab, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -372,20 +372,20 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, const Share *sha
 
 // ---- In order ----
 //
-// In one *pass* each warp of the block takes a step and leaves *pieces* in shared memory: the groups' terms where a
-// step has whole groups, else a sum that is one part of a group's. Then a thread for each output adds them in order,
+// In one *pass* each warp of the block takes a slab and leaves *pieces* in shared memory: the groups' terms where a
+// slab has whole groups, else a sum that is one part of a group's. Then a thread for each output adds them in order,
 // while the warps are at the next pass.
 //
 //     pieces   [2][warps][slots][16 rows][8 tokens]
 
 enum { PIECE_OUTPUTS = UNIT_ROWS * FEW_TOKENS };
 
-DEVICE void ordered_step(const int bits, const int levels, const int units, const IntegerArguments *a,
+DEVICE void ordered_slab(const int bits, const int levels, const int units, const IntegerArguments *a,
                          const uint8_t *stage, int32_t *pieces) {
     const int lane = threadIdx.x % WARP, token = lane % 4 * 2;
-    const bool whole = a->layout.group_columns <= STEP_COLUMNS;
+    const bool whole = a->layout.group_columns <= SLAB_COLUMNS;
     const uint8_t *x = few_x(a, stage);
-    UNROLL for (int slot = 0; slot < STEP_UNITS / units; slot++) {
+    UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         int32_t *to = pieces + slot * PIECE_OUTPUTS + lane / 4 * FEW_TOKENS + token, sums[4], level[2];
         float scale[2];
         few_multiply(bits, units, a, stage, x, slot * units, sums);
@@ -400,36 +400,36 @@ DEVICE void ordered_step(const int bits, const int levels, const int units, cons
     }
 }
 
-DEVICE void ordered_step_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
+DEVICE void ordered_slab_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
                                      int32_t *pieces) {
     switch (a->stage.slot_bits) {
-    case 0: ordered_step(bits, levels, 4, a, stage, pieces); break;
-    case 1: ordered_step(bits, levels, 2, a, stage, pieces); break;
-    default: ordered_step(bits, levels, 1, a, stage, pieces); break;
+    case 0: ordered_slab(bits, levels, 4, a, stage, pieces); break;
+    case 1: ordered_slab(bits, levels, 2, a, stage, pieces); break;
+    default: ordered_slab(bits, levels, 1, a, stage, pieces); break;
     }
 }
 
-// What is left to add of a group that has several steps.
+// What is left to add of a group that has several slabs.
 typedef struct Adder {
     float total;
     int32_t sum;
-    int group, left; // steps of it
+    int group, left; // slabs of it
 } Adder;
 
-// The pieces of the steps from `step` on, one pass of them, for one output.
-DEVICE void add_pieces(const IntegerArguments *a, const Share *share, const int32_t *pieces, int step, int row,
+// The pieces of the slabs from `slab` on, one pass of them, for one output.
+DEVICE void add_pieces(const IntegerArguments *a, const WeightShare *share, const int32_t *pieces, int slab, int row,
                        int token, Adder *adder) {
     const IntegerLayout *l = &a->layout;
     const int slot_bits = a->stage.slot_bits, levels = a->levels;
-    const int steps = l->steps - step < FEW_WARPS ? l->steps - step : FEW_WARPS;
+    const int slabs = l->slabs - slab < FEW_WARPS ? l->slabs - slab : FEW_WARPS;
     pieces += row * FEW_TOKENS + token;
-    if (l->group_columns <= STEP_COLUMNS) {
-        const int rest = l->groups - (step << slot_bits), count = steps << slot_bits;
+    if (l->group_columns <= SLAB_COLUMNS) {
+        const int rest = l->groups - (slab << slot_bits), count = slabs << slot_bits;
         for (int n = 0; n < count && n < rest; n++)
             adder->total = with_term(levels, adder->total, __int_as_float(pieces[n * PIECE_OUTPUTS]));
         return;
     }
-    for (int n = 0; n < steps; n++) {
+    for (int n = 0; n < slabs; n++) {
         adder->sum += pieces[n * PIECE_OUTPUTS];
         if (--adder->left > 0) continue;
         const size_t at = scale_index(l, share->row_block * UNIT_ROWS + row, adder->group);
@@ -439,12 +439,12 @@ DEVICE void add_pieces(const IntegerArguments *a, const Share *share, const int3
         adder->total = with_term(levels, adder->total, group_term(levels, scale, level, adder->sum, x));
         adder->sum = 0;
         adder->group++;
-        adder->left = l->group_columns / STEP_COLUMNS;
+        adder->left = l->group_columns / SLAB_COLUMNS;
     }
 }
 
-DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *share, uint8_t *memory) {
-    const int warp = threadIdx.x / WARP, stages = a->stages, steps = a->layout.steps;
+DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
+    const int warp = threadIdx.x / WARP, stages = a->stages, slabs = a->layout.slabs;
     const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
     const int warp_pieces = PIECE_OUTPUTS << slot_bits;
     const Side side = few_side(true, a, share);
@@ -452,26 +452,26 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *
     Adder adder;
     adder.total = 0;
     adder.sum = adder.group = 0;
-    adder.left = a->layout.group_columns / STEP_COLUMNS;
+    adder.left = a->layout.group_columns / SLAB_COLUMNS;
     memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
     for (int i = 0; i < stages - 1; i++) {
-        const int step = i * FEW_WARPS + warp;
-        if (step < steps) few_copy(bits, a, share, &side, step, memory + i * a->stage.bytes);
+        const int slab = i * FEW_WARPS + warp;
+        if (slab < slabs) few_copy(bits, a, share, &side, slab, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
-    for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < steps; first += FEW_WARPS) {
+    for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < slabs; first += FEW_WARPS) {
         const int ahead = first + (stages - 1) * FEW_WARPS + warp;
         int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
         warp_barrier();
-        if (ahead < steps) few_copy(bits, a, share, &side, ahead, memory + free * a->stage.bytes);
+        if (ahead < slabs) few_copy(bits, a, share, &side, ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        if (first + warp < steps) {
+        if (first + warp < slabs) {
             switch (a->levels) {
-            case ZERO_POINTS: ordered_step_as_laid_out(bits, ZERO_POINTS, a, stage, own); break;
-            case FACTORS: ordered_step_as_laid_out(bits, FACTORS, a, stage, own); break;
-            default: ordered_step_as_laid_out(bits, NO_LEVELS, a, stage, own); break;
+            case ZERO_POINTS: ordered_slab_as_laid_out(bits, ZERO_POINTS, a, stage, own); break;
+            case FACTORS: ordered_slab_as_laid_out(bits, FACTORS, a, stage, own); break;
+            default: ordered_slab_as_laid_out(bits, NO_LEVELS, a, stage, own); break;
             }
         }
         __syncthreads(); // these pieces are added before the next barrier, and overwritten behind it
@@ -487,21 +487,21 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const Share *
 //
 // A block computes the rows and tokens of its tile; its warps stand side by side along both (IntegerTile).
 //
-//     stage   weights [row blocks][step] │ activations [token blocks][units][planes][256 bytes] │ scales …
+//     stage   weights [row blocks][slab] │ activations [token blocks][units][planes][256 bytes] │ scales …
 
 enum { TILED_THREADS = 8 * WARP }; // at most
 
 typedef struct Tile {
-    Share share;
+    WeightShare share;
     int row_blocks, token_block, token_blocks; // of the block, from share's row block on
     int row, token;                            // where this warp's part begins in it, in blocks
     uint32_t codes, x; // the word that this lane copies next of the warp's first row block and token block
-    Walk next;         // where the step that is copied next begins
-    int next_step;
+    Walk next;         // where the slab that is copied next begins
+    int next_slab;
 } Tile;
 
 DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                          int step) {
+                          int slab) {
     const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     Tile t;
@@ -512,20 +512,20 @@ DEVICE Tile tile_of_block(const int bits, const int planes, const int nr, const 
     t.token_block = share_of(a, (int)blockIdx.x, t.row_blocks, along, &t.share) * t.token_blocks;
     t.row = warp / a->tile.token_warps * nr;
     t.token = warp % a->tile.token_warps * nb;
-    t.codes = (uint32_t)(((t.share.row_block + warp) * l->steps + step) * step_words(bits) + lane);
-    t.x = (uint32_t)(((t.token_block + warp) * l->units + step * STEP_UNITS) * planes * 16 + lane);
-    t.next = walk_from(l, step * STEP_HALVES);
-    t.next_step = step;
+    t.codes = (uint32_t)(((t.share.row_block + warp) * l->slabs + slab) * slab_words(bits) + lane);
+    t.x = (uint32_t)(((t.token_block + warp) * l->units + slab * SLAB_UNITS) * planes * 16 + lane);
+    t.next = walk_from(l, slab * SLAB_HALVES);
+    t.next_slab = slab;
     return t;
 }
 
 // Row block r of the tile, by a warp: its weights, and the scales and levels of the groups from `group` on.
-DEVICE void copy_rows(const int bits, const IntegerArguments *a, const Share *share, int r, uint32_t codes, int group,
-                      uint8_t *stage) {
+DEVICE void copy_rows(const int bits, const IntegerArguments *a, const WeightShare *share, int r, uint32_t codes,
+                      int group, uint8_t *stage) {
     const int lane = threadIdx.x % WARP, slot_bits = a->stage.slot_bits, groups = a->layout.groups;
     const int word_bits = a->scale_dtype == ELEMENT_F32 ? 2 : 1; // of the words of 16 scales
     const int first = (share->row_block + r) * groups + group, slots = 1 << slot_bits;
-    copy_codes(bits, share, codes, stage + r * (int)step_bytes(bits));
+    copy_codes(bits, share, codes, stage + r * (int)slab_bytes(bits));
     if (a->levels != FACTORS && lane < slots << word_bits && group + (lane >> word_bits) < groups)
         copy_begin(stage + a->stage.scales + ((r << (slot_bits + word_bits)) + lane) * 16,
                    word_at(share->w.scales, (uint32_t)((first << word_bits) + lane)));
@@ -537,7 +537,7 @@ DEVICE void copy_rows(const int bits, const IntegerArguments *a, const Share *sh
 // Token block b of the tile, by a warp: its activations, and what belongs to the segments from `segment` on.
 DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile *t, int b, uint32_t x, int segment,
                         uint8_t *stage) {
-    const int lane = threadIdx.x % WARP, bytes = STEP_UNITS * planes * 256, token_bytes = t->token_blocks * 32;
+    const int lane = threadIdx.x % WARP, bytes = SLAB_UNITS * planes * 256, token_bytes = t->token_blocks * 32;
     const int rows = 1 << a->stage.slot_bits, blocks = token_blocks(a->tokens), planes_summed = sum_planes(planes);
     const int left = segment_count(&a->layout, planes) - segment, block = t->token_block + b;
     const int to = b * 32 + lane % 2 * 16, from = block * 2 + lane % 2; // two words have eight tokens
@@ -553,27 +553,27 @@ DEVICE void copy_tokens(const int planes, const IntegerArguments *a, const Tile 
                           word_at(a->x_sums, (uint32_t)((segment * planes_summed + row) * blocks * 2 + from)));
 }
 
-// The next step. Warps take row blocks and token blocks in turn.
+// The next slab. Warps take row blocks and token blocks in turn.
 DEVICE void tiled_copy(const int bits, const int planes, const IntegerArguments *a, Tile *t, uint8_t *stage) {
     const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, warps = a->tile.warps, blocks = token_blocks(a->tokens) - t->token_block;
-    const int segment = planes == 1 ? t->next.group : t->next_step << a->stage.slot_bits;
+    const int segment = planes == 1 ? t->next.group : t->next_slab << a->stage.slot_bits;
     uint32_t codes = t->codes, x = t->x;
     for (int r = warp; r < t->row_blocks && t->share.row_block + r < t->share.row_blocks; r += warps) {
         copy_rows(bits, a, &t->share, r, codes, t->next.group, stage);
-        codes += (uint32_t)(warps * l->steps * step_words(bits));
+        codes += (uint32_t)(warps * l->slabs * slab_words(bits));
     }
     for (int b = warp; b < t->token_blocks && b < blocks; b += warps) {
         copy_tokens(planes, a, t, b, x, segment, stage);
         x += (uint32_t)(warps * l->units * planes * 16);
     }
-    t->codes += (uint32_t)step_words(bits);
-    t->x += (uint32_t)(STEP_UNITS * planes * 16);
-    t->next_step++;
-    walk_step(l, &t->next);
+    t->codes += (uint32_t)slab_words(bits);
+    t->x += (uint32_t)(SLAB_UNITS * planes * 16);
+    t->next_slab++;
+    walk_slab(l, &t->next);
 }
 
-// Adds the sums of a run to the totals and clears them. slot: of its group, counted from the step's first; plane: of
+// Adds the sums of a run to the totals and clears them. slot: of its group, counted from the slab's first; plane: of
 // the activations.
 DEVICE void tiled_add_with(const int bits, const int planes, const int levels, const int nr, const int nb,
                            const IntegerArguments *a, const Tile *t, const uint8_t *stage, int slot, const int plane,
@@ -623,7 +623,7 @@ DEVICE void tiled_add(const int bits, const int planes, const int nr, const int 
 // One plane of the run of `halves` halves from `half` on. x: the lane's part of the warp's first token block.
 DEVICE void tiled_multiply(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                            const uint8_t *w, const uint8_t *x, int half, int halves, Sums sums) {
-    const int block_bytes = STEP_UNITS * planes * 256;
+    const int block_bytes = SLAB_UNITS * planes * 256;
     if (a->layout.group_columns < UNIT_COLUMNS)
         multiply_unit(bits, nr, nb, w, half / 2, half % 2, x + half / 2 * planes * 256, block_bytes, sums);
     else
@@ -631,13 +631,13 @@ DEVICE void tiled_multiply(const int bits, const int planes, const int nr, const
             multiply_unit(bits, nr, nb, w, unit, -1, x + unit * planes * 256, block_bytes, sums);
 }
 
-// walk: where the step begins, and then where it ends. In order, a group's sums go on from step to step.
-DEVICE void tiled_step(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+// walk: where the slab begins, and then where it ends. In order, a group's sums go on from slab to slab.
+DEVICE void tiled_slab(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
                        const Tile *t, const uint8_t *stage, Walk *walk, Sums sums, Totals totals) {
     const int first = walk->group;
-    const uint8_t *w = stage + t->row * (int)step_bytes(bits);
-    const uint8_t *x = stage + a->stage.x + t->token * STEP_UNITS * planes * 256 + threadIdx.x % WARP * 8;
-    for (int half = 0, halves; half < STEP_HALVES; half += halves) {
+    const uint8_t *w = stage + t->row * (int)slab_bytes(bits);
+    const uint8_t *x = stage + a->stage.x + t->token * SLAB_UNITS * planes * 256 + threadIdx.x % WARP * 8;
+    for (int half = 0, halves; half < SLAB_HALVES; half += halves) {
         const int group = walk->group, slot = group - first;
         if (group >= a->layout.groups) return; // only padding is left
         halves = walk_run(&a->layout, half, walk);
@@ -654,17 +654,17 @@ DEVICE void tiled_step(const int bits, const int planes, const int nr, const int
     }
 }
 
-DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
-                  uint8_t *memory) {
+DEVICE void tiled_product(const int bits, const int planes, const int nr, const int nb, const IntegerArguments *a,
+                          uint8_t *memory) {
     const bool ordered = planes == 1;
     const IntegerLayout *l = &a->layout;
     const int lane = threadIdx.x % WARP, split = (int)blockIdx.y, stages = a->stages;
-    const int from = (int)((long long)l->steps * split / a->splits),
-              end = (int)((long long)l->steps * (split + 1) / a->splits);
+    const int from = (int)((long long)l->slabs * split / a->splits),
+              end = (int)((long long)l->slabs * (split + 1) / a->splits);
     Tile t = tile_of_block(bits, planes, nr, nb, a, from);
     Sums sums;
     Totals totals;
-    Walk walk = walk_from(l, from * STEP_HALVES);
+    Walk walk = walk_from(l, from * SLAB_HALVES);
     UNROLL for (int r = 0; r < nr; r++) UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++)
         totals[r][b][i] = 0,
         sums[r][b][i] = 0;
@@ -672,12 +672,12 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
         if (from + i < end) tiled_copy(bits, planes, a, &t, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
-    for (int step = from, here = 0, free = stages - 1; step < end; step++) {
+    for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
         wait_for_stage(stages);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
-        if (step + stages - 1 < end) tiled_copy(bits, planes, a, &t, memory + free * a->stage.bytes);
+        if (slab + stages - 1 < end) tiled_copy(bits, planes, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();
-        tiled_step(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
+        tiled_slab(bits, planes, nr, nb, a, &t, memory + here * a->stage.bytes, &walk, sums, totals);
         free = here;
         here = here + 1 < stages ? here + 1 : 0;
     }
@@ -691,25 +691,25 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 #define TILED_KERNEL(BITS, PLANES, NR, NB)                                                   \
     DYNAMIC_KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                                              \
-        tiled(BITS, PLANES, NR, NB, &a, memory);                                             \
+        tiled_product(BITS, PLANES, NR, NB, &a, memory);                                     \
     }
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-// With turns a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, TURNS, NAME)                                      \
+// With portions a block may find that there is nothing for it to do.
+#define FEW_KERNELS(BITS, PORTIONS, NAME)                                   \
     DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
         DYNAMIC_SHARED(memory);                                             \
-        Share share;                                                        \
+        WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
         few_free(BITS, &a, &share, memory);                                 \
     }                                                                       \
     DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                             \
-        Share share;                                                        \
+        WeightShare share;                                                  \
         share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (TURNS && !share_of_turn(&a, &share)) return;                    \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
         few_ordered(BITS, &a, &share, memory);                              \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
@@ -718,7 +718,7 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
 
 #define INTEGER_KERNELS(BITS)                                                                                      \
     FEW_KERNELS(BITS, false, BITS)                                                                                 \
-    FEW_KERNELS(BITS, true, turns_##BITS)                                                                          \
+    FEW_KERNELS(BITS, true, portions_##BITS)                                                                       \
     TILED_KERNEL(BITS, 1, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 2)                                                                                    \
     TILED_KERNEL(BITS, 1, 2, 4)                                                                                    \
@@ -729,9 +729,9 @@ DEVICE void tiled(const int bits, const int planes, const int nr, const int nb, 
     TILED_KERNEL(BITS, 3, 1, 1)                                                                                    \
     TILED_KERNEL(BITS, 3, 2, 2)                                                                                    \
     static int launch_few_##BITS(void *stream, const IntegerArguments *a) {                                        \
-        const Extent grid = extent(integer_blocks(a, 1, 1), a->splits, a->turns.list ? a->turns.count : 1);        \
+        const Extent grid = extent(integer_blocks(a, 1, 1), a->splits, a->portions.list ? a->portions.count : 1);  \
         const size_t shared = few_piece_bytes(a) + (size_t)FEW_WARPS * (size_t)a->stages * (size_t)a->stage.bytes; \
-        if (a->turns.list) return LAUNCH_FEW(turns_##BITS);                                                        \
+        if (a->portions.list) return LAUNCH_FEW(portions_##BITS);                                                  \
         return LAUNCH_FEW(BITS);                                                                                   \
     }                                                                                                              \
     static int launch_tiled_##BITS(void *stream, const IntegerArguments *a) {                                      \

@@ -65,7 +65,7 @@ DEVICE int quantized_code(const QuantizeArguments *a, int row, int padded, RowEr
 }
 
 // Sixteen codes of a lane and unit to where they belong (code_place).
-DEVICE void store_unit(int bits, uint8_t *step, int unit, int lane, const int *codes) {
+DEVICE void store_unit(int bits, uint8_t *slab, int unit, int lane, const int *codes) {
     uint32_t words[4];
     uint32_t high = 0;
     UNROLL for (int i = 0; i < 4; i++) words[i] = 0;
@@ -77,10 +77,10 @@ DEVICE void store_unit(int bits, uint8_t *step, int unit, int lane, const int *c
         if (bits <= 3) words[0] |= (code & 3u) << (8 * j + 2 * r);
         if (bits == 3) high |= (code >> 2 & 1u) << (4 * j + r);
     }
-    uint32_t *to = (uint32_t *)(step + code_place(bits, unit, lane, 0, 0).byte);
+    uint32_t *to = (uint32_t *)(slab + code_place(bits, unit, lane, 0, 0).byte);
     const int count = bits == 8 ? 4 : bits == 4 ? 2 : 1;
     UNROLL for (int i = 0; i < 4; i++) if (i < count) to[i] = words[i];
-    if (bits == 3) *(uint16_t *)(step + code_place(3, unit, lane, 0, 1).byte) = (uint16_t)high;
+    if (bits == 3) *(uint16_t *)(slab + code_place(3, unit, lane, 0, 1).byte) = (uint16_t)high;
 }
 
 // A warp packs one unit of codes that are there already.
@@ -92,9 +92,9 @@ KERNEL(pack_kernel, PACK_WARPS *WARP, PackArguments) {
         UNROLL for (int slot = 0; slot < 16; slot++) {
             const int r = slot / 4, to = row + r % 2 * 8;
             const int column = column_at(l, unit * UNIT_COLUMNS + r / 2 * 16 + lane % 4 * 4 + slot % 4);
-            codes[slot] = to < l->out && column >= 0 ? a.plain[(size_t)to * l->in + column] : 0;
+            codes[slot] = to < l->out && column >= 0 ? a.unpacked[(size_t)to * l->in + column] : 0;
         }
-        store_unit(l->bits, a.codes + step_offset(l, (int)blockIdx.x, unit / STEP_UNITS), unit % STEP_UNITS, lane,
+        store_unit(l->bits, a.codes + slab_offset(l, (int)blockIdx.x, unit / SLAB_UNITS), unit % SLAB_UNITS, lane,
                    codes);
     }
 }
@@ -112,7 +112,7 @@ KERNEL(codes_kernel, PACK_WARPS *WARP, QuantizeArguments) {
             const int r = slot / 4, padded = unit * UNIT_COLUMNS + r / 2 * 16 + lane % 4 * 4 + slot % 4;
             codes[slot] = quantized_code(&a, row + r % 2 * 8, padded, &error[r % 2]);
         }
-        store_unit(l->bits, a.codes + step_offset(l, (int)blockIdx.x, unit / STEP_UNITS), unit % STEP_UNITS, lane,
+        store_unit(l->bits, a.codes + slab_offset(l, (int)blockIdx.x, unit / SLAB_UNITS), unit % SLAB_UNITS, lane,
                    codes);
     }
     UNROLL for (int half = 0; half < 2; half++) UNROLL for (int mask = 2; mask > 0; mask /= 2) {

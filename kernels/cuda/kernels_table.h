@@ -6,7 +6,7 @@
 #include "kernels/cuda/kernels_dense.h"
 #include "kernels/cuda/kernels_experts.h"
 #include "kernels/cuda/kernels_fused.h"
-#include "kernels/cuda/kernels_integer_plain.h"
+#include "kernels/cuda/kernels_integer_by_code.h"
 #include "kernels/cuda/kernels_quantize.h"
 #include "kernels/cuda/kernels_sampling.h"
 
@@ -27,7 +27,7 @@ static void fill_launches(CudaLaunches *l) {
     l->fused = launch_fused;
     l->channel_scales = launch_channel_scales;
     l->round = launch_round;
-    l->integer_plain = launch_integer_plain;
+    l->integer_by_code = launch_integer_by_code;
     l->reduce = launch_reduce;
     l->route = launch_route;
     l->mix = launch_mix;

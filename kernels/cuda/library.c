@@ -35,21 +35,21 @@ static void *open_object(int runtime_version, char *name, size_t name_bytes) {
     return dlopen(name, flags);
 }
 
-static bool find(void *object, const char *name, void *pointer) {
+static bool find_symbol(void *object, const char *name, void *pointer) {
     *(void **)pointer = dlsym(object, name); // POSIX lets a function's address be carried by void *
     return *(void **)pointer != NULL;
 }
 
 static bool find_all(void *object, Functions *f) {
-    return find(object, "cublasCreate_v2", (void *)&f->create) &&
-           find(object, "cublasDestroy_v2", (void *)&f->destroy) &&
-           find(object, "cublasSetStream_v2", (void *)&f->set_stream) &&
-           find(object, "cublasSetWorkspace_v2", (void *)&f->set_workspace) &&
-           find(object, "cublasGemmEx", (void *)&f->product);
+    return find_symbol(object, "cublasCreate_v2", (void *)&f->create) &&
+           find_symbol(object, "cublasDestroy_v2", (void *)&f->destroy) &&
+           find_symbol(object, "cublasSetStream_v2", (void *)&f->set_stream) &&
+           find_symbol(object, "cublasSetWorkspace_v2", (void *)&f->set_workspace) &&
+           find_symbol(object, "cublasGemmEx", (void *)&f->product);
 }
 
 // The library with its functions, not started; NULL when it is not there.
-static CudaLibrary *load(int runtime_version, char *note, size_t note_bytes) {
+static CudaLibrary *load_library(int runtime_version, char *note, size_t note_bytes) {
     char name[64];
     CudaLibrary *library = calloc(1, sizeof *library);
     if (!library) {
@@ -71,11 +71,11 @@ static CudaLibrary *load(int runtime_version, char *note, size_t note_bytes) {
 }
 
 void cuda_library_note(int runtime_version, char *note, size_t note_bytes) {
-    cuda_library_free(load(runtime_version, note, note_bytes));
+    cuda_library_free(load_library(runtime_version, note, note_bytes));
 }
 
 CudaLibrary *cuda_library_new(int runtime_version, void *stream, char *note, size_t note_bytes) {
-    CudaLibrary *library = load(runtime_version, note, note_bytes);
+    CudaLibrary *library = load_library(runtime_version, note, note_bytes);
     if (!library) return NULL;
     if (library->call.create(&library->handle) == 0 && library->call.set_stream(library->handle, stream) == 0)
         return library;

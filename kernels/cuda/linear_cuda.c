@@ -98,7 +98,7 @@ static bool same_activations(const Prepared *p, const Prepared *q) {
            p->divisor == q->divisor && (p->sums || !q->sums);
 }
 
-static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
+static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
     const Prepared wanted = {.x = x,
                              .tokens = tokens,
                              .layout = w->layout,
@@ -127,21 +127,22 @@ static int prepare(CudaBackend *c, const Weight *w, const float *x, size_t token
 
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
-// So many parts of the columns that `blocks` blocks become two for each multiprocessor, with `least` steps each. Parts
-// are written and read again, eight bytes for an output: never more of them than there are bytes of weights.
+// Into how many parts the columns are cut, so that `blocks` blocks become two for each multiprocessor, with `least`
+// slabs each. Parts are written and read again, eight bytes for an output: never more of them than there are bytes of
+// weights.
 static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t least) {
     const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
     const size_t cheap = (size_t)a->layout.in * (size_t)a->layout.bits / 64 / (size_t)a->tokens;
-    const size_t steps = (size_t)a->layout.steps / least;
-    return (int)at_least(at_most(at_most(wanted, steps), at_most(cheap, 8)), 1);
+    const size_t slabs = (size_t)a->layout.slabs / least;
+    return (int)at_least(at_most(at_most(wanted, slabs), at_most(cheap, 8)), 1);
 }
 
 // row_blocks of weights with x_bytes of activations of so many tokens; levels are zero points or factors.
 static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, int tokens) {
     const int scale_bytes = a->scale_dtype == ELEMENT_F32 ? 4 : 2;
-    Stage s = {.slot_bits = step_slot_bits(&a->layout)};
+    Stage s = {.slot_bits = slab_slot_bits(&a->layout)};
     const int slots = 1 << s.slot_bits;
-    s.x = row_blocks * (int)step_bytes(a->layout.bits);
+    s.x = row_blocks * (int)slab_bytes(a->layout.bits);
     s.scales = s.x + x_bytes;
     s.levels = s.scales + (a->levels == FACTORS ? 0 : row_blocks * slots * UNIT_ROWS * scale_bytes);
     s.x_scales = s.levels + (a->levels == NO_LEVELS ? 0 : row_blocks * slots * UNIT_ROWS);
@@ -160,9 +161,9 @@ static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t b
 
 void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
-    a->stage = stage_of(a, 1, STEP_UNITS * a->columns * 32, FEW_TOKENS);
+    a->stage = stage_of(a, 1, SLAB_UNITS * a->columns * 32, FEW_TOKENS);
     a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
-    if (a->planes > 1 && !a->turns.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
+    if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
 
 static size_t power_of_two_from(size_t n) {
@@ -173,7 +174,7 @@ static size_t power_of_two_from(size_t n) {
 
 static void set_tile_stage(IntegerArguments *a) {
     const int blocks = tile_token_blocks(&a->tile);
-    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * STEP_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
+    a->stage = stage_of(a, tile_row_blocks(&a->tile), blocks * SLAB_UNITS * a->planes * 256, blocks * TOKEN_BLOCK);
 }
 
 static size_t tiles_of(const IntegerArguments *a) {
@@ -237,7 +238,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     const Weight *w = set->weights[0];
     IntegerArguments a = cuda_integer_arguments(w, tokens);
     ReduceArguments reduce;
-    int code = prepare(c, w, x, tokens, a.planes);
+    int code = prepare_activations(c, w, x, tokens, a.planes);
     if (code != 0) return code;
     a.x = c->codes.data;
     a.x_scales = c->scales.data;
@@ -246,7 +247,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     for (int i = 0; i < set->count; i++)
         a.each[i] = (IntegerOutputs){cuda_integer_rows(set->weights[i]), set->y[i], set->weights[i]->layout.out,
                                      set->weights[i]->layout.row_blocks};
-    if (!cuda_by_tensor_cores(c, w)) return launches->integer_plain(c->runtime->stream, &a);
+    if (!cuda_by_tensor_cores(c, w)) return launches->integer_by_code(c->runtime->stream, &a);
     const bool few = cuda_by_few(&a);
     (few ? cuda_cut_few : cut_tiled)(c, &a);
     if (a.splits > 1) give_parts(c, &a, &reduce);
@@ -257,7 +258,7 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
 // ---- Either ----
 
 // Rounded activations lie before the scales of the channels.
-static RoundArguments rounding(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+static RoundArguments rounding_of(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
     float *floats = c->floats.data;
     return (RoundArguments){.x = x,
                             .divisor = w->divisor,
@@ -271,10 +272,10 @@ static RoundArguments rounding(const CudaBackend *c, const Weight *w, const floa
                             .static_scale = w->static_scale};
 }
 
-static int product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
+static int one_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const Weight *w = set->weights[0];
     if (cuda_is_rounded_float(w)) {
-        const RoundArguments a = rounding(c, w, x, tokens);
+        const RoundArguments a = rounding_of(c, w, x, tokens);
         int code = c->runtime->launches->round(c->runtime->stream, &a);
         c->prepared.x = NULL;
         if (code != 0) return code;
@@ -295,19 +296,19 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
     if (!takes_rows(c, w, x, tokens)) (void)cuda_ready(c);
     for (int i = 0; i < set->count; i++) cuda_written(c, set->y[i], tokens * set->weights[i]->out * sizeof(float));
     if (w->mode == ACTIVATION_CHANNEL && cuda_runs(c)) {
-        const RoundArguments a = rounding(c, w, x, tokens);
+        const RoundArguments a = rounding_of(c, w, x, tokens);
         cuda_check(c, c->runtime->launches->channel_scales(c->runtime->stream, &a), "rounding activations");
     }
     for (size_t t = 0; t < tokens && cuda_runs(c); t += PASS_TOKENS) {
         for (int i = 0; i < set->count; i++) at.y[i] = set->y[i] + t * set->weights[i]->out;
-        cuda_check(c, product(c, &at, x + t * w->in, at_most(tokens - t, PASS_TOKENS)), "a linear");
+        cuda_check(c, one_product(c, &at, x + t * w->in, at_most(tokens - t, PASS_TOKENS)), "a linear");
     }
 }
 
 // ---- Several at once ----
 
 // Whether one launch can do for both, or one rounding for the library's products. An equivalence.
-static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
+static bool set_joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
     if (!cuda_same_format(v, w) || cuda_is_rounded_float(v) || cuda_is_rounded_float(w)) return false;
     if (!v->integer) return tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens));
     return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_rounding(v, w);
@@ -315,7 +316,7 @@ static bool joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t
 
 static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {
     for (size_t j = 0; j < i; j++)
-        if (joins(c, weights[j], weights[i], tokens)) return true;
+        if (set_joins(c, weights[j], weights[i], tokens)) return true;
     return false;
 }
 
@@ -326,7 +327,7 @@ void cuda_linears(Backend *backend, const Weight *const *weights, size_t count, 
         Set set = {{weights[i]}, {y[i]}, 1};
         if (is_joined(c, weights, i, tokens)) continue; // it was run with the first of its kind
         for (size_t j = i + 1; j < count; j++) {
-            if (!joins(c, weights[i], weights[j], tokens)) continue;
+            if (!set_joins(c, weights[i], weights[j], tokens)) continue;
             if (set.count == TOGETHER) {
                 run_set(c, &set, x, tokens);
                 set.count = 0;

@@ -1,6 +1,6 @@
 // A layer's mixture of experts, routed on the device (kernels_experts.h): which launches compute it, whatever formats
-// its weights have. The tokens of an expert come in turns, and every product is one launch for all turns and for each
-// format, so nothing depends on the choice of the router and a step can be recorded.
+// its weights have. The tokens of an expert come in portions, and every product is one launch for all portions and for
+// each format, so nothing depends on the choice of the router and a step can be recorded.
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,16 +10,16 @@
 enum { MOST_FORMATS = 8, MOST_ROLES = 3 };
 
 // Weights of one format among those of a role.
-typedef struct Format {
+typedef struct RoleFormat {
     const Weight *example;
     void *table; // [weights, experts] IntegerRows or DenseRows; NULL for experts of other formats
-} Format;
+} RoleFormat;
 
 // One linear of every expert, or two of the same x and formats: gate and up.
 typedef struct Role {
     int weights;
     size_t in, out;
-    Format formats[MOST_FORMATS];
+    RoleFormat formats[MOST_FORMATS];
     int format_count;
     ExpertRounding *roundings; // [experts] on the device
 } Role;
@@ -33,24 +33,26 @@ struct Mixture {
     MixtureShape shape;
     Role roles[MOST_ROLES]; // the last one is down
     int role_count;
-    size_t turn_tokens; // room of a turn
+    size_t portion_tokens; // room of a portion
     size_t hidden, inner;
     void *tables; // all of them
 };
 
 // ---- Sizes ----
 
-static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+static size_t bytes_aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 static size_t slots_of(const Mixture *m, size_t tokens) { return tokens * (size_t)m->shape.per_token; }
 
 // An expert gets a token once.
-static size_t turn_tokens(const Mixture *m, size_t tokens) { return at_least(at_most(m->turn_tokens, tokens), 1); }
+static size_t portion_tokens(const Mixture *m, size_t tokens) {
+    return at_least(at_most(m->portion_tokens, tokens), 1);
+}
 
-// Each expert's last turn may be short.
-static size_t turn_count(const Mixture *m, size_t tokens) {
+// Each expert's last portion may be short.
+static size_t portion_count(const Mixture *m, size_t tokens) {
     const size_t slots = slots_of(m, tokens);
-    return at_most(slots, (size_t)m->shape.experts + slots / turn_tokens(m, tokens));
+    return at_most(slots, (size_t)m->shape.experts + slots / portion_tokens(m, tokens));
 }
 
 static size_t most_tokens(const Mixture *m) {
@@ -61,14 +63,16 @@ static size_t most_tokens(const Mixture *m) {
 typedef struct Routes {
     float *weights;
     int32_t *positions, *rows;
-    Turn *turns;
+    Portion *portions;
 } Routes;
 
-static size_t route_bytes(size_t slots, size_t turns) { return 3 * aligned(slots * 4) + turns * sizeof(Turn); }
+static size_t route_bytes(size_t slots, size_t portions) {
+    return 3 * bytes_aligned(slots * 4) + portions * sizeof(Portion);
+}
 
 static Routes routes_at(void *memory, size_t slots) {
     char *at = memory;
-    const size_t each = aligned(slots * 4);
+    const size_t each = bytes_aligned(slots * 4);
     return (Routes){(void *)at, (void *)(at + each), (void *)(at + 2 * each), (void *)(at + 3 * each)};
 }
 
@@ -78,26 +82,26 @@ typedef struct Slots {
 } Slots;
 
 static size_t slot_bytes(const Mixture *m, size_t slots) {
-    return 2 * aligned(slots * m->hidden * 4) + 3 * aligned(slots * m->inner * 4);
+    return 2 * bytes_aligned(slots * m->hidden * 4) + 3 * bytes_aligned(slots * m->inner * 4);
 }
 
 static Slots slots_at(const Mixture *m, void *memory, size_t slots) {
     char *at = memory;
-    const size_t hidden = aligned(slots * m->hidden * 4), inner = aligned(slots * m->inner * 4);
+    const size_t hidden = bytes_aligned(slots * m->hidden * 4), inner = bytes_aligned(slots * m->inner * 4);
     return (Slots){(void *)at, (void *)(at + 2 * hidden), (void *)(at + 2 * hidden + inner),
                    (void *)(at + 2 * hidden + 2 * inner), (void *)(at + hidden)};
 }
 
-static TurnStrides strides_of(const IntegerArguments *a) {
+static PortionStrides strides_of(const IntegerArguments *a) {
     const size_t segments = (size_t)segment_count(&a->layout, a->planes), tokens = (size_t)padded_tokens(a->tokens);
-    return (TurnStrides){activation_bytes_of(&a->layout, a->planes, a->tokens),
-                         a->planes == 1 ? tokens : segments * tokens,
-                         segments * (size_t)sum_planes(a->planes) * tokens};
+    return (PortionStrides){activation_bytes_of(&a->layout, a->planes, a->tokens),
+                            a->planes == 1 ? tokens : segments * tokens,
+                            segments * (size_t)sum_planes(a->planes) * tokens};
 }
 
 // ---- Making one ----
 
-// Formats that turns cannot take.
+// Formats that portions cannot take.
 static bool is_taken(const CudaBackend *c, const Weight *w) {
     if (cuda_is_rounded_float(w)) return false;
     return !w->integer || (cuda_by_tensor_cores(c, w) && is_regular(&w->layout) && cuda_planes(w) < 3);
@@ -120,7 +124,7 @@ static bool add_role(const CudaBackend *c, Mixture *m, const Made *made, size_t 
         const Weight *w = made->of[0][e];
         if (!is_taken(c, w) || w->in != in || w->out != out || !add_format(role, w)) return false;
         // Two planes are paired, which leaves room for four tokens.
-        if (w->integer && cuda_planes(w) == 2) m->turn_tokens = at_most(m->turn_tokens, PAIRED_TOKENS);
+        if (w->integer && cuda_planes(w) == 2) m->portion_tokens = at_most(m->portion_tokens, PAIRED_TOKENS);
     }
     return true;
 }
@@ -132,14 +136,16 @@ static bool go_together(const Mixture *m, const Weight *const *v, const Weight *
     return true;
 }
 
-static size_t table_bytes(const Mixture *m, const Role *role, const Format *f) {
+static size_t table_bytes(const Mixture *m, const Role *role, const RoleFormat *f) {
     const size_t rows = (size_t)role->weights * (size_t)m->shape.experts;
-    return aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
+    return bytes_aligned(rows * (f->example->integer ? sizeof(IntegerRows) : sizeof(DenseRows)));
 }
 
-static size_t rounding_bytes(const Mixture *m) { return aligned((size_t)m->shape.experts * sizeof(ExpertRounding)); }
+static size_t rounding_bytes(const Mixture *m) {
+    return bytes_aligned((size_t)m->shape.experts * sizeof(ExpertRounding));
+}
 
-static void fill_table(const Mixture *m, const Role *role, const Made *made, const Format *f, void *host) {
+static void fill_table(const Mixture *m, const Role *role, const Made *made, const RoleFormat *f, void *host) {
     for (int i = 0; i < role->weights; i++) {
         for (int e = 0; e < m->shape.experts; e++) {
             const Weight *w = made->of[i][e];
@@ -188,28 +194,28 @@ static bool make_tables(CudaBackend *c, Mixture *m, const Made *made) {
 }
 
 // For any number of tokens that it takes.
-static bool reserve(CudaBackend *c, const Mixture *m) {
-    size_t turns = 0;
-    for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) turns = at_least(turns, turn_count(m, tokens));
+static bool mixture_reserve(CudaBackend *c, const Mixture *m) {
+    size_t portions = 0;
+    for (size_t tokens = 1; tokens <= most_tokens(m); tokens++) portions = at_least(portions, portion_count(m, tokens));
     const size_t slots = slots_of(m, most_tokens(m));
-    bool ok = cuda_reserve(c, &c->routes, route_bytes(slots, turns), NULL) &&
+    bool ok = cuda_reserve(c, &c->routes, route_bytes(slots, portions), NULL) &&
               cuda_reserve(c, &c->slots, slot_bytes(m, slots), NULL);
     for (int r = 0; r < m->role_count; r++) {
         for (int f = 0; ok && f < m->roles[r].format_count; f++) {
             const Weight *w = m->roles[r].formats[f].example;
             if (!w->integer) continue;
-            const IntegerArguments a = cuda_integer_arguments(w, m->turn_tokens);
-            const TurnStrides s = strides_of(&a);
-            ok = cuda_reserve(c, &c->codes, turns * s.codes, NULL) &&
-                 cuda_reserve(c, &c->scales, turns * s.scales * sizeof(float), NULL) &&
-                 (!w->zeros || cuda_reserve(c, &c->sums, turns * s.sums * sizeof(int32_t), NULL));
+            const IntegerArguments a = cuda_integer_arguments(w, m->portion_tokens);
+            const PortionStrides s = strides_of(&a);
+            ok = cuda_reserve(c, &c->codes, portions * s.codes, NULL) &&
+                 cuda_reserve(c, &c->scales, portions * s.scales * sizeof(float), NULL) &&
+                 (!w->zeros || cuda_reserve(c, &c->sums, portions * s.sums * sizeof(int32_t), NULL));
         }
     }
     return ok;
 }
 
-static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
-                 const Weight *const *down) {
+static bool mixture_make(CudaBackend *c, Mixture *m, const Weight *const *gate, const Weight *const *up,
+                         const Weight *const *down) {
     const bool both = go_together(m, gate, up);
     const Made made[MOST_ROLES] = {{{gate, both ? up : NULL}}, {{both ? down : up}}, {{down}}};
     const int roles = both ? 2 : 3;
@@ -222,7 +228,7 @@ static bool make(CudaBackend *c, Mixture *m, const Weight *const *gate, const We
         const bool last = r + 1 == roles;
         if (!add_role(c, m, &made[r], last ? m->inner : m->hidden, last ? m->hidden : m->inner)) return false;
     }
-    return make_tables(c, m, made) && reserve(c, m);
+    return make_tables(c, m, made) && mixture_reserve(c, m);
 }
 
 void cuda_mixture_free(Backend *backend, Mixture *m) {
@@ -237,27 +243,27 @@ Mixture *cuda_mixture_new(Backend *backend, const MixtureShape *shape, const Wei
     Mixture *m = cuda_ready(c) && !c->recording ? array_new(1, sizeof *m) : NULL;
     if (!m) return NULL;
     m->shape = *shape;
-    m->turn_tokens = FEW_TOKENS;
-    if (make(c, m, gate, up, down)) return m;
+    m->portion_tokens = FEW_TOKENS;
+    if (mixture_make(c, m, gate, up, down)) return m;
     cuda_mixture_free(backend, m);
     return NULL;
 }
 
 // ---- Running it ----
 
-static bool launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
+static bool mixture_launched(CudaBackend *c, int code) { return cuda_check(c, code, "a mixture of experts"); }
 
-static bool dense_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+static bool dense_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Portions *portions, size_t room,
                        const float *x, float *const *y) {
     DenseArguments a = cuda_dense_arguments(f->example, x, room);
     a.weights = role->weights;
-    a.turns = *turns;
+    a.portions = *portions;
     a.experts = f->table;
     for (int i = 0; i < role->weights; i++) a.each[i] = (DenseOutputs){.y = y[i], .out = (int)role->out};
-    return launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
+    return mixture_launched(c, c->runtime->launches->dense_few(c->runtime->stream, &a));
 }
 
-static bool integer_role(CudaBackend *c, const Role *role, const Format *f, const Turns *turns, size_t room,
+static bool integer_role(CudaBackend *c, const Role *role, const RoleFormat *f, const Portions *portions, size_t room,
                          const float *x, float *const *y) {
     const CudaLaunches *launches = c->runtime->launches;
     const Weight *w = f->example;
@@ -265,7 +271,7 @@ static bool integer_role(CudaBackend *c, const Role *role, const Format *f, cons
     a.x = c->codes.data;
     a.x_scales = c->scales.data;
     a.x_sums = c->sums.data;
-    a.turns = *turns;
+    a.portions = *portions;
     a.strides = strides_of(&a);
     a.experts = f->table;
     a.weights = role->weights;
@@ -278,25 +284,27 @@ static bool integer_role(CudaBackend *c, const Role *role, const Format *f, cons
                                              .sums = a.levels == ZERO_POINTS ? c->sums.data : NULL,
                                              .tokens = (int)room,
                                              .planes = a.planes,
-                                             .turns = *turns,
+                                             .portions = *portions,
                                              .strides = a.strides,
                                              .experts = role->roundings};
     cuda_cut_few(c, &a);
-    return launched(c, launches->activations(c->runtime->stream, &activations)) &&
-           launched(c, launches->integer_few(c->runtime->stream, &a));
+    return mixture_launched(c, launches->activations(c->runtime->stream, &activations)) &&
+           mixture_launched(c, launches->integer_few(c->runtime->stream, &a));
 }
 
 // y [slots, out] of each weight = its expert's product with x [slots, in].
-static bool run_role(CudaBackend *c, const Role *role, const Turns *turns, size_t room, const float *x,
+static bool run_role(CudaBackend *c, const Role *role, const Portions *portions, size_t room, const float *x,
                      float *const *y) {
     for (int f = 0; f < role->format_count; f++) {
-        const Format *format = &role->formats[f];
-        if (!(format->example->integer ? integer_role : dense_role)(c, role, format, turns, room, x, y)) return false;
+        const RoleFormat *format = &role->formats[f];
+        if (!(format->example->integer ? integer_role : dense_role)(c, role, format, portions, room, x, y))
+            return false;
     }
     return true;
 }
 
-static bool run_roles(CudaBackend *c, const Mixture *m, const Turns *turns, size_t room, size_t slots, const Slots *s) {
+static bool run_roles(CudaBackend *c, const Mixture *m, const Portions *portions, size_t room, size_t slots,
+                      const Slots *s) {
     float *const inner[2] = {s->gate, s->up};
     const ElementwiseArguments activate = {.x = s->gate,
                                            .other = s->up,
@@ -305,9 +313,9 @@ static bool run_roles(CudaBackend *c, const Mixture *m, const Turns *turns, size
                                            .what = ELEMENTWISE_ACTIVATE,
                                            .nonlinearity = (int)m->shape.activation};
     for (int r = 0; r + 1 < m->role_count; r++)
-        if (!run_role(c, &m->roles[r], turns, room, s->x, inner + r)) return false;
-    return launched(c, c->runtime->launches->elementwise(c->runtime->stream, &activate)) &&
-           run_role(c, &m->roles[m->role_count - 1], turns, room, s->inner, &s->y);
+        if (!run_role(c, &m->roles[r], portions, room, s->x, inner + r)) return false;
+    return mixture_launched(c, c->runtime->launches->elementwise(c->runtime->stream, &activate)) &&
+           run_role(c, &m->roles[m->role_count - 1], portions, room, s->inner, &s->y);
 }
 
 bool cuda_mixture(Backend *backend, const Mixture *m, const float *logits, const float *x, size_t tokens, float *y) {
@@ -316,20 +324,20 @@ bool cuda_mixture(Backend *backend, const Mixture *m, const float *logits, const
     void *stream = c->runtime->stream;
     if (tokens > most_tokens(m)) return false;
     if (!cuda_ready(c) || tokens == 0) return true;
-    const size_t slots = slots_of(m, tokens), room = turn_tokens(m, tokens);
+    const size_t slots = slots_of(m, tokens), room = portion_tokens(m, tokens);
     const Routes routes = routes_at(c->routes.data, slots);
     const Slots s = slots_at(m, c->slots.data, slots);
-    const Turns turns = {routes.turns, (int)turn_count(m, tokens), m->shape.experts};
+    const Portions portions = {routes.portions, (int)portion_count(m, tokens), m->shape.experts};
     const RouteArguments route = {.logits = logits,
                                   .weights = routes.weights,
                                   .positions = routes.positions,
                                   .rows = routes.rows,
-                                  .turns = routes.turns,
+                                  .portions = routes.portions,
                                   .tokens = (int)tokens,
                                   .experts = m->shape.experts,
                                   .per_token = m->shape.per_token,
-                                  .turn_tokens = (int)room,
-                                  .turn_count = turns.count,
+                                  .portion_tokens = (int)room,
+                                  .portion_count = portions.count,
                                   .normalized = m->shape.normalized};
     const RowsArguments gather = {.x = x, .rows = routes.rows, .y = s.x, .n = (int)slots, .width = (int)m->hidden};
     const MixArguments mix = {.x = s.y,
@@ -340,8 +348,8 @@ bool cuda_mixture(Backend *backend, const Mixture *m, const float *logits, const
                               .per_token = m->shape.per_token,
                               .width = (int)m->hidden};
     c->prepared.x = NULL;
-    if (launched(c, launches->route(stream, &route)) && launched(c, launches->gather(stream, &gather)) &&
-        run_roles(c, m, &turns, room, slots, &s))
-        launched(c, launches->mix(stream, &mix));
+    if (mixture_launched(c, launches->route(stream, &route)) &&
+        mixture_launched(c, launches->gather(stream, &gather)) && run_roles(c, m, &portions, room, slots, &s))
+        mixture_launched(c, launches->mix(stream, &mix));
     return true;
 }

@@ -168,7 +168,7 @@ int record_end(CudaRuntime *runtime, void **recorded) {
     cudaError_t error = cudaStreamEndCapture(of(runtime)->stream, &graph);
     if (error == cudaSuccess) error = cudaGraphInstantiateWithFlags(&executable, graph, 0);
     if (graph) (void)cudaGraphDestroy(graph);
-    if (error != cudaSuccess) (void)cudaGetLastError(); // what cannot be recorded is run as ever
+    if (error != cudaSuccess) (void)cudaGetLastError(); // what cannot be recorded is run as usual
     *recorded = executable;
     return error;
 }

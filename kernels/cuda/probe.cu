@@ -34,7 +34,7 @@ bool cuda_probe(CudaProbe *out) {
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
     if (error != cudaSuccess) {
-        (void)cudaGetLastError(); // the failure is told here, not to the next caller of the runtime
+        (void)cudaGetLastError(); // the failure is reported here, not to the next caller of the runtime
         explain(out, error);
         return false;
     }

@@ -8,7 +8,9 @@
 #include <cuda_runtime.h>
 
 #define DEVICE static __device__ __forceinline__
+// Every device takes 4 KB of parameters.
 #define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                   \
+    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");       \
     static __global__ void NAME(const __grid_constant__ ARGUMENTS a);                     \
     static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC); \
     static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a)

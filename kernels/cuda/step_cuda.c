@@ -122,8 +122,8 @@ bool cuda_rows_room(CudaBackend *c, size_t bytes) {
 }
 
 // recorded: where a step that is being recorded remembers the rows.
-static void embed(CudaBackend *c, StepRows *recorded, DType dtype, const void *table, size_t width, const int32_t *ids,
-                  size_t first, size_t tokens, float *y) {
+static void step_embed(CudaBackend *c, StepRows *recorded, DType dtype, const void *table, size_t width,
+                       const int32_t *ids, size_t first, size_t tokens, float *y) {
     const size_t row = width * dtype_bytes(dtype);
     if (!cuda_ready(c) || tokens == 0) return;
     cuda_written(c, y, tokens * width * sizeof *y);
@@ -141,12 +141,12 @@ static void embed(CudaBackend *c, StepRows *recorded, DType dtype, const void *t
 void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
                 float *y) {
     CudaBackend *c = cuda_of(backend);
-    embed(c, c->recording ? &c->recording->tokens : NULL, dtype, table, width, ids, 0, tokens, y);
+    step_embed(c, c->recording ? &c->recording->tokens : NULL, dtype, table, width, ids, 0, tokens, y);
 }
 
 void cuda_embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
                           float *y) {
     CudaBackend *c = cuda_of(backend);
     if (c->recording && c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with them
-    embed(c, c->recording ? &c->recording->positions : NULL, dtype, table, width, NULL, first, tokens, y);
+    step_embed(c, c->recording ? &c->recording->positions : NULL, dtype, table, width, NULL, first, tokens, y);
 }

@@ -15,7 +15,7 @@ void cuda_weight_free(Backend *backend, Weight *w) {
     free(w);
 }
 
-static bool refused(Backend *backend, Weight **weight) {
+static bool cuda_refused(Backend *backend, Weight **weight) {
     cuda_weight_free(backend, *weight);
     *weight = NULL;
     return false;
@@ -83,7 +83,7 @@ bool cuda_weight_dense(Backend *backend, DType dtype, const void *data, size_t o
     if (!w) return false;
     *weight = w;
     w->precision = precision;
-    return make_dense(c, w, dtype, data, err) || refused(backend, weight);
+    return make_dense(c, w, dtype, data, err) || cuda_refused(backend, weight);
 }
 
 // ---- Quantized ----
@@ -126,23 +126,23 @@ static bool integer_memory(CudaBackend *c, Weight *w, size_t group, int bits, DT
 
 // ---- From codes on the host ----
 
-// The integers that are multiplied: log2's numbers become whole multiples of the smallest one.
+// The integers that are multiplied: powers become whole multiples of the smallest one.
 static int8_t level_of(const QuantizedWeight *q, int8_t code) {
-    if (q->grid != GRID_LOG2 || code == 0) return code;
+    if (!grid_table[q->grid].powers || code == 0) return code;
     return (int8_t)(code > 0 ? 1 << (code - 1) : -(1 << (-code - 1)));
 }
 
 static bool upload_codes(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
     const size_t n = q->out * q->in;
-    int8_t *levels = q->grid == GRID_LOG2 ? array_new(n, 1) : q->codes;
-    void *plain = NULL;
+    int8_t *levels = grid_table[q->grid].powers ? array_new(n, 1) : q->codes;
+    void *unpacked = NULL;
     if (!levels) return error_memory(err, "weights");
     for (size_t i = 0; levels != q->codes && i < n; i++) levels[i] = level_of(q, q->codes[i]);
-    bool ok = upload_new(c, levels, n, 0, &plain, err);
-    const PackArguments a = {w->layout, plain, w->codes};
+    bool ok = upload_new(c, levels, n, 0, &unpacked, err);
+    const PackArguments a = {w->layout, unpacked, w->codes};
     ok = ok && (cuda_check(c, c->runtime->launches->pack(c->runtime->stream, &a), "packing weights") ||
                 error_set(err, "%s", c->failure.message));
-    cuda_release(c, plain);
+    cuda_release(c, unpacked);
     if (levels != q->codes) free(levels);
     return ok;
 }
@@ -150,9 +150,9 @@ static bool upload_codes(CudaBackend *c, const QuantizedWeight *q, Weight *w, Er
 // What a code of this group is worth, as the kernels multiply it.
 static float group_scale(const QuantizedWeight *q, size_t row, size_t group) {
     const size_t groups = group_count(q->in, q->group);
-    if (q->grid == GRID_TWO_LEVEL) return (float)q->factors[row * groups + group] * q->scales[row];
+    if (grid_table[q->grid].factors) return (float)q->factors[row * groups + group] * q->scales[row];
     float scale = q->scales[row * groups + group];
-    return q->grid == GRID_LOG2 ? ldexpf(scale, 2 - (1 << (q->bits - 1))) : scale;
+    return grid_table[q->grid].powers ? ldexpf(scale, 2 - (1 << (q->bits - 1))) : scale;
 }
 
 static void put_number(DType dtype, float value, unsigned char *to) {
@@ -190,13 +190,13 @@ static bool upload_bytes(CudaBackend *c, const int8_t *bytes, Weight *w, int8_t 
 }
 
 static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
-    const bool factors = q->grid == GRID_TWO_LEVEL && activation_is_integer(w->mode);
-    const bool widened = q->grid == GRID_LOG2 || (q->grid == GRID_TWO_LEVEL && !factors);
-    if (!integer_memory(c, w, q->group, q->grid == GRID_LOG2 ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype,
+    const bool factors = grid_table[q->grid].factors && activation_is_integer(w->mode);
+    const bool widened = grid_table[q->grid].powers || (grid_table[q->grid].factors && !factors);
+    if (!integer_memory(c, w, q->group, grid_table[q->grid].powers ? 8 : q->bits, widened ? DTYPE_F32 : q->scale_dtype,
                         err) ||
         !upload_codes(c, q, w, err))
         return false;
-    if (q->grid == GRID_ASYMMETRIC && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
+    if (grid_table[q->grid].zeros && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
     if (!factors) return upload_scales(c, q, w, err) && reserve_activations(c, w, err);
     float *scales = NULL;
     bool ok = upload_bytes(c, q->factors, w, &w->factors, err) && upload_floats(c, q->scales, q->out, &scales, err);
@@ -207,7 +207,7 @@ static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Er
     return ok && reserve_activations(c, w, err);
 }
 
-// Numbers of 8-bit log2 do not fit integers: the weight as floats.
+// Powers of 8-bit codes do not fit integers: the weight as floats.
 static bool make_values(CudaBackend *c, const QuantizedWeight *q, Weight *w, Error *err) {
     float *values = array_new(q->out * q->in, sizeof *values);
     if (!values) return error_memory(err, "weights");
@@ -227,15 +227,15 @@ bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const Act
     if (!w) return false;
     *weight = w;
     w->precision = precision;
-    bool values = q->grid == GRID_LOG2 && q->bits == 8;
+    bool values = grid_table[q->grid].powers && q->bits == 8;
     bool ok = set_scheme(c, w, scheme, err) && (values ? make_values : make_integer)(c, q, w, err);
-    return ok || refused(backend, weight);
+    return ok || cuda_refused(backend, weight);
 }
 
 // ---- From a dense weight on the device ----
 
-static bool quantize(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w, double *errors,
-                     Error *err) {
+static bool quantize_on_device(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w,
+                               double *errors, Error *err) {
     float *factors = NULL, *divisors = NULL;
     void *results = NULL;
     const size_t error_bytes = 2 * w->out * sizeof *errors;
@@ -285,7 +285,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
     ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
-         quantize(c, dense, how, w, errors, err);
+         quantize_on_device(c, dense, how, w, errors, err);
     w->bytes += scale_bytes;
-    return ok || refused(backend, weight);
+    return ok || cuda_refused(backend, weight);
 }

@@ -1,6 +1,5 @@
-// What turning weights into codes needs of the processor: ranges, symmetric codes, their errors, and codes to words of
-// the packed layout (packed.h). One thread; callers share rows. The inner loops are in coding_template.h, for
-// quant/grids.c too.
+// Loops that turn weights into codes: ranges, symmetric codes, their errors, and words of the packed layout (packed.h).
+// One thread; callers share rows. The inner loops are in coding_template.h, for quant/grids.c too.
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +21,7 @@ typedef struct CodingKernels {
     // One row's words of `units` whole units. high: at 3 bits its 16-bit words, else not touched.
     void (*words)(int bits, const int8_t *codes, size_t units, uint32_t *words, uint16_t *high);
     // to[u] [rows] = column u of words [rows, `stride`]; rows a multiple of 16.
-    void (*turn)(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to);
+    void (*transpose)(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to);
 } CodingKernels;
 
 extern const CodingKernels coding_kernels_scalar;

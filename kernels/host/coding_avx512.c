@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-// Pairs of rows, so many apart, exchange what lies on the wrong side.
+// Pairs of rows at this distance exchange what lies on the wrong side.
 static inline __attribute__((always_inline)) void exchange(const int apart, __m512i *rows) {
     const __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __mmask16 wrong = _mm512_test_epi32_mask(place, _mm512_set1_epi32(apart));
@@ -18,7 +18,7 @@ static inline __attribute__((always_inline)) void exchange(const int apart, __m5
     }
 }
 
-static void turn(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to) {
+static void transpose_words(const uint32_t *words, size_t rows, size_t stride, size_t units, uint32_t *const *to) {
     const size_t whole = units / 16 * 16;
     for (size_t row = 0; row < rows; row += 16) {
         for (size_t u = 0; u < whole; u += 16) {
@@ -30,7 +30,7 @@ static void turn(const uint32_t *words, size_t rows, size_t stride, size_t units
             for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(to[u + i] + row, block[i]);
         }
     }
-    turn_plainly(words, rows, stride, whole, units, to);
+    transpose_loop(words, rows, stride, whole, units, to);
 }
 
-const CodingKernels coding_kernels_avx512 = {row_absmax, row_scales, row_codes, row_error, row_words, turn};
+const CodingKernels coding_kernels_avx512 = {row_absmax, row_scales, row_codes, row_error, row_words, transpose_words};

@@ -45,7 +45,7 @@ static void row_codes(const float *x, size_t in, size_t group, const float *scal
 // float without a subtraction in between.
 static void row_error(const float *x, const int8_t *codes, size_t in, size_t group, const float *scales, int zero,
                       double *signal, double *noise) {
-    Sums sums = {0};
+    LaneSums sums = {0};
     for (size_t first = 0, g = 0; first < in; first += group, g++)
         uniform_error(x + first, codes + first, columns_of(in, group, first), scales[g], zero, &sums);
     add_lanes(&sums, signal, noise);
@@ -89,8 +89,8 @@ static void row_words(int bits, const int8_t *codes, size_t units, uint32_t *wor
     }
 }
 
-static inline void turn_plainly(const uint32_t *words, size_t rows, size_t stride, size_t first, size_t units,
-                                uint32_t *const *to) {
+static inline void transpose_loop(const uint32_t *words, size_t rows, size_t stride, size_t first, size_t units,
+                                  uint32_t *const *to) {
     for (size_t u = first; u < units; u++)
         for (size_t row = 0; row < rows; row++) to[u][row] = words[row * stride + u];
 }

@@ -41,9 +41,9 @@ static inline void symmetric_codes(const float *x, size_t n, float scale, float 
 // 8.
 enum { LANES = 8 };
 
-typedef struct Sums {
+typedef struct LaneSums {
     double signal[LANES], noise[LANES];
-} Sums;
+} LaneSums;
 
 static inline void add_to_lane(double *signal, double *noise, float x, float value) {
     double w = (double)x, lost = (double)(x - value);
@@ -52,8 +52,8 @@ static inline void add_to_lane(double *signal, double *noise, float x, float val
 }
 
 // Values are (code − zero) · scale. The lanes are copied so that they can stay in registers.
-static inline void uniform_error(const float *x, const int8_t *codes, size_t n, float scale, int zero, Sums *sums) {
-    Sums here = *sums;
+static inline void uniform_error(const float *x, const int8_t *codes, size_t n, float scale, int zero, LaneSums *sums) {
+    LaneSums here = *sums;
     size_t whole = n / LANES * LANES;
     for (size_t j = 0; j < whole; j += LANES) {
         for (size_t l = 0; l < LANES; l++)
@@ -64,7 +64,7 @@ static inline void uniform_error(const float *x, const int8_t *codes, size_t n, 
     *sums = here;
 }
 
-static inline void add_lanes(const Sums *sums, double *signal, double *noise) {
+static inline void add_lanes(const LaneSums *sums, double *signal, double *noise) {
     for (size_t l = 0; l < LANES; l++) {
         *signal += sums->signal[l];
         *noise += sums->noise[l];

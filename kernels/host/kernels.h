@@ -124,7 +124,7 @@ extern const HostKernels host_kernels_avx2, host_kernels_avx512;
 // supported here.
 const HostKernels *host_kernels_choose(Error *err);
 
-// The same for those who cannot fail: "scalar" where QUANTDIAL_CPU is wrong, which whoever makes a backend reports.
+// The same for callers that cannot fail: "scalar" where QUANTDIAL_CPU is wrong, which making a backend reports.
 const HostKernels *host_kernels(void);
 
 // Cores this process may use.

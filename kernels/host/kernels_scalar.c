@@ -18,7 +18,7 @@ static float group_sum(const Packed *w, const uint8_t *units, size_t row, int ze
     float sum = 0;
     for (size_t j = 0; j < columns; j++) {
         int code = code_at(w, units + j / per_unit * packed_unit_bytes(w->bits), row, j % per_unit);
-        sum += (float)(w->grid == GRID_LOG2 ? packed_log2_level(code) : code - zero) * x[j];
+        sum += (float)(w->grid.powers ? packed_power_level(code) : code - zero) * x[j];
     }
     return sum;
 }
@@ -30,12 +30,12 @@ static float row_sum(const Packed *w, size_t o, const float *x) {
     float total = 0;
     for (size_t g = 0, j = 0; g < w->groups; g++, j += w->group, at += w->group_bytes) {
         const int8_t *extras = packed_extras(w, block, g);
-        const bool factors = w->grid == GRID_TWO_LEVEL;
+        const bool factors = w->grid.factors;
         float scale = factors ? (float)extras[row] : load_as(w->scale_dtype, at, row);
-        total += scale * group_sum(w, at + packed_scale_bytes(w), row, w->grid == GRID_ASYMMETRIC ? extras[row] : 0,
-                                   x + j, at_most(w->in - j, w->group));
+        total += scale * group_sum(w, at + packed_scale_bytes(w), row, w->grid.zeros ? extras[row] : 0, x + j,
+                                   at_most(w->in - j, w->group));
     }
-    return total * (w->grid == GRID_TWO_LEVEL ? packed_row_scales(w, block)[row] : w->step);
+    return total * (w->grid.factors ? packed_row_scales(w, block)[row] : w->step);
 }
 
 // Weight-only products as they are defined.

@@ -57,8 +57,8 @@ typedef struct TokenTile {
     size_t token, number, count;
 } TokenTile;
 
-// Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, as the processor likes
-// it. In all other cases there are four at a time, for enough independent sums.
+// Rows of a matrix larger than the cache come one by one when tokens are few: one long stream, which suits the
+// prefetcher. In all other cases there are four at a time, for enough independent sums.
 INLINE bool one_by_one(const DenseProduct *d) { return d->streams && d->tokens <= 2; }
 
 // Asks for the bytes that the next four rows have at the same place; tiles of tokens share these rows out among
@@ -143,7 +143,7 @@ INLINE void dense_as(DType dtype, const DenseProduct *d, size_t row, size_t end)
     for (; row < end; row++) dense_rows(dtype, 1, d, row);
 }
 
-static void dense(const DenseProduct *d, size_t first_row, size_t end_row) {
+static void host_dense(const DenseProduct *d, size_t first_row, size_t end_row) {
     switch (d->dtype) {
     case DTYPE_F16: dense_as(DTYPE_F16, d, first_row, end_row); break;
     case DTYPE_BF16: dense_as(DTYPE_BF16, d, first_row, end_row); break;
@@ -220,10 +220,10 @@ enum { TILE_VECTORS = 4, TILE_TOKENS = 6 };
 enum { UNITS_AHEAD = 2048 };
 
 // What the innermost loops are made for; other differences between grids stay outside them.
-typedef struct Kind {
+typedef struct TileKind {
     int bits;
-    bool log2; // codes are looked up in a table
-} Kind;
+    bool powers; // codes are looked up in a table
+} TileKind;
 
 typedef Vs TileSums[TILE_VECTORS][TILE_TOKENS][3];
 typedef Vf TileTotals[TILE_VECTORS][TILE_TOKENS];
@@ -255,17 +255,17 @@ INLINE Vu column_bytes(const int bits, const int f, Vu word, Vu high) {
     return low | (shifted_right(high, f - 2) & 0x04040404u);
 }
 
-// The bytes that codes of the log2 grid stand for: what they mean in steps, plus the offset.
+// The bytes that codes of a grid of powers stand for: what they mean in steps, plus the offset.
 INLINE Vt level_table(const Packed *w) {
     uint8_t bytes[64];
     for (int i = 0; i < 64; i++)
-        bytes[i] = (uint8_t)(packed_log2_level(i % (1 << w->bits) - (1 << (w->bits - 1))) + (1 << w->offset_bits));
+        bytes[i] = (uint8_t)(packed_power_level(i % (1 << w->bits) - (1 << (w->bits - 1))) + (1 << w->offset_bits));
     return vt_load(bytes);
 }
 
 // Adds one unit to the sums.
-INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt, const TilePlace *place, size_t padded,
-                      Vt table, TileSums sum) {
+INLINE void tile_unit(const TileKind kind, const int np, const int nv, const int nt, const TilePlace *place,
+                      size_t padded, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const int steps = bits == 8 ? 1 : bits == 4 ? 2 : 4;
     Vu word[TILE_VECTORS], high[TILE_VECTORS];
@@ -276,7 +276,7 @@ INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt,
     }
     UNROLL for (int f = 0; f < steps; f++) {
         Vu bytes[TILE_VECTORS];
-        UNROLL for (int v = 0; v < nv; v++) bytes[v] = kind.log2
+        UNROLL for (int v = 0; v < nv; v++) bytes[v] = kind.powers
                                                            ? vt_lookup(table, column_bytes(bits, f, word[v], high[v]))
                                                            : column_bytes(bits, f, word[v], high[v]);
         UNROLL for (int t = 0; t < nt; t++) {
@@ -291,8 +291,8 @@ INLINE void tile_unit(const Kind kind, const int np, const int nv, const int nt,
 }
 
 // The sums of `units` units that share one segment; moves the place behind them.
-INLINE void tile_segment(const Kind kind, const int np, const int nv, const int nt, TilePlace *place, const Packed *w,
-                         size_t segments, size_t units, Vt table, TileSums sum) {
+INLINE void tile_segment(const TileKind kind, const int np, const int nv, const int nt, TilePlace *place,
+                         const Packed *w, size_t segments, size_t units, Vt table, TileSums sum) {
     const int bits = kind.bits;
     const size_t columns = bits == 8 ? 4 : bits == 4 ? 8 : 16, bytes = PACKED_ROWS * (bits == 3 ? 6 : 4);
     const int ns = activation_sums(np);
@@ -305,7 +305,7 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
             const int32_t codes = place->sums[(size_t)t * segments * (size_t)ns + (size_t)(p - (np - ns))];
             Vs start = (Vs)vu_set((uint32_t)codes << w->offset_bits);
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] = start;
-            if (w->grid != GRID_ASYMMETRIC) continue;
+            if (!w->grid.zeros) continue;
             UNROLL for (int v = 0; v < nv; v++) sum[v][t][p] +=
                 (Vs)vu_set((uint32_t)codes) * vs_from_i8(place->extras[v]);
         }
@@ -322,7 +322,7 @@ INLINE void tile_segment(const Kind kind, const int np, const int nv, const int 
 // (one plane). On the two-level grid totals of one plane are integers, in the same bits.
 INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place, const Packed *w, size_t segments,
                      const Vf *weight_scale, TileSums sum, TileTotals total) {
-    const bool whole_factors = np == 1 && w->grid == GRID_TWO_LEVEL;
+    const bool whole_factors = np == 1 && w->grid.factors;
     UNROLL for (int t = 0; t < nt; t++) {
         Vf scale = np == 1 ? vf_set(1) : vf_set(place->scale[(size_t)t * segments]);
         UNROLL for (int v = 0; v < nv; v++) {
@@ -347,7 +347,7 @@ INLINE void tile_add(const int np, const int nv, const int nt, TilePlace *place,
 // The scales of the group that begins here; moves the place to its units.
 INLINE void tile_scales(const int nv, const Packed *w, TilePlace *place, Vf *scale) {
     UNROLL for (int v = 0; v < nv; v++) {
-        if (w->grid == GRID_TWO_LEVEL) {
+        if (w->grid.factors) {
             scale[v] = vf_from_i8(place->extras[v]);
         } else {
             scale[v] = load_as(w->scale_dtype, place->at[v], place->lane[v]);
@@ -362,10 +362,10 @@ INLINE void tile_finish(const int np, const int nv, const int nt, const Packed *
     UNROLL for (int v = 0; v < nv; v++) {
         size_t first = row + (size_t)v * LANES;
         Vf by = vf_set(w->step);
-        if (w->grid == GRID_TWO_LEVEL) by = vf_load(packed_row_scales(w, first / PACKED_ROWS) + first % PACKED_ROWS);
+        if (w->grid.factors) by = vf_load(packed_row_scales(w, first / PACKED_ROWS) + first % PACKED_ROWS);
         UNROLL for (int t = 0; t < nt; t++) {
-            if (np == 1 && w->grid == GRID_TWO_LEVEL) total[v][t] = vf_from_ints(vs_from_pattern(total[v][t]));
-            if (w->grid == GRID_TWO_LEVEL || w->grid == GRID_LOG2) total[v][t] *= by;
+            if (np == 1 && w->grid.factors) total[v][t] = vf_from_ints(vs_from_pattern(total[v][t]));
+            if (w->grid.factors || w->grid.powers) total[v][t] *= by;
             if (np == 1) total[v][t] *= token_scale[t];
         }
     }
@@ -383,12 +383,12 @@ INLINE void tile_store(const int nv, const int nt, const Packed *w, const float 
     }
 }
 
-INLINE void packed_tile(const Kind kind, const int np, const int nv, const int nt, const Packed *w, const float *bias,
-                        const Activations *x, float *y, size_t row, size_t token) {
+INLINE void packed_tile(const TileKind kind, const int np, const int nv, const int nt, const Packed *w,
+                        const float *bias, const Activations *x, float *y, size_t row, size_t token) {
     TileTotals total;
     TileSums sum;
     Vt table = {0};
-    if (kind.log2) table = level_table(w);
+    if (kind.powers) table = level_table(w);
     TilePlace place = {.x = x->codes + token * (size_t)np * w->padded,
                        .sums = x->sums + token * x->segments * (size_t)activation_sums(np),
                        .scale = x->scales + (np == 1 ? token : token * x->segments)};
@@ -418,7 +418,7 @@ INLINE void packed_tile(const Kind kind, const int np, const int nv, const int n
 // Tiles of several tokens while they last, then single tokens. A tile's rows stay cached while the tokens pass; they
 // are of one block, since two blocks would be two streams, each ending before the processor's prefetch has settled on
 // it.
-INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const float *bias, const Activations *x,
+INLINE void packed_rows(const TileKind kind, const int np, const Packed *w, const float *bias, const Activations *x,
                         size_t tokens, float *y, size_t first, size_t end) {
     const int nv = 2, nt = LANES == 16 ? (np == 1 ? 6 : np == 2 ? 4 : 3) : LANES == 8 ? (np == 1 ? 3 : 4 - np) : 4;
     const int nv1 = LANES == 16 ? PACKED_ROWS / LANES : TILE_VECTORS;
@@ -434,27 +434,27 @@ INLINE void packed_rows(const Kind kind, const int np, const Packed *w, const fl
 
 INLINE void packed_planes(const int np, const Packed *w, const float *bias, const Activations *x, size_t tokens,
                           float *y, size_t first, size_t end) {
-    const bool log2 = w->grid == GRID_LOG2;
+    const bool powers = w->grid.powers;
     switch (w->bits) {
-    case 2: packed_rows((Kind){2, false}, np, w, bias, x, tokens, y, first, end); break; // log2: −1, 0, 1 as well
+    case 2: packed_rows((TileKind){2, false}, np, w, bias, x, tokens, y, first, end); break; // powers: −1, 0, 1 as well
     case 3:
-        if (log2)
-            packed_rows((Kind){3, true}, np, w, bias, x, tokens, y, first, end);
+        if (powers)
+            packed_rows((TileKind){3, true}, np, w, bias, x, tokens, y, first, end);
         else
-            packed_rows((Kind){3, false}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){3, false}, np, w, bias, x, tokens, y, first, end);
         break;
     case 4:
-        if (log2)
-            packed_rows((Kind){4, true}, np, w, bias, x, tokens, y, first, end);
+        if (powers)
+            packed_rows((TileKind){4, true}, np, w, bias, x, tokens, y, first, end);
         else
-            packed_rows((Kind){4, false}, np, w, bias, x, tokens, y, first, end);
+            packed_rows((TileKind){4, false}, np, w, bias, x, tokens, y, first, end);
         break;
-    default: packed_rows((Kind){8, false}, np, w, bias, x, tokens, y, first, end); break;
+    default: packed_rows((TileKind){8, false}, np, w, bias, x, tokens, y, first, end); break;
     }
 }
 
-static void packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
-                   size_t first_block, size_t end_block) {
+static void host_packed(const Packed *w, const float *bias, const Activations *x, size_t tokens, float *y,
+                        size_t first_block, size_t end_block) {
     const size_t first = first_block * PACKED_ROWS, end = end_block * PACKED_ROWS;
     switch (x->planes) {
     case 1: packed_planes(1, w, bias, x, tokens, y, first, end); break;
@@ -539,7 +539,7 @@ static float split_segment(int planes, const float *x, size_t n, size_t plane, i
     return planes == 2 ? split_planes(2, x, n, plane, codes, sums) : split_planes(3, x, n, plane, codes, sums);
 }
 
-// ---- Plain weights ----
+// ---- Wide weights (kernels/cpu/wide.h) ----
 
 static int32_t dot_levels(const int16_t *w, const int8_t *x, size_t n) {
     int32_t sum = 0;
@@ -556,7 +556,7 @@ INLINE void widen_as(DType dtype, const void *from, size_t n, float *to) {
     }
 }
 
-static void widen(DType dtype, const void *from, size_t n, float *to) {
+static void host_widen(DType dtype, const void *from, size_t n, float *to) {
     switch (dtype) {
     case DTYPE_F16: widen_as(DTYPE_F16, from, n, to); break;
     case DTYPE_BF16: widen_as(DTYPE_BF16, from, n, to); break;
@@ -565,7 +565,7 @@ static void widen(DType dtype, const void *from, size_t n, float *to) {
     }
 }
 
-static void narrow(DType dtype, const float *from, size_t n, void *to) {
+static void host_narrow(DType dtype, const float *from, size_t n, void *to) {
     uint16_t *halves = to;
     switch (dtype) {
     case DTYPE_F16:
@@ -618,7 +618,7 @@ static void layer_norm_row(const float *x, const float *gain, const float *bias,
     }
 }
 
-static void add(float *x, const float *y, size_t n) {
+static void host_add(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
         vf_store_some(x + i, vf_load_some(x + i, m) + vf_load_some(y + i, m), m);
@@ -676,7 +676,7 @@ INLINE void activate_as(const Nonlinearity f, const float *x, const float *up, s
     }
 }
 
-static void activate(Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
+static void host_activate(Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
     switch (f) {
     case NONLINEARITY_GELU: activate_as(NONLINEARITY_GELU, x, up, n, y); break;
     case NONLINEARITY_GELU_TANH: activate_as(NONLINEARITY_GELU_TANH, x, up, n, y); break;
@@ -829,7 +829,7 @@ INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *wei
     }
 }
 
-static void attention(const AttentionTile *whole) {
+static void host_attention(const AttentionTile *whole) {
     const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
     const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
     size_t queries = a->heads * a->tokens, positions = a->first + a->tokens;
@@ -846,7 +846,7 @@ static void attention(const AttentionTile *whole) {
                             .x_stride = a->head_dim,
                             .y = scores,
                             .y_stride = positions};
-    dense(&product, 0, positions);
+    host_dense(&product, 0, positions);
     for (size_t n = 0; n < queries; n++) factor[n] = weights_of(a, n, scores + n * positions, positions);
     size_t n = 0;
     for (; n + 4 <= queries; n += 4) {
@@ -881,7 +881,7 @@ INLINE void range_as(DType dtype, const void *data, size_t n, float *least, floa
     }
 }
 
-static void range(DType dtype, const void *data, size_t n, float *least, float *greatest) {
+static void host_range(DType dtype, const void *data, size_t n, float *least, float *greatest) {
     switch (dtype) {
     case DTYPE_F16: range_as(DTYPE_F16, data, n, least, greatest); break;
     case DTYPE_BF16: range_as(DTYPE_BF16, data, n, least, greatest); break;
@@ -889,7 +889,7 @@ static void range(DType dtype, const void *data, size_t n, float *least, float *
     }
 }
 
-static float absmax(const float *x, size_t n) {
+static float host_absmax(const float *x, size_t n) {
     Vf most = vf_set(0);
     for (size_t i = 0; i < n; i += LANES) most = vf_max(vf_abs(vf_load_some(x + i, at_most(n - i, LANES))), most);
     return vf_greatest(most);
@@ -904,12 +904,12 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
     }
 }
 
-#define KERNELS(NAME, CODING, SCAN, PACKED_FLOAT)                                                               \
-    {                                                                                                           \
-        .name = (NAME), .lanes = LANES, .coding = (CODING), .scan = (SCAN), .dense = dense,                     \
-        .dense_rounded = DENSE_ROUNDED, .packed = packed, .packed_float = (PACKED_FLOAT),                       \
-        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = widen, \
-        .narrow = narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = add,           \
-        .activate = activate, .silu_times = silu_times, .rope_head = rope_head, .attention = attention,         \
-        .range = range, .absmax = absmax, .absmax_columns = absmax_columns                                      \
+#define KERNELS(NAME, CODING, SCAN, PACKED_FLOAT)                                                                    \
+    {                                                                                                                \
+        .name = (NAME), .lanes = LANES, .coding = (CODING), .scan = (SCAN), .dense = host_dense,                     \
+        .dense_rounded = DENSE_ROUNDED, .packed = host_packed, .packed_float = (PACKED_FLOAT),                       \
+        .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = host_widen, \
+        .narrow = host_narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = host_add,      \
+        .activate = host_activate, .silu_times = silu_times, .rope_head = rope_head, .attention = host_attention,    \
+        .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns                                 \
     }

@@ -9,7 +9,7 @@
 #include "kernels/host/scan.h"
 
 enum { PATTERNS = 65536 };
-// Below so many elements the tables would cost more than the counting.
+// Below this many elements the tables would cost more than the counting.
 enum { FEW = 1 << 17 };
 
 // Two tables taken in turn, so that runs of one value do not wait for each other's increments; more would not stay in

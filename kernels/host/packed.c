@@ -12,25 +12,27 @@ static size_t units_for(size_t columns, int bits) {
 }
 
 bool packed_fits(const QuantizedWeight *w, bool integer) {
+    const GridInfo *grid = &grid_table[w->grid];
     const uint64_t qmax = (1u << (w->bits - 1)) - 1, largest = INT32_MAX;
-    if (w->grid == GRID_LOG2 && w->bits == 8) return false;
+    if (grid->powers && w->bits == 8) return false;
     if (!integer) return true;
-    if (w->grid == GRID_ASYMMETRIC) return (2 * qmax + 1) * 127 * w->group <= largest;
-    return w->grid != GRID_TWO_LEVEL || qmax * 127 * 127 * w->in <= largest;
+    if (grid->zeros) return (2 * qmax + 1) * 127 * w->group <= largest;
+    return !grid->factors || qmax * 127 * 127 * w->in <= largest;
 }
 
 static size_t head_bytes(const QuantizedWeight *w, size_t groups) {
-    if (w->grid != GRID_ASYMMETRIC && w->grid != GRID_TWO_LEVEL) return 0;
-    size_t bytes = groups * PACKED_ROWS + (w->factors ? PACKED_ROWS * sizeof(float) : 0);
+    const GridInfo *grid = &grid_table[w->grid];
+    if (!grid->zeros && !grid->factors) return 0;
+    size_t bytes = groups * PACKED_ROWS + (grid->factors ? PACKED_ROWS * sizeof(float) : 0);
     return (bytes + 63) / 64 * 64;
 }
 
 static void packed_shape(const QuantizedWeight *w, Packed *p) {
     *p = (Packed){.out = w->out, .in = w->in, .group = w->group, .bits = w->bits, .scale_dtype = w->scale_dtype};
-    p->grid = w->grid;
-    // At 2 bits log2's −1, 0, 1 are the codes themselves; else the largest power of two keeps levels from being
+    p->grid = grid_table[w->grid];
+    // At 2 bits the powers −1, 0, 1 are the codes themselves; else the largest power of two keeps levels from being
     // negative.
-    const bool powers = w->grid == GRID_LOG2 && w->bits > 2;
+    const bool powers = p->grid.powers && w->bits > 2;
     p->offset_bits = powers ? (1 << (w->bits - 1)) - 2 : w->bits - 1;
     p->step = powers ? ldexpf(1, -p->offset_bits) : 1;
     p->groups = group_count(w->in, w->group);
@@ -48,7 +50,7 @@ static void packed_shape(const QuantizedWeight *w, Packed *p) {
 
 enum { STRIP_UNITS = 64, MOST_UNIT_COLUMNS = 16 };
 
-// The words of some units that follow each other in the rows of a block, before they are turned round.
+// The words of some units that follow each other in the rows of a block, before they are transposed.
 typedef struct Strip {
     uint32_t words[PACKED_ROWS][STRIP_UNITS];
     uint16_t high[PACKED_ROWS][STRIP_UNITS];
@@ -74,7 +76,7 @@ static void strip_words(const CodingKernels *kernels, const QuantizedWeight *w, 
 
 // to: where each unit begins.
 static void store_strip(const CodingKernels *kernels, const Strip *strip, int bits, size_t units, uint32_t *const *to) {
-    kernels->turn(strip->words[0], PACKED_ROWS, STRIP_UNITS, units, to);
+    kernels->transpose(strip->words[0], PACKED_ROWS, STRIP_UNITS, units, to);
     for (size_t u = 0; bits == 3 && u < units; u++) {
         uint16_t *high = (uint16_t *)(to[u] + PACKED_ROWS);
         for (size_t row = 0; row < PACKED_ROWS; row++) high[row] = strip->high[row][u];
@@ -117,17 +119,18 @@ static void store_scales(DType dtype, const uint32_t *bits, uint8_t *to) {
     }
 }
 
-// Scales turned round like codes. They are stored in the type that they were rounded to.
+// Scales, transposed like codes. They are stored in the type that they were rounded to.
 static void pack_scales(const CodingKernels *kernels, const QuantizedWeight *w, const Packed *p, uint8_t *groups) {
     Strip strip = {0};
-    uint32_t turned[STRIP_UNITS][PACKED_ROWS], *to[STRIP_UNITS];
-    for (size_t i = 0; i < STRIP_UNITS; i++) to[i] = turned[i];
+    uint32_t transposed[STRIP_UNITS][PACKED_ROWS], *to[STRIP_UNITS];
+    for (size_t i = 0; i < STRIP_UNITS; i++) to[i] = transposed[i];
     for (size_t from = 0; from < p->groups; from += STRIP_UNITS) {
         const size_t n = p->groups - from < STRIP_UNITS ? p->groups - from : STRIP_UNITS;
         for (size_t row = 0; row < w->out; row++)
             memcpy(strip.words[row], &w->scales[row * p->groups + from], n * sizeof(float));
-        kernels->turn(strip.words[0], PACKED_ROWS, STRIP_UNITS, n, to);
-        for (size_t i = 0; i < n; i++) store_scales(p->scale_dtype, turned[i], groups + (from + i) * p->group_bytes);
+        kernels->transpose(strip.words[0], PACKED_ROWS, STRIP_UNITS, n, to);
+        for (size_t i = 0; i < n; i++)
+            store_scales(p->scale_dtype, transposed[i], groups + (from + i) * p->group_bytes);
     }
 }
 
@@ -167,7 +170,7 @@ static QuantizedWeight rows_of_block(const QuantizedWeight *w, size_t block) {
     QuantizedWeight rows = *w;
     rows.out = w->out - first < PACKED_ROWS ? w->out - first : PACKED_ROWS;
     rows.codes += first * w->in;
-    rows.scales += w->grid == GRID_TWO_LEVEL ? first : first * groups;
+    rows.scales += grid_table[w->grid].factors ? first : first * groups;
     if (w->zeros) rows.zeros += first * groups;
     if (w->factors) rows.factors += first * groups;
     return rows;

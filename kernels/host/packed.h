@@ -5,8 +5,7 @@
 //
 //     zeros or factors [groups][32] · then, group after group of columns: scales [32] in their own type · units
 //
-// Zeros are those of the asymmetric grid, factors those of the two-level grid, which instead of the scales of groups
-// has scales [32] of rows, as floats, behind its factors.
+// A grid with factors has, in place of the scales of groups, scales [32] of rows as floats behind its factors.
 //
 // A unit holds `packed_unit_columns(bits)` columns as words [32]: one 32-bit word per row. At 3 bits these words hold
 // the two low bits and are followed by [32] 16-bit words with the high ones. Codes are stored plus 2^(bits−1), so they
@@ -31,10 +30,10 @@ enum { PACKED_ROWS = 32 };
 typedef struct Packed {
     size_t out, in, group, groups;
     int bits;
-    Grid grid;
+    GridInfo grid;
     DType scale_dtype;
     int offset_bits;   // what is multiplied is 2^offset_bits more than what a code stands for, never negative
-    float step;        // what one is worth, but for scales: 2^(2 − 2^(bits−1)) on the log2 grid, else 1
+    float step;        // what one is worth, but for scales: 2^(2 − 2^(bits−1)) on a grid of powers, else 1
     size_t head_bytes; // of a block, before its first group
     size_t group_units, last_units; // units of a full group, and of the last one
     size_t padded;                  // columns including those that pad groups to whole units
@@ -52,17 +51,17 @@ static inline int packed_step(int bits) { return bits == 3 ? 2 : bits; }
 // Bit of column k = 4 f + j in the 16-bit word of high bits (3 bits only). w | w << 12 then has it at bit 8 j + f.
 static inline int packed_high_bit(int f, int j) { return j < 2 ? 8 * j + f : 8 * (j - 2) + 4 + f; }
 
-// What a code of the log2 grid stands for in steps: 0, ±1, ±2, ±4 …
-static inline int packed_log2_level(int code) {
+// What a code of a grid of powers stands for in steps: 0, ±1, ±2, ±4 …
+static inline int packed_power_level(int code) {
     return code > 0 ? 1 << (code - 1) : code < 0 ? -(1 << (-code - 1)) : 0;
 }
 
-// Bytes that the scales of one group take: none on the two-level grid.
+// Bytes that the scales of one group take: none on a grid with factors.
 static inline size_t packed_scale_bytes(const Packed *p) {
-    return p->grid == GRID_TWO_LEVEL ? 0 : PACKED_ROWS * dtype_bytes(p->scale_dtype);
+    return p->grid.factors ? 0 : PACKED_ROWS * dtype_bytes(p->scale_dtype);
 }
 
-// Zeros or factors of a group of a block, and scales of the block's rows on the two-level grid.
+// Zeros or factors of a group of a block, and scales of the block's rows on a grid with factors.
 static inline const int8_t *packed_extras(const Packed *p, size_t block, size_t group) {
     return (const int8_t *)p->data + block * p->block_bytes + group * PACKED_ROWS;
 }

@@ -1,6 +1,6 @@
-// What statistics of weights need of the processor: one look at 16-bit numbers, ranges of small groups, and what
-// merging two groups does to their range. One thread; callers split the work. AVX2 does as well as wider vectors here,
-// since counting is most of the work.
+// Loops for statistics of weights: counts of 16-bit numbers, ranges of small groups, and what merging two groups does
+// to their range. One thread; callers split the work. AVX2 does as well as wider vectors here, since counting is most
+// of the work.
 #pragma once
 
 #include <stddef.h>
@@ -25,6 +25,10 @@ typedef struct ScanKernels {
     // or −1 where float arithmetic is too close to a threshold to tell, or the statistic is not a number.
     void (*merge_pairs)(const float *low, const float *high, size_t parents, float steps, float *parent_low,
                         float *parent_high, int32_t *shrink, int32_t *literal);
+
+    // Sums over n ranges of max(−low, high, 0)², and of the square of the range with 0 in it. The order of adding, and
+    // so every digit, is the same on all processors. Ranges of nothing but NaN (infinity to −infinity) add 0.
+    void (*squares)(const float *low, const float *high, size_t n, double *absmaxes, double *spreads);
 } ScanKernels;
 
 extern const ScanKernels scan_kernels_scalar;

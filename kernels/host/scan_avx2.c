@@ -32,7 +32,7 @@ static inline __m256 eight_floats(DType dtype, const uint16_t *order) {
 
 // Eight groups at a time are widened. NaN lies outside the infinities, so it shows in one of the ends: such a group is
 // looked at again.
-static void ranges(DType dtype, const void *data, size_t groups, float *minima, float *maxima) {
+static void scan_ranges(DType dtype, const void *data, size_t groups, float *minima, float *maxima) {
     enum { BATCH = 64 };
     const size_t bytes = SCAN_GROUP * sizeof(uint16_t);
     uint16_t least[BATCH], most[BATCH];
@@ -108,4 +108,24 @@ static void merge_pairs_8(const float *low, const float *high, size_t parents, f
                 literal + p);
 }
 
-const ScanKernels scan_kernels_avx2 = {ranges, magnitudes, merge_pairs_8};
+static void squares(const float *low, const float *high, size_t n, double *absmaxes, double *spreads) {
+    const __m128 sign = _mm_set1_ps(-0.0f), zero = _mm_setzero_ps();
+    __m256d absmax = _mm256_setzero_pd(), spread = _mm256_setzero_pd();
+    double absmax_lanes[SQUARE_LANES], spread_lanes[SQUARE_LANES];
+    size_t i = 0;
+    for (; i + SQUARE_LANES <= n; i += SQUARE_LANES) {
+        __m128 below = _mm_max_ps(_mm_xor_ps(sign, _mm_loadu_ps(low + i)), zero);
+        __m128 above = _mm_max_ps(_mm_loadu_ps(high + i), zero);
+        __m256d range = _mm256_cvtps_pd(_mm_max_ps(below, above));
+        __m256d width = _mm256_add_pd(_mm256_cvtps_pd(below), _mm256_cvtps_pd(above));
+        absmax = _mm256_add_pd(absmax, _mm256_mul_pd(range, range));
+        spread = _mm256_add_pd(spread, _mm256_mul_pd(width, width));
+    }
+    _mm256_storeu_pd(absmax_lanes, absmax);
+    _mm256_storeu_pd(spread_lanes, spread);
+    squares_in_lanes(low + i, high + i, n - i, absmax_lanes, spread_lanes);
+    *absmaxes = sum_of_lanes(absmax_lanes);
+    *spreads = sum_of_lanes(spread_lanes);
+}
+
+const ScanKernels scan_kernels_avx2 = {scan_ranges, magnitudes, merge_pairs_8, squares};

@@ -64,3 +64,17 @@ static void merge_pairs(const float *restrict low, const float *restrict high, s
         literal[p] = ((widest == spread) & (spread > 0) & (spread <= FLT_MAX)) ? (int32_t)steps : printed;
     }
 }
+
+// Element i goes to lane i % SQUARE_LANES.
+enum { SQUARE_LANES = 4 };
+
+static void squares_in_lanes(const float *low, const float *high, size_t n, double *absmax, double *spread) {
+    for (size_t i = 0; i < n; i++) {
+        double below = low[i] < 0 ? (double)-low[i] : 0, above = high[i] > 0 ? (double)high[i] : 0;
+        double range = below > above ? below : above, width = below + above;
+        absmax[i % SQUARE_LANES] += range * range;
+        spread[i % SQUARE_LANES] += width * width;
+    }
+}
+
+static inline double sum_of_lanes(const double *lane) { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }

@@ -29,7 +29,7 @@ struct StoredSet {
     MadeTensor **made;
     size_t count, capacity;
     pthread_mutex_t lock;               // of what follows
-    size_t kept_bytes, most_kept_bytes; // of matrices that nobody holds but that will be needed again
+    size_t kept_bytes, most_kept_bytes; // of matrices that are not held but will be needed again
     char warning[400];
 };
 
@@ -45,7 +45,7 @@ typedef struct Search {
 
 // ---- Parts ----
 
-static const Tensor *part(const Search *s, const char *ending) {
+static const Tensor *search_part(const Search *s, const char *ending) {
     char name[512];
     int n = snprintf(name, sizeof name, "%.*s%s", (int)s->stem_length, s->stem, ending);
     return n > 0 && (size_t)n < sizeof name ? checkpoint_find(s->set->checkpoint, name) : NULL;
@@ -64,8 +64,8 @@ __attribute__((format(printf, 3, 4))) static bool refuse(const Search *s, const 
     return false;
 }
 
-static bool need(const Search *s, const Tensor *near, const char *ending, const Tensor **out) {
-    *out = part(s, ending);
+static bool search_need(const Search *s, const Tensor *near, const char *ending, const Tensor **out) {
+    *out = search_part(s, ending);
     return *out || refuse(s, near, "%.*s%s, which belongs to it, is missing", (int)s->stem_length, s->stem, ending);
 }
 
@@ -121,7 +121,7 @@ static bool set_scales(Search *s, const Tensor *scales) {
     StoredMatrix *m = &s->m;
     uint64_t rows = rows_of(scales), columns = columns_of(scales);
     size_t height = s->set->config.block[0], width = s->set->config.block[1];
-    m->scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = (size_t)columns, .group_step = 1};
+    m->scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = (size_t)columns, .group_step = 1};
     m->groups = (size_t)columns;
     if (scales->rank > 2 || rows == 0 || columns == 0) return wrong_scales(s, scales);
     if (rows == 1 && columns == 1) {
@@ -189,8 +189,8 @@ static bool find_bytes(Search *s, const Tensor *weight) {
     m->bits = 8;
     m->code_type = weight->dtype;
     if (!set_size(s, weight, weight->shape[0], weight->shape[1])) return false;
-    const Tensor *scales = part(s, ".weight_scale"), *zeros = part(s, ".weight_zero_point");
-    if (!scales) scales = part(s, ".weight_scale_inv"); // multiplied all the same
+    const Tensor *scales = search_part(s, ".weight_scale"), *zeros = search_part(s, ".weight_zero_point");
+    if (!scales) scales = search_part(s, ".weight_scale_inv"); // multiplied all the same
     if (!scales && integer)
         return refuse(s, weight,
                       "elements of type %s stand for numbers only with scales, and %.*s.weight_scale is missing",
@@ -202,7 +202,7 @@ static bool find_bytes(Search *s, const Tensor *weight) {
         return true;
     }
     return set_type(s, scales) && set_scales(s, scales) && (!zeros || set_zero_numbers(s, zeros)) &&
-           set_g_idx(s, part(s, ".weight_g_idx"));
+           set_g_idx(s, search_part(s, ".weight_g_idx"));
 }
 
 static bool find_f64(Search *s, const Tensor *weight) {
@@ -279,13 +279,13 @@ static bool find_packed(Search *s, const Tensor *packed) {
     m->layout = CODES_ROWS;
     m->codes = packed;
     m->code_type = DTYPE_U8;
-    if (!need_words(s, packed) || !need(s, packed, ".weight_shape", &shape) ||
-        !need(s, packed, ".weight_scale", &scales) || !read_shape(s, shape))
+    if (!need_words(s, packed) || !search_need(s, packed, ".weight_shape", &shape) ||
+        !search_need(s, packed, ".weight_scale", &scales) || !read_shape(s, shape))
         return false;
     if (packed->shape[0] != m->out)
         return refuse(s, packed, "%llu rows, but weight_shape says %zu", (unsigned long long)packed->shape[0], m->out);
     return set_packing(s, packed) && set_type(s, scales) && set_scales(s, scales) &&
-           set_packed_zeros(s, part(s, ".weight_zero_point")) && set_g_idx(s, part(s, ".weight_g_idx"));
+           set_packed_zeros(s, search_part(s, ".weight_zero_point")) && set_g_idx(s, search_part(s, ".weight_g_idx"));
 }
 
 // ---- GPTQ and AWQ ----
@@ -300,7 +300,7 @@ static bool set_gptq_groups(Search *s, const Tensor *scales) {
         m->columns = m->in / m->groups;
     else
         return wrong_scales(s, scales);
-    m->scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = 1, .group_step = m->out};
+    m->scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = 1, .group_step = m->out};
     if (m->groups == 1)
         snprintf(s->stored, sizeof s->stored, "channel");
     else
@@ -328,7 +328,7 @@ static bool find_gptq(Search *s, const Tensor *codes, const Tensor *zeros, const
                              .group_step = (size_t)zeros->shape[1],
                              .add = config->gptq_v2 ? 0 : 1,
                              .mask = (1u << m->bits) - 1};
-    if (!set_g_idx(s, part(s, ".g_idx"))) return false;
+    if (!set_g_idx(s, search_part(s, ".g_idx"))) return false;
     m->doubtful = !config->gptq_v2 && !config->symmetric;
     return true;
 }
@@ -350,7 +350,7 @@ static bool find_gptq_or_awq(Search *s, const Tensor *codes, const char **name) 
     const Tensor *zeros, *scales;
     s->m.codes = codes;
     s->m.code_type = DTYPE_U8;
-    if (!need(s, codes, ".qzeros", &zeros) || !need(s, codes, ".scales", &scales)) return false;
+    if (!search_need(s, codes, ".qzeros", &zeros) || !search_need(s, codes, ".scales", &scales)) return false;
     if (!need_words(s, codes) || !need_words(s, zeros)) return false;
     if (scales->rank != 2 || scales->shape[0] != zeros->shape[0] || scales->shape[0] == 0)
         return refuse(s, scales, "its shape does not fit the zero points");
@@ -384,15 +384,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    const bool turned = m->layout == CODES_TURNED; // it is stored as what it is made from is
-    if (!turned) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool transposed = m->layout == CODES_TRANSPOSED; // it is stored as what it is made from is
+    if (!transposed) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = turned ? m->codes->stored : made->stored,
+                            .stored = transposed ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -406,7 +406,7 @@ static void made_free(MadeTensor *made) {
     free(made);
 }
 
-static bool keep(Search *s, const char *name, const Tensor *weight, const char *label, const Tensor **out) {
+static bool search_keep(Search *s, const char *name, const Tensor *weight, const char *label, const Tensor **out) {
     StoredSet *set = s->set;
     if (!array_grow(&set->made, set->count, &set->capacity, sizeof(void *))) return error_memory(s->err, name);
     MadeTensor *made = made_new(s, weight, label);
@@ -426,30 +426,30 @@ static bool find_bytes_or_f64(Search *s, const char *name, const Tensor *weight,
     if (wide ? weight->rank != 1 && !is_matrix(weight, DTYPE_F64) : !is_matrix(weight, weight->dtype)) return true;
     if (s->set->config.refusal[0] && !wide) return refuse(s, weight, "%s", s->set->config.refusal);
     return (wide ? find_f64(s, weight) : find_bytes(s, weight)) &&
-           keep(s, name, weight, dtype_name(weight->dtype), out);
+           search_keep(s, name, weight, dtype_name(weight->dtype), out);
 }
 
 static bool find_codes(Search *s, const char *name, const Tensor **out) {
-    const Tensor *packed = part(s, ".weight_packed"), *codes = part(s, ".qweight");
+    const Tensor *packed = search_part(s, ".weight_packed"), *codes = search_part(s, ".qweight");
     const char *kind = "compressed-tensors";
     char label[40];
     if (!packed && !codes) return true;
     if (s->set->config.refusal[0]) return refuse(s, packed ? packed : codes, "%s", s->set->config.refusal);
     if (packed ? !find_packed(s, packed) : !find_gptq_or_awq(s, codes, &kind)) return false;
     snprintf(label, sizeof label, "%s %u-bit", kind, s->m.bits);
-    return keep(s, name, NULL, label, out);
+    return search_keep(s, name, NULL, label, out);
 }
 
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
-    Search s = {.set = set, .err = err, .m = {.layout = CODES_TURNED, .codes = tensor, .dtype = tensor->dtype}};
-    return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && keep(&s, tensor->name, NULL, "", out);
+    Search s = {.set = set, .err = err, .m = {.layout = CODES_TRANSPOSED, .codes = tensor, .dtype = tensor->dtype}};
+    return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && search_keep(&s, tensor->name, NULL, "", out);
 }
 
 // ---- Experts ----
 
 // Part `index` of a tensor, as if the file held it as a matrix of these rows and columns. NULL when memory is short.
-static const Tensor *slice(StoredSet *set, const Tensor *tensor, const char *name, DType dtype, size_t rows,
-                           size_t columns, size_t index) {
+static const Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *name, DType dtype, size_t rows,
+                                  size_t columns, size_t index) {
     if (!array_grow(&set->made, set->count, &set->capacity, sizeof(void *))) return NULL;
     MadeTensor *made = array_new(1, sizeof *made);
     char *copy = strdup(name);
@@ -481,23 +481,49 @@ static bool find_mxfp4(Search *s, const Tensor *tensor, const ExpertLayout *layo
     if (!scales) return refuse(s, tensor, "%s, which belongs to it, is missing", name);
     s->m.layout = CODES_E2M1;
     s->m.bits = 4;
-    s->m.codes = slice(s->set, tensor, s->stem, DTYPE_I32, layout->out, layout->in / 8, expert);
-    scales = slice(s->set, scales, s->stem, DTYPE_F8_E8M0, layout->out, blocks, expert);
+    s->m.codes = expert_slice(s->set, tensor, s->stem, DTYPE_I32, layout->out, layout->in / 8, expert);
+    scales = expert_slice(s->set, scales, s->stem, DTYPE_F8_E8M0, layout->out, blocks, expert);
     if (!s->m.codes || !scales) return error_memory(s->err, tensor->name);
-    s->m.scales = (Grid){.tensor = scales, .rows_per_value = 1, .row_step = blocks, .group_step = 1};
+    s->m.scales = (GroupValues){.tensor = scales, .rows_per_value = 1, .row_step = blocks, .group_step = 1};
     s->m.groups = blocks;
     s->m.columns = 32;
-    return set_size(s, tensor, layout->out, layout->in) && set_type(s, scales) && keep(s, s->stem, NULL, "MXFP4", out);
+    return set_size(s, tensor, layout->out, layout->in) && set_type(s, scales) &&
+           search_keep(s, s->stem, NULL, "MXFP4", out);
+}
+
+static bool has_scales(const StoredSet *set, const Tensor *tensor) {
+    static const char *const endings[] = {"_scale", "_scale_inv", "_scales", "_weight_scale", "_weight_scale_inv"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char name[512];
+        snprintf(name, sizeof name, "%s%s", tensor->name, endings[i]);
+        if (checkpoint_find(set->checkpoint, name)) return true;
+    }
+    return false;
+}
+
+bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, Error *err) {
+    const Search s = {.set = set, .err = err};
+    const DType dtype = tensor->dtype;
+    const bool bytes = dtype == DTYPE_F8_E4M3 || dtype == DTYPE_F8_E5M2;
+    if (layout->mxfp4) return true;
+    if (tensor->made) return refuse(&s, tensor_in_file(tensor), "experts that share a quantized matrix are not read");
+    if (bytes && set->config.refusal[0]) return refuse(&s, tensor, "%s", set->config.refusal);
+    if (bytes && has_scales(set, tensor))
+        return refuse(&s, tensor, "experts of type %s with scales are not read", dtype_name(dtype));
+    return bytes || dtype == DTYPE_F64 || dtype_is_float16_or_32(dtype) ||
+           refuse(&s, tensor, "experts of type %s are not read", dtype_name(dtype));
 }
 
 bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
                    const Tensor **out, Error *err) {
     Search s = {.set = set, .stem = name, .stem_length = strlen(name), .err = err};
     if (layout->mxfp4) return find_mxfp4(&s, tensor, layout, expert, out);
-    const size_t rows = layout->turned ? layout->in : layout->out, columns = layout->turned ? layout->out : layout->in;
-    *out = slice(set, tensor, name, tensor->dtype, rows, columns, expert);
+    const size_t rows = layout->transposed ? layout->in : layout->out,
+                 columns = layout->transposed ? layout->out : layout->in;
+    *out = expert_slice(set, tensor, name, tensor->dtype, rows, columns, expert);
     if (!*out) return error_memory(err, tensor->name);
-    return !layout->turned || stored_transposed(set, *out, out, err);
+    if (!dtype_is_float16_or_32(tensor->dtype) && !find_bytes_or_f64(&s, name, *out, out)) return false;
+    return !layout->transposed || stored_transposed(set, *out, out, err);
 }
 
 const Tensor *tensor_in_file(const Tensor *tensor) {
@@ -605,7 +631,7 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     *out = NULL;
     if (!recognize_tensors(checkpoint, err)) return false;
     if (!stored_config_read(checkpoint->folder, &config, &reason)) {
-        // Plain tensors can be read all the same.
+        // Plain tensors can still be read.
         config = (StoredConfig){.block = {128, 128}};
         snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);
         text_mend(config.refusal);
@@ -672,7 +698,7 @@ const char *stored_warning(StoredSet *set) {
 
 // ---- Holding ----
 
-static bool make(StoredMatrix *m, Error *err) {
+static bool matrix_make(StoredMatrix *m, Error *err) {
     if (mprotect(m->data, m->bytes, PROT_READ | PROT_WRITE) != 0) return error_memory(err, m->codes->name);
     if (!tensor_hold(m->codes, err)) return false; // codes may be a made matrix themselves
     bool ok = stored_make(m, m->data, err);
@@ -684,20 +710,20 @@ static bool make(StoredMatrix *m, Error *err) {
     return ok;
 }
 
-static void unmake(StoredMatrix *m) {
+static void matrix_unmake(StoredMatrix *m) {
     madvise(m->data, m->bytes, MADV_DONTNEED);
-    mprotect(m->data, m->bytes, PROT_NONE); // whoever forgets to hold shall notice
+    mprotect(m->data, m->bytes, PROT_NONE); // a read without a hold shall be noticed
 }
 
 bool tensor_hold(const Tensor *tensor, Error *err) {
     StoredMatrix *m = tensor->made;
     if (!m) return true;
     pthread_mutex_lock(&m->lock);
-    bool ok = m->holds > 0 || m->kept || make(m, err);
+    bool ok = m->holds > 0 || m->kept || matrix_make(m, err);
     if (ok)
         m->holds++;
     else
-        unmake(m);
+        matrix_unmake(m);
     pthread_mutex_unlock(&m->lock);
     return ok;
 }
@@ -710,18 +736,18 @@ static bool room_to_keep(StoredSet *set, size_t bytes) {
     return room;
 }
 
-static void release(const Tensor *tensor, bool wanted) {
+static void release_tensor(const Tensor *tensor, bool wanted) {
     StoredMatrix *m = tensor->made;
     if (!m) return;
     pthread_mutex_lock(&m->lock);
     if (wanted && !m->kept) m->kept = room_to_keep(m->set, m->bytes);
-    if (m->holds > 0 && --m->holds == 0 && !m->kept) unmake(m);
+    if (m->holds > 0 && --m->holds == 0 && !m->kept) matrix_unmake(m);
     pthread_mutex_unlock(&m->lock);
 }
 
-void tensor_release(const Tensor *tensor) { release(tensor, false); }
+void tensor_release(const Tensor *tensor) { release_tensor(tensor, false); }
 
-void tensor_keep(const Tensor *tensor) { release(tensor, true); }
+void tensor_keep(const Tensor *tensor) { release_tensor(tensor, true); }
 
 void tensor_drop_pages(const Tensor *tensor) {
     if (!tensor->made) mapping_drop(tensor->data, tensor->bytes);

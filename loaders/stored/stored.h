@@ -1,8 +1,8 @@
 // Weights that a checkpoint does not hold as plain F32, F16 or BF16, read as the numbers they stand for: GPTQ, AWQ,
 // compressed-tensors, F8 and I8 with scales, F64. Each becomes a tensor [out, in] in the type of its scales.
 //
-// Such a tensor is made when somebody holds it and given up when nobody does, unless it was said to be needed again and
-// there is memory to keep it. So a checkpoint costs no more than the matrices in use and what memory has room for.
+// Such a tensor is made when it is first held and freed with the last release, unless it will be needed again and there
+// is memory to keep it. So a checkpoint needs no more memory than the matrices in use and those that fit besides.
 #pragma once
 
 #include "loaders/tensor_kind.h"
@@ -22,14 +22,17 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
 // A matrix [in, out] of the set or its checkpoint as [out, in], made when it is held.
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err);
 
-// One expert of a tensor that holds several (tensor_experts), [out, in]; `name` is that of its linear.
+// Whether stored_expert can read the experts of a tensor that holds several; err says why not.
+bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, Error *err);
+
+// One expert of such a tensor (tensor_experts), [out, in]; `name` is that of its linear.
 bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
                    const Tensor **out, Error *err);
 
 // The tensor of the file that holds the numbers of this one.
 const Tensor *tensor_in_file(const Tensor *tensor);
 
-// How many bytes of matrices may be kept; half of the free memory until this is said.
+// How many bytes of matrices may be kept; half of the free memory by default.
 void stored_keep_at_most(StoredSet *set, size_t bytes);
 
 // Whether stored_find would find `name`, plain or made, or complain about it.
@@ -39,11 +42,12 @@ bool stored_has(const Checkpoint *checkpoint, const char *name);
 // if it is the one that holds its codes, the name of that matrix ("m.weight" for "m.qweight"; else name[0] is 0).
 bool stored_is_part(const Checkpoint *checkpoint, const Tensor *tensor, char *name, size_t size);
 
-// The tensor without which this one would be no part of a matrix: the codes of scales, scales of codes; NULL: none.
+// The tensor that makes this one a part of a matrix: the codes of scales, scales of codes; NULL: none.
 const Tensor *stored_companion(const Checkpoint *checkpoint, const Tensor *tensor);
 
-// What a person should know about how the weights are read ("" when nothing): ambiguities of the formats. Looks through
-// the zero points of all matrices found so far, which takes a while in a large checkpoint. Owned by the set.
+// What a user should know about how the weights are read, such as ambiguities of a format; "" when there is nothing.
+// Looks through the zero points of all matrices found so far, which takes a while in a large checkpoint. Owned by the
+// set.
 const char *stored_warning(StoredSet *set);
 
 // Makes the data of a made tensor, which stays until as many releases as holds. Thread-safe. Nothing happens to tensors
@@ -53,5 +57,5 @@ void tensor_release(const Tensor *tensor);
 // Releases a tensor that will soon be held again: it stays made, until its set is closed, if there is room to keep it.
 void tensor_keep(const Tensor *tensor);
 
-// Takes what was read of the file out of memory; for readers that come by only once.
+// Drops the pages of the file that were read from memory; for readers that pass only once.
 void tensor_drop_pages(const Tensor *tensor);

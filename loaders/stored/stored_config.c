@@ -121,7 +121,7 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (strcmp(methods[i].method, method) == 0) return methods[i].read(json, out, err);
     }
-    // Its plain tensors can be read all the same.
+    // Its plain tensors can still be read.
     Error reason = {0};
     refuse_text("quant_method", method, METHODS_READ "; open the checkpoint that it was made from", &reason);
     snprintf(out->refusal, sizeof out->refusal, "%s", reason.message);
@@ -131,7 +131,7 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
 // ---- The files ----
 
 // NULL without a message when the file is not there.
-static cJSON *parse(const char *folder, const char *name, bool *ok, Error *err) {
+static cJSON *parse_config_file(const char *folder, const char *name, bool *ok, Error *err) {
     char *path = path_join(folder, name), *text = NULL;
     cJSON *document = NULL;
     size_t length;
@@ -166,12 +166,12 @@ bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
     *out = nothing_said;
     bool ok;
     const char *name = "config.json";
-    cJSON *document = parse(folder, name, &ok, err);
+    cJSON *document = parse_config_file(folder, name, &ok, err);
     if (ok && cJSON_GetObjectItemCaseSensitive(document, "quantization_config")) {
         ok = read_document(document, out, err);
     } else if (ok) { // written beside config.json by the first GPTQ tools
         cJSON_Delete(document);
-        document = parse(folder, name = "quantize_config.json", &ok, err);
+        document = parse_config_file(folder, name = "quantize_config.json", &ok, err);
         if (document) ok = read_quantization(document, "gptq", out, err);
     }
     cJSON_Delete(document);

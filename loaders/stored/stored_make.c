@@ -12,19 +12,19 @@
 static const unsigned char awq_nibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
 // The memory of one thread.
-typedef struct Bench {
+typedef struct TileScratch {
     uint8_t *codes;   // [TILE, in]
     float *scales;    // [groups]
     float *zeros;     // [groups]
     uint32_t *values; // [groups << bits], the bits of results of the row's type
-} Bench;
+} TileScratch;
 
-typedef struct Making {
+typedef struct MatrixMaking {
     const StoredMatrix *m;
     float numbers[256];     // of every code
     const uint32_t *groups; // [in]: the group of every column
     bool tabled;            // whether tables are smaller than what is looked up in them
-} Making;
+} MatrixMaking;
 
 static uint32_t word_at(const Tensor *tensor, size_t index) {
     uint32_t word;
@@ -81,7 +81,7 @@ static void unpack_awq(const StoredMatrix *m, size_t first, size_t count, uint8_
     }
 }
 
-static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
+static void unpack_rows(const StoredMatrix *m, size_t first, size_t count, uint8_t *codes) {
     switch (m->layout) {
     case CODES_BYTES: memcpy(codes, (const char *)m->codes->data + first * m->in, count * m->in); break;
     case CODES_ROWS:
@@ -91,7 +91,7 @@ static void unpack(const StoredMatrix *m, size_t first, size_t count, uint8_t *c
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
     case CODES_AWQ: unpack_awq(m, first, count, codes); break;
     case CODES_F64:
-    case CODES_TURNED: break;
+    case CODES_TRANSPOSED: break;
     }
 }
 
@@ -112,18 +112,18 @@ unsigned stored_zero_code(const StoredMatrix *m, size_t row, size_t group) {
     return (unsigned)(words >> shift) & mask_of(m->bits);
 }
 
-static float grid_value(const Grid *grid, size_t row, size_t group) {
-    const Tensor *t = grid->tensor;
+static float group_value(const GroupValues *values, size_t row, size_t group) {
+    const Tensor *t = values->tensor;
     float value;
     if (!t) return 1;
-    size_t index = row / grid->rows_per_value * grid->row_step + group * grid->group_step;
+    size_t index = row / values->rows_per_value * values->row_step + group * values->group_step;
     floats_from(t->dtype, (const char *)t->data + index * dtype_bytes(t->dtype), 1, &value);
     return value;
 }
 
 static float zero_value(const StoredMatrix *m, size_t row, size_t group) {
     switch (m->zero_kind) {
-    case ZERO_NUMBERS: return grid_value(&m->zero_numbers, row, group);
+    case ZERO_NUMBERS: return group_value(&m->zero_numbers, row, group);
     case ZERO_PACKED: return (float)((stored_zero_code(m, row, group) + m->zeros.add) & m->zeros.mask);
     case ZERO_NONE: break;
     }
@@ -140,81 +140,81 @@ static uint32_t result_bits(DType dtype, float value) {
     return bits;
 }
 
-static void put(DType dtype, void *out, size_t index, uint32_t bits) {
+static void put_result(DType dtype, void *out, size_t index, uint32_t bits) {
     if (dtype == DTYPE_F32)
         ((uint32_t *)out)[index] = bits;
     else
         ((uint16_t *)out)[index] = (uint16_t)bits;
 }
 
-static void make_tables(const Making *making, Bench *bench) {
+static void make_tables(const MatrixMaking *making, TileScratch *scratch) {
     const StoredMatrix *m = making->m;
     const size_t codes = (size_t)1 << m->bits;
     for (size_t g = 0; g < m->groups; g++) {
         for (size_t code = 0; code < codes; code++) {
-            float value = (making->numbers[code] - bench->zeros[g]) * bench->scales[g];
-            bench->values[(g << m->bits) + code] = result_bits(m->dtype, value);
+            float value = (making->numbers[code] - scratch->zeros[g]) * scratch->scales[g];
+            scratch->values[(g << m->bits) + code] = result_bits(m->dtype, value);
         }
     }
 }
 
-static void make_row(const Making *making, size_t row, const uint8_t *codes, Bench *bench, void *out) {
+static void make_row(const MatrixMaking *making, size_t row, const uint8_t *codes, TileScratch *scratch, void *out) {
     const StoredMatrix *m = making->m;
     const uint32_t *groups = making->groups;
     const DType dtype = m->dtype;
     const size_t in = m->in;
     for (size_t g = 0; g < m->groups; g++) {
-        bench->scales[g] = grid_value(&m->scales, row, g);
-        bench->zeros[g] = zero_value(m, row, g);
+        scratch->scales[g] = group_value(&m->scales, row, g);
+        scratch->zeros[g] = zero_value(m, row, g);
     }
     if (!making->tabled) {
         for (size_t i = 0; i < in; i++) {
-            float value = (making->numbers[codes[i]] - bench->zeros[groups[i]]) * bench->scales[groups[i]];
-            put(dtype, out, i, result_bits(dtype, value));
+            float value = (making->numbers[codes[i]] - scratch->zeros[groups[i]]) * scratch->scales[groups[i]];
+            put_result(dtype, out, i, result_bits(dtype, value));
         }
         return;
     }
-    make_tables(making, bench);
-    const uint32_t *values = bench->values;
+    make_tables(making, scratch);
+    const uint32_t *values = scratch->values;
     const unsigned bits = m->bits;
-    for (size_t i = 0; i < in; i++) put(dtype, out, i, values[((size_t)groups[i] << bits) + codes[i]]);
+    for (size_t i = 0; i < in; i++) put_result(dtype, out, i, values[((size_t)groups[i] << bits) + codes[i]]);
 }
 
 // ---- The matrix ----
 
-static bool bench_new(const Making *making, Bench *bench) {
+static bool scratch_new(const MatrixMaking *making, TileScratch *scratch) {
     const StoredMatrix *m = making->m;
-    *bench = (Bench){.codes = array_new(m->in, TILE),
-                     .scales = array_new(m->groups, sizeof(float)),
-                     .zeros = array_new(m->groups, sizeof(float))};
-    if (making->tabled) bench->values = array_new(m->groups << m->bits, sizeof *bench->values);
-    return bench->codes && bench->scales && bench->zeros && (bench->values || !making->tabled);
+    *scratch = (TileScratch){.codes = array_new(m->in, TILE),
+                             .scales = array_new(m->groups, sizeof(float)),
+                             .zeros = array_new(m->groups, sizeof(float))};
+    if (making->tabled) scratch->values = array_new(m->groups << m->bits, sizeof *scratch->values);
+    return scratch->codes && scratch->scales && scratch->zeros && (scratch->values || !making->tabled);
 }
 
-static void bench_free(Bench *bench) {
-    free(bench->codes);
-    free(bench->scales);
-    free(bench->zeros);
-    free(bench->values);
+static void scratch_free(TileScratch *scratch) {
+    free(scratch->codes);
+    free(scratch->scales);
+    free(scratch->zeros);
+    free(scratch->values);
 }
 
-static bool make_rows(const Making *making, char *out) {
+static bool make_rows(const MatrixMaking *making, char *out) {
     const StoredMatrix *m = making->m;
     const size_t tiles = (m->out + TILE - 1) / TILE, row_bytes = m->in * dtype_bytes(m->dtype);
     bool failed = false;
 #pragma omp parallel reduction(|| : failed)
     {
-        Bench bench;
-        failed = !bench_new(making, &bench);
+        TileScratch scratch;
+        failed = !scratch_new(making, &scratch);
 #pragma omp for schedule(static)
         for (size_t tile = 0; tile < tiles; tile++) {
             if (failed) continue;
             size_t first = tile * TILE, count = m->out - first < TILE ? m->out - first : TILE;
-            unpack(m, first, count, bench.codes);
+            unpack_rows(m, first, count, scratch.codes);
             for (size_t r = 0; r < count; r++)
-                make_row(making, first + r, bench.codes + r * m->in, &bench, out + (first + r) * row_bytes);
+                make_row(making, first + r, scratch.codes + r * m->in, &scratch, out + (first + r) * row_bytes);
         }
-        bench_free(&bench);
+        scratch_free(&scratch);
     }
     return !failed;
 }
@@ -234,7 +234,7 @@ static void make_f64(const StoredMatrix *m, float *out) {
 }
 
 // In blocks that stay in the cache.
-static void turn(const StoredMatrix *m, char *to) {
+static void transpose_matrix(const StoredMatrix *m, char *to) {
     enum { BLOCK = 32 };
     const size_t bytes = dtype_bytes(m->dtype), out = m->out, in = m->in;
     const char *data = m->codes->data;
@@ -263,14 +263,14 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
         make_f64(m, out);
         return true;
     }
-    if (m->layout == CODES_TURNED) {
-        turn(m, out);
+    if (m->layout == CODES_TRANSPOSED) {
+        transpose_matrix(m, out);
         return true;
     }
     uint32_t *groups = array_new(m->in, sizeof *groups);
     if (!groups) return error_memory(err, m->codes->name);
     find_groups(m, groups);
-    Making making = {.m = m, .groups = groups, .tabled = m->groups <= m->in >> m->bits};
+    MatrixMaking making = {.m = m, .groups = groups, .tabled = m->groups <= m->in >> m->bits};
     number_codes(m, making.numbers);
     bool ok = make_rows(&making, out);
     free(groups);

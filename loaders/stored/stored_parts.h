@@ -7,13 +7,13 @@
 
 // How codes lie in their tensor. W = [out, in]; words are little-endian 32 bits, filled from the lowest bit.
 typedef enum CodeLayout {
-    CODES_BYTES,   // [out, in], one byte each
-    CODES_ROWS,    // [out, words]: a stream of bits along each row (compressed-tensors)
-    CODES_COLUMNS, // [words, out]: a stream of bits down each column (GPTQ)
-    CODES_E2M1,    // the same of 4-bit floating point numbers (MXFP4)
-    CODES_AWQ,     // [in, out / 8]: 4 bits, eight columns per word in an order of its own
-    CODES_F64,     // [out, in], no codes but numbers
-    CODES_TURNED,  // [in, out], any numbers
+    CODES_BYTES,      // [out, in], one byte each
+    CODES_ROWS,       // [out, words]: a stream of bits along each row (compressed-tensors)
+    CODES_COLUMNS,    // [words, out]: a stream of bits down each column (GPTQ)
+    CODES_E2M1,       // the same of 4-bit floating point numbers (MXFP4)
+    CODES_AWQ,        // [in, out / 8]: 4 bits, eight columns per word in an order of its own
+    CODES_F64,        // [out, in], no codes but numbers
+    CODES_TRANSPOSED, // [in, out], any numbers
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
@@ -24,10 +24,10 @@ typedef enum ZeroKind {
 } ZeroKind;
 
 // One value for every group of every row: element (row / rows_per_value) · row_step + group · group_step.
-typedef struct Grid {
+typedef struct GroupValues {
     const Tensor *tensor; // NULL: 1 everywhere
     size_t rows_per_value, row_step, group_step;
-} Grid;
+} GroupValues;
 
 // Packed zero points: a stream of bits along the rows of W. Word w of group g is element w · word_step + g ·
 // group_step.
@@ -52,10 +52,10 @@ typedef struct StoredMatrix {
     size_t groups;       // along `in`
     size_t columns;      // of a group, unless group_of
     const Tensor *g_idx; // I32 [in]: the group of every column (act-order); NULL: column / columns
-    Grid scales;
+    GroupValues scales;
     ZeroKind zero_kind;
-    Grid zero_numbers; // ZERO_NUMBERS
-    PackedZeros zeros; // ZERO_PACKED
+    GroupValues zero_numbers; // ZERO_NUMBERS
+    PackedZeros zeros;        // ZERO_PACKED
 
     DType dtype; // of the result: F32, F16 or BF16
     void *data;  // reserved addresses, which have memory while the matrix is held

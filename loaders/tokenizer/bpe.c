@@ -218,7 +218,9 @@ static bool make_symbols(const Bpe *bpe, const char *piece, size_t length, Scrat
 // ----------------------------------------------------------------------------------------------------------------
 // merging
 
-static bool before(const Merge *a, const Merge *b) { return a->rank != b->rank ? a->rank < b->rank : a->at < b->at; }
+static bool merge_before(const Merge *a, const Merge *b) {
+    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+}
 
 // Puts the merge of symbol `left` and its right neighbour on the heap, if there is a rule for it.
 static bool push_merge(const Bpe *bpe, Scratch *scratch, int32_t left, Error *err) {
@@ -231,7 +233,7 @@ static bool push_merge(const Bpe *bpe, Scratch *scratch, int32_t left, Error *er
     }
     Merge merge = {.rank = rule->rank, .at = (uint32_t)left, .id = rule->result}, *heap = scratch->heap;
     size_t i = scratch->heap_count++;
-    for (; i && before(&merge, &heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    for (; i && merge_before(&merge, &heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
     heap[i] = merge;
     return true;
 }
@@ -240,8 +242,8 @@ static Merge pop_merge(Scratch *scratch) {
     Merge *heap = scratch->heap, top = heap[0], last = heap[--scratch->heap_count];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < scratch->heap_count; i = child) {
-        if (child + 1 < scratch->heap_count && before(&heap[child + 1], &heap[child])) child++;
-        if (!before(&heap[child], &last)) break;
+        if (child + 1 < scratch->heap_count && merge_before(&heap[child + 1], &heap[child])) child++;
+        if (!merge_before(&heap[child], &last)) break;
         heap[i] = heap[child];
     }
     heap[i] = last;

@@ -85,8 +85,8 @@ void charsmap_free(Charsmap *map) {
 // of a value: bits 0–30.
 static size_t offset_of(uint32_t unit) { return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6); }
 
-// Where the replacement of the shortest beginning of the text that has one starts; SIZE_MAX when there is none. In a
-// damaged trie the way may lead out of the array: then there is none, either.
+// Where the replacement of the shortest beginning of the text that has one starts; SIZE_MAX when there is none. A
+// damaged trie may lead out of the array; that counts as none.
 static size_t look_up(const Charsmap *map, const char *text, size_t length) {
     size_t node = offset_of(map->units[0]);
     for (size_t i = 0; i < length && text[i]; i++) {
@@ -104,7 +104,7 @@ static size_t look_up(const Charsmap *map, const char *text, size_t length) {
 static bool is_character_start(char byte) { return ((unsigned char)byte & 0xC0) != 0x80; }
 
 // Appends the replacement; false when there is none.
-static bool replace(const Charsmap *map, const char *text, size_t length, Text *out) {
+static bool charsmap_replace(const Charsmap *map, const char *text, size_t length, Text *out) {
     size_t at = look_up(map, text, length);
     if (at > map->replacement_bytes) return false;
     const char *start = map->replacements + at;
@@ -117,7 +117,7 @@ static void replace_characters(const Charsmap *map, const char *text, size_t len
     for (size_t i = 0, n; i < length; i += n) {
         uint32_t code;
         n = utf8_read(text + i, length - i, &code);
-        if (!replace(map, text + i, n, out)) text_add(out, text + i, n);
+        if (!charsmap_replace(map, text + i, n, out)) text_add(out, text + i, n);
     }
 }
 
@@ -138,7 +138,7 @@ static size_t cluster_length(const char *text, size_t length) {
 bool charsmap_apply(const Charsmap *map, const char *text, size_t length, Text *out) {
     for (size_t i = 0, n; i < length; i += n) {
         n = cluster_length(text + i, length - i);
-        if (n >= LONGEST_CLUSTER || !replace(map, text + i, n, out)) replace_characters(map, text + i, n, out);
+        if (n >= LONGEST_CLUSTER || !charsmap_replace(map, text + i, n, out)) replace_characters(map, text + i, n, out);
     }
     return !out->failed;
 }

@@ -59,7 +59,7 @@ static bool add_missing(cJSON *config, const char *key, const char *content) {
     return cJSON_GetObjectItemCaseSensitive(config, key) || cJSON_AddStringToObject(config, key, content);
 }
 
-static bool add_standards(TokenizerSource *source, Error *err) {
+static bool add_default_tokens(TokenizerSource *source, Error *err) {
     size_t class = class_of(source);
     if (class == CLASSES) return true;
     return (add_missing(source->config, "bos_token", classes[class].bos) &&
@@ -113,6 +113,17 @@ static bool add_tokens(const char *folder, TokenizerSource *source, Error *err) 
 static const char *special_content(const TokenizerSource *source, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(source->config, key);
     return cJSON_GetStringValue(cJSON_IsObject(item) ? cJSON_GetObjectItemCaseSensitive(item, "content") : item);
+}
+
+cJSON *tokenizer_source_special(const TokenizerSource *source) {
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    cJSON *special = cJSON_CreateObject();
+    for (size_t i = 0; special && i < sizeof names / sizeof *names; i++) {
+        const char *content = special_content(source, names[i]);
+        if (content) cJSON_AddStringToObject(special, names[i], content);
+    }
+    return special;
 }
 
 int32_t tokenizer_source_prefix(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab) {
@@ -219,7 +230,7 @@ bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err)
     if (!read_config(folder, out, err)) return false;
     if (out->from_vocab && !document_from_vocab(folder, out, err)) return false;
     if (!out->from_vocab && !(out->document = read_json(folder, "tokenizer.json", err))) return false;
-    return add_standards(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
+    return add_default_tokens(out, err) && set_prefix_space(out, err) && add_tokens(folder, out, err);
 }
 
 void tokenizer_source_free(TokenizerSource *source) {

@@ -26,7 +26,7 @@ static bool run_form(const NormalizerStep *step, const char *text, size_t length
 
 // Without context, as the package does: a final sigma stays an ordinary one. The caller deals with the only character
 // whose lower case is two (U+0130).
-static uint32_t lower(uint32_t c) { return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c); }
+static uint32_t lower_case(uint32_t c) { return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c); }
 
 static uint32_t without_accent(uint32_t c) {
     switch (utf8proc_category((utf8proc_int32_t)c)) {
@@ -38,7 +38,7 @@ static uint32_t without_accent(uint32_t c) {
 }
 
 // What SentencePiece's nmt rules do to control characters and odd spaces.
-static uint32_t nmt(uint32_t c) {
+static uint32_t nmt_character(uint32_t c) {
     if ((c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F)
         return DROPPED;
     bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
@@ -56,7 +56,7 @@ static bool run_characters(const NormalizerStep *step, const char *text, size_t 
         uint32_t mapped = step->map(code);
         if (mapped == DROPPED)
             scratch->start_lost = scratch->start_lost || !out->length;
-        else if (code == 0x130 && step->map == lower)
+        else if (code == 0x130 && step->map == lower_case)
             text_add(out, "i\xCC\x87", 3);
         else
             text_add(out, bytes, utf8_write(mapped, bytes));
@@ -164,9 +164,9 @@ static const struct {
     {"NFD", {.run = run_form, .options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE}, NULL},
     {"NFKC", {.run = run_form, .options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT}, NULL},
     {"NFKD", {.run = run_form, .options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT}, NULL},
-    {"Lowercase", {.run = run_characters, .map = lower}, NULL},
+    {"Lowercase", {.run = run_characters, .map = lower_case}, NULL},
     {"StripAccents", {.run = run_characters, .map = without_accent}, NULL},
-    {"Nmt", {.run = run_characters, .map = nmt}, NULL},
+    {"Nmt", {.run = run_characters, .map = nmt_character}, NULL},
     {"ByteLevel", {.run = run_byte_level}, NULL},
     {"Prepend", {.run = run_prepend}, read_prepend},
     {"Replace", {.run = run_replace}, read_replace},

@@ -20,20 +20,22 @@ typedef struct Translation {
     Error *err;
 } Translation;
 
-static bool refuse(const Translation *translation, const char *what) {
+static bool translation_refuse(const Translation *translation, const char *what) {
     return error_set(translation->err, "the pattern uses %s, which is not supported", what);
 }
 
-static void add(Translation *translation, const char *text) { text_add(&translation->out, text, strlen(text)); }
+static void translation_add(Translation *translation, const char *text) {
+    text_add(&translation->out, text, strlen(text));
+}
 
-static void copy(Translation *translation, size_t n) {
+static void translation_copy(Translation *translation, size_t n) {
     text_add(&translation->out, translation->at, n);
     translation->at += n;
 }
 
 static void add_class(Translation *translation, const char *members, bool negated) {
     if (translation->depth)
-        add(translation, members);
+        translation_add(translation, members);
     else
         text_addf(&translation->out, "[%s%s]", negated ? "^" : "", members);
 }
@@ -43,16 +45,16 @@ static bool translate_braced(Translation *translation) {
     size_t n = 2;
     if (translation->at[2] == '{') {
         const char *end = strchr(translation->at, '}');
-        if (!end) return refuse(translation, "an unfinished escape");
+        if (!end) return translation_refuse(translation, "an unfinished escape");
         n = (size_t)(end - translation->at) + 1;
     }
-    copy(translation, n);
+    translation_copy(translation, n);
     return true;
 }
 
 static bool translate_unicode(Translation *translation) {
     const char *digits = translation->at + 2;
-    if (strspn(digits, "0123456789abcdefABCDEF") < 4) return refuse(translation, "an unfinished escape");
+    if (strspn(digits, "0123456789abcdefABCDEF") < 4) return translation_refuse(translation, "an unfinished escape");
     text_addf(&translation->out, "\\x{%.4s}", digits);
     translation->at += 6;
     return true;
@@ -62,21 +64,21 @@ static bool translate_escape(Translation *translation) {
     char c = translation->at[1];
     const char *same = "dDAzZnrtfae"; // the same in both
     switch (c) {
-    case '\0': return refuse(translation, "a backslash at its end");
+    case '\0': return translation_refuse(translation, "a backslash at its end");
     case 's':
     case 'w': add_class(translation, c == 's' ? WHITE_SPACE : WORD, false); break;
     case 'S':
-        // Inside a class there is no way to say it but PCRE2's own, which lacks U+180E.
+        // Inside a class only PCRE2's own way works, which lacks U+180E.
         if (translation->depth)
-            add(translation, "\\S\\x{180e}");
+            translation_add(translation, "\\S\\x{180e}");
         else
             add_class(translation, WHITE_SPACE, true);
         break;
     case 'W':
-        if (translation->depth) return refuse(translation, "\\W inside brackets");
+        if (translation->depth) return translation_refuse(translation, "\\W inside brackets");
         add_class(translation, WORD, true);
         break;
-    case 'v': add(translation, "\\x{b}"); break; // a class in PCRE2
+    case 'v': translation_add(translation, "\\x{b}"); break; // a class in PCRE2
     case 'p':
     case 'P':
     case 'x': return translate_braced(translation);
@@ -84,8 +86,8 @@ static bool translate_escape(Translation *translation) {
     default: {
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         char name[] = {'\\', c, '\0'};
-        if (letter && !strchr(same, c)) return refuse(translation, name);
-        copy(translation, 2);
+        if (letter && !strchr(same, c)) return translation_refuse(translation, name);
+        translation_copy(translation, 2);
         return true;
     }
     }
@@ -101,36 +103,36 @@ static bool translate_posix(Translation *translation) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         size_t n = strlen(classes[i].name);
         if (strncmp(translation->at, classes[i].name, n) != 0) continue;
-        add(translation, classes[i].members);
+        translation_add(translation, classes[i].members);
         translation->at += n;
         return true;
     }
-    return refuse(translation, "a class such as [:alpha:]");
+    return translation_refuse(translation, "a class such as [:alpha:]");
 }
 
 // Oniguruma nests classes, PCRE2 does not; a nested class that is not negated is the same as its members.
 static bool translate_bracket(Translation *translation) {
     if (translation->depth && translation->at[1] == ':') return translate_posix(translation);
     if (!translation->depth++) {
-        copy(translation, translation->at[1] == '^' ? 2 : 1);
+        translation_copy(translation, translation->at[1] == '^' ? 2 : 1);
         if (*translation->at == ']') { // a first ] is a member
-            add(translation, "\\]");
+            translation_add(translation, "\\]");
             translation->at++;
         }
         return true;
     }
-    if (translation->at[1] == '^') return refuse(translation, "a negated class inside a class");
+    if (translation->at[1] == '^') return translation_refuse(translation, "a negated class inside a class");
     translation->at++;
     return true;
 }
 
 static bool translate_class_member(Translation *translation) {
     if (*translation->at == '[') return translate_bracket(translation);
-    if (strncmp(translation->at, "&&", 2) == 0) return refuse(translation, "an intersection of classes");
+    if (strncmp(translation->at, "&&", 2) == 0) return translation_refuse(translation, "an intersection of classes");
     if (*translation->at == ']' && --translation->depth)
         translation->at++;
     else
-        copy(translation, 1);
+        translation_copy(translation, 1);
     return true;
 }
 
@@ -141,36 +143,37 @@ static bool translate_interval(Translation *translation) {
            most = comma ? strspn(at + least + 1, "0123456789") : 0;
     const char *end = at + least + comma + most;
     if (*end != '}' || least + most == 0) {
-        add(translation, "\\{"); // an ordinary character
+        translation_add(translation, "\\{"); // an ordinary character
         translation->at++;
         return true;
     }
-    if (end[1] == '+') return refuse(translation, "{n,m}+ (repeated in Oniguruma, possessive in PCRE2)");
-    if (end[1] == '?' && !comma) return refuse(translation, "{n}? (optional in Oniguruma, lazy in PCRE2)");
+    if (end[1] == '+') return translation_refuse(translation, "{n,m}+ (repeated in Oniguruma, possessive in PCRE2)");
+    if (end[1] == '?' && !comma) return translation_refuse(translation, "{n}? (optional in Oniguruma, lazy in PCRE2)");
     if (!least) {
         text_addf(&translation->out, "{0,%.*s}", (int)most, end - most);
         translation->at = end + 1;
     } else {
-        copy(translation, (size_t)(end + 1 - translation->at));
+        translation_copy(translation, (size_t)(end + 1 - translation->at));
     }
     return true;
 }
 
 static bool translate_group(Translation *translation) {
     const char *at = translation->at;
-    if (at[1] == '*') return refuse(translation, "(*");
+    if (at[1] == '*') return translation_refuse(translation, "(*");
     if (at[1] == '?') {
         size_t flags = strspn(at + 2, "imx-");
-        if (flags && memchr(at + 2, 'm', flags)) return refuse(translation, "(?m"); // means (?s in PCRE2
-        if (flags && memchr(at + 2, 'x', flags)) return refuse(translation, "(?x");
-        if (flags && at[2 + flags] == ')') return refuse(translation, "options without a group of their own");
-        if (!flags && !strchr(":=!<>", at[2])) return refuse(translation, "an unknown group");
+        if (flags && memchr(at + 2, 'm', flags)) return translation_refuse(translation, "(?m"); // means (?s in PCRE2
+        if (flags && memchr(at + 2, 'x', flags)) return translation_refuse(translation, "(?x");
+        if (flags && at[2 + flags] == ')')
+            return translation_refuse(translation, "options without a group of their own");
+        if (!flags && !strchr(":=!<>", at[2])) return translation_refuse(translation, "an unknown group");
     }
-    copy(translation, 1);
+    translation_copy(translation, 1);
     return true;
 }
 
-static bool translate(Translation *translation) {
+static bool translation_run(Translation *translation) {
     while (*translation->at) {
         bool ok = true;
         char c = *translation->at;
@@ -185,13 +188,13 @@ static bool translate(Translation *translation) {
         else if (c == '(')
             ok = translate_group(translation);
         else
-            copy(translation, 1);
+            translation_copy(translation, 1);
         if (!ok) return false;
     }
     return !translation->out.failed || error_memory(translation->err, "a pattern");
 }
 
-static bool compile(const char *source, size_t length, uint32_t options, Pattern *out, Error *err) {
+static bool compile_source(const char *source, size_t length, uint32_t options, Pattern *out, Error *err) {
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!context) return error_memory(err, "a pattern");
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
@@ -215,9 +218,9 @@ static bool compile_regex(const Text *source, Pattern *out, Error *err) {
     text_add(&escaped, "", 0);
     Translation translation = {.at = escaped.failed ? "" : escaped.data, .err = err};
     text_add(&translation.out, "", 0);
-    bool ok = (!escaped.failed || error_memory(err, "a pattern")) && translate(&translation) &&
-              compile(translation.out.data, translation.out.length,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, out, err);
+    bool ok = (!escaped.failed || error_memory(err, "a pattern")) && translation_run(&translation) &&
+              compile_source(translation.out.data, translation.out.length,
+                             PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, out, err);
     text_free(&translation.out);
     text_free(&escaped);
     return ok;
@@ -227,7 +230,7 @@ bool pattern_compile(const char *source, bool literal, Pattern *out, Error *err)
     Text bytes = {0};
     json_bytes(source, &bytes);
     bool ok = bytes.failed ? error_memory(err, "a pattern")
-              : literal    ? compile(bytes.data, bytes.length, PCRE2_UTF | PCRE2_LITERAL, out, err)
+              : literal    ? compile_source(bytes.data, bytes.length, PCRE2_UTF | PCRE2_LITERAL, out, err)
                            : compile_regex(&bytes, out, err);
     text_free(&bytes);
     if (ok) return true;
@@ -261,8 +264,8 @@ static bool add_match(Scratch *scratch, size_t start, size_t end, bool is_match,
 
 // The next match at or after `from`: 1, none: 0, failure: −1. The text was checked to be UTF-8 once, for all matches in
 // it.
-static int search(const Pattern *pattern, const char *text, size_t length, size_t from, pcre2_match_data *data,
-                  Error *err) {
+static int pattern_search(const Pattern *pattern, const char *text, size_t length, size_t from, pcre2_match_data *data,
+                          Error *err) {
     PCRE2_SPTR subject = (PCRE2_SPTR)text;
     int rc = pcre2_match(pattern->code, subject, length, from, PCRE2_NO_UTF_CHECK, data, NULL);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
@@ -285,7 +288,7 @@ bool pattern_cut(const Pattern *pattern, const char *text, size_t length, Scratc
     scratch->match_count = 0;
     size_t from = 0, previous = 0, last_end = SIZE_MAX;
     while (from <= length) {
-        int found = search(pattern, text, length, from, scratch->match_data, err);
+        int found = pattern_search(pattern, text, length, from, scratch->match_data, err);
         if (found < 0) return false;
         if (!found) break;
         const PCRE2_SIZE *range = pcre2_get_ovector_pointer(scratch->match_data);

@@ -22,7 +22,7 @@ static bool begins_piece(const Match *cuts, size_t i, SplitBehavior behavior) {
     }
 }
 
-// Pieces that would be empty are none.
+// Empty pieces are dropped.
 static bool split_text(const PreStep *step, const char *text, size_t length, bool at_start, Pieces *out,
                        Scratch *scratch, Error *err) {
     if (!pattern_cut(&step->pattern, text, length, scratch, err)) return false;

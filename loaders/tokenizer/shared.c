@@ -5,7 +5,7 @@
 #include "base/array.h"
 #include "loaders/tokenizer/tokenizer_parts.h"
 
-#define GROWTH 64 // no text becomes longer than so many times itself, and a bit
+#define GROWTH 64 // no text grows by more than this factor, and a constant
 
 bool tokenizer_refuse(const char *part, const char *type, const char *supported, Error *err) {
     char *shown = text_printable(type, strlen(type), false);

@@ -23,12 +23,14 @@ static bool is_models_own(const cJSON *item) {
            (cJSON_IsString(item) || cJSON_IsObject(item));
 }
 
-static const cJSON *get(const cJSON *object, const char *key) { return cJSON_GetObjectItemCaseSensitive(object, key); }
+static const cJSON *member_of(const cJSON *object, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
 
 // Takes `item` over, also where it fails.
-static bool put(cJSON *object, const char *key, cJSON *item, Error *err) {
-    if (item && get(object, key) && cJSON_ReplaceItemInObjectCaseSensitive(object, key, item)) return true;
-    if (item && !get(object, key) && cJSON_AddItemToObject(object, key, item)) return true;
+static bool member_put(cJSON *object, const char *key, cJSON *item, Error *err) {
+    if (item && member_of(object, key) && cJSON_ReplaceItemInObjectCaseSensitive(object, key, item)) return true;
+    if (item && !member_of(object, key) && cJSON_AddItemToObject(object, key, item)) return true;
     cJSON_Delete(item);
     return error_memory(err, "special tokens");
 }
@@ -45,7 +47,7 @@ typedef struct Token {
 static bool read_token(const cJSON *json, bool special, Token *out, Error *err) {
     *out = (Token){.content = cJSON_GetStringValue(json), .special = true};
     if (out->content) return true;
-    const cJSON *normalized = get(json, "normalized");
+    const cJSON *normalized = member_of(json, "normalized");
     out->normalized_said = normalized && !cJSON_IsNull(normalized);
     if (!cJSON_IsObject(json)) return error_set(err, "a special token must be a string or an object");
     return json_string(json, "content", NULL, &out->content, err) &&
@@ -76,9 +78,10 @@ static cJSON *token_json(const Token *token) {
 static bool is_filled(const cJSON *json) { return cJSON_GetArraySize(json) > 0; }
 
 // Moves `item` of one object into another.
-static bool move(cJSON *from, cJSON *item, cJSON *to, const char *key, Error *err) {
+static bool member_move(cJSON *from, cJSON *item, cJSON *to, const char *key, Error *err) {
     char *name = strdup(key);
-    bool ok = name ? put(to, name, cJSON_DetachItemViaPointer(from, item), err) : error_memory(err, "special tokens");
+    bool ok =
+        name ? member_put(to, name, cJSON_DetachItemViaPointer(from, item), err) : error_memory(err, "special tokens");
     free(name);
     return ok;
 }
@@ -88,7 +91,7 @@ static bool take_named_extras(cJSON *config, cJSON *own, Error *err) {
     cJSON *extra = cJSON_GetObjectItemCaseSensitive(config, EXTRA);
     if (!cJSON_IsObject(extra)) return true;
     while (extra->child) {
-        if (!move(extra, extra->child, own, extra->child->string, err)) return false;
+        if (!member_move(extra, extra->child, own, extra->child->string, err)) return false;
     }
     cJSON_DeleteItemFromObjectCaseSensitive(config, EXTRA);
     return true;
@@ -96,10 +99,12 @@ static bool take_named_extras(cJSON *config, cJSON *own, Error *err) {
 
 static bool take_own(cJSON *config, cJSON *own, Error *err) {
     cJSON *additional = cJSON_GetObjectItemCaseSensitive(config, ADDITIONAL);
-    if (additional && !is_filled(get(config, EXTRA)) && !move(config, additional, config, EXTRA, err)) return false;
+    if (additional && !is_filled(member_of(config, EXTRA)) && !member_move(config, additional, config, EXTRA, err))
+        return false;
     for (cJSON *item = config->child, *next; item; item = next) {
         next = item->next;
-        if (is_models_own(item) && cJSON_IsString(item) && !move(config, item, own, item->string, err)) return false;
+        if (is_models_own(item) && cJSON_IsString(item) && !member_move(config, item, own, item->string, err))
+            return false;
     }
     return take_named_extras(config, own, err);
 }
@@ -112,11 +117,11 @@ static bool merge_item(const cJSON *item, cJSON *config, Error *err) {
         cJSON_Delete(copy);
         return true;
     }
-    if (cJSON_IsObject(copy) && !is_extra && !put(copy, "special", cJSON_CreateTrue(), err)) {
+    if (cJSON_IsObject(copy) && !is_extra && !member_put(copy, "special", cJSON_CreateTrue(), err)) {
         cJSON_Delete(copy);
         return false;
     }
-    return put(config, item->string, copy, err);
+    return member_put(config, item->string, copy, err);
 }
 
 // special_tokens_map.json goes before tokenizer_config.json, where that does not list the added tokens itself.
@@ -179,11 +184,11 @@ static bool is_content(const cJSON *json, const char *content) {
 static bool is_special(const cJSON *config, const char *content) {
     const cJSON *item;
     for (size_t i = 0; i < NAMED; i++) {
-        item = get(config, named[i]);
-        if (!get(item, "__type") && is_content(item, content)) return true;
+        item = member_of(config, named[i]);
+        if (!member_of(item, "__type") && is_content(item, content)) return true;
     }
-    cJSON_ArrayForEach(item, get(config, EXTRA)) {
-        if (!get(item, "__type") && is_content(item, content)) return true;
+    cJSON_ArrayForEach(item, member_of(config, EXTRA)) {
+        if (!member_of(item, "__type") && is_content(item, content)) return true;
     }
     return false;
 }
@@ -200,7 +205,7 @@ static bool read_added(const cJSON *added, const cJSON *config, const cJSON *fil
     }
     cJSON_ArrayForEach(item, file) {
         Token token;
-        const cJSON *id = get(item, "id");
+        const cJSON *id = member_of(item, "id");
         if (!read_token(item, false, &token, err) ||
             (cJSON_IsNumber(id) && !add_numbered(list, id->valuedouble, &token, err)))
             return error_prefix(err, "\"added_tokens\"");
@@ -217,11 +222,11 @@ typedef struct Adding {
     Error *err;
 } Adding;
 
-static bool keep(Adding *a, const Token *token) {
+static bool adding_keep(Adding *a, const Token *token) {
     return vocab_add(&a->known, token->content, strlen(token->content), 0) || error_memory(a->err, "added tokens");
 }
 
-static bool append(Adding *a, const Token *token) {
+static bool adding_append(Adding *a, const Token *token) {
     cJSON *json = token_json(token);
     if (json && cJSON_AddItemToArray(a->list, json)) return true;
     cJSON_Delete(json);
@@ -240,13 +245,13 @@ static bool append_missing(Adding *a, const cJSON *json, bool always_special) {
         if (vocab_find(&a->plain, token.content, length) >= 0) return true;
         if (!vocab_add(&a->plain, token.content, length, 0)) return error_memory(a->err, "added tokens");
     }
-    return append(a, &token);
+    return adding_append(a, &token);
 }
 
 static bool names_it(const cJSON *config, const cJSON *own, const char *content) {
     const cJSON *item;
     for (size_t i = 0; i < NAMED; i++) {
-        if (is_content(get(config, named[i]), content)) return true;
+        if (is_content(member_of(config, named[i]), content)) return true;
     }
     cJSON_ArrayForEach(item, own) {
         if (is_content(item, content)) return true;
@@ -261,7 +266,7 @@ static bool append_numbered(Adding *a, NumberedList *list, const cJSON *config, 
         Numbered *item = &list->items[i];
         if (i + 1 < list->count && item->id == list->items[i + 1].id) continue;
         item->token.special |= names_it(config, own, item->token.content);
-        if (!append(a, &item->token) || !keep(a, &item->token)) return false;
+        if (!adding_append(a, &item->token) || !adding_keep(a, &item->token)) return false;
     }
     return true;
 }
@@ -270,18 +275,19 @@ static bool append_all(Adding *a, NumberedList *list, cJSON *config, const cJSON
     const cJSON *item;
     cJSON *additional = cJSON_GetObjectItemCaseSensitive(config, ADDITIONAL);
     if (!append_numbered(a, list, config, own)) return false;
-    if (additional && !get(config, EXTRA) && !move(config, additional, config, EXTRA, a->err)) return false;
+    if (additional && !member_of(config, EXTRA) && !member_move(config, additional, config, EXTRA, a->err))
+        return false;
     for (size_t i = 0; i < NAMED; i++) {
-        if (!append_missing(a, get(config, named[i]), true)) return error_prefix(a->err, "\"%s\"", named[i]);
+        if (!append_missing(a, member_of(config, named[i]), true)) return error_prefix(a->err, "\"%s\"", named[i]);
     }
     cJSON_ArrayForEach(item, config) {
-        if (is_models_own(item) && !get(own, item->string) && !append_missing(a, item, true))
+        if (is_models_own(item) && !member_of(own, item->string) && !append_missing(a, item, true))
             return error_prefix(a->err, "\"%s\"", item->string);
     }
     cJSON_ArrayForEach(item, own) {
         if (!append_missing(a, item, true)) return error_prefix(a->err, "\"%s\"", item->string);
     }
-    cJSON_ArrayForEach(item, get(config, EXTRA)) {
+    cJSON_ArrayForEach(item, member_of(config, EXTRA)) {
         if (!append_missing(a, item, false)) return error_prefix(a->err, "\"" EXTRA "\"");
     }
     return true;
@@ -291,7 +297,7 @@ static bool know_list(Adding *a) {
     const cJSON *item;
     cJSON_ArrayForEach(item, a->list) {
         Token token;
-        if (!read_token(item, false, &token, a->err) || !keep(a, &token))
+        if (!read_token(item, false, &token, a->err) || !adding_keep(a, &token))
             return error_prefix(a->err, "\"added_tokens\"");
     }
     return true;
@@ -301,11 +307,11 @@ bool special_tokens_add(cJSON *config, const cJSON *map, const cJSON *added, cJS
     cJSON *list = cJSON_GetObjectItemCaseSensitive(document, "added_tokens");
     if (!cJSON_IsObject(document)) return true; // refused where the parts are read
     if (list && !cJSON_IsNull(list) && !cJSON_IsArray(list)) return true;
-    if (!cJSON_IsArray(list) && !put(document, "added_tokens", list = cJSON_CreateArray(), err)) return false;
+    if (!cJSON_IsArray(list) && !member_put(document, "added_tokens", list = cJSON_CreateArray(), err)) return false;
     Adding adding = {.list = list, .err = err};
     NumberedList numbered = {0};
     cJSON *own = cJSON_CreateObject();
-    const cJSON *decoder = get(config, "added_tokens_decoder");
+    const cJSON *decoder = member_of(config, "added_tokens_decoder");
     bool ok = (own || error_memory(err, "special tokens")) && take_own(config, own, err) && know_list(&adding) &&
               (decoder && !cJSON_IsNull(decoder)
                    ? read_decoder(decoder, &numbered, err)

@@ -49,7 +49,7 @@ static bool read_cls_and_sep(const cJSON *json, Template *out, Error *err) {
 }
 
 // A template wraps what earlier post-processors of a Sequence made.
-static bool wrap(Template *out, Template *around, Error *err) {
+static bool template_wrap(Template *out, Template *around, Error *err) {
     bool ok = token_ids_join(&around->before, &out->before, err) && token_ids_join(&out->after, &around->after, err);
     TokenIds swapped = out->before;
     out->before = around->before;
@@ -57,7 +57,7 @@ static bool wrap(Template *out, Template *around, Error *err) {
     return ok;
 }
 
-// ByteLevel corrects offsets, which nobody here asks for.
+// ByteLevel corrects offsets, which are not used here.
 static const struct {
     const char *type;
     bool (*read)(const cJSON *json, Template *out, Error *err); // NULL: adds nothing
@@ -70,7 +70,7 @@ static bool add_kind(const char *type, const cJSON *json, Template *out, Error *
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(kinds[i].type, type) != 0) continue;
         Template around = {0};
-        bool ok = !kinds[i].read || (kinds[i].read(json, &around, err) && wrap(out, &around, err));
+        bool ok = !kinds[i].read || (kinds[i].read(json, &around, err) && template_wrap(out, &around, err));
         template_free(&around);
         return ok;
     }

@@ -21,6 +21,7 @@ struct Tokenizer {
     PreTokenizer pre;
     AddedTokens added;
     Template template; // what the post-processor puts around the text
+    cJSON *special;    // texts of named special tokens, or NULL
     int32_t prefix;    // bos_token or eos_token; −1: not known
     Decoder decoder;
     TokenText *tokens; // by id
@@ -133,7 +134,7 @@ static bool read_parts(const cJSON *json, Tokenizer *out, Error *err) {
            make_tokens(out, err) && show_tokens(out, err);
 }
 
-static bool load(const char *folder, Tokenizer *out, Error *err) {
+static bool load_folder(const char *folder, Tokenizer *out, Error *err) {
     TokenizerSource source;
     bool ok = tokenizer_source_read(folder, &source, err);
     if (ok && !read_parts(source.document, out, err))
@@ -141,13 +142,14 @@ static bool load(const char *folder, Tokenizer *out, Error *err) {
     if (ok) {
         const Vocab *vocab = out->kind->vocab(out->model);
         ok = template_from_source(&source, &out->added, vocab, &out->template, err) || error_prefix(err, "%s", folder);
+        out->special = tokenizer_source_special(&source);
         out->prefix = tokenizer_source_prefix(&source, &out->added, vocab);
     }
     tokenizer_source_free(&source);
     return ok;
 }
 
-static bool finish(bool ok, Tokenizer **out) {
+static bool tokenizer_finish(bool ok, Tokenizer **out) {
     if (ok) return true;
     tokenizer_free(*out);
     *out = NULL;
@@ -156,7 +158,7 @@ static bool finish(bool ok, Tokenizer **out) {
 
 bool tokenizer_load(const char *folder, Tokenizer **out, Error *err) {
     *out = array_new(1, sizeof **out);
-    return finish(*out ? load(folder, *out, err) : error_memory(err, "the tokenizer"), out);
+    return tokenizer_finish(*out ? load_folder(folder, *out, err) : error_memory(err, "the tokenizer"), out);
 }
 
 bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err) {
@@ -165,7 +167,7 @@ bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *er
     if (*out) (*out)->prefix = -1;
     bool ok = *out ? read_parts(document, *out, err) : document && error_memory(err, "the tokenizer");
     cJSON_Delete(document);
-    return finish(ok, out);
+    return tokenizer_finish(ok, out);
 }
 
 void tokenizer_free(Tokenizer *tokenizer) {
@@ -176,11 +178,14 @@ void tokenizer_free(Tokenizer *tokenizer) {
     added_tokens_free(&tokenizer->added);
     template_free(&tokenizer->template);
     decoder_free(&tokenizer->decoder);
+    cJSON_Delete(tokenizer->special);
     free(tokenizer->tokens);
     text_free(&tokenizer->contents);
     text_free(&tokenizer->shown);
     free(tokenizer);
 }
+
+const cJSON *tokenizer_special(const Tokenizer *tokenizer) { return tokenizer->special; }
 
 // ---------------------------------------------------------------------------------------------------------------
 // encoding

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/array.h"
 #include "base/error.h"
 
@@ -39,8 +41,8 @@ int32_t tokenizer_prefix(const Tokenizer *tokenizer);
 // the beginning twice.
 bool tokenizer_has_prefix(const Tokenizer *tokenizer, const char *text, size_t length);
 
-// The same for one part of a text that is encoded in several: what stands before the whole text is added where it
-// begins, what stands behind it where it ends.
+// The same for one part of a text that is encoded in several: special tokens before the text are added at its first
+// part, those behind it at its last.
 bool tokenizer_encode_part(const Tokenizer *tokenizer, const char *text, size_t length, bool begins, bool ends,
                            TokenIds *out, Error *err);
 
@@ -51,5 +53,9 @@ bool tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, size_t cou
 // The bytes of one token as they join the stream (none for unknown ids), for showing tokens one by one; NUL-terminated,
 // owned by the tokenizer. `length` may be NULL.
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
+
+// The texts of bos_token, eos_token, unk_token, sep_token, pad_token, cls_token and mask_token, those that there are:
+// what chat templates are given. NULL when nothing is known.
+const cJSON *tokenizer_special(const Tokenizer *tokenizer);
 
 void token_ids_free(TokenIds *ids);

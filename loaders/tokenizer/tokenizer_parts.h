@@ -271,6 +271,8 @@ void tokenizer_source_free(TokenizerSource *source); // also after a failure
 // Some tokenizer classes of transformers make the template themselves, from tokenizer_config.json: then replaces *out.
 bool template_from_source(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab, Template *out,
                           Error *err);
+// An object with the texts of the special tokens that have a name; NULL when memory is short.
+cJSON *tokenizer_source_special(const TokenizerSource *source);
 // The id of bos_token, else of eos_token, else −1.
 int32_t tokenizer_source_prefix(const TokenizerSource *source, const AddedTokens *added, const Vocab *vocab);
 

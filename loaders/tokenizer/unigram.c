@@ -120,7 +120,7 @@ static uint32_t lower_bound(const Unigram *unigram, uint32_t low, uint32_t high,
     return low;
 }
 
-static void offer(BestPath *paths, size_t start, size_t end, double score, int32_t id) {
+static void offer_piece(BestPath *paths, size_t start, size_t end, double score, int32_t id) {
     score += paths[start].score;
     if (paths[end].start != UINT32_MAX && !(score > paths[end].score)) return;
     paths[end] = (BestPath){.score = score, .id = id, .start = (uint32_t)start};
@@ -138,7 +138,7 @@ static bool offer_tokens(const Unigram *unigram, const char *piece, size_t lengt
         uint32_t longer = lower_bound(unigram, low, high, depth + 1, 0);
         if (longer > low) {
             int32_t id = unigram->vocab.entries[unigram->order[longer - 1]].id;
-            offer(paths, start, start + depth + 1, unigram->scores[id], id);
+            offer_piece(paths, start, start + depth + 1, unigram->scores[id], id);
             single = single || depth + 1 == character;
         }
         if (start + depth + 1 == length) break;
@@ -156,7 +156,7 @@ static bool find_paths(const Unigram *unigram, const char *piece, size_t length,
         uint32_t code;
         n = utf8_read(piece + start, length - start, &code);
         if (offer_tokens(unigram, piece, length, start, n, paths)) continue;
-        offer(paths, start, start + n, unigram->unknown_score, unigram->unknown);
+        offer_piece(paths, start, start + n, unigram->unknown_score, unigram->unknown);
         if (paths[start + n].start == start && paths[start + n].id < 0)
             return error_set(err, "the text has a character that is not in the vocabulary, and there is no unk_id");
     }

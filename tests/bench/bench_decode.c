@@ -14,20 +14,20 @@
 #include "model/generate.h"
 #include "quant/quantize.h"
 
-typedef struct Format {
+typedef struct DecodeFormat {
     const char *name;
     int bits; // 0: as the checkpoint has it
     ActivationMode mode;
-} Format;
+} DecodeFormat;
 
-static const Format formats[] = {{"as stored", 0, ACTIVATION_NONE},
-                                 {"int8 g64", 8, ACTIVATION_NONE},
-                                 {"int4 g64", 4, ACTIVATION_NONE},
-                                 {"W8A8 g64", 8, ACTIVATION_TOKEN},
-                                 {"W4A8 g64", 4, ACTIVATION_TOKEN}};
+static const DecodeFormat formats[] = {{"as stored", 0, ACTIVATION_NONE},
+                                       {"int8 g64", 8, ACTIVATION_NONE},
+                                       {"int4 g64", 4, ACTIVATION_NONE},
+                                       {"W8A8 g64", 8, ACTIVATION_TOKEN},
+                                       {"W4A8 g64", 4, ACTIVATION_TOKEN}};
 enum { FORMATS = sizeof formats / sizeof *formats, MOST_RUNS = 99, PROMPT = 8 };
 
-typedef struct Bench {
+typedef struct DecodeBench {
     const char *folder, *only;
     bool json;
     int threads, runs;
@@ -40,7 +40,7 @@ typedef struct Bench {
     int32_t *ids;
     uint64_t *block; // what is plainly read
     double decode_rates[FORMATS][MOST_RUNS], shares[FORMATS][MOST_RUNS], prefill_rates[FORMATS][MOST_RUNS];
-} Bench;
+} DecodeBench;
 
 enum { BLOCK_WORDS = 32 << 20 };
 static volatile uint64_t sink;
@@ -61,7 +61,7 @@ static double median(double *values, int n) {
 }
 
 // Bytes per second.
-static double read_rate(const Bench *b) {
+static double read_rate(const DecodeBench *b) {
     uint64_t sum = 0;
     double started = clock_seconds();
 #pragma omp parallel for schedule(static) reduction(+ : sum) num_threads(b->threads)
@@ -70,7 +70,7 @@ static double read_rate(const Bench *b) {
     return BLOCK_WORDS * sizeof *b->block / (clock_seconds() - started);
 }
 
-static void quantize(Bench *b, Transformer *t, const Format *format) {
+static void quantize(DecodeBench *b, Transformer *t, const DecodeFormat *format) {
     Error err;
     const Decision decision = {.quantized = true,
                                .bits = format->bits,
@@ -91,7 +91,7 @@ static void quantize(Bench *b, Transformer *t, const Format *format) {
     }
 }
 
-static void open_model(Bench *b) {
+static void open_model(DecodeBench *b) {
     Error err;
     if (!checkpoint_open(b->folder, &b->checkpoint, &err) || !config_load(b->checkpoint.folder, &b->config, &err) ||
         !structure_build(&b->checkpoint, &b->config, &b->structure, &err) ||
@@ -112,7 +112,7 @@ static void open_model(Bench *b) {
         b->ids[i] = (int32_t)random_below(&random, (uint32_t)b->config.vocab);
 }
 
-static int32_t next(const Bench *b, size_t format, Sequences *sequences, const int32_t *ids, size_t tokens) {
+static int32_t next(const DecodeBench *b, size_t format, Sequences *sequences, const int32_t *ids, size_t tokens) {
     int32_t id;
     float probability;
     Error err;
@@ -121,7 +121,7 @@ static int32_t next(const Bench *b, size_t format, Sequences *sequences, const i
     return id;
 }
 
-static void run_once(Bench *b, size_t f, int run) {
+static void run_once(DecodeBench *b, size_t f, int run) {
     Sequences *sequences;
     Error err;
     if (!sequences_new(b->models[f], b->prefill + PROMPT + b->decode, &sequences, &err)) stop(err.message);
@@ -139,7 +139,7 @@ static void run_once(Bench *b, size_t f, int run) {
     sequences_free(sequences);
 }
 
-static void print(Bench *b, size_t f) {
+static void print(DecodeBench *b, size_t f) {
     double decode = median(b->decode_rates[f], b->runs), share = median(b->shares[f], b->runs);
     double prefill = median(b->prefill_rates[f], b->runs);
     size_t bytes = transformer_bytes_per_token(b->models[f]);
@@ -153,8 +153,8 @@ static void print(Bench *b, size_t f) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
-    static Bench b = {.runs = 5, .decode = 24, .prefill = 512};
+    backend_cpu_shorten_spin(argv);
+    static DecodeBench b = {.runs = 5, .decode = 24, .prefill = 512};
     b.threads = omp_get_num_procs();
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";

@@ -29,15 +29,15 @@ static const Shape layer_shapes[] = {{HIDDEN, HIDDEN}, {KV, HIDDEN},  {KV, HIDDE
                                      {FFN, HIDDEN},    {FFN, HIDDEN}, {HIDDEN, FFN}};
 enum { LAYER_LINEARS = sizeof layer_shapes / sizeof *layer_shapes, MOST_LINEARS = 60 * LAYER_LINEARS };
 
-typedef struct Scheme {
+typedef struct LinearScheme {
     const char *name;
     int bits; // 0: dense
     DType dtype;
     Grid grid;
     ActivationMode mode;
-} Scheme;
+} LinearScheme;
 
-static const Scheme schemes[] = {
+static const LinearScheme schemes[] = {
     {"BF16", 0, DTYPE_BF16, 0, 0},
     {"F16", 0, DTYPE_F16, 0, 0},
     {"int8 g64", 8, DTYPE_F16, 0, ACTIVATION_NONE},
@@ -54,7 +54,7 @@ static const Scheme schemes[] = {
     {"W4A8 two-level", 4, DTYPE_F16, GRID_TWO_LEVEL, ACTIVATION_TOKEN},
 };
 
-typedef struct Bench {
+typedef struct LinearsBench {
     Backend *backend;
     int threads, runs;
     bool json;
@@ -67,7 +67,7 @@ typedef struct Bench {
     void *dense[MOST_LINEARS];     // data of dense weights
     size_t linears, bytes, products;
     Random random;
-} Bench;
+} LinearsBench;
 
 static volatile uint64_t sink;
 
@@ -84,7 +84,7 @@ static double median(double *values, int n) {
 // ---- Limits ----
 
 // Seconds for reading `bytes` plainly, each thread its own part.
-static double plain_read(const Bench *b, size_t bytes) {
+static double plain_read(const LinearsBench *b, size_t bytes) {
     size_t n = bytes / sizeof *b->block;
     uint64_t sum = 0;
     double started = clock_seconds();
@@ -134,7 +134,7 @@ static double reference_rate(const Reference *r) {
 #endif
 
 // The median rates of large products of BF16 and of int8; 0 without oneDNN.
-static void product_limits(const Bench *b, double rates[2]) {
+static void product_limits(const LinearsBench *b, double rates[2]) {
     rates[0] = rates[1] = 0;
 #ifdef QUANTDIAL_ONEDNN
     omp_set_num_threads(b->threads);
@@ -153,7 +153,7 @@ static void product_limits(const Bench *b, double rates[2]) {
 
 // ---- Weights ----
 
-static Weight *dense_weight(Bench *b, const Scheme *s, Shape shape, void **data) {
+static Weight *dense_weight(LinearsBench *b, const LinearScheme *s, Shape shape, void **data) {
     Weight *weight = NULL;
     size_t n = shape.out * shape.in;
     uint16_t *values = array_new(n, sizeof *values);
@@ -166,7 +166,7 @@ static Weight *dense_weight(Bench *b, const Scheme *s, Shape shape, void **data)
     return weight;
 }
 
-static Weight *quantized_weight(Bench *b, const Scheme *s, Shape shape) {
+static Weight *quantized_weight(LinearsBench *b, const LinearScheme *s, Shape shape) {
     Weight *weight = NULL;
     QuantizedWeight q;
     if (!quantized_weight_on_grid(s->grid, shape.out, shape.in, 64, s->bits, s->dtype, &q, NULL)) return NULL;
@@ -183,7 +183,7 @@ static Weight *quantized_weight(Bench *b, const Scheme *s, Shape shape) {
     return weight;
 }
 
-static void free_weights(Bench *b) {
+static void free_weights(LinearsBench *b) {
     for (size_t i = 0; i < b->linears; i++) {
         b->backend->ops->weight_free(b->backend, b->weights[i]);
         free(b->dense[i]);
@@ -191,7 +191,7 @@ static void free_weights(Bench *b) {
     b->linears = b->bytes = b->products = 0;
 }
 
-static bool make_weights(Bench *b, const Scheme *s) {
+static bool make_weights(LinearsBench *b, const LinearScheme *s) {
     while (b->bytes < least_bytes && b->linears < MOST_LINEARS) {
         Shape shape = layer_shapes[b->linears % LAYER_LINEARS];
         void **data = &b->dense[b->linears];
@@ -208,13 +208,13 @@ static bool make_weights(Bench *b, const Scheme *s) {
 // ---- Measuring ----
 
 // Seconds for all linears of the first `linears`.
-static double pass(const Bench *b, size_t linears, size_t tokens) {
+static double pass(const LinearsBench *b, size_t linears, size_t tokens) {
     double started = clock_seconds();
     for (size_t i = 0; i < linears; i++) b->backend->ops->linear(b->backend, b->weights[i], b->x, tokens, b->y);
     return clock_seconds() - started;
 }
 
-static void decode(Bench *b, const Scheme *s, size_t tokens) {
+static void decode(LinearsBench *b, const LinearScheme *s, size_t tokens) {
     double rates[MOST_RUNS], shares[MOST_RUNS];
     pass(b, b->linears, tokens);
     for (int i = 0; i < b->runs; i++) {
@@ -234,7 +234,7 @@ static void decode(Bench *b, const Scheme *s, size_t tokens) {
     fflush(stdout);
 }
 
-static void prefill(Bench *b, const Scheme *s, size_t tokens, const double limits[2]) {
+static void prefill(LinearsBench *b, const LinearScheme *s, size_t tokens, const double limits[2]) {
     double rates[MOST_RUNS];
     double operations = 0;
     for (size_t i = 0; i < LAYER_LINEARS; i++)
@@ -251,7 +251,7 @@ static void prefill(Bench *b, const Scheme *s, size_t tokens, const double limit
     fflush(stdout);
 }
 
-static bool measure(Bench *b, const Scheme *s, const double limits[2]) {
+static bool measure(LinearsBench *b, const LinearScheme *s, const double limits[2]) {
     static const size_t few[] = {1, 2, 4, 8}, many[] = {64, 512};
     if (b->only && strcmp(b->only, s->name) != 0) return true;
     bool ok = make_weights(b, s);
@@ -265,7 +265,7 @@ static bool measure(Bench *b, const Scheme *s, const double limits[2]) {
     return ok;
 }
 
-static bool start(Bench *b) {
+static bool start(LinearsBench *b) {
     Error err;
     if (!backend_cpu_new(b->threads, &b->backend, &err)) {
         fprintf(stderr, "%s\n", err.message);
@@ -282,8 +282,8 @@ static bool start(Bench *b) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
-    Bench b = {.threads = omp_get_num_procs(), .runs = 7, .random = random_seeded(1)};
+    backend_cpu_shorten_spin(argv);
+    LinearsBench b = {.threads = omp_get_num_procs(), .runs = 7, .random = random_seeded(1)};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--json") == 0)

@@ -124,7 +124,7 @@ static int measure_one_linear(const char *model, int threads) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     if (argc > 1) return measure_one_linear(argv[1], argc > 2 ? atoi(argv[2]) : 0);
     Workbench *w;
     Error err = {0};

@@ -54,7 +54,10 @@ static void measure(DType dtype, const uint16_t *w) {
     float *columns = array_new(COLUMNS, sizeof *columns);
     PatternCounter *counter = pattern_counter_new();
     VoteTally *tally;
+    double *squares = NULL;
     if (!low || !high || !columns || !counter || !vote_tally_new(COLUMNS, LADDER_FLOOR, &tally, NULL)) exit(1);
+    squares = array_new(ROWS * vote_tally_squares(tally), sizeof *squares);
+    if (!squares) exit(1);
     printf("%s, one thread\n", dtype_name(dtype));
     uint64_t sum = 0;
     RATE("reading", {
@@ -63,7 +66,7 @@ static void measure(DType dtype, const uint16_t *w) {
     });
     RATE("histogram", pattern_counter_add(counter, dtype, w, (size_t)ROWS * COLUMNS));
     RATE("ranges of 16", group_ranges(dtype, w, ROWS, COLUMNS, LADDER_FLOOR, low, high));
-    RATE("votes", vote_tally_add(tally, low, high, ROWS));
+    RATE("votes", vote_tally_add(tally, low, high, ROWS, squares));
     RATE("absmax of columns", column_absmax(dtype, w, ROWS, COLUMNS, columns));
     RATE("all statistics", {
         ModelStats stats;
@@ -71,6 +74,7 @@ static void measure(DType dtype, const uint16_t *w) {
         if (!model_stats_new(&structure, &stats, &err) || !weight_stats_measure(&structure, 0, &stats, &err)) exit(1);
         model_stats_free(&stats);
     });
+    free(squares);
     vote_tally_free(tally);
     pattern_counter_free(counter);
     free(low), free(high), free(columns);

@@ -333,7 +333,15 @@ uint64_t workbench_calibration_tokens(const Workbench *w) {
     return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
 }
 uint64_t workbench_calibration_planned(const Workbench *w) { return w->calibrated ? TOKENS : 0; }
-const char *workbench_calibration_text(const Workbench *w) { return (void)w, "stories.txt"; }
+const char *workbench_text(const Workbench *w, EngineText text) {
+    (void)w;
+    (void)text;
+    return "mixed";
+}
+bool workbench_is_chat(const Workbench *w) {
+    (void)w;
+    return getenv("FAKE_CHAT") != NULL;
+}
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }

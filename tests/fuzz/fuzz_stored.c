@@ -18,19 +18,19 @@ static const char *const part_names[] = {"m.g_idx",        "m.qweight",         
                                          "m.weight_shape", "m.weight_zero_point"};
 #define PART_NAMES (sizeof part_names / sizeof *part_names)
 
-typedef struct Bytes {
+typedef struct FuzzInput {
     const uint8_t *at;
     size_t left;
-} Bytes;
+} FuzzInput;
 
-static unsigned take(Bytes *bytes) {
+static unsigned take(FuzzInput *bytes) {
     if (!bytes->left) return 0;
     bytes->left--;
     return *bytes->at++;
 }
 
 // Its data has exactly the bytes that it says, so that one byte beyond is noticed.
-static bool take_part(Bytes *bytes, Tensor *tensor) {
+static bool take_part(FuzzInput *bytes, Tensor *tensor) {
     *tensor = (Tensor){.name = part_names[take(bytes) % PART_NAMES], .dtype = (DType)(take(bytes) % DTYPE_OTHER)};
     tensor->file = "file";
     tensor->rank = (int)(take(bytes) % 4);
@@ -45,7 +45,7 @@ static bool take_part(Bytes *bytes, Tensor *tensor) {
     return tensor->data != NULL;
 }
 
-static void fill_part(Bytes *bytes, const Tensor *tensor) {
+static void fill_part(FuzzInput *bytes, const Tensor *tensor) {
     uint8_t *to = (uint8_t *)(uintptr_t)tensor->data;
     for (size_t i = 0; i < tensor->bytes; i++) to[i] = bytes->left ? (uint8_t)take(bytes) : (uint8_t)(i * 37);
 }
@@ -70,7 +70,7 @@ static void find_and_make(const Checkpoint *checkpoint, const StoredConfig *conf
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    Bytes bytes = {data, size};
+    FuzzInput bytes = {data, size};
     Tensor parts[MOST_PARTS];
     const Tensor *by_name[MOST_PARTS];
     unsigned flags = take(&bytes);

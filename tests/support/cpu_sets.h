@@ -48,16 +48,14 @@ static inline Backend *backend_of(const char *set, int threads) {
     return backend;
 }
 
-// Runs `body` with `b` being each backend there is, with one and with three threads, from the same random numbers.
-#define FOR_BACKENDS(BODY)                                   \
-    for (size_t set = 0; set < CPU_SETS; set++) {            \
-        for (int threads = 1; threads <= 3; threads += 2) {  \
-            Backend *b = backend_of(cpu_sets[set], threads); \
-            if (!b) continue;                                \
-            random_state = random_seeded(7);                 \
-            BODY;                                            \
-            b->ops->destroy(b);                              \
-        }                                                    \
+// Runs `body` on each backend there is, with one and with three threads.
+static inline void for_backends(void (*body)(Backend *, void *context), void *context) {
+    for (size_t set = 0; set < CPU_SETS; set++) {
+        for (int threads = 1; threads <= 3; threads += 2) {
+            Backend *b = backend_of(cpu_sets[set], threads);
+            if (!b) continue;
+            body(b, context);
+            b->ops->destroy(b);
+        }
     }
-
-static inline void for_backends(void (*body)(Backend *)) { FOR_BACKENDS(body(b)); }
+}

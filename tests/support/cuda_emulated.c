@@ -9,6 +9,7 @@ char emulated_refusal[200];
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -38,6 +39,8 @@ typedef struct Recorded {
 } Recorded;
 
 typedef struct Block { // every piece of device memory, with NaN around it that the address sanitizer guards
+    void *whole;
+    size_t whole_bytes;
     unsigned char *data;
     size_t bytes;
 } Block;
@@ -52,7 +55,7 @@ typedef struct EmulatedRuntime {
     size_t block_count, block_capacity, used;
 } EmulatedRuntime;
 
-enum { MARGIN = 256 };
+enum { MARGIN = 256, ALIGNMENT = 256 };
 enum { INVALID_VALUE = 1, NO_MEMORY = 2, INVALID_CONFIGURATION = 9, FAILED = 719 }; // as the runtime's codes
 enum { UNASKED_SHARED = 48 << 10, MOST_BLOCK_THREADS = 1024, MOST_GRID_YZ = 65535 };
 
@@ -147,19 +150,39 @@ static void must_not_record(const EmulatedRuntime *r) {
     abort();
 }
 
+// Of large pieces pages that nobody touches cost nothing.
+enum { LARGE = 1 << 20 };
+
+static void *zeroed(size_t bytes) {
+    void *memory = bytes < LARGE ? calloc(1, bytes)
+                                 : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!memory || memory == MAP_FAILED) abort();
+    return memory;
+}
+
+static void give_back(void *memory, size_t bytes) {
+    if (bytes < LARGE) {
+        free(memory);
+    } else {
+        munmap(memory, bytes);
+    }
+}
+
 static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
     EmulatedRuntime *r = of(runtime);
     must_not_record(r);
     if (bytes > r->device.memory_bytes - r->used) return NO_MEMORY;
-    unsigned char *all = aligned_alloc(256, (bytes + 2 * MARGIN + 255) / 256 * 256);
-    if (!all || !array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
-    memset(all, 0xFF, bytes + 2 * MARGIN);
-    memset(all + MARGIN, 0, bytes);
-    ASAN_POISON_MEMORY_REGION(all, MARGIN);
-    ASAN_POISON_MEMORY_REGION(all + MARGIN + bytes, MARGIN);
-    r->blocks[r->block_count++] = (Block){all + MARGIN, bytes};
+    const size_t all = bytes + 2 * MARGIN + ALIGNMENT;
+    unsigned char *whole = zeroed(all);
+    if (!array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
+    unsigned char *data = whole + MARGIN + (ALIGNMENT - (uintptr_t)(whole + MARGIN) % ALIGNMENT) % ALIGNMENT;
+    memset(data - MARGIN, 0xFF, MARGIN);
+    memset(data + bytes, 0xFF, MARGIN);
+    ASAN_POISON_MEMORY_REGION(data - MARGIN, MARGIN);
+    ASAN_POISON_MEMORY_REGION(data + bytes, MARGIN);
+    r->blocks[r->block_count++] = (Block){whole, all, data, bytes};
     r->used += bytes;
-    *out = all + MARGIN;
+    *out = data;
     return 0;
 }
 
@@ -175,7 +198,7 @@ static void release(CudaRuntime *runtime, void *data) {
             fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", block.bytes);
             abort();
         }
-        free(block.data - MARGIN);
+        give_back(block.whole, block.whole_bytes);
         r->used -= block.bytes;
         r->blocks[i] = r->blocks[--r->block_count];
         return;

@@ -77,7 +77,7 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     case COMPLETE_DIAL: dial_argument(random, e); break;
     case COMPLETE_FILE: put(e, ONE_OF(random, files)); break;
     case COMPLETE_COLUMN: put(e, column_table[random_below(random, COLUMN_COUNT)].name); break;
-    case COMPLETE_SCHEME: put(e, scheme_names[random_below(random, SCHEME_COUNT)]); break;
+    case COMPLETE_SCHEME: put(e, color_scheme_names[random_below(random, COLORS_COUNT)]); break;
     case COMPLETE_NOTHING: text(random, e); break;
     }
 }

@@ -6,13 +6,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { LANES = 32, MOST_THREADS = 1024, STACK_BYTES = 96 << 10, SITES = 8, MOST_COPIES = 512 };
+enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512 };
+// Of the distance only the stack is ever touched. Valgrind takes a jump of less than 2 MB for a large frame.
+enum { STACK_BYTES = 96 << 10, STACK_DISTANCE = 4 << 20 };
 #define ARENA_BYTES ((size_t)256 << 10)
 
 typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
@@ -40,8 +43,6 @@ typedef struct Fiber {
     bool begun;
     char *stack;
     void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
-    State state;
-    Deposit deposit;
     Copy copies[MOST_COPIES];
     int copy_count, committed;
 } Fiber;
@@ -51,6 +52,8 @@ bool emulated_backwards;
 
 static struct {
     Fiber *fibers[MOST_THREADS];
+    uint8_t states[MOST_THREADS]; // a State; these two are looked at all the time, so they lie close together
+    Deposit deposits[MOST_THREADS];
     unsigned threads;
     Fiber *current;
     unsigned current_thread;
@@ -62,7 +65,7 @@ static struct {
     bool tensor_cores;
     const void *arguments;
     unsigned char *arena;
-    size_t arena_used, dynamic_bytes;
+    size_t arena_used, arena_bytes, dynamic_bytes; // arena_bytes: all that a block of this launch declares
     const SimtShared *sites[SITES];
     size_t site_offsets[SITES];
     int site_count;
@@ -102,18 +105,32 @@ static void switch_ends(void *fake_stack, const void **stack, size_t *bytes) {
 
 SWITCHES static void jump(void **place) { __builtin_longjmp(place, 1); }
 
-SWITCHES static void to_scheduler(State state) {
-    Fiber *fiber = run.current;
-    fiber->state = state;
-    switch_begins(&fiber->fake_stack, run.scheduler_stack, run.scheduler_stack_bytes);
-    if (__builtin_setjmp(fiber->place) == 0) jump(run.scheduler);
-    switch_ends(fiber->fake_stack, &run.scheduler_stack, &run.scheduler_stack_bytes);
+// The next thread of the warp when it can go on: straight to it is half the way by the scheduler.
+static Fiber *next_fiber(void) {
+    const unsigned next = emulated_backwards ? run.current_thread - 1 : run.current_thread + 1;
+    const bool there = next / LANES == run.current_thread / LANES && next < run.threads && run.states[next] == READY;
+    return there && run.fibers[next]->begun ? run.fibers[next] : NULL;
+}
+
+static void become_current(Fiber *fiber, unsigned thread) {
+    run.current = fiber;
+    run.current_thread = thread;
+    emulated.thread = (Extent){thread, 0, 0};
+}
+
+SWITCHES static void leave(State state) {
+    Fiber *const fiber = run.current;
+    run.states[run.current_thread] = (uint8_t)state;
+    Fiber *const next = next_fiber();
+    switch_begins(&fiber->fake_stack, next ? next->stack : run.scheduler_stack,
+                  next ? STACK_BYTES : run.scheduler_stack_bytes);
+    if (next) become_current(next, emulated_backwards ? run.current_thread - 1 : run.current_thread + 1);
+    if (__builtin_setjmp(fiber->place) == 0) jump(next ? next->place : run.scheduler);
+    switch_ends(fiber->fake_stack, NULL, NULL);
 }
 
 SWITCHES static void resume(unsigned thread) {
-    run.current = run.fibers[thread];
-    run.current_thread = thread;
-    emulated.thread = (Extent){thread, 0, 0};
+    become_current(run.fibers[thread], thread);
     switch_begins(&run.scheduler_fake_stack, run.current->stack, STACK_BYTES);
     if (__builtin_setjmp(run.scheduler) == 0) {
         if (run.current->begun) jump(run.current->place);
@@ -123,37 +140,33 @@ SWITCHES static void resume(unsigned thread) {
     switch_ends(run.scheduler_fake_stack, NULL, NULL);
 }
 
-// A fiber never ends: it runs one thread of a block after the other.
+// A fiber never ends: it runs one thread of a block after the other. It begins with a switch from the scheduler.
 static void fiber_main(void) {
     switch_ends(NULL, &run.scheduler_stack, &run.scheduler_stack_bytes);
     for (;;) {
         run.kernel->entry(run.arguments);
         emulated_copy_wait(0);
-        to_scheduler(DONE);
+        run.current->copy_count = run.current->committed = 0;
+        leave(DONE);
     }
 }
 
 static void make_fiber(unsigned thread) {
     if (run.fibers[thread]) return;
     Fiber *const fiber = run.fibers[thread] = calloc(1, sizeof *fiber);
-    if (fiber) fiber->stack = malloc(STACK_BYTES);
-    if (!fiber || !fiber->stack) give_up("no memory");
+    if (!fiber) give_up("no memory");
+    char *room = mmap(NULL, STACK_DISTANCE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) give_up("no memory");
+    fiber->stack = room;
     getcontext(&fiber->context);
     fiber->context.uc_stack = (stack_t){.ss_sp = fiber->stack, .ss_size = STACK_BYTES};
     fiber->context.uc_link = NULL;
     makecontext(&fiber->context, fiber_main, 0);
 }
 
-static void prepare_fiber(unsigned thread) {
-    make_fiber(thread);
-    Fiber *const fiber = run.fibers[thread];
-    fiber->state = READY;
-    fiber->copy_count = fiber->committed = 0;
-}
-
 // ---- What a warp does together ----
 
-static const Deposit *deposit_of(unsigned first, int lane) { return &run.fibers[first + (unsigned)lane]->deposit; }
+static const Deposit *deposit_of(unsigned first, int lane) { return &run.deposits[first + (unsigned)lane]; }
 
 static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j & 0xFF) ^ 0x80) - 0x80; } // signed
 
@@ -161,24 +174,38 @@ static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j &
 // + 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
 // 2 (lane % 4) and the next.
 static void multiply_warp(unsigned first) {
-    static int32_t a[16][32], b[32][8];
+    static int16_t a[16][32], b[8][32]; // [row][column], [token][column]: what compilers make few instructions of
     for (int lane = 0; lane < LANES; lane++) {
         const Deposit *d = deposit_of(first, lane);
         for (int j = 0; j < 4; j++) {
             int k = lane % 4 * 4 + j;
-            for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][k + r / 2 * 16] = byte_at(d->a[r], j);
-            for (int r = 0; r < 2; r++) b[k + r * 16][lane / 4] = byte_at(d->b[r], j);
+            for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][k + r / 2 * 16] = (int16_t)byte_at(d->a[r], j);
+            for (int r = 0; r < 2; r++) b[lane / 4][k + r * 16] = (int16_t)byte_at(d->b[r], j);
         }
     }
     for (int lane = 0; lane < LANES; lane++) {
         for (int i = 0; i < 4; i++) {
             int row = lane / 4 + i / 2 * 8, token = lane % 4 * 2 + i % 2;
             int32_t sum = 0;
-            for (int k = 0; k < 32; k++) sum += a[row][k] * b[k][token];
-            int32_t *c = &run.fibers[first + (unsigned)lane]->deposit.c[i];
+            for (int k = 0; k < 32; k++) sum += a[row][k] * b[token][k];
+            int32_t *c = &run.deposits[first + (unsigned)lane].c[i];
             *c = (int32_t)((uint32_t)*c + (uint32_t)sum);
         }
     }
+}
+
+// As frexp and ldexp have it, of normal numbers, and without a call.
+static int exponent_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (int)(bits >> 52 & 0x7FF) - 1022;
+}
+
+static double power_of_two(int exponent) {
+    const uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 // A sum as tensor cores add: of each addend what lies below the last bit of the largest one, but for one bit, is cut
@@ -186,18 +213,18 @@ static void multiply_warp(unsigned first) {
 enum { ADDENDS = 9, ADDEND_BITS = 25 };
 static float cut_sum(const double *addends) {
     double most = 0, sum = 0;
-    int exponent;
     for (int i = 0; i < ADDENDS; i++) {
         const double size = fabs(addends[i]);
         most = size > most ? size : most;
         sum += addends[i];
     }
     if (!isfinite(sum)) return (float)sum;
-    frexp(most, &exponent);
-    const double scale = ldexp(1, ADDEND_BITS - exponent);
+    if (most == 0) return 0;
+    const int exponent = exponent_of(most);
+    const double scale = power_of_two(ADDEND_BITS - exponent), back = power_of_two(exponent - ADDEND_BITS);
     sum = 0;
     for (int i = 0; i < ADDENDS; i++) sum += (double)(int64_t)(addends[i] * scale);
-    sum /= scale;
+    sum *= back;
     const float nearest = (float)sum;
     return fabs((double)nearest) > fabs(sum) && isfinite(nearest) ? nextafterf(nearest, 0) : nearest;
 }
@@ -215,7 +242,7 @@ static void multiply_warp_tf32(unsigned first) {
     }
     for (int lane = 0; lane < LANES; lane++) {
         for (int i = 0; i < 4; i++) {
-            float *c = &run.fibers[first + (unsigned)lane]->deposit.f[i];
+            float *c = &run.deposits[first + (unsigned)lane].f[i];
             double addends[ADDENDS] = {(double)*c};
             for (int k = 0; k < 8; k++) addends[k + 1] = a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
             *c = cut_sum(addends);
@@ -238,15 +265,14 @@ static void operate(unsigned first) {
     } else if (one->operation == TF32) {
         multiply_warp_tf32(first);
     } else {
-        for (int lane = 0; lane < LANES; lane++)
-            run.fibers[first + (unsigned)lane]->deposit.value = values[lane ^ one->mask];
+        for (int lane = 0; lane < LANES; lane++) run.deposits[first + (unsigned)lane].value = values[lane ^ one->mask];
     }
 }
 
 static uint64_t shuffle(Operation operation, uint64_t value, int mask) {
-    Deposit *d = &run.current->deposit;
+    Deposit *d = &run.deposits[run.current_thread];
     *d = (Deposit){.operation = operation, .mask = mask, .value = value};
-    to_scheduler(AT_WARP);
+    leave(AT_WARP);
     return d->value;
 }
 
@@ -267,16 +293,16 @@ double shuffle_double(double v, int mask) {
 }
 
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
-    run.current->deposit = (Deposit){.operation = FRAGMENTS, .c = c, .a = a, .b = b};
-    to_scheduler(AT_WARP);
+    run.deposits[run.current_thread] = (Deposit){.operation = FRAGMENTS, .c = c, .a = a, .b = b};
+    leave(AT_WARP);
 }
 
 void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
-    run.current->deposit = (Deposit){.operation = TF32, .f = c, .a = a, .b = b};
-    to_scheduler(AT_WARP);
+    run.deposits[run.current_thread] = (Deposit){.operation = TF32, .f = c, .a = a, .b = b};
+    leave(AT_WARP);
 }
 
-void __syncthreads(void) { to_scheduler(AT_BLOCK); }
+void __syncthreads(void) { leave(AT_BLOCK); }
 
 // ---- Copies in the background ----
 
@@ -318,7 +344,7 @@ size_t simt_static_shared(const SimtKernel *kernel) {
 void *emulated_shared(const SimtShared *site) {
     for (int i = 0; i < run.site_count; i++)
         if (run.sites[i] == site) return run.arena + run.site_offsets[i];
-    if (run.site_count == SITES || run.arena_used + site->bytes > ARENA_BYTES) give_up("too much shared memory");
+    if (run.site_count == SITES || run.arena_used + site->bytes > run.arena_bytes) give_up("too much shared memory");
     run.sites[run.site_count] = site;
     run.site_offsets[run.site_count] = run.arena_used;
     run.arena_used = in_words(run.arena_used + site->bytes);
@@ -340,22 +366,22 @@ static bool warp_runs(unsigned first, unsigned lanes) {
         unsigned counts[4] = {0};
         for (unsigned i = 0; i < lanes; i++) {
             unsigned thread = first + in_order(i, lanes);
-            if (run.fibers[thread]->state == READY) resume(thread), ran = true;
-            counts[run.fibers[thread]->state]++;
+            if (run.states[thread] == READY) resume(thread), ran = true;
+            counts[run.states[thread]]++;
         }
         if (counts[AT_WARP] == 0) return ran;
         if (counts[AT_WARP] != LANES) give_up("only some lanes of a warp take part in what is for all");
         operate(first);
-        for (unsigned i = 0; i < lanes; i++) run.fibers[first + i]->state = READY;
+        memset(run.states + first, READY, lanes);
     }
 }
 
 static void run_block(void) {
     unsigned warps = (run.threads + LANES - 1) / LANES;
-    memset(run.arena, 0xFF, ARENA_BYTES);
+    memset(run.arena, 0xFF, run.arena_bytes);
     run.arena_used = in_words(run.dynamic_bytes);
     run.site_count = 0;
-    for (unsigned i = 0; i < run.threads; i++) prepare_fiber(i);
+    memset(run.states, READY, run.threads);
     for (;;) {
         unsigned done = 0, waiting = 0;
         for (unsigned i = 0; i < warps; i++) {
@@ -363,12 +389,12 @@ static void run_block(void) {
             warp_runs(first, run.threads - first < LANES ? run.threads - first : LANES);
         }
         for (unsigned i = 0; i < run.threads; i++) {
-            done += run.fibers[i]->state == DONE;
-            waiting += run.fibers[i]->state == AT_BLOCK;
+            done += run.states[i] == DONE;
+            waiting += run.states[i] == AT_BLOCK;
         }
         if (done == run.threads) return;
         if (waiting != run.threads) give_up("some threads wait at a barrier that others never reach");
-        for (unsigned i = 0; i < run.threads; i++) run.fibers[i]->state = READY;
+        memset(run.states, READY, run.threads);
     }
 }
 
@@ -377,7 +403,9 @@ void emulate(const SimtKernel *kernel, bool tensor_cores, Extent grid, unsigned 
     run.kernel = kernel;
     run.tensor_cores = tensor_cores;
     if (!run.arena) run.arena = aligned_alloc(64, ARENA_BYTES);
-    if (!run.arena || threads > MOST_THREADS || shared > ARENA_BYTES) give_up("the launch is too large");
+    run.arena_bytes = in_words(shared) + simt_static_shared(kernel);
+    if (!run.arena || threads > MOST_THREADS || run.arena_bytes > ARENA_BYTES) give_up("the launch is too large");
+    for (unsigned i = 0; i < threads; i++) make_fiber(i);
     run.arguments = arguments;
     run.threads = threads;
     run.dynamic_bytes = shared;

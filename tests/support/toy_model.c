@@ -136,15 +136,18 @@ void toy_votes(ToyModel *model, int linear, int outlier, uint64_t seed) {
     size_t groups = l->in / LADDER_FLOOR;
     float *low = needed(array_new(l->out * groups, sizeof *low)),
           *high = needed(array_new(l->out * groups, sizeof *high));
+    double energy = 0;
     Random random = random_seeded(seed);
     for (size_t i = 0; i < l->out * l->in && groups * LADDER_FLOOR == l->in; i++) {
         float x = (float)random_normal(&random) * ((int)(i % l->in) == outlier ? 10 : 1);
+        energy += (double)x * (double)x;
         size_t g = i / LADDER_FLOOR;
         if (i % LADDER_FLOOR == 0 || x < low[g]) low[g] = x;
         if (i % LADDER_FLOOR == 0 || x > high[g]) high[g] = x;
     }
     VoteCounts *votes = &model->measured.weights[linear].votes;
     if (!vote_counts_build(low, high, l->out, l->in, LADDER_FLOOR, votes, NULL)) abort();
+    model->measured.weights[linear].energy = energy;
     model->measured.weights[linear].known = true;
     free(low);
     free(high);

@@ -20,5 +20,6 @@ void toy_model_new(int layers, size_t hidden, size_t kv, size_t ffn, DType dtype
 void toy_experts_new(int layers, int experts, size_t hidden, size_t ffn, ToyModel *out);
 void toy_model_free(ToyModel *model);
 
-// Votes of a matrix of plain Gaussian weights, where column `outlier` (or none: −1) of every row is ten times larger.
+// Ranges and votes of a matrix of plain Gaussian weights, where column `outlier` (or none: −1) of every row is ten
+// times larger.
 void toy_votes(ToyModel *model, int linear, int outlier, uint64_t seed);

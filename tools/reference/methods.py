@@ -257,20 +257,75 @@ def voting_share(weights, size, part, rule, alpha):
     return sum(votes(parent, part, rule, alpha) for parent in parents) / len(parents)
 
 
-def adaptive_group(columns, share_of, quorum, min_group, max_group):
-    """Down the ladder for as long as enough groups vote. share_of(size, part) tells the share; max_group 0 is the whole channel."""
-    sizes = ladder(columns)
+def first_rung(sizes, min_group, max_group):
     at = 0
     while max_group and at + 1 < len(sizes) and sizes[at] > max_group:
         at += 1
     while at > 0 and sizes[at] < min_group:
         at -= 1
+    return at
+
+
+def adaptive_group(columns, share_of, quorum, min_group, max_group):
+    """Down the ladder for as long as enough groups vote. share_of(size, part) tells the share; max_group 0 is the whole channel."""
+    sizes = ladder(columns)
+    at = first_rung(sizes, min_group, max_group)
     while at + 1 < len(sizes) and sizes[at + 1] >= min_group:
         share = share_of(sizes[at], sizes[at + 1])
         if not (share > 0 if quorum == 0 else share >= quorum):
             break
         at += 1
     return sizes[at]
+
+
+# ---- The group size of a matrix by its noise ----
+
+
+def steps_of(grid, bits):
+    return 2**bits - 1 if grid == "asymmetric" else 2 ** (bits - 1) - 1
+
+
+def noise_of(weights, size, grid, bits):
+    """Σ (w − ŵ)² / Σ w² in groups of `size` columns, told from their ranges: a step of width d rounds with d² / 12."""
+    groups = np.asarray(weights, np.float64).reshape(-1, size)
+    if grid == "asymmetric":
+        ranges = np.maximum(groups.max(axis=1), 0) - np.minimum(groups.min(axis=1), 0)
+    else:
+        ranges = np.abs(groups).max(axis=1)
+    energy = float((groups**2).sum())
+    return size * float((ranges**2).sum()) / (12 * steps_of(grid, bits) ** 2 * energy) if energy > 0 else 0.0
+
+
+def normal_squares(n, grid):
+    """The mean of range² over groups of n standard normal numbers, by integrals over the distribution of their extremes."""
+    t = np.linspace(0, 10, 2001)
+    below = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in t])
+    inside = 2 * below - 1  # |x| ≤ t
+    if grid != "asymmetric":
+        return float(np.trapezoid((1 - inside**n) * 2 * t, t))
+    # a = max(0, largest), b = max(0, −smallest): E[(a + b)²] = 2 E[a²] + 2 E[ab], each by how often they exceed.
+    one = float(np.trapezoid((1 - below**n) * 2 * t, t))
+    between = np.maximum(below[:, None] + below[None, :] - 1, 0)
+    both = 1 - below[:, None] ** n - below[None, :] ** n + between**n
+    return 2 * one + 2 * float(np.trapezoid(np.trapezoid(both, t, axis=1), t))
+
+
+def noise_ceiling(alpha, grid, bits):
+    """What normal weights have in groups of 8 · 2^(10 · alpha + 1/2) columns; between powers of two, on a straight line."""
+    at = 10 * alpha + 0.5
+    k = int(at)
+    low, high = (normal_squares(8 * 2**i, grid) for i in (k, k + 1))
+    return (low + (at - k) * (high - low)) / (12 * steps_of(grid, bits) ** 2)
+
+
+def group_by_noise(weights, alpha, grid, bits, min_group, max_group):
+    """The largest size with noise below the ceiling, from max_group (0: the whole channel) down to min_group; else the smallest."""
+    w = np.asarray(weights)
+    sizes = ladder(w.shape[1])
+    first = sizes[first_rung(sizes, min_group, max_group)]
+    allowed = [s for s in sizes if s == first or min_group <= s < first]
+    ceiling = noise_ceiling(alpha, grid, bits)
+    return next((s for s in allowed if noise_of(w, s, grid, bits) <= ceiling), allowed[-1])
 
 
 # ---- FPTQ: activations ----

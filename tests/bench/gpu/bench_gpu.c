@@ -26,7 +26,7 @@ static Error err;
 
 enum { MOST_BATCHES = 9, DECODES = 3, MOST_LAYERS = 32, MOST_COPIES = 64 };
 
-typedef struct Sizes {
+typedef struct GpuSizes {
     double warm;         // seconds of copies before anything is timed: an idle device runs at a sixth of its clock
     size_t part;         // matrices have a part of the rows and columns of the real ones
     size_t copied, gemm; // bytes that are copied, the side of the matrices that tell the library's rate
@@ -37,46 +37,46 @@ typedef struct Sizes {
     size_t ffn, vocab;
     size_t choices;                                       // logits of a row of which a token is chosen
     size_t sequences[DECODES], contexts[DECODES], tokens; // tokens: decoded in one round
-} Sizes;
+} GpuSizes;
 
-static const Sizes real_sizes = {.warm = 0.2,
-                                 .part = 1,
-                                 .copied = (size_t)1 << 30,
-                                 .gemm = 8192,
-                                 .cache = (size_t)256 << 20,
-                                 .l2 = (size_t)64 << 20,
-                                 .least = 5e-3,
-                                 .most = 0.15,
-                                 .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256},
-                                 .batch_count = 9,
-                                 .layers = 32,
-                                 .heads = 32,
-                                 .head_dim = 128,
-                                 .ffn = 11008,
-                                 .vocab = 32000,
-                                 .choices = 152064,
-                                 .sequences = {1, 8, 32},
-                                 .contexts = {128, 1024, 2048},
-                                 .tokens = 24};
-static const Sizes toy_sizes = {.part = 256,
-                                .copied = 1 << 16,
-                                .gemm = 32,
-                                .cache = 1 << 12,
-                                .l2 = 1 << 8,
-                                .least = 0,
-                                .most = 0,
-                                .batches = {1, 16, 64},
-                                .batch_count = 3,
-                                .layers = 1,
-                                .heads = 2,
-                                .head_dim = 16,
-                                .ffn = 86,
-                                .vocab = 50,
-                                .choices = 300,
-                                .sequences = {1, 2, 3},
-                                .contexts = {8, 16, 24},
-                                .tokens = 2};
-static Sizes sizes;
+static const GpuSizes real_sizes = {.warm = 0.2,
+                                    .part = 1,
+                                    .copied = (size_t)1 << 30,
+                                    .gemm = 8192,
+                                    .cache = (size_t)256 << 20,
+                                    .l2 = (size_t)64 << 20,
+                                    .least = 5e-3,
+                                    .most = 0.15,
+                                    .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256},
+                                    .batch_count = 9,
+                                    .layers = 32,
+                                    .heads = 32,
+                                    .head_dim = 128,
+                                    .ffn = 11008,
+                                    .vocab = 32000,
+                                    .choices = 152064,
+                                    .sequences = {1, 8, 32},
+                                    .contexts = {128, 1024, 2048},
+                                    .tokens = 24};
+static const GpuSizes toy_sizes = {.part = 256,
+                                   .copied = 1 << 16,
+                                   .gemm = 32,
+                                   .cache = 1 << 12,
+                                   .l2 = 1 << 8,
+                                   .least = 0,
+                                   .most = 0,
+                                   .batches = {1, 16, 64},
+                                   .batch_count = 3,
+                                   .layers = 1,
+                                   .heads = 2,
+                                   .head_dim = 16,
+                                   .ffn = 86,
+                                   .vocab = 50,
+                                   .choices = 300,
+                                   .sequences = {1, 2, 3},
+                                   .contexts = {8, 16, 24},
+                                   .tokens = 2};
+static GpuSizes sizes;
 
 static _Noreturn void give_up(void) {
     fprintf(stderr, "bench-gpu: %s.\n", err.message[0] ? err.message : "something failed");
@@ -184,14 +184,14 @@ static double gemm_rate(CudaRuntime *r, Backend *b) {
 
 // ---- Products ----
 
-typedef struct Scheme {
+typedef struct GpuScheme {
     const char *name;
     int bits;     // 0: F16
     size_t group; // 0: per channel
     ActivationMode mode;
-} Scheme;
+} GpuScheme;
 
-static const Scheme schemes[] = {
+static const GpuScheme schemes[] = {
     {"fp16", 0, 0, ACTIVATION_NONE},         {"int8 g64", 8, 64, ACTIVATION_NONE},
     {"int4 g64", 4, 64, ACTIVATION_NONE},    {"int4 g128", 4, 128, ACTIVATION_NONE},
     {"int4 channel", 4, 0, ACTIVATION_NONE}, {"int3 g64", 3, 64, ACTIVATION_NONE},
@@ -206,7 +206,7 @@ static const struct {
 } shapes[] = {{"7B", 4096, 4096},   {"7B", 11008, 4096},  {"7B", 4096, 11008}, {"70B", 8192, 8192},
               {"70B", 28672, 8192}, {"70B", 8192, 28672}, {"70B", 1024, 8192}};
 
-static Weight *quantized_from(Backend *b, const Weight *dense, const Scheme *s, size_t in) {
+static Weight *quantized_from(Backend *b, const Weight *dense, const GpuScheme *s, size_t in) {
     Weight *w = NULL;
     const WeightQuantizing how = {s->bits, s->group && s->group < in ? s->group : in, DTYPE_F16, NULL, NULL};
     const ActivationScheme scheme = {.mode = s->mode};
@@ -214,7 +214,7 @@ static Weight *quantized_from(Backend *b, const Weight *dense, const Scheme *s, 
     return w;
 }
 
-typedef struct Bench {
+typedef struct GpuBench {
     Backend *b;
     CudaRuntime *runtime;
     double copy, gemm; // bytes and operations per second
@@ -224,16 +224,16 @@ typedef struct Bench {
     const char *scheme;      // only schemes whose name begins so; NULL: all
     cJSON *root;             // all results
     char *path;              // where they go
-} Bench;
+} GpuBench;
 
-static void keep_results(const Bench *bench) {
+static void keep_results(const GpuBench *bench) {
     char *text = cJSON_Print(bench->root);
     must(text && file_write(bench->path, text, strlen(text), &err));
     free(text);
 }
 
 // One more case of a part.
-static void add_case(const Bench *bench, const char *part, cJSON *entry) {
+static void add_case(const GpuBench *bench, const char *part, cJSON *entry) {
     if (!cJSON_HasObjectItem(bench->root, part)) cJSON_AddArrayToObject(bench->root, part);
     cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(bench->root, part), entry);
     keep_results(bench);
@@ -245,7 +245,7 @@ static bool wanted(const char *scheme, const char *name) {
 
 // y = W x with each of the copies in turn, about 5 ms of them in one step. The activations are prepared once: in a
 // model q, k and v share that, and decoding below pays for it.
-static double product_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
+static double product_seconds(const GpuBench *bench, Weight *const *w, size_t copies, size_t tokens) {
     Backend *b = bench->b;
     size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
     if (repeats > 400) repeats = 400;
@@ -259,7 +259,7 @@ static double product_seconds(const Bench *bench, Weight *const *w, size_t copie
 }
 
 // The vendor's library on F16 numbers that lie ready.
-static double library_seconds(const Bench *bench, Weight *const *w, size_t copies, size_t tokens) {
+static double library_seconds(const GpuBench *bench, Weight *const *w, size_t copies, size_t tokens) {
     CudaRuntime *r = bench->runtime;
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
@@ -276,7 +276,7 @@ static double library_seconds(const Bench *bench, Weight *const *w, size_t copie
     return seconds;
 }
 
-static void report(const Bench *bench, const char *model, const char *scheme, const Weight *w, size_t bytes,
+static void report(const GpuBench *bench, const char *model, const char *scheme, const Weight *w, size_t bytes,
                    size_t tokens, double seconds, double library) {
     const double share = (double)bytes / seconds / bench->copy;
     const double operations = 2.0 * (double)w->out * (double)w->in * (double)tokens / seconds;
@@ -298,7 +298,7 @@ static void report(const Bench *bench, const char *model, const char *scheme, co
            w->out, w->in, scheme, tokens, seconds * 1e6, 100 * share, operations / 1e12, library / seconds);
 }
 
-static void bench_shape(const Bench *bench, const char *model, size_t out, size_t in) {
+static void bench_shape(const GpuBench *bench, const char *model, size_t out, size_t in) {
     Backend *b = bench->b;
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
@@ -328,19 +328,19 @@ static void bench_shape(const Bench *bench, const char *model, size_t out, size_
     for (size_t i = 0; i < copies; i++) b->ops->weight_free(b, dense[i]);
 }
 
-static void bench_products(const Bench *bench) {
+static void bench_products(const GpuBench *bench) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_shape(bench, shapes[i].model, shapes[i].out / sizes.part, shapes[i].in / sizes.part);
 }
 
 // ---- Quantizing ----
 
-static void bench_quantize(const Bench *bench) {
+static void bench_quantize(const GpuBench *bench) {
     enum { TIMES = 20 };
     const size_t out = 11008 / sizes.part, in = 4096 / sizes.part;
     Backend *b = bench->b;
     Weight *dense = NULL;
-    const Scheme s = {"int4 g64", 4, in < 64 ? in : 64, ACTIVATION_NONE};
+    const GpuScheme s = {"int4 g64", 4, in < 64 ? in : 64, ACTIVATION_NONE};
     must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense, &err));
     b->ops->weight_free(b, quantized_from(b, dense, &s, in));
     double start = clock_seconds();
@@ -358,7 +358,7 @@ static void bench_quantize(const Bench *bench) {
 // ---- Attention of prompts ----
 
 // 512 tokens at the beginning of a text, and at the end of 2,048; heads that share keys fourfold, and that do not.
-static void bench_attention(const Bench *bench) {
+static void bench_attention(const GpuBench *bench) {
     enum { TIMES = 20 };
     const DType types[] = {DTYPE_F16, DTYPE_I8};
     const size_t tokens = sizes.contexts[1] / 2, positions = sizes.contexts[2];
@@ -420,7 +420,7 @@ static double choose_seconds(Backend *b, const Choosing *c, const float *logits,
     return (clock_seconds() - start) / TIMES;
 }
 
-static void bench_choosing(const Bench *bench) {
+static void bench_choosing(const GpuBench *bench) {
     static const Choosing cases[] = {{"greedy", 0, 1, false},
                                      {"temperature 0.8", 0.8f, 1, false},
                                      {"temperature 0.8, top_p 0.9", 0.8f, 0.9f, false},
@@ -451,20 +451,20 @@ static void bench_choosing(const Bench *bench) {
 
 enum { MOST_BATCH = 32, LINEARS = 7 };
 
-typedef struct Decoder {
+typedef struct GpuDecoder {
     Backend *b;
     size_t hidden;
     Weight *layers[MOST_LAYERS][LINEARS]; // q k v o gate up down
     Weight *head;
     float *gain, *cosine, *sine;
     float *residual, *normed, *q, *k, *v, *mixed, *branch, *gate, *up, *logits;
-} Decoder;
+} GpuDecoder;
 
 // Rows and columns of linear i of a layer.
 static size_t layer_out(int i) { return i == 4 || i == 5 ? sizes.ffn : (size_t)(sizes.heads * sizes.head_dim); }
 static size_t layer_in(int i) { return i == 6 ? sizes.ffn : (size_t)(sizes.heads * sizes.head_dim); }
 
-static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch) {
+static void record_layer(const GpuDecoder *d, int layer, Cache *cache, size_t batch) {
     Backend *b = d->b;
     Weight *const *w = d->layers[layer];
     const int heads = sizes.heads * (int)batch; // the sequences are at the same position
@@ -486,7 +486,7 @@ static void record_layer(const Decoder *d, int layer, Cache *cache, size_t batch
     b->ops->add(b, d->residual, d->branch, batch * d->hidden);
 }
 
-static void decode_token(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
+static void decode_token(const GpuDecoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
     static const int32_t ids[MOST_BATCH] = {0};
     Backend *b = d->b;
     b->ops->embed(b, DTYPE_F16, rows, d->hidden, ids, batch, d->residual);
@@ -495,7 +495,7 @@ static void decode_token(const Decoder *d, Cache *cache, size_t batch, const uin
     b->ops->linear(b, d->head, d->normed, batch, d->logits);
 }
 
-static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
+static Step *record_decode(const GpuDecoder *d, Cache *cache, size_t batch, const uint16_t *rows) {
     decode_token(d, cache, batch, rows);
     must(d->b->ops->step_begin(d->b));
     decode_token(d, cache, batch, rows);
@@ -503,7 +503,7 @@ static Step *record_decode(const Decoder *d, Cache *cache, size_t batch, const u
 }
 
 // Seconds of a token: the step and the choice that follows.
-static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t context) {
+static double decode_seconds(const GpuDecoder *d, Step *step, size_t batch, size_t context) {
     Backend *b = d->b;
     int32_t ids[MOST_BATCH] = {0};
     float probabilities[MOST_BATCH];
@@ -520,7 +520,7 @@ static double decode_seconds(const Decoder *d, Step *step, size_t batch, size_t 
     return best;
 }
 
-static void fill_cache(const Decoder *d, Cache *cache, size_t batch, size_t context) {
+static void fill_cache(const GpuDecoder *d, Cache *cache, size_t batch, size_t context) {
     Backend *b = d->b;
     const size_t chunk = sizes.contexts[0] < 64 ? sizes.contexts[0] : 64;
     float *k = device_floats(b, chunk * batch * d->hidden);
@@ -531,14 +531,14 @@ static void fill_cache(const Decoder *d, Cache *cache, size_t batch, size_t cont
     b->ops->memory_free(b, k);
 }
 
-static size_t decoder_bytes(const Decoder *d) {
+static size_t decoder_bytes(const GpuDecoder *d) {
     size_t bytes = d->b->ops->weight_bytes(d->head);
     for (int i = 0; i < sizes.layers * LINEARS; i++)
         bytes += d->b->ops->weight_bytes(d->layers[i / LINEARS][i % LINEARS]);
     return bytes;
 }
 
-static void bench_decode(const Bench *bench, const Decoder *d, const char *scheme, DType cached) {
+static void bench_decode(const GpuBench *bench, const GpuDecoder *d, const char *scheme, DType cached) {
     Backend *b = d->b;
     if (!wanted(bench->scheme, scheme)) return;
     for (int i = 0; i < DECODES * DECODES; i++) {
@@ -573,7 +573,7 @@ static void bench_decode(const Bench *bench, const Decoder *d, const char *schem
     }
 }
 
-static void decoder_memory(Decoder *d) {
+static void decoder_memory(GpuDecoder *d) {
     const size_t batch = sizes.sequences[DECODES - 1], positions = sizes.contexts[DECODES - 1];
     Backend *b = d->b;
     float **const buffers[] = {&d->residual, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->branch};
@@ -587,7 +587,7 @@ static void decoder_memory(Decoder *d) {
     d->sine = device_floats(b, positions * (size_t)sizes.head_dim / 2);
 }
 
-static void decoder_free(Decoder *d) {
+static void decoder_free(GpuDecoder *d) {
     Backend *b = d->b;
     float *const buffers[] = {d->residual, d->normed, d->q,      d->k,    d->v,      d->mixed, d->branch,
                               d->gate,     d->up,     d->logits, d->gain, d->cosine, d->sine};
@@ -596,16 +596,16 @@ static void decoder_free(Decoder *d) {
     b->ops->weight_free(b, d->head);
 }
 
-static const Scheme decoded[] = {{"int8 channel", 8, 0, ACTIVATION_NONE},
-                                 {"int4 g64", 4, 64, ACTIVATION_NONE},
-                                 {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
-                                 {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
+static const GpuScheme decoded[] = {{"int8 channel", 8, 0, ACTIVATION_NONE},
+                                    {"int4 g64", 4, 64, ACTIVATION_NONE},
+                                    {"W4A8 g128", 4, 128, ACTIVATION_TOKEN},
+                                    {"W8A8 channel", 8, 0, ACTIVATION_TOKEN}};
 enum { DECODED = sizeof decoded / sizeof *decoded };
 static const char small_cache[] = "int4 g64 kv8"; // the same as int4 g64, with a cache of 8 bits
 
 // Of the 7B model in this scheme; base: the dense one.
-static void bench_decode_scheme(const Bench *bench, const Decoder *base, const Scheme *scheme) {
-    static Decoder other;
+static void bench_decode_scheme(const GpuBench *bench, const GpuDecoder *base, const GpuScheme *scheme) {
+    static GpuDecoder other;
     Backend *b = bench->b;
     const bool both = strncmp(small_cache, scheme->name, strlen(scheme->name)) == 0;
     if (!wanted(bench->scheme, scheme->name) && !(both && wanted(bench->scheme, small_cache))) return;
@@ -618,8 +618,8 @@ static void bench_decode_scheme(const Bench *bench, const Decoder *base, const S
     for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
 }
 
-static void bench_decoding(const Bench *bench) {
-    static Decoder base;
+static void bench_decoding(const GpuBench *bench) {
+    static GpuDecoder base;
     Backend *b = bench->b;
     base.b = b;
     decoder_memory(&base);
@@ -637,9 +637,9 @@ static void bench_decoding(const Bench *bench) {
 
 // ---- Goals ----
 
-typedef struct Range {
+typedef struct FigureRange {
     double low, high;
-} Range;
+} FigureRange;
 
 static bool is(const cJSON *entry, const char *field, const char *text) {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(entry, field);
@@ -652,9 +652,9 @@ static double number(const cJSON *entry, const char *field) {
 }
 
 // Of all matrices that take more than `bytes` in the scheme.
-static Range products_range(const cJSON *products, const char *scheme, double batch, double bits, size_t bytes,
-                            const char *field) {
-    Range range = {NAN, NAN};
+static FigureRange products_range(const cJSON *products, const char *scheme, double batch, double bits, size_t bytes,
+                                  const char *field) {
+    FigureRange range = {NAN, NAN};
     const cJSON *entry;
     cJSON_ArrayForEach(entry, products) {
         if (!is(entry, "scheme", scheme) || number(entry, "batch") != batch) continue;
@@ -676,7 +676,7 @@ static double decode_figure(const cJSON *decode, const char *scheme, size_t batc
 }
 
 // all: also those of which nothing was measured.
-static void report_goal(cJSON *goals, bool all, const char *what, Range range, bool at_most, double goal) {
+static void report_goal(cJSON *goals, bool all, const char *what, FigureRange range, bool at_most, double goal) {
     const bool known = isfinite(range.low), reached = at_most ? range.high <= goal : range.low >= goal;
     if (!known && !all) return;
     if (cJSON_GetArraySize(goals) == 0) printf("\nLowest and highest of all matrices, and the goals:\n");
@@ -719,30 +719,31 @@ static void report_goals(cJSON *root, bool all) {
             goals, all, against_library[i].what,
             products_range(products, against_library[i].scheme, against_library[i].batch, 4, 0, "times_cublas_fp16"),
             false, against_library[i].goal);
-    report_goal(goals, all, "decode 7B fp16, batch 1, share of the copy rate", (Range){share, share}, false, 0.8);
-    report_goal(goals, all, "decode 7B int4 g64, batch 1, times fp16", (Range){ratio, ratio}, false, 3.3);
-    report_goal(goals, all, "quantize fp16 to int4 g64, times what its bytes need", (Range){times, times}, true, 2);
+    report_goal(goals, all, "decode 7B fp16, batch 1, share of the copy rate", (FigureRange){share, share}, false, 0.8);
+    report_goal(goals, all, "decode 7B int4 g64, batch 1, times fp16", (FigureRange){ratio, ratio}, false, 3.3);
+    report_goal(goals, all, "quantize fp16 to int4 g64, times what its bytes need", (FigureRange){times, times}, true,
+                2);
 }
 
 // ---- All of it ----
 
-typedef struct Part {
+typedef struct BenchPart {
     const char *name;
-    void (*run)(const Bench *);
-} Part;
+    void (*run)(const GpuBench *);
+} BenchPart;
 
 // What tells most comes first.
-static const Part parts[] = {{"products", bench_products},
-                             {"quantize", bench_quantize},
-                             {"attention", bench_attention},
-                             {"choose", bench_choosing},
-                             {"decode", bench_decoding}};
+static const BenchPart parts[] = {{"products", bench_products},
+                                  {"quantize", bench_quantize},
+                                  {"attention", bench_attention},
+                                  {"choose", bench_choosing},
+                                  {"decode", bench_decoding}};
 enum { PARTS = sizeof parts / sizeof *parts };
 
-typedef struct Options {
+typedef struct GpuOptions {
     bool emulated, some, only[PARTS]; // some: not all of it
     const char *scheme, *folder;
-} Options;
+} GpuOptions;
 
 static void print_usage(FILE *to) {
     fprintf(to, "usage: bench_gpu [--emulated] [--only PART]... [--scheme SCHEME] [FOLDER]\n"
@@ -763,7 +764,7 @@ static _Noreturn void misused(const char *what, const char *value) {
     exit(2);
 }
 
-static void choose_part(Options *o, const char *name) {
+static void choose_part(GpuOptions *o, const char *name) {
     for (int i = 0; i < PARTS; i++) {
         if (strcmp(name, parts[i].name) != 0) continue;
         o->only[i] = o->some = true;
@@ -772,7 +773,7 @@ static void choose_part(Options *o, const char *name) {
     misused("there is no such part", name);
 }
 
-static void choose_scheme(Options *o, const char *name) {
+static void choose_scheme(GpuOptions *o, const char *name) {
     bool known = wanted(name, small_cache);
     for (int i = 0; i < SCHEMES; i++) known = known || wanted(name, schemes[i].name);
     for (int i = 0; i < DECODED; i++) known = known || wanted(name, decoded[i].name);
@@ -781,8 +782,8 @@ static void choose_scheme(Options *o, const char *name) {
     o->some = true;
 }
 
-static Options read_options(int argc, char **argv) {
-    Options o = {.folder = NULL};
+static GpuOptions read_options(int argc, char **argv) {
+    GpuOptions o = {.folder = NULL};
     bool chosen = false;
     for (int i = 1; i < argc; i++) {
         const bool takes = strcmp(argv[i], "--only") == 0 || strcmp(argv[i], "--scheme") == 0;
@@ -819,7 +820,7 @@ static char *results_path(const char *folder, const char *device) {
     return path;
 }
 
-static void open_device(Bench *bench, bool emulated) {
+static void open_device(GpuBench *bench, bool emulated) {
     EmulatedDevice device = emulated_hopper;
     device.library = true;
     sizes = emulated ? toy_sizes : real_sizes;
@@ -829,7 +830,7 @@ static void open_device(Bench *bench, bool emulated) {
     bench->runtime = cuda_of(bench->b)->runtime;
 }
 
-static void bench_limits(Bench *bench) {
+static void bench_limits(GpuBench *bench) {
     const CudaFacts *facts = &bench->runtime->facts;
     bench->copy = copy_rate(bench->runtime, bench->b);
     bench->gemm = gemm_rate(bench->runtime, bench->b);
@@ -844,8 +845,8 @@ static void bench_limits(Bench *bench) {
 }
 
 int main(int argc, char **argv) {
-    const Options options = read_options(argc, argv);
-    Bench bench = {.scheme = options.scheme, .root = cJSON_CreateObject()};
+    const GpuOptions options = read_options(argc, argv);
+    GpuBench bench = {.scheme = options.scheme, .root = cJSON_CreateObject()};
     setvbuf(stdout, NULL, _IOLBF, 0); // what is known shows at once, in a file too
     open_device(&bench, options.emulated);
     Backend *b = bench.b;

@@ -3,12 +3,12 @@
 
 #include "kernels/cuda/kernels_integer.h"
 
-// ---- Plain: code by code ----
+// ---- Code by code ----
 //
 // A warp computes one output of the launch's only weight. The definition, on any device; sums of two-level grids have
 // 64 bits.
 
-enum { PLAIN_WARPS = 4 };
+enum { BY_CODE_WARPS = 4 };
 
 DEVICE int32_t activation_code(const IntegerArguments *a, int plane, int token, int padded) {
     size_t at =
@@ -16,8 +16,8 @@ DEVICE int32_t activation_code(const IntegerArguments *a, int plane, int token, 
     return (int8_t)a->x[at];
 }
 
-DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, int from, int end, int32_t *s,
-                      int32_t *x) {
+DEVICE void by_code_run(const IntegerArguments *a, int row, int token, int plane, int from, int end, int32_t *s,
+                        int32_t *x) {
     const uint8_t *codes = a->each[0].rows.codes;
     *s = *x = 0;
     for (int padded = from + (int)threadIdx.x % WARP; padded < end; padded += WARP) {
@@ -28,10 +28,10 @@ DEVICE void plain_run(const IntegerArguments *a, int row, int token, int plane, 
     *s = warp_sum_int(*s), *x = warp_sum_int(*x);
 }
 
-KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
+KERNEL(integer_by_code_kernel, BY_CODE_WARPS *WARP, IntegerArguments) {
     const IntegerLayout *l = &a.layout;
     const IntegerRows *w = &a.each[0].rows;
-    const int row = (int)blockIdx.x * PLAIN_WARPS + (int)threadIdx.x / WARP, token = (int)blockIdx.y;
+    const int row = (int)blockIdx.x * BY_CODE_WARPS + (int)threadIdx.x / WARP, token = (int)blockIdx.y;
     const int levels = a.levels, segments = segment_count(l, a.planes), out = a.each[0].out;
     float total = 0;
     long long whole = 0;
@@ -44,7 +44,7 @@ KERNEL(integer_plain_kernel, PLAIN_WARPS *WARP, IntegerArguments) {
         const float scale = levels == FACTORS ? 0 : element_at(a.scale_dtype, w->scales, at);
         for (int plane = 0; plane < a.planes; plane++) {
             int32_t s, x;
-            plain_run(&a, row, token, plane, place.from, place.end, &s, &x);
+            by_code_run(&a, row, token, plane, place.from, place.end, &s, &x);
             if (a.planes > 1)
                 total = with_segment(levels,
                                      scale * a.x_scales[(size_t)segment * padded_tokens(a.tokens) + token] *
@@ -75,9 +75,9 @@ KERNEL(reduce_kernel, FLAT_THREADS, ReduceArguments) {
     }
 }
 
-static int launch_integer_plain(void *stream, const IntegerArguments *a) {
-    const Extent grid = extent((size_t)(a->each[0].out + PLAIN_WARPS - 1) / PLAIN_WARPS, a->tokens, 1);
-    return LAUNCH(integer_plain_kernel, grid, PLAIN_WARPS * WARP, 0, stream, a);
+static int launch_integer_by_code(void *stream, const IntegerArguments *a) {
+    const Extent grid = extent((size_t)(a->each[0].out + BY_CODE_WARPS - 1) / BY_CODE_WARPS, a->tokens, 1);
+    return LAUNCH(integer_by_code_kernel, grid, BY_CODE_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_reduce(void *stream, const ReduceArguments *a) {

@@ -4,9 +4,9 @@
 #include "base/program.h"
 #include "kernels/backend.h"
 
-void backend_cpu_waiting(char **argv) {
+void backend_cpu_shorten_spin(char **argv) {
     // Read by GNU OpenMP before main, hence the second start. The default is 5 ms or so of turning round for each
-    // thread that waits; with more to do than cores that is 5 ms during which whoever is waited for does not run. 1000
+    // thread that waits; on a busy machine the thread that is waited for does not run during that time. 1000
     // rounds are some 30 µs, enough for the gap between two linears.
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     char *file = program_file();

@@ -1,4 +1,4 @@
-#include "kernels/cpu/plain.h"
+#include "kernels/cpu/wide.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,51 +6,51 @@
 
 #include "base/array.h"
 
-bool plain_knows(Grid grid, int bits) { return grid != GRID_LOG2 || bits < 8; }
+bool wide_knows(Grid grid, int bits) { return !grid_table[grid].powers || bits < 8; }
 
 static int16_t level_of(const QuantizedWeight *w, size_t at, int8_t code) {
     if (w->zeros) return (int16_t)(code - w->zeros[at]);
-    if (w->grid != GRID_LOG2 || code == 0) return code;
+    if (!grid_table[w->grid].powers || code == 0) return code;
     return (int16_t)(code > 0 ? 1 << (code - 1) : -(1 << (-code - 1)));
 }
 
-static void fill_row(const QuantizedWeight *w, Plain *p, size_t o) {
+static void fill_row(const QuantizedWeight *w, Wide *p, size_t o) {
     for (size_t i = 0; i < p->in; i++) {
         size_t at = o * p->in + i;
         p->levels[at] = level_of(w, o * p->groups + i / p->group, w->codes[at]);
     }
 }
 
-static void fill_scales(const QuantizedWeight *w, Plain *p, size_t count) {
-    // The smallest number of a log2 grid is one step.
-    int exponent = w->grid == GRID_LOG2 ? 2 - (1 << (w->bits - 1)) : 0;
+static void fill_scales(const QuantizedWeight *w, Wide *p, size_t count) {
+    // The smallest number of a grid of powers is one step.
+    int exponent = grid_table[w->grid].powers ? 2 - (1 << (w->bits - 1)) : 0;
     for (size_t i = 0; i < count; i++) p->scales[i] = ldexpf(w->scales[i], exponent);
 }
 
-bool plain_new(const QuantizedWeight *w, Plain *plain, Error *err) {
-    *plain = (Plain){.out = w->out, .in = w->in, .group = w->group, .groups = group_count(w->in, w->group)};
-    size_t groups = w->out * plain->groups, scales = w->factors ? w->out : groups;
-    plain->levels = array_new(w->out * w->in, sizeof *plain->levels);
-    plain->scales = array_new(scales, sizeof *plain->scales);
-    if (w->factors) plain->factors = array_new(groups, sizeof *plain->factors);
-    if (!plain->levels || !plain->scales || (w->factors && !plain->factors)) {
-        plain_free(plain);
+bool wide_new(const QuantizedWeight *w, Wide *wide, Error *err) {
+    *wide = (Wide){.out = w->out, .in = w->in, .group = w->group, .groups = group_count(w->in, w->group)};
+    size_t groups = w->out * wide->groups, scales = w->factors ? w->out : groups;
+    wide->levels = array_new(w->out * w->in, sizeof *wide->levels);
+    wide->scales = array_new(scales, sizeof *wide->scales);
+    if (w->factors) wide->factors = array_new(groups, sizeof *wide->factors);
+    if (!wide->levels || !wide->scales || (w->factors && !wide->factors)) {
+        wide_free(wide);
         return error_memory(err, "quantized weights");
     }
-    for (size_t o = 0; o < w->out; o++) fill_row(w, plain, o);
-    fill_scales(w, plain, scales);
-    if (w->factors) memcpy(plain->factors, w->factors, groups);
+    for (size_t o = 0; o < w->out; o++) fill_row(w, wide, o);
+    fill_scales(w, wide, scales);
+    if (w->factors) memcpy(wide->factors, w->factors, groups);
     return true;
 }
 
-void plain_free(Plain *plain) {
-    free(plain->levels);
-    free(plain->scales);
-    free(plain->factors);
-    *plain = (Plain){0};
+void wide_free(Wide *wide) {
+    free(wide->levels);
+    free(wide->scales);
+    free(wide->factors);
+    *wide = (Wide){0};
 }
 
-size_t plain_bytes(const Plain *p) {
+size_t wide_bytes(const Wide *p) {
     size_t groups = p->out * p->groups;
     return p->out * p->in * sizeof *p->levels + (p->factors ? groups + p->out * sizeof(float) : groups * sizeof(float));
 }
@@ -64,7 +64,7 @@ static int64_t group_sum(const HostKernels *kernels, const int16_t *levels, cons
 }
 
 // Σ_g s_g · Σ q_w q_x of one row; two-level: s · Σ_g f_g · Σ q_w q_x.
-static float row_product(const HostKernels *kernels, const Plain *w, size_t o, const int8_t *codes) {
+static float row_product(const HostKernels *kernels, const Wide *w, size_t o, const int8_t *codes) {
     float total = 0;
     int64_t whole = 0;
     for (size_t g = 0; g < w->groups; g++) {
@@ -78,8 +78,8 @@ static float row_product(const HostKernels *kernels, const Plain *w, size_t o, c
     return w->factors ? w->scales[o] * (float)whole : total;
 }
 
-void plain_product(const HostKernels *kernels, const Plain *w, const float *bias, const int8_t *codes,
-                   const float *scales, size_t tokens, float *y, size_t first, size_t end) {
+void wide_product(const HostKernels *kernels, const Wide *w, const float *bias, const int8_t *codes,
+                  const float *scales, size_t tokens, float *y, size_t first, size_t end) {
     for (size_t o = first; o < end; o++) {
         for (size_t t = 0; t < tokens; t++) {
             float sum = row_product(kernels, w, o, codes + t * w->in) * scales[t];
