@@ -516,8 +516,9 @@ bool evaluator_divergences(const Evaluator *e, float *kl) {
     return true;
 }
 
-const int32_t *evaluator_window(const Evaluator *e, size_t *count) {
-    *count = e->window_tokens;
+const int32_t *evaluator_ids(const Evaluator *e, size_t *count, size_t *window) {
+    *count = e->window_count * e->window_tokens;
+    *window = e->window_tokens;
     return e->ids;
 }
 

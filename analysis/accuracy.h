@@ -16,6 +16,7 @@ typedef struct Accuracy {
     double base_ppl_half_se, ppl_half_se;
     double ppl_ratio_log, ppl_ratio_se;               // mean of (nll − base nll) and its standard error
     double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats
+    double kl_reverse_mean, kl_reverse_se;            // D(quantized ‖ base)
     double top1, top1_se;       // share of positions where both put the same token first (ties: lowest id)
     double dp_mean, dp_mean_se; // p(true token): quantized − base
     double dp_rms, dp_rms_se;
@@ -51,8 +52,8 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
 // for comparing two models position by position. False when not all are scored.
 size_t evaluator_positions(const Evaluator *evaluator);
 bool evaluator_divergences(const Evaluator *evaluator, float *kl);
-// The tokens of the first window, [*count]; owned by the evaluator.
-const int32_t *evaluator_window(const Evaluator *evaluator, size_t *count);
+// The tokens that are run, [*count], in windows of *window; owned by the evaluator.
+const int32_t *evaluator_ids(const Evaluator *evaluator, size_t *count, size_t *window);
 // What the figures depend on beside the quantized model: the tokens and how they are cut into windows.
 uint64_t evaluator_hash(const Evaluator *evaluator, uint64_t hash);
 

@@ -4,14 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processors.h"
+
 // The loops over the vocabulary, in 16 lanes that are added up in a fixed order: the result is the same whatever
-// vectors the processor has. target_clones compiles them for several of those.
+// vectors the processor has. FOR_EVERY_PROCESSOR compiles them for several of those.
 #define LANES 16
-#if defined(QUANTDIAL_X86) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EVERY_PROCESSOR __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define FOR_EVERY_PROCESSOR
-#endif
 
 // The largest value. A NaN may be passed over: the sums find it.
 FOR_EVERY_PROCESSOR
@@ -31,45 +28,50 @@ static float row_max(const float *z, size_t n) {
 typedef struct RowSums {
     double base, other; // Σ e^(z − max)
     double cross;       // Σ e^(base − max) · ((base − max) − (other − max))
+    double back;        // Σ e^(other − max) · ((other − max) − (base − max))
 } RowSums;
 
 // One step of row_sums: 16 values of each row.
 static inline __attribute__((always_inline)) void lanes_add(const float *base, const float *other, float base_max,
-                                                            float other_max, double *b, double *o, double *c) {
-    float p[LANES], q[LANES], cross[LANES];
+                                                            float other_max, double *b, double *o, double *c,
+                                                            double *r) {
+    float p[LANES], q[LANES], cross[LANES], back[LANES];
 #pragma omp simd
     for (int l = 0; l < LANES; l++) {
         float x = base[l] - base_max, y = other[l] - other_max;
         p[l] = exp_negative(x);
         q[l] = exp_negative(y);
         cross[l] = p[l] * (x - y);
+        back[l] = q[l] * (y - x);
     }
 #pragma omp simd
     for (int l = 0; l < LANES; l++) {
         b[l] += (double)p[l];
         o[l] += (double)q[l];
         c[l] += (double)cross[l];
+        r[l] += (double)back[l];
     }
 }
 
 FOR_EVERY_PROCESSOR
 static RowSums row_sums(const float *base, const float *other, size_t n, float base_max, float other_max) {
-    double b[LANES] = {0}, o[LANES] = {0}, c[LANES] = {0};
+    double b[LANES] = {0}, o[LANES] = {0}, c[LANES] = {0}, r[LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) lanes_add(base + i, other + i, base_max, other_max, b, o, c);
+    for (; i + LANES <= n; i += LANES) lanes_add(base + i, other + i, base_max, other_max, b, o, c, r);
     if (i < n) {
         // What is left, filled up with values whose exponential is 0.
         float rest[LANES], other_rest[LANES];
         for (int l = 0; l < LANES; l++) rest[l] = other_rest[l] = -FLT_MAX;
         memcpy(rest, base + i, (n - i) * sizeof *rest);
         memcpy(other_rest, other + i, (n - i) * sizeof *other_rest);
-        lanes_add(rest, other_rest, base_max, other_max, b, o, c);
+        lanes_add(rest, other_rest, base_max, other_max, b, o, c, r);
     }
     RowSums sums = {0};
     for (int l = 0; l < LANES; l++) {
         sums.base += b[l];
         sums.other += o[l];
         sums.cross += c[l];
+        sums.back += r[l];
     }
     return sums;
 }
@@ -91,13 +93,14 @@ bool score_logits(const float *base, const float *other, size_t vocab, int32_t t
     float base_max = row_max(base, vocab), other_max = row_max(other, vocab);
     RowSums sums = row_sums(base, other, vocab, base_max, other_max);
     // A NaN or an infinity anywhere makes one of these so.
-    if (!isfinite(sums.base) || !isfinite(sums.other) || !isfinite(sums.cross)) {
+    if (!isfinite(sums.base) || !isfinite(sums.other) || !isfinite(sums.cross) || !isfinite(sums.back)) {
         *base_is_finite = all_finite(base, vocab);
         return false;
     }
     double base_log = log(sums.base), other_log = log(sums.other);
     // D = Σ p (ln p − ln q), with ln p = (z − max) − ln Σ. Rounding may bring it a little below zero.
     out->kl = (float)fmax(sums.cross / sums.base - base_log + other_log, 0);
+    out->kl_reverse = (float)fmax(sums.back / sums.other - other_log + base_log, 0);
     out->base_nll = base_log - ((double)base[target] - (double)base_max);
     out->nll = other_log - ((double)other[target] - (double)other_max);
     out->same_top = first_of(base, vocab, base_max) == first_of(other, vocab, other_max);
@@ -163,7 +166,7 @@ static double percentile(float *values, size_t n, double share) {
 }
 
 typedef struct Sums {
-    Sum base_nll, nll, base_half, half, ratio, kl, dp, dp2;
+    Sum base_nll, nll, base_half, half, ratio, kl, kl_reverse, dp, dp2;
     double same_top, kl_max;
 } Sums;
 
@@ -177,6 +180,7 @@ static void sums_add(Sums *s, const Score *score) {
     }
     sum_add(&s->ratio, score->nll - score->base_nll);
     sum_add(&s->kl, (double)score->kl);
+    sum_add(&s->kl_reverse, (double)score->kl_reverse);
     sum_add(&s->dp, dp);
     sum_add(&s->dp2, dp * dp);
     s->same_top += score->same_top;
@@ -206,6 +210,8 @@ void scores_summarize(const Score *scores, size_t count, float *scratch, Accurac
     out->kl_mean = sum_mean(&s.kl);
     out->kl_se = sum_error(&s.kl);
     out->kl_max = s.kl_max;
+    out->kl_reverse_mean = sum_mean(&s.kl_reverse);
+    out->kl_reverse_se = sum_error(&s.kl_reverse);
     out->kl_median = percentile(scratch, count, 0.5);
     out->kl_p99 = percentile(scratch, count, 0.99);
     double n = (double)count;

@@ -12,6 +12,7 @@
 typedef struct Score {
     double base_nll, nll; // −ln p(true token)
     float kl;             // D(base ‖ other), nats, ≥ 0
+    float kl_reverse;     // D(other ‖ base)
     bool same_top;
     bool second_half; // among the positions that llama.cpp scores
 } Score;

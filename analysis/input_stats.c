@@ -34,10 +34,14 @@ void input_gatherer_free(InputGatherer *gatherer) {
     *gatherer = (InputGatherer){0};
 }
 
-// The position among `tokens` tokens of sample row `i`.
+// The position among `tokens` tokens of sample row `i`: one in each part of them, at another place in each part (by the
+// golden ratio). At the same place they might all be first tokens of sequences, which are like no others.
 static uint64_t sample_position(uint64_t tokens, size_t i) {
-    uint64_t rows = tokens < SAMPLE_ROWS ? tokens : SAMPLE_ROWS;
-    return (uint64_t)((__uint128_t)tokens * i / rows);
+    const uint64_t rows = tokens < SAMPLE_ROWS ? tokens : SAMPLE_ROWS;
+    const uint64_t from = (uint64_t)((__uint128_t)tokens * i / rows),
+                   to = (uint64_t)((__uint128_t)tokens * (i + 1) / rows);
+    const uint32_t place = (uint32_t)(i + 1) * 2654435769u; // 2^32 times the fraction of (i + 1) · 0.618…
+    return from + (uint64_t)((__uint128_t)(to - from) * place >> 32);
 }
 
 // Rows that are spread over `spread` tokens. backend: where x lies; NULL: on the host.

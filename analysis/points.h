@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analysis/speed.h"
+#include "analysis/statistics.h"
 #include "analysis/trial.h"
 
 typedef struct Point {
@@ -11,7 +12,10 @@ typedef struct Point {
     Accuracy accuracy;
     DecodeSpeed speed;   // of the base and this point, timed in turn; no pairs: not measured
     double pack_seconds; // quantizing and packing all linears; 0: not measured
-    bool pareto;         // no other point is as small and as close to the base, and better in one of both
+    // Of KL divergence, position by position: this one minus the point of the least (0 ± 0 for that one itself).
+    bool paired; // it was taken
+    Difference above_best;
+    bool pareto; // no other point is as small and as close to the base, and better in one of both
 } Point;
 
 typedef struct PointOptions {
@@ -21,7 +25,8 @@ typedef struct PointOptions {
 } PointOptions;
 
 // Fills points [count], one for each recipe. When it is stopped or fails, those that are known stay, and the front is
-// marked among them. A recipe that cannot be planned or packed fails, named by its number from 1.
+// marked and differences are taken among them. A recipe that cannot be planned or packed fails, named by its number
+// from 1.
 bool points_measure(Trial *trial, const Recipe *recipes, int count, const PointOptions *options, Point *points,
                     Progress *progress, Error *err);
 

@@ -61,7 +61,7 @@ typedef struct InputStats {
     float *channel_absmax;                    // [width]
     uint64_t magnitude[MAGNITUDE_BINS];       // |x|
     uint64_t token_magnitude[MAGNITUDE_BINS]; // per-token absmax
-    float *sample; // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, evenly spread over the tokens, for output
+    float *sample; // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, one in each part of the tokens, for output
                    // errors
     size_t sample_rows;
 } InputStats;

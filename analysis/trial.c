@@ -57,7 +57,7 @@ bool trial_follow(Trial *t, const Plan *plan, Progress *progress, Error *err) {
     return ok;
 }
 
-static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Error *err) {
+static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
     Relay relay = relay_to(progress);
     if (!trial_follow(t, plan, progress, err)) return false;
     int first = t->first_changed;
@@ -67,19 +67,22 @@ static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, Progress *progre
                        err))
         return false;
     report(&relay, trial_work(t));
-    trial_cache_add(t->cache, plan_hash(plan), out);
-    return true;
-}
-
-bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Error *err) {
-    if (progress_should_stop(progress)) return error_stopped(err);
-    if (!trial_cache_find(t->cache, plan_hash(plan), out)) return evaluate(t, plan, out, progress, err);
-    progress_add(progress, trial_work(t));
+    if (kl && !evaluator_divergences(t->evaluator, kl)) return error_set(err, "not all positions were evaluated");
+    trial_cache_add(t->cache, plan_hash(plan), out, kl);
     return true;
 }
 
 bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
     if (progress_should_stop(progress)) return error_stopped(err);
-    return evaluate(t, plan, out, progress, err) &&
-           (evaluator_divergences(t->evaluator, kl) || error_set(err, "not all positions were evaluated"));
+    if (!trial_cache_find(t->cache, plan_hash(plan), out, kl)) return evaluate(t, plan, out, kl, progress, err);
+    progress_add(progress, trial_work(t));
+    return true;
+}
+
+bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Error *err) {
+    return trial_run_positions(t, plan, out, NULL, progress, err);
+}
+
+bool trial_known(const Trial *t, const Plan *plan, Accuracy *out) {
+    return trial_cache_find(t->cache, plan_hash(plan), out, NULL);
 }

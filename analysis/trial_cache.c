@@ -1,5 +1,6 @@
-// Layout of a file, in the byte order of the machine: Header, then `count` Entries. A reader believes it only when the
-// hash over the entries is right and every figure can be true.
+// Layout of a file, in the byte order of the machine: Header, `count` Entries, then the divergences at each position of
+// those entries that have them, in the same order. A reader believes it only when the hash over all of that is right
+// and every figure can be true.
 #include "analysis/trial_cache.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@
 #include "base/log.h"
 
 // Counts up whenever the layout, or what the figures mean, changes.
-#define TRIAL_VERSION 1u
+#define TRIAL_VERSION 2u
 #define FILE_LIMIT ((size_t)64 << 20)
 #define SECONDS_BETWEEN_WRITES 1.0
 
@@ -26,6 +27,7 @@ typedef struct Header {
 
 typedef struct Entry {
     uint64_t plan;
+    uint64_t positions; // whose divergences are kept: all of the accuracy's tokens, or 0
     Accuracy accuracy;
 } Entry;
 
@@ -33,40 +35,91 @@ struct TrialCache {
     char *folder, *path;
     uint64_t key;
     Entry *entries;
-    size_t count, capacity, written;
+    float **kl; // [count] → [positions] or NULL
+    size_t count, capacity, kl_capacity, bytes;
+    bool changed; // since it was written
     double write_time;
 };
 
-static Header header_for(uint64_t key, const Entry *entries, size_t count) {
+// body: all that follows the header.
+static Header header_for(uint64_t key, size_t count, const char *body, size_t bytes) {
     return (Header){.magic = "qdtrial",
                     .version = TRIAL_VERSION,
                     .entry_bytes = sizeof(Entry),
                     .key = key,
                     .count = count,
-                    .hash = hash_bytes(HASH_START, entries, count * sizeof *entries)};
+                    .hash = hash_bytes(HASH_START, body, bytes)};
 }
 
 static bool plausible(const Accuracy *a) {
     return a->tokens > 0 && a->tokens == a->planned && isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 &&
-           a->ppl > 0 && a->base_ppl > 0 && a->top1 >= 0 && a->top1 <= 1;
+           isfinite(a->kl_reverse_mean) && a->kl_reverse_mean >= 0 && a->ppl > 0 && a->base_ppl > 0 && a->top1 >= 0 &&
+           a->top1 <= 1;
+}
+
+static bool plausible_positions(const float *kl, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(kl[i]) || kl[i] < 0) return false;
+    }
+    return true;
+}
+
+static bool room_for_one(TrialCache *cache) {
+    return array_grow(&cache->entries, cache->count, &cache->capacity, sizeof *cache->entries) &&
+           array_grow(&cache->kl, cache->count, &cache->kl_capacity, sizeof *cache->kl);
+}
+
+// Replaces what is kept of positions; without memory nothing is.
+static void keep_positions(TrialCache *cache, size_t at, const float *kl, size_t n) {
+    float *copy = kl ? array_new(n, sizeof *copy) : NULL;
+    if (!copy) return;
+    memcpy(copy, kl, n * sizeof *copy);
+    cache->kl[at] = copy;
+    cache->entries[at].positions = n;
+    cache->bytes += n * sizeof *copy;
+}
+
+// One entry, and its positions from *rest on; false when it cannot be true.
+static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest, const char *end) {
+    const size_t n = (size_t)entry->positions, bytes = n * sizeof(float);
+    if (!plausible(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
+    if (n > (size_t)(end - *rest) / sizeof(float) || !room_for_one(cache)) return false;
+    float *kl = array_new(n, sizeof *kl);
+    if (!kl) return false;
+    memcpy(kl, *rest, bytes);
+    *rest += bytes;
+    const bool ok = plausible_positions(kl, n);
+    if (ok) {
+        cache->entries[cache->count] = *entry;
+        cache->entries[cache->count].positions = 0;
+        cache->kl[cache->count] = NULL;
+        keep_positions(cache, cache->count++, n ? kl : NULL, n);
+        cache->bytes += sizeof *entry;
+    }
+    free(kl);
+    return ok;
 }
 
 static bool take_entries(TrialCache *cache, const char *data, size_t size) {
     Header header;
-    if (size < sizeof header || (size - sizeof header) % sizeof(Entry)) return false;
-    size_t count = (size - sizeof header) / sizeof(Entry);
+    if (size < sizeof header) return false;
     memcpy(&header, data, sizeof header);
-    cache->entries = array_new(count, sizeof(Entry));
-    if (!cache->entries) return false;
-    cache->capacity = count;
-    memcpy(cache->entries, data + sizeof header, count * sizeof(Entry));
-    Header expected = header_for(cache->key, cache->entries, count);
+    const char *body = data + sizeof header, *end = data + size;
+    if (header.count > (size_t)(end - body) / sizeof(Entry)) return false;
+    const Header expected = header_for(cache->key, (size_t)header.count, body, (size_t)(end - body));
     if (memcmp(&header, &expected, sizeof header) != 0) return false;
-    for (size_t i = 0; i < count; i++) {
-        if (!plausible(&cache->entries[i].accuracy)) return false;
+    const char *rest = body + header.count * sizeof(Entry);
+    for (size_t i = 0; i < header.count; i++) {
+        Entry entry;
+        memcpy(&entry, body + i * sizeof entry, sizeof entry);
+        if (!take_entry(cache, &entry, &rest, end)) return false;
     }
-    cache->count = cache->written = count;
-    return true;
+    return rest == end;
+}
+
+static void forget_all(TrialCache *cache) {
+    for (size_t i = 0; i < cache->count; i++) free(cache->kl[i]);
+    cache->count = cache->bytes = 0;
 }
 
 bool trial_cache_open(const char *folder, uint64_t key, TrialCache **out, Error *err) {
@@ -80,51 +133,73 @@ bool trial_cache_open(const char *folder, uint64_t key, TrialCache **out, Error 
     if (!cache || !cache->folder || !cache->path) return error_memory(err, "kept figures");
     cache->key = key;
     if (file_read(cache->path, FILE_LIMIT, &data, &size, NULL)) {
-        take_entries(cache, data, size);
+        if (!take_entries(cache, data, size)) forget_all(cache);
         free(data);
     }
     log_line("cache: %s holds %zu evaluations", cache->path, cache->count);
     return true;
 }
 
-bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out) {
-    for (size_t i = 0; cache && i < cache->count; i++) {
-        if (cache->entries[i].plan != plan) continue;
-        *out = cache->entries[i].accuracy;
-        return true;
-    }
-    return false;
+static size_t place_of(const TrialCache *cache, uint64_t plan) {
+    size_t i = 0;
+    while (i < cache->count && cache->entries[i].plan != plan) i++;
+    return i;
+}
+
+bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, float *kl) {
+    const size_t at = cache ? place_of(cache, plan) : 0;
+    if (!cache || at == cache->count || (kl && !cache->kl[at])) return false;
+    *out = cache->entries[at].accuracy;
+    if (kl) memcpy(kl, cache->kl[at], (size_t)cache->entries[at].positions * sizeof *kl);
+    return true;
 }
 
 static void write_entries(TrialCache *cache) {
     Text file = {0};
-    Header header = header_for(cache->key, cache->entries, cache->count);
+    Header header = {0};
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)cache->entries, cache->count * sizeof *cache->entries);
-    if (!file.failed && folder_make(cache->folder, NULL)) file_write(cache->path, file.data, file.length, NULL);
+    for (size_t i = 0; i < cache->count; i++) {
+        const size_t n = (size_t)cache->entries[i].positions;
+        if (n) text_add(&file, (const char *)cache->kl[i], n * sizeof(float));
+    }
+    if (!file.failed && folder_make(cache->folder, NULL)) {
+        header = header_for(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
+        memcpy(file.data, &header, sizeof header);
+        file_write(cache->path, file.data, file.length, NULL);
+    }
     text_free(&file);
     // Also where it failed: a folder that cannot be written now is not tried for each figure.
-    cache->written = cache->count;
+    cache->changed = false;
     cache->write_time = clock_seconds();
 }
 
-void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy) {
-    Accuracy kept;
-    if (!cache || !plausible(accuracy) || trial_cache_find(cache, plan, &kept)) return;
-    if ((cache->count + 1) * sizeof(Entry) + sizeof(Header) > FILE_LIMIT) return;
-    if (!array_grow(&cache->entries, cache->count, &cache->capacity, sizeof *cache->entries)) return;
-    Entry *entry = &cache->entries[cache->count++];
-    memset(entry, 0, sizeof *entry); // padding goes to disk, too
-    entry->plan = plan;
-    entry->accuracy = *accuracy;
+void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *kl) {
+    if (!cache || !plausible(accuracy)) return;
+    const size_t at = place_of(cache, plan), n = kl ? (size_t)accuracy->tokens : 0;
+    if (at < cache->count && (!kl || cache->kl[at])) return; // known already
+    if (sizeof(Header) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
+    if (at == cache->count) {
+        if (!room_for_one(cache)) return;
+        memset(&cache->entries[at], 0, sizeof *cache->entries); // padding goes to disk, too
+        cache->entries[at].plan = plan;
+        cache->entries[at].accuracy = *accuracy;
+        cache->kl[at] = NULL;
+        cache->count++;
+        cache->bytes += sizeof(Entry);
+    }
+    keep_positions(cache, at, kl, n);
+    cache->changed = true;
     if (clock_seconds() - cache->write_time >= SECONDS_BETWEEN_WRITES) write_entries(cache);
 }
 
 void trial_cache_close(TrialCache *cache) {
     if (!cache) return;
-    if (cache->written < cache->count) write_entries(cache);
+    if (cache->changed) write_entries(cache);
+    forget_all(cache);
     free(cache->folder);
     free(cache->path);
     free(cache->entries);
+    free(cache->kl);
     free(cache);
 }

@@ -5,7 +5,8 @@
 
 // key: of model, tokens and whatever else all entries share. An unreadable, damaged or foreign file counts as empty.
 bool trial_cache_open(const char *folder, uint64_t key, TrialCache **out, Error *err);
-bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out);
-// Writes the file if the last time is a second ago; best effort.
-void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy);
+// kl: NULL, or [positions] for the divergence at each; false where only the figures were kept.
+bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, float *kl);
+// kl [accuracy->tokens] or NULL. Writes the file if the last time is a second ago; best effort.
+void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *kl);
 void trial_cache_close(TrialCache *cache); // writes what is not on disk yet

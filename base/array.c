@@ -1,5 +1,6 @@
 #include "base/array.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ void *array_new(size_t count, size_t size) {
 }
 
 bool array_grow(void *data_pointer, size_t length, size_t *capacity, size_t size) {
+    assert(length <= *capacity);
     if (length < *capacity) return true;
     size_t wanted = *capacity ? *capacity * 2 : 16;
     size_t bytes;

@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <assert.h>
 #include <math.h>
 
 static uint64_t splitmix(uint64_t *x) {
@@ -29,6 +30,7 @@ uint64_t random_next(Random *random) {
 }
 
 uint32_t random_below(Random *random, uint32_t bound) {
+    assert(bound > 0);
     // Lemire's method without the rejection step: the bias is below 2^-32.
     return (uint32_t)(((random_next(random) >> 32) * bound) >> 32);
 }

@@ -73,6 +73,7 @@ static void print_table(const MethodTable *table, const Engine *engine) {
         point_print(&table->points[i]);
     }
     printf("\n* on the Pareto front: no other row is as small and as close to the base\n");
+    best_print();
     scored_print(engine, TEXT_EVALUATION, table->points[0].accuracy.tokens);
 }
 

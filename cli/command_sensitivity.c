@@ -1,5 +1,6 @@
 // Which linears hurt, ranked.
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/results.h"
@@ -10,7 +11,35 @@ static bool sensitivity_shown(const Options *options, const Linear *linear) {
     return !options->match || glob_matches(options->match, linear->name);
 }
 
-static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study) {
+// Why each linear hurts that is shown; signal stays 0 where its input was not measured.
+static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Why *reasons,
+                             Error *err) {
+    for (int i = 0; i < study->count; i++) {
+        const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
+        if (!sensitivity_shown(options, &engine_structure(engine)->linears[linear])) continue;
+        if (!engine_stats(engine)->inputs[input].sample_rows) continue;
+        if (!engine_why(engine, engine_plan(engine), linear, &reasons[i], err)) return false;
+    }
+    return true;
+}
+
+static void why_json(cJSON *linear, const Why *why) {
+    const double signal = why->signal > 0 ? why->signal : NAN;
+    cJSON *noise = cJSON_AddObjectToObject(linear, "noise"), *column, *channel;
+    json_add_number(noise, "weights", why->weights / signal);
+    json_add_number(noise, "input", why->input / signal);
+    json_add_number(noise, "both", why->both / signal);
+    json_add_number(linear, "weights_share", why_weights_share(why));
+    column = cJSON_AddObjectToObject(linear, "column");
+    cJSON_AddNumberToObject(column, "index", why->column);
+    json_add_number(column, "share", why->column_share);
+    channel = cJSON_AddObjectToObject(linear, "channel");
+    cJSON_AddNumberToObject(channel, "index", why->channel);
+    json_add_number(channel, "absmax", (double)why->channel_absmax);
+    json_add_number(channel, "ratio", why->channel_ratio);
+}
+
+static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
     const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
@@ -21,16 +50,21 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
         json_add_number(linear, "kl_se", of->alone_known ? of->kl_se : NAN);
         json_add_number(linear, "estimate", of->estimate);
+        json_add_number(linear, "estimate_se", of->estimate_se);
         if (of->rest_known) {
             json_add_number(linear, "kl_without", of->rest_kl);
             json_add_number(linear, "kl_without_se", of->rest_kl_se);
         }
+        if (reasons[i].signal > 0) why_json(linear, &reasons[i]);
         cJSON_AddItemToArray(linears, linear);
     }
+    cJSON_AddNumberToObject(object, "estimate_tokens", (double)study->estimate_tokens);
     json_add_number(object, "rank_correlation", study->rank_correlation);
+    cJSON_AddNumberToObject(object, "measured", study->measured);
     json_add_number(object, "kl_all", study->all_kl);
     json_add_number(object, "kl_all_se", study->all_kl_se);
     scored_json(object, engine, TEXT_EVALUATION, engine_positions(engine));
+    json_add_number(object, "kl_sum", study->alone_sum);
     return object;
 }
 
@@ -39,61 +73,88 @@ static void print_bar(double share) {
     putchar('\n');
 }
 
+// With estimates alone, those that were measured before have figures, too.
 static void print_header(const Sensitivities *study) {
     printf("%-38s %4s %7s", "quantized alone", "bits", "group");
-    if (study->linears[0].alone_known) printf(" %9s %9s", "KL", "+-");
-    printf(" %10s", "estimate");
+    if (study->measured) printf(" %9s %9s", "KL", "+-");
+    printf(" %10s %9s", "estimate", "+-");
     if (study->linears[0].rest_known) printf(" %11s %9s", "without it", "+-");
-    putchar('\n');
+    printf("  %7s %6s  %11s  %14s\n", "weights", "input", "column", "channel");
 }
 
-static void print_row(const char *name, const Decision *d, const Sensitivity *of, double share) {
+static void print_why(const Why *why) {
+    const double weights = why_weights_share(why);
+    if (isnan(weights))
+        printf("  %7s %6s", "-", "-");
+    else
+        printf("  %5.0f %% %4.0f %%", 100 * weights, 100 * (1 - weights));
+    printf("  %5u %3.0f %%  %5u %7.*fx", why->column, 100 * why->column_share, why->channel,
+           why->channel_ratio < 100 ? 1 : 0, why->channel_ratio);
+}
+
+static void print_row(const char *name, const Decision *d, const Sensitivity *of, bool measured, const Why *why,
+                      double share) {
     char group[32];
     decision_group_text(d, group, sizeof group);
     print_name(name, 38);
     printf(" %4d %7s", d->bits, group);
-    if (of->alone_known) printf(" %9.6f %9.6f", of->kl, of->kl_se);
-    printf(" %10.6f", of->estimate);
+    if (of->alone_known)
+        printf(" %9.6f %9.6f", of->kl, of->kl_se);
+    else if (measured)
+        printf(" %9s %9s", "-", "-");
+    printf(" %10.6f %9.6f", of->estimate, of->estimate_se);
     if (of->rest_known) printf(" %11.5f %9.5f", of->rest_kl, of->rest_kl_se);
+    if (why->signal > 0) print_why(why);
     printf("  ");
     print_bar(share);
 }
 
-static double length_of(const Sensitivity *of) { return of->alone_known ? of->kl : of->estimate; }
+static double length_of(const Sensitivity *of, bool whole) { return whole ? of->kl : of->estimate; }
 
-static void print_study(const Options *options, const Engine *engine, const Sensitivities *study) {
-    bool measured = study->linears[0].alone_known;
-    double longest = length_of(&study->linears[0]);
-    if (measured)
-        printf("all quantized: KL %.5f +- %.5f on %zu tokens\n\n", study->all_kl, study->all_kl_se,
-               engine_positions(engine));
+static void print_study(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
+    const bool whole = isfinite(study->all_kl);
+    const double longest = length_of(&study->linears[0], whole);
+    if (whole)
+        printf("all quantized: KL %.5f +- %.5f on %zu tokens; the sum of all alone: %.5f, %.0f %% of that\n\n",
+               study->all_kl, study->all_kl_se, engine_positions(engine), study->alone_sum,
+               100 * study->alone_sum / study->all_kl);
     print_header(study);
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
         if (sensitivity_shown(options, linear))
-            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of,
-                      longest > 0 ? length_of(of) / longest : 0);
+            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0, &reasons[i],
+                      longest > 0 ? length_of(of, whole) / longest : 0);
     }
-    printf("\nestimate: the share in its layer's divergence on %zu tokens", engine_first_window(engine));
-    if (measured) printf("; its ranks correlate with those of KL by %.2f", study->rank_correlation);
-    putchar('\n');
+    printf("\nestimate: KL on %zu tokens", study->estimate_tokens);
+    if (isfinite(study->rank_correlation))
+        printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
+               study->measured);
+    printf("\nweights, input: shares of the error of its output; column: of weights, share of what they can err most; "
+           "channel: "
+           "of the input, times the median\n");
     scored_print(engine, TEXT_EVALUATION, engine_positions(engine));
 }
 
 bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
-    bool ok = open_prepared(options, true, false, &engine, err) &&
+    Why *reasons = NULL;
+    bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
+        reasons = array_new((size_t)study.count, sizeof *reasons);
+        ok = reasons ? look_for_reasons(options, engine, &study, reasons, err) : error_memory(err, "the linears");
+    }
+    if (ok) {
         warn_unmatched(options, engine);
         if (options->json)
-            print_json(study_json(options, engine, &study));
+            print_json(study_json(options, engine, &study, reasons));
         else
-            print_study(options, engine, &study);
+            print_study(options, engine, &study, reasons);
     }
+    free(reasons);
     sensitivities_free(&study);
     engine_close(engine);
     return ok;

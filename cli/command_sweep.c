@@ -50,13 +50,15 @@ static void print_sweep(const Engine *engine, const Sweep *sweep) {
         point_print(&sweep->points[i]);
     }
     printf("\n* on the Pareto front: no other point is as small and as close to the base\n");
+    best_print();
     scored_print(engine, TEXT_EVALUATION, sweep->points[0].accuracy.tokens);
 }
 
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
     Text csv = {0};
     for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", option_of(sweep, d));
-    text_addf(&csv, "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto\n");
+    text_addf(&csv,
+              "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se\n");
     for (int i = 0; i < sweep->count; i++) {
         const Point *p = &sweep->points[i];
         char text[32];
@@ -67,7 +69,7 @@ static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
         text_addf(&csv, "%.6g,%zu,%.8g,%.8g,%.3g,%.6g,", p->bits_per_weight, p->bytes, p->accuracy.ppl,
                   p->accuracy.kl_mean, p->accuracy.kl_se, p->accuracy.top1);
         if (p->speed.pairs) text_addf(&csv, "%.6g", p->speed.second.median);
-        text_addf(&csv, ",%d\n", p->pareto);
+        text_addf(&csv, ",%d,%.8g,%.3g\n", p->pareto, p->above_best.mean, p->above_best.se);
     }
     bool ok = csv.failed ? error_memory(err, path) : file_write(path, csv.data, csv.length, err);
     text_free(&csv);

@@ -32,7 +32,7 @@ void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t 
 
 cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
     const Plan *plan = engine_plan(engine);
-    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl;
+    cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl, *kl_reverse;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
     scored_json(object, engine, TEXT_EVALUATION, a->tokens);
     base = cJSON_AddObjectToObject(object, "base");
@@ -49,6 +49,9 @@ cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
     json_add_number(kl, "median", a->kl_median);
     json_add_number(kl, "p99", a->kl_p99);
     json_add_number(kl, "max", a->kl_max);
+    kl_reverse = cJSON_AddObjectToObject(object, "kl_reverse");
+    json_add_number(kl_reverse, "mean", a->kl_reverse_mean);
+    json_add_number(kl_reverse, "se", a->kl_reverse_se);
     json_add_number(object, "top1", a->top1);
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
@@ -70,6 +73,7 @@ void accuracy_print(const Accuracy *a, const Engine *engine) {
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
            a->kl_median, a->kl_p99, a->kl_max);
+    printf("KL reversed   mean %.5f +- %.5f\n", a->kl_reverse_mean, a->kl_reverse_se);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
     printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
     printf("on            ");
@@ -214,6 +218,10 @@ void point_json(cJSON *object, const Point *point) {
     json_add_number(object, "ppl", a->ppl);
     json_add_number(object, "kl", a->kl_mean);
     json_add_number(object, "kl_se", a->kl_se);
+    if (point->paired) {
+        json_add_number(object, "kl_above_best", point->above_best.mean);
+        json_add_number(object, "kl_above_best_se", point->above_best.se);
+    }
     json_add_number(object, "top1", a->top1);
     if (point->speed.pairs) {
         spread_json(object, "tokens_per_second", &point->speed.second);
@@ -224,15 +232,22 @@ void point_json(cJSON *object, const Point *point) {
 }
 
 void point_print_header(void) {
-    printf("%6s %9s %9s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "perplexity", "top-1", "tok/s",
-           "of base", "pack s");
+    printf("%6s %9s %9s %8s %10s %8s %10s %7s %8s %11s %7s\n", "b/w", "size", "KL", "+-", "above best", "+-",
+           "perplexity", "top-1", "tok/s", "of base", "pack s");
 }
+
+void best_print(void) { printf("above best: KL minus the least KL of these, position by position\n"); }
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
     char size[32], rate[32], range[48];
-    printf("%6.3f %9s %9.5f %8.5f %10.4f %6.2f%%", point->bits_per_weight,
-           in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se, a->ppl, 100 * a->top1);
+    printf("%6.3f %9s %9.5f %8.5f", point->bits_per_weight, in_megabytes((double)point->bytes, size, sizeof size),
+           a->kl_mean, a->kl_se);
+    if (point->paired && point->above_best.se > 0)
+        printf(" %10.5f %8.5f", point->above_best.mean, point->above_best.se);
+    else
+        printf(" %10s %8s", "-", "-");
+    printf(" %10.4f %6.2f%%", a->ppl, 100 * a->top1);
     if (point->speed.pairs)
         printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
                spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);

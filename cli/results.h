@@ -35,6 +35,7 @@ const char *spread_text(const Spread *ratio, char *out, size_t size); // "1.52-1
 void point_json(cJSON *object, const Point *point);
 void point_print_header(void);
 void point_print(const Point *point);
+void best_print(void); // what "above best" means
 
 // The tokens that figures come from: "4096 tokens of mixed", and that they mean nothing where those are fewer than
 // FEWEST_TOKENS; as "text", "chat" and "too_few_tokens" in JSON.

@@ -181,8 +181,6 @@ Transformer *engine_quantized(const Engine *engine) {
 
 size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
 
-size_t engine_first_window(const Engine *engine) {
-    size_t tokens = 0;
-    if (engine->evaluator) evaluator_window(engine->evaluator, &tokens);
-    return tokens;
+bool engine_divergences(const Engine *engine, float *kl) {
+    return engine->evaluator && evaluator_divergences(engine->evaluator, kl);
 }

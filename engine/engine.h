@@ -22,6 +22,7 @@
 #include "analysis/speed.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
+#include "analysis/why.h"
 #include "loaders/tokenizer/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
@@ -120,9 +121,10 @@ Transformer *engine_quantized(const Engine *engine); // NULL before the first en
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
                      void *context, Accuracy *out, Progress *progress, Error *err);
-// Positions that evaluations and studies score, and tokens in their first window; 0 before the first of them.
+// Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
-size_t engine_first_window(const Engine *engine);
+// KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
+bool engine_divergences(const Engine *engine, float *kl);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
 // is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find
@@ -131,6 +133,10 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown. The plan is the one followed last.
 bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
+
+// What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
+// but no forward pass.
+bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
 
 // For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
 // there is one. Returns false.

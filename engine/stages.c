@@ -123,6 +123,11 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
     return checkpoint_intact(&engine->checkpoint, err);
 }
 
+bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err) {
+    return why_planned(&engine->structure, &engine->stats, plan, linear, out, err) &&
+           checkpoint_intact(&engine->checkpoint, err);
+}
+
 // By quantizing the linear once more.
 static bool fresh_sqnr(const Linear *linear, const Decision *decision, double *db, Error *err) {
     QuantizedWeight codes;

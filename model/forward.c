@@ -1,4 +1,6 @@
 // The three parts of a forward pass: embedding, layers, head.
+#include <assert.h>
+
 #include "model/transformer_parts.h"
 
 bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err) {
@@ -34,6 +36,7 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
 
 bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err) {
+    assert(first >= 0 && first <= last && last <= t->structure->config.layers);
     if (!forward_has_room(running, tokens, err) || !sequences_scratch(running, tokens, err)) return false;
     Pass pass = {t, running, tokens, observer, err};
     if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;

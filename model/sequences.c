@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -180,7 +181,10 @@ void sequences_rewind(Sequences *running, size_t positions) {
 
 size_t sequences_length(const Sequences *running) { return running->length; }
 
-void sequences_advance(Sequences *running, size_t tokens) { running->length += tokens; }
+void sequences_advance(Sequences *running, size_t tokens) {
+    assert(tokens <= running->positions - running->length);
+    running->length += tokens;
+}
 
 bool sequences_scratch(Sequences *running, size_t tokens, Error *err) {
     if (tokens <= running->scratch_tokens) return true;

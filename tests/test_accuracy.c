@@ -78,9 +78,10 @@ static void figures_equal_torch_and_numpy(void **state) {
     assert_int_equal(a.tokens, count);
     assert_int_equal(a.planned, 7);
     const double got[] = {
-        a.base_ppl,    a.base_ppl_se,   a.ppl,          a.ppl_se,  a.base_ppl_half, a.base_ppl_half_se, a.ppl_half,
-        a.ppl_half_se, a.ppl_ratio_log, a.ppl_ratio_se, a.kl_mean, a.kl_se,         a.kl_median,        a.kl_p99,
-        a.kl_max,      a.top1,          a.top1_se,      a.dp_mean, a.dp_mean_se,    a.dp_rms,           a.dp_rms_se};
+        a.base_ppl,        a.base_ppl_se,   a.ppl,          a.ppl_se,  a.base_ppl_half, a.base_ppl_half_se, a.ppl_half,
+        a.ppl_half_se,     a.ppl_ratio_log, a.ppl_ratio_se, a.kl_mean, a.kl_se,         a.kl_median,        a.kl_p99,
+        a.kl_max,          a.top1,          a.top1_se,      a.dp_mean, a.dp_mean_se,    a.dp_rms,           a.dp_rms_se,
+        a.kl_reverse_mean, a.kl_reverse_se};
     for (size_t i = 0; i < sizeof got / sizeof *got; i++) {
         char what[32];
         snprintf(what, sizeof what, "figure %zu", i);
@@ -101,7 +102,7 @@ static void rows_of_every_length(void **state) {
     Random random = random_seeded(3);
     for (size_t n = 1; n < 70; n++) {
         float base[70], other[70];
-        double base_sum = 0, other_sum = 0, kl = 0;
+        double base_sum = 0, other_sum = 0, kl = 0, back = 0;
         for (size_t i = 0; i < n; i++) {
             base[i] = (float)random_normal(&random) * 5 - 100;
             other[i] = (float)random_normal(&random) * 5 + 3;
@@ -109,16 +110,18 @@ static void rows_of_every_length(void **state) {
             other_sum += exp((double)other[i]);
         }
         for (size_t i = 0; i < n; i++) {
-            double p = exp((double)base[i]) / base_sum;
-            kl += p * (log(p) - log(exp((double)other[i]) / other_sum));
+            double p = exp((double)base[i]) / base_sum, q = exp((double)other[i]) / other_sum;
+            kl += p * (log(p) - log(q));
+            back += q * (log(q) - log(p));
         }
         Score score;
         bool finite;
         assert_true(score_logits(base, other, n, (int32_t)n - 1, &score, &finite));
         assert_true(fabs((double)score.kl - kl) < 1e-5 * (1 + kl));
+        assert_true(fabs((double)score.kl_reverse - back) < 1e-5 * (1 + back));
         assert_near(score.nll, log(other_sum) - (double)other[n - 1], 1e-5, "nll");
         assert_true(score_logits(base, base, n, 0, &score, &finite));
-        assert_true(score.kl == 0 && score.same_top && score.nll == score.base_nll);
+        assert_true(score.kl == 0 && score.kl_reverse == 0 && score.same_top && score.nll == score.base_nll);
     }
 }
 

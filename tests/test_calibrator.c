@@ -204,7 +204,8 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
         assert_true(input_gatherer_look(&g, seen == PLANNED, &stats, &err));
         assert_int_equal(stats.sample_rows, SAMPLE_ROWS);
         const int apart = seen / SAMPLE_ROWS;
-        for (int i = 0; i < SAMPLE_ROWS; i++) assert_true(stats.sample[i] == (float)(apart * i));
+        for (int i = 0; i < SAMPLE_ROWS; i++)
+            assert_true(stats.sample[i] >= (float)(apart * i) && stats.sample[i] < (float)(apart * (i + 1)));
         free(stats.sample);
         free(stats.channel_absmax);
     }

@@ -422,11 +422,28 @@ static void sensitivity_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sensitivity", "--json", QUICK, "--tokens", "48", "--alone");
     cJSON *object = json_of("sensitivity", &ran);
-    const char *const keys[] = {"name", "kl", "kl_se", "estimate"};
-    const cJSON *first = at(object, "linears")->child;
+    const char *const keys[] = {"name", "kl", "kl_se", "estimate", "estimate_se", "weights_share"};
+    const cJSON *first = at(object, "linears")->child, *of;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
     assert_true(at(first, "kl")->valuedouble >= at(first->next, "kl")->valuedouble);
     assert_true(fabs(at(object, "rank_correlation")->valuedouble) <= 1);
+    double sum = 0;
+    cJSON_ArrayForEach(of, at(object, "linears")) {
+        const double weights = at(at(of, "noise"), "weights")->valuedouble,
+                     input = at(at(of, "noise"), "input")->valuedouble;
+        assert_true(at(at(of, "noise"), "both")->valuedouble > 0 && weights > 0);
+        assert_true(fabs(at(of, "weights_share")->valuedouble - weights / (weights + input)) < 1e-6);
+        const double share = at(at(of, "column"), "share")->valuedouble;
+        assert_true(share > 0 && share <= 1 && at(at(of, "column"), "index")->valuedouble >= 0);
+        assert_true(at(at(of, "channel"), "ratio")->valuedouble >= 1 &&
+                    at(at(of, "channel"), "absmax")->valuedouble > 0);
+        at(at(of, "channel"), "index");
+        sum += at(of, "kl")->valuedouble;
+    }
+    assert_true(fabs(at(object, "kl_sum")->valuedouble - sum) < 1e-6);
+    assert_int_equal(at(object, "measured")->valuedouble, cJSON_GetArraySize(at(object, "linears")));
+    at(object, "estimate_tokens");
+    at(object, "kl_all_se");
     cJSON_Delete(object);
 }
 

@@ -40,8 +40,8 @@ static void check_apart(const Rect *rects, size_t count, Rect whole) {
 
 static void check_detail(Rect pane, int note_rows) {
     const DetailLayout d = layout_detail(pane, note_rows);
-    const Rect parts[] = {d.weight_line, d.weight_graph, d.weight_axis,   d.input_line, d.input_graph,
-                          d.input_axis,  d.channel_line, d.channel_graph, d.decision,   d.note};
+    const Rect parts[] = {d.weight_line,  d.weight_graph,  d.weight_axis, d.input_line, d.input_graph, d.input_axis,
+                          d.channel_line, d.channel_graph, d.why,         d.decision,   d.note};
     int rows = 0;
     check_apart(parts, sizeof parts / sizeof *parts, pane);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rows += parts[i].rows;

@@ -68,6 +68,7 @@ static void every_figure_is_that_of_a_fresh_evaluation(void **state) {
     Error err = {0};
     if (!sensitivity_measure(&s.trial, &plan, SENSITIVITY_BOTH_WAYS, NULL, NULL, &found, NULL, &err))
         fail_msg("%s", err.message);
+    double sum = 0;
     assert_int_equal(found.count, 14);
     assert_true(found.all_kl == study_kl(&s, &plan));
     for (int i = 0; i < found.count; i++) {
@@ -75,39 +76,89 @@ static void every_figure_is_that_of_a_fresh_evaluation(void **state) {
         Plan one = alone(&plan, of->linear), rest = without(&plan, of->linear);
         if (of->kl != study_kl(&s, &one)) fail_msg("linear %d alone differs", of->linear);
         if (of->rest_kl != study_kl(&s, &rest)) fail_msg("all but linear %d differs", of->linear);
-        assert_true(of->kl > 0 && of->kl_se > 0);
+        assert_true(of->kl > 0 && of->kl_se > 0 && of->estimate > 0 && of->estimate_se > 0);
+        sum += of->kl;
         assert_true(i == 0 || of->kl <= found.linears[i - 1].kl);
         plan_free(&one);
         plan_free(&rest);
     }
     assert_true(found.rank_correlation > 0.5 && found.rank_correlation <= 1);
+    assert_int_equal(found.measured, found.count);
+    assert_true(fabs(found.alone_sum - sum) < 1e-12);
     sensitivities_free(&found);
     plan_free(&plan);
     study_close(&s);
 }
 
-// A linear that is alone in its layer has all of the layer's divergence.
-static void estimates_are_shares_of_layers(void **state) {
+// Estimates come from the first window and one in the middle.
+static void estimates_are_measured_on_few_tokens(void **state) {
     (void)state;
     StudyFixture s;
     Error err = {0};
-    double estimates[64] = {0};
+    Sensitivities found;
     study_open(NULL, &s);
     Plan plan = study_plan(&s, DIALS);
-    const LayerMap *layers = s.model.structure.layers;
-    assert_true(sensitivity_estimate(&s.trial, &plan, estimates, NULL, &err));
-    for (int i = 0; i < plan.linear_count; i++) assert_int_equal(estimates[i] > 0, plan.decisions[i].quantized);
-    const int kept[] = {layers[0].gate, layers[1].down};
-    for (int i = 0; i < plan.linear_count; i++)
-        if (i != kept[0] && i != kept[1]) plan.decisions[i] = (Decision){0};
-    assert_true(sensitivity_estimate(&s.trial, &plan, estimates, NULL, &err));
-    for (int k = 0; k < 2; k++) {
-        Plan one = alone(&plan, kept[k]);
-        assert_float_equal(estimates[kept[k]], study_window_kl(&s, &one), 1e-12);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &found, NULL, &err));
+    assert_true(found.measured == 0 && isnan(found.rank_correlation) && isnan(found.alone_sum));
+    size_t count, window;
+    evaluator_ids(s.evaluator, &count, &window);
+    const size_t second = count / window / 2;
+    for (int i = 0; i < found.count; i += 3) {
+        const Sensitivity *of = &found.linears[i];
+        Plan one = alone(&plan, of->linear);
+        assert_float_equal(of->estimate, study_two_windows_kl(&s, &one, second), 1e-12);
+        assert_true(!of->alone_known && (i == 0 || of->estimate <= found.linears[i - 1].estimate));
         plan_free(&one);
     }
+    sensitivities_free(&found);
     plan_free(&plan);
     study_close(&s);
+}
+
+// The linears of the largest upper bounds come first.
+typedef struct Order {
+    int told;
+    double first_round, later; // the least upper bound of the first quarter, the largest of the others
+    bool known[64];
+} Order;
+
+static void note_order(void *context, const Sensitivities *so_far) {
+    Order *order = context;
+    assert_int_equal(so_far->measured, order->told);
+    for (int i = 0; i < so_far->count; i++) {
+        const Sensitivity *of = &so_far->linears[i];
+        if (!of->alone_known || order->known[i]) continue;
+        const double bound = of->estimate + 2 * of->estimate_se;
+        order->known[i] = true;
+        if (order->told <= so_far->count / 4)
+            order->first_round = fmin(order->first_round, bound);
+        else
+            order->later = fmax(order->later, bound);
+    }
+    order->told++;
+}
+
+static void the_doubtful_and_the_worst_are_measured_first(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Error err = {0};
+    Sensitivities found, kept;
+    Order order = {.first_round = INFINITY};
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ALONE, note_order, &order, &found, NULL, &err));
+    assert_int_equal(order.told, found.count + 1);
+    assert_true(order.first_round >= order.later && order.later > 0);
+    // Estimates alone state the correlation with what was measured before.
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &kept, NULL, &err));
+    assert_int_equal(kept.measured, found.count);
+    assert_true(kept.rank_correlation == found.rank_correlation);
+    sensitivities_free(&found);
+    sensitivities_free(&kept);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
 }
 
 // Stops once the estimates and two figures are known.
@@ -159,6 +210,35 @@ static void what_was_stopped_goes_on_from_the_cache(void **state) {
     folder_remove(folder);
 }
 
+// What was measured without positions is measured again for them, and then kept with them.
+static void positions_are_kept(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Accuracy plain, first, again, known;
+    Error err = {0};
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    const size_t n = (size_t)trial_work(&s.trial);
+    float *kl = array_new(2 * n, sizeof *kl);
+    assert_false(trial_known(&s.trial, &plan, &known));
+    assert_true(trial_run(&s.trial, &plan, &plain, NULL, &err));
+    assert_true(trial_run_positions(&s.trial, &plan, &first, kl, NULL, &err));
+    study_close(&s);
+    study_open(folder, &s);
+    assert_true(trial_known(&s.trial, &plan, &known));
+    assert_true(trial_run_positions(&s.trial, &plan, &again, kl + n, NULL, &err));
+    assert_int_equal(s.trial.first_changed, 0); // nothing was evaluated
+    assert_memory_equal(kl, kl + n, n * sizeof *kl);
+    assert_memory_equal(&plain, &first, sizeof plain);
+    assert_memory_equal(&plain, &again, sizeof plain);
+    assert_memory_equal(&plain, &known, sizeof plain);
+    free(kl);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
+}
+
 static void damage(const char *folder, size_t at) {
     char command[512];
     snprintf(command, sizeof command,
@@ -169,17 +249,21 @@ static void damage(const char *folder, size_t at) {
 
 static void damaged_files_are_not_believed(void **state) {
     (void)state;
-    for (size_t at = 0; at < 200; at += 45) {
+    static const size_t places[] = {0, 45, 90, 135, 180, 400};
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         char *folder = folder_temporary();
         StudyFixture s;
         Accuracy fresh, again;
         Error err = {0};
         study_open(folder, &s);
         Plan plan = study_plan(&s, DIALS);
-        assert_true(trial_run(&s.trial, &plan, &fresh, NULL, &err));
+        float *kl = array_new((size_t)trial_work(&s.trial), sizeof *kl);
+        assert_true(trial_run_positions(&s.trial, &plan, &fresh, kl, NULL, &err));
+        free(kl);
         study_close(&s);
-        damage(folder, at);
+        damage(folder, places[p]);
         study_open(folder, &s);
+        assert_false(trial_known(&s.trial, &plan, &again));
         assert_true(trial_run(&s.trial, &plan, &again, NULL, &err));
         assert_memory_equal(&fresh, &again, sizeof fresh);
         plan_free(&plan);
@@ -226,8 +310,10 @@ int main(void) {
         cmocka_unit_test(ranks_correlate_as_spearman_says),
         cmocka_unit_test(paired_differences),
         cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
-        cmocka_unit_test(estimates_are_shares_of_layers),
+        cmocka_unit_test(estimates_are_measured_on_few_tokens),
+        cmocka_unit_test(the_doubtful_and_the_worst_are_measured_first),
         cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
+        cmocka_unit_test(positions_are_kept),
         cmocka_unit_test(damaged_files_are_not_believed),
         cmocka_unit_test(positions_add_up_to_the_mean),
         cmocka_unit_test(a_recipe_that_quantizes_nothing_is_refused),

@@ -103,8 +103,16 @@ static void points_are_those_of_single_evaluations(void **state) {
     assert_int_equal(sweep.count, 6);
     if (!points_measure(&s.trial, sweep.recipes, sweep.count, &(PointOptions){.speed = true}, sweep.points, NULL, &err))
         fail_msg("%s", err.message);
+    int best = 0;
+    for (int i = 1; i < 6; i++)
+        best = sweep.points[i].accuracy.kl_mean < sweep.points[best].accuracy.kl_mean ? i : best;
     for (int i = 0; i < 6; i++) {
+        const Point *p = &sweep.points[i];
+        const double difference = p->accuracy.kl_mean - sweep.points[best].accuracy.kl_mean;
         Plan plan = study_plan(&s, dials[i]);
+        assert_true(p->paired && fabs(p->above_best.mean - difference) < 1e-9);
+        // Positions have much in common: the difference is surer than either figure.
+        assert_true(i == best ? p->above_best.se == 0 : p->above_best.se > 0 && p->above_best.se < p->accuracy.kl_se);
         assert_true(sweep.points[i].known && sweep.points[i].accuracy.kl_mean == study_kl(&s, &plan));
         assert_int_equal(sweep.points[i].bytes, plan.bytes);
         assert_true(sweep.points[i].speed.pairs >= 3 && sweep.points[i].pack_seconds > 0);

@@ -520,6 +520,29 @@ static void changes_since_the_pin_have_signs(void **state) {
     quit(s);
 }
 
+// Of a change this small either figure's own error says nothing; position by position it is sure.
+static void small_changes_are_told_by_positions(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "p");
+    expect(s, "pinned");
+    key(s, "i");
+    expect(s, "−0.0002 ✓");
+    quit(s);
+}
+
+static void it_is_said_why_a_linear_hurts(void **state) {
+    (void)state;
+    Screen *s = start(36, 130);
+    expect(s, "why      weights 25.0 %   input 75.0 %   channel 17 (61.5×)");
+    screen_resize(s, 36, 200);
+    expect(s, "channel 17 (61.5×)   column 7 (42.0 %)");
+    expect(s, "0.0108 ±0.0002 ← 0.0097"); // KL, and the other direction
+    key(s, "i");                          // left in its own precision it does not
+    expect_gone_text(s, "why  ");
+    quit(s);
+}
+
 // ---- finding ------------------------------------------------------------------------------------------------------
 
 static void linears_are_found_filtered_and_sorted(void **state) {
@@ -1323,6 +1346,8 @@ int main(int argc, char **argv) {
         IN_HOME(long_texts_are_read_to_their_end),
         IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
+        IN_HOME(small_changes_are_told_by_positions),
+        IN_HOME(it_is_said_why_a_linear_hurts),
         IN_HOME(linears_are_found_filtered_and_sorted),
         IN_HOME(the_selection_moves),
         IN_HOME(commands_complete_and_are_remembered),

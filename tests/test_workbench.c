@@ -203,6 +203,44 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
     workbench_close(w);
 }
 
+static int looked_at;
+
+static bool is_explained(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return e->why && e->why_turn == workbench_turn(w) && e->why_linear == looked_at;
+}
+
+// Of the linear that is looked at, again after a turn, and of another one when all is done already.
+static void it_is_known_why_the_linear_hurts_that_is_looked_at(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_everything);
+    assert_null(workbench_effect(w)->why);
+    workbench_look(w, looked_at = 2);
+    wait_until(w, is_explained);
+    const Why first = *workbench_effect(w)->why;
+    assert_true(fabs(10 * log10(first.signal / first.both) - workbench_effect(w)->output_sqnr_db[2]) < 0.01);
+    set(w, -1, DIAL_BITS, 2);
+    wait_until(w, is_explained);
+    assert_true(workbench_effect(w)->why->weights > first.weights);
+    workbench_look(w, looked_at = 5);
+    wait_until(w, is_explained);
+    workbench_close(w);
+}
+
+// Those of the accuracy that is shown, for comparing one turn with another.
+static void divergences_are_those_of_the_accuracy(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_accuracy);
+    const Effect *e = workbench_effect(w);
+    double sum = 0;
+    assert_int_equal(e->positions, e->accuracy.tokens);
+    for (size_t i = 0; i < e->positions; i++) sum += (double)e->divergences[i];
+    assert_true(fabs(sum / (double)e->positions - e->accuracy.kl_mean) < 1e-9);
+    workbench_close(w);
+}
+
 static bool has_glimpse(Workbench *w) { return workbench_effect(w)->speed_turn == workbench_turn(w); }
 static bool times(Workbench *w) {
     JobView job;
@@ -387,6 +425,8 @@ int main(void) {
         cmocka_unit_test(weights_alone_do_not_wait_for_calibration),
         cmocka_unit_test(a_failed_quantization_fails_what_is_behind_it),
         cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
+        cmocka_unit_test(it_is_known_why_the_linear_hurts_that_is_looked_at),
+        cmocka_unit_test(divergences_are_those_of_the_accuracy),
         cmocka_unit_test(speeds_are_timed_in_turn_and_yield_to_a_turn),
         cmocka_unit_test(of_many_turns_the_newest_wins),
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),

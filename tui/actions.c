@@ -163,11 +163,12 @@ void action_redo(Ui *ui, int unused) {
 void action_pin(Ui *ui, int unused) {
     (void)unused;
     if (ui->pin.set && ui->pin.turn == workbench_turn(ui->workbench)) {
-        ui->pin = (Pin){0};
+        ui_unpin(ui);
         ui_say(ui, "pin removed");
         return;
     }
     const Plan *plan = workbench_plan(ui->workbench);
+    ui_unpin(ui);
     ui->pin = (Pin){.set = true,
                     .turn = workbench_turn(ui->workbench),
                     .bytes = (double)plan->bytes,

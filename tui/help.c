@@ -46,6 +46,12 @@ static HelpText whole_text(void) {
     help_add(&text, NULL, NULL, NULL);
     help_add(&text, "Marks", NULL, NULL);
     help_add(&text, "✓ ✗ ≈", "better, worse, or the same within the error, compared with the pin", NULL);
+    help_add(&text, "0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction",
+             NULL);
+    help_add(&text, "why", "shares of weights and input in the error of a linear's output; the channel that reaches",
+             NULL);
+    help_add(&text, "", "furthest, times the median; the column of weights that can err most, its share among all",
+             NULL);
     help_add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
     help_add(&text, "~", "rests on ranges that may still grow: calibration goes on", NULL);
     help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);

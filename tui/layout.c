@@ -51,7 +51,8 @@ DetailLayout layout_detail(Rect pane, int note_rows) {
     DetailLayout d = {0};
     const int decision = pane.rows >= 14 ? 3 : 1;
     const int weight_axis = pane.rows >= 12 ? 1 : 0;
-    const int room = pane.rows - 4 - weight_axis - decision - note_rows;
+    const int why = pane.rows >= 13 ? 1 : 0;
+    const int room = pane.rows - 4 - weight_axis - why - decision - note_rows;
     const bool channels = room >= 3;
     const int graphs = channels ? room : room + 1;
     const int channel = channels ? layout_clamp(graphs / 4, 1, 6) : 0;
@@ -64,6 +65,7 @@ DetailLayout layout_detail(Rect pane, int note_rows) {
     d.input_axis = layout_take(&pane, 1);
     d.channel_line = layout_take(&pane, channels ? 1 : 0);
     d.channel_graph = layout_take(&pane, channel);
+    d.why = layout_take(&pane, why);
     d.decision = layout_take(&pane, decision);
     d.note = layout_take(&pane, note_rows);
     return d;

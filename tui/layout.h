@@ -30,6 +30,7 @@ typedef struct DetailLayout {
     Rect weight_line, weight_graph, weight_axis;
     Rect input_line, input_graph, input_axis;
     Rect channel_line, channel_graph;
+    Rect why;      // one line, where there is room for it: what the errors of its output come from
     Rect decision; // one line, or with the ladder of group sizes three
     Rect note;     // why it is not what the recipe asked for
 } DetailLayout;

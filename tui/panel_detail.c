@@ -324,6 +324,22 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
 }
 
+// Shares of the errors that weights and input bring, and the columns that stand out.
+static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    if (line.rows < 1 || !decision->quantized) return;
+    Pen pen = pen_at(&ui->canvas, line);
+    line_label(&pen, "why");
+    if (!effect->why || effect->why_linear != linear) return;
+    const Why *why = effect->why;
+    const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
+    const double weights = why_weights_share(why);
+    pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
+    pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
+    pen_field(&pen, "channel", style, "%u (%s×)", why->channel, format_figure(why->channel_ratio, 3).text);
+    pen_field(&pen, "column", style, "%u (%s)", why->column, format_percent(why->column_share).text);
+}
+
 #define RUNG_COLS 9
 
 // Which rung was chosen, counted from the largest size; one that nothing voted about stands behind those looked at.
@@ -402,6 +418,7 @@ static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linea
 void panel_detail_draw(Ui *ui) {
     const Rect pane = ui->layout.detail, inside = rect_inset(pane, 1);
     const int linear = ui_linear(ui);
+    workbench_look(ui->workbench, linear); // what is shown is what more is found out about
     if (linear < 0) return;
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
@@ -422,6 +439,7 @@ void panel_detail_draw(Ui *ui) {
     draw_weights(ui, &d, linear);
     draw_input(ui, &d, input, decision, l->name);
     draw_channels(ui, &d, input, l->name);
+    draw_why(ui, d.why, decision, linear);
     draw_decision(ui, d.decision, decision, linear, l->name);
     wrap_draw(&ui->canvas, d.note, &note, 1, 0);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/statistics.h"
 #include "base/array.h"
 #include "tui/format.h"
 #include "tui/panels.h"
@@ -151,6 +152,19 @@ static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t s
              least.text, same ? "" : "–", same ? "" : most.text);
 }
 
+// "0.0080 ±0.0002", and on a wide screen the other direction: "0.0080 ±0.0002 ← 0.0079".
+static void divergence_text(const Accuracy *a, bool stale, int cols, char *out, size_t size) {
+    const int decimals = kl_decimals(a->kl_se);
+    const Short mean = format_fixed(a->kl_mean, decimals), se = format_fixed(a->kl_se, decimals),
+                reverse = format_fixed(a->kl_reverse_mean, decimals);
+    if (stale)
+        snprintf(out, size, "%s", mean.text);
+    else if (cols < 26)
+        snprintf(out, size, "%s ±%s", mean.text, se.text);
+    else
+        snprintf(out, size, "%s ±%s ← %s", mean.text, se.text, reverse.text);
+}
+
 static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Plan *plan = workbench_plan(ui->workbench);
@@ -161,13 +175,9 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
                 format_fixed(plan->bits_per_weight, 2).text);
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
-    const int decimals = kl_decimals(a->kl_se);
-    if (accuracy == STALE)
-        snprintf(text, sizeof text, "%s", format_fixed(a->kl_mean, decimals).text);
-    else
-        snprintf(text, sizeof text, "%s ±%s", format_fixed(a->kl_mean, decimals).text,
-                 format_fixed(a->kl_se, decimals).text);
-    draw_figure(ui, metric_cell(pane, METRIC_KL, row), accuracy, JOB_ACCURACY, text);
+    const Rect divergence = metric_cell(pane, METRIC_KL, row);
+    divergence_text(a, accuracy == STALE, divergence.cols, text, sizeof text);
+    draw_figure(ui, divergence, accuracy, JOB_ACCURACY, text);
     draw_figure(ui, metric_cell(pane, METRIC_TOP1, row), accuracy, JOB_ACCURACY, format_percent(a->top1).text);
     if (speed == STALE)
         snprintf(text, sizeof text, "%s×", format_ratio(effect->speed.ratio.median).text);
@@ -199,6 +209,14 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
 
 static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
 
+// How sure the difference to the pin is: by positions where these are known, twice the standard error.
+static double noise_of_divergence(const Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Pin *pin = &ui->pin;
+    if (!pin->divergences || !effect->divergences || pin->positions != effect->positions) return effect->accuracy.kl_se;
+    return 2 * paired_difference(effect->divergences, pin->divergences, pin->positions).se;
+}
+
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
@@ -218,7 +236,8 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
     draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, now->ppl * now->ppl_ratio_se,
                 format_change(ppl, 3, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, now->kl_se, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, scored ? noise_of_divergence(ui) : 0,
+                format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
                 format_change(top1, 2, "%").text);
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);

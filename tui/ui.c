@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 
 static void offer_unsaved(Ui *ui) {
@@ -31,6 +32,7 @@ void ui_free(Ui *ui) {
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
     canvas_free(&ui->canvas);
+    ui_unpin(ui);
     free(ui->recipe_path);
 }
 
@@ -88,9 +90,13 @@ const char *ui_spinner(const Ui *ui) {
 static void complete_pin(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
-    if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn) {
+    if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
+        ui->pin.divergences = effect->divergences ? array_new(effect->positions, sizeof *ui->pin.divergences) : NULL;
+        ui->pin.positions = ui->pin.divergences ? effect->positions : 0;
+        if (ui->pin.divergences)
+            memcpy(ui->pin.divergences, effect->divergences, effect->positions * sizeof *ui->pin.divergences);
     }
     if (effect->speed_finished && effect->speed_turn == ui->pin.turn) {
         ui->pin.speed = effect->speed.ratio;
@@ -106,6 +112,11 @@ static void tell_failures(Ui *ui) {
         if (failed && !ui->failed[kind] && job.message[0]) ui_fail(ui, "%s: %s", job.name, job.message);
         ui->failed[kind] = failed;
     }
+}
+
+void ui_unpin(Ui *ui) {
+    free(ui->pin.divergences);
+    ui->pin = (Pin){0};
 }
 
 void ui_update(Ui *ui) {

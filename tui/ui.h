@@ -28,6 +28,8 @@ typedef struct Pin {
     double bytes, bits_per_weight;
     bool accuracy_known, speed_known;
     Accuracy accuracy;
+    float *divergences; // [positions], with the accuracy; NULL when memory was short
+    size_t positions;
     Spread speed; // times the base's
 } Pin;
 
@@ -86,6 +88,7 @@ typedef struct Ui {
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
+void ui_unpin(Ui *ui);
 void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 
 // Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <

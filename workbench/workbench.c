@@ -160,6 +160,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
+    w->looked_at = -1;
     bool ok = w->event >= 0 || error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
@@ -191,6 +192,8 @@ void workbench_close(Workbench *w) {
     free(w->measured.weights);
     input_set_release(w->inputs);
     input_set_release(w->findings.inputs);
+    free(w->findings.divergences);
+    free(w->effect_divergences);
     free(w->findings.output_sqnr_db);
     free(w->findings.weight_sqnr_db);
     free(w->effect_output_sqnr);
@@ -241,6 +244,14 @@ static size_t first_difference(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
+static void take_positions(Workbench *w, const Findings *f) {
+    float *copy = f->divergences ? array_new(f->positions, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, f->divergences, f->positions * sizeof *copy);
+    free(w->effect_divergences);
+    w->effect.divergences = w->effect_divergences = copy;
+    w->effect.positions = copy ? f->positions : 0;
+}
+
 static void take_findings(Workbench *w) {
     Effect *e = &w->effect;
     size_t bytes = (size_t)engine_structure(w->engine)->linear_count * sizeof(double);
@@ -250,6 +261,11 @@ static void take_findings(Workbench *w) {
     e->accuracy_known = f->accuracy_known;
     e->accuracy_finished = f->accuracy_finished;
     e->accuracy = f->accuracy;
+    take_positions(w, f);
+    w->effect_why = f->why;
+    e->why = f->why_turn ? &w->effect_why : NULL;
+    e->why_turn = f->why_turn;
+    e->why_linear = f->why_linear;
     e->sqnr_turn = f->sqnr_turn;
     e->decode_turn = f->decode_turn;
     e->speed_turn = f->speed_turn;
@@ -420,6 +436,17 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
 
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+void workbench_look(Workbench *w, int linear) {
+    if (linear == w->looked_at) return; // only the screen's thread writes it
+    pthread_mutex_lock(&w->lock);
+    w->looked_at = linear;
+    // What takes long steps back for it; a first figure does not.
+    progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
+    if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
 
 // ---- jobs ----
 

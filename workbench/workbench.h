@@ -74,10 +74,16 @@ typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
     Accuracy accuracy;
+    const float *divergences; // [positions]: KL at each position of a finished accuracy; NULL before
+    size_t positions;
     uint64_t sqnr_turn;
     const double *output_sqnr_db; // [linear_count], NAN where unknown; NULL before the first
     const double *weight_sqnr_db; // [linear_count], NAN where not quantized
-    DecodeText base;              // does not depend on the recipe
+    // Why one linear hurts: the one that workbench_look named last, as soon as it is known. NULL before.
+    uint64_t why_turn;
+    int why_linear;
+    const Why *why;
+    DecodeText base; // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
@@ -88,6 +94,8 @@ typedef struct Effect {
 } Effect;
 
 const Effect *workbench_effect(const Workbench *w);
+// The linear that the user looks at, about which more is found out; −1: none.
+void workbench_look(Workbench *w, int linear);
 
 // ---- jobs ----
 

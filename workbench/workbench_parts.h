@@ -25,6 +25,11 @@ typedef struct Findings {
     DecodeSpeed speed;
     Accuracy accuracy;
     double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
+    float *divergences;                      // [positions] of the last accuracy that finished
+    size_t positions;
+    uint64_t why_turn;
+    int why_linear;
+    Why why;
     DecodeText base, quantized;
 } Findings;
 
@@ -39,6 +44,8 @@ struct Workbench {
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
+    float *effect_divergences;
+    Why effect_why;
     size_t most_tokens;
     char backend[64];
     struct { // the last turn of a dial: turns that follow at once are one step of the history
@@ -58,6 +65,7 @@ struct Workbench {
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
     uint64_t prompt_turn; // counts prompts
     char *prompt;
+    int looked_at; // linear, or −1
     Findings findings;
     Job jobs[JOB_COUNT];
     atomic_bool quit;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "workbench/workbench_parts.h"
@@ -26,6 +27,8 @@ typedef struct Worker {
     uint64_t turn;                                         // and its turn
     uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
     uint64_t measured_tokens;                              // calibration tokens behind the measured errors
+    uint64_t explained, explained_tokens;                  // the same where it is known why
+    int explained_linear;                                  // this one hurts
     uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
     int first_changed;                                     // layers before it are as in the last evaluation
     bool begun;                                            // the first window of this turn is scored
@@ -164,6 +167,21 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
     signal_screen(w);
 }
 
+// Without memory for them two recipes are compared by the errors of either.
+static void take_divergences(Workbench *w) {
+    const size_t n = engine_positions(w->engine);
+    float *kl = array_new(n, sizeof *kl);
+    if (kl && !engine_divergences(w->engine, kl)) {
+        free(kl);
+        kl = NULL;
+    }
+    pthread_mutex_lock(&w->lock);
+    free(w->findings.divergences);
+    w->findings.divergences = kl;
+    w->findings.positions = kl ? n : 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
 // After the first figure the job steps back for the decode sample, so that both show something soon.
 static void accuracy_partial(void *context, const Accuracy *so_far) {
     Worker *k = context;
@@ -181,6 +199,7 @@ static void accuracy_job(Worker *k) {
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
+        take_divergences(w);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }
@@ -281,16 +300,47 @@ static void decode_job(Worker *k) {
     job_end(k, JOB_DECODE, ok, &err);
 }
 
-static void errors_job(Worker *k) {
+// Whether it is still to be found out why the linear that the user looks at hurts. Of an input that no token reached
+// there is nothing to find out.
+static bool must_explain(const Worker *k) {
+    const Engine *engine = k->w->engine;
+    const int linear = k->w->looked_at;
+    if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
+    if (k->explained == k->turn && k->explained_linear == linear &&
+        k->explained_tokens == engine_calibration_tokens(engine))
+        return false;
+    return engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input].sample_rows > 0;
+}
+
+static bool explain(Worker *k, Error *err) {
     Workbench *w = k->w;
-    Error err = {0};
-    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    if (!job_begin(k, JOB_ERRORS)) {
-        free(db);
-        return;
-    }
-    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, &err)
-                 : error_memory(&err, "errors");
+    Why why;
+    pthread_mutex_lock(&w->lock);
+    const int linear = must_explain(k) ? w->looked_at : -1;
+    pthread_mutex_unlock(&w->lock);
+    if (linear < 0) return true;
+    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
+    k->explained = k->turn;
+    k->explained_linear = linear;
+    k->explained_tokens = engine_calibration_tokens(w->engine);
+    pthread_mutex_lock(&w->lock);
+    w->findings.why = why;
+    w->findings.why_turn = k->turn;
+    w->findings.why_linear = linear;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+    return true;
+}
+
+static bool must_measure_errors(const Worker *k) {
+    return k->measured != k->turn || k->measured_tokens != engine_calibration_tokens(k->w->engine);
+}
+
+static bool measure_errors(Worker *k, double *db, Error *err) {
+    if (!must_measure_errors(k)) return true;
+    Workbench *w = k->w;
+    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, err)
+                 : error_memory(err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
         memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
@@ -299,6 +349,16 @@ static void errors_job(Worker *k) {
         k->measured = k->turn;
         k->measured_tokens = engine_calibration_tokens(w->engine);
     }
+    return ok;
+}
+
+// The linear that is looked at first, then all.
+static void errors_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    if (!job_begin(k, JOB_ERRORS)) return;
+    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+    const bool ok = explain(k, &err) && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);
 }
@@ -340,8 +400,7 @@ static bool wants_calibration(const Worker *k, uint64_t tokens) {
 }
 
 static bool wants_errors(const Worker *k) {
-    return !k->w->jobs[JOB_ERRORS].held &&
-           (k->measured != k->turn || k->measured_tokens != engine_calibration_tokens(k->w->engine));
+    return !k->w->jobs[JOB_ERRORS].held && (must_measure_errors(k) || must_explain(k));
 }
 
 // What takes long, once everything has shown something.

@@ -4,6 +4,7 @@
 //
 // Sums run in one fixed order per output element, whatever the number of tokens: a token's result never depends on its
 // neighbours.
+#include <assert.h>
 
 #if LANES == 1
 #define UNROLL // nothing to keep in registers
@@ -148,7 +149,7 @@ static void host_dense(const DenseProduct *d, size_t first_row, size_t end_row) 
     case DTYPE_F16: dense_as(DTYPE_F16, d, first_row, end_row); break;
     case DTYPE_BF16: dense_as(DTYPE_BF16, d, first_row, end_row); break;
     case DTYPE_I8: dense_as(DTYPE_I8, d, first_row, end_row); break;
-    default: dense_as(DTYPE_F32, d, first_row, end_row); break;
+    default: assert(d->dtype == DTYPE_F32), dense_as(DTYPE_F32, d, first_row, end_row); break;
     }
 }
 
@@ -561,7 +562,7 @@ static void host_widen(DType dtype, const void *from, size_t n, float *to) {
     case DTYPE_F16: widen_as(DTYPE_F16, from, n, to); break;
     case DTYPE_BF16: widen_as(DTYPE_BF16, from, n, to); break;
     case DTYPE_I8: widen_as(DTYPE_I8, from, n, to); break;
-    default: memcpy(to, from, n * sizeof *to); break;
+    default: assert(dtype == DTYPE_F32), memcpy(to, from, n * sizeof *to); break;
     }
 }
 
@@ -574,7 +575,7 @@ static void host_narrow(DType dtype, const float *from, size_t n, void *to) {
     case DTYPE_BF16:
         for (size_t i = 0; i < n; i++) halves[i] = float_to_bf16(from[i]);
         break;
-    default: memcpy(to, from, n * sizeof *from); break;
+    default: assert(dtype == DTYPE_F32), memcpy(to, from, n * sizeof *from); break;
     }
 }
 
@@ -885,7 +886,7 @@ static void host_range(DType dtype, const void *data, size_t n, float *least, fl
     switch (dtype) {
     case DTYPE_F16: range_as(DTYPE_F16, data, n, least, greatest); break;
     case DTYPE_BF16: range_as(DTYPE_BF16, data, n, least, greatest); break;
-    default: range_as(DTYPE_F32, data, n, least, greatest); break;
+    default: assert(dtype == DTYPE_F32), range_as(DTYPE_F32, data, n, least, greatest); break;
     }
 }
 

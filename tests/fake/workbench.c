@@ -20,7 +20,8 @@ enum {
     FFN = 192,
     VOCAB = 128,
     FIRST_TOKENS = 1024,
-    TOKENS = 16384
+    TOKENS = 16384,
+    POSITIONS = 2048
 };
 
 // FAKE_PACE=8: time passes so many times as fast, for tests that do not look at jobs on their way.
@@ -54,6 +55,9 @@ struct Workbench {
     uint64_t turn;
     Effect effect;
     double output_sqnr[LINEARS], weight_sqnr[LINEARS];
+    float divergences[POSITIONS];
+    Why why;
+    int looked_at;
     char *prompt;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
@@ -243,6 +247,7 @@ static void score(Workbench *w, double share) {
                     .base_ppl_half = 2.401,
                     .kl_mean = kl,
                     .kl_se = kl / sqrt(2048 * share),
+                    .kl_reverse_mean = kl * 0.9,
                     .kl_median = kl / 2,
                     .kl_p99 = kl * 9,
                     .kl_max = kl * 40,
@@ -254,6 +259,21 @@ static void score(Workbench *w, double share) {
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
+    for (int i = 0; i < POSITIONS; i++) w->divergences[i] = (float)(kl * (0.5 + i % 97 / 96.0));
+    w->effect.divergences = w->divergences;
+    w->effect.positions = POSITIONS;
+    w->why = (Why){.signal = 1,
+                   .weights = 0.003,
+                   .input = 0.009,
+                   .both = 0.012,
+                   .column = 7,
+                   .column_share = 0.42,
+                   .channel = 17,
+                   .channel_absmax = 300,
+                   .channel_ratio = 61.5};
+    w->effect.why = &w->why;
+    w->effect.why_turn = w->turn;
+    w->effect.why_linear = w->looked_at;
     w->effect.output_sqnr_db = w->output_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
@@ -346,6 +366,8 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 

@@ -71,11 +71,10 @@ Plan study_plan(const StudyFixture *s, const char *dials) {
     return plan;
 }
 
-static double kl_on(StudyFixture *s, const Plan *plan, size_t tokens) {
+static double kl_by(StudyFixture *s, const Plan *plan, Evaluator *evaluator) {
     Error err = {0};
     Accuracy accuracy;
     QuantizedModel *model;
-    Evaluator *evaluator = evaluator_for(s, tokens);
     must(quantized_model_new(s->model.base, &model, &err), &err);
     must(quantized_model_follow(model, plan, &s->stats.measured, NULL, NULL, &err), &err);
     must(evaluator_run(evaluator, quantized_model_transformer(model), 0, NULL, NULL, &accuracy, NULL, &err), &err);
@@ -84,6 +83,16 @@ static double kl_on(StudyFixture *s, const Plan *plan, size_t tokens) {
     return accuracy.kl_mean;
 }
 
-double study_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, study_tokens()); }
+double study_kl(StudyFixture *s, const Plan *plan) { return kl_by(s, plan, evaluator_for(s, study_tokens())); }
 
-double study_window_kl(StudyFixture *s, const Plan *plan) { return kl_on(s, plan, WINDOW); }
+double study_two_windows_kl(StudyFixture *s, const Plan *plan, size_t second) {
+    Error err = {0};
+    Evaluator *evaluator;
+    size_t count, window;
+    int32_t both[2 * WINDOW];
+    const int32_t *ids = evaluator_ids(s->evaluator, &count, &window);
+    memcpy(both, ids, sizeof both / 2);
+    memcpy(both + WINDOW, ids + second * WINDOW, sizeof both / 2);
+    must(evaluator_new(s->model.base, both, (size_t)2 * WINDOW, WINDOW, (size_t)1 << 30, &evaluator, &err), &err);
+    return kl_by(s, plan, evaluator);
+}

@@ -22,4 +22,5 @@ void study_close(StudyFixture *study);
 Plan study_plan(const StudyFixture *study, const char *dials);
 // Mean KL divergence under a plan, computed by an evaluator and a quantized model of its own.
 double study_kl(StudyFixture *study, const Plan *plan);
-double study_window_kl(StudyFixture *study, const Plan *plan); // on the first window
+// On the first window of the evaluator and on another.
+double study_two_windows_kl(StudyFixture *study, const Plan *plan, size_t second);

@@ -1,0 +1,236 @@
+#include "analysis/why.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/statistics.h"
+#include "base/array.h"
+#include "base/processors.h"
+#include "kernels/host/row_coding.h"
+#include "quant/equalize.h"
+#include "quant/quantize.h"
+
+typedef struct Work {
+    const Linear *linear;
+    const Decision *decision;
+    const float *factors, *divisors;
+    const InputStats *input;
+    QuantizedWeight codes;
+    float *bias;     // [out] or NULL
+    float *changes;  // [sample_rows, in]: Δx
+    double *columns; // [in]: Σ ΔW² of each
+} Work;
+
+double why_weights_share(const Why *why) {
+    double sum = why->weights + why->input;
+    return sum > 0 ? why->weights / sum : NAN;
+}
+
+// ---- The input ----
+
+static float factor_of(const Work *w, size_t j) { return w->factors ? w->factors[j] : 1; }
+
+static void change_by_scale(const Work *w, const float *x, float scale, const int8_t *codes, float *change) {
+    for (size_t j = 0; j < w->linear->in; j++) change[j] = (float)codes[j] * scale * factor_of(w, j) - x[j];
+}
+
+// One scale per channel over all sample rows, as over the tokens of a call.
+static void change_by_channel(const Work *w, size_t j) {
+    const size_t in = w->linear->in, rows = w->input->sample_rows;
+    const float *x = w->input->sample + j;
+    float range = 0, factor = factor_of(w, j);
+    for (size_t r = 0; r < rows; r++) range = fmaxf(range, fabsf(x[r * in] / factor));
+    const float scale = range / 127;
+    for (size_t r = 0; isnormal(scale) && r < rows; r++)
+        w->changes[r * in + j] = rintf(x[r * in] / factor * (1 / scale)) * scale * factor - x[r * in];
+}
+
+static bool change_input(const Work *w, Error *err) {
+    const size_t in = w->linear->in;
+    const ActivationPolicy policy = w->decision->activations;
+    if (policy == POLICY_NONE) return true;
+    if (policy == POLICY_CHANNEL) {
+        for (size_t j = 0; j < in; j++) change_by_channel(w, j);
+        return true;
+    }
+    int8_t *codes = array_new(in, 1);
+    if (!codes) return error_memory(err, w->linear->name);
+    const float constant = policy == POLICY_STATIC ? w->decision->activation_scale : 0;
+    for (size_t r = 0; r < w->input->sample_rows; r++) {
+        const float *x = w->input->sample + r * in;
+        const float scale = host_kernels()->quantize_row(x, w->factors, in, constant, codes);
+        change_by_scale(w, x, scale, codes, w->changes + r * in);
+    }
+    free(codes);
+    return true;
+}
+
+static bool find_channel(const Work *w, Why *out, Error *err) {
+    const size_t in = w->linear->in;
+    float median, *reach = array_new(in, sizeof *reach);
+    if (!reach) return error_memory(err, w->linear->name);
+    for (size_t j = 0; j < in; j++) {
+        reach[j] = w->input->channel_absmax[j] / factor_of(w, j);
+        if (reach[j] > reach[out->channel]) out->channel = (uint32_t)j;
+    }
+    out->channel_absmax = reach[out->channel];
+    const bool ok = median_of(reach, in, &median, err);
+    out->channel_ratio = ok && median > 0 ? (double)out->channel_absmax / (double)median : 0;
+    free(reach);
+    return ok;
+}
+
+// ---- The weights ----
+
+// row, change [in]: a row of W and of ΔW.
+static void load_rows(const Work *w, size_t o, float *row, float *change) {
+    const Tensor *tensor = w->linear->weight;
+    const float divisor = w->divisors ? w->divisors[o] : 1;
+    load_equalized_row(host_kernels(), tensor->dtype, tensor->data, w->linear->in, o, NULL, NULL, row);
+    quantized_row(&w->codes, o, change);
+    for (size_t j = 0; j < w->linear->in; j++) change[j] = change[j] * divisor / factor_of(w, j) - row[j];
+}
+
+typedef struct Products {
+    float exact, weights, input, both; // W x, ΔW x, W Δx, ΔW Δx
+} Products;
+
+FOR_EVERY_PROCESSOR
+static Products products_of(const float *row, const float *change, const float *x, const float *dx, size_t n) {
+    float exact = 0, weights = 0, input = 0, both = 0;
+#pragma omp simd reduction(+ : exact, weights, input, both)
+    for (size_t j = 0; j < n; j++) {
+        exact += row[j] * x[j];
+        weights += change[j] * x[j];
+        input += row[j] * dx[j];
+        both += change[j] * dx[j];
+    }
+    return (Products){exact, weights, input, both};
+}
+
+static double square(double x) { return x * x; }
+
+static void add_row(const Work *w, size_t o, const float *row, const float *change, Why *sum, double *columns) {
+    const size_t in = w->linear->in;
+    const double bias = w->bias ? (double)w->bias[o] : 0;
+    for (size_t r = 0; r < w->input->sample_rows; r++) {
+        const Products p = products_of(row, change, w->input->sample + r * in, w->changes + r * in, in);
+        sum->signal += square((double)p.exact + bias);
+        sum->weights += square((double)p.weights);
+        sum->input += square((double)p.input);
+        sum->both += square((double)p.weights + (double)p.input + (double)p.both);
+    }
+    for (size_t j = 0; j < in; j++) columns[j] += square((double)change[j]);
+}
+
+// Rows are shared among threads in blocks, and the sums of blocks added in order, so that the figures do not depend on
+// how many threads there are.
+enum { BLOCKS = 64 };
+
+static void add_block(const Work *w, size_t block, float *rows, Why *sum, double *columns) {
+    const size_t out = w->linear->out;
+    for (size_t o = out * block / BLOCKS; o < out * (block + 1) / BLOCKS; o++) {
+        load_rows(w, o, rows, rows + w->linear->in);
+        add_row(w, o, rows, rows + w->linear->in, sum, columns);
+    }
+}
+
+static bool add_rows(const Work *w, Why *out, Error *err) {
+    const size_t in = w->linear->in;
+    Why sums[BLOCKS] = {0};
+    double *columns = array_new(BLOCKS * in, sizeof *columns);
+    float *rows = array_new(BLOCKS * 2 * in, sizeof *rows);
+    const bool ok = columns && rows;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t b = 0; b < (ok ? BLOCKS : 0); b++) add_block(w, b, rows + b * 2 * in, &sums[b], columns + b * in);
+    for (size_t b = 0; ok && b < BLOCKS; b++) {
+        out->signal += sums[b].signal;
+        out->weights += sums[b].weights;
+        out->input += sums[b].input;
+        out->both += sums[b].both;
+        for (size_t j = 0; j < in; j++) w->columns[j] += columns[b * in + j];
+    }
+    free(columns);
+    free(rows);
+    return ok || error_memory(err, w->linear->name);
+}
+
+static void find_column(const Work *w, Why *out) {
+    const size_t in = w->linear->in;
+    double all = 0, most = 0;
+    for (size_t j = 0; j < in; j++) {
+        const double energy = w->columns[j] * square((double)w->input->channel_absmax[j]);
+        all += energy;
+        if (energy > most) {
+            most = energy;
+            out->column = (uint32_t)j;
+        }
+    }
+    out->column_share = all > 0 ? most / all : 0;
+}
+
+static bool look(Work *w, Why *out, Error *err) {
+    const Linear *linear = w->linear;
+    w->changes = array_new(w->input->sample_rows * linear->in, sizeof *w->changes);
+    w->columns = array_new(linear->in, sizeof *w->columns);
+    if (!w->changes || !w->columns) return error_memory(err, linear->name);
+    if (!linear_bias(linear, &w->bias, err) ||
+        !quantize_linear(linear, w->decision, w->factors, w->divisors, &w->codes, NULL, err))
+        return false;
+    const bool ok = change_input(w, err) && find_channel(w, out, err) && add_rows(w, out, err);
+    if (ok) find_column(w, out);
+    quantized_weight_free(&w->codes);
+    return ok;
+}
+
+bool why_linear(const Linear *linear, const Decision *decision, const float *factors, const float *divisors,
+                const InputStats *input, Why *out, Error *err) {
+    *out = (Why){0};
+    if (!input->sample_rows) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
+    Work work = {.linear = linear, .decision = decision, .factors = factors, .divisors = divisors, .input = input};
+    if (!tensor_hold(linear->weight, err)) return false;
+    const bool ok = look(&work, out, err);
+    tensor_release(linear->weight);
+    free(work.changes);
+    free(work.columns);
+    free(work.bias);
+    return ok;
+}
+
+// ---- By a plan ----
+
+static bool planned_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int linear,
+                             float **divisors, Error *err) {
+    int *readers = array_new((size_t)plan->linear_count, sizeof *readers);
+    if (!readers) return error_memory(err, "the plan");
+    equalize_row_readers(structure, plan, readers);
+    const int reader = readers[linear];
+    free(readers);
+    if (reader < 0) return true;
+    *divisors = array_new(structure->linears[linear].out, sizeof **divisors);
+    return *divisors ? equalize_divisors(structure, measured, plan, reader, *divisors, err)
+                     : error_memory(err, structure->linears[linear].name);
+}
+
+static bool planned_factors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int linear,
+                            float **factors, Error *err) {
+    const Decision *decision = &plan->decisions[linear];
+    if (!decision_equalizes(decision)) return true;
+    *factors = array_new(structure->linears[linear].in, sizeof **factors);
+    return *factors ? equalize_factors(structure, measured, decision, linear, *factors, err)
+                    : error_memory(err, structure->linears[linear].name);
+}
+
+bool why_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
+                 Error *err) {
+    const Linear *of = &structure->linears[linear];
+    const InputStats *input = &stats->inputs[of->input];
+    float *factors = NULL, *divisors = NULL;
+    const bool ok = planned_factors(structure, &stats->measured, plan, linear, &factors, err) &&
+                    planned_divisors(structure, &stats->measured, plan, linear, &divisors, err) &&
+                    why_linear(of, &plan->decisions[linear], factors, divisors, input, out, err);
+    free(factors);
+    free(divisors);
+    return ok;
+}

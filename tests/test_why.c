@@ -1,0 +1,142 @@
+// What the errors of a linear come from, against tools/reference/make_why_fixture.py, and by a plan of a real model.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/why.h"
+#include "base/array.h"
+#include "tests/support/quant_fixtures.h"
+#include "tests/support/study.h"
+
+#define FOLDER "tests/fixtures/quant/"
+
+static void assert_near(double got, double expected, const char *what) {
+    if (!(fabs(got - expected) <= 1e-4 * fabs(expected))) fail_msg("%s: %.9g, not %.9g", what, got, expected);
+}
+
+// NULL where the fixture has none.
+static float *numbers_of(const cJSON *object, const char *key) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, key), *item;
+    if (!cJSON_IsArray(list)) return NULL;
+    float *values = array_new((size_t)cJSON_GetArraySize(list), sizeof *values);
+    size_t n = 0;
+    cJSON_ArrayForEach(item, list) values[n++] = (float)item->valuedouble;
+    return values;
+}
+
+static double parsed(Dial dial, const cJSON *item, const char *key) {
+    double value;
+    assert_true(dial_parse(dial, fixture_text(item, key), &value, NULL));
+    return value;
+}
+
+static void compare(const Why *got, const cJSON *expected) {
+    assert_near(got->signal, fixture_number(expected, "signal"), "signal");
+    assert_near(got->weights, fixture_number(expected, "weights"), "weights");
+    assert_near(got->input, fixture_number(expected, "input"), "input");
+    assert_near(got->both, fixture_number(expected, "both"), "both");
+    assert_int_equal(got->column, (int)fixture_number(expected, "column"));
+    assert_near(got->column_share, fixture_number(expected, "column_share"), "share of the column");
+    assert_int_equal(got->channel, (int)fixture_number(expected, "channel"));
+    assert_near((double)got->channel_absmax, fixture_number(expected, "channel_absmax"), "channel");
+    assert_near(got->channel_ratio, fixture_number(expected, "channel_ratio"), "channel against the median");
+}
+
+static void check_case(const Safetensors *matrices, const cJSON *item, size_t rows, float constant) {
+    char *name = (char *)fixture_text(item, "matrix");
+    const Tensor *tensor = fixture_tensor(matrices, name);
+    const Linear linear = {.name = name, .out = tensor->shape[0], .in = tensor->shape[1], .weight = tensor};
+    const Decision decision = {.quantized = true,
+                               .bits = (int)fixture_number(item, "bits"),
+                               .granularity = GRANULARITY_GROUP,
+                               .group = (size_t)fixture_number(item, "group"),
+                               .grid = (Grid)parsed(DIAL_GRID, item, "grid"),
+                               .scale_dtype = DTYPE_F32,
+                               .activations = (ActivationPolicy)parsed(DIAL_ACTIVATIONS, item, "policy"),
+                               .activation_scale = constant};
+    float *factors = numbers_of(item, "factors"), *divisors = numbers_of(item, "divisors");
+    InputStats input = {.width = linear.in,
+                        .channel_absmax = numbers_of(item, "absmax"),
+                        .sample = numbers_of(item, "x"),
+                        .sample_rows = rows};
+    Why why;
+    Error err = {0};
+    if (!why_linear(&linear, &decision, factors, divisors, &input, &why, &err)) fail_msg("%s", err.message);
+    compare(&why, cJSON_GetObjectItemCaseSensitive(item, "expected"));
+    free(factors);
+    free(divisors);
+    free(input.channel_absmax);
+    free(input.sample);
+}
+
+static void shares_are_those_of_the_reference(void **state) {
+    (void)state;
+    cJSON *file = fixture_json(FOLDER "why.json");
+    Safetensors matrices = fixture_tensors(FOLDER "matrices.safetensors");
+    const cJSON *item;
+    int count = 0;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(file, "cases")) {
+        check_case(&matrices, item, (size_t)fixture_number(file, "rows"), (float)fixture_number(file, "constant"));
+        count++;
+    }
+    assert_int_equal(count, 6);
+    safetensors_close(&matrices);
+    cJSON_Delete(file);
+}
+
+// The error of both is that which the packed linear makes on a backend, also where factors are folded into the norm
+// before it or into its own rows.
+static void both_is_what_the_backend_computes(void **state) {
+    (void)state;
+    StudyFixture s;
+    Error err = {0};
+    int equalized = 0, divided = 0;
+    study_open(NULL, &s);
+    Plan plan =
+        study_plan(&s, "weight-bits=4 group-size=32 granularity=group activations=fptq v0=0.5 v1=1000 fold=all");
+    assert_true(quantized_model_follow(s.quantized, &plan, &s.stats.measured, NULL, NULL, &err));
+    for (int i = 0; i < plan.linear_count; i++) {
+        const InputStats *input = &s.stats.inputs[s.model.structure.linears[i].input];
+        const float *factors = quantized_model_factors(s.quantized, i),
+                    *rows = quantized_model_divisors(s.quantized, i);
+        double db;
+        Why why;
+        if (!plan.decisions[i].quantized) continue;
+        if (!why_planned(&s.model.structure, &s.stats, &plan, i, &why, &err)) fail_msg("%s", err.message);
+        assert_true(linear_output_sqnr(s.model.base, quantized_model_transformer(s.quantized), i, input->sample,
+                                       input->sample_rows, factors, rows, &db, &err));
+        if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
+            fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
+        equalized += factors != NULL;
+        divided += rows != NULL;
+    }
+    assert_true(equalized > 4 && divided > 0);
+    plan_free(&plan);
+    study_close(&s);
+}
+
+static void what_is_exact_has_no_share(void **state) {
+    (void)state;
+    assert_true(isnan(why_weights_share(&(Why){.signal = 1})));
+    assert_true(why_weights_share(&(Why){.weights = 3, .input = 1}) == 0.75);
+    const Linear linear = {.name = (char *)"some.linear"};
+    Error err = {0};
+    Why why;
+    assert_false(why_linear(&linear, &(Decision){0}, NULL, NULL, &(InputStats){0}, &why, &err));
+    assert_non_null(strstr(err.message, "some.linear: no sample rows of its input; calibrate first"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares_are_those_of_the_reference),
+        cmocka_unit_test(both_is_what_the_backend_computes),
+        cmocka_unit_test(what_is_exact_has_no_share),
+    };
+    return cmocka_run_group_tests_name("why", tests, NULL, NULL);
+}
