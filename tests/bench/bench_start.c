@@ -182,7 +182,7 @@ static char *weights_recipe(const char *folder) {
 }
 
 int main(int argc, char **argv) {
-    backend_cpu_waiting(argv);
+    backend_cpu_shorten_spin(argv);
     const bool settle = argc > 1 && strcmp(argv[1], "--settle") == 0;
     char **rest = argv + 1 + settle;
     const EngineOptions model = {.model = rest[0], .threads = rest[0] && rest[1] ? atoi(rest[1]) : 0};
