@@ -294,7 +294,7 @@ test-gpu-sanitize: build $(OUT)/gpu/test_gpu ## runs fewer of them, under comput
 
 bench: build $(BENCHES:%=$(OUT)/bench/%) ## runs the benchmarks of the CPU, then quantdial bench on a random 1.1 B model
 	@tests/bench/run $(PROGRAM) $(BENCHES:%=$(OUT)/bench/%)
-$(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(LIBRARY)
+$(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 # PyTorch's own kernels beside ours, where python3 has it.

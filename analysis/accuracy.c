@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/divergence.h"
+#include "analysis/kept_base.h"
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -52,6 +53,9 @@ struct Evaluator {
     size_t base_kept;   // states of the base are kept for this many windows
     size_t logits_kept; // and its logits for this many pieces
     int stride;         // states of the quantized model are kept at multiples of this
+    char *folder;       // where states of the base are kept on disk; NULL: nowhere
+    uint64_t key;
+    size_t windows_on_disk;
 };
 
 // What one run needs beside what is kept.
@@ -142,8 +146,56 @@ bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t w
     return true;
 }
 
+// ---- The base on disk ----
+
+static size_t known_windows(const Evaluator *e) {
+    size_t known = 0;
+    for (size_t w = 0; w < e->window_count; w++) known += e->windows[w].base_known;
+    return known;
+}
+
+static float **base_states_known(const Evaluator *e) {
+    float **states = array_new(e->window_count, sizeof *states);
+    for (size_t w = 0; states && w < e->window_count; w++)
+        if (e->windows[w].base_known) states[w] = e->windows[w].base_state;
+    return states;
+}
+
+// The more there are, the more must be new: all writing together is twice the states.
+static void keep_base(Evaluator *e, bool last) {
+    const size_t known = known_windows(e);
+    if (!e->folder || known == e->windows_on_disk) return;
+    if (!last && known < e->base_kept && known < 2 * e->windows_on_disk) return;
+    float **states = base_states_known(e);
+    if (states) kept_states_write(e->folder, e->key, states, e->window_count, e->window_tokens * e->hidden, NULL);
+    free(states);
+    e->windows_on_disk = known; // where it failed, too: not tried again for each window
+}
+
+void evaluator_keep_base(Evaluator *e, const char *folder, uint64_t model_key) {
+    const size_t piece = PIECE_TOKENS; // other pieces, other sums
+    float **states = array_new(e->window_count, sizeof *states);
+    e->folder = strdup(folder);
+    e->key = evaluator_hash(e, hash_bytes(hash_bytes(HASH_START, &model_key, sizeof model_key), &piece, sizeof piece));
+    if (states && kept_states_read(folder, e->key, states, e->base_kept, e->window_tokens * e->hidden)) {
+        for (size_t w = 0; w < e->window_count; w++) {
+            if (!states[w] || e->windows[w].base_known) {
+                free(states[w]);
+                continue;
+            }
+            free(e->windows[w].base_state);
+            e->windows[w].base_state = states[w];
+            e->windows[w].base_known = true;
+        }
+        e->windows_on_disk = known_windows(e);
+    }
+    free(states);
+}
+
 void evaluator_free(Evaluator *e) {
     if (!e) return;
+    if (e->windows) keep_base(e, true);
+    free(e->folder);
     for (size_t w = 0; e->windows && w < e->window_count; w++) {
         Window *window = &e->windows[w];
         for (int b = 0; window->states && b <= e->layers; b++) free(window->states[b]);
@@ -434,8 +486,9 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     log_line("evaluation: layers from %d of %d are computed anew", first_changed, e->layers);
     invalidate(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
-    progress_begin(progress, "evaluating", e->planned);
-    for (size_t w = 0; w < e->window_count; w++) progress_add(progress, e->windows[w].scored);
+    uint64_t scored = 0;
+    for (size_t w = 0; w < e->window_count; w++) scored += e->windows[w].scored;
+    progress_begin_at(progress, "evaluating", e->planned, scored);
     Run run = {.evaluator = e,
                .quantized = quantized,
                .backend = transformer_backend(e->base),
@@ -445,6 +498,7 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     if (!gathered) return error_memory(err, "evaluation");
     Listener listener = {partial, context, gathered, out};
     bool ok = run_new(&run) && run_windows(&run, &listener);
+    keep_base(e, false);
     run_free(&run);
     free(gathered);
     return ok;

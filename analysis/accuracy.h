@@ -33,6 +33,10 @@ typedef struct Evaluator Evaluator;
 bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
                    Error *err);
 void evaluator_free(Evaluator *evaluator);
+// Takes what an earlier start kept of the base on these tokens, and keeps there what is computed from now on: last
+// hidden states, from which logits follow bit by bit. model_key tells models apart (checkpoint, configuration,
+// precision, backend).
+void evaluator_keep_base(Evaluator *evaluator, const char *folder, uint64_t model_key);
 
 // Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer
 // count, are as in the last call that finished, failed or was stopped (then only windows that it did not reach are

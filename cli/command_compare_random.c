@@ -127,7 +127,7 @@ bool command_compare_random(const Options *options, Error *err) {
     Engine *engine;
     RandomCalibration random = {0};
     RangeRows rows = {0};
-    bool ok = open_prepared(options, true, &engine, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_random_calibration(engine, &random, watch_start(options), err) &&
               fill_rows(options, engine, &random, &rows, err);
     watch_end();

@@ -91,8 +91,8 @@ bool command_tune(const Options *options, Error *err) {
     Tuned tuned = {0};
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
-    bool ok =
-        open_prepared(options, true, &engine, err) && engine_tune(engine, &goal, &tuned, watch_start(options), err);
+    bool ok = open_prepared(options, true, true, &engine, err) &&
+              engine_tune(engine, &goal, &tuned, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);

@@ -62,7 +62,8 @@ static int main_stopped(const Command *command, const Options *options, Error *e
     else if (keeps_figures(command, work))
         error_set(err, "stopped; run the same command again to continue");
     else
-        error_set(err, "stopped while %s; run the same command again to start that step over", work);
+        error_set(err, "stopped while %s; run the same command again to %s", work,
+                  strcmp(work, "calibrating") == 0 ? "go on there" : "start that step over");
     return main_failed(err, 128 + watch_signal());
 }
 

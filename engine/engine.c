@@ -140,6 +140,7 @@ bool engine_open(const EngineOptions *options, Engine **out, Error *err) {
 
 void engine_close(Engine *engine) {
     if (!engine) return;
+    engine_end_calibration(engine, &engine->calibration);
     evaluator_free(engine->evaluator);
     quantized_model_free(engine->quantized);
     transformer_free(engine->base);
@@ -170,9 +171,6 @@ const char *engine_backend_description(const Engine *engine) { return engine->ba
 
 Transformer *engine_base(const Engine *engine) { return engine->base; }
 bool engine_measured(const Engine *engine) { return engine->measured; }
-bool engine_calibrated(const Engine *engine) { return engine->calibrated; }
-
-uint64_t engine_calibration_tokens(const Engine *engine) { return engine->calibrated ? engine->calibration_tokens : 0; }
 
 const Recipe *engine_recipe(const Engine *engine) { return &engine->recipe; }
 const Plan *engine_plan(const Engine *engine) { return &engine->plan; }

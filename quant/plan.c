@@ -487,6 +487,8 @@ static void decide_activations(Planning *p, int i) {
     } else {
         equalize(p, i, input->range);
     }
+    d->provisional = by_range && input->known && input->provisional;
+    if (d->provisional) p->plan->provisional = true;
     if (is_expert(p, i) && d->activations == POLICY_STATIC && input->tokens < FEW_TOKENS && !d->note)
         d->note = note_few_tokens;
 }
@@ -638,6 +640,14 @@ uint64_t plan_hash(const Plan *plan) {
         hash = hash_bytes(hash, &key, sizeof key);
     }
     return hash;
+}
+
+bool plan_same_model(const Plan *a, const Plan *b) {
+    if (a->linear_count != b->linear_count || a->cache_bits != b->cache_bits) return false;
+    for (int i = 0; i < a->linear_count; i++) {
+        if (!decision_equal(&a->decisions[i], &b->decisions[i]) || decision_equalizes(&a->decisions[i])) return false;
+    }
+    return true;
 }
 
 bool plan_mixes_tokens(const Plan *plan) {

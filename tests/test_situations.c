@@ -277,7 +277,7 @@ static void work_that_begins_anew_says_so(void **state) {
     // Weights are in the cache, and the work goes on for seconds.
     const char *const calibrate[] = {"calibrate", "-q", "--random-tokens", "--calibration-tokens", "500000", NULL};
     Ran ran = interrupted(calibrate, "weights-*.stats", SIGTERM);
-    expect_says(&ran, 143, "stopped while calibrating; run the same command again to start that step over");
+    expect_says(&ran, 143, "stopped while calibrating; run the same command again to go on there");
     ran_free(&ran);
 }
 

@@ -219,15 +219,25 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     line_label(&pen, "input");
     if (!input) return;
     const Style style = class_style(decision->input_class);
-    pen_field(&pen, "range", style, "%s", format_figure(input->range, 3).text);
-    pen_field(&pen, "p99.9", MEANING_VALUE, "%s", format_figure(input->p99_9, 3).text);
+    const char *mark = calibration_provisional(ui) ? "~" : ""; // more tokens are to come
+    pen_field(&pen, "range", style, "%s%s", mark, format_figure(input->range, 3).text);
+    pen_field(&pen, "p99.9", MEANING_VALUE, "%s%s", mark, format_figure(input->p99_9, 3).text);
     const char *class = class_name(decision->input_class), *done = decision_input_text(decision);
     if (decision->quantized && strcmp(class, done) != 0) // the note says why
-        pen_field(&pen, "class", input_style(decision), "%s → %s", class, done);
+        pen_field(&pen, "class", input_style(decision), "%s%s → %s", mark, class, done);
     else
-        pen_field(&pen, "class", style, "%s", class);
+        pen_field(&pen, "class", style, "%s%s", mark, class);
     if (decision->lae && decision->activation_scale > 0) {
-        pen_field(&pen, "equalized to", MEANING_VALUE, "%s", format_figure(decision->activation_scale * 127.0, 3).text);
+        pen_field(&pen, "equalized to", MEANING_VALUE, "%s%s", mark,
+                  format_figure(decision->activation_scale * 127.0, 3).text);
+    }
+    char text[128];
+    calibration_text(ui, true, text, sizeof text);
+    const char *forms[] = {text, workbench_text(ui->workbench, TEXT_CALIBRATION)};
+    for (size_t i = 0; i < 2; i++) {
+        if (pen.col + canvas_width(&ui->canvas, forms[i]) > pen.end) continue;
+        pen_text(&pen, MEANING_FAINT, "%s", forms[i]);
+        break;
     }
 }
 

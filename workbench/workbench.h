@@ -28,9 +28,13 @@ bool workbench_update(Workbench *w);
 const ModelStructure *workbench_structure(const Workbench *w);
 const char *workbench_backend(const Workbench *w);                         // "cpu avx512 ×2"
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
-const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
+const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown.
+                                                                           // Good until the next workbench_update.
 
-uint64_t workbench_calibration_tokens(const Workbench *w);       // 0 until calibrated
+// Calibration tokens behind the input statistics, and those that will be at last: these differ while ranges are
+// provisional. 0: nothing is known yet.
+uint64_t workbench_calibration_tokens(const Workbench *w);
+uint64_t workbench_calibration_planned(const Workbench *w);
 const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
 bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
 
