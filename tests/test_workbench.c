@@ -162,6 +162,7 @@ static bool has_failed(Workbench *w) {
 // What lies behind a quantization that failed has failed with it, and the reason is told by one job.
 static void a_failed_quantization_fails_what_is_behind_it(void **state) {
     (void)state;
+    if (quick()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
     char *made = folder_temporary(), *path = path_join(made, "model.safetensors");
     static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) model_copy(made, "samples/storyteller", files[i]);
