@@ -96,6 +96,17 @@ static void limits_on_files(void **state) {
     expect_shell(line, 0, "");
 }
 
+static void what_cannot_be_kept_is_told(void **state) {
+    (void)state;
+    char line[1024];
+    static const char limited[] = "(export XDG_CACHE_HOME='%s'; ulimit -f 0; %s) 2>&1 >/dev/null | cat >&2";
+    snprintf(line, sizeof line, limited, folder, "\"$Q\" plan --calibration-tokens 512");
+    expect_shell(line, 0, "measurements are not kept");
+    snprintf(line, sizeof line, limited, folder,
+             "timeout -s INT 1.5 \"$Q\" calibrate --random-tokens -q --calibration-tokens 5000000");
+    expect_shell(line, 0, "stopped; what could not be kept will be made anew");
+}
+
 // With stdout closed, the first file that is opened must not become it.
 static void closed_outputs_go_into_no_file(void **state) {
     (void)state;
@@ -326,6 +337,7 @@ int main(void) {
         IN_FOLDER(readers_that_want_no_more),
         IN_FOLDER(outputs_that_take_nothing),
         IN_FOLDER(limits_on_files),
+        IN_FOLDER(what_cannot_be_kept_is_told),
         IN_FOLDER(closed_outputs_go_into_no_file),
         cmocka_unit_test(other_locales),
         IN_FOLDER(files_to_write_are_tried_first),
