@@ -246,11 +246,12 @@ static cJSON *without_system(const cJSON *messages) {
 
 static bool through_template(const TextForm *form, const cJSON *messages, bool answer, Text *out, Error *err) {
     const cJSON *special = tokenizer_special(form->tokenizer);
-    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, err)) return true;
+    Error refused = {0};
+    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, &refused)) return true;
     cJSON *merged = without_system(messages);
     const bool ok = merged && chat_template_apply(form->chat, merged, answer, special, &day_of_texts, out, NULL);
     cJSON_Delete(merged);
-    return ok;
+    return ok || error_set(err, "%s; --chat off leaves the template out", refused.message);
 }
 
 bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err) {

@@ -255,6 +255,17 @@ static void a_template_that_cannot_be_used_is_told_when_it_is_needed(void **stat
     assert_non_null(strstr(err.message, "has no chat template"));
 }
 
+static void a_template_that_refuses_says_what_helps(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){.model = chat_model("{{ raise_exception('no way') }}")}, 4, POLICY_NONE);
+    TokenIds ids = {0};
+    Error err = {0};
+    assert_false(engine_prompt(engine, "the rain", &ids, &err));
+    assert_non_null(strstr(err.message, "chat_template.jinja: line 1: the template refuses this conversation: no way"));
+    assert_non_null(strstr(err.message, "; --chat off leaves the template out"));
+    engine_close(engine);
+}
+
 static void texts_have_names(void **state) {
     (void)state;
     Engine *engine = opened((EngineOptions){.evaluation = "some/where/mine.jsonl"}, 4, POLICY_NONE);
@@ -289,6 +300,7 @@ int main(void) {
         cmocka_unit_test(a_calibration_goes_on_in_the_next_start),
         IN_FOLDER(prompts_go_through_the_chat_template),
         IN_FOLDER(a_template_that_cannot_be_used_is_told_when_it_is_needed),
+        IN_FOLDER(a_template_that_refuses_says_what_helps),
         IN_FOLDER(texts_have_names),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
