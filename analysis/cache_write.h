@@ -4,7 +4,7 @@
 
 #include "base/array.h"
 
-// Atomic; makes the folder.
+// Atomic; makes the folder, and removes what writers that were killed left in it.
 bool cache_write(const char *folder, const char *path, const Text *file, Error *err);
 // True when a file could not be written since the program started; says why the first could not. From any thread.
 bool cache_refused(Error *why);
