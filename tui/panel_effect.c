@@ -173,7 +173,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     char text[96];
     draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
     draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
-                format_fixed(plan->bits_per_weight, 2).text);
+                plan->quantized_count ? format_fixed(plan->bits_per_weight, 2).text : "–");
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const Rect divergence = metric_cell(pane, METRIC_KL, row);
     divergence_text(a, accuracy == STALE, divergence.cols, text, sizeof text);
