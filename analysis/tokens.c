@@ -323,7 +323,7 @@ static void keep_most(TokenIds *out, size_t most) {
     if (out->count > most) out->count = most;
 }
 
-static bool is_jsonl(const char *path) {
+bool tokens_file_has_lines(const char *path) {
     const char *dot = strrchr(path, '.');
     return dot && strcasecmp(dot, ".jsonl") == 0;
 }
@@ -333,9 +333,9 @@ bool tokens_from_file(const TextForm *form, const char *path, size_t most, Token
     Error other = {0};
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
-    bool ok =
-        !recognize_file(path, EXPECTED_TEXT, &other) &&
-        (is_jsonl(path) ? from_jsonl(form, file, limit, out, err) : from_text(form->tokenizer, file, limit, out, err));
+    bool ok = !recognize_file(path, EXPECTED_TEXT, &other) &&
+              (tokens_file_has_lines(path) ? from_jsonl(form, file, limit, out, err)
+                                           : from_text(form->tokenizer, file, limit, out, err));
     fclose(file);
     if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);

@@ -275,6 +275,18 @@ static void texts_have_names(void **state) {
     engine = opened((EngineOptions){.model = chat_model(TURNS), .random_tokens = true}, 4, POLICY_NONE);
     assert_string_equal(engine_text_name(engine, TEXT_CALIBRATION), "random tokens");
     assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "mixed");
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION)); // no conversations in it
+    assert_true(engine_text_is_chat(engine, TEXT_EVALUATION));
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = chat_model(TURNS), .calibration = "self", .evaluation = "stories"}, 4,
+                    POLICY_NONE);
+    assert_true(engine_is_chat(engine));
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION) || engine_text_is_chat(engine, TEXT_EVALUATION));
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = chat_model(TURNS), .calibration = "a.txt", .evaluation = "a.jsonl"}, 4,
+                    POLICY_NONE);
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION));
+    assert_true(engine_text_is_chat(engine, TEXT_EVALUATION));
     engine_close(engine);
     assert_true(engine_text_is_named(TEXT_EVALUATION, "mixed") && engine_text_is_named(TEXT_CALIBRATION, "self"));
     assert_false(engine_text_is_named(TEXT_EVALUATION, "self") || engine_text_is_named(TEXT_EVALUATION, "./mixed"));
