@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "analysis/stats_cache.h"
 #include "base/array.h"
 #include "base/file.h"
@@ -78,7 +79,7 @@ static void keep(const char *folder, const char *path, uint64_t key, const Token
     if (!path) return;
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)ids->ids, ids->count * sizeof *ids->ids);
-    if (!file.failed && folder_make(folder, NULL)) file_write(path, file.data, file.length, NULL);
+    if (!file.failed) cache_write(folder, path, &file, NULL);
     text_free(&file);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "analysis/cache_write.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -59,7 +60,7 @@ bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *fi
     memcpy(file->data, &header, sizeof header);
     char *path = file_path(folder, kind, key);
     if (!path) return error_memory(err, folder);
-    bool ok = folder_make(folder, err) && file_write(path, file->data, file->length, err);
+    bool ok = cache_write(folder, path, file, err);
     free(path);
     return ok;
 }

@@ -246,11 +246,12 @@ static cJSON *without_system(const cJSON *messages) {
 
 static bool through_template(const TextForm *form, const cJSON *messages, bool answer, Text *out, Error *err) {
     const cJSON *special = tokenizer_special(form->tokenizer);
-    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, err)) return true;
+    Error refused = {0};
+    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, &refused)) return true;
     cJSON *merged = without_system(messages);
     const bool ok = merged && chat_template_apply(form->chat, merged, answer, special, &day_of_texts, out, NULL);
     cJSON_Delete(merged);
-    return ok;
+    return ok || error_set(err, "%s; --chat off leaves the template out", refused.message);
 }
 
 bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err) {
@@ -322,7 +323,7 @@ static void keep_most(TokenIds *out, size_t most) {
     if (out->count > most) out->count = most;
 }
 
-static bool is_jsonl(const char *path) {
+bool tokens_file_has_lines(const char *path) {
     const char *dot = strrchr(path, '.');
     return dot && strcasecmp(dot, ".jsonl") == 0;
 }
@@ -332,9 +333,9 @@ bool tokens_from_file(const TextForm *form, const char *path, size_t most, Token
     Error other = {0};
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
-    bool ok =
-        !recognize_file(path, EXPECTED_TEXT, &other) &&
-        (is_jsonl(path) ? from_jsonl(form, file, limit, out, err) : from_text(form->tokenizer, file, limit, out, err));
+    bool ok = !recognize_file(path, EXPECTED_TEXT, &other) &&
+              (tokens_file_has_lines(path) ? from_jsonl(form, file, limit, out, err)
+                                           : from_text(form->tokenizer, file, limit, out, err));
     fclose(file);
     if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -163,10 +164,10 @@ static void write_entries(TrialCache *cache) {
         const size_t n = (size_t)cache->entries[i].positions;
         if (n) text_add(&file, (const char *)cache->kl[i], n * sizeof(float));
     }
-    if (!file.failed && folder_make(cache->folder, NULL)) {
+    if (!file.failed) {
         header = header_for(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
         memcpy(file.data, &header, sizeof header);
-        file_write(cache->path, file.data, file.length, NULL);
+        cache_write(cache->folder, cache->path, &file, NULL);
     }
     text_free(&file);
     // Also where it failed: a folder that cannot be written now is not tried for each figure.

@@ -90,6 +90,8 @@ const char *engine_text_name(const Engine *engine, EngineText text);
 bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
 // Whether prompts are messages of a user, and conversations of a text go through the model's chat template.
 bool engine_is_chat(const Engine *engine);
+// Whether those of this text do: plain files, sampled text and random tokens have none.
+bool engine_text_is_chat(const Engine *engine, EngineText text);
 const char *engine_default_prompt(const Engine *engine); // where nothing else is asked for
 
 // ---- From weights to figures ----

@@ -129,6 +129,15 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
 
 bool engine_is_chat(const Engine *engine) { return engine->chat || engine->chat_error.message[0]; }
 
+bool engine_text_is_chat(const Engine *engine, EngineText text) {
+    const bool is_text = text == TEXT_EVALUATION || !(engine->options.random_tokens || wants_self(engine, text));
+    const char *path = text_asked_for(engine, text);
+    for (int i = 0; i < SHIPPED; i++) {
+        if (strcmp(shipped[i].name, path) == 0) path = shipped[i].evaluation; // both halves have one form
+    }
+    return engine_is_chat(engine) && is_text && tokens_file_has_lines(path);
+}
+
 const char *engine_default_prompt(const Engine *engine) {
     return engine_is_chat(engine) ? DEFAULT_QUESTION : DEFAULT_PROMPT;
 }

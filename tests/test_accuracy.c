@@ -1,6 +1,7 @@
 // Accuracy figures against torch and numpy (tools/fixtures/make_accuracy.py), and the evaluator against straightforward
 // arithmetic on whole forward passes: however a run is cut short and taken up again, the figures must be the same bit
 // for bit.
+#include <fcntl.h>
 #include <glob.h>
 #include <math.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -652,6 +654,30 @@ static void kept_files_make_room(void **state) {
     folder_remove(folder);
 }
 
+static void what_a_killed_writer_left_goes(void **state) {
+    (void)state;
+    static const char *const names[] = {"states-0123456789abcdef.stats.aB3xYz", "trials-0123456789abcdef.bin.aB3xYz",
+                                        "states-0123456789abcdef.stats", "mine.stats.aB3xYz",
+                                        "inputs-0123456789abcdef.stats.fresh1"};
+    char *folder = folder_temporary();
+    float row[4] = {1};
+    float *states[] = {row};
+    for (int i = 0; i < 5; i++) {
+        char *path = path_join(folder, names[i]);
+        folder_put_text(folder, names[i], "half of");
+        const struct timespec old[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+        if (i < 4) assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+        free(path);
+    }
+    assert_true(kept_states_write(folder, 1, states, 1, 4, NULL));
+    for (int i = 0; i < 5; i++) {
+        char *path = path_join(folder, names[i]);
+        assert_int_equal(file_exists(path), i >= 2);
+        free(path);
+    }
+    folder_remove(folder);
+}
+
 static void a_text_is_kept_on_disk(void **state) {
     (void)state;
     char *folder = folder_temporary();
@@ -689,6 +715,7 @@ int main(void) {
         cmocka_unit_test(what_the_base_says_is_kept_on_disk),
         cmocka_unit_test(a_run_that_was_stopped_keeps_what_it_has),
         cmocka_unit_test(kept_files_make_room),
+        cmocka_unit_test(what_a_killed_writer_left_goes),
         cmocka_unit_test(a_text_is_kept_on_disk),
         cmocka_unit_test(another_model_counts_as_new),
         cmocka_unit_test(windows_and_refusals),

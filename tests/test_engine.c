@@ -255,6 +255,17 @@ static void a_template_that_cannot_be_used_is_told_when_it_is_needed(void **stat
     assert_non_null(strstr(err.message, "has no chat template"));
 }
 
+static void a_template_that_refuses_says_what_helps(void **state) {
+    (void)state;
+    Engine *engine = opened((EngineOptions){.model = chat_model("{{ raise_exception('no way') }}")}, 4, POLICY_NONE);
+    TokenIds ids = {0};
+    Error err = {0};
+    assert_false(engine_prompt(engine, "the rain", &ids, &err));
+    assert_non_null(strstr(err.message, "chat_template.jinja: line 1: the template refuses this conversation: no way"));
+    assert_non_null(strstr(err.message, "; --chat off leaves the template out"));
+    engine_close(engine);
+}
+
 static void texts_have_names(void **state) {
     (void)state;
     Engine *engine = opened((EngineOptions){.evaluation = "some/where/mine.jsonl"}, 4, POLICY_NONE);
@@ -264,6 +275,18 @@ static void texts_have_names(void **state) {
     engine = opened((EngineOptions){.model = chat_model(TURNS), .random_tokens = true}, 4, POLICY_NONE);
     assert_string_equal(engine_text_name(engine, TEXT_CALIBRATION), "random tokens");
     assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "mixed");
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION)); // no conversations in it
+    assert_true(engine_text_is_chat(engine, TEXT_EVALUATION));
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = chat_model(TURNS), .calibration = "self", .evaluation = "stories"}, 4,
+                    POLICY_NONE);
+    assert_true(engine_is_chat(engine));
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION) || engine_text_is_chat(engine, TEXT_EVALUATION));
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = chat_model(TURNS), .calibration = "a.txt", .evaluation = "a.jsonl"}, 4,
+                    POLICY_NONE);
+    assert_false(engine_text_is_chat(engine, TEXT_CALIBRATION));
+    assert_true(engine_text_is_chat(engine, TEXT_EVALUATION));
     engine_close(engine);
     assert_true(engine_text_is_named(TEXT_EVALUATION, "mixed") && engine_text_is_named(TEXT_CALIBRATION, "self"));
     assert_false(engine_text_is_named(TEXT_EVALUATION, "self") || engine_text_is_named(TEXT_EVALUATION, "./mixed"));
@@ -289,6 +312,7 @@ int main(void) {
         cmocka_unit_test(a_calibration_goes_on_in_the_next_start),
         IN_FOLDER(prompts_go_through_the_chat_template),
         IN_FOLDER(a_template_that_cannot_be_used_is_told_when_it_is_needed),
+        IN_FOLDER(a_template_that_refuses_says_what_helps),
         IN_FOLDER(texts_have_names),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };

@@ -372,6 +372,10 @@ static void a_linear_is_left_alone(void **state) {
     key(s, "i");
     expect_gone_text(s, "left in its own precision");
     quit(s);
+    s = start(24, 80); // where that has no room
+    key(s, "i");
+    expect(s, "decided  left as it is");
+    quit(s);
 }
 
 // Whatever is pressed, clicked or turned outside of the dials' pane turns no dial.

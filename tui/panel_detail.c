@@ -31,6 +31,15 @@ static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
 
 static void line_label(Pen *pen, const char *label) { pen_text(pen, MEANING_TITLE, "%-9s", label); }
 
+// The first form for which there is room; the longest comes first.
+static void pen_longest(Pen *pen, Style style, const char *const *forms, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (pen->col + canvas_width(pen->canvas, forms[i]) > pen->end) continue;
+        pen_text(pen, style, "%s", forms[i]);
+        return;
+    }
+}
+
 // ---- weights ------------------------------------------------------------------------------------------------------
 
 static void draw_weight_line(Ui *ui, Rect line, const WeightStats *w) {
@@ -234,11 +243,7 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     char text[128];
     calibration_text(ui, true, text, sizeof text);
     const char *forms[] = {text, workbench_text(ui->workbench, TEXT_CALIBRATION)};
-    for (size_t i = 0; i < 2; i++) {
-        if (pen.col + canvas_width(&ui->canvas, forms[i]) > pen.end) continue;
-        pen_text(&pen, MEANING_FAINT, "%s", forms[i]);
-        break;
-    }
+    pen_longest(&pen, MEANING_FAINT, forms, 2);
 }
 
 static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision,
@@ -311,7 +316,10 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "decided");
     if (!decision->quantized) {
-        pen_text(&pen, MEANING_VALUE, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
+        char text[64];
+        snprintf(text, sizeof text, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
+        const char *forms[] = {text, "left in its own precision", "left as it is"};
+        pen_longest(&pen, MEANING_VALUE, forms, 3);
         return;
     }
     if (decision->granularity < GRANULARITY_GROUP)

@@ -173,7 +173,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     char text[96];
     draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
     draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
-                format_fixed(plan->bits_per_weight, 2).text);
+                plan->quantized_count ? format_fixed(plan->bits_per_weight, 2).text : "–");
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const Rect divergence = metric_cell(pane, METRIC_KL, row);
     divergence_text(a, accuracy == STALE, divergence.cols, text, sizeof text);
@@ -326,7 +326,7 @@ static void draw_texts(Ui *ui, Rect rect) {
 void panel_effect_draw(Ui *ui) {
     char title[120];
     snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
-             workbench_is_chat(ui->workbench) ? ", chat" : "");
+             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
     panel_title(ui, ui->layout.effect, title, PANE_COUNT);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);

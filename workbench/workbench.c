@@ -310,6 +310,7 @@ uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->p
 // ---- dials ----
 
 const char *workbench_text(const Workbench *w, EngineText text) { return engine_text_name(w->engine, text); }
+bool workbench_text_is_chat(const Workbench *w, EngineText text) { return engine_text_is_chat(w->engine, text); }
 bool workbench_is_chat(const Workbench *w) { return engine_is_chat(w->engine); }
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }

@@ -35,8 +35,9 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of
 // provisional. 0: nothing is known yet.
 uint64_t workbench_calibration_tokens(const Workbench *w);
 uint64_t workbench_calibration_planned(const Workbench *w);
-const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
-bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
+const char *workbench_text(const Workbench *w, EngineText text);  // its name, "mixed"
+bool workbench_text_is_chat(const Workbench *w, EngineText text); // (engine_text_is_chat)
+bool workbench_is_chat(const Workbench *w);                       // the prompt is a message of a user (engine_is_chat)
 
 // ---- dials ----
 

@@ -362,6 +362,10 @@ bool workbench_is_chat(const Workbench *w) {
     (void)w;
     return getenv("FAKE_CHAT") != NULL;
 }
+bool workbench_text_is_chat(const Workbench *w, EngineText text) {
+    (void)text;
+    return workbench_is_chat(w);
+}
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
