@@ -229,23 +229,23 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
 static bool keep_going(const Run *run) { return !progress_should_stop(run->progress) || error_stopped(run->err); }
 
 // Some tokens of a window on their way through both models; the pieces before them are in the sequences.
-typedef struct Piece {
+typedef struct WindowPiece {
     Window *window;
     size_t first, tokens;
-} Piece;
+} WindowPiece;
 
-static bool is_last(const Piece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
-static Part *part_of(const Piece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
+static bool is_last(const WindowPiece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
+static Part *part_of(const WindowPiece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
 
-static Piece piece_at(Window *window, size_t first) {
+static WindowPiece piece_at(Window *window, size_t first) {
     size_t left = window->tokens - first;
-    return (Piece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
+    return (WindowPiece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
 }
 
 static bool is_scored(const Window *window) { return window->scored == window->tokens - 1; }
 
 // What cannot be kept for want of memory is computed anew next time.
-static void keep_state(const Run *run, const Piece *piece, float **kept, const float *state) {
+static void keep_state(const Run *run, const WindowPiece *piece, float **kept, const float *state) {
     size_t hidden = run->evaluator->hidden;
     if (!*kept && piece->first == 0) *kept = array_new(piece->window->tokens * hidden, sizeof(float));
     if (!*kept) return;
@@ -253,21 +253,22 @@ static void keep_state(const Run *run, const Piece *piece, float **kept, const f
                                 piece->tokens * hidden * sizeof(float));
 }
 
-static void restore_state(const Run *run, const Piece *piece, float *state, const float *kept) {
+static void restore_state(const Run *run, const WindowPiece *piece, float *state, const float *kept) {
     size_t hidden = run->evaluator->hidden;
     run->backend->ops->upload(run->backend, state, kept + piece->first * hidden,
                               piece->tokens * hidden * sizeof(float));
 }
 
-static bool embed(const Run *run, Transformer *t, const Piece *piece, float *hidden) {
+static bool embed(const Run *run, Transformer *t, const WindowPiece *piece, float *hidden) {
     return transformer_embed(t, piece->window->ids + piece->first, piece->tokens, hidden, run->err);
 }
 
-static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const Piece *piece, float *hidden) {
+static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const WindowPiece *piece,
+                     float *hidden) {
     return keep_going(run) && transformer_layers(t, running, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
 }
 
-static bool base_states(const Run *run, const Piece *piece) {
+static bool base_states(const Run *run, const WindowPiece *piece) {
     Evaluator *e = run->evaluator;
     Window *window = piece->window;
     if (window->base_known) {
@@ -292,7 +293,7 @@ static int start_boundary(const Window *window, int valid) {
 }
 
 // Through the quantized model from `start`; `running` holds the pieces before from there on.
-static bool states_from(const Run *run, const Piece *piece, int start) {
+static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
     int *valid = &part_of(piece)->valid;
@@ -312,7 +313,7 @@ static bool states_from(const Run *run, const Piece *piece, int start) {
 
 // The first piece starts where it can. A later one that has to start earlier than `running`'s pieces sends all that
 // are before it through the layers which it needs.
-static bool quantized_states(const Run *run, const Piece *piece, int *start) {
+static bool quantized_states(const Run *run, const WindowPiece *piece, int *start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
     int own = start_boundary(window, part_of(piece)->valid);
@@ -323,7 +324,7 @@ static bool quantized_states(const Run *run, const Piece *piece, int *start) {
         if (other < *start) *start = other;
     }
     sequences_rewind(run->quantized_running, 0);
-    for (Piece before = piece_at(window, 0); before.first < piece->first;
+    for (WindowPiece before = piece_at(window, 0); before.first < piece->first;
          before = piece_at(window, before.first + before.tokens)) {
         if (!states_from(run, &before, *start)) return false;
     }
@@ -341,7 +342,7 @@ static bool logits_of(const Run *run, Transformer *t, Sequences *running, const 
 }
 
 // The base's logits of `rows` positions of the piece from `row` on; NULL: failed.
-static const float *base_logits(const Run *run, const Piece *piece, size_t row, size_t rows) {
+static const float *base_logits(const Run *run, const WindowPiece *piece, size_t row, size_t rows) {
     const Evaluator *e = run->evaluator;
     Part *part = part_of(piece);
     size_t index = (size_t)(piece->window - e->windows) * e->piece_count + piece->first / PIECE_TOKENS;
@@ -390,7 +391,7 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
 }
 
 // The last token of a window predicts nothing.
-static bool score_piece(const Run *run, const Piece *piece) {
+static bool score_piece(const Run *run, const WindowPiece *piece) {
     size_t positions = piece->tokens - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = smaller(positions - row, run->rows);
@@ -457,7 +458,7 @@ static bool run_window(const Run *run, Window *window, const Listener *listener)
     int start = e->layers; // nothing is in the quantized model's sequences yet
     sequences_rewind(run->running, 0);
     sequences_rewind(run->quantized_running, 0);
-    Piece piece = piece_at(window, 0);
+    WindowPiece piece = piece_at(window, 0);
     for (; piece.first < window->tokens; piece = piece_at(window, piece.first + piece.tokens)) {
         size_t before = window->scored;
         if (!base_states(run, &piece)) return false;

@@ -1,6 +1,7 @@
-// Layout of a file, in the byte order of the machine: Header, then the ids.
+// Layout of a file, in the byte order of the machine: SelfTextHeader, then the ids.
 #include "analysis/self_text.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +20,11 @@
 
 // ---- on disk ----
 
-typedef struct Header {
+typedef struct SelfTextHeader {
     char magic[8];
     uint64_t key, count, hash;
-} Header;
+} SelfTextHeader;
+static_assert(sizeof(SelfTextHeader) == 32, "padding would reach the file");
 
 static uint64_t key_of(const Transformer *t, const SelfTextOptions *o) {
     const char *backend = transformer_backend(t)->ops->name;
@@ -31,11 +33,11 @@ static uint64_t key_of(const Transformer *t, const SelfTextOptions *o) {
     return hash_bytes(key, rest, sizeof rest);
 }
 
-static Header header_for(uint64_t key, const TokenIds *ids) {
-    return (Header){.magic = "qdself",
-                    .key = key,
-                    .count = ids->count,
-                    .hash = hash_bytes(HASH_START, ids->ids, ids->count * sizeof *ids->ids)};
+static SelfTextHeader header_for(uint64_t key, const TokenIds *ids) {
+    return (SelfTextHeader){.magic = "qdself",
+                            .key = key,
+                            .count = ids->count,
+                            .hash = hash_bytes(HASH_START, ids->ids, ids->count * sizeof *ids->ids)};
 }
 
 static char *path_in(const char *folder, uint64_t key) {
@@ -53,12 +55,12 @@ static bool are_in_vocabulary(const TokenIds *ids, int vocab) {
 
 // *out has room for what is expected.
 static bool take(const char *data, size_t size, uint64_t key, int vocab, TokenIds *out) {
-    Header header;
+    SelfTextHeader header;
     const size_t bytes = out->count * sizeof *out->ids;
     if (size != sizeof header + bytes) return false;
     memcpy(&header, data, sizeof header);
     memcpy(out->ids, data + sizeof header, bytes);
-    const Header expected = header_for(key, out);
+    const SelfTextHeader expected = header_for(key, out);
     return memcmp(&header, &expected, sizeof header) == 0 && are_in_vocabulary(out, vocab);
 }
 
@@ -74,7 +76,7 @@ static bool read_kept(const char *path, uint64_t key, int vocab, TokenIds *out) 
 
 static void keep(const char *folder, const char *path, uint64_t key, const TokenIds *ids) {
     Text file = {0};
-    const Header header = header_for(key, ids);
+    const SelfTextHeader header = header_for(key, ids);
     if (!path) return;
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)ids->ids, ids->count * sizeof *ids->ids);

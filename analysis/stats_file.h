@@ -10,7 +10,14 @@
 // Counts up whenever a layout, or what is measured and how, changes.
 #define STATS_VERSION 4u
 
-typedef enum StatsKind { STATS_WEIGHTS = 1, STATS_INPUTS, STATS_CALIBRATION, STATS_STATES, STATS_TEXT } StatsKind;
+typedef enum StatsKind {
+    STATS_WEIGHTS = 1,
+    STATS_INPUTS,
+    STATS_CALIBRATION,
+    STATS_STATES,
+    STATS_TEXT,
+    STATS_KIND_END
+} StatsKind;
 
 // ---- Writing ----
 

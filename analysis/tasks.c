@@ -348,13 +348,13 @@ bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *
     return ok;
 }
 
-typedef struct Moments {
+typedef struct MeanError {
     double mean, se;
-} Moments;
+} MeanError;
 
-static Moments moments(double sum, double squares, double n) {
+static MeanError mean_error(double sum, double squares, double n) {
     double mean = sum / n, variance = fmax(squares / n - mean * mean, 0);
-    return (Moments){mean, n > 1 ? sqrt(variance / (n - 1)) : 0};
+    return (MeanError){mean, n > 1 ? sqrt(variance / (n - 1)) : 0};
 }
 
 TaskScore task_score(const TaskAnswer *answers, size_t count) {
@@ -366,7 +366,8 @@ TaskScore task_score(const TaskAnswer *answers, size_t count) {
         sum += answers[i].log_likelihood;
         squares += answers[i].log_likelihood * answers[i].log_likelihood;
     }
-    Moments accuracy = moments(right, right, n), normed = moments(norm, norm, n), word = moments(sum, squares, n);
+    MeanError accuracy = mean_error(right, right, n), normed = mean_error(norm, norm, n),
+              word = mean_error(sum, squares, n);
     return (TaskScore){.items = count,
                        .accuracy = accuracy.mean,
                        .accuracy_se = accuracy.se,

@@ -93,7 +93,7 @@ static size_t last_place(const CutPlaces *places, const char *text, size_t from,
 
 // A file that is read from block to block. The text begins with what was there before the block, so that its first word
 // is not taken for the first of a text.
-typedef struct Reader {
+typedef struct TextReader {
     const Tokenizer *tokenizer;
     FILE *file;
     CutPlaces places;
@@ -103,9 +103,9 @@ typedef struct Reader {
     size_t offset;  // of the text, in the file
     bool begun, ended;
     bool bare; // no special tokens are added: the text has its own
-} Reader;
+} TextReader;
 
-static bool fill(Reader *r, size_t wanted, Error *err) {
+static bool fill(TextReader *r, size_t wanted, Error *err) {
     if (wanted > r->capacity) {
         char *grown = realloc(r->text, wanted);
         if (!grown) return error_memory(err, "reading text");
@@ -125,7 +125,7 @@ static bool fill(Reader *r, size_t wanted, Error *err) {
 }
 
 // The end of the next block; the text is there up to it and maybe further.
-static bool next_end(Reader *r, size_t *end, Error *err) {
+static bool next_end(TextReader *r, size_t *end, Error *err) {
     for (size_t more = BLOCK; more <= LONGEST; more *= 2) {
         if (!fill(r, r->context + more, err)) return false;
         *end = r->ended ? r->have : last_place(&r->places, r->text, r->context, r->have);
@@ -136,7 +136,7 @@ static bool next_end(Reader *r, size_t *end, Error *err) {
     return true;
 }
 
-static bool encode(const Reader *r, size_t from, size_t end, bool begins, bool ends, TokenIds *out, Error *err) {
+static bool encode(const TextReader *r, size_t from, size_t end, bool begins, bool ends, TokenIds *out, Error *err) {
     return tokenizer_encode_part(r->tokenizer, r->text + from, end - from, begins, ends, out, err) ||
            error_prefix(err, "bytes %zu to %zu", r->offset + from, r->offset + end);
 }
@@ -148,7 +148,7 @@ static bool add_id(TokenIds *out, int32_t id, Error *err) {
 }
 
 // Appends the ids of text[context … end), encoded together with the context.
-static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
+static bool add_block(const TextReader *r, size_t end, TokenIds *out, Error *err) {
     TokenIds known = {0}, all = {0};
     bool ok = (!r->context || encode(r, 0, r->context, false, false, &known, err)) &&
               encode(r, 0, end, !r->begun && !r->bare, r->ended && !r->bare, &all, err);
@@ -159,7 +159,7 @@ static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
 }
 
 // Keeps what follows the block, and of the block what follows its last place, if it has one.
-static void advance(Reader *r, size_t end) {
+static void advance(TextReader *r, size_t end) {
     size_t place = last_place(&r->places, r->text, 0, end), from = place ? place : end;
     r->begun = true;
     memmove(r->text, r->text + from, r->have - from);
@@ -169,7 +169,7 @@ static void advance(Reader *r, size_t end) {
 }
 
 static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, TokenIds *out, Error *err) {
-    Reader r = {.tokenizer = tokenizer, .file = file};
+    TextReader r = {.tokenizer = tokenizer, .file = file};
     bool ok = find_places(tokenizer, &r.places, err);
     while (ok && out->count < most && !r.ended) {
         size_t end;

@@ -1,8 +1,9 @@
-// Layout of a file, in the byte order of the machine: Header, `count` Entries, then the divergences at each position of
-// those entries that have them, in the same order. A reader believes it only when the hash over all of that is right
-// and every figure can be true.
+// Layout of a file, in the byte order of the machine: TrialHeader, `count` Entries, then the divergences at each
+// position of those entries that have them, in the same order. A reader believes it only when the hash over all of that
+// is right and every figure can be true.
 #include "analysis/trial_cache.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,17 +20,19 @@
 #define FILE_LIMIT ((size_t)64 << 20)
 #define SECONDS_BETWEEN_WRITES 1.0
 
-typedef struct Header {
+typedef struct TrialHeader {
     char magic[8];
     uint32_t version, entry_bytes;
     uint64_t key, count, hash;
-} Header;
+} TrialHeader;
+static_assert(sizeof(TrialHeader) == 40, "padding would reach the file");
 
 typedef struct Entry {
     uint64_t plan;
     uint64_t positions; // whose divergences are kept: all of the accuracy's tokens, or 0
     Accuracy accuracy;
 } Entry;
+static_assert(sizeof(Entry) == 2 * 8 + 25 * 8, "entries are kept as they are: does TRIAL_VERSION count the change?");
 
 struct TrialCache {
     char *folder, *path;
@@ -42,13 +45,13 @@ struct TrialCache {
 };
 
 // body: all that follows the header.
-static Header header_for(uint64_t key, size_t count, const char *body, size_t bytes) {
-    return (Header){.magic = "qdtrial",
-                    .version = TRIAL_VERSION,
-                    .entry_bytes = sizeof(Entry),
-                    .key = key,
-                    .count = count,
-                    .hash = hash_bytes(HASH_START, body, bytes)};
+static TrialHeader header_for(uint64_t key, size_t count, const char *body, size_t bytes) {
+    return (TrialHeader){.magic = "qdtrial",
+                         .version = TRIAL_VERSION,
+                         .entry_bytes = sizeof(Entry),
+                         .key = key,
+                         .count = count,
+                         .hash = hash_bytes(HASH_START, body, bytes)};
 }
 
 static bool plausible(const Accuracy *a) {
@@ -101,12 +104,12 @@ static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest,
 }
 
 static bool take_entries(TrialCache *cache, const char *data, size_t size) {
-    Header header;
+    TrialHeader header;
     if (size < sizeof header) return false;
     memcpy(&header, data, sizeof header);
     const char *body = data + sizeof header, *end = data + size;
     if (header.count > (size_t)(end - body) / sizeof(Entry)) return false;
-    const Header expected = header_for(cache->key, (size_t)header.count, body, (size_t)(end - body));
+    const TrialHeader expected = header_for(cache->key, (size_t)header.count, body, (size_t)(end - body));
     if (memcmp(&header, &expected, sizeof header) != 0) return false;
     const char *rest = body + header.count * sizeof(Entry);
     for (size_t i = 0; i < header.count; i++) {
@@ -156,7 +159,7 @@ bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, flo
 
 static void write_entries(TrialCache *cache) {
     Text file = {0};
-    Header header = {0};
+    TrialHeader header = {0};
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)cache->entries, cache->count * sizeof *cache->entries);
     for (size_t i = 0; i < cache->count; i++) {
@@ -178,7 +181,7 @@ void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy,
     if (!cache || !plausible(accuracy)) return;
     const size_t at = place_of(cache, plan), n = kl ? (size_t)accuracy->tokens : 0;
     if (at < cache->count && (!kl || cache->kl[at])) return; // known already
-    if (sizeof(Header) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
+    if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
     if (at == cache->count) {
         if (!room_for_one(cache)) return;
         memset(&cache->entries[at], 0, sizeof *cache->entries); // padding goes to disk, too

@@ -14,20 +14,20 @@ typedef struct Lexer {
     bool line_starts; // the last tag took a line end with it
     char open[OPEN_MOST];
     int open_count;
-    Token *tokens;
+    JinjaToken *tokens;
     size_t count, capacity;
 } Lexer;
 
 static bool add_token(Lexer *l, TokenKind kind, const char *data, size_t length) {
     if (l->count == l->capacity) {
         const size_t wider = l->capacity ? 2 * l->capacity : 64;
-        Token *grown = jinja_take(l->jinja, wider, sizeof *grown);
+        JinjaToken *grown = jinja_take(l->jinja, wider, sizeof *grown);
         if (!grown) return false;
         if (l->count) memcpy(grown, l->tokens, l->count * sizeof *grown);
         l->tokens = grown;
         l->capacity = wider;
     }
-    l->tokens[l->count++] = (Token){kind, l->line, {data, length}};
+    l->tokens[l->count++] = (JinjaToken){kind, l->line, {data, length}};
     return true;
 }
 
@@ -321,7 +321,7 @@ static bool normalize(Jinja *j, const char *source, size_t length, String *out) 
     return true;
 }
 
-bool jinja_tokens(Jinja *j, const char *source, size_t length, Token **out) {
+bool jinja_tokens(Jinja *j, const char *source, size_t length, JinjaToken **out) {
     Lexer l = {.jinja = j, .line = 1, .line_starts = true};
     bool ok = normalize(j, source, length, &l.source);
     while (ok && l.at < l.source.length) ok = read_next(&l);

@@ -212,12 +212,12 @@ METHOD(changes) {
     return jinja_refuse(j, "templates may not change %s in its place", value_kind_name(self));
 }
 
-typedef struct Method {
+typedef struct ValueMethod {
     ValueKind of;
     Builtin builtin;
-} Method;
+} ValueMethod;
 
-static const Method methods[] = {
+static const ValueMethod methods[] = {
     {STRING, {"strip", "chars", 0, str_strip}},
     {STRING, {"lstrip", "chars", 0, str_lstrip}},
     {STRING, {"rstrip", "chars", 0, str_rstrip}},

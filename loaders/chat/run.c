@@ -109,7 +109,7 @@ static bool select_items(Jinja *j, const Node *node, List *items) {
     return true;
 }
 
-static bool run_turn(Jinja *j, const Node *node, Loop *loop, Flow *flow) {
+static bool run_turn(Jinja *j, const Node *node, JinjaLoop *loop, Flow *flow) {
     Scope *outside = j->scope;
     *flow = FLOW_ON;
     const bool ok = push_scope(j, outside) && assign(j, "loop", (Value){.kind = LOOP, .loop = loop}) &&
@@ -122,11 +122,11 @@ static bool run_for(Jinja *j, const Node *node) {
     Value over;
     List items;
     Flow flow = FLOW_ON;
-    Loop *loop = jinja_take(j, 1, sizeof *loop);
+    JinjaLoop *loop = jinja_take(j, 1, sizeof *loop);
     if (!loop || !jinja_evaluate(j, node->a, &over) || !value_iterate(j, &over, &items) ||
         !select_items(j, node, &items))
         return false;
-    *loop = (Loop){items.items, items.count, 0, ++j->loops};
+    *loop = (JinjaLoop){items.items, items.count, 0, ++j->loops};
     bool ok = true;
     for (; ok && loop->index < loop->count && flow != FLOW_BREAK; loop->index++) ok = run_turn(j, node, loop, &flow);
     j->loops--;
