@@ -74,12 +74,15 @@ static const char note_at_run_time[] = "equalized at run time: its factors fold 
 const char *decision_input_text(const Decision *d) {
     static const char *const names[] = {
         [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
+    static_assert(sizeof names / sizeof *names == POLICY_CHANNEL + 1, "a policy has no name");
     if (d->activations == POLICY_NONE && d->note == note_uncalibrated) return "?";
     return d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations];
 }
 
 const char *class_name(FptqClass class) {
-    static const char *const names[] = {"?", "static", "LAE", "token"};
+    static const char *const names[] = {
+        [CLASS_UNKNOWN] = "?", [CLASS_STATIC] = "static", [CLASS_LAE] = "LAE", [CLASS_TOKEN] = "token"};
+    static_assert(sizeof names / sizeof *names == CLASS_TOKEN + 1, "a class has no name");
     return names[class];
 }
 
@@ -302,7 +305,7 @@ static void choose_grid(const double *settings, Decision *d) {
     }
     d->grid = (Grid)settings[DIAL_GRID];
     // A row that is one group has nothing for the first level to do.
-    if (d->grid == GRID_TWO_LEVEL && d->granularity != GRANULARITY_GROUP) {
+    if (grid_table[d->grid].factors && d->granularity != GRANULARITY_GROUP) {
         d->grid = GRID_SYMMETRIC;
         d->note = note_one_level;
     }
@@ -320,14 +323,14 @@ static float static_scale(float range) { return isnormal(range / 127) ? range / 
 
 static bool is_expert(const Planning *p, int i) { return p->structure->linears[i].expert >= 0; }
 
-static bool unreached(const Planning *p, int i) {
+static bool is_unreached_expert(const Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
     return is_expert(p, i) && input->known && input->tokens == 0;
 }
 
 static void classify_input(const Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
-    bool seen = input->known && !unreached(p, i);
+    bool seen = input->known && !is_unreached_expert(p, i);
     p->plan->decisions[i].input_class = seen ? class_of((double)input->range, p->settings[i]) : CLASS_UNKNOWN;
 }
 
@@ -374,7 +377,7 @@ static void set_fold(const Linear *linear, Decision *d, const char *why_not) {
     if (why_not) d->note = note_at_run_time;
 }
 
-static void equalize(const Planning *p, int i, float range) {
+static void choose_lae(const Planning *p, int i, float range) {
     Decision *d = &p->plan->decisions[i];
     double alpha = p->settings[i][DIAL_LAE_ALPHA];
     const char *why_not = why_not_folded(p, i);
@@ -426,7 +429,7 @@ static float smoothed_range(Planning *p, int i) {
     return range;
 }
 
-static void smooth(Planning *p, int i) {
+static void choose_smooth(Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     Decision *d = &p->plan->decisions[i];
     const char *why_not = why_not_folded(p, i);
@@ -469,7 +472,7 @@ static void decide_activations(Planning *p, int i) {
     if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
-    } else if (by_range && unreached(p, i)) {
+    } else if (by_range && is_unreached_expert(p, i)) {
         choose_token(d, note_unreached);
     } else if (by_range && !isfinite(input->range)) {
         choose_token(d, note_not_finite);
@@ -479,13 +482,13 @@ static void decide_activations(Planning *p, int i) {
         d->activations = POLICY_CHANNEL;
         d->note = note_channel;
     } else if (policy == POLICY_SMOOTHQUANT) {
-        smooth(p, i);
+        choose_smooth(p, i);
     } else if (policy == POLICY_PERCENTILE) {
         choose_percentile(p, i);
     } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
         choose_static(d, input->range);
     } else {
-        equalize(p, i, input->range);
+        choose_lae(p, i, input->range);
     }
     d->provisional = by_range && input->known && input->provisional;
     if (d->provisional) p->plan->provisional = true;
@@ -510,8 +513,9 @@ static void note_differences_in_sets(const Planning *p) {
 static size_t quantized_bytes(const Linear *linear, const Decision *d) {
     size_t groups = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
     size_t bits = (size_t)d->bits, codes = (linear->out * linear->in * bits + 7) / 8;
-    size_t scales = d->grid == GRID_TWO_LEVEL ? linear->out : groups;
-    size_t others = d->grid == GRID_TWO_LEVEL ? groups : d->grid == GRID_ASYMMETRIC ? (groups * bits + 7) / 8 : 0;
+    const GridInfo *grid = &grid_table[d->grid];
+    size_t scales = grid->factors ? linear->out : groups;
+    size_t others = (grid->factors ? groups : 0) + (grid->zeros ? (groups * bits + 7) / 8 : 0);
     return codes + scales * dtype_bytes(d->scale_dtype) + others;
 }
 
@@ -549,7 +553,7 @@ static void size_cache(const Planning *p) {
 
 // ---- The whole ----
 
-static void decide(Planning *p) {
+static void decide_all(Planning *p) {
     int count = p->structure->linear_count;
     bool fused = p->recipe->value[DIAL_FUSED] != 0;
     p->plan->calibrated = true;
@@ -583,7 +587,7 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .plan = out,
     };
     bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
-    if (ok) decide(&p);
+    if (ok) decide_all(&p);
     ok = ok && !p.failed;
     if (!ok) error_memory(err, "the plan");
     free(p.columns);
