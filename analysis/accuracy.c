@@ -75,7 +75,7 @@ typedef struct Run {
 
 // ---- Windows and what is kept ----
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t piece_most(const Evaluator *e) {
     return e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
@@ -86,7 +86,7 @@ static size_t piece_most(const Evaluator *e) {
 // any dial starts at most `stride` layers too early. What is left is for further logits of the base.
 static void divide_budget(Evaluator *e, size_t budget) {
     size_t state = e->window_tokens * e->hidden * sizeof(float), logits = piece_most(e) * e->vocab * sizeof(float);
-    e->base_kept = smaller(budget / state, e->window_count);
+    e->base_kept = smaller_size(budget / state, e->window_count);
     budget -= e->base_kept * state;
     e->logits_kept = budget >= logits;
     budget -= e->logits_kept * logits;
@@ -94,7 +94,7 @@ static void divide_budget(Evaluator *e, size_t budget) {
     e->stride = 1;
     while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * boundary > budget) e->stride++;
     budget -= (size_t)(e->layers / e->stride) * boundary;
-    e->logits_kept = smaller(e->logits_kept + budget / logits, e->window_count * e->piece_count);
+    e->logits_kept = smaller_size(e->logits_kept + budget / logits, e->window_count * e->piece_count);
 }
 
 static bool windows_new(Evaluator *e, size_t count, Error *err) {
@@ -211,7 +211,7 @@ void evaluator_free(Evaluator *e) {
     free(e);
 }
 
-static void invalidate(Evaluator *e, const Transformer *quantized, int first_changed) {
+static void invalidate_states(Evaluator *e, const Transformer *quantized, int first_changed) {
     if (quantized != e->last) first_changed = 0;
     e->last = quantized;
     for (size_t w = 0; w < e->window_count; w++) {
@@ -259,7 +259,7 @@ static void restore_state(const Run *run, const WindowPiece *piece, float *state
                               piece->tokens * hidden * sizeof(float));
 }
 
-static bool embed(const Run *run, Transformer *t, const WindowPiece *piece, float *hidden) {
+static bool embed_piece(const Run *run, Transformer *t, const WindowPiece *piece, float *hidden) {
     return transformer_embed(t, piece->window->ids + piece->first, piece->tokens, hidden, run->err);
 }
 
@@ -275,7 +275,7 @@ static bool base_states(const Run *run, const WindowPiece *piece) {
         restore_state(run, piece, run->base_hidden, window->base_state);
         return true;
     }
-    if (!embed(run, e->base, piece, run->base_hidden)) return false;
+    if (!embed_piece(run, e->base, piece, run->base_hidden)) return false;
     for (int layer = 0; layer < e->layers; layer++)
         if (!layer_of(run, e->base, run->running, layer, piece, run->base_hidden)) return false;
     sequences_advance(run->running, piece->tokens);
@@ -299,7 +299,7 @@ static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     int *valid = &part_of(piece)->valid;
     if (start > 0)
         restore_state(run, piece, run->hidden, window->states[start]);
-    else if (!embed(run, run->quantized, piece, run->hidden))
+    else if (!embed_piece(run, run->quantized, piece, run->hidden))
         return false;
     for (int boundary = start; boundary < e->layers; boundary++) {
         if (!layer_of(run, run->quantized, run->quantized_running, boundary, piece, run->hidden)) return false;
@@ -394,7 +394,7 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
 static bool score_piece(const Run *run, const WindowPiece *piece) {
     size_t positions = piece->tokens - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
-        size_t rows = smaller(positions - row, run->rows);
+        size_t rows = smaller_size(positions - row, run->rows);
         const float *base = keep_going(run) ? base_logits(run, piece, row, rows) : NULL;
         bool ok = base && logits_of(run, run->quantized, run->quantized_running, run->hidden, row, rows, run->host) &&
                   score_rows(run, piece->window, piece->first + row, rows, base);
@@ -434,7 +434,7 @@ static void run_free(Run *run) {
 }
 
 // Windows are scored in order, but after a stop some later ones may still be good: the figures are over all that are.
-static void summarize(const Evaluator *e, Score *gathered, Accuracy *out) {
+static void summarize_scores(const Evaluator *e, Score *gathered, Accuracy *out) {
     size_t count = 0;
     for (size_t w = 0; w < e->window_count; w++) {
         const Window *window = &e->windows[w];
@@ -465,7 +465,7 @@ static bool run_window(const Run *run, Window *window, const Listener *listener)
         if (piece.first < before) continue; // by a run that was stopped
         if (!quantized_states(run, &piece, &start) || !score_piece(run, &piece)) return false;
         progress_add(run->progress, window->scored - before);
-        summarize(e, listener->gathered, listener->out);
+        summarize_scores(e, listener->gathered, listener->out);
         if (listener->partial) listener->partial(listener->context, listener->out);
         bool end = is_last(&piece) && window + 1 == e->windows + e->window_count;
         if (!end && !keep_going(run)) return false;
@@ -478,14 +478,14 @@ static bool run_windows(const Run *run, const Listener *listener) {
     for (size_t w = 0; w < e->window_count; w++) {
         if (!is_scored(&e->windows[w]) && !run_window(run, &e->windows[w], listener)) return false;
     }
-    summarize(e, listener->gathered, listener->out);
+    summarize_scores(e, listener->gathered, listener->out);
     return true;
 }
 
 bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void (*partial)(void *, const Accuracy *),
                    void *context, Accuracy *out, Progress *progress, Error *err) {
     log_line("evaluation: layers from %d of %d are computed anew", first_changed, e->layers);
-    invalidate(e, quantized, first_changed);
+    invalidate_states(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
     uint64_t scored = 0;
     for (size_t w = 0; w < e->window_count; w++) scored += e->windows[w].scored;

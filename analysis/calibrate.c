@@ -69,7 +69,7 @@ static uint64_t planned_tokens(const Calibrator *c, int input) {
 // ---- Observing ----
 
 // True when these tokens are known already. Calls repeat themselves, whatever the batches: one is known whole or not.
-static bool skips(Gathering *g, size_t tokens) {
+static bool gathering_skips(Gathering *g, size_t tokens) {
     if (g->skip < tokens) return false;
     g->skip -= tokens;
     return true;
@@ -83,9 +83,9 @@ static bool begin_input(const Calibrator *c, int input, size_t width, InputGathe
 }
 
 // backend: where x lies and is measured; NULL: on the host.
-static void observe(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
+static void observe_input(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
     Gathering *g = &c->inputs[input];
-    if (c->failed || skips(g, tokens)) return;
+    if (c->failed || gathering_skips(g, tokens)) return;
     bool ok = g->gatherer.width || begin_input(c, input, width, &g->gatherer);
     if (ok && (backend ? input_gatherer_measure(&g->gatherer, backend, x, tokens, c->err)
                        : input_gatherer_add(&g->gatherer, x, tokens, c->err)))
@@ -96,11 +96,11 @@ static void observe(Calibrator *c, int input, Backend *backend, const float *x, 
 }
 
 static void observe_here(void *context, int input, const float *x, size_t tokens, size_t width) {
-    observe(context, input, NULL, x, tokens, width);
+    observe_input(context, input, NULL, x, tokens, width);
 }
 
 static void observe_there(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
-    observe(context, input, backend, x, tokens, width);
+    observe_input(context, input, backend, x, tokens, width);
 }
 
 // ---- Passing ----
@@ -113,7 +113,7 @@ static uint64_t tokens_passed(const Calibrator *c) {
 }
 
 // One sequence through one layer. Of the head the input is wanted, its logits are not.
-static bool step(Calibrator *c) {
+static bool layer_step(Calibrator *c) {
     const Observer observer = {.linear_input = observe_here, .context = c, .measured_input = observe_there};
     float *state = c->states[c->passed];
     uint64_t before = tokens_passed(c);
@@ -133,7 +133,7 @@ static bool layer_pass(Calibrator *c) {
     const bool held = c->layer < c->structure->config.layers;
     if (held && !transformer_hold_layer(c->model, c->layer, c->err)) return false;
     bool ok = true;
-    while (ok && c->passed < c->count) ok = step(c);
+    while (ok && c->passed < c->count) ok = layer_step(c);
     if (held) transformer_release_layer(c->model, c->layer);
     if (!ok) return false;
     c->layer++;
@@ -184,7 +184,7 @@ static bool check_tokens(const Transformer *t, size_t sequences, size_t length, 
                      length, most);
 }
 
-static size_t between(size_t value, size_t least, size_t most) {
+static size_t clamped_size(size_t value, size_t least, size_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
@@ -193,12 +193,12 @@ static void choose_batches(Calibrator *c) {
     const bool from_disk = c->structure->checkpoint->bytes > room;
     room = room / 4 < BATCH_BYTES ? BATCH_BYTES : room / 4;
     size_t most = from_disk ? room / bytes : MOST_TOKENS / c->length;
-    c->most = between(most, 1, c->sequences);
-    c->grown = between(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
+    c->most = clamped_size(most, 1, c->sequences);
+    c->grown = clamped_size(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
     if (c->most < c->grown) c->most = c->grown;
 }
 
-static bool make(Calibrator *c, const int32_t *ids, Error *err) {
+static bool calibrator_make(Calibrator *c, const int32_t *ids, Error *err) {
     Backend *backend = transformer_backend(c->model);
     choose_batches(c);
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
@@ -224,7 +224,7 @@ bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t
     c->sequences = sequences;
     c->length = length;
     c->layer = -1;
-    if (!make(c, ids, err)) {
+    if (!calibrator_make(c, ids, err)) {
         calibrator_free(c);
         return false;
     }

@@ -100,7 +100,7 @@ typedef struct Bench {
     Error *err;
 } Bench;
 
-static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
+static bool bench_step(const Bench *b, Transformer *t, const SpeedCase *c) {
     size_t tokens = c->prefill ? c->context : c->batch;
     if (progress_should_stop(b->progress)) return error_stopped(b->err);
     if (!c->prefill) // as `generate` decodes: no logits leave the device
@@ -114,17 +114,17 @@ static bool has_lasted(const Bench *b, size_t steps, double seconds) {
 }
 
 // Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
-static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
+static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
     size_t steps = 0;
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     const bool records = transformer_backend(t)->ops->step_begin;
-    for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = step(b, t, c);
+    for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = bench_step(b, t, c);
     if (!ok) return false;
     if (!c->prefill) sequences_rewind(b->running, c->context);
     double start = clock_seconds(), seconds = 0;
     do {
-        ok = step(b, t, c);
+        ok = bench_step(b, t, c);
         steps++;
         seconds = clock_seconds() - start;
         if (c->prefill) sequences_rewind(b->running, 0);
@@ -244,7 +244,7 @@ static bool run_case(Bench *b, const SpeedCase *c, double *flops, double *read) 
         flops[at] = gemm_rate(&b->limits);
         read[at] = read_rate(&b->limits);
         for (int m = 0; m < b->count; m++) {
-            if (!run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
+            if (!bench_run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
             progress_add(b->progress, 1);
         }
     }
@@ -320,12 +320,12 @@ static bool run_pair(Bench *b, const SpeedCase *c, Sequences *const *both, doubl
     for (int i = 0; i < 2; i++) {
         const int m = (pair + i) % 2;
         b->running = both[m];
-        if (!run(b, b->models[m], c, &rates[m][pair])) return false;
+        if (!bench_run(b, b->models[m], c, &rates[m][pair])) return false;
     }
     return true;
 }
 
-static bool enough(const DecodeSpeed *s, double spent, double seconds) {
+static bool enough_pairs(const DecodeSpeed *s, double spent, double seconds) {
     if (s->pairs == SPEED_RUNS_MOST) return true;
     if (s->pairs >= LEAST_PAIRS && spent >= seconds) return true;
     return s->pairs >= FEW_PAIRS && s->ratio.most - s->ratio.least <= NARROW * s->ratio.median;
@@ -336,7 +336,7 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
     double rates[2][SPEED_RUNS_MOST];
     double start = 0;
     bool warm = false; // the first pair is better than nothing, for as long as there is no other
-    for (int pair = 0; !warm || !enough(out, clock_seconds() - start, seconds);) {
+    for (int pair = 0; !warm || !enough_pairs(out, clock_seconds() - start, seconds);) {
         if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);
         if (partial) partial(context, out);

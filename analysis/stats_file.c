@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ typedef struct StatsHeader {
 } StatsHeader;
 static_assert(sizeof(StatsHeader) == 48, "padding would reach the file");
 
-static StatsHeader header_for(StatsKind kind, uint64_t key, const char *payload, size_t size) {
+static StatsHeader stats_header(StatsKind kind, uint64_t key, const char *payload, size_t size) {
     return (StatsHeader){.magic = "qdstats\n",
                          .byte_order = BYTE_ORDER_MARK,
                          .version = STATS_VERSION,
@@ -58,7 +60,7 @@ void stats_file_begin(Text *file) { stats_put(file, &(StatsHeader){0}, sizeof(St
 
 bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *file, Error *err) {
     if (file->failed) return error_memory(err, "writing statistics");
-    StatsHeader header = header_for(kind, key, file->data + sizeof header, file->length - sizeof header);
+    StatsHeader header = stats_header(kind, key, file->data + sizeof header, file->length - sizeof header);
     memcpy(file->data, &header, sizeof header);
     char *path = file_path(folder, kind, key);
     if (!path) return error_memory(err, folder);
@@ -75,7 +77,7 @@ char *stats_file_read(const char *folder, StatsKind kind, uint64_t key, StatsRea
     bool there = path && file_read(path, FILE_LIMIT, &data, &size, NULL), ok = there && size >= sizeof(StatsHeader);
     if (ok) {
         *payload = (StatsReader){.at = data + sizeof(StatsHeader), .left = size - sizeof(StatsHeader)};
-        StatsHeader wanted = header_for(kind, key, payload->at, payload->left);
+        StatsHeader wanted = stats_header(kind, key, payload->at, payload->left);
         ok = memcmp(data, &wanted, sizeof wanted) == 0;
     }
     log_line("cache: %s %s", path ? path : "?",
@@ -181,6 +183,12 @@ void *stats_get_array(StatsReader *r, size_t count, size_t size) {
     else
         stats_get(r, data, bytes);
     return data;
+}
+
+bool floats_finite(const float *values, size_t n) {
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= fabsf(values[i]) <= FLT_MAX;
+    return finite;
 }
 
 bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total) {

@@ -53,7 +53,7 @@ static size_t ending_space(const char *text, size_t n) {
 }
 
 // A text that begins with BOS gets no second one.
-static bool encode(const Loader *l, const char *text, size_t length, TokenIds *ids) {
+static bool encode_text(const Loader *l, const char *text, size_t length, TokenIds *ids) {
     return tokenizer_encode(l->tokenizer, text, length, !tokenizer_has_prefix(l->tokenizer, text, length), ids, l->err);
 }
 
@@ -75,7 +75,7 @@ static bool encode_pair(const Loader *l, const Text *text, size_t context, Token
     for (size_t space; (space = ending_space(text->data, context)) > 0;) context -= space;
     if (context == 0) return encode_alone(l, text, ids, first);
     TokenIds alone = {0};
-    bool ok = encode(l, text->data, text->length, ids) && encode(l, text->data, context, &alone);
+    bool ok = encode_text(l, text->data, text->length, ids) && encode_text(l, text->data, context, &alone);
     *first = alone.count < ids->count ? alone.count : ids->count;
     token_ids_free(&alone);
     return ok;

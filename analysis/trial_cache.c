@@ -45,7 +45,7 @@ struct TrialCache {
 };
 
 // body: all that follows the header.
-static TrialHeader header_for(uint64_t key, size_t count, const char *body, size_t bytes) {
+static TrialHeader trial_header(uint64_t key, size_t count, const char *body, size_t bytes) {
     return (TrialHeader){.magic = "qdtrial",
                          .version = TRIAL_VERSION,
                          .entry_bytes = sizeof(Entry),
@@ -54,7 +54,7 @@ static TrialHeader header_for(uint64_t key, size_t count, const char *body, size
                          .hash = hash_bytes(HASH_START, body, bytes)};
 }
 
-static bool plausible(const Accuracy *a) {
+static bool plausible_accuracy(const Accuracy *a) {
     return a->tokens > 0 && a->tokens == a->planned && isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 &&
            isfinite(a->kl_reverse_mean) && a->kl_reverse_mean >= 0 && a->ppl > 0 && a->base_ppl > 0 && a->top1 >= 0 &&
            a->top1 <= 1;
@@ -85,7 +85,7 @@ static void keep_positions(TrialCache *cache, size_t at, const float *kl, size_t
 // One entry, and its positions from *rest on; false when it cannot be true.
 static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest, const char *end) {
     const size_t n = (size_t)entry->positions, bytes = n * sizeof(float);
-    if (!plausible(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
+    if (!plausible_accuracy(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
     if (n > (size_t)(end - *rest) / sizeof(float) || !room_for_one(cache)) return false;
     float *kl = array_new(n, sizeof *kl);
     if (!kl) return false;
@@ -109,7 +109,7 @@ static bool take_entries(TrialCache *cache, const char *data, size_t size) {
     memcpy(&header, data, sizeof header);
     const char *body = data + sizeof header, *end = data + size;
     if (header.count > (size_t)(end - body) / sizeof(Entry)) return false;
-    const TrialHeader expected = header_for(cache->key, (size_t)header.count, body, (size_t)(end - body));
+    const TrialHeader expected = trial_header(cache->key, (size_t)header.count, body, (size_t)(end - body));
     if (memcmp(&header, &expected, sizeof header) != 0) return false;
     const char *rest = body + header.count * sizeof(Entry);
     for (size_t i = 0; i < header.count; i++) {
@@ -167,7 +167,7 @@ static void write_entries(TrialCache *cache) {
         if (n) text_add(&file, (const char *)cache->kl[i], n * sizeof(float));
     }
     if (!file.failed && folder_make(cache->folder, NULL)) {
-        header = header_for(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
+        header = trial_header(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
         memcpy(file.data, &header, sizeof header);
         file_write(cache->path, file.data, file.length, NULL);
     }
@@ -178,7 +178,7 @@ static void write_entries(TrialCache *cache) {
 }
 
 void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *kl) {
-    if (!cache || !plausible(accuracy)) return;
+    if (!cache || !plausible_accuracy(accuracy)) return;
     const size_t at = place_of(cache, plan), n = kl ? (size_t)accuracy->tokens : 0;
     if (at < cache->count && (!kl || cache->kl[at])) return; // known already
     if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;

@@ -253,7 +253,7 @@ static bool scan_matrix(Scan *scan) {
     return !scan->failed;
 }
 
-static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
+static bool measure_linear(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
     DType dtype = linear->weight->dtype;
     out->elements = (uint64_t)linear->out * linear->in;
     out->columns = linear->in;
@@ -291,7 +291,7 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     WeightStats *out = &stats->weights[index];
     bool ok = tensor_hold(linear->weight, err);
     if (ok) {
-        ok = measure(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
+        ok = measure_linear(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
         tensor_release(linear->weight);
         tensor_drop_pages(linear->weight); // a model larger than memory is measured matrix by matrix
     }

@@ -170,7 +170,7 @@ static void find_column(const Inspection *w, Why *out) {
     out->column_share = all > 0 ? most / all : 0;
 }
 
-static bool look(Inspection *w, Why *out, Error *err) {
+static bool inspect_linear(Inspection *w, Why *out, Error *err) {
     const Linear *linear = w->linear;
     w->changes = array_new(w->input->sample_rows * linear->in, sizeof *w->changes);
     w->columns = array_new(linear->in, sizeof *w->columns);
@@ -191,7 +191,7 @@ bool why_linear(const Linear *linear, const Decision *decision, const float *fac
     Inspection inspection = {
         .linear = linear, .decision = decision, .factors = factors, .divisors = divisors, .input = input};
     if (!tensor_hold(linear->weight, err)) return false;
-    const bool ok = look(&inspection, out, err);
+    const bool ok = inspect_linear(&inspection, out, err);
     tensor_release(linear->weight);
     free(inspection.changes);
     free(inspection.columns);

@@ -12,7 +12,7 @@
 #define DEFAULT_EVAL_TOKENS 4096
 #define DEFAULT_WINDOW 256
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static void fill_standards(Engine *engine) {
     EngineOptions *o = &engine->options;
@@ -20,8 +20,8 @@ static void fill_standards(Engine *engine) {
     const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
     if (!o->sequences) o->sequences = self ? DEFAULT_SELF_SEQUENCES : DEFAULT_SEQUENCES;
     if (!o->eval_tokens) o->eval_tokens = DEFAULT_EVAL_TOKENS;
-    o->length = smaller(o->length ? o->length : DEFAULT_LENGTH, positions);
-    o->window = smaller(o->window ? o->window : DEFAULT_WINDOW, positions);
+    o->length = smaller_size(o->length ? o->length : DEFAULT_LENGTH, positions);
+    o->window = smaller_size(o->window ? o->window : DEFAULT_WINDOW, positions);
 }
 
 static bool open_checkpoint(Engine *engine, Error *err) {

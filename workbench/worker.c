@@ -312,7 +312,7 @@ static bool must_explain(const Worker *k) {
     return engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input].sample_rows > 0;
 }
 
-static bool explain(Worker *k, Error *err) {
+static bool explain_linear(Worker *k, Error *err) {
     Workbench *w = k->w;
     Why why;
     pthread_mutex_lock(&w->lock);
@@ -358,7 +358,7 @@ static void errors_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_ERRORS)) return;
     double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    const bool ok = explain(k, &err) && measure_errors(k, db, &err);
+    const bool ok = explain_linear(k, &err) && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);
 }
