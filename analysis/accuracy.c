@@ -81,9 +81,10 @@ static size_t piece_most(const Evaluator *e) {
     return e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
 }
 
-// The base's states first, they save the whole base, and the logits of its first piece, which the first figure after
-// every turn needs. Then states of the quantized model, at as many boundaries as fit for all windows alike: a turn of
-// any dial starts at most `stride` layers too early. What is left is for further logits of the base.
+// Memory goes first to the base's states, which save running the base again, and to the logits of its first piece,
+// which the first figure after every turn needs. Then to states of the quantized model, at as many boundaries as fit
+// for all windows alike: a turn of any dial starts at most `stride` layers too early. The rest holds further logits of
+// the base.
 static void divide_budget(Evaluator *e, size_t budget) {
     size_t state = e->window_tokens * e->hidden * sizeof(float), logits = piece_most(e) * e->vocab * sizeof(float);
     e->base_kept = smaller_size(budget / state, e->window_count);
@@ -161,7 +162,7 @@ static float **base_states_known(const Evaluator *e) {
     return states;
 }
 
-// The more there are, the more must be new: all writing together is twice the states.
+// Writes again only once the known states have doubled, so that all writing together is at most twice the states.
 static void keep_base(Evaluator *e, bool last) {
     const size_t known = known_windows(e);
     if (!e->folder || known == e->windows_on_disk) return;
@@ -292,7 +293,7 @@ static int start_boundary(const Window *window, int valid) {
     return valid;
 }
 
-// Through the quantized model from `start`; `running` holds the pieces before from there on.
+// Runs a piece through the quantized model from layer `start`; `running` holds the pieces before it from that layer on.
 static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
@@ -311,8 +312,8 @@ static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     return true;
 }
 
-// The first piece starts where it can. A later one that has to start earlier than `running`'s pieces sends all that
-// are before it through the layers which it needs.
+// The first piece starts as late as it can. When a later piece must start earlier than those in `running` did, all
+// pieces before it go through the missing layers first.
 static bool quantized_states(const Run *run, const WindowPiece *piece, int *start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;

@@ -11,14 +11,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-// The first batch is small, so that something is known soon. What is lost by a crash, or has to wait for a state on
-// disk, is one batch: they do not grow further than this.
+// The first batch is small, so that something is known soon. Later ones grow to MOST_TOKENS and no further, because a
+// crash loses one batch and states are written between batches.
 #define FIRST_TOKENS 1024
 #define MOST_TOKENS 2048
-// But of a checkpoint that is larger than the free memory each batch reads all weights from disk: there hidden states
-// that wait for the next layer may take this much, or a quarter of the free memory if that is more.
+// A checkpoint that is larger than free memory is read from disk in every batch. Batches are larger there: their hidden
+// states may take this much, or a quarter of free memory if that is more.
 #define BATCH_BYTES ((size_t)64 << 20)
-// States of other models and texts that nobody went on with make room.
+// Beyond this the oldest states of other models and texts are removed.
 #define KEPT_TOTAL ((size_t)1 << 30)
 
 // What is known of one input, and of the batch in work.
@@ -68,14 +68,15 @@ static uint64_t planned_tokens(const Calibrator *c, int input) {
 
 // ---- Observing ----
 
-// True when these tokens are known already. Calls repeat themselves, whatever the batches: one is known whole or not.
+// True when these tokens were seen before a stop. A batch that runs again makes the same calls, so a call was seen
+// whole or not at all.
 static bool gathering_skips(Gathering *g, size_t tokens) {
     if (g->skip < tokens) return false;
     g->skip -= tokens;
     return true;
 }
 
-// Experts are too many for early rows, and each sees too few tokens early.
+// No early rows for experts: there are too many of them, and each sees few tokens early.
 static bool begin_input(const Calibrator *c, int input, size_t width, InputGatherer *out) {
     const Linear *reader = reader_of(c->structure, input);
     return input_gatherer_new(width, planned_tokens(c, input), out, c->err) &&
@@ -112,7 +113,7 @@ static uint64_t tokens_passed(const Calibrator *c) {
     return steps * c->length / passes;
 }
 
-// One sequence through one layer. Of the head the input is wanted, its logits are not.
+// One sequence through one layer. Of the head only the input is wanted, no logits.
 static bool layer_step(Calibrator *c) {
     const Observer observer = {.linear_input = observe_here, .context = c, .measured_input = observe_there};
     float *state = c->states[c->passed];
@@ -285,8 +286,8 @@ bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err) {
 
 // ---- On disk ----
 
-// In the middle of a batch some inputs have seen more of it than others: each says what it had before, and goes on
-// behind what it knows when the batch is run again.
+// In the middle of a batch some inputs have seen more of it than others. Each stores how many tokens it had before, and
+// when the batch runs again it skips those that it has seen since.
 bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Error *err) {
     Text file = {0};
     stats_file_begin(&file);

@@ -104,7 +104,7 @@ static bool is_end(const ModelConfig *config, int32_t id) {
     return false;
 }
 
-// A text ends here, and another one begins. Where the same token does both, the model knows.
+// Whether a text ends here and the next one has to be begun. Where one token does both, nothing needs to be added.
 static bool turns_over(const Writer *w, int32_t id) {
     return id != w->options->prefix && is_end(&transformer_structure(w->t)->config, id);
 }

@@ -31,7 +31,8 @@ static bool study_begin(Study *s) {
     return s->out->count > 0 || error_set(s->err, "the recipe quantizes no linear; there is nothing to rank");
 }
 
-// Alone: one linear and the cache as it is. All: what the plan says, its cache too.
+// all: all decisions of the plan, and its cache. Otherwise nothing quantized and a 16-bit cache; callers add one
+// linear.
 static void study_vary(Study *s, bool all) {
     s->varied.cache_bits = all ? s->plan->cache_bits : 16;
     if (all)

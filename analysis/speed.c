@@ -19,7 +19,7 @@
 enum { LEAST_PAIRS = 3, FEW_PAIRS = 10 };
 enum { GEMM_SIZE = 2048, GEMM_TOKENS = 256 };
 
-static volatile uint64_t sink; // so that nobody leaves the reading out
+static volatile uint64_t sink; // keeps the compiler from leaving the reads out
 
 // ---- Limits ----
 
@@ -42,7 +42,7 @@ static bool limits_new(Backend *backend, int threads, size_t runs, Limits *out, 
     out->flops = array_new(runs, sizeof *out->flops);
     if (!out->words || !out->matrix || !out->read || !out->flops)
         return error_memory(err, "measuring the machine's limits");
-    memset(out->words, 1, READ_BYTES); // pages of zeros may be one and the same
+    memset(out->words, 1, READ_BYTES); // untouched pages may all be the same page of zeros
     for (size_t i = 0; i < elements; i++) out->matrix[i] = float_to_bf16((float)(i % 7) - 3);
     return backend->ops->weight_dense(backend, DTYPE_BF16, out->matrix, GEMM_SIZE, GEMM_SIZE, NULL, PRECISION_NATIVE,
                                       &out->weight, err) &&
@@ -237,7 +237,7 @@ static void case_free(Bench *b) {
     b->logits = b->probabilities = NULL;
 }
 
-// The first round warms up: it is made, and forgotten.
+// The first round warms up and is not counted.
 static bool run_case(Bench *b, const SpeedCase *c, double *flops, double *read) {
     for (int r = -1; r < b->runs; r++) {
         int at = r < 0 ? 0 : r;
@@ -315,7 +315,7 @@ static DecodeSpeed speed_of_pairs(double rates[2][SPEED_RUNS_MOST], int pairs) {
                          .pairs = pairs};
 }
 
-// Now the one begins, now the other: a machine that grows slower is equally unkind to both.
+// They take turns at going first, so that a machine that slows down affects both alike.
 static bool run_pair(Bench *b, const SpeedCase *c, Sequences *const *both, double rates[2][SPEED_RUNS_MOST], int pair) {
     for (int i = 0; i < 2; i++) {
         const int m = (pair + i) % 2;
@@ -335,7 +335,7 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
                       void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out) {
     double rates[2][SPEED_RUNS_MOST];
     double start = 0;
-    bool warm = false; // the first pair is better than nothing, for as long as there is no other
+    bool warm = false; // the first pair counts only until there is a second
     for (int pair = 0; !warm || !enough_pairs(out, clock_seconds() - start, seconds);) {
         if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);

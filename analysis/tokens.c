@@ -213,7 +213,7 @@ static bool add_turn(const cJSON *message, Text *out, Error *err) {
     return true;
 }
 
-// For models that know no turns: what a transcript looks like.
+// For models without a chat template: a transcript.
 static bool as_transcript(const cJSON *messages, bool answer, Text *out, Error *err) {
     const cJSON *message;
     cJSON_ArrayForEach(message, messages) {

@@ -184,9 +184,7 @@ void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy,
     if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
     if (at == cache->count) {
         if (!room_for_one(cache)) return;
-        memset(&cache->entries[at], 0, sizeof *cache->entries); // padding goes to disk, too
-        cache->entries[at].plan = plan;
-        cache->entries[at].accuracy = *accuracy;
+        cache->entries[at] = (Entry){.plan = plan, .accuracy = *accuracy};
         cache->kl[at] = NULL;
         cache->count++;
         cache->bytes += sizeof(Entry);

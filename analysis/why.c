@@ -125,7 +125,7 @@ static void add_row(const Inspection *w, size_t o, const float *row, const float
 }
 
 // Rows are shared among threads in blocks, and the sums of blocks added in order, so that the figures do not depend on
-// how many threads there are.
+// the number of threads.
 enum { BLOCKS = 64 };
 
 static void add_block(const Inspection *w, size_t block, float *rows, Why *sum, double *columns) {

@@ -1,4 +1,4 @@
-// Calibration: from the disk if it can, else on where it was, and kept on disk as it grows.
+// Calibration: read from disk if it is there, otherwise continued from where it stopped, and kept on disk as it grows.
 #include "analysis/stats_cache.h"
 #include "base/clock.h"
 #include "engine/engine_parts.h"
@@ -6,11 +6,11 @@
 // What was found is handed over after the first batch, and then after four times as many tokens each time: every plan
 // in between costs a packing of what changed.
 #define NEXT_LOOK 4
-// Writing the state may take this share of the time, and does not happen every moment.
+// Writing the state may take this share of the time, and waits at least so long.
 #define KEEPING_SHARE 0.03
 #define LEAST_SECONDS_BETWEEN 1.0
 
-// The result is there already, or *c is ready to go on.
+// Afterwards the result is there already, or *c is ready to go on.
 static bool calibration_begin(Engine *engine, bool random, Calibration *c, ModelStats *stats, Progress *progress,
                               Error *err) {
     TokenIds ids = {0};
@@ -51,7 +51,7 @@ static bool calibration_batch(Engine *engine, Calibration *c, Progress *progress
     if (!err) err = &own;
     c->unkept = true;
     if (!calibrator_batch(c->calibrator, progress, err)) {
-        if (!err->stopped) { // what it saw is no use to anybody
+        if (!err->stopped) { // what it saw is of no use
             calibrator_free(c->calibrator);
             c->calibrator = NULL;
         }

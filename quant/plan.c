@@ -106,7 +106,8 @@ static bool sets_weights(const Override *override) {
     return false;
 }
 
-// Linears by name: the index + 1 of one in the slot that its hash names, or in the next that was free; 0 ends a search.
+// Linears by name, a hash table: a linear has its index + 1 in the slot that its hash names, or in the next free one; 0
+// ends a search.
 typedef struct NameTable {
     int *slots;
     size_t mask; // slots − 1; they are a power of two, at least twice the linears
@@ -304,7 +305,7 @@ static void choose_grid(const double *settings, Decision *d) {
         d->note = note_clip_tensor;
     }
     d->grid = (Grid)settings[DIAL_GRID];
-    // A row that is one group has nothing for the first level to do.
+    // With one group per row, two levels are one.
     if (grid_table[d->grid].factors && d->granularity != GRANULARITY_GROUP) {
         d->grid = GRID_SYMMETRIC;
         d->note = note_one_level;
@@ -404,8 +405,8 @@ static bool smooth_room(Planning *p) {
     return !p->failed;
 }
 
-// All readers of an input need the columns of all: they are gone through for the first of them. False: a weight is not
-// measured yet.
+// The range of a smoothed input follows from the columns of all its readers, and is computed for the first of them.
+// False: a weight is not measured yet.
 static bool smooth_input(const Planning *p, int i, float alpha) {
     size_t in = p->structure->linears[i].in;
     InputUse *use = &p->inputs[p->structure->linears[i].input];
@@ -417,7 +418,7 @@ static bool smooth_input(const Planning *p, int i, float alpha) {
     return use->smoothed = true;
 }
 
-// The range of a smoothed input. Where columns share factors no shortcut is right.
+// The range of a smoothed input. Where columns share factors, it follows from the factors alone.
 static float smoothed_range(Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     const Decision *d = &p->plan->decisions[i];
@@ -679,7 +680,7 @@ char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure) {
     Text text = {0};
     text_add(&text, "", 0);
     for (int i = 0; i < recipe->ignore_count; i++) {
-        // The default rule is for any model; one without a head of that name is no news.
+        // The default rule is for every model: one without a head of that name needs no warning.
         if (strcmp(recipe->ignore[i], RECIPE_DEFAULT_IGNORE) != 0)
             list_unmatched(&text, "ignore", recipe->ignore[i], structure);
     }

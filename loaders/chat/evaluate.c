@@ -1,4 +1,4 @@
-// What expressions are worth.
+// The values of expressions.
 #include <math.h>
 #include <string.h>
 

@@ -253,7 +253,7 @@ FILTER(filter_reverse) {
 
 // ---- by an attribute ----
 
-// What map and select go through: nothing for what counts as false, none too.
+// What map and select go through. What counts as false, none included, is empty.
 static bool elements(Jinja *j, const Value *self, List *out) {
     *out = (List){0};
     return !value_truth(self) || value_iterate(j, self, out);

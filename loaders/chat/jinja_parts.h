@@ -1,5 +1,5 @@
-// The parts of the interpreter of chat templates, as the files of this folder share them. What a template means is
-// said by Jinja2 3.1 in the sandbox of transformers 5 (utils/chat_template_utils.py); of values and text, by Python.
+// The parts of the interpreter of chat templates, as the files of this folder share them. Jinja2 3.1 in the sandbox of
+// transformers 5 (utils/chat_template_utils.py) defines what a template means, and Python what values and texts do.
 //
 //     lexer → parse → evaluate, run → filters, tests, methods → values, show, strings
 //

@@ -63,7 +63,7 @@ static bool is_blank(String s) {
     return s.length && !left.length;
 }
 
-// What of the text before a tag is there to stay.
+// The text before a tag, without the white space that the tag takes along.
 static String before_tag(const Lexer *l, String text, char tag, char sign) {
     if (sign == '-') return string_strip(text, NULL, SIDE_RIGHT);
     if (sign == '+' || tag == '{') return text;
@@ -307,7 +307,7 @@ static bool read_next(Lexer *l) {
     return raw ? read_raw(l, raw) : read_tag(l, tag == '{');
 }
 
-// Line ends are \n, and one at the end of the file is none of the template.
+// Line ends become \n, and one at the end of the file is dropped.
 static bool normalize(Jinja *j, const char *source, size_t length, String *out) {
     char *copy = jinja_take(j, length + 1, 1);
     size_t n = 0;

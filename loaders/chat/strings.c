@@ -147,7 +147,7 @@ static bool split_left(Jinja *j, String s, const String *separator, int64_t most
     return (!separator && !rest.length) || push(j, out, &capacity, value_string(rest.data, rest.length));
 }
 
-// The last pieces of a full split, and in front what they leave.
+// The last pieces of a full split, with the rest of the text as the first.
 static bool split_right(Jinja *j, String s, const String *separator, int64_t most, List *out) {
     List all = {0};
     if (!split_left(j, s, separator, INT64_MAX, &all)) return false;
