@@ -11,14 +11,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-// The first batch is small, so that something is known soon. What is lost by a crash, or has to wait for a state on
-// disk, is one batch: they do not grow further than this.
+// The first batch is small, so that something is known soon. Later ones grow to MOST_TOKENS and no further, because a
+// crash loses one batch and states are written between batches.
 #define FIRST_TOKENS 1024
 #define MOST_TOKENS 2048
-// But of a checkpoint that is larger than the free memory each batch reads all weights from disk: there hidden states
-// that wait for the next layer may take this much, or a quarter of the free memory if that is more.
+// A checkpoint that is larger than free memory is read from disk in every batch. Batches are larger there: their hidden
+// states may take this much, or a quarter of free memory if that is more.
 #define BATCH_BYTES ((size_t)64 << 20)
-// States of other models and texts that nobody went on with make room.
+// Beyond this the oldest states of other models and texts are removed.
 #define KEPT_TOTAL ((size_t)1 << 30)
 
 // What is known of one input, and of the batch in work.
@@ -68,14 +68,15 @@ static uint64_t planned_tokens(const Calibrator *c, int input) {
 
 // ---- Observing ----
 
-// True when these tokens are known already. Calls repeat themselves, whatever the batches: one is known whole or not.
-static bool skips(Gathering *g, size_t tokens) {
+// True when these tokens were seen before a stop. A batch that runs again makes the same calls, so a call was seen
+// whole or not at all.
+static bool gathering_skips(Gathering *g, size_t tokens) {
     if (g->skip < tokens) return false;
     g->skip -= tokens;
     return true;
 }
 
-// Experts are too many for early rows, and each sees too few tokens early.
+// No early rows for experts: there are too many of them, and each sees few tokens early.
 static bool begin_input(const Calibrator *c, int input, size_t width, InputGatherer *out) {
     const Linear *reader = reader_of(c->structure, input);
     return input_gatherer_new(width, planned_tokens(c, input), out, c->err) &&
@@ -83,9 +84,9 @@ static bool begin_input(const Calibrator *c, int input, size_t width, InputGathe
 }
 
 // backend: where x lies and is measured; NULL: on the host.
-static void observe(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
+static void observe_input(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
     Gathering *g = &c->inputs[input];
-    if (c->failed || skips(g, tokens)) return;
+    if (c->failed || gathering_skips(g, tokens)) return;
     bool ok = g->gatherer.width || begin_input(c, input, width, &g->gatherer);
     if (ok && (backend ? input_gatherer_measure(&g->gatherer, backend, x, tokens, c->err)
                        : input_gatherer_add(&g->gatherer, x, tokens, c->err)))
@@ -96,11 +97,11 @@ static void observe(Calibrator *c, int input, Backend *backend, const float *x, 
 }
 
 static void observe_here(void *context, int input, const float *x, size_t tokens, size_t width) {
-    observe(context, input, NULL, x, tokens, width);
+    observe_input(context, input, NULL, x, tokens, width);
 }
 
 static void observe_there(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
-    observe(context, input, backend, x, tokens, width);
+    observe_input(context, input, backend, x, tokens, width);
 }
 
 // ---- Passing ----
@@ -112,8 +113,8 @@ static uint64_t tokens_passed(const Calibrator *c) {
     return steps * c->length / passes;
 }
 
-// One sequence through one layer. Of the head the input is wanted, its logits are not.
-static bool step(Calibrator *c) {
+// One sequence through one layer. Of the head only the input is wanted, no logits.
+static bool layer_step(Calibrator *c) {
     const Observer observer = {.linear_input = observe_here, .context = c, .measured_input = observe_there};
     float *state = c->states[c->passed];
     uint64_t before = tokens_passed(c);
@@ -133,7 +134,7 @@ static bool layer_pass(Calibrator *c) {
     const bool held = c->layer < c->structure->config.layers;
     if (held && !transformer_hold_layer(c->model, c->layer, c->err)) return false;
     bool ok = true;
-    while (ok && c->passed < c->count) ok = step(c);
+    while (ok && c->passed < c->count) ok = layer_step(c);
     if (held) transformer_release_layer(c->model, c->layer);
     if (!ok) return false;
     c->layer++;
@@ -184,7 +185,7 @@ static bool check_tokens(const Transformer *t, size_t sequences, size_t length, 
                      length, most);
 }
 
-static size_t between(size_t value, size_t least, size_t most) {
+static size_t clamped_size(size_t value, size_t least, size_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
@@ -193,12 +194,12 @@ static void choose_batches(Calibrator *c) {
     const bool from_disk = c->structure->checkpoint->bytes > room;
     room = room / 4 < BATCH_BYTES ? BATCH_BYTES : room / 4;
     size_t most = from_disk ? room / bytes : MOST_TOKENS / c->length;
-    c->most = between(most, 1, c->sequences);
-    c->grown = between(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
+    c->most = clamped_size(most, 1, c->sequences);
+    c->grown = clamped_size(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
     if (c->most < c->grown) c->most = c->grown;
 }
 
-static bool make(Calibrator *c, const int32_t *ids, Error *err) {
+static bool calibrator_make(Calibrator *c, const int32_t *ids, Error *err) {
     Backend *backend = transformer_backend(c->model);
     choose_batches(c);
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
@@ -224,7 +225,7 @@ bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t
     c->sequences = sequences;
     c->length = length;
     c->layer = -1;
-    if (!make(c, ids, err)) {
+    if (!calibrator_make(c, ids, err)) {
         calibrator_free(c);
         return false;
     }
@@ -285,8 +286,8 @@ bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err) {
 
 // ---- On disk ----
 
-// In the middle of a batch some inputs have seen more of it than others: each says what it had before, and goes on
-// behind what it knows when the batch is run again.
+// In the middle of a batch some inputs have seen more of it than others. Each stores how many tokens it had before, and
+// when the batch runs again it skips those that it has seen since.
 bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Error *err) {
     Text file = {0};
     stats_file_begin(&file);

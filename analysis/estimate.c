@@ -48,6 +48,6 @@ bool sensitivity_estimate(Trial *trial, const Plan *plan, Sensitivity *linears, 
     bool ok = make_evaluator(trial, &few.evaluator, err) && measure_each(&few, plan, linears, count, progress, err);
     *tokens = ok ? evaluator_positions(few.evaluator) : 0;
     evaluator_free(few.evaluator);
-    trial->first_changed = 0; // the model went elsewhere
+    trial->first_changed = 0; // the quantized model follows another plan now
     return ok;
 }

@@ -143,7 +143,7 @@ static void magnitudes_finish(const InputGatherer *g, InputStats *out) {
     }
 }
 
-// Those spread over all tokens once half of them are there (keep_samples), and at the end in any case.
+// Early rows while they outnumber those spread over all tokens; at the end always the latter.
 static bool copy_samples(const InputGatherer *g, bool final, InputStats *out, Error *err) {
     const bool early = !final && g->early_rows > g->stats.sample_rows;
     out->sample_rows = early ? g->early_rows : g->stats.sample_rows;

@@ -20,7 +20,7 @@ typedef struct InputGatherer {
 
 bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err);
 void input_gatherer_free(InputGatherer *gatherer);
-// Keeps early rows too, for who looks before the end.
+// Keeps early rows too, for callers that look before the end.
 bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err);
 
 // x [tokens, width]. False (memory, or a value that is not finite) with err set.

@@ -1,6 +1,5 @@
 #include "analysis/kept_base.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +9,7 @@
 
 // ---- States ----
 
-static bool all_finite(const float *values, size_t n) {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) finite &= isfinite(values[i]) != 0;
-    return finite;
-}
-
-static void forget(float **states, size_t count) {
+static void forget_states(float **states, size_t count) {
     for (size_t w = 0; w < count; w++) {
         free(states[w]);
         states[w] = NULL;
@@ -37,7 +30,7 @@ static bool get_states(StatsReader *r, float **states, size_t most, size_t float
         }
         if (states[w]) return false;
         states[w] = stats_get_array(r, floats, sizeof(float));
-        if (!states[w] || !all_finite(states[w], floats)) return false;
+        if (!states[w] || !floats_finite(states[w], floats)) return false;
     }
     return r->left == 0 && count > 0;
 }
@@ -47,7 +40,7 @@ bool kept_states_read(const char *folder, uint64_t key, float **states, size_t m
     char *data = stats_file_read(folder, STATS_STATES, key, &reader);
     if (!data) return false;
     bool ok = get_states(&reader, states, most, floats);
-    if (!ok) forget(states, most);
+    if (!ok) forget_states(states, most);
     free(data);
     return ok;
 }

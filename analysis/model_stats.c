@@ -113,7 +113,7 @@ int magnitude_bin(double magnitude) {
 }
 
 // Equal channels in order of their index, so that the list does not jump about.
-static bool before(const float *absmax, uint32_t a, uint32_t b) {
+static bool comes_before(const float *absmax, uint32_t a, uint32_t b) {
     return absmax[a] != absmax[b] ? absmax[a] > absmax[b] : a < b;
 }
 
@@ -121,9 +121,10 @@ static bool before(const float *absmax, uint32_t a, uint32_t b) {
 size_t input_top_channels(const InputStats *input, size_t most, uint32_t *index) {
     size_t n = 0;
     for (size_t j = 0; most && j < input->width; j++) {
-        if (n == most && !before(input->channel_absmax, (uint32_t)j, index[n - 1])) continue;
+        if (n == most && !comes_before(input->channel_absmax, (uint32_t)j, index[n - 1])) continue;
         size_t at = n < most ? n++ : n - 1;
-        for (; at > 0 && before(input->channel_absmax, (uint32_t)j, index[at - 1]); at--) index[at] = index[at - 1];
+        for (; at > 0 && comes_before(input->channel_absmax, (uint32_t)j, index[at - 1]); at--)
+            index[at] = index[at - 1];
         index[at] = (uint32_t)j;
     }
     return n;

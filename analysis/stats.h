@@ -69,7 +69,7 @@ typedef struct InputStats {
 double magnitude_edge(int bin);      // lower edge of a bin
 int magnitude_bin(double magnitude); // the bin that |x| = magnitude falls into
 
-// The inputs of all linears, as far as calibration has come. Once it was handed over nothing in a set changes: a
+// The inputs of all linears, as far as calibration has come. Once a set was handed over, nothing in it changes: a
 // calibration that goes on makes another one. Shared by count, which any thread may change.
 typedef struct InputSet {
     atomic_int users;
@@ -93,8 +93,8 @@ typedef struct ModelStats {
 
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err); // nothing known yet
 void model_stats_free(ModelStats *stats);
-// Replaces the inputs by those of the set; the caller's use of it becomes theirs. Whoever still reads the old ones from
-// another thread has a use of his own.
+// Replaces the inputs by those of the set; the caller's use of it becomes theirs. A thread that still reads the old
+// ones holds a use of its own.
 void model_stats_take_inputs(ModelStats *stats, InputSet *set);
 
 // Measures one matrix and fills stats->weights[linear] and the view of it; what is known already stays as it is.

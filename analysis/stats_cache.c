@@ -111,12 +111,6 @@ bool stats_cache_write_inputs(const char *folder, uint64_t key, const ModelStats
 
 // ---- Reading ----
 
-static bool all_finite(const float *values, size_t n) {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) finite &= fabsf(values[i]) <= FLT_MAX;
-    return finite;
-}
-
 static bool vote_arrays_plausible(const VoteCounts *votes, int step) {
     for (int rule = 0; rule < VOTE_RULES; rule++) {
         const uint32_t *row = votes->votes[rule] + (size_t)step * (VOTE_STEPS + 1);
@@ -161,7 +155,7 @@ static bool counts_plausible(const WeightStats *w) {
     for (size_t i = 1; i < c->length; i++) {
         if (!(c->values[i - 1] < c->values[i])) return false;
     }
-    return w->nonfinite <= w->elements && all_finite(c->values, c->length) &&
+    return w->nonfinite <= w->elements && floats_finite(c->values, c->length) &&
            counts_sum_to(c->counts, c->length, w->elements - w->nonfinite);
 }
 
@@ -221,7 +215,7 @@ static bool input_plausible(const InputStats *input) {
            !__builtin_mul_overflow(input->tokens, (uint64_t)input->width, &values) &&
            counts_sum_to(input->magnitude, MAGNITUDE_BINS, values) &&
            counts_sum_to(input->token_magnitude, MAGNITUDE_BINS, input->tokens) &&
-           all_finite(input->sample, input->sample_rows * input->width);
+           floats_finite(input->sample, input->sample_rows * input->width);
 }
 
 static bool get_input(StatsReader *r, size_t width, InputStats *out) {

@@ -1,6 +1,9 @@
 #include "analysis/stats_file.h"
 
+#include <assert.h>
 #include <dirent.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,31 +19,33 @@
 #define BYTE_ORDER_MARK 0x01020304u
 #define FILE_LIMIT ((size_t)4 << 30)
 
-typedef struct Header {
+typedef struct StatsHeader {
     char magic[8];
     uint32_t byte_order, version, kind, zero;
     uint64_t key, payload_bytes, payload_hash;
-} Header;
+} StatsHeader;
+static_assert(sizeof(StatsHeader) == 48, "padding would reach the file");
 
-static Header header_for(StatsKind kind, uint64_t key, const char *payload, size_t size) {
-    return (Header){.magic = "qdstats\n",
-                    .byte_order = BYTE_ORDER_MARK,
-                    .version = STATS_VERSION,
-                    .kind = kind,
-                    .key = key,
-                    .payload_bytes = size,
-                    .payload_hash = hash_bytes(HASH_START, payload, size)};
+static StatsHeader stats_header(StatsKind kind, uint64_t key, const char *payload, size_t size) {
+    return (StatsHeader){.magic = "qdstats\n",
+                         .byte_order = BYTE_ORDER_MARK,
+                         .version = STATS_VERSION,
+                         .kind = kind,
+                         .key = key,
+                         .payload_bytes = size,
+                         .payload_hash = hash_bytes(HASH_START, payload, size)};
 }
 
-static const char *const names[] = {[STATS_WEIGHTS] = "weights",
-                                    [STATS_INPUTS] = "inputs",
-                                    [STATS_CALIBRATION] = "calibration",
-                                    [STATS_STATES] = "states",
-                                    [STATS_TEXT] = "text"};
+static const char *const kind_names[] = {[STATS_WEIGHTS] = "weights",
+                                         [STATS_INPUTS] = "inputs",
+                                         [STATS_CALIBRATION] = "calibration",
+                                         [STATS_STATES] = "states",
+                                         [STATS_TEXT] = "text"};
+static_assert(sizeof kind_names / sizeof *kind_names == STATS_KIND_END, "a kind of file has no name");
 
 static char *file_path(const char *folder, StatsKind kind, uint64_t key) {
     char name[64];
-    snprintf(name, sizeof name, "%s-%016llx.stats", names[kind], (unsigned long long)key);
+    snprintf(name, sizeof name, "%s-%016llx.stats", kind_names[kind], (unsigned long long)key);
     return path_join(folder, name);
 }
 
@@ -52,11 +57,11 @@ void stats_put(Text *file, const void *data, size_t bytes) {
 
 void stats_put_number(Text *file, uint64_t number) { stats_put(file, &number, sizeof number); }
 
-void stats_file_begin(Text *file) { stats_put(file, &(Header){0}, sizeof(Header)); }
+void stats_file_begin(Text *file) { stats_put(file, &(StatsHeader){0}, sizeof(StatsHeader)); }
 
 bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *file, Error *err) {
     if (file->failed) return error_memory(err, "writing statistics");
-    Header header = header_for(kind, key, file->data + sizeof header, file->length - sizeof header);
+    StatsHeader header = stats_header(kind, key, file->data + sizeof header, file->length - sizeof header);
     memcpy(file->data, &header, sizeof header);
     char *path = file_path(folder, kind, key);
     if (!path) return error_memory(err, folder);
@@ -70,10 +75,10 @@ bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *fi
 char *stats_file_read(const char *folder, StatsKind kind, uint64_t key, StatsReader *payload) {
     char *path = file_path(folder, kind, key), *data = NULL;
     size_t size = 0;
-    bool there = path && file_read(path, FILE_LIMIT, &data, &size, NULL), ok = there && size >= sizeof(Header);
+    bool there = path && file_read(path, FILE_LIMIT, &data, &size, NULL), ok = there && size >= sizeof(StatsHeader);
     if (ok) {
-        *payload = (StatsReader){.at = data + sizeof(Header), .left = size - sizeof(Header)};
-        Header wanted = header_for(kind, key, payload->at, payload->left);
+        *payload = (StatsReader){.at = data + sizeof(StatsHeader), .left = size - sizeof(StatsHeader)};
+        StatsHeader wanted = stats_header(kind, key, payload->at, payload->left);
         ok = memcmp(data, &wanted, sizeof wanted) == 0;
     }
     log_line("cache: %s %s", path ? path : "?",
@@ -94,19 +99,19 @@ void stats_file_remove(const char *folder, StatsKind kind, uint64_t key) {
 
 // ---- Making room ----
 
-typedef struct Found {
+typedef struct StatsFile {
     char *path;
     off_t size;
     struct timespec changed;
-} Found;
+} StatsFile;
 
 static bool is_of_kind(const char *name, StatsKind kind) {
-    const size_t length = strlen(names[kind]), whole = strlen(name);
-    return strncmp(name, names[kind], length) == 0 && name[length] == '-' && whole > 6 &&
+    const size_t length = strlen(kind_names[kind]), whole = strlen(name);
+    return strncmp(name, kind_names[kind], length) == 0 && name[length] == '-' && whole > 6 &&
            strcmp(name + whole - 6, ".stats") == 0;
 }
 
-static bool find_files(const char *folder, StatsKind kind, Found **out, size_t *count) {
+static bool find_files(const char *folder, StatsKind kind, StatsFile **out, size_t *count) {
     DIR *dir = opendir(folder);
     size_t capacity = 0;
     bool ok = dir != NULL;
@@ -116,7 +121,7 @@ static bool find_files(const char *folder, StatsKind kind, Found **out, size_t *
         ok = array_grow(out, *count, &capacity, sizeof **out);
         char *path = ok ? path_join(folder, entry->d_name) : NULL;
         if (path && lstat(path, &info) == 0)
-            (*out)[(*count)++] = (Found){path, info.st_size, info.st_mtim};
+            (*out)[(*count)++] = (StatsFile){path, info.st_size, info.st_mtim};
         else
             free(path);
     }
@@ -125,13 +130,13 @@ static bool find_files(const char *folder, StatsKind kind, Found **out, size_t *
 }
 
 static int oldest_first(const void *a, const void *b) {
-    const struct timespec *x = &((const Found *)a)->changed, *y = &((const Found *)b)->changed;
+    const struct timespec *x = &((const StatsFile *)a)->changed, *y = &((const StatsFile *)b)->changed;
     if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
     return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
 }
 
 void stats_file_prune(const char *folder, StatsKind kind, uint64_t key, size_t most) {
-    Found *found = NULL;
+    StatsFile *found = NULL;
     size_t count = 0, total = 0;
     char *own = file_path(folder, kind, key);
     bool ok = find_files(folder, kind, &found, &count) && own;
@@ -179,6 +184,12 @@ void *stats_get_array(StatsReader *r, size_t count, size_t size) {
     else
         stats_get(r, data, bytes);
     return data;
+}
+
+bool floats_finite(const float *values, size_t n) {
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= fabsf(values[i]) <= FLT_MAX;
+    return finite;
 }
 
 bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total) {

@@ -10,7 +10,14 @@
 // Counts up whenever a layout, or what is measured and how, changes.
 #define STATS_VERSION 4u
 
-typedef enum StatsKind { STATS_WEIGHTS = 1, STATS_INPUTS, STATS_CALIBRATION, STATS_STATES, STATS_TEXT } StatsKind;
+typedef enum StatsKind {
+    STATS_WEIGHTS = 1,
+    STATS_INPUTS,
+    STATS_CALIBRATION,
+    STATS_STATES,
+    STATS_TEXT,
+    STATS_KIND_END
+} StatsKind;
 
 // ---- Writing ----
 
@@ -39,4 +46,5 @@ bool stats_get(StatsReader *r, void *out, size_t bytes);
 uint64_t stats_get_number(StatsReader *r);
 // A fresh array of as many elements; NULL, and r->bad, when the file does not hold so many.
 void *stats_get_array(StatsReader *r, size_t count, size_t size);
+bool floats_finite(const float *values, size_t n); // all of them
 bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total);

@@ -109,8 +109,8 @@ uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs a
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);
-// Measures the weights and plans by that recipe. Calibrates before, where the model can be run, if the recipe needs
-// ranges of inputs or `inputs` asks for them: what needs no calibration does not wait for it.
+// Measures the weights and plans by that recipe. Calibrates first, where the model can be run, if the recipe needs
+// ranges of inputs or `inputs` asks for them; other recipes do not wait for it.
 bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err);
 const Recipe *engine_recipe(const Engine *engine);
 const Plan *engine_plan(const Engine *engine); // empty before engine_prepare
@@ -129,8 +129,8 @@ size_t engine_positions(const Engine *engine);
 bool engine_divergences(const Engine *engine, float *kl);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
-// is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find
-// out.
+// is the one followed last. Where none was followed yet, as with a model that cannot be run, the linear is quantized to
+// find out.
 bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err);
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown. The plan is the one followed last.
@@ -140,8 +140,8 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
 // but no forward pass.
 bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
 
-// For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
-// there is one. Returns false.
+// For failures in what the model computes: if a tensor holds infinite numbers or NaN, puts its name before the message.
+// Returns false.
 bool engine_blame(const Engine *engine, Error *err);
 
 // ---- Text ----

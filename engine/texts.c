@@ -143,7 +143,7 @@ const char *engine_default_prompt(const Engine *engine) {
 }
 
 // What a user says, up to where the assistant begins to answer.
-static bool ask(const TextForm *form, const char *text, TokenIds *out, Error *err) {
+static bool encode_question(const TextForm *form, const char *text, TokenIds *out, Error *err) {
     cJSON *messages = cJSON_CreateArray(), *message = cJSON_CreateObject();
     cJSON_AddStringToObject(message, "role", "user");
     cJSON_AddStringToObject(message, "content", text);
@@ -158,7 +158,7 @@ bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) 
     const size_t length = strlen(text);
     if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
     const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
-    if (!(form.chat && length ? ask(&form, text, out, err)
+    if (!(form.chat && length ? encode_question(&form, text, out, err)
                               : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))
         return false;
     if (!check_ids(engine, out, err)) return false;

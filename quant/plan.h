@@ -51,7 +51,7 @@ typedef struct Plan {
     size_t cache_bytes;                 // keys and values of one position, all layers, scales included
     double bits_per_weight;             // over the quantized linears' weights
     int quantized_count, refined_count; // refined: group smaller than in
-    int class_count[4];                 // linears by FptqClass
+    int class_count[CLASS_TOKEN + 1];   // linears by FptqClass
 } Plan;
 
 // How its input is quantized, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when it is not, "?" while

@@ -88,7 +88,7 @@ static void take_plan_locked(Workbench *w, Plan *plan) {
     w->plan = *plan;
 }
 
-static bool replan(Workbench *w, Error *err) {
+static bool plan_anew(Workbench *w, Error *err) {
     Plan plan;
     if (!make_plan(w, &plan, err)) return false;
     pthread_mutex_lock(&w->lock);
@@ -99,7 +99,7 @@ static bool replan(Workbench *w, Error *err) {
 }
 
 // More was measured: figures stay when the model that they are of does. The worker waits for this.
-static void replan_measured(Workbench *w) {
+static void plan_anew_measured(Workbench *w) {
     Plan plan;
     const bool made = make_plan(w, &plan, NULL);
     pthread_mutex_lock(&w->lock);
@@ -165,7 +165,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
+    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
@@ -284,7 +284,7 @@ static void take_findings(Workbench *w) {
 bool workbench_update(Workbench *w) {
     uint64_t count;
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
-    if (take_measured(w)) replan_measured(w);
+    if (take_measured(w)) plan_anew_measured(w);
     take_findings(w);
     return true;
 }
@@ -322,7 +322,7 @@ static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
         recipe_free(recipe);
         return true;
     }
-    return history_push(&w->history, recipe, err) && replan(w, err);
+    return history_push(&w->history, recipe, err) && plan_anew(w, err);
 }
 
 // A dial that is held down or dragged passes many values on its way; undoing each of them would be tedious.
@@ -335,7 +335,7 @@ static bool same_turn(const Workbench *w, int linear, Dial dial) {
 static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
     bool same = same_turn(w, linear, dial);
     if (same) history_replace(&w->history, recipe);
-    if (same ? !replan(w, err) : !push_recipe(w, recipe, err)) return false;
+    if (same ? !plan_anew(w, err) : !push_recipe(w, recipe, err)) return false;
     w->last.linear = linear;
     w->last.dial = dial;
     w->last.at = w->history.now;
@@ -394,8 +394,8 @@ bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
     return push_recipe(w, &recipe, err);
 }
 
-bool workbench_undo(Workbench *w) { return history_undo(&w->history) && replan(w, NULL); }
-bool workbench_redo(Workbench *w) { return history_redo(&w->history) && replan(w, NULL); }
+bool workbench_undo(Workbench *w) { return history_undo(&w->history) && plan_anew(w, NULL); }
+bool workbench_redo(Workbench *w) { return history_redo(&w->history) && plan_anew(w, NULL); }
 
 bool workbench_load(Workbench *w, const char *path, Error *err) {
     Recipe recipe;

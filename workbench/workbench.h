@@ -48,9 +48,9 @@ uint64_t workbench_turn(const Workbench *w);    // counts the changes of the rec
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-bool workbench_toggle_ignore(Workbench *w, int linear,
-                             Error *err); // leaves a linear in its own precision, or takes it back
-bool workbench_undo(Workbench *w);        // false when there is nothing to undo
+// Leaves a linear in its own precision, or takes it back.
+bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved

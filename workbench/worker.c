@@ -12,7 +12,7 @@
 #include "workbench/workbench_parts.h"
 
 #define SPEED_SECONDS 2.0
-// Of ranges from so many tokens little changes any more: what takes long need not wait for the rest.
+// Ranges from so many tokens hardly change any more: long jobs need not wait for the rest.
 #define ENOUGH_TOKENS 4096
 
 static void signal_screen(Workbench *w) {
@@ -48,7 +48,8 @@ static bool has_quantized_text(const Worker *k) {
     return k->generated == k->turn && k->quantized_prompt == k->prompt_turn;
 }
 
-// Of a job that did what it was begun for. Calibration is done in parts, and texts are two. Call with the lock held.
+// The state of a job that succeeded. Calibration is done in parts, and there are two texts: then it waits for the rest.
+// Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
     if (!is_newest_locked(k, kind)) return JOB_WAITING;
@@ -167,7 +168,7 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
     signal_screen(w);
 }
 
-// Without memory for them two recipes are compared by the errors of either.
+// Without memory for them, two recipes are compared by their separate standard errors.
 static void take_divergences(Workbench *w) {
     const size_t n = engine_positions(w->engine);
     float *kl = array_new(n, sizeof *kl);
@@ -300,8 +301,8 @@ static void decode_job(Worker *k) {
     job_end(k, JOB_DECODE, ok, &err);
 }
 
-// Whether it is still to be found out why the linear that the user looks at hurts. Of an input that no token reached
-// there is nothing to find out.
+// Whether the linear that the user looks at still has to be explained. Where no token reached its input there is
+// nothing to explain.
 static bool must_explain(const Worker *k) {
     const Engine *engine = k->w->engine;
     const int linear = k->w->looked_at;
@@ -312,7 +313,7 @@ static bool must_explain(const Worker *k) {
     return engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input].sample_rows > 0;
 }
 
-static bool explain(Worker *k, Error *err) {
+static bool explain_linear(Worker *k, Error *err) {
     Workbench *w = k->w;
     Why why;
     pthread_mutex_lock(&w->lock);
@@ -358,7 +359,7 @@ static void errors_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_ERRORS)) return;
     double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    const bool ok = explain(k, &err) && measure_errors(k, db, &err);
+    const bool ok = explain_linear(k, &err) && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);
 }
