@@ -16,6 +16,10 @@ typedef struct Trial {
     const Measured *measured; // what the plans were made from
     TrialCache *cache;        // NULL: nothing is kept
     int first_changed;        // since that evaluation; 0 after trial_begin
+    double deadline;          // of clock_seconds, when evaluations stop as if on request; 0: none
+    const char *cache_folder; // as given
+    uint64_t model_key;
+    Evaluator *own; // the evaluator, where it is the trial's own (trial_begin_on)
 } Trial;
 
 // Everything stays owned by the caller and must outlive the trial; nobody else may use model and evaluator meanwhile.
@@ -23,6 +27,15 @@ typedef struct Trial {
 // model_key tells models apart (checkpoint, configuration, precision).
 bool trial_begin(Transformer *base, QuantizedModel *model, Evaluator *evaluator, const Measured *measured,
                  const char *cache_folder, uint64_t model_key, Trial *out, Error *err);
+// The same on fewer of its tokens, or all if there are not so many: `count` pieces of `tokens` from places spread
+// evenly over the text. Each begins anew, so that the first token, where many models have their largest activations and
+// to which all others attend, is in all of them.
+typedef struct Pieces {
+    size_t count, tokens;
+} Pieces;
+#define FEW_TOKENS ((Pieces){2, 64}) // for a first look
+#define SOME_TOKENS ((Pieces){4, 256})
+bool trial_begin_on(const Trial *of, Pieces pieces, Trial *out, Error *err);
 void trial_end(Trial *trial); // writes what was measured (best effort); harmless on a trial that was not begun
 
 // What each trial_run adds to a Progress, when it finishes: scored positions. The caller has begun it with a multiple.

@@ -4,317 +4,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/knapsack.h"
+#include "analysis/tune_parts.h"
 #include "base/array.h"
+#include "base/clock.h"
 
-enum { ANCHOR_GROUP = 64, ROUNDS = 3, BOUND_TRIES = 8 };
-#define LEAST_NOISE 1e-12 // where nothing is lost at all
+enum { FINALISTS = 3, BOUND_TRIES = 8 };
+// A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
+#define REJECTED_BY 3
+// Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
+#define WORK_PER_SECOND 1.6e10
+#define LEAST_KL 1e-12
 
-// Finest last, so that the anchor and messages find it.
-static const size_t group_sizes[] = {0, 256, 128, 64, 32, 16};
-#define GROUP_SIZES ((int)(sizeof group_sizes / sizeof *group_sizes))
+static bool for_bound(const Tuning *t) { return t->goal->max_kl > 0; }
 
-typedef struct Scheme {
-    int bits;
-    size_t group; // 0: whole channel
-} Scheme;
-
-// Linears that share one scheme. Arrays are by scheme.
-typedef struct Unit {
-    int first; // index of its first linear, for the order of layers
-    bool offered[KNAPSACK_CHOICES];
-    double bytes[KNAPSACK_CHOICES];
-    double noise[KNAPSACK_CHOICES]; // noise / signal of the outputs, summed over its linears
-    double kl[KNAPSACK_CHOICES];    // expected share in the divergence
-} Unit;
-
-typedef struct Tuning {
-    Trial *search, *verify;
-    const ModelStructure *structure;
-    const ModelStats *stats;
-    const Recipe *recipe;
-    const TuneGoal *goal;
-    Tuned *out;
-    Progress *progress;
-    Error *err;
-    Scheme schemes[KNAPSACK_CHOICES];
-    int scheme_count;
-    Plan uniform[KNAPSACK_CHOICES]; // every linear by this scheme
-    Plan varied;                    // room for one assembled from those
-    int *unit_of;                   // [linear_count], −1: not quantized
-    Unit *units;                    // [unit_count]
-    int unit_count;
-    double elements; // weights in all units
-    int *chosen;     // [unit_count] → scheme
-    int *best;       // [unit_count]
-    double best_kl;  // on the search tokens
-} Tuning;
-
-// ---- Schemes and units ----
-
-static void list_schemes(Tuning *t) {
-    double floor = t->recipe->value[DIAL_MIN_GROUP];
-    for (int b = 0; b < 4 && t->goal->bits[b]; b++) {
-        for (int g = 0; g < GROUP_SIZES; g++) {
-            if (group_sizes[g] && (double)group_sizes[g] < floor) continue;
-            t->schemes[t->scheme_count++] = (Scheme){t->goal->bits[b], group_sizes[g]};
-        }
-    }
-}
-
-// Turns the dials of the scheme, also where an override sets them: the override stays, so that what it names stays
-// quantized.
-static bool recipe_for(const Recipe *recipe, Scheme scheme, Recipe *out, Error *err) {
-    if (!recipe_copy(recipe, out, err)) return false;
-    const Dial dials[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
-    const double values[] = {scheme.bits, scheme.group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL,
-                             scheme.group ? (double)scheme.group : dial_table[DIAL_GROUP_SIZE].default_value};
-    for (int d = 0; d < 3; d++) {
-        out->value[dials[d]] = values[d];
-        for (int i = 0; i < out->override_count; i++) {
-            if (out->overrides[i].set[dials[d]]) out->overrides[i].value[dials[d]] = values[d];
-        }
-    }
-    return true;
-}
-
-static bool make_uniform_plans(Tuning *t) {
-    for (int s = 0; s < t->scheme_count; s++) {
-        Recipe recipe;
-        if (!recipe_for(t->recipe, t->schemes[s], &recipe, t->err)) return false;
-        bool ok = plan_make(&recipe, t->structure, &t->stats->measured, &t->uniform[s], t->err);
-        recipe_free(&recipe);
-        if (!ok) return false;
-    }
-    return true;
-}
-
-static bool make_units(Tuning *t) {
-    size_t linears = (size_t)t->structure->linear_count;
-    int *unit_of_set = array_new(linears, sizeof *unit_of_set);
-    t->unit_of = array_new(linears, sizeof *t->unit_of);
-    t->units = array_new(linears, sizeof *t->units);
-    t->varied = (Plan){.linear_count = t->structure->linear_count,
-                       .decisions = array_new(linears, sizeof *t->varied.decisions)};
-    bool ok = unit_of_set && t->unit_of && t->units && t->varied.decisions;
-    for (int i = 0; ok && i < t->structure->linear_count; i++) unit_of_set[i] = -1;
-    for (int i = 0; ok && i < t->structure->linear_count; i++) {
-        const Linear *linear = &t->structure->linears[i];
-        t->unit_of[i] = -1;
-        if (!t->uniform[0].decisions[i].quantized) continue;
-        bool together = linear->fused_set >= 0 && t->recipe->value[DIAL_FUSED] != 0;
-        int *known = together ? &unit_of_set[linear->fused_set] : NULL;
-        if (known && *known >= 0) {
-            t->unit_of[i] = *known;
-        } else {
-            t->unit_of[i] = t->unit_count;
-            if (known) *known = t->unit_count;
-            t->units[t->unit_count++].first = i;
-        }
-        t->elements += (double)linear->out * (double)linear->in;
-    }
-    free(unit_of_set);
-    if (!ok) return error_memory(t->err, "tuning");
-    return t->unit_count > 0 || error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
-}
-
-// A scheme is offered to a unit when all of its linears have whole groups of that size.
-static void offer_schemes(Tuning *t) {
-    for (int u = 0; u < t->unit_count; u++) memset(t->units[u].offered, 1, sizeof t->units[u].offered);
-    for (int i = 0; i < t->structure->linear_count; i++) {
-        if (t->unit_of[i] < 0) continue;
-        Unit *unit = &t->units[t->unit_of[i]];
-        size_t in = t->structure->linears[i].in;
-        for (int s = 0; s < t->scheme_count; s++) {
-            size_t group = t->schemes[s].group;
-            unit->offered[s] &= !group || (group < in && in % group == 0);
-            unit->bytes[s] += (double)t->uniform[s].decisions[i].bytes;
-        }
-    }
-}
-
-// ---- Measuring ----
-
-static bool linear_noise(const Tuning *t, int linear, double *noise) {
-    const InputStats *input = &t->stats->inputs[t->structure->linears[linear].input];
-    double db;
-    if (!linear_output_sqnr(t->search->base, quantized_model_transformer(t->search->model), linear, input->sample,
-                            input->sample_rows, quantized_model_factors(t->search->model, linear),
-                            quantized_model_divisors(t->search->model, linear), &db, t->err))
-        return false;
-    *noise = fmax(pow(10, -db / 10), LEAST_NOISE);
-    return true;
-}
-
-static bool measure_noise(Tuning *t) {
-    progress_begin(t->progress, "measuring errors", (uint64_t)t->scheme_count);
-    for (int s = 0; s < t->scheme_count; s++) {
-        if (!progress_add(t->progress, 1)) return error_stopped(t->err);
-        if (!trial_follow(t->search, &t->uniform[s], NULL, t->err)) return false;
-        for (int i = 0; i < t->structure->linear_count; i++) {
-            double noise;
-            if (t->unit_of[i] < 0) continue;
-            if (!linear_noise(t, i, &noise)) return false;
-            t->units[t->unit_of[i]].noise[s] += noise;
-        }
-    }
-    return true;
-}
-
-// The varied plan: unit `only` by its scheme and everything else as it is, or all units (−1) and the recipe's cache;
-// unit `but` left out.
-static void assemble(Tuning *t, const int *schemes, int only, int but) {
-    t->varied.cache_bits = only >= 0 ? 16 : t->uniform[0].cache_bits;
-    memset(t->varied.decisions, 0, (size_t)t->varied.linear_count * sizeof *t->varied.decisions);
-    for (int i = 0; i < t->varied.linear_count; i++) {
-        int unit = t->unit_of[i];
-        if (unit < 0 || unit == but || (only >= 0 && unit != only)) continue;
-        t->varied.decisions[i] = t->uniform[schemes[unit]].decisions[i];
-    }
-}
-
-static bool run(Tuning *t, double *kl) {
-    Accuracy accuracy;
-    t->out->trials++;
-    if (!trial_run(t->search, &t->varied, &accuracy, t->progress, t->err)) return false;
-    *kl = accuracy.kl_mean;
-    return true;
-}
-
-// The offered scheme with these bits whose group is nearest to the anchor: measured, the others follow by their noise.
-static int anchor_of(const Tuning *t, const Unit *unit, int bits) {
-    int anchor = -1;
-    double least = INFINITY;
-    for (int s = 0; s < t->scheme_count; s++) {
-        size_t group = t->schemes[s].group ? t->schemes[s].group : 4096;
-        double distance = fabs(log2((double)group / ANCHOR_GROUP));
-        if (t->schemes[s].bits != bits || !unit->offered[s] || distance >= least) continue;
-        least = distance;
-        anchor = s;
-    }
-    return anchor;
-}
-
-static bool measure_unit(Tuning *t, int u, int bits) {
-    Unit *unit = &t->units[u];
-    int anchor = anchor_of(t, unit, bits);
-    double kl;
-    t->chosen[u] = anchor;
-    assemble(t, t->chosen, u, -1);
-    if (!run(t, &kl)) return false;
-    for (int s = 0; s < t->scheme_count; s++) {
-        if (t->schemes[s].bits == bits) unit->kl[s] = kl * unit->noise[s] / unit->noise[anchor];
-    }
-    return true;
-}
-
-// From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
-static bool measure_units(Tuning *t) {
-    int bits_count = 0;
-    while (bits_count < 4 && t->goal->bits[bits_count]) bits_count++;
-    progress_begin(t->progress, "measuring linears", (uint64_t)(t->unit_count * bits_count) * trial_work(t->search));
-    for (int u = t->unit_count - 1; u >= 0; u--) {
-        for (int b = 0; b < bits_count; b++) {
-            if (!measure_unit(t, u, t->goal->bits[b])) return false;
-        }
-    }
-    return true;
-}
-
-// ---- Choosing ----
-
-static double expected(const Tuning *t, const int *schemes) {
-    double sum = 0;
-    for (int u = 0; u < t->unit_count; u++) sum += t->units[u].kl[schemes[u]];
-    return sum;
-}
-
-static bool solve(Tuning *t, double most_bytes, double most_kl, int *schemes, bool *found) {
-    KnapsackItem *items = array_new((size_t)t->unit_count, sizeof *items);
-    if (!items) return error_memory(t->err, "tuning");
-    for (int u = 0; u < t->unit_count; u++) {
-        for (int s = 0; s < t->scheme_count; s++) {
-            items[u].weight[s] = t->units[u].bytes[s];
-            items[u].cost[s] = t->units[u].offered[s] ? t->units[u].kl[s] : (double)INFINITY;
-        }
-    }
-    bool ok = knapsack_solve(items, t->unit_count, t->scheme_count, most_bytes, most_kl, schemes, found, t->err);
-    free(items);
-    return ok;
-}
-
-static bool whole(Tuning *t, const int *schemes, double *kl) {
-    assemble(t, schemes, -1, -1);
-    return run(t, kl);
-}
-
-// What each unit adds to the whole, measured by taking it back, replaces what it adds alone. Noise may turn the sign:
-// no share changes by more than a factor of four.
-static bool correct_shares(Tuning *t, const int *schemes, double whole_kl) {
-    for (int u = t->unit_count - 1; u >= 0; u--) {
-        double rest, alone = t->units[u].kl[schemes[u]];
-        assemble(t, schemes, -1, u);
-        if (!run(t, &rest)) return false;
-        double ratio = alone > 0 ? fmin(fmax((whole_kl - rest) / alone, 0.25), 4) : 1;
-        for (int s = 0; s < t->scheme_count; s++) t->units[u].kl[s] *= ratio;
-    }
-    return true;
-}
-
-static void keep_if_better(Tuning *t, const int *schemes, double kl) {
-    if (kl >= t->best_kl) return;
-    t->best_kl = kl;
-    t->out->expected_kl = expected(t, schemes);
-    memcpy(t->best, schemes, (size_t)t->unit_count * sizeof *schemes);
+static void keep(Tuning *t, const int *schemes, double kl) {
+    t->best_known = true;
+    t->out->best_kl = kl;
+    t->out->best_bits = 8 * tuning_bytes(t, schemes) / t->elements;
+    memmove(t->best, schemes, (size_t)t->unit_count * sizeof *schemes);
+    if (t->partial) t->partial(t->context, t->out);
 }
 
 static bool cannot_reach(const Tuning *t, const char *what, double least) {
     return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s",
-                     t->goal->max_kl > 0 ? "a KL divergence of" : "a budget in bits per weight of",
-                     t->goal->max_kl > 0 ? t->goal->max_kl : t->goal->max_bits, least, what);
-}
-
-static double least_bits(const Tuning *t) {
-    double bytes = 0;
-    for (int u = 0; u < t->unit_count; u++) {
-        double least = INFINITY;
-        for (int s = 0; s < t->scheme_count; s++) {
-            if (t->units[u].offered[s]) least = fmin(least, t->units[u].bytes[s]);
-        }
-        bytes += least;
-    }
-    return 8 * bytes / t->elements;
-}
-
-// Budget: solve, measure the whole, measure the shares in it, solve again.
-static bool search_within_budget(Tuning *t) {
-    double most_bytes = t->goal->max_bits * t->elements / 8, kl;
-    bool found;
-    for (int round = 0; round < ROUNDS; round++) {
-        if (!solve(t, most_bytes, INFINITY, t->chosen, &found)) return false;
-        if (!found) return cannot_reach(t, "; see --bits and --min-group", least_bits(t));
-        progress_begin(t->progress, "choosing", (uint64_t)(t->unit_count + 1) * trial_work(t->search));
-        if (!whole(t, t->chosen, &kl)) return false;
-        bool better = kl < t->best_kl;
-        keep_if_better(t, t->chosen, kl);
-        if (!better || round + 1 == ROUNDS) break;
-        if (!correct_shares(t, t->chosen, kl)) return false;
-    }
-    return true;
+                     for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",
+                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, what);
 }
 
 // ---- Verifying ----
 
-// The model was left where the search had it: the other evaluator does not know what changed since its last run.
-static bool verify_plan(Tuning *t, const Plan *plan, Point *out, float *kl) {
-    t->verify->first_changed = 0;
-    bool ok = kl ? trial_run_positions(t->verify, plan, &out->accuracy, kl, t->progress, t->err)
-                 : trial_run(t->verify, plan, &out->accuracy, t->progress, t->err);
-    t->search->first_changed = 0;
+static bool verify(Tuning *t, const Plan *plan, Point *out, float *kl) {
+    const double before = clock_seconds();
     out->bytes = plan->bytes;
     out->bits_per_weight = plan->bits_per_weight;
-    t->out->trials++;
-    return out->known = ok;
+    out->known = tuning_run(t, t->verify, plan, &out->accuracy, kl);
+    t->verify_seconds = fmax(t->verify_seconds, clock_seconds() - before);
+    return out->known;
 }
 
 static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
@@ -334,15 +59,165 @@ static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
 }
 
 // Through the recipe that will be written, not through the decisions that it was made from.
-static bool verify_choice(Tuning *t, const int *schemes, Point *out, float *kl) {
+static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *kl) {
     Recipe recipe;
     Plan plan = {0};
+    progress_begin(t->progress, what, trial_work(t->verify));
     bool ok = make_recipe(t, schemes, &recipe) &&
-              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) && verify_plan(t, &plan, out, kl);
+              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) && verify(t, &plan, out, kl);
     plan_free(&plan);
     recipe_free(&recipe);
     return ok;
 }
+
+// ---- One scheme for all ----
+
+typedef struct Candidate {
+    int scheme;
+    double bytes;
+    Accuracy few;
+    float *kl; // [positions of few]
+} Candidate;
+
+typedef struct Candidates {
+    Candidate list[KNAPSACK_CHOICES];
+    int count;
+    Trial few; // of verify
+    float *kl; // [KNAPSACK_CHOICES, positions of few]
+} Candidates;
+
+static int by_bytes(const void *a, const void *b) {
+    const double x = ((const Candidate *)a)->bytes, y = ((const Candidate *)b)->bytes;
+    return (x > y) - (x < y);
+}
+
+static int by_few(const void *a, const void *b) {
+    const double x = ((const Candidate *)a)->few.kl_mean, y = ((const Candidate *)b)->few.kl_mean;
+    return (x > y) - (x < y);
+}
+
+static bool is_candidate(const Tuning *t, int s) {
+    return scheme_for_all(t, s) && (for_bound(t) || t->uniform[s].bits_per_weight <= t->goal->max_bits);
+}
+
+static bool try_on_few(Tuning *t, Candidates *c) {
+    if (!trial_begin_on(t->verify, FEW_TOKENS, &c->few, t->err)) return false;
+    const size_t n = (size_t)trial_work(&c->few);
+    c->kl = array_new(KNAPSACK_CHOICES * n, sizeof *c->kl);
+    if (!c->kl) return error_memory(t->err, "tuning");
+    progress_begin(t->progress, "comparing", (uint64_t)t->scheme_count * n);
+    for (int s = 0; s < t->scheme_count; s++) {
+        if (!is_candidate(t, s)) continue;
+        Candidate *one = &c->list[c->count];
+        *one = (Candidate){.scheme = s, .bytes = (double)t->uniform[s].bytes, .kl = c->kl + (size_t)c->count * n};
+        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->kl)) return false;
+        c->count++;
+    }
+    qsort(c->list, (size_t)c->count, sizeof *c->list, for_bound(t) ? by_bytes : by_few);
+    return true;
+}
+
+static bool is_rejected(const Tuning *t, const Candidates *c, const Candidate *one) {
+    if (for_bound(t)) return one->few.kl_mean - REJECTED_BY * one->few.kl_se > t->goal->max_kl;
+    const Difference d = paired_difference(one->kl, c->list[0].kl, (size_t)trial_work(&c->few));
+    return d.mean > REJECTED_BY * d.se;
+}
+
+// Whether this point is the best so far: the first within the bound, since they come by size; or the least divergence.
+static bool is_better(const Tuning *t, const Point *point) {
+    const double kl = point->accuracy.kl_mean;
+    return for_bound(t) ? kl <= t->goal->max_kl : !t->out->uniform.known || kl < t->out->uniform.accuracy.kl_mean;
+}
+
+static bool try_in_full(Tuning *t, const Candidates *c) {
+    float *kl = array_new((size_t)trial_work(t->verify), sizeof *kl);
+    bool ok = kl || error_memory(t->err, "tuning");
+    progress_begin(t->progress, "comparing", (uint64_t)c->count * trial_work(t->verify));
+    for (int i = 0; ok && i < c->count && !(for_bound(t) && t->out->uniform.known); i++) {
+        const Candidate *one = &c->list[i];
+        Point point = {0};
+        if (is_rejected(t, c, one)) continue;
+        ok = verify(t, &t->uniform[one->scheme], &point, kl);
+        if (!ok || !is_better(t, &point)) continue;
+        t->out->uniform = point;
+        t->anchor = one->scheme;
+        memcpy(t->uniform_kl, kl, (size_t)trial_work(t->verify) * sizeof *kl);
+    }
+    free(kl);
+    return ok;
+}
+
+// Where no scheme for all reaches the goal: the smallest for a budget, the largest for a bound.
+static int extreme_scheme(const Tuning *t) {
+    int extreme = 0; // whole channels, which all units may have
+    for (int s = 1; s < t->scheme_count; s++) {
+        const size_t size = t->uniform[s].bytes, other = t->uniform[extreme].bytes;
+        if (scheme_for_all(t, s) && (for_bound(t) ? size > other : size < other)) extreme = s;
+    }
+    return extreme;
+}
+
+// The first recipe that reaches the goal, where one scheme for all can, and the scheme by which units are measured.
+// Candidates are judged on the tokens that are reported: the strictest comparison.
+static bool best_uniform(Tuning *t) {
+    Candidates c = {0};
+    const bool ok = try_on_few(t, &c) && try_in_full(t, &c);
+    const Point *uniform = &t->out->uniform;
+    free(c.kl);
+    trial_end(&c.few);
+    if (!ok) return false;
+    if (!uniform->known) t->anchor = extreme_scheme(t);
+    t->out->uniform_bits = t->schemes[t->anchor].bits;
+    t->out->uniform_group = t->schemes[t->anchor].group;
+    for (int u = 0; u < t->unit_count; u++) t->chosen[u] = t->anchor;
+    if (uniform->known) keep(t, t->chosen, uniform->accuracy.kl_mean);
+    return true;
+}
+
+// ---- Within a budget ----
+
+static double least_bits(const Tuning *t) {
+    double bytes = 0;
+    for (int u = 0; u < t->unit_count; u++) {
+        double least = INFINITY;
+        for (int s = 0; s < t->scheme_count; s++) {
+            if (t->units[u].offered[s]) least = fmin(least, t->units[u].bytes[s]);
+        }
+        bytes += least;
+    }
+    return 8 * bytes / t->elements;
+}
+
+// The best few once more, on all tokens of the search.
+static bool try_finalists(Tuning *t, const Choices *choices) {
+    for (int i = 0; i < FINALISTS && isfinite(choices->list[i].kl); i++) {
+        const int *schemes = choices->list[i].schemes;
+        double kl;
+        if (!tuning_whole(t, t->search, schemes, "comparing choices", &kl)) return false;
+        if (!t->best_known || kl < t->out->best_kl) keep(t, schemes, kl);
+    }
+    return true;
+}
+
+static bool search_within_budget(Tuning *t) {
+    const double most_bytes = t->goal->max_bits * t->elements / 8;
+    double kl;
+    bool found;
+    Choices choices = {0};
+    if (t->best_known) {
+        if (!tuning_whole(t, t->search, t->best, "comparing", &kl)) return false;
+        keep(t, t->best, kl);
+    }
+    if (!tuning_measure(t, t->chosen, "measuring linears") ||
+        !tuning_choose(t, most_bytes, INFINITY, t->chosen, &found))
+        return false;
+    if (!found) return cannot_reach(t, "; see --bits and --min-group", least_bits(t));
+    const bool ok = tuning_choices(t, most_bytes, &choices) && try_finalists(t, &choices);
+    choices_free(&choices);
+    return ok;
+}
+
+// ---- Within a bound ----
 
 typedef struct Bisection {
     double target;    // divergence that the next choice should promise
@@ -351,7 +226,7 @@ typedef struct Bisection {
 
 // Towards the bound in the proportion that was just measured, then between what kept it and what did not.
 static void next_target(Bisection *b, double bound, double kl) {
-    double ratio = bound / fmax(kl, 1e-12);
+    double ratio = bound / fmax(kl, LEAST_KL);
     if (kl <= bound)
         b->low = b->target;
     else
@@ -363,23 +238,39 @@ static void next_target(Bisection *b, double bound, double kl) {
 }
 
 static bool try_target(Tuning *t, double target, Point *best, Point *out, bool *found) {
-    if (!solve(t, INFINITY, target, t->chosen, found)) return false;
+    if (!tuning_choose(t, INFINITY, target, t->chosen, found)) return false;
     if (!*found) return true;
-    if (!verify_choice(t, t->chosen, out, NULL)) return false;
+    if (!verify_choice(t, t->chosen, "comparing choices", out, NULL)) return false;
     if (out->accuracy.kl_mean > t->goal->max_kl || (best->known && out->bytes >= best->bytes)) return true;
     *best = *out;
-    t->out->expected_kl = expected(t, t->chosen);
-    memcpy(t->best, t->chosen, (size_t)t->unit_count * sizeof *t->best);
+    keep(t, t->chosen, out->accuracy.kl_mean);
     return true;
 }
 
-// Bound: what the sum promises and what is measured differ, so the promise that just keeps the bound is looked for.
-// Whatever is kept was measured to be within the bound.
-static bool search_within_bound(Tuning *t) {
-    Point point, best = {0};
-    Bisection b = {.target = t->goal->max_kl, .high = INFINITY};
+// The way of weighing that is best at the size of the uniform recipe, and what it should promise to keep the bound.
+static bool first_target(Tuning *t, double *target) {
     bool found;
-    progress_begin(t->progress, "choosing", BOUND_TRIES * trial_work(t->verify));
+    Choices choices = {0};
+    *target = t->goal->max_kl;
+    if (!t->best_known) return true;
+    const double most_bytes = tuning_bytes(t, t->best);
+    const bool ok =
+        tuning_choose(t, most_bytes, INFINITY, t->chosen, &found) && tuning_choices(t, most_bytes, &choices);
+    if (ok) {
+        t->weighing = choices.list[0].by;
+        *target *= choices.list[0].sum / fmax(choices.list[0].kl, LEAST_KL);
+    }
+    choices_free(&choices);
+    return ok;
+}
+
+// What the sum promises and what is measured differ, so the promise that just keeps the bound is looked for. Whatever
+// is kept was measured to be within the bound.
+static bool search_within_bound(Tuning *t) {
+    Point point, best = t->out->uniform;
+    Bisection b = {.high = INFINITY};
+    bool found;
+    if (!tuning_measure(t, t->chosen, "measuring linears") || !first_target(t, &b.target)) return false;
     for (int i = 0; i < BOUND_TRIES; i++) {
         if (!try_target(t, b.target, &best, &point, &found)) return false;
         if (found)
@@ -389,97 +280,116 @@ static bool search_within_bound(Tuning *t) {
     }
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
-    if (!solve(t, INFINITY, 0, t->best, &found) || !verify_choice(t, t->best, &point, NULL)) return false;
-    t->out->expected_kl = expected(t, t->best);
-    return point.accuracy.kl_mean <= t->goal->max_kl ||
-           cannot_reach(t, " (activations are as the recipe has them)", point.accuracy.kl_mean);
-}
-
-// ---- Compared with one scheme for all ----
-
-static bool uniform_candidate(const Tuning *t, int s) {
-    for (int u = 0; u < t->unit_count; u++) {
-        if (!t->units[u].offered[s]) return false;
-    }
-    return t->goal->max_kl > 0 || t->uniform[s].bits_per_weight <= t->goal->max_bits;
-}
-
-// All candidates are measured on the tokens that are reported: the strictest comparison.
-static bool best_uniform(Tuning *t, int *best) {
-    Point points[KNAPSACK_CHOICES] = {0};
-    int count = 0;
-    *best = -1;
-    for (int s = 0; s < t->scheme_count; s++) count += uniform_candidate(t, s);
-    progress_begin(t->progress, "comparing", (uint64_t)count * trial_work(t->verify));
-    for (int s = 0; s < t->scheme_count; s++) {
-        if (!uniform_candidate(t, s)) continue;
-        if (!verify_plan(t, &t->uniform[s], &points[s], NULL)) return false;
-        double kl = points[s].accuracy.kl_mean;
-        if (t->goal->max_kl > 0 && kl > t->goal->max_kl) continue;
-        bool better = *best < 0 || (t->goal->max_kl > 0 ? points[s].bytes < points[*best].bytes
-                                                        : kl < points[*best].accuracy.kl_mean);
-        if (better) *best = s;
-    }
+    if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) ||
+        !verify_choice(t, t->chosen, "comparing choices", &point, NULL))
+        return false;
+    if (point.accuracy.kl_mean > t->goal->max_kl)
+        return cannot_reach(t, " (activations are as the recipe has them)", point.accuracy.kl_mean);
+    keep(t, t->chosen, point.accuracy.kl_mean);
     return true;
-}
-
-static bool compare(Tuning *t) {
-    size_t n = (size_t)trial_work(t->verify);
-    float *tuned = array_new(n, sizeof *tuned), *uniform = array_new(n, sizeof *uniform);
-    int s = -1;
-    bool ok = (tuned && uniform) || error_memory(t->err, "tuning");
-    ok = ok && best_uniform(t, &s);
-    progress_begin(t->progress, "verifying", 2 * trial_work(t->verify));
-    ok = ok && verify_choice(t, t->best, &t->out->point, tuned);
-    if (ok && s >= 0) {
-        t->out->uniform_bits = t->schemes[s].bits;
-        t->out->uniform_group = t->schemes[s].group;
-        ok = verify_plan(t, &t->uniform[s], &t->out->uniform, uniform);
-        if (ok) t->out->difference = paired_difference(tuned, uniform, n);
-    }
-    free(tuned);
-    free(uniform);
-    return ok;
 }
 
 // ---- The whole ----
 
 static bool prepare(Tuning *t) {
-    list_schemes(t);
-    if (!t->scheme_count) return error_set(t->err, "there are no bits to choose from");
-    if (!make_uniform_plans(t) || !make_units(t)) return false;
-    offer_schemes(t);
+    if (!tuning_units(t)) return false;
     t->chosen = array_new((size_t)t->unit_count, sizeof *t->chosen);
     t->best = array_new((size_t)t->unit_count, sizeof *t->best);
+    t->uniform_kl = array_new((size_t)trial_work(t->verify), sizeof *t->uniform_kl);
     t->out->units = t->unit_count;
-    return (t->chosen && t->best) || error_memory(t->err, "tuning");
+    if (!t->chosen || !t->best || !t->uniform_kl) return error_memory(t->err, "tuning");
+    return trial_begin_on(t->search, FEW_TOKENS, &t->few, t->err) &&
+           trial_begin_on(t->search, SOME_TOKENS, &t->some, t->err);
+}
+
+// Chosen by the work, not by the clock, so that every machine finds the same if it has the time.
+static Trial *trial_for_units(Tuning *t) {
+    Trial *const longest_first[] = {t->search, &t->some};
+    for (int i = 0; i < 2 && t->goal->seconds > 0; i++) {
+        const double work = (double)trial_work(longest_first[i]) * t->elements * t->unit_count;
+        if (work <= WORK_PER_SECOND * t->goal->seconds) return longest_first[i];
+    }
+    return t->goal->seconds > 0 ? &t->few : t->search;
+}
+
+static void set_deadline(Tuning *t, double deadline) {
+    t->search->deadline = t->few.deadline = t->some.deadline = deadline;
+}
+
+static bool search_units(Tuning *t) {
+    // Verifying the result comes on top of the search.
+    if (t->goal->seconds > 0) set_deadline(t, t->began + fmax(t->goal->seconds - t->verify_seconds, 0));
+    const bool ok = tuning_noise(t) && (for_bound(t) ? search_within_bound(t) : search_within_budget(t));
+    set_deadline(t, 0);
+    return ok;
+}
+
+// Ends with the best so far when it is stopped, or out of time. The request to stop is met by that: what follows is
+// needed for the result, and another request ends it.
+static bool search(Tuning *t) {
+    if (search_units(t)) return true;
+    const bool asked = progress_should_stop(t->progress);
+    if (!t->err->stopped || (asked && !t->best_known)) return false;
+    if (!t->best_known)
+        return error_set(t->err, "the time was over before there was a recipe that reaches the goal; run the same "
+                                 "command again to continue");
+    t->out->cut = asked ? TUNE_STOPPED : TUNE_OUT_OF_TIME;
+    if (asked) atomic_store(&t->progress->stop, false);
+    *t->err = (Error){0};
+    return true;
+}
+
+// NAN where the search ended before units were measured.
+static double expected(Tuning *t) {
+    for (int u = 0; u < t->unit_count; u++) {
+        if (t->units[u].measured[t->anchor] < 0) return NAN;
+    }
+    tuning_expect(t);
+    return tuning_sum_alone(t, t->best);
+}
+
+static bool report(Tuning *t) {
+    const size_t n = (size_t)trial_work(t->verify);
+    float *kl = array_new(n, sizeof *kl);
+    bool ok = kl ? verify_choice(t, t->best, "verifying", &t->out->point, kl) : error_memory(t->err, "tuning");
+    t->out->expected_kl = expected(t);
+    if (ok && t->out->uniform.known) t->out->difference = paired_difference(kl, t->uniform_kl, n);
+    free(kl);
+    return ok && make_recipe(t, t->best, &t->out->recipe);
 }
 
 static void tuning_free(Tuning *t) {
     for (int s = 0; s < t->scheme_count; s++) plan_free(&t->uniform[s]);
+    trial_end(&t->few);
+    trial_end(&t->some);
     plan_free(&t->varied);
     free(t->unit_of);
     free(t->units);
+    free(t->uniform_kl);
     free(t->chosen);
     free(t->best);
 }
 
-bool tune(Trial *search, Trial *verify, const ModelStats *stats, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
-          Progress *progress, Error *err) {
-    *out = (Tuned){0};
-    Tuning t = {.search = search,
-                .verify = verify,
-                .structure = transformer_structure(search->base),
+bool tune(Trial *search_on, Trial *verify_on, const ModelStats *stats, const Recipe *recipe, const TuneGoal *goal,
+          void (*partial)(void *, const Tuned *), void *context, Tuned *out, Progress *progress, Error *err) {
+    Error own = {0};
+    *out = (Tuned){.best_kl = NAN, .best_bits = NAN};
+    Tuning t = {.search = search_on,
+                .verify = verify_on,
+                .structure = transformer_structure(search_on->base),
                 .stats = stats,
                 .recipe = recipe,
                 .goal = goal,
+                .partial = partial,
+                .context = context,
                 .out = out,
                 .progress = progress,
-                .err = err,
-                .best_kl = INFINITY};
-    bool ok = prepare(&t) && measure_noise(&t) && measure_units(&t) &&
-              (goal->max_kl > 0 ? search_within_bound(&t) : search_within_budget(&t)) && compare(&t) &&
-              make_recipe(&t, t.best, &out->recipe);
+                .err = err ? err : &own,
+                .began = clock_seconds(),
+                .weighing = {1, 0}};
+    bool ok = prepare(&t);
+    t.alone = trial_for_units(&t);
+    ok = ok && best_uniform(&t) && search(&t) && report(&t);
     tuning_free(&t);
     return ok;
 }

@@ -1,10 +1,11 @@
 // The dials turned by the program: bits and group size of every linear, for the smallest model within a bound on KL
 // divergence, or the least divergence within a budget of bits per weight.
 //
-// How: linears that must agree (fused sets, when fused_together is on) form a unit. The divergence of each unit alone
-// is measured once for each number of bits and estimated for the other group sizes from the noise in its outputs; the
-// sum over units is minimized exactly within a size (a knapsack with one choice per unit). The choice is then measured
-// as a whole, the share of each unit in it is measured by taking the unit back, and the choice is made again with that.
+// How: linears that must agree (fused sets, when fused_together is on) form a unit. One scheme for all is looked for
+// first: candidates on few tokens, the best of them in full. By that each unit is measured alone, and other schemes are
+// expected from the noise in its outputs. The sum over units is minimized exactly within a size (a knapsack with one
+// choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is weighed in several ways,
+// and the choice of each is measured as a whole.
 #pragma once
 
 #include "analysis/points.h"
@@ -14,7 +15,11 @@ typedef struct TuneGoal {
     double max_kl;   // > 0: the smallest size whose mean divergence is at most this
     double max_bits; // > 0: the least divergence with at most so many bits per weight; one of both is set
     int bits[4];     // which bits may be used, of 2, 3, 4, 8; 0 where fewer
+    double seconds;  // after which the search ends with the best so far, and on how many tokens units are measured; 0:
+                     // no limit, and all
 } TuneGoal;
+
+typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
 
 typedef struct Tuned {
     Recipe recipe; // the given one with an override for each linear
@@ -25,13 +30,23 @@ typedef struct Tuned {
     int uniform_bits;
     size_t uniform_group;  // 0: whole channels
     Difference difference; // divergence of the tuned recipe minus that of the uniform one, position by position
-    double expected_kl;    // what the sum over units said, on the tokens of `search`
-    int units, trials;     // how many, and how many evaluations were asked for
+    // What the sum over units says, each alone on tokens of `search`; NAN where the search ended before.
+    double expected_kl;
+    int units, trials; // how many, and how many evaluations were asked for
+    uint64_t tokens;   // positions in these evaluations
+    double seconds;    // since the beginning
+    TuneCut cut;       // whether the search ended early
+    // Of the best so far, NAN before: bits per weight of its units, divergence on the tokens of `search` (at first, and
+    // for a bound, of `verify`).
+    double best_bits, best_kl;
 } Tuned;
 
 // search: for measuring units and choosing; verify: for what is reported, and for the bound. Both on the same model,
 // with different tokens so that the choice is not judged by what it was made from; they may be the same. A goal that
-// cannot be reached is refused with what can. Free with tuned_free in any case.
-bool tune(Trial *search, Trial *verify, const ModelStats *stats, const Recipe *recipe, const TuneGoal *goal, Tuned *out,
-          Progress *progress, Error *err);
+// cannot be reached is refused with what can. partial (may be NULL) is called after each evaluation and each better
+// recipe. A search that is stopped, or out of time, ends with the best so far, verified: the request to stop is then
+// taken back, and another one ends that, too. Free with tuned_free in any case.
+bool tune(Trial *search, Trial *verify, const ModelStats *stats, const Recipe *recipe, const TuneGoal *goal,
+          void (*partial)(void *context, const Tuned *so_far), void *context, Tuned *out, Progress *progress,
+          Error *err);
 void tuned_free(Tuned *tuned);

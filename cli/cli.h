@@ -40,6 +40,7 @@ typedef struct Options {
     int sweep_count;
     const char *csv, *svg; // files, or NULL
     TuneGoal goal;         // tune
+    double minutes;        // tune; 0: the default
     double factor;         // outliers; 0: the default
     TaskKind task;         // eval
     const char *task_file; // NULL: no task

@@ -1,15 +1,51 @@
 // The dials turned by the program.
+#include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/results.h"
 
+#define DEFAULT_MINUTES 5
+#define SECONDS_BETWEEN_LINES 10
+
 static const int all_bits[4] = {2, 3, 4, 8};
+
+// ---- While it runs ----
+
+typedef struct Teller {
+    double best_kl, seconds; // as told last
+} Teller;
+
+// A line for each better recipe, and every so often, also where stderr is no terminal. It takes the place of the bar.
+static void tell(void *context, const Tuned *tuned) {
+    Teller *teller = context;
+    const bool better = isfinite(tuned->best_kl) && tuned->best_kl != teller->best_kl;
+    if (!better && tuned->seconds < teller->seconds + SECONDS_BETWEEN_LINES) return;
+    teller->best_kl = tuned->best_kl;
+    teller->seconds = tuned->seconds;
+    fprintf(stderr, "%s%d:%02d  %d evaluations", isatty(STDERR_FILENO) ? "\r\033[K" : "", (int)tuned->seconds / 60,
+            (int)tuned->seconds % 60, tuned->trials);
+    if (isfinite(tuned->best_kl))
+        fprintf(stderr, "  best so far: KL %.5f at %.3f bits per weight", tuned->best_kl, tuned->best_bits);
+    fprintf(stderr, "\n");
+}
+
+// ---- Its result ----
 
 static void uniform_name(const Tuned *tuned, char *out, size_t size) {
     if (tuned->uniform_group)
         snprintf(out, size, "%d bits, group %zu", tuned->uniform_bits, tuned->uniform_group);
     else
         snprintf(out, size, "%d bits, per channel", tuned->uniform_bits);
+}
+
+static const char *cut_name(TuneCut cut) {
+    switch (cut) {
+    case TUNE_WHOLE: break;
+    case TUNE_OUT_OF_TIME: return "time";
+    case TUNE_STOPPED: return "stop";
+    }
+    return NULL;
 }
 
 static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *plan) {
@@ -19,6 +55,9 @@ static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *p
     scored_json(object, engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
+    cJSON_AddNumberToObject(object, "trial_tokens", (double)tuned->tokens);
+    json_add_number(object, "seconds", tuned->seconds);
+    json_add_text(object, "cut", cut_name(tuned->cut));
     if (tuned->uniform.known) {
         cJSON *uniform = cJSON_AddObjectToObject(object, "uniform");
         char name[48];
@@ -71,7 +110,13 @@ static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *pl
     } else {
         printf("\nno uniform setting for all linears reaches the goal\n");
     }
-    printf("%d units, %d evaluations; predicted KL %.5f\n", tuned->units, tuned->trials, tuned->expected_kl);
+    printf("%d units, %d evaluations of %.0f tokens in all, %.0f s", tuned->units, tuned->trials, (double)tuned->tokens,
+           tuned->seconds);
+    if (isfinite(tuned->expected_kl)) printf("; sum of the units alone: KL %.5f", tuned->expected_kl);
+    printf("\n");
+    if (tuned->cut != TUNE_WHOLE)
+        printf("%s before the search was complete: this is the best it had found\n",
+               tuned->cut == TUNE_STOPPED ? "stopped" : "the time was over");
     scored_print(engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
 }
 
@@ -86,17 +131,23 @@ static bool tune_report(const Options *options, Engine *engine, const Tuned *tun
     return !options->output || recipe_save(&tuned->recipe, options->output, err);
 }
 
+// A recipe that was asked for early is a result, and that it is not the one of a whole search is told by the exit
+// status.
+static bool tune_ends(const Tuned *tuned, Error *err) { return tuned->cut != TUNE_STOPPED || error_stopped(err); }
+
 bool command_tune(const Options *options, Error *err) {
     Engine *engine;
     Tuned tuned = {0};
+    Teller teller = {.best_kl = NAN};
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
+    goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
     bool ok = open_prepared(options, true, true, &engine, err) &&
-              engine_tune(engine, &goal, &tuned, watch_start(options), err);
+              engine_tune(engine, &goal, options->quiet ? NULL : tell, &teller, &tuned, watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);
-        ok = tune_report(options, engine, &tuned, err);
+        ok = tune_report(options, engine, &tuned, err) && tune_ends(&tuned, err);
     }
     tuned_free(&tuned);
     engine_close(engine);

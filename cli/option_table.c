@@ -289,6 +289,8 @@ const OptionRow option_table[] = {
     {0, "max-bits", "X", "find the lowest KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
      FIELD(goal.max_bits)},
     {0, "bits", "LIST", "numbers of bits to choose from", TAKES_TUNE, take_bits, .default_value = "2,3,4,8"},
+    {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
+     FIELD(minutes), .default_value = "5"},
     {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
     {0, "task", "lambada|choices", "score a task instead of a text, as lm-evaluation-harness does", TAKES_TASK,
      take_task, FIELD(task)},

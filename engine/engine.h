@@ -175,7 +175,8 @@ bool engine_points(Engine *engine, const Recipe *recipes, int count, const Point
 
 // Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
 // evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
-bool engine_tune(Engine *engine, const TuneGoal *goal, Tuned *out, Progress *progress, Error *err);
+bool engine_tune(Engine *engine, const TuneGoal *goal, void (*partial)(void *context, const Tuned *so_far),
+                 void *context, Tuned *out, Progress *progress, Error *err);
 
 // Outliers of the calibrated model (analysis/outliers.h); tokens are counted in the beginning of the calibration text,
 // as many as for evaluation.

@@ -37,7 +37,8 @@ bool engine_points(Engine *engine, const Recipe *recipes, int count, const Point
     return ok;
 }
 
-bool engine_tune(Engine *engine, const TuneGoal *goal, Tuned *out, Progress *progress, Error *err) {
+bool engine_tune(Engine *engine, const TuneGoal *goal, void (*partial)(void *, const Tuned *), void *context,
+                 Tuned *out, Progress *progress, Error *err) {
     Trial search = {0}, verify;
     Evaluator *evaluator = NULL;
     *out = (Tuned){0};
@@ -46,7 +47,8 @@ bool engine_tune(Engine *engine, const TuneGoal *goal, Tuned *out, Progress *pro
         ok = engine_new_evaluator(engine, TEXT_CALIBRATION, &evaluator, progress, err) &&
              begin_trial(engine, evaluator, &search, err);
     }
-    ok = ok && tune(evaluator ? &search : &verify, &verify, &engine->stats, &engine->recipe, goal, out, progress, err);
+    ok = ok && tune(evaluator ? &search : &verify, &verify, &engine->stats, &engine->recipe, goal, partial, context,
+                    out, progress, err);
     trial_end(&search);
     trial_end(&verify);
     evaluator_free(evaluator);

@@ -1,0 +1,101 @@
+// What the files of the tuner share: units, the schemes that each may have, and what is known of their divergences.
+// Calls go one way: tune.c → tune_choose.c → tune_units.c.
+#pragma once
+
+#include "analysis/knapsack.h"
+#include "analysis/tune.h"
+
+typedef struct Scheme {
+    int bits;
+    size_t group; // 0: whole channel
+} Scheme;
+
+// Linears that share one scheme. Arrays are by scheme.
+typedef struct Unit {
+    bool offered[KNAPSACK_CHOICES];
+    double bytes[KNAPSACK_CHOICES];
+    double noise[KNAPSACK_CHOICES];    // noise / signal of the outputs, summed over its linears
+    double measured[KNAPSACK_CHOICES]; // divergence with this unit alone quantized; < 0: not measured
+    double alone[KNAPSACK_CHOICES];    // the same, or what is expected
+    double share[KNAPSACK_CHOICES];    // what it is thought to add to a whole
+} Unit;
+
+// How shares follow from what units cost alone. trust: the power of the divergence; the rest to 1 is that of the noise.
+// growth: how much faster than alone a share grows with noise.
+typedef struct Weighing {
+    double trust, growth;
+} Weighing;
+
+typedef struct Tuning {
+    Trial *search, *verify;
+    Trial few, some; // of search
+    Trial *alone;    // on which units are measured: few, some or search
+    Trial *last;     // that made the model follow a plan
+    const ModelStructure *structure;
+    const ModelStats *stats;
+    const Recipe *recipe;
+    const TuneGoal *goal;
+    void (*partial)(void *context, const Tuned *so_far);
+    void *context;
+    Tuned *out;
+    Progress *progress;
+    Error *err;
+    double began; // clock_seconds
+    Scheme schemes[KNAPSACK_CHOICES];
+    int scheme_count;
+    Plan uniform[KNAPSACK_CHOICES]; // every linear by this scheme
+    Plan varied;                    // room for one assembled from those
+    int *unit_of;                   // [linear_count], −1: not quantized
+    Unit *units;                    // [unit_count]
+    int unit_count;
+    double elements;       // weights in all units
+    int anchor;            // the scheme by which all units are measured first
+    float *uniform_kl;     // [positions of verify], of out->uniform
+    double verify_seconds; // what one evaluation there takes
+    Weighing weighing;     // the best so far
+    int *chosen, *best;    // [unit_count] → scheme
+    bool best_known;
+} Tuning;
+
+// ---- tune_units.c ----
+
+bool tuning_units(Tuning *t); // schemes and units, and which may have which
+bool tuning_noise(Tuning *t);
+bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
+double tuning_bytes(const Tuning *t, const int *schemes);
+
+// The plan on the tokens of one of the trials; kl [trial_work] or NULL.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl);
+// All units by their schemes, and the recipe's cache.
+bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl);
+// Measures each unit alone by its scheme, as far as that is not known.
+bool tuning_measure(Tuning *t, const int *schemes, const char *what);
+// Whether all of them are.
+bool tuning_known(const Tuning *t, const int *schemes);
+// alone, from what is measured; each unit must be measured by some scheme.
+void tuning_expect(Tuning *t);
+
+// ---- tune_choose.c ----
+
+// The schemes of the least sum of shares within a size, or of the least size within a sum (knapsack.h), where all
+// chosen ones are measured. *found: false when none is within the limit.
+bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes, bool *found);
+double tuning_sum(const Tuning *t, const int *schemes);       // of shares
+double tuning_sum_alone(const Tuning *t, const int *schemes); // of divergences alone
+
+typedef struct Choice {
+    Weighing by;
+    int *schemes; // [unit_count]
+    double sum;   // of shares
+    double kl;    // of the whole, on some tokens; infinite: the same as another
+} Choice;
+
+#define WEIGHINGS 10
+typedef struct Choices {
+    Choice list[WEIGHINGS]; // the best first
+    int *schemes;           // [WEIGHINGS, unit_count]
+} Choices;
+
+// One choice within a size for each way of weighing, measured as a whole. Free with choices_free in any case.
+bool tuning_choices(Tuning *t, double most_bytes, Choices *out);
+void choices_free(Choices *choices);

@@ -1,0 +1,234 @@
+// Units of the tuner, and what each costs alone.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/tune_parts.h"
+#include "base/array.h"
+#include "base/clock.h"
+
+#define LEAST_NOISE 1e-12 // where nothing is lost at all
+
+// Finest last, for messages.
+static const size_t group_sizes[] = {0, 256, 128, 64, 32, 16};
+#define GROUP_SIZES ((int)(sizeof group_sizes / sizeof *group_sizes))
+
+// ---- Schemes and units ----
+
+static void list_schemes(Tuning *t) {
+    double floor = t->recipe->value[DIAL_MIN_GROUP];
+    for (int b = 0; b < 4 && t->goal->bits[b]; b++) {
+        for (int g = 0; g < GROUP_SIZES; g++) {
+            if (group_sizes[g] && (double)group_sizes[g] < floor) continue;
+            t->schemes[t->scheme_count++] = (Scheme){t->goal->bits[b], group_sizes[g]};
+        }
+    }
+}
+
+// Turns the dials of the scheme, also where an override sets them: the override stays, so that what it names stays
+// quantized.
+static bool recipe_for(const Recipe *recipe, Scheme scheme, Recipe *out, Error *err) {
+    if (!recipe_copy(recipe, out, err)) return false;
+    const Dial dials[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
+    const double values[] = {scheme.bits, scheme.group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL,
+                             scheme.group ? (double)scheme.group : dial_table[DIAL_GROUP_SIZE].default_value};
+    for (int d = 0; d < 3; d++) {
+        out->value[dials[d]] = values[d];
+        for (int i = 0; i < out->override_count; i++) {
+            if (out->overrides[i].set[dials[d]]) out->overrides[i].value[dials[d]] = values[d];
+        }
+    }
+    return true;
+}
+
+static bool make_uniform_plans(Tuning *t) {
+    for (int s = 0; s < t->scheme_count; s++) {
+        Recipe recipe;
+        if (!recipe_for(t->recipe, t->schemes[s], &recipe, t->err)) return false;
+        bool ok = plan_make(&recipe, t->structure, &t->stats->measured, &t->uniform[s], t->err);
+        recipe_free(&recipe);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+static bool make_units(Tuning *t) {
+    size_t linears = (size_t)t->structure->linear_count;
+    int *unit_of_set = array_new(linears, sizeof *unit_of_set);
+    t->unit_of = array_new(linears, sizeof *t->unit_of);
+    t->units = array_new(linears, sizeof *t->units);
+    t->varied = (Plan){.linear_count = t->structure->linear_count,
+                       .decisions = array_new(linears, sizeof *t->varied.decisions)};
+    bool ok = unit_of_set && t->unit_of && t->units && t->varied.decisions;
+    for (int i = 0; ok && i < t->structure->linear_count; i++) unit_of_set[i] = -1;
+    for (int i = 0; ok && i < t->structure->linear_count; i++) {
+        const Linear *linear = &t->structure->linears[i];
+        t->unit_of[i] = -1;
+        if (!t->uniform[0].decisions[i].quantized) continue;
+        bool together = linear->fused_set >= 0 && t->recipe->value[DIAL_FUSED] != 0;
+        int *known = together ? &unit_of_set[linear->fused_set] : NULL;
+        if (known && *known >= 0) {
+            t->unit_of[i] = *known;
+        } else {
+            t->unit_of[i] = t->unit_count;
+            if (known) *known = t->unit_count;
+            t->unit_count++;
+        }
+        t->elements += (double)linear->out * (double)linear->in;
+    }
+    free(unit_of_set);
+    if (!ok) return error_memory(t->err, "tuning");
+    return t->unit_count > 0 || error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
+}
+
+// A scheme is offered to a unit when all of its linears have whole groups of that size.
+static void offer_schemes(Tuning *t) {
+    for (int u = 0; u < t->unit_count; u++) memset(t->units[u].offered, 1, sizeof t->units[u].offered);
+    for (int i = 0; i < t->structure->linear_count; i++) {
+        if (t->unit_of[i] < 0) continue;
+        Unit *unit = &t->units[t->unit_of[i]];
+        size_t in = t->structure->linears[i].in;
+        for (int s = 0; s < t->scheme_count; s++) {
+            size_t group = t->schemes[s].group;
+            unit->offered[s] &= !group || (group < in && in % group == 0);
+            unit->bytes[s] += (double)t->uniform[s].decisions[i].bytes;
+        }
+    }
+}
+
+bool tuning_units(Tuning *t) {
+    list_schemes(t);
+    if (!t->scheme_count) return error_set(t->err, "there are no bits to choose from");
+    if (!make_uniform_plans(t) || !make_units(t)) return false;
+    offer_schemes(t);
+    for (int u = 0; u < t->unit_count; u++) {
+        for (int s = 0; s < t->scheme_count; s++) t->units[u].measured[s] = -1;
+    }
+    return true;
+}
+
+bool scheme_for_all(const Tuning *t, int scheme) {
+    for (int u = 0; u < t->unit_count; u++) {
+        if (!t->units[u].offered[scheme]) return false;
+    }
+    return true;
+}
+
+double tuning_bytes(const Tuning *t, const int *schemes) {
+    double sum = 0;
+    for (int u = 0; u < t->unit_count; u++) sum += t->units[u].bytes[schemes[u]];
+    return sum;
+}
+
+// ---- Noise ----
+
+static bool linear_noise(const Tuning *t, int linear, double *noise) {
+    const InputStats *input = &t->stats->inputs[t->structure->linears[linear].input];
+    double db;
+    if (!linear_output_sqnr(t->search->base, quantized_model_transformer(t->search->model), linear, input->sample,
+                            input->sample_rows, quantized_model_factors(t->search->model, linear),
+                            quantized_model_divisors(t->search->model, linear), &db, t->err))
+        return false;
+    *noise = fmax(pow(10, -db / 10), LEAST_NOISE);
+    return true;
+}
+
+bool tuning_noise(Tuning *t) {
+    t->last = t->search;
+    progress_begin(t->progress, "measuring errors", (uint64_t)t->scheme_count);
+    for (int s = 0; s < t->scheme_count; s++) {
+        if (!progress_add(t->progress, 1)) return error_stopped(t->err);
+        if (!trial_follow(t->search, &t->uniform[s], NULL, t->err)) return false;
+        for (int i = 0; i < t->structure->linear_count; i++) {
+            double noise;
+            if (t->unit_of[i] < 0) continue;
+            if (!linear_noise(t, i, &noise)) return false;
+            t->units[t->unit_of[i]].noise[s] += noise;
+        }
+    }
+    return true;
+}
+
+// ---- Measuring ----
+
+// The model was left where another trial had it: this one does not know what changed since its last run.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl) {
+    if (t->last != trial) trial->first_changed = 0;
+    t->last = trial;
+    if (!(kl ? trial_run_positions(trial, plan, out, kl, t->progress, t->err)
+             : trial_run(trial, plan, out, t->progress, t->err)))
+        return false;
+    t->out->trials++;
+    t->out->tokens += trial_work(trial);
+    t->out->seconds = clock_seconds() - t->began;
+    if (t->partial) t->partial(t->context, t->out);
+    return true;
+}
+
+// The varied plan: unit `only` by its scheme and everything else as it is, or all units (−1) and the recipe's cache.
+static void assemble(Tuning *t, const int *schemes, int only) {
+    t->varied.cache_bits = only >= 0 ? 16 : t->uniform[0].cache_bits;
+    memset(t->varied.decisions, 0, (size_t)t->varied.linear_count * sizeof *t->varied.decisions);
+    for (int i = 0; i < t->varied.linear_count; i++) {
+        const int unit = t->unit_of[i];
+        if (unit >= 0 && (only < 0 || unit == only)) t->varied.decisions[i] = t->uniform[schemes[unit]].decisions[i];
+    }
+}
+
+bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl) {
+    Accuracy accuracy;
+    progress_begin(t->progress, what, trial_work(trial));
+    assemble(t, schemes, -1);
+    if (!tuning_run(t, trial, &t->varied, &accuracy, NULL)) return false;
+    *kl = accuracy.kl_mean;
+    return true;
+}
+
+static int count_unknown(const Tuning *t, const int *schemes) {
+    int count = 0;
+    for (int u = 0; u < t->unit_count; u++) count += t->units[u].measured[schemes[u]] < 0;
+    return count;
+}
+
+bool tuning_known(const Tuning *t, const int *schemes) { return !count_unknown(t, schemes); }
+
+// From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
+bool tuning_measure(Tuning *t, const int *schemes, const char *what) {
+    progress_begin(t->progress, what, (uint64_t)count_unknown(t, schemes) * trial_work(t->alone));
+    for (int u = t->unit_count - 1; u >= 0; u--) {
+        double *measured = &t->units[u].measured[schemes[u]];
+        Accuracy accuracy;
+        if (*measured >= 0) continue;
+        assemble(t, schemes, u);
+        if (!tuning_run(t, t->alone, &t->varied, &accuracy, NULL)) return false;
+        *measured = fmax(accuracy.kl_mean, LEAST_NOISE);
+    }
+    return true;
+}
+
+// ---- Expecting ----
+
+// Divergence is proportional to noise beyond what is measured, and between two measured schemes a power of it.
+static double expect_alone(const Unit *unit, int schemes, double noise) {
+    int below = -1, above = -1; // the nearest that are measured
+    for (int s = 0; s < schemes; s++) {
+        if (unit->measured[s] < 0) continue;
+        if (unit->noise[s] <= noise && (below < 0 || unit->noise[s] > unit->noise[below])) below = s;
+        if (unit->noise[s] >= noise && (above < 0 || unit->noise[s] < unit->noise[above])) above = s;
+    }
+    if (below < 0) return unit->measured[above] * noise / unit->noise[above];
+    if (above < 0 || unit->noise[above] <= unit->noise[below])
+        return unit->measured[below] * noise / unit->noise[below];
+    const double part = log(noise / unit->noise[below]) / log(unit->noise[above] / unit->noise[below]);
+    return pow(unit->measured[below], 1 - part) * pow(unit->measured[above], part);
+}
+
+void tuning_expect(Tuning *t) {
+    for (int u = 0; u < t->unit_count; u++) {
+        Unit *unit = &t->units[u];
+        for (int s = 0; s < t->scheme_count; s++) {
+            unit->alone[s] =
+                unit->measured[s] >= 0 ? unit->measured[s] : expect_alone(unit, t->scheme_count, unit->noise[s]);
+        }
+    }
+}
