@@ -33,7 +33,8 @@ const Command command_table[] = {
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | KEEPS, command_compare},
     {"tune", "Finds bits and group size for each linear, within a bound on KL divergence or a budget of bits.",
      "Give --max-kl or --max-bits. Activations stay as the recipe has them, and groups no finer than --min-group. The\n"
-     "choice is made on the calibration text and verified on the evaluation text.",
+     "choice is made on the calibration text and verified on the evaluation text. Ctrl-C ends the search: the best so\n"
+     "far is verified and written. The same command then goes on.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE | KEEPS, command_tune},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_LENGTH | TAKES_JSON, command_generate},

@@ -58,7 +58,7 @@ static int main_stopped(const Command *command, const Options *options, Error *e
     bool keeps = work && cache && access(cache, W_OK) == 0 && !options->model.no_cache && command->takes & TAKES_MODEL;
     free(cache);
     if (!keeps)
-        error_set(err, "stopped; nothing was kept");
+        error_set(err, "stopped; nothing was kept for another run");
     else if (keeps_figures(command, work))
         error_set(err, "stopped; run the same command again to continue");
     else

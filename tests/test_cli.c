@@ -506,7 +506,31 @@ static void tune_in_json(void **state) {
     cJSON *object = json_of("tune", &ran);
     assert_true(at(object, "bits_per_weight")->valuedouble <= 5);
     assert_int_equal(at(at(object, "linears")->child, "bits")->valueint, 4);
+    assert_true(cJSON_IsNull(at(object, "cut")));
+    assert_true(at(object, "trial_tokens")->valuedouble > at(object, "trials")->valuedouble);
+    assert_true(at(object, "seconds")->valuedouble > 0);
     cJSON_Delete(object);
+}
+
+// Also where stderr is no terminal: the best so far, and what there is when the time is over.
+static void tune_in_no_time(void **state) {
+    (void)state;
+    char *path = path_join(folder, "tuned.json");
+    Ran ran = RUN("tune", "--calibration-tokens", "512", "--tokens", "48", "--max-bits", "5", "--bits", "4",
+                  "--activations", "none", "--minutes", "0.0001", "-o", path);
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.err, "evaluations  best so far: KL ");
+    assert_contains(ran.out, "the time was over before the search was complete");
+    ran_free(&ran);
+    ran = RUN("plan", QUICK, "--recipe", path);
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    ran = RUN("tune", "--json", QUICK, "--tokens", "48", "--max-bits", "5", "--bits", "4", "--activations", "none",
+              "--minutes", "0.0001");
+    cJSON *object = json_of("tune", &ran);
+    assert_string_equal(at(object, "cut")->valuestring, "time");
+    cJSON_Delete(object);
+    free(path);
 }
 
 static void tasks_in_json(void **state) {
@@ -626,6 +650,7 @@ int main(void) {
         cmocka_unit_test(calibrations_compared_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
         cmocka_unit_test(tune_in_json),
+        IN_FOLDER(tune_in_no_time),
         IN_FOLDER(tasks_in_json),
         cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),

@@ -50,6 +50,7 @@ static const Values values[] = {
     {"svg", {"FILE"}, {""}},
     {"max-kl", {"1e-300", "0.1", "1e300"}, {NO_NUMBERS, "0", "inf"}},
     {"max-bits", {"2.5"}, {NO_NUMBERS, "0", "inf"}},
+    {"minutes", {"2.5"}, {NO_NUMBERS, "0", "inf"}},
     {"bits", {"2", "2,3,4,8", "8,2"}, {"", ",", "5", "2,", "2,2", "2 3", "2,,3", "-2"}},
     {"task", {"lambada", "choices"}, {"", "riddles", "Lambada", "lambada|choices"}},
     {"task-file", {"FILE"}, {""}},

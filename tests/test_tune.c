@@ -113,7 +113,8 @@ static void a_budget_is_kept_and_used_well(void **state) {
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
     TuneGoal goal = {.max_bits = 4.6, .bits = {2, 3, 4, 8}};
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
     assert_true(tuned.point.bits_per_weight <= 4.6);
     assert_true(tuned.uniform.known && tuned.uniform.bits_per_weight <= 4.6);
     assert_true(tuned.point.accuracy.kl_mean < tuned.uniform.accuracy.kl_mean);
@@ -137,12 +138,13 @@ static void a_bound_is_kept_with_less_than_all_bits(void **state) {
     Recipe recipe = recipe_with_fused(0);
     Plan four = study_plan(&s, "granularity=group group-size=32 activations=none");
     TuneGoal goal = {.max_kl = study_kl(&s, &four) * 1.2, .bits = {2, 3, 4, 8}};
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
     assert_true(tuned.point.accuracy.kl_mean <= goal.max_kl);
     assert_true(tuned.uniform.known && tuned.point.bytes <= tuned.uniform.bytes);
     tuned_free(&tuned);
     goal.max_kl = 1e-12;
-    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err));
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
     assert_non_null(strstr(err.message, "the least is"));
     tuned_free(&tuned);
     plan_free(&four);
@@ -159,7 +161,8 @@ static void fused_sets_stay_together(void **state) {
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(1);
     TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4, 8}};
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err)) fail_msg("%s", err.message);
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
     assert_int_equal(tuned.units, 4 * s.model.config.layers);
     assert_true(plan_make(&tuned.recipe, &s.model.structure, &s.stats.measured, &plan, &err));
     for (int i = 1; i < plan.linear_count; i++) {
@@ -183,13 +186,115 @@ static void goals_out_of_reach_say_what_is_in_reach(void **state) {
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
     TuneGoal goal = {.max_bits = 2.5, .bits = {4, 8}};
-    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, NULL, &err));
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
     assert_non_null(strstr(err.message, "the least is 4."));
     tuned_free(&tuned);
     Progress progress = {0};
     progress_request_stop(&progress);
-    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, &tuned, &progress, &err));
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, &progress, &err));
     assert_true(err.stopped);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+// Early rejection must not lose the best one.
+static void the_uniform_recipe_is_the_best_there_is(void **state) {
+    (void)state;
+    static const char *const settings[] = {"weight-bits=3 granularity=channel", "weight-bits=3 group-size=32",
+                                           "weight-bits=3 group-size=16",       "weight-bits=4 granularity=channel",
+                                           "weight-bits=4 group-size=32",       "weight-bits=4 group-size=16"};
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    double least = INFINITY;
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char dials[96];
+        snprintf(dials, sizeof dials, "%s%s activations=none", strstr(settings[i], "size") ? "granularity=group " : "",
+                 settings[i]);
+        Plan plan = study_plan(&s, dials);
+        if (plan.bits_per_weight <= goal.max_bits) least = fmin(least, study_kl(&s, &plan));
+        plan_free(&plan);
+    }
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_true(tuned.uniform.accuracy.kl_mean == least);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+typedef struct Stopper {
+    Progress progress;
+    int after; // evaluations
+    double best_kl;
+} Stopper;
+
+static void stop_after(void *context, const Tuned *so_far) {
+    Stopper *stopper = context;
+    stopper->best_kl = so_far->best_kl;
+    if (so_far->trials == stopper->after) progress_request_stop(&stopper->progress);
+}
+
+static void expect_result_is_verified(StudyFixture *s, const Tuned *tuned) {
+    Error err = {0};
+    Plan plan;
+    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, &err));
+    assert_true(study_kl(s, &plan) == tuned->point.accuracy.kl_mean);
+    plan_free(&plan);
+}
+
+static void what_is_stopped_gives_the_best_so_far(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4}};
+    // Before the first recipe there is nothing to give.
+    Stopper stopper = {.after = 1};
+    assert_false(
+        tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, stop_after, &stopper, &tuned, &stopper.progress, &err));
+    assert_true(err.stopped);
+    tuned_free(&tuned);
+    stopper = (Stopper){.after = 20};
+    err = (Error){0};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, stop_after, &stopper, &tuned, &stopper.progress, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(tuned.cut, TUNE_STOPPED);
+    assert_false(progress_should_stop(&stopper.progress));
+    assert_int_equal(tuned.trials, 21); // and one to verify it
+    assert_true(tuned.point.accuracy.kl_mean == stopper.best_kl);
+    expect_result_is_verified(&s, &tuned);
+    tuned_free(&tuned);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
+static void the_time_is_kept(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4}, .seconds = 1e-6};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(tuned.cut, TUNE_OUT_OF_TIME);
+    assert_true(tuned.uniform.known && tuned.difference.mean == 0);
+    assert_true(isnan(tuned.expected_kl));
+    expect_result_is_verified(&s, &tuned);
+    tuned_free(&tuned);
+    // No uniform recipe is within this bound.
+    goal = (TuneGoal){.max_kl = 1e-12, .bits = {3}, .seconds = 1e-6};
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "the time was over"));
+    assert_false(err.stopped);
     tuned_free(&tuned);
     recipe_free(&recipe);
     study_close(&s);
@@ -202,6 +307,9 @@ int main(void) {
         cmocka_unit_test(a_budget_is_kept_and_used_well),
         cmocka_unit_test(a_bound_is_kept_with_less_than_all_bits),
         cmocka_unit_test(fused_sets_stay_together),
+        cmocka_unit_test(the_uniform_recipe_is_the_best_there_is),
+        cmocka_unit_test(what_is_stopped_gives_the_best_so_far),
+        cmocka_unit_test(the_time_is_kept),
         cmocka_unit_test(goals_out_of_reach_say_what_is_in_reach),
     };
     return cmocka_run_group_tests_name("tune", tests, NULL, NULL);
