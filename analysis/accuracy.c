@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/divergence.h"
+#include "analysis/kept_base.h"
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -52,6 +53,9 @@ struct Evaluator {
     size_t base_kept;   // states of the base are kept for this many windows
     size_t logits_kept; // and its logits for this many pieces
     int stride;         // states of the quantized model are kept at multiples of this
+    char *folder;       // where states of the base are kept on disk; NULL: nowhere
+    uint64_t key;
+    size_t windows_on_disk;
 };
 
 // What one run needs beside what is kept.
@@ -71,18 +75,19 @@ typedef struct Run {
 
 // ---- Windows and what is kept ----
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t piece_most(const Evaluator *e) {
     return e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
 }
 
-// The base's states first, they save the whole base, and the logits of its first piece, which the first figure after
-// every turn needs. Then states of the quantized model, at as many boundaries as fit for all windows alike: a turn of
-// any dial starts at most `stride` layers too early. What is left is for further logits of the base.
+// Memory goes first to the base's states, which save running the base again, and to the logits of its first piece,
+// which the first figure after every turn needs. Then to states of the quantized model, at as many boundaries as fit
+// for all windows alike: a turn of any dial starts at most `stride` layers too early. The rest holds further logits of
+// the base.
 static void divide_budget(Evaluator *e, size_t budget) {
     size_t state = e->window_tokens * e->hidden * sizeof(float), logits = piece_most(e) * e->vocab * sizeof(float);
-    e->base_kept = smaller(budget / state, e->window_count);
+    e->base_kept = smaller_size(budget / state, e->window_count);
     budget -= e->base_kept * state;
     e->logits_kept = budget >= logits;
     budget -= e->logits_kept * logits;
@@ -90,7 +95,7 @@ static void divide_budget(Evaluator *e, size_t budget) {
     e->stride = 1;
     while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * boundary > budget) e->stride++;
     budget -= (size_t)(e->layers / e->stride) * boundary;
-    e->logits_kept = smaller(e->logits_kept + budget / logits, e->window_count * e->piece_count);
+    e->logits_kept = smaller_size(e->logits_kept + budget / logits, e->window_count * e->piece_count);
 }
 
 static bool windows_new(Evaluator *e, size_t count, Error *err) {
@@ -142,8 +147,56 @@ bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t w
     return true;
 }
 
+// ---- The base on disk ----
+
+static size_t known_windows(const Evaluator *e) {
+    size_t known = 0;
+    for (size_t w = 0; w < e->window_count; w++) known += e->windows[w].base_known;
+    return known;
+}
+
+static float **base_states_known(const Evaluator *e) {
+    float **states = array_new(e->window_count, sizeof *states);
+    for (size_t w = 0; states && w < e->window_count; w++)
+        if (e->windows[w].base_known) states[w] = e->windows[w].base_state;
+    return states;
+}
+
+// Writes again only once the known states have doubled, so that all writing together is at most twice the states.
+static void keep_base(Evaluator *e, bool last) {
+    const size_t known = known_windows(e);
+    if (!e->folder || known == e->windows_on_disk) return;
+    if (!last && known < e->base_kept && known < 2 * e->windows_on_disk) return;
+    float **states = base_states_known(e);
+    if (states) kept_states_write(e->folder, e->key, states, e->window_count, e->window_tokens * e->hidden, NULL);
+    free(states);
+    e->windows_on_disk = known; // where it failed, too: not tried again for each window
+}
+
+void evaluator_keep_base(Evaluator *e, const char *folder, uint64_t model_key) {
+    const size_t piece = PIECE_TOKENS; // other pieces, other sums
+    float **states = array_new(e->window_count, sizeof *states);
+    e->folder = strdup(folder);
+    e->key = evaluator_hash(e, hash_bytes(hash_bytes(HASH_START, &model_key, sizeof model_key), &piece, sizeof piece));
+    if (states && kept_states_read(folder, e->key, states, e->base_kept, e->window_tokens * e->hidden)) {
+        for (size_t w = 0; w < e->window_count; w++) {
+            if (!states[w] || e->windows[w].base_known) {
+                free(states[w]);
+                continue;
+            }
+            free(e->windows[w].base_state);
+            e->windows[w].base_state = states[w];
+            e->windows[w].base_known = true;
+        }
+        e->windows_on_disk = known_windows(e);
+    }
+    free(states);
+}
+
 void evaluator_free(Evaluator *e) {
     if (!e) return;
+    if (e->windows) keep_base(e, true);
+    free(e->folder);
     for (size_t w = 0; e->windows && w < e->window_count; w++) {
         Window *window = &e->windows[w];
         for (int b = 0; window->states && b <= e->layers; b++) free(window->states[b]);
@@ -159,7 +212,7 @@ void evaluator_free(Evaluator *e) {
     free(e);
 }
 
-static void invalidate(Evaluator *e, const Transformer *quantized, int first_changed) {
+static void invalidate_states(Evaluator *e, const Transformer *quantized, int first_changed) {
     if (quantized != e->last) first_changed = 0;
     e->last = quantized;
     for (size_t w = 0; w < e->window_count; w++) {
@@ -177,23 +230,23 @@ static void invalidate(Evaluator *e, const Transformer *quantized, int first_cha
 static bool keep_going(const Run *run) { return !progress_should_stop(run->progress) || error_stopped(run->err); }
 
 // Some tokens of a window on their way through both models; the pieces before them are in the sequences.
-typedef struct Piece {
+typedef struct WindowPiece {
     Window *window;
     size_t first, tokens;
-} Piece;
+} WindowPiece;
 
-static bool is_last(const Piece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
-static Part *part_of(const Piece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
+static bool is_last(const WindowPiece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
+static Part *part_of(const WindowPiece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
 
-static Piece piece_at(Window *window, size_t first) {
+static WindowPiece piece_at(Window *window, size_t first) {
     size_t left = window->tokens - first;
-    return (Piece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
+    return (WindowPiece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
 }
 
 static bool is_scored(const Window *window) { return window->scored == window->tokens - 1; }
 
 // What cannot be kept for want of memory is computed anew next time.
-static void keep_state(const Run *run, const Piece *piece, float **kept, const float *state) {
+static void keep_state(const Run *run, const WindowPiece *piece, float **kept, const float *state) {
     size_t hidden = run->evaluator->hidden;
     if (!*kept && piece->first == 0) *kept = array_new(piece->window->tokens * hidden, sizeof(float));
     if (!*kept) return;
@@ -201,28 +254,29 @@ static void keep_state(const Run *run, const Piece *piece, float **kept, const f
                                 piece->tokens * hidden * sizeof(float));
 }
 
-static void restore_state(const Run *run, const Piece *piece, float *state, const float *kept) {
+static void restore_state(const Run *run, const WindowPiece *piece, float *state, const float *kept) {
     size_t hidden = run->evaluator->hidden;
     run->backend->ops->upload(run->backend, state, kept + piece->first * hidden,
                               piece->tokens * hidden * sizeof(float));
 }
 
-static bool embed(const Run *run, Transformer *t, const Piece *piece, float *hidden) {
+static bool embed_piece(const Run *run, Transformer *t, const WindowPiece *piece, float *hidden) {
     return transformer_embed(t, piece->window->ids + piece->first, piece->tokens, hidden, run->err);
 }
 
-static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const Piece *piece, float *hidden) {
+static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const WindowPiece *piece,
+                     float *hidden) {
     return keep_going(run) && transformer_layers(t, running, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
 }
 
-static bool base_states(const Run *run, const Piece *piece) {
+static bool base_states(const Run *run, const WindowPiece *piece) {
     Evaluator *e = run->evaluator;
     Window *window = piece->window;
     if (window->base_known) {
         restore_state(run, piece, run->base_hidden, window->base_state);
         return true;
     }
-    if (!embed(run, e->base, piece, run->base_hidden)) return false;
+    if (!embed_piece(run, e->base, piece, run->base_hidden)) return false;
     for (int layer = 0; layer < e->layers; layer++)
         if (!layer_of(run, e->base, run->running, layer, piece, run->base_hidden)) return false;
     sequences_advance(run->running, piece->tokens);
@@ -239,14 +293,14 @@ static int start_boundary(const Window *window, int valid) {
     return valid;
 }
 
-// Through the quantized model from `start`; `running` holds the pieces before from there on.
-static bool states_from(const Run *run, const Piece *piece, int start) {
+// Runs a piece through the quantized model from layer `start`; `running` holds the pieces before it from that layer on.
+static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
     int *valid = &part_of(piece)->valid;
     if (start > 0)
         restore_state(run, piece, run->hidden, window->states[start]);
-    else if (!embed(run, run->quantized, piece, run->hidden))
+    else if (!embed_piece(run, run->quantized, piece, run->hidden))
         return false;
     for (int boundary = start; boundary < e->layers; boundary++) {
         if (!layer_of(run, run->quantized, run->quantized_running, boundary, piece, run->hidden)) return false;
@@ -258,9 +312,9 @@ static bool states_from(const Run *run, const Piece *piece, int start) {
     return true;
 }
 
-// The first piece starts where it can. A later one that has to start earlier than `running`'s pieces sends all that
-// are before it through the layers which it needs.
-static bool quantized_states(const Run *run, const Piece *piece, int *start) {
+// The first piece starts as late as it can. When a later piece must start earlier than those in `running` did, all
+// pieces before it go through the missing layers first.
+static bool quantized_states(const Run *run, const WindowPiece *piece, int *start) {
     const Evaluator *e = run->evaluator;
     Window *window = piece->window;
     int own = start_boundary(window, part_of(piece)->valid);
@@ -271,7 +325,7 @@ static bool quantized_states(const Run *run, const Piece *piece, int *start) {
         if (other < *start) *start = other;
     }
     sequences_rewind(run->quantized_running, 0);
-    for (Piece before = piece_at(window, 0); before.first < piece->first;
+    for (WindowPiece before = piece_at(window, 0); before.first < piece->first;
          before = piece_at(window, before.first + before.tokens)) {
         if (!states_from(run, &before, *start)) return false;
     }
@@ -289,7 +343,7 @@ static bool logits_of(const Run *run, Transformer *t, Sequences *running, const 
 }
 
 // The base's logits of `rows` positions of the piece from `row` on; NULL: failed.
-static const float *base_logits(const Run *run, const Piece *piece, size_t row, size_t rows) {
+static const float *base_logits(const Run *run, const WindowPiece *piece, size_t row, size_t rows) {
     const Evaluator *e = run->evaluator;
     Part *part = part_of(piece);
     size_t index = (size_t)(piece->window - e->windows) * e->piece_count + piece->first / PIECE_TOKENS;
@@ -338,10 +392,10 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
 }
 
 // The last token of a window predicts nothing.
-static bool score_piece(const Run *run, const Piece *piece) {
+static bool score_piece(const Run *run, const WindowPiece *piece) {
     size_t positions = piece->tokens - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
-        size_t rows = smaller(positions - row, run->rows);
+        size_t rows = smaller_size(positions - row, run->rows);
         const float *base = keep_going(run) ? base_logits(run, piece, row, rows) : NULL;
         bool ok = base && logits_of(run, run->quantized, run->quantized_running, run->hidden, row, rows, run->host) &&
                   score_rows(run, piece->window, piece->first + row, rows, base);
@@ -381,7 +435,7 @@ static void run_free(Run *run) {
 }
 
 // Windows are scored in order, but after a stop some later ones may still be good: the figures are over all that are.
-static void summarize(const Evaluator *e, Score *gathered, Accuracy *out) {
+static void summarize_scores(const Evaluator *e, Score *gathered, Accuracy *out) {
     size_t count = 0;
     for (size_t w = 0; w < e->window_count; w++) {
         const Window *window = &e->windows[w];
@@ -405,14 +459,14 @@ static bool run_window(const Run *run, Window *window, const Listener *listener)
     int start = e->layers; // nothing is in the quantized model's sequences yet
     sequences_rewind(run->running, 0);
     sequences_rewind(run->quantized_running, 0);
-    Piece piece = piece_at(window, 0);
+    WindowPiece piece = piece_at(window, 0);
     for (; piece.first < window->tokens; piece = piece_at(window, piece.first + piece.tokens)) {
         size_t before = window->scored;
         if (!base_states(run, &piece)) return false;
         if (piece.first < before) continue; // by a run that was stopped
         if (!quantized_states(run, &piece, &start) || !score_piece(run, &piece)) return false;
         progress_add(run->progress, window->scored - before);
-        summarize(e, listener->gathered, listener->out);
+        summarize_scores(e, listener->gathered, listener->out);
         if (listener->partial) listener->partial(listener->context, listener->out);
         bool end = is_last(&piece) && window + 1 == e->windows + e->window_count;
         if (!end && !keep_going(run)) return false;
@@ -425,17 +479,18 @@ static bool run_windows(const Run *run, const Listener *listener) {
     for (size_t w = 0; w < e->window_count; w++) {
         if (!is_scored(&e->windows[w]) && !run_window(run, &e->windows[w], listener)) return false;
     }
-    summarize(e, listener->gathered, listener->out);
+    summarize_scores(e, listener->gathered, listener->out);
     return true;
 }
 
 bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void (*partial)(void *, const Accuracy *),
                    void *context, Accuracy *out, Progress *progress, Error *err) {
     log_line("evaluation: layers from %d of %d are computed anew", first_changed, e->layers);
-    invalidate(e, quantized, first_changed);
+    invalidate_states(e, quantized, first_changed);
     *out = (Accuracy){.planned = e->planned};
-    progress_begin(progress, "evaluating", e->planned);
-    for (size_t w = 0; w < e->window_count; w++) progress_add(progress, e->windows[w].scored);
+    uint64_t scored = 0;
+    for (size_t w = 0; w < e->window_count; w++) scored += e->windows[w].scored;
+    progress_begin_at(progress, "evaluating", e->planned, scored);
     Run run = {.evaluator = e,
                .quantized = quantized,
                .backend = transformer_backend(e->base),
@@ -445,6 +500,7 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
     if (!gathered) return error_memory(err, "evaluation");
     Listener listener = {partial, context, gathered, out};
     bool ok = run_new(&run) && run_windows(&run, &listener);
+    keep_base(e, false);
     run_free(&run);
     free(gathered);
     return ok;

@@ -28,15 +28,19 @@ typedef struct Evaluator Evaluator;
 
 // ids are copied and cut into windows of `window` tokens (the last partial window is dropped unless it is the only
 // one). A tokenizer's BOS is the caller's affair (llama.cpp overwrites the first token of each window with it). The
-// base is run window by window as evaluator_run comes by; it must outlive the evaluator and stay as it is. budget:
+// base is run window by window, as evaluator_run reaches them; it must outlive the evaluator and stay as it is. budget:
 // bytes for kept states, and logits of the base; what does not fit is computed anew.
 bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
                    Error *err);
 void evaluator_free(Evaluator *evaluator);
+// Takes what an earlier start kept of the base on these tokens, and keeps there what is computed from now on: last
+// hidden states, from which logits follow bit by bit. model_key tells models apart (checkpoint, configuration,
+// precision, backend).
+void evaluator_keep_base(Evaluator *evaluator, const char *folder, uint64_t model_key);
 
-// Evaluates `quantized`, a variant of the base. Layers before first_changed, and all there is when it is the layer
-// count, are as in the last call that finished, failed or was stopped (then only windows that it did not reach are
-// computed); 0 = all new. It is what quantized_model_follow says; a caller that changed the model several times since
+// Evaluates `quantized`, a variant of the base. Layers before first_changed are as in the last call, whether that
+// finished, failed or was stopped. 0: all are new. The layer count: nothing changed, and only windows that the last
+// call did not reach are computed. quantized_model_follow gives it; a caller that changed the model several times since
 // then passes the smallest. Another transformer than last time counts as all new. partial (may be NULL) is called with
 // the figures so far, after each window and, in long ones, after every 128 tokens. Progress counts scored positions.
 // Logits that are not finite are refused, naming the model and the token.

@@ -1,31 +1,52 @@
 // Calibration: text through the model, every linear input observed. Layer by layer, all tokens of a batch through one
 // layer before the next, so that a checkpoint larger than memory is read once per batch and not once per sequence.
+#include "analysis/calibrator.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/input_stats.h"
 #include "analysis/publish.h"
 #include "base/array.h"
+#include "base/log.h"
 #include "base/memory.h"
 
-// Hidden states that wait for the next layer may take this much, or a quarter of the free memory if that is more: each
-// further batch reads all weights once more.
+// The first batch is small, so that something is known soon. Later ones grow to MOST_TOKENS and no further, because a
+// crash loses one batch and states are written between batches.
+#define FIRST_TOKENS 1024
+#define MOST_TOKENS 2048
+// A checkpoint that is larger than free memory is read from disk in every batch. Batches are larger there: their hidden
+// states may take this much, or a quarter of free memory if that is more.
 #define BATCH_BYTES ((size_t)64 << 20)
+// Beyond this the oldest states of other models and texts are removed.
+#define KEPT_TOTAL ((size_t)1 << 30)
 
-typedef struct Calibration {
+// What is known of one input, and of the batch in work.
+typedef struct Gathering {
+    InputGatherer gatherer; // width 0: not seen yet
+    uint64_t before;        // tokens of the batches that are done
+    uint64_t skip;          // tokens that are still to come and known already, from a state on disk
+} Gathering;
+
+struct Calibrator {
     Transformer *model;
     const ModelStructure *structure;
     Sequences *running;
-    const int32_t *ids; // [sequences, length]
+    int32_t *ids; // [sequences, length]
     size_t sequences, length;
-    size_t hidden;         // width
-    float **states;        // [sequences of a batch] → [length, hidden] in backend memory
-    size_t batch;          // sequences
-    InputGatherer *inputs; // [input_count]; width 0: not seen yet
-    bool failed;           // an observation failed; err says why
+    size_t hidden;     // width
+    float **states;    // [most] → [length, hidden] in backend memory
+    size_t most;       // sequences of a batch
+    Gathering *inputs; // [input_count]
+    bool failed;       // an observation failed; err says why
     Error *err;
     Progress *progress;
-    uint64_t steps; // layers × sequences done, for progress in tokens
-} Calibration;
+    // Where it is: sequences `done`, then a batch of `count` of which all have passed the layers before `layer`, and
+    // the first `passed` that one too. Layer −1: not begun. Layer `layers`: the head.
+    size_t done, count, passed;
+    int layer;
+    size_t grown; // sequences of the next batch
+};
 
 // The linear that stands for an input: the first that reads it. NULL when none does.
 static const Linear *reader_of(const ModelStructure *structure, int input) {
@@ -36,7 +57,7 @@ static const Linear *reader_of(const ModelStructure *structure, int input) {
 }
 
 // Tokens that will come by: an expert gets its share, as far as that can be known beforehand.
-static uint64_t planned_tokens(const Calibration *c, int input) {
+static uint64_t planned_tokens(const Calibrator *c, int input) {
     const Linear *reader = reader_of(c->structure, input);
     const Experts *experts = &c->structure->config.experts;
     uint64_t all = (uint64_t)c->sequences * c->length;
@@ -45,144 +66,298 @@ static uint64_t planned_tokens(const Calibration *c, int input) {
     return share ? share : 1;
 }
 
-static void observe(void *context, int input, const float *x, size_t tokens, size_t width) {
-    Calibration *c = context;
-    InputGatherer *gatherer = &c->inputs[input];
-    if (c->failed) return;
-    bool ok = gatherer->width || input_gatherer_new(width, planned_tokens(c, input), gatherer, c->err);
-    if (ok && input_gatherer_add(gatherer, x, tokens, c->err)) return;
+// ---- Observing ----
+
+// True when these tokens were seen before a stop. A batch that runs again makes the same calls, so a call was seen
+// whole or not at all.
+static bool gathering_skips(Gathering *g, size_t tokens) {
+    if (g->skip < tokens) return false;
+    g->skip -= tokens;
+    return true;
+}
+
+// No early rows for experts: there are too many of them, and each sees few tokens early.
+static bool begin_input(const Calibrator *c, int input, size_t width, InputGatherer *out) {
+    const Linear *reader = reader_of(c->structure, input);
+    return input_gatherer_new(width, planned_tokens(c, input), out, c->err) &&
+           ((reader && reader->expert >= 0) || input_gatherer_sample_early(out, c->err));
+}
+
+// backend: where x lies and is measured; NULL: on the host.
+static void observe_input(Calibrator *c, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
+    Gathering *g = &c->inputs[input];
+    if (c->failed || gathering_skips(g, tokens)) return;
+    bool ok = g->gatherer.width || begin_input(c, input, width, &g->gatherer);
+    if (ok && (backend ? input_gatherer_measure(&g->gatherer, backend, x, tokens, c->err)
+                       : input_gatherer_add(&g->gatherer, x, tokens, c->err)))
+        return;
     c->failed = true;
     const Linear *reader = reader_of(c->structure, input);
     error_prefix(c->err, "input of %s", reader ? reader->name : "?");
 }
 
-// The same where the backend measures by itself.
-static void observe_there(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
-    Calibration *c = context;
-    InputGatherer *gatherer = &c->inputs[input];
-    if (c->failed) return;
-    bool ok = gatherer->width || input_gatherer_new(width, planned_tokens(c, input), gatherer, c->err);
-    if (ok && input_gatherer_measure(gatherer, backend, x, tokens, c->err)) return;
-    c->failed = true;
-    const Linear *reader = reader_of(c->structure, input);
-    error_prefix(c->err, "input of %s", reader ? reader->name : "?");
+static void observe_here(void *context, int input, const float *x, size_t tokens, size_t width) {
+    observe_input(context, input, NULL, x, tokens, width);
 }
+
+static void observe_there(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width) {
+    observe_input(context, input, backend, x, tokens, width);
+}
+
+// ---- Passing ----
 
 // Progress in tokens although the work is done layer by layer: a token counts when its share of layer passes is done.
-static bool step_done(Calibration *c) {
-    uint64_t passes = (uint64_t)c->structure->config.layers + 1;
-    uint64_t before = c->steps * c->length / passes, after = ++c->steps * c->length / passes;
-    return progress_add(c->progress, after - before) || error_stopped(c->err);
+static uint64_t tokens_passed(const Calibrator *c) {
+    const uint64_t passes = (uint64_t)c->structure->config.layers + 1;
+    const uint64_t steps = c->done * passes + (c->layer < 0 ? 0 : (uint64_t)c->layer * c->count + c->passed);
+    return steps * c->length / passes;
 }
 
-static bool sequences_pass(Calibration *c, int layer, size_t count) {
-    const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
-    for (size_t s = 0; s < count; s++) {
-        sequences_rewind(c->running, 0);
-        bool ok =
-            transformer_layers(c->model, c->running, layer, layer + 1, c->states[s], c->length, &observer, c->err);
-        if (!ok || c->failed || !step_done(c)) return false;
-    }
+// One sequence through one layer. Of the head only the input is wanted, no logits.
+static bool layer_step(Calibrator *c) {
+    const Observer observer = {.linear_input = observe_here, .context = c, .measured_input = observe_there};
+    float *state = c->states[c->passed];
+    uint64_t before = tokens_passed(c);
+    if (progress_should_stop(c->progress)) return error_stopped(c->err);
+    sequences_rewind(c->running, 0);
+    bool ok =
+        c->layer < c->structure->config.layers
+            ? transformer_layers(c->model, c->running, c->layer, c->layer + 1, state, c->length, &observer, c->err)
+            : transformer_head(c->model, c->running, state, c->length, NULL, &observer, c->err);
+    if (!ok || c->failed) return false;
+    c->passed++;
+    progress_add(c->progress, tokens_passed(c) - before);
     return true;
 }
 
-static bool layer_pass(Calibration *c, int layer, size_t count) {
-    if (!transformer_hold_layer(c->model, layer, c->err)) return false;
-    bool ok = sequences_pass(c, layer, count);
-    transformer_release_layer(c->model, layer);
-    return ok;
-}
-
-// The head's input is wanted, its logits are not.
-static bool head_pass(Calibration *c, size_t count) {
-    const Observer observer = {.linear_input = observe, .context = c, .measured_input = observe_there};
-    for (size_t s = 0; s < count; s++) {
-        sequences_rewind(c->running, 0);
-        bool ok = transformer_head(c->model, c->running, c->states[s], c->length, NULL, &observer, c->err);
-        if (!ok || c->failed || !step_done(c)) return false;
-    }
+static bool layer_pass(Calibrator *c) {
+    const bool held = c->layer < c->structure->config.layers;
+    if (held && !transformer_hold_layer(c->model, c->layer, c->err)) return false;
+    bool ok = true;
+    while (ok && c->passed < c->count) ok = layer_step(c);
+    if (held) transformer_release_layer(c->model, c->layer);
+    if (!ok) return false;
+    c->layer++;
+    c->passed = 0;
     return true;
 }
 
-static bool batch_pass(Calibration *c, size_t first, size_t count) {
-    for (size_t s = 0; s < count; s++) {
-        const int32_t *ids = c->ids + (first + s) * c->length;
+static bool begin_batch(Calibrator *c) {
+    size_t left = c->sequences - c->done;
+    c->count = c->grown < left ? c->grown : left;
+    for (size_t s = 0; s < c->count; s++) {
+        const int32_t *ids = c->ids + (c->done + s) * c->length;
         if (!transformer_embed(c->model, ids, c->length, c->states[s], c->err)) return false;
     }
-    for (int layer = 0; layer < c->structure->config.layers; layer++) {
-        if (!layer_pass(c, layer, count)) return false;
-    }
-    return head_pass(c, count);
+    c->layer = 0;
+    c->passed = 0;
+    return true;
 }
 
-static bool calibration_new(Calibration *c) {
+static void end_batch(Calibrator *c) {
+    c->done += c->count;
+    c->layer = -1;
+    c->count = c->passed = 0;
+    c->grown = 2 * c->grown < c->most ? 2 * c->grown : c->most;
+    for (int i = 0; i < c->structure->input_count; i++)
+        c->inputs[i].before = c->inputs[i].gatherer.tokens - c->inputs[i].skip;
+}
+
+bool calibrator_batch(Calibrator *c, Progress *progress, Error *err) {
+    Error own = {0};
+    c->progress = progress;
+    c->err = err ? err : &own;
+    if (c->layer < 0 && !begin_batch(c)) return false;
+    while (c->layer <= c->structure->config.layers) {
+        if (!layer_pass(c)) return false;
+    }
+    end_batch(c);
+    return true;
+}
+
+// ---- Its life ----
+
+static bool check_tokens(const Transformer *t, size_t sequences, size_t length, Error *err) {
+    int most = transformer_structure(t)->config.max_positions;
+    if (!sequences || !length) return error_set(err, "there are no tokens to calibrate on; give a longer text");
+    if (length <= (size_t)most) return true;
+    return error_set(err, "sequences of %zu tokens are longer than the %d positions of the model; use shorter ones",
+                     length, most);
+}
+
+static size_t clamped_size(size_t value, size_t least, size_t most) {
+    return value < least ? least : value > most ? most : value;
+}
+
+static void choose_batches(Calibrator *c) {
+    size_t bytes = c->length * c->hidden * sizeof(float), room = memory_available();
+    const bool from_disk = c->structure->checkpoint->bytes > room;
+    room = room / 4 < BATCH_BYTES ? BATCH_BYTES : room / 4;
+    size_t most = from_disk ? room / bytes : MOST_TOKENS / c->length;
+    c->most = clamped_size(most, 1, c->sequences);
+    c->grown = clamped_size(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
+    if (c->most < c->grown) c->most = c->grown;
+}
+
+static bool calibrator_make(Calibrator *c, const int32_t *ids, Error *err) {
     Backend *backend = transformer_backend(c->model);
-    size_t bytes = c->length * c->hidden * sizeof(float);
-    size_t most = memory_available() / 4;
-    if (most < BATCH_BYTES) most = BATCH_BYTES;
-    c->batch = bytes ? most / bytes : 1;
-    c->batch = c->batch < 1 ? 1 : c->batch > c->sequences ? c->sequences : c->batch;
+    choose_batches(c);
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
-    c->states = array_new(c->batch, sizeof *c->states);
-    if (!c->inputs || !c->states) return error_memory(c->err, "calibration");
-    for (size_t s = 0; s < c->batch; s++) {
-        if (!(c->states[s] = backend->ops->memory_new(backend, bytes, c->err))) return false;
+    c->states = array_new(c->most, sizeof *c->states);
+    c->ids = array_new(c->sequences, c->length * sizeof *c->ids);
+    if (!c->inputs || !c->states || !c->ids) return error_memory(err, "calibration");
+    memcpy(c->ids, ids, c->sequences * c->length * sizeof *c->ids);
+    for (size_t s = 0; s < c->most; s++) {
+        c->states[s] = backend->ops->memory_new(backend, c->length * c->hidden * sizeof(float), err);
+        if (!c->states[s]) return false;
     }
-    return sequences_new(c->model, c->length, &c->running, c->err);
+    return sequences_new(c->model, c->length, &c->running, err);
 }
 
-static void calibration_free(Calibration *c) {
+bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t length, Calibrator **out, Error *err) {
+    *out = NULL;
+    if (!check_tokens(t, sequences, length, err)) return false;
+    Calibrator *c = array_new(1, sizeof *c);
+    if (!c) return error_memory(err, "calibration");
+    c->model = t;
+    c->structure = transformer_structure(t);
+    c->hidden = (size_t)c->structure->config.hidden;
+    c->sequences = sequences;
+    c->length = length;
+    c->layer = -1;
+    if (!calibrator_make(c, ids, err)) {
+        calibrator_free(c);
+        return false;
+    }
+    *out = c;
+    return true;
+}
+
+void calibrator_free(Calibrator *c) {
+    if (!c) return;
     Backend *backend = transformer_backend(c->model);
-    for (size_t s = 0; c->states && s < c->batch; s++) {
+    for (size_t s = 0; c->states && s < c->most; s++) {
         if (c->states[s]) backend->ops->memory_free(backend, c->states[s]);
     }
-    for (int i = 0; c->inputs && i < c->structure->input_count; i++) input_gatherer_free(&c->inputs[i]);
+    for (int i = 0; c->inputs && i < c->structure->input_count; i++) input_gatherer_free(&c->inputs[i].gatherer);
     if (c->running) sequences_free(c->running);
     free(c->states);
     free(c->inputs);
+    free(c->ids);
+    free(c);
 }
+
+// ---- What is known ----
+
+void calibrator_begin(const Calibrator *c, Progress *progress) {
+    progress_begin_at(progress, "calibrating", (uint64_t)c->sequences * c->length, tokens_passed(c));
+}
+
+uint64_t calibrator_tokens(const Calibrator *c) { return (uint64_t)c->done * c->length; }
+bool calibrator_done(const Calibrator *c) { return c->done == c->sequences; }
 
 // An expert that no token was sent to is known to have seen none.
-static bool publish(Calibration *c, ModelStats *stats) {
-    for (int i = 0; i < c->structure->input_count; i++) {
-        const Linear *reader = c->inputs[i].width ? NULL : reader_of(c->structure, i);
-        if (reader && !input_gatherer_new(reader->in, 1, &c->inputs[i], c->err)) return false;
-    }
-    for (int i = 0; i < c->structure->input_count; i++) {
-        input_gatherer_finish(&c->inputs[i], &stats->inputs[i]);
-        model_stats_publish_input(stats, i);
-    }
-    return true;
+static bool look_at_input(const Calibrator *c, int input, InputSet *out, Error *err) {
+    const InputGatherer *gatherer = &c->inputs[input].gatherer;
+    const Linear *reader = gatherer->width ? NULL : reader_of(c->structure, input);
+    if (gatherer->width) return input_gatherer_look(gatherer, calibrator_done(c), &out->inputs[input], err);
+    InputGatherer nothing = {0};
+    bool ok = !reader || (input_gatherer_new(reader->in, 1, &nothing, err) &&
+                          input_gatherer_look(&nothing, true, &out->inputs[input], err));
+    input_gatherer_free(&nothing);
+    return ok;
 }
 
-static bool check_tokens(const Calibration *c) {
-    int most = c->structure->config.max_positions;
-    if (!c->sequences || !c->length)
-        return error_set(c->err, "there are no tokens to calibrate on; give a longer text");
-    if (c->length <= (size_t)most) return true;
-    return error_set(c->err, "sequences of %zu tokens are longer than the %d positions of the model; use shorter ones",
-                     c->length, most);
+bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err) {
+    InputSet *set = *out = input_set_new(c->structure->input_count);
+    if (!set) return error_memory(err, "activation statistics");
+    set->tokens = calibrator_tokens(c);
+    set->planned = (uint64_t)c->sequences * c->length;
+    bool ok = true;
+    for (int i = 0; ok && i < set->count; i++) {
+        ok = look_at_input(c, i, set, err);
+        if (ok) input_set_publish(set, i);
+    }
+    if (ok) return true;
+    input_set_release(set);
+    *out = NULL;
+    return false;
 }
+
+// ---- On disk ----
+
+// In the middle of a batch some inputs have seen more of it than others. Each stores how many tokens it had before, and
+// when the batch runs again it skips those that it has seen since.
+bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Error *err) {
+    Text file = {0};
+    stats_file_begin(&file);
+    stats_put_number(&file, c->done);
+    for (int i = 0; i < c->structure->input_count; i++) {
+        const Gathering *g = &c->inputs[i];
+        stats_put_number(&file, g->gatherer.width);
+        if (!g->gatherer.width) continue;
+        stats_put_number(&file, g->before);
+        input_gatherer_put(&g->gatherer, &file);
+    }
+    bool ok = stats_file_write(folder, STATS_CALIBRATION, key, &file, err);
+    if (ok) stats_file_prune(folder, STATS_CALIBRATION, key, KEPT_TOTAL);
+    text_free(&file);
+    return ok;
+}
+
+static bool get_gathering(const Calibrator *c, int input, size_t done, StatsReader *r, Gathering *out) {
+    const Linear *reader = reader_of(c->structure, input);
+    size_t width = (size_t)stats_get_number(r);
+    if (r->bad || !width) return !r->bad;
+    out->before = stats_get_number(r);
+    if (!reader || width != reader->in || !input_gatherer_get(r, width, planned_tokens(c, input), &out->gatherer) ||
+        out->before > out->gatherer.tokens)
+        return false;
+    out->skip = out->gatherer.tokens - out->before;
+    // All tokens come by each linear, but experts share them.
+    return reader->expert >= 0 || out->before == done * c->length;
+}
+
+static bool get_state(const Calibrator *c, StatsReader *r, size_t *done, Gathering *inputs) {
+    *done = (size_t)stats_get_number(r);
+    bool ok = !r->bad && *done < c->sequences;
+    for (int i = 0; ok && i < c->structure->input_count; i++) ok = get_gathering(c, i, *done, r, &inputs[i]);
+    return ok && r->left == 0;
+}
+
+bool calibrator_resume(Calibrator *c, const char *folder, uint64_t key) {
+    StatsReader reader;
+    char *data = stats_file_read(folder, STATS_CALIBRATION, key, &reader);
+    if (!data) return false;
+    const int count = c->structure->input_count;
+    Gathering *inputs = array_new((size_t)count, sizeof *inputs);
+    size_t done;
+    bool ok = inputs && get_state(c, &reader, &done, inputs);
+    if (ok) {
+        memcpy(c->inputs, inputs, (size_t)count * sizeof *inputs);
+        c->done = done;
+        c->grown = done ? c->most : c->grown;
+        log_line("calibration goes on after %llu tokens", (unsigned long long)calibrator_tokens(c));
+    }
+    for (int i = 0; !ok && inputs && i < count; i++) input_gatherer_free(&inputs[i].gatherer);
+    free(inputs);
+    free(data);
+    return ok;
+}
+
+void calibrator_forget(const char *folder, uint64_t key) { stats_file_remove(folder, STATS_CALIBRATION, key); }
+
+// ---- All at once ----
 
 bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats,
                Progress *progress, Error *err) {
-    const ModelStructure *structure = transformer_structure(t);
-    Error own = {0};
-    Calibration c = {.model = t,
-                     .structure = structure,
-                     .ids = ids,
-                     .sequences = sequences,
-                     .length = length,
-                     .hidden = (size_t)structure->config.hidden,
-                     .err = err ? err : &own,
-                     .progress = progress};
-    if (!check_tokens(&c)) return false;
-    progress_begin(progress, "calibrating", (uint64_t)sequences * length);
-    bool ok = calibration_new(&c);
-    for (size_t first = 0; ok && first < sequences; first += c.batch) {
-        ok = batch_pass(&c, first, sequences - first < c.batch ? sequences - first : c.batch);
-    }
-    ok = ok && publish(&c, stats);
-    calibration_free(&c);
+    Calibrator *c;
+    InputSet *set;
+    bool ok = calibrator_new(t, ids, sequences, length, &c, err);
+    if (ok) calibrator_begin(c, progress);
+    while (ok && !calibrator_done(c)) ok = calibrator_batch(c, progress, err);
+    ok = ok && calibrator_inputs(c, &set, err);
+    if (ok) model_stats_take_inputs(stats, set);
+    calibrator_free(c);
     return ok;
 }

@@ -154,7 +154,7 @@ static void select_kth(float *values, size_t n, size_t k) {
     }
 }
 
-static double percentile(float *values, size_t n, double share) {
+static double percentile_of(float *values, size_t n, double share) {
     double place = share * (double)(n - 1);
     size_t k = (size_t)place;
     select_kth(values, n, k);
@@ -187,7 +187,7 @@ static void sums_add(Sums *s, const Score *score) {
     s->kl_max = fmax(s->kl_max, (double)score->kl);
 }
 
-static void perplexity(const Sum *nll, double *ppl, double *se) {
+static void perplexity_of(const Sum *nll, double *ppl, double *se) {
     *ppl = exp(sum_mean(nll));
     *se = *ppl * sum_error(nll);
 }
@@ -201,10 +201,10 @@ void scores_summarize(const Score *scores, size_t count, float *scratch, Accurac
         sums_add(&s, &scores[i]);
         scratch[i] = scores[i].kl;
     }
-    perplexity(&s.base_nll, &out->base_ppl, &out->base_ppl_se);
-    perplexity(&s.nll, &out->ppl, &out->ppl_se);
-    perplexity(&s.base_half, &out->base_ppl_half, &out->base_ppl_half_se);
-    perplexity(&s.half, &out->ppl_half, &out->ppl_half_se);
+    perplexity_of(&s.base_nll, &out->base_ppl, &out->base_ppl_se);
+    perplexity_of(&s.nll, &out->ppl, &out->ppl_se);
+    perplexity_of(&s.base_half, &out->base_ppl_half, &out->base_ppl_half_se);
+    perplexity_of(&s.half, &out->ppl_half, &out->ppl_half_se);
     out->ppl_ratio_log = sum_mean(&s.ratio);
     out->ppl_ratio_se = sum_error(&s.ratio);
     out->kl_mean = sum_mean(&s.kl);
@@ -212,8 +212,8 @@ void scores_summarize(const Score *scores, size_t count, float *scratch, Accurac
     out->kl_max = s.kl_max;
     out->kl_reverse_mean = sum_mean(&s.kl_reverse);
     out->kl_reverse_se = sum_error(&s.kl_reverse);
-    out->kl_median = percentile(scratch, count, 0.5);
-    out->kl_p99 = percentile(scratch, count, 0.99);
+    out->kl_median = percentile_of(scratch, count, 0.5);
+    out->kl_p99 = percentile_of(scratch, count, 0.99);
     double n = (double)count;
     out->top1 = s.same_top / n;
     out->top1_se = count > 1 ? sqrt(out->top1 * (1 - out->top1) / (n - 1)) : 0;

@@ -1,5 +1,6 @@
 #include "analysis/input_stats.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,37 +19,55 @@ bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Erro
     return error_memory(err, "activation statistics");
 }
 
+bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err) {
+    if (gatherer->planned <= EARLY_TOKENS) return true;
+    gatherer->early = array_new(SAMPLE_ROWS, gatherer->width * sizeof(float));
+    return gatherer->early || error_memory(err, "activation statistics");
+}
+
 void input_gatherer_free(InputGatherer *gatherer) {
     free(gatherer->patterns);
     free(gatherer->token_absmax);
     free(gatherer->stats.channel_absmax);
     free(gatherer->stats.sample);
+    free(gatherer->early);
     *gatherer = (InputGatherer){0};
 }
 
-// The position among all tokens of sample row `i`: one in each part of them, at another place in each part (by the
+// The position among `tokens` tokens of sample row `i`: one in each part of them, at another place in each part (by the
 // golden ratio). At the same place they might all be first tokens of sequences, which are like no others.
-static uint64_t sample_position(const InputGatherer *g, size_t i) {
-    const uint64_t rows = g->planned < SAMPLE_ROWS ? g->planned : SAMPLE_ROWS;
-    const uint64_t from = (uint64_t)((__uint128_t)g->planned * i / rows),
-                   to = (uint64_t)((__uint128_t)g->planned * (i + 1) / rows);
+static uint64_t sample_position(uint64_t tokens, size_t i) {
+    const uint64_t rows = tokens < SAMPLE_ROWS ? tokens : SAMPLE_ROWS;
+    const uint64_t from = (uint64_t)((__uint128_t)tokens * i / rows),
+                   to = (uint64_t)((__uint128_t)tokens * (i + 1) / rows);
     const uint32_t place = (uint32_t)(i + 1) * 2654435769u; // 2^32 times the fraction of (i + 1) · 0.618…
     return from + (uint64_t)((__uint128_t)(to - from) * place >> 32);
 }
 
-// backend: where x lies; NULL: on the host.
-static void keep_samples(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
+// Rows that are spread over `spread` tokens. backend: where x lies; NULL: on the host.
+static void keep_rows(const InputGatherer *g, Backend *backend, const float *x, size_t tokens, uint64_t spread,
+                      float *rows, size_t *count) {
     const size_t bytes = g->width * sizeof(float);
-    while (g->stats.sample_rows < SAMPLE_ROWS && g->stats.sample_rows < g->planned) {
-        uint64_t position = sample_position(g, g->stats.sample_rows);
+    while (*count < SAMPLE_ROWS && *count < spread) {
+        uint64_t position = sample_position(spread, *count);
         if (position >= g->tokens + tokens) return;
         const float *row = x + (size_t)(position - g->tokens) * g->width;
-        float *to = g->stats.sample + g->stats.sample_rows++ * g->width;
+        float *to = rows + (*count)++ * g->width;
         if (backend)
             backend->ops->download(backend, to, row, bytes);
         else
             memcpy(to, row, bytes);
     }
+}
+
+static void keep_samples(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
+    keep_rows(g, backend, x, tokens, g->planned, g->stats.sample, &g->stats.sample_rows);
+    if (!g->early) return;
+    if (g->tokens < EARLY_TOKENS) keep_rows(g, backend, x, tokens, EARLY_TOKENS, g->early, &g->early_rows);
+    if (g->stats.sample_rows < SAMPLE_ROWS / 2) return;
+    free(g->early);
+    g->early = NULL;
+    g->early_rows = 0;
 }
 
 static bool any_nonfinite(const uint64_t *patterns) {
@@ -124,12 +143,98 @@ static void magnitudes_finish(const InputGatherer *g, InputStats *out) {
     }
 }
 
-void input_gatherer_finish(InputGatherer *g, InputStats *out) {
-    InputStats *stats = &g->stats;
-    stats->tokens = g->tokens;
-    for (size_t j = 0; j < g->width; j++) stats->range = fmaxf(stats->range, stats->channel_absmax[j]);
-    magnitudes_finish(g, stats);
-    *out = *stats;
-    stats->channel_absmax = stats->sample = NULL;
-    input_gatherer_free(g);
+// Early rows while they outnumber those spread over all tokens; at the end always the latter.
+static bool copy_samples(const InputGatherer *g, bool final, InputStats *out, Error *err) {
+    const bool early = !final && g->early_rows > g->stats.sample_rows;
+    out->sample_rows = early ? g->early_rows : g->stats.sample_rows;
+    out->sample = array_new(out->sample_rows, g->width * sizeof(float));
+    if (!out->sample) return error_memory(err, "activation statistics");
+    memcpy(out->sample, early ? g->early : g->stats.sample, out->sample_rows * g->width * sizeof(float));
+    return true;
+}
+
+bool input_gatherer_look(const InputGatherer *g, bool final, InputStats *out, Error *err) {
+    *out = g->stats;
+    out->sample = NULL;
+    out->tokens = g->tokens;
+    out->channel_absmax = array_new(g->width, sizeof(float));
+    if (!out->channel_absmax) return error_memory(err, "activation statistics");
+    memcpy(out->channel_absmax, g->stats.channel_absmax, g->width * sizeof(float));
+    for (size_t j = 0; j < g->width; j++) out->range = fmaxf(out->range, out->channel_absmax[j]);
+    magnitudes_finish(g, out);
+    return copy_samples(g, final, out, err);
+}
+
+// ---- On disk ----
+
+// Of 65,536 patterns a few thousand occur, most of them side by side: runs of them.
+static uint32_t run_end(const uint64_t *patterns, uint32_t p) {
+    while (p < 65536 && patterns[p]) p++;
+    return p;
+}
+
+static void put_patterns(const uint64_t *patterns, Text *file) {
+    uint64_t runs = 0;
+    for (uint32_t p = 0; p < 65536; p++) runs += patterns[p] && (!p || !patterns[p - 1]);
+    stats_put_number(file, runs);
+    for (uint32_t p = 0; p < 65536; p++) {
+        if (!patterns[p]) continue;
+        const uint32_t run[2] = {p, run_end(patterns, p) - p};
+        stats_put(file, run, sizeof run);
+        stats_put(file, patterns + p, run[1] * sizeof *patterns);
+        p += run[1];
+    }
+}
+
+static bool get_patterns(StatsReader *r, uint64_t *patterns) {
+    uint64_t runs = stats_get_number(r);
+    for (uint64_t i = 0; i < runs && !r->bad; i++) {
+        uint32_t run[2];
+        stats_get(r, run, sizeof run);
+        if (run[0] >= 65536 || run[1] > 65536 - run[0]) return false;
+        stats_get(r, patterns + run[0], run[1] * sizeof *patterns);
+    }
+    return !r->bad;
+}
+
+void input_gatherer_put(const InputGatherer *g, Text *file) {
+    stats_put_number(file, g->tokens);
+    put_patterns(g->patterns, file);
+    stats_put(file, g->stats.channel_absmax, g->width * sizeof(float));
+    stats_put(file, g->stats.token_magnitude, sizeof g->stats.token_magnitude);
+    stats_put_number(file, g->stats.sample_rows);
+    stats_put(file, g->stats.sample, g->stats.sample_rows * g->width * sizeof(float));
+}
+
+static bool floats_plausible(const float *values, size_t n, bool magnitudes) {
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) ok &= fabsf(values[i]) <= FLT_MAX && (!magnitudes || values[i] >= 0);
+    return ok;
+}
+
+// How many rows there are after so many tokens.
+static size_t rows_after(uint64_t tokens, uint64_t planned) {
+    size_t rows = 0;
+    while (rows < SAMPLE_ROWS && rows < planned && sample_position(planned, rows) < tokens) rows++;
+    return rows;
+}
+
+bool input_gatherer_get(StatsReader *r, size_t width, uint64_t planned, InputGatherer *out) {
+    uint64_t values;
+    if (!width || !input_gatherer_new(width, planned, out, NULL)) return false;
+    out->tokens = stats_get_number(r);
+    bool ok = get_patterns(r, out->patterns) && !__builtin_mul_overflow(out->tokens, (uint64_t)width, &values) &&
+              counts_sum_to(out->patterns, 65536, values) && !any_nonfinite(out->patterns);
+    stats_get(r, out->stats.channel_absmax, width * sizeof(float));
+    stats_get(r, out->stats.token_magnitude, sizeof out->stats.token_magnitude);
+    ok = ok && counts_sum_to(out->stats.token_magnitude, MAGNITUDE_BINS, out->tokens) &&
+         floats_plausible(out->stats.channel_absmax, width, true);
+    ok = ok && stats_get_number(r) == rows_after(out->tokens, planned);
+    if (ok) {
+        out->stats.sample_rows = rows_after(out->tokens, planned);
+        ok = stats_get(r, out->stats.sample, out->stats.sample_rows * width * sizeof(float)) &&
+             floats_plausible(out->stats.sample, out->stats.sample_rows * width, false);
+    }
+    if (!ok) input_gatherer_free(out);
+    return ok;
 }

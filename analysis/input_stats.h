@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analysis/stats.h"
+#include "analysis/stats_file.h"
 
 typedef struct InputGatherer {
     size_t width;
@@ -10,10 +11,17 @@ typedef struct InputGatherer {
     float *token_absmax;      // [room], scratch
     size_t room;
     InputStats stats; // all but what follows from patterns
+    // Rows evenly spread over the first EARLY_TOKENS, while there are few of those spread over all of them.
+    float *early; // [SAMPLE_ROWS, width], or NULL
+    size_t early_rows;
 } InputGatherer;
+
+#define EARLY_TOKENS 1024
 
 bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err);
 void input_gatherer_free(InputGatherer *gatherer);
+// Keeps early rows too, for callers that look before the end.
+bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err);
 
 // x [tokens, width]. False (memory, or a value that is not finite) with err set.
 bool input_gatherer_add(InputGatherer *gatherer, const float *x, size_t tokens, Error *err);
@@ -21,5 +29,10 @@ bool input_gatherer_add(InputGatherer *gatherer, const float *x, size_t tokens, 
 // The same for x in memory of a backend that can measure it there.
 bool input_gatherer_measure(InputGatherer *gatherer, Backend *backend, const float *x, size_t tokens, Error *err);
 
-// Moves the result into *out (with known still false); the gatherer is empty afterwards.
-void input_gatherer_finish(InputGatherer *gatherer, InputStats *out);
+// The statistics of what was seen so far (with known still false), of copies: the gatherer may go on. final: it will
+// not.
+bool input_gatherer_look(const InputGatherer *gatherer, bool final, InputStats *out, Error *err);
+
+// Everything that the result depends on. Reading makes a gatherer of that width; false when the numbers cannot be true.
+void input_gatherer_put(const InputGatherer *gatherer, Text *file);
+bool input_gatherer_get(StatsReader *r, size_t width, uint64_t planned, InputGatherer *out);

@@ -7,19 +7,56 @@
 #include "quant/vote_counts.h"
 
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err) {
-    size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
+    size_t linears = (size_t)structure->linear_count;
     *out = (ModelStats){.linear_count = structure->linear_count, .input_count = structure->input_count};
     out->weights = array_new(linears, sizeof *out->weights);
-    out->inputs = array_new(inputs, sizeof *out->inputs);
     out->measured = (Measured){.weights = array_new(linears, sizeof *out->measured.weights),
-                               .inputs = array_new(inputs, sizeof *out->measured.inputs),
                                .linear_count = structure->linear_count,
                                .input_count = structure->input_count};
-    if (!out->weights || !out->inputs || !out->measured.weights || !out->measured.inputs) {
-        model_stats_free(out);
-        return error_memory(err, "the statistics of the model");
-    }
-    return true;
+    InputSet *set = input_set_new(structure->input_count);
+    if (set) model_stats_take_inputs(out, set);
+    if (out->weights && out->measured.weights && set) return true;
+    model_stats_free(out);
+    return error_memory(err, "the statistics of the model");
+}
+
+// ---- The set of inputs ----
+
+InputSet *input_set_new(int count) {
+    InputSet *set = array_new(1, sizeof *set);
+    if (!set) return NULL;
+    set->users = 1;
+    set->count = count;
+    set->inputs = array_new((size_t)count, sizeof *set->inputs);
+    set->measured = array_new((size_t)count, sizeof *set->measured);
+    if (set->inputs && set->measured) return set;
+    input_set_release(set);
+    return NULL;
+}
+
+InputSet *input_set_keep(InputSet *set) {
+    atomic_fetch_add(&set->users, 1);
+    return set;
+}
+
+static void input_stats_free(InputStats *input) {
+    free(input->channel_absmax);
+    free(input->sample);
+}
+
+void input_set_release(InputSet *set) {
+    if (!set || atomic_fetch_sub(&set->users, 1) > 1) return;
+    for (int i = 0; set->inputs && i < set->count; i++) input_stats_free(&set->inputs[i]);
+    free(set->inputs);
+    free(set->measured);
+    free(set);
+}
+
+void model_stats_take_inputs(ModelStats *stats, InputSet *set) {
+    input_set_release(stats->set);
+    stats->set = set;
+    stats->inputs = set->inputs;
+    stats->measured.inputs = set->measured;
 }
 
 void weight_stats_free(WeightStats *weight) {
@@ -29,19 +66,11 @@ void weight_stats_free(WeightStats *weight) {
     *weight = (WeightStats){0};
 }
 
-void input_stats_free(InputStats *input) {
-    free(input->channel_absmax);
-    free(input->sample);
-    *input = (InputStats){0};
-}
-
 void model_stats_free(ModelStats *stats) {
     for (int i = 0; stats->weights && i < stats->linear_count; i++) weight_stats_free(&stats->weights[i]);
-    for (int i = 0; stats->inputs && i < stats->input_count; i++) input_stats_free(&stats->inputs[i]);
     free(stats->weights);
-    free(stats->inputs);
     free(stats->measured.weights);
-    free(stats->measured.inputs);
+    input_set_release(stats->set);
     *stats = (ModelStats){0};
 }
 
@@ -60,9 +89,10 @@ void model_stats_publish_weight(ModelStats *stats, int linear) {
     weight->known = true;
 }
 
-void model_stats_publish_input(ModelStats *stats, int input) {
-    InputStats *source = &stats->inputs[input];
-    InputMeasure *view = &stats->measured.inputs[input];
+void input_set_publish(InputSet *set, int input) {
+    InputStats *source = &set->inputs[input];
+    InputMeasure *view = &set->measured[input];
+    view->provisional = set->tokens < set->planned;
     view->tokens = source->tokens;
     view->width = source->width;
     view->range = source->range;
@@ -83,7 +113,7 @@ int magnitude_bin(double magnitude) {
 }
 
 // Equal channels in order of their index, so that the list does not jump about.
-static bool before(const float *absmax, uint32_t a, uint32_t b) {
+static bool comes_before(const float *absmax, uint32_t a, uint32_t b) {
     return absmax[a] != absmax[b] ? absmax[a] > absmax[b] : a < b;
 }
 
@@ -91,9 +121,10 @@ static bool before(const float *absmax, uint32_t a, uint32_t b) {
 size_t input_top_channels(const InputStats *input, size_t most, uint32_t *index) {
     size_t n = 0;
     for (size_t j = 0; most && j < input->width; j++) {
-        if (n == most && !before(input->channel_absmax, (uint32_t)j, index[n - 1])) continue;
+        if (n == most && !comes_before(input->channel_absmax, (uint32_t)j, index[n - 1])) continue;
         size_t at = n < most ? n++ : n - 1;
-        for (; at > 0 && before(input->channel_absmax, (uint32_t)j, index[at - 1]); at--) index[at] = index[at - 1];
+        for (; at > 0 && comes_before(input->channel_absmax, (uint32_t)j, index[at - 1]); at--)
+            index[at] = index[at - 1];
         index[at] = (uint32_t)j;
     }
     return n;

@@ -148,12 +148,12 @@ static bool find_recurring(const Finder *f) {
 
 // ---- Weights ----
 
-typedef struct Matrix {
+typedef struct MatrixScan {
     float *row, *columns; // [in]: a row, and the absmax of the columns
     float *heads;         // [out]: sum of squares of each head's rows
-} Matrix;
+} MatrixScan;
 
-static void scan_rows(const Linear *linear, size_t head_dim, Matrix *m) {
+static void scan_rows(const Linear *linear, size_t head_dim, MatrixScan *m) {
     const Tensor *tensor = linear->weight;
     for (size_t o = 0; o < linear->out; o++) {
         floats_from(tensor->dtype, (const char *)tensor->data + o * linear->in * dtype_bytes(tensor->dtype), linear->in,
@@ -170,7 +170,7 @@ static bool has_heads(const Finder *f, const Linear *linear) {
     return role && linear->out % (size_t)f->structure->config.head_dim == 0;
 }
 
-static bool summarize_matrix(const Finder *f, const Linear *linear, Matrix *m, WeightOutliers *out) {
+static bool summarize_matrix(const Finder *f, const Linear *linear, MatrixScan *m, WeightOutliers *out) {
     size_t head_dim = (size_t)f->structure->config.head_dim, heads = linear->out / head_dim;
     out->top_head = -1;
     if (!median_of(m->columns, linear->in, &out->median, f->err)) return false;
@@ -187,8 +187,8 @@ static bool summarize_matrix(const Finder *f, const Linear *linear, Matrix *m, W
 static bool scan_matrix(const Finder *f, int index) {
     const Linear *linear = &f->structure->linears[index];
     if (!dtype_is_float16_or_32(linear->weight->dtype)) return true;
-    Matrix m = {array_new(linear->in, sizeof(float)), array_new(linear->in, sizeof(float)),
-                array_new(linear->out, sizeof(float))};
+    MatrixScan m = {array_new(linear->in, sizeof(float)), array_new(linear->in, sizeof(float)),
+                    array_new(linear->out, sizeof(float))};
     bool ok = (m.row && m.columns && m.heads) || error_memory(f->err, linear->name);
     ok = ok && tensor_hold(linear->weight, f->err);
     if (ok) {

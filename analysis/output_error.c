@@ -31,8 +31,8 @@ static void buffers_free(Buffers *b) {
     free(b->other);
 }
 
-static bool product(const Buffers *b, Transformer *t, int linear, const float *x, size_t rows, size_t in, size_t out,
-                    float *y, Error *err) {
+static bool product_on_host(const Buffers *b, Transformer *t, int linear, const float *x, size_t rows, size_t in,
+                            size_t out, float *y, Error *err) {
     const BackendOps *ops = b->backend->ops;
     ops->upload(b->backend, b->x, x, rows * in * sizeof(float));
     if (!transformer_multiply(t, linear, b->x, rows, b->y, err)) return false;
@@ -59,8 +59,8 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
     bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
     if (ok) {
         for (size_t i = 0; i < count * in; i++) b.divided[i] = factors ? rows[i] / factors[i % in] : rows[i];
-        ok = product(&b, base, index, rows, count, in, out, b.exact, err) &&
-             product(&b, quantized, index, b.divided, count, in, out, b.other, err);
+        ok = product_on_host(&b, base, index, rows, count, in, out, b.exact, err) &&
+             product_on_host(&b, quantized, index, b.divided, count, in, out, b.other, err);
     }
     if (ok) {
         for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];

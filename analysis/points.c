@@ -28,7 +28,7 @@ static bool time_point(Trial *t, Point *out, Progress *progress, Error *err) {
                         err);
 }
 
-// From nothing quantized to all of it, so that what the point before left behind does not shorten the time.
+// From nothing quantized to everything, so that linears packed for the point before do not shorten the time.
 static bool measure_speed(Trial *t, const Plan *plan, Point *out, Progress *progress, Error *err) {
     Plan nothing = {.linear_count = plan->linear_count,
                     .decisions = array_new((size_t)plan->linear_count, sizeof *nothing.decisions)};

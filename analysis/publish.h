@@ -3,10 +3,8 @@
 
 #include "analysis/stats.h"
 
-// Fills the views in stats->measured from stats->weights[linear] (inputs[input]), then sets `known` of both. Nothing
-// may change afterwards.
+// Fills the view of a weight (an input) from its statistics, then sets `known` of both. Nothing may change afterwards.
 void model_stats_publish_weight(ModelStats *stats, int linear);
-void model_stats_publish_input(ModelStats *stats, int input);
+void input_set_publish(InputSet *set, int input);
 
 void weight_stats_free(WeightStats *weight);
-void input_stats_free(InputStats *input);

@@ -1,11 +1,13 @@
-// Layout of a file, in the byte order of the machine: Header, then the ids.
+// Layout of a file, in the byte order of the machine: SelfTextHeader, then the ids.
 #include "analysis/self_text.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "analysis/stats_cache.h"
 #include "base/array.h"
 #include "base/file.h"
@@ -19,23 +21,24 @@
 
 // ---- on disk ----
 
-typedef struct Header {
+typedef struct SelfTextHeader {
     char magic[8];
     uint64_t key, count, hash;
-} Header;
+} SelfTextHeader;
+static_assert(sizeof(SelfTextHeader) == 32, "padding would reach the file");
 
-static uint64_t key_of(const Transformer *t, const SelfTextOptions *o) {
+static uint64_t self_text_key(const Transformer *t, const SelfTextOptions *o) {
     const char *backend = transformer_backend(t)->ops->name;
     uint64_t key = input_stats_key(transformer_structure(t), &o->prefix, 1, 1, transformer_precision(t), backend);
     const uint64_t rest[] = {SELF_VERSION, o->sequences, o->length, o->seed};
     return hash_bytes(key, rest, sizeof rest);
 }
 
-static Header header_for(uint64_t key, const TokenIds *ids) {
-    return (Header){.magic = "qdself",
-                    .key = key,
-                    .count = ids->count,
-                    .hash = hash_bytes(HASH_START, ids->ids, ids->count * sizeof *ids->ids)};
+static SelfTextHeader self_text_header(uint64_t key, const TokenIds *ids) {
+    return (SelfTextHeader){.magic = "qdself",
+                            .key = key,
+                            .count = ids->count,
+                            .hash = hash_bytes(HASH_START, ids->ids, ids->count * sizeof *ids->ids)};
 }
 
 static char *path_in(const char *folder, uint64_t key) {
@@ -52,33 +55,33 @@ static bool are_in_vocabulary(const TokenIds *ids, int vocab) {
 }
 
 // *out has room for what is expected.
-static bool take(const char *data, size_t size, uint64_t key, int vocab, TokenIds *out) {
-    Header header;
+static bool kept_take(const char *data, size_t size, uint64_t key, int vocab, TokenIds *out) {
+    SelfTextHeader header;
     const size_t bytes = out->count * sizeof *out->ids;
     if (size != sizeof header + bytes) return false;
     memcpy(&header, data, sizeof header);
     memcpy(out->ids, data + sizeof header, bytes);
-    const Header expected = header_for(key, out);
+    const SelfTextHeader expected = self_text_header(key, out);
     return memcmp(&header, &expected, sizeof header) == 0 && are_in_vocabulary(out, vocab);
 }
 
-static bool read_kept(const char *path, uint64_t key, int vocab, TokenIds *out) {
+static bool kept_read(const char *path, uint64_t key, int vocab, TokenIds *out) {
     char *data;
     size_t size;
     if (!path || !file_read(path, FILE_LIMIT, &data, &size, NULL)) return false;
-    const bool ok = take(data, size, key, vocab, out);
+    const bool ok = kept_take(data, size, key, vocab, out);
     free(data);
     if (ok) log_line("cache: %s holds %zu sampled tokens", path, out->count);
     return ok;
 }
 
-static void keep(const char *folder, const char *path, uint64_t key, const TokenIds *ids) {
+static void kept_write(const char *folder, const char *path, uint64_t key, const TokenIds *ids) {
     Text file = {0};
-    const Header header = header_for(key, ids);
+    const SelfTextHeader header = self_text_header(key, ids);
     if (!path) return;
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)ids->ids, ids->count * sizeof *ids->ids);
-    if (!file.failed && folder_make(folder, NULL)) file_write(path, file.data, file.length, NULL);
+    if (!file.failed) cache_write(folder, path, &file, NULL);
     text_free(&file);
 }
 
@@ -102,7 +105,7 @@ static bool is_end(const ModelConfig *config, int32_t id) {
     return false;
 }
 
-// A text ends here, and another one begins. Where the same token does both, the model knows.
+// Whether a text ends here and the next one has to be begun. Where one token does both, nothing needs to be added.
 static bool turns_over(const Writer *w, int32_t id) {
     return id != w->options->prefix && is_end(&transformer_structure(w->t)->config, id);
 }
@@ -113,7 +116,7 @@ static int32_t first_token(Writer *w, size_t sequence) {
 }
 
 // One more token for each of `count` sequences, behind w->last.
-static bool step(Writer *w, Sequences *running, size_t count) {
+static bool sample_step(Writer *w, Sequences *running, size_t count) {
     const Draw draw = {1, 1, w->points};
     for (size_t i = 0; i < count; i++) w->points[i] = random_uniform(&w->randoms[i]);
     if (!transformer_choose(w->t, running, w->last, count, &draw, w->next, w->probabilities, w->err)) return false;
@@ -137,13 +140,13 @@ static bool write_together(Writer *w, size_t first, size_t count, int32_t *ids) 
     bool ok = true;
     for (size_t at = 0; ok && at < length; at++) {
         for (size_t i = 0; i < count; i++) ids[(first + i) * length + at] = w->last[i];
-        if (at + 1 < length) ok = step(w, running, count);
+        if (at + 1 < length) ok = sample_step(w, running, count);
     }
     sequences_free(running);
     return ok;
 }
 
-static bool sample(Transformer *t, const SelfTextOptions *o, TokenIds *out, Progress *progress, Error *err) {
+static bool sample_ids(Transformer *t, const SelfTextOptions *o, TokenIds *out, Progress *progress, Error *err) {
     Writer w = {.t = t, .options = o, .progress = progress, .err = err};
     bool ok = true;
     progress_begin(progress, "sampling text", o->sequences * (o->length - 1));
@@ -156,15 +159,15 @@ static bool sample(Transformer *t, const SelfTextOptions *o, TokenIds *out, Prog
 
 bool self_text(Transformer *t, const SelfTextOptions *o, const char *folder, TokenIds *out, Progress *progress,
                Error *err) {
-    const uint64_t key = key_of(t, o);
+    const uint64_t key = self_text_key(t, o);
     char *path = path_in(folder, key);
     token_ids_free(out);
     out->count = out->capacity = o->sequences * o->length;
     out->ids = array_new(out->count, sizeof *out->ids);
     bool ok = out->ids || error_memory(err, "sampled text");
-    if (ok && !read_kept(path, key, transformer_structure(t)->config.vocab, out)) {
-        ok = sample(t, o, out, progress, err);
-        if (ok) keep(folder, path, key, out);
+    if (ok && !kept_read(path, key, transformer_structure(t)->config.vocab, out)) {
+        ok = sample_ids(t, o, out, progress, err);
+        if (ok) kept_write(folder, path, key, out);
     }
     free(path);
     if (!ok) token_ids_free(out);

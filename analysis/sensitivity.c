@@ -18,7 +18,7 @@ typedef struct Study {
     Error *err;
 } Study;
 
-static bool begin(Study *s) {
+static bool study_begin(Study *s) {
     size_t linears = (size_t)s->plan->linear_count;
     s->varied =
         (Plan){.linear_count = s->plan->linear_count, .decisions = array_new(linears, sizeof *s->varied.decisions)};
@@ -31,8 +31,9 @@ static bool begin(Study *s) {
     return s->out->count > 0 || error_set(s->err, "the recipe quantizes no linear; there is nothing to rank");
 }
 
-// Alone: one linear and the cache as it is. All: what the plan says, its cache too.
-static void vary(Study *s, bool all) {
+// all: all decisions of the plan, and its cache. Otherwise nothing quantized and a 16-bit cache; callers add one
+// linear.
+static void study_vary(Study *s, bool all) {
     s->varied.cache_bits = all ? s->plan->cache_bits : 16;
     if (all)
         memcpy(s->varied.decisions, s->plan->decisions, (size_t)s->plan->linear_count * sizeof *s->plan->decisions);
@@ -40,7 +41,7 @@ static void vary(Study *s, bool all) {
         memset(s->varied.decisions, 0, (size_t)s->plan->linear_count * sizeof *s->plan->decisions);
 }
 
-static bool measure(Study *s, double *kl, double *se) {
+static bool study_measure(Study *s, double *kl, double *se) {
     Accuracy accuracy;
     if (!trial_run(s->trial, &s->varied, &accuracy, s->progress, s->err)) return false;
     *kl = accuracy.kl_mean;
@@ -49,7 +50,7 @@ static bool measure(Study *s, double *kl, double *se) {
 }
 
 // Spearman's correlation of estimates and figures, as far as both are known.
-static bool correlate(Study *s) {
+static bool study_correlate(Study *s) {
     size_t count = (size_t)s->out->count, n = 0;
     double *estimates = array_new(count, sizeof *estimates), *truths = array_new(count, sizeof *truths);
     bool ok = estimates && truths;
@@ -67,14 +68,14 @@ static bool correlate(Study *s) {
     return ok;
 }
 
-static bool tell(Study *s, bool *known) {
+static bool study_tell(Study *s, bool *known) {
     *known = true;
-    if (!correlate(s)) return false;
+    if (!study_correlate(s)) return false;
     if (s->partial) s->partial(s->context, s->out);
     return true;
 }
 
-static bool estimate(Study *s) {
+static bool study_estimate(Study *s) {
     Sensitivities *out = s->out;
     if (!sensitivity_estimate(s->trial, s->plan, out->linears, out->count, &out->estimate_tokens, s->progress, s->err))
         return false;
@@ -84,7 +85,7 @@ static bool estimate(Study *s) {
 
 // What an earlier study left on disk.
 static bool take_known(Study *s) {
-    vary(s, false);
+    study_vary(s, false);
     for (int i = 0; i < s->out->count; i++) {
         Sensitivity *linear = &s->out->linears[i];
         Accuracy accuracy;
@@ -96,14 +97,14 @@ static bool take_known(Study *s) {
         }
         s->varied.decisions[linear->linear] = (Decision){0};
     }
-    return correlate(s);
+    return study_correlate(s);
 }
 
 static bool measure_one(Study *s, Sensitivity *linear) {
     s->varied.decisions[linear->linear] = s->plan->decisions[linear->linear];
-    if (!measure(s, &linear->kl, &linear->kl_se)) return false;
+    if (!study_measure(s, &linear->kl, &linear->kl_se)) return false;
     s->varied.decisions[linear->linear] = (Decision){0};
-    return tell(s, &linear->alone_known);
+    return study_tell(s, &linear->alone_known);
 }
 
 static double upper_bound(const Sensitivity *linear) { return linear->estimate + 2 * linear->estimate_se; }
@@ -127,7 +128,7 @@ static bool measure_alone(Study *s) {
     bool ok = order || error_memory(s->err, "sensitivities");
     for (int i = 0; ok && i < count; i++) order[i] = &s->out->linears[i];
     if (ok) qsort(order, (size_t)count, sizeof *order, by_upper_bound);
-    vary(s, false);
+    study_vary(s, false);
     for (int round = 0; ok && round < ROUNDS; round++) {
         const int from = count * round / ROUNDS, to = count * (round + 1) / ROUNDS;
         qsort(order + from, (size_t)(to - from), sizeof *order, from_the_end);
@@ -141,11 +142,11 @@ static bool measure_alone(Study *s) {
 }
 
 static bool measure_rest(Study *s) {
-    vary(s, true);
+    study_vary(s, true);
     for (int i = s->out->count - 1; i >= 0; i--) {
         Sensitivity *linear = &s->out->linears[i];
         s->varied.decisions[linear->linear] = (Decision){0};
-        if (!measure(s, &linear->rest_kl, &linear->rest_kl_se)) return false;
+        if (!study_measure(s, &linear->rest_kl, &linear->rest_kl_se)) return false;
         s->varied.decisions[linear->linear] = s->plan->decisions[linear->linear];
         linear->rest_known = true;
         if (s->partial) s->partial(s->context, s->out);
@@ -167,8 +168,8 @@ static bool measure_all(Study *s, SensitivityDepth depth) {
     uint64_t trials = (uint64_t)s->out->count * (depth == SENSITIVITY_BOTH_WAYS ? 2 : 1) + 1;
     progress_begin(s->progress, "sensitivity", trials * trial_work(s->trial));
     if (!measure_alone(s)) return false;
-    vary(s, true);
-    return measure(s, &s->out->all_kl, &s->out->all_kl_se) && (depth == SENSITIVITY_ALONE || measure_rest(s));
+    study_vary(s, true);
+    return study_measure(s, &s->out->all_kl, &s->out->all_kl_se) && (depth == SENSITIVITY_ALONE || measure_rest(s));
 }
 
 bool sensitivity_measure(Trial *trial, const Plan *plan, SensitivityDepth depth,
@@ -183,7 +184,7 @@ bool sensitivity_measure(Trial *trial, const Plan *plan, SensitivityDepth depth,
                .progress = progress,
                .err = err};
     const bool only = depth == SENSITIVITY_ESTIMATES;
-    const bool ok = begin(&s) && estimate(&s) && (only ? take_known(&s) : measure_all(&s, depth));
+    const bool ok = study_begin(&s) && study_estimate(&s) && (only ? take_known(&s) : measure_all(&s, depth));
     if (ok) qsort(out->linears, (size_t)out->count, sizeof *out->linears, only ? by_estimate : by_kl);
     plan_free(&s.varied);
     return ok;

@@ -35,10 +35,10 @@ typedef enum SensitivityDepth {
     SENSITIVITY_BOTH_WAYS, // also all but one
 } SensitivityDepth;
 
-// First the estimates, then the figures, of those first of which the estimate plus two standard errors is largest: the
+// First the estimates, then the figures, in the order of the estimate plus two standard errors, largest first: the
 // worst, and those of which least is known. partial (may be NULL) is called after the estimates and after each figure.
-// When it is stopped or fails, *out holds what is known so far; free it in any case. Nothing of the order of
-// evaluations is visible in the figures.
+// When it is stopped or fails, *out holds what is known so far; free it in any case. The figures do not depend on the
+// order of evaluations.
 bool sensitivity_measure(Trial *trial, const Plan *plan, SensitivityDepth depth,
                          void (*partial)(void *context, const Sensitivities *so_far), void *context, Sensitivities *out,
                          Progress *progress, Error *err);

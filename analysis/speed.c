@@ -19,7 +19,7 @@
 enum { LEAST_PAIRS = 3, FEW_PAIRS = 10 };
 enum { GEMM_SIZE = 2048, GEMM_TOKENS = 256 };
 
-static volatile uint64_t sink; // so that nobody leaves the reading out
+static volatile uint64_t sink; // keeps the compiler from leaving the reads out
 
 // ---- Limits ----
 
@@ -42,7 +42,7 @@ static bool limits_new(Backend *backend, int threads, size_t runs, Limits *out, 
     out->flops = array_new(runs, sizeof *out->flops);
     if (!out->words || !out->matrix || !out->read || !out->flops)
         return error_memory(err, "measuring the machine's limits");
-    memset(out->words, 1, READ_BYTES); // pages of zeros may be one and the same
+    memset(out->words, 1, READ_BYTES); // untouched pages may all be the same page of zeros
     for (size_t i = 0; i < elements; i++) out->matrix[i] = float_to_bf16((float)(i % 7) - 3);
     return backend->ops->weight_dense(backend, DTYPE_BF16, out->matrix, GEMM_SIZE, GEMM_SIZE, NULL, PRECISION_NATIVE,
                                       &out->weight, err) &&
@@ -100,7 +100,7 @@ typedef struct Bench {
     Error *err;
 } Bench;
 
-static bool step(const Bench *b, Transformer *t, const SpeedCase *c) {
+static bool bench_step(const Bench *b, Transformer *t, const SpeedCase *c) {
     size_t tokens = c->prefill ? c->context : c->batch;
     if (progress_should_stop(b->progress)) return error_stopped(b->err);
     if (!c->prefill) // as `generate` decodes: no logits leave the device
@@ -114,17 +114,17 @@ static bool has_lasted(const Bench *b, size_t steps, double seconds) {
 }
 
 // Prefill: the whole prompt once. Decode: step after step until it has lasted, then back to where it began.
-static bool run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
+static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double *rate) {
     size_t steps = 0;
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     const bool records = transformer_backend(t)->ops->step_begin;
-    for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = step(b, t, c);
+    for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = bench_step(b, t, c);
     if (!ok) return false;
     if (!c->prefill) sequences_rewind(b->running, c->context);
     double start = clock_seconds(), seconds = 0;
     do {
-        ok = step(b, t, c);
+        ok = bench_step(b, t, c);
         steps++;
         seconds = clock_seconds() - start;
         if (c->prefill) sequences_rewind(b->running, 0);
@@ -237,14 +237,14 @@ static void case_free(Bench *b) {
     b->logits = b->probabilities = NULL;
 }
 
-// The first round warms up: it is made, and forgotten.
+// The first round warms up and is not counted.
 static bool run_case(Bench *b, const SpeedCase *c, double *flops, double *read) {
     for (int r = -1; r < b->runs; r++) {
         int at = r < 0 ? 0 : r;
         flops[at] = gemm_rate(&b->limits);
         read[at] = read_rate(&b->limits);
         for (int m = 0; m < b->count; m++) {
-            if (!run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
+            if (!bench_run(b, b->models[m], c, &b->rates[(size_t)m * SPEED_RUNS_MOST + (size_t)at])) return false;
             progress_add(b->progress, 1);
         }
     }
@@ -315,17 +315,17 @@ static DecodeSpeed speed_of_pairs(double rates[2][SPEED_RUNS_MOST], int pairs) {
                          .pairs = pairs};
 }
 
-// Now the one begins, now the other: a machine that grows slower is equally unkind to both.
+// They take turns at going first, so that a machine that slows down affects both alike.
 static bool run_pair(Bench *b, const SpeedCase *c, Sequences *const *both, double rates[2][SPEED_RUNS_MOST], int pair) {
     for (int i = 0; i < 2; i++) {
         const int m = (pair + i) % 2;
         b->running = both[m];
-        if (!run(b, b->models[m], c, &rates[m][pair])) return false;
+        if (!bench_run(b, b->models[m], c, &rates[m][pair])) return false;
     }
     return true;
 }
 
-static bool enough(const DecodeSpeed *s, double spent, double seconds) {
+static bool enough_pairs(const DecodeSpeed *s, double spent, double seconds) {
     if (s->pairs == SPEED_RUNS_MOST) return true;
     if (s->pairs >= LEAST_PAIRS && spent >= seconds) return true;
     return s->pairs >= FEW_PAIRS && s->ratio.most - s->ratio.least <= NARROW * s->ratio.median;
@@ -335,8 +335,8 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
                       void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out) {
     double rates[2][SPEED_RUNS_MOST];
     double start = 0;
-    bool warm = false; // the first pair is better than nothing, for as long as there is no other
-    for (int pair = 0; !warm || !enough(out, clock_seconds() - start, seconds);) {
+    bool warm = false; // the first pair counts only until there is a second
+    for (int pair = 0; !warm || !enough_pairs(out, clock_seconds() - start, seconds);) {
         if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);
         if (partial) partial(context, out);

@@ -1,5 +1,5 @@
-// How fast variants of one model decode and prefill, side by side: runs alternate between them, so that a machine whose
-// speed drifts is equally unkind to all; and what the machine could do at most is measured in between.
+// How fast variants of one model decode and prefill, side by side: runs alternate between them, so that a drift in the
+// speed of the machine affects all alike. What the machine could do at most is measured in between.
 #pragma once
 
 #include "base/progress.h"
@@ -34,8 +34,9 @@ typedef struct SpeedLimits {      // over the runs of all cases
 
 // Whether the model has as many positions as every case needs: asked before work whose result would be lost.
 bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err);
-// Two variants while they decode one sequence, segment by segment in turn. What else the machine does meets both alike,
-// so their ratio is the figure to trust; and it is said as a range, beyond which alone a difference means something.
+// Two variants while they decode one sequence, segment by segment in turn. Whatever else the machine does affects both
+// alike, so their ratio is the figure to trust. It is given as a range: a difference means something only when 1 lies
+// outside.
 typedef struct DecodeSpeed {
     Spread first, second; // tokens per second
     Spread ratio;         // second / first, of the two segments of a pair

@@ -32,7 +32,7 @@ static int by_value(const void *a, const void *b) {
 }
 
 // Ranks from 0; equal values get the mean of the places that they take. places: [n], scratch.
-static void rank(const double *values, size_t n, Place *places, double *ranks) {
+static void rank_values(const double *values, size_t n, Place *places, double *ranks) {
     for (size_t i = 0; i < n; i++) places[i] = (Place){values[i], i};
     qsort(places, n, sizeof *places, by_value);
     for (size_t first = 0, end; first < n; first = end) {
@@ -41,7 +41,7 @@ static void rank(const double *values, size_t n, Place *places, double *ranks) {
     }
 }
 
-static double correlation(const double *a, const double *b, size_t n) {
+static double correlation_of(const double *a, const double *b, size_t n) {
     double mean_a = 0, mean_b = 0, ab = 0, aa = 0, bb = 0;
     for (size_t i = 0; i < n; i++) {
         mean_a += a[i] / (double)n;
@@ -60,9 +60,9 @@ bool rank_correlation(const double *a, const double *b, size_t n, double *out, E
     double *ranks = array_new(2 * n, sizeof *ranks);
     bool ok = places && ranks;
     if (ok) {
-        rank(a, n, places, ranks);
-        rank(b, n, places, ranks + n);
-        *out = correlation(ranks, ranks + n, n);
+        rank_values(a, n, places, ranks);
+        rank_values(b, n, places, ranks + n);
+        *out = correlation_of(ranks, ranks + n, n);
     }
     free(places);
     free(ranks);

@@ -6,12 +6,11 @@
 
 #include "base/error.h"
 
-// The least number of tokens or positions whose figures mean something: what concerns one in a hundred of them (another
-// first choice, a channel that stands out) is missed by more with a probability below 5 % (0.99^300). Of fewer, "100 %
-// the same" does not even tell 99 %.
+// The fewest tokens or positions whose figures mean something. What happens at one position in a hundred (another first
+// choice, a channel that stands out) is missed by so many with a probability below 5 % (0.99^300). With fewer, "100 %
+// the same" does not even mean 99 %.
 #define FEWEST_TOKENS 300
-// The least number of a task's items: of fewer, accuracy is uncertain by more than 10 percentage points (1.96 · 0.5 /
-// √n).
+// The fewest items of a task: with fewer, accuracy is uncertain by more than 10 percentage points (1.96 · 0.5 / √n).
 #define FEWEST_ITEMS 100
 
 // The median, or the mean of the two in the middle; 0 of nothing. No value may be NAN.

@@ -1,8 +1,10 @@
 // What is in a model: statistics of every weight matrix and of the input of every linear. Measured once, then read by
 // the screen, the plan and the commands.
 //
-// Sharing between threads: `known` is set last, so a thread that has read it as true sees complete and final numbers.
-// What is not known yet belongs to the thread that measures it. ModelStats itself must outlive all of them.
+// Sharing between threads. Weights: `known` is set last, so a thread that has read it as true sees complete and final
+// numbers; what is not known yet belongs to the thread that measures it, and ModelStats itself must outlive all of
+// them. Inputs settle while calibration goes on: the thread that calibrates replaces the whole set, and others read a
+// set that it handed to them under a lock (InputSet).
 #pragma once
 
 #include <stdatomic.h>
@@ -67,22 +69,40 @@ typedef struct InputStats {
 double magnitude_edge(int bin);      // lower edge of a bin
 int magnitude_bin(double magnitude); // the bin that |x| = magnitude falls into
 
+// The inputs of all linears, as far as calibration has come. Once a set was handed over, nothing in it changes: a
+// calibration that goes on makes another one. Shared by count, which any thread may change.
+typedef struct InputSet {
+    atomic_int users;
+    uint64_t tokens, planned; // calibration tokens behind it, and behind the final one: equal once it is that
+    int count;
+    InputStats *inputs;     // [count]
+    InputMeasure *measured; // [count] views of them
+} InputSet;
+
+InputSet *input_set_new(int count); // nothing known; one user. NULL when memory is short
+InputSet *input_set_keep(InputSet *set);
+void input_set_release(InputSet *set); // frees it with its last user; NULL: nothing
+
 typedef struct ModelStats {
     int linear_count, input_count;
     WeightStats *weights; // [linear_count]
-    InputStats *inputs;   // [input_count]
+    InputSet *set;        // one use of it is theirs
+    InputStats *inputs;   // [input_count], those of the set
     Measured measured;    // views into the above, for plan_make
 } ModelStats;
 
 bool model_stats_new(const ModelStructure *structure, ModelStats *out, Error *err); // nothing known yet
 void model_stats_free(ModelStats *stats);
+// Replaces the inputs by those of the set; the caller's use of it becomes theirs. A thread that still reads the old
+// ones holds a use of its own.
+void model_stats_take_inputs(ModelStats *stats, InputSet *set);
 
 // Measures one matrix and fills stats->weights[linear] and the view of it; what is known already stays as it is.
 // Thread-safe for different linears.
 bool weight_stats_measure(const ModelStructure *structure, int linear, ModelStats *stats, Error *err);
 
-// Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs of a
-// fresh set of stats. Progress counts tokens. On stop or failure `inputs` is left unknown.
+// Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs.
+// Progress counts tokens. On stop or failure the inputs stay as they were. In steps: analysis/calibrator.h.
 bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats,
                Progress *progress, Error *err);
 

@@ -1,7 +1,3 @@
-// Layout of a file, in the byte order of the machine (another order reads as damaged):
-//   Header, then the payload that its hash covers: numbers and arrays one after the other, no padding.
-// A reader checks every byte of the header, the hash, every length against what is left, and whether the numbers can be
-// true of this model.
 #include "analysis/stats_cache.h"
 
 #include <float.h>
@@ -11,34 +7,10 @@
 #include <string.h>
 
 #include "analysis/publish.h"
+#include "analysis/stats_file.h"
 #include "base/array.h"
-#include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "quant/vote_counts.h"
-
-// Counts up whenever the layout, or what is measured and how, changes.
-#define STATS_VERSION 4u
-#define BYTE_ORDER_MARK 0x01020304u
-#define FILE_LIMIT ((size_t)4 << 30)
-
-typedef enum Kind { KIND_WEIGHTS = 1, KIND_INPUTS = 2 } Kind;
-
-typedef struct Header {
-    char magic[8];
-    uint32_t byte_order, version, kind, zero;
-    uint64_t key, payload_bytes, payload_hash;
-} Header;
-
-static Header header_for(Kind kind, uint64_t key, const char *payload, size_t size) {
-    return (Header){.magic = "qdstats\n",
-                    .byte_order = BYTE_ORDER_MARK,
-                    .version = STATS_VERSION,
-                    .kind = kind,
-                    .key = key,
-                    .payload_bytes = size,
-                    .payload_hash = hash_bytes(HASH_START, payload, size)};
-}
 
 // ---- Keys ----
 
@@ -71,149 +43,73 @@ uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, si
 
 // ---- Writing ----
 
-static void put(Text *out, const void *data, size_t bytes) {
-    if (bytes) text_add(out, data, bytes);
-}
-static void put_number(Text *out, uint64_t number) { put(out, &number, sizeof number); }
-
 static void put_votes(Text *out, const VoteCounts *votes) {
     size_t steps = (size_t)votes->sizes_count - 1;
-    put_number(out, (uint64_t)votes->sizes_count);
-    put(out, votes->sizes, sizeof votes->sizes);
-    put(out, votes->parents, sizeof votes->parents);
-    put(out, votes->squares, sizeof votes->squares);
+    stats_put_number(out, (uint64_t)votes->sizes_count);
+    stats_put(out, votes->sizes, sizeof votes->sizes);
+    stats_put(out, votes->parents, sizeof votes->parents);
+    stats_put(out, votes->squares, sizeof votes->squares);
     for (int rule = 0; rule < VOTE_RULES; rule++) {
-        put(out, votes->votes[rule], steps * (VOTE_STEPS + 1) * sizeof *votes->votes[rule]);
+        stats_put(out, votes->votes[rule], steps * (VOTE_STEPS + 1) * sizeof *votes->votes[rule]);
     }
 }
 
 static void put_weight(Text *out, const WeightStats *w) {
     const double moments[] = {w->min, w->max, w->absmax, w->mean, w->std, w->kurtosis};
-    put_number(out, w->elements);
-    put_number(out, w->zeros);
-    put_number(out, w->nonfinite);
-    put_number(out, w->outliers_6sigma);
-    put(out, moments, sizeof moments);
-    put_number(out, w->counts.length);
-    put(out, w->counts.values, w->counts.length * sizeof *w->counts.values);
-    put(out, w->counts.counts, w->counts.length * sizeof *w->counts.counts);
+    stats_put_number(out, w->elements);
+    stats_put_number(out, w->zeros);
+    stats_put_number(out, w->nonfinite);
+    stats_put_number(out, w->outliers_6sigma);
+    stats_put(out, moments, sizeof moments);
+    stats_put_number(out, w->counts.length);
+    stats_put(out, w->counts.values, w->counts.length * sizeof *w->counts.values);
+    stats_put(out, w->counts.counts, w->counts.length * sizeof *w->counts.counts);
     put_votes(out, &w->votes);
-    put_number(out, w->columns);
-    put(out, w->column_absmax, w->columns * sizeof *w->column_absmax);
+    stats_put_number(out, w->columns);
+    stats_put(out, w->column_absmax, w->columns * sizeof *w->column_absmax);
 }
 
 static void put_input(Text *out, const InputStats *input) {
     const float figures[] = {input->range, input->p99, input->p99_9, input->p99_99};
-    put_number(out, input->width);
-    put_number(out, input->tokens);
-    put_number(out, input->sample_rows);
-    put(out, figures, sizeof figures);
-    put(out, input->magnitude, sizeof input->magnitude);
-    put(out, input->token_magnitude, sizeof input->token_magnitude);
-    put(out, input->channel_absmax, input->width * sizeof(float));
-    put(out, input->sample, input->sample_rows * input->width * sizeof(float));
-}
-
-static char *cache_file(const char *folder, Kind kind, uint64_t key) {
-    char name[64];
-    snprintf(name, sizeof name, "%s-%016llx.stats", kind == KIND_WEIGHTS ? "weights" : "inputs",
-             (unsigned long long)key);
-    return path_join(folder, name);
-}
-
-// `file` holds room for the header, then the payload.
-static bool write_file(const char *folder, Kind kind, uint64_t key, Text *file, Error *err) {
-    if (file->failed) return error_memory(err, "writing statistics");
-    Header header = header_for(kind, key, file->data + sizeof header, file->length - sizeof header);
-    memcpy(file->data, &header, sizeof header);
-    char *path = cache_file(folder, kind, key);
-    if (!path) return error_memory(err, folder);
-    bool ok = folder_make(folder, err) && file_write(path, file->data, file->length, err);
-    free(path);
-    return ok;
+    stats_put_number(out, input->width);
+    stats_put_number(out, input->tokens);
+    stats_put_number(out, input->sample_rows);
+    stats_put(out, figures, sizeof figures);
+    stats_put(out, input->magnitude, sizeof input->magnitude);
+    stats_put(out, input->token_magnitude, sizeof input->token_magnitude);
+    stats_put(out, input->channel_absmax, input->width * sizeof(float));
+    stats_put(out, input->sample, input->sample_rows * input->width * sizeof(float));
 }
 
 bool stats_cache_write_weights(const char *folder, uint64_t key, const ModelStats *stats, Error *err) {
     Text file = {0};
-    put(&file, &(Header){0}, sizeof(Header));
-    put_number(&file, (uint64_t)stats->linear_count);
+    stats_file_begin(&file);
+    stats_put_number(&file, (uint64_t)stats->linear_count);
     bool ok = true;
     for (int i = 0; ok && i < stats->linear_count; i++) {
         ok = stats->weights[i].known || error_set(err, "not all weights are measured yet; statistics were not kept");
         if (ok) put_weight(&file, &stats->weights[i]);
     }
-    ok = ok && write_file(folder, KIND_WEIGHTS, key, &file, err);
+    ok = ok && stats_file_write(folder, STATS_WEIGHTS, key, &file, err);
     text_free(&file);
     return ok;
 }
 
 bool stats_cache_write_inputs(const char *folder, uint64_t key, const ModelStats *stats, Error *err) {
     Text file = {0};
-    put(&file, &(Header){0}, sizeof(Header));
-    put_number(&file, (uint64_t)stats->input_count);
+    stats_file_begin(&file);
+    stats_put_number(&file, (uint64_t)stats->input_count);
     bool ok = true;
     for (int i = 0; ok && i < stats->input_count; i++) {
         ok = stats->inputs[i].known || error_set(err, "not all inputs were seen; statistics were not kept");
         if (ok) put_input(&file, &stats->inputs[i]);
     }
-    ok = ok && write_file(folder, KIND_INPUTS, key, &file, err);
+    ok = ok && stats_file_write(folder, STATS_INPUTS, key, &file, err);
     text_free(&file);
     return ok;
 }
 
 // ---- Reading ----
-
-typedef struct Reader {
-    const char *at;
-    size_t left;
-    bool bad; // stays true once something was wrong; what is read then is zeros
-} Reader;
-
-static bool get(Reader *r, void *out, size_t bytes) {
-    if (r->bad || bytes > r->left) {
-        r->bad = true;
-        memset(out, 0, bytes);
-        return false;
-    }
-    if (bytes) memcpy(out, r->at, bytes);
-    r->at += bytes;
-    r->left -= bytes;
-    return true;
-}
-
-static uint64_t get_number(Reader *r) {
-    uint64_t number;
-    get(r, &number, sizeof number);
-    return number;
-}
-
-static void *get_array(Reader *r, size_t count, size_t size) {
-    size_t bytes;
-    if (r->bad || __builtin_mul_overflow(count, size, &bytes) || bytes > r->left) {
-        r->bad = true;
-        return NULL;
-    }
-    void *data = array_new(count, size);
-    if (!data)
-        r->bad = true;
-    else
-        get(r, data, bytes);
-    return data;
-}
-
-static bool sums_to(const uint64_t *counts, size_t n, uint64_t total) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (__builtin_add_overflow(sum, counts[i], &sum)) return false;
-    }
-    return sum == total;
-}
-
-static bool all_finite(const float *values, size_t n) {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) finite &= fabsf(values[i]) <= FLT_MAX;
-    return finite;
-}
 
 static bool vote_arrays_plausible(const VoteCounts *votes, int step) {
     for (int rule = 0; rule < VOTE_RULES; rule++) {
@@ -240,16 +136,16 @@ static bool votes_plausible(const VoteCounts *votes, const Linear *linear) {
     return true;
 }
 
-static bool get_votes(Reader *r, const Linear *linear, VoteCounts *out) {
-    uint64_t sizes_count = get_number(r);
+static bool get_votes(StatsReader *r, const Linear *linear, VoteCounts *out) {
+    uint64_t sizes_count = stats_get_number(r);
     if (sizes_count < 1 || sizes_count > LADDER_MAX) return false;
     out->sizes_count = (int)sizes_count;
-    get(r, out->sizes, sizeof out->sizes);
-    get(r, out->parents, sizeof out->parents);
-    get(r, out->squares, sizeof out->squares);
+    stats_get(r, out->sizes, sizeof out->sizes);
+    stats_get(r, out->parents, sizeof out->parents);
+    stats_get(r, out->squares, sizeof out->squares);
     size_t steps = (size_t)sizes_count - 1;
     for (int rule = 0; rule < VOTE_RULES && steps; rule++) {
-        out->votes[rule] = get_array(r, steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
+        out->votes[rule] = stats_get_array(r, steps * (VOTE_STEPS + 1), sizeof *out->votes[rule]);
     }
     return !r->bad && votes_plausible(out, linear);
 }
@@ -259,14 +155,14 @@ static bool counts_plausible(const WeightStats *w) {
     for (size_t i = 1; i < c->length; i++) {
         if (!(c->values[i - 1] < c->values[i])) return false;
     }
-    return w->nonfinite <= w->elements && all_finite(c->values, c->length) &&
-           sums_to(c->counts, c->length, w->elements - w->nonfinite);
+    return w->nonfinite <= w->elements && floats_finite(c->values, c->length) &&
+           counts_sum_to(c->counts, c->length, w->elements - w->nonfinite);
 }
 
-static bool get_columns(Reader *r, const Linear *linear, WeightStats *out) {
-    out->columns = (size_t)get_number(r);
+static bool get_columns(StatsReader *r, const Linear *linear, WeightStats *out) {
+    out->columns = (size_t)stats_get_number(r);
     if (out->columns != linear->in) return false;
-    out->column_absmax = get_array(r, out->columns, sizeof *out->column_absmax);
+    out->column_absmax = stats_get_array(r, out->columns, sizeof *out->column_absmax);
     if (!out->column_absmax) return false;
     float most = 0;
     for (size_t j = 0; j < out->columns; j++) {
@@ -276,22 +172,22 @@ static bool get_columns(Reader *r, const Linear *linear, WeightStats *out) {
     return out->nonfinite > 0 || most == (float)out->absmax;
 }
 
-static bool get_weight(Reader *r, const Linear *linear, WeightStats *out) {
+static bool get_weight(StatsReader *r, const Linear *linear, WeightStats *out) {
     double moments[6];
-    out->elements = get_number(r);
-    out->zeros = get_number(r);
-    out->nonfinite = get_number(r);
-    out->outliers_6sigma = get_number(r);
-    get(r, moments, sizeof moments);
+    out->elements = stats_get_number(r);
+    out->zeros = stats_get_number(r);
+    out->nonfinite = stats_get_number(r);
+    out->outliers_6sigma = stats_get_number(r);
+    stats_get(r, moments, sizeof moments);
     for (int i = 0; i < 6; i++) {
         if (!isfinite(moments[i])) return false;
     }
     out->min = moments[0], out->max = moments[1], out->absmax = moments[2];
     out->mean = moments[3], out->std = moments[4], out->kurtosis = moments[5];
-    uint64_t length = get_number(r);
+    uint64_t length = stats_get_number(r);
     if (r->bad || length > 65536) return false;
-    out->counts.values = get_array(r, (size_t)length, sizeof *out->counts.values);
-    out->counts.counts = get_array(r, (size_t)length, sizeof *out->counts.counts);
+    out->counts.values = stats_get_array(r, (size_t)length, sizeof *out->counts.values);
+    out->counts.counts = stats_get_array(r, (size_t)length, sizeof *out->counts.counts);
     if (r->bad) return false;
     out->counts.length = (size_t)length;
     bool plausible = out->elements == (uint64_t)linear->out * linear->in && out->zeros <= out->elements &&
@@ -317,57 +213,37 @@ static bool input_plausible(const InputStats *input) {
     return range == input->range && range <= FLT_MAX && input->p99 >= 0 && input->p99 <= input->p99_9 &&
            input->p99_9 <= input->p99_99 && input->p99_99 <= range &&
            !__builtin_mul_overflow(input->tokens, (uint64_t)input->width, &values) &&
-           sums_to(input->magnitude, MAGNITUDE_BINS, values) &&
-           sums_to(input->token_magnitude, MAGNITUDE_BINS, input->tokens) &&
-           all_finite(input->sample, input->sample_rows * input->width);
+           counts_sum_to(input->magnitude, MAGNITUDE_BINS, values) &&
+           counts_sum_to(input->token_magnitude, MAGNITUDE_BINS, input->tokens) &&
+           floats_finite(input->sample, input->sample_rows * input->width);
 }
 
-static bool get_input(Reader *r, size_t width, InputStats *out) {
+static bool get_input(StatsReader *r, size_t width, InputStats *out) {
     float figures[4];
-    uint64_t stored_width = get_number(r), tokens = get_number(r), rows = get_number(r);
-    get(r, figures, sizeof figures);
-    get(r, out->magnitude, sizeof out->magnitude);
-    get(r, out->token_magnitude, sizeof out->token_magnitude);
+    uint64_t stored_width = stats_get_number(r), tokens = stats_get_number(r), rows = stats_get_number(r);
+    stats_get(r, figures, sizeof figures);
+    stats_get(r, out->magnitude, sizeof out->magnitude);
+    stats_get(r, out->token_magnitude, sizeof out->token_magnitude);
     if (r->bad || stored_width != width || !width || rows > SAMPLE_ROWS) return false;
     out->width = width;
     out->tokens = tokens;
     out->sample_rows = (size_t)rows;
     out->range = figures[0], out->p99 = figures[1], out->p99_9 = figures[2], out->p99_99 = figures[3];
-    out->channel_absmax = get_array(r, width, sizeof(float));
-    out->sample = get_array(r, (size_t)rows * width, sizeof(float));
+    out->channel_absmax = stats_get_array(r, width, sizeof(float));
+    out->sample = stats_get_array(r, (size_t)rows * width, sizeof(float));
     return !r->bad && input_plausible(out);
 }
 
-// The whole file if its header and hash are right; owned by the caller. NULL otherwise.
-static char *read_file(const char *folder, Kind kind, uint64_t key, Reader *payload) {
-    char *path = cache_file(folder, kind, key), *data = NULL;
-    size_t size = 0;
-    bool there = path && file_read(path, FILE_LIMIT, &data, &size, NULL), ok = there && size >= sizeof(Header);
-    if (ok) {
-        *payload = (Reader){.at = data + sizeof(Header), .left = size - sizeof(Header)};
-        Header wanted = header_for(kind, key, payload->at, payload->left);
-        ok = memcmp(data, &wanted, sizeof wanted) == 0;
-    }
-    log_line("cache: %s %s", path ? path : "?",
-             ok      ? "is read"
-             : there ? "is damaged or of another version"
-                     : "is not there");
-    free(path);
-    if (ok) return data;
-    free(data);
-    return NULL;
-}
-
-// Both kinds alike: read everything into fresh memory first, so that a file that turns out wrong in the middle leaves
-// nothing behind.
+// Both kinds alike: everything is read into fresh memory first, so that a file that turns out wrong in the middle
+// leaves nothing behind.
 bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
-    Reader reader;
-    char *data = read_file(folder, KIND_WEIGHTS, key, &reader);
+    StatsReader reader;
+    char *data = stats_file_read(folder, STATS_WEIGHTS, key, &reader);
     if (!data) return false;
     ModelStats fresh;
     bool ok = model_stats_new(structure, &fresh, NULL);
     if (ok) {
-        ok = get_number(&reader) == (uint64_t)structure->linear_count;
+        ok = stats_get_number(&reader) == (uint64_t)structure->linear_count;
         for (int i = 0; ok && i < structure->linear_count; i++) {
             ok = get_weight(&reader, &structure->linears[i], &fresh.weights[i]);
         }
@@ -384,26 +260,25 @@ bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStruc
     return ok;
 }
 
-bool stats_cache_read_inputs(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
-    Reader reader;
-    char *data = read_file(folder, KIND_INPUTS, key, &reader);
-    if (!data) return false;
-    ModelStats fresh;
-    bool ok = model_stats_new(structure, &fresh, NULL);
-    if (ok) {
-        ok = get_number(&reader) == (uint64_t)structure->input_count;
-        for (int i = 0; ok && i < structure->input_count; i++) {
-            ok = get_input(&reader, input_width(structure, i), &fresh.inputs[i]);
-        }
-        ok = ok && reader.left == 0;
-        for (int i = 0; ok && i < structure->input_count; i++) {
-            if (stats->inputs[i].known) continue;
-            stats->inputs[i] = fresh.inputs[i];
-            fresh.inputs[i] = (InputStats){0};
-            model_stats_publish_input(stats, i);
-        }
-        model_stats_free(&fresh);
+static bool get_inputs(StatsReader *reader, const ModelStructure *structure, InputSet *out) {
+    bool ok = stats_get_number(reader) == (uint64_t)structure->input_count;
+    for (int i = 0; ok && i < structure->input_count; i++) {
+        ok = get_input(reader, input_width(structure, i), &out->inputs[i]);
+        if (ok) input_set_publish(out, i);
     }
+    return ok && reader->left == 0;
+}
+
+bool stats_cache_read_inputs(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
+    StatsReader reader;
+    char *data = stats_file_read(folder, STATS_INPUTS, key, &reader);
+    if (!data) return false;
+    InputSet *fresh = input_set_new(structure->input_count);
+    bool ok = fresh && get_inputs(&reader, structure, fresh);
+    if (ok)
+        model_stats_take_inputs(stats, fresh);
+    else
+        input_set_release(fresh);
     free(data);
     return ok;
 }

@@ -53,7 +53,7 @@ static size_t ending_space(const char *text, size_t n) {
 }
 
 // A text that begins with BOS gets no second one.
-static bool encode(const Loader *l, const char *text, size_t length, TokenIds *ids) {
+static bool encode_text(const Loader *l, const char *text, size_t length, TokenIds *ids) {
     return tokenizer_encode(l->tokenizer, text, length, !tokenizer_has_prefix(l->tokenizer, text, length), ids, l->err);
 }
 
@@ -75,7 +75,7 @@ static bool encode_pair(const Loader *l, const Text *text, size_t context, Token
     for (size_t space; (space = ending_space(text->data, context)) > 0;) context -= space;
     if (context == 0) return encode_alone(l, text, ids, first);
     TokenIds alone = {0};
-    bool ok = encode(l, text->data, text->length, ids) && encode(l, text->data, context, &alone);
+    bool ok = encode_text(l, text->data, text->length, ids) && encode_text(l, text->data, context, &alone);
     *first = alone.count < ids->count ? alone.count : ids->count;
     token_ids_free(&alone);
     return ok;
@@ -348,13 +348,13 @@ bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *
     return ok;
 }
 
-typedef struct Moments {
+typedef struct MeanError {
     double mean, se;
-} Moments;
+} MeanError;
 
-static Moments moments(double sum, double squares, double n) {
+static MeanError mean_error(double sum, double squares, double n) {
     double mean = sum / n, variance = fmax(squares / n - mean * mean, 0);
-    return (Moments){mean, n > 1 ? sqrt(variance / (n - 1)) : 0};
+    return (MeanError){mean, n > 1 ? sqrt(variance / (n - 1)) : 0};
 }
 
 TaskScore task_score(const TaskAnswer *answers, size_t count) {
@@ -366,7 +366,8 @@ TaskScore task_score(const TaskAnswer *answers, size_t count) {
         sum += answers[i].log_likelihood;
         squares += answers[i].log_likelihood * answers[i].log_likelihood;
     }
-    Moments accuracy = moments(right, right, n), normed = moments(norm, norm, n), word = moments(sum, squares, n);
+    MeanError accuracy = mean_error(right, right, n), normed = mean_error(norm, norm, n),
+              word = mean_error(sum, squares, n);
     return (TaskScore){.items = count,
                        .accuracy = accuracy.mean,
                        .accuracy_se = accuracy.se,

@@ -93,7 +93,7 @@ static size_t last_place(const CutPlaces *places, const char *text, size_t from,
 
 // A file that is read from block to block. The text begins with what was there before the block, so that its first word
 // is not taken for the first of a text.
-typedef struct Reader {
+typedef struct TextReader {
     const Tokenizer *tokenizer;
     FILE *file;
     CutPlaces places;
@@ -103,9 +103,9 @@ typedef struct Reader {
     size_t offset;  // of the text, in the file
     bool begun, ended;
     bool bare; // no special tokens are added: the text has its own
-} Reader;
+} TextReader;
 
-static bool fill(Reader *r, size_t wanted, Error *err) {
+static bool reader_fill(TextReader *r, size_t wanted, Error *err) {
     if (wanted > r->capacity) {
         char *grown = realloc(r->text, wanted);
         if (!grown) return error_memory(err, "reading text");
@@ -125,9 +125,9 @@ static bool fill(Reader *r, size_t wanted, Error *err) {
 }
 
 // The end of the next block; the text is there up to it and maybe further.
-static bool next_end(Reader *r, size_t *end, Error *err) {
+static bool reader_next_end(TextReader *r, size_t *end, Error *err) {
     for (size_t more = BLOCK; more <= LONGEST; more *= 2) {
-        if (!fill(r, r->context + more, err)) return false;
+        if (!reader_fill(r, r->context + more, err)) return false;
         *end = r->ended ? r->have : last_place(&r->places, r->text, r->context, r->have);
         if (*end || r->ended) return true;
     }
@@ -136,7 +136,8 @@ static bool next_end(Reader *r, size_t *end, Error *err) {
     return true;
 }
 
-static bool encode(const Reader *r, size_t from, size_t end, bool begins, bool ends, TokenIds *out, Error *err) {
+static bool reader_encode(const TextReader *r, size_t from, size_t end, bool begins, bool ends, TokenIds *out,
+                          Error *err) {
     return tokenizer_encode_part(r->tokenizer, r->text + from, end - from, begins, ends, out, err) ||
            error_prefix(err, "bytes %zu to %zu", r->offset + from, r->offset + end);
 }
@@ -148,10 +149,10 @@ static bool add_id(TokenIds *out, int32_t id, Error *err) {
 }
 
 // Appends the ids of text[context … end), encoded together with the context.
-static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
+static bool reader_add_block(const TextReader *r, size_t end, TokenIds *out, Error *err) {
     TokenIds known = {0}, all = {0};
-    bool ok = (!r->context || encode(r, 0, r->context, false, false, &known, err)) &&
-              encode(r, 0, end, !r->begun && !r->bare, r->ended && !r->bare, &all, err);
+    bool ok = (!r->context || reader_encode(r, 0, r->context, false, false, &known, err)) &&
+              reader_encode(r, 0, end, !r->begun && !r->bare, r->ended && !r->bare, &all, err);
     for (size_t i = known.count; ok && i < all.count; i++) ok = add_id(out, all.ids[i], err);
     token_ids_free(&known);
     token_ids_free(&all);
@@ -159,7 +160,7 @@ static bool add_block(const Reader *r, size_t end, TokenIds *out, Error *err) {
 }
 
 // Keeps what follows the block, and of the block what follows its last place, if it has one.
-static void advance(Reader *r, size_t end) {
+static void reader_advance(TextReader *r, size_t end) {
     size_t place = last_place(&r->places, r->text, 0, end), from = place ? place : end;
     r->begun = true;
     memmove(r->text, r->text + from, r->have - from);
@@ -169,12 +170,12 @@ static void advance(Reader *r, size_t end) {
 }
 
 static bool from_text(const Tokenizer *tokenizer, FILE *file, size_t most, TokenIds *out, Error *err) {
-    Reader r = {.tokenizer = tokenizer, .file = file};
+    TextReader r = {.tokenizer = tokenizer, .file = file};
     bool ok = find_places(tokenizer, &r.places, err);
     while (ok && out->count < most && !r.ended) {
         size_t end;
-        ok = next_end(&r, &end, err) && (end == 0 || add_block(&r, end, out, err));
-        if (ok && !r.ended) advance(&r, end);
+        ok = reader_next_end(&r, &end, err) && (end == 0 || reader_add_block(&r, end, out, err));
+        if (ok && !r.ended) reader_advance(&r, end);
     }
     free(r.text);
     return ok;
@@ -212,7 +213,7 @@ static bool add_turn(const cJSON *message, Text *out, Error *err) {
     return true;
 }
 
-// For models that know no turns: what a transcript looks like.
+// For models without a chat template: a transcript.
 static bool as_transcript(const cJSON *messages, bool answer, Text *out, Error *err) {
     const cJSON *message;
     cJSON_ArrayForEach(message, messages) {
@@ -246,11 +247,12 @@ static cJSON *without_system(const cJSON *messages) {
 
 static bool through_template(const TextForm *form, const cJSON *messages, bool answer, Text *out, Error *err) {
     const cJSON *special = tokenizer_special(form->tokenizer);
-    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, err)) return true;
+    Error refused = {0};
+    if (chat_template_apply(form->chat, messages, answer, special, &day_of_texts, out, &refused)) return true;
     cJSON *merged = without_system(messages);
     const bool ok = merged && chat_template_apply(form->chat, merged, answer, special, &day_of_texts, out, NULL);
     cJSON_Delete(merged);
-    return ok;
+    return ok || error_set(err, "%s; --chat off leaves the template out", refused.message);
 }
 
 bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool answer, TokenIds *out, Error *err) {
@@ -322,7 +324,7 @@ static void keep_most(TokenIds *out, size_t most) {
     if (out->count > most) out->count = most;
 }
 
-static bool is_jsonl(const char *path) {
+bool tokens_file_has_lines(const char *path) {
     const char *dot = strrchr(path, '.');
     return dot && strcasecmp(dot, ".jsonl") == 0;
 }
@@ -332,9 +334,9 @@ bool tokens_from_file(const TextForm *form, const char *path, size_t most, Token
     Error other = {0};
     if (!file) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t before = out->count, limit = most > SIZE_MAX - before ? SIZE_MAX : before + most;
-    bool ok =
-        !recognize_file(path, EXPECTED_TEXT, &other) &&
-        (is_jsonl(path) ? from_jsonl(form, file, limit, out, err) : from_text(form->tokenizer, file, limit, out, err));
+    bool ok = !recognize_file(path, EXPECTED_TEXT, &other) &&
+              (tokens_file_has_lines(path) ? from_jsonl(form, file, limit, out, err)
+                                           : from_text(form->tokenizer, file, limit, out, err));
     fclose(file);
     if (other.message[0]) return error_set(err, "%s", other.message);
     keep_most(out, limit);

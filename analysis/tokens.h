@@ -23,5 +23,6 @@ bool tokens_of_conversation(const TextForm *form, const cJSON *messages, bool an
 // (BOS, EOS) is put once around a text file, and around each "text" of a .jsonl file. A file without any text is
 // refused. On failure *out is as it was.
 bool tokens_from_file(const TextForm *form, const char *path, size_t most, TokenIds *out, Error *err);
+bool tokens_file_has_lines(const char *path); // a .jsonl file, the only kind that may hold conversations
 // Uniformly random vocabulary ids, special ones included as they come: FPTQ's data-free calibration.
 bool tokens_random(size_t vocab, size_t count, uint64_t seed, TokenIds *out, Error *err);

@@ -1,13 +1,15 @@
-// Layout of a file, in the byte order of the machine: Header, `count` Entries, then the divergences at each position of
-// those entries that have them, in the same order. A reader believes it only when the hash over all of that is right
-// and every figure can be true.
+// Layout of a file, in the byte order of the machine: TrialHeader, `count` Entries, then the divergences at each
+// position of those entries that have them, in the same order. A reader believes it only when the hash over all of that
+// is right and every figure can be true.
 #include "analysis/trial_cache.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -19,17 +21,19 @@
 #define FILE_LIMIT ((size_t)64 << 20)
 #define SECONDS_BETWEEN_WRITES 1.0
 
-typedef struct Header {
+typedef struct TrialHeader {
     char magic[8];
     uint32_t version, entry_bytes;
     uint64_t key, count, hash;
-} Header;
+} TrialHeader;
+static_assert(sizeof(TrialHeader) == 40, "padding would reach the file");
 
 typedef struct Entry {
     uint64_t plan;
     uint64_t positions; // whose divergences are kept: all of the accuracy's tokens, or 0
     Accuracy accuracy;
 } Entry;
+static_assert(sizeof(Entry) == 2 * 8 + 25 * 8, "entries are kept as they are: does TRIAL_VERSION count the change?");
 
 struct TrialCache {
     char *folder, *path;
@@ -42,16 +46,16 @@ struct TrialCache {
 };
 
 // body: all that follows the header.
-static Header header_for(uint64_t key, size_t count, const char *body, size_t bytes) {
-    return (Header){.magic = "qdtrial",
-                    .version = TRIAL_VERSION,
-                    .entry_bytes = sizeof(Entry),
-                    .key = key,
-                    .count = count,
-                    .hash = hash_bytes(HASH_START, body, bytes)};
+static TrialHeader trial_header(uint64_t key, size_t count, const char *body, size_t bytes) {
+    return (TrialHeader){.magic = "qdtrial",
+                         .version = TRIAL_VERSION,
+                         .entry_bytes = sizeof(Entry),
+                         .key = key,
+                         .count = count,
+                         .hash = hash_bytes(HASH_START, body, bytes)};
 }
 
-static bool plausible(const Accuracy *a) {
+static bool plausible_accuracy(const Accuracy *a) {
     return a->tokens > 0 && a->tokens == a->planned && isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 &&
            isfinite(a->kl_reverse_mean) && a->kl_reverse_mean >= 0 && a->ppl > 0 && a->base_ppl > 0 && a->top1 >= 0 &&
            a->top1 <= 1;
@@ -82,7 +86,7 @@ static void keep_positions(TrialCache *cache, size_t at, const float *kl, size_t
 // One entry, and its positions from *rest on; false when it cannot be true.
 static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest, const char *end) {
     const size_t n = (size_t)entry->positions, bytes = n * sizeof(float);
-    if (!plausible(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
+    if (!plausible_accuracy(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
     if (n > (size_t)(end - *rest) / sizeof(float) || !room_for_one(cache)) return false;
     float *kl = array_new(n, sizeof *kl);
     if (!kl) return false;
@@ -101,12 +105,12 @@ static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest,
 }
 
 static bool take_entries(TrialCache *cache, const char *data, size_t size) {
-    Header header;
+    TrialHeader header;
     if (size < sizeof header) return false;
     memcpy(&header, data, sizeof header);
     const char *body = data + sizeof header, *end = data + size;
     if (header.count > (size_t)(end - body) / sizeof(Entry)) return false;
-    const Header expected = header_for(cache->key, (size_t)header.count, body, (size_t)(end - body));
+    const TrialHeader expected = trial_header(cache->key, (size_t)header.count, body, (size_t)(end - body));
     if (memcmp(&header, &expected, sizeof header) != 0) return false;
     const char *rest = body + header.count * sizeof(Entry);
     for (size_t i = 0; i < header.count; i++) {
@@ -156,17 +160,17 @@ bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, flo
 
 static void write_entries(TrialCache *cache) {
     Text file = {0};
-    Header header = {0};
+    TrialHeader header = {0};
     text_add(&file, (const char *)&header, sizeof header);
     text_add(&file, (const char *)cache->entries, cache->count * sizeof *cache->entries);
     for (size_t i = 0; i < cache->count; i++) {
         const size_t n = (size_t)cache->entries[i].positions;
         if (n) text_add(&file, (const char *)cache->kl[i], n * sizeof(float));
     }
-    if (!file.failed && folder_make(cache->folder, NULL)) {
-        header = header_for(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
+    if (!file.failed) {
+        header = trial_header(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
         memcpy(file.data, &header, sizeof header);
-        file_write(cache->path, file.data, file.length, NULL);
+        cache_write(cache->folder, cache->path, &file, NULL);
     }
     text_free(&file);
     // Also where it failed: a folder that cannot be written now is not tried for each figure.
@@ -175,15 +179,13 @@ static void write_entries(TrialCache *cache) {
 }
 
 void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *kl) {
-    if (!cache || !plausible(accuracy)) return;
+    if (!cache || !plausible_accuracy(accuracy)) return;
     const size_t at = place_of(cache, plan), n = kl ? (size_t)accuracy->tokens : 0;
     if (at < cache->count && (!kl || cache->kl[at])) return; // known already
-    if (sizeof(Header) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
+    if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
     if (at == cache->count) {
         if (!room_for_one(cache)) return;
-        memset(&cache->entries[at], 0, sizeof *cache->entries); // padding goes to disk, too
-        cache->entries[at].plan = plan;
-        cache->entries[at].accuracy = *accuracy;
+        cache->entries[at] = (Entry){.plan = plan, .accuracy = *accuracy};
         cache->kl[at] = NULL;
         cache->count++;
         cache->bytes += sizeof(Entry);

@@ -66,8 +66,9 @@ static void stats_from_counts(WeightStats *out) {
     }
 }
 
-// ---- F32 elements: passes over the data, in chunks whose partial sums are added in order, so that threads do not
-// change the result ----
+// ---- F32 elements ----
+
+// Passes over the data, in chunks whose partial sums are added in order, so that threads do not change the result.
 
 #define CHUNK ((size_t)1 << 16)
 
@@ -167,8 +168,9 @@ static bool stats_from_f32(const void *data, size_t n, WeightStats *out, Error *
 
 // ---- One matrix ----
 
-// Each thread takes a block of rows after the other and asks everything of it while it is in the cache. What it finds
-// are integers and maxima, so the order of the blocks does not matter; and a matrix of any size takes little memory.
+// Each thread takes one block of rows after another and measures everything while the block is in the cache. The
+// results are integers and maxima, so the order of blocks does not matter, and a matrix of any size takes little
+// memory.
 #define BLOCK_BYTES ((size_t)256 << 10)
 
 typedef struct Scan {
@@ -253,7 +255,7 @@ static bool scan_matrix(Scan *scan) {
     return !scan->failed;
 }
 
-static bool measure(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
+static bool measure_linear(const Linear *linear, uint64_t *patterns, WeightStats *out, Error *err) {
     DType dtype = linear->weight->dtype;
     out->elements = (uint64_t)linear->out * linear->in;
     out->columns = linear->in;
@@ -291,7 +293,7 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     WeightStats *out = &stats->weights[index];
     bool ok = tensor_hold(linear->weight, err);
     if (ok) {
-        ok = measure(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
+        ok = measure_linear(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
         tensor_release(linear->weight);
         tensor_drop_pages(linear->weight); // a model larger than memory is measured matrix by matrix
     }

@@ -11,7 +11,7 @@
 #include "quant/equalize.h"
 #include "quant/quantize.h"
 
-typedef struct Work {
+typedef struct Inspection {
     const Linear *linear;
     const Decision *decision;
     const float *factors, *divisors;
@@ -20,7 +20,7 @@ typedef struct Work {
     float *bias;     // [out] or NULL
     float *changes;  // [sample_rows, in]: Δx
     double *columns; // [in]: Σ ΔW² of each
-} Work;
+} Inspection;
 
 double why_weights_share(const Why *why) {
     double sum = why->weights + why->input;
@@ -29,14 +29,14 @@ double why_weights_share(const Why *why) {
 
 // ---- The input ----
 
-static float factor_of(const Work *w, size_t j) { return w->factors ? w->factors[j] : 1; }
+static float factor_of(const Inspection *w, size_t j) { return w->factors ? w->factors[j] : 1; }
 
-static void change_by_scale(const Work *w, const float *x, float scale, const int8_t *codes, float *change) {
+static void change_by_scale(const Inspection *w, const float *x, float scale, const int8_t *codes, float *change) {
     for (size_t j = 0; j < w->linear->in; j++) change[j] = (float)codes[j] * scale * factor_of(w, j) - x[j];
 }
 
 // One scale per channel over all sample rows, as over the tokens of a call.
-static void change_by_channel(const Work *w, size_t j) {
+static void change_by_channel(const Inspection *w, size_t j) {
     const size_t in = w->linear->in, rows = w->input->sample_rows;
     const float *x = w->input->sample + j;
     float range = 0, factor = factor_of(w, j);
@@ -46,7 +46,7 @@ static void change_by_channel(const Work *w, size_t j) {
         w->changes[r * in + j] = rintf(x[r * in] / factor * (1 / scale)) * scale * factor - x[r * in];
 }
 
-static bool change_input(const Work *w, Error *err) {
+static bool change_input(const Inspection *w, Error *err) {
     const size_t in = w->linear->in;
     const ActivationPolicy policy = w->decision->activations;
     if (policy == POLICY_NONE) return true;
@@ -66,7 +66,7 @@ static bool change_input(const Work *w, Error *err) {
     return true;
 }
 
-static bool find_channel(const Work *w, Why *out, Error *err) {
+static bool find_channel(const Inspection *w, Why *out, Error *err) {
     const size_t in = w->linear->in;
     float median, *reach = array_new(in, sizeof *reach);
     if (!reach) return error_memory(err, w->linear->name);
@@ -84,7 +84,7 @@ static bool find_channel(const Work *w, Why *out, Error *err) {
 // ---- The weights ----
 
 // row, change [in]: a row of W and of ΔW.
-static void load_rows(const Work *w, size_t o, float *row, float *change) {
+static void load_rows(const Inspection *w, size_t o, float *row, float *change) {
     const Tensor *tensor = w->linear->weight;
     const float divisor = w->divisors ? w->divisors[o] : 1;
     load_equalized_row(host_kernels(), tensor->dtype, tensor->data, w->linear->in, o, NULL, NULL, row);
@@ -111,7 +111,7 @@ static Products products_of(const float *row, const float *change, const float *
 
 static double square(double x) { return x * x; }
 
-static void add_row(const Work *w, size_t o, const float *row, const float *change, Why *sum, double *columns) {
+static void add_row(const Inspection *w, size_t o, const float *row, const float *change, Why *sum, double *columns) {
     const size_t in = w->linear->in;
     const double bias = w->bias ? (double)w->bias[o] : 0;
     for (size_t r = 0; r < w->input->sample_rows; r++) {
@@ -125,10 +125,10 @@ static void add_row(const Work *w, size_t o, const float *row, const float *chan
 }
 
 // Rows are shared among threads in blocks, and the sums of blocks added in order, so that the figures do not depend on
-// how many threads there are.
+// the number of threads.
 enum { BLOCKS = 64 };
 
-static void add_block(const Work *w, size_t block, float *rows, Why *sum, double *columns) {
+static void add_block(const Inspection *w, size_t block, float *rows, Why *sum, double *columns) {
     const size_t out = w->linear->out;
     for (size_t o = out * block / BLOCKS; o < out * (block + 1) / BLOCKS; o++) {
         load_rows(w, o, rows, rows + w->linear->in);
@@ -136,7 +136,7 @@ static void add_block(const Work *w, size_t block, float *rows, Why *sum, double
     }
 }
 
-static bool add_rows(const Work *w, Why *out, Error *err) {
+static bool add_rows(const Inspection *w, Why *out, Error *err) {
     const size_t in = w->linear->in;
     Why sums[BLOCKS] = {0};
     double *columns = array_new(BLOCKS * in, sizeof *columns);
@@ -156,7 +156,7 @@ static bool add_rows(const Work *w, Why *out, Error *err) {
     return ok || error_memory(err, w->linear->name);
 }
 
-static void find_column(const Work *w, Why *out) {
+static void find_column(const Inspection *w, Why *out) {
     const size_t in = w->linear->in;
     double all = 0, most = 0;
     for (size_t j = 0; j < in; j++) {
@@ -170,7 +170,7 @@ static void find_column(const Work *w, Why *out) {
     out->column_share = all > 0 ? most / all : 0;
 }
 
-static bool look(Work *w, Why *out, Error *err) {
+static bool inspect_linear(Inspection *w, Why *out, Error *err) {
     const Linear *linear = w->linear;
     w->changes = array_new(w->input->sample_rows * linear->in, sizeof *w->changes);
     w->columns = array_new(linear->in, sizeof *w->columns);
@@ -188,13 +188,14 @@ bool why_linear(const Linear *linear, const Decision *decision, const float *fac
                 const InputStats *input, Why *out, Error *err) {
     *out = (Why){0};
     if (!input->sample_rows) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
-    Work work = {.linear = linear, .decision = decision, .factors = factors, .divisors = divisors, .input = input};
+    Inspection inspection = {
+        .linear = linear, .decision = decision, .factors = factors, .divisors = divisors, .input = input};
     if (!tensor_hold(linear->weight, err)) return false;
-    const bool ok = look(&work, out, err);
+    const bool ok = inspect_linear(&inspection, out, err);
     tensor_release(linear->weight);
-    free(work.changes);
-    free(work.columns);
-    free(work.bias);
+    free(inspection.changes);
+    free(inspection.columns);
+    free(inspection.bias);
     return ok;
 }
 

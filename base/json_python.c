@@ -73,12 +73,12 @@ static bool make_standard(const char *text, size_t length, char *copy) {
 
 // ---- Keys that stand twice ----
 
-typedef struct Keys {
+typedef struct SeenKeys {
     cJSON **slots; // NULL: free
     size_t mask;
-} Keys;
+} SeenKeys;
 
-static void enter_key(const Keys *keys, cJSON *object, cJSON *item) {
+static void enter_key(const SeenKeys *keys, cJSON *object, cJSON *item) {
     size_t at = hash_text(HASH_START, item->string) & keys->mask;
     while (keys->slots[at] && strcmp(keys->slots[at]->string, item->string) != 0) at = (at + 1) & keys->mask;
     if (keys->slots[at]) cJSON_Delete(cJSON_DetachItemViaPointer(object, keys->slots[at]));
@@ -90,7 +90,7 @@ static bool drop_earlier_keys(cJSON *object) {
     for (const cJSON *item = object->child; item; item = item->next) count++;
     if (count < 2) return true;
     while (slots < 2 * count) slots *= 2;
-    Keys keys = {.slots = array_new(slots, sizeof(cJSON *)), .mask = slots - 1};
+    SeenKeys keys = {.slots = array_new(slots, sizeof(cJSON *)), .mask = slots - 1};
     if (!keys.slots) return false;
     for (cJSON *item = object->child, *next; item; item = next) {
         next = item->next;

@@ -5,10 +5,15 @@
 #include "base/log.h"
 
 void progress_begin(Progress *progress, const char *what, uint64_t total) {
+    progress_begin_at(progress, what, total, 0);
+}
+
+void progress_begin_at(Progress *progress, const char *what, uint64_t total, uint64_t done) {
     log_line("%s begins", what);
     if (!progress) return;
     atomic_store(&progress->what, what);
-    atomic_store(&progress->done, 0);
+    atomic_store(&progress->from, done);
+    atomic_store(&progress->done, done);
     atomic_store(&progress->total, total);
 }
 

@@ -8,6 +8,7 @@
 typedef struct Progress {
     atomic_bool stop;             // set to end the work
     _Atomic uint64_t done, total; // in the unit of the current work; total 0 = unknown
+    _Atomic uint64_t from;        // done before this piece of work began: it says nothing about its speed
     _Atomic(const char *) what;   // static text: "calibrating", "measuring weights"
     atomic_bool *also_stop;       // a second flag to obey (say, the program is quitting); may be NULL
 } Progress;
@@ -17,6 +18,9 @@ typedef struct Progress {
 // Begins a piece of work: sets what and total, done to 0. `what` must be a string literal or live as long as the
 // Progress.
 void progress_begin(Progress *progress, const char *what, uint64_t total);
+
+// The same for work that goes on where it was.
+void progress_begin_at(Progress *progress, const char *what, uint64_t total, uint64_t done);
 
 // Adds to done; returns false when the work should stop (use: if (!progress_add(p, 1)) return error_stopped(err);).
 bool progress_add(Progress *progress, uint64_t more);

@@ -160,11 +160,11 @@ bool match_finds(const Options *options, const ModelStructure *structure, Error 
 // Opens the model, which is quick, with the recipe of the command line. must_run: refuses a model that cannot. Close
 // *out with engine_close, also after a failure.
 bool open_engine(const Options *options, bool must_run, Engine **out, Error *err);
-// Measures the weights, calibrates if the model can be run, and plans. Check everything else that the command line asks
-// of the model first: this may take hours.
-bool prepare_engine(const Options *options, Engine *engine, Error *err);
-// Both in one call, when there is nothing to check in between.
-bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err);
+// Measures the weights, calibrates if the recipe needs it (inputs: in any case), and plans. What else the command line
+// asks of the model is checked before: this may take hours.
+bool prepare_engine(const Options *options, Engine *engine, bool inputs, Error *err);
+// Both, where there is nothing to check in between.
+bool open_prepared(const Options *options, bool must_run, bool inputs, Engine **out, Error *err);
 
 // The version of the contract in docs/json.md. It rises when a key changes its name, type or meaning, but not when one
 // is added.

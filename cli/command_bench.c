@@ -60,7 +60,7 @@ static bool needs_recipe(const BenchCommand *b) {
 static bool open_model(BenchCommand *b, Error *err) {
     return open_engine(b->options, true, &b->engine, err) &&
            speed_cases_fit(b->cases, b->case_count, &engine_structure(b->engine)->config, err) &&
-           (!needs_recipe(b) || prepare_engine(b->options, b->engine, err));
+           (!needs_recipe(b) || prepare_engine(b->options, b->engine, false, err));
 }
 
 static bool scheme_plan(const BenchCommand *b, const BenchScheme *scheme, Plan *out, Error *err) {

@@ -74,7 +74,7 @@ static void print_text(const Options *options, const Engine *engine) {
 bool command_calibrate(const Options *options, Error *err) {
     if (options->compare_random) return command_compare_random(options, err);
     Engine *engine;
-    bool ok = open_prepared(options, true, &engine, err);
+    bool ok = open_prepared(options, true, true, &engine, err);
     watch_end();
     if (ok) (options->json ? print_as_json : print_text)(options, engine);
     engine_close(engine);

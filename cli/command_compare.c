@@ -81,7 +81,7 @@ bool command_compare(const Options *options, Error *err) {
     Engine *engine;
     MethodTable table = {0};
     PointOptions how = {.speed = true};
-    bool ok = open_prepared(options, true, &engine, err) && fill_table(options, &table, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) && fill_table(options, &table, err) &&
               engine_points(engine, table.recipes, table.count, &how, table.points, watch_start(options), err);
     watch_end();
     if (ok) {

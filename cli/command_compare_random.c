@@ -81,7 +81,8 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
     cJSON_AddBoolToObject(object, "too_few_tokens", random->text.accuracy.tokens < FEWEST_TOKENS);
     cJSON_AddStringToObject(object, "calibration_text", engine_text_name(engine, TEXT_CALIBRATION));
     cJSON_AddStringToObject(object, "evaluation_text", engine_text_name(engine, TEXT_EVALUATION));
-    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
+    cJSON_AddBoolToObject(
+        object, "chat", engine_text_is_chat(engine, TEXT_CALIBRATION) || engine_text_is_chat(engine, TEXT_EVALUATION));
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < rows->count; i++) {
         const RangeRow *row = &rows->rows[i];
@@ -127,7 +128,7 @@ bool command_compare_random(const Options *options, Error *err) {
     Engine *engine;
     RandomCalibration random = {0};
     RangeRows rows = {0};
-    bool ok = open_prepared(options, true, &engine, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_random_calibration(engine, &random, watch_start(options), err) &&
               fill_rows(options, engine, &random, &rows, err);
     watch_end();

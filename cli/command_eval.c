@@ -16,7 +16,8 @@ bool command_eval(const Options *options, Error *err) {
     Engine *engine;
     Task task = {0};
     bool ok = open_engine(options, true, &engine, err) &&
-              (!options->task_file || task_open(options, engine, &task, err)) && prepare_engine(options, engine, err) &&
+              (!options->task_file || task_open(options, engine, &task, err)) &&
+              prepare_engine(options, engine, false, err) &&
               engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);

@@ -4,7 +4,7 @@ bool command_generate(const Options *options, Error *err) {
     Engine *engine;
     Sides sides = {0};
     bool ok = open_engine(options, true, &engine, err) && prompt_fits(options, engine, err) &&
-              prepare_engine(options, engine, err) &&
+              prepare_engine(options, engine, false, err) &&
               engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err) &&
               sides_generate(options, engine, &sides, err);
     watch_end();

@@ -60,7 +60,7 @@ static bool run_logits(const Options *options, Transformer *t, const TokenIds *i
 }
 
 static bool quantized_logits(const Options *options, Engine *engine, Error *err) {
-    return prepare_engine(options, engine, err) &&
+    return prepare_engine(options, engine, false, err) &&
            engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
 }
 

@@ -198,7 +198,7 @@ bool command_outliers(const Options *options, Error *err) {
     Engine *engine;
     Outliers found = {0};
     double factor = options->factor > 0 ? options->factor : DEFAULT_FACTOR;
-    bool ok = open_prepared(options, true, &engine, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_outliers(engine, factor, &found, watch_start(options), err);
     View view = {.options = options, .engine = engine, .found = &found};
     ok = ok && make_plans(&view, err);

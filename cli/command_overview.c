@@ -23,15 +23,22 @@ static void print_linears(const Engine *engine) {
         linear_short_name(&structure->linears[i], name, sizeof name);
         decision_group_text(d, group, sizeof group);
         print_name(name, 16);
-        printf(" %9.4g %9.4g  %-7s %4d %8s\n", engine_stats(engine)->weights[i].absmax,
-               engine_stats(engine)->inputs[structure->linears[i].input].range, decision_input_text(d), d->bits, group);
+        const InputStats *input = &engine_stats(engine)->inputs[structure->linears[i].input];
+        printf(" %9.4g ", engine_stats(engine)->weights[i].absmax);
+        if (input->known)
+            printf("%9.4g", input->range);
+        else
+            printf("%9s", "-"); // the recipe needs no range
+        printf("  %-7s %4d %8s\n", decision_input_text(d), d->bits, group);
     }
 }
 
 static void print_counts(const Plan *plan) {
-    printf("\n%d linears quantized, %d of them finer than a channel; inputs of %d static, %d LAE, %d token\n\n",
-           plan->quantized_count, plan->refined_count, plan->class_count[CLASS_STATIC], plan->class_count[CLASS_LAE],
-           plan->class_count[CLASS_TOKEN]);
+    printf("\n%d linears quantized, %d of them finer than a channel", plan->quantized_count, plan->refined_count);
+    if (plan->class_count[CLASS_UNKNOWN] < plan->linear_count)
+        printf("; inputs of %d static, %d LAE, %d token", plan->class_count[CLASS_STATIC], plan->class_count[CLASS_LAE],
+               plan->class_count[CLASS_TOKEN]);
+    printf("\n\n");
 }
 
 static void print_overview(const Options *options, const Engine *engine, const Accuracy *accuracy, const Sides *sides) {
@@ -56,7 +63,8 @@ bool command_overview(const Options *options, Error *err) {
     Sides sides = {0};
     Progress *progress = watch_start(options);
     bool ok = open_engine(options, true, &engine, err) && prompt_fits(options, engine, err) &&
-              prepare_engine(options, engine, err) && engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+              prepare_engine(options, engine, false, err) &&
+              engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
               engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err) &&
               sides_generate(options, engine, &sides, err);
     watch_end();

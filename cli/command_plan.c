@@ -112,7 +112,7 @@ static void print_as_json(const Options *options, const Engine *engine, const Pl
 bool command_plan(const Options *options, Error *err) {
     Engine *engine;
     bool ok =
-        open_prepared(options, false, &engine, err) &&
+        open_prepared(options, false, false, &engine, err) &&
         (!engine_can_run(engine, NULL) || engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err));
     watch_end();
     if (ok) {

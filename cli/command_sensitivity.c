@@ -140,7 +140,7 @@ bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
     Why *reasons = NULL;
-    bool ok = open_prepared(options, true, &engine, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {

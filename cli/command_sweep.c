@@ -141,12 +141,19 @@ static bool make_sweep(const Options *options, const Recipe *recipe, Sweep *out,
     return sweep_new(recipe, dials, options->sweep_count, out, err);
 }
 
+// The dials that are swept may be those of inputs.
+static bool needs_ranges(const Sweep *sweep) {
+    bool any = false;
+    for (int i = 0; i < sweep->count; i++) any = any || recipe_needs_ranges(&sweep->recipes[i]);
+    return any;
+}
+
 bool command_sweep(const Options *options, Error *err) {
     Engine *engine;
     Sweep sweep = {0};
     PointOptions how = {.speed = options->speed};
     bool ok = open_engine(options, true, &engine, err) && make_sweep(options, engine_recipe(engine), &sweep, err) &&
-              prepare_engine(options, engine, err) &&
+              prepare_engine(options, engine, needs_ranges(&sweep), err) &&
               engine_points(engine, sweep.recipes, sweep.count, &how, sweep.points, watch_start(options), err);
     watch_end();
     if (ok) {

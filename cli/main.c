@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -44,7 +45,7 @@ static int main_finish(Error *err) {
 
 // Whether figures are kept one by one while this goes on; before, what is measured is kept when it is complete.
 static bool keeps_figures(const Command *command, const char *work) {
-    static const char *const before[] = {"measuring weights", "calibrating", "estimating", "measuring errors"};
+    static const char *const before[] = {"measuring weights", "calibrating", "measuring errors"};
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         if (strcmp(work, before[i]) == 0) return false;
     }
@@ -54,6 +55,11 @@ static bool keeps_figures(const Command *command, const char *work) {
 // Tells where the same command will go on.
 static int main_stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
+    Error why;
+    if (cache_refused(&why)) {
+        error_set(err, "stopped; what could not be kept will be made anew: %s", why.message);
+        return main_failed(err, 128 + watch_signal());
+    }
     char *cache = folder_cache();
     bool keeps = work && cache && access(cache, W_OK) == 0 && !options->model.no_cache && command->takes & TAKES_MODEL;
     free(cache);
@@ -62,8 +68,16 @@ static int main_stopped(const Command *command, const Options *options, Error *e
     else if (keeps_figures(command, work))
         error_set(err, "stopped; run the same command again to continue");
     else
-        error_set(err, "stopped while %s; run the same command again to start that step over", work);
+        error_set(err, "stopped while %s; run the same command again to %s", work,
+                  strcmp(work, "calibrating") == 0 ? "go on there" : "start that step over");
     return main_failed(err, 128 + watch_signal());
+}
+
+static void warn_unkept(const Options *options) {
+    Error why;
+    if (options->quiet || !cache_refused(&why)) return;
+    error_prefix(&why, "measurements are not kept (--no-cache silences this)");
+    main_failed(&why, 0);
 }
 
 int main(int argc, char **argv) {
@@ -84,6 +98,8 @@ int main(int argc, char **argv) {
     bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
     log_line("ends: %s", ok ? "done" : err.message);
+    const bool stopped = !ok && err.stopped && watch_signal();
+    if (!stopped) warn_unkept(&options);
     if (ok) return main_finish(&err);
-    return err.stopped && watch_signal() ? main_stopped(command, &options, &err) : main_failed(&err, 1);
+    return stopped ? main_stopped(command, &options, &err) : main_failed(&err, 1);
 }

@@ -20,16 +20,10 @@ bool open_engine(const Options *options, bool must_run, Engine **out, Error *err
     return ok;
 }
 
-bool prepare_engine(const Options *options, Engine *engine, Error *err) {
-    Error uncalibrated = {0};
-    bool ok = engine_prepare(engine, &uncalibrated, watch_start(options), err);
-    if (uncalibrated.message[0]) {
-        watch_end();
-        if (!options->quiet) fprintf(stderr, "quantdial: activation ranges are missing: %s\n", uncalibrated.message);
-    }
-    return ok;
+bool prepare_engine(const Options *options, Engine *engine, bool inputs, Error *err) {
+    return engine_prepare(engine, inputs, watch_start(options), err);
 }
 
-bool open_prepared(const Options *options, bool must_run, Engine **out, Error *err) {
-    return open_engine(options, must_run, out, err) && prepare_engine(options, *out, err);
+bool open_prepared(const Options *options, bool must_run, bool inputs, Engine **out, Error *err) {
+    return open_engine(options, must_run, out, err) && prepare_engine(options, *out, inputs, err);
 }

@@ -349,9 +349,12 @@ static const char *path_of(const OptionRow *row, const Options *options) {
 
 static bool try_file(const OptionRow *row, const Options *options, Error *err) {
     const EngineText text = strcmp(row->name, "text") == 0 ? TEXT_EVALUATION : TEXT_CALIBRATION;
-    if (row->take == take_named && engine_text_is_named(text, path_of(row, options))) return true;
-    if (row->take == take_input || row->take == take_named) return file_can_be_read(path_of(row, options), err);
-    return file_can_be_written(path_of(row, options), err);
+    const char *path = path_of(row, options);
+    if (row->take == take_named && engine_text_is_named(text, path)) return true;
+    if (row->take == take_named && engine_text_is_named(TEXT_CALIBRATION, path) && !file_exists(path))
+        return error_set(err, "%s is a text to calibrate on; name mixed, stories, or a file", path);
+    if (row->take == take_input || row->take == take_named) return file_can_be_read(path, err);
+    return file_can_be_written(path, err);
 }
 
 bool options_try_files(const Options *options, const Command *command, Error *err) {

@@ -15,7 +15,7 @@ void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
     const bool calibration = text == TEXT_CALIBRATION;
     printf("%llu token%s of ", (unsigned long long)tokens, tokens == 1 ? "" : "s");
     print_name(engine_text_name(engine, text), 0);
-    puts(engine_is_chat(engine) ? ", conversations through the chat template" : "");
+    puts(engine_text_is_chat(engine, text) ? ", conversations through the chat template" : "");
     if (tokens >= FEWEST_TOKENS) return;
     printf("too few for these figures to mean anything (the least is %d); give a longer text (--%s TEXT) or more of it "
            "(--%s N)\n",
@@ -25,7 +25,7 @@ void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
 void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens) {
     cJSON_AddBoolToObject(object, "too_few_tokens", tokens < FEWEST_TOKENS);
     cJSON_AddStringToObject(object, "text", engine_text_name(engine, text));
-    cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
+    cJSON_AddBoolToObject(object, "chat", engine_text_is_chat(engine, text));
 }
 
 // ---- accuracy ----

@@ -29,6 +29,7 @@ const char *watch_work(void) { return atomic_load(&progress.what); }
 
 static void print_bar(double started) {
     uint64_t done = atomic_load(&progress.done), total = atomic_load(&progress.total);
+    uint64_t from = atomic_load(&progress.from), here = done > from ? done - from : 0; // by this start of the program
     const char *what = atomic_load(&progress.what);
     if (!what || !total || done >= total) {
         fprintf(stderr, "\r\033[K");
@@ -39,9 +40,9 @@ static void print_bar(double started) {
     for (int i = 0; i < BAR; i++) bar[i] = i < (int)(share * BAR) ? '#' : '.';
     bar[BAR] = '\0';
     fprintf(stderr, "\r\033[K%-18s [%s] %3.0f %%", what, bar, share * 100);
-    if (done && seconds > 0.5) {
-        double left = seconds * (double)(total - done) / (double)done;
-        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)done / seconds, (double)(int)(left / 60),
+    if (here && seconds > 0.5) {
+        double left = seconds * (double)(total - done) / (double)here;
+        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)here / seconds, (double)(int)(left / 60),
                 (double)((int)left % 60));
     }
 }

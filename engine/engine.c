@@ -12,7 +12,7 @@
 #define DEFAULT_EVAL_TOKENS 4096
 #define DEFAULT_WINDOW 256
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static void fill_standards(Engine *engine) {
     EngineOptions *o = &engine->options;
@@ -20,8 +20,8 @@ static void fill_standards(Engine *engine) {
     const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
     if (!o->sequences) o->sequences = self ? DEFAULT_SELF_SEQUENCES : DEFAULT_SEQUENCES;
     if (!o->eval_tokens) o->eval_tokens = DEFAULT_EVAL_TOKENS;
-    o->length = smaller(o->length ? o->length : DEFAULT_LENGTH, positions);
-    o->window = smaller(o->window ? o->window : DEFAULT_WINDOW, positions);
+    o->length = smaller_size(o->length ? o->length : DEFAULT_LENGTH, positions);
+    o->window = smaller_size(o->window ? o->window : DEFAULT_WINDOW, positions);
 }
 
 static bool open_checkpoint(Engine *engine, Error *err) {
@@ -83,8 +83,8 @@ static void not_to_be_run(const Engine *engine, const Error *reason, ModelConfig
     config_unusable(config, without_folder(engine, reason->message));
 }
 
-// What is wrong with a configuration, and what of it does not fit the tensors, keeps a model from being run, and nobody
-// from looking at its weights. A checkpoint of which files are missing is no use for either.
+// A configuration that is wrong, or does not fit the tensors, keeps a model from being run, but not its weights from
+// being inspected. A checkpoint with missing files is of no use for either.
 static bool read_model(Engine *engine, Error *err) {
     ModelConfig config;
     Error reason = {0};
@@ -101,7 +101,8 @@ static bool same_folder(const char *a, const char *b) {
            first.st_ino == second.st_ino;
 }
 
-// A template that cannot be read is no reason not to look at the weights: told when it is needed.
+// A template that cannot be read does not keep the weights from being inspected: the error is reported when the
+// template is needed.
 static bool read_chat(Engine *engine, Error *err) {
     const char *folder = engine->checkpoint.folder;
     char *sample = sample_path(NULL);
@@ -140,6 +141,7 @@ bool engine_open(const EngineOptions *options, Engine **out, Error *err) {
 
 void engine_close(Engine *engine) {
     if (!engine) return;
+    engine_end_calibration(engine, &engine->calibration);
     evaluator_free(engine->evaluator);
     quantized_model_free(engine->quantized);
     transformer_free(engine->base);
@@ -170,9 +172,6 @@ const char *engine_backend_description(const Engine *engine) { return engine->ba
 
 Transformer *engine_base(const Engine *engine) { return engine->base; }
 bool engine_measured(const Engine *engine) { return engine->measured; }
-bool engine_calibrated(const Engine *engine) { return engine->calibrated; }
-
-uint64_t engine_calibration_tokens(const Engine *engine) { return engine->calibrated ? engine->calibration_tokens : 0; }
 
 const Recipe *engine_recipe(const Engine *engine) { return &engine->recipe; }
 const Plan *engine_plan(const Engine *engine) { return &engine->plan; }

@@ -5,7 +5,7 @@
 //     Accuracy accuracy;
 //     if (!engine_open(&(EngineOptions){.model = "org/name"}, &engine, err)) return false;
 //     engine_set_recipe(engine, &recipe);
-//     bool ok = engine_prepare(engine, NULL, progress, err) &&
+//     bool ok = engine_prepare(engine, false, progress, err) &&
 //               engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
 //               engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err);
 //     engine_close(engine);
@@ -76,7 +76,7 @@ void engine_close(Engine *engine); // NULL: nothing
 // ---- What was opened: the same until it is closed ----
 
 const ModelStructure *engine_structure(const Engine *engine); // with the configuration and the checkpoint
-// Each part is final once its `known` says so (analysis/stats.h).
+// Of weights each is final once its `known` says so; inputs are the working thread's (analysis/stats.h).
 const ModelStats *engine_stats(const Engine *engine);
 const char *engine_backend_name(const Engine *engine);        // "cpu"
 const char *engine_backend_description(const Engine *engine); // "avx512 ×2"
@@ -90,22 +90,28 @@ const char *engine_text_name(const Engine *engine, EngineText text);
 bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
 // Whether prompts are messages of a user, and conversations of a text go through the model's chat template.
 bool engine_is_chat(const Engine *engine);
+// Whether those of this text do: plain files, sampled text and random tokens have none.
+bool engine_text_is_chat(const Engine *engine, EngineText text);
 const char *engine_default_prompt(const Engine *engine); // where nothing else is asked for
 
 // ---- From weights to figures ----
 
-// Each does its work once; from the cache if it can. Stopping leaves what was already done.
+// Each does its work once; from the cache if it can. Stopping leaves what was already done: a calibration goes on where
+// it was, also in another start of the program.
 bool engine_measure(Engine *engine, Progress *progress, Error *err); // the weights; progress counts bytes
 bool engine_calibrate(Engine *engine, Progress *progress, Error *err);
+// A part of it: until inputs are known that were not, or better than before. They replace those of engine_stats, whole
+// sets at a time (InputSet), and are provisional until engine_calibrated.
+bool engine_calibrate_on(Engine *engine, Progress *progress, Error *err);
 bool engine_measured(const Engine *engine);
-bool engine_calibrated(const Engine *engine);
-uint64_t engine_calibration_tokens(const Engine *engine); // 0 until it is calibrated
+bool engine_calibrated(const Engine *engine);             // on all tokens
+uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs as they are known now; 0: not at all
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);
-// Measures the weights, calibrates where the model can be run, and plans by that recipe. A recipe that leaves inputs as
-// they are needs no ranges of them: where calibration fails it plans without, and *uncalibrated (may be NULL) says why.
-bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err);
+// Measures the weights and plans by that recipe. Calibrates first, where the model can be run, if the recipe needs
+// ranges of inputs or `inputs` asks for them; other recipes do not wait for it.
+bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err);
 const Recipe *engine_recipe(const Engine *engine);
 const Plan *engine_plan(const Engine *engine); // empty before engine_prepare
 // What another recipe comes to with what is measured so far.
@@ -123,8 +129,8 @@ size_t engine_positions(const Engine *engine);
 bool engine_divergences(const Engine *engine, float *kl);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
-// is the one followed last. Where none was followed yet, and so without a forward pass, quantizes the linear to find
-// out.
+// is the one followed last. Where none was followed yet, as with a model that cannot be run, the linear is quantized to
+// find out.
 bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err);
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
 // unknown. The plan is the one followed last.
@@ -134,8 +140,8 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
 // but no forward pass.
 bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
 
-// For failures in what the model computes: puts the tensor before the message that holds infinite numbers or NaN, if
-// there is one. Returns false.
+// For failures in what the model computes: if a tensor holds infinite numbers or NaN, puts its name before the message.
+// Returns false.
 bool engine_blame(const Engine *engine, Error *err);
 
 // ---- Text ----
@@ -145,6 +151,10 @@ bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err);
 // The prompt as ids: as a message of a user, up to where the answer begins, or for a model without a chat template as
 // it is (with a beginning-of-sequence token as the tokenizer adds it). Refused without a tokenizer.
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err);
+// What the base writes after the prompt, greedily; as generate. From the disk, at once, if it was written before.
+bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most,
+                      void (*token)(void *context, const Generated *so_far), void *context, Generated *out,
+                      Progress *progress, Error *err);
 // What was generated as text; *out is at least "".
 bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);
 

@@ -1,10 +1,20 @@
 // What is in an engine, for the files of this folder alone. Calls go one way: studies → stages → texts → engine.
 #pragma once
 
+#include "analysis/calibrator.h"
 #include "engine/engine.h"
 #include "loaders/chat/chat_template.h"
 
 #define SELF_TEXT "self" // the name of what the base model samples
+
+// A calibration on its way.
+typedef struct Calibration {
+    Calibrator *calibrator;  // NULL: not begun, or over
+    uint64_t key;            // of its result
+    uint64_t next_look;      // tokens after which what was found is put into the statistics again
+    bool unkept;             // the state on disk is older
+    double kept_at, keeping; // when that was written, and the seconds that it took
+} Calibration;
 
 struct Engine {
     EngineOptions options;
@@ -24,8 +34,7 @@ struct Engine {
     Plan plan;
     char *cache_folder; // NULL: no cache
     bool measured;      // the weights
-    bool calibrated;
-    uint64_t calibration_tokens;
+    Calibration calibration;
 };
 
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
@@ -35,11 +44,14 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
 // The first `most` tokens of that text.
 bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err);
 
-// Fills the inputs of fresh stats, from the cache if it can.
-bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
-                        Error *err);
+// Fills the inputs of other stats, from the cache if it can.
+bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err);
+// Keeps its state on disk when it was stopped on its way.
+void engine_end_calibration(const Engine *engine, Calibration *calibration);
 // Reads what the cache has of the weights.
 bool engine_cached_weights(const Engine *engine, ModelStats *stats);
+// Of the model and how it is computed.
+uint64_t engine_model_key(const Engine *engine);
 // On the beginning of a text.
 bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err);
 // That of the evaluation text, made on first use.

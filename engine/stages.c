@@ -2,8 +2,10 @@
 #include <assert.h>
 #include <math.h>
 
+#include "analysis/kept_base.h"
 #include "analysis/nonfinite.h"
 #include "analysis/stats_cache.h"
+#include "base/hash.h"
 #include "engine/engine_parts.h"
 
 #define EVALUATOR_BUDGET ((size_t)512 << 20) // bytes of kept hidden states
@@ -42,33 +44,6 @@ bool engine_blame(const Engine *engine, Error *err) {
            error_prefix(err, "%s holds numbers that are infinite or NaN", rest.first->name);
 }
 
-bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, uint64_t *tokens, Progress *progress,
-                        Error *err) {
-    TokenIds ids = {0};
-    size_t sequences = 0, length = 0;
-    bool ok = engine_calibration_ids(engine, random, &ids, &sequences, progress, err);
-    if (ok) {
-        length = engine->options.length;
-        uint64_t key = input_stats_key(&engine->structure, ids.ids, sequences, length, engine->options.precision,
-                                       engine->backend->ops->name);
-        if (!engine->cache_folder || !stats_cache_read_inputs(engine->cache_folder, key, &engine->structure, stats)) {
-            progress_begin(progress, "calibrating", sequences * length);
-            ok = calibrate(engine->base, ids.ids, sequences, length, stats, progress, err) || engine_blame(engine, err);
-            if (ok && engine->cache_folder) stats_cache_write_inputs(engine->cache_folder, key, stats, NULL);
-        }
-    }
-    token_ids_free(&ids);
-    *tokens = sequences * length;
-    return ok;
-}
-
-bool engine_calibrate(Engine *engine, Progress *progress, Error *err) {
-    if (engine->calibrated) return true;
-    if (!engine_can_run(engine, err)) return false;
-    return engine->calibrated = engine_fill_inputs(engine, engine->options.random_tokens, &engine->stats,
-                                                   &engine->calibration_tokens, progress, err);
-}
-
 bool engine_make_plan(const Engine *engine, const Recipe *recipe, Plan *out, Error *err) {
     return plan_make(recipe, &engine->structure, &engine->stats.measured, out, err);
 }
@@ -80,24 +55,17 @@ void engine_set_recipe(Engine *engine, Recipe *recipe) {
     *recipe = (Recipe){0};
 }
 
-// Ranges of inputs are for recipes that quantize inputs. For others they are taken where they can be had.
-static bool calibrate_if_needed(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
-    Error reason = {0};
-    if (!engine->base || engine_calibrate(engine, progress, &reason)) return true;
-    if (!reason.stopped && !recipe_quantizes_inputs(&engine->recipe)) {
-        if (uncalibrated) *uncalibrated = reason;
-        return true;
-    }
-    if (reason.stopped || engine->tokenizer || engine->options.random_tokens) {
-        if (err) *err = reason;
-        return false;
-    }
+static bool calibrate_for_plan(Engine *engine, Progress *progress, Error *err) {
+    if (engine_calibrate(engine, progress, err)) return true;
+    if (!err || err->stopped || engine->tokenizer || engine->options.random_tokens) return false;
+    const Error reason = *err;
     return error_set(err, "%s: --activations none quantizes weights alone, and --random-tokens calibrates without text",
                      reason.message);
 }
 
-bool engine_prepare(Engine *engine, Error *uncalibrated, Progress *progress, Error *err) {
-    if (!engine_measure(engine, progress, err) || !calibrate_if_needed(engine, uncalibrated, progress, err))
+bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err) {
+    const bool calibrates = engine->base && (inputs || recipe_needs_ranges(&engine->recipe));
+    if (!engine_measure(engine, progress, err) || (calibrates && !calibrate_for_plan(engine, progress, err)))
         return false;
     plan_free(&engine->plan);
     return engine_make_plan(engine, &engine->recipe, &engine->plan, err);
@@ -115,8 +83,13 @@ bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Prog
     bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, progress, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
+    if (ok && engine->cache_folder) evaluator_keep_base(*out, engine->cache_folder, engine_model_key(engine));
     token_ids_free(&ids);
     return ok;
+}
+
+uint64_t engine_model_key(const Engine *engine) {
+    return input_stats_key(&engine->structure, NULL, 0, 0, engine->options.precision, engine->backend->ops->name);
 }
 
 bool engine_need_evaluator(Engine *engine, Error *err) {
@@ -138,7 +111,7 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *
     progress_begin(progress, "measuring errors", (uint64_t)count);
     for (int i = 0; i < count; i++) {
         const InputStats *input = &engine->stats.inputs[engine->structure.linears[i].input];
-        if (plan->decisions[i].quantized && engine->calibrated && input->sample_rows) {
+        if (plan->decisions[i].quantized && input->known && input->sample_rows) {
             if (!linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), i, input->sample,
                                     input->sample_rows, quantized_model_factors(engine->quantized, i),
                                     quantized_model_divisors(engine->quantized, i), &db[i], err)) {
@@ -176,4 +149,18 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
     if (!decision->quantized) return true;
     return fresh_sqnr(&engine->structure.linears[linear], decision, db, err) &&
            checkpoint_intact(&engine->checkpoint, err);
+}
+
+bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most, void (*token)(void *, const Generated *),
+                      void *context, Generated *out, Progress *progress, Error *err) {
+    const char *folder = engine->cache_folder;
+    const uint64_t model = engine_model_key(engine), numbers[] = {model, most, prompt->count};
+    const uint64_t key =
+        hash_bytes(hash_bytes(HASH_START, numbers, sizeof numbers), prompt->ids, prompt->count * sizeof *prompt->ids);
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    if (folder && kept_text_read(folder, key, (size_t)engine->structure.config.vocab, out)) return true;
+    if (!generate(engine->base, prompt->ids, prompt->count, most, &greedy, token, context, out, progress, err))
+        return false;
+    if (folder) kept_text_write(folder, key, out, NULL);
+    return true;
 }

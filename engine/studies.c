@@ -2,16 +2,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "analysis/stats_cache.h"
 #include "base/array.h"
 #include "engine/engine_parts.h"
 
 static bool begin_trial(Engine *engine, Evaluator *evaluator, Trial *out, Error *err) {
-    uint64_t key =
-        input_stats_key(&engine->structure, NULL, 0, 0, engine->options.precision, engine->backend->ops->name);
     return (engine->quantized || quantized_model_new(engine->base, &engine->quantized, err)) &&
-           trial_begin(engine->base, engine->quantized, evaluator, &engine->stats.measured, engine->cache_folder, key,
-                       out, err);
+           trial_begin(engine->base, engine->quantized, evaluator, &engine->stats.measured, engine->cache_folder,
+                       engine_model_key(engine), out, err);
 }
 
 // On the evaluation tokens.
@@ -74,13 +71,12 @@ bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *pro
 
 // The same weights: votes are measured (or read) again, so that both plans stand on the same ground.
 static bool random_stats(Engine *engine, RandomCalibration *out, Progress *progress, Error *err) {
-    uint64_t tokens;
     if (!model_stats_new(&engine->structure, &out->stats, err)) return false;
     bool ok = engine_cached_weights(engine, &out->stats);
     for (int i = 0; !ok && i < engine->structure.linear_count; i++) {
         if (!weight_stats_measure(&engine->structure, i, &out->stats, err)) return false;
     }
-    return engine_fill_inputs(engine, true, &out->stats, &tokens, progress, err);
+    return engine_fill_inputs(engine, true, &out->stats, progress, err);
 }
 
 static bool run_point(Trial *trial, const Plan *plan, Point *out, float *kl, Progress *progress, Error *err) {

@@ -129,12 +129,21 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
 
 bool engine_is_chat(const Engine *engine) { return engine->chat || engine->chat_error.message[0]; }
 
+bool engine_text_is_chat(const Engine *engine, EngineText text) {
+    const bool is_text = text == TEXT_EVALUATION || !(engine->options.random_tokens || wants_self(engine, text));
+    const char *path = text_asked_for(engine, text);
+    for (int i = 0; i < SHIPPED; i++) {
+        if (strcmp(shipped[i].name, path) == 0) path = shipped[i].evaluation; // both halves have one form
+    }
+    return engine_is_chat(engine) && is_text && tokens_file_has_lines(path);
+}
+
 const char *engine_default_prompt(const Engine *engine) {
     return engine_is_chat(engine) ? DEFAULT_QUESTION : DEFAULT_PROMPT;
 }
 
 // What a user says, up to where the assistant begins to answer.
-static bool ask(const TextForm *form, const char *text, TokenIds *out, Error *err) {
+static bool encode_question(const TextForm *form, const char *text, TokenIds *out, Error *err) {
     cJSON *messages = cJSON_CreateArray(), *message = cJSON_CreateObject();
     cJSON_AddStringToObject(message, "role", "user");
     cJSON_AddStringToObject(message, "content", text);
@@ -149,7 +158,7 @@ bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) 
     const size_t length = strlen(text);
     if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
     const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
-    if (!(form.chat && length ? ask(&form, text, out, err)
+    if (!(form.chat && length ? encode_question(&form, text, out, err)
                               : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))
         return false;
     if (!check_ids(engine, out, err)) return false;

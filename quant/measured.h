@@ -40,6 +40,7 @@ typedef struct WeightMeasure {
 
 typedef struct InputMeasure {
     atomic_bool known; // false before calibration; set last
+    bool provisional;  // calibration goes on, and a range may grow
     uint64_t tokens;
     size_t width;
     float range;              // v: max |x| over the calibration tokens

@@ -12,11 +12,11 @@ static const double normal_squares[RANGE_KINDS][DOUBLINGS] = {
                       58.01842, 63.26205},
 };
 
-static RangeKind range_kind(Grid grid) { return grid == GRID_ASYMMETRIC ? RANGE_SPREAD : RANGE_ABSMAX; }
+static RangeKind range_kind(Grid grid) { return grid_table[grid].zeros ? RANGE_SPREAD : RANGE_ABSMAX; }
 
 // The mean of (w − ŵ)² where the range is 1.
 static double unit_noise(Grid grid, int bits) {
-    const double steps = grid == GRID_ASYMMETRIC ? ldexp(1, bits) - 1 : ldexp(1, bits - 1) - 1;
+    const double steps = grid_table[grid].zeros ? ldexp(1, bits) - 1 : ldexp(1, bits - 1) - 1;
     return 1 / (12 * steps * steps);
 }
 

@@ -74,12 +74,15 @@ static const char note_at_run_time[] = "equalized at run time: its factors fold 
 const char *decision_input_text(const Decision *d) {
     static const char *const names[] = {
         [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
+    static_assert(sizeof names / sizeof *names == POLICY_CHANNEL + 1, "a policy has no name");
     if (d->activations == POLICY_NONE && d->note == note_uncalibrated) return "?";
     return d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations];
 }
 
 const char *class_name(FptqClass class) {
-    static const char *const names[] = {"?", "static", "LAE", "token"};
+    static const char *const names[] = {
+        [CLASS_UNKNOWN] = "?", [CLASS_STATIC] = "static", [CLASS_LAE] = "LAE", [CLASS_TOKEN] = "token"};
+    static_assert(sizeof names / sizeof *names == CLASS_TOKEN + 1, "a class has no name");
     return names[class];
 }
 
@@ -103,7 +106,8 @@ static bool sets_weights(const Override *override) {
     return false;
 }
 
-// Linears by name: the index + 1 of one in the slot that its hash names, or in the next that was free; 0 ends a search.
+// Linears by name, a hash table: a linear has its index + 1 in the slot that its hash names, or in the next free one; 0
+// ends a search.
 typedef struct NameTable {
     int *slots;
     size_t mask; // slots − 1; they are a power of two, at least twice the linears
@@ -301,8 +305,8 @@ static void choose_grid(const double *settings, Decision *d) {
         d->note = note_clip_tensor;
     }
     d->grid = (Grid)settings[DIAL_GRID];
-    // A row that is one group has nothing for the first level to do.
-    if (d->grid == GRID_TWO_LEVEL && d->granularity != GRANULARITY_GROUP) {
+    // With one group per row, two levels are one.
+    if (grid_table[d->grid].factors && d->granularity != GRANULARITY_GROUP) {
         d->grid = GRID_SYMMETRIC;
         d->note = note_one_level;
     }
@@ -320,14 +324,14 @@ static float static_scale(float range) { return isnormal(range / 127) ? range / 
 
 static bool is_expert(const Planning *p, int i) { return p->structure->linears[i].expert >= 0; }
 
-static bool unreached(const Planning *p, int i) {
+static bool is_unreached_expert(const Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
     return is_expert(p, i) && input->known && input->tokens == 0;
 }
 
 static void classify_input(const Planning *p, int i) {
     const InputMeasure *input = input_measure(p, i);
-    bool seen = input->known && !unreached(p, i);
+    bool seen = input->known && !is_unreached_expert(p, i);
     p->plan->decisions[i].input_class = seen ? class_of((double)input->range, p->settings[i]) : CLASS_UNKNOWN;
 }
 
@@ -374,7 +378,7 @@ static void set_fold(const Linear *linear, Decision *d, const char *why_not) {
     if (why_not) d->note = note_at_run_time;
 }
 
-static void equalize(const Planning *p, int i, float range) {
+static void choose_lae(const Planning *p, int i, float range) {
     Decision *d = &p->plan->decisions[i];
     double alpha = p->settings[i][DIAL_LAE_ALPHA];
     const char *why_not = why_not_folded(p, i);
@@ -401,8 +405,8 @@ static bool smooth_room(Planning *p) {
     return !p->failed;
 }
 
-// All readers of an input need the columns of all: they are gone through for the first of them. False: a weight is not
-// measured yet.
+// The range of a smoothed input follows from the columns of all its readers, and is computed for the first of them.
+// False: a weight is not measured yet.
 static bool smooth_input(const Planning *p, int i, float alpha) {
     size_t in = p->structure->linears[i].in;
     InputUse *use = &p->inputs[p->structure->linears[i].input];
@@ -414,7 +418,7 @@ static bool smooth_input(const Planning *p, int i, float alpha) {
     return use->smoothed = true;
 }
 
-// The range of a smoothed input. Where columns share factors no shortcut is right.
+// The range of a smoothed input. Where columns share factors, it follows from the factors alone.
 static float smoothed_range(Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     const Decision *d = &p->plan->decisions[i];
@@ -426,7 +430,7 @@ static float smoothed_range(Planning *p, int i) {
     return range;
 }
 
-static void smooth(Planning *p, int i) {
+static void choose_smooth(Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
     Decision *d = &p->plan->decisions[i];
     const char *why_not = why_not_folded(p, i);
@@ -469,7 +473,7 @@ static void decide_activations(Planning *p, int i) {
     if (by_range && !input->known) {
         d->note = note_uncalibrated;
         p->plan->calibrated = false;
-    } else if (by_range && unreached(p, i)) {
+    } else if (by_range && is_unreached_expert(p, i)) {
         choose_token(d, note_unreached);
     } else if (by_range && !isfinite(input->range)) {
         choose_token(d, note_not_finite);
@@ -479,14 +483,16 @@ static void decide_activations(Planning *p, int i) {
         d->activations = POLICY_CHANNEL;
         d->note = note_channel;
     } else if (policy == POLICY_SMOOTHQUANT) {
-        smooth(p, i);
+        choose_smooth(p, i);
     } else if (policy == POLICY_PERCENTILE) {
         choose_percentile(p, i);
     } else if (policy == POLICY_STATIC || d->input_class == CLASS_STATIC) {
         choose_static(d, input->range);
     } else {
-        equalize(p, i, input->range);
+        choose_lae(p, i, input->range);
     }
+    d->provisional = by_range && input->known && input->provisional;
+    if (d->provisional) p->plan->provisional = true;
     if (is_expert(p, i) && d->activations == POLICY_STATIC && input->tokens < FEW_TOKENS && !d->note)
         d->note = note_few_tokens;
 }
@@ -508,8 +514,9 @@ static void note_differences_in_sets(const Planning *p) {
 static size_t quantized_bytes(const Linear *linear, const Decision *d) {
     size_t groups = d->granularity == GRANULARITY_TENSOR ? 1 : linear->out * group_count(linear->in, d->group);
     size_t bits = (size_t)d->bits, codes = (linear->out * linear->in * bits + 7) / 8;
-    size_t scales = d->grid == GRID_TWO_LEVEL ? linear->out : groups;
-    size_t others = d->grid == GRID_TWO_LEVEL ? groups : d->grid == GRID_ASYMMETRIC ? (groups * bits + 7) / 8 : 0;
+    const GridInfo *grid = &grid_table[d->grid];
+    size_t scales = grid->factors ? linear->out : groups;
+    size_t others = (grid->factors ? groups : 0) + (grid->zeros ? (groups * bits + 7) / 8 : 0);
     return codes + scales * dtype_bytes(d->scale_dtype) + others;
 }
 
@@ -547,7 +554,7 @@ static void size_cache(const Planning *p) {
 
 // ---- The whole ----
 
-static void decide(Planning *p) {
+static void decide_all(Planning *p) {
     int count = p->structure->linear_count;
     bool fused = p->recipe->value[DIAL_FUSED] != 0;
     p->plan->calibrated = true;
@@ -581,7 +588,7 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .plan = out,
     };
     bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
-    if (ok) decide(&p);
+    if (ok) decide_all(&p);
     ok = ok && !p.failed;
     if (!ok) error_memory(err, "the plan");
     free(p.columns);
@@ -640,6 +647,14 @@ uint64_t plan_hash(const Plan *plan) {
     return hash;
 }
 
+bool plan_same_model(const Plan *a, const Plan *b) {
+    if (a->linear_count != b->linear_count || a->cache_bits != b->cache_bits) return false;
+    for (int i = 0; i < a->linear_count; i++) {
+        if (!decision_equal(&a->decisions[i], &b->decisions[i]) || decision_equalizes(&a->decisions[i])) return false;
+    }
+    return true;
+}
+
 bool plan_mixes_tokens(const Plan *plan) {
     for (int i = 0; i < plan->linear_count; i++) {
         if (plan->decisions[i].quantized && plan->decisions[i].activations == POLICY_CHANNEL) return true;
@@ -665,7 +680,7 @@ char *recipe_unmatched(const Recipe *recipe, const ModelStructure *structure) {
     Text text = {0};
     text_add(&text, "", 0);
     for (int i = 0; i < recipe->ignore_count; i++) {
-        // The default rule is for any model; one without a head of that name is no news.
+        // The default rule is for every model: one without a head of that name needs no warning.
         if (strcmp(recipe->ignore[i], RECIPE_DEFAULT_IGNORE) != 0)
             list_unmatched(&text, "ignore", recipe->ignore[i], structure);
     }

@@ -24,6 +24,7 @@ typedef struct Decision {
     ActivationPolicy activations; // resolved to none, static, token or channel
     // Its input is equalized, by LAE or by SmoothQuant; the weight's columns are multiplied by the factors.
     bool lae, smooth;
+    bool provisional; // what becomes of its input rests on a range that may still grow
     float lae_alpha, smooth_alpha;
     float activation_scale; // static: range (after equalization) / 127
     FoldKind fold;          // where the factors went (FOLD_NONE: nowhere, the linear divides, or there are none)
@@ -43,13 +44,14 @@ typedef struct Plan {
     int linear_count;
     // False: policies that need ranges could not be decided; such linears have activations none and a note.
     bool calibrated;
-    size_t bytes; // the whole model: quantized linears, the rest as it is
+    bool provisional; // some decision is
+    size_t bytes;     // the whole model: quantized linears, the rest as it is
     size_t base_bytes;
     int cache_bits;                     // 16 or 8; 0 counts as 16
     size_t cache_bytes;                 // keys and values of one position, all layers, scales included
     double bits_per_weight;             // over the quantized linears' weights
     int quantized_count, refined_count; // refined: group smaller than in
-    int class_count[4];                 // linears by FptqClass
+    int class_count[CLASS_TOKEN + 1];   // linears by FptqClass
 } Plan;
 
 // How its input is quantized, in a word: "static", "LAE", "smooth", "token", "chan"; "16 bit" when it is not, "?" while
@@ -63,6 +65,9 @@ void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
+// True when both make the same model, whatever was measured in between: equal decisions, none of which takes factors
+// from the maxima of channels.
+bool plan_same_model(const Plan *a, const Plan *b);
 // True when the factors of one input, if there are any, are the same under both.
 bool decision_same_factors(const Decision *a, const Decision *b);
 

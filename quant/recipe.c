@@ -154,11 +154,15 @@ bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double 
     return true;
 }
 
-bool recipe_quantizes_inputs(const Recipe *recipe) {
-    bool any = recipe->value[DIAL_ACTIVATIONS] != POLICY_NONE;
+static bool policy_needs_ranges(double policy) {
+    return policy != POLICY_NONE && policy != POLICY_TOKEN && policy != POLICY_CHANNEL;
+}
+
+bool recipe_needs_ranges(const Recipe *recipe) {
+    bool any = policy_needs_ranges(recipe->value[DIAL_ACTIVATIONS]);
     for (int i = 0; i < recipe->override_count && !any; i++) {
         const Override *override = &recipe->overrides[i];
-        any = override->set[DIAL_ACTIVATIONS] && override->value[DIAL_ACTIVATIONS] != POLICY_NONE;
+        any = override->set[DIAL_ACTIVATIONS] && policy_needs_ranges(override->value[DIAL_ACTIVATIONS]);
     }
     return any;
 }

@@ -126,8 +126,8 @@ int dial_find(const char *option); // −1 when unknown
 
 // The value of a dial for one linear: overrides applied in order.
 double recipe_value(const Recipe *recipe, Dial dial, const char *linear_name);
-// Whether some input is to be quantized, which takes measured ranges.
-bool recipe_quantizes_inputs(const Recipe *recipe);
+// Whether a plan by it takes measured ranges of inputs. Scales per token or channel are taken while the model runs.
+bool recipe_needs_ranges(const Recipe *recipe);
 
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the

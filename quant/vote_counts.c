@@ -76,7 +76,8 @@ static void ask_parent(const double *threshold, const float *low, const float *h
 }
 
 // The usual step: two children each. Float arithmetic answers for nearly all of them.
-static void halves(const VoteTally *t, const float *low, const float *high, size_t parents, Level *up, Bins *bins) {
+static void tally_halves(const VoteTally *t, const float *low, const float *high, size_t parents, Level *up,
+                         Bins *bins) {
     const ScanKernels *scan = host_kernels()->scan;
     const int32_t *shrink = up->bin[VOTES_SHRINK], *literal = up->bin[VOTES_LITERAL];
     scan->merge_pairs(low, high, parents, VOTE_STEPS, up->low, up->high, up->bin[VOTES_SHRINK], up->bin[VOTES_LITERAL]);
@@ -92,8 +93,8 @@ static void halves(const VoteTally *t, const float *low, const float *high, size
     }
 }
 
-static void parts_of_rows(const VoteTally *t, const float *low, const float *high, size_t parts, size_t parents,
-                          Level *up, Bins *bins) {
+static void tally_parts(const VoteTally *t, const float *low, const float *high, size_t parts, size_t parents,
+                        Level *up, Bins *bins) {
     for (size_t p = 0; p < parents; p++) {
         size_t exact[VOTE_RULES];
         float least = low[p * parts], most = high[p * parts];
@@ -118,16 +119,16 @@ static void square_rows(const VoteTally *t, int s, const float *low, const float
 
 // Climbs the ladder with some rows. Groups lie row after row and a parent's children side by side, so it does not
 // matter where a row ends.
-static void climb(VoteTally *t, const float *low, const float *high, size_t rows, double *squares) {
+static void tally_climb(VoteTally *t, const float *low, const float *high, size_t rows, double *squares) {
     size_t children = rows * t->groups;
     square_rows(t, t->sizes_count - 1, low, high, rows, squares);
     for (int step = t->sizes_count - 2; step >= 0; step--) {
         size_t parts = t->sizes[step] / t->sizes[step + 1], parents = children / parts;
         Level *up = &t->levels[step & 1];
         if (parts == 2)
-            halves(t, low, high, parents, up, &t->bins[step]);
+            tally_halves(t, low, high, parents, up, &t->bins[step]);
         else
-            parts_of_rows(t, low, high, parts, parents, up, &t->bins[step]);
+            tally_parts(t, low, high, parts, parents, up, &t->bins[step]);
         square_rows(t, step, up->low, up->high, rows, squares);
         low = up->low;
         high = up->high;
@@ -181,7 +182,8 @@ void vote_tally_add(VoteTally *t, const float *minima, const float *maxima, size
     t->rows += rows;
     for (size_t row = 0; row < rows && t->sizes_count > 1; row += t->rows_at_once) {
         size_t at_once = rows - row < t->rows_at_once ? rows - row : t->rows_at_once;
-        climb(t, minima + row * t->groups, maxima + row * t->groups, at_once, squares + row * vote_tally_squares(t));
+        tally_climb(t, minima + row * t->groups, maxima + row * t->groups, at_once,
+                    squares + row * vote_tally_squares(t));
     }
 }
 

@@ -1,6 +1,8 @@
 // Accuracy figures against torch and numpy (tools/fixtures/make_accuracy.py), and the evaluator against straightforward
 // arithmetic on whole forward passes: however a run is cut short and taken up again, the figures must be the same bit
 // for bit.
+#include <fcntl.h>
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,16 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "analysis/accuracy.h"
 #include "analysis/divergence.h"
+#include "analysis/kept_base.h"
+#include "analysis/stats_file.h"
 #include "analysis/tokens.h"
 #include "base/array.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
+#include "tests/support/folder.h"
 
 #define MODEL "tests/fixtures/llama-gqa-llama3-bf16"
 #define BUDGET ((size_t)1 << 30)
@@ -549,6 +557,148 @@ static void output_sqnr_by_formula(void **state) {
     close_fixture(&f);
 }
 
+// ---- The base on disk ----
+
+static void keep_in(Fixture *f, const char *folder, uint64_t key, size_t budget) {
+    new_evaluator(f, budget);
+    evaluator_keep_base(f->evaluator, folder, key);
+}
+
+// The base is another one now, so that figures tell whether it was asked again.
+static void change_base(Fixture *f) {
+    Transformer *quantized = f->quantized;
+    f->quantized = f->model.base;
+    quantize_one(f, down_of(f, 1), 2);
+    f->quantized = quantized;
+}
+
+static void what_the_base_says_is_kept_on_disk(void **state) {
+    (void)state;
+    Fixture f;
+    char *folder = folder_temporary(), path[512], *data;
+    size_t size;
+    Error err = {0};
+    open_long(&f);
+    quantize_one(&f, down_of(&f, 0), 4);
+    keep_in(&f, folder, 1, BUDGET);
+    Accuracy before = run(&f, 0);
+    change_base(&f);
+    keep_in(&f, folder, 1, BUDGET); // a second start
+    Accuracy after = run(&f, 0);
+    assert_same(&before, &after);
+    keep_in(&f, folder, 2, BUDGET); // of another model
+    after = run(&f, 0);
+    assert_true(after.base_ppl != before.base_ppl);
+    // Where states of one window alone are kept, that one is taken.
+    keep_in(&f, folder, 1, (size_t)LONG_WINDOW * (size_t)f.model.config.hidden * sizeof(float));
+    Accuracy one = run(&f, 0);
+    assert_true(one.base_ppl != before.base_ppl && one.base_ppl != after.base_ppl);
+
+    evaluator_free(f.evaluator);
+    f.evaluator = NULL;
+    glob_t found = {0};
+    snprintf(path, sizeof path, "%s/states-*.stats", folder);
+    glob(path, 0, NULL, &found);
+    assert_int_equal(found.gl_pathc, 2);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        assert_true(file_read(found.gl_pathv[i], (size_t)1 << 24, &data, &size, &err));
+        data[size / 2] ^= 1;
+        assert_true(file_write(found.gl_pathv[i], data, size, &err));
+        free(data);
+    }
+    globfree(&found);
+    keep_in(&f, folder, 1, BUDGET); // damaged
+    Accuracy again = run(&f, 0);
+    assert_same(&again, &after);
+    close_fixture(&f);
+    folder_remove(folder);
+}
+
+static void a_run_that_was_stopped_keeps_what_it_has(void **state) {
+    (void)state;
+    Fixture f;
+    char *folder = folder_temporary();
+    open_fixture(&f);
+    Accuracy full = run(&f, 0);
+    keep_in(&f, folder, 1, BUDGET);
+    Accuracy first, mixed;
+    assert_true(run_stopped(&f, 0, 1, &first)); // one window
+    change_base(&f);
+    keep_in(&f, folder, 1, BUDGET);
+    mixed = run(&f, 0);
+    new_evaluator(&f, BUDGET);
+    Accuracy other = run(&f, 0);
+    assert_true(mixed.base_ppl != full.base_ppl && mixed.base_ppl != other.base_ppl);
+    close_fixture(&f);
+    folder_remove(folder);
+}
+
+static void kept_files_make_room(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    float row[256] = {1};
+    float *states[] = {row}, *back[] = {NULL};
+    Error err = {0};
+    for (uint64_t key = 1; key <= 4; key++) {
+        if (!kept_states_write(folder, key, states, 1, 256, &err)) fail_msg("%s", err.message);
+        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); // their times differ
+    }
+    stats_file_prune(folder, STATS_STATES, 2, 2600); // room for two of about 1,100 bytes
+    for (uint64_t key = 1; key <= 4; key++) {
+        const bool there = kept_states_read(folder, key, back, 1, 256);
+        assert_int_equal(there, key == 2 || key == 4); // the one in use, and the newest
+        assert_true(!there || back[0][0] == row[0]);
+        free(back[0]);
+        back[0] = NULL;
+    }
+    folder_remove(folder);
+}
+
+static void what_a_killed_writer_left_goes(void **state) {
+    (void)state;
+    static const char *const names[] = {"states-0123456789abcdef.stats.aB3xYz", "trials-0123456789abcdef.bin.aB3xYz",
+                                        "states-0123456789abcdef.stats", "mine.stats.aB3xYz",
+                                        "inputs-0123456789abcdef.stats.fresh1"};
+    char *folder = folder_temporary();
+    float row[4] = {1};
+    float *states[] = {row};
+    for (int i = 0; i < 5; i++) {
+        char *path = path_join(folder, names[i]);
+        folder_put_text(folder, names[i], "half of");
+        const struct timespec old[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+        if (i < 4) assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+        free(path);
+    }
+    assert_true(kept_states_write(folder, 1, states, 1, 4, NULL));
+    for (int i = 0; i < 5; i++) {
+        char *path = path_join(folder, names[i]);
+        assert_int_equal(file_exists(path), i >= 2);
+        free(path);
+    }
+    folder_remove(folder);
+}
+
+static void a_text_is_kept_on_disk(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    int32_t ids[] = {3, 1, 2};
+    float probabilities[] = {0.5f, 1, 0};
+    const Generated text = {.ids = ids, .probabilities = probabilities, .count = 3, .ended = true};
+    Generated back;
+    Error err = {0};
+    if (!kept_text_write(folder, 5, &text, &err)) fail_msg("%s", err.message);
+    assert_true(kept_text_read(folder, 5, 4, &back));
+    assert_true(back.count == 3 && back.ended && memcmp(back.ids, ids, sizeof ids) == 0);
+    assert_memory_equal(back.probabilities, probabilities, sizeof probabilities);
+    generated_free(&back);
+    assert_false(kept_text_read(folder, 5, 3, &back)); // a model with fewer tokens
+    assert_false(kept_text_read(folder, 6, 4, &back));
+    probabilities[1] = 1.5f;
+    assert_true(kept_text_write(folder, 5, &text, &err));
+    assert_false(kept_text_read(folder, 5, 4, &back));
+    folder_remove(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_accurate),
@@ -562,6 +712,11 @@ int main(void) {
         cmocka_unit_test(stopped_and_resumed_equals_full),
         cmocka_unit_test(stopped_within_a_window_equals_full),
         cmocka_unit_test(what_is_kept_is_not_computed_again),
+        cmocka_unit_test(what_the_base_says_is_kept_on_disk),
+        cmocka_unit_test(a_run_that_was_stopped_keeps_what_it_has),
+        cmocka_unit_test(kept_files_make_room),
+        cmocka_unit_test(what_a_killed_writer_left_goes),
+        cmocka_unit_test(a_text_is_kept_on_disk),
         cmocka_unit_test(another_model_counts_as_new),
         cmocka_unit_test(windows_and_refusals),
         cmocka_unit_test(overflow_is_refused),

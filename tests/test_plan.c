@@ -658,6 +658,39 @@ static void before_calibration(void **state) {
     assert_true(f->plan.calibrated);
 }
 
+// Only what becomes of an input can rest on its range.
+static void what_rests_on_ranges_that_may_grow_is_provisional(void **state) {
+    Fixture *f = *state;
+    for (int i = 0; i < f->model.structure.input_count; i++) f->model.measured.inputs[i].provisional = true;
+    assert_true(plan(f)[Q].provisional && f->plan.decisions[DOWN].provisional && f->plan.provisional);
+    assert_false(f->plan.decisions[HEAD].provisional); // is left alone
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    assert_false(plan(f)[Q].provisional || f->plan.provisional);
+    set(f, "*.down_proj", DIAL_ACTIVATIONS, POLICY_STATIC);
+    assert_true(plan(f)[DOWN].provisional && f->plan.provisional);
+    assert_false(f->plan.decisions[Q].provisional);
+    f->model.measured.inputs[f->model.structure.linears[DOWN].input].provisional = false;
+    assert_false(plan(f)[DOWN].provisional);
+}
+
+// Settled ranges ask for packing where a scale follows from them, or factors.
+static void the_same_model_of_better_ranges(void **state) {
+    Fixture *f = *state;
+    Plan before;
+    Error err = {0};
+    const double policies[] = {POLICY_TOKEN, POLICY_STATIC, POLICY_FPTQ};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        set(f, NULL, DIAL_ACTIVATIONS, policies[i]);
+        range_of(f, Q, 40);
+        assert_true(plan_make(&f->recipe, &f->model.structure, &f->model.measured, &before, &err));
+        assert_int_equal(plan_same_model(&before, (plan(f), &f->plan)), policies[i] != POLICY_FPTQ);
+        range_of(f, Q, 41);
+        plan(f);
+        assert_int_equal(plan_same_model(&before, &f->plan), policies[i] == POLICY_TOKEN);
+        plan_free(&before);
+    }
+}
+
 static void ranges_at_the_edge_of_float(void **state) {
     Fixture *f = *state;
     static const float ranges[] = {0, 1e-45f, 1e-38f, 3.4e38f};
@@ -845,6 +878,8 @@ int main(void) {
         WITH_MODEL(without_exponent_nothing_is_equalized),
         WITH_MODEL(other_policies_do_as_they_say),
         WITH_MODEL(before_calibration),
+        WITH_MODEL(what_rests_on_ranges_that_may_grow_is_provisional),
+        WITH_MODEL(the_same_model_of_better_ranges),
         WITH_MODEL(ranges_at_the_edge_of_float),
         WITH_MODEL(bytes_are_counted),
         WITH_MODEL(scale_types_follow_the_model),

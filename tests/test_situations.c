@@ -96,6 +96,21 @@ static void limits_on_files(void **state) {
     expect_shell(line, 0, "");
 }
 
+static void what_cannot_be_kept_is_told(void **state) {
+    (void)state;
+    char line[1024];
+    static const char limited[] = "(export XDG_CACHE_HOME='%s'; ulimit -f 0; %s) 2>&1 >/dev/null | cat >&2";
+    snprintf(line, sizeof line, limited, folder, "\"$Q\" plan --calibration-tokens 512");
+    expect_shell(line, 0, "measurements are not kept");
+    // Stopped as soon as the log says that the weights were not kept.
+    static const char stopped[] =
+        "(export XDG_CACHE_HOME='%s' QUANTDIAL_LOG=1; ulimit -f 0; sh -c 'echo $$ >&2; exec \"$Q\" calibrate"
+        " --random-tokens -q --calibration-tokens 5000000') 2>&1 >/dev/null | { read -r pid; while read -r line; do"
+        " echo \"$line\" >&2; case $line in *' cache: '*weights-*'File too large'*) kill -INT $pid;; esac; done; }";
+    snprintf(line, sizeof line, stopped, folder);
+    expect_shell(line, 0, "stopped; what could not be kept will be made anew");
+}
+
 // With stdout closed, the first file that is opened must not become it.
 static void closed_outputs_go_into_no_file(void **state) {
     (void)state;
@@ -208,6 +223,9 @@ static void files_to_read_are_tried_first(void **state) {
         expect_says(&ran, 1, options[i]);
         ran_free(&ran);
     }
+    Ran ran = RUN("eval", QUICK, "--text", "self");
+    expect_says(&ran, 1, "--text: self is a text to calibrate on; name mixed, stories, or a file");
+    ran_free(&ran);
     free(absent);
 }
 
@@ -277,7 +295,7 @@ static void work_that_begins_anew_says_so(void **state) {
     // Weights are in the cache, and the work goes on for seconds.
     const char *const calibrate[] = {"calibrate", "-q", "--random-tokens", "--calibration-tokens", "500000", NULL};
     Ran ran = interrupted(calibrate, "weights-*.stats", SIGTERM);
-    expect_says(&ran, 143, "stopped while calibrating; run the same command again to start that step over");
+    expect_says(&ran, 143, "stopped while calibrating; run the same command again to go on there");
     ran_free(&ran);
 }
 
@@ -326,6 +344,7 @@ int main(void) {
         IN_FOLDER(readers_that_want_no_more),
         IN_FOLDER(outputs_that_take_nothing),
         IN_FOLDER(limits_on_files),
+        IN_FOLDER(what_cannot_be_kept_is_told),
         IN_FOLDER(closed_outputs_go_into_no_file),
         cmocka_unit_test(other_locales),
         IN_FOLDER(files_to_write_are_tried_first),

@@ -80,12 +80,14 @@ static void check_blocks(const Tokenizer *tokenizer, const char *name, uint64_t 
         tokens_of(tokenizer, write_text("text.txt", text.data, text.length), SIZE_MAX, &got);
         if (got.count != whole.count) fail_msg("%s: %zu ids, not %zu", name, got.count, whole.count);
         assert_prefix(&got, &whole, whole.count);
-        tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 1000, &few);
-        assert_prefix(&few, &whole, 1000);
-        // Added to what is there.
-        tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 10, &few);
-        assert_int_equal(few.count, 1010);
-        assert_memory_equal(few.ids + 1000, whole.ids, 10 * sizeof *few.ids);
+        if (!brief) {
+            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 1000, &few);
+            assert_prefix(&few, &whole, 1000);
+            // Added to what is there.
+            tokens_of(tokenizer, write_text("text.txt", text.data, text.length), 10, &few);
+            assert_int_equal(few.count, 1010);
+            assert_memory_equal(few.ids + 1000, whole.ids, 10 * sizeof *few.ids);
+        }
         token_ids_free(&whole);
         token_ids_free(&got);
         token_ids_free(&few);

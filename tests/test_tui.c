@@ -165,6 +165,31 @@ static void jobs_are_seen_while_they_run(void **state) {
     quit(s);
 }
 
+// What rests on ranges that may still grow is marked, and how many tokens of which text are behind it is said.
+static void provisional_ranges_are_marked(void **state) {
+    (void)state;
+    for (int wide = 0; wide < 2; wide++) {
+        Screen *s = start_with(wide ? 36 : 24, wide ? 120 : 80, NULL, "FAKE_PROVISIONAL=1");
+        expect(s, "~range ~class");
+        expect(s, "range ~1286");
+        if (wide) expect(s, "class ~token");
+        expect(s, wide ? "~quantized" : "~quant.");
+        expect(s, wide ? "calibrated 1k of 16.4k tokens" : "1k of 16.4k tokens");
+        if (wide) expect(s, "1k of 16.4k tokens of mixed");
+        key(s, ":set activations none\r");
+        expect_gone_text(s, "~class");
+        expect(s, "~range"); // the input's own figures may still grow
+        expect_gone_text(s, "~quant");
+        quit(s);
+    }
+    Screen *s = start(36, 120);
+    assert_false(screen_has(s, "~class") || screen_has(s, "~range") || screen_has(s, "~quant"));
+    quit(s);
+    s = start(36, 200);
+    expect(s, "calibrated 16.4k tokens of mixed");
+    quit(s);
+}
+
 static void a_failed_job_is_told(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
@@ -346,6 +371,10 @@ static void a_linear_is_left_alone(void **state) {
     expect(s, "recipe not saved");
     key(s, "i");
     expect_gone_text(s, "left in its own precision");
+    quit(s);
+    s = start(24, 80); // where that has no room
+    key(s, "i");
+    expect(s, "decided  left as it is");
     quit(s);
 }
 
@@ -1306,6 +1335,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
+        IN_HOME(provisional_ranges_are_marked),
         IN_HOME(a_failed_job_is_told),
         IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),

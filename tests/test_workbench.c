@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "tests/support/edited_model.h"
 #include "tests/support/folder.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
@@ -82,6 +83,110 @@ static void everything_arrives(void **state) {
     }
     assert_int_equal(known, workbench_plan(w)->quantized_count);
     workbench_close(w);
+}
+
+static bool is_idle(Workbench *w) { return !workbench_busy(w); }
+
+static Workbench *opened_for_long(const char *recipe) {
+    Workbench *w;
+    Error err = {0};
+    // Two parts of calibration, the first of 1,024 tokens; or many, which take their time.
+    const EngineOptions model = {.sequences = recipe ? 128 : 40,
+                                 .length = recipe ? 512 : 32,
+                                 .eval_tokens = 128,
+                                 .window = 64,
+                                 .no_cache = true};
+    if (!workbench_open(&(WorkbenchOptions){.model = model, .recipe = recipe, .most_tokens = 8}, &w, &err))
+        fail_msg("%s", err.message);
+    return w;
+}
+
+static bool has_figure(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return e->accuracy_known && e->accuracy_turn == workbench_turn(w);
+}
+static bool has_provisional_figure(Workbench *w) { return workbench_plan(w)->provisional && has_figure(w); }
+static bool has_settled(Workbench *w) {
+    return calibrated(w) && workbench_calibration_tokens(w) == workbench_calibration_planned(w) && has_everything(w);
+}
+
+// After a thousand tokens there is a plan, and figures of it; more tokens make better ones.
+static void ranges_are_provisional_first_and_settle(void **state) {
+    (void)state;
+    if (quick()) return;
+    Workbench *w = opened_for_long(NULL);
+    wait_until(w, has_provisional_figure);
+    assert_int_equal(workbench_calibration_tokens(w), 1024);
+    assert_int_equal(workbench_calibration_planned(w), 1280);
+    assert_true(workbench_plan(w)->calibrated);
+    const float early = workbench_input_stats(w, 0)->range;
+    wait_until(w, has_settled);
+    assert_false(workbench_plan(w)->provisional);
+    assert_true(workbench_input_stats(w, 0)->range >= early);
+    assert_int_equal(workbench_input_stats(w, 0)->tokens, 1280);
+    workbench_close(w);
+}
+
+static bool has_input(Workbench *w) { return calibrated(w); }
+
+// It still comes, between other jobs, because inputs are shown; and it changes nothing about the figures.
+static void weights_alone_do_not_wait_for_calibration(void **state) {
+    (void)state;
+    if (quick()) return;
+    char *made = folder_temporary(), *path = path_join(made, "recipe.json");
+    Recipe recipe;
+    Error err = {0};
+    assert_true(recipe_default(&recipe, &err));
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    assert_true(recipe_save(&recipe, path, &err));
+    recipe_free(&recipe);
+    Workbench *w = opened_for_long(path);
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->quantized.count > 0);
+    assert_true(workbench_calibration_tokens(w) <= 1024); // of 65,536
+    const uint64_t turn = workbench_turn(w);
+    wait_until(w, has_input);
+    assert_int_equal(workbench_turn(w), turn);
+    assert_true(has_accuracy(w));
+    workbench_close(w);
+    free(path);
+    folder_remove(made);
+}
+
+static bool has_failed(Workbench *w) {
+    JobView job;
+    workbench_job(w, JOB_QUANTIZE, &job);
+    return job.state == JOB_FAILED && !workbench_busy(w);
+}
+
+// What lies behind a quantization that failed has failed with it, and the reason is told by one job.
+static void a_failed_quantization_fails_what_is_behind_it(void **state) {
+    (void)state;
+    if (quick()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
+    char *made = folder_temporary(), *path = path_join(made, "model.safetensors");
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) model_copy(made, "samples/storyteller", files[i]);
+    Workbench *w;
+    Error err = {0};
+    WorkbenchOptions options = {
+        .model = {.model = made, .sequences = 1, .length = 8, .eval_tokens = 16, .window = 8, .no_cache = true},
+        .most_tokens = 2};
+    if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
+    wait_until(w, is_idle);
+    assert_int_equal(truncate(path, 4096), 0);
+    set(w, -1, DIAL_BITS, 8);
+    wait_until(w, has_failed);
+    int told = 0;
+    for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
+        JobView job;
+        workbench_job(w, kind, &job);
+        if (job.state != JOB_FAILED) fail_msg("%s has not failed", job.name);
+        told += job.message[0] != '\0';
+    }
+    assert_int_equal(told, 1);
+    workbench_close(w);
+    free(path);
+    folder_remove(made);
 }
 
 static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) {
@@ -248,8 +353,6 @@ static bool new_prompt_is_there(Workbench *w) {
     return e->base.finished && e->quantized.finished && !workbench_busy(w);
 }
 
-static bool is_idle(Workbench *w) { return !workbench_busy(w); }
-
 // Whatever is just ending does not depend on the prompt: it must not wait for ever to be done again.
 static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
     (void)state;
@@ -319,6 +422,9 @@ static void history_forgets_what_could_have_been_redone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_arrives),
+        cmocka_unit_test(ranges_are_provisional_first_and_settle),
+        cmocka_unit_test(weights_alone_do_not_wait_for_calibration),
+        cmocka_unit_test(a_failed_quantization_fails_what_is_behind_it),
         cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
         cmocka_unit_test(it_is_known_why_the_linear_hurts_that_is_looked_at),
         cmocka_unit_test(divergences_are_those_of_the_accuracy),

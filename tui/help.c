@@ -53,6 +53,7 @@ static HelpText whole_text(void) {
     help_add(&text, "", "furthest, times the median; the column of weights that can err most, its share among all",
              NULL);
     help_add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
+    help_add(&text, "~", "rests on ranges that may still grow: calibration goes on", NULL);
     help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
     help_add(&text, "*", "overridden for this linear", NULL);
     return text;

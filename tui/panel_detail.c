@@ -31,6 +31,15 @@ static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
 
 static void line_label(Pen *pen, const char *label) { pen_text(pen, MEANING_TITLE, "%-9s", label); }
 
+// The first form for which there is room; the longest comes first.
+static void pen_longest(Pen *pen, Style style, const char *const *forms, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (pen->col + canvas_width(pen->canvas, forms[i]) > pen->end) continue;
+        pen_text(pen, style, "%s", forms[i]);
+        return;
+    }
+}
+
 // ---- weights ------------------------------------------------------------------------------------------------------
 
 static void draw_weight_line(Ui *ui, Rect line, const WeightStats *w) {
@@ -219,16 +228,22 @@ static void draw_input_line(Ui *ui, Rect line, const InputStats *input, const De
     line_label(&pen, "input");
     if (!input) return;
     const Style style = class_style(decision->input_class);
-    pen_field(&pen, "range", style, "%s", format_figure(input->range, 3).text);
-    pen_field(&pen, "p99.9", MEANING_VALUE, "%s", format_figure(input->p99_9, 3).text);
+    const char *mark = calibration_provisional(ui) ? "~" : ""; // more tokens are to come
+    pen_field(&pen, "range", style, "%s%s", mark, format_figure(input->range, 3).text);
+    pen_field(&pen, "p99.9", MEANING_VALUE, "%s%s", mark, format_figure(input->p99_9, 3).text);
     const char *class = class_name(decision->input_class), *done = decision_input_text(decision);
     if (decision->quantized && strcmp(class, done) != 0) // the note says why
-        pen_field(&pen, "class", input_style(decision), "%s → %s", class, done);
+        pen_field(&pen, "class", input_style(decision), "%s%s → %s", mark, class, done);
     else
-        pen_field(&pen, "class", style, "%s", class);
+        pen_field(&pen, "class", style, "%s%s", mark, class);
     if (decision->lae && decision->activation_scale > 0) {
-        pen_field(&pen, "equalized to", MEANING_VALUE, "%s", format_figure(decision->activation_scale * 127.0, 3).text);
+        pen_field(&pen, "equalized to", MEANING_VALUE, "%s%s", mark,
+                  format_figure(decision->activation_scale * 127.0, 3).text);
     }
+    char text[128];
+    calibration_text(ui, true, text, sizeof text);
+    const char *forms[] = {text, workbench_text(ui->workbench, TEXT_CALIBRATION)};
+    pen_longest(&pen, MEANING_FAINT, forms, 2);
 }
 
 static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, const Decision *decision,
@@ -301,7 +316,10 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "decided");
     if (!decision->quantized) {
-        pen_text(&pen, MEANING_VALUE, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
+        char text[64];
+        snprintf(text, sizeof text, "left in its own precision, %s", format_bytes((double)decision->bytes).text);
+        const char *forms[] = {text, "left in its own precision", "left as it is"};
+        pen_longest(&pen, MEANING_VALUE, forms, 3);
         return;
     }
     if (decision->granularity < GRANULARITY_GROUP)

@@ -56,6 +56,12 @@ static bool metrics_roomy(Rect pane) {
 
 static int label_cols(Rect pane) { return metrics_roomy(pane) ? LABEL_COLS_ROOMY : LABEL_COLS_NARROW; }
 
+// The quantized model's name, with a ~ while what becomes of some input rests on a range that has not settled.
+static const char *quantized_label(const Ui *ui, Rect pane) {
+    if (!workbench_plan(ui->workbench)->provisional) return "quantized";
+    return label_cols(pane) > LABEL_COLS_NARROW ? "~quantized" : "~quant.";
+}
+
 static int metric_width(Rect pane, Metric metric) {
     if (!metrics_roomy(pane)) return metrics[metric].width;
     const int spare = (pane.cols - 112) / METRIC_COUNT, most = 10;
@@ -167,7 +173,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     char text[96];
     draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
     draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
-                format_fixed(plan->bits_per_weight, 2).text);
+                plan->quantized_count ? format_fixed(plan->bits_per_weight, 2).text : "–");
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const Rect divergence = metric_cell(pane, METRIC_KL, row);
     divergence_text(a, accuracy == STALE, divergence.cols, text, sizeof text);
@@ -246,7 +252,7 @@ static void draw_figures(Ui *ui, Rect pane) {
                    metrics_roomy(pane) ? metrics[i].title : metrics[i].narrow);
     }
     canvas_text(canvas, pane.row + 1, pane.col + 1, label_cols(pane), MEANING_TITLE, "base");
-    canvas_text(canvas, pane.row + 2, pane.col + 1, label_cols(pane), MEANING_TITLE, "quantized");
+    canvas_text(canvas, pane.row + 2, pane.col + 1, label_cols(pane), MEANING_TITLE, quantized_label(ui, pane));
     draw_base_row(ui, pane, 1);
     draw_quantized_row(ui, pane, 2);
     if (!ui->pin.set) return;
@@ -260,6 +266,7 @@ typedef struct TextSample {
     const char *label;
     const DecodeText *text;
     bool stale;
+    JobKind kind; // what keeps it waiting
 } TextSample;
 
 // Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
@@ -283,7 +290,7 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
     char state[32];
     if (!text->known) {
         canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
-                    job_share_text(ui, JOB_DECODE, state, sizeof state));
+                    job_share_text(ui, sample->kind, state, sizeof state));
         return;
     }
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
@@ -305,7 +312,11 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
 static void draw_texts(Ui *ui, Rect rect) {
     const Effect *effect = workbench_effect(ui->workbench);
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
-    const TextSample base = {"base", &effect->base, false}, quantized = {"quantized", &effect->quantized, stale};
+    JobView quantize;
+    workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
+    const TextSample base = {"base", &effect->base, false, JOB_DECODE};
+    const TextSample quantized = {quantized_label(ui, rect), &effect->quantized, stale,
+                                  quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE};
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
     const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
     draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
@@ -315,7 +326,7 @@ static void draw_texts(Ui *ui, Rect rect) {
 void panel_effect_draw(Ui *ui) {
     char title[120];
     snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
-             workbench_is_chat(ui->workbench) ? ", chat" : "");
+             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
     panel_title(ui, ui->layout.effect, title, PANE_COUNT);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);

@@ -39,19 +39,35 @@ static void draw_model(Ui *ui, Pen *pen) {
         pen_text(pen, MEANING_FAINT, " (%s not listed)", format_bytes((double)s->unlisted_bytes).text);
 }
 
+bool calibration_provisional(const Ui *ui) {
+    return workbench_calibration_tokens(ui->workbench) < workbench_calibration_planned(ui->workbench);
+}
+
+void calibration_text(const Ui *ui, bool whole, char *out, size_t size) {
+    const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
+    const Short count = format_count((double)tokens),
+                planned = format_count((double)workbench_calibration_planned(ui->workbench));
+    const bool more = calibration_provisional(ui);
+    snprintf(out, size, "%s%s%s tokens%s%s", count.text, more ? " of " : "", more ? planned.text : "",
+             whole ? " of " : "", whole ? workbench_text(ui->workbench, TEXT_CALIBRATION) : "");
+}
+
 // What stands at the right end: the longest form that fits.
 static void draw_state(Ui *ui, Rect room) {
-    const uint64_t tokens = workbench_calibration_tokens(ui->workbench);
-    const Short count = format_count((double)tokens);
-    const char *unsaved = workbench_saved(ui->workbench) ? NULL : "recipe not saved";
-    char calibrated[64], forms[4][200];
-    snprintf(calibrated, sizeof calibrated, tokens ? "calibrated %s tokens" : "not calibrated", count.text);
-    snprintf(forms[0], sizeof *forms, "%s%s%s · %s%s%.60s", unsaved ? unsaved : "", unsaved ? " · " : "",
-             workbench_backend(ui->workbench), calibrated, tokens ? " of " : "",
-             tokens ? workbench_text(ui->workbench, TEXT_CALIBRATION) : "");
-    snprintf(forms[1], sizeof *forms, "%s%s%s", unsaved ? unsaved : "", unsaved ? " · " : "", calibrated);
-    snprintf(forms[2], sizeof *forms, "%s", unsaved ? unsaved : calibrated);
-    snprintf(forms[3], sizeof *forms, unsaved ? "not saved" : tokens ? "calibrated" : "");
+    const bool known = workbench_calibration_tokens(ui->workbench) > 0;
+    const char *unsaved = workbench_saved(ui->workbench) ? "" : "recipe not saved";
+    const char *dot = *unsaved ? " · " : "", *word = known ? "calibrated " : "not calibrated";
+    char whole[128] = "", count[64] = "", forms[5][256];
+    if (known) calibration_text(ui, true, whole, sizeof whole);
+    if (known) calibration_text(ui, false, count, sizeof count);
+    snprintf(forms[0], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, whole);
+    if (calibration_provisional(ui)) // on its way, the text tells more than the processor
+        snprintf(forms[1], sizeof *forms, "%s%s%s%s", unsaved, dot, word, whole);
+    else
+        snprintf(forms[1], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, count);
+    snprintf(forms[2], sizeof *forms, "%s%s%s%s", unsaved, dot, word, count);
+    snprintf(forms[3], sizeof *forms, "%s%s", *unsaved ? unsaved : word, *unsaved ? "" : count);
+    snprintf(forms[4], sizeof *forms, "%s", *unsaved ? "not saved" : count);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if (canvas_width(&ui->canvas, forms[i]) > room.cols) continue;
         canvas_right(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, forms[i]);

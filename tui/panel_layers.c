@@ -161,8 +161,17 @@ static void draw_row(Ui *ui, const LayersTable *table, Rect line, int linear) {
 
 // ---- headings -----------------------------------------------------------------------------------------------------
 
+// A ~ stands before what rests on ranges that have not settled.
+static const char *heading(const Ui *ui, Column column) {
+    const bool provisional = workbench_plan(ui->workbench)->provisional;
+    if (column == COLUMN_RANGE && calibration_provisional(ui)) return "~range";
+    if (column == COLUMN_CLASS && provisional) return "~class";
+    if (column == COLUMN_SQNR && provisional) return "~out";
+    return column_table[column].title;
+}
+
 static void draw_heading(Ui *ui, Rect cell, Column column) {
-    const char *title = cell.cols < 3 ? "b" : column_table[column].title;
+    const char *title = cell.cols < 3 ? "b" : heading(ui, column);
     const bool sorted = ui->rows.sort == column;
     const Style style = sorted ? MEANING_TITLE | STYLE_BOLD | STYLE_UNDERLINE : MEANING_FAINT;
     if (column == COLUMN_LINEAR)

@@ -16,6 +16,9 @@ void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
 // Text in as many lines as it needs, the last of them in `last`, over what is there.
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
-const char *job_doing(JobKind kind); // "calibrating"
+const char *job_doing(JobKind kind);        // "calibrating"
+bool calibration_provisional(const Ui *ui); // more tokens are to come, and ranges may grow
+// "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text, "… of mixed".
+void calibration_text(const Ui *ui, bool whole, char *out, size_t size);
 Style class_style(FptqClass class);
 Style input_style(const Decision *decision);

@@ -109,7 +109,7 @@ static void tell_failures(Ui *ui) {
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
         const bool failed = job.state == JOB_FAILED;
-        if (failed && !ui->failed[kind]) ui_fail(ui, "%s: %s", job.name, job.message);
+        if (failed && !ui->failed[kind] && job.message[0]) ui_fail(ui, "%s: %s", job.name, job.message);
         ui->failed[kind] = failed;
     }
 }

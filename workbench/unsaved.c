@@ -22,7 +22,7 @@ static uint64_t model_key(const char *model) {
     return key;
 }
 
-// "storyteller-0123456789abcdef": for eyes, and for the program.
+// "storyteller-0123456789abcdef": a name for people and a hash for the program.
 static char *file_name(const char *model, uint64_t key) {
     char *name = NULL, readable[41] = "";
     size_t end = strlen(model), length = 0;
@@ -78,7 +78,7 @@ static bool read_found(Unsaved *u, Error *err) {
 bool unsaved_open(const char *model, Unsaved *out, Error *err) {
     const uint64_t key = model_key(model);
     *out = (Unsaved){.model = key, .name = file_name(model, key), .lock = -1};
-    if (!open_folder(out, NULL)) return true; // what there is to keep is told that it cannot be
+    if (!open_folder(out, NULL)) return true; // unsaved_keep reports it
     const bool ok = !take_place(out, true) || read_found(out, err);
     if (!ok) lock_place(out, out->place, F_UNLCK);
     if (!out->there) take_place(out, false);

@@ -1,9 +1,6 @@
-#include "workbench/workbench.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,92 +10,20 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "workbench/history.h"
+#include "workbench/workbench_parts.h"
 
 #define TURN_SECONDS 0.4
-#define SPEED_SECONDS 2.0
-
-typedef struct Job {
-    Progress progress;
-    JobState state;        // under lock
-    bool held;             // under lock: stopped by the user until the next turn
-    double started, ended; // under lock
-    char message[256];     // under lock
-} Job;
-
-// What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
-typedef struct Findings {
-    bool inputs_known;
-    bool accuracy_known, accuracy_finished;
-    uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
-    bool speed_finished;
-    DecodeSpeed speed;
-    Accuracy accuracy;
-    double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
-    float *divergences;                      // [positions] of the last accuracy that finished
-    size_t positions;
-    uint64_t why_turn;
-    int why_linear;
-    Why why;
-    DecodeText base, quantized;
-} Findings;
-
-struct Workbench {
-    // The screen's thread only.
-    Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
-                    // and what was handed over
-    History history;
-    Plan plan;
-    Measured measured; // views of what was taken over so far
-    int weights_known;
-    Effect effect;
-    double *effect_output_sqnr, *effect_weight_sqnr;
-    float *effect_divergences;
-    Why effect_why;
-    size_t most_tokens;
-    char backend[64];
-    struct { // the last turn of a dial: turns that follow at once are one step of the history
-        int linear;
-        Dial dial;
-        size_t at; // its place in the history
-        double time;
-    } last;
-
-    // Shared, under lock.
-    pthread_t thread;
-    bool thread_runs;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;  // something was asked for
-    uint64_t turn;        // the screen's current turn
-    Plan wanted;          // a copy of the plan of that turn
-    uint64_t prompt_turn; // counts prompts
-    char *prompt;
-    int looked_at;     // linear, or −1
-    bool inputs_taken; // the screen has planned with the calibrated ranges
-    Findings findings;
-    Job jobs[JOB_COUNT];
-    atomic_bool quit;
-    int event; // eventfd
-};
 
 // ---- handing over ----
 
-static void signal_screen(Workbench *w) {
-    uint64_t one = 1;
-    while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {
-    }
-}
-
-static void decode_text_free(DecodeText *d) {
+void decode_text_free(DecodeText *d) {
     free(d->text);
     free(d->ids);
     free(d->probabilities);
     *d = (DecodeText){0};
 }
 
-// Replaces *to by a copy of *from; keeps the old one when memory is short.
-static void decode_text_copy(const DecodeText *from, DecodeText *to) {
+void decode_text_copy(const DecodeText *from, DecodeText *to) {
     DecodeText copy = *from;
     copy.text = strdup(from->text ? from->text : "");
     copy.ids = malloc((from->count + 1) * sizeof *copy.ids);
@@ -115,7 +40,7 @@ static void decode_text_copy(const DecodeText *from, DecodeText *to) {
     *to = copy;
 }
 
-static bool plan_copy(const Plan *from, Plan *to) {
+bool plan_copy(const Plan *from, Plan *to) {
     Decision *decisions = malloc(((size_t)from->linear_count + 1) * sizeof *decisions);
     if (!decisions) return false;
     memcpy(decisions, from->decisions, (size_t)from->linear_count * sizeof *decisions);
@@ -123,395 +48,6 @@ static bool plan_copy(const Plan *from, Plan *to) {
     *to = *from;
     to->decisions = decisions;
     return true;
-}
-
-// ---- the worker ----
-
-typedef struct Worker {
-    Workbench *w;
-    Plan plan;                                             // the plan being worked on
-    uint64_t turn;                                         // and its turn
-    uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
-    uint64_t explained;                                    // the turn for which it is known why
-    int explained_linear;                                  // this one hurts
-    uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
-    int first_changed;                                     // layers before it are as in the last evaluation
-    bool begun;                                            // the first window of this turn is scored
-    bool glimpsed;                                         // a first pair of this turn is timed
-    char *prompt;
-    uint64_t prompt_turn;
-} Worker;
-
-// True while what the worker works on is still what is wanted; only texts depend on the prompt. Call with the lock
-// held.
-static bool is_newest_locked(const Worker *k, JobKind kind) {
-    if (kind < JOB_QUANTIZE) return true;
-    return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
-}
-
-static const char *job_name(JobKind kind); // from the table below
-
-static bool job_begin(Worker *k, JobKind kind) {
-    Workbench *w = k->w;
-    Job *job = &w->jobs[kind];
-    pthread_mutex_lock(&w->lock);
-    bool run = !job->held && !atomic_load(&w->quit) && is_newest_locked(k, kind);
-    if (run) {
-        atomic_store(&job->progress.stop, false);
-        atomic_store(&job->progress.done, 0);
-        atomic_store(&job->progress.total, 0);
-        job->state = JOB_RUNNING;
-        job->started = clock_seconds();
-        job->message[0] = '\0';
-    }
-    pthread_mutex_unlock(&w->lock);
-    if (run) log_line("job %s begins, turn %llu", job_name(kind), (unsigned long long)k->turn);
-    return run;
-}
-
-// A job that was stopped because something newer was asked for waits; one that the user stopped stays stopped.
-static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
-    Workbench *w = k->w;
-    Job *job = &w->jobs[kind];
-    pthread_mutex_lock(&w->lock);
-    job->ended = clock_seconds();
-    log_line("job %s ends after %.3f s: %s", job_name(kind), job->ended - job->started,
-             ok             ? "done"
-             : err->stopped ? "stopped"
-                            : err->message);
-    if (ok)
-        job->state = is_newest_locked(k, kind) ? JOB_DONE : JOB_WAITING;
-    else if (err->stopped)
-        job->state = job->held ? JOB_STOPPED : JOB_WAITING;
-    else {
-        job->state = JOB_FAILED;
-        job->held = true;
-        snprintf(job->message, sizeof job->message, "%.255s", err->message);
-        // Without quantized weights there is nothing to judge.
-        for (JobKind later = kind + 1; kind == JOB_QUANTIZE && later < JOB_COUNT; later++) {
-            if (w->jobs[later].state == JOB_WAITING) w->jobs[later].state = JOB_STOPPED;
-        }
-    }
-    pthread_mutex_unlock(&w->lock);
-    signal_screen(w);
-}
-
-static void weights_job(Worker *k) {
-    Error err = {0};
-    if (!job_begin(k, JOB_WEIGHTS)) return;
-    bool ok = engine_measure(k->w->engine, &k->w->jobs[JOB_WEIGHTS].progress, &err);
-    job_end(k, JOB_WEIGHTS, ok, &err);
-}
-
-static void calibrate_job(Worker *k) {
-    Error err = {0};
-    if (!job_begin(k, JOB_CALIBRATE)) return;
-    bool ok = engine_calibrate(k->w->engine, &k->w->jobs[JOB_CALIBRATE].progress, &err);
-    if (ok) {
-        pthread_mutex_lock(&k->w->lock);
-        k->w->findings.inputs_known = true;
-        pthread_mutex_unlock(&k->w->lock);
-    }
-    job_end(k, JOB_CALIBRATE, ok, &err);
-}
-
-static void follow_job(Worker *k) {
-    Workbench *w = k->w;
-    Error err = {0};
-    int first = 0;
-    if (!job_begin(k, JOB_QUANTIZE)) return;
-    bool ok = engine_follow(w->engine, &k->plan, &first, &w->jobs[JOB_QUANTIZE].progress, &err);
-    if (first < k->first_changed) k->first_changed = first;
-    if (ok) {
-        k->followed = k->turn;
-        pthread_mutex_lock(&w->lock);
-        for (int i = 0; i < engine_structure(w->engine)->linear_count; i++) {
-            engine_weight_sqnr(w->engine, &k->plan, i, &w->findings.weight_sqnr_db[i], NULL);
-        }
-        pthread_mutex_unlock(&w->lock);
-    }
-    job_end(k, JOB_QUANTIZE, ok, &err);
-}
-
-static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy, bool finished) {
-    pthread_mutex_lock(&w->lock);
-    w->findings.accuracy = *accuracy;
-    w->findings.accuracy_turn = turn;
-    w->findings.accuracy_known = true;
-    w->findings.accuracy_finished = finished;
-    pthread_mutex_unlock(&w->lock);
-    signal_screen(w);
-}
-
-// Without memory for them two recipes are compared by the errors of either.
-static void take_divergences(Workbench *w) {
-    const size_t n = engine_positions(w->engine);
-    float *kl = array_new(n, sizeof *kl);
-    if (kl && !engine_divergences(w->engine, kl)) {
-        free(kl);
-        kl = NULL;
-    }
-    pthread_mutex_lock(&w->lock);
-    free(w->findings.divergences);
-    w->findings.divergences = kl;
-    w->findings.positions = kl ? n : 0;
-    pthread_mutex_unlock(&w->lock);
-}
-
-// After the first figure the job steps back for the decode sample, so that both show something soon.
-static void accuracy_partial(void *context, const Accuracy *so_far) {
-    Worker *k = context;
-    take_accuracy(k->w, k->turn, so_far, false);
-    if (!k->begun) progress_request_stop(&k->w->jobs[JOB_ACCURACY].progress);
-    k->begun = true;
-}
-
-static void accuracy_job(Worker *k) {
-    Workbench *w = k->w;
-    Error err = {0};
-    Accuracy accuracy;
-    if (!job_begin(k, JOB_ACCURACY)) return;
-    bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
-                              &w->jobs[JOB_ACCURACY].progress, &err);
-    if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
-    if (ok) {
-        take_divergences(w);
-        take_accuracy(w, k->turn, &accuracy, true);
-        k->scored = k->turn;
-    }
-    job_end(k, JOB_ACCURACY, ok, &err);
-}
-
-typedef struct DecodeContext {
-    Worker *worker;
-    DecodeText *target;
-    uint64_t turn;     // of the quantized text; 0: the base's
-    bool accuracy_due; // nothing is scored in this turn yet
-} DecodeContext;
-
-static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
-    Workbench *w = c->worker->w;
-    Text text = {0};
-    engine_generated_text(w->engine, g, &text, NULL);
-    // From here on a NUL would end the text; the screen shows all control characters alike.
-    for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
-    DecodeText now = {.known = true,
-                      .finished = finished,
-                      .text = text.data,
-                      .ids = g->ids,
-                      .probabilities = g->probabilities,
-                      .count = g->count};
-    pthread_mutex_lock(&w->lock);
-    decode_text_copy(&now, c->target);
-    if (c->turn) w->findings.decode_turn = c->turn;
-    pthread_mutex_unlock(&w->lock);
-    text_free(&text);
-    signal_screen(w);
-}
-
-// Once the text of a turn has begun, the first accuracy figure goes before the rest of it.
-static void decode_token(void *context, const Generated *so_far) {
-    DecodeContext *c = context;
-    Worker *k = c->worker;
-    publish_text(c, so_far, false);
-    if (c->turn && c->accuracy_due && !k->begun) {
-        c->accuracy_due = false;
-        accuracy_job(k);
-    }
-}
-
-static bool accuracy_is_due(const Worker *k) {
-    Workbench *w = k->w;
-    pthread_mutex_lock(&w->lock);
-    bool held = w->jobs[JOB_ACCURACY].held;
-    pthread_mutex_unlock(&w->lock);
-    return !held && k->scored != k->turn && !k->begun;
-}
-
-static bool decode_one(Worker *k, Transformer *t, DecodeText *target, uint64_t turn, const TokenIds *prompt,
-                       Error *err) {
-    DecodeContext context = {k, target, turn, accuracy_is_due(k)};
-    Sampling greedy = {.temperature = 0, .top_p = 1};
-    Generated g = {0};
-    bool ok = generate(t, prompt->ids, prompt->count, k->w->most_tokens, &greedy, decode_token, &context, &g,
-                       &k->w->jobs[JOB_DECODE].progress, err);
-    if (ok) publish_text(&context, &g, true);
-    generated_free(&g);
-    return ok;
-}
-
-static void decode_job(Worker *k) {
-    Workbench *w = k->w;
-    Error err = {0};
-    TokenIds prompt = {0};
-    if (!job_begin(k, JOB_DECODE)) return;
-    bool ok = engine_prompt(w->engine, k->prompt, &prompt, &err);
-    if (ok && k->base_prompt != k->prompt_turn) {
-        ok = decode_one(k, engine_base(w->engine), &w->findings.base, 0, &prompt, &err);
-        if (ok) k->base_prompt = k->prompt_turn;
-    }
-    if (ok && k->followed == k->turn && k->turn) {
-        ok = decode_one(k, engine_quantized(w->engine), &w->findings.quantized, k->turn, &prompt, &err);
-        if (ok) {
-            k->generated = k->turn;
-            k->quantized_prompt = k->prompt_turn;
-        }
-    }
-    token_ids_free(&prompt);
-    job_end(k, JOB_DECODE, ok, &err);
-}
-
-// Whether it is still to be found out why the linear that the user looks at hurts. Of an input that no token reached
-// there is nothing to find out.
-static bool must_explain(const Worker *k) {
-    const int linear = k->w->looked_at;
-    if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
-    if (k->explained == k->turn && k->explained_linear == linear) return false;
-    return engine_stats(k->w->engine)->inputs[engine_structure(k->w->engine)->linears[linear].input].sample_rows > 0;
-}
-
-static bool explain(Worker *k, Error *err) {
-    Workbench *w = k->w;
-    Why why;
-    pthread_mutex_lock(&w->lock);
-    const int linear = must_explain(k) ? w->looked_at : -1;
-    pthread_mutex_unlock(&w->lock);
-    if (linear < 0) return true;
-    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
-    k->explained = k->turn;
-    k->explained_linear = linear;
-    pthread_mutex_lock(&w->lock);
-    w->findings.why = why;
-    w->findings.why_turn = k->turn;
-    w->findings.why_linear = linear;
-    pthread_mutex_unlock(&w->lock);
-    signal_screen(w);
-    return true;
-}
-
-static bool measure_errors(Worker *k, double *db, Error *err) {
-    if (k->measured == k->turn) return true;
-    Workbench *w = k->w;
-    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, err)
-                 : error_memory(err, "errors");
-    if (ok) {
-        pthread_mutex_lock(&w->lock);
-        memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-        w->findings.sqnr_turn = k->turn;
-        pthread_mutex_unlock(&w->lock);
-        k->measured = k->turn;
-    }
-    return ok;
-}
-
-// The linear that is looked at first, then all.
-static void errors_job(Worker *k) {
-    Workbench *w = k->w;
-    Error err = {0};
-    if (!job_begin(k, JOB_ERRORS)) return;
-    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    const bool ok = explain(k, &err) && measure_errors(k, db, &err);
-    free(db);
-    job_end(k, JOB_ERRORS, ok, &err);
-}
-
-static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bool finished) {
-    pthread_mutex_lock(&w->lock);
-    w->findings.speed = *speed;
-    w->findings.speed_turn = turn;
-    w->findings.speed_finished = finished;
-    pthread_mutex_unlock(&w->lock);
-    signal_screen(w);
-}
-
-// The first pair shows something soon; then the job steps back until nobody waits for anything else.
-static void speed_partial(void *context, const DecodeSpeed *so_far) {
-    Worker *k = context;
-    take_speed(k->w, k->turn, so_far, false);
-    if (!k->glimpsed) progress_request_stop(&k->w->jobs[JOB_SPEED].progress);
-    k->glimpsed = true;
-}
-
-static void speed_job(Worker *k) {
-    Workbench *w = k->w;
-    Error err = {0};
-    DecodeSpeed speed;
-    if (!job_begin(k, JOB_SPEED)) return;
-    bool ok = engine_speed(w->engine, SPEED_SECONDS, speed_partial, k, &speed, &w->jobs[JOB_SPEED].progress, &err);
-    if (ok) {
-        take_speed(w, k->turn, &speed, true);
-        k->timed = k->turn;
-    }
-    job_end(k, JOB_SPEED, ok, &err);
-}
-
-// The next thing to do for the newest turn, in the order in which its figures are missed most: JOB_COUNT when all is
-// done.
-static JobKind next_job(const Worker *k) {
-    const Job *jobs = k->w->jobs;
-    if (!jobs[JOB_WEIGHTS].held && !engine_measured(k->w->engine)) return JOB_WEIGHTS;
-    if (!engine_can_run(k->w->engine, NULL)) return JOB_COUNT;
-    if (!jobs[JOB_DECODE].held && k->base_prompt != k->prompt_turn) return JOB_DECODE;
-    if (!jobs[JOB_CALIBRATE].held && !engine_calibrated(k->w->engine)) return JOB_CALIBRATE;
-    if (k->w->findings.inputs_known && !k->w->inputs_taken)
-        return JOB_COUNT; // the plan of the calibrated ranges is about to come
-    if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
-    if (k->followed != k->turn) return JOB_COUNT;
-    if (!jobs[JOB_DECODE].held && (k->generated != k->turn || k->quantized_prompt != k->prompt_turn)) return JOB_DECODE;
-    if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
-    if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
-    if (!jobs[JOB_ERRORS].held && (k->measured != k->turn || must_explain(k))) return JOB_ERRORS;
-    if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
-    return JOB_COUNT;
-}
-
-// Takes the newest wishes over; waits while there is nothing to do. JOB_COUNT: the workbench closes.
-static JobKind wait_for_job(Worker *k) {
-    Workbench *w = k->w;
-    JobKind job = JOB_COUNT;
-    pthread_mutex_lock(&w->lock);
-    while (!atomic_load(&w->quit)) {
-        if (k->turn != w->turn && plan_copy(&w->wanted, &k->plan)) {
-            k->turn = w->turn;
-            k->begun = k->glimpsed = false;
-        }
-        if (k->prompt_turn != w->prompt_turn) {
-            char *prompt = strdup(w->prompt);
-            if (prompt) {
-                free(k->prompt);
-                k->prompt = prompt;
-                k->prompt_turn = w->prompt_turn;
-            }
-        }
-        job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
-                                              : JOB_COUNT; // not so only when memory was short: wait for the next wish
-        if (job != JOB_COUNT) break;
-        pthread_cond_wait(&w->wake, &w->lock);
-    }
-    pthread_mutex_unlock(&w->lock);
-    return atomic_load(&w->quit) ? JOB_COUNT : job;
-}
-
-static const struct {
-    const char *name;
-    void (*run)(Worker *k);
-} job_table[] = {
-    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
-    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
-    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
-    [JOB_SPEED] = {"speed", speed_job},
-};
-static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
-
-static const char *job_name(JobKind kind) { return job_table[kind].name; }
-
-static void *worker_run(void *argument) {
-    Workbench *w = argument;
-    Worker k = {.w = w};
-    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) job_table[job].run(&k);
-    plan_free(&k.plan);
-    free(k.prompt);
-    return NULL;
 }
 
 // ---- opening and closing ----
@@ -531,6 +67,8 @@ static void wish_locked(Workbench *w) {
     if (!plan_copy(&w->plan, &w->wanted))
         return; // memory is short: the older wish stands, and the figures stay marked as old
     w->turn++;
+    w->wants_ranges = recipe_needs_ranges(history_now(&w->history));
+    progress_request_stop(&w->jobs[JOB_CALIBRATE].progress); // it goes on when the new figures are there
     for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
         Job *job = &w->jobs[kind];
         job->held = false;
@@ -541,15 +79,35 @@ static void wish_locked(Workbench *w) {
     pthread_cond_signal(&w->wake);
 }
 
-static bool replan(Workbench *w, Error *err) {
-    Plan plan;
-    if (!plan_make(history_now(&w->history), engine_structure(w->engine), &w->measured, &plan, err)) return false;
-    pthread_mutex_lock(&w->lock);
+static bool make_plan(const Workbench *w, Plan *out, Error *err) {
+    return plan_make(history_now(&w->history), engine_structure(w->engine), &w->measured, out, err);
+}
+
+static void take_plan_locked(Workbench *w, Plan *plan) {
     plan_free(&w->plan);
-    w->plan = plan;
+    w->plan = *plan;
+}
+
+static bool plan_anew(Workbench *w, Error *err) {
+    Plan plan;
+    if (!make_plan(w, &plan, err)) return false;
+    pthread_mutex_lock(&w->lock);
+    take_plan_locked(w, &plan);
     wish_locked(w);
     pthread_mutex_unlock(&w->lock);
     return true;
+}
+
+// More was measured: figures stay when the model that they are of does. The worker waits for this.
+static void plan_anew_measured(Workbench *w) {
+    Plan plan;
+    const bool made = make_plan(w, &plan, NULL);
+    pthread_mutex_lock(&w->lock);
+    const bool same = made && plan_same_model(&plan, &w->plan);
+    if (made) take_plan_locked(w, &plan);
+    if (made && !same) wish_locked(w);
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *err) {
@@ -560,12 +118,15 @@ static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *e
 
 static bool make_tables(Workbench *w, Error *err) {
     const ModelStructure *structure = engine_structure(w->engine);
-    size_t linears = (size_t)structure->linear_count, inputs = (size_t)structure->input_count;
+    size_t linears = (size_t)structure->linear_count;
     double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr,
                           &w->effect_weight_sqnr};
-    w->measured = (Measured){array_new(linears, sizeof(WeightMeasure)), array_new(inputs, sizeof(InputMeasure)),
-                             (int)linears, (int)inputs};
-    bool ok = w->measured.weights && w->measured.inputs;
+    w->inputs = input_set_new(structure->input_count);
+    w->measured = (Measured){.weights = array_new(linears, sizeof(WeightMeasure)),
+                             .inputs = w->inputs ? w->inputs->measured : NULL,
+                             .linear_count = structure->linear_count,
+                             .input_count = structure->input_count};
+    bool ok = w->measured.weights && w->inputs;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         *figures[i] = array_new(linears, sizeof(double));
         for (size_t j = 0; *figures[i] && j < linears; j++) (*figures[i])[j] = NAN;
@@ -604,7 +165,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && replan(w, err) && start_thread(w, err);
+    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) && start_thread(w, err);
     if (!ok) {
         workbench_close(w);
         return false;
@@ -629,7 +190,8 @@ void workbench_close(Workbench *w) {
     plan_free(&w->plan);
     plan_free(&w->wanted);
     free(w->measured.weights);
-    free(w->measured.inputs);
+    input_set_release(w->inputs);
+    input_set_release(w->findings.inputs);
     free(w->findings.divergences);
     free(w->effect_divergences);
     free(w->findings.output_sqnr_db);
@@ -651,24 +213,29 @@ void workbench_close(Workbench *w) {
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
-// The measured views that have become known since the last call; true when a new plan is due.
+static void take_inputs(Workbench *w, InputSet *set) {
+    input_set_release(w->inputs);
+    w->inputs = set;
+    w->measured.inputs = set->measured;
+}
+
+// What has become known since the last call; true when a new plan is due.
 static bool take_measured(Workbench *w) {
     const ModelStats *stats = engine_stats(w->engine);
-    int before = w->weights_known;
+    const int before = w->weights_known;
+    pthread_mutex_lock(&w->lock);
+    InputSet *set = w->findings.inputs;
+    const bool waits = set || w->findings.weights;
+    w->findings.inputs = NULL;
+    w->findings.weights = false;
+    pthread_mutex_unlock(&w->lock);
     for (int i = 0; i < w->measured.linear_count; i++) {
         if (w->measured.weights[i].known || !stats->measured.weights[i].known) continue;
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
-    pthread_mutex_lock(&w->lock);
-    bool inputs = w->findings.inputs_known && !w->inputs_taken;
-    if (inputs) {
-        memcpy(w->measured.inputs, stats->measured.inputs,
-               (size_t)w->measured.input_count * sizeof *w->measured.inputs);
-        w->inputs_taken = true;
-    }
-    pthread_mutex_unlock(&w->lock);
-    return inputs || w->weights_known != before;
+    if (set) take_inputs(w, set);
+    return waits || w->weights_known != before;
 }
 
 static size_t first_difference(const DecodeText *a, const DecodeText *b) {
@@ -717,7 +284,7 @@ static void take_findings(Workbench *w) {
 bool workbench_update(Workbench *w) {
     uint64_t count;
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
-    if (take_measured(w)) replan(w, NULL);
+    if (take_measured(w)) plan_anew_measured(w);
     take_findings(w);
     return true;
 }
@@ -734,16 +301,16 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     const int input = engine_structure(w->engine)->linears[linear].input;
-    return w->inputs_taken ? &engine_stats(w->engine)->inputs[input] : NULL;
+    return w->inputs->inputs[input].known ? &w->inputs->inputs[input] : NULL;
 }
 
-uint64_t workbench_calibration_tokens(const Workbench *w) {
-    return w->inputs_taken ? engine_calibration_tokens(w->engine) : 0;
-}
+uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs->tokens; }
+uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->planned; }
 
 // ---- dials ----
 
 const char *workbench_text(const Workbench *w, EngineText text) { return engine_text_name(w->engine, text); }
+bool workbench_text_is_chat(const Workbench *w, EngineText text) { return engine_text_is_chat(w->engine, text); }
 bool workbench_is_chat(const Workbench *w) { return engine_is_chat(w->engine); }
 
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
@@ -755,7 +322,7 @@ static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
         recipe_free(recipe);
         return true;
     }
-    return history_push(&w->history, recipe, err) && replan(w, err);
+    return history_push(&w->history, recipe, err) && plan_anew(w, err);
 }
 
 // A dial that is held down or dragged passes many values on its way; undoing each of them would be tedious.
@@ -768,7 +335,7 @@ static bool same_turn(const Workbench *w, int linear, Dial dial) {
 static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
     bool same = same_turn(w, linear, dial);
     if (same) history_replace(&w->history, recipe);
-    if (same ? !replan(w, err) : !push_recipe(w, recipe, err)) return false;
+    if (same ? !plan_anew(w, err) : !push_recipe(w, recipe, err)) return false;
     w->last.linear = linear;
     w->last.dial = dial;
     w->last.at = w->history.now;
@@ -827,8 +394,8 @@ bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
     return push_recipe(w, &recipe, err);
 }
 
-bool workbench_undo(Workbench *w) { return history_undo(&w->history) && replan(w, NULL); }
-bool workbench_redo(Workbench *w) { return history_redo(&w->history) && replan(w, NULL); }
+bool workbench_undo(Workbench *w) { return history_undo(&w->history) && plan_anew(w, NULL); }
+bool workbench_redo(Workbench *w) { return history_redo(&w->history) && plan_anew(w, NULL); }
 
 bool workbench_load(Workbench *w, const char *path, Error *err) {
     Recipe recipe;
@@ -858,7 +425,9 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     w->prompt = copy;
     w->prompt_turn++;
     w->jobs[JOB_DECODE].held = false;
-    progress_request_stop(&w->jobs[JOB_DECODE].progress);
+    // Texts go before what can go on later.
+    const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
+    for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
     w->findings.base.known = w->findings.quantized.known = false;
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
@@ -873,6 +442,9 @@ void workbench_look(Workbench *w, int linear) {
     if (linear == w->looked_at) return; // only the screen's thread writes it
     pthread_mutex_lock(&w->lock);
     w->looked_at = linear;
+    // What takes long steps back for it; a first figure does not.
+    progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
+    if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
@@ -888,10 +460,11 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     if (job->started > 0) out->seconds = (job->state == JOB_RUNNING ? clock_seconds() : job->ended) - job->started;
     snprintf(out->message, sizeof out->message, "%s", job->message);
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
+    uint64_t from = atomic_load(&job->progress.from);
     pthread_mutex_unlock(&shared->lock);
     if (total) out->share = done >= total ? 1 : (double)done / (double)total;
-    if (total && done && out->state == JOB_RUNNING)
-        out->seconds_left = out->seconds * (double)(total - done) / (double)done;
+    if (total && done > from && out->state == JOB_RUNNING)
+        out->seconds_left = out->seconds * (double)(total - done) / (double)(done - from);
 }
 
 void workbench_stop_job(Workbench *w, JobKind kind) {

@@ -28,11 +28,16 @@ bool workbench_update(Workbench *w);
 const ModelStructure *workbench_structure(const Workbench *w);
 const char *workbench_backend(const Workbench *w);                         // "cpu avx512 ×2"
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
-const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown
+const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown.
+                                                                           // Good until the next workbench_update.
 
-uint64_t workbench_calibration_tokens(const Workbench *w);       // 0 until calibrated
-const char *workbench_text(const Workbench *w, EngineText text); // its name, "mixed"
-bool workbench_is_chat(const Workbench *w);                      // the prompt is a message of a user (engine_is_chat)
+// Calibration tokens behind the input statistics, and those that will be at last: these differ while ranges are
+// provisional. 0: nothing is known yet.
+uint64_t workbench_calibration_tokens(const Workbench *w);
+uint64_t workbench_calibration_planned(const Workbench *w);
+const char *workbench_text(const Workbench *w, EngineText text);  // its name, "mixed"
+bool workbench_text_is_chat(const Workbench *w, EngineText text); // (engine_text_is_chat)
+bool workbench_is_chat(const Workbench *w);                       // the prompt is a message of a user (engine_is_chat)
 
 // ---- dials ----
 
@@ -43,9 +48,9 @@ uint64_t workbench_turn(const Workbench *w);    // counts the changes of the rec
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-bool workbench_toggle_ignore(Workbench *w, int linear,
-                             Error *err); // leaves a linear in its own precision, or takes it back
-bool workbench_undo(Workbench *w);        // false when there is nothing to undo
+// Leaves a linear in its own precision, or takes it back.
+bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved

@@ -50,9 +50,10 @@ void wide_free(Wide *wide) {
     *wide = (Wide){0};
 }
 
-size_t wide_bytes(const Wide *p) {
-    size_t groups = p->out * p->groups;
-    return p->out * p->in * sizeof *p->levels + (p->factors ? groups + p->out * sizeof(float) : groups * sizeof(float));
+size_t wide_bytes(const Wide *wide) {
+    size_t groups = wide->out * wide->groups;
+    return wide->out * wide->in * sizeof *wide->levels +
+           (wide->factors ? groups + wide->out * sizeof(float) : groups * sizeof(float));
 }
 
 // A group may be longer than what fits a sum of 32 bits.

@@ -1,4 +1,4 @@
-// Memory, time and depth of one template: all of them end.
+// The limits of one rendering: memory, steps and depth.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -36,7 +36,7 @@ static bool whole_argument(Jinja *j, const Value *given, int64_t missing, int64_
            jinja_refuse(j, "%s is no whole number", value_kind_name(given));
 }
 
-static bool range(Jinja *j, const Value *self, const Value *given, Value *out) {
+static bool run_range(Jinja *j, const Value *self, const Value *given, Value *out) {
     int64_t first, second, step, span;
     (void)self;
     if (!whole_argument(j, &given[0], 0, &first) || !whole_argument(j, &given[1], 0, &second) ||
@@ -77,7 +77,7 @@ static bool new_dict(Jinja *j, const Value *self, const Value *given, Value *out
 static const Builtin functions[] = {
     {"raise_exception", "message", 1, raise_exception},
     {"strftime_now", "format", 1, strftime_now},
-    {"range", "start stop step", 1, range},
+    {"range", "start stop step", 1, run_range},
     {"namespace", "mapping", 0, new_namespace},
     {"dict", "mapping", 0, new_dict},
 };

@@ -105,7 +105,7 @@ bool chat_template_load(const char *folder, ChatTemplate **out, Error *err) {
 
 // ---- JSON as values ----
 
-static bool convert(Jinja *j, const cJSON *item, Value *out);
+static bool convert_json(Jinja *j, const cJSON *item, Value *out);
 
 static bool convert_string(Jinja *j, const char *string, Value *out) {
     Text bytes = {0};
@@ -120,7 +120,7 @@ static bool convert_list(Jinja *j, const cJSON *item, Value *out) {
     size_t i = 0;
     if (!value_list(j, LIST, (size_t)cJSON_GetArraySize(item), out)) return false;
     cJSON_ArrayForEach(child, item) {
-        if (!convert(j, child, &out->list->items[i++])) return false;
+        if (!convert_json(j, child, &out->list->items[i++])) return false;
     }
     return true;
 }
@@ -131,14 +131,14 @@ static bool convert_object(Jinja *j, const cJSON *item, bool with_nulls, Value *
     cJSON_ArrayForEach(child, item) {
         Value key, value;
         if (cJSON_IsNull(child) && !with_nulls) continue;
-        if (!convert_string(j, child->string, &key) || !convert(j, child, &value) ||
+        if (!convert_string(j, child->string, &key) || !convert_json(j, child, &value) ||
             !dict_set(j, out->dict, key, value))
             return false;
     }
     return true;
 }
 
-static bool convert(Jinja *j, const cJSON *item, Value *out) {
+static bool convert_json(Jinja *j, const cJSON *item, Value *out) {
     const double number = item->valuedouble;
     *out = value_none();
     if (!jinja_enter(j)) return false;
@@ -173,7 +173,7 @@ static bool convert_messages(Jinja *j, const cJSON *messages, Value *out) {
 
 // ---- running ----
 
-static bool define(Jinja *j, const char *name, Value value) {
+static bool define_name(Jinja *j, const char *name, Value value) {
     Variable *variable = jinja_take(j, 1, sizeof *variable);
     if (!variable) return false;
     *variable = (Variable){name, value, j->scope->variables};
@@ -185,16 +185,16 @@ static bool define_special(Jinja *j, const cJSON *special) {
     const cJSON *item;
     cJSON_ArrayForEach(item, special) {
         Value value;
-        if (!convert(j, item, &value) || !define(j, item->string, value)) return false;
+        if (!convert_json(j, item, &value) || !define_name(j, item->string, value)) return false;
     }
     return true;
 }
 
 static bool define_all(Jinja *j, const cJSON *messages, bool add_generation_prompt, const cJSON *special) {
     Value list;
-    return convert_messages(j, messages, &list) && define(j, "messages", list) && define(j, "tools", value_none()) &&
-           define(j, "documents", value_none()) &&
-           define(j, "add_generation_prompt", value_boolean(add_generation_prompt)) && define_special(j, special);
+    return convert_messages(j, messages, &list) && define_name(j, "messages", list) &&
+           define_name(j, "tools", value_none()) && define_name(j, "documents", value_none()) &&
+           define_name(j, "add_generation_prompt", value_boolean(add_generation_prompt)) && define_special(j, special);
 }
 
 bool chat_template_apply(const ChatTemplate *chat, const cJSON *messages, bool add_generation_prompt,

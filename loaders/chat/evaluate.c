@@ -1,4 +1,4 @@
-// What expressions are worth.
+// The values of expressions.
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static bool refuse_operator(Jinja *j, const char *operator, const Value * a, con
     return jinja_refuse(j, "%s cannot be used with %s and %s", operator, value_kind_name(a), value_kind_name(b));
 }
 
-static bool divides(const char *operator) { return operator[0] == '/' || operator[0] == '%'; }
+static bool is_division(const char *operator) { return operator[0] == '/' || operator[0] == '%'; }
 
 static double real_result(const char *operator, double a, double b) {
     if (strcmp(operator, "//") == 0) return floor(a / b);
@@ -37,7 +37,7 @@ static bool power_overflows(int64_t a, int64_t b, int64_t *out) {
 }
 
 static bool whole_overflows(const char *operator, int64_t a, int64_t b, int64_t *out) {
-    if (divides(operator)) { // rounded down, as Python does
+    if (is_division(operator)) { // rounded down, as Python does
         if (a == INT64_MIN && b == -1) return true;
         const int64_t rest = a % b, below = rest && (rest < 0) != (b < 0);
         *out = operator[0] == '%' ? rest + below * b : a / b - below;
@@ -50,8 +50,8 @@ static bool whole_overflows(const char *operator, int64_t a, int64_t b, int64_t 
     }
 }
 
-static bool numbers(Jinja *j, const char *operator, const Value * a, const Value *b, Value *out) {
-    if (divides(operator) && as_real(b) == 0) return jinja_refuse(j, "division by zero");
+static bool eval_numbers(Jinja *j, const char *operator, const Value * a, const Value *b, Value *out) {
+    if (is_division(operator) && as_real(b) == 0) return jinja_refuse(j, "division by zero");
     const bool real = a->kind == REAL || b->kind == REAL || strcmp(operator, "/") == 0 ||
                       (strcmp(operator, "**") == 0 && b->integer < 0);
     if (real) {
@@ -87,7 +87,7 @@ static bool add_lists(Jinja *j, const Value *a, const Value *b, Value *out) {
     return jinja_spend(j, out->list->count);
 }
 
-static bool repeat(Jinja *j, const Value *what, int64_t times, Value *out) {
+static bool eval_repeat(Jinja *j, const Value *what, int64_t times, Value *out) {
     Buffer buffer = {0};
     Value whole = *what;
     if (what->kind != STRING) {
@@ -109,23 +109,24 @@ static bool is_sequence(const Value *value) {
     return value->kind == STRING || value->kind == LIST || value->kind == TUPLE;
 }
 
-static bool combine(Jinja *j, const char *operator, const Value * a, const Value *b, Value *out) {
-    if (is_number(a) && is_number(b)) return numbers(j, operator, a, b, out);
+static bool eval_operator(Jinja *j, const char *operator, const Value * a, const Value *b, Value *out) {
+    if (is_number(a) && is_number(b)) return eval_numbers(j, operator, a, b, out);
     if (strcmp(operator, "+") == 0 && a->kind == b->kind) {
         if (a->kind == STRING) return add_strings(j, a, b, out);
         if (a->kind == LIST || a->kind == TUPLE) return add_lists(j, a, b, out);
     }
-    if (strcmp(operator, "*") == 0 && is_sequence(a) && b->kind == INTEGER) return repeat(j, a, b->integer, out);
-    if (strcmp(operator, "*") == 0 && is_sequence(b) && a->kind == INTEGER) return repeat(j, b, a->integer, out);
+    if (strcmp(operator, "*") == 0 && is_sequence(a) && b->kind == INTEGER) return eval_repeat(j, a, b->integer, out);
+    if (strcmp(operator, "*") == 0 && is_sequence(b) && a->kind == INTEGER) return eval_repeat(j, b, a->integer, out);
     return refuse_operator(j, operator, a, b);
 }
 
-static bool binary(Jinja *j, const Node *node, Value *out) {
+static bool eval_binary(Jinja *j, const Node *node, Value *out) {
     Value a, b;
-    return jinja_evaluate(j, node->a, &a) && jinja_evaluate(j, node->b, &b) && combine(j, node->name, &a, &b, out);
+    return jinja_evaluate(j, node->a, &a) && jinja_evaluate(j, node->b, &b) &&
+           eval_operator(j, node->name, &a, &b, out);
 }
 
-static bool negate(Jinja *j, const Node *node, Value *out) {
+static bool eval_negate(Jinja *j, const Node *node, Value *out) {
     const Value zero = value_integer(0);
     if (!jinja_evaluate(j, node->a, out)) return false;
     if (!is_number(out)) return refuse_operator(j, node->kind == NODE_NEGATIVE ? "-" : "+", out, out);
@@ -133,10 +134,10 @@ static bool negate(Jinja *j, const Node *node, Value *out) {
         if (node->kind == NODE_NEGATIVE) out->real = -out->real;
         return true;
     }
-    return numbers(j, node->kind == NODE_NEGATIVE ? "-" : "+", &zero, out, out);
+    return eval_numbers(j, node->kind == NODE_NEGATIVE ? "-" : "+", &zero, out, out);
 }
 
-static bool join(Jinja *j, const Node *node, Value *out) {
+static bool eval_join(Jinja *j, const Node *node, Value *out) {
     Buffer buffer = {0};
     for (size_t i = 0; i < node->count; i++) {
         Value piece;
@@ -165,7 +166,7 @@ static bool compare_values(Jinja *j, const char *operator, const Value * a, cons
     return ok;
 }
 
-static bool compare(Jinja *j, const Node *node, Value *out) {
+static bool eval_compare(Jinja *j, const Node *node, Value *out) {
     Value a, b;
     bool truth = false;
     if (!jinja_evaluate(j, node->a, &a) || !jinja_evaluate(j, node->b, &b) ||
@@ -175,7 +176,7 @@ static bool compare(Jinja *j, const Node *node, Value *out) {
     return true;
 }
 
-static bool chain(Jinja *j, const Node *node, Value *out) {
+static bool eval_chain(Jinja *j, const Node *node, Value *out) {
     *out = value_boolean(true);
     for (size_t i = 0; i < node->count && value_truth(out); i++) {
         if (!jinja_evaluate(j, node->items[i], out)) return false;
@@ -183,13 +184,13 @@ static bool chain(Jinja *j, const Node *node, Value *out) {
     return true;
 }
 
-static bool logic(Jinja *j, const Node *node, Value *out) {
+static bool eval_logic(Jinja *j, const Node *node, Value *out) {
     if (!jinja_evaluate(j, node->a, out)) return false;
     if (value_truth(out) == (node->kind == NODE_OR)) return true;
     return jinja_evaluate(j, node->b, out);
 }
 
-static bool choose(Jinja *j, const Node *node, Value *out) {
+static bool eval_choice(Jinja *j, const Node *node, Value *out) {
     Value condition;
     if (!jinja_evaluate(j, node->b, &condition)) return false;
     if (value_truth(&condition)) return jinja_evaluate(j, node->a, out);
@@ -216,7 +217,7 @@ static bool look_up(Jinja *j, const char *name, Value *out) {
     return true;
 }
 
-static bool collect(Jinja *j, const Node *node, Value *out) {
+static bool eval_items(Jinja *j, const Node *node, Value *out) {
     if (!value_list(j, node->kind == NODE_LIST ? LIST : TUPLE, node->count, out)) return false;
     for (size_t i = 0; i < node->count; i++) {
         if (!jinja_evaluate(j, node->items[i], &out->list->items[i])) return false;
@@ -235,17 +236,17 @@ static bool collect_dict(Jinja *j, const Node *node, Value *out) {
     return true;
 }
 
-static bool attribute(Jinja *j, const Node *node, Value *out) {
+static bool eval_attribute(Jinja *j, const Node *node, Value *out) {
     Value of;
     return jinja_evaluate(j, node->a, &of) && value_attribute(j, &of, node->name, out);
 }
 
-static bool item(Jinja *j, const Node *node, Value *out) {
+static bool eval_item(Jinja *j, const Node *node, Value *out) {
     Value of, key;
     return jinja_evaluate(j, node->a, &of) && jinja_evaluate(j, node->b, &key) && value_item(j, &of, &key, out);
 }
 
-static bool slice(Jinja *j, const Node *node, Value *out) {
+static bool eval_slice(Jinja *j, const Node *node, Value *out) {
     Value of, bounds[3] = {{0}};
     const Node *const nodes[3] = {node->b, node->c, node->other};
     if (!jinja_evaluate(j, node->a, &of)) return false;
@@ -257,7 +258,7 @@ static bool slice(Jinja *j, const Node *node, Value *out) {
 
 // ---- calls ----
 
-static bool arguments(Jinja *j, const Node *node, Value **out) {
+static bool eval_arguments(Jinja *j, const Node *node, Value **out) {
     if (!(*out = jinja_take(j, node->count, sizeof **out))) return false;
     for (size_t i = 0; i < node->count; i++) {
         if (!jinja_evaluate(j, node->items[i], *out + i)) return false;
@@ -265,9 +266,9 @@ static bool arguments(Jinja *j, const Node *node, Value **out) {
     return true;
 }
 
-static bool call(Jinja *j, const Node *node, Value *out) {
+static bool eval_call(Jinja *j, const Node *node, Value *out) {
     Value callee, *args;
-    if (!jinja_evaluate(j, node->a, &callee) || !arguments(j, node, &args)) return false;
+    if (!jinja_evaluate(j, node->a, &callee) || !eval_arguments(j, node, &args)) return false;
     j->line = node->line;
     return value_call(j, &callee, args, node->names, node->count, out);
 }
@@ -277,25 +278,25 @@ static bool filter_or_test(Jinja *j, const Node *node, Value *out) {
     const Builtin *builtin = filter ? filter_find(node->name) : test_find(node->name);
     Value of, *args;
     if (!builtin) return jinja_refuse(j, "the %s \"%.40s\" is not supported", filter ? "filter" : "test", node->name);
-    if (!jinja_evaluate(j, node->a, &of) || !arguments(j, node, &args)) return false;
+    if (!jinja_evaluate(j, node->a, &of) || !eval_arguments(j, node, &args)) return false;
     j->line = node->line;
     return builtin_call(j, builtin, &of, args, node->names, node->count, out);
 }
 
 // ---- all ----
 
-static bool evaluate(Jinja *j, const Node *node, Value *out) {
+static bool eval_node(Jinja *j, const Node *node, Value *out) {
     j->line = node->line;
     switch (node->kind) {
     case NODE_CONSTANT: *out = node->value; return true;
     case NODE_NAME: return look_up(j, node->name, out);
     case NODE_LIST:
-    case NODE_TUPLE: return collect(j, node, out);
+    case NODE_TUPLE: return eval_items(j, node, out);
     case NODE_DICT: return collect_dict(j, node, out);
-    case NODE_ATTRIBUTE: return attribute(j, node, out);
-    case NODE_ITEM: return item(j, node, out);
-    case NODE_SLICE: return slice(j, node, out);
-    case NODE_CALL: return call(j, node, out);
+    case NODE_ATTRIBUTE: return eval_attribute(j, node, out);
+    case NODE_ITEM: return eval_item(j, node, out);
+    case NODE_SLICE: return eval_slice(j, node, out);
+    case NODE_CALL: return eval_call(j, node, out);
     case NODE_FILTER:
     case NODE_TEST: return filter_or_test(j, node, out);
     case NODE_NOT:
@@ -303,14 +304,14 @@ static bool evaluate(Jinja *j, const Node *node, Value *out) {
         *out = value_boolean(!value_truth(out));
         return true;
     case NODE_AND:
-    case NODE_OR: return logic(j, node, out);
-    case NODE_CHOICE: return choose(j, node, out);
-    case NODE_COMPARE: return compare(j, node, out);
-    case NODE_CHAIN: return chain(j, node, out);
-    case NODE_BINARY: return binary(j, node, out);
+    case NODE_OR: return eval_logic(j, node, out);
+    case NODE_CHOICE: return eval_choice(j, node, out);
+    case NODE_COMPARE: return eval_compare(j, node, out);
+    case NODE_CHAIN: return eval_chain(j, node, out);
+    case NODE_BINARY: return eval_binary(j, node, out);
     case NODE_NEGATIVE:
-    case NODE_POSITIVE: return negate(j, node, out);
-    case NODE_JOIN: return join(j, node, out);
+    case NODE_POSITIVE: return eval_negate(j, node, out);
+    case NODE_JOIN: return eval_join(j, node, out);
     case NODE_TEXT:
     case NODE_OUTPUT:
     case NODE_IF:
@@ -331,7 +332,7 @@ static bool evaluate(Jinja *j, const Node *node, Value *out) {
 bool jinja_evaluate(Jinja *j, const Node *node, Value *out) {
     *out = value_none();
     if (!jinja_enter(j)) return false;
-    const bool ok = evaluate(j, node, out);
+    const bool ok = eval_node(j, node, out);
     j->depth--;
     return ok;
 }

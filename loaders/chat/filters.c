@@ -253,14 +253,14 @@ FILTER(filter_reverse) {
 
 // ---- by an attribute ----
 
-// What map and select go through: nothing for what counts as false, none too.
-static bool elements(Jinja *j, const Value *self, List *out) {
+// What map and select go through. What counts as false, none included, is empty.
+static bool elements_of(Jinja *j, const Value *self, List *out) {
     *out = (List){0};
     return !value_truth(self) || value_iterate(j, self, out);
 }
 
 // "a.b.0": what is found step by step.
-static bool follow(Jinja *j, const Value *item, const Value *path, Value *out) {
+static bool follow_path(Jinja *j, const Value *item, const Value *path, Value *out) {
     *out = *item;
     if (path->kind == INTEGER) return value_item(j, item, path, out);
     if (path->kind != STRING) return jinja_refuse(j, "an attribute is a text");
@@ -281,7 +281,7 @@ static bool follow(Jinja *j, const Value *item, const Value *path, Value *out) {
 
 FILTER(filter_map) { // filter, up to two arguments of it; or attribute and default
     List items;
-    if (!elements(j, self, &items) || !value_list(j, GENERATOR, items.count, out)) return false;
+    if (!elements_of(j, self, &items) || !value_list(j, GENERATOR, items.count, out)) return false;
     const bool by_attribute = given[3].kind != MISSING;
     Value name = {0};
     if (!by_attribute &&
@@ -292,7 +292,7 @@ FILTER(filter_map) { // filter, up to two arguments of it; or attribute and defa
     const size_t count = (given[1].kind != MISSING) + (size_t)(given[2].kind != MISSING);
     for (size_t i = 0; i < items.count; i++) {
         Value *to = &out->list->items[i];
-        if (!(by_attribute ? follow(j, &items.items[i], &given[3], to)
+        if (!(by_attribute ? follow_path(j, &items.items[i], &given[3], to)
                            : builtin_call(j, filter, &items.items[i], given + 1, NULL, count, to)))
             return false;
         if (by_attribute && to->kind == UNDEFINED && given[4].kind != MISSING) *to = given[4];
@@ -301,7 +301,7 @@ FILTER(filter_map) { // filter, up to two arguments of it; or attribute and defa
 }
 
 // The test "name(argument)" of a value, or whether it is true where no test is named.
-static bool passes(Jinja *j, const Value *value, const Value *test, const Value *argument, bool *out) {
+static bool passes_test(Jinja *j, const Value *value, const Value *test, const Value *argument, bool *out) {
     Value name, result;
     *out = value_truth(value);
     if (test->kind == MISSING) return true;
@@ -318,12 +318,12 @@ static bool passes(Jinja *j, const Value *value, const Value *test, const Value 
 static bool select_where(Jinja *j, const Value *self, const Value *given, bool by_attribute, bool wanted, Value *out) {
     List items;
     size_t count = 0;
-    if (!elements(j, self, &items) || !value_list(j, GENERATOR, items.count, out)) return false;
+    if (!elements_of(j, self, &items) || !value_list(j, GENERATOR, items.count, out)) return false;
     for (size_t i = 0; i < items.count; i++) {
         Value looked_at = items.items[i];
         bool holds;
-        if (by_attribute && !follow(j, &items.items[i], &given[0], &looked_at)) return false;
-        if (!passes(j, &looked_at, &given[by_attribute], &given[by_attribute + 1], &holds)) return false;
+        if (by_attribute && !follow_path(j, &items.items[i], &given[0], &looked_at)) return false;
+        if (!passes_test(j, &looked_at, &given[by_attribute], &given[by_attribute + 1], &holds)) return false;
         if (holds == wanted) out->list->items[count++] = items.items[i];
     }
     out->list->count = count;
@@ -343,7 +343,7 @@ FILTER(filter_join) {
         return false;
     for (size_t i = 0; i < items.count; i++) {
         Value piece = items.items[i];
-        if (given[1].kind != MISSING && given[1].kind != NONE && !follow(j, &items.items[i], &given[1], &piece))
+        if (given[1].kind != MISSING && given[1].kind != NONE && !follow_path(j, &items.items[i], &given[1], &piece))
             return false;
         if ((i && !buffer_add(j, &text, separator.data, separator.length)) || !show_plain(j, &piece, &text))
             return false;
@@ -357,7 +357,7 @@ FILTER(filter_join) {
 // What two elements are compared by: an attribute, or one of a pair, and texts without regard to case.
 static bool sort_key(Jinja *j, const Value *item, const Value *attribute, bool by_case, Value *out) {
     *out = *item;
-    if (attribute->kind != MISSING && attribute->kind != NONE && !follow(j, item, attribute, out)) return false;
+    if (attribute->kind != MISSING && attribute->kind != NONE && !follow_path(j, item, attribute, out)) return false;
     return by_case || out->kind != STRING || string_case(j, out->string, CASE_LOWER, out);
 }
 
@@ -394,15 +394,15 @@ FILTER(filter_dictsort) {
     return sort_items(j, out->list, &by, truth_of(&given[0]), truth_of(&given[2]));
 }
 
-static bool extreme(Jinja *j, const Value *self, const Value *given, bool most, Value *out) {
+static bool extreme_item(Jinja *j, const Value *self, const Value *given, bool most, Value *out) {
     if (!filter_list(j, self, given, out) || !sort_items(j, out->list, &given[1], truth_of(&given[0]), most))
         return false;
     *out = out->list->count ? out->list->items[0] : value_undefined("the least or most of nothing");
     return true;
 }
 
-FILTER(filter_min) { return extreme(j, self, given, false, out); }
-FILTER(filter_max) { return extreme(j, self, given, true, out); }
+FILTER(filter_min) { return extreme_item(j, self, given, false, out); }
+FILTER(filter_max) { return extreme_item(j, self, given, true, out); }
 
 FILTER(filter_unique) {
     List items;

@@ -1,5 +1,5 @@
-// The parts of the interpreter of chat templates, as the files of this folder share them. What a template means is
-// said by Jinja2 3.1 in the sandbox of transformers 5 (utils/chat_template_utils.py); of values and text, by Python.
+// The parts of the interpreter of chat templates, as the files of this folder share them. Jinja2 3.1 in the sandbox of
+// transformers 5 (utils/chat_template_utils.py) defines what a template means, and Python what values and texts do.
 //
 //     lexer → parse → evaluate, run → filters, tests, methods → values, show, strings
 //
@@ -54,7 +54,7 @@ typedef struct List List;
 typedef struct Dict Dict;
 typedef struct Macro Macro;
 typedef struct Bound Bound;
-typedef struct Loop Loop;
+typedef struct JinjaLoop JinjaLoop;
 
 struct Value {
     ValueKind kind;
@@ -68,7 +68,7 @@ struct Value {
         Dict *dict;       // DICT, NAMESPACE
         const Macro *macro;
         const Bound *bound; // BUILTIN
-        const Loop *loop;
+        const JinjaLoop *loop;
     };
 };
 
@@ -82,7 +82,7 @@ struct Dict { // in the order of insertion
     size_t count, capacity;
 };
 
-struct Loop {
+struct JinjaLoop {
     Value *items;
     size_t count, index;
     int depth;
@@ -211,19 +211,19 @@ typedef enum TokenKind {
     TOKEN_OPERATOR,
 } TokenKind;
 
-typedef struct Token {
+typedef struct JinjaToken {
     TokenKind kind;
     int line;
     String text;
-} Token;
+} JinjaToken;
 
-bool jinja_tokens(Jinja *j, const char *source, size_t length, Token **out); // ends with TOKEN_END
+bool jinja_tokens(Jinja *j, const char *source, size_t length, JinjaToken **out); // ends with TOKEN_END
 
 // ---- parser ----
 
 typedef struct Parser {
     Jinja *jinja;
-    const Token *at;
+    const JinjaToken *at;
     int loops; // around the statement
 } Parser;
 
@@ -289,7 +289,7 @@ bool value_string_of(Jinja *j, const Value *value, String *out); // str() of it
 
 // ---- strings ----
 
-typedef enum Sides { SIDE_LEFT = 1, SIDE_RIGHT = 2 } Sides;
+typedef enum StripSides { SIDE_LEFT = 1, SIDE_RIGHT = 2 } StripSides;
 bool is_white(uint32_t code); // what Python takes for white space
 size_t utf8_next(String s, size_t at, uint32_t *code);
 size_t utf8_before(String s, size_t at);                            // where the character before begins

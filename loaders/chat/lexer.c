@@ -14,36 +14,36 @@ typedef struct Lexer {
     bool line_starts; // the last tag took a line end with it
     char open[OPEN_MOST];
     int open_count;
-    Token *tokens;
+    JinjaToken *tokens;
     size_t count, capacity;
 } Lexer;
 
 static bool add_token(Lexer *l, TokenKind kind, const char *data, size_t length) {
     if (l->count == l->capacity) {
         const size_t wider = l->capacity ? 2 * l->capacity : 64;
-        Token *grown = jinja_take(l->jinja, wider, sizeof *grown);
+        JinjaToken *grown = jinja_take(l->jinja, wider, sizeof *grown);
         if (!grown) return false;
         if (l->count) memcpy(grown, l->tokens, l->count * sizeof *grown);
         l->tokens = grown;
         l->capacity = wider;
     }
-    l->tokens[l->count++] = (Token){kind, l->line, {data, length}};
+    l->tokens[l->count++] = (JinjaToken){kind, l->line, {data, length}};
     return true;
 }
 
-static bool sees(const Lexer *l, const char *text) {
+static bool lexer_sees(const Lexer *l, const char *text) {
     const size_t n = strlen(text);
     return l->source.length - l->at >= n && memcmp(l->source.data + l->at, text, n) == 0;
 }
 
 static char byte_at(const Lexer *l, size_t at) { return at < l->source.length ? l->source.data[at] : '\0'; }
 
-static bool refuse(Lexer *l, const char *message) {
+static bool lexer_refuse(Lexer *l, const char *message) {
     l->jinja->line = l->line;
     return jinja_refuse(l->jinja, "%s", message);
 }
 
-static void pass(Lexer *l, size_t count) {
+static void lexer_pass(Lexer *l, size_t count) {
     for (size_t i = 0; i < count && l->at < l->source.length; i++) l->line += l->source.data[l->at++] == '\n';
 }
 
@@ -52,7 +52,7 @@ static void pass_white(Lexer *l) {
     while (l->at < l->source.length) {
         const size_t n = utf8_next(l->source, l->at, &code);
         if (!is_white(code)) break;
-        pass(l, n);
+        lexer_pass(l, n);
     }
 }
 
@@ -63,7 +63,7 @@ static bool is_blank(String s) {
     return s.length && !left.length;
 }
 
-// What of the text before a tag is there to stay.
+// The text before a tag, without the white space that the tag takes along.
 static String before_tag(const Lexer *l, String text, char tag, char sign) {
     if (sign == '-') return string_strip(text, NULL, SIDE_RIGHT);
     if (sign == '+' || tag == '{') return text;
@@ -77,18 +77,18 @@ static String before_tag(const Lexer *l, String text, char tag, char sign) {
 // Goes past the end of a tag: "-" in front takes the white space behind it along, and without "+" a line end goes.
 static void pass_end(Lexer *l, bool signed_end, bool trims) {
     const char sign = signed_end ? byte_at(l, l->at) : '\0';
-    pass(l, signed_end ? 3 : 2);
+    lexer_pass(l, signed_end ? 3 : 2);
     if (sign == '-')
         pass_white(l);
-    else if (trims && sign != '+' && sees(l, "\n"))
-        pass(l, 1);
+    else if (trims && sign != '+' && lexer_sees(l, "\n"))
+        lexer_pass(l, 1);
     l->line_starts = l->source.data[l->at - 1] == '\n';
 }
 
 static bool pass_comment(Lexer *l) {
     const size_t start = l->at;
-    while (l->at < l->source.length && !sees(l, "#}")) pass(l, 1);
-    if (l->at >= l->source.length) return refuse(l, "a comment {# has no end #}");
+    while (l->at < l->source.length && !lexer_sees(l, "#}")) lexer_pass(l, 1);
+    if (l->at >= l->source.length) return lexer_refuse(l, "a comment {# has no end #}");
     const char sign = byte_at(l, l->at - 1);
     const bool is_signed = l->at > start && (sign == '-' || sign == '+');
     if (is_signed) l->at--;
@@ -116,22 +116,22 @@ static size_t raw_tag(const Lexer *l, size_t at, const char *name) {
 }
 
 static bool read_raw(Lexer *l, size_t tag_end) {
-    pass(l, tag_end - l->at);
+    lexer_pass(l, tag_end - l->at);
     pass_end(l, byte_at(l, l->at) != '%', false);
     const size_t start = l->at;
-    for (; l->at < l->source.length; pass(l, 1)) {
-        if (!sees(l, "{%")) continue;
+    for (; l->at < l->source.length; lexer_pass(l, 1)) {
+        if (!lexer_sees(l, "{%")) continue;
         const char sign = byte_at(l, l->at + 2);
         const bool is_signed = sign == '-' || sign == '+';
         const size_t end = raw_tag(l, l->at + 2 + is_signed, "endraw");
         if (!end) continue;
         const String text = before_tag(l, (String){l->source.data + start, l->at - start}, '%', is_signed ? sign : ' ');
         if (!add_token(l, TOKEN_TEXT, text.data, text.length)) return false;
-        pass(l, end - l->at);
+        lexer_pass(l, end - l->at);
         pass_end(l, byte_at(l, l->at) != '%', true);
         return true;
     }
-    return refuse(l, "{% raw %} has no {% endraw %}");
+    return lexer_refuse(l, "{% raw %} has no {% endraw %}");
 }
 
 // ---- in a tag ----
@@ -183,11 +183,11 @@ static bool decode_hex(Lexer *l, size_t at, int digits, uint32_t *code) {
     *code = 0;
     for (int i = 0; i < digits; i++) {
         const int value = hex_digit(byte_at(l, at + (size_t)i));
-        if (value < 0) return refuse(l, "an escape in a text is not finished");
+        if (value < 0) return lexer_refuse(l, "an escape in a text is not finished");
         *code = *code << 4 | (uint32_t)value;
     }
     return (*code <= 0x10FFFF && (*code < 0xD800 || *code > 0xDFFF)) ||
-           refuse(l, "an escape in a text is no character");
+           lexer_refuse(l, "an escape in a text is no character");
 }
 
 static bool decode_escape(Lexer *l, size_t *at, Buffer *out) {
@@ -197,7 +197,7 @@ static bool decode_escape(Lexer *l, size_t *at, Buffer *out) {
     uint32_t code;
     if (c == '\n') return *at += 2, true;
     if (found) return *at += 2, buffer_add(l->jinja, out, meaning + (found - letters), 1);
-    if (c == 'N') return refuse(l, "\\N{...} in a text is not supported");
+    if (c == 'N') return lexer_refuse(l, "\\N{...} in a text is not supported");
     if (c >= '0' && c <= '7') {
         size_t n = 1;
         for (code = 0; n <= 3 && byte_at(l, *at + n) >= '0' && byte_at(l, *at + n) <= '7'; n++)
@@ -220,19 +220,19 @@ static bool read_string(Lexer *l) {
         } else if (!buffer_add(l->jinja, &text, l->source.data + at++, 1))
             return false;
     }
-    if (at >= l->source.length) return refuse(l, "a text in quotes has no end");
+    if (at >= l->source.length) return lexer_refuse(l, "a text in quotes has no end");
     if (!add_token(l, TOKEN_STRING, text.length ? text.data : "", text.length)) return false;
-    pass(l, at + 1 - l->at);
+    lexer_pass(l, at + 1 - l->at);
     return true;
 }
 
 static bool track_brackets(Lexer *l, char c) {
     const char *found = strchr("([{", c);
     if (found) {
-        if (l->open_count == OPEN_MOST) return refuse(l, "brackets are nested too deep");
+        if (l->open_count == OPEN_MOST) return lexer_refuse(l, "brackets are nested too deep");
         l->open[l->open_count++] = ")]}"[found - "([{"];
     } else if (strchr(")]}", c) && (!l->open_count || l->open[--l->open_count] != c))
-        return refuse(l, "a bracket is closed that was not opened");
+        return lexer_refuse(l, "a bracket is closed that was not opened");
     return true;
 }
 
@@ -240,12 +240,12 @@ static bool read_operator(Lexer *l) {
     static const char *const operators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
                                             "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
-        if (!sees(l, operators[i])) continue;
+        if (!lexer_sees(l, operators[i])) continue;
         if (!operators[i][1] && strchr("()[]{}", operators[i][0]) && !track_brackets(l, operators[i][0])) return false;
         l->at += strlen(operators[i]);
         return add_token(l, TOKEN_OPERATOR, operators[i], strlen(operators[i]));
     }
-    return refuse(l, "a character that means nothing in a tag");
+    return lexer_refuse(l, "a character that means nothing in a tag");
 }
 
 // Whether the tag ends here; `closing` is "}}" or "%}".
@@ -273,7 +273,7 @@ static bool read_tag(Lexer *l, bool output) {
     for (pass_white(l); !at_end(l, closing, &is_signed); pass_white(l)) {
         if (l->at >= l->source.length) {
             l->line = begun;
-            return refuse(l, output ? "{{ has no }}" : "{% has no %}");
+            return lexer_refuse(l, output ? "{{ has no }}" : "{% has no %}");
         }
         if (!read_word(l)) return false;
     }
@@ -299,16 +299,16 @@ static bool read_next(Lexer *l) {
     const bool is_signed = sign == '-' || sign == '+';
     if (end < l->source.length) text = before_tag(l, text, tag, sign);
     if (text.length && !add_token(l, TOKEN_TEXT, text.data, text.length)) return false;
-    pass(l, end - l->at);
+    lexer_pass(l, end - l->at);
     if (end == l->source.length) return true;
-    pass(l, is_signed ? 3 : 2);
+    lexer_pass(l, is_signed ? 3 : 2);
     if (tag == '#') return pass_comment(l);
     const size_t raw = tag == '%' ? raw_tag(l, l->at, "raw") : 0;
     return raw ? read_raw(l, raw) : read_tag(l, tag == '{');
 }
 
-// Line ends are \n, and one at the end of the file is none of the template.
-static bool normalize(Jinja *j, const char *source, size_t length, String *out) {
+// Line ends become \n, and one at the end of the file is dropped.
+static bool normalize_source(Jinja *j, const char *source, size_t length, String *out) {
     char *copy = jinja_take(j, length + 1, 1);
     size_t n = 0;
     if (!copy) return false;
@@ -321,9 +321,9 @@ static bool normalize(Jinja *j, const char *source, size_t length, String *out) 
     return true;
 }
 
-bool jinja_tokens(Jinja *j, const char *source, size_t length, Token **out) {
+bool jinja_tokens(Jinja *j, const char *source, size_t length, JinjaToken **out) {
     Lexer l = {.jinja = j, .line = 1, .line_starts = true};
-    bool ok = normalize(j, source, length, &l.source);
+    bool ok = normalize_source(j, source, length, &l.source);
     while (ok && l.at < l.source.length) ok = read_next(&l);
     ok = ok && add_token(&l, TOKEN_END, "", 0);
     *out = l.tokens;

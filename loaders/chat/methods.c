@@ -17,7 +17,7 @@ static bool given_at_all(const Value *given) { return given->kind != MISSING && 
 
 // ---- str ----
 
-static bool strip(Jinja *j, const Value *self, const Value *given, int sides, Value *out) {
+static bool strip_text(Jinja *j, const Value *self, const Value *given, int sides, Value *out) {
     String characters;
     if (given_at_all(&given[0]) && !text_argument(j, &given[0], &characters)) return false;
     const String s = string_strip(self->string, given_at_all(&given[0]) ? &characters : NULL, sides);
@@ -26,19 +26,19 @@ static bool strip(Jinja *j, const Value *self, const Value *given, int sides, Va
     return jinja_spend(j, s.length / 64);
 }
 
-METHOD(str_strip) { return strip(j, self, given, SIDE_LEFT | SIDE_RIGHT, out); }
-METHOD(str_lstrip) { return strip(j, self, given, SIDE_LEFT, out); }
-METHOD(str_rstrip) { return strip(j, self, given, SIDE_RIGHT, out); }
+METHOD(str_strip) { return strip_text(j, self, given, SIDE_LEFT | SIDE_RIGHT, out); }
+METHOD(str_lstrip) { return strip_text(j, self, given, SIDE_LEFT, out); }
+METHOD(str_rstrip) { return strip_text(j, self, given, SIDE_RIGHT, out); }
 
-static bool split(Jinja *j, const Value *self, const Value *given, bool right, Value *out) {
+static bool split_text(Jinja *j, const Value *self, const Value *given, bool right, Value *out) {
     String separator;
     if (given_at_all(&given[0]) && !text_argument(j, &given[0], &separator)) return false;
     const int64_t most = given[1].kind == INTEGER ? given[1].integer : -1;
     return string_split(j, self->string, given_at_all(&given[0]) ? &separator : NULL, most, right, out);
 }
 
-METHOD(str_split) { return split(j, self, given, false, out); }
-METHOD(str_rsplit) { return split(j, self, given, true, out); }
+METHOD(str_split) { return split_text(j, self, given, false, out); }
+METHOD(str_rsplit) { return split_text(j, self, given, true, out); }
 METHOD(str_splitlines) { return UNUSED(given), string_lines(j, self->string, out); }
 
 static bool has_affix(String s, String affix, bool at_end) {
@@ -175,14 +175,14 @@ METHOD(dict_items) {
     return true;
 }
 
-static bool view(Jinja *j, const Value *items, size_t count, Value *out) {
+static bool dict_view(Jinja *j, const Value *items, size_t count, Value *out) {
     if (!value_list(j, VIEW, count, out)) return false;
     if (count) memcpy(out->list->items, items, count * sizeof *items);
     return true;
 }
 
-METHOD(dict_keys) { return UNUSED(given), view(j, self->dict->keys, self->dict->count, out); }
-METHOD(dict_values) { return UNUSED(given), view(j, self->dict->values, self->dict->count, out); }
+METHOD(dict_keys) { return UNUSED(given), dict_view(j, self->dict->keys, self->dict->count, out); }
+METHOD(dict_values) { return UNUSED(given), dict_view(j, self->dict->values, self->dict->count, out); }
 
 // ---- list ----
 
@@ -212,12 +212,12 @@ METHOD(changes) {
     return jinja_refuse(j, "templates may not change %s in its place", value_kind_name(self));
 }
 
-typedef struct Method {
+typedef struct ValueMethod {
     ValueKind of;
     Builtin builtin;
-} Method;
+} ValueMethod;
 
-static const Method methods[] = {
+static const ValueMethod methods[] = {
     {STRING, {"strip", "chars", 0, str_strip}},
     {STRING, {"lstrip", "chars", 0, str_lstrip}},
     {STRING, {"rstrip", "chars", 0, str_rstrip}},

@@ -79,7 +79,7 @@ bool parse_name(Parser *p, const char **out) {
 
 // ---- values ----
 
-static bool constant(Parser *p, Value value, Node **out) {
+static bool constant_node(Parser *p, Value value, Node **out) {
     if (!(*out = node_new(p, NODE_CONSTANT))) return false;
     (*out)->value = value;
     return true;
@@ -100,7 +100,7 @@ static bool parse_number(Parser *p, Node **out) {
         errno = ERANGE;
     if (errno || n + 1 == sizeof digits) return parse_refuse(p, "a number of ordinary size");
     p->at++;
-    return constant(p, value, out);
+    return constant_node(p, value, out);
 }
 
 // Texts that stand side by side are one.
@@ -109,7 +109,7 @@ static bool parse_string(Parser *p, Node **out) {
     for (; p->at->kind == TOKEN_STRING; p->at++) {
         if (!buffer_add(p->jinja, &text, p->at->text.data, p->at->text.length)) return false;
     }
-    return constant(p, value_string(text.data, text.length), out);
+    return constant_node(p, value_string(text.data, text.length), out);
 }
 
 static bool parse_word(Parser *p, Node **out) {
@@ -122,7 +122,7 @@ static bool parse_word(Parser *p, Node **out) {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!token_is_name(p, words[i].name)) continue;
         p->at++;
-        return constant(p, (Value){.kind = words[i].kind, .integer = words[i].truth}, out);
+        return constant_node(p, (Value){.kind = words[i].kind, .integer = words[i].truth}, out);
     }
     return (*out = node_new(p, NODE_NAME)) && parse_name(p, &(*out)->name);
 }
@@ -367,7 +367,7 @@ static bool parse_sum(Parser *p, Node **out) {
 }
 
 // The operator of a comparison that stands here, gone past; NULL when there is none.
-static const char *comparison(Parser *p) {
+static const char *comparison_operator(Parser *p) {
     static const char *const operators[] = {"==", "!=", "<=", ">=", "<", ">"};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         if (token_skip(p, operators[i])) return operators[i];
@@ -382,7 +382,7 @@ static bool parse_comparison(Parser *p, Node **out) {
     Node *left, *chain = NULL;
     if (!parse_sum(p, &left)) return false;
     *out = left;
-    for (const char *operator; (operator= comparison(p));) {
+    for (const char *operator; (operator= comparison_operator(p));) {
         Node *compare = node_new(p, NODE_COMPARE);
         if (!compare || !parse_sum(p, &compare->b)) return false;
         compare->name = operator;

@@ -205,7 +205,7 @@ bool parse_statements(Parser *p, Node **out, const char *const *ends) {
 }
 
 bool jinja_parse(Jinja *j, const char *source, size_t length, Node **out) {
-    Token *tokens;
+    JinjaToken *tokens;
     if (!jinja_tokens(j, source, length, &tokens)) return false;
     Parser parser = {.jinja = j, .at = tokens};
     return parse_statements(&parser, out, NULL);

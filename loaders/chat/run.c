@@ -9,7 +9,7 @@ static bool run_list(Jinja *j, const Node *statements, Flow *flow);
 
 // ---- scopes ----
 
-static bool assign(Jinja *j, const char *name, Value value) {
+static bool assign_name(Jinja *j, const char *name, Value value) {
     for (Variable *v = j->scope->variables; v; v = v->next) {
         if (strcmp(v->name, name) == 0) return v->value = value, true;
     }
@@ -35,7 +35,7 @@ static bool assign_field(Jinja *j, const Node *target, Value value) {
 
 static bool assign_to(Jinja *j, const Node *target, Value value) {
     List parts;
-    if (target->kind == NODE_NAME) return assign(j, target->name, value);
+    if (target->kind == NODE_NAME) return assign_name(j, target->name, value);
     if (target->kind == NODE_FIELD) return assign_field(j, target, value);
     if (!value_iterate(j, &value, &parts)) return false;
     if (parts.count != target->count)
@@ -109,10 +109,10 @@ static bool select_items(Jinja *j, const Node *node, List *items) {
     return true;
 }
 
-static bool run_turn(Jinja *j, const Node *node, Loop *loop, Flow *flow) {
+static bool run_turn(Jinja *j, const Node *node, JinjaLoop *loop, Flow *flow) {
     Scope *outside = j->scope;
     *flow = FLOW_ON;
-    const bool ok = push_scope(j, outside) && assign(j, "loop", (Value){.kind = LOOP, .loop = loop}) &&
+    const bool ok = push_scope(j, outside) && assign_name(j, "loop", (Value){.kind = LOOP, .loop = loop}) &&
                     assign_to(j, node->b, loop->items[loop->index]) && run_list(j, node->body, flow);
     j->scope = outside;
     return ok;
@@ -122,11 +122,11 @@ static bool run_for(Jinja *j, const Node *node) {
     Value over;
     List items;
     Flow flow = FLOW_ON;
-    Loop *loop = jinja_take(j, 1, sizeof *loop);
+    JinjaLoop *loop = jinja_take(j, 1, sizeof *loop);
     if (!loop || !jinja_evaluate(j, node->a, &over) || !value_iterate(j, &over, &items) ||
         !select_items(j, node, &items))
         return false;
-    *loop = (Loop){items.items, items.count, 0, ++j->loops};
+    *loop = (JinjaLoop){items.items, items.count, 0, ++j->loops};
     bool ok = true;
     for (; ok && loop->index < loop->count && flow != FLOW_BREAK; loop->index++) ok = run_turn(j, node, loop, &flow);
     j->loops--;
@@ -149,7 +149,7 @@ static bool define_macro(Jinja *j, const Node *node) {
     Macro *macro = jinja_take(j, 1, sizeof *macro);
     if (!macro) return false;
     *macro = (Macro){node, j->scope};
-    return assign(j, node->name, (Value){.kind = MACRO, .macro = macro});
+    return assign_name(j, node->name, (Value){.kind = MACRO, .macro = macro});
 }
 
 static bool run_with(Jinja *j, const Node *node, Flow *flow) {
@@ -180,7 +180,7 @@ static bool run_set(Jinja *j, const Node *node) {
     return jinja_evaluate(j, node->a, &value) && assign_to(j, node->b, value);
 }
 
-static bool print(Jinja *j, const Node *node) {
+static bool run_print(Jinja *j, const Node *node) {
     Value value;
     return jinja_evaluate(j, node->a, &value) && show_plain(j, &value, j->out);
 }
@@ -189,7 +189,7 @@ static bool run_statement(Jinja *j, const Node *node, Flow *flow) {
     j->line = node->line;
     switch (node->kind) {
     case NODE_TEXT: return buffer_add(j, j->out, node->value.string.data, node->value.string.length);
-    case NODE_OUTPUT: return print(j, node);
+    case NODE_OUTPUT: return run_print(j, node);
     case NODE_IF: return run_if(j, node, flow);
     case NODE_FOR: return run_for(j, node);
     case NODE_SET: return run_set(j, node);
@@ -252,7 +252,7 @@ static bool bind_parameters(Jinja *j, const Node *macro, const Value *args, cons
             if (!jinja_evaluate(j, macro->items[i], &value)) return false;
         } else if (value.kind == MISSING)
             value = value_undefined(macro->names[i]);
-        if (!assign(j, macro->names[i], value)) return false;
+        if (!assign_name(j, macro->names[i], value)) return false;
     }
     return true;
 }

@@ -27,7 +27,7 @@ bool buffer_add(Jinja *j, Buffer *buffer, const char *data, size_t length) {
     return jinja_spend(j, length / 64);
 }
 
-static bool add(Jinja *j, Buffer *out, const char *text) { return buffer_add(j, out, text, strlen(text)); }
+static bool add_text(Jinja *j, Buffer *out, const char *text) { return buffer_add(j, out, text, strlen(text)); }
 
 // ---- numbers ----
 
@@ -69,7 +69,7 @@ static bool show_number(Jinja *j, const Value *value, Buffer *out) {
         real_text(value->real, text);
     else
         snprintf(text, sizeof text, "%lld", (long long)value->integer);
-    return add(j, out, text);
+    return add_text(j, out, text);
 }
 
 // ---- repr ----
@@ -105,35 +105,36 @@ static bool show_quoted(Jinja *j, String s, Buffer *out) {
     const char quote[] = {single && !twice ? '"' : '\'', '\0'};
     uint32_t code;
     char text[16];
-    bool ok = add(j, out, quote);
+    bool ok = add_text(j, out, quote);
     for (size_t at = 0; ok && at < s.length;) {
         at += utf8_next(s, at, &code);
         escape_code(code, quote[0], text);
-        ok = add(j, out, text);
+        ok = add_text(j, out, text);
     }
-    return ok && add(j, out, quote);
+    return ok && add_text(j, out, quote);
 }
 
 static bool show_items(Jinja *j, const List *list, const char *open, const char *close, Buffer *out) {
-    bool ok = add(j, out, open);
-    for (size_t i = 0; ok && i < list->count; i++) ok = (!i || add(j, out, ", ")) && show_repr(j, &list->items[i], out);
-    return ok && (!(close[0] == ')' && list->count == 1) || add(j, out, ",")) && add(j, out, close);
+    bool ok = add_text(j, out, open);
+    for (size_t i = 0; ok && i < list->count; i++)
+        ok = (!i || add_text(j, out, ", ")) && show_repr(j, &list->items[i], out);
+    return ok && (!(close[0] == ')' && list->count == 1) || add_text(j, out, ",")) && add_text(j, out, close);
 }
 
 static bool show_dict(Jinja *j, const Dict *dict, Buffer *out) {
-    bool ok = add(j, out, "{");
+    bool ok = add_text(j, out, "{");
     for (size_t i = 0; ok && i < dict->count; i++) {
-        ok = (!i || add(j, out, ", ")) && show_repr(j, &dict->keys[i], out) && add(j, out, ": ") &&
+        ok = (!i || add_text(j, out, ", ")) && show_repr(j, &dict->keys[i], out) && add_text(j, out, ": ") &&
              show_repr(j, &dict->values[i], out);
     }
-    return ok && add(j, out, "}");
+    return ok && add_text(j, out, "}");
 }
 
-static bool show(Jinja *j, const Value *value, bool quoted, Buffer *out) {
+static bool show_value(Jinja *j, const Value *value, bool quoted, Buffer *out) {
     switch (value->kind) {
-    case UNDEFINED: return !quoted || add(j, out, "Undefined");
-    case NONE: return add(j, out, "None");
-    case BOOLEAN: return add(j, out, value->integer ? "True" : "False");
+    case UNDEFINED: return !quoted || add_text(j, out, "Undefined");
+    case NONE: return add_text(j, out, "None");
+    case BOOLEAN: return add_text(j, out, value->integer ? "True" : "False");
     case INTEGER:
     case REAL: return show_number(j, value, out);
     case STRING:
@@ -155,14 +156,14 @@ static bool show(Jinja *j, const Value *value, bool quoted, Buffer *out) {
 
 bool show_repr(Jinja *j, const Value *value, Buffer *out) {
     if (!jinja_enter(j)) return false;
-    const bool ok = show(j, value, true, out);
+    const bool ok = show_value(j, value, true, out);
     j->depth--;
     return ok;
 }
 
 bool show_plain(Jinja *j, const Value *value, Buffer *out) {
     if (!jinja_enter(j)) return false;
-    const bool ok = show(j, value, false, out);
+    const bool ok = show_value(j, value, false, out);
     j->depth--;
     return ok;
 }
@@ -196,23 +197,23 @@ static void escape_json(uint32_t code, bool ascii, char out[16]) {
 static bool json_text(Jinja *j, String s, const JsonStyle *style, Buffer *out) {
     uint32_t code;
     char text[16];
-    bool ok = add(j, out, "\"");
+    bool ok = add_text(j, out, "\"");
     for (size_t at = 0; ok && at < s.length;) {
         at += utf8_next(s, at, &code);
         escape_json(code, style->ascii, text);
-        ok = add(j, out, text);
+        ok = add_text(j, out, text);
     }
-    return ok && add(j, out, "\"");
+    return ok && add_text(j, out, "\"");
 }
 
 static bool json_number(Jinja *j, const Value *value, Buffer *out) {
     if (value->kind != REAL || isfinite(value->real)) return show_number(j, value, out);
-    return add(j, out, isnan(value->real) ? "NaN" : value->real < 0 ? "-Infinity" : "Infinity");
+    return add_text(j, out, isnan(value->real) ? "NaN" : value->real < 0 ? "-Infinity" : "Infinity");
 }
 
 static bool json_line(Jinja *j, const JsonStyle *style, int level, Buffer *out) {
     if (!style->indented) return true;
-    bool ok = add(j, out, "\n");
+    bool ok = add_text(j, out, "\n");
     for (int i = 0; ok && i < level; i++) ok = buffer_add(j, out, style->indent.data, style->indent.length);
     return ok;
 }
@@ -223,18 +224,18 @@ static bool json_between(Jinja *j, const JsonStyle *style, size_t index, int lev
 }
 
 static bool json_list(Jinja *j, const List *list, const JsonStyle *style, int level, Buffer *out) {
-    if (!list->count) return add(j, out, "[]");
-    bool ok = add(j, out, "[");
+    if (!list->count) return add_text(j, out, "[]");
+    bool ok = add_text(j, out, "[");
     for (size_t i = 0; ok && i < list->count; i++) {
         ok = json_between(j, style, i, level + 1, out) && show_json(j, &list->items[i], style, level + 1, out);
     }
-    return ok && json_line(j, style, level, out) && add(j, out, "]");
+    return ok && json_line(j, style, level, out) && add_text(j, out, "]");
 }
 
 static bool json_key(Jinja *j, const Value *key, const JsonStyle *style, Buffer *out) {
     if (key->kind == STRING) return json_text(j, key->string, style, out);
     if (key->kind != NONE && !is_number(key)) return jinja_refuse(j, "%s is no key in JSON", value_kind_name(key));
-    return add(j, out, "\"") && show_json(j, key, style, 0, out) && add(j, out, "\"");
+    return add_text(j, out, "\"") && show_json(j, key, style, 0, out) && add_text(j, out, "\"");
 }
 
 // The entry with the least key above the last one, when they are sorted: few templates sort, and little.
@@ -253,26 +254,26 @@ static bool json_sorted_order(Jinja *j, const Dict *dict, size_t *order) {
 }
 
 static bool json_dict(Jinja *j, const Dict *dict, const JsonStyle *style, int level, Buffer *out) {
-    if (!dict->count) return add(j, out, "{}");
+    if (!dict->count) return add_text(j, out, "{}");
     size_t *order = jinja_take(j, dict->count, sizeof *order);
     if (!order) return false;
     for (size_t i = 0; i < dict->count; i++) order[i] = i;
-    bool ok = (!style->sorted || json_sorted_order(j, dict, order)) && add(j, out, "{");
+    bool ok = (!style->sorted || json_sorted_order(j, dict, order)) && add_text(j, out, "{");
     for (size_t i = 0; ok && i < dict->count; i++) {
         ok = json_between(j, style, i, level + 1, out) && json_key(j, &dict->keys[order[i]], style, out) &&
              buffer_add(j, out, style->after_key.data, style->after_key.length) &&
              show_json(j, &dict->values[order[i]], style, level + 1, out);
     }
-    return ok && json_line(j, style, level, out) && add(j, out, "}");
+    return ok && json_line(j, style, level, out) && add_text(j, out, "}");
 }
 
 bool show_json(Jinja *j, const Value *value, const JsonStyle *style, int level, Buffer *out) {
     if (!jinja_enter(j)) return false;
     bool ok;
     if (value->kind == NONE)
-        ok = add(j, out, "null");
+        ok = add_text(j, out, "null");
     else if (value->kind == BOOLEAN)
-        ok = add(j, out, value->integer ? "true" : "false");
+        ok = add_text(j, out, value->integer ? "true" : "false");
     else if (is_number(value))
         ok = json_number(j, value, out);
     else if (value->kind == STRING)

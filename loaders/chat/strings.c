@@ -101,7 +101,7 @@ bool string_replace(Jinja *j, String s, String from, String to, int64_t most, Va
     return true;
 }
 
-static bool push(Jinja *j, List *list, size_t *capacity, Value value) {
+static bool list_push(Jinja *j, List *list, size_t *capacity, Value value) {
     if (list->count == *capacity) {
         const size_t wider = *capacity ? 2 * *capacity : 8;
         Value *grown = jinja_take(j, wider, sizeof *grown);
@@ -139,15 +139,15 @@ static bool split_left(Jinja *j, String s, const String *separator, int64_t most
     if (!separator) s = string_strip(s, NULL, SIDE_LEFT);
     for (size_t found; most-- > 0 && (found = find_separator(j, s, separator, at, &length)) != SIZE_MAX;) {
         if (!separator && found + length == s.length) break;
-        if (!push(j, out, &capacity, value_string(s.data + at, found - at))) return false;
+        if (!list_push(j, out, &capacity, value_string(s.data + at, found - at))) return false;
         at = found + length;
     }
     String rest = {s.data + at, s.length - at};
     if (!separator && (most >= 0 || !rest.length)) rest = string_strip(rest, NULL, SIDE_RIGHT);
-    return (!separator && !rest.length) || push(j, out, &capacity, value_string(rest.data, rest.length));
+    return (!separator && !rest.length) || list_push(j, out, &capacity, value_string(rest.data, rest.length));
 }
 
-// The last pieces of a full split, and in front what they leave.
+// The last pieces of a full split, with the rest of the text as the first.
 static bool split_right(Jinja *j, String s, const String *separator, int64_t most, List *out) {
     List all = {0};
     if (!split_left(j, s, separator, INT64_MAX, &all)) return false;
@@ -185,11 +185,11 @@ bool string_lines(Jinja *j, String s, Value *out) {
             at += n;
             continue;
         }
-        if (!push(j, out->list, &capacity, value_string(s.data + start, at - start))) return false;
+        if (!list_push(j, out->list, &capacity, value_string(s.data + start, at - start))) return false;
         at += n + (code == '\r' && at + 1 < s.length && s.data[at + 1] == '\n');
         start = at;
     }
-    return start == s.length || push(j, out->list, &capacity, value_string(s.data + start, s.length - start));
+    return start == s.length || list_push(j, out->list, &capacity, value_string(s.data + start, s.length - start));
 }
 
 // ---- case ----

@@ -93,7 +93,7 @@ static bool is_in(Jinja *j, const Value *self, const Value *given, Value *out) {
     return true;
 }
 
-static bool ordered(Jinja *j, const Value *self, const Value *given, bool less, bool equal, Value *out) {
+static bool is_ordered(Jinja *j, const Value *self, const Value *given, bool less, bool equal, Value *out) {
     int order;
     if (!value_order(j, self, &given[0], &order)) return false;
     *out = value_boolean(order ? (order < 0) == less : equal);
@@ -101,16 +101,16 @@ static bool ordered(Jinja *j, const Value *self, const Value *given, bool less, 
 }
 
 static bool is_less(Jinja *j, const Value *self, const Value *given, Value *out) {
-    return ordered(j, self, given, true, false, out);
+    return is_ordered(j, self, given, true, false, out);
 }
 static bool is_at_most(Jinja *j, const Value *self, const Value *given, Value *out) {
-    return ordered(j, self, given, true, true, out);
+    return is_ordered(j, self, given, true, true, out);
 }
 static bool is_greater(Jinja *j, const Value *self, const Value *given, Value *out) {
-    return ordered(j, self, given, false, false, out);
+    return is_ordered(j, self, given, false, false, out);
 }
 static bool is_at_least(Jinja *j, const Value *self, const Value *given, Value *out) {
-    return ordered(j, self, given, false, true, out);
+    return is_ordered(j, self, given, false, true, out);
 }
 
 static const Builtin tests[] = {

@@ -313,7 +313,7 @@ static bool refuse_undefined(Jinja *j, const Value *value) {
     return jinja_refuse(j, "\"%.60s\" is undefined", value->name ? value->name : "?");
 }
 
-static Value of_loop(const Loop *loop, const char *name) {
+static Value of_loop(const JinjaLoop *loop, const char *name) {
     const int64_t index = (int64_t)loop->index, count = (int64_t)loop->count;
     if (strcmp(name, "index") == 0) return value_integer(index + 1);
     if (strcmp(name, "index0") == 0) return value_integer(index);

@@ -19,6 +19,7 @@ enum {
     HIDDEN = 64,
     FFN = 192,
     VOCAB = 128,
+    FIRST_TOKENS = 1024,
     TOKENS = 16384,
     POSITIONS = 2048
 };
@@ -59,7 +60,7 @@ struct Workbench {
     int looked_at;
     char *prompt;
     double opened, turned, prompted;
-    bool calibrated, stopped, fails;
+    bool calibrated, stopped, fails, provisional;
     int timer;
 };
 
@@ -143,8 +144,12 @@ static bool invent_input(Workbench *w, int input, size_t width, Random *random) 
     s->p99_9 = (float)scale * 3;
     s->p99_99 = s->range;
     s->known = true;
-    w->stats.measured.inputs[input] = (InputMeasure){
-        .known = true, .tokens = TOKENS, .width = width, .range = s->range, .channel_absmax = s->channel_absmax};
+    w->stats.measured.inputs[input] = (InputMeasure){.known = true,
+                                                     .provisional = w->provisional,
+                                                     .tokens = TOKENS,
+                                                     .width = width,
+                                                     .range = s->range,
+                                                     .channel_absmax = s->channel_absmax};
     return true;
 }
 
@@ -182,6 +187,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
+    w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
     w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
     w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -343,7 +349,10 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
 }
-uint64_t workbench_calibration_tokens(const Workbench *w) { return w->calibrated ? TOKENS : 0; }
+uint64_t workbench_calibration_tokens(const Workbench *w) {
+    return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
+}
+uint64_t workbench_calibration_planned(const Workbench *w) { return w->calibrated ? TOKENS : 0; }
 const char *workbench_text(const Workbench *w, EngineText text) {
     (void)w;
     (void)text;
@@ -352,6 +361,10 @@ const char *workbench_text(const Workbench *w, EngineText text) {
 bool workbench_is_chat(const Workbench *w) {
     (void)w;
     return getenv("FAKE_CHAT") != NULL;
+}
+bool workbench_text_is_chat(const Workbench *w, EngineText text) {
+    (void)text;
+    return workbench_is_chat(w);
 }
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }

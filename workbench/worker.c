@@ -1,0 +1,486 @@
+// The background thread: does what the newest turn misses most, one job at a time.
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "workbench/workbench_parts.h"
+
+#define SPEED_SECONDS 2.0
+// Ranges from so many tokens hardly change any more: long jobs need not wait for the rest.
+#define ENOUGH_TOKENS 4096
+
+static void signal_screen(Workbench *w) {
+    uint64_t one = 1;
+    while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+typedef struct Worker {
+    Workbench *w;
+    Plan plan;                                             // the plan being worked on
+    uint64_t turn;                                         // and its turn
+    uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
+    uint64_t measured_tokens;                              // calibration tokens behind the measured errors
+    uint64_t explained, explained_tokens;                  // the same where it is known why
+    int explained_linear;                                  // this one hurts
+    uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
+    int first_changed;                                     // layers before it are as in the last evaluation
+    bool begun;                                            // the first window of this turn is scored
+    bool glimpsed;                                         // a first pair of this turn is timed
+    char *prompt;
+    uint64_t prompt_turn;
+} Worker;
+
+// True while what the worker works on is still what is wanted; only texts depend on the prompt. Call with the lock
+// held.
+static bool is_newest_locked(const Worker *k, JobKind kind) {
+    if (kind < JOB_QUANTIZE) return true;
+    return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
+}
+
+static bool has_quantized_text(const Worker *k) {
+    return k->generated == k->turn && k->quantized_prompt == k->prompt_turn;
+}
+
+// The state of a job that succeeded. Calibration is done in parts, and there are two texts: then it waits for the rest.
+// Call with the lock held.
+static JobState state_after_locked(const Worker *k, JobKind kind) {
+    const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
+    if (!is_newest_locked(k, kind)) return JOB_WAITING;
+    if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
+    if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
+    if (kind == JOB_DECODE && (!has_quantized_text(k) || k->base_prompt != k->prompt_turn)) return JOB_WAITING;
+    return JOB_DONE;
+}
+
+// Without quantized weights there is nothing to judge. The reason is told once, by the job that failed.
+static void fail_later_jobs_locked(Workbench *w) {
+    for (JobKind later = JOB_QUANTIZE + 1; later < JOB_COUNT; later++) {
+        if (w->jobs[later].state != JOB_WAITING) continue;
+        w->jobs[later].state = JOB_FAILED;
+        w->jobs[later].message[0] = '\0';
+    }
+}
+
+static bool job_begin(Worker *k, JobKind kind) {
+    Workbench *w = k->w;
+    Job *job = &w->jobs[kind];
+    pthread_mutex_lock(&w->lock);
+    bool run = !job->held && !atomic_load(&w->quit) && is_newest_locked(k, kind);
+    if (run) {
+        atomic_store(&job->progress.stop, false);
+        atomic_store(&job->progress.done, 0);
+        atomic_store(&job->progress.total, 0);
+        job->state = JOB_RUNNING;
+        job->started = clock_seconds();
+        job->message[0] = '\0';
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (run) log_line("job %s begins, turn %llu", job_name(kind), (unsigned long long)k->turn);
+    return run;
+}
+
+// A job that was stopped because something newer was asked for waits; one that the user stopped stays stopped.
+static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
+    Workbench *w = k->w;
+    Job *job = &w->jobs[kind];
+    pthread_mutex_lock(&w->lock);
+    job->ended = clock_seconds();
+    log_line("job %s ends after %.3f s: %s", job_name(kind), job->ended - job->started,
+             ok             ? "done"
+             : err->stopped ? "stopped"
+                            : err->message);
+    if (ok)
+        job->state = state_after_locked(k, kind);
+    else if (err->stopped)
+        job->state = job->held ? JOB_STOPPED : JOB_WAITING;
+    else {
+        job->state = JOB_FAILED;
+        job->held = true;
+        snprintf(job->message, sizeof job->message, "%.255s", err->message);
+        if (kind == JOB_QUANTIZE) fail_later_jobs_locked(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+static void weights_job(Worker *k) {
+    Error err = {0};
+    if (!job_begin(k, JOB_WEIGHTS)) return;
+    bool ok = engine_measure(k->w->engine, &k->w->jobs[JOB_WEIGHTS].progress, &err);
+    if (ok) {
+        pthread_mutex_lock(&k->w->lock);
+        k->w->findings.weights = true;
+        pthread_mutex_unlock(&k->w->lock);
+    }
+    job_end(k, JOB_WEIGHTS, ok, &err);
+}
+
+static void hand_over_inputs(Workbench *w) {
+    InputSet *set = input_set_keep(engine_stats(w->engine)->set);
+    pthread_mutex_lock(&w->lock);
+    input_set_release(w->findings.inputs);
+    w->findings.inputs = set;
+    if (w->jobs[JOB_ERRORS].state == JOB_DONE) w->jobs[JOB_ERRORS].state = JOB_WAITING; // on better rows
+    pthread_mutex_unlock(&w->lock);
+}
+
+// A part of it. It steps back for whatever is more urgent and goes on where it was.
+static void calibrate_job(Worker *k) {
+    Error err = {0};
+    if (!job_begin(k, JOB_CALIBRATE)) return;
+    bool ok = engine_calibrate_on(k->w->engine, &k->w->jobs[JOB_CALIBRATE].progress, &err);
+    if (ok) hand_over_inputs(k->w);
+    job_end(k, JOB_CALIBRATE, ok, &err);
+}
+
+static void follow_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    int first = 0;
+    if (!job_begin(k, JOB_QUANTIZE)) return;
+    bool ok = engine_follow(w->engine, &k->plan, &first, &w->jobs[JOB_QUANTIZE].progress, &err);
+    if (first < k->first_changed) k->first_changed = first;
+    if (ok) {
+        k->followed = k->turn;
+        pthread_mutex_lock(&w->lock);
+        for (int i = 0; i < engine_structure(w->engine)->linear_count; i++) {
+            engine_weight_sqnr(w->engine, &k->plan, i, &w->findings.weight_sqnr_db[i], NULL);
+        }
+        pthread_mutex_unlock(&w->lock);
+    }
+    job_end(k, JOB_QUANTIZE, ok, &err);
+}
+
+static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy, bool finished) {
+    pthread_mutex_lock(&w->lock);
+    w->findings.accuracy = *accuracy;
+    w->findings.accuracy_turn = turn;
+    w->findings.accuracy_known = true;
+    w->findings.accuracy_finished = finished;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+// Without memory for them, two recipes are compared by their separate standard errors.
+static void take_divergences(Workbench *w) {
+    const size_t n = engine_positions(w->engine);
+    float *kl = array_new(n, sizeof *kl);
+    if (kl && !engine_divergences(w->engine, kl)) {
+        free(kl);
+        kl = NULL;
+    }
+    pthread_mutex_lock(&w->lock);
+    free(w->findings.divergences);
+    w->findings.divergences = kl;
+    w->findings.positions = kl ? n : 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
+// After the first figure the job steps back for the decode sample, so that both show something soon.
+static void accuracy_partial(void *context, const Accuracy *so_far) {
+    Worker *k = context;
+    take_accuracy(k->w, k->turn, so_far, false);
+    if (!k->begun) progress_request_stop(&k->w->jobs[JOB_ACCURACY].progress);
+    k->begun = true;
+}
+
+static void accuracy_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    Accuracy accuracy;
+    if (!job_begin(k, JOB_ACCURACY)) return;
+    bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
+                              &w->jobs[JOB_ACCURACY].progress, &err);
+    if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
+    if (ok) {
+        take_divergences(w);
+        take_accuracy(w, k->turn, &accuracy, true);
+        k->scored = k->turn;
+    }
+    job_end(k, JOB_ACCURACY, ok, &err);
+}
+
+typedef struct DecodeContext {
+    Worker *worker;
+    DecodeText *target;
+    uint64_t turn;     // of the quantized text; 0: the base's
+    bool accuracy_due; // nothing is scored in this turn yet
+} DecodeContext;
+
+// A text of the base that was stopped and is written again from its beginning is the same: the longer one stays.
+static bool is_there_locked(const DecodeContext *c, const Generated *g) {
+    return !c->turn && c->target->known && c->target->count > g->count;
+}
+
+static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
+    Workbench *w = c->worker->w;
+    Text text = {0};
+    engine_generated_text(w->engine, g, &text, NULL);
+    // From here on a NUL would end the text; the screen shows all control characters alike.
+    for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
+    DecodeText now = {.known = true,
+                      .finished = finished,
+                      .text = text.data,
+                      .ids = g->ids,
+                      .probabilities = g->probabilities,
+                      .count = g->count};
+    pthread_mutex_lock(&w->lock);
+    if (!is_there_locked(c, g)) decode_text_copy(&now, c->target);
+    if (c->turn) w->findings.decode_turn = c->turn;
+    pthread_mutex_unlock(&w->lock);
+    text_free(&text);
+    signal_screen(w);
+}
+
+// Once the text of a turn has begun, the first accuracy figure goes before the rest of it.
+static void decode_token(void *context, const Generated *so_far) {
+    DecodeContext *c = context;
+    Worker *k = c->worker;
+    publish_text(c, so_far, false);
+    if (c->turn && c->accuracy_due && !k->begun) {
+        c->accuracy_due = false;
+        accuracy_job(k);
+    }
+}
+
+static bool accuracy_is_due(const Worker *k) {
+    Workbench *w = k->w;
+    pthread_mutex_lock(&w->lock);
+    bool held = w->jobs[JOB_ACCURACY].held;
+    pthread_mutex_unlock(&w->lock);
+    return !held && k->scored != k->turn && !k->begun;
+}
+
+static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
+    Workbench *w = k->w;
+    DecodeContext context = {k, &w->findings.quantized, k->turn, accuracy_is_due(k)};
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    Generated g = {0};
+    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, w->most_tokens, &greedy, decode_token,
+                       &context, &g, &w->jobs[JOB_DECODE].progress, err);
+    if (ok) {
+        publish_text(&context, &g, true);
+        k->generated = k->turn;
+        k->quantized_prompt = k->prompt_turn;
+    }
+    generated_free(&g);
+    return ok;
+}
+
+static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
+    Workbench *w = k->w;
+    DecodeContext context = {.worker = k, .target = &w->findings.base};
+    Generated g = {0};
+    bool ok = engine_base_text(w->engine, prompt, w->most_tokens, decode_token, &context, &g,
+                               &w->jobs[JOB_DECODE].progress, err);
+    if (ok) {
+        publish_text(&context, &g, true);
+        k->base_prompt = k->prompt_turn;
+    }
+    generated_free(&g);
+    return ok;
+}
+
+static bool wants_quantized_text(const Worker *k) { return k->followed == k->turn && !has_quantized_text(k); }
+
+// One text: the quantized model's is what a turn changes.
+static void decode_job(Worker *k) {
+    Error err = {0};
+    TokenIds prompt = {0};
+    if (!job_begin(k, JOB_DECODE)) return;
+    bool ok = engine_prompt(k->w->engine, k->prompt, &prompt, &err) &&
+              (wants_quantized_text(k) ? decode_quantized : decode_base)(k, &prompt, &err);
+    token_ids_free(&prompt);
+    job_end(k, JOB_DECODE, ok, &err);
+}
+
+// Whether the linear that the user looks at still has to be explained. Where no token reached its input there is
+// nothing to explain.
+static bool must_explain(const Worker *k) {
+    const Engine *engine = k->w->engine;
+    const int linear = k->w->looked_at;
+    if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
+    if (k->explained == k->turn && k->explained_linear == linear &&
+        k->explained_tokens == engine_calibration_tokens(engine))
+        return false;
+    return engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input].sample_rows > 0;
+}
+
+static bool explain_linear(Worker *k, Error *err) {
+    Workbench *w = k->w;
+    Why why;
+    pthread_mutex_lock(&w->lock);
+    const int linear = must_explain(k) ? w->looked_at : -1;
+    pthread_mutex_unlock(&w->lock);
+    if (linear < 0) return true;
+    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
+    k->explained = k->turn;
+    k->explained_linear = linear;
+    k->explained_tokens = engine_calibration_tokens(w->engine);
+    pthread_mutex_lock(&w->lock);
+    w->findings.why = why;
+    w->findings.why_turn = k->turn;
+    w->findings.why_linear = linear;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+    return true;
+}
+
+static bool must_measure_errors(const Worker *k) {
+    return k->measured != k->turn || k->measured_tokens != engine_calibration_tokens(k->w->engine);
+}
+
+static bool measure_errors(Worker *k, double *db, Error *err) {
+    if (!must_measure_errors(k)) return true;
+    Workbench *w = k->w;
+    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, err)
+                 : error_memory(err, "errors");
+    if (ok) {
+        pthread_mutex_lock(&w->lock);
+        memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+        w->findings.sqnr_turn = k->turn;
+        pthread_mutex_unlock(&w->lock);
+        k->measured = k->turn;
+        k->measured_tokens = engine_calibration_tokens(w->engine);
+    }
+    return ok;
+}
+
+// The linear that is looked at first, then all.
+static void errors_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    if (!job_begin(k, JOB_ERRORS)) return;
+    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+    const bool ok = explain_linear(k, &err) && measure_errors(k, db, &err);
+    free(db);
+    job_end(k, JOB_ERRORS, ok, &err);
+}
+
+static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bool finished) {
+    pthread_mutex_lock(&w->lock);
+    w->findings.speed = *speed;
+    w->findings.speed_turn = turn;
+    w->findings.speed_finished = finished;
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+// The first pair shows something soon; then the job steps back until nobody waits for anything else.
+static void speed_partial(void *context, const DecodeSpeed *so_far) {
+    Worker *k = context;
+    take_speed(k->w, k->turn, so_far, false);
+    if (!k->glimpsed) progress_request_stop(&k->w->jobs[JOB_SPEED].progress);
+    k->glimpsed = true;
+}
+
+static void speed_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    DecodeSpeed speed;
+    if (!job_begin(k, JOB_SPEED)) return;
+    bool ok = engine_speed(w->engine, SPEED_SECONDS, speed_partial, k, &speed, &w->jobs[JOB_SPEED].progress, &err);
+    if (ok) {
+        take_speed(w, k->turn, &speed, true);
+        k->timed = k->turn;
+    }
+    job_end(k, JOB_SPEED, ok, &err);
+}
+
+// Whether fewer than so many tokens (or all there are) were run.
+static bool wants_calibration(const Worker *k, uint64_t tokens) {
+    const Engine *engine = k->w->engine;
+    return !k->w->jobs[JOB_CALIBRATE].held && !engine_calibrated(engine) && engine_calibration_tokens(engine) < tokens;
+}
+
+static bool wants_errors(const Worker *k) {
+    return !k->w->jobs[JOB_ERRORS].held && (must_measure_errors(k) || must_explain(k));
+}
+
+// What takes long, once everything has shown something.
+static JobKind next_long_job(const Worker *k) {
+    const Job *jobs = k->w->jobs;
+    if (k->w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
+    if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
+    if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
+    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : JOB_COUNT;
+}
+
+// The next thing to do for the newest turn, in the order in which it is looked at: the plan, the text, a first figure,
+// the figures of linears, the rest. Nothing waits for a calibration that its plan does not need. JOB_COUNT when all is
+// done.
+static JobKind next_job(const Worker *k) {
+    const Workbench *w = k->w;
+    const Job *jobs = w->jobs;
+    const bool writes = !jobs[JOB_DECODE].held;
+    if (!jobs[JOB_WEIGHTS].held && !engine_measured(w->engine)) return JOB_WEIGHTS;
+    if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
+    if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
+    if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
+    if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
+    const bool quantized = k->followed == k->turn;
+    if (writes && wants_quantized_text(k)) return JOB_DECODE;
+    if (quantized && !jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
+    if (writes && k->base_prompt != k->prompt_turn) return JOB_DECODE;
+    if (wants_calibration(k, quantized ? 1 : UINT64_MAX)) return JOB_CALIBRATE;
+    if (!quantized) return JOB_COUNT;
+    if (wants_errors(k)) return JOB_ERRORS;
+    if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
+    return next_long_job(k);
+}
+
+// Takes the newest wishes over; waits while there is nothing to do. JOB_COUNT: the workbench closes.
+static JobKind wait_for_job(Worker *k) {
+    Workbench *w = k->w;
+    JobKind job = JOB_COUNT;
+    pthread_mutex_lock(&w->lock);
+    while (!atomic_load(&w->quit)) {
+        if (k->turn != w->turn && plan_copy(&w->wanted, &k->plan)) {
+            k->turn = w->turn;
+            k->begun = k->glimpsed = false;
+        }
+        if (k->prompt_turn != w->prompt_turn) {
+            char *prompt = strdup(w->prompt);
+            if (prompt) {
+                free(k->prompt);
+                k->prompt = prompt;
+                k->prompt_turn = w->prompt_turn;
+            }
+        }
+        job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
+                                              : JOB_COUNT; // not so only when memory was short: wait for the next wish
+        if (job != JOB_COUNT) break;
+        pthread_cond_wait(&w->wake, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return atomic_load(&w->quit) ? JOB_COUNT : job;
+}
+
+static const struct {
+    const char *name;
+    void (*run)(Worker *k);
+} job_table[] = {
+    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
+    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
+    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
+    [JOB_SPEED] = {"speed", speed_job},
+};
+static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
+
+const char *job_name(JobKind kind) { return job_table[kind].name; }
+
+void *worker_run(void *argument) {
+    Workbench *w = argument;
+    Worker k = {.w = w};
+    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) job_table[job].run(&k);
+    plan_free(&k.plan);
+    free(k.prompt);
+    return NULL;
+}
