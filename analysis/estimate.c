@@ -29,6 +29,6 @@ bool sensitivity_estimate(Trial *trial, const Plan *plan, Sensitivity *linears, 
     bool ok = trial_begin_on(trial, FEW_TOKENS, &few, err) && measure_each(&few, plan, linears, count, progress, err);
     *tokens = ok ? (size_t)trial_work(&few) : 0;
     trial_end(&few);
-    trial->first_changed = 0; // the model went elsewhere
+    trial->first_changed = 0; // the quantized model follows another plan now
     return ok;
 }

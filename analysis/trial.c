@@ -90,6 +90,7 @@ static Relay relay_to(Progress *outer) {
 }
 
 bool trial_follow(Trial *t, const Plan *plan, Progress *progress, Error *err) {
+    if (is_over(t->deadline)) return error_stopped(err);
     Relay relay = relay_to(progress);
     int first;
     bool ok = quantized_model_follow(t->model, plan, t->measured, &first, &relay.inner, err);
@@ -114,7 +115,7 @@ static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progr
 }
 
 bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
-    if (progress_should_stop(progress) || is_over(t->deadline)) return error_stopped(err);
+    if (progress_should_stop(progress)) return error_stopped(err);
     if (!trial_cache_find(t->cache, plan_hash(plan), out, kl)) return evaluate(t, plan, out, kl, progress, err);
     progress_add(progress, trial_work(t));
     return true;

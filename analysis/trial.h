@@ -16,7 +16,7 @@ typedef struct Trial {
     const Measured *measured; // what the plans were made from
     TrialCache *cache;        // NULL: nothing is kept
     int first_changed;        // since that evaluation; 0 after trial_begin
-    double deadline;          // of clock_seconds, when evaluations stop as if on request; 0: none
+    double deadline;          // of clock_seconds: work stops then as if on request, but what is kept is known; 0: none
     const char *cache_folder; // as given
     uint64_t model_key;
     Evaluator *own; // the evaluator, where it is the trial's own (trial_begin_on)

@@ -313,7 +313,7 @@ static Trial *trial_for_units(Tuning *t) {
 }
 
 static void set_deadline(Tuning *t, double deadline) {
-    t->search->deadline = t->few.deadline = t->some.deadline = deadline;
+    t->search->deadline = t->verify->deadline = t->few.deadline = t->some.deadline = deadline;
 }
 
 static bool search_units(Tuning *t) {

@@ -45,7 +45,7 @@ static int main_finish(Error *err) {
 
 // Whether figures are kept one by one while this goes on; before, what is measured is kept when it is complete.
 static bool keeps_figures(const Command *command, const char *work) {
-    static const char *const before[] = {"measuring weights", "calibrating", "estimating", "measuring errors"};
+    static const char *const before[] = {"measuring weights", "calibrating", "measuring errors"};
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         if (strcmp(work, before[i]) == 0) return false;
     }
