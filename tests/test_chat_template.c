@@ -219,6 +219,32 @@ static void templates_are_found(void **state) {
     assert_loads("file");
 }
 
+// U+0000 is a character like others, in a file and in JSON.
+static void templates_may_hold_nul(void **state) {
+    (void)state;
+    static const char source[] = "{{ 'a' }}\0b";
+    folder_put_text(folder, "tokenizer_config.json", "{\"chat_template\": \"a\\u0000{{ 'b\\u0000' | length }}\"}");
+    ChatTemplate *from_json = loaded();
+    free(folder_write(folder, "chat_template.jinja", source, sizeof source - 1));
+    ChatTemplate *from_file = loaded();
+    cJSON *messages = cJSON_Parse("[{\"role\": \"user\"}]");
+    Text text = {0};
+    assert_true(chat_template_apply(from_json, messages, false, NULL, &noon, &text, NULL));
+    assert_int_equal(text.length, 3);
+    assert_memory_equal(text.data,
+                        "a\0"
+                        "2",
+                        3);
+    text_clear(&text);
+    assert_true(chat_template_apply(from_file, messages, false, NULL, &noon, &text, NULL));
+    assert_int_equal(text.length, 3);
+    assert_memory_equal(text.data, "a\0b", 3);
+    text_free(&text);
+    cJSON_Delete(messages);
+    chat_template_free(from_file);
+    chat_template_free(from_json);
+}
+
 static void damaged_files_are_named(void **state) {
     (void)state;
     ChatTemplate *chat;
@@ -243,6 +269,7 @@ int main(void) {
         cmocka_unit_test(templates_end),
         cmocka_unit_test(sources_are_not_nested_without_end),
         IN_FOLDER(templates_are_found),
+        IN_FOLDER(templates_may_hold_nul),
         IN_FOLDER(damaged_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

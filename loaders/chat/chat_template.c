@@ -63,14 +63,16 @@ static const char *source_in(const cJSON *item) {
 static bool parse_document(const char *path, const cJSON *document, ChatTemplate **out, Error *err) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(document, "chat_template");
     const char *source = source_in(item);
-    Text name = {0};
+    Text name = {0}, bytes = {0};
     if (!source && item && !cJSON_IsNull(item))
         return error_set(err, "%s: \"chat_template\" must be a text, or a list with a template named \"default\"",
                          path);
     if (!source) return true;
     text_addf(&name, "%s, chat_template", path);
-    const bool ok = name.failed ? error_memory(err, "a chat template")
-                                : chat_template_parse(name.data, source, strlen(source), out, err);
+    json_bytes(source, &bytes);
+    const bool ok = name.failed || bytes.failed ? error_memory(err, "a chat template")
+                                                : chat_template_parse(name.data, bytes.data, bytes.length, out, err);
+    text_free(&bytes);
     text_free(&name);
     return ok;
 }
