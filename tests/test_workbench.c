@@ -15,23 +15,18 @@
 #include "base/file.h"
 #include "tests/support/edited_model.h"
 #include "tests/support/folder.h"
+#include "tests/support/slow_checks.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
 #define PATIENCE 120.0 // seconds; for slow machines and sanitizers
-
-// Under valgrind a token costs a hundred times as much: few of them do.
-static bool quick(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    return slow && strcmp(slow, "0") == 0;
-}
 
 static Workbench *opened(void) {
     Workbench *w;
     Error err = {0};
     EngineOptions many = {.sequences = 2, .length = 64, .eval_tokens = 256, .window = 64, .no_cache = true};
     EngineOptions few = {.sequences = 1, .length = 8, .eval_tokens = 16, .window = 8, .no_cache = true};
-    WorkbenchOptions options = {.model = quick() ? few : many, .most_tokens = 8};
+    WorkbenchOptions options = {.model = slow_checks() ? many : few, .most_tokens = 8};
     if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
     return w;
 }
@@ -113,7 +108,7 @@ static bool has_settled(Workbench *w) {
 // After a thousand tokens there is a plan, and figures of it; more tokens make better ones.
 static void ranges_are_provisional_first_and_settle(void **state) {
     (void)state;
-    if (quick()) return;
+    if (!slow_checks()) return;
     Workbench *w = opened_for_long(NULL);
     wait_until(w, has_provisional_figure);
     assert_int_equal(workbench_calibration_tokens(w), 1024);
@@ -132,7 +127,7 @@ static bool has_input(Workbench *w) { return calibrated(w); }
 // It still comes, between other jobs, because inputs are shown; and it changes nothing about the figures.
 static void weights_alone_do_not_wait_for_calibration(void **state) {
     (void)state;
-    if (quick()) return;
+    if (!slow_checks()) return;
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     Recipe recipe;
     Error err = {0};
@@ -162,7 +157,7 @@ static bool has_failed(Workbench *w) {
 // What lies behind a quantization that failed has failed with it, and the reason is told by one job.
 static void a_failed_quantization_fails_what_is_behind_it(void **state) {
     (void)state;
-    if (quick()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
+    if (!slow_checks()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
     char *made = folder_temporary(), *path = path_join(made, "model.safetensors");
     static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) model_copy(made, "samples/storyteller", files[i]);
@@ -201,6 +196,40 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
     assert_true(workbench_effect(w)->accuracy_turn < workbench_turn(w)); // marked as old until the new figure is there
     wait_until(w, has_accuracy);
     assert_true(workbench_effect(w)->accuracy.kl_mean < kl4);
+    workbench_close(w);
+}
+
+// Quorum has no part in the rule noise: nothing is measured again.
+static void a_change_that_makes_the_same_model_keeps_all_figures(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_everything);
+    wait_until(w, is_idle);
+    const uint64_t turn = workbench_turn(w), changes = workbench_changes(w);
+    assert_true(recipe_value(workbench_recipe(w), DIAL_RULE, "") == RULE_NOISE);
+    set(w, -1, DIAL_QUORUM, 0.5);
+    assert_false(workbench_busy(w));
+    assert_true(has_everything(w));
+    assert_true(workbench_turn(w) == turn && workbench_changes(w) > changes);
+    assert_false(workbench_saved(w));
+    assert_true(workbench_undo(w));
+    assert_false(workbench_busy(w));
+    set(w, -1, DIAL_RULE, RULE_SHRINK);
+    assert_true(workbench_turn(w) > turn);
+    workbench_close(w);
+}
+
+// Without ranges both recipes make the same model, but one of them asks for ranges.
+static void a_recipe_that_needs_ranges_is_another_wish(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    workbench_stop_job(w, JOB_CALIBRATE);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
+    wait_until(w, is_idle);
+    assert_false(calibrated(w));
+    const uint64_t turn = workbench_turn(w);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_STATIC);
+    assert_true(workbench_turn(w) > turn);
     workbench_close(w);
 }
 
@@ -357,7 +386,7 @@ static bool new_prompt_is_there(Workbench *w) {
 static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
     (void)state;
     Workbench *w = opened();
-    for (int i = 0; i < (quick() ? 1 : 4); i++) {
+    for (int i = 0; i < (slow_checks() ? 4 : 1); i++) {
         set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
         wait_until(w, has_everything);
         workbench_set_prompt(w, i % 2 ? "The old lighthouse" : "Once");
@@ -393,7 +422,7 @@ static void closing_does_not_wait_for_work(void **state) {
     (void)state;
     Workbench *w;
     Error err = {0};
-    WorkbenchOptions options = {.model = {.length = quick() ? 16 : 0, .no_cache = true}};
+    WorkbenchOptions options = {.model = {.length = slow_checks() ? 0 : 16, .no_cache = true}};
     assert_true(workbench_open(&options, &w, &err));
     workbench_close(w); // in the middle of measuring or calibrating
 }
@@ -426,6 +455,8 @@ int main(void) {
         cmocka_unit_test(weights_alone_do_not_wait_for_calibration),
         cmocka_unit_test(a_failed_quantization_fails_what_is_behind_it),
         cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
+        cmocka_unit_test(a_change_that_makes_the_same_model_keeps_all_figures),
+        cmocka_unit_test(a_recipe_that_needs_ranges_is_another_wish),
         cmocka_unit_test(it_is_known_why_the_linear_hurts_that_is_looked_at),
         cmocka_unit_test(divergences_are_those_of_the_accuracy),
         cmocka_unit_test(speeds_are_timed_in_turn_and_yield_to_a_turn),
