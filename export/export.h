@@ -37,7 +37,7 @@ typedef struct ExportModel {
 typedef struct ExportOptions {
     ExportFormat format;
     const char *folder; // made when it is not there
-    size_t shard_bytes; // of one file of weights; 0: 5 GB
+    size_t shard_bytes; // of one file of weights; 0: 4 GB
     bool overwrite;     // replace what the folder holds
     bool verify;        // read back what was written
     bool odd_bits;      // numbers of bits that versions of engines read differently: written all the same

@@ -5,10 +5,11 @@
 // stands before the tensors in a file (head), and turns rows of a unit into bytes (put). All else is the same for every
 // format:
 //
-//     layout.c      units → files, places of tensors
+//     units.c      units → files, places of tensors
 //     pieces.c      rows of a unit: quantized, or read with factors folded into them
 //     write.c       the loop over pieces and the thread that writes
 //     journal.c     how far it is
+//     verify.c      reading it back
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
 //     export.c      all of it, in order
 //
@@ -90,7 +91,8 @@ typedef struct Export {
 } Export;
 
 struct FormatRow {
-    const char *ending; // of files of weights
+    const char *ending;  // of files of weights
+    const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
@@ -102,17 +104,17 @@ struct FormatRow {
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
     // What stands beside the weights, config.json last.
     bool (*finish)(const Export *x, Error *err);
-    // Reads the weights back and compares; NULL: the bytes of the files are compared with what was written.
+    // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
     bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
 extern const FormatRow format_compressed_tensors;
 
-// ---- layout.c ----
+// ---- units.c ----
 
-// The units and files of x, whose model, options and format are set. Free with layout_free in any case.
-bool layout_make(Export *x, Error *err);
-void layout_free(Export *x);
+// The units and files of x, whose model, options and format are set. Free with units_free in any case.
+bool units_make(Export *x, Error *err);
+void units_free(Export *x);
 
 // For describe. A tensor of the unit whose rows of bytes follow the unit's rows; `name` is copied. NULL: memory.
 OutTensor *unit_add(Unit *unit, const char *name, const char *ending, int type, size_t element_bytes, int rank,
@@ -122,19 +124,36 @@ OutTensor *unit_add_plain(Unit *unit, const char *name, const char *ending, DTyp
                           Error *err);
 // For describe: numbers under their own name and shape in their own type, F32 where they are divided.
 bool unit_add_numbers(Unit *unit, Error *err);
-const Decision *unit_decision(const Export *x, const Unit *unit); // of UNIT_LINEAR
+bool safetensors_head_of(const Export *x, OutFile *file, Error *err); // a head, for formats in safetensors files
+const Decision *unit_decision(const Export *x, const Unit *unit);     // of UNIT_LINEAR
 const Linear *unit_linear(const Export *x, const Unit *unit);
 
 // ---- pieces.c ----
 
+// A unit while its pieces are made: its tensor is held.
+typedef struct UnitWork {
+    const Export *x;
+    const Unit *unit;
+    float *factors, *divisors; // of columns and rows, or of numbers; NULL: none
+    bool held;
+} UnitWork;
+
+bool unit_begin(const Export *x, const Unit *unit, UnitWork *out, Error *err);
+void unit_end(UnitWork *work);
+// Rows [first, first + rows) of a linear as the plan has them; free the result.
+bool unit_quantize(const UnitWork *work, size_t first, size_t rows, QuantizedWeight *out, Error *err);
+
 size_t piece_rows(const Unit *unit); // of every piece but the last
 // Where the bytes of a piece stand in a tensor.
-void piece_range(const OutTensor *tensor, size_t first, size_t rows, uint64_t *begin, uint64_t *end);
-size_t piece_bytes(const Unit *unit, size_t first, size_t rows); // room that piece_make needs
-// Fills `room` with the bytes of these rows, tensor after tensor. The unit's tensor is held.
-bool piece_make(const Export *x, const Unit *unit, size_t first, size_t rows, char *room, Error *err);
-// For put: numbers of a piece as DType `type`, F32, F16 or BF16; others are copied. plus_one: stored less one.
-void put_numbers(const Export *x, const Unit *unit, const Piece *piece, DType type, void *out);
+void piece_range(const Unit *unit, const OutTensor *tensor, size_t first, size_t rows, uint64_t *begin, uint64_t *end);
+// The bytes of a piece, tensor after tensor, each at a multiple of PIECE_ALIGN: how much room, and what is in it.
+enum { PIECE_ALIGN = 64 };
+size_t piece_bytes(const Unit *unit, size_t first, size_t rows);
+bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err);
+
+// For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
+void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
+void piece_copy(const Unit *unit, const Piece *piece, void *out);
 
 // ---- write.c ----
 
@@ -149,34 +168,41 @@ typedef struct Journal Journal;
 
 // Every file that is not whole. *written: bytes.
 bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);
-// The bytes of all files against the journal.
-bool verify_hashes(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err);
+// ---- verify.c ----
+
+// For formats in safetensors files that the loaders read: every byte against what is made once more, and what the
+// loaders make of codes and scales against what the plan's codes stand for.
+bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 
 // ---- journal.c ----
 
 struct Journal {
-    char *path; // DIR/quantdial-export.json
-    bool there; // the folder has one
-    bool complete;
+    char *path;       // FOLDER/quantdial-export.json
     FileState *files; // [x->file_count]
-    int file_count;
+    bool complete;
+    int lock;                      // the folder, so that one program writes there; −1 none
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
 // The journal of the folder, or a new one. Refuses a folder that is not empty and not of this work, unless the options
 // say overwrite: then its files are removed. write: false changes nothing and says what is there.
 bool journal_open(const Export *x, bool write, Journal *out, Error *err);
+bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err); // hashes
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
 uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
 
 // ---- folder.c ----
 
+uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
 bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
-char *model_card(const Export *x);                                            // NULL: memory
+
+// ---- card.c ----
+
+void model_card(const Export *x, Text *out); // Markdown
 
 // ---- config_text.c ----
 
