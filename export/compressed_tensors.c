@@ -460,7 +460,7 @@ static bool ct_finish(const Export *x, Error *err) {
     Text text = {0};
     bool ok = find_schemes(x, &schemes, err);
     if (ok && schemes.count) print_config(x, &schemes, &text);
-    ok = ok && (!text.failed || error_memory(err, "the configuration")) && folder_complete(x, text.data, err);
+    ok = ok && (!text.failed || error_memory(err, "the configuration")) && folder_finish(x, text.data, err);
     text_free(&text);
     schemes_free(&schemes);
     return ok;

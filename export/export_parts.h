@@ -197,10 +197,10 @@ uint64_t journal_room(const Journal *journal, const Export *x); // that the disk
 
 // ---- folder.c ----
 
-uint64_t folder_bytes(const Export *x); // about what folder_complete writes
+uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
-bool folder_complete(const Export *x, const char *quantization, Error *err);
+bool folder_finish(const Export *x, const char *quantization, Error *err);
 bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
 // ---- card.c ----

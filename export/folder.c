@@ -142,7 +142,7 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
     return folder_put(x, "config.json", &text, err);
 }
 
-bool folder_complete(const Export *x, const char *quantization, Error *err) {
+bool folder_finish(const Export *x, const char *quantization, Error *err) {
     return (x->file_count == 1 || write_index(x, err)) && for_each_copied(x, copy_one, NULL, err) &&
            write_card(x, err) && write_config(x, quantization, err);
 }
