@@ -104,7 +104,8 @@ bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
     Fixed fixed = {0};
     if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
-    bool ok = open_prepared(options, options->measure, false, &engine, err);
+    bool ok = open_engine(options, options->measure, &engine, err) &&
+              engine_prepare_export(engine, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
     ok = ok && fix_recipe(options, engine, &fixed, err) &&

@@ -201,7 +201,7 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
-bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
+bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
 // ---- card.c ----
 
