@@ -214,7 +214,7 @@ bool folder_make(const char *path, Error *err) {
     return ok;
 }
 
-bool disk_has_room(const char *folder, uint64_t bytes, Error *err) {
+bool disk_room(const char *folder, double *bytes, Error *err) {
     struct statvfs disk;
     char *path = strdup(folder);
     if (!path) return error_memory(err, folder);
@@ -228,7 +228,14 @@ bool disk_has_room(const char *folder, uint64_t bytes, Error *err) {
             memcpy(path, ".", 2);
     }
     free(path);
-    const double room = known ? (double)disk.f_bavail * (double)disk.f_frsize : INFINITY, needed = (double)bytes;
+    *bytes = known ? (double)disk.f_bavail * (double)disk.f_frsize : (double)INFINITY;
+    return true;
+}
+
+bool disk_has_room(const char *folder, uint64_t bytes, Error *err) {
+    const double needed = (double)bytes;
+    double room;
+    if (!disk_room(folder, &room, err)) return false;
     return room >= needed ||
            error_set(err, "%s: %.2f GB are needed, but the disk has %.2f GB left; make room, or choose another disk",
                      folder, needed * 1e-9, room * 1e-9);

@@ -24,6 +24,8 @@ bool file_can_be_written(const char *path, Error *err);
 // mkdir -p.
 bool folder_make(const char *path, Error *err);
 
+// Bytes that the disk of a folder, which need not be there yet, has left; infinite where it does not say.
+bool disk_room(const char *folder, double *bytes, Error *err);
 // Whether the disk has room for so many bytes in a folder, which need not be there yet; a disk that does not say has.
 bool disk_has_room(const char *folder, uint64_t bytes, Error *err);
 

@@ -25,6 +25,7 @@ bool progress_add(Progress *progress, uint64_t more) {
 
 bool progress_should_stop(const Progress *progress) {
     if (!progress) return false;
+    if (progress->pause) progress->pause(progress->pause_context);
     return atomic_load(&progress->stop) || (progress->also_stop && atomic_load(progress->also_stop));
 }
 

@@ -11,6 +11,10 @@ typedef struct Progress {
     _Atomic uint64_t from;        // done before this piece of work began: it says nothing about its speed
     _Atomic(const char *) what;   // static text: "calibrating", "measuring weights"
     atomic_bool *also_stop;       // a second flag to obey (say, the program is quitting); may be NULL
+    // Called by every thread that reports or asks whether to stop: it may wait in there while others need the
+    // processors. NULL: nobody does. Set before the work begins.
+    void (*pause)(void *context);
+    void *pause_context;
 } Progress;
 
 // All functions accept progress == NULL, meaning nobody watches.

@@ -153,6 +153,7 @@ bool engine_prepare_export(Engine *engine, Progress *progress, Error *err);
 // not measured.
 bool engine_export(Engine *engine, const ExportOptions *options, const Accuracy *accuracy, ExportResult *out,
                    Progress *progress, Error *err);
+ExportAccuracy engine_export_accuracy(const Engine *engine, const Accuracy *accuracy); // may be called by any thread
 bool engine_forecast(Engine *engine, const ExportOptions *options, ExportForecast *out, Error *err);
 
 // ---- Text ----

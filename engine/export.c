@@ -9,16 +9,19 @@ static ExportModel export_model(const Engine *engine, const ExportAccuracy *accu
                          .accuracy = accuracy};
 }
 
+ExportAccuracy engine_export_accuracy(const Engine *engine, const Accuracy *accuracy) {
+    return (ExportAccuracy){.text = engine_text_name(engine, TEXT_EVALUATION),
+                            .tokens = accuracy->tokens,
+                            .kl = accuracy->kl_mean,
+                            .kl_se = accuracy->kl_se,
+                            .base_perplexity = accuracy->base_ppl,
+                            .perplexity = accuracy->ppl};
+}
+
 bool engine_export(Engine *engine, const ExportOptions *options, const Accuracy *accuracy, ExportResult *out,
                    Progress *progress, Error *err) {
     ExportAccuracy figures;
-    if (accuracy)
-        figures = (ExportAccuracy){.text = engine_text_name(engine, TEXT_EVALUATION),
-                                   .tokens = accuracy->tokens,
-                                   .kl = accuracy->kl_mean,
-                                   .kl_se = accuracy->kl_se,
-                                   .base_perplexity = accuracy->base_ppl,
-                                   .perplexity = accuracy->ppl};
+    if (accuracy) figures = engine_export_accuracy(engine, accuracy);
     const ExportModel model = export_model(engine, accuracy ? &figures : NULL);
     return export_run(&model, options, out, progress, err);
 }

@@ -21,6 +21,8 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
     return true;
 }
 
+const char *export_loading(ExportFormat format) { return formats[format] ? formats[format]->loading : ""; }
+
 static uint64_t missing_bytes(const Export *x, const Journal *journal) {
     return journal_room(journal, x) + folder_bytes(x);
 }

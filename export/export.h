@@ -52,6 +52,8 @@ typedef struct ExportResult {
     char warning[512]; // what a user should know; "" nothing
 } ExportResult;
 
+const char *export_loading(ExportFormat format); // how to load such a folder, in Markdown
+
 // What export_run would do, without doing it.
 typedef struct ExportForecast {
     int files;

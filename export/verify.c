@@ -69,13 +69,17 @@ static bool verify_piece(const Reading *r, const UnitWork *work, const Tensor *t
     return ok && (same || wrong(r->x->options->folder, unit->name, err));
 }
 
-static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *tensor, Error *err) {
+static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *tensor, Progress *progress,
+                          Error *err) {
     const Unit *unit = work->unit;
     const size_t step = unit->gathered ? unit->rows : piece_rows(unit), bytes = piece_bytes(unit, 0, step);
     char *room = array_new(bytes ? bytes : 1, 1);
     bool ok = room || error_memory(err, unit->name);
-    for (size_t first = 0; ok && first < unit->rows; first += step)
-        ok = verify_piece(r, work, tensor, first, unit->rows - first < step ? unit->rows - first : step, room, err);
+    for (size_t first = 0; ok && first < unit->rows; first += step) {
+        if (progress_should_stop(progress)) ok = error_stopped(err);
+        ok = ok &&
+             verify_piece(r, work, tensor, first, unit->rows - first < step ? unit->rows - first : step, room, err);
+    }
     free(room);
     return ok;
 }
@@ -92,13 +96,13 @@ static bool find_matrix(const Reading *r, const Unit *unit, const Tensor **out, 
            wrong(r->x->options->folder, unit->name, err);
 }
 
-static bool verify_unit(const Reading *r, const Unit *unit, Error *err) {
+static bool verify_unit(const Reading *r, const Unit *unit, Progress *progress, Error *err) {
     const Tensor *tensor;
     UnitWork work;
     if (!find_matrix(r, unit, &tensor, err) || (tensor && !tensor_hold(tensor, err))) return false;
     bool ok = unit_begin(r->x, unit, &work, err);
     if (ok) {
-        ok = verify_pieces(r, &work, tensor, err);
+        ok = verify_pieces(r, &work, tensor, progress, err);
         unit_end(&work);
     }
     if (tensor) tensor_release(tensor);
@@ -111,7 +115,7 @@ static bool verify_units(const Reading *r, uint64_t *bytes, Progress *progress, 
         const Unit *unit = &r->x->units[u];
         uint64_t size = 0;
         for (int t = 0; t < unit->tensor_count; t++) size += unit->tensors[t].bytes;
-        if (!verify_unit(r, unit, err)) return false;
+        if (!verify_unit(r, unit, progress, err)) return false;
         *bytes += size;
         if (!progress_add(progress, size)) return error_stopped(err);
     }
