@@ -172,7 +172,7 @@ static void a_failed_quantization_fails_what_is_behind_it(void **state) {
     set(w, -1, DIAL_BITS, 8);
     wait_until(w, has_failed);
     int told = 0;
-    for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
+    for (JobKind kind = JOB_QUANTIZE; kind < JOB_FIGURES_END; kind++) {
         JobView job;
         workbench_job(w, kind, &job);
         if (job.state != JOB_FAILED) fail_msg("%s has not failed", job.name);
@@ -448,6 +448,193 @@ static void history_forgets_what_could_have_been_redone(void **state) {
     history_free(&history);
 }
 
+// ---- export -------------------------------------------------------------------------------------------------------
+
+#define TINY "tests/fixtures/llama-gqa-llama3-bf16"
+
+static const EngineOptions tiny = {.model = TINY,
+                                   .random_tokens = true,
+                                   .sequences = 4,
+                                   .length = 32,
+                                   .backend = BACKEND_CPU,
+                                   .precision = PRECISION_F32,
+                                   .no_cache = true};
+// Factors of equalization come from measured ranges, and go into weights.
+static const char tiny_recipe[] =
+    "{\"quantdial_recipe\": 2, \"weights\": {\"bits\": 4, \"granularity\": \"group\", \"group_size\": 16}, "
+    "\"activations\": {\"policy\": \"smoothquant\"}}";
+
+static ExportView viewed(Workbench *w) {
+    ExportView view;
+    workbench_export_view(w, &view);
+    return view;
+}
+
+static bool export_ended(Workbench *w) {
+    const JobState state = viewed(w).job.state;
+    return state != JOB_WAITING && state != JOB_RUNNING;
+}
+
+static void assert_same_file(const char *a, const char *b, const char *name) {
+    char *one = path_join(a, name), *other = path_join(b, name), *first, *second;
+    size_t size, length;
+    assert_true(file_read(one, 1 << 28, &first, &size, NULL) && file_read(other, 1 << 28, &second, &length, NULL));
+    assert_int_equal(size, length);
+    assert_memory_equal(first, second, size);
+    free(one), free(other), free(first), free(second);
+}
+
+static void write_as_the_command_does(const char *recipe_text, const char *out) {
+    Engine *engine;
+    Recipe recipe;
+    ExportResult result;
+    Error err = {0};
+    assert_true(recipe_parse(recipe_text, strlen(recipe_text), &recipe, &err));
+    if (!engine_open(&tiny, &engine, &err)) fail_msg("%s", err.message);
+    engine_set_recipe(engine, &recipe);
+    const ExportOptions options = {.format = EXPORT_COMPRESSED_TENSORS, .folder = out, .verify = true};
+    if (!engine_prepare_export(engine, NULL, &err) || !engine_export(engine, &options, NULL, &result, NULL, &err))
+        fail_msg("%s", err.message);
+    engine_close(engine);
+}
+
+// It waits for the ranges that its recipe needs; a turn in between is not in it.
+static void an_export_is_that_of_the_command(void **state) {
+    (void)state;
+    char *made = folder_temporary(), *recipe = path_join(made, "r.json"), *mine = path_join(made, "mine"),
+         *theirs = path_join(made, "theirs");
+    static const char *const files[] = {"model.safetensors", "config.json", "quantdial-export.json", "README.md"};
+    folder_put_text(made, "r.json", tiny_recipe);
+    write_as_the_command_does(tiny_recipe, theirs);
+    Workbench *w;
+    Error err = {0};
+    if (!workbench_open(&(WorkbenchOptions){.model = tiny, .recipe = recipe, .most_tokens = 4}, &w, &err))
+        fail_msg("%s", err.message);
+    assert_false(viewed(w).asked);
+    assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, mine, false, &err));
+    assert_int_equal(viewed(w).job.state, JOB_WAITING);
+    assert_true(viewed(w).waits_for != JOB_COUNT && viewed(w).changes == 0);
+    assert_false(workbench_export(w, EXPORT_COMPRESSED_TENSORS, theirs, false, &err)); // one at a time
+    set(w, -1, DIAL_BITS, 8);
+    assert_int_equal(viewed(w).changes, 1);
+    workbench_stop_job(w, JOB_EXPORT);
+    assert_int_equal(viewed(w).job.state, JOB_STOPPED);
+    wait_until(w, calibrated);
+    assert_int_equal(viewed(w).job.state, JOB_STOPPED);
+    assert_true(workbench_export_on(w, &err));
+    wait_until(w, export_ended);
+    const ExportView view = viewed(w);
+    if (view.job.state != JOB_DONE) fail_msg("%s", view.job.message);
+    assert_true(view.result.verified > 0 && view.result.verified <= view.result.bytes);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) assert_same_file(mine, theirs, files[i]);
+    workbench_close(w);
+    free(recipe), free(mine), free(theirs);
+    folder_remove(made);
+}
+
+static bool is_estimated(Workbench *w) {
+    ForecastView view;
+    workbench_forecast(w, &view);
+    return view.known;
+}
+
+static ForecastView estimated(Workbench *w) {
+    ForecastView view;
+    wait_until(w, is_estimated);
+    workbench_forecast(w, &view);
+    return view;
+}
+
+static void what_an_export_needs_is_estimated(void **state) {
+    (void)state;
+    char *made = folder_temporary(), *out = path_join(made, "out");
+    Workbench *w;
+    Error err = {0};
+    if (!workbench_open(&(WorkbenchOptions){.model = tiny, .most_tokens = 4}, &w, &err)) fail_msg("%s", err.message);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
+    set(w, -1, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    assert_false(is_estimated(w));
+    workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, out);
+    ForecastView view = estimated(w);
+    if (view.refused) fail_msg("%s", view.message);
+    const uint64_t four = view.forecast.bytes;
+    assert_true(four > 0 && view.forecast.left == four && view.room > 0);
+    set(w, -1, DIAL_BITS, 8);
+    assert_false(is_estimated(w)); // it was that of 4 bits
+    assert_true(estimated(w).forecast.bytes > four);
+    workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, made);
+    view = estimated(w);
+    assert_false(view.refused);
+    folder_put_text(made, "something", "else");
+    workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, out);
+    workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, made);
+    view = estimated(w);
+    assert_true(view.refused && view.replaces);
+    assert_non_null(strstr(view.message, "is not empty"));
+    assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, false, &err));
+    wait_until(w, export_ended);
+    assert_true(viewed(w).job.state == JOB_FAILED && viewed(w).replaces);
+    assert_non_null(strstr(viewed(w).job.message, "is not empty"));
+    assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, true, &err));
+    wait_until(w, export_ended);
+    assert_int_equal(viewed(w).job.state, JOB_DONE);
+    assert_int_equal(estimated(w).forecast.left, 0);
+    workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, NULL);
+    assert_false(is_estimated(w));
+    wait_until(w, is_idle);
+    workbench_close(w);
+    free(out);
+    folder_remove(made);
+}
+
+static void a_remedy_is_one_step_back(void **state) {
+    (void)state;
+    Workbench *w;
+    Error err = {0};
+    Text changes;
+    if (!workbench_open(&(WorkbenchOptions){.model = tiny, .most_tokens = 4}, &w, &err)) fail_msg("%s", err.message);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
+    set(w, -1, DIAL_BITS, 3);
+    const Targets target = 1U << TARGET_TRANSFORMERS;
+    assert_true(verdict_has(workbench_verdict(w, EXPORT_COMPRESSED_TENSORS), SEVERITY_MISREAD));
+    assert_true(workbench_fix(w, EXPORT_COMPRESSED_TENSORS, target, &changes, &err));
+    assert_non_null(strstr(changes.data, "weight-bits 4"));
+    text_free(&changes);
+    assert_true(workbench_recipe(w)->value[DIAL_BITS] == 4);
+    const Verdict *verdict = workbench_verdict(w, EXPORT_COMPRESSED_TENSORS);
+    for (int i = 0; i < verdict->finding_count; i++) assert_string_not_equal(verdict->findings[i].name, "three-bits");
+    assert_true(workbench_undo(w));
+    assert_true(workbench_recipe(w)->value[DIAL_BITS] == 3);
+    workbench_close(w);
+}
+
+static bool export_writes(Workbench *w) { return viewed(w).done > 0 || export_ended(w); }
+
+// Figures and export share the cores: both come to an end. The model card has the accuracy that came on the way.
+static void figures_and_an_export_do_not_starve_each_other(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    char *made = folder_temporary(), *out = path_join(made, "out"), *card = path_join(out, "README.md"), *text;
+    size_t size;
+    Error err = {0};
+    Workbench *w = opened();
+    wait_until(w, calibrated);
+    assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, out, false, &err));
+    wait_until(w, export_writes);
+    workbench_stop_job(w, JOB_EXPORT);
+    wait_until(w, export_ended);
+    assert_true(workbench_export_on(w, &err));
+    wait_until(w, has_everything);
+    wait_until(w, export_ended);
+    if (viewed(w).job.state != JOB_DONE) fail_msg("%s", viewed(w).job.message);
+    assert_int_equal(viewed(w).changes, 0);
+    workbench_close(w);
+    assert_true(file_read(card, 1 << 20, &text, &size, NULL));
+    assert_non_null(strstr(text, "How to load it"));
+    free(out), free(card), free(text);
+    folder_remove(made);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_arrives),
@@ -467,6 +654,10 @@ int main(void) {
         cmocka_unit_test(a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting),
         cmocka_unit_test(prompts_and_stopping),
         cmocka_unit_test(closing_does_not_wait_for_work),
+        cmocka_unit_test(an_export_is_that_of_the_command),
+        cmocka_unit_test(what_an_export_needs_is_estimated),
+        cmocka_unit_test(a_remedy_is_one_step_back),
+        cmocka_unit_test(figures_and_an_export_do_not_starve_each_other),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

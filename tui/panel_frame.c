@@ -111,6 +111,8 @@ const char *job_doing(JobKind kind) {
     case JOB_DECODE: return "writing texts";
     case JOB_ERRORS: return "measuring errors";
     case JOB_SPEED: return "timing";
+    case JOB_FORECAST: return "estimating";
+    case JOB_EXPORT: return "converting";
     case JOB_COUNT: break;
     }
     return "";

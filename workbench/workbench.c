@@ -55,11 +55,29 @@ bool plan_copy(const Plan *from, Plan *to) {
 // Of a model that cannot be run only the weights are known: every other job has failed before it began.
 static void refuse_jobs_locked(Workbench *w) {
     if (engine_can_run(w->engine, NULL)) return;
-    for (JobKind kind = JOB_CALIBRATE; kind < JOB_COUNT; kind++) {
+    for (JobKind kind = JOB_CALIBRATE; kind < JOB_FIGURES_END; kind++) {
         w->jobs[kind].state = JOB_FAILED;
         snprintf(w->jobs[kind].message, sizeof w->jobs[kind].message, "the model cannot be run: %s",
                  engine_structure(w->engine)->config.not_run);
     }
+}
+
+void wish_wakes_locked(Workbench *w) {
+    w->wishes++;
+    pthread_cond_signal(&w->wake);
+}
+
+void wait_locked(Workbench *w, pthread_cond_t *condition, double seconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    const double whole = floor(seconds);
+    until.tv_sec += (time_t)whole;
+    until.tv_nsec += (long)((seconds - whole) * 1e9);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(condition, &w->lock, &until);
 }
 
 // Publishes the current plan as the newest wish: whatever works on an older one stops. Call with the lock held.
@@ -69,14 +87,15 @@ static void wish_locked(Workbench *w) {
     w->turn++;
     w->wants_ranges = recipe_needs_ranges(history_now(&w->history));
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress); // it goes on when the new figures are there
-    for (JobKind kind = JOB_QUANTIZE; kind < JOB_COUNT; kind++) {
+    for (JobKind kind = JOB_QUANTIZE; kind <= JOB_FORECAST; kind++) {
         Job *job = &w->jobs[kind];
         job->held = false;
         progress_request_stop(&job->progress);
-        if (job->state != JOB_RUNNING) job->state = JOB_WAITING;
+        if (job->state != JOB_RUNNING)
+            job->state = kind == JOB_FORECAST && !w->forecast.folder ? JOB_DONE : JOB_WAITING;
     }
     refuse_jobs_locked(w);
-    pthread_cond_signal(&w->wake);
+    wish_wakes_locked(w);
 }
 
 static bool make_plan(const Workbench *w, Plan *out, Error *err) {
@@ -86,6 +105,7 @@ static bool make_plan(const Workbench *w, Plan *out, Error *err) {
 static void take_plan_locked(Workbench *w, Plan *plan) {
     plan_free(&w->plan);
     w->plan = *plan;
+    w->plans++;
 }
 
 // Another recipe; figures stay when it comes to the model that they are of, as it does when quorum is turned under the
@@ -111,7 +131,7 @@ static void plan_anew_measured(Workbench *w) {
     const bool same = made && plan_same_model(&plan, &w->plan);
     if (made) take_plan_locked(w, &plan);
     if (made && !same) wish_locked(w);
-    pthread_cond_signal(&w->wake);
+    wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -140,7 +160,7 @@ static bool make_tables(Workbench *w, Error *err) {
     return ok || error_memory(err, "the workbench");
 }
 
-static bool start_thread(Workbench *w, Error *err) {
+bool thread_start(pthread_t *thread, void *(*run)(void *), void *argument, Error *err) {
     sigset_t all, old;
     // Signals are for the screen's thread; but faults belong to the thread that makes them, and end the program without
     // a word where they are blocked. One of them is how a checkpoint that was cut off shows (loaders/mapping.h).
@@ -148,19 +168,28 @@ static bool start_thread(Workbench *w, Error *err) {
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    w->thread_runs = pthread_create(&w->thread, NULL, worker_run, w) == 0;
+    const int failure = pthread_create(thread, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return w->thread_runs || error_set(err, "the background thread cannot be started: %s", strerror(errno));
+    return !failure || error_set(err, "a background thread cannot be started: %s", strerror(failure));
+}
+
+static void init_conditions(Workbench *w) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &monotonic);
+    pthread_cond_init(&w->exporter.changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 }
 
 bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err) {
     Workbench *w = calloc(1, sizeof *w);
     if (!w) return error_memory(err, "the workbench");
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
-    for (int i = 0; i < JOB_COUNT; i++) {
+    init_conditions(w);
+    for (JobKind i = 0; i < JOB_COUNT; i++) {
         w->jobs[i].progress.also_stop = &w->quit;
-        w->jobs[i].state = JOB_WAITING;
+        w->jobs[i].state = i < JOB_FIGURES_END ? JOB_WAITING : JOB_DONE;
     }
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
@@ -170,7 +199,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) && start_thread(w, err);
+    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+         (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
         return false;
@@ -186,11 +216,14 @@ void workbench_close(Workbench *w) {
     if (w->thread_runs) {
         pthread_mutex_lock(&w->lock);
         atomic_store(&w->quit, true);
-        pthread_cond_signal(&w->wake);
+        wish_wakes_locked(w);
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
     }
+    exporter_close(w);
     engine_close(w->engine);
+    verdict_free(&w->verdict);
+    free(w->forecast.folder);
     history_free(&w->history);
     plan_free(&w->plan);
     plan_free(&w->wanted);
@@ -210,6 +243,7 @@ void workbench_close(Workbench *w) {
     free(w->prompt);
     if (w->event >= 0) close(w->event);
     pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->exporter.changed);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
@@ -291,6 +325,7 @@ bool workbench_update(Workbench *w) {
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
     if (take_measured(w)) plan_anew_measured(w);
     take_findings(w);
+    exporter_begin_when_measured(w);
     return true;
 }
 
@@ -323,7 +358,7 @@ const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; } // only the screen's thread writes it
 uint64_t workbench_changes(const Workbench *w) { return w->changes; }
 
-static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
+bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     if (recipe_equal(recipe, history_now(&w->history))) {
         recipe_free(recipe);
         return true;
@@ -435,7 +470,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
     for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
     w->findings.base.known = w->findings.quantized.known = false;
-    pthread_cond_signal(&w->wake);
+    wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
@@ -451,7 +486,7 @@ void workbench_look(Workbench *w, int linear) {
     // What takes long steps back for it; a first figure does not.
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
     if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
-    pthread_cond_signal(&w->wake);
+    wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -480,19 +515,24 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
         job->held = true;
         progress_request_stop(&job->progress);
         if (job->state == JOB_WAITING) job->state = JOB_STOPPED;
+        if (kind == JOB_EXPORT) exporter_stop_locked(w);
     }
     pthread_mutex_unlock(&w->lock);
 }
 
 void workbench_restart_jobs(Workbench *w) {
     pthread_mutex_lock(&w->lock);
-    for (int i = 0; i < JOB_COUNT; i++) {
+    for (int i = 0; i < JOB_FIGURES_END; i++) {
         w->jobs[i].held = false;
         if (w->jobs[i].state == JOB_STOPPED || w->jobs[i].state == JOB_FAILED) w->jobs[i].state = JOB_WAITING;
     }
+    if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_STOPPED) w->jobs[JOB_FORECAST].state = JOB_WAITING;
+    w->jobs[JOB_FORECAST].held = false;
     refuse_jobs_locked(w);
-    pthread_cond_signal(&w->wake);
+    wish_wakes_locked(w);
+    const bool rests = w->jobs[JOB_EXPORT].state == JOB_STOPPED;
     pthread_mutex_unlock(&w->lock);
+    if (rests) workbench_export_on(w, NULL);
 }
 
 bool workbench_busy(const Workbench *w) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "export/verdict.h"
 
 typedef struct Workbench Workbench;
 
@@ -110,8 +111,11 @@ typedef enum JobKind {
     JOB_DECODE,
     JOB_ERRORS,
     JOB_SPEED,
+    JOB_FORECAST, // of an export
+    JOB_EXPORT,
     JOB_COUNT
 } JobKind;
+#define JOB_FIGURES_END JOB_FORECAST // those from JOB_QUANTIZE up to here begin anew with every turn
 typedef enum JobState { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
 
 typedef struct JobView {
@@ -120,10 +124,55 @@ typedef struct JobView {
     JobState state;
     double share;                 // 0…1, −1 when unknown
     double seconds, seconds_left; // left: −1 when unknown
-    char message[256];            // of a failure
+    char message[1024];           // of a failure
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
 void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
 void workbench_restart_jobs(Workbench *w);
 bool workbench_busy(const Workbench *w); // any job waiting or running
+
+// ---- export ----
+
+// What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
+// Good until the next call.
+const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
+// Puts every remedy that a recipe can give for these engines into the recipe, as one step of the history. changes: one
+// line each, none where there is nothing to mend; free it in any case.
+bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err);
+
+// What an export by the recipe as it is now would do.
+typedef struct ForecastView {
+    bool known;    // false: being computed
+    bool refused;  // the message says why; of the forecast only files and bytes may be known
+    bool replaces; // refused only because the folder holds something else
+    ExportForecast forecast;
+    double room; // bytes that the disk has left
+    char message[1024];
+} ForecastView;
+// The format and folder that it is for; NULL: nobody looks at it any more.
+void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder);
+void workbench_forecast(const Workbench *w, ForecastView *out);
+
+// Writes the model, reads it back, and says so (JOB_EXPORT). The recipe is that of this moment, whatever is turned
+// later; where it needs ranges or weights that are not all measured, the work waits for them. Refused while another
+// export is on its way. overwrite: replace what the folder holds.
+bool workbench_export(Workbench *w, ExportFormat format, const char *folder, bool overwrite, Error *err);
+// One that was stopped or failed goes on where it was, by its own recipe.
+bool workbench_export_on(Workbench *w, Error *err);
+
+typedef struct ExportView {
+    bool asked; // false: there was none
+    JobView job;
+    ExportFormat format;
+    const char *folder;
+    uint64_t changes;       // of the recipe since it was asked for; 0 also when they came to the same recipe again
+    double bits_per_weight; // of what is written; NAN while that waits to be measured
+    JobKind waits_for;      // what it waits for; JOB_COUNT: nothing
+    bool reads;             // it is written and is being read back
+    uint64_t done, total;   // bytes written, or read back
+    double rate;            // bytes a second; NAN while unknown
+    bool replaces;          // failed only because the folder holds something else
+    ExportResult result;    // of one that is done
+} ExportView;
+void workbench_export_view(const Workbench *w, ExportView *out);

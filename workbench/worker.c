@@ -15,7 +15,7 @@
 // Ranges from so many tokens hardly change any more: long jobs need not wait for the rest.
 #define ENOUGH_TOKENS 4096
 
-static void signal_screen(Workbench *w) {
+void signal_screen(Workbench *w) {
     uint64_t one = 1;
     while (write(w->event, &one, sizeof one) < 0 && errno == EINTR) {
     }
@@ -35,12 +35,15 @@ typedef struct Worker {
     bool glimpsed;                                         // a first pair of this turn is timed
     char *prompt;
     uint64_t prompt_turn;
+    uint64_t forecast_asked;
+    double shared; // when the export had its last turn, or the job began
 } Worker;
 
 // True while what the worker works on is still what is wanted; only texts depend on the prompt. Call with the lock
 // held.
 static bool is_newest_locked(const Worker *k, JobKind kind) {
     if (kind < JOB_QUANTIZE) return true;
+    if (kind == JOB_FORECAST && k->forecast_asked != k->w->forecast.asked) return false;
     return k->turn == k->w->turn && (kind != JOB_DECODE || k->prompt_turn == k->w->prompt_turn);
 }
 
@@ -52,6 +55,7 @@ static bool has_quantized_text(const Worker *k) {
 // Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
+    if (kind == JOB_FORECAST && !k->w->forecast.folder) return JOB_DONE;
     if (!is_newest_locked(k, kind)) return JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
     if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
@@ -61,7 +65,7 @@ static JobState state_after_locked(const Worker *k, JobKind kind) {
 
 // Without quantized weights there is nothing to judge. The reason is told once, by the job that failed.
 static void fail_later_jobs_locked(Workbench *w) {
-    for (JobKind later = JOB_QUANTIZE + 1; later < JOB_COUNT; later++) {
+    for (JobKind later = JOB_QUANTIZE + 1; later < JOB_FIGURES_END; later++) {
         if (w->jobs[later].state != JOB_WAITING) continue;
         w->jobs[later].state = JOB_FAILED;
         w->jobs[later].message[0] = '\0';
@@ -103,7 +107,7 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     else {
         job->state = JOB_FAILED;
         job->held = true;
-        snprintf(job->message, sizeof job->message, "%.255s", err->message);
+        snprintf(job->message, sizeof job->message, "%s", err->message);
         if (kind == JOB_QUANTIZE) fail_later_jobs_locked(w);
     }
     pthread_mutex_unlock(&w->lock);
@@ -394,6 +398,47 @@ static void speed_job(Worker *k) {
     job_end(k, JOB_SPEED, ok, &err);
 }
 
+// ---- exports ------------------------------------------------------------------------------------------------------
+
+static bool wants_forecast(const Worker *k) {
+    const Workbench *w = k->w;
+    const bool there = w->findings.forecast_turn == k->turn && w->findings.forecast_asked == w->forecast.asked;
+    return w->forecast.folder && !w->jobs[JOB_FORECAST].held && !there;
+}
+
+static void forecast_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    ForecastView view;
+    pthread_mutex_lock(&w->lock);
+    const ExportOptions options = {.format = w->forecast.format,
+                                   .folder = w->forecast.folder ? strdup(w->forecast.folder) : NULL};
+    k->forecast_asked = w->forecast.asked;
+    pthread_mutex_unlock(&w->lock);
+    if (options.folder && job_begin(k, JOB_FORECAST)) {
+        forecast_make(w, &k->plan, &options, &view);
+        pthread_mutex_lock(&w->lock);
+        w->findings.forecast = view;
+        w->findings.forecast_turn = k->turn;
+        w->findings.forecast_asked = k->forecast_asked;
+        pthread_mutex_unlock(&w->lock);
+        job_end(k, JOB_FORECAST, true, &err);
+    }
+    free((char *)options.folder);
+}
+
+// In the midst of what takes long, an export gets as much time as passed since it had some last. Before the first
+// figure of a turn it does not.
+#define SHARE_SECONDS 0.2
+#define SHARE_SECONDS_MOST 1.0
+static void share_time(void *context) {
+    Worker *k = context;
+    const double took = clock_seconds() - k->shared;
+    if (took < SHARE_SECONDS || accuracy_is_due(k)) return;
+    exporter_let(k->w, took < SHARE_SECONDS_MOST ? took : SHARE_SECONDS_MOST);
+    k->shared = clock_seconds();
+}
+
 // Whether fewer than so many tokens (or all there are) were run.
 static bool wants_calibration(const Worker *k, uint64_t tokens) {
     const Engine *engine = k->w->engine;
@@ -421,6 +466,7 @@ static JobKind next_job(const Worker *k) {
     const Job *jobs = w->jobs;
     const bool writes = !jobs[JOB_DECODE].held;
     if (!jobs[JOB_WEIGHTS].held && !engine_measured(w->engine)) return JOB_WEIGHTS;
+    if (wants_forecast(k)) return JOB_FORECAST;
     if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
     if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
     if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
@@ -457,8 +503,10 @@ static JobKind wait_for_job(Worker *k) {
         job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
                                               : JOB_COUNT; // not so only when memory was short: wait for the next wish
         if (job != JOB_COUNT) break;
+        exporter_open_locked(w, true);
         pthread_cond_wait(&w->wake, &w->lock);
     }
+    exporter_open_locked(w, false);
     pthread_mutex_unlock(&w->lock);
     return atomic_load(&w->quit) ? JOB_COUNT : job;
 }
@@ -470,7 +518,8 @@ static const struct {
     [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
     [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
     [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
-    [JOB_SPEED] = {"speed", speed_job},
+    [JOB_SPEED] = {"speed", speed_job},        [JOB_FORECAST] = {"estimate", forecast_job},
+    [JOB_EXPORT] = {"convert", NULL}, // has a thread of its own
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
 
@@ -479,7 +528,17 @@ const char *job_name(JobKind kind) { return job_table[kind].name; }
 void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) job_table[job].run(&k);
+    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY, JOB_ERRORS};
+    for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
+        w->jobs[share[i]].progress.pause = share_time;
+        w->jobs[share[i]].progress.pause_context = &k;
+    }
+    for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) {
+        share_time(&k);
+        if (job != JOB_SPEED) exporter_let_pass(w); // what is timed is timed alone
+        k.shared = clock_seconds();
+        job_table[job].run(&k);
+    }
     plan_free(&k.plan);
     free(k.prompt);
     return NULL;
