@@ -59,6 +59,17 @@ static void check_dials(const Layout *l) {
     check_apart(cells, (size_t)count, l->dials);
 }
 
+static void check_convert(const Layout *l, int engines, int loading) {
+    const ConvertLayout c = layout_convert(l, engines, loading);
+    const Rect panes[] = {c.form, c.engines, c.findings, c.job};
+    check_apart(panes, sizeof panes / sizeof *panes, (Rect){2, 1, l->frame.rows - 2, l->frame.cols - 2});
+    for (size_t i = 0; i + 1 < sizeof panes / sizeof *panes; i++)
+        assert_int_equal(panes[i].row + panes[i].rows + 1, panes[i + 1].row);
+    assert_int_equal(c.job.row + c.job.rows, l->bottom.row);
+    assert_true(c.form.rows == 5 && c.findings.rows >= 2 && c.job.rows >= (loading ? loading + 1 : 2));
+    assert_true(c.engines.rows == 1 + engines || (c.engines.rows >= 7 && c.findings.rows == 2));
+}
+
 static void panes_stay_apart_at_every_size(void **state) {
     (void)state;
     for (int rows = LAYOUT_LEAST_ROWS; rows <= 80; rows++) {
@@ -77,6 +88,8 @@ static void panes_stay_apart_at_every_size(void **state) {
             assert_true(inside(l.metrics, l.effect) && inside(l.texts, l.effect) && !overlap(l.metrics, l.texts));
             for (int note = 0; note <= NOTE_ROWS_MOST; note++) check_detail(rect_inset(l.detail, 1), note);
             check_dials(&l);
+            for (int engines = 0; engines <= 7; engines++)
+                for (int loading = 0; loading <= 3; loading++) check_convert(&l, engines, loading);
         }
     }
 }

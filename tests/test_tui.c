@@ -788,6 +788,181 @@ static void the_mouse_chooses_turns_and_drags(void **state) {
     quit(s);
 }
 
+// ---- convert ------------------------------------------------------------------------------------------------------
+
+static Screen *start_converting(int rows, int cols, const char *pace) {
+    Screen *s = start_with(rows, cols, NULL, pace);
+    settle(s);
+    key(s, "x");
+    expect(s, "Convert by the recipe as it is now");
+    return s;
+}
+
+static void the_convert_screen_says_what_engines_do(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {36, 120}, {60, 200}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const bool wide = sizes[i][1] > 80;
+        Screen *s = start_converting(sizes[i][0], sizes[i][1], "FAKE_PACE=8");
+        expect(s, "◂ compressed-tensors ▸   for vllm, sglang, transformers");
+        expect(s, "storyteller-compressed-tensors   offered; o names another");
+        expect(s, "disk has 12.3 GB   computing 3 s");
+        expect(s, wide ? "▸ vLLM, Turing (SM75)               no" : "▸ vllm-sm75    no");
+        expect(s, "refused fused-bits");
+        expect(s, "Enter writes it, reads it back and compares");
+        expect(s, wide ? "f fix  Enter write it  x stop" : "Enter write it");
+        assert_false(screen_has(s, "Dials"));
+        key(s, "jjjjjj");
+        expect(s, wide ? "▸ transformers                      yes" : "▸ transformers yes");
+        expect(s, "transformers: nothing found");
+        key(s, RIGHT);
+        expect(s, "◂ gguf ▸   for llama.cpp");
+        expect(s, "storyteller-gguf");
+        key(s, "hh");
+        expect(s, "◂ dense ▸   for all that read the model as it was");
+        expect(s, "nothing is quantized in this format");
+        key(s, "q");
+        expect(s, "Dials");
+        key(s, ":convert\r");
+        expect(s, "◂ dense ▸");
+        key(s, ESCAPE);
+        expect(s, "Dials");
+        quit(s);
+    }
+}
+
+// The remedy is a turn like any other: it is seen in the figures, compared with before, and undone at once.
+static void a_remedy_is_one_turn(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, "FAKE_PACE=8");
+    expect(s, "finding 1 of 2");
+    expect(s, "f does it");
+    key(s, "\033[6~"); // page down: the second one is the first that is shown
+    expect(s, "finding 2 of 2");
+    key(s, "f");
+    expect(s, "for vllm-sm75: granularity group, group-size 32; u undoes it");
+    expect(s, "stay 16 bit!");
+    expect(s, "misread inputs-dropped");
+    expect(s, "since pin");
+    expect(s, "not saved");
+    key(s, "f");
+    expect(s, "nothing that the recipe could mend for vllm-sm75");
+    key(s, "u");
+    expect(s, "refused fused-bits");
+    expect_gone_text(s, "recipe not saved");
+    quit(s);
+}
+
+// What is turned meanwhile is not in it, and that is said.
+static void a_model_is_written_stopped_and_goes_on(void **state) {
+    (void)state;
+    Screen *s = start_converting(24, 80, "FAKE_PACE=4");
+    char command[4300];
+    snprintf(command, sizeof command, "\x15%s\r", path_in_folder("slow"));
+    key(s, "\r");
+    expect(s, "write the model to storyteller-compressed-tensors");
+    key(s, command);
+    expect(s, "the recipe as it is now, 4.31 bits/weight, to /");
+    expect(s, "   120 MB/s   1 s left");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "the recipe of 1 change ago, 4.31 bits/weight, without later ones");
+    key(s, "\r");
+    expect(s, "a model is being written; x stops it");
+    key(s, "x");
+    expect(s, "stopped; Enter goes on where it was");
+    key(s, "\r");
+    expect(s, "An earlier recipe began it.  g go on  y replace  n another  Esc leave");
+    key(s, "g");
+    expect(s, "348 kB written, read back and compared, no difference: /");
+    expect(s, "load it  from transformers import");
+    expect(s, "/slow");
+    expect(s, "all of it is there");
+    quit(s);
+}
+
+static void what_cannot_be_written_says_what_to_do(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, NULL);
+    char command[4300];
+    snprintf(command, sizeof command, ":folder %s\r", path_in_folder("full"));
+    key(s, command);
+    key(s, "\r");
+    expect(s, "No space left on device");
+    expect(s, "press Enter, it goes on where it was");
+    key(s, "\r");
+    expect(s, "no difference: /");
+    snprintf(command, sizeof command, "o\x15%s\r", path_in_folder("taken"));
+    key(s, command);
+    expect(s, "is not empty; name another folder with o, or replace what it holds with O");
+    key(s, "\r");
+    expect(s, "The folder holds something else.  y replace  n another  Esc leave");
+    key(s, ESCAPE);
+    expect_gone_text(s, "something else");
+    key(s, "O");
+    expect(s, "something else");
+    key(s, "y");
+    expect(s, "writing ━");
+    quit(s);
+}
+
+static void quitting_asks_while_a_model_is_written(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    char command[4300];
+    expect(s, "not calibrated");
+    snprintf(command, sizeof command, ":folder %s\r", path_in_folder("out"));
+    key(s, command);
+    key(s, "\r");
+    expect(s, "waits until inputs and weights are measured");
+    expect(s, "calibrating ━");
+    key(s, "q");
+    expect(s, "Dials");
+    key(s, "q");
+    expect(s, "A model is being written; it goes on the next time.");
+    key(s, ESCAPE);
+    expect_gone_text(s, "A model is being written");
+    expect(s, "converting");
+    key(s, "qq");
+    assert_true(screen_wait_gone(s));
+    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
+    expect(s, "/out is not finished: the same recipe");
+    screen_free(s);
+}
+
+static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, "FAKE_PACE=8");
+    click_on(s, "vLLM, Hopper");
+    expect(s, "▸ vLLM, Hopper");
+    expect(s, "vLLM, Hopper (SM90): finding");
+    int row, col;
+    assert_true(screen_find(s, "vLLM, Hopper (SM90)  ", &row, &col));
+    screen_wheel(s, row, col, true);
+    expect(s, "▸ vLLM, Blackwell");
+    screen_wheel(s, 24, 20, true);
+    expect(s, "finding 2 of 2");
+    assert_true(screen_find(s, "tensors ▸", &row, &col));
+    screen_click(s, row, col + 8);
+    expect(s, "◂ gguf ▸");
+    screen_click(s, row, 10);
+    assert_true(screen_find(s, "◂ gguf", &row, &col));
+    screen_click(s, row, col);
+    expect(s, "◂ compressed-tensors ▸");
+    click_on(s, "offered; o names");
+    expect(s, "write the model to");
+    char command[4300];
+    folder_put_text(folder, "apart.txt", "");
+    snprintf(command, sizeof command, "\x15%s/apa\t", folder);
+    key(s, command);
+    expect(s, "apart.txt");
+    key(s, ESCAPE);
+    expect(s, "Enter write it");
+    click_on(s, "Enter write it");
+    expect(s, "write the model to");
+    key(s, ESCAPE);
+    quit(s);
+}
+
 // ---- pasting ------------------------------------------------------------------------------------------------------
 
 #define PASTE "\033[200~"
@@ -1270,11 +1445,16 @@ static void ascii_mono_and_light_work(void **state) {
     key(s, "?");
     expect(s, " Help ");
     assert_true(all_ascii(s));
+    key(s, "qx");
+    expect(s, "Convert by");
+    assert_true(all_ascii(s));
     key(s, "q");
     quit(s);
 
     s = start_with(36, 120, "--mono", NULL);
     expect(s, "╌ v1 150 ━"); // the zones differ in more than colour
+    key(s, "x");
+    expect(s, "Convert by");
     for (int row = 0; row < 36; row++) {
         for (int col = 0; col < 120; col++) {
             VTermScreenCell cell;
@@ -1361,6 +1541,12 @@ int main(int argc, char **argv) {
         IN_HOME(quitting_asks_when_the_recipe_is_not_saved),
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
+        IN_HOME(the_convert_screen_says_what_engines_do),
+        IN_HOME(a_remedy_is_one_turn),
+        IN_HOME(a_model_is_written_stopped_and_goes_on),
+        IN_HOME(what_cannot_be_written_says_what_to_do),
+        IN_HOME(quitting_asks_while_a_model_is_written),
+        IN_HOME(the_convert_screen_takes_the_mouse_and_completes),
         IN_HOME(what_is_pasted_is_text_and_no_keys),
         IN_HOME(no_text_breaks_the_frame),
         IN_HOME(a_paste_without_end_or_bounds_does_no_harm),

@@ -6,6 +6,7 @@
 
 #include "base/expand.h"
 #include "base/file.h"
+#include "tui/convert.h"
 #include "tui/dials.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
@@ -276,6 +277,38 @@ void action_continue(Ui *ui, const char *text) {
         action_prompt(ui, PROMPT_TEXT);
 }
 
+// ---- convert ------------------------------------------------------------------------------------------------------
+
+void action_convert(Ui *ui, int unused) {
+    (void)unused;
+    convert_open(ui);
+}
+
+void action_engine(Ui *ui, int rows) { convert_move(ui, rows); }
+
+void action_finding(Ui *ui, int findings) { convert_scroll(ui, findings); }
+
+void action_format(Ui *ui, int steps) { convert_turn_format(ui, steps); }
+
+void action_folder(Ui *ui, int unused) {
+    (void)unused;
+    convert_name_folder(ui, "");
+}
+
+void action_folder_named(Ui *ui, const char *path) { convert_name_folder(ui, path); }
+
+void action_fix(Ui *ui, int unused) {
+    (void)unused;
+    convert_fix(ui);
+}
+
+void action_export(Ui *ui, int over) { convert_start(ui, over != 0); }
+
+void action_stop_export(Ui *ui, int unused) {
+    (void)unused;
+    convert_stop(ui);
+}
+
 // ---- program ------------------------------------------------------------------------------------------------------
 
 void action_next_pane(Ui *ui, int unused) {
@@ -297,7 +330,7 @@ void action_stop_jobs(Ui *ui, int unused) {
     for (int kind = 0; kind < JOB_COUNT; kind++) {
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
-        if (job.state == JOB_STOPPED) stopped = true;
+        if (job.state == JOB_STOPPED && kind != JOB_EXPORT) stopped = true; // that goes on where it was started
         if (job.state != JOB_RUNNING && job.state != JOB_WAITING) continue;
         workbench_stop_job(ui->workbench, (JobKind)kind);
         going = true;
@@ -317,7 +350,9 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
-    if (ui->one_linear)
+    if (ui->screen == SCREEN_CONVERT)
+        convert_close(ui);
+    else if (ui->one_linear)
         ui->one_linear = false;
     else if (*ui->rows.find)
         *ui->rows.find = '\0';
@@ -345,6 +380,15 @@ void action_theme(Ui *ui, const char *name) {
 
 void action_quit(Ui *ui, int unused) {
     (void)unused;
+    if (ui->screen == SCREEN_CONVERT)
+        convert_close(ui);
+    else if (convert_runs(ui))
+        ui_ask(ui, PROMPT_LEAVE, "");
+    else
+        action_leave(ui);
+}
+
+void action_leave(Ui *ui) {
     if (workbench_saved(ui->workbench))
         ui->quit = true;
     else

@@ -40,6 +40,16 @@ void action_write_quit(Ui *ui, const char *path);
 void action_load_named(Ui *ui, const char *path);
 void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
+void action_convert(Ui *ui, int unused);
+void action_engine(Ui *ui, int rows);
+void action_finding(Ui *ui, int findings);
+void action_format(Ui *ui, int steps);
+void action_folder(Ui *ui, int unused);
+void action_folder_named(Ui *ui, const char *path); // "": a prompt asks
+void action_fix(Ui *ui, int unused);
+void action_export(Ui *ui, int over); // 1: even over what the folder holds
+void action_stop_export(Ui *ui, int unused);
+
 void action_next_pane(Ui *ui, int unused);
 void action_prompt(Ui *ui, int kind);
 void action_stop_jobs(Ui *ui, int unused);
@@ -47,5 +57,6 @@ void action_redraw(Ui *ui, int unused);
 void action_back(Ui *ui, int unused);
 void action_help(Ui *ui, int unused);
 void action_theme(Ui *ui, const char *name);
-void action_quit(Ui *ui, int unused);
+void action_quit(Ui *ui, int unused); // from the layers; from another screen back to these
+void action_leave(Ui *ui);            // asks only when the recipe is not saved
 void action_quit_unsaved(Ui *ui, int unused);

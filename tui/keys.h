@@ -4,15 +4,16 @@
 
 #include "tui/ui.h"
 
-typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
-typedef enum Where { EVERYWHERE, IN_LAYERS, IN_DIALS } Where;
+typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_CONVERT, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
+// On the first screen, in one of its panes, or on the Convert screen.
+typedef enum Where { EVERYWHERE, ON_LAYERS, IN_LAYERS, IN_DIALS, ON_CONVERT } Where;
 typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
 
 typedef struct Binding {
     int keys[3];       // 0: none; a row without keys is only a command
     const char *shown; // "↑ k"
     KeyGroup group;
-    Where where; // which pane must have the keys
+    Where where; // which screen must be shown, and which pane have the keys
     void (*run)(Ui *ui, int argument);
     int argument;
     const char *help; // NULL: the line before says it too
@@ -28,4 +29,5 @@ extern const Binding bindings[];
 extern const int binding_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
-bool keys_dispatch(Ui *ui, int code); // false: no such key here
+bool binding_on_screen(const Ui *ui, const Binding *binding); // whatever pane has the keys
+bool keys_dispatch(Ui *ui, int code);                         // false: no such key here

@@ -45,6 +45,22 @@ static Rect layout_take(Rect *rest, int rows) {
     return taken;
 }
 
+// Of little room findings get what is left, and at least two rows.
+ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
+    Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
+    ConvertLayout l;
+    const int form = 5, least = 2, job = 2 + layout_clamp(loading - 1, 0, 4);
+    const int most = rest.rows - 3 - form - job - least;
+    l.form = layout_take(&rest, form);
+    layout_take(&rest, 1);
+    l.engines = layout_take(&rest, layout_clamp(1 + engines, 1, most));
+    layout_take(&rest, 1);
+    l.findings = layout_take(&rest, rest.rows - job - 1);
+    layout_take(&rest, 1);
+    l.job = rest;
+    return l;
+}
+
 // Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights,
 // and channels make room for a note.
 DetailLayout layout_detail(Rect pane, int note_rows) {

@@ -25,6 +25,11 @@ typedef struct Layout {
     int dial_rows;       // of DIAL_ROWS that are shown
 } Layout;
 
+// The Convert screen: four panes, one above the other.
+typedef struct ConvertLayout {
+    Rect form, engines, findings, job;
+} ConvertLayout;
+
 // Parts of the detail pane, from top to bottom; those without room have no rows.
 typedef struct DetailLayout {
     Rect weight_line, weight_graph, weight_axis;
@@ -37,6 +42,8 @@ typedef struct DetailLayout {
 #define NOTE_ROWS_MOST 2
 
 Layout layout_make(int rows, int cols);
+// engines: rows of the verdict; loading: lines that say how to load what was written.
+ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
 DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 

@@ -1,6 +1,7 @@
 #include "tui/mouse.h"
 
 #include "tui/actions.h"
+#include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
 
@@ -30,6 +31,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
     case HIT_COLUMN: action_sort_by(ui, hit->value); break;
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_ENGINE: convert_choose(ui, hit->value); break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -48,6 +50,13 @@ static void mouse_press(Ui *ui, const Key *key) {
 
 static void mouse_wheel(Ui *ui, const Key *key, int direction) {
     const Hit *hit = hit_at(ui, key->row, key->col);
+    if (ui->screen == SCREEN_CONVERT) {
+        if (hit && hit->kind == HIT_ENGINE)
+            convert_move(ui, direction);
+        else if (!hit)
+            convert_scroll(ui, direction);
+        return;
+    }
     if (!hit) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);

@@ -260,6 +260,43 @@ static void draw_figures(Ui *ui, Rect pane) {
     draw_pin_row(ui, pane, 3);
 }
 
+// One line: size and accuracy, and after the pin what changed, signs and all. What is not of this turn is marked as in
+// the table.
+void panel_figures_line(Ui *ui, Rect line) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    const Accuracy *a = &effect->accuracy;
+    const Freshness fresh = accuracy_freshness(ui);
+    Pen pen = pen_at(&ui->canvas, line);
+    char text[96], state[32];
+    pen_text(&pen, MEANING_TEXT, "%s → ", format_bytes((double)plan->base_bytes).text);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s   ", format_bytes((double)plan->bytes).text);
+    pen_field(&pen, "bits/weight", MEANING_VALUE | STYLE_BOLD, "%s",
+              format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
+    divergence_text(a, fresh == STALE, 16, text, sizeof text);
+    if (fresh == FRESH)
+        pen_field(&pen, "KL", MEANING_VALUE | STYLE_BOLD, "%s", text);
+    else if (fresh == PARTIAL)
+        pen_field(&pen, "KL", MEANING_VALUE, "%s…", text);
+    else
+        pen_field(&pen, "KL", MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
+                  job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
+    if (!ui->pin.set || ui->pin.turn == workbench_turn(ui->workbench)) return;
+    const double bytes = change_bytes(ui), kl = a->kl_mean - ui->pin.accuracy.kl_mean;
+    snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
+    pen_field(&pen, "since pin", bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
+    if (fresh != FRESH || !ui->pin.accuracy_known) return;
+    const bool same = fabs(kl) <= noise_of_divergence(ui);
+    pen_text(&pen,
+             same     ? MEANING_FAINT
+             : kl < 0 ? MEANING_BETTER
+                      : MEANING_WORSE,
+             "KL %s %s", format_change(kl, 4, "").text,
+             same     ? "≈"
+             : kl < 0 ? "✓"
+                      : "✗");
+}
+
 // ---- texts --------------------------------------------------------------------------------------------------------
 
 typedef struct TextSample {

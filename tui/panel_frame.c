@@ -119,7 +119,8 @@ const char *job_doing(JobKind kind) {
 }
 
 static bool running_job(const Ui *ui, JobView *out) {
-    for (int kind = 0; kind < JOB_COUNT; kind++) {
+    const int most = ui->screen == SCREEN_CONVERT ? JOB_EXPORT : JOB_COUNT; // which has a pane of its own there
+    for (int kind = 0; kind < most; kind++) {
         workbench_job(ui->workbench, (JobKind)kind, out);
         if (out->state == JOB_RUNNING) return true;
     }
@@ -163,7 +164,8 @@ static int rank_that_fits(const Ui *ui, int room) {
     int used = 0;
     for (int rank = 0; rank < 10; rank++) {
         for (int i = 0; i < binding_count; i++) {
-            if (bindings[i].bar && bindings[i].rank == rank) used += bar_width(ui, &bindings[i]);
+            if (bindings[i].bar && bindings[i].rank == rank && binding_on_screen(ui, &bindings[i]))
+                used += bar_width(ui, &bindings[i]);
         }
         if (used > room) return rank - 1;
     }
@@ -175,7 +177,7 @@ static void draw_keys(Ui *ui, Rect line) {
     int col = line.col + canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_TEXT, " ");
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (!b->bar || b->rank > most) continue;
+        if (!b->bar || b->rank > most || !binding_on_screen(ui, b)) continue;
         const int from = col;
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT, b->shown);
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "tui/actions.h"
 #include "tui/commands.h"
+#include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/panels.h"
 
@@ -46,7 +47,12 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_LOAD: action_load(ui, line); break;
     case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
+    case PROMPT_FOLDER:
+        if (*line) convert_name_folder(ui, line);
+        break;
     case PROMPT_QUIT: // a key answers these (take_code)
+    case PROMPT_LEAVE:
+    case PROMPT_REPLACE:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_NONE:
@@ -66,6 +72,21 @@ static void answer_quit(Ui *ui, int code) {
         action_save(ui, ui->recipe_path);
     else
         ui_ask(ui, PROMPT_SAVE, "recipe.json");
+}
+
+static void answer_leave(Ui *ui, int code) {
+    if (code != 'q' && code != 'y' && code != KEY_ESCAPE && code != 'n' && code != KEY_CONTROL('c')) return;
+    close_prompt(ui);
+    if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) action_leave(ui);
+}
+
+static void answer_replace(Ui *ui, int code) {
+    const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'n' || code == 'o';
+    if (!goes_on && !names && code != 'y' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    close_prompt(ui);
+    if (goes_on) convert_go_on(ui);
+    if (names) convert_name_folder(ui, "");
+    if (code == 'y') convert_replace(ui);
 }
 
 static void answer_overwrite(Ui *ui, int code) {
@@ -99,6 +120,7 @@ static void prompt_complete(Ui *ui) {
     // Elsewhere than on the command line, completion works as in the command of the same meaning.
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
     if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
+    if (ui->prompt == PROMPT_FOLDER) snprintf(prefix, sizeof prefix, "folder ");
     if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
     if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
     char whole[sizeof line + sizeof prefix];
@@ -112,7 +134,7 @@ static void edit_line(Ui *ui, int code) {
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
     const bool empty = ui->editor.length == 0;
     if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT)) {
-        ui->quit_after_save = false;
+        ui->quit_after_save = ui->convert.start_when_named = false;
         close_prompt(ui);
     } else if (code == KEY_RETURN)
         prompt_accept(ui);
@@ -129,6 +151,8 @@ static void edit_line(Ui *ui, int code) {
 static void take_code(Ui *ui, int code) {
     switch (ui->prompt) {
     case PROMPT_QUIT: answer_quit(ui, code); break;
+    case PROMPT_LEAVE: answer_leave(ui, code); break;
+    case PROMPT_REPLACE: answer_replace(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
     case PROMPT_COMMAND:
@@ -137,7 +161,8 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_SAVE:
     case PROMPT_LOAD:
     case PROMPT_TEXT:
-    case PROMPT_DIAL: edit_line(ui, code); break;
+    case PROMPT_DIAL:
+    case PROMPT_FOLDER: edit_line(ui, code); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
@@ -162,7 +187,8 @@ void prompt_key(Ui *ui, const Key *key) {
 }
 
 static bool asks_for_a_key(const Ui *ui) {
-    return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE;
+    return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
+           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
 }
 
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
@@ -186,7 +212,10 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
     case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
+    case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_QUIT:
+    case PROMPT_LEAVE:
+    case PROMPT_REPLACE:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_NONE:
@@ -251,6 +280,19 @@ static void draw_overwrite(Ui *ui, Rect line) {
     draw_choice(ui, line, question, keys, labels, 2);
 }
 
+static void draw_leave(Ui *ui, Rect line) {
+    static const char *const keys[] = {"q", "Esc"}, *const labels[] = {"quit", "stay"};
+    draw_choice(ui, line, "A model is being written; it goes on the next time.", keys, labels, 2);
+}
+
+static void draw_replace(Ui *ui, Rect line) {
+    static const char *const keys[] = {"g", "y", "n", "Esc"}, *const labels[] = {"go on", "replace", "another",
+                                                                                 "leave"};
+    const int first = ui->convert.can_go_on ? 0 : 1;
+    draw_choice(ui, line, first ? "The folder holds something else." : "An earlier recipe began it.", keys + first,
+                labels + first, 4 - first);
+}
+
 static void draw_restore(Ui *ui, Rect line) {
     static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"restore", "discard", "later"};
     char question[80];
@@ -267,6 +309,8 @@ void prompt_draw(Ui *ui) {
     const Rect inside = rect_inset(line, 1);
     switch (ui->prompt) {
     case PROMPT_QUIT: draw_quit(ui, inside); break;
+    case PROMPT_LEAVE: draw_leave(ui, inside); break;
+    case PROMPT_REPLACE: draw_replace(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
     case PROMPT_COMMAND:
@@ -275,7 +319,8 @@ void prompt_draw(Ui *ui) {
     case PROMPT_SAVE:
     case PROMPT_LOAD:
     case PROMPT_TEXT:
-    case PROMPT_DIAL: draw_editor(ui, inside); break;
+    case PROMPT_DIAL:
+    case PROMPT_FOLDER: draw_editor(ui, inside); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }

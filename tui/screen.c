@@ -33,7 +33,12 @@ static void draw_layers_screen(Ui *ui) {
     panel_effect_draw(ui);
 }
 
-static void (*const screens[])(Ui *ui) = {[SCREEN_LAYERS] = draw_layers_screen};
+static void draw_convert_screen(Ui *ui) {
+    panel_header_draw(ui);
+    panel_convert_draw(ui);
+}
+
+static void (*const screens[])(Ui *ui) = {[SCREEN_LAYERS] = draw_layers_screen, [SCREEN_CONVERT] = draw_convert_screen};
 static_assert(sizeof screens / sizeof *screens == SCREEN_COUNT, "a screen has no drawing");
 
 void screen_draw(Ui *ui) {

@@ -91,6 +91,11 @@ static void loop_end(Ui *ui, bool decided) {
         fprintf(stderr, "quantdial: %s\n",
                 ui->unsaved.there ? "unsaved changes are kept, and offered when this model is opened again"
                                   : ui->message.text);
+    ExportView view;
+    workbench_export_view(ui->workbench, &view);
+    if (view.asked && (view.job.state == JOB_RUNNING || view.job.state == JOB_STOPPED))
+        fprintf(stderr, "quantdial: %s is not finished: the same recipe, folder and format go on where it was\n",
+                view.folder);
 }
 
 // The console of Linux has too few characters for graphs.

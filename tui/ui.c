@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "tui/convert.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -33,6 +34,7 @@ void ui_free(Ui *ui) {
     rows_free(&ui->rows);
     canvas_free(&ui->canvas);
     ui_unpin(ui);
+    convert_free(ui);
     free(ui->recipe_path);
 }
 
@@ -109,7 +111,10 @@ static void tell_failures(Ui *ui) {
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
         const bool failed = job.state == JOB_FAILED;
-        if (failed && !ui->failed[kind] && job.message[0]) ui_fail(ui, "%s: %s", job.name, job.message);
+        char message[sizeof job.message];
+        convert_words(job.message, message, sizeof message);
+        const bool seen = kind == JOB_EXPORT && ui->screen == SCREEN_CONVERT; // in its pane
+        if (failed && !ui->failed[kind] && message[0] && !seen) ui_fail(ui, "%s: %s", job.name, message);
         ui->failed[kind] = failed;
     }
 }

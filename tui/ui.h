@@ -7,15 +7,15 @@
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
-typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_COUNT } ScreenKind;
+typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_CONVERT, SCREEN_COUNT } ScreenKind;
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE } HitKind;
+typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_ENGINE } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key or pane
+    int value; // linear, column, dial, key, pane or row of engines
 } Hit;
 #define HITS_MOST 512
 
@@ -33,6 +33,15 @@ typedef struct Pin {
     Spread speed; // times the base's
 } Pin;
 
+// What is chosen on the Convert screen.
+typedef struct Convert {
+    ExportFormat format;
+    char *folder;        // NULL: not named yet
+    int engine, finding; // rows of the verdict: the chosen one; the first of its findings that is shown
+    bool start_when_named;
+    bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
+} Convert;
+
 typedef enum PromptKind {
     PROMPT_NONE,
     PROMPT_COMMAND,
@@ -42,7 +51,10 @@ typedef enum PromptKind {
     PROMPT_LOAD,
     PROMPT_TEXT,
     PROMPT_DIAL,
+    PROMPT_FOLDER,
     PROMPT_QUIT,
+    PROMPT_LEAVE,   // while a model is being written
+    PROMPT_REPLACE, // what the folder holds
     PROMPT_OVERWRITE,
     PROMPT_RESTORE,
     PROMPT_COUNT,
@@ -65,6 +77,7 @@ typedef struct Ui {
     int dial_first;  // the first row of dials that is shown
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
+    Convert convert;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];

@@ -37,6 +37,8 @@ static double now;
 #define CALIBRATE_SECONDS 0.6
 #define ACCURACY_SECONDS 0.5
 #define DECODE_SECONDS 0.4
+#define FORECAST_SECONDS 0.2
+#define EXPORT_SECONDS 1.6 // half of it is reading back
 
 static const char base_text[] =
     " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
@@ -62,6 +64,23 @@ struct Workbench {
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
+    Verdict verdict;
+    struct {
+        ExportFormat format;
+        char *folder;
+        double asked;
+    } forecast;
+    struct {
+        bool asked, overwrite, was_stopped;
+        ExportFormat format;
+        char *folder;
+        Recipe recipe;
+        uint64_t turn;
+        double started; // as if it had gone on since then without a stop
+        double share;   // of writing and reading, where it was stopped
+        JobState state;
+        double bits_per_weight;
+    } export;
 };
 
 // ---- the model ----------------------------------------------------------------------------------------------------
@@ -190,6 +209,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
     w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
+    w->export.state = JOB_DONE;
     w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     watch_clock(w, true);
     return w->prompt != NULL;
@@ -213,6 +233,10 @@ void workbench_close(Workbench *w) {
     model_stats_free(&w->stats);
     history_free(&w->history);
     plan_free(&w->plan);
+    verdict_free(&w->verdict);
+    free(w->forecast.folder);
+    free(w->export.folder);
+    recipe_free(&w->export.recipe);
     free(w->prompt);
     free(w->effect.base.text);
     free(w->effect.quantized.text);
@@ -305,10 +329,30 @@ static void tell(DecodeText *d, const char *text, double share) {
     d->finished = share >= 1;
 }
 
+static bool is_full(const char *folder) { return strstr(folder, "full") != NULL; }
+
+static double export_share(const Workbench *w) { return share_since(w->export.started, EXPORT_SECONDS); }
+
+// It waits for the calibration; in a folder named "full" it comes half through the writing, once, and into one named
+// "slow" it writes until it is stopped.
+static void advance_export(Workbench *w) {
+    if (w->export.state == JOB_WAITING && w->calibrated) {
+        w->export.state = JOB_RUNNING;
+        w->export.started = now - w->export.share * EXPORT_SECONDS;
+        if (w->export.share == 0) w->export.bits_per_weight = w->plan.bits_per_weight;
+    }
+    if (w->export.state != JOB_RUNNING) return;
+    const bool slow = strstr(w->export.folder, "slow") && !w->export.was_stopped;
+    w->export.share = slow ? fmin(export_share(w), 0.4) : export_share(w);
+    if (is_full(w->export.folder) && w->export.share < 0.3 && w->export.share >= 0.25) w->export.state = JOB_FAILED;
+    if (w->export.share >= 1) w->export.state = JOB_DONE;
+}
+
 bool workbench_update(Workbench *w) {
     uint64_t ticks;
     if (read(w->timer, &ticks, sizeof ticks) < 0) ticks = 0;
     now = look_at_clock();
+    advance_export(w);
     if (w->stopped) {
         watch_clock(w, false);
         return false;
@@ -331,7 +375,12 @@ bool workbench_update(Workbench *w) {
     return true;
 }
 
+static bool export_is_on_its_way(const Workbench *w) {
+    return w->export.state == JOB_RUNNING || w->export.state == JOB_WAITING;
+}
+
 bool workbench_busy(const Workbench *w) {
+    if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
     if (w->stopped || w->fails) return false;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
            w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
@@ -376,10 +425,29 @@ void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_lin
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 
+static void export_job(const Workbench *w, JobView *out) {
+    const double twice = 2 * w->export.share;
+    out->state = w->export.asked ? w->export.state : JOB_DONE;
+    out->share = twice > 1 ? twice - 1 : twice;
+    if (out->state == JOB_RUNNING) {
+        out->seconds = out->share * EXPORT_SECONDS / 2;
+        out->seconds_left = EXPORT_SECONDS / 2 - out->seconds;
+    }
+    if (out->state == JOB_FAILED)
+        snprintf(out->message, sizeof out->message,
+                 "%s: cannot be written: No space left on device; 0.01 GB are missing: make room and run the same "
+                 "command again, it goes on where it was",
+                 w->export.folder);
+}
+
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy",
-                                                 "decode",  "errors",    "speed"};
+    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode",
+                                                 "errors",  "speed",     "estimate", "convert"};
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
+    if (kind == JOB_EXPORT) {
+        export_job(w, out);
+        return;
+    }
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
     const double share = share_since(start, length);
@@ -474,12 +542,103 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
 }
 
 void workbench_stop_job(Workbench *w, JobKind kind) {
-    (void)kind;
-    w->stopped = true;
+    if (kind == JOB_EXPORT) {
+        w->export.state = JOB_STOPPED;
+        w->export.was_stopped = true;
+    } else {
+        w->stopped = true;
+    }
 }
 
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();
     watch_clock(w, true);
+}
+
+// ---- export -------------------------------------------------------------------------------------------------------
+
+const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
+    verdict_free(&w->verdict);
+    return verdict_make(&w->structure, NULL, &w->plan, format, targets_of_format(format), &w->verdict, NULL)
+               ? &w->verdict
+               : NULL;
+}
+
+bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err) {
+    VerdictFix fix;
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    *changes = (Text){0};
+    bool ok = verdict_fix(history_now(&w->history), &w->structure, measured, format, targets, &fix, err);
+    if (ok && fix.change_count) {
+        *changes = fix.changes;
+        fix.changes = (Text){0};
+        ok = push(w, &fix.recipe, err);
+    }
+    verdict_fix_free(&fix);
+    return ok;
+}
+
+void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
+    free(w->forecast.folder);
+    w->forecast.folder = folder ? strdup(folder) : NULL;
+    w->forecast.format = format;
+    w->forecast.asked = now = look_at_clock();
+    watch_clock(w, true);
+}
+
+// A folder named "taken" holds something else.
+void workbench_forecast(const Workbench *w, ForecastView *out) {
+    *out = (ForecastView){0};
+    if (!w->forecast.folder || now < w->forecast.asked + FORECAST_SECONDS) return;
+    const bool done = w->export.asked && w->export.state == JOB_DONE;
+    *out = (ForecastView){
+        .known = true,
+        .room = 12.3e9,
+        .forecast = {
+            .files = 1, .bytes = w->plan.bytes, .left = done ? 0 : w->plan.bytes, .memory = 25e6, .seconds = 3}};
+    if (!strstr(w->forecast.folder, "taken")) return;
+    out->refused = out->replaces = true;
+    snprintf(out->message, sizeof out->message,
+             "%s: is not empty; name another folder with -o, or replace what it holds with --overwrite",
+             w->forecast.folder);
+}
+
+bool workbench_export_on(Workbench *w, Error *err) {
+    if (!w->export.asked || export_is_on_its_way(w)) return error_set(err, "a model is being written already");
+    w->export.state = JOB_WAITING;
+    if (w->export.share >= 0.25) w->export.share += 0.05; // room was made
+    watch_clock(w, true);
+    return true;
+}
+
+bool workbench_export(Workbench *w, ExportFormat format, const char *folder, bool overwrite, Error *err) {
+    if (export_is_on_its_way(w)) return error_set(err, "a model is being written already");
+    free(w->export.folder);
+    recipe_free(&w->export.recipe);
+    w->export.asked = true;
+    w->export.overwrite = overwrite;
+    w->export.format = format;
+    w->export.folder = strdup(folder);
+    w->export.turn = w->turn;
+    w->export.share = 0;
+    w->export.was_stopped = false;
+    w->export.state = JOB_STOPPED;
+    return recipe_copy(history_now(&w->history), &w->export.recipe, err) && workbench_export_on(w, err);
+}
+
+void workbench_export_view(const Workbench *w, ExportView *out) {
+    *out = (ExportView){
+        .asked = w->export.asked, .waits_for = JOB_COUNT, .rate = 120e6, .bits_per_weight = w->export.bits_per_weight};
+    workbench_job(w, JOB_EXPORT, &out->job);
+    if (!w->export.asked) return;
+    out->format = w->export.format;
+    out->folder = w->export.folder;
+    if (!recipe_equal(&w->export.recipe, history_now(&w->history))) out->changes = w->turn - w->export.turn;
+    if (out->job.state == JOB_WAITING) out->waits_for = JOB_CALIBRATE;
+    out->reads = w->export.share > 0.5;
+    out->total = w->plan.bytes;
+    out->done = (uint64_t)(out->job.share * (double)out->total);
+    out->result =
+        (ExportResult){.files = 1, .bytes = w->plan.bytes, .written = w->plan.bytes, .verified = w->plan.bytes};
 }

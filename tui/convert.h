@@ -1,0 +1,27 @@
+// The Convert screen: what is chosen on it, and what its keys do. panel_convert.c draws it.
+#pragma once
+
+#include "tui/ui.h"
+
+void convert_open(Ui *ui);
+void convert_close(Ui *ui); // back to the layers
+void convert_free(Ui *ui);
+
+// The folder that is named, or the name that is offered, which the caller owns; NULL when memory is short.
+char *convert_folder(const Ui *ui);
+const VerdictRow *convert_row(const Ui *ui, const Verdict *verdict); // of the chosen engine; NULL: there is none
+int convert_findings(const Verdict *verdict, const VerdictRow *row); // of this engine
+bool convert_runs(const Ui *ui);                                     // an export is on its way
+// A message of the export in the words of this screen: its options are keys here.
+void convert_words(const char *message, char *out, size_t size);
+
+void convert_turn_format(Ui *ui, int steps);
+void convert_move(Ui *ui, int rows);       // the chosen engine
+void convert_scroll(Ui *ui, int findings); // what is seen of its findings
+void convert_choose(Ui *ui, int row);
+void convert_name_folder(Ui *ui, const char *path); // "": a prompt asks
+void convert_fix(Ui *ui);
+void convert_start(Ui *ui, bool over); // over: even over what the folder holds; both ask where something would be lost
+void convert_replace(Ui *ui);          // after the question
+void convert_go_on(Ui *ui);
+void convert_stop(Ui *ui);

@@ -1,0 +1,418 @@
+// The Convert screen: the format and the folder, what engines will do with it, and the job that writes.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tui/convert.h"
+#include "tui/format.h"
+#include "tui/graph.h"
+#include "tui/panels.h"
+#include "tui/wrap.h"
+
+#define LABEL_COLS 9
+#define LOADING_LINES_MOST 6
+
+static Style severity_style(Severity severity) {
+    switch (severity) {
+    case SEVERITY_NOTE: return MEANING_FAINT;
+    case SEVERITY_SLOWER: return MEANING_CHANGED;
+    case SEVERITY_MISREAD: return MEANING_WORSE;
+    case SEVERITY_REFUSED: break;
+    }
+    return MEANING_ERROR;
+}
+
+// ---- what is chosen -----------------------------------------------------------------------------------------------
+
+static Rect form_line(Ui *ui, Rect pane, int row, const char *label) {
+    canvas_text(&ui->canvas, pane.row + row, pane.col + 1, LABEL_COLS, MEANING_FAINT, label);
+    return (Rect){pane.row + row, pane.col + 1 + LABEL_COLS, 1, pane.cols - 2 - LABEL_COLS};
+}
+
+// Engines by name, each family once: "vllm, sglang, transformers".
+static void readers(ExportFormat format, char *out, size_t size) {
+    const Targets targets = targets_of_format(format);
+    const char *last = "-";
+    size_t used = 0;
+    *out = '\0';
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        const char *group = target_table[t].group;
+        if (!(targets >> t & 1) || strncmp(group, last, strlen(last)) == 0) continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", group);
+        last = group;
+    }
+    if (!used) snprintf(out, size, "all that read the model as it was");
+}
+
+static void draw_format(Ui *ui, Rect line) {
+    Pen pen = pen_at(&ui->canvas, line);
+    char engines[128];
+    const int from = pen.col;
+    pen_text(&pen, MEANING_ACCENT, "◂");
+    ui_hit(ui, (Rect){line.row, from, 1, 2}, HIT_KEY, KEY_ARROW_LEFT);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, " %s ", export_format_names[ui->convert.format]);
+    ui_hit(ui, (Rect){line.row, pen.col - 1, 1, 2}, HIT_KEY, KEY_ARROW_RIGHT);
+    pen_text(&pen, MEANING_ACCENT, "▸");
+    readers(ui->convert.format, engines, sizeof engines);
+    pen_text(&pen, MEANING_FAINT, "   for %s", engines);
+}
+
+static void draw_folder(Ui *ui, Rect line) {
+    char *folder = convert_folder(ui);
+    const char *note = ui->convert.folder ? "" : "   offered; o names another";
+    const int room = line.cols - canvas_width(&ui->canvas, note);
+    const int used = canvas_fit(&ui->canvas, line.row, line.col, room,
+                                ui->convert.folder ? MEANING_VALUE | STYLE_BOLD : MEANING_TEXT, folder ? folder : "");
+    canvas_text(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT, note);
+    ui_hit(ui, line, HIT_KEY, 'o');
+    free(folder);
+}
+
+// The estimate, or why there cannot be one.
+static void draw_needs(Ui *ui, Rect place) {
+    ForecastView view;
+    workbench_forecast(ui->workbench, &view);
+    const ExportForecast *f = &view.forecast;
+    if (!view.known) {
+        canvas_text(&ui->canvas, place.row, place.col, place.cols, MEANING_FAINT, ui_spinner(ui));
+        return;
+    }
+    if (view.refused) {
+        char message[sizeof view.message];
+        convert_words(view.message, message, sizeof message);
+        const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
+        wrap_draw(&ui->canvas, place, &piece, 1, 0);
+        return;
+    }
+    Pen pen = pen_at(&ui->canvas, (Rect){place.row, place.col, 1, place.cols});
+    char files[32] = "";
+    if (f->files > 1) snprintf(files, sizeof files, " in %d files", f->files);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_bytes((double)f->bytes).text);
+    pen_text(&pen, MEANING_TEXT, "%s   ", files);
+    if (f->left == 0)
+        pen_text(&pen, MEANING_BETTER, "all of it is there   ");
+    else if (f->left < f->bytes)
+        pen_field(&pen, "still", MEANING_VALUE, "%s", format_bytes((double)f->left).text);
+    pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(view.room) ? "?" : format_bytes(view.room).text);
+    pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
+    pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
+    if (!f->warning[0] || place.rows < 2) return;
+    canvas_fit(&ui->canvas, place.row + 1, place.col, place.cols, MEANING_CHANGED, f->warning);
+}
+
+static void draw_form(Ui *ui, Rect pane) {
+    char title[300];
+    if (ui->recipe_path && workbench_saved(ui->workbench))
+        snprintf(title, sizeof title, "Convert by %.200s", ui->recipe_path);
+    else
+        snprintf(title, sizeof title, "Convert by the recipe as it is now%s",
+                 workbench_saved(ui->workbench) ? "" : ", not saved");
+    panel_title(ui, pane, title, PANE_COUNT);
+    draw_format(ui, form_line(ui, pane, 0, "format"));
+    draw_folder(ui, form_line(ui, pane, 1, "folder"));
+    panel_figures_line(ui, form_line(ui, pane, 2, "model"));
+    Rect needs = form_line(ui, pane, 3, "files");
+    needs.rows = pane.rows - 3;
+    draw_needs(ui, needs);
+}
+
+// ---- engines ------------------------------------------------------------------------------------------------------
+
+// How many linears of a row are to have inputs of 8 bits by the plan, and have not.
+static int inputs_dropped(const Plan *plan, const VerdictRow *row) {
+    int wanted = 0, plain = 0, all = 0;
+    for (int i = 0; i < plan->linear_count; i++)
+        wanted += plan->decisions[i].quantized && plan->decisions[i].activations != POLICY_NONE;
+    for (int i = 0; i < row->use_count; i++) {
+        all += row->uses[i].linears;
+        if (strcmp(row->uses[i].inputs, "16 bit") == 0) plain += row->uses[i].linears;
+    }
+    return wanted + plain > all ? wanted + plain - all : 0;
+}
+
+typedef struct EngineColumns {
+    int engine, loads, kernel, inputs, worst; // where they begin
+    int end;
+} EngineColumns;
+
+static EngineColumns engine_columns(Rect pane) {
+    const bool wide = pane.cols >= 110;
+    EngineColumns c = {.engine = pane.col + 2, .end = pane.col + pane.cols - 1};
+    c.loads = c.engine + (wide ? 34 : 13);
+    c.kernel = c.loads + 6;
+    c.inputs = c.kernel + (wide ? 26 : 17);
+    c.worst = c.inputs + (wide ? 21 : 17);
+    return c;
+}
+
+static void draw_heading(Ui *ui, Rect pane) {
+    const EngineColumns c = engine_columns(pane);
+    Canvas *canvas = &ui->canvas;
+    canvas_text(canvas, pane.row, c.engine, c.loads - c.engine - 1, MEANING_FAINT, "engine");
+    canvas_text(canvas, pane.row, c.loads, c.kernel - c.loads - 1, MEANING_FAINT, "loads");
+    canvas_text(canvas, pane.row, c.kernel, c.inputs - c.kernel - 1, MEANING_FAINT, "kernel");
+    canvas_text(canvas, pane.row, c.inputs, c.worst - c.inputs - 1, MEANING_FAINT, "inputs there");
+    canvas_text(canvas, pane.row, c.worst, c.end - c.worst, MEANING_FAINT, "worst finding");
+}
+
+static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const VerdictRow *row, bool chosen) {
+    const EngineColumns c = engine_columns(line);
+    const TargetInfo *info = &target_table[row->target];
+    const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
+    const KernelUse use = row->use_count ? row->uses[0] : (KernelUse){"–", "–", 0};
+    Canvas *canvas = &ui->canvas;
+    char kernel[64], inputs[64];
+    snprintf(kernel, sizeof kernel, row->use_count > 1 ? "%s +%d" : "%s", use.kernel, row->use_count - 1);
+    const bool dropped = strcmp(use.inputs, "16 bit") == 0 && inputs_dropped(workbench_plan(ui->workbench), row) > 0;
+    snprintf(inputs, sizeof inputs, dropped ? "stay %s!" : "%s", use.inputs);
+    canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, chosen ? "▸" : " ");
+    canvas_fit(canvas, line.row, c.engine, c.loads - c.engine - 1, MEANING_TEXT,
+               line.cols >= 110 ? info->title : info->name);
+    canvas_text(canvas, line.row, c.loads, 4, row->loads ? MEANING_BETTER : MEANING_ERROR, row->loads ? "yes" : "no");
+    canvas_fit(canvas, line.row, c.kernel, c.inputs - c.kernel - 1, MEANING_VALUE, kernel);
+    canvas_fit(canvas, line.row, c.inputs, c.worst - c.inputs - 1, dropped ? MEANING_WORSE : MEANING_VALUE, inputs);
+    char found[96] = "–";
+    if (worst) snprintf(found, sizeof found, "%s %s", severity_names[worst->severity], worst->name);
+    canvas_fit(canvas, line.row, c.worst, c.end - c.worst, worst ? severity_style(worst->severity) : MEANING_FAINT,
+               found);
+    if (chosen) canvas_restyle(canvas, line, STYLE_SELECTED);
+}
+
+static void draw_engines(Ui *ui, Rect pane, const Verdict *verdict) {
+    panel_title(ui, pane, "What engines do with it", PANE_COUNT);
+    const VerdictRow *chosen = convert_row(ui, verdict);
+    if (!chosen) {
+        canvas_fit(&ui->canvas, pane.row, pane.col + 1, pane.cols - 2, MEANING_FAINT,
+                   "nothing is quantized in this format: what reads the model as it was reads it");
+        return;
+    }
+    draw_heading(ui, pane);
+    const int at = (int)(chosen - verdict->rows), room = pane.rows - 1, first = at < room ? 0 : at - room + 1;
+    for (int i = first; i < verdict->row_count && i - first < room; i++) {
+        const Rect line = {pane.row + 1 + i - first, pane.col, 1, pane.cols};
+        draw_engine(ui, line, verdict, &verdict->rows[i], i == at);
+        ui_hit(ui, line, HIT_ENGINE, i);
+    }
+}
+
+// ---- findings -----------------------------------------------------------------------------------------------------
+
+static int draw_pieces(Ui *ui, Rect rest, const WrapPiece *pieces, size_t count) {
+    const int lines = wrap_lines(&ui->canvas, rest.cols, pieces, count);
+    rest.rows = lines < rest.rows ? lines : rest.rows;
+    wrap_draw(&ui->canvas, rest, pieces, count, 0);
+    return rest.rows;
+}
+
+static int draw_finding(Ui *ui, Rect rest, const Finding *finding) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    char head[64], name[80], linears[128] = ": ";
+    snprintf(head, sizeof head, "%s %s", severity_names[finding->severity], finding->name);
+    if (finding->linear_count) {
+        linear_short_name(&structure->linears[finding->linears[0]], name, sizeof name);
+        if (finding->linear_count > 1)
+            snprintf(linears, sizeof linears, ", %s and %d more: ", name, finding->linear_count - 1);
+        else
+            snprintf(linears, sizeof linears, ", %s: ", name);
+    }
+    const bool mends = finding->change_count && finding->severity >= SEVERITY_MISREAD;
+    const WrapPiece pieces[] = {
+        {head, SIZE_MAX, severity_style(finding->severity) | STYLE_BOLD},
+        {linears, SIZE_MAX, MEANING_FAINT},
+        {finding->what, SIZE_MAX, MEANING_TEXT},
+        {" ", SIZE_MAX, MEANING_TEXT},
+        {finding->remedy, SIZE_MAX, MEANING_VALUE | STYLE_BOLD},
+        {mends ? " f does it." : "", SIZE_MAX, MEANING_ACCENT},
+    };
+    return draw_pieces(ui, rest, pieces, sizeof pieces / sizeof *pieces);
+}
+
+// All kernels that run there, when there are several.
+static int draw_uses(Ui *ui, Rect rest, const VerdictRow *row) {
+    char text[1024];
+    size_t used = 0;
+    if (row->use_count < 2) return 0;
+    for (int i = 0; i < row->use_count && used < sizeof text - 1; i++) {
+        const KernelUse *use = &row->uses[i];
+        const int put = snprintf(text + used, sizeof text - used, "%s%d by %s, inputs %s",
+                                 i ? " · " : "linears: ", use->linears, use->kernel, use->inputs);
+        used = used + (size_t)put < sizeof text ? used + (size_t)put : sizeof text - 1;
+    }
+    const WrapPiece piece = {text, SIZE_MAX, MEANING_TEXT};
+    return draw_pieces(ui, rest, &piece, 1);
+}
+
+static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
+    const VerdictRow *row = convert_row(ui, verdict);
+    const int count = convert_findings(verdict, row);
+    char title[160];
+    if (!row) return;
+    const int first = ui->convert.finding < count ? ui->convert.finding : 0;
+    const char *engine = target_table[row->target].title, *version = target_table[row->target].version;
+    if (count > 1)
+        snprintf(title, sizeof title, "%s: finding %d of %d", engine, first + 1, count);
+    else
+        snprintf(title, sizeof title, "%s: %s", engine, count ? "one finding" : "nothing found");
+    panel_title(ui, pane, title, PANE_COUNT);
+    const int left = pane.cols - canvas_width(&ui->canvas, title) - 6;
+    char known[96];
+    snprintf(known, sizeof known, " as of %s ", version);
+    if (canvas_width(&ui->canvas, known) < left)
+        canvas_right(&ui->canvas, pane.row - 1, pane.col, pane.cols - 1, MEANING_FAINT, known);
+    Rect rest = rect_inset(pane, 1);
+    int used = first ? 0 : draw_uses(ui, rest, row), at = 0;
+    for (int i = 0; i < verdict->finding_count; i++) {
+        rest.row += used;
+        rest.rows -= used;
+        used = 0;
+        if (rest.rows <= 0) return;
+        if (!(verdict->findings[i].targets >> row->target & 1) || at++ < first) continue;
+        used = draw_finding(ui, rest, &verdict->findings[i]);
+    }
+}
+
+// ---- the job ------------------------------------------------------------------------------------------------------
+
+// Lines of how to load it, without the marks of Markdown, with the name of the folder in them.
+static int loading_lines(const ExportView *view, char lines[LOADING_LINES_MOST][512]) {
+    int count = 0;
+    for (const char *text = export_loading(view->format); *text && count < LOADING_LINES_MOST;) {
+        const size_t length = strcspn(text, "\n");
+        size_t used = 0;
+        char *out = lines[count];
+        for (const char *at = text; at < text + length && used < sizeof *lines - 1;) {
+            const char *const names[] = {"this folder", "FOLDER"};
+            size_t taken = 0;
+            for (size_t i = 0; !taken && i < 2; i++)
+                if (strncmp(at, names[i], strlen(names[i])) == 0) taken = strlen(names[i]);
+            if (taken) {
+                used += (size_t)snprintf(out + used, sizeof *lines - used, "%s", view->folder);
+                if (used >= sizeof *lines) used = sizeof *lines - 1;
+            } else if (*at != '`') {
+                out[used++] = *at;
+            }
+            at += taken ? taken : 1;
+        }
+        out[used] = '\0';
+        if (length && strncmp(text, "```", 3) != 0) count++;
+        text += length + (text[length] == '\n');
+    }
+    return count;
+}
+
+// Folders come last in a line: they may be long.
+static void whose_recipe(const ExportView *view, char *out, size_t size) {
+    char bits[64] = "";
+    if (!isnan(view->bits_per_weight)) snprintf(bits, sizeof bits, ", %.2f bits/weight", view->bits_per_weight);
+    if (view->changes)
+        snprintf(out, size, "the recipe of %llu change%s ago%s, without later ones", (unsigned long long)view->changes,
+                 view->changes == 1 ? "" : "s", bits);
+    else
+        snprintf(out, size, "the recipe as it is now%s", bits);
+}
+
+static void draw_bar(Ui *ui, Rect line, const char *doing, double share, const char *rest) {
+    Canvas *canvas = &ui->canvas;
+    const int bar = line.cols >= 100 ? 30 : 16;
+    char percent[16] = "";
+    int col = line.col + canvas_text(canvas, line.row, line.col, line.cols, MEANING_TITLE, doing) + 1;
+    if (share < 0) share = 0;
+    const int filled = (int)lround(share * bar);
+    for (int i = 0; i < bar; i++)
+        canvas_text(canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK, i < filled ? "━" : "─");
+    snprintf(percent, sizeof percent, " %3.0f %%", share * 100);
+    col += bar;
+    col += canvas_text(canvas, line.row, col, 8, MEANING_VALUE | STYLE_BOLD, percent);
+    canvas_fit(canvas, line.row, col, line.col + line.cols - col, MEANING_TEXT, rest);
+}
+
+static void draw_waiting(Ui *ui, Rect pane, const ExportView *view) {
+    JobView job;
+    workbench_job(ui->workbench, view->waits_for, &job);
+    char text[400], left[64] = "";
+    snprintf(text, sizeof text, "waits until inputs and weights are measured%s: %s",
+             job.state == JOB_STOPPED ? ", which is stopped (! resumes it)" : "", view->folder);
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_TEXT, text);
+    if (job.seconds_left >= 0 && job.seconds > 0.5)
+        snprintf(left, sizeof left, "   %s left", format_seconds(job.seconds_left).text);
+    draw_bar(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, job_doing(view->waits_for), job.share, left);
+}
+
+static void draw_running(Ui *ui, Rect pane, const ExportView *view) {
+    char recipe[160], text[400], rest[160] = "";
+    whose_recipe(view, recipe, sizeof recipe);
+    snprintf(text, sizeof text, "%s, to %s", recipe, view->folder);
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, view->changes ? MEANING_CHANGED : MEANING_TEXT, text);
+    size_t used = (size_t)snprintf(rest, sizeof rest, "  %s of %s", format_bytes((double)view->done).text,
+                                   format_bytes((double)view->total).text);
+    if (!isnan(view->rate))
+        used += (size_t)snprintf(rest + used, sizeof rest - used, "   %s/s", format_bytes(view->rate).text);
+    if (view->job.seconds_left >= 0)
+        snprintf(rest + used, sizeof rest - used, "   %s left", format_seconds(view->job.seconds_left).text);
+    draw_bar(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, view->reads ? "reading back" : "writing",
+             view->job.share, view->total ? rest : "");
+}
+
+static void draw_stopped(Ui *ui, Rect pane, const ExportView *view) {
+    char text[400];
+    snprintf(text, sizeof text, "stopped; Enter goes on where it was, now or the next time: %s", view->folder);
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_CHANGED, text);
+    draw_bar(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, view->reads ? "read back" : "written", view->job.share,
+             "");
+}
+
+static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
+    const ExportResult *r = &view->result;
+    char text[800], files[32] = "", lines[LOADING_LINES_MOST][512];
+    if (r->files > 1) snprintf(files, sizeof files, " in %d files", r->files);
+    snprintf(text, sizeof text, "%s%s %s, read back and compared, no difference: %s%s%s",
+             format_bytes((double)r->bytes).text, files, r->was_complete ? "were there" : "written", view->folder,
+             r->warning[0] ? "; " : "", r->warning);
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, r->warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
+    const int count = loading_lines(view, lines);
+    const int label = canvas_text(&ui->canvas, pane.row + 1, pane.col, pane.cols, MEANING_FAINT, "load it  ");
+    for (int i = 0; i < count && i + 1 < pane.rows; i++)
+        canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
+}
+
+static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
+    panel_title(ui, pane, "Writing it", PANE_COUNT);
+    pane = rect_inset(pane, 1);
+    char message[sizeof view->job.message];
+    if (!view->asked) {
+        canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT,
+                   "Enter writes it, reads it back and compares; dials can be turned meanwhile");
+        return;
+    }
+    switch (view->job.state) {
+    case JOB_WAITING:
+        if (view->waits_for != JOB_COUNT) draw_waiting(ui, pane, view);
+        break;
+    case JOB_RUNNING: draw_running(ui, pane, view); break;
+    case JOB_STOPPED: draw_stopped(ui, pane, view); break;
+    case JOB_DONE: draw_done(ui, pane, view); break;
+    case JOB_FAILED:
+        convert_words(view->job.message, message, sizeof message);
+        const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
+        wrap_draw(&ui->canvas, pane, &piece, 1, 0);
+        break;
+    }
+}
+
+// ---- the screen ---------------------------------------------------------------------------------------------------
+
+void panel_convert_draw(Ui *ui) {
+    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
+    ExportView view;
+    char lines[LOADING_LINES_MOST][512];
+    workbench_export_view(ui->workbench, &view);
+    const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(&view, lines) : 0;
+    const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, loading);
+    const Rect panes[] = {l.form, l.engines, l.findings, l.job};
+    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    draw_form(ui, l.form);
+    draw_engines(ui, l.engines, verdict);
+    if (verdict) draw_findings(ui, l.findings, verdict);
+    draw_job_pane(ui, l.job, &view);
+}
