@@ -36,3 +36,6 @@ picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
 OPTIONS=--ascii picture ascii-dark 120x36 dark
+for theme in dark light; do
+    picture convert-$theme 120x36 $theme "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet
+done
