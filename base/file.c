@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 // A regular file, opened; −1 with a message.
@@ -210,6 +212,26 @@ bool folder_make(const char *path, Error *err) {
     }
     free(copy);
     return ok;
+}
+
+bool disk_has_room(const char *folder, uint64_t bytes, Error *err) {
+    struct statvfs disk;
+    char *path = strdup(folder);
+    if (!path) return error_memory(err, folder);
+    bool known;
+    while (!(known = statvfs(path, &disk) == 0) && errno == ENOENT && strcmp(path, ".") != 0 &&
+           strcmp(path, "/") != 0) {
+        char *slash = strrchr(path, '/'); // the folder above
+        if (slash)
+            slash[slash == path] = '\0';
+        else
+            memcpy(path, ".", 2);
+    }
+    free(path);
+    const double room = known ? (double)disk.f_bavail * (double)disk.f_frsize : INFINITY, needed = (double)bytes;
+    return room >= needed ||
+           error_set(err, "%s: %.2f GB are needed, but the disk has %.2f GB left; make room, or choose another disk",
+                     folder, needed * 1e-9, room * 1e-9);
 }
 
 bool file_exists(const char *path) {

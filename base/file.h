@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -22,6 +23,9 @@ bool file_can_be_written(const char *path, Error *err);
 
 // mkdir -p.
 bool folder_make(const char *path, Error *err);
+
+// Whether the disk has room for so many bytes in a folder, which need not be there yet; a disk that does not say has.
+bool disk_has_room(const char *folder, uint64_t bytes, Error *err);
 
 bool file_exists(const char *path);
 bool folder_exists(const char *path);

@@ -88,6 +88,16 @@ char *json_print(const cJSON *value) {
     return text.data;
 }
 
+void json_quote(Text *text, const char *string) {
+    const cJSON item = {.type = cJSON_String | cJSON_IsReference, .valuestring = (char *)(uintptr_t)string};
+    char *quoted = json_print(&item);
+    if (quoted)
+        text_add(text, quoted, strlen(quoted));
+    else
+        text->failed = true;
+    free(quoted);
+}
+
 // ---- Parsing ----
 
 // Where byte `at` of a text with kept forms was before.

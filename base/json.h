@@ -28,6 +28,8 @@ void json_bytes(const char *string, Text *out);
 // The other way: a string item of these bytes, and a document as text on one line. NULL when memory is short.
 cJSON *json_from_bytes(const char *bytes, size_t length);
 char *json_print(const cJSON *value); // free
+// Adds a string as JSON text, with its quotation marks.
+void json_quote(Text *text, const char *string);
 
 // Getters: the key may be missing (the default is returned) but must have the right type if it is there. JSON null
 // counts as missing. Messages name the key; callers prefix file and path.

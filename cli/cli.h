@@ -52,6 +52,8 @@ typedef struct Options {
     int runs;                         // bench; 0: the default
     RandomOptions random;             // make-random; shape.name NULL: not given
     const char *folder;               // make-random
+    ExportOptions export;             // quantize; folder NULL: not given
+    bool dry_run, measure;            // quantize
 } Options;
 
 // Which options a command takes, as bits.
@@ -74,8 +76,9 @@ enum {
     TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
     TAKES_BENCH = 65536,
     TAKES_LENGTH = 131072, // of the text to generate
-    KEEPS = 1 << 29,       // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30,      // not in the list of commands
+    TAKES_EXPORT = 262144,
+    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30, // not in the list of commands
 };
 
 typedef struct Command {
@@ -144,6 +147,7 @@ bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);
 bool command_doctor(const Options *options, Error *err);
 bool command_bench(const Options *options, Error *err);
+bool command_quantize(const Options *options, Error *err);
 bool command_make_random(const Options *options, Error *err);
 
 // ---- shared by commands ----

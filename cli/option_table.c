@@ -237,7 +237,7 @@ static bool take_dtype(const OptionRow *row, const char *text, Options *out, Err
 static bool take_shard(const OptionRow *row, const char *text, Options *out, Error *err) {
     double megabytes;
     if (!parse_whole(row, text, &megabytes, err)) return false;
-    out->random.shard_bytes = (size_t)megabytes << 20;
+    out->random.shard_bytes = out->export.shard_bytes = (size_t)megabytes << 20;
     return true;
 }
 
@@ -314,7 +314,16 @@ const OptionRow option_table[] = {
     {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
-    {0, "shard-megabytes", "N", "largest size of a file", TAKES_SHAPE, take_shard, FROM_TO(1, 1 << 20),
+    {'o', "output", "FOLDER", "folder to write", TAKES_EXPORT, take_text, FIELD(export.folder)},
+    {0, "format", "compressed-tensors", "format of the checkpoint", TAKES_EXPORT, take_word, FIELD(export.format),
+     .default_value = "compressed-tensors"},
+    {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},
+    {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},
+    {0, "verify", NULL, "read back what was written, and compare", TAKES_EXPORT, take_flag, FIELD(export.verify)},
+    {0, "overwrite", NULL, "replace what the folder holds", TAKES_EXPORT, take_flag, FIELD(export.overwrite)},
+    {0, "allow-odd-bits", NULL, "write weights of 2 and 3 bits, too, which engines read differently", TAKES_EXPORT,
+     take_flag, FIELD(export.odd_bits)},
+    {0, "shard-megabytes", "N", "largest size of a file", TAKES_SHAPE | TAKES_EXPORT, take_shard, FROM_TO(1, 1 << 20),
      .default_value = "4096"},
     {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
      .default_value = "auto"},

@@ -23,6 +23,7 @@
 #include "analysis/stats.h"
 #include "analysis/tune.h"
 #include "analysis/why.h"
+#include "export/export.h"
 #include "loaders/tokenizer/tokenizer.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
@@ -143,6 +144,14 @@ bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Er
 // For failures in what the model computes: if a tensor holds infinite numbers or NaN, puts its name before the message.
 // Returns false.
 bool engine_blame(const Engine *engine, Error *err);
+
+// ---- Files ----
+
+// Writes the model by the engine's recipe and plan (export/export.h), after engine_prepare. accuracy: for the model
+// card; NULL when it was not measured.
+bool engine_export(Engine *engine, const ExportOptions *options, const Accuracy *accuracy, ExportResult *out,
+                   Progress *progress, Error *err);
+bool engine_forecast(Engine *engine, const ExportOptions *options, ExportForecast *out, Error *err);
 
 // ---- Text ----
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -343,16 +342,6 @@ static bool check_target(const char *folder, Error *err) {
     return empty || error_set(err, "%s: already exists and is not empty; choose another folder", folder);
 }
 
-static bool check_room(const RandomMaking *m) {
-    struct statvfs disk;
-    if (statvfs(m->folder, &disk) != 0) return true; // writing will tell
-    double room = (double)disk.f_bavail * (double)disk.f_frsize, needed = (double)(m->bytes + TEXT_BYTES);
-    return room >= needed || error_set(m->err,
-                                       "%s: %.1f GB are needed, but the disk has %.1f GB left; make room, or "
-                                       "choose another disk",
-                                       m->folder, needed * 1e-9, room * 1e-9);
-}
-
 // A folder for the work beside the one that is wanted: on the same disk, so that it can be renamed.
 static bool make_folder(RandomMaking *m, const char *target) {
     char *parent = strdup(target);
@@ -390,7 +379,8 @@ static bool write_all(RandomMaking *m) {
     m->piece = array_new(PIECE_BYTES, 1);
     if (!m->piece) return error_memory(m->err, "random weights");
     progress_begin(m->progress, "writing weights", m->bytes);
-    bool ok = check_room(m) && make_quantiles(m) && write_config(m) && write_tokenizer(m);
+    bool ok = disk_has_room(m->folder, m->bytes + TEXT_BYTES, m->err) && make_quantiles(m) && write_config(m) &&
+              write_tokenizer(m);
     for (size_t shard = 0; ok && shard < m->shards; shard++) ok = write_shard(m, shard);
     return ok && (m->shards == 1 || write_index(m));
 }

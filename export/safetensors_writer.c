@@ -13,22 +13,11 @@ void safetensors_head_begin(SafetensorsHead *head) {
     text_addf(&head->text, "{\"__metadata__\":{\"format\":\"pt\"}"); // transformers refuses files without it
 }
 
-static void add_quoted(Text *text, const char *name) {
-    cJSON *string = cJSON_CreateString(name);
-    char *quoted = string ? cJSON_PrintUnformatted(string) : NULL;
-    if (quoted)
-        text_add(text, quoted, strlen(quoted));
-    else
-        text->failed = true;
-    cJSON_free(quoted);
-    cJSON_Delete(string);
-}
-
 void safetensors_head_add(SafetensorsHead *head, const char *name, DType dtype, int rank, const uint64_t *shape) {
     const uint64_t begin = head->data_bytes;
     uint64_t bytes = dtype_bytes(dtype);
     text_addf(&head->text, ",");
-    add_quoted(&head->text, name);
+    json_quote(&head->text, name);
     text_addf(&head->text, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(dtype));
     for (int i = 0; i < rank; i++) {
         text_addf(&head->text, "%s%" PRIu64, i ? "," : "", shape[i]);

@@ -132,9 +132,10 @@ typedef struct Follow {
     QuantizedModel *model;
     const Plan *plan;
     const Measured *measured;
-    int *row_readers; // [linear_count]: equalize_row_readers of the plan
-    int *together;    // [input_count]: an input before it of the same group, at last the group's first
-    int *next;        // [input_count]: the next input of the same group, ascending; −1 behind the last
+    int *row_readers;  // [linear_count]: equalize_row_readers of the plan
+    int *norm_readers; // [norm_count]: equalize_norm_readers of the plan
+    int *together;     // [input_count]: an input before it of the same group, at last the group's first
+    int *next;         // [input_count]: the next input of the same group, ascending; −1 behind the last
     Progress *progress;
     Error *err;
 } Follow;
@@ -216,23 +217,8 @@ static bool plan_change(const Follow *f, int index, const Following *before, Cha
     change->wanted.decision = *decision;
     if (decision_equalizes(decision) && !make_factors(f, before, change)) return false;
     if (f->row_readers[index] >= 0 && !make_divisors(f, change)) return false;
-    bool rows = decision_equalizes(decision) && decision->fold == FOLD_LINEAR_ROWS;
-    change->wanted.folded = rows && f->row_readers[decision->fold_index] == index;
+    change->wanted.folded = equalize_is_folded(f->plan, f->row_readers, f->norm_readers, index);
     return true;
-}
-
-// The gain of a norm is read by all linears behind it: factors can only be folded into it when all of them take part
-// with the same ones. Else each divides at run time, which is the same function.
-static void fold_into_norm(Group *group, int norm, Change *changes, int count) {
-    uint64_t hash = count > 0 ? changes[0].wanted.factors_hash : 0;
-    for (int i = 0; i < count; i++) {
-        const Following *wanted = &changes[i].wanted;
-        bool folds = wanted->decision.fold == FOLD_NORM && wanted->decision.fold_index == norm;
-        if (!wanted->factors || !folds || wanted->factors_hash != hash) return;
-    }
-    for (int i = 0; i < count; i++) changes[i].wanted.folded = true;
-    group->norm_factors = changes[0].wanted.factors;
-    group->norm_hash = hash;
 }
 
 static bool same_following(const Following *a, const Following *b) {
@@ -251,7 +237,10 @@ static bool plan_input(const Follow *f, Group *group, int input) {
     }
     if (norm >= 0) {
         group->norm = norm;
-        fold_into_norm(group, norm, group->changes + first, group->count - first);
+        if (f->norm_readers[norm] >= 0) {
+            group->norm_factors = group->changes[first].wanted.factors;
+            group->norm_hash = group->changes[first].wanted.factors_hash;
+        }
     }
     for (int i = first; i < group->count; i++) {
         Change *change = &group->changes[i];
@@ -431,7 +420,9 @@ bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measu
                          structure->linear_count);
     Follow f = {.model = model, .plan = plan, .measured = measured, .progress = progress, .err = err};
     f.row_readers = array_new((size_t)structure->linear_count, sizeof *f.row_readers);
-    bool ok = f.row_readers ? gather_inputs(&f) : error_memory(err, "quantized model");
+    f.norm_readers = array_new((size_t)structure->norm_count, sizeof *f.norm_readers);
+    bool ok = (f.row_readers && f.norm_readers) || error_memory(err, "quantized model");
+    ok = ok && gather_inputs(&f) && equalize_norm_readers(structure, plan, f.norm_readers, err);
     if (ok) equalize_row_readers(structure, plan, f.row_readers);
     if (ok && model->small_cache != (plan->cache_bits == 8)) {
         model->small_cache = !model->small_cache;
@@ -444,6 +435,7 @@ bool quantized_model_follow(QuantizedModel *model, const Plan *plan, const Measu
         ok = follow_group(&f, input, &first);
     }
     free(f.row_readers);
+    free(f.norm_readers);
     free(f.together);
     free(f.next);
     if (first_changed) *first_changed = first;

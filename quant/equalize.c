@@ -120,6 +120,12 @@ void equalize_row_readers(const ModelStructure *structure, const Plan *plan, int
     }
 }
 
+bool equalize_is_folded(const Plan *plan, const int *row_readers, const int *norm_readers, int index) {
+    const Decision *d = &plan->decisions[index];
+    if (!decision_equalizes(d) || d->fold == FOLD_NONE) return false;
+    return d->fold == FOLD_NORM ? norm_readers[d->fold_index] >= 0 : row_readers[d->fold_index] == index;
+}
+
 bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int reader,
                        float *divisors, Error *err) {
     const Linear *linear = &structure->linears[reader];
@@ -131,4 +137,33 @@ bool equalize_divisors(const ModelStructure *structure, const Measured *measured
     for (size_t j = 0; ok && j < linear->in; j++) divisors[fold_row(structure, linear, j)] = factors[j];
     free(factors);
     return ok;
+}
+
+// ---- The norm before ----
+
+enum { READERS_DIFFER = -2 };
+
+static void note_norm_reader(const Plan *plan, int norm, int linear, int *reader) {
+    const Decision *d = &plan->decisions[linear];
+    const bool folds = decision_equalizes(d) && d->fold == FOLD_NORM && d->fold_index == norm;
+    if (*reader == -1 && folds)
+        *reader = linear;
+    else if (!folds || *reader == READERS_DIFFER || !decision_same_factors(&plan->decisions[*reader], d))
+        *reader = READERS_DIFFER;
+}
+
+bool equalize_norm_readers(const ModelStructure *structure, const Plan *plan, int *readers, Error *err) {
+    int *norm_of_input = array_new((size_t)structure->input_count, sizeof *norm_of_input); // plus one
+    if (!norm_of_input) return error_memory(err, "the plan");
+    for (int i = 0; i < structure->norm_count; i++) {
+        readers[i] = -1;
+        if (structure->norms[i].input >= 0) norm_of_input[structure->norms[i].input] = i + 1;
+    }
+    for (int i = 0; i < plan->linear_count; i++) {
+        const int norm = norm_of_input[structure->linears[i].input] - 1;
+        if (norm >= 0) note_norm_reader(plan, norm, i, &readers[norm]);
+    }
+    for (int i = 0; i < structure->norm_count; i++) readers[i] = readers[i] < 0 ? -1 : readers[i];
+    free(norm_of_input);
+    return true;
 }

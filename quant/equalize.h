@@ -28,6 +28,12 @@ bool equalize_factors(const ModelStructure *structure, const Measured *measured,
 // For each linear the one whose factors are folded into its rows (and its bias), or −1: only a quantized linear takes
 // them. readers [linear_count].
 void equalize_row_readers(const ModelStructure *structure, const Plan *plan, int *readers);
+// For each norm the first of the linears whose factors its gain and bias are divided by, or −1. All that read a norm
+// must be divided alike; else each divides at run time, which is the same function. readers [norm_count].
+bool equalize_norm_readers(const ModelStructure *structure, const Plan *plan, int *readers, Error *err);
+// Whether the factors of linear `index` are folded somewhere, by the two lists above. If it has factors and they are
+// not, it divides its input at run time.
+bool equalize_is_folded(const Plan *plan, const int *row_readers, const int *norm_readers, int index);
 // The factors of linear `reader`, by row: rows [out] of the linear that its fold names are divided by them; 1 for rows
 // that it does not read.
 bool equalize_divisors(const ModelStructure *structure, const Measured *measured, const Plan *plan, int reader,

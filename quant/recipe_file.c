@@ -172,16 +172,6 @@ bool recipe_load(const char *path, Recipe *out, Error *err) {
 
 // ---- Printing ----
 
-static void add_string(Text *text, const char *string) {
-    cJSON item = {.type = cJSON_String | cJSON_IsReference, .valuestring = (char *)string};
-    char *quoted = json_print(&item);
-    if (!quoted)
-        text->failed = true;
-    else
-        text_add(text, quoted, strlen(quoted));
-    cJSON_free(quoted);
-}
-
 static void add_value(Text *text, Dial dial, double value) {
     const DialInfo *info = &dial_table[dial];
     char shown[64];
@@ -190,7 +180,7 @@ static void add_value(Text *text, Dial dial, double value) {
     if (info->kind == DIAL_SWITCH)
         text_addf(text, "%s", value != 0 ? "true" : "false");
     else if (word)
-        add_string(text, shown);
+        json_quote(text, shown);
     else
         text_addf(text, "%s", shown);
 }
@@ -216,7 +206,7 @@ static bool sets_any(const Override *override, const char *section) {
 // One line each: rules are read one below the other.
 static void add_override(Text *text, const Override *override) {
     text_addf(text, "{\"match\": ");
-    add_string(text, override->match);
+    json_quote(text, override->match);
     for (int s = 0; s < SECTIONS_PER_LINEAR; s++) {
         if (!sets_any(override, sections[s])) continue;
         text_addf(text, ", \"%s\": {", sections[s]);
@@ -239,7 +229,7 @@ char *recipe_print(const Recipe *recipe) {
     text_addf(&text, ",\n  \"ignore\": [");
     for (int i = 0; i < recipe->ignore_count; i++) {
         if (i) text_addf(&text, ", ");
-        add_string(&text, recipe->ignore[i]);
+        json_quote(&text, recipe->ignore[i]);
     }
     text_addf(&text, "],\n  \"overrides\": [");
     for (int i = 0; i < recipe->override_count; i++) {

@@ -1,0 +1,93 @@
+// The model as a checkpoint for other engines.
+#include "cli/cli.h"
+
+// ---- What would be written ----
+
+static void print_forecast(const Engine *engine, const ExportForecast *f) {
+    char bytes[32], before[32], left[32], memory[32];
+    printf("%s %s %s in %d file%s, %s of them still to be written\n",
+           in_megabytes((double)engine_plan(engine)->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)f->bytes, bytes, sizeof bytes), f->files, f->files == 1 ? "" : "s",
+           in_megabytes((double)f->left, left, sizeof left));
+    printf("about %.0f s of computing, %s of memory beside the files\n", f->seconds,
+           in_megabytes((double)f->memory, memory, sizeof memory));
+}
+
+static cJSON *forecast_json(const Options *options, const ExportForecast *f) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "folder", options->export.folder);
+    cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
+    cJSON_AddBoolToObject(object, "dry_run", true);
+    cJSON_AddNumberToObject(object, "files", f->files);
+    cJSON_AddNumberToObject(object, "bytes", (double)f->bytes);
+    cJSON_AddNumberToObject(object, "bytes_left", (double)f->left);
+    cJSON_AddNumberToObject(object, "bytes_read", (double)f->read);
+    cJSON_AddNumberToObject(object, "memory", (double)f->memory);
+    json_add_number(object, "seconds", f->seconds);
+    return object;
+}
+
+// Findings about engines join this.
+static bool forecast(const Options *options, Engine *engine, Error *err) {
+    ExportForecast f;
+    if (!engine_forecast(engine, &options->export, &f, err)) return false;
+    if (f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
+    if (options->json)
+        print_json(forecast_json(options, &f));
+    else
+        print_forecast(engine, &f);
+    return true;
+}
+
+// ---- Writing ----
+
+static void print_result(const Options *options, const ExportResult *r) {
+    char bytes[32], verified[32];
+    printf("%s: %s in %d file%s, %s%s\n", options->export.folder, in_megabytes((double)r->bytes, bytes, sizeof bytes),
+           r->files, r->files == 1 ? "" : "s", export_format_names[options->export.format],
+           r->was_complete ? "; complete already, nothing was written" : "");
+    if (options->export.verify)
+        printf("read back and compared: %s, no difference\n",
+               in_megabytes((double)r->verified, verified, sizeof verified));
+}
+
+static cJSON *result_json(const Options *options, const ExportResult *r) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "folder", options->export.folder);
+    cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
+    cJSON_AddBoolToObject(object, "dry_run", false);
+    cJSON_AddNumberToObject(object, "files", r->files);
+    cJSON_AddNumberToObject(object, "bytes", (double)r->bytes);
+    cJSON_AddNumberToObject(object, "bytes_written", (double)r->written);
+    cJSON_AddBoolToObject(object, "was_complete", r->was_complete);
+    cJSON_AddNumberToObject(object, "bytes_verified", (double)r->verified);
+    return object;
+}
+
+static bool write_model(const Options *options, Engine *engine, Error *err) {
+    Accuracy accuracy;
+    ExportResult result;
+    Progress *progress = watch_start(options);
+    bool ok = !options->measure || (engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+                                    engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err));
+    ok = ok && engine_export(engine, &options->export, options->measure ? &accuracy : NULL, &result, progress, err);
+    watch_end();
+    if (!ok) return false;
+    if (result.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", result.warning);
+    if (options->json)
+        print_json(result_json(options, &result));
+    else
+        print_result(options, &result);
+    return true;
+}
+
+bool command_quantize(const Options *options, Error *err) {
+    Engine *engine = NULL;
+    if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
+    bool ok = open_prepared(options, options->measure, false, &engine, err);
+    watch_end();
+    if (ok) warn_unmatched(options, engine);
+    ok = ok && (options->dry_run ? forecast : write_model)(options, engine, err);
+    engine_close(engine);
+    return ok;
+}

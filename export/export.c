@@ -1,0 +1,122 @@
+#include "export/export.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "export/export_parts.h"
+
+static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
+    [EXPORT_COMPRESSED_TENSORS] = &format_compressed_tensors,
+};
+
+static bool begin(const ExportModel *model, const ExportOptions *options, Export *x, Error *err) {
+    *x = (Export){.model = model, .options = options, .format = formats[options->format]};
+    if (!x->format) return error_set(err, "the format %s cannot be written yet", export_format_names[options->format]);
+    if (!checkpoint_whole(model->structure->checkpoint, err) || !units_make(x, err)) return false;
+    if (!model->plan->calibrated && !x->warning[0])
+        snprintf(x->warning, sizeof x->warning, "inputs were not measured: they stay in 16 bits");
+    return true;
+}
+
+static uint64_t missing_bytes(const Export *x, const Journal *journal) {
+    return journal_left(journal, x) + folder_bytes(x);
+}
+
+static bool do_work(const Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
+    if (!disk_has_room(x->options->folder, missing_bytes(x, journal), err) ||
+        !write_files(x, journal, &out->written, progress, err))
+        return false;
+    if (!x->format->finish(x, err)) return error_prefix(err, "run the same command again, it goes on where it was");
+    journal->complete = true;
+    return journal_keep(journal, x, err);
+}
+
+static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
+    if (!journal_open(x, true, journal, err)) return false;
+    out->was_complete = journal->complete;
+    if (!journal->complete && !do_work(x, journal, out, progress, err)) return false;
+    return !x->options->verify || (x->format->verify ? x->format->verify(x, &out->verified, progress, err)
+                                                     : journal_check(x, journal, &out->verified, progress, err));
+}
+
+bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,
+                Error *err) {
+    Export x;
+    Journal journal = {.lock = -1};
+    *out = (ExportResult){0};
+    bool ok = begin(model, options, &x, err) && run(&x, &journal, out, progress, err);
+    out->files = x.file_count;
+    out->bytes = x.bytes;
+    snprintf(out->warning, sizeof out->warning, "%s", x.warning);
+    journal_free(&journal);
+    units_free(&x);
+    return ok;
+}
+
+// ---- Forecast ----
+
+#define TRIAL_SECONDS 0.3
+
+static uint64_t memory_of(const Export *x) {
+    uint64_t most = 0;
+    for (size_t u = 0; u < x->unit_count; u++) {
+        const Unit *unit = &x->units[u];
+        const size_t rows = piece_rows(unit), bytes = piece_bytes(unit, 0, unit->gathered ? unit->rows : rows);
+        const uint64_t codes = unit->kind == UNIT_LINEAR ? rows * unit->columns * 5 / 4 : 0;
+        const uint64_t here = (unit->tensor->made ? unit->tensor->bytes : 0) + codes + 4 * bytes;
+        most = here > most ? here : most;
+    }
+    return most;
+}
+
+// The seconds that making one piece of a unit took, per element.
+static bool time_piece(const Export *x, const Unit *unit, double *seconds, double *elements, Error *err) {
+    UnitWork work;
+    const size_t rows = piece_rows(unit);
+    char *room = array_new(piece_bytes(unit, 0, unit->gathered ? unit->rows : rows), 1);
+    bool ok = (room || error_memory(err, unit->name)) && unit_begin(x, unit, &work, err);
+    if (ok) {
+        const double before = clock_seconds();
+        ok = piece_make(&work, 0, unit->gathered ? unit->rows : rows, room, err);
+        *seconds += clock_seconds() - before;
+        *elements += (double)(rows * unit->columns);
+        unit_end(&work);
+    }
+    free(room);
+    return ok;
+}
+
+// From pieces of linears here and there.
+static bool time_work(const Export *x, double *out, Error *err) {
+    double seconds = 0, elements = 0, all = 0, began = clock_seconds();
+    for (size_t u = 0; u < x->unit_count; u++)
+        all += x->units[u].kind == UNIT_LINEAR ? (double)(x->units[u].rows * x->units[u].columns) : 0;
+    for (size_t tried = 0, u = 0; tried < x->unit_count && clock_seconds() - began < TRIAL_SECONDS; tried++) {
+        u = (u + x->unit_count * 5 / 8 + 1) % x->unit_count;
+        if (x->units[u].kind == UNIT_LINEAR && !time_piece(x, &x->units[u], &seconds, &elements, err)) return false;
+    }
+    *out = elements > 0 ? seconds * all / elements : 0;
+    return true;
+}
+
+bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err) {
+    Export x;
+    Journal journal = {.lock = -1};
+    *out = (ExportForecast){0};
+    bool ok = begin(model, options, &x, err) && journal_open(&x, false, &journal, err) &&
+              disk_has_room(options->folder, missing_bytes(&x, &journal), err) && time_work(&x, &out->seconds, err);
+    out->files = x.file_count;
+    out->bytes = x.bytes;
+    if (ok) {
+        out->left = journal_left(&journal, &x);
+        out->read = model->structure->checkpoint->bytes;
+        out->memory = memory_of(&x);
+        snprintf(out->warning, sizeof out->warning, "%s", x.warning);
+    }
+    journal_free(&journal);
+    units_free(&x);
+    return ok;
+}

@@ -1,0 +1,72 @@
+// Writes a quantized model as a checkpoint that other engines load: the codes that quantize_linear gives, with the
+// factors of equalization folded, and everything else as it was.
+//
+// The output is laid out before its first byte is written: every file, and in it every tensor with its place. Matrices
+// are then quantized a few rows at a time, on all cores, while a thread writes what is done and the system fetches what
+// comes next. So memory is bounded however large the model is.
+//
+// A folder is complete or visibly partial: files of weights are called NAME.partial until they are whole, and
+// config.json comes last. quantdial-export.json (journal.h) says how far the work is; the same call goes on from there
+// after any end: a stop, a kill, a full disk, a power cut.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/progress.h"
+#include "export/formats.h"
+#include "quant/plan.h"
+
+// How the model fared, for the model card. Nothing in here is computed by the export.
+typedef struct ExportAccuracy {
+    const char *text; // "mixed": what it was measured on
+    uint64_t tokens;
+    double kl, kl_se;                   // mean KL divergence from the model as it was
+    double base_perplexity, perplexity; // before and after
+} ExportAccuracy;
+
+// What is written. Everything stays the caller's.
+typedef struct ExportModel {
+    const ModelStructure *structure;
+    const Measured *measured; // behind the factors of equalization; NULL when the plan has none
+    const Recipe *recipe;     // for the model card
+    const Plan *plan;
+    const ExportAccuracy *accuracy; // NULL: not measured, and the card says so
+} ExportModel;
+
+typedef struct ExportOptions {
+    ExportFormat format;
+    const char *folder; // made when it is not there
+    size_t shard_bytes; // of one file of weights; 0: 4 GB
+    bool overwrite;     // replace what the folder holds
+    bool verify;        // read back what was written
+    bool odd_bits;      // numbers of bits that versions of engines read differently: written all the same
+} ExportOptions;
+
+typedef struct ExportResult {
+    int files;         // of weights
+    uint64_t bytes;    // of these
+    uint64_t written;  // by this call; less where it went on
+    uint64_t verified; // bytes of weights that were read back, as tensors; 0: none
+    bool was_complete; // nothing was left to do
+    char warning[512]; // what a user should know; "" nothing
+} ExportResult;
+
+// What export_run would do, without doing it.
+typedef struct ExportForecast {
+    int files;
+    uint64_t bytes;  // of the files of weights
+    uint64_t left;   // bytes that are not yet in the folder
+    uint64_t read;   // bytes of the checkpoint that are read
+    uint64_t memory; // the most that is held beside the page cache
+    double seconds;  // of computing, as measured on some of the matrices; reading and writing may take longer
+    char warning[512];
+} ExportForecast;
+
+// False with the reason and the remedy where the format cannot hold the plan.
+bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
+
+// Errors beside those: a folder that holds something else (without `overwrite`), a disk without room, errors of
+// writing, a stop. All but the first leave what is done, and the same call goes on. Progress counts bytes of the files.
+bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,
+                Error *err);

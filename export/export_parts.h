@@ -1,0 +1,211 @@
+// How an export is made, for the files of this folder alone.
+//
+// The work is a list of units in the order of the checkpoint's files. A unit is a linear that is quantized, or a tensor
+// of numbers: an embedding, a norm, a bias, a linear that stays. A format says what each becomes (describe), what
+// stands before the tensors in a file (head), and turns rows of a unit into bytes (put). All else is the same for every
+// format:
+//
+//     units.c      units → files, places of tensors
+//     pieces.c      rows of a unit: quantized, or read with factors folded into them
+//     write.c       the loop over pieces and the thread that writes
+//     journal.c     how far it is
+//     verify.c      reading it back
+//     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
+//     export.c      all of it, in order
+//
+// A new format is one row: compressed_tensors.c is one to copy from.
+#pragma once
+
+#include "base/array.h"
+#include "export/export.h"
+
+enum { UNIT_TENSORS = 6 };
+
+// A tensor of the output.
+typedef struct OutTensor {
+    char *name;
+    int type; // a DType; formats with types of their own have their number here
+    int rank;
+    uint64_t shape[TENSOR_MAX_RANK];
+    uint64_t bytes;
+    uint64_t at; // in its file, behind the head
+    // Every block_rows rows of the unit give block_bytes, one after the other. block_rows 0: the first piece gives all.
+    size_t block_rows, block_bytes;
+    size_t align; // `at` is a multiple of it
+} OutTensor;
+
+typedef enum UnitKind {
+    UNIT_LINEAR,  // quantized by the plan
+    UNIT_NUMBERS, // as they are, but for folded factors
+} UnitKind;
+
+typedef struct Unit {
+    UnitKind kind;
+    const char *name;     // of the linear, or of the tensor as in the checkpoint
+    const Tensor *tensor; // what is read: of a linear [out, in]; held while pieces are made
+    int linear;           // what the tensor is: weight or bias of this linear, −1
+    int norm;             // gain or bias of this norm, −1
+    int divided_by;       // numbers: the linear whose factors divide them, −1; then they become F32
+    bool is_bias;
+    size_t rows, columns; // of the tensor; a vector is one row
+    size_t row_step;      // pieces begin at multiples of it
+    bool gathered;        // put fills whole tensors, piece after piece, because their bytes do not lie row by row
+    OutTensor tensors[UNIT_TENSORS];
+    int tensor_count; // 0: the format leaves it out
+    int file;
+} Unit;
+
+// Some rows of a unit on their way.
+typedef struct Piece {
+    size_t first, rows;
+    const QuantizedWeight *codes; // UNIT_LINEAR: of these rows
+    const void *numbers;          // UNIT_NUMBERS: of these rows, in unit->tensor's type
+    const float *divisors;        // by which they are divided, [columns], or NULL
+    // Room for the bytes of each tensor: those of these rows, or of the whole tensor when the unit is gathered.
+    void *out[UNIT_TENSORS];
+} Piece;
+
+typedef struct OutFile {
+    char name[64];
+    size_t first, end;   // units
+    Text head;           // what stands before the tensors
+    uint64_t data_bytes; // of the tensors
+} OutFile;
+
+static inline uint64_t out_file_bytes(const OutFile *file) { return file->head.length + file->data_bytes; }
+
+typedef struct FormatRow FormatRow;
+
+typedef struct Export {
+    const ExportModel *model;
+    const ExportOptions *options;
+    const FormatRow *format;
+    int *row_readers;  // [linear_count]: equalize_row_readers
+    int *norm_readers; // [norm_count]: equalize_norm_readers
+    Unit *units;       // every one that the format takes
+    size_t unit_count, unit_capacity;
+    OutFile *files;
+    int file_count;
+    uint64_t bytes; // of all files
+    char warning[512];
+} Export;
+
+struct FormatRow {
+    const char *ending;  // of files of weights
+    const char *loading; // for the model card: how to load it, in Markdown
+    bool one_file;
+    // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
+    bool (*check)(Export *x, Error *err);
+    // Adds what a unit becomes, with unit_add. None: it is left out.
+    bool (*describe)(const Export *x, Unit *unit, Error *err);
+    // file->head, once all tensors of the file have their places.
+    bool (*head)(const Export *x, OutFile *file, Error *err);
+    // Rows → bytes. Called by one thread; shares large pieces among cores itself. Never fails: all was checked.
+    void (*put)(const Export *x, const Unit *unit, const Piece *piece);
+    // What stands beside the weights, config.json last.
+    bool (*finish)(const Export *x, Error *err);
+    // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
+    bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
+};
+
+extern const FormatRow format_compressed_tensors;
+
+// ---- units.c ----
+
+// The units and files of x, whose model, options and format are set. Free with units_free in any case.
+bool units_make(Export *x, Error *err);
+void units_free(Export *x);
+
+// For describe. A tensor of the unit whose rows of bytes follow the unit's rows; `name` is copied. NULL: memory.
+OutTensor *unit_add(Unit *unit, const char *name, const char *ending, int type, size_t element_bytes, int rank,
+                    const uint64_t *shape, Error *err);
+// The same of DType `type`.
+OutTensor *unit_add_plain(Unit *unit, const char *name, const char *ending, DType type, int rank, const uint64_t *shape,
+                          Error *err);
+// For describe: numbers under their own name and shape in their own type, F32 where they are divided.
+bool unit_add_numbers(Unit *unit, Error *err);
+bool safetensors_head_of(const Export *x, OutFile *file, Error *err); // a head, for formats in safetensors files
+const Decision *unit_decision(const Export *x, const Unit *unit);     // of UNIT_LINEAR
+const Linear *unit_linear(const Export *x, const Unit *unit);
+
+// ---- pieces.c ----
+
+// A unit while its pieces are made: its tensor is held.
+typedef struct UnitWork {
+    const Export *x;
+    const Unit *unit;
+    float *factors, *divisors; // of columns and rows, or of numbers; NULL: none
+    bool held;
+} UnitWork;
+
+bool unit_begin(const Export *x, const Unit *unit, UnitWork *out, Error *err);
+void unit_end(UnitWork *work);
+// Rows [first, first + rows) of a linear as the plan has them; free the result.
+bool unit_quantize(const UnitWork *work, size_t first, size_t rows, QuantizedWeight *out, Error *err);
+
+size_t piece_rows(const Unit *unit); // of every piece but the last
+// Where the bytes of a piece stand in a tensor.
+void piece_range(const Unit *unit, const OutTensor *tensor, size_t first, size_t rows, uint64_t *begin, uint64_t *end);
+// The bytes of a piece, tensor after tensor, each at a multiple of PIECE_ALIGN: how much room, and what is in it.
+enum { PIECE_ALIGN = 64 };
+size_t piece_bytes(const Unit *unit, size_t first, size_t rows);
+bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err);
+
+// For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
+void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
+void piece_copy(const Unit *unit, const Piece *piece, void *out);
+
+// ---- write.c ----
+
+// What a journal says of a file.
+typedef struct FileState {
+    uint64_t units; // that are on the disk, of file->end − file->first
+    uint64_t hash;  // of their bytes, in the order in which they were written
+    bool whole;     // renamed
+} FileState;
+
+typedef struct Journal Journal;
+
+// Every file that is not whole. *written: bytes.
+bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);
+// ---- verify.c ----
+
+// For formats in safetensors files that the loaders read: every byte against what is made once more, and what the
+// loaders make of codes and scales against what the plan's codes stand for.
+bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
+
+// ---- journal.c ----
+
+struct Journal {
+    char *path;       // FOLDER/quantdial-export.json
+    FileState *files; // [x->file_count]
+    bool complete;
+    int lock;                      // the folder, so that one program writes there; −1 none
+    uint64_t source, plan, layout; // hashes of what the work is
+};
+
+// The journal of the folder, or a new one. Refuses a folder that is not empty and not of this work, unless the options
+// say overwrite: then its files are removed. write: false changes nothing and says what is there.
+bool journal_open(const Export *x, bool write, Journal *out, Error *err);
+bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err); // hashes
+bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
+void journal_free(Journal *journal);
+uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
+
+// ---- folder.c ----
+
+uint64_t folder_bytes(const Export *x); // about what folder_finish writes
+// Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
+// as its quantization_config.
+bool folder_finish(const Export *x, const char *quantization, Error *err);
+bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
+
+// ---- card.c ----
+
+void model_card(const Export *x, Text *out); // Markdown
+
+// ---- config_text.c ----
+
+// Sets a key of the outermost object of a JSON document to a value (JSON text), or removes it (NULL), and leaves every
+// other byte as it is. A new key goes to the end. The document is valid JSON and begins with an object.
+void config_text_set(Text *document, const char *key, const char *value);

@@ -1,0 +1,148 @@
+// What stands beside the weights of an export.
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "export/export_parts.h"
+
+#define COPY_LIMIT ((size_t)1 << 30)
+#define CONFIG_LIMIT ((size_t)16 << 20)
+#define OTHERS ((uint64_t)1 << 20) // more than the configuration and the journal take
+
+// Copied as they are, when they are there: what turns text into ids and back, how to sample, the model's own code.
+static const char *const copied[] = {
+    "tokenizer*",
+    "*.model",
+    "*.tiktoken",
+    "vocab*",
+    "merges*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "chat_template*",
+    "*processor_config.json",
+    "*.py",
+    "LICENSE*",
+    "NOTICE*",
+    "USE_POLICY*",
+};
+
+static bool is_copied(const char *name) {
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+        if (glob_matches(copied[i], name)) return true;
+    return false;
+}
+
+bool folder_write(const Export *x, const char *name, Text *text, Error *err) {
+    char *path = path_join(x->options->folder, name);
+    bool ok = (path && !text->failed) || error_memory(err, name);
+    ok = ok && file_write(path, text->data, text->length, err);
+    free(path);
+    text_free(text);
+    return ok;
+}
+
+// ---- Copies ----
+
+static bool copy_file(const Export *x, const char *from, const char *name, Error *err) {
+    Text text = {0};
+    if (!file_read(from, COPY_LIMIT, &text.data, &text.length, err)) return false;
+    return folder_write(x, name, &text, err);
+}
+
+// Calls `each` for every file that is copied.
+static bool for_each_copied(const Export *x, bool (*each)(const Export *, const char *, const char *, void *, Error *),
+                            void *context, Error *err) {
+    const char *folder = x->model->structure->checkpoint->folder;
+    DIR *dir = opendir(folder);
+    bool ok = true;
+    for (struct dirent *entry; ok && dir && (entry = readdir(dir));) {
+        if (!is_copied(entry->d_name)) continue;
+        char *path = path_join(folder, entry->d_name);
+        ok = path ? !file_exists(path) || each(x, path, entry->d_name, context, err) : error_memory(err, folder);
+        free(path);
+    }
+    if (dir) closedir(dir);
+    return ok;
+}
+
+static bool copy_one(const Export *x, const char *path, const char *name, void *context, Error *err) {
+    (void)context;
+    return copy_file(x, path, name, err);
+}
+
+static bool count_one(const Export *x, const char *path, const char *name, void *context, Error *err) {
+    struct stat info;
+    (void)x, (void)name, (void)err;
+    if (stat(path, &info) == 0) *(uint64_t *)context += (uint64_t)info.st_size;
+    return true;
+}
+
+uint64_t folder_bytes(const Export *x) {
+    uint64_t bytes = OTHERS;
+    for_each_copied(x, count_one, &bytes, NULL);
+    return bytes + 200 * x->unit_count; // the index, the card
+}
+
+// ---- Written here ----
+
+static bool write_index(const Export *x, Error *err) {
+    Text text = {0};
+    uint64_t bytes = 0;
+    for (int f = 0; f < x->file_count; f++) bytes += x->files[f].data_bytes;
+    text_addf(&text, "{\"metadata\": {\"total_size\": %llu}, \"weight_map\": {", (unsigned long long)bytes);
+    for (size_t u = 0; u < x->unit_count; u++) {
+        for (int t = 0; t < x->units[u].tensor_count; t++) {
+            text_addf(&text, u + (size_t)t ? ",\n" : "\n");
+            json_quote(&text, x->units[u].tensors[t].name);
+            text_addf(&text, ": \"%s\"", x->files[x->units[u].file].name);
+        }
+    }
+    text_addf(&text, "\n}}\n");
+    return folder_write(x, "model.safetensors.index.json", &text, err);
+}
+
+static bool write_card(const Export *x, Error *err) {
+    Text text = {0};
+    model_card(x, &text);
+    return folder_write(x, "README.md", &text, err);
+}
+
+// A head that is the embedding in the model and has codes of its own here.
+static bool unties_head(const Export *x) {
+    const ModelStructure *s = x->model->structure;
+    return s->head >= 0 && s->linears[s->head].weight == s->embedding && x->model->plan->decisions[s->head].quantized;
+}
+
+static bool read_config(const Export *x, Text *out, Error *err) {
+    char *path = path_join(x->model->structure->checkpoint->folder, "config.json");
+    bool ok = path || error_memory(err, "config.json");
+    ok = ok && file_read(path, CONFIG_LIMIT, &out->data, &out->length, err);
+    if (ok) {
+        cJSON *document = json_parse(out->data, out->length, err);
+        ok = document ? cJSON_IsObject(document) || error_set(err, "%s: is no JSON object", path)
+                      : error_prefix(err, "%s", path);
+        cJSON_Delete(document);
+    }
+    free(path);
+    return ok;
+}
+
+static bool write_config(const Export *x, const char *quantization, Error *err) {
+    Text text = {0};
+    if (!read_config(x, &text, err)) {
+        text_free(&text);
+        return false;
+    }
+    config_text_set(&text, "quantization_config", quantization);
+    if (unties_head(x)) config_text_set(&text, "tie_word_embeddings", "false");
+    return folder_write(x, "config.json", &text, err);
+}
+
+bool folder_finish(const Export *x, const char *quantization, Error *err) {
+    return (x->file_count == 1 || write_index(x, err)) && for_each_copied(x, copy_one, NULL, err) &&
+           write_card(x, err) && write_config(x, quantization, err);
+}

@@ -1,0 +1,128 @@
+// Reading an export back.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "export/export_parts.h"
+
+static bool wrong(const char *where, const char *what, Error *err) {
+    return error_set(err,
+                     "%s: %s is not what was written; memory or the disk is at fault: write it again with "
+                     "--overwrite",
+                     where, what);
+}
+
+// ---- Tensors, as our own loaders see them ----
+
+typedef struct Reading {
+    const Export *x;
+    Checkpoint checkpoint;
+    StoredSet *stored;
+} Reading;
+
+// The bytes of a piece against those of the file.
+static bool same_bytes(const Reading *r, const Unit *unit, size_t first, size_t rows, const char *room, Error *err) {
+    for (int t = 0; t < unit->tensor_count; t++) {
+        const OutTensor *out = &unit->tensors[t];
+        const Tensor *tensor = checkpoint_find(&r->checkpoint, out->name);
+        uint64_t begin, end;
+        piece_range(unit, out, first, rows, &begin, &end);
+        if (!tensor || tensor->bytes != out->bytes || tensor->dtype != (DType)out->type ||
+            memcmp((const char *)tensor->data + begin, room, end - begin) != 0)
+            return wrong(r->x->options->folder, out->name, err);
+        room += (end - begin + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
+    }
+    return true;
+}
+
+// What the loaders make of codes and scales against what the plan's codes stand for.
+static bool same_values(const Tensor *tensor, const QuantizedWeight *codes, size_t first, bool *same, Error *err) {
+    const size_t in = codes->in, row_bytes = in * dtype_bytes(tensor->dtype);
+    bool differ = false, short_of_memory = false;
+#pragma omp parallel reduction(|| : differ, short_of_memory)
+    {
+        float *row = array_new(2 * in, sizeof *row);
+        short_of_memory = !row;
+#pragma omp for schedule(static)
+        for (size_t o = 0; o < codes->out; o++) {
+            if (!row) continue;
+            quantized_row(codes, o, row);
+            floats_from(tensor->dtype, (const char *)tensor->data + (first + o) * row_bytes, in, row + in);
+            for (size_t i = 0; i < in; i++) differ |= float_rounded(tensor->dtype, row[i]) != row[in + i];
+        }
+        free(row);
+    }
+    *same = !differ;
+    return !short_of_memory || error_memory(err, tensor->name);
+}
+
+static bool verify_piece(const Reading *r, const UnitWork *work, const Tensor *tensor, size_t first, size_t rows,
+                         char *room, Error *err) {
+    const Unit *unit = work->unit;
+    QuantizedWeight codes;
+    bool same = true;
+    if (!piece_make(work, first, rows, room, err) || !same_bytes(r, unit, first, rows, room, err)) return false;
+    if (!tensor) return true;
+    if (!unit_quantize(work, first, rows, &codes, err)) return false;
+    const bool ok = same_values(tensor, &codes, first, &same, err);
+    quantized_weight_free(&codes);
+    return ok && (same || wrong(r->x->options->folder, unit->name, err));
+}
+
+static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *tensor, Error *err) {
+    const Unit *unit = work->unit;
+    const size_t step = unit->gathered ? unit->rows : piece_rows(unit), bytes = piece_bytes(unit, 0, step);
+    char *room = array_new(bytes ? bytes : 1, 1);
+    bool ok = room || error_memory(err, unit->name);
+    for (size_t first = 0; ok && first < unit->rows; first += step)
+        ok = verify_piece(r, work, tensor, first, unit->rows - first < step ? unit->rows - first : step, room, err);
+    free(room);
+    return ok;
+}
+
+// The matrix that the loaders find under the name of a linear; NULL for numbers.
+static bool find_matrix(const Reading *r, const Unit *unit, const Tensor **out, Error *err) {
+    char name[512];
+    *out = NULL;
+    if (unit->kind != UNIT_LINEAR) return true;
+    snprintf(name, sizeof name, "%s.weight", unit->name);
+    if (!stored_find(r->stored, name, out, err)) return false;
+    const Tensor *t = *out;
+    return (t && t->made && t->rank == 2 && t->shape[0] == unit->rows && t->shape[1] == unit->columns) ||
+           wrong(r->x->options->folder, unit->name, err);
+}
+
+static bool verify_unit(const Reading *r, const Unit *unit, Error *err) {
+    const Tensor *tensor;
+    UnitWork work;
+    if (!find_matrix(r, unit, &tensor, err) || (tensor && !tensor_hold(tensor, err))) return false;
+    bool ok = unit_begin(r->x, unit, &work, err);
+    if (ok) {
+        ok = verify_pieces(r, &work, tensor, err);
+        unit_end(&work);
+    }
+    if (tensor) tensor_release(tensor);
+    return ok;
+}
+
+static bool verify_units(const Reading *r, uint64_t *bytes, Progress *progress, Error *err) {
+    progress_begin(progress, "reading back", r->x->bytes);
+    for (size_t u = 0; u < r->x->unit_count; u++) {
+        const Unit *unit = &r->x->units[u];
+        uint64_t size = 0;
+        for (int t = 0; t < unit->tensor_count; t++) size += unit->tensors[t].bytes;
+        if (!verify_unit(r, unit, err)) return false;
+        *bytes += size;
+        if (!progress_add(progress, size)) return error_stopped(err);
+    }
+    return checkpoint_intact(&r->checkpoint, err);
+}
+
+bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err) {
+    Reading r = {.x = x};
+    if (!checkpoint_open(x->options->folder, &r.checkpoint, err)) return false;
+    bool ok = stored_open(&r.checkpoint, &r.stored, err) && verify_units(&r, bytes, progress, err);
+    stored_close(r.stored);
+    checkpoint_close(&r.checkpoint);
+    return ok;
+}
