@@ -315,7 +315,7 @@ const OptionRow option_table[] = {
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
     {'o', "output", "FOLDER", "folder to write", TAKES_EXPORT, take_text, FIELD(export.folder)},
-    {0, "format", "compressed-tensors", "format of the checkpoint", TAKES_EXPORT, take_word, FIELD(export.format),
+    {0, "format", "compressed-tensors|gguf", "format of the checkpoint", TAKES_EXPORT, take_word, FIELD(export.format),
      .default_value = "compressed-tensors"},
     {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},
     {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},

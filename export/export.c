@@ -10,6 +10,7 @@
 
 static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
     [EXPORT_COMPRESSED_TENSORS] = &format_compressed_tensors,
+    [EXPORT_GGUF] = &format_gguf,
 };
 
 static bool begin(const ExportModel *model, const ExportOptions *options, Export *x, Error *err) {
@@ -25,7 +26,7 @@ static uint64_t missing_bytes(const Export *x, const Journal *journal) {
     return journal_left(journal, x) + folder_bytes(x);
 }
 
-static bool do_work(const Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
+static bool do_work(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
     if (!disk_has_room(x->options->folder, missing_bytes(x, journal), err) ||
         !write_files(x, journal, &out->written, progress, err))
         return false;

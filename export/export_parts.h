@@ -66,7 +66,7 @@ typedef struct Piece {
 } Piece;
 
 typedef struct OutFile {
-    char name[64];
+    char name[96];
     size_t first, end;   // units
     Text head;           // what stands before the tensors
     uint64_t data_bytes; // of the tensors
@@ -87,6 +87,7 @@ typedef struct Export {
     OutFile *files;
     int file_count;
     uint64_t bytes; // of all files
+    void *own;      // what the format remembers; freed with free()
     char warning[512];
 } Export;
 
@@ -94,6 +95,7 @@ struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
+    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -102,13 +104,13 @@ struct FormatRow {
     bool (*head)(const Export *x, OutFile *file, Error *err);
     // Rows → bytes. Called by one thread; shares large pieces among cores itself. Never fails: all was checked.
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
-    // What stands beside the weights, config.json last.
-    bool (*finish)(const Export *x, Error *err);
+    // What stands beside the weights, config.json last. May set x->warning.
+    bool (*finish)(Export *x, Error *err);
     // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
     bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
-extern const FormatRow format_compressed_tensors;
+extern const FormatRow format_compressed_tensors, format_gguf;
 
 // ---- units.c ----
 
@@ -198,6 +200,7 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
+bool folder_write_card(const Export *x, Error *err);
 bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
 // ---- card.c ----

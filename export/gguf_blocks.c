@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "quant/equalize.h"
-
 enum { BLOCK = 32, HALF = BLOCK / 2, ZERO = 8 };
 #define LARGEST 65504.0f // of F16
 
@@ -50,8 +48,6 @@ bool gguf_can_hold(const Linear *linear, const Decision *decision, GgufType *typ
         snprintf(why, sizeof why, "groups of %zu weights in blocks of %d", decision->group, BLOCK);
         return refuse(linear, why, "set its group size (or min-group) to 32, 64 or 128", err);
     }
-    if (decision_equalizes(decision) && decision->fold == FOLD_NONE)
-        return refuse(linear, "factors that the input is divided by at run time", "set unfoldable to token", err);
     return true;
 }
 
