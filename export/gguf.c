@@ -26,6 +26,9 @@ static bool check_linears(const Export *x, Error *err) {
         if (gguf_can_hold(&s->linears[i], &x->model->plan->decisions[i], &type, &why)) continue;
         if (!refused++) first = why;
     }
+    if (!refused && gguf_architecture(s)->tied && s->head >= 0 && x->model->plan->decisions[s->head].quantized)
+        return error_set(err, "%s: llama.cpp's %s has no head beside the embedding; leave it out with \"ignore\"",
+                         s->linears[s->head].name, gguf_architecture(s)->name);
     if (refused > 1) return error_set(err, "%s (and %d linears more)", first.message, refused - 1);
     return !refused || error_set(err, "%s", first.message);
 }

@@ -10,8 +10,9 @@ static const GgufArchitecture architectures[] = {
     {.family = "mistral", .name = "llama", .pairs_rows = true, .any_bias = true},
     {.family = "qwen2", .name = "qwen2", .narrow_heads = true},
     {.family = "qwen3", .name = "qwen3"},
-    {.family = "gemma", .name = "gemma"},
-    {.family = "gemma2", .name = "gemma2", .windows = true},
+    {.family = "gemma", .name = "gemma", .tied = true},
+    {.family = "gemma2", .name = "gemma2", .windows = true, .tied = true},
+    {.family = "gemma3", .name = "gemma3", .windows = true}, // the text model of one that sees, too
     {.family = "gemma3_text", .name = "gemma3", .windows = true},
     {.family = "phi3", .name = "phi3", .narrow_heads = true},
 };
@@ -97,6 +98,7 @@ static const char *unlike(const ModelConfig *config, const GgufArchitecture *arc
         return "its soft caps of scores or logits";
     if (architecture->narrow_heads && config->heads * config->head_dim != config->hidden)
         return "heads that together are not as wide as the model";
+    if (architecture->tied && !config->tied_head) return "a head of its own";
     if (!phi && rope_dims(config) != config->head_dim) return "heads that are rotated in part";
     if (config->rope_scaling == ROPE_LLAMA3 && rope_dims(config) > 2 * ROPE_PAIRS_MAX) return "heads as wide as these";
     // The largest of Gemma 2 and 3 divide by the root of the width per head; llama.cpp knows them by their layers.

@@ -12,6 +12,7 @@ typedef struct GgufArchitecture {
     bool any_bias;      // o, gate, up and down may have one
     bool windows;       // sees to windows, whose layers are those of its own family
     bool narrow_heads;  // queries are as wide as the model
+    bool tied;          // the head is always the embedding
 } GgufArchitecture;
 
 // NULL: none for this family.

@@ -4,10 +4,11 @@
 The gguf package reads it: keys against config.json, tensors that were not quantized against those of the model bit for
 bit, and, given the same recipe written as compressed-tensors, every quantized one against codes · scales.
 transformers computes in float with the weights that the package finds; llama.cpp (llama-cpp-python) computes with the
-file: token ids, logits, the loss and greedy text of both are compared.
+file: token ids, logits, the loss and greedy text of both are compared. llama.cpp rounds the inputs of linears, to BF16,
+to F16, or to 8 bits in blocks of 32, as the weight is; so does transformers here, and the bound holds for that.
 
     pip install gguf numpy safetensors tokenizers torch transformers; pip install llama-cpp-python
-    tools/reference/check_gguf.py MODEL FILE.gguf [--compressed FOLDER] [--text FILE] [--bound 2e-3]
+    tools/reference/check_gguf.py MODEL FILE.gguf [--compressed FOLDER] [--text FILE] [--greedy N] [--bound 2e-3]
 """
 import argparse
 import json
@@ -42,7 +43,7 @@ def value(reader, key):
 
 def model_tensors(folder):
     tensors = {}
-    for path in sorted(pathlib.Path(folder).glob("*.safetensors")):
+    for path in sorted(pathlib.Path(folder).glob("model*.safetensors")):
         with safe_open(path, "pt") as file:
             tensors |= {name: file.get_tensor(name) for name in file.keys()}
     return tensors
@@ -62,8 +63,8 @@ def numbers(tensor):
 def state_of(reader, config, names):
     """The tensors under their names in transformers, as the model has them."""
     arch = value(reader, "general.architecture")
-    mapped = gguf.get_tensor_name_map(gguf.MODEL_ARCH_NAMES and
-                                      {v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[arch], config["num_hidden_layers"])
+    architectures = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}
+    mapped = gguf.get_tensor_name_map(architectures[arch], config["num_hidden_layers"])
     by_name = {mapped.get_name(n, try_suffixes=(".weight", ".bias")): n for n in names}
     head_dim = value(reader, f"{arch}.attention.key_length")
     state, kinds = {}, {}
@@ -146,8 +147,25 @@ def losses(logits, ids):
     return -logp[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].mean().item()
 
 
-def check_logits(llama, folder, state, ids, bound, vocab):
+def round_inputs(model, kinds):
+    """What llama.cpp's processor kernels make of the inputs of a linear whose weight has this type."""
+    def block(x):
+        blocks = x.reshape(-1, 32)
+        scale = blocks.abs().amax(-1, keepdim=True) / 127
+        codes = torch.where(scale > 0, blocks / scale, 0.0)
+        codes = torch.sign(codes) * torch.floor(codes.abs() + 0.5)
+        return (codes * scale.half().float()).reshape(x.shape)
+    rules = {"BF16": lambda x: x.bfloat16().float(), "F16": lambda x: x.half().float(), "F32": lambda x: x,
+             "Q4_0": block, "Q4_1": block, "Q8_0": block}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            kind = kinds.get(name + ".weight", kinds.get("model.embed_tokens.weight"))
+            module.register_forward_pre_hook(lambda _, inputs, rule=rules[kind]: (rule(inputs[0]),))
+
+
+def check_logits(llama, folder, state, kinds, ids, bound):
     config = transformers.AutoConfig.from_pretrained(folder)
+    config.pad_token_id = None
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     missing, unexpected = model.load_state_dict({n: torch.tensor(x.astype(np.float32)) for n, x in state.items()},
                                                 strict=False)
@@ -155,15 +173,18 @@ def check_logits(llama, folder, state, ids, bound, vocab):
     model.tie_weights() if config.tie_word_embeddings and "lm_head.weight" not in state else None
     model.eval()
     with torch.no_grad():
+        exact = model(torch.tensor([ids])).logits[0].numpy()
+        round_inputs(model, kinds)
         ours = model(torch.tensor([ids])).logits[0].numpy()
     llama.reset()
     llama.eval(ids)
     theirs = np.array(llama.scores[:len(ids)], dtype=np.float32)
     difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
     same = float((ours.argmax(-1) == theirs.argmax(-1)).mean())
-    a, b = losses(ours, ids), losses(theirs, ids)
+    a, b, c = losses(exact, ids), losses(ours, ids), losses(theirs, ids)
     say(difference <= bound, f"logits differ by {difference:.2e} of the largest; {100 * same:.2f} % same choice")
-    print(f"     perplexity of {len(ids)} tokens: {np.exp(a):.6f} by transformers in float, {np.exp(b):.6f} by llama.cpp")
+    print(f"     perplexity of {len(ids)} tokens: {np.exp(a):.6f} in float, {np.exp(b):.6f} with such inputs, "
+          f"{np.exp(c):.6f} by llama.cpp")
     return model
 
 
@@ -188,6 +209,7 @@ def main():
     parser.add_argument("--compressed")
     parser.add_argument("--text")
     parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--greedy", type=int, default=0, help="tokens of greedy text to compare")
     parser.add_argument("--bound", type=float, default=2e-3)
     args = parser.parse_args()
     config = json.loads((pathlib.Path(args.model) / "config.json").read_text())
@@ -204,7 +226,7 @@ def main():
         print("llama-cpp-python is not there; the rest is left out")
         return
     llama = llama_cpp.Llama(args.file, n_ctx=args.tokens + 128, n_batch=args.tokens + 128, logits_all=True, verbose=False,
-                            n_threads=2)
+                            n_threads=2, type_k=0, type_v=0)
     if value(reader, "tokenizer.ggml.model") == "none":
         ids = np.random.default_rng(1).integers(3, config["vocab_size"], min(args.tokens, 32)).tolist()
     else:
@@ -212,8 +234,9 @@ def main():
         check_ids(llama, args.model, True)
         text = pathlib.Path(args.text).read_text() if args.text else " ".join(TEXTS)
         ids = tokenizer(text[:8 * args.tokens])["input_ids"][:args.tokens]
-    model = check_logits(llama, args.model, state, ids, args.bound, config["vocab_size"])
-    greedy(model, llama, ids[:16], 64)
+    model = check_logits(llama, args.model, state, kinds, ids, args.bound)
+    if args.greedy:
+        greedy(model, llama, ids[:16], args.greedy)
 
 
 if __name__ == "__main__":
