@@ -178,6 +178,8 @@ bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error 
 
 // ---- journal.c ----
 
+#define PARTIAL ".partial" // behind the name of a file that is not whole
+
 struct Journal {
     char *path;       // FOLDER/quantdial-export.json
     FileState *files; // [x->file_count]
@@ -193,6 +195,7 @@ bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Pro
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
 uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
+uint64_t journal_room(const Journal *journal, const Export *x); // that the disk needs to have for them
 
 // ---- folder.c ----
 
