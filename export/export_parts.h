@@ -10,6 +10,7 @@
 //     write.c       the loop over pieces and the thread that writes
 //     journal.c     how far it is
 //     verify.c      reading it back
+//     single_file.c a file instead of a folder
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
 //     export.c      all of it, in order
 //
@@ -203,8 +204,21 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
-bool folder_write_card(const Export *x, Error *err);
+bool folder_put_card(const Export *x, Error *err);
 bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
+
+// ---- single_file.c ----
+
+typedef struct SingleFile {
+    ExportOptions options; // with the folder that the file is made in
+    const char *path;
+    char *folder; // NULL: a folder is meant
+} SingleFile;
+
+// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
+bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
+void single_file_free(SingleFile *file);
 
 // ---- card.c ----
 

@@ -29,7 +29,7 @@ static bool check_linears(const Export *x, Error *err) {
     if (!refused && gguf_architecture(s)->tied && s->head >= 0 && x->model->plan->decisions[s->head].quantized)
         return error_set(err, "%s: llama.cpp's %s has no head beside the embedding; leave it out with \"ignore\"",
                          s->linears[s->head].name, gguf_architecture(s)->name);
-    if (refused > 1) return error_set(err, "%s (and %d linears more)", first.message, refused - 1);
+    if (refused > 1) return error_set(err, "%s (and %d more)", first.message, refused - 1);
     return !refused || error_set(err, "%s", first.message);
 }
 
@@ -191,7 +191,7 @@ static bool finish(Export *x, Error *err) {
     char note[160];
     gguf_scales_note(x->own, note, sizeof note);
     warn(x, note);
-    return folder_write_card(x, err);
+    return folder_put_card(x, err);
 }
 
 const FormatRow format_gguf = {

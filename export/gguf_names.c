@@ -118,6 +118,10 @@ static void note_differences(const ModelConfig *config, const GgufArchitecture *
     else if (config->rope_scaling == ROPE_DYNAMIC)
         snprintf(note, size, "llama.cpp has no dynamic scaling of positions: beyond %.0f tokens texts go wrong",
                  config->rope_original_positions);
+    else if (config->rope_scaling == ROPE_LONG)
+        snprintf(note, size,
+                 "llama.cpp takes the factors for long texts as soon as its context is longer than %.0f tokens",
+                 config->rope_original_positions);
     else if (config->rope_scaling == ROPE_YARN && config->rope_untruncated)
         snprintf(note, size, "llama.cpp rounds where YaRN begins and ends, which this model does not");
 }

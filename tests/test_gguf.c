@@ -11,10 +11,12 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "export/export.h"
 #include "export/gguf_blocks.h"
 #include "export/gguf_keys.h"
 #include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
+#include "export/random_checkpoint.h"
 #include "quant/quantize.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/gguf_reader.h"
@@ -551,15 +553,210 @@ static void what_a_tokenizer_loses_is_said(void **state) {
     gguf_head_free(&head);
 }
 
+// ---- The file ----
+
+typedef struct Written {
+    FixtureModel model;
+    Recipe recipe;
+    Plan plan;
+    char *path, *bytes;
+    size_t size;
+    GgufFile file;
+} Written;
+
+static void set_dial(Written *w, const char *match, Dial dial, double value) {
+    if (match)
+        assert_true(recipe_override(&w->recipe, match, dial, &value, NULL));
+    else
+        w->recipe.value[dial] = value;
+}
+
+static void open_random(Written *w) {
+    RandomOptions options = {.shape = *random_shape_find("tiny"), .dtype = DTYPE_BF16, .seed = 1};
+    char *source = path_join(folder, "source");
+    options.shape.layers = 1;
+    assert_true(random_checkpoint_write(&options, source, NULL, NULL));
+    fixture_model_open(source, PRECISION_F32, &w->model);
+    free(source);
+    assert_true(recipe_default(&w->recipe, NULL));
+    set_dial(w, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    set_dial(w, NULL, DIAL_GRANULARITY, GRANULARITY_GROUP);
+    set_dial(w, NULL, DIAL_GROUP_SIZE, 32);
+    set_dial(w, "*k_proj", DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    set_dial(w, "*down_proj", DIAL_BITS, 8);
+    set_dial(w, "*up_proj", DIAL_GRID, GRID_ASYMMETRIC);
+    assert_true(recipe_ignore(&w->recipe, "*v_proj", NULL));
+    assert_true(plan_make(&w->recipe, &w->model.structure, NULL, &w->plan, NULL));
+    w->path = path_join(folder, "out.gguf");
+}
+
+static bool write_file(Written *w, bool overwrite, Error *err) {
+    const ExportModel model = {.structure = &w->model.structure, .recipe = &w->recipe, .plan = &w->plan};
+    const ExportOptions options = {.format = EXPORT_GGUF, .folder = w->path, .overwrite = overwrite, .verify = true};
+    ExportResult result;
+    return export_run(&model, &options, &result, NULL, err);
+}
+
+static void close_written(Written *w) {
+    free(w->path);
+    plan_free(&w->plan);
+    recipe_free(&w->recipe);
+    fixture_model_close(&w->model);
+}
+
+// A value as llama.cpp's documentation of blocks has it.
+static float value_of(const uint8_t *row, uint32_t type, size_t i) {
+    const size_t bytes = type == GGUF_Q4_0 ? 18 : type == GGUF_Q4_1 ? 20 : 34;
+    const uint8_t *block = row + i / 32 * bytes;
+    uint16_t bits[2];
+    memcpy(bits, block, sizeof bits);
+    const float d = f16_to_float(bits[0]);
+    if (type == GGUF_Q8_0) return d * (float)(int8_t)block[2 + i % 32];
+    const uint8_t byte = block[(type == GGUF_Q4_0 ? 2 : 4) + i % 16];
+    const int code = i % 32 < 16 ? byte & 15 : byte >> 4;
+    return type == GGUF_Q4_0 ? d * (float)(code - 8) : d * (float)code + f16_to_float(bits[1]);
+}
+
+static size_t place_of(const ModelStructure *s, int linear, size_t row) {
+    const LinearRole role = s->linears[linear].role;
+    const size_t dim = (size_t)s->config.head_dim, half = dim / 2, in_head = row % dim;
+    return role == ROLE_Q || role == ROLE_K ? row - in_head + in_head % half * 2 + in_head / half : row;
+}
+
+static void check_quantized(const Written *w, int i, const GgufTensor *tensor) {
+    const ModelStructure *s = &w->model.structure;
+    const Linear *linear = &s->linears[i];
+    QuantizedWeight q;
+    assert_true(quantize_linear(linear, &w->plan.decisions[i], NULL, NULL, &q, NULL, NULL));
+    float *values = calloc(linear->out * linear->in, sizeof *values);
+    dequantize(&q, values);
+    const size_t row = gguf_bytes((GgufType)tensor->type, linear->in);
+    for (size_t o = 0; o < linear->out; o++) {
+        const uint8_t *bytes = w->file.data + tensor->at + place_of(s, i, o) * row;
+        for (size_t k = 0; k < linear->in; k++) {
+            const float found = value_of(bytes, tensor->type, k), wanted = values[o * linear->in + k];
+            // A minimum in F16 is off by 2^−11 of up to 15 scales.
+            const float most = tensor->type == GGUF_Q4_1 ? 0x1p-11f * 15 * q.scales[o * 2 + k / 32] : 0;
+            if (!(fabsf(found - wanted) <= most)) fail_msg("%s: row %zu, column %zu", linear->name, o, k);
+        }
+    }
+    free(values);
+    quantized_weight_free(&q);
+}
+
+static void check_linear(const Written *w, int i) {
+    static const uint32_t types[ROLE_COUNT] = {
+        [ROLE_Q] = GGUF_Q4_0,    [ROLE_K] = GGUF_Q4_0,  [ROLE_V] = GGUF_BF16,    [ROLE_O] = GGUF_Q4_0,
+        [ROLE_GATE] = GGUF_Q4_0, [ROLE_UP] = GGUF_Q4_1, [ROLE_DOWN] = GGUF_Q8_0, [ROLE_HEAD] = GGUF_BF16};
+    const Linear *linear = &w->model.structure.linears[i];
+    char name[GGUF_NAME_ROOM];
+    assert_true(gguf_linear_name(&w->model.structure, i, false, name));
+    const GgufTensor *tensor = gguf_tensor(&w->file, name);
+    assert_int_equal(tensor->type, types[linear->role]);
+    assert_int_equal(tensor->shape[0], linear->in);
+    assert_int_equal(tensor->shape[1], linear->out);
+    if (tensor->type != GGUF_BF16)
+        check_quantized(w, i, tensor);
+    else
+        assert_memory_equal(w->file.data + tensor->at, linear->weight->data, linear->weight->bytes);
+}
+
+static void the_file_holds_what_was_planned(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    open_random(&w);
+    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
+    assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
+    gguf_read(w.bytes, w.size, &w.file);
+    assert_int_equal((w.size - (size_t)(w.file.data - (const uint8_t *)w.bytes)) % 32, 0);
+    const ModelStructure *s = &w.model.structure;
+    for (int i = 0; i < s->linear_count; i++) check_linear(&w, i);
+    for (int i = 0; i < s->norm_count; i++) {
+        char name[GGUF_NAME_ROOM];
+        assert_true(gguf_norm_name(s, i, false, name));
+        const GgufTensor *tensor = gguf_tensor(&w.file, name);
+        float gain;
+        assert_int_equal(tensor->type, GGUF_F32);
+        for (size_t k = 0; k < tensor->shape[0]; k++) {
+            memcpy(&gain, w.file.data + tensor->at + k * sizeof gain, sizeof gain);
+            assert_true(gain == bf16_to_float(((const uint16_t *)s->norms[i].gain->data)[k]));
+        }
+    }
+    const GgufTensor *table = gguf_tensor(&w.file, "token_embd.weight");
+    assert_memory_equal(w.file.data + table->at, s->embedding->data, s->embedding->bytes);
+    assert_int_equal(w.file.tensor_count, (size_t)(s->linear_count + s->norm_count + 1));
+    assert_string_equal(gguf_text(&w.file, "general.name"), "source");
+    gguf_free(&w.file);
+    free(w.bytes);
+    close_written(&w);
+}
+
+static void a_path_that_ends_so_is_a_file(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    char *unfinished = path_join(folder, "out.gguf.unfinished");
+    open_random(&w);
+    folder_put_text(folder, "out.gguf", "something else");
+    assert_false(write_file(&w, false, &err));
+    assert_non_null(strstr(err.message, "out.gguf: is there already; name another file with -o"));
+    if (!write_file(&w, true, &err)) fail_msg("%s", err.message);
+    assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
+    assert_memory_equal(w.bytes, "GGUF", 4);
+    assert_false(folder_exists(unfinished));
+    // Without that ending a folder is meant.
+    free(w.path);
+    w.path = path_join(folder, "out");
+    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
+    char *path = path_join(folder, "out/source-Q4_0.gguf"), *bytes;
+    size_t size;
+    assert_true(file_read(path, 1 << 24, &bytes, &size, NULL));
+    assert_int_equal(size, w.size);
+    assert_memory_equal(bytes, w.bytes, size);
+    free(bytes);
+    free(path);
+    free(w.bytes);
+    free(unfinished);
+    close_written(&w);
+}
+
+static void what_the_plan_asks_too_much_is_refused(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    open_random(&w);
+    set_dial(&w, "*q_proj", DIAL_BITS, 3);
+    set_dial(&w, "*o_proj", DIAL_GROUP_SIZE, 16);
+    plan_free(&w.plan);
+    assert_true(plan_make(&w.recipe, &w.model.structure, NULL, &w.plan, NULL));
+    assert_false(write_file(&w, false, &err));
+    assert_string_equal(err.message,
+                        "model.layers.0.self_attn.q_proj: GGUF cannot hold 3 bits on the symmetric grid; set "
+                        "its bits to 4 or 8 and its grid to symmetric (and 1 more)");
+    assert_false(file_exists(w.path));
+    close_written(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_same_file_as_the_package),   cmocka_unit_test(the_package_reads_the_same_numbers),
-        cmocka_unit_test(rows_of_a_head_are_paired),      cmocka_unit_test(pieces_are_packed_alike),
-        cmocka_unit_test(what_cannot_be_held_is_said),    cmocka_unit_test(scales_that_f16_cannot_hold_are_said),
-        cmocka_unit_test(names_are_those_of_the_package), cmocka_unit_test(models_that_llama_cpp_does_not_compute),
-        cmocka_unit_test(what_the_file_says_of_a_model),  cmocka_unit_test(the_way_of_cutting_has_a_name),
-        cmocka_unit_test(more_ways_of_cutting),           cmocka_unit_test(a_byte_level_tokenizer_is_inside),
-        IN_FOLDER(a_tokenizer_of_spaces_is_inside),       IN_FOLDER(what_a_tokenizer_loses_is_said),
+        cmocka_unit_test(the_same_file_as_the_package),
+        cmocka_unit_test(the_package_reads_the_same_numbers),
+        cmocka_unit_test(rows_of_a_head_are_paired),
+        cmocka_unit_test(pieces_are_packed_alike),
+        cmocka_unit_test(what_cannot_be_held_is_said),
+        cmocka_unit_test(scales_that_f16_cannot_hold_are_said),
+        cmocka_unit_test(names_are_those_of_the_package),
+        cmocka_unit_test(models_that_llama_cpp_does_not_compute),
+        cmocka_unit_test(what_the_file_says_of_a_model),
+        cmocka_unit_test(the_way_of_cutting_has_a_name),
+        cmocka_unit_test(more_ways_of_cutting),
+        cmocka_unit_test(a_byte_level_tokenizer_is_inside),
+        IN_FOLDER(a_tokenizer_of_spaces_is_inside),
+        IN_FOLDER(what_a_tokenizer_loses_is_said),
+        IN_FOLDER(the_file_holds_what_was_planned),
+        IN_FOLDER(a_path_that_ends_so_is_a_file),
+        IN_FOLDER(what_the_plan_asks_too_much_is_refused),
     };
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);
 }
