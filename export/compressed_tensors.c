@@ -78,11 +78,11 @@ static const struct {
     {is_transposed, "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"},
     {is_in_a_stack, "is an expert in one tensor with others, which cannot be split; leave the experts out with "
                     "\"ignore\" in the recipe"},
-    {has_other_grid, "this format has no such grid; use --weight-grid symmetric"},
+    {has_other_grid, "this format has no such grid; use --grid symmetric"},
     {has_odd_bits, "weights of 2 and 3 bits are read by few engines, and by some versions wrongly; use 4 or 8 bits, or "
                    "--allow-odd-bits"},
     {has_partial_group, "its groups do not divide its columns; use a smaller --group-size, or 0 for whole channels"},
-    {has_zeros_and_inputs, "zero points go only with inputs of 16 bits; use --weight-grid symmetric or --activations "
+    {has_zeros_and_inputs, "zero points go only with inputs of 16 bits; use --grid symmetric or --activations "
                            "none"},
     {has_channel_inputs, "inputs with a scale per channel cannot be computed by engines; use --activations token"},
 };

@@ -205,7 +205,7 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
 bool folder_put_card(const Export *x, Error *err);
-bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
+bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
 // ---- single_file.c ----
 

@@ -7,8 +7,8 @@ Needs torch, transformers and compressed-tensors; run by hand. Everything in flo
 
 - `--verify`: the program's own loaders find what was to be written.
 - Logits of token ids against `quantdial logits`, as a share of the largest. At most 2e-3, in practice 1e-6.
-- Rounding activations is chaotic (check_accuracy.py). Where the inputs have one scale, logits may be as far apart as the
-  reference moves when its embeddings are changed by one part in a million, the most of eight times.
+- Rounding activations is chaotic (check_accuracy.py). Where the inputs have one scale, logits may be twice as far apart
+  as the reference moves when its embeddings are changed by one part in a million, the most of eight times.
 - Inputs per token: compressed-tensors takes absmax / 127.5 for the scale where this program takes absmax / 127. So the logits
   are compared with the inputs left alone, and it is shown that transformers rounds them.
 - 64 tokens, greedily, where the model has a tokenizer.
@@ -150,8 +150,8 @@ def check(program, path, profile, folder, text):
         ours = load_file(file)["logits"]
     away, same, most = share(found, ours), "", MOST
     if away > MOST and "a8" in profile and not profile.endswith("-token"):
-        most = disturbed(model, ids)
-        note = f" (disturbed {most:.1e})"
+        moves = disturbed(model, ids)
+        most, note = 2 * moves, f" (disturbed {moves:.1e})"
     if text and not profile.endswith("-token"):
         said = json.loads(run(program, "generate", path, *common, *dials, "--json", "--chat", "off", "--prompt", text))
         same = greedy(model, export, text) == said["quantized"]["text"]
