@@ -139,13 +139,13 @@ static void put(const Export *x, const Unit *unit, const Piece *piece) {
 
 // ---- The head ----
 
-// The type that most weights of linears have.
+// The type that most weights of linears in layers have.
 static GgufType commonest_type(const Export *x, const OutFile *file) {
     uint64_t counts[GGUF_BF16 + 1] = {0};
     GgufType most = GGUF_F32;
     for (size_t i = file->first; i < file->end; i++) {
         const Unit *unit = &x->units[i];
-        if (unit->linear < 0 || unit->is_bias) continue;
+        if (unit->linear < 0 || unit->is_bias || unit_linear(x, unit)->layer < 0) continue;
         const int type = unit->tensors[0].type;
         counts[type] += unit->rows * unit->columns;
         if (counts[type] > counts[most]) most = (GgufType)type;

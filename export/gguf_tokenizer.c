@@ -142,21 +142,25 @@ static bool has_type(const cJSON *part, const char *list, const char *type, cons
     return false;
 }
 
-// *prefix: a space goes before the text.
-static Kind kind_of(const cJSON *settings, bool *prefix) {
+typedef enum Prefix { PREFIX_NONE, PREFIX_ALWAYS, PREFIX_SOMETIMES } Prefix;
+
+// *prefix: whether a space goes before the text and behind special tokens.
+static Kind kind_of(const cJSON *settings, Prefix *prefix) {
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(settings, "model"), *step;
     const cJSON *pre = cJSON_GetObjectItemCaseSensitive(settings, "pre_tokenizer");
     const cJSON *normalizer = cJSON_GetObjectItemCaseSensitive(settings, "normalizer");
     const bool affixes = *string_of(model, "continuing_subword_prefix") || *string_of(model, "end_of_word_suffix");
-    *prefix = false;
+    *prefix = PREFIX_NONE;
     if ((*string_of(model, "type") && strcmp(string_of(model, "type"), "BPE") != 0) || affixes) return KIND_NONE;
     if (has_type(pre, "pretokenizers", "ByteLevel", &step)) return KIND_BYTES;
     if (!is_true(model, "byte_fallback", false)) return KIND_NONE;
     if (has_type(pre, "pretokenizers", "Metaspace", &step)) {
-        *prefix = strcmp(string_of(step, "prepend_scheme"), "never") != 0 && is_true(step, "add_prefix_space", true);
+        const bool none =
+            strcmp(string_of(step, "prepend_scheme"), "never") == 0 || !is_true(step, "add_prefix_space", true);
+        *prefix = none ? PREFIX_NONE : PREFIX_SOMETIMES; // not where there is one already
         return KIND_SPACES;
     }
-    *prefix = has_type(normalizer, "normalizers", "Prepend", &step);
+    if (has_type(normalizer, "normalizers", "Prepend", &step)) *prefix = PREFIX_ALWAYS;
     return has_type(normalizer, "normalizers", "Replace", &step) ? KIND_SPACES : KIND_NONE;
 }
 
@@ -205,8 +209,8 @@ static bool find_twice(Making *m, Error *err) {
     return (ids && m->twice) || error_memory(err, "the vocabulary");
 }
 
-// What llama.cpp looks for in texts has spaces for ▁.
-static void add_user_token(const char *text, size_t length, GgufHead *head) {
+// llama.cpp looks in the text as it is, where ▁ is still a space.
+static void add_normalized_token(const char *text, size_t length, GgufHead *head) {
     Text spaced = {0};
     for (size_t i = 0; i < length;) {
         const bool mark = length - i >= 3 && memcmp(text + i, "▁", 3) == 0;
@@ -222,7 +226,7 @@ static int type_of(const Making *m, int32_t id, TokenKind kind, const char *text
     if (kind == TOKEN_NONE || m->twice[id]) return TYPE_UNUSED;
     if (m->kind == KIND_SPACES && id == m->unknown) return TYPE_UNKNOWN;
     if (kind == TOKEN_SPECIAL) return TYPE_CONTROL;
-    if (kind == TOKEN_ADDED) return TYPE_USER;
+    if (kind == TOKEN_ADDED || kind == TOKEN_NORMALIZED) return TYPE_USER;
     const bool is_byte = length == 6 && memcmp(text, "<0x", 3) == 0 && text[5] == '>';
     return m->kind == KIND_SPACES && is_byte ? TYPE_BYTE : TYPE_ORDINARY;
 }
@@ -237,8 +241,8 @@ static void add_tokens(const Making *m) {
         if (type == TYPE_UNUSED) {
             char unused[32];
             gguf_item_string(m->head, unused, (size_t)snprintf(unused, sizeof unused, "[PAD%d]", id));
-        } else if (type == TYPE_USER) {
-            add_user_token(text, length, m->head);
+        } else if (kind == TOKEN_NORMALIZED) {
+            add_normalized_token(text, length, m->head);
         } else {
             gguf_item_string(m->head, text, length);
         }
@@ -272,13 +276,15 @@ static void add_merges(const Making *m) {
 // Instead of merges a score per token: the pair that makes the token of the highest score is merged first. Where all
 // merges that make a token stand together, as SentencePiece has them, that is the same order; else *ordered is false.
 static bool add_scores(const Making *m, bool *ordered, Error *err) {
+    const float last = -(float)(m->merge_count + 1); // of tokens that no merge makes
     float *scores = array_new(m->vocab, sizeof *scores);
     if (!scores) return error_memory(err, "the vocabulary");
+    for (size_t i = 0; i < m->vocab; i++) scores[i] = last;
     *ordered = true;
     for (size_t i = 0; i < m->merge_count; i++) {
         const int32_t token = m->merges[i].result;
         if ((size_t)token >= m->vocab || (i && m->merges[i - 1].result == token)) continue;
-        if (scores[token] < 0)
+        if (scores[token] > last)
             *ordered = false;
         else
             scores[token] = -(float)(i + 1);
@@ -333,7 +339,7 @@ static void add_chat_template(GgufHead *head, const char *folder, char *note, si
 
 // ---- All of it ----
 
-static bool add_all(Making *m, const char *folder, bool prefix, char *note, size_t size, Error *err) {
+static bool add_all(Making *m, const char *folder, Prefix prefix, char *note, size_t size, Error *err) {
     const char *rule = m->kind == KIND_BYTES ? gguf_pre_tokenizer(m->tokenizer) : "default";
     bool ordered = true;
     add_chat_template(m->head, folder, note, size);
@@ -343,7 +349,7 @@ static bool add_all(Making *m, const char *folder, bool prefix, char *note, size
                  "here: it will cut some otherwise; compare token ids before use");
     gguf_key_string(m->head, "tokenizer.ggml.model", m->kind == KIND_BYTES ? "gpt2" : "llama");
     gguf_key_string(m->head, "tokenizer.ggml.pre", rule ? rule : "default");
-    if (m->kind == KIND_SPACES) gguf_key_bool(m->head, "tokenizer.ggml.add_space_prefix", prefix);
+    if (m->kind == KIND_SPACES) gguf_key_bool(m->head, "tokenizer.ggml.add_space_prefix", prefix != PREFIX_NONE);
     if (!find_twice(m, err) || !tokenizer_merges(m->tokenizer, &m->merges, &m->merge_count, err)) return false;
     m->unknown = special_id(m->tokenizer, "unk_token");
     add_tokens(m);
@@ -351,6 +357,10 @@ static bool add_all(Making *m, const char *folder, bool prefix, char *note, size
         add_merges(m);
     else if (!add_scores(m, &ordered, err))
         return false;
+    if (prefix == PREFIX_SOMETIMES)
+        snprintf(note, size,
+                 "llama.cpp puts a space before every text and behind special tokens, which this tokenizer does not "
+                 "always");
     if (!ordered)
         snprintf(note, size,
                  "the tokenizer's merges follow from no score per token, which is what llama.cpp has: it will "
@@ -362,7 +372,7 @@ bool gguf_add_tokenizer(GgufHead *head, const char *folder, size_t vocab, char *
     Tokenizer *tokenizer;
     Error missing = {0};
     *note = '\0';
-    bool prefix = false;
+    Prefix prefix = PREFIX_NONE;
     if (!tokenizer_load(folder, &tokenizer, &missing)) snprintf(note, size, "without a tokenizer: %s", missing.message);
     const Kind kind = tokenizer ? kind_of(tokenizer_settings(tokenizer), &prefix) : KIND_NONE;
     if (tokenizer && kind == KIND_NONE)

@@ -178,9 +178,6 @@ static void what_cannot_be_held_is_said(void **state) {
         {{.quantized = true, .bits = 4, .group = 32, .grid = GRID_LOG2}, 0, "4 bits on the log2 grid"},
         {{.quantized = true, .bits = 4, .group = 32, .grid = GRID_TWO_LEVEL}, 0, "4 bits on the two-level grid"},
         {{.quantized = true, .bits = 4, .group = 16}, 0, "groups of 16 weights in blocks of 32; set its group size"},
-        {{.quantized = true, .bits = 4, .group = 32, .lae = true, .activations = POLICY_STATIC},
-         0,
-         "factors that the input is divided by"},
     };
     Error err;
     GgufType type;
@@ -447,7 +444,10 @@ static void a_byte_level_tokenizer_is_inside(void **state) {
         const char *content = tokenizer_content(tokenizer, (int32_t)id, &want, &kind);
         const int type = (int)gguf_item_number(&file, "tokenizer.ggml.token_type", id);
         if (id < known) assert_true(length == want && memcmp(text, content, want) == 0);
-        assert_int_equal(type, id >= known ? 5 : kind == TOKEN_SPECIAL ? 3 : kind == TOKEN_ADDED ? 4 : 1);
+        assert_int_equal(type, id >= known                                       ? 5
+                               : kind == TOKEN_SPECIAL                           ? 3
+                               : kind == TOKEN_ADDED || kind == TOKEN_NORMALIZED ? 4
+                                                                                 : 1);
     }
     // The first merge of the file, and how many there are.
     cJSON *json = fixture_json("tests/fixtures/tokenizer/llama3/tokenizer.json");
@@ -476,7 +476,8 @@ static void a_byte_level_tokenizer_is_inside(void **state) {
 static const char spaces[] =
     "{\"added_tokens\": [{\"id\": 0, \"content\": \"<unk>\", \"special\": true, \"normalized\": false},"
     "{\"id\": 1, \"content\": \"<s>\", \"special\": true, \"normalized\": false},"
-    "{\"id\": 9, \"content\": \"▁end\", \"special\": false, \"normalized\": false}],"
+    "{\"id\": 9, \"content\": \" end\", \"special\": false, \"normalized\": true},"
+    "{\"id\": 10, \"content\": \"▁▁\", \"special\": false, \"normalized\": false}],"
     "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\", \"prepend\": \"▁\"},"
     "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"▁\"}]},"
     "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"<s>\"}},"
@@ -496,14 +497,16 @@ static void put_spaces(const char *more) {
 
 static void a_tokenizer_of_spaces_is_inside(void **state) {
     (void)state;
-    static const char *const texts[] = {"<unk>", "<s>", "<0x41>", "▁", "a", "b", "ab", "▁a", "▁ab", " end", "[PAD10]"};
-    static const int types[] = {2, 3, 6, 1, 1, 1, 1, 1, 1, 4, 5}, scores[] = {0, 0, 0, 0, 0, 0, -1, -2, -3, 0, 0};
+    static const char *const texts[] = {"<unk>", "<s>", "<0x41>", "▁",     "a",  "b",
+                                        "ab",    "▁a",  "▁ab",    "  end", "▁▁", "[PAD11]"};
+    static const int types[] = {2, 3, 6, 1, 1, 1, 1, 1, 1, 4, 4, 5},
+                     scores[] = {-5, -5, -5, -5, -5, -5, -1, -2, -3, -5, -5, -5};
     put_spaces("");
     GgufHead head;
-    GgufFile file = written_tokenizer(folder, 11, &head, "");
+    GgufFile file = written_tokenizer(folder, 12, &head, "");
     assert_string_equal(gguf_text(&file, "tokenizer.ggml.model"), "llama");
     assert_string_equal(gguf_text(&file, "tokenizer.chat_template"), "{{ messages[0]['role'] }}");
-    for (size_t id = 0; id < 11; id++) {
+    for (size_t id = 0; id < 12; id++) {
         size_t length;
         const char *text = gguf_item(&file, "tokenizer.ggml.tokens", id, &length);
         assert_true(length == strlen(texts[id]) && memcmp(text, texts[id], length) == 0);

@@ -11,7 +11,7 @@ static const ModelKind *const models[] = {&bpe_model, &unigram_model, &wordlevel
 typedef struct TokenText {
     uint32_t at, length;          // in Tokenizer.contents, a NUL behind it; length UINT32_MAX: no such token
     uint32_t shown, shown_length; // in Tokenizer.shown, likewise
-    bool special, added;
+    bool special, added, normalized;
 } TokenText;
 
 struct Tokenizer {
@@ -64,6 +64,7 @@ static bool make_tokens(Tokenizer *tokenizer, Error *err) {
         // As the package since 0.23 decodes: what was looked for, not what the file has.
         ok = set_token(tokenizer, token->id, token->wanted.data, token->wanted.length, token->special);
         tokenizer->tokens[token->id].added = true;
+        tokenizer->tokens[token->id].normalized = token->normalized;
     }
     return ok || error_memory(err, "the vocabulary");
 }
@@ -213,7 +214,11 @@ const cJSON *tokenizer_settings(const Tokenizer *tokenizer) { return tokenizer->
 const char *tokenizer_content(const Tokenizer *tokenizer, int32_t id, size_t *length, TokenKind *kind) {
     const TokenText *token = token_text(tokenizer, id);
     *length = token ? token->length : 0;
-    *kind = !token ? TOKEN_NONE : token->special ? TOKEN_SPECIAL : token->added ? TOKEN_ADDED : TOKEN_ORDINARY;
+    *kind = !token              ? TOKEN_NONE
+            : token->special    ? TOKEN_SPECIAL
+            : token->normalized ? TOKEN_NORMALIZED
+            : token->added      ? TOKEN_ADDED
+                                : TOKEN_ORDINARY;
     return token ? tokenizer->contents.data + token->at : "";
 }
 

@@ -61,10 +61,11 @@ const cJSON *tokenizer_special(const Tokenizer *tokenizer);
 // ---- What it is made of, for writing it in another format ----
 
 typedef enum TokenKind {
-    TOKEN_NONE,     // no token has this id
-    TOKEN_ORDINARY, // of the model's vocabulary
-    TOKEN_ADDED,    // found in texts before everything else
-    TOKEN_SPECIAL,  // such a one that stands for no text
+    TOKEN_NONE,       // no token has this id
+    TOKEN_ORDINARY,   // of the model's vocabulary
+    TOKEN_ADDED,      // found in texts before everything else
+    TOKEN_NORMALIZED, // such a one that is found in the normalized text
+    TOKEN_SPECIAL,    // added, and stands for no text
 } TokenKind;
 
 // A token as the vocabulary writes it (which for byte-level models is not its text), NUL-terminated; "" for unknown
