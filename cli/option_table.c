@@ -314,7 +314,7 @@ const OptionRow option_table[] = {
     {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
-    {'o', "output", "FOLDER", "folder to write", TAKES_EXPORT, take_text, FIELD(export.folder)},
+    {'o', "output", "FOLDER", "folder to write, or FILE.gguf", TAKES_EXPORT, take_text, FIELD(export.folder)},
     {0, "format", "compressed-tensors|gguf", "format of the checkpoint", TAKES_EXPORT, take_word, FIELD(export.format),
      .default_value = "compressed-tensors"},
     {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},

@@ -64,7 +64,7 @@ static const Values values[] = {
     {"shape", {"tiny", "llama-70b"}, {"", "cube", "Tiny"}},
     {"layers", {"1", "1000"}, {NO_NUMBERS, "0", "1001"}},
     {"dtype", {"bf16", "f16"}, {"", "f32", "bf16|f16"}},
-    {"format", {"compressed-tensors"}, {"", "safetensors", "compressed"}},
+    {"format", {"compressed-tensors", "gguf"}, {"", "safetensors", "compressed"}},
     {"dry-run", {NULL}, {NULL}},
     {"eval", {NULL}, {NULL}},
     {"verify", {NULL}, {NULL}},
