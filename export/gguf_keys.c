@@ -2,19 +2,39 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "export/gguf_names.h"
 
 enum { QUANTIZATION_VERSION = 2 };
 
-void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
-    const char *path = structure->checkpoint->path;
+static void last_part(const char *path, char *out, size_t size) {
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') end--;
     size_t begin = end;
     while (begin && path[begin - 1] != '/') begin--;
     snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+}
+
+// What a file's name should not have.
+static void make_plain(char *name) {
+    text_mend(name);
+    for (; *name; name++) {
+        if ((unsigned char)*name < ' ' || strchr("\"\\?*", *name)) *name = '_';
+    }
+}
+
+void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
+    const Checkpoint *checkpoint = structure->checkpoint;
+    last_part(checkpoint->path, out, size);
+    const char *dot = strrchr(out, '.');
+    const bool is_file = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".json") == 0);
+    char *whole =
+        strcmp(out, ".") == 0 || strcmp(out, "..") == 0 || is_file ? realpath(checkpoint->folder, NULL) : NULL;
+    if (whole) last_part(whole, out, size);
+    free(whole);
+    make_plain(out);
 }
 
 // general.file_type, which is for people.

@@ -12,5 +12,5 @@ void gguf_add_keys(GgufHead *head, const ModelStructure *structure, GgufType mos
 // where a key says it all.
 void gguf_add_rope(GgufHead *head, const ModelConfig *config, Text *data);
 
-// "Llama-3.2-1B": the last part of the path that the user named.
+// "Llama-3.2-1B": the last part of the path that the user named, or of the folder behind it; fit for a file's name.
 void gguf_model_name(const ModelStructure *structure, char *out, size_t size);

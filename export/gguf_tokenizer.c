@@ -51,6 +51,7 @@ static const char *string_of(const cJSON *object, const char *key) {
     const char *string = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
     return string ? string : "";
 }
+
 static bool is_true(const cJSON *object, const char *key, bool missing) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsBool(item) ? cJSON_IsTrue(item) : missing;
@@ -164,6 +165,16 @@ static Kind kind_of(const cJSON *settings, Prefix *prefix) {
     return has_type(normalizer, "normalizers", "Replace", &step) ? KIND_SPACES : KIND_NONE;
 }
 
+// Composed characters llama.cpp leaves to whoever writes the text, as all its models of this kind do.
+static bool only_composes(const cJSON *normalizer) {
+    const cJSON *step;
+    const char *type = string_of(normalizer, "type");
+    cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(normalizer, "normalizers")) {
+        if (!only_composes(step)) return false;
+    }
+    return !*type || strcmp(type, "NFC") == 0 || strcmp(type, "Sequence") == 0;
+}
+
 // ---- Tokens ----
 
 // Of tokenizer.ggml.token_type.
@@ -174,7 +185,7 @@ typedef struct Making {
     const Tokenizer *tokenizer;
     Kind kind;
     size_t vocab;
-    bool *twice;     // [vocab]: a token of a smaller id has the same text
+    bool *twice;     // [vocab]: another token has the same text, and keeps it
     int32_t unknown; // −1: none
     TokenMerge *merges;
     size_t merge_count;
@@ -182,14 +193,15 @@ typedef struct Making {
 
 static int compare_contents(const void *a, const void *b, void *tokenizer) {
     size_t n, m;
-    TokenKind kind;
+    TokenKind first, second;
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    const char *s = tokenizer_content(tokenizer, x, &n, &kind), *t = tokenizer_content(tokenizer, y, &m, &kind);
+    const char *s = tokenizer_content(tokenizer, x, &n, &first), *t = tokenizer_content(tokenizer, y, &m, &second);
     const int order = memcmp(s, t, n < m ? n : m);
-    return order ? order : n != m ? (n > m) - (n < m) : (x > y) - (x < y);
+    if (order || n != m) return order ? order : n > m ? 1 : -1;
+    return first != second ? (int)second - (int)first : x - y;
 }
 
-// llama.cpp wants every text once. Which of two gets it makes no difference to texts: added tokens go before.
+// llama.cpp wants every text once. An added token keeps it, since it is found first.
 static bool find_twice(Making *m, Error *err) {
     int32_t *ids = array_new(m->vocab, sizeof *ids);
     m->twice = array_new(m->vocab, sizeof *m->twice);
@@ -340,9 +352,12 @@ static void add_chat_template(GgufHead *head, const char *folder, char *note, si
 // ---- All of it ----
 
 static bool add_all(Making *m, const char *folder, Prefix prefix, char *note, size_t size, Error *err) {
+    const cJSON *settings = tokenizer_settings(m->tokenizer);
     const char *rule = m->kind == KIND_BYTES ? gguf_pre_tokenizer(m->tokenizer) : "default";
     bool ordered = true;
     add_chat_template(m->head, folder, note, size);
+    if (m->kind == KIND_BYTES && !only_composes(cJSON_GetObjectItemCaseSensitive(settings, "normalizer")))
+        snprintf(note, size, "llama.cpp does not normalize texts as this tokenizer does; compare token ids before use");
     if (!rule)
         snprintf(note, size,
                  "llama.cpp has no name for the way in which this tokenizer cuts texts, or it is not known "

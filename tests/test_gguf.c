@@ -144,10 +144,10 @@ static void pieces_are_packed_alike(void **state) {
     const size_t row = gguf_bytes(GGUF_Q8_0, COLUMNS);
     uint8_t whole[ROWS * 136], piece[2 * 136];
     assert_int_equal(row, 136);
-    gguf_pack(&w, GGUF_Q8_0, 2 * ROWS / 3, 0, ROWS, whole);
-    gguf_pack(&w, GGUF_Q8_0, 2 * ROWS / 3, 2, 2, piece);
+    gguf_pack(&w, GGUF_Q8_0, ROWS, 0, ROWS, whole);
+    gguf_pack(&w, GGUF_Q8_0, ROWS, 2, 2, piece);
     assert_memory_equal(piece, whole + 2 * row, sizeof piece);
-    assert_memory_equal(whole + row + 2, w.codes + 2 * COLUMNS, 32); // row 1 was row 2 of a head of 4
+    assert_memory_equal(whole + row + 2, w.codes + 3 * COLUMNS, 32); // row 1 was row 3 of the head
     quantized_weight_free(&w);
     safetensors_close(&file);
 }
@@ -552,6 +552,19 @@ static void what_a_tokenizer_loses_is_said(void **state) {
         "\"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\"}, {\"type\": \"ByteLevel\"}]}}");
     file = written_tokenizer(folder, 1, &head, "llama.cpp has no name for the way");
     assert_string_equal(gguf_text(&file, "tokenizer.ggml.pre"), "default");
+    gguf_free(&file);
+    gguf_head_free(&head);
+
+    // The added token keeps a text that stands twice.
+    folder_put_text(
+        folder, "tokenizer.json",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": []}, \"added_tokens\": "
+        "[{\"id\": 2, \"content\": \"B\", \"special\": false, \"normalized\": true}], \"normalizer\": {\"type\": "
+        "\"Lowercase\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}}");
+    file = written_tokenizer(folder, 3, &head, "llama.cpp does not normalize");
+    assert_string_equal(gguf_text(&file, "tokenizer.ggml.pre"), "gpt-2");
+    assert_int_equal(gguf_item_number(&file, "tokenizer.ggml.token_type", 1), 5);
+    assert_int_equal(gguf_item_number(&file, "tokenizer.ggml.token_type", 2), 4);
     gguf_free(&file);
     gguf_head_free(&head);
 }
