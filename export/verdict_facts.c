@@ -277,11 +277,14 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_CPU_EXPERTS] = {"cpu-experts", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "Quantized experts are taken only by processors with AMX, or not at all.",
                           "Judge such a model with transformers.", MEND_NOT, 0, 0},
-    [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, ALL, EVERY, is_router, NULL,
-                     "Routers are read as plain numbers; transformers finds none and computes with random ones.",
+    [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, EVERY, is_router, NULL,
+                     "transformers finds no plain numbers for the router and computes with random ones.",
                      "Leave routers as they are.", MEND_IGNORE, 0, 0},
-    [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, EVERY, is_tied_head, NULL,
-                        "The head is the embedding, and a quantized copy of it has no place.",
+    [RULE_ROUTER_REFUSED] = {"router-refused", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG | LLAMA_CPP, EVERY,
+                             is_router, NULL, "Most families read routers as plain numbers, and these are codes.",
+                             "Leave routers as they are.", MEND_IGNORE, 0, 0},
+    [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_tied_head, NULL,
+                        "The head is the embedding, and transformers has no place for codes of its own; vLLM has.",
                         "Leave the head as it is.", MEND_IGNORE, 0, 0},
 
     // Schemes.

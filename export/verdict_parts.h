@@ -75,6 +75,7 @@ typedef enum RuleId {
     RULE_EXPERT_INPUTS,
     RULE_CPU_EXPERTS,
     RULE_ROUTER,
+    RULE_ROUTER_REFUSED,
     RULE_TIED_HEAD,
     // Schemes.
     RULE_THREE_BITS,

@@ -400,11 +400,13 @@ static void special_linears(void **state) {
     linears[O].role = ROLE_ROUTER;
     finds(f, CT, TRANSFORMERS, "router", SEVERITY_MISREAD, 1, TRANSFORMERS);
     mends(f, CT, TRANSFORMERS, "router");
+    finds(f, CT, SM80 | TRANSFORMERS, "router-refused", SEVERITY_REFUSED, 1, SM80);
+    mends(f, CT, SM80, "router-refused");
     f->recipe.ignore[0][0] = 'x';
     set(f, "lm_head", DIAL_BITS, 4);
     assert_null(find(judge(f, CT, ALL), "tied-head"));
     f->model.structure.config.tied_head = true;
-    finds(f, CT, CPU | TRANSFORMERS, "tied-head", SEVERITY_REFUSED, 1, CPU | TRANSFORMERS);
+    finds(f, CT, CPU | TRANSFORMERS, "tied-head", SEVERITY_REFUSED, 1, TRANSFORMERS);
     mends(f, CT, TRANSFORMERS, "tied-head");
     assert_false(f->fix.plan.decisions[HEAD].quantized);
 }
