@@ -232,9 +232,10 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_CHANNEL_INPUTS] = {"channel-inputs", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_channel_inputs, NULL,
                              "No integer product takes inputs with a scale per channel.", "Set activations to token.",
                              MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
-    [RULE_ASYMMETRIC_INPUTS] = {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs,
-                                NULL, "Weights with zero points go only with inputs of 16 bits.",
-                                "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
+    [RULE_ASYMMETRIC_INPUTS] =
+        {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
+         "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
+         "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
     [RULE_CONV1D] = {"conv1d", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT, is_conv1d, NULL,
                      "transformers finds no codes for matrices stored as [in, out] (Conv1D) and computes with random "
                      "weights.",

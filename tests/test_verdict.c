@@ -267,7 +267,8 @@ static void settings_are_found_and_mended(void **state) {
         void *fresh;
         assert_int_equal(setup(&fresh), 0);
         Fixture *f = fresh;
-        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++) set(f, NULL, row->set[k].dial, row->set[k].value);
+        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++)
+            set(f, NULL, row->set[k].dial, row->set[k].value);
         const int linears = strcmp(row->name, "partial-group") == 0 ? 2 : LINEARS; // only down has 768 columns
         finds(f, row->format, row->asked, row->name, row->severity, linears, row->meant);
         for (Target t = 0; row->severity == SEVERITY_REFUSED && t < TARGET_COUNT; t++)
@@ -292,6 +293,10 @@ static void a_remedy_is_as_small_as_it_can_be(void **state) {
     assert_int_equal(f->fix.recipe.override_count, 3);
     says(f, "weight-bits 4: model.layers.0.mlp.down_proj and 1 more\n");
     assert_int_equal(f->recipe.override_count, 1); // the recipe that was given stays
+    set(f, NULL, DIAL_BITS, 2);
+    mends(f, CT, SGLANG, "bits");
+    assert_int_equal(f->fix.recipe.override_count, 2); // *, behind the other
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
 }
 
 static void what_needs_nothing_is_left_alone(void **state) {
