@@ -183,10 +183,6 @@ static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed
 static bool has_partial_group(const Case *c, int i) { return linear_of(c, i)->in % decision(c, i)->group != 0; }
 static bool is_router(const Case *c, int i) { return linear_of(c, i)->role == ROLE_ROUTER; }
 
-static bool is_tied_head(const Case *c, int i) {
-    return linear_of(c, i)->role == ROLE_HEAD && c->structure->config.tied_head;
-}
-
 static bool has_f32_scales(const Case *c, int i) {
     return decision(c, i)->scale_dtype == DTYPE_F32 && linear_of(c, i)->weight->dtype != DTYPE_F32;
 }
@@ -280,13 +276,11 @@ const Rule verdict_rules[RULE_COUNT] = {
                           "Judge such a model with transformers.", MEND_NOT, 0, 0},
     [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, EVERY, is_router, NULL,
                      "transformers finds no plain numbers for the router and computes with random ones.",
-                     "Leave routers as they are.", MEND_IGNORE, 0, 0},
+                     "Leave routers as they are, or load with CompressedTensorsConfig(dequantize=True).", MEND_IGNORE,
+                     0, 0},
     [RULE_ROUTER_REFUSED] = {"router-refused", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG | LLAMA_CPP, EVERY,
                              is_router, NULL, "Most families read routers as plain numbers, and these are codes.",
                              "Leave routers as they are.", MEND_IGNORE, 0, 0},
-    [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_tied_head, NULL,
-                        "The head is the embedding, and transformers has no place for codes of its own; vLLM has.",
-                        "Leave the head as it is.", MEND_IGNORE, 0, 0},
 
     // Schemes.
     [RULE_THREE_BITS] = {"three-bits", SEVERITY_MISREAD, EVIDENCE_TRIED, 0, 0, NULL, NULL,

@@ -76,7 +76,6 @@ typedef enum RuleId {
     RULE_CPU_EXPERTS,
     RULE_ROUTER,
     RULE_ROUTER_REFUSED,
-    RULE_TIED_HEAD,
     // Schemes.
     RULE_THREE_BITS,
     RULE_BITS,

@@ -3,7 +3,7 @@
 
 For every finding it writes a tiny checkpoint by hand (numpy and safetensors; nothing of this program), gives it to an
 engine in a process of its own, and prints one line: the score, or the last line of the error. A table of the results
-stands in docs/engines.md.
+stands in docs/export.md.
 
     check_verdicts.py --work FOLDER --judge NAME=PYTHON [--judge …] [CASE …]
 
