@@ -15,13 +15,18 @@
 #include "analysis/tokens.h"
 #include "base/file.h"
 #include "tests/support/fixture_model.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
+#include "tests/support/slow_checks.h"
 
 // Two batches: the first has 1,024 tokens. The experts of the second model share them.
 enum { LENGTH = 32, SEQUENCES = 40, TOKENS = LENGTH * SEQUENCES, KEY = 7 };
 static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/mixtral"};
 
-static char folder[256], path[300];
+static const char *state_path(void) {
+    static char path[4200];
+    snprintf(path, sizeof path, "%s/calibration-%016x.stats", folder, KEY);
+    return path;
+}
 
 // ---- A model that stops after so many layers ----
 
@@ -131,23 +136,18 @@ static void kept_and_taken_up(FixtureModel *model, const InputSet *whole, int la
     input_set_release(set);
 }
 
-// Under valgrind a token costs a hundred times as much: one model and one stop do.
-static bool quick(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    return slow && strcmp(slow, "0") == 0;
-}
-
+// Under valgrind one model and one stop do.
 static void the_end_is_the_same_wherever_it_was_stopped(void **state) {
     (void)state;
-    for (size_t m = quick(); m < sizeof models / sizeof *models; m++) {
+    for (size_t m = slow_checks() ? 0 : 1; m < sizeof models / sizeof *models; m++) {
         FixtureModel model;
         open_counting(models[m], &model);
         InputSet *whole = uninterrupted(&model);
         const int layers = model.config.layers * SEQUENCES;
         // In the first layer, at its end, at the end of the first batch, and in the middle of the second.
         const int stops[] = {1, 32, 32 * model.config.layers, layers - 5};
-        for (size_t i = quick() ? 3 : 0; i < sizeof stops / sizeof *stops; i++) {
-            if (!quick()) stopped_and_gone_on(&model, whole, stops[i]);
+        for (size_t i = slow_checks() ? 0 : 3; i < sizeof stops / sizeof *stops; i++) {
+            if (slow_checks()) stopped_and_gone_on(&model, whole, stops[i]);
             kept_and_taken_up(&model, whole, stops[i]);
         }
         input_set_release(whole);
@@ -159,7 +159,7 @@ static void what_is_seen_early_is_provisional(void **state) {
     (void)state;
     FixtureModel model;
     Error err = {0};
-    if (quick()) return;
+    if (!slow_checks()) return;
     open_counting(models[0], &model);
     InputSet *whole = uninterrupted(&model);
     Calibrator *c = started(&model);
@@ -221,7 +221,7 @@ static bool is_used(FixtureModel *model, uint64_t key) {
 }
 
 static void write_plain(const char *data, size_t size) {
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(state_path(), "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
@@ -239,7 +239,7 @@ static void a_state_of_something_else_or_damaged_is_not_used(void **state) {
     calibrator_free(c);
     assert_true(is_used(&model, KEY));
     assert_false(is_used(&model, KEY + 1));
-    assert_true(file_read(path, (size_t)1 << 30, &data, &size, &err));
+    assert_true(file_read(state_path(), (size_t)1 << 30, &data, &size, &err));
     for (size_t at = 0; at < size; at += size / 16) {
         data[at] ^= 4;
         write_plain(data, size);
@@ -254,22 +254,17 @@ static void a_state_of_something_else_or_damaged_is_not_used(void **state) {
     assert_false(is_used(&other, KEY)); // its linears have other widths
     fixture_model_close(&other);
     calibrator_forget(folder, KEY);
-    assert_false(file_exists(path));
+    assert_false(file_exists(state_path()));
     free(data);
     fixture_model_close(&model);
 }
 
 int main(void) {
-    char *made = folder_temporary();
-    snprintf(folder, sizeof folder, "%s", made);
-    snprintf(path, sizeof path, "%s/calibration-%016x.stats", made, KEY);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_end_is_the_same_wherever_it_was_stopped),
         cmocka_unit_test(what_is_seen_early_is_provisional),
         cmocka_unit_test(rows_come_from_the_tokens_that_were_seen),
         cmocka_unit_test(a_state_of_something_else_or_damaged_is_not_used),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    folder_remove(made);
-    return failed;
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

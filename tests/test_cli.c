@@ -248,11 +248,6 @@ static void assert_within(double value, double least, double most) {
 
 static void bench_measures_every_case(void **state) {
     (void)state;
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    if (slow && slow[0] == '0') {
-        snprintf(seen[seen_count++], sizeof *seen, "bench");
-        skip(); // seconds of arithmetic
-    }
     Ran ran = RUN("bench", "--quiet", "--json", "--runs", "2", "--schemes", "w4,w4a8", "--batch", "1,2", "--context",
                   "16", "--prefill", "32");
     cJSON *bench = json_of("bench", &ran);

@@ -15,6 +15,7 @@
 #include "tests/support/cuda_emulated.h"
 #include "tests/support/device_models.h"
 #include "tests/support/simt_emulated.h"
+#include "tests/support/slow_checks.h"
 
 static bool thorough = true; // not under valgrind or the sanitizers, where changing stacks takes long
 
@@ -617,8 +618,7 @@ static void test_failures(void **state) {
 }
 
 int main(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    thorough = !(slow && strcmp(slow, "0") == 0);
+    thorough = slow_checks();
 #ifdef __SANITIZE_ADDRESS__
     thorough = false;
 #endif

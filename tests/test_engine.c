@@ -16,6 +16,7 @@
 #include "loaders/checkpoint.h"
 #include "tests/support/folder.h"
 #include "tests/support/in_folder.h"
+#include "tests/support/slow_checks.h"
 
 // Runs, and has no tokenizer.
 #define WITHOUT_TEXT "tests/fixtures/families/llama-yarn"
@@ -156,8 +157,7 @@ static void files_named(const char *cache, const char *name, size_t count) {
 // ends with the same numbers. Then the state gives way to the result.
 static void a_calibration_goes_on_in_the_next_start(void **state) {
     (void)state;
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    if (slow && strcmp(slow, "0") == 0) return; // test_calibrator does the same on a smaller model
+    if (!slow_checks()) return; // test_calibrator does the same on a smaller model
     char *cache = folder_temporary();
     Error err = {0};
     setenv("XDG_CACHE_HOME", cache, 1);

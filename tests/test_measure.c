@@ -10,9 +10,9 @@
 #include "base/array.h"
 #include "base/random.h"
 #include "kernels/host/measure.h"
+#include "tests/support/slow_checks.h"
 
 static const char *only_set;
-static bool thorough = true;
 
 static bool use_set(const char *set) {
     if (only_set && strcmp(set, only_set) != 0) return false;
@@ -67,14 +67,14 @@ static void test_count_patterns(void **state) {
         count_case(dtype, 1);
         count_case(dtype, 1001);
         count_case(dtype, 131073);
-        if (thorough) count_case(dtype, 1000003);
+        if (slow_checks()) count_case(dtype, 1000003);
     }
 }
 
 // More of one value than a table of 32-bit numbers can hold.
 static void counts_do_not_overflow(void **state) {
     (void)state;
-    if (!thorough) skip();
+    if (!slow_checks()) skip();
     const size_t n = (size_t)1 << 25;
     uint16_t *zeros = array_new(n, sizeof *zeros);
     uint64_t *counts = array_new(65536, sizeof *counts);
@@ -125,7 +125,7 @@ static void ranges_in(const char *set) {
     for (int i = 0; i < 12; i++) // groups of 16 that fill the row, in all remainders of eight groups
         range_case((DType)(1 + i % 2), 1 + random_below(&random, 4), 16 * (1 + random_below(&random, 140)), 16,
                    &random);
-    if (thorough) range_case(DTYPE_BF16, 300, 512, 64, &random);
+    if (slow_checks()) range_case(DTYPE_BF16, 300, 512, 64, &random);
 }
 
 static void test_group_ranges(void **state) {
@@ -160,7 +160,7 @@ static void columns_in(const char *set) {
     Random random = random_seeded(9);
     for (int i = 0; i < 18; i++)
         column_case((DType)(i % 3), 1 + random_below(&random, 9), 1 + random_below(&random, 300), i % 2, &random);
-    if (thorough) column_case(DTYPE_BF16, 20, 3000, false, &random);
+    if (slow_checks()) column_case(DTYPE_BF16, 20, 3000, false, &random);
 }
 
 static void test_column_absmax(void **state) {
@@ -195,7 +195,7 @@ static void absmax_in(const char *set) {
     if (!use_set(set)) return;
     Random random = random_seeded(5);
     for (int i = 0; i < 20; i++) absmax_case(1 + random_below(&random, 9), 1 + random_below(&random, 90), &random);
-    if (thorough) absmax_case(70, 700, &random);
+    if (slow_checks()) absmax_case(70, 700, &random);
 }
 
 static void test_absmax_update(void **state) {
@@ -206,8 +206,6 @@ static void test_absmax_update(void **state) {
 int main(void) {
     only_set = getenv("QUANTDIAL_CPU");
     if (only_set) only_set = strdup(only_set);
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    thorough = !(slow && strcmp(slow, "0") == 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_count_patterns), cmocka_unit_test(counts_do_not_overflow),
         cmocka_unit_test(test_pattern_value),  cmocka_unit_test(test_group_ranges),

@@ -123,6 +123,14 @@ static size_t planned_group(const Linear *linear, WeightMeasure *weight, const R
 
 static double at(const cJSON *row, int index) { return cJSON_GetArrayItem(row, index)->valuedouble; }
 
+// Ends of rows: the least and the largest size that may be chosen, and the one that must be.
+static void expect_group(const cJSON *row, const Linear *linear, WeightMeasure *weight, Recipe *recipe) {
+    recipe->value[DIAL_MIN_GROUP] = at(row, 4);
+    recipe->value[DIAL_MAX_GROUP] = at(row, 5);
+    const size_t group = planned_group(linear, weight, recipe);
+    if (group != (size_t)at(row, 6)) fail_msg("%s: %zu", cJSON_PrintUnformatted(row), group);
+}
+
 static void adaptive_group_sizes_are_the_same(void **state) {
     const Reference *r = *state;
     const cJSON *row;
@@ -141,13 +149,7 @@ static void adaptive_group_sizes_are_the_same(void **state) {
         assert_true(dial_parse(DIAL_RULE, rule, &recipe.value[DIAL_RULE], NULL));
         recipe.value[DIAL_ALPHA] = at(row, 2);
         recipe.value[DIAL_QUORUM] = at(row, 3);
-        recipe.value[DIAL_MIN_GROUP] = at(row, 4);
-        recipe.value[DIAL_MAX_GROUP] = at(row, 5);
-        size_t group = planned_group(&linear, &weight, &recipe);
-        if (group != (size_t)at(row, 6)) {
-            fail_msg("%s, %s, alpha %g, quorum %g, from %g to %g: %zu, not %g", matrix, rule, at(row, 2), at(row, 3),
-                     at(row, 5), at(row, 4), group, at(row, 6));
-        }
+        expect_group(row, &linear, &weight, &recipe);
         number++;
     }
     vote_counts_free(&weight.votes);
@@ -225,13 +227,7 @@ static void group_sizes_by_noise_are_the_same(void **state) {
         recipe.value[DIAL_GRID] = parsed(DIAL_GRID, word(row, 1));
         recipe.value[DIAL_BITS] = at(row, 2);
         recipe.value[DIAL_ALPHA] = at(row, 3);
-        recipe.value[DIAL_MIN_GROUP] = at(row, 4);
-        recipe.value[DIAL_MAX_GROUP] = at(row, 5);
-        size_t group = planned_group(&linear, &weight, &recipe);
-        if (group != (size_t)at(row, 6)) {
-            fail_msg("%s, %s, %g bits, alpha %g, from %g to %g: %zu, not %g", linear.name, word(row, 1), at(row, 2),
-                     at(row, 3), at(row, 5), at(row, 4), group, at(row, 6));
-        }
+        expect_group(row, &linear, &weight, &recipe);
         vote_counts_free(&weight.votes);
         number++;
     }

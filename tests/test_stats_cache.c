@@ -21,11 +21,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/random.h"
-#include "tests/support/folder.h"
+#include "tests/support/in_folder.h"
+#include "tests/support/slow_checks.h"
 
 enum { LINEARS = 2, HASH_AT = 40, PAYLOAD_AT = 48 };
 static const size_t widths[LINEARS] = {32, 24}; // with a ladder of two sizes, and with none
-static char folder[4096];
 
 typedef struct Model {
     uint16_t data[LINEARS][3 * 32];
@@ -122,9 +122,8 @@ static void what_was_written_comes_back(void **state) {
     (void)state;
     Model m;
     model_new(&m);
-    char parent[2048];
-    snprintf(parent, sizeof parent, "%.2000s", folder);
-    snprintf(folder, sizeof folder, "%s/made/when/missing", parent);
+    char *parent = folder;
+    folder = path_join(parent, "made/when/missing");
     write_both(&m, 5);
     ModelStats weights, inputs;
     assert_true(read_back(&m, 0, 5, &weights));
@@ -157,11 +156,8 @@ static void what_was_written_comes_back(void **state) {
     model_stats_free(&inputs);
     model_stats_free(&m.stats);
     remove_files(5);
-    for (int up = 0; up < 3; up++) {
-        rmdir(folder);
-        *strrchr(folder, '/') = '\0';
-    }
-    assert_string_equal(folder, parent);
+    free(folder);
+    folder = parent;
 }
 
 static void another_key_or_kind_is_not_used(void **state) {
@@ -222,8 +218,7 @@ static void set_hash(char *data, size_t size) {
 // may be taken for true where it could be, but never breaks anything (run under the sanitizers).
 static void damage_anywhere_is_noticed(void **state) {
     (void)state;
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    size_t step = slow && strcmp(slow, "0") == 0 ? 97 : 1;
+    size_t step = slow_checks() ? 1 : 97;
     Model m;
     model_new(&m);
     write_both(&m, 5);
@@ -339,8 +334,6 @@ static void what_is_not_known_or_cannot_be_written(void **state) {
 }
 
 int main(void) {
-    char *made = folder_temporary();
-    snprintf(folder, sizeof folder, "%s", made);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(another_key_or_kind_is_not_used),
@@ -350,7 +343,5 @@ int main(void) {
         cmocka_unit_test(keys_tell_models_and_tokens_apart),
         cmocka_unit_test(what_is_not_known_or_cannot_be_written),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    folder_remove(made);
-    return failed;
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -17,6 +17,7 @@
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
 #include "tests/support/quant_fixtures.h"
+#include "tests/support/slow_checks.h"
 
 typedef struct Sample {
     bool there;
@@ -184,8 +185,7 @@ static void the_order_of_items_and_choices_does_not_matter(void **state) {
     TaskAnswer answers[3] = {0}, turned[3] = {0}, shared[3] = {0}, shared_turned[3] = {0};
     answer(model, CHOICES, true, answers);
     answer(model, CHOICES_TURNED, true, turned);
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    const bool brief = slow && strcmp(slow, "0") == 0; // valgrind takes long
+    const bool brief = !slow_checks();
     if (!brief) {
         answer(model, CHOICES, false, shared);
         answer(model, CHOICES_TURNED, false, shared_turned);
@@ -236,8 +236,7 @@ static void check_task(TaskKind kind, const char *path, const cJSON *expected) {
     Error err = {0};
     const cJSON *likelihoods = cJSON_GetObjectItemCaseSensitive(expected, "log_likelihoods");
     if (!task_load(sample.tokenizer, &sample.model.config, kind, path, &task, &err)) fail_msg("%s", err.message);
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    if (slow && strcmp(slow, "0") == 0) { // under valgrind a few items must do
+    if (!slow_checks()) { // a few items must do
         check_likelihoods(&task, 2, likelihoods);
         task_free(&task);
         return;

@@ -18,6 +18,7 @@
 #include "loaders/checkpoint.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
+#include "tests/support/slow_checks.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FAMILIES "tests/fixtures/tokenizer/families"
@@ -69,8 +70,7 @@ static void random_text(uint64_t seed, bool lines, size_t length, Text *out) {
 
 // Text files in several blocks of 64 KiB, against the text in one.
 static void check_blocks(const Tokenizer *tokenizer, const char *name, uint64_t seeds, size_t length) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    const bool brief = slow && strcmp(slow, "0") == 0; // valgrind takes long
+    const bool brief = !slow_checks();
     for (uint64_t seed = 0; seed < (brief ? 1 : seeds); seed++) {
         Text text = {0};
         random_text(seed, seed % 2, brief ? 70000 : length, &text); // one long line every other time

@@ -13,6 +13,7 @@
 #include "analysis/knapsack.h"
 #include "analysis/tune.h"
 #include "base/random.h"
+#include "tests/support/slow_checks.h"
 #include "tests/support/study.h"
 
 enum { ITEMS = 5, CHOICES = 4, COMBINATIONS = 1024 };
@@ -52,8 +53,7 @@ static void try_all(const KnapsackItem *items, double most_weight, double most_c
 static void knapsack_finds_what_trying_all_finds(void **state) {
     (void)state;
     Random random = random_seeded(5);
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    const int trials = slow && strcmp(slow, "0") == 0 ? 20 : 200;
+    const int trials = slow_checks() ? 200 : 20;
     for (int trial = 0; trial < trials; trial++) {
         KnapsackItem items[ITEMS];
         int chosen[ITEMS];

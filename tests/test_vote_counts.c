@@ -13,8 +13,7 @@
 #include "base/random.h"
 #include "kernels/host/measure.h"
 #include "quant/vote_counts.h"
-
-static bool thorough = true;
+#include "tests/support/slow_checks.h"
 
 static void assert_ladder(size_t in, int count, const uint32_t *expected) {
     uint32_t sizes[LADDER_MAX];
@@ -129,7 +128,7 @@ static void coarse_weights_vote_by_the_formula(void **state) {
             float value = (float)random_normal(&random) * (j % 7 ? 1 : 1e-20f);
             w[j] = s ? bf16_to_float(float_to_bf16(value)) : (float)((int)(value * 20)) / 20;
         }
-        assert_votes_follow_the_formula(w, ROWS, IN, thorough ? 1 : 97);
+        assert_votes_follow_the_formula(w, ROWS, IN, slow_checks() ? 1 : 97);
     }
     if (!given) unsetenv("QUANTDIAL_CPU");
     free(w);
@@ -266,8 +265,6 @@ static void groups_without_a_ladder_are_refused(void **state) {
 }
 
 int main(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    thorough = !(slow && slow[0] == '0');
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ladders),
         cmocka_unit_test(squares_of_ranges_are_summed),

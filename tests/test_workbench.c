@@ -15,23 +15,18 @@
 #include "base/file.h"
 #include "tests/support/edited_model.h"
 #include "tests/support/folder.h"
+#include "tests/support/slow_checks.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
 #define PATIENCE 120.0 // seconds; for slow machines and sanitizers
-
-// Under valgrind a token costs a hundred times as much: few of them do.
-static bool quick(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    return slow && strcmp(slow, "0") == 0;
-}
 
 static Workbench *opened(void) {
     Workbench *w;
     Error err = {0};
     EngineOptions many = {.sequences = 2, .length = 64, .eval_tokens = 256, .window = 64, .no_cache = true};
     EngineOptions few = {.sequences = 1, .length = 8, .eval_tokens = 16, .window = 8, .no_cache = true};
-    WorkbenchOptions options = {.model = quick() ? few : many, .most_tokens = 8};
+    WorkbenchOptions options = {.model = slow_checks() ? many : few, .most_tokens = 8};
     if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
     return w;
 }
@@ -113,7 +108,7 @@ static bool has_settled(Workbench *w) {
 // After a thousand tokens there is a plan, and figures of it; more tokens make better ones.
 static void ranges_are_provisional_first_and_settle(void **state) {
     (void)state;
-    if (quick()) return;
+    if (!slow_checks()) return;
     Workbench *w = opened_for_long(NULL);
     wait_until(w, has_provisional_figure);
     assert_int_equal(workbench_calibration_tokens(w), 1024);
@@ -132,7 +127,7 @@ static bool has_input(Workbench *w) { return calibrated(w); }
 // It still comes, between other jobs, because inputs are shown; and it changes nothing about the figures.
 static void weights_alone_do_not_wait_for_calibration(void **state) {
     (void)state;
-    if (quick()) return;
+    if (!slow_checks()) return;
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     Recipe recipe;
     Error err = {0};
@@ -162,7 +157,7 @@ static bool has_failed(Workbench *w) {
 // What lies behind a quantization that failed has failed with it, and the reason is told by one job.
 static void a_failed_quantization_fails_what_is_behind_it(void **state) {
     (void)state;
-    if (quick()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
+    if (!slow_checks()) skip(); // valgrind does not restore all registers when a load is repeated after SIGBUS
     char *made = folder_temporary(), *path = path_join(made, "model.safetensors");
     static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) model_copy(made, "samples/storyteller", files[i]);
@@ -357,7 +352,7 @@ static bool new_prompt_is_there(Workbench *w) {
 static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
     (void)state;
     Workbench *w = opened();
-    for (int i = 0; i < (quick() ? 1 : 4); i++) {
+    for (int i = 0; i < (slow_checks() ? 4 : 1); i++) {
         set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
         wait_until(w, has_everything);
         workbench_set_prompt(w, i % 2 ? "The old lighthouse" : "Once");
@@ -393,7 +388,7 @@ static void closing_does_not_wait_for_work(void **state) {
     (void)state;
     Workbench *w;
     Error err = {0};
-    WorkbenchOptions options = {.model = {.length = quick() ? 16 : 0, .no_cache = true}};
+    WorkbenchOptions options = {.model = {.length = slow_checks() ? 0 : 16, .no_cache = true}};
     assert_true(workbench_open(&options, &w, &err));
     workbench_close(w); // in the middle of measuring or calibrating
 }

@@ -15,6 +15,7 @@
 
 #include "tests/support/backend_checks.h"
 #include "tests/support/device_models.h"
+#include "tests/support/slow_checks.h"
 
 static bool thorough = true; // not under compute-sanitizer
 
@@ -155,7 +156,6 @@ static bool choose_tests(const char *pattern, const struct CMUnitTest *tests, si
 }
 
 int main(int argc, char **argv) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
     Backend *device;
     Error err = {0};
     enum { ROOM = 24 };
@@ -166,7 +166,7 @@ int main(int argc, char **argv) {
     };
     const size_t count = add_backend_tests(tests, ROOM, backend_test);
     if (argc > 1 && !choose_tests(argv[1], tests, count)) return 2;
-    thorough = !(slow && strcmp(slow, "0") == 0);
+    thorough = slow_checks();
     if (!backend_cuda_new(0, &device, &err)) {
         fprintf(stderr, "No test was run: %s.\n", err.message);
         return 1;

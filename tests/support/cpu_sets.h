@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/random.h"
 #include "kernels/backend.h"
+#include "tests/support/slow_checks.h"
 
 static const char *const cpu_sets[] = {"scalar", "avx2", "avx512"};
 enum { CPU_SETS = sizeof cpu_sets / sizeof *cpu_sets };
@@ -21,9 +22,9 @@ static bool thorough;  // not under valgrind
 static Random random_state;
 
 static inline void cpu_sets_begin(void) {
-    const char *set = getenv("QUANTDIAL_CPU"), *slow = getenv("QUANTDIAL_SLOW_CHECKS");
+    const char *set = getenv("QUANTDIAL_CPU");
     only_set = set ? strdup(set) : NULL;
-    thorough = !slow || strcmp(slow, "0") != 0;
+    thorough = slow_checks();
 }
 
 static inline int cpu_sets_end(int failed) {

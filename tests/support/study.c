@@ -11,14 +11,12 @@
 
 #include "analysis/methods.h"
 #include "analysis/tokens.h"
+#include "tests/support/slow_checks.h"
 
 enum { WINDOW = 24, WINDOWS = 4 };
 
 // Under valgrind two windows must do.
-static size_t study_tokens(void) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    return (slow && strcmp(slow, "0") == 0 ? 2 : WINDOWS) * WINDOW;
-}
+static size_t study_tokens(void) { return (slow_checks() ? WINDOWS : 2) * WINDOW; }
 
 static void must(bool ok, const Error *err) {
     if (!ok) fail_msg("%s", err->message);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "tests/support/slow_checks.h"
 
 #define HASH_DIGITS 4 // of a line
 
@@ -55,10 +56,7 @@ void make_line(Random *random, const cJSON *recipe, Text *out) {
     }
 }
 
-int line_count(const cJSON *recipe) {
-    const char *slow = getenv("QUANTDIAL_SLOW_CHECKS");
-    return (int)number_of(recipe, "lines") / (slow && strcmp(slow, "0") == 0 ? 10 : 1);
-}
+int line_count(const cJSON *recipe) { return (int)number_of(recipe, "lines") / (slow_checks() ? 1 : 10); }
 
 void fail_line(const char *name, int line, const Text *text, const TokenIds *ids) {
     Text message = {0};
