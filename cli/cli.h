@@ -155,7 +155,9 @@ int watch_signal(void); // the signal that asked for a stop, or 0
 // The stage at which work was stopped, such as "calibrating"; NULL if it had not begun.
 const char *watch_work(void);
 
-// False, with a message, where --match leaves nothing to show.
+// Whether --match shows this linear.
+bool match_shows(const Options *options, const Linear *linear);
+// False, with a message, where it leaves nothing to show.
 bool match_finds(const Options *options, const ModelStructure *structure, Error *err);
 // Opens the model, which is quick, with the recipe of the command line. must_run: refuses a model that cannot. Close
 // *out with engine_close, also after a failure.

@@ -36,10 +36,6 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     putchar('\n');
 }
 
-static bool calibrate_shown(const Options *options, const Linear *linear) {
-    return !options->match || glob_matches(options->match, linear->name);
-}
-
 static const InputStats *input_of(const Engine *engine, int linear) {
     return &engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input];
 }
@@ -52,7 +48,7 @@ static void print_as_json(const Options *options, const Engine *engine) {
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (calibrate_shown(options, linear))
+        if (match_shows(options, linear))
             cJSON_AddItemToArray(
                 linears, linear_json(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class));
     }
@@ -66,7 +62,7 @@ static void print_text(const Options *options, const Engine *engine) {
            "largest channels");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (calibrate_shown(options, linear))
+        if (match_shows(options, linear))
             print_row(linear, input_of(engine, i), engine_plan(engine)->decisions[i].input_class);
     }
 }

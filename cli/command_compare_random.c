@@ -53,7 +53,7 @@ static bool fill_rows(const Options *options, const Engine *engine, const Random
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         const InputStats *a = &engine_stats(engine)->inputs[linear->input], *b = &random->stats.inputs[linear->input];
-        if (options->match && !glob_matches(options->match, linear->name)) continue;
+        if (!match_shows(options, linear)) continue;
         RangeRow *row = &out->rows[out->count++];
         *row = (RangeRow){.linear = i,
                           .ratio = a->range > 0 ? (double)b->range / (double)a->range : (double)NAN,

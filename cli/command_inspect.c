@@ -106,8 +106,7 @@ static void print_text(const Options *options, const Engine *engine, const Nonfi
            "histogram (log counts)");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (!options->match || glob_matches(options->match, linear->name))
-            print_row(linear, &engine_stats(engine)->weights[i]);
+        if (match_shows(options, linear)) print_row(linear, &engine_stats(engine)->weights[i]);
     }
 }
 
@@ -118,7 +117,7 @@ static void print_as_json(const Options *options, const Engine *engine, const No
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (!options->match || glob_matches(options->match, linear->name))
+        if (match_shows(options, linear))
             cJSON_AddItemToArray(linears, linear_json(linear, &engine_stats(engine)->weights[i]));
     }
     print_json(object);

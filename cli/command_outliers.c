@@ -6,7 +6,7 @@
 #define DEFAULT_FACTOR 6.0
 #define TOP_CHANNELS 4
 
-// FineQuant's group size at these settings of alpha: where even a large one refines, no reasonable one does not.
+// FineQuant's group size (the rule shrink) at these settings of alpha: where even a large one refines, no reasonable one does not.
 static const double alphas[] = {0.1, 0.3, 0.5};
 #define ALPHAS ((int)(sizeof alphas / sizeof *alphas))
 
@@ -22,8 +22,8 @@ static bool make_plans(View *v, Error *err) {
     if (!recipe_copy(engine_recipe(v->engine), &copy, err)) return false;
     bool ok = true;
     copy.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
+    copy.value[DIAL_RULE] = RULE_SHRINK;
     for (int a = 0; ok && a < ALPHAS; a++) {
-        copy.value[DIAL_RULE] = RULE_SHRINK;
         copy.value[DIAL_ALPHA] = alphas[a];
         ok = engine_make_plan(v->engine, &copy, &v->plans[a], err);
     }
@@ -42,9 +42,7 @@ static bool always_finer(const View *v, int linear) {
     return true;
 }
 
-static bool outlier_shown(const View *v, int linear) {
-    return !v->options->match || glob_matches(v->options->match, name_of(v, linear));
-}
+static bool outlier_shown(const View *v, int linear) { return match_shows(v->options, linear_of(v, linear)); }
 
 // ---- JSON ----
 

@@ -88,7 +88,7 @@ static void print_text(const Options *options, const Engine *engine, const Plan 
     putchar('\n');
     printf("%-38s %4s %8s  %-14s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
     for (int i = 0; i < plan->linear_count; i++) {
-        if (!options->match || glob_matches(options->match, structure->linears[i].name)) print_row(engine, plan, i);
+        if (match_shows(options, &structure->linears[i])) print_row(engine, plan, i);
     }
 }
 
@@ -103,8 +103,7 @@ static void print_as_json(const Options *options, const Engine *engine, const Pl
     json_add_unlisted(object, structure);
     cJSON *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < plan->linear_count; i++) {
-        if (!options->match || glob_matches(options->match, structure->linears[i].name))
-            cJSON_AddItemToArray(linears, linear_json(engine, plan, i));
+        if (match_shows(options, &structure->linears[i])) cJSON_AddItemToArray(linears, linear_json(engine, plan, i));
     }
     print_json(object);
 }

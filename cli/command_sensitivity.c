@@ -7,16 +7,12 @@
 
 #define BAR_WIDTH 20
 
-static bool sensitivity_shown(const Options *options, const Linear *linear) {
-    return !options->match || glob_matches(options->match, linear->name);
-}
-
 // Why each linear hurts that is shown; signal stays 0 where its input was not measured.
 static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Why *reasons,
                              Error *err) {
     for (int i = 0; i < study->count; i++) {
         const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
-        if (!sensitivity_shown(options, &engine_structure(engine)->linears[linear])) continue;
+        if (!match_shows(options, &engine_structure(engine)->linears[linear])) continue;
         if (!engine_stats(engine)->inputs[input].sample_rows) continue;
         if (!engine_why(engine, engine_plan(engine), linear, &reasons[i], err)) return false;
     }
@@ -44,7 +40,7 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
-        if (!sensitivity_shown(options, &structure->linears[of->linear])) continue;
+        if (!match_shows(options, &structure->linears[of->linear])) continue;
         cJSON *linear = cJSON_CreateObject();
         cJSON_AddStringToObject(linear, "name", structure->linears[of->linear].name);
         json_add_number(linear, "kl", of->alone_known ? of->kl : NAN);
@@ -122,7 +118,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
     for (int i = 0; i < study->count; i++) {
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
-        if (sensitivity_shown(options, linear))
+        if (match_shows(options, linear))
             print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0, &reasons[i],
                       longest > 0 ? length_of(of, whole) / longest : 0);
     }
@@ -131,8 +127,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
         printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
                study->measured);
     printf("\nweights, input: shares of the error of its output; column: of weights, share of what they can err most; "
-           "channel: "
-           "of the input, times the median\n");
+           "channel: of the input, times the median\n");
     scored_print(engine, TEXT_EVALUATION, engine_positions(engine));
 }
 

@@ -1,10 +1,13 @@
 // The model that the command line names, opened and made ready.
 #include "cli/cli.h"
 
+bool match_shows(const Options *options, const Linear *linear) {
+    return !options->match || glob_matches(options->match, linear->name);
+}
+
 bool match_finds(const Options *options, const ModelStructure *structure, Error *err) {
     bool found = !options->match;
-    for (int i = 0; !found && i < structure->linear_count; i++)
-        found = glob_matches(options->match, structure->linears[i].name);
+    for (int i = 0; !found && i < structure->linear_count; i++) found = match_shows(options, &structure->linears[i]);
     return found || error_set(err, "--match \"%.100s\": none of the %d linears matches; one of them is %s",
                               options->match, structure->linear_count, structure->linears[0].name);
 }

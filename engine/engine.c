@@ -14,7 +14,7 @@
 
 static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
-static void fill_standards(Engine *engine) {
+static void fill_defaults(Engine *engine) {
     EngineOptions *o = &engine->options;
     size_t positions = (size_t)engine->structure.config.max_positions;
     const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
@@ -134,7 +134,7 @@ bool engine_open(const EngineOptions *options, Engine **out, Error *err) {
         *out = NULL;
         return false;
     }
-    fill_standards(engine);
+    fill_defaults(engine);
     if (!options->no_cache) engine->cache_folder = folder_cache();
     return true;
 }

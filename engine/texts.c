@@ -33,12 +33,12 @@ bool engine_text_is_named(EngineText text, const char *name) {
 }
 
 // The sample model has seen nothing but stories.
-static const char *standard_text(const Engine *engine) { return shipped[engine->is_sample ? STORIES : MIXED].name; }
+static const char *default_text(const Engine *engine) { return shipped[engine->is_sample ? STORIES : MIXED].name; }
 
 static const char *text_asked_for(const Engine *engine, EngineText text) {
     const EngineOptions *o = &engine->options;
     const char *path = text == TEXT_CALIBRATION ? o->calibration : o->evaluation;
-    return path ? path : standard_text(engine);
+    return path ? path : default_text(engine);
 }
 
 const char *engine_text_name(const Engine *engine, EngineText text) {

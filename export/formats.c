@@ -1,5 +1,7 @@
 #include "export/formats.h"
 
+#include <stddef.h>
+
 const char *const export_format_names[EXPORT_FORMAT_COUNT + 1] = {
     [EXPORT_COMPRESSED_TENSORS] = "compressed-tensors",
     [EXPORT_GGUF] = "gguf",

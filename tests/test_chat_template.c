@@ -166,6 +166,49 @@ static void templates_end(void **state) {
     assert_true(clock_seconds() - began < 30);
 }
 
+// What looks through much and makes nothing is counted by what it looks through.
+static void looking_is_counted(void **state) {
+    (void)state;
+    static const char *const slow[] = {
+        "{% set x = 'a' * 8000000 %}{% for i in range(40) %}{{ x[9999999] }}{% endfor %}",
+        "{% set x = ' ' * 8000000 %}{% for i in range(40) %}{{ x.strip() }}{% endfor %}",
+        "{% set x = 'a' * 8000000 %}{% for i in range(40) %}{% set y = x.splitlines() %}{% endfor %}",
+    };
+    assert_refused("{{ ('a' * 20000).strip('b' * 10000 ~ 'a') }}", "takes too long");
+    assert_refused("{{ ('a' * 20000) | trim('b' * 10000 ~ 'a') }}", "takes too long");
+    assert_refused("{% set x = 'a' * 4000000 %}{% for i in range(200) %}{% set y = x.startswith(x) %}{% endfor %}",
+                   "takes too long");
+    assert_refused("{% set x = 'a' * 4000000 %}{% for i in range(200) %}{% set y = x < x %}{% endfor %}",
+                   "takes too long");
+    const char *checks = getenv("QUANTDIAL_SLOW_CHECKS");
+    for (size_t i = 0; i < sizeof slow / sizeof *slow && !(checks && strcmp(checks, "0") == 0); i++)
+        assert_refused(slow[i], "takes too long");
+}
+
+static void list_names(Text *out, int count, const char *before, const char *behind) {
+    for (int i = 0; i < count; i++) text_addf(out, "%s%d%s", before, i, behind);
+}
+
+static void names_are_counted(void **state) {
+    (void)state;
+    Text variables = {0}, fields = {0}, macro = {0};
+    list_names(&variables, 15000, "{% set a", " = 1 %}");
+    assert_refused(variables.data, "takes too long");
+    text_addf(&fields, "{%% set d = {");
+    list_names(&fields, 2000, "'a", "': 1, ");
+    text_addf(&fields, "} %%}{%% for i in range(6000) %%}{{ d.a1999 }}{%% endfor %%}");
+    assert_refused(fields.data, "takes too long");
+    text_addf(&macro, "{%% macro m(");
+    list_names(&macro, 8000, "a", "=1,");
+    text_addf(&macro, "b=1) %%}{%% endmacro %%}{{ m(");
+    list_names(&macro, 8000, "a", "=1,");
+    text_addf(&macro, ") }}");
+    assert_refused(macro.data, "takes too long");
+    text_free(&variables);
+    text_free(&fields);
+    text_free(&macro);
+}
+
 static void sources_are_not_nested_without_end(void **state) {
     (void)state;
     static const char *const pieces[] = {"(", "[", "not ", "-", "{% if x %}", "{% for x in y %}", "{{ x[", "x(", "{"};
@@ -219,6 +262,32 @@ static void templates_are_found(void **state) {
     assert_loads("file");
 }
 
+// U+0000 is a character like others, in a file and in JSON.
+static void templates_may_hold_nul(void **state) {
+    (void)state;
+    static const char source[] = "{{ 'a' }}\0b";
+    folder_put_text(folder, "tokenizer_config.json", "{\"chat_template\": \"a\\u0000{{ 'b\\u0000' | length }}\"}");
+    ChatTemplate *from_json = loaded();
+    free(folder_write(folder, "chat_template.jinja", source, sizeof source - 1));
+    ChatTemplate *from_file = loaded();
+    cJSON *messages = cJSON_Parse("[{\"role\": \"user\"}]");
+    Text text = {0};
+    assert_true(chat_template_apply(from_json, messages, false, NULL, &noon, &text, NULL));
+    assert_int_equal(text.length, 3);
+    assert_memory_equal(text.data,
+                        "a\0"
+                        "2",
+                        3);
+    text_clear(&text);
+    assert_true(chat_template_apply(from_file, messages, false, NULL, &noon, &text, NULL));
+    assert_int_equal(text.length, 3);
+    assert_memory_equal(text.data, "a\0b", 3);
+    text_free(&text);
+    cJSON_Delete(messages);
+    chat_template_free(from_file);
+    chat_template_free(from_json);
+}
+
 static void damaged_files_are_named(void **state) {
     (void)state;
     ChatTemplate *chat;
@@ -241,8 +310,11 @@ int main(void) {
         cmocka_unit_test(messages_name_file_line_and_construct),
         cmocka_unit_test(a_conversation_has_messages),
         cmocka_unit_test(templates_end),
+        cmocka_unit_test(looking_is_counted),
+        cmocka_unit_test(names_are_counted),
         cmocka_unit_test(sources_are_not_nested_without_end),
         IN_FOLDER(templates_are_found),
+        IN_FOLDER(templates_may_hold_nul),
         IN_FOLDER(damaged_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,40 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
     workbench_close(w);
 }
 
+// Quorum has no part in the rule noise: nothing is measured again.
+static void a_change_that_makes_the_same_model_keeps_all_figures(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    wait_until(w, has_everything);
+    wait_until(w, is_idle);
+    const uint64_t turn = workbench_turn(w), changes = workbench_changes(w);
+    assert_true(recipe_value(workbench_recipe(w), DIAL_RULE, "") == RULE_NOISE);
+    set(w, -1, DIAL_QUORUM, 0.5);
+    assert_false(workbench_busy(w));
+    assert_true(has_everything(w));
+    assert_true(workbench_turn(w) == turn && workbench_changes(w) > changes);
+    assert_false(workbench_saved(w));
+    assert_true(workbench_undo(w));
+    assert_false(workbench_busy(w));
+    set(w, -1, DIAL_RULE, RULE_SHRINK);
+    assert_true(workbench_turn(w) > turn);
+    workbench_close(w);
+}
+
+// Without ranges both recipes make the same model, but one of them asks for ranges.
+static void a_recipe_that_needs_ranges_is_another_wish(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    workbench_stop_job(w, JOB_CALIBRATE);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
+    wait_until(w, is_idle);
+    assert_false(calibrated(w));
+    const uint64_t turn = workbench_turn(w);
+    set(w, -1, DIAL_ACTIVATIONS, POLICY_STATIC);
+    assert_true(workbench_turn(w) > turn);
+    workbench_close(w);
+}
+
 static int looked_at;
 
 static bool is_explained(Workbench *w) {
@@ -421,6 +455,8 @@ int main(void) {
         cmocka_unit_test(weights_alone_do_not_wait_for_calibration),
         cmocka_unit_test(a_failed_quantization_fails_what_is_behind_it),
         cmocka_unit_test(a_turn_changes_the_plan_at_once_and_the_accuracy_soon),
+        cmocka_unit_test(a_change_that_makes_the_same_model_keeps_all_figures),
+        cmocka_unit_test(a_recipe_that_needs_ranges_is_another_wish),
         cmocka_unit_test(it_is_known_why_the_linear_hurts_that_is_looked_at),
         cmocka_unit_test(divergences_are_those_of_the_accuracy),
         cmocka_unit_test(speeds_are_timed_in_turn_and_yield_to_a_turn),

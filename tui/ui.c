@@ -129,15 +129,15 @@ void ui_update(Ui *ui) {
 #define REST_SECONDS 0.5
 
 double ui_keep_unsaved(Ui *ui, bool at_once) {
-    const uint64_t turn = workbench_turn(ui->workbench);
+    const uint64_t change = workbench_changes(ui->workbench);
     if (ui->prompt == PROMPT_RESTORE) return -1; // what was found is still to be decided about
     if (workbench_saved(ui->workbench)) {
         unsaved_forget(&ui->unsaved);
-        ui->unsaved_turn = turn;
+        ui->unsaved_change = change;
         return -1;
     }
-    if (ui->unsaved_turn != turn) ui->unsaved_since = clock_seconds();
-    ui->unsaved_turn = turn;
+    if (ui->unsaved_change != change) ui->unsaved_since = clock_seconds();
+    ui->unsaved_change = change;
     if (ui->unsaved_since <= 0) return -1;
     const double wait = ui->unsaved_since + REST_SECONDS - clock_seconds();
     if (wait > 0 && !at_once) return wait;

@@ -72,9 +72,9 @@ typedef struct Ui {
     Message message;
     char *recipe_path; // NULL: not named yet
     Unsaved unsaved;
-    uint64_t unsaved_turn; // the last turn that was seen by ui_keep_unsaved
-    double unsaved_since;  // when it was
-    bool unsaved_failed;   // a message said that it cannot be kept
+    uint64_t unsaved_change; // the last that was seen by ui_keep_unsaved
+    double unsaved_since;    // when it was
+    bool unsaved_failed;     // a message said that it cannot be kept
     bool help;
     int help_top, help_rows; // first line shown, lines there are
     int dragged;             // dial whose slider is held, or NO_DIAL

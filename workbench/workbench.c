@@ -88,12 +88,17 @@ static void take_plan_locked(Workbench *w, Plan *plan) {
     w->plan = *plan;
 }
 
+// Another recipe; figures stay when it comes to the model that they are of, as it does when quorum is turned under the
+// rule noise. One that needs other measurements is another wish all the same.
 static bool plan_anew(Workbench *w, Error *err) {
     Plan plan;
     if (!make_plan(w, &plan, err)) return false;
+    w->changes++;
     pthread_mutex_lock(&w->lock);
+    const bool same =
+        plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
     take_plan_locked(w, &plan);
-    wish_locked(w);
+    if (!same) wish_locked(w);
     pthread_mutex_unlock(&w->lock);
     return true;
 }
@@ -316,6 +321,7 @@ bool workbench_is_chat(const Workbench *w) { return engine_is_chat(w->engine); }
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; } // only the screen's thread writes it
+uint64_t workbench_changes(const Workbench *w) { return w->changes; }
 
 static bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     if (recipe_equal(recipe, history_now(&w->history))) {

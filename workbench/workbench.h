@@ -43,7 +43,9 @@ bool workbench_is_chat(const Workbench *w);                       // the prompt 
 
 const Recipe *workbench_recipe(const Workbench *w);
 const Plan *workbench_plan(const Workbench *w); // always in step with the recipe
-uint64_t workbench_turn(const Workbench *w);    // counts the changes of the recipe: compare with Effect.turn
+// Counts the changes that make another model: compare with the turns of Effect. Figures stay where they do not.
+uint64_t workbench_turn(const Workbench *w);
+uint64_t workbench_changes(const Workbench *w); // counts all changes of the recipe
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
@@ -110,7 +112,7 @@ typedef enum JobKind {
     JOB_SPEED,
     JOB_COUNT
 } JobKind;
-typedef enum JobState { JOB_IDLE, JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
+typedef enum JobState { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
 
 typedef struct JobView {
     JobKind kind;

@@ -38,6 +38,7 @@ struct Workbench {
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
                     // and what was handed over
     History history;
+    uint64_t changes; // of the recipe
     Plan plan;
     Measured measured; // views of what was taken over so far
     InputSet *inputs;  // the inputs among them, and their statistics
@@ -61,7 +62,7 @@ struct Workbench {
     pthread_mutex_t lock;
     pthread_cond_t wake;  // something was asked for
     uint64_t turn;        // the screen's current turn
-    Plan wanted;          // a copy of the plan of that turn
+    Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
     uint64_t prompt_turn; // counts prompts
     char *prompt;

@@ -63,14 +63,16 @@ static const char *source_in(const cJSON *item) {
 static bool parse_document(const char *path, const cJSON *document, ChatTemplate **out, Error *err) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(document, "chat_template");
     const char *source = source_in(item);
-    Text name = {0};
+    Text name = {0}, bytes = {0};
     if (!source && item && !cJSON_IsNull(item))
         return error_set(err, "%s: \"chat_template\" must be a text, or a list with a template named \"default\"",
                          path);
     if (!source) return true;
     text_addf(&name, "%s, chat_template", path);
-    const bool ok = name.failed ? error_memory(err, "a chat template")
-                                : chat_template_parse(name.data, source, strlen(source), out, err);
+    json_bytes(source, &bytes);
+    const bool ok = name.failed || bytes.failed ? error_memory(err, "a chat template")
+                                                : chat_template_parse(name.data, bytes.data, bytes.length, out, err);
+    text_free(&bytes);
     text_free(&name);
     return ok;
 }
@@ -173,28 +175,20 @@ static bool convert_messages(Jinja *j, const cJSON *messages, Value *out) {
 
 // ---- running ----
 
-static bool define_name(Jinja *j, const char *name, Value value) {
-    Variable *variable = jinja_take(j, 1, sizeof *variable);
-    if (!variable) return false;
-    *variable = (Variable){name, value, j->scope->variables};
-    j->scope->variables = variable;
-    return true;
-}
-
 static bool define_special(Jinja *j, const cJSON *special) {
     const cJSON *item;
     cJSON_ArrayForEach(item, special) {
         Value value;
-        if (!convert_json(j, item, &value) || !define_name(j, item->string, value)) return false;
+        if (!convert_json(j, item, &value) || !variable_set(j, item->string, value)) return false;
     }
     return true;
 }
 
 static bool define_all(Jinja *j, const cJSON *messages, bool add_generation_prompt, const cJSON *special) {
     Value list;
-    return convert_messages(j, messages, &list) && define_name(j, "messages", list) &&
-           define_name(j, "tools", value_none()) && define_name(j, "documents", value_none()) &&
-           define_name(j, "add_generation_prompt", value_boolean(add_generation_prompt)) && define_special(j, special);
+    return convert_messages(j, messages, &list) && variable_set(j, "messages", list) &&
+           variable_set(j, "tools", value_none()) && variable_set(j, "documents", value_none()) &&
+           variable_set(j, "add_generation_prompt", value_boolean(add_generation_prompt)) && define_special(j, special);
 }
 
 bool chat_template_apply(const ChatTemplate *chat, const cJSON *messages, bool add_generation_prompt,

@@ -201,12 +201,9 @@ static bool eval_choice(Jinja *j, const Node *node, Value *out) {
 // ---- names, collections ----
 
 static bool look_up(Jinja *j, const char *name, Value *out) {
-    for (const Scope *scope = j->scope; scope; scope = scope->parent) {
-        for (const Variable *v = scope->variables; v; v = v->next) {
-            if (strcmp(v->name, name) == 0) return *out = v->value, true;
-        }
-        if (!jinja_spend(j, 1)) return false;
-    }
+    Variable *variable;
+    if (!variable_find(j, name, &variable)) return false;
+    if (variable) return *out = variable->value, true;
     const Builtin *function = function_find(name);
     *out = value_undefined(name);
     if (!function) return true;

@@ -23,9 +23,8 @@ FILTER(filter_trim) {
     const bool given_characters = given[0].kind != MISSING && given[0].kind != NONE;
     if (!value_string_of(j, self, &s) || (given_characters && !value_string_of(j, &given[0], &characters)))
         return false;
-    s = string_strip(s, given_characters ? &characters : NULL, SIDE_LEFT | SIDE_RIGHT);
-    *out = value_string(s.data, s.length);
-    return keep_safe(self, jinja_spend(j, s.length / 64), out);
+    const String *only = given_characters ? &characters : NULL;
+    return keep_safe(self, string_stripped(j, s, only, SIDE_LEFT | SIDE_RIGHT, out), out);
 }
 
 static bool in_case(Jinja *j, const Value *self, Case wanted, Value *out) {

@@ -195,6 +195,9 @@ bool jinja_parse(Jinja *j, const char *source, size_t length, Node **out);
 bool jinja_run(Jinja *j, const Node *statements);
 bool jinja_evaluate(Jinja *j, const Node *node, Value *out);
 
+bool variable_find(Jinja *j, const char *name, Variable **out); // in the innermost scope that has it; NULL: none has
+bool variable_set(Jinja *j, const char *name, Value value);     // in the innermost scope
+
 // ---- lexer ----
 
 typedef enum TokenKind {
@@ -256,7 +259,6 @@ bool value_list(Jinja *j, ValueKind kind, size_t count, Value *out); // items to
 bool value_dict(Jinja *j, ValueKind kind, size_t capacity, Value *out);
 bool dict_set(Jinja *j, Dict *dict, Value key, Value value);
 bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out); // *out MISSING: not there
-Value dict_get(const Dict *dict, const char *key);                 // MISSING: not there
 
 const char *value_kind_name(const Value *value);
 bool is_number(const Value *value); // booleans too, as in Python
@@ -292,11 +294,11 @@ bool value_string_of(Jinja *j, const Value *value, String *out); // str() of it
 typedef enum StripSides { SIDE_LEFT = 1, SIDE_RIGHT = 2 } StripSides;
 bool is_white(uint32_t code); // what Python takes for white space
 size_t utf8_next(String s, size_t at, uint32_t *code);
-size_t utf8_before(String s, size_t at);                            // where the character before begins
 String string_strip(String s, const String *characters, int sides); // NULL: white space
+bool string_stripped(Jinja *j, String s, const String *characters, int sides, Value *out);
 bool string_is(String s, const char *text);
-size_t string_find(Jinja *j, String in, String what, size_t from); // SIZE_MAX: nowhere
-int64_t string_length(String s);                                   // code points
+size_t string_find(String in, String what, size_t from); // SIZE_MAX: nowhere
+int64_t string_length(String s);                         // code points
 bool string_replace(Jinja *j, String s, String from, String to, int64_t most, Value *out);
 bool string_split(Jinja *j, String s, const String *separator, int64_t most, bool from_right, Value *out);
 bool string_lines(Jinja *j, String s, Value *out);

@@ -20,10 +20,9 @@ static bool given_at_all(const Value *given) { return given->kind != MISSING && 
 static bool strip_text(Jinja *j, const Value *self, const Value *given, int sides, Value *out) {
     String characters;
     if (given_at_all(&given[0]) && !text_argument(j, &given[0], &characters)) return false;
-    const String s = string_strip(self->string, given_at_all(&given[0]) ? &characters : NULL, sides);
-    *out = value_string(s.data, s.length);
+    if (!string_stripped(j, self->string, given_at_all(&given[0]) ? &characters : NULL, sides, out)) return false;
     out->safe = self->safe;
-    return jinja_spend(j, s.length / 64);
+    return true;
 }
 
 METHOD(str_strip) { return strip_text(j, self, given, SIDE_LEFT | SIDE_RIGHT, out); }
@@ -41,38 +40,44 @@ METHOD(str_split) { return split_text(j, self, given, false, out); }
 METHOD(str_rsplit) { return split_text(j, self, given, true, out); }
 METHOD(str_splitlines) { return UNUSED(given), string_lines(j, self->string, out); }
 
-static bool has_affix(String s, String affix, bool at_end) {
-    return s.length >= affix.length &&
-           memcmp(s.data + (at_end ? s.length - affix.length : 0), affix.data, affix.length) == 0;
+// Whether the text begins or ends with an argument.
+static bool find_affix(Jinja *j, String s, const Value *given, bool at_end, String *affix, bool *out) {
+    if (!text_argument(j, given, affix) || !jinja_spend(j, affix->length / 64)) return false;
+    *out = s.length >= affix->length &&
+           memcmp(s.data + (at_end ? s.length - affix->length : 0), affix->data, affix->length) == 0;
+    return true;
 }
 
-static bool affix(Jinja *j, const Value *self, const Value *given, bool at_end, Value *out) {
+static bool has_affix(Jinja *j, const Value *self, const Value *given, bool at_end, Value *out) {
     const List one = {(Value *)given, 1}; // NOLINT(cast-qual): it is only read
     const List *list = given[0].kind == TUPLE ? given[0].list : &one;
     *out = value_boolean(false);
     for (size_t i = 0; i < list->count; i++) {
         String wanted;
-        if (!text_argument(j, &list->items[i], &wanted)) return false;
-        if (has_affix(self->string, wanted, at_end)) *out = value_boolean(true);
+        bool found;
+        if (!find_affix(j, self->string, &list->items[i], at_end, &wanted, &found)) return false;
+        if (found) *out = value_boolean(true);
     }
     return true;
 }
 
-METHOD(str_startswith) { return affix(j, self, given, false, out); }
-METHOD(str_endswith) { return affix(j, self, given, true, out); }
+METHOD(str_startswith) { return has_affix(j, self, given, false, out); }
+METHOD(str_endswith) { return has_affix(j, self, given, true, out); }
 
 METHOD(str_removeprefix) {
     String prefix, s = self->string;
-    if (!text_argument(j, &given[0], &prefix)) return false;
-    const size_t cut = has_affix(s, prefix, false) ? prefix.length : 0;
+    bool found;
+    if (!find_affix(j, s, &given[0], false, &prefix, &found)) return false;
+    const size_t cut = found ? prefix.length : 0;
     *out = value_string(s.data + cut, s.length - cut);
     return true;
 }
 
 METHOD(str_removesuffix) {
     String suffix, s = self->string;
-    if (!text_argument(j, &given[0], &suffix)) return false;
-    *out = value_string(s.data, s.length - (has_affix(s, suffix, true) ? suffix.length : 0));
+    bool found;
+    if (!find_affix(j, s, &given[0], true, &suffix, &found)) return false;
+    *out = value_string(s.data, s.length - (found ? suffix.length : 0));
     return true;
 }
 
@@ -106,7 +111,7 @@ METHOD(str_join) {
 METHOD(str_find) {
     String what;
     if (!text_argument(j, &given[0], &what) || !jinja_spend(j, self->string.length / 16)) return false;
-    const size_t at = string_find(j, self->string, what, 0);
+    const size_t at = string_find(self->string, what, 0);
     *out = value_integer(at == SIZE_MAX ? -1 : string_length((String){self->string.data, at}));
     return true;
 }
@@ -116,7 +121,7 @@ METHOD(str_count) {
     int64_t count = 0;
     if (!text_argument(j, &given[0], &what) || !jinja_spend(j, self->string.length / 16)) return false;
     if (!what.length) count = string_length(self->string) + 1;
-    for (size_t at = 0; what.length && (at = string_find(j, self->string, what, at)) != SIZE_MAX; at += what.length)
+    for (size_t at = 0; what.length && (at = string_find(self->string, what, at)) != SIZE_MAX; at += what.length)
         count++;
     *out = value_integer(count);
     return true;

@@ -9,11 +9,25 @@ static bool run_list(Jinja *j, const Node *statements, Flow *flow);
 
 // ---- scopes ----
 
-static bool assign_name(Jinja *j, const char *name, Value value) {
-    for (Variable *v = j->scope->variables; v; v = v->next) {
-        if (strcmp(v->name, name) == 0) return v->value = value, true;
+static bool find_in_scope(Jinja *j, const Scope *scope, const char *name, Variable **out) {
+    size_t others = 0;
+    for (*out = scope->variables; *out && strcmp((*out)->name, name) != 0; *out = (*out)->next) others++;
+    return jinja_spend(j, 1 + others / 8);
+}
+
+bool variable_find(Jinja *j, const char *name, Variable **out) {
+    *out = NULL;
+    for (const Scope *scope = j->scope; scope && !*out; scope = scope->parent) {
+        if (!find_in_scope(j, scope, name, out)) return false;
     }
-    Variable *variable = jinja_take(j, 1, sizeof *variable);
+    return true;
+}
+
+bool variable_set(Jinja *j, const char *name, Value value) {
+    Variable *variable;
+    if (!find_in_scope(j, j->scope, name, &variable)) return false;
+    if (variable) return variable->value = value, true;
+    variable = jinja_take(j, 1, sizeof *variable);
     if (!variable) return false;
     *variable = (Variable){name, value, j->scope->variables};
     j->scope->variables = variable;
@@ -21,21 +35,17 @@ static bool assign_name(Jinja *j, const char *name, Value value) {
 }
 
 static bool assign_field(Jinja *j, const Node *target, Value value) {
-    Value space = value_undefined(target->name);
-    for (const Scope *scope = j->scope; scope && space.kind == UNDEFINED; scope = scope->parent) {
-        for (const Variable *v = scope->variables; v; v = v->next) {
-            if (strcmp(v->name, target->name) == 0) space = v->value;
-        }
-    }
-    if (space.kind != NAMESPACE)
+    Variable *space;
+    if (!variable_find(j, target->name, &space)) return false;
+    if (!space || space->value.kind != NAMESPACE)
         return jinja_refuse(j, "\"%.60s\" is no namespace, so its fields cannot be set", target->name);
     if (target->field[0] == '_') return jinja_refuse(j, "a field of a namespace may not begin with _");
-    return dict_set(j, space.dict, value_text(target->field), value);
+    return dict_set(j, space->value.dict, value_text(target->field), value);
 }
 
 static bool assign_to(Jinja *j, const Node *target, Value value) {
     List parts;
-    if (target->kind == NODE_NAME) return assign_name(j, target->name, value);
+    if (target->kind == NODE_NAME) return variable_set(j, target->name, value);
     if (target->kind == NODE_FIELD) return assign_field(j, target, value);
     if (!value_iterate(j, &value, &parts)) return false;
     if (parts.count != target->count)
@@ -112,7 +122,7 @@ static bool select_items(Jinja *j, const Node *node, List *items) {
 static bool run_turn(Jinja *j, const Node *node, JinjaLoop *loop, Flow *flow) {
     Scope *outside = j->scope;
     *flow = FLOW_ON;
-    const bool ok = push_scope(j, outside) && assign_name(j, "loop", (Value){.kind = LOOP, .loop = loop}) &&
+    const bool ok = push_scope(j, outside) && variable_set(j, "loop", (Value){.kind = LOOP, .loop = loop}) &&
                     assign_to(j, node->b, loop->items[loop->index]) && run_list(j, node->body, flow);
     j->scope = outside;
     return ok;
@@ -149,7 +159,7 @@ static bool define_macro(Jinja *j, const Node *node) {
     Macro *macro = jinja_take(j, 1, sizeof *macro);
     if (!macro) return false;
     *macro = (Macro){node, j->scope};
-    return assign_name(j, node->name, (Value){.kind = MACRO, .macro = macro});
+    return variable_set(j, node->name, (Value){.kind = MACRO, .macro = macro});
 }
 
 static bool run_with(Jinja *j, const Node *node, Flow *flow) {
@@ -245,6 +255,7 @@ bool jinja_run(Jinja *j, const Node *statements) {
 static bool bind_parameters(Jinja *j, const Node *macro, const Value *args, const char *const *names, size_t count) {
     for (size_t i = 0; i < macro->count; i++) {
         Value value = {0};
+        if (!jinja_spend(j, 1 + count / 8)) return false;
         for (size_t a = 0; a < count; a++) {
             if (names && names[a] ? strcmp(names[a], macro->names[i]) == 0 : a == i) value = args[a];
         }
@@ -252,7 +263,7 @@ static bool bind_parameters(Jinja *j, const Node *macro, const Value *args, cons
             if (!jinja_evaluate(j, macro->items[i], &value)) return false;
         } else if (value.kind == MISSING)
             value = value_undefined(macro->names[i]);
-        if (!assign_name(j, macro->names[i], value)) return false;
+        if (!variable_set(j, macro->names[i], value)) return false;
     }
     return true;
 }
@@ -261,6 +272,7 @@ static bool check_arguments(Jinja *j, const Node *macro, const char *const *name
     if (count > macro->count) return jinja_refuse(j, "the macro %.60s takes %zu arguments", macro->name, macro->count);
     for (size_t a = 0; a < count; a++) {
         bool known = !(names && names[a]);
+        if (!known && !jinja_spend(j, 1 + macro->count / 8)) return false;
         for (size_t i = 0; i < macro->count && !known; i++) known = strcmp(names[a], macro->names[i]) == 0;
         if (!known) return jinja_refuse(j, "the macro %.60s has no parameter %.60s", macro->name, names[a]);
     }

@@ -19,7 +19,7 @@ size_t utf8_next(String s, size_t at, uint32_t *code) {
     return at < s.length;
 }
 
-size_t utf8_before(String s, size_t at) {
+static size_t utf8_before(String s, size_t at) {
     while (at > 0 && ((unsigned char)s.data[--at] & 0xC0) == 0x80) continue;
     return at;
 }
@@ -62,10 +62,16 @@ String string_strip(String s, const String *characters, int sides) {
     return (String){s.data + start, end - start};
 }
 
+bool string_stripped(Jinja *j, String s, const String *characters, int sides, Value *out) {
+    if (!jinja_spend(j, s.length / 16 * (1 + (characters ? characters->length : 0)))) return false;
+    s = string_strip(s, characters, sides);
+    *out = value_string(s.data, s.length);
+    return true;
+}
+
 // ---- find, replace, split ----
 
-size_t string_find(Jinja *j, String in, String what, size_t from) {
-    (void)j;
+size_t string_find(String in, String what, size_t from) {
     if (!what.length) return from;
     const char *found = from < in.length ? memmem(in.data + from, in.length - from, what.data, what.length) : NULL;
     return found ? (size_t)(found - in.data) : SIZE_MAX;
@@ -85,7 +91,7 @@ static bool replace_nothing(Jinja *j, String s, String to, int64_t most, Buffer 
 
 static bool replace_each(Jinja *j, String s, String from, String to, int64_t most, Buffer *out) {
     size_t done = 0;
-    for (size_t at; most-- > 0 && (at = string_find(j, s, from, done)) != SIZE_MAX; done = at + from.length) {
+    for (size_t at; most-- > 0 && (at = string_find(s, from, done)) != SIZE_MAX; done = at + from.length) {
         if (!buffer_add(j, out, s.data + done, at - done) || !buffer_add(j, out, to.data, to.length)) return false;
     }
     return buffer_add(j, out, s.data + done, s.length - done);
@@ -128,16 +134,16 @@ static size_t find_white(String s, size_t at, size_t *length) {
     return SIZE_MAX;
 }
 
-static size_t find_separator(Jinja *j, String s, const String *separator, size_t at, size_t *length) {
+static size_t find_separator(String s, const String *separator, size_t at, size_t *length) {
     if (!separator) return find_white(s, at, length);
     *length = separator->length;
-    return string_find(j, s, *separator, at);
+    return string_find(s, *separator, at);
 }
 
 static bool split_left(Jinja *j, String s, const String *separator, int64_t most, List *out) {
     size_t capacity = 0, at = 0, length;
     if (!separator) s = string_strip(s, NULL, SIDE_LEFT);
-    for (size_t found; most-- > 0 && (found = find_separator(j, s, separator, at, &length)) != SIZE_MAX;) {
+    for (size_t found; most-- > 0 && (found = find_separator(s, separator, at, &length)) != SIZE_MAX;) {
         if (!separator && found + length == s.length) break;
         if (!list_push(j, out, &capacity, value_string(s.data + at, found - at))) return false;
         at = found + length;
@@ -178,7 +184,7 @@ static bool ends_line(uint32_t code) {
 bool string_lines(Jinja *j, String s, Value *out) {
     size_t capacity = 0, start = 0;
     uint32_t code;
-    if (!value_list(j, LIST, 0, out)) return false;
+    if (!jinja_spend(j, s.length / 16) || !value_list(j, LIST, 0, out)) return false;
     for (size_t at = 0; at < s.length;) {
         const size_t n = utf8_next(s, at, &code);
         if (!ends_line(code)) {

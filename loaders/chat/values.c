@@ -140,6 +140,11 @@ bool value_equal(Jinja *j, const Value *a, const Value *b, bool *out) {
     return ok;
 }
 
+static bool order_strings(Jinja *j, String a, String b, int *out) {
+    *out = compare_strings(a, b);
+    return jinja_spend(j, (a.length < b.length ? a.length : b.length) / 64);
+}
+
 static bool order_lists(Jinja *j, const List *a, const List *b, int *out) {
     for (size_t i = 0; i < a->count && i < b->count; i++) {
         bool same;
@@ -157,7 +162,7 @@ bool value_order(Jinja *j, const Value *a, const Value *b, int *out) {
         const double x = as_real(a), y = as_real(b);
         *out = (x > y) - (x < y);
     } else if (a->kind == STRING && b->kind == STRING)
-        *out = compare_strings(a->string, b->string);
+        ok = order_strings(j, a->string, b->string, out);
     else if ((a->kind == LIST || a->kind == TUPLE) && a->kind == b->kind)
         ok = order_lists(j, a->list, b->list, out);
     else
@@ -168,25 +173,23 @@ bool value_order(Jinja *j, const Value *a, const Value *b, int *out) {
 
 // ---- mappings ----
 
-bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out) {
-    *out = (Value){0};
+// Where the key is; dict->count: nowhere.
+static bool dict_index(Jinja *j, const Dict *dict, Value key, size_t *out) {
+    bool same = false;
     if (key.kind == LIST || key.kind == DICT) return jinja_refuse(j, "%s is no key", value_kind_name(&key));
-    for (size_t i = 0; i < dict->count; i++) {
-        bool same;
-        if (!value_equal(j, &dict->keys[i], &key, &same)) return false;
-        if (same) {
-            *out = dict->values[i];
-            return true;
-        }
+    for (*out = 0; *out < dict->count; ++*out) {
+        if (!value_equal(j, &dict->keys[*out], &key, &same)) return false;
+        if (same) break;
     }
     return true;
 }
 
-Value dict_get(const Dict *dict, const char *key) {
-    for (size_t i = 0; i < dict->count; i++) {
-        if (is_text(&dict->keys[i], key)) return dict->values[i];
-    }
-    return (Value){0};
+bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out) {
+    size_t at;
+    *out = (Value){0};
+    if (!dict_index(j, dict, key, &at)) return false;
+    if (at < dict->count) *out = dict->values[at];
+    return true;
 }
 
 static bool dict_widen(Jinja *j, Dict *dict) {
@@ -204,15 +207,9 @@ static bool dict_widen(Jinja *j, Dict *dict) {
 }
 
 bool dict_set(Jinja *j, Dict *dict, Value key, Value value) {
-    for (size_t i = 0; i < dict->count; i++) {
-        bool same;
-        if (!value_equal(j, &dict->keys[i], &key, &same)) return false;
-        if (same) {
-            dict->values[i] = value;
-            return true;
-        }
-    }
-    if (key.kind == LIST || key.kind == DICT) return jinja_refuse(j, "%s is no key", value_kind_name(&key));
+    size_t at;
+    if (!dict_index(j, dict, key, &at)) return false;
+    if (at < dict->count) return dict->values[at] = value, true;
     if (dict->count == dict->capacity && !dict_widen(j, dict)) return false;
     dict->keys[dict->count] = key;
     dict->values[dict->count++] = value;
@@ -235,7 +232,7 @@ bool value_contains(Jinja *j, const Value *in, const Value *what, bool *out) {
     if (in->kind == STRING && what->kind != STRING)
         return jinja_refuse(j, "a text contains texts, not %s", value_kind_name(what));
     if (in->kind == STRING) {
-        const size_t at = string_find(j, in->string, what->string, 0);
+        const size_t at = string_find(in->string, what->string, 0);
         *out = at != SIZE_MAX;
         return jinja_spend(j, in->string.length / 16);
     }
@@ -345,7 +342,8 @@ bool value_attribute(Jinja *j, const Value *of, const char *name, Value *out) {
     if (of->kind == LOOP) *out = of_loop(of->loop, name);
     if (!bind_method(j, of, name, out)) return false;
     if (out->kind == UNDEFINED && (of->kind == DICT || of->kind == NAMESPACE)) {
-        const Value found = dict_get(of->dict, name);
+        Value found;
+        if (!dict_find(j, of->dict, value_text(name), &found)) return false;
         if (found.kind != MISSING) *out = found;
     }
     return true;
@@ -377,9 +375,9 @@ bool value_item(Jinja *j, const Value *of, const Value *key, Value *out) {
         if (found.kind != MISSING) return *out = found, true;
     } else if (of->kind == LIST || of->kind == TUPLE) {
         if (element_index(key, (int64_t)of->list->count, &index)) *out = of->list->items[index];
-    } else if (of->kind == STRING && element_index(key, string_length(of->string), &index)) {
-        *out = character_at(of->string, index);
-        return jinja_spend(j, of->string.length / 16);
+    } else if (of->kind == STRING && key->kind != STRING) {
+        if (!jinja_spend(j, of->string.length / 16)) return false;
+        if (element_index(key, string_length(of->string), &index)) *out = character_at(of->string, index);
     }
     if (key->kind != STRING || out->kind != UNDEFINED) return true;
     Value name; // texts are not ended by a NUL

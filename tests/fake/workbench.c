@@ -369,6 +369,7 @@ bool workbench_text_is_chat(const Workbench *w, EngineText text) {
 const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->history); }
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
+uint64_t workbench_changes(const Workbench *w) { return w->turn; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
