@@ -16,6 +16,7 @@
 #include "tests/support/edited_model.h"
 #include "tests/support/folder.h"
 #include "tests/support/slow_checks.h"
+#include "tests/support/small_sample.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
@@ -214,7 +215,7 @@ static void a_change_that_makes_the_same_model_keeps_all_figures(void **state) {
     assert_false(workbench_saved(w));
     assert_true(workbench_undo(w));
     assert_false(workbench_busy(w));
-    set(w, -1, DIAL_RULE, RULE_SHRINK);
+    set(w, -1, DIAL_RULE, RULE_LITERAL);
     assert_true(workbench_turn(w) > turn);
     workbench_close(w);
 }
@@ -469,5 +470,5 @@ int main(void) {
         cmocka_unit_test(closing_does_not_wait_for_work),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }
