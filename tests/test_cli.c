@@ -362,6 +362,14 @@ static void json_contract(void **state) {
     assert_int_equal(at(first, "group_size")->valueint, 64);
     assert_true(at(object, "bits_per_weight")->valuedouble == 4.25);
     cJSON_Delete(object);
+
+    static const char nothing[] = "{\"quantdial_recipe\": 2, \"ignore\": [\"*\"]}";
+    char *path = folder_write(folder, "nothing.json", nothing, sizeof nothing - 1);
+    ran = RUN("plan", "--json", QUICK, "--recipe", path);
+    free(path);
+    object = json_of("plan", &ran);
+    assert_true(cJSON_IsNull(at(object, "bits_per_weight")));
+    cJSON_Delete(object);
 }
 
 // A byte token may stand for U+0000, where a C string would end.
@@ -641,7 +649,7 @@ int main(void) {
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
         IN_FOLDER(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),
-        cmocka_unit_test(json_contract),
+        IN_FOLDER(json_contract),
         cmocka_unit_test(generated_text_goes_on_behind_a_nul),
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
