@@ -152,12 +152,11 @@ C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(IN
 AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
 # Without optimization intrinsics are macros, which convert freely.
-# The large kernels are most of what there is to compile with sanitizers. What UBSan says of null pointers and known
-# objects, ASan says too; its checks as calls, and without the passes that only look for speed, take half the time.
+# The large kernels are half of what there is to compile with sanitizers. What UBSan says of null pointers and known
+# objects, ASan says too; and three passes that only look for speed take a third of the time.
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
 LARGE.clang := -fno-sanitize=null$(comma)object-size
-LARGE.gcc := $(LARGE.clang) --param asan-instrumentation-with-call-threshold=0 \
-             -fno-tree-pta -fno-tree-loop-im -fno-move-loop-invariants
+LARGE.gcc := $(LARGE.clang) -fno-tree-pta -fno-tree-loop-im -fno-move-loop-invariants
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
              $(if $(filter debug,$(MODE)),$(if $(filter %_avx2.c %_avx512.c,$(1)),-O1)) \
              $(if $(filter sanitized,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),$(LARGE.$(COMPILER_KIND)))) \
