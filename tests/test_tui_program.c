@@ -138,7 +138,7 @@ static void every_dial_turns_and_the_plan_follows_at_once(void **state) {
         {"]h", "max           8192", " 8."},
         {"]h", "cache            8", " 8."},
         {"]h", "policy       token", " 8."},
-        {"l]l", "v0              16", " 8."},
+        {"l]l", "v0               2", " 8."},
         {"]" SHIFT_LEFT, "v1             140", " 8."},
         {"]h", "LAE alpha     0.95", " 8."},
         {"]l", "fold           all", " 8."},
