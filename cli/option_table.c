@@ -296,6 +296,8 @@ const OptionRow option_table[] = {
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
      FIELD(minutes), .default_value = "5"},
     {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
+    {0, "base", "MODEL", "compare MODEL, which this one was made from, with this one as it is stored, without a recipe",
+     TAKES_TASK, take_text, FIELD(base)},
     {0, "task", "lambada|choices", "score a task instead of a text, as lm-evaluation-harness does", TAKES_TASK,
      take_task, FIELD(task)},
     {0, "task-file", "FILE", "JSONL file with {\"text\"} or {\"query\", \"choices\", \"gold\"} on each line",

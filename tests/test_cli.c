@@ -607,6 +607,32 @@ static void tasks_in_json(void **state) {
     free(path);
 }
 
+static double number_of_eval(Ran ran, const char *key) {
+    cJSON *object = json_of("eval", &ran);
+    const double number = at(object, key)->valuedouble;
+    cJSON_Delete(object);
+    return number;
+}
+
+// What was written is as far from its base as the recipe was; only the arithmetic differs.
+static void assert_stored_is_as_accurate(const char *written) {
+#define EVAL "--quiet", "--json", "--tokens", "256", "--text", "stories"
+    char *base = sample_path(NULL);
+    Ran ran = RUN("eval", EVAL, "--activations", "none", "--granularity", "channel");
+    const double kl = number_of_eval(ran, "kl.mean");
+    ran = RUN("eval", written, EVAL, "--base", base);
+    free(base);
+    assert_true(fabs(number_of_eval(ran, "kl.mean") - kl) < 2e-3 * kl);
+    ran = RUN("eval", written, EVAL, "--base", "tests/fixtures/llama-gqa-llama3-bf16");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "is not the same model");
+    ran_free(&ran);
+    ran = RUN("eval", written, "--base", written, "--alpha", "0.2");
+    assert_int_equal(ran.status, 2);
+    assert_contains(ran.err, "leave out --recipe, dials and --task");
+    ran_free(&ran);
+}
+
 static void quantize_in_json(void **state) {
     (void)state;
     char *out = path_join(folder, "out"), *file = path_join(out, "config.json");
@@ -627,6 +653,7 @@ static void quantize_in_json(void **state) {
     ran = RUN(QUANTIZE);
     assert_contains(ran.out, "complete already");
     ran_free(&ran);
+    assert_stored_is_as_accurate(out);
     ran = RUN("quantize", "--quiet", "--activations", "none", "--granularity", "tensor", "-o", out);
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "by another recipe; name another folder with -o, or replace it with --overwrite");
