@@ -9,6 +9,7 @@
 #include "analysis/tasks.h"
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
+#include "export/verdict.h"
 
 // ---- options ----
 
@@ -45,6 +46,7 @@ typedef struct Options {
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
+    const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
     bool compare_random; // calibrate
     bool speed;
     const char *schemes;              // bench; NULL: the default
@@ -53,7 +55,8 @@ typedef struct Options {
     RandomOptions random;             // make-random; shape.name NULL: not given
     const char *folder;               // make-random
     ExportOptions export;             // quantize; folder NULL: not given
-    bool dry_run, measure;            // quantize
+    bool dry_run, measure, fix;       // quantize
+    Targets targets;                  // quantize; 0: the usual ones
 } Options;
 
 // Which options a command takes, as bits.

@@ -36,7 +36,7 @@ typedef struct ExportModel {
 
 typedef struct ExportOptions {
     ExportFormat format;
-    const char *folder; // made when it is not there
+    const char *folder; // made when it is not there; or a file, where the format has one and the path ends as it does
     size_t shard_bytes; // of one file of weights; 0: 4 GB
     bool overwrite;     // replace what the folder holds
     bool verify;        // read back what was written
