@@ -46,6 +46,7 @@ typedef struct Options {
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
+    const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
     bool compare_random; // calibrate
     bool speed;
     const char *schemes;              // bench; NULL: the default

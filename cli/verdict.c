@@ -152,7 +152,7 @@ static bool take_over(const Options *options, Engine *engine, VerdictFix *fix, F
     if (out->measured && !measure_kl(options, engine, &out->kl_before, err)) return false;
     if (out->change_count) {
         engine_set_recipe(engine, &fix->recipe);
-        const bool ok = engine_prepare(engine, false, watch_start(options), err);
+        const bool ok = engine_prepare_export(engine, watch_start(options), err);
         watch_end();
         if (!ok || (out->measured && !measure_kl(options, engine, &out->kl, err))) return false;
     }

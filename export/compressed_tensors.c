@@ -455,7 +455,7 @@ static void print_config(const Export *x, const Schemes *schemes, Text *out) {
     text_addf(out, "\n    }\n  }");
 }
 
-static bool ct_finish(const Export *x, Error *err) {
+static bool ct_finish(Export *x, Error *err) {
     Schemes schemes = {0};
     Text text = {0};
     bool ok = find_schemes(x, &schemes, err);

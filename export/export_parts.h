@@ -10,6 +10,7 @@
 //     write.c       the loop over pieces and the thread that writes
 //     journal.c     how far it is
 //     verify.c      reading it back
+//     single_file.c a file instead of a folder
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
 //     export.c      all of it, in order
 //
@@ -66,7 +67,7 @@ typedef struct Piece {
 } Piece;
 
 typedef struct OutFile {
-    char name[64];
+    char name[96];
     size_t first, end;   // units
     Text head;           // what stands before the tensors
     uint64_t data_bytes; // of the tensors
@@ -87,6 +88,7 @@ typedef struct Export {
     OutFile *files;
     int file_count;
     uint64_t bytes; // of all files
+    void *own;      // what the format remembers; freed with free()
     char warning[512];
 } Export;
 
@@ -94,6 +96,7 @@ struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
+    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -102,13 +105,13 @@ struct FormatRow {
     bool (*head)(const Export *x, OutFile *file, Error *err);
     // Rows → bytes. Called by one thread; shares large pieces among cores itself. Never fails: all was checked.
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
-    // What stands beside the weights, config.json last.
-    bool (*finish)(const Export *x, Error *err);
+    // What stands beside the weights, config.json last. May set x->warning.
+    bool (*finish)(Export *x, Error *err);
     // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
     bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
-extern const FormatRow format_compressed_tensors;
+extern const FormatRow format_compressed_tensors, format_gguf;
 
 // ---- units.c ----
 
@@ -201,7 +204,21 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
+bool folder_put_card(const Export *x, Error *err);
 bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
+
+// ---- single_file.c ----
+
+typedef struct SingleFile {
+    ExportOptions options; // with the folder that the file is made in
+    const char *path;
+    char *folder; // NULL: a folder is meant
+} SingleFile;
+
+// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
+bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
+void single_file_free(SingleFile *file);
 
 // ---- card.c ----
 

@@ -183,10 +183,6 @@ static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed
 static bool has_partial_group(const Case *c, int i) { return linear_of(c, i)->in % decision(c, i)->group != 0; }
 static bool is_router(const Case *c, int i) { return linear_of(c, i)->role == ROLE_ROUTER; }
 
-static bool is_tied_head(const Case *c, int i) {
-    return linear_of(c, i)->role == ROLE_HEAD && c->structure->config.tied_head;
-}
-
 static bool has_f32_scales(const Case *c, int i) {
     return decision(c, i)->scale_dtype == DTYPE_F32 && linear_of(c, i)->weight->dtype != DTYPE_F32;
 }
@@ -232,9 +228,10 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_CHANNEL_INPUTS] = {"channel-inputs", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_channel_inputs, NULL,
                              "No integer product takes inputs with a scale per channel.", "Set activations to token.",
                              MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
-    [RULE_ASYMMETRIC_INPUTS] = {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs,
-                                NULL, "Weights with zero points go only with inputs of 16 bits.",
-                                "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
+    [RULE_ASYMMETRIC_INPUTS] =
+        {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
+         "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
+         "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
     [RULE_CONV1D] = {"conv1d", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT, is_conv1d, NULL,
                      "transformers finds no codes for matrices stored as [in, out] (Conv1D) and computes with random "
                      "weights.",
@@ -277,12 +274,13 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_CPU_EXPERTS] = {"cpu-experts", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "Quantized experts are taken only by processors with AMX, or not at all.",
                           "Judge such a model with transformers.", MEND_NOT, 0, 0},
-    [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, ALL, EVERY, is_router, NULL,
-                     "Routers are read as plain numbers; transformers finds none and computes with random ones.",
-                     "Leave routers as they are.", MEND_IGNORE, 0, 0},
-    [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, EVERY, is_tied_head, NULL,
-                        "The head is the embedding, and a quantized copy of it has no place.",
-                        "Leave the head as it is.", MEND_IGNORE, 0, 0},
+    [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, EVERY, is_router, NULL,
+                     "transformers finds no plain numbers for the router and computes with random ones.",
+                     "Leave routers as they are, or load with CompressedTensorsConfig(dequantize=True).", MEND_IGNORE,
+                     0, 0},
+    [RULE_ROUTER_REFUSED] = {"router-refused", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG | LLAMA_CPP, EVERY,
+                             is_router, NULL, "Most families read routers as plain numbers, and these are codes.",
+                             "Leave routers as they are.", MEND_IGNORE, 0, 0},
 
     // Schemes.
     [RULE_THREE_BITS] = {"three-bits", SEVERITY_MISREAD, EVIDENCE_TRIED, 0, 0, NULL, NULL,

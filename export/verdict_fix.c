@@ -82,17 +82,17 @@ static bool overrides_set(const Recipe *recipe, int dial) {
     return false;
 }
 
-// A change of everything that is quantized is one of the whole recipe.
+// A change of everything that is quantized is one rule of the recipe.
 static bool apply_change(const Fixing *f, const VerdictChange *change, int alike) {
     Recipe *recipe = &f->fix->recipe;
-    if (change->linear < 0 ||
-        (change->dial >= 0 && alike == f->fix->plan.quantized_count && !overrides_set(recipe, change->dial))) {
+    const bool all = change->dial >= 0 && alike == f->fix->plan.quantized_count;
+    if (change->linear < 0 || (all && !overrides_set(recipe, change->dial))) {
         recipe->value[change->dial] = change->value;
         return true;
     }
-    const char *name = f->structure->linears[change->linear].name;
-    if (change->dial < 0) return recipe_ignore(recipe, name, f->err);
-    return recipe_override(recipe, name, (Dial)change->dial, &change->value, f->err);
+    const char *match = all ? "*" : f->structure->linears[change->linear].name;
+    if (change->dial < 0) return recipe_ignore(recipe, match, f->err);
+    return recipe_override(recipe, match, (Dial)change->dial, &change->value, f->err);
 }
 
 static void describe_change(const Fixing *f, const VerdictChange *change, int alike) {

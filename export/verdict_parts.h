@@ -75,7 +75,7 @@ typedef enum RuleId {
     RULE_EXPERT_INPUTS,
     RULE_CPU_EXPERTS,
     RULE_ROUTER,
-    RULE_TIED_HEAD,
+    RULE_ROUTER_REFUSED,
     // Schemes.
     RULE_THREE_BITS,
     RULE_BITS,

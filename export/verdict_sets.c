@@ -6,10 +6,11 @@
 #include "base/hash.h"
 #include "export/verdict_parts.h"
 
-// Last parts of names that vLLM and SGLang put into one matrix. A set of which only some are there is smaller.
+// Last parts of names that vLLM and SGLang put into one matrix; those of in_proj are Qwen 3.5's. A set of which only
+// some are there is smaller.
 static const char *const fused[][4] = {
-    {"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"}, {"w1", "w3"}, {"in_proj_qkv", "in_proj_z"}, // Qwen 3.5
-    {"in_proj_b", "in_proj_a"},
+    {"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"},   {"w1", "w3"},
+    {"in_proj_qkv", "in_proj_z"},   {"in_proj_b", "in_proj_a"},
 };
 enum { QKV, FUSED = sizeof fused / sizeof *fused, OF_EXPERTS = FUSED, OF_ROLE };
 

@@ -267,7 +267,8 @@ static void settings_are_found_and_mended(void **state) {
         void *fresh;
         assert_int_equal(setup(&fresh), 0);
         Fixture *f = fresh;
-        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++) set(f, NULL, row->set[k].dial, row->set[k].value);
+        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++)
+            set(f, NULL, row->set[k].dial, row->set[k].value);
         const int linears = strcmp(row->name, "partial-group") == 0 ? 2 : LINEARS; // only down has 768 columns
         finds(f, row->format, row->asked, row->name, row->severity, linears, row->meant);
         for (Target t = 0; row->severity == SEVERITY_REFUSED && t < TARGET_COUNT; t++)
@@ -292,6 +293,10 @@ static void a_remedy_is_as_small_as_it_can_be(void **state) {
     assert_int_equal(f->fix.recipe.override_count, 3);
     says(f, "weight-bits 4: model.layers.0.mlp.down_proj and 1 more\n");
     assert_int_equal(f->recipe.override_count, 1); // the recipe that was given stays
+    set(f, NULL, DIAL_BITS, 2);
+    mends(f, CT, SGLANG, "bits");
+    assert_int_equal(f->fix.recipe.override_count, 2); // *, behind the other
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
 }
 
 static void what_needs_nothing_is_left_alone(void **state) {
@@ -400,13 +405,13 @@ static void special_linears(void **state) {
     linears[O].role = ROLE_ROUTER;
     finds(f, CT, TRANSFORMERS, "router", SEVERITY_MISREAD, 1, TRANSFORMERS);
     mends(f, CT, TRANSFORMERS, "router");
+    finds(f, CT, SM80 | TRANSFORMERS, "router-refused", SEVERITY_REFUSED, 1, SM80);
+    mends(f, CT, SM80, "router-refused");
+    linears[O].role = ROLE_O;
     f->recipe.ignore[0][0] = 'x';
-    set(f, "lm_head", DIAL_BITS, 4);
-    assert_null(find(judge(f, CT, ALL), "tied-head"));
-    f->model.structure.config.tied_head = true;
-    finds(f, CT, CPU | TRANSFORMERS, "tied-head", SEVERITY_REFUSED, 1, CPU | TRANSFORMERS);
-    mends(f, CT, TRANSFORMERS, "tied-head");
-    assert_false(f->fix.plan.decisions[HEAD].quantized);
+    set(f, "lm_head", DIAL_BITS, 4); // a head is read everywhere
+    assert_int_equal(judge(f, CT, SM80 | SM90 | TRANSFORMERS)->finding_count, 0);
+    runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS + 1);
 }
 
 static void shapes_of_kernels(void **state) {

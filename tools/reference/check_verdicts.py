@@ -7,10 +7,11 @@ stands in docs/export.md.
 
     check_verdicts.py --work FOLDER --judge NAME=PYTHON [--judge …] [CASE …]
 
-NAME is what runs in the process: hf (transformers with compressed-tensors), hf-old (the same before version 0.18), hf-dequantize
-(the same, asked to load floats), meant (the same, on the numbers that the codes stand for), vllm (the CPU build), mlx (mlx-lm), and
-kernels (which kernel vLLM chooses for a CUDA device, its platform taken over). PYTHON is the interpreter that has it.
-Needs numpy, safetensors and ml_dtypes or torch in the interpreter that runs this file.
+NAME is what runs in the process: hf (transformers with compressed-tensors), hf-old (the same before version 0.18),
+hf-dequantize (the same, asked to load floats), meant (the same, on the numbers that the codes stand for: what the score
+should be), vllm (the CPU build), mlx (mlx-lm), and kernels (which kernel vLLM chooses for a CUDA device, its platform
+taken over). PYTHON is the interpreter that has it.
+The interpreter that runs this file needs numpy, safetensors and torch.
 """
 import argparse
 import json
@@ -217,9 +218,10 @@ def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False)
             groups.append((scheme, [name]))
     if config["tie_word_embeddings"] and head:
         plain.update(head.tensors("lm_head", plain["model.embed_tokens.weight"]))
+        twin["lm_head.weight"] = torch.from_numpy(head.meant)
         del head.meant
         groups.append((head, ["lm_head"]))
-    write(os.path.join(folder, "meant"), dict(config, torch_dtype="float32"), twin)
+    write(os.path.join(folder, "meant"), dict(config, torch_dtype="float32", **({"tie_word_embeddings": False} if head else {})), twin)
     kinds = {s.kind for s, _ in groups}
     named = {f"group_{i}": s.config(["re:" + "^" + n.replace(".", "\\.") + "$" for n in names])
              for i, (s, names) in enumerate(groups)}
