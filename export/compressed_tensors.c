@@ -2,37 +2,12 @@
 // packed as a stream of bits along each row, or a byte each where the product is one of integers; scales, zero points;
 // and in config.json which module has which scheme.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/processors.h"
+#include "export/ct_groups_parts.h"
 #include "export/export_parts.h"
 #include "kernels/quantized.h"
-
-// What config.json says of linears that are alike.
-typedef struct Scheme {
-    int bits;
-    bool symmetric, packed;
-    Granularity granularity;
-    size_t group; // of GRANULARITY_GROUP; else 0
-    ActivationPolicy activations;
-} Scheme;
-
-static Scheme scheme_of(const Decision *d) {
-    const bool groups = d->granularity == GRANULARITY_GROUP;
-    return (Scheme){.bits = d->bits,
-                    .symmetric = d->grid != GRID_ASYMMETRIC,
-                    .packed = d->bits != 8 || groups || d->activations == POLICY_NONE,
-                    .granularity = d->granularity,
-                    .group = groups ? d->group : 0,
-                    .activations = d->activations};
-}
-
-static bool same_scheme(const Scheme *a, const Scheme *b) {
-    return a->bits == b->bits && a->symmetric == b->symmetric && a->packed == b->packed &&
-           a->granularity == b->granularity && a->group == b->group && a->activations == b->activations;
-}
 
 // ---- What the format cannot hold ----
 
@@ -105,8 +80,8 @@ static bool refuse_linears(const Export *x, Error *err) {
 
 static bool differ(const Decision *a, const Decision *b) {
     if (!a->quantized || !b->quantized) return a->quantized != b->quantized;
-    const Scheme x = scheme_of(a), y = scheme_of(b);
-    return !same_scheme(&x, &y);
+    const CtScheme x = ct_scheme_of(a), y = ct_scheme_of(b);
+    return !ct_same_scheme(&x, &y);
 }
 
 // Engines store q, k, v and gate, up as one matrix with one scheme.
@@ -143,7 +118,7 @@ static bool ct_check(Export *x, Error *err) {
 
 static uint64_t words_of(uint64_t codes, int bits) { return (codes * (uint64_t)bits + 31) / 32; }
 
-static bool add_codes(Unit *unit, const Scheme *s, Error *err) {
+static bool add_codes(Unit *unit, const CtScheme *s, Error *err) {
     const uint64_t shape[] = {unit->rows, s->packed ? words_of(unit->columns, s->bits) : unit->columns};
     return unit_add_plain(unit, unit->name, s->packed ? ".weight_packed" : ".weight", s->packed ? DTYPE_I32 : DTYPE_I8,
                           2, shape, err);
@@ -186,7 +161,7 @@ static bool add_input_scale(Unit *unit, Error *err) {
 static bool ct_describe(const Export *x, Unit *unit, Error *err) {
     if (unit->kind == UNIT_NUMBERS) return unit_add_numbers(unit, err);
     const Decision *d = unit_decision(x, unit);
-    const Scheme s = scheme_of(d);
+    const CtScheme s = ct_scheme_of(d);
     return add_codes(unit, &s, err) && add_scales(unit, d, err) && (!s.packed || add_shape(unit, err)) &&
            (s.symmetric || add_zeros(unit, d, err)) && (s.activations != POLICY_STATIC || add_input_scale(unit, err));
 }
@@ -219,7 +194,7 @@ static void pack_row(const int8_t *codes, size_t n, int bits, uint8_t *out) {
     }
 }
 
-static void put_codes(const Scheme *s, const QuantizedWeight *w, uint8_t *out) {
+static void put_codes(const CtScheme *s, const QuantizedWeight *w, uint8_t *out) {
     const size_t row = s->packed ? (size_t)words_of(w->in, w->bits) * sizeof(uint32_t) : w->in;
     const size_t used = (w->in * (size_t)w->bits + 7) / 8;
 #pragma omp parallel for schedule(static)
@@ -259,7 +234,7 @@ static void put_zeros(const QuantizedWeight *w, uint32_t *out) {
 
 static void put_linear(const Export *x, const Unit *unit, const Piece *piece) {
     const Decision *d = unit_decision(x, unit);
-    const Scheme s = scheme_of(d);
+    const CtScheme s = ct_scheme_of(d);
     const bool whole = d->granularity == GRANULARITY_TENSOR;
     const size_t groups = group_count(unit->columns, d->group);
     int t = 0;
@@ -285,184 +260,27 @@ static void ct_put(const Export *x, const Unit *unit, const Piece *piece) {
 
 // ---- config.json ----
 
-// Linears with the same pattern differ by numbers in their names, such as that of the layer.
-typedef struct Pattern {
-    Text text; // "(.*\.)?layers\.\d+\.mlp\.up_proj$"
-    int scheme;
-    bool mixed; // its linears do not all have the same
-} Pattern;
-
-typedef struct Schemes {
-    Scheme *items;
-    int count;
-    int *of; // [linear_count]: −1 not quantized
-    Pattern *patterns;
-    size_t pattern_count, pattern_capacity;
-    int *pattern_of; // [linear_count]: −1 a name without numbers
-} Schemes;
-
-static bool is_number(const char *at, size_t n) { return n && strspn(at, "0123456789") == n; }
-
-// From the word before the first number on; what stands before it differs between engines. False: no number.
-static bool make_pattern(const char *name, Text *out) {
-    const char *begin = name, *at = name;
-    for (; *at; at += at[strcspn(at, ".")] == '.' ? strcspn(at, ".") + 1 : strcspn(at, ".")) {
-        if (is_number(at, strcspn(at, "."))) break;
-        begin = at;
-    }
-    if (!*at || begin == at) return false;
-    text_addf(out, "re:(.*\\.)?");
-    for (at = begin; *at;) {
-        const size_t n = strcspn(at, ".");
-        if (is_number(at, n))
-            text_addf(out, "\\d+");
-        else
-            text_add(out, at, n);
-        at += n;
-        if (*at) text_addf(out, "\\.");
-        at += *at == '.';
-    }
-    text_addf(out, "$");
-    return true;
-}
-
-static int find_scheme(Schemes *schemes, const Decision *d) {
-    if (!d->quantized) return -1;
-    const Scheme s = scheme_of(d);
-    int i = 0;
-    while (i < schemes->count && !same_scheme(&schemes->items[i], &s)) i++;
-    if (i == schemes->count) schemes->items[schemes->count++] = s;
-    return i;
-}
-
-static bool find_pattern(Schemes *schemes, const char *name, int scheme, int *out, Error *err) {
-    Text text = {0};
-    *out = -1;
-    if (!make_pattern(name, &text)) return true;
-    size_t i = 0;
-    while (!text.failed && i < schemes->pattern_count && strcmp(schemes->patterns[i].text.data, text.data) != 0) i++;
-    const bool known = i < schemes->pattern_count;
-    if (text.failed || (!known && !array_grow(&schemes->patterns, i, &schemes->pattern_capacity, sizeof(Pattern)))) {
-        text_free(&text);
-        return error_memory(err, "the configuration");
-    }
-    if (known) {
-        schemes->patterns[i].mixed |= schemes->patterns[i].scheme != scheme;
-        text_free(&text);
-    } else {
-        schemes->patterns[schemes->pattern_count++] = (Pattern){.text = text, .scheme = scheme};
-    }
-    *out = (int)i;
-    return true;
-}
-
-static bool find_schemes(const Export *x, Schemes *out, Error *err) {
-    const ModelStructure *s = x->model->structure;
-    const size_t count = (size_t)s->linear_count;
-    out->items = array_new(count, sizeof *out->items);
-    out->of = array_new(count, sizeof *out->of);
-    out->pattern_of = array_new(count, sizeof *out->pattern_of);
-    if (!out->items || !out->of || !out->pattern_of) return error_memory(err, "the configuration");
-    for (int i = 0; i < s->linear_count; i++) {
-        out->of[i] = find_scheme(out, &x->model->plan->decisions[i]);
-        if (!find_pattern(out, s->linears[i].name, out->of[i], &out->pattern_of[i], err)) return false;
-    }
-    return true;
-}
-
-static void schemes_free(Schemes *schemes) {
-    for (size_t i = 0; i < schemes->pattern_count; i++) text_free(&schemes->patterns[i].text);
-    free(schemes->patterns);
-    free(schemes->items);
-    free(schemes->of);
-    free(schemes->pattern_of);
-}
-
-// Every linear of a scheme, once: patterns where all have it, which exclude each other; else names.
-static void add_targets(const Export *x, const Schemes *schemes, int scheme, Text *out) {
-    const ModelStructure *s = x->model->structure;
-    const char *between = "";
-    text_addf(out, "[");
-    for (size_t p = 0; p < schemes->pattern_count; p++) {
-        if (schemes->patterns[p].mixed || schemes->patterns[p].scheme != scheme) continue;
-        text_addf(out, "%s", between);
-        json_quote(out, schemes->patterns[p].text.data);
-        between = ", ";
-    }
-    for (int i = 0; i < s->linear_count; i++) {
-        const int p = schemes->pattern_of[i];
-        if (schemes->of[i] != scheme || (p >= 0 && !schemes->patterns[p].mixed)) continue;
-        text_addf(out, "%s", between);
-        json_quote(out, s->linears[i].name);
-        between = ", ";
-    }
-    text_addf(out, "]");
-}
-
-static const char *format_name(const Scheme *s) { return s->packed ? "pack-quantized" : "int-quantized"; }
-
-static void add_numbers(Text *out, int bits, bool symmetric, const char *strategy, size_t group, bool dynamic) {
-    text_addf(out,
-              "{\"num_bits\": %d, \"type\": \"int\", \"symmetric\": %s, \"strategy\": \"%s\", \"group_size\": ", bits,
-              symmetric ? "true" : "false", strategy);
-    if (group)
-        text_addf(out, "%zu", group);
-    else
-        text_addf(out, "null");
-    text_addf(out, ", \"dynamic\": %s}", dynamic ? "true" : "false");
-}
-
-static void add_group(const Export *x, const Schemes *schemes, int index, Text *out) {
-    static const char *const strategies[] = {
-        [GRANULARITY_TENSOR] = "tensor", [GRANULARITY_CHANNEL] = "channel", [GRANULARITY_GROUP] = "group"};
-    const Scheme *s = &schemes->items[index];
-    text_addf(out, "%s\n      \"group_%d\": {\n        \"format\": \"%s\",\n        \"targets\": ", index ? "," : "",
-              index, format_name(s));
-    add_targets(x, schemes, index, out);
-    text_addf(out, ",\n        \"weights\": ");
-    add_numbers(out, s->bits, s->symmetric, strategies[s->granularity], s->group, false);
-    text_addf(out, ",\n        \"input_activations\": ");
-    if (s->activations == POLICY_NONE)
-        text_addf(out, "null");
-    else
-        add_numbers(out, 8, true, s->activations == POLICY_TOKEN ? "token" : "tensor", 0,
-                    s->activations == POLICY_TOKEN);
-    text_addf(out, ",\n        \"output_activations\": null\n      }");
-}
-
-// One name for all groups, or that they differ.
-static const char *whole_format(const Schemes *schemes) {
-    for (int i = 1; i < schemes->count; i++)
-        if (schemes->items[i].packed != schemes->items[0].packed) return "mixed-precision";
-    return schemes->count ? format_name(&schemes->items[0]) : "dense";
-}
-
-static void print_config(const Export *x, const Schemes *schemes, Text *out) {
-    text_addf(out,
-              "{\n    \"quant_method\": \"compressed-tensors\",\n    \"format\": \"%s\",\n"
-              "    \"quantization_status\": \"compressed\",\n    \"global_compression_ratio\": null,\n"
-              "    \"kv_cache_scheme\": null,\n",
-              whole_format(schemes));
-    for (int i = 0; i < schemes->count; i++) // tells readers how 3 bits are packed
-        if (schemes->items[i].bits == 3) {
-            text_addf(out, "    \"version\": \"0.18.0\",\n");
-            break;
-        }
-    text_addf(out, "    \"ignore\": ");
-    add_targets(x, schemes, -1, out);
-    text_addf(out, ",\n    \"config_groups\": {");
-    for (int i = 0; i < schemes->count; i++) add_group(x, schemes, i, out);
-    text_addf(out, "\n    }\n  }");
-}
-
 static bool ct_finish(const Export *x, Error *err) {
-    Schemes schemes = {0};
+    CtGroups groups = {0};
     Text text = {0};
-    bool ok = find_schemes(x, &schemes, err);
-    if (ok && schemes.count) print_config(x, &schemes, &text);
+    bool ok = ct_groups_make(x->model->structure, x->model->plan, &groups, err);
+    if (ok && groups.count) {
+        text_addf(&text,
+                  "{\n    \"quant_method\": \"compressed-tensors\",\n    \"format\": \"%s\",\n"
+                  "    \"quantization_status\": \"compressed\",\n    \"global_compression_ratio\": null,\n"
+                  "    \"kv_cache_scheme\": null,\n",
+                  ct_whole_format(&groups));
+        for (int i = 0; i < groups.count; i++) // tells readers how 3 bits are packed
+            if (groups.items[i].bits == 3) {
+                text_addf(&text, "    \"version\": \"0.18.0\",\n");
+                break;
+            }
+        ct_groups_print(&groups, "    ", &text);
+        text_addf(&text, "\n  }");
+    }
     ok = ok && (!text.failed || error_memory(err, "the configuration")) && folder_finish(x, text.data, err);
     text_free(&text);
-    schemes_free(&schemes);
+    ct_groups_free(&groups);
     return ok;
 }
 
