@@ -11,16 +11,6 @@
 
 // ---- What the format cannot hold ----
 
-static bool is_transposed(const Export *x, const Linear *linear, const Decision *d) {
-    (void)x, (void)d;
-    return linear->transposed;
-}
-
-static bool is_in_a_stack(const Export *x, const Linear *linear, const Decision *d) {
-    (void)x, (void)d;
-    return tensor_in_file(linear->weight) != linear->weight && linear->expert >= 0 && !linear->weight->made;
-}
-
 static bool has_other_grid(const Export *x, const Linear *linear, const Decision *d) {
     (void)x, (void)linear;
     return d->grid != GRID_SYMMETRIC && d->grid != GRID_ASYMMETRIC;
@@ -29,11 +19,6 @@ static bool has_other_grid(const Export *x, const Linear *linear, const Decision
 static bool has_odd_bits(const Export *x, const Linear *linear, const Decision *d) {
     (void)linear;
     return d->bits != 4 && d->bits != 8 && !x->options->odd_bits;
-}
-
-static bool has_partial_group(const Export *x, const Linear *linear, const Decision *d) {
-    (void)x;
-    return linear->in % d->group != 0;
 }
 
 static bool has_zeros_and_inputs(const Export *x, const Linear *linear, const Decision *d) {
@@ -46,58 +31,21 @@ static bool has_channel_inputs(const Export *x, const Linear *linear, const Deci
     return d->activations == POLICY_CHANNEL;
 }
 
-static const struct {
-    bool (*is)(const Export *x, const Linear *linear, const Decision *d);
-    const char *what;
-} refusals[] = {
-    {is_transposed, "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"},
-    {is_in_a_stack, "is an expert in one tensor with others, which cannot be split; leave the experts out with "
-                    "\"ignore\" in the recipe"},
-    {has_other_grid, "this format has no such grid; use --weight-grid symmetric"},
+static const Refusal refusals[] = {
+    {refuses_transposed, REFUSE_TRANSPOSED},
+    {refuses_stack, REFUSE_STACK},
+    {has_other_grid, "this format has no such grid; use --grid symmetric"},
     {has_odd_bits, "weights of 2 and 3 bits are read by few engines, and by some versions wrongly; use 4 or 8 bits, or "
                    "--allow-odd-bits"},
-    {has_partial_group, "its groups do not divide its columns; use a smaller --group-size, or 0 for whole channels"},
-    {has_zeros_and_inputs, "zero points go only with inputs of 16 bits; use --weight-grid symmetric or --activations "
+    {refuses_partial_group, REFUSE_PARTIAL_GROUP},
+    {has_zeros_and_inputs, "zero points go only with inputs of 16 bits; use --grid symmetric or --activations "
                            "none"},
     {has_channel_inputs, "inputs with a scale per channel cannot be computed by engines; use --activations token"},
 };
 
-static bool refuse_linears(const Export *x, Error *err) {
-    const ModelStructure *s = x->model->structure;
-    const Decision *decisions = x->model->plan->decisions;
-    for (size_t r = 0; r < sizeof refusals / sizeof *refusals; r++) {
-        int count = 0, first = -1;
-        for (int i = 0; i < s->linear_count; i++) {
-            if (!decisions[i].quantized || !refusals[r].is(x, &s->linears[i], &decisions[i])) continue;
-            if (!count++) first = i;
-        }
-        if (count)
-            return error_set(err, "%s: %s (%d linear%s)", s->linears[first].name, refusals[r].what, count,
-                             count == 1 ? "" : "s");
-    }
-    return true;
-}
-
-static bool differ(const Decision *a, const Decision *b) {
-    if (!a->quantized || !b->quantized) return a->quantized != b->quantized;
+static bool alike(const Decision *a, const Decision *b) {
     const CtScheme x = ct_scheme_of(a), y = ct_scheme_of(b);
-    return !ct_same_scheme(&x, &y);
-}
-
-// Engines store q, k, v and gate, up as one matrix with one scheme.
-static bool refuse_sets(const Export *x, Error *err) {
-    const ModelStructure *s = x->model->structure;
-    const Decision *d = x->model->plan->decisions;
-    int first = 0;
-    for (int i = 1; i < s->linear_count; i++) {
-        if (s->linears[i].fused_set < 0 || s->linears[i].fused_set != s->linears[first].fused_set) first = i;
-        if (!differ(&d[first], &d[i])) continue;
-        return error_set(err,
-                         "%s and %s: engines fuse them, so their bits, group size and inputs must agree; use "
-                         "--fused-together on, or set them alike in the recipe",
-                         s->linears[first].name, s->linears[i].name);
-    }
-    return true;
+    return ct_same_scheme(&x, &y);
 }
 
 static bool ct_check(Export *x, Error *err) {
@@ -111,7 +59,7 @@ static bool ct_check(Export *x, Error *err) {
                  "versions read 3 bits wrongly, without an error");
     else if (plan->cache_bits == 8)
         snprintf(x->warning, sizeof x->warning, "the cache of 8 bits is not written: the format has no such cache");
-    return refuse_linears(x, err) && refuse_sets(x, err);
+    return refuse_linears(x, refusals, sizeof refusals / sizeof *refusals, err) && refuse_sets(x, alike, err);
 }
 
 // ---- Tensors ----
@@ -210,13 +158,7 @@ static void put_codes(const CtScheme *s, const QuantizedWeight *w, uint8_t *out)
 }
 
 static void put_scales(const QuantizedWeight *w, size_t count, void *out) {
-    if (w->scale_dtype == DTYPE_F32) {
-        memcpy(out, w->scales, count * sizeof(float));
-        return;
-    }
-    uint16_t *to = out;
-    for (size_t i = 0; i < count; i++)
-        to[i] = w->scale_dtype == DTYPE_F16 ? float_to_f16(w->scales[i]) : float_to_bf16(w->scales[i]);
+    for (size_t i = 0; i < count; i++) number_put(w->scale_dtype, out, i, w->scales[i]);
 }
 
 static void put_zeros(const QuantizedWeight *w, uint32_t *out) {
@@ -252,10 +194,8 @@ static void put_linear(const Export *x, const Unit *unit, const Piece *piece) {
 static void ct_put(const Export *x, const Unit *unit, const Piece *piece) {
     if (unit->kind == UNIT_LINEAR)
         put_linear(x, unit, piece);
-    else if (piece->divisors)
-        piece_floats(x, unit, piece, 0, piece->out[0]);
     else
-        piece_copy(unit, piece, piece->out[0]);
+        piece_numbers(x, unit, piece);
 }
 
 // ---- config.json ----

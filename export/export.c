@@ -10,6 +10,7 @@
 
 static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
     [EXPORT_COMPRESSED_TENSORS] = &format_compressed_tensors,
+    [EXPORT_GPTQ] = &format_gptq,
 };
 
 static bool begin(const ExportModel *model, const ExportOptions *options, Export *x, Error *err) {

@@ -5,6 +5,7 @@
 // stands before the tensors in a file (head), and turns rows of a unit into bytes (put). All else is the same for every
 // format:
 //
+//     refusals.c   what a format cannot hold
 //     units.c      units → files, places of tensors
 //     pieces.c      rows of a unit: quantized, or read with factors folded into them
 //     write.c       the loop over pieces and the thread that writes
@@ -109,6 +110,9 @@ struct FormatRow {
 };
 
 extern const FormatRow format_compressed_tensors;
+extern const FormatRow format_mlx;
+extern const FormatRow format_gptq;
+extern const FormatRow format_dense;
 
 // ---- units.c ----
 
@@ -127,6 +131,36 @@ bool unit_add_numbers(Unit *unit, Error *err);
 bool safetensors_head_of(const Export *x, OutFile *file, Error *err); // a head, for formats in safetensors files
 const Decision *unit_decision(const Export *x, const Unit *unit);     // of UNIT_LINEAR
 const Linear *unit_linear(const Export *x, const Unit *unit);
+
+// ---- refusals.c ----
+
+// Why a format cannot hold what the plan decides for a linear, with the remedy.
+typedef struct Refusal {
+    bool (*is)(const Export *x, const Linear *linear, const Decision *decision);
+    const char *what;
+} Refusal;
+
+// False when one of them holds for a quantized linear; the message names the first and how many there are.
+bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Error *err);
+// Engines store q, k, v and gate, up as one matrix: false when some of a set are quantized and some not, or not alike.
+bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
+
+// The same for all experts of a layer.
+bool refuse_experts(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
+// For formats of weights alone: a warning when the plan has inputs or a cache of 8 bits.
+void warn_inputs(Export *x);
+
+bool refuses_transposed(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_stack(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_partial_group(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_all_but_symmetric(const Export *x, const Linear *linear, const Decision *decision);
+#define REFUSE_TRANSPOSED \
+    "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"
+#define REFUSE_STACK                                                                                               \
+    "is an expert in one tensor with others, which cannot be split; leave the experts out with \"ignore\" in the " \
+    "recipe"
+#define REFUSE_PARTIAL_GROUP \
+    "its groups do not divide its columns; use a smaller --group-size, or --granularity channel"
 
 // ---- pieces.c ----
 
@@ -154,6 +188,10 @@ bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Err
 // For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
 void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
 void piece_copy(const Unit *unit, const Piece *piece, void *out);
+// All of them, as a checkpoint in safetensors files has them.
+void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
+// value → element `index` of type F32, F16 or BF16.
+void number_put(DType type, void *out, size_t index, float value);
 
 // ---- write.c ----
 

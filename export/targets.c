@@ -81,3 +81,8 @@ const char *targets_next(const Targets *targets, int scheme, size_t *at, bool *r
     }
     return NULL;
 }
+
+void target_escape(const char *name, Text *out) {
+    for (; *name; name++) text_addf(out, strchr(".^$*+?()[]{}|\\", *name) ? "\\%c" : "%c", *name);
+    text_addf(out, "$");
+}

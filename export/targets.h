@@ -25,3 +25,6 @@ void targets_free(Targets *targets);
 // What names all modules of a scheme, each once: patterns, which exclude each other, then names. Begin with *at = 0;
 // NULL at the end. *regex: it is a pattern, to be matched from the beginning; else it is a name as it is.
 const char *targets_next(const Targets *targets, int scheme, size_t *at, bool *regex);
+
+// A name as a regular expression that matches it alone.
+void target_escape(const char *name, Text *out);
