@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/processors.h"
 #include "export/ct_groups_parts.h"
 #include "export/export_parts.h"
 #include "kernels/quantized.h"
@@ -64,10 +63,8 @@ static bool ct_check(Export *x, Error *err) {
 
 // ---- Tensors ----
 
-static uint64_t words_of(uint64_t codes, int bits) { return (codes * (uint64_t)bits + 31) / 32; }
-
 static bool add_codes(Unit *unit, const CtScheme *s, Error *err) {
-    const uint64_t shape[] = {unit->rows, s->packed ? words_of(unit->columns, s->bits) : unit->columns};
+    const uint64_t shape[] = {unit->rows, s->packed ? packed_words(unit->columns, s->bits) : unit->columns};
     return unit_add_plain(unit, unit->name, s->packed ? ".weight_packed" : ".weight", s->packed ? DTYPE_I32 : DTYPE_I8,
                           2, shape, err);
 }
@@ -90,7 +87,7 @@ static bool add_shape(Unit *unit, Error *err) {
 static bool add_zeros(Unit *unit, const Decision *d, Error *err) {
     const bool whole = d->granularity == GRANULARITY_TENSOR;
     const uint64_t groups = group_count(unit->columns, d->group);
-    const uint64_t shape[] = {whole ? 1 : words_of(unit->rows, d->bits), groups};
+    const uint64_t shape[] = {whole ? 1 : packed_words(unit->rows, d->bits), groups};
     OutTensor *t =
         unit_add_plain(unit, unit->name, ".weight_zero_point", whole ? DTYPE_I8 : DTYPE_I32, whole ? 1 : 2, shape, err);
     if (!t) return false;
@@ -116,35 +113,8 @@ static bool ct_describe(const Export *x, Unit *unit, Error *err) {
 
 // ---- Bytes ----
 
-FOR_EVERY_PROCESSOR static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n / 2; i++) out[i] = (uint8_t)((codes[2 * i] + 8) | (codes[2 * i + 1] + 8) << 4);
-    if (n % 2) out[n / 2] = (uint8_t)(codes[n - 1] + 8);
-}
-
-FOR_EVERY_PROCESSOR static void pack_bytes(const int8_t *codes, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n; i++) out[i] = (uint8_t)(codes[i] + 128);
-}
-
-// Codes plus 2^(bits − 1), from the lowest bit of the first byte on.
-static void pack_row(const int8_t *codes, size_t n, int bits, uint8_t *out) {
-    if (bits == 4) {
-        pack_nibbles(codes, n, out);
-    } else if (bits == 8) {
-        pack_bytes(codes, n, out);
-    } else {
-        unsigned buffer = 0;
-        int filled = 0;
-        for (size_t i = 0; i < n; i++) {
-            buffer |= (unsigned)(codes[i] + (1 << (bits - 1))) << filled;
-            for (filled += bits; filled >= 8; filled -= 8, buffer >>= 8) *out++ = (uint8_t)buffer;
-        }
-        if (filled) *out = (uint8_t)buffer;
-    }
-}
-
 static void put_codes(const CtScheme *s, const QuantizedWeight *w, uint8_t *out) {
-    const size_t row = s->packed ? (size_t)words_of(w->in, w->bits) * sizeof(uint32_t) : w->in;
-    const size_t used = (w->in * (size_t)w->bits + 7) / 8;
+    const size_t row = s->packed ? (size_t)packed_words(w->in, w->bits) * sizeof(uint32_t) : w->in;
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < w->out; r++) {
         uint8_t *to = out + r * row;
@@ -152,8 +122,7 @@ static void put_codes(const CtScheme *s, const QuantizedWeight *w, uint8_t *out)
             memcpy(to, w->codes + r * w->in, w->in);
             continue;
         }
-        pack_row(w->codes + r * w->in, w->in, w->bits, to);
-        memset(to + used, 0, row - used);
+        pack_codes(w->codes + r * w->in, w->in, w->bits, to);
     }
 }
 
@@ -163,7 +132,7 @@ static void put_scales(const QuantizedWeight *w, size_t count, void *out) {
 
 static void put_zeros(const QuantizedWeight *w, uint32_t *out) {
     const size_t groups = group_count(w->in, w->group), bits = (size_t)w->bits;
-    memset(out, 0, (size_t)words_of(w->out, w->bits) * groups * sizeof *out);
+    memset(out, 0, (size_t)packed_words(w->out, w->bits) * groups * sizeof *out);
     for (size_t r = 0; r < w->out; r++) {
         const size_t word = r * bits / 32, shift = r * bits % 32;
         for (size_t g = 0; g < groups; g++) {

@@ -7,14 +7,15 @@
 //
 //     refusals.c   what a format cannot hold
 //     units.c      units → files, places of tensors
-//     pieces.c      rows of a unit: quantized, or read with factors folded into them
-//     write.c       the loop over pieces and the thread that writes
-//     journal.c     how far it is
-//     verify.c      reading it back
-//     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
-//     export.c      all of it, in order
+//     pieces.c     rows of a unit: quantized, or read with factors folded into them
+//     packing.c    codes as streams of bits
+//     write.c      the loop over pieces and the thread that writes
+//     journal.c    how far it is
+//     verify.c     reading it back
+//     folder.c     what stands beside the weights: index, tokenizer, model card, config.json
+//     export.c     all of it, in order
 //
-// A new format is one row: compressed_tensors.c is one to copy from.
+// A new format is one row: gptq.c is one to copy from.
 #pragma once
 
 #include "base/array.h"
@@ -95,6 +96,7 @@ struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
+    const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -190,6 +192,10 @@ void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t 
 void piece_copy(const Unit *unit, const Piece *piece, void *out);
 // All of them, as a checkpoint in safetensors files has them.
 void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
+// n codes plus 2^(bits − 1) as a stream of bits, from the lowest of the first byte on, filled up with zeros to whole
+// words.
+void pack_codes(const int8_t *codes, size_t n, int bits, uint8_t *out);
+uint64_t packed_words(uint64_t codes, int bits); // of 32 bits
 // value → element `index` of type F32, F16 or BF16.
 void number_put(DType type, void *out, size_t index, float value);
 

@@ -138,6 +138,7 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         return false;
     }
     config_text_set(&text, "quantization_config", quantization);
+    if (x->format->config_key) config_text_set(&text, x->format->config_key, quantization);
     if (unties_head(x)) config_text_set(&text, "tie_word_embeddings", "false");
     return folder_write(x, "config.json", &text, err);
 }
