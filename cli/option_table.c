@@ -317,6 +317,8 @@ const OptionRow option_table[] = {
     {'o', "output", "FOLDER", "folder to write", TAKES_EXPORT, take_text, FIELD(export.folder)},
     {0, "format", "compressed-tensors|gguf|mlx|gptq|dense", "format of the checkpoint", TAKES_EXPORT, take_word,
      FIELD(export.format), .default_value = "compressed-tensors"},
+    {0, "dtype", "model|bf16|f16|f32", "format dense: type of the matrices; model takes that of the embedding",
+     TAKES_EXPORT, take_word, FIELD(export.type), .default_value = "model"},
     {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},
     {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},
     {0, "verify", NULL, "read back what was written, and compare", TAKES_EXPORT, take_flag, FIELD(export.verify)},

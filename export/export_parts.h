@@ -34,6 +34,8 @@ typedef struct OutTensor {
     // Every block_rows rows of the unit give block_bytes, one after the other. block_rows 0: the first piece gives all.
     size_t block_rows, block_bytes;
     size_t align; // `at` is a multiple of it
+    // It goes on where the tensor of the unit before ends, which has the name and shape of both; `bytes` are its own.
+    bool continues;
 } OutTensor;
 
 typedef enum UnitKind {
@@ -96,6 +98,7 @@ struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
+    bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
     const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
@@ -192,12 +195,16 @@ void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t 
 void piece_copy(const Unit *unit, const Piece *piece, void *out);
 // All of them, as a checkpoint in safetensors files has them.
 void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
+
+// ---- packing.c ----
+
 // n codes plus 2^(bits − 1) as a stream of bits, from the lowest of the first byte on, filled up with zeros to whole
 // words.
 void pack_codes(const int8_t *codes, size_t n, int bits, uint8_t *out);
 uint64_t packed_words(uint64_t codes, int bits); // of 32 bits
-// value → element `index` of type F32, F16 or BF16.
+// Floats in type F32, F16 or BF16: one as element `index` of `out`; n from its beginning on.
 void number_put(DType type, void *out, size_t index, float value);
+void numbers_put(DType type, void *out, size_t n, const float *values);
 
 // ---- write.c ----
 

@@ -1,4 +1,4 @@
-// Codes → streams of bits.
+// Codes → streams of bits; floats → the types of tensors.
 #include <string.h>
 
 #include "base/processors.h"
@@ -31,4 +31,21 @@ void pack_codes(const int8_t *codes, size_t n, int bits, uint8_t *out) {
         }
         if (filled) *out = (uint8_t)buffer;
     }
+}
+
+void number_put(DType type, void *out, size_t index, float value) {
+    numbers_put(type, (char *)out + index * dtype_bytes(type), 1, &value);
+}
+
+FOR_EVERY_PROCESSOR static void put_bf16(const float *values, size_t n, uint16_t *out) {
+    for (size_t i = 0; i < n; i++) out[i] = float_to_bf16(values[i]);
+}
+
+void numbers_put(DType type, void *out, size_t n, const float *values) {
+    if (type == DTYPE_F32)
+        memcpy(out, values, n * sizeof *values);
+    else if (type == DTYPE_BF16)
+        put_bf16(values, n, out);
+    else
+        for (size_t i = 0; i < n; i++) ((uint16_t *)out)[i] = float_to_f16(values[i]);
 }

@@ -157,10 +157,3 @@ void piece_numbers(const Export *x, const Unit *unit, const Piece *piece) {
     else
         piece_copy(unit, piece, piece->out[0]);
 }
-
-void number_put(DType type, void *out, size_t index, float value) {
-    if (type == DTYPE_F32)
-        ((float *)out)[index] = value;
-    else
-        ((uint16_t *)out)[index] = type == DTYPE_F16 ? float_to_f16(value) : float_to_bf16(value);
-}
