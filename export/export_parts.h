@@ -150,8 +150,8 @@ bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Erro
 // Engines store q, k, v and gate, up as one matrix: false when some of a set are quantized and some not, or not alike.
 bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
 
-// The same for all experts of a layer.
-bool refuse_experts(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
+// The same for the experts of a layer; by_role: only those with the same role must be alike.
+bool refuse_experts(const Export *x, bool by_role, bool (*alike)(const Decision *a, const Decision *b), Error *err);
 // For formats of weights alone: a warning when the plan has inputs or a cache of 8 bits.
 void warn_inputs(Export *x);
 

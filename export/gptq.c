@@ -46,7 +46,7 @@ static bool alike(const Decision *a, const Decision *b) { return a->bits == b->b
 static bool gptq_check(Export *x, Error *err) {
     warn_inputs(x);
     return refuse_linears(x, refusals, sizeof refusals / sizeof *refusals, err) && refuse_sets(x, alike, err) &&
-           refuse_experts(x, alike, err);
+           refuse_experts(x, false, alike, err);
 }
 
 // ---- Tensors ----

@@ -79,7 +79,7 @@ static bool mlx_check(Export *x, Error *err) {
         snprintf(x->warning, sizeof x->warning,
                  "MLX holds zero points times scales, rounded to the type of the scales: its weights are not exactly "
                  "those that were measured");
-    return refuse_linears(x, refusals, sizeof refusals / sizeof *refusals, err) && refuse_experts(x, alike, err);
+    return refuse_linears(x, refusals, sizeof refusals / sizeof *refusals, err) && refuse_experts(x, true, alike, err);
 }
 
 // ---- Tensors ----

@@ -1,5 +1,6 @@
 // What a format cannot hold, said before anything is written.
 #include <stdio.h>
+#include <string.h>
 
 #include "export/export_parts.h"
 
@@ -54,17 +55,22 @@ bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decisio
     return true;
 }
 
-bool refuse_experts(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err) {
+bool refuse_experts(const Export *x, bool by_role, bool (*alike)(const Decision *a, const Decision *b), Error *err) {
     const ModelStructure *s = x->model->structure;
     const Decision *d = x->model->plan->decisions;
-    for (int i = 1; i < s->linear_count; i++) {
-        const Linear *linear = &s->linears[i], *before = linear - 1;
-        if (linear->expert < 0 || before->expert < 0 || before->layer != linear->layer) continue;
-        if (d[i - 1].quantized == d[i].quantized && (!d[i].quantized || alike(&d[i - 1], &d[i]))) continue;
+    int firsts[ROLE_COUNT], layer = -1; // of the layer
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        if (linear->expert < 0) continue;
+        if (linear->layer != layer) memset(firsts, -1, sizeof firsts);
+        layer = linear->layer;
+        int *first = &firsts[by_role ? linear->role : 0];
+        if (*first < 0) *first = i;
+        if (d[*first].quantized == d[i].quantized && (!d[i].quantized || alike(&d[*first], &d[i]))) continue;
         return error_set(err,
-                         "%s and %s: engines have one scheme for all experts of a layer; set their bits and group size "
-                         "alike in the recipe",
-                         before->name, linear->name);
+                         "%s and %s: engines store the experts of a layer as one, so their bits and group size must "
+                         "agree; set them alike in the recipe",
+                         s->linears[*first].name, linear->name);
     }
     return true;
 }

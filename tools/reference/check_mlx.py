@@ -7,7 +7,8 @@ Needs mlx (mlx[cpu] on Linux), mlx-lm, numpy; run by hand. Everything in float32
 
 - mx.dequantize in float32 against the numbers that --format dense --dtype f32 writes: bit for bit where the grid is symmetric and
   scales have 16 bits, which leaves nothing to round; else scales are F32, and products of zero points and scales are rounded.
-- Logits of token ids against `quantdial logits`, as a share of the largest: at most 1e-3 (mlx computes sums in another order).
+- Logits of token ids against `quantdial logits`, as a share of the largest: at most 1e-3, in practice 1e-5; 3e-4 for Gemma, whose GELU
+  mlx-lm computes without the approximation by tanh.
 - 64 tokens, greedily, where the model has a tokenizer.
 """
 import argparse
@@ -34,9 +35,8 @@ PROFILES = {
     "mixed": "--recipe MIXED",
 }
 MIXED = {"quantdial_recipe": 2, "weights": {"bits": 4, "granularity": "channel"}, "activations": {"policy": "none"},
-         "overrides": [{"match": "*.0.*", "weights": {"bits": 8}}, {"match": "*down_proj", "weights": {"bits": 3}},
-                       {"match": "*w2", "weights": {"bits": 8}}, {"match": "*.0.*w[13]", "weights": {"bits": 8}},
-                       {"match": "*.1.*w2", "weights": {"bits": 4}}]}
+         "overrides": [{"match": "*layers.0.*", "weights": {"bits": 8}}, {"match": "*o_proj", "weights": {"bits": 2}},
+                       {"match": "*layers.1.*down_proj", "weights": {"bits": 3}}, {"match": "*layers.1.*w2", "weights": {"bits": 8}}]}
 
 
 def run(*words):
