@@ -9,6 +9,7 @@
 #include "analysis/tasks.h"
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
+#include "export/recipe_texts.h"
 
 // ---- options ----
 
@@ -54,6 +55,7 @@ typedef struct Options {
     const char *folder;               // make-random
     ExportOptions export;             // quantize; folder NULL: not given
     bool dry_run, measure;            // quantize
+    RecipeProgram as;                 // plan
 } Options;
 
 // Which options a command takes, as bits.
@@ -77,8 +79,9 @@ enum {
     TAKES_BENCH = 65536,
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,
-    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30, // not in the list of commands
+    TAKES_AS = 524288, // another program's recipe
+    KEEPS = 1 << 29,   // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30,  // not in the list of commands
 };
 
 typedef struct Command {

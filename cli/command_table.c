@@ -13,7 +13,7 @@ const Command command_table[] = {
          TAKES_COMPARE_RANDOM,
      command_calibrate},
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_AS, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
     {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",

@@ -275,6 +275,8 @@ const OptionRow option_table[] = {
     {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output)},
     {0, "base", NULL, "run the unquantized model", TAKES_IDS, take_flag, FIELD(base_only)},
     {'m', "match", "GLOB", "show only linears whose names match", TAKES_MATCH, take_text, FIELD(match)},
+    {0, "as", "quantdial|llm-compressor|llama-quantize", "print the plan as a recipe of another program", TAKES_AS,
+     take_word, FIELD(as), .default_value = "quantdial"},
     {0, "alone", NULL, "skip the reverse measurement, which takes half of the time", TAKES_SENSITIVITY, take_constant,
      FIELD(depth), .least = SENSITIVITY_ALONE},
     {0, "estimate", NULL, "print quick estimates without measuring anything", TAKES_SENSITIVITY, take_constant,
