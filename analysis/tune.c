@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { FINALISTS = 3, BOUND_TRIES = 8 };
+enum { FINALISTS = 3, BOUND_ROUNDS = 2, BOUND_TRIES = 8 };
 // A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
 #define REJECTED_BY 3
 // Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
@@ -247,7 +247,7 @@ static bool try_target(Tuning *t, double target, Point *best, Point *out, bool *
     return true;
 }
 
-// The way of weighing that is best at the size of the uniform recipe, and what it should promise to keep the bound.
+// The way of weighing that is best at the size of the best so far, and what it should promise to keep the bound.
 static bool first_target(Tuning *t, double *target) {
     bool found;
     Choices choices = {0};
@@ -264,19 +264,30 @@ static bool first_target(Tuning *t, double *target) {
     return ok;
 }
 
-// What the sum promises and what is measured differ, so the promise that just keeps the bound is looked for. Whatever
-// is kept was measured to be within the bound.
-static bool search_within_bound(Tuning *t) {
-    Point point, best = t->out->uniform;
+// What the sum promises and what is measured differ, so the promise that just keeps the bound is looked for.
+static bool bisect(Tuning *t, Point *best) {
+    Point point;
     Bisection b = {.high = INFINITY};
-    bool found;
-    if (!tuning_measure(t, t->chosen, "measuring linears") || !first_target(t, &b.target)) return false;
+    if (!first_target(t, &b.target)) return false;
     for (int i = 0; i < BOUND_TRIES; i++) {
-        if (!try_target(t, b.target, &best, &point, &found)) return false;
+        bool found;
+        if (!try_target(t, b.target, best, &point, &found)) return false;
         if (found)
             next_target(&b, t->goal->max_kl, point.accuracy.kl_mean);
         else
             b.target *= 2; // no choice promises so little
+    }
+    return true;
+}
+
+// In rounds: the uniform recipe that the first one starts from may be twice as large as what it ends with, and another
+// way of weighing is best there. Whatever is kept was measured to be within the bound.
+static bool search_within_bound(Tuning *t) {
+    Point point, best = t->out->uniform;
+    bool found;
+    if (!tuning_measure(t, t->chosen, "measuring linears")) return false;
+    for (int round = 0; round < BOUND_ROUNDS; round++) {
+        if (!bisect(t, &best)) return false;
     }
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.

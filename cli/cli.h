@@ -183,6 +183,9 @@ void print_json(cJSON *object); // "quantdial": JSON_VERSION, then the object's 
 // Infinity and NaN become null, since JSON has neither.
 void json_add_number(cJSON *object, const char *key, double value);
 const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3.1 GB"
+// Of a plan: 0 when nothing is quantized, which is no number of bits.
+const char *bits_text(double bits, char *out, size_t size); // "4.250 bits per weight", "nothing quantized"
+void json_add_bits(cJSON *object, double bits);             // "bits_per_weight"
 bool output_is_utf8(void);
 const char *ellipsis(void);                                                 // "…" or "..."
 const char *arrow(void);                                                    // "→" or "->"

@@ -78,12 +78,13 @@ static void print_row(const Engine *engine, const Plan *plan, int i) {
 
 static void print_text(const Options *options, const Engine *engine, const Plan *plan) {
     const ModelStructure *structure = engine_structure(engine);
-    char before[32], after[32];
+    char before[32], after[32], bits[48];
     if (!engine_can_run(engine, NULL)) print_not_run(engine);
-    printf("%s %s %s, %.3f bits per weight in %d quantized linears, %d of them finer than a channel\n",
-           in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
-           in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight, plan->quantized_count,
-           plan->refined_count);
+    printf("%s %s %s, %s", in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)plan->bytes, after, sizeof after), bits_text(plan->bits_per_weight, bits, sizeof bits));
+    if (plan->quantized_count)
+        printf(" in %d quantized linears, %d of them finer than a channel", plan->quantized_count, plan->refined_count);
+    putchar('\n');
     print_unlisted(structure);
     putchar('\n');
     printf("%-38s %4s %8s  %-14s %-7s %6s %7s\n", "linear", "bits", "group", "activations", "class", "b/w", "SQNR dB");
@@ -95,7 +96,7 @@ static void print_text(const Options *options, const Engine *engine, const Plan 
 static void print_as_json(const Options *options, const Engine *engine, const Plan *plan) {
     const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject();
-    json_add_number(object, "bits_per_weight", plan->bits_per_weight);
+    json_add_bits(object, plan->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
     cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
     cJSON_AddNumberToObject(object, "cache_bits", plan->cache_bits);

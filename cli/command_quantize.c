@@ -84,7 +84,8 @@ static bool write_model(const Options *options, Engine *engine, Error *err) {
 bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
     if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
-    bool ok = open_prepared(options, options->measure, false, &engine, err);
+    bool ok = open_engine(options, options->measure, &engine, err) &&
+              engine_prepare_export(engine, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
     ok = ok && (options->dry_run ? forecast : write_model)(options, engine, err);

@@ -66,8 +66,9 @@ static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
             value_text(sweep, i, d, text, sizeof text);
             text_addf(&csv, "%s,", text);
         }
-        text_addf(&csv, "%.6g,%zu,%.8g,%.8g,%.3g,%.6g,", p->bits_per_weight, p->bytes, p->accuracy.ppl,
-                  p->accuracy.kl_mean, p->accuracy.kl_se, p->accuracy.top1);
+        if (p->bits_per_weight > 0) text_addf(&csv, "%.6g", p->bits_per_weight);
+        text_addf(&csv, ",%zu,%.8g,%.8g,%.3g,%.6g,", p->bytes, p->accuracy.ppl, p->accuracy.kl_mean, p->accuracy.kl_se,
+                  p->accuracy.top1);
         if (p->speed.pairs) text_addf(&csv, "%.6g", p->speed.second.median);
         text_addf(&csv, ",%d,%.8g,%.3g\n", p->pareto, p->above_best.mean, p->above_best.se);
     }

@@ -23,6 +23,18 @@ void json_add_number(cJSON *object, const char *key, double value) {
         cJSON_AddNullToObject(object, key);
 }
 
+const char *bits_text(double bits, char *out, size_t size) {
+    if (bits > 0)
+        snprintf(out, size, "%.3f bits per weight", bits);
+    else
+        snprintf(out, size, "nothing quantized");
+    return out;
+}
+
+void json_add_bits(cJSON *object, double bits) {
+    json_add_number(object, "bits_per_weight", bits > 0 ? bits : (double)NAN);
+}
+
 const char *in_megabytes(double bytes, char *out, size_t size) {
     if (bytes >= 1e9)
         snprintf(out, size, "%.2f GB", bytes / 1e9);

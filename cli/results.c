@@ -56,7 +56,7 @@ cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
     json_add_number(object, "dp_rms", a->dp_rms);
-    json_add_number(object, "bits_per_weight", plan->bits_per_weight);
+    json_add_bits(object, plan->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
     cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
     return object;
@@ -64,10 +64,9 @@ cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
 
 void accuracy_print(const Accuracy *a, const Engine *engine) {
     const Plan *plan = engine_plan(engine);
-    char before[32], after[32];
-    printf("size          %s %s %s, %.3f bits per weight\n",
-           in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
-           in_megabytes((double)plan->bytes, after, sizeof after), plan->bits_per_weight);
+    char before[32], after[32], bits[48];
+    printf("size          %s %s %s, %s\n", in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)plan->bytes, after, sizeof after), bits_text(plan->bits_per_weight, bits, sizeof bits));
     printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
            a->base_ppl_half, arrow(), a->ppl_half);
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
@@ -213,7 +212,7 @@ void sides_print(const Sides *sides) {
 
 void point_json(cJSON *object, const Point *point) {
     const Accuracy *a = &point->accuracy;
-    json_add_number(object, "bits_per_weight", point->bits_per_weight);
+    json_add_bits(object, point->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)point->bytes);
     json_add_number(object, "ppl", a->ppl);
     json_add_number(object, "kl", a->kl_mean);
@@ -240,9 +239,9 @@ void best_print(void) { printf("above best: KL minus the least KL of these, posi
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
-    char size[32], rate[32], range[48];
-    printf("%6.3f %9s %9.5f %8.5f", point->bits_per_weight, in_megabytes((double)point->bytes, size, sizeof size),
-           a->kl_mean, a->kl_se);
+    char size[32], rate[32], range[48], bits[32] = "-";
+    if (point->bits_per_weight > 0) snprintf(bits, sizeof bits, "%.3f", point->bits_per_weight);
+    printf("%6s %9s %9.5f %8.5f", bits, in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se);
     if (point->paired && point->above_best.se > 0)
         printf(" %10.5f %8.5f", point->above_best.mean, point->above_best.se);
     else

@@ -59,14 +59,15 @@ static void print_as_json(const Task *task, const TaskSides *sides, const Plan *
     cJSON_AddItemToObject(object, "quantized", side_json(&sides->score[1], task->kind));
     json_add_number(object, "accuracy_difference", sides->difference.mean);
     json_add_number(object, "accuracy_difference_se", sides->difference.se);
-    json_add_number(object, "bits_per_weight", plan->bits_per_weight);
+    json_add_bits(object, plan->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
     print_json(object);
 }
 
 static void print_sides(const Task *task, const TaskSides *sides, const Plan *plan) {
     const TaskScore *a = &sides->score[0], *b = &sides->score[1];
-    printf("%zu items; %.3f bits per weight\n", task->item_count, plan->bits_per_weight);
+    char bits[48];
+    printf("%zu items; %s\n", task->item_count, bits_text(plan->bits_per_weight, bits, sizeof bits));
     printf("%-22s %8.2f %% +- %.2f %s %8.2f %% +- %.2f\n", "accuracy", 100 * a->accuracy, 100 * a->accuracy_se, arrow(),
            100 * b->accuracy, 100 * b->accuracy_se);
     if (task->kind == TASK_CHOICES) {

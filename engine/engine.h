@@ -147,8 +147,10 @@ bool engine_blame(const Engine *engine, Error *err);
 
 // ---- Files ----
 
-// Writes the model by the engine's recipe and plan (export/export.h), after engine_prepare. accuracy: for the model
-// card; NULL when it was not measured.
+// As engine_prepare, but leaves weights unmeasured where the recipe does not need them: an export reads them anyway.
+bool engine_prepare_export(Engine *engine, Progress *progress, Error *err);
+// Writes the model by the engine's recipe and plan (export/export.h). accuracy: for the model card; NULL when it was
+// not measured.
 bool engine_export(Engine *engine, const ExportOptions *options, const Accuracy *accuracy, ExportResult *out,
                    Progress *progress, Error *err);
 bool engine_forecast(Engine *engine, const ExportOptions *options, ExportForecast *out, Error *err);

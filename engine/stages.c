@@ -63,12 +63,21 @@ static bool calibrate_for_plan(Engine *engine, Progress *progress, Error *err) {
                      reason.message);
 }
 
-bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err) {
+static bool prepare(Engine *engine, bool weights, bool inputs, Progress *progress, Error *err) {
     const bool calibrates = engine->base && (inputs || recipe_needs_ranges(&engine->recipe));
-    if (!engine_measure(engine, progress, err) || (calibrates && !calibrate_for_plan(engine, progress, err)))
+    if ((weights && !engine_measure(engine, progress, err)) ||
+        (calibrates && !calibrate_for_plan(engine, progress, err)))
         return false;
     plan_free(&engine->plan);
     return engine_make_plan(engine, &engine->recipe, &engine->plan, err);
+}
+
+bool engine_prepare(Engine *engine, bool inputs, Progress *progress, Error *err) {
+    return prepare(engine, true, inputs, progress, err);
+}
+
+bool engine_prepare_export(Engine *engine, Progress *progress, Error *err) {
+    return prepare(engine, recipe_needs_weights(&engine->recipe), false, progress, err);
 }
 
 bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progress *progress, Error *err) {

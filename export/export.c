@@ -25,7 +25,7 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
 }
 
 static uint64_t missing_bytes(const Export *x, const Journal *journal) {
-    return journal_left(journal, x) + folder_bytes(x);
+    return journal_room(journal, x) + folder_bytes(x);
 }
 
 static bool do_work(const Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {

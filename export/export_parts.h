@@ -227,6 +227,8 @@ bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error 
 
 // ---- journal.c ----
 
+#define PARTIAL ".partial" // behind the name of a file that is not whole
+
 struct Journal {
     char *path;       // FOLDER/quantdial-export.json
     FileState *files; // [x->file_count]
@@ -242,6 +244,7 @@ bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Pro
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
 uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
+uint64_t journal_room(const Journal *journal, const Export *x); // that the disk needs to have for them
 
 // ---- folder.c ----
 
@@ -249,7 +252,7 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
-bool folder_write(const Export *x, const char *name, Text *text, Error *err); // frees the text
+bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
 // ---- card.c ----
 

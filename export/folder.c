@@ -36,7 +36,7 @@ static bool is_copied(const char *name) {
     return false;
 }
 
-bool folder_write(const Export *x, const char *name, Text *text, Error *err) {
+bool folder_put(const Export *x, const char *name, Text *text, Error *err) {
     char *path = path_join(x->options->folder, name);
     bool ok = (path && !text->failed) || error_memory(err, name);
     ok = ok && file_write(path, text->data, text->length, err);
@@ -50,7 +50,7 @@ bool folder_write(const Export *x, const char *name, Text *text, Error *err) {
 static bool copy_file(const Export *x, const char *from, const char *name, Error *err) {
     Text text = {0};
     if (!file_read(from, COPY_LIMIT, &text.data, &text.length, err)) return false;
-    return folder_write(x, name, &text, err);
+    return folder_put(x, name, &text, err);
 }
 
 // Calls `each` for every file that is copied.
@@ -103,13 +103,13 @@ static bool write_index(const Export *x, Error *err) {
         }
     }
     text_addf(&text, "\n}}\n");
-    return folder_write(x, "model.safetensors.index.json", &text, err);
+    return folder_put(x, "model.safetensors.index.json", &text, err);
 }
 
 static bool write_card(const Export *x, Error *err) {
     Text text = {0};
     model_card(x, &text);
-    return folder_write(x, "README.md", &text, err);
+    return folder_put(x, "README.md", &text, err);
 }
 
 // A head that is the embedding in the model and has codes of its own here.
@@ -146,7 +146,7 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         config_text_set(&text, "dtype", names[x->options->type]); // as transformers 5 calls it
     }
     if (unties_head(x)) config_text_set(&text, "tie_word_embeddings", "false");
-    return folder_write(x, "config.json", &text, err);
+    return folder_put(x, "config.json", &text, err);
 }
 
 bool folder_finish(const Export *x, const char *quantization, Error *err) {

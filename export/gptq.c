@@ -250,7 +250,7 @@ static bool write_configs(const Export *x, Text *config, Error *err) {
     Text copy = {0};
     if (config->failed) return error_memory(err, "the configuration");
     text_addf(&copy, "%s\n", config->data);
-    return folder_write(x, "quantize_config.json", &copy, err) && folder_finish(x, config->data, err);
+    return folder_put(x, "quantize_config.json", &copy, err) && folder_finish(x, config->data, err);
 }
 
 static bool gptq_finish(const Export *x, Error *err) {

@@ -62,6 +62,28 @@ uint64_t journal_left(const Journal *journal, const Export *x) {
     return left;
 }
 
+static bool look_at(const Export *x, const char *name, const char *ending, struct stat *out) {
+    char *path = NULL;
+    const bool there = asprintf(&path, "%s/%s%s", x->options->folder, name, ending) >= 0 && stat(path, out) == 0 &&
+                       S_ISREG(out->st_mode);
+    free(path);
+    return there;
+}
+
+// A file that was begun has some of its room already.
+uint64_t journal_room(const Journal *journal, const Export *x) {
+    uint64_t room = 0;
+    for (int f = 0; f < x->file_count; f++) {
+        const uint64_t bytes = out_file_bytes(&x->files[f]);
+        struct stat info;
+        if (journal->files[f].whole) continue;
+        const bool begun = look_at(x, x->files[f].name, PARTIAL, &info);
+        const uint64_t has = begun ? (uint64_t)info.st_blocks * 512 : 0;
+        room += has < bytes ? bytes - has : 0;
+    }
+    return room;
+}
+
 // ---- Writing ----
 
 bool journal_keep(const Journal *journal, const Export *x, Error *err) {
@@ -176,20 +198,15 @@ static bool read_document(const cJSON *root, const Export *x, Journal *journal, 
     return true;
 }
 
-static uint64_t size_of(const Export *x, const char *name, const char *ending) {
-    char path[4096];
-    struct stat info;
-    if (snprintf(path, sizeof path, "%s/%s%s", x->options->folder, name, ending) >= (int)sizeof path) return 0;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
-}
-
 // A file that is gone or has another size is written again.
 static void forget_lost_files(const Export *x, Journal *journal) {
     for (int f = 0; f < x->file_count; f++) {
         FileState *state = &journal->files[f];
         const OutFile *file = &x->files[f];
-        const bool lost = state->whole ? size_of(x, file->name, "") != out_file_bytes(file)
-                                       : state->units && !size_of(x, file->name, ".partial");
+        struct stat info;
+        const bool there = look_at(x, file->name, state->whole ? "" : PARTIAL, &info);
+        const bool lost =
+            state->whole ? !there || (uint64_t)info.st_size != out_file_bytes(file) : state->units && !there;
         if (lost) *state = (FileState){.hash = HASH_START};
         if (lost) journal->complete = false;
     }

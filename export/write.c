@@ -15,7 +15,7 @@
 enum { SLOTS = 4 };
 #define QUEUE_BYTES ((uint64_t)192 << 20) // of pieces that wait; one larger than that waits alone
 #define AHEAD_BYTES ((uint64_t)64 << 20)  // of the checkpoint that the system is asked for
-#define KEEP_BYTES ((uint64_t)1 << 30)    // written between two states of the journal
+#define KEEP_BYTES ((uint64_t)256 << 20)  // written between two states of the journal
 
 // A piece on its way to the disk.
 typedef struct Slot {
@@ -96,7 +96,7 @@ static bool keep(Writer *w) {
 
 static char *partial_path(const Export *x, const OutFile *file) {
     char *path = NULL;
-    return asprintf(&path, "%s/%s.partial", x->options->folder, file->name) < 0 ? NULL : path;
+    return asprintf(&path, "%s/%s%s", x->options->folder, file->name, PARTIAL) < 0 ? NULL : path;
 }
 
 static bool open_file(Writer *w, int index) {

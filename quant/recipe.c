@@ -158,11 +158,19 @@ static bool policy_needs_ranges(double policy) {
     return policy != POLICY_NONE && policy != POLICY_TOKEN && policy != POLICY_CHANNEL;
 }
 
-bool recipe_needs_ranges(const Recipe *recipe) {
-    bool any = policy_needs_ranges(recipe->value[DIAL_ACTIVATIONS]);
-    for (int i = 0; i < recipe->override_count && !any; i++) {
-        const Override *override = &recipe->overrides[i];
-        any = override->set[DIAL_ACTIVATIONS] && policy_needs_ranges(override->value[DIAL_ACTIVATIONS]);
-    }
+// Whether a dial has such a value for some linear.
+static bool some_value(const Recipe *recipe, Dial dial, bool (*is)(double value)) {
+    bool any = is(recipe->value[dial]);
+    for (int i = 0; i < recipe->override_count && !any; i++)
+        any = recipe->overrides[i].set[dial] && is(recipe->overrides[i].value[dial]);
     return any;
+}
+
+static bool is_adaptive(double granularity) { return granularity == GRANULARITY_ADAPTIVE; }
+static bool is_smooth(double policy) { return policy == POLICY_SMOOTHQUANT; }
+
+bool recipe_needs_ranges(const Recipe *recipe) { return some_value(recipe, DIAL_ACTIVATIONS, policy_needs_ranges); }
+
+bool recipe_needs_weights(const Recipe *recipe) {
+    return some_value(recipe, DIAL_GRANULARITY, is_adaptive) || some_value(recipe, DIAL_ACTIVATIONS, is_smooth);
 }

@@ -128,6 +128,8 @@ int dial_find(const char *option); // −1 when unknown
 double recipe_value(const Recipe *recipe, Dial dial, const char *linear_name);
 // Whether a plan by it takes measured ranges of inputs. Scales per token or channel are taken while the model runs.
 bool recipe_needs_ranges(const Recipe *recipe);
+// Whether it takes what is measured of weights, beside that they are finite.
+bool recipe_needs_weights(const Recipe *recipe);
 
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the

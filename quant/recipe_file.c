@@ -1,4 +1,5 @@
 // Recipes as JSON: reading with every doubt refused, printing so that reading gives back the same recipe.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,18 @@
 #include "base/number.h"
 #include "quant/recipe.h"
 
-// Version 1 had no rule of noise: what names no rule there means the default of then.
-#define RECIPE_VERSION 2
-#define RECIPE_OLDEST 1
+#define RECIPE_VERSION 3
 #define LARGEST_FILE ((size_t)1 << 20)
 
 static const char *const sections[] = {"weights", "activations", "cache"};
+// Defaults of the past: a file of up to that version that does not set the dial means the value of then.
+static const struct {
+    int version;
+    Dial dial;
+    double value;
+} past_defaults[] = {{1, DIAL_RULE, RULE_SHRINK}, {2, DIAL_V0, 15}};
+enum { PAST_DEFAULTS = sizeof past_defaults / sizeof *past_defaults };
+
 enum { SECTIONS = 3, SECTIONS_PER_LINEAR = 2 }; // the first ones may stand in an override
 
 static bool same_section(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
@@ -129,20 +136,27 @@ static bool read_overrides(const cJSON *root, Recipe *recipe, Error *err) {
     return true;
 }
 
+static bool read_version(const cJSON *root, Recipe *recipe, Error *err) {
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
+    if (!cJSON_IsNumber(version))
+        return error_set(err, "not a recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
+    const double given = version->valuedouble;
+    if (given < 1 || given > RECIPE_VERSION || given != floor(given)) {
+        char text[NUMBER_ROOM];
+        number_format(given, text, sizeof text);
+        return error_set(err, "is a recipe of version %s; this program reads versions 1 to %d", text, RECIPE_VERSION);
+    }
+    for (int i = 0; i < PAST_DEFAULTS; i++) {
+        if (given <= past_defaults[i].version) recipe->value[past_defaults[i].dial] = past_defaults[i].value;
+    }
+    return true;
+}
+
 static bool read_recipe(const cJSON *root, Recipe *recipe, Error *err) {
     static const char *const known[] = {"quantdial_recipe", "weights", "activations", "cache",
                                         "fused_together",   "ignore",  "overrides",   NULL};
     if (!check_object(root, "the recipe", known, err)) return false;
-    const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "quantdial_recipe");
-    if (!cJSON_IsNumber(version))
-        return error_set(err, "not a recipe: it must begin with \"quantdial_recipe\": %d", RECIPE_VERSION);
-    if (version->valuedouble != RECIPE_VERSION && version->valuedouble != RECIPE_OLDEST) {
-        char text[NUMBER_ROOM];
-        number_format(version->valuedouble, text, sizeof text);
-        return error_set(err, "is a recipe of version %s; this program reads versions %d and %d", text, RECIPE_OLDEST,
-                         RECIPE_VERSION);
-    }
-    if (version->valuedouble == RECIPE_OLDEST) recipe->value[DIAL_RULE] = RULE_SHRINK;
+    if (!read_version(root, recipe, err)) return false;
     for (int s = 0; s < SECTIONS; s++) {
         if (!read_section(root, sections[s], "", recipe->value, NULL, err)) return false;
     }

@@ -358,6 +358,14 @@ static void json_contract(void **state) {
     assert_int_equal(at(first, "group_size")->valueint, 64);
     assert_true(at(object, "bits_per_weight")->valuedouble == 4.25);
     cJSON_Delete(object);
+
+    static const char nothing[] = "{\"quantdial_recipe\": 2, \"ignore\": [\"*\"]}";
+    char *path = folder_write(folder, "nothing.json", nothing, sizeof nothing - 1);
+    ran = RUN("plan", "--json", QUICK, "--recipe", path);
+    free(path);
+    object = json_of("plan", &ran);
+    assert_true(cJSON_IsNull(at(object, "bits_per_weight")));
+    cJSON_Delete(object);
 }
 
 // A byte token may stand for U+0000, where a C string would end.
@@ -541,6 +549,37 @@ static void tasks_in_json(void **state) {
     free(path);
 }
 
+static void quantize_in_json(void **state) {
+    (void)state;
+    char *out = path_join(folder, "out"), *file = path_join(out, "config.json");
+#define QUANTIZE "quantize", "--quiet", "--activations", "none", "--granularity", "channel", "-o", out
+    Ran ran = RUN(QUANTIZE, "--json", "--dry-run");
+    cJSON *object = json_of("quantize", &ran);
+    const double bytes = at(object, "bytes")->valuedouble;
+    assert_true(bytes > 1e6 && at(object, "bytes_left")->valuedouble == bytes);
+    assert_true(at(object, "memory")->valuedouble > 0 && at(object, "seconds")->valuedouble > 0);
+    assert_false(folder_exists(out));
+    cJSON_Delete(object);
+    ran = RUN(QUANTIZE, "--json", "--verify");
+    object = json_of("quantize", &ran);
+    assert_true(at(object, "bytes_written")->valuedouble == bytes);
+    assert_true(at(object, "bytes_verified")->valuedouble > 0.9 * bytes);
+    assert_true(file_exists(file));
+    cJSON_Delete(object);
+    ran = RUN(QUANTIZE);
+    assert_contains(ran.out, "complete already");
+    ran_free(&ran);
+    ran = RUN("quantize", "--quiet", "--activations", "none", "--granularity", "tensor", "-o", out);
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "by another recipe; name another folder with -o, or replace it with --overwrite");
+    ran_free(&ran);
+    ran = RUN("quantize", "--quiet");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "-o FOLDER");
+    ran_free(&ran);
+    free(out), free(file);
+}
+
 static void overview_in_json(void **state) {
     (void)state;
     Ran ran = RUN("--json", QUICK, "--tokens", "48", "--activations", "none");
@@ -637,13 +676,14 @@ int main(void) {
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
         IN_FOLDER(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),
-        cmocka_unit_test(json_contract),
+        IN_FOLDER(json_contract),
         cmocka_unit_test(generated_text_goes_on_behind_a_nul),
         cmocka_unit_test(eval_and_generate_in_json),
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
+        IN_FOLDER(quantize_in_json),
         cmocka_unit_test(tune_in_json),
         IN_FOLDER(tune_in_no_time),
         IN_FOLDER(tasks_in_json),

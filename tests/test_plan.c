@@ -350,6 +350,7 @@ static void differences_within_a_fused_set_are_noted(void **state) {
 static void classes_by_range(void **state) {
     Fixture *f = *state;
     set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, NULL, DIAL_V0, 15);
     range_of(f, Q, 15);
     range_of(f, GATE, 15.001f);
     range_of(f, 7 + Q, 149.999f);
@@ -373,6 +374,7 @@ static void classes_by_range(void **state) {
 
 static void thresholds_that_meet_leave_no_middle(void **state) {
     Fixture *f = *state;
+    set(f, NULL, DIAL_V0, 15);
     set(f, NULL, DIAL_V1, 15);
     range_of(f, Q, 15);
     range_of(f, GATE, 15.001f);

@@ -415,6 +415,7 @@ static void classes_and_scales_of_inputs_are_the_same(void **state) {
     ModelStructure structure = {.linears = &linear, .linear_count = 1, .input_count = 1};
     Recipe recipe;
     assert_true(recipe_default(&recipe, NULL));
+    recipe.value[DIAL_V0] = 15; // the paper's
     cJSON_ArrayForEach(item,
                        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(r->cases, "fptq"), "ranges")) {
         InputMeasure input = {.known = true, .range = (float)fixture_number(item, "v")};

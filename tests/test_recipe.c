@@ -276,30 +276,36 @@ static void assert_file_refused(const char *json, const char *part_of_message) {
     assert_int_equal(recipe.ignore_count + recipe.override_count, 0); // nothing is left to free
 }
 
-static void the_default_is_the_papers(void **state) {
+static void the_default_is_what_does_well(void **state) {
     (void)state;
     Recipe recipe = preset_recipe();
     assert_true(recipe.value[DIAL_BITS] == 4 && recipe.value[DIAL_GRANULARITY] == GRANULARITY_ADAPTIVE);
-    assert_true(recipe.value[DIAL_V0] == 15 && recipe.value[DIAL_V1] == 150 && recipe.value[DIAL_LAE_ALPHA] == 1);
+    assert_true(recipe.value[DIAL_V0] == 1 && recipe.value[DIAL_V1] == 150 && recipe.value[DIAL_LAE_ALPHA] == 1);
     assert_int_equal(recipe.ignore_count, 1);
     assert_string_equal(recipe.ignore[0], "lm_head");
-    Recipe empty = parsed("{\"quantdial_recipe\": 2}");
+    Recipe empty = parsed("{\"quantdial_recipe\": 3}");
     assert_true(recipe_equal(&recipe, &empty));
     recipe_free(&recipe);
     recipe_free(&empty);
 }
 
-// Recipes from before the rule of noise mean what they meant then.
-static void the_first_version_has_the_rule_of_its_time(void **state) {
+// Recipes from before a default changed mean what they meant then.
+static void older_versions_have_the_defaults_of_their_time(void **state) {
     (void)state;
     Recipe recipe = preset_recipe();
     Recipe first = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"alpha\": 0.3}}");
     assert_true(first.value[DIAL_RULE] == RULE_SHRINK && recipe.value[DIAL_RULE] == RULE_NOISE);
+    assert_true(first.value[DIAL_V0] == 15 && recipe.value[DIAL_V0] == 1);
+    Recipe second = parsed("{\"quantdial_recipe\": 2}");
+    assert_true(second.value[DIAL_RULE] == RULE_NOISE && second.value[DIAL_V0] == 15);
     first.value[DIAL_RULE] = RULE_NOISE;
+    assert_true(recipe_equal(&second, &first));
+    first.value[DIAL_V0] = 1;
     assert_true(recipe_equal(&recipe, &first));
     recipe_free(&first);
-    first = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"rule\": \"noise\"}}");
-    assert_true(first.value[DIAL_RULE] == RULE_NOISE);
+    recipe_free(&second);
+    first = parsed("{\"quantdial_recipe\": 1, \"weights\": {\"rule\": \"noise\"}, \"activations\": {\"v0\": 2}}");
+    assert_true(first.value[DIAL_RULE] == RULE_NOISE && first.value[DIAL_V0] == 2);
     recipe_free(&first);
     recipe_free(&recipe);
 }
@@ -371,7 +377,7 @@ static void the_printed_form_is_for_people(void **state) {
     Recipe recipe = preset_recipe();
     char *text = recipe_print(&recipe);
     assert_string_equal(text, "{\n"
-                              "  \"quantdial_recipe\": 2,\n"
+                              "  \"quantdial_recipe\": 3,\n"
                               "  \"weights\": {\n"
                               "    \"bits\": 4,\n"
                               "    \"grid\": \"symmetric\",\n"
@@ -388,7 +394,7 @@ static void the_printed_form_is_for_people(void **state) {
                               "  \"activations\": {\n"
                               "    \"policy\": \"fptq\",\n"
                               "    \"bits\": 8,\n"
-                              "    \"v0\": 15,\n"
+                              "    \"v0\": 1,\n"
                               "    \"v1\": 150,\n"
                               "    \"lae_alpha\": 1,\n"
                               "    \"fold\": \"norm\",\n"
@@ -415,7 +421,7 @@ static void mistaken_files_are_refused_with_the_path(void **state) {
     assert_file_refused("[]", "must be an object");
     assert_file_refused("{}", "quantdial_recipe");
     assert_file_refused("{\"quantdial_recipe\": \"1\"}", "quantdial_recipe");
-    assert_file_refused("{\"quantdial_recipe\": 3}", "version 3");
+    assert_file_refused("{\"quantdial_recipe\": 4}", "version 4");
     assert_file_refused("{\"quantdial_recipe\": 1} x", "unexpected text");
     assert_file_refused(R "\"wieghts\": {}}", "\"wieghts\"");
     assert_file_refused(R "\"weights\": []}", "weights must be an object");
@@ -460,7 +466,7 @@ static void deep_nesting_is_refused(void **state) {
 
 static void null_counts_as_missing(void **state) {
     (void)state;
-    Recipe recipe = parsed("{\"quantdial_recipe\": 2, \"weights\": {\"bits\": null}, \"activations\": null, "
+    Recipe recipe = parsed("{\"quantdial_recipe\": 3, \"weights\": {\"bits\": null}, \"activations\": null, "
                            "\"ignore\": null, \"overrides\": null}");
     Recipe plain = preset_recipe();
     assert_true(recipe_equal(&recipe, &plain));
@@ -611,8 +617,8 @@ int main(void) {
         cmocka_unit_test(turning_gives_short_decimals),
         cmocka_unit_test(globs),
         cmocka_unit_test(globs_do_not_blow_up),
-        cmocka_unit_test(the_default_is_the_papers),
-        cmocka_unit_test(the_first_version_has_the_rule_of_its_time),
+        cmocka_unit_test(the_default_is_what_does_well),
+        cmocka_unit_test(older_versions_have_the_defaults_of_their_time),
         cmocka_unit_test(the_example_of_the_manual_is_read),
         cmocka_unit_test(printing_and_reading_give_back_the_recipe),
         cmocka_unit_test(every_value_of_a_dial_survives_a_file),

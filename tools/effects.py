@@ -21,7 +21,8 @@ ROWS = [
     ("int3 group 32", "--weight-bits 3 --granularity group --group-size 32 --activations none"),
     ("int2 group 32", "--weight-bits 2 --granularity group --group-size 32 --activations none"),
     ("W4 adaptive, A8 static", "--activations static"),
-    ("W4 adaptive, A8 FPTQ", "--activations fptq"),
+    ("W4 adaptive, A8 FPTQ, v0 15", "--v0 15"),
+    ("W4 adaptive, A8 FPTQ", ""),
     ("W4 adaptive, A8 per token", "--activations token"),
 ]
 

@@ -195,14 +195,7 @@ FILTER(filter_items) {
     UNUSED(given);
     if (self->kind == UNDEFINED) return value_list(j, GENERATOR, 0, out);
     if (self->kind != DICT) return jinja_refuse(j, "items needs a mapping, not %s", value_kind_name(self));
-    if (!value_list(j, GENERATOR, self->dict->count, out)) return false;
-    for (size_t i = 0; i < self->dict->count; i++) {
-        Value *pair = &out->list->items[i];
-        if (!value_list(j, TUPLE, 2, pair)) return false;
-        pair->list->items[0] = self->dict->keys[i];
-        pair->list->items[1] = self->dict->values[i];
-    }
-    return true;
+    return dict_pairs(j, self->dict, GENERATOR, out);
 }
 
 FILTER(filter_first) {

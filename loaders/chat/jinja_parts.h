@@ -258,7 +258,8 @@ bool value_copied(Jinja *j, const char *data, size_t length, Value *out);
 bool value_list(Jinja *j, ValueKind kind, size_t count, Value *out); // items to be filled
 bool value_dict(Jinja *j, ValueKind kind, size_t capacity, Value *out);
 bool dict_set(Jinja *j, Dict *dict, Value key, Value value);
-bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out); // *out MISSING: not there
+bool dict_pairs(Jinja *j, const Dict *dict, ValueKind kind, Value *out); // tuples (key, value), as a list of `kind`
+bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out);       // *out MISSING: not there
 
 const char *value_kind_name(const Value *value);
 bool is_number(const Value *value); // booleans too, as in Python

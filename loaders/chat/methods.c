@@ -168,17 +168,7 @@ METHOD(dict_get_method) {
     return true;
 }
 
-METHOD(dict_items) {
-    UNUSED(given);
-    if (!value_list(j, VIEW, self->dict->count, out)) return false;
-    for (size_t i = 0; i < self->dict->count; i++) {
-        Value *pair = &out->list->items[i];
-        if (!value_list(j, TUPLE, 2, pair)) return false;
-        pair->list->items[0] = self->dict->keys[i];
-        pair->list->items[1] = self->dict->values[i];
-    }
-    return true;
-}
+METHOD(dict_items) { return UNUSED(given), dict_pairs(j, self->dict, VIEW, out); }
 
 static bool dict_view(Jinja *j, const Value *items, size_t count, Value *out) {
     if (!value_list(j, VIEW, count, out)) return false;

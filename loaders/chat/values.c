@@ -184,6 +184,17 @@ static bool dict_index(Jinja *j, const Dict *dict, Value key, size_t *out) {
     return true;
 }
 
+bool dict_pairs(Jinja *j, const Dict *dict, ValueKind kind, Value *out) {
+    if (!value_list(j, kind, dict->count, out)) return false;
+    for (size_t i = 0; i < dict->count; i++) {
+        Value *pair = &out->list->items[i];
+        if (!value_list(j, TUPLE, 2, pair)) return false;
+        pair->list->items[0] = dict->keys[i];
+        pair->list->items[1] = dict->values[i];
+    }
+    return true;
+}
+
 bool dict_find(Jinja *j, const Dict *dict, Value key, Value *out) {
     size_t at;
     *out = (Value){0};

@@ -168,7 +168,7 @@ def adaptive_group(w, alpha=.3, quorum=.01, floor=32):
 def report(model, calibration, evaluation):
     stats = ranges(model, calibration)
     print("\nInputs of the linears over the calibration text (q, k, v share one, gate and up share one)\n")
-    print("| input of | max abs x | median of the tokens' max | channel | FPTQ |\n| --- | --- | --- | --- | --- |")
+    print("| input of | max abs x | median of the tokens' max | channel | FPTQ with v0 15 |\n| --- | --- | --- | --- | --- |")
     for name, r in stats.items():
         if name.endswith(("k_proj", "v_proj", "up_proj")):
             continue
