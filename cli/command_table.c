@@ -48,7 +48,8 @@ const Command command_table[] = {
     {"quantize", "Writes the quantized model as a checkpoint that other engines load.",
      "-o names the folder. What was stopped goes on where it was when the same command is run again; a folder without\n"
      "config.json is not complete. Equalization is folded into the weights. --dry-run says what would be written, and\n"
-     "whether the format can hold it. --format dense writes the numbers that codes stand for; without a recipe or dials\n"
+     "whether the format can hold it. --format dense writes the numbers that codes stand for; without a recipe or "
+     "dials\n"
      "it quantizes nothing, and what MODEL holds as codes becomes numbers.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_EXPORT, command_quantize},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
