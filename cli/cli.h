@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
 #include "export/recipe_texts.h"
+#include "export/verdict.h"
 
 // ---- options ----
 
@@ -46,6 +47,7 @@ typedef struct Options {
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
+    const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
     bool compare_random; // calibrate
     bool speed;
     const char *schemes;              // bench; NULL: the default
@@ -54,7 +56,8 @@ typedef struct Options {
     RandomOptions random;             // make-random; shape.name NULL: not given
     const char *folder;               // make-random
     ExportOptions export;             // quantize; folder NULL: not given
-    bool dry_run, measure;            // quantize
+    bool dry_run, measure, fix;       // quantize
+    Targets targets;                  // quantize; 0: the usual ones
     RecipeProgram as;                 // plan
 } Options;
 

@@ -213,6 +213,10 @@ static bool take_schemes(const OptionRow *row, const char *text, Options *out, E
     return take_text(row, text, out, err) && bench_schemes_read(text, chosen, &count, err);
 }
 
+static bool take_targets(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return targets_parse(text, option_place(row, out), err) || error_prefix(err, "--%s", row->name);
+}
+
 static bool take_shape(const OptionRow *row, const char *text, Options *out, Error *err) {
     const RandomShape *shape = random_shape_find(text);
     Text known = {0};
@@ -294,6 +298,8 @@ const OptionRow option_table[] = {
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
      FIELD(minutes), .default_value = "5"},
     {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
+    {0, "base", "MODEL", "compare MODEL, which this one was made from, with this one as it is stored, without a recipe",
+     TAKES_TASK, take_text, FIELD(base)},
     {0, "task", "lambada|choices", "score a task instead of a text, as lm-evaluation-harness does", TAKES_TASK,
      take_task, FIELD(task)},
     {0, "task-file", "FILE", "JSONL file with {\"text\"} or {\"query\", \"choices\", \"gold\"} on each line",
@@ -316,12 +322,16 @@ const OptionRow option_table[] = {
     {0, "layers", "N", "number of layers, instead of the shape's", TAKES_SHAPE, take_int, FIELD(random.shape.layers),
      FROM_TO(1, 1000)},
     {0, "dtype", "bf16|f16", "type of the weights", TAKES_SHAPE, take_dtype, .default_value = "bf16"},
-    {'o', "output", "FOLDER", "folder to write", TAKES_EXPORT, take_text, FIELD(export.folder)},
+    {'o', "output", "FOLDER", "folder to write, or FILE.gguf", TAKES_EXPORT, take_text, FIELD(export.folder)},
     {0, "format", "compressed-tensors|gguf|mlx|gptq|dense", "format of the checkpoint", TAKES_EXPORT, take_word,
      FIELD(export.format), .default_value = "compressed-tensors"},
     {0, "dtype", "model|bf16|f16|f32", "format dense: type of the matrices; model takes that of the embedding",
      TAKES_EXPORT, take_word, FIELD(export.type), .default_value = "model"},
     {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},
+    {0, "target", "LIST", "engines that the plan is judged for: vllm, sglang, transformers, llama.cpp, mlx, all …",
+     TAKES_EXPORT, take_targets, FIELD(targets), .default_value = "vllm,transformers,llama.cpp,mlx"},
+    {0, "fix", NULL, "change the recipe where engines would refuse the model or read it wrongly", TAKES_EXPORT,
+     take_flag, FIELD(fix)},
     {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},
     {0, "verify", NULL, "read back what was written, and compare", TAKES_EXPORT, take_flag, FIELD(export.verify)},
     {0, "overwrite", NULL, "replace what the folder holds", TAKES_EXPORT, take_flag, FIELD(export.overwrite)},

@@ -169,7 +169,7 @@ static void ct_put(const Export *x, const Unit *unit, const Piece *piece) {
 
 // ---- config.json ----
 
-static bool ct_finish(const Export *x, Error *err) {
+static bool ct_finish(Export *x, Error *err) {
     CtGroups groups = {0};
     Text text = {0};
     bool ok = ct_groups_make(x->model->structure, x->model->plan, &groups, err);

@@ -108,7 +108,7 @@ static void dense_put(const Export *x, const Unit *unit, const Piece *piece) {
     }
 }
 
-static bool dense_finish(const Export *x, Error *err) { return folder_finish(x, NULL, err); }
+static bool dense_finish(Export *x, Error *err) { return folder_finish(x, NULL, err); }
 
 const FormatRow format_dense = {
     .ending = ".safetensors",

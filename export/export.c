@@ -10,6 +10,7 @@
 
 static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
     [EXPORT_COMPRESSED_TENSORS] = &format_compressed_tensors,
+    [EXPORT_GGUF] = &format_gguf,
     [EXPORT_MLX] = &format_mlx,
     [EXPORT_GPTQ] = &format_gptq,
     [EXPORT_DENSE] = &format_dense,
@@ -28,7 +29,7 @@ static uint64_t missing_bytes(const Export *x, const Journal *journal) {
     return journal_room(journal, x) + folder_bytes(x);
 }
 
-static bool do_work(const Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
+static bool do_work(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
     if (!disk_has_room(x->options->folder, missing_bytes(x, journal), err) ||
         !write_files(x, journal, &out->written, progress, err))
         return false;
@@ -47,15 +48,19 @@ static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progre
 
 bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,
                 Error *err) {
-    Export x;
+    Export x = {0};
+    SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportResult){0};
-    bool ok = begin(model, options, &x, err) && run(&x, &journal, out, progress, err);
+    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+              begin(model, &single.options, &x, err) && run(&x, &journal, out, progress, err) &&
+              single_file_end(&single, x.files[0].name, err);
     out->files = x.file_count;
     out->bytes = x.bytes;
     snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     journal_free(&journal);
     units_free(&x);
+    single_file_free(&single);
     return ok;
 }
 
@@ -106,11 +111,14 @@ static bool time_work(const Export *x, double *out, Error *err) {
 }
 
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err) {
-    Export x;
+    Export x = {0};
+    SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportForecast){0};
-    bool ok = begin(model, options, &x, err) && journal_open(&x, false, &journal, err) &&
-              disk_has_room(options->folder, missing_bytes(&x, &journal), err) && time_work(&x, &out->seconds, err);
+    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+              begin(model, &single.options, &x, err) && journal_open(&x, false, &journal, err) &&
+              disk_has_room(single.options.folder, missing_bytes(&x, &journal), err) &&
+              time_work(&x, &out->seconds, err);
     out->files = x.file_count;
     out->bytes = x.bytes;
     if (ok) {
@@ -121,5 +129,6 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
     }
     journal_free(&journal);
     units_free(&x);
+    single_file_free(&single);
     return ok;
 }

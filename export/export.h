@@ -40,7 +40,7 @@ typedef enum ExportType { EXPORT_TYPE_MODEL, EXPORT_TYPE_BF16, EXPORT_TYPE_F16, 
 typedef struct ExportOptions {
     ExportFormat format;
     ExportType type;
-    const char *folder; // made when it is not there
+    const char *folder; // made when it is not there; or a file, where the format has one and the path ends as it does
     size_t shard_bytes; // of one file of weights; 0: 4 GB
     bool overwrite;     // replace what the folder holds
     bool verify;        // read back what was written
@@ -69,6 +69,8 @@ typedef struct ExportForecast {
 
 // False with the reason and the remedy where the format cannot hold the plan.
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
+
+#define EXPORT_WORK "writing the model" // as Progress calls it
 
 // Errors beside those: a folder that holds something else (without `overwrite`), a disk without room, errors of
 // writing, a stop. All but the first leave what is done, and the same call goes on. Progress counts bytes of the files.

@@ -5,15 +5,16 @@
 // stands before the tensors in a file (head), and turns rows of a unit into bytes (put). All else is the same for every
 // format:
 //
-//     refusals.c   what a format cannot hold
-//     units.c      units → files, places of tensors
-//     pieces.c     rows of a unit: quantized, or read with factors folded into them
-//     packing.c    codes as streams of bits
-//     write.c      the loop over pieces and the thread that writes
-//     journal.c    how far it is
-//     verify.c     reading it back
-//     folder.c     what stands beside the weights: index, tokenizer, model card, config.json
-//     export.c     all of it, in order
+//     refusals.c    what a format cannot hold
+//     units.c       units → files, places of tensors
+//     pieces.c      rows of a unit: quantized, or read with factors folded into them
+//     packing.c     codes as streams of bits
+//     write.c       the loop over pieces and the thread that writes
+//     journal.c     how far it is
+//     verify.c      reading it back
+//     single_file.c a file instead of a folder
+//     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
+//     export.c      all of it, in order
 //
 // A new format is one row: gptq.c is one to copy from.
 #pragma once
@@ -70,7 +71,7 @@ typedef struct Piece {
 } Piece;
 
 typedef struct OutFile {
-    char name[64];
+    char name[96];
     size_t first, end;   // units
     Text head;           // what stands before the tensors
     uint64_t data_bytes; // of the tensors
@@ -91,6 +92,7 @@ typedef struct Export {
     OutFile *files;
     int file_count;
     uint64_t bytes; // of all files
+    void *own;      // what the format remembers; freed with free()
     char warning[512];
 } Export;
 
@@ -100,6 +102,7 @@ struct FormatRow {
     bool one_file;
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
     const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
+    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -108,16 +111,13 @@ struct FormatRow {
     bool (*head)(const Export *x, OutFile *file, Error *err);
     // Rows → bytes. Called by one thread; shares large pieces among cores itself. Never fails: all was checked.
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
-    // What stands beside the weights, config.json last.
-    bool (*finish)(const Export *x, Error *err);
+    // What stands beside the weights, config.json last. May set x->warning.
+    bool (*finish)(Export *x, Error *err);
     // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
     bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
-extern const FormatRow format_compressed_tensors;
-extern const FormatRow format_mlx;
-extern const FormatRow format_gptq;
-extern const FormatRow format_dense;
+extern const FormatRow format_compressed_tensors, format_gguf, format_mlx, format_gptq, format_dense;
 
 // ---- units.c ----
 
@@ -252,7 +252,21 @@ uint64_t folder_bytes(const Export *x); // about what folder_finish writes
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);
+bool folder_put_card(const Export *x, Error *err);
 bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
+
+// ---- single_file.c ----
+
+typedef struct SingleFile {
+    ExportOptions options; // with the folder that the file is made in
+    const char *path;
+    char *folder; // NULL: a folder is meant
+} SingleFile;
+
+// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
+bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
+void single_file_free(SingleFile *file);
 
 // ---- card.c ----
 

@@ -106,7 +106,7 @@ static bool write_index(const Export *x, Error *err) {
     return folder_put(x, "model.safetensors.index.json", &text, err);
 }
 
-static bool write_card(const Export *x, Error *err) {
+bool folder_put_card(const Export *x, Error *err) {
     Text text = {0};
     model_card(x, &text);
     return folder_put(x, "README.md", &text, err);
@@ -151,5 +151,5 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
 
 bool folder_finish(const Export *x, const char *quantization, Error *err) {
     return (x->file_count == 1 || write_index(x, err)) && for_each_copied(x, copy_one, NULL, err) &&
-           write_card(x, err) && write_config(x, quantization, err);
+           folder_put_card(x, err) && write_config(x, quantization, err);
 }

@@ -228,9 +228,8 @@ static bool read_journal(const Export *x, Journal *journal, Error *err) {
 
 // Names that an export gives to files of weights, and what must not outlive them.
 static bool is_ours(const char *name) {
-    static const char *const globs[] = {"model.safetensors",   "model-*.safetensors", "model.safetensors.index.json",
-                                        "model*.gguf",         "*.partial",           "config.json",
-                                        "quantize_config.json"};
+    static const char *const globs[] = {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
+                                        "*.partial",         "config.json",         "quantize_config.json"};
     for (size_t i = 0; i < sizeof globs / sizeof *globs; i++)
         if (glob_matches(globs[i], name)) return true;
     return false;

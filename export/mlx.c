@@ -169,7 +169,7 @@ static Size common_size(const Export *x) {
     return best;
 }
 
-static bool mlx_finish(const Export *x, Error *err) {
+static bool mlx_finish(Export *x, Error *err) {
     const Size common = common_size(x);
     Text text = {0};
     text_addf(&text, "{\n    \"group_size\": %zu,\n    \"bits\": %d,\n    \"mode\": \"affine\"", common.group,

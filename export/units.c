@@ -240,7 +240,9 @@ static bool share_out(Export *x, Error *err) {
 static void name_files(Export *x) {
     for (int f = 0; f < x->file_count; f++) {
         OutFile *file = &x->files[f];
-        if (x->file_count == 1)
+        if (x->format->name)
+            x->format->name(x, file);
+        else if (x->file_count == 1)
             snprintf(file->name, sizeof file->name, "model%s", x->format->ending);
         else
             snprintf(file->name, sizeof file->name, "model-%05d-of-%05d%s", f + 1, x->file_count, x->format->ending);
@@ -333,4 +335,5 @@ void units_free(Export *x) {
     free(x->files);
     free(x->row_readers);
     free(x->norm_readers);
+    free(x->own);
 }

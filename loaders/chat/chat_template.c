@@ -13,7 +13,7 @@
 #define STEPS 10000000 // a long conversation takes some ten thousand
 
 struct ChatTemplate {
-    char *name;
+    char *name, *source;
     Arena arena;
     Node *statements;
 };
@@ -23,7 +23,7 @@ struct ChatTemplate {
 bool chat_template_parse(const char *name, const char *source, size_t length, ChatTemplate **out, Error *err) {
     Error failed = {0};
     ChatTemplate *chat = *out = calloc(1, sizeof *chat);
-    if (!chat || !(chat->name = strdup(name))) {
+    if (!chat || !(chat->name = strdup(name)) || !(chat->source = strndup(source, length))) {
         chat_template_free(chat);
         *out = NULL;
         return error_memory(err, "a chat template");
@@ -46,8 +46,11 @@ void chat_template_free(ChatTemplate *chat) {
     if (!chat) return;
     arena_free(&chat->arena);
     free(chat->name);
+    free(chat->source);
     free(chat);
 }
+
+const char *chat_template_source(const ChatTemplate *chat) { return chat->source; }
 
 // The named template "default" of a list, or the text itself.
 static const char *source_in(const cJSON *item) {

@@ -21,6 +21,8 @@ bool chat_template_load(const char *folder, ChatTemplate **out, Error *err);
 bool chat_template_parse(const char *name, const char *source, size_t length, ChatTemplate **out, Error *err);
 void chat_template_free(ChatTemplate *chat);
 
+const char *chat_template_source(const ChatTemplate *chat); // as it was read; owned by the template
+
 // Appends the text of a conversation: a JSON list of {"role", "content"}. add_generation_prompt: with the beginning of
 // the assistant's answer. special: an object with the texts of bos_token, eos_token …, as the tokenizer has them. now:
 // for templates that print the date. Refused, with file and line: what the template itself refuses (roles in an order

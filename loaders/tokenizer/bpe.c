@@ -147,6 +147,28 @@ static bool bpe_read(const cJSON *json, void **model, Error *err) {
            read_options(bpe, json, err) && read_merges(bpe, cJSON_GetObjectItemCaseSensitive(json, "merges"), err);
 }
 
+static int compare_ranks(const void *a, const void *b) {
+    const PairRule *x = a, *y = b;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+static bool bpe_merges(const void *model, TokenMerge **out, size_t *count, Error *err) {
+    const Bpe *bpe = model;
+    PairRule *rules = array_new(bpe->rule_slots, sizeof *rules);
+    size_t n = 0;
+    for (size_t i = 0; rules && i < bpe->rule_slots; i++) {
+        if (bpe->rules[i].result >= 0) rules[n++] = bpe->rules[i];
+    }
+    *out = rules ? array_new(n, sizeof **out) : NULL;
+    if (*out) {
+        qsort(rules, n, sizeof *rules, compare_ranks);
+        for (size_t i = 0; i < n; i++) (*out)[i] = (TokenMerge){rules[i].left, rules[i].right, rules[i].result};
+        *count = n;
+    }
+    free(rules);
+    return *out || error_memory(err, "merges");
+}
+
 static const Vocab *bpe_vocab(const void *model) { return &((const Bpe *)model)->vocab; }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -285,4 +307,4 @@ static bool bpe_encode(const void *model, const char *piece, size_t length, Scra
 }
 
 const ModelKind bpe_model = {
-    .type = "BPE", .read = bpe_read, .free = bpe_free, .vocab = bpe_vocab, .encode = bpe_encode};
+    .type = "BPE", .read = bpe_read, .free = bpe_free, .vocab = bpe_vocab, .encode = bpe_encode, .merges = bpe_merges};

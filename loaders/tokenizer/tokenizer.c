@@ -9,9 +9,9 @@
 static const ModelKind *const models[] = {&bpe_model, &unigram_model, &wordlevel_model, NULL};
 
 typedef struct TokenText {
-    uint32_t at, length;          // in Tokenizer.contents; length UINT32_MAX: no such token
-    uint32_t shown, shown_length; // in Tokenizer.shown; a NUL stands behind it
-    bool special;
+    uint32_t at, length;          // in Tokenizer.contents, a NUL behind it; length UINT32_MAX: no such token
+    uint32_t shown, shown_length; // in Tokenizer.shown, likewise
+    bool special, added, normalized;
 } TokenText;
 
 struct Tokenizer {
@@ -22,6 +22,7 @@ struct Tokenizer {
     AddedTokens added;
     Template template; // what the post-processor puts around the text
     cJSON *special;    // texts of named special tokens, or NULL
+    cJSON *settings;   // tokenizer.json without its lists
     int32_t prefix;    // bos_token or eos_token; −1: not known
     Decoder decoder;
     TokenText *tokens; // by id
@@ -34,6 +35,7 @@ struct Tokenizer {
 static bool set_token(Tokenizer *tokenizer, int32_t id, const char *content, size_t length, bool special) {
     size_t at = tokenizer->contents.length;
     text_add(&tokenizer->contents, content, length);
+    text_add(&tokenizer->contents, "", 1);
     if (tokenizer->contents.failed || tokenizer->contents.length > UINT32_MAX) return false;
     tokenizer->tokens[id] = (TokenText){.at = (uint32_t)at, .length = (uint32_t)length, .special = special};
     return true;
@@ -61,6 +63,8 @@ static bool make_tokens(Tokenizer *tokenizer, Error *err) {
         const AddedToken *token = &added->items[i];
         // As the package since 0.23 decodes: what was looked for, not what the file has.
         ok = set_token(tokenizer, token->id, token->wanted.data, token->wanted.length, token->special);
+        tokenizer->tokens[token->id].added = true;
+        tokenizer->tokens[token->id].normalized = token->normalized;
     }
     return ok || error_memory(err, "the vocabulary");
 }
@@ -134,6 +138,15 @@ static bool read_parts(const cJSON *json, Tokenizer *out, Error *err) {
            make_tokens(out, err) && show_tokens(out, err);
 }
 
+// What was read is kept without its long lists.
+static void keep_settings(cJSON *document, Tokenizer *out) {
+    cJSON *model = cJSON_GetObjectItemCaseSensitive(document, "model");
+    cJSON_DeleteItemFromObjectCaseSensitive(document, "added_tokens");
+    cJSON_DeleteItemFromObjectCaseSensitive(model, "vocab");
+    cJSON_DeleteItemFromObjectCaseSensitive(model, "merges");
+    out->settings = document;
+}
+
 static bool load_folder(const char *folder, Tokenizer *out, Error *err) {
     TokenizerSource source;
     bool ok = tokenizer_source_read(folder, &source, err);
@@ -144,6 +157,8 @@ static bool load_folder(const char *folder, Tokenizer *out, Error *err) {
         ok = template_from_source(&source, &out->added, vocab, &out->template, err) || error_prefix(err, "%s", folder);
         out->special = tokenizer_source_special(&source);
         out->prefix = tokenizer_source_prefix(&source, &out->added, vocab);
+        keep_settings(source.document, out);
+        source.document = NULL;
     }
     tokenizer_source_free(&source);
     return ok;
@@ -166,7 +181,10 @@ bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *er
     *out = document ? array_new(1, sizeof **out) : NULL;
     if (*out) (*out)->prefix = -1;
     bool ok = *out ? read_parts(document, *out, err) : document && error_memory(err, "the tokenizer");
-    cJSON_Delete(document);
+    if (ok)
+        keep_settings(document, *out);
+    else
+        cJSON_Delete(document);
     return tokenizer_finish(ok, out);
 }
 
@@ -179,6 +197,7 @@ void tokenizer_free(Tokenizer *tokenizer) {
     template_free(&tokenizer->template);
     decoder_free(&tokenizer->decoder);
     cJSON_Delete(tokenizer->special);
+    cJSON_Delete(tokenizer->settings);
     free(tokenizer->tokens);
     text_free(&tokenizer->contents);
     text_free(&tokenizer->shown);
@@ -186,6 +205,28 @@ void tokenizer_free(Tokenizer *tokenizer) {
 }
 
 const cJSON *tokenizer_special(const Tokenizer *tokenizer) { return tokenizer->special; }
+
+// ---------------------------------------------------------------------------------------------------------------
+// what it is made of
+
+const cJSON *tokenizer_settings(const Tokenizer *tokenizer) { return tokenizer->settings; }
+
+const char *tokenizer_content(const Tokenizer *tokenizer, int32_t id, size_t *length, TokenKind *kind) {
+    const TokenText *token = token_text(tokenizer, id);
+    *length = token ? token->length : 0;
+    *kind = !token              ? TOKEN_NONE
+            : token->special    ? TOKEN_SPECIAL
+            : token->normalized ? TOKEN_NORMALIZED
+            : token->added      ? TOKEN_ADDED
+                                : TOKEN_ORDINARY;
+    return token ? tokenizer->contents.data + token->at : "";
+}
+
+bool tokenizer_merges(const Tokenizer *tokenizer, TokenMerge **out, size_t *count, Error *err) {
+    *out = NULL;
+    *count = 0;
+    return !tokenizer->kind->merges || tokenizer->kind->merges(tokenizer->model, out, count, err);
+}
 
 // ---------------------------------------------------------------------------------------------------------------
 // encoding

@@ -58,4 +58,28 @@ const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *leng
 // what chat templates are given. NULL when nothing is known.
 const cJSON *tokenizer_special(const Tokenizer *tokenizer);
 
+// ---- What it is made of, for writing it in another format ----
+
+typedef enum TokenKind {
+    TOKEN_NONE,       // no token has this id
+    TOKEN_ORDINARY,   // of the model's vocabulary
+    TOKEN_ADDED,      // found in texts before everything else
+    TOKEN_NORMALIZED, // such a one that is found in the normalized text
+    TOKEN_SPECIAL,    // added, and stands for no text
+} TokenKind;
+
+// A token as the vocabulary writes it (which for byte-level models is not its text), NUL-terminated; "" for unknown
+// ids.
+const char *tokenizer_content(const Tokenizer *tokenizer, int32_t id, size_t *length, TokenKind *kind);
+
+// tokenizer.json without its vocabulary, merges and added tokens: normalizer, pre_tokenizer, the model's options.
+const cJSON *tokenizer_settings(const Tokenizer *tokenizer);
+
+typedef struct TokenMerge {
+    int32_t left, right, result;
+} TokenMerge;
+
+// The merges of a BPE model, the first ones first; none of other models. Owned by the caller (free).
+bool tokenizer_merges(const Tokenizer *tokenizer, TokenMerge **out, size_t *count, Error *err);
+
 void token_ids_free(TokenIds *ids);

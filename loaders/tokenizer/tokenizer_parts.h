@@ -180,6 +180,7 @@ typedef struct ModelKind {
     void (*free)(void *model);
     const Vocab *(*vocab)(const void *model);
     bool (*encode)(const void *model, const char *piece, size_t length, Scratch *scratch, TokenIds *out, Error *err);
+    bool (*merges)(const void *model, TokenMerge **out, size_t *count, Error *err); // NULL: it has none
 } ModelKind;
 
 extern const ModelKind bpe_model, unigram_model, wordlevel_model;

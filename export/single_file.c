@@ -1,0 +1,51 @@
+// A format of one file, and a path that ends as such files do: the file itself is meant. It is made in a folder beside
+// it, PATH.unfinished, where it can go on after any end, and moved to its place when it is whole.
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "export/export_parts.h"
+
+static bool is_meant(const FormatRow *format, const char *path) {
+    const size_t length = strlen(path), ending = format && format->one_file ? strlen(format->ending) : length;
+    return length > ending && strcmp(path + length - ending, format->ending) == 0 && !folder_exists(path);
+}
+
+bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err) {
+    *out = (SingleFile){.options = *options, .path = options->folder};
+    if (!is_meant(format, options->folder)) return true;
+    if (file_exists(out->path) && !options->overwrite)
+        return error_set(err, "%s: is there already; name another file with -o, or replace it with --overwrite",
+                         out->path);
+    if (asprintf(&out->folder, "%s.unfinished", options->folder) < 0) out->folder = NULL;
+    out->options.folder = out->folder;
+    return out->folder || error_memory(err, options->folder);
+}
+
+// What else stands in the folder is of no use without the file.
+static void remove_folder(const char *folder) {
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir) closedir(dir);
+    rmdir(folder);
+}
+
+bool single_file_end(SingleFile *file, const char *name, Error *err) {
+    if (!file->folder) return true;
+    char *from = path_join(file->folder, name);
+    bool ok = from || error_memory(err, name);
+    if (ok && rename(from, file->path) != 0)
+        ok = error_set(err, "%s: cannot be moved to %s: %s", from, file->path, strerror(errno));
+    if (ok) remove_folder(file->folder);
+    free(from);
+    return ok;
+}
+
+void single_file_free(SingleFile *file) {
+    free(file->folder);
+    file->folder = NULL;
+}
