@@ -283,8 +283,12 @@ void panel_figures_line(Ui *ui, Rect line) {
                   job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
     if (!ui->pin.set || ui->pin.turn == workbench_turn(ui->workbench)) return;
     const double bytes = change_bytes(ui), kl = a->kl_mean - ui->pin.accuracy.kl_mean;
-    snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
-    pen_field(&pen, "since pin", bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
+    if (bytes == 0)
+        snprintf(text, sizeof text, "=");
+    else
+        snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
+                 bytes < 0 ? "✓" : "✗");
+    pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
     if (fresh != FRESH || !ui->pin.accuracy_known) return;
     const bool same = fabs(kl) <= noise_of_divergence(ui);
     pen_text(&pen,

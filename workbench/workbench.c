@@ -530,9 +530,7 @@ void workbench_restart_jobs(Workbench *w) {
     w->jobs[JOB_FORECAST].held = false;
     refuse_jobs_locked(w);
     wish_wakes_locked(w);
-    const bool rests = w->jobs[JOB_EXPORT].state == JOB_STOPPED;
     pthread_mutex_unlock(&w->lock);
-    if (rests) workbench_export_on(w, NULL);
 }
 
 bool workbench_busy(const Workbench *w) {

@@ -129,8 +129,8 @@ typedef struct JobView {
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
 void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
-void workbench_restart_jobs(Workbench *w);
-bool workbench_busy(const Workbench *w); // any job waiting or running
+void workbench_restart_jobs(Workbench *w);           // all but an export (workbench_export_on)
+bool workbench_busy(const Workbench *w);             // any job waiting or running
 
 // ---- export ----
 
