@@ -9,6 +9,7 @@
 #include "analysis/tasks.h"
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
+#include "export/recipe_texts.h"
 #include "export/verdict.h"
 
 // ---- options ----
@@ -57,6 +58,7 @@ typedef struct Options {
     ExportOptions export;             // quantize; folder NULL: not given
     bool dry_run, measure, fix;       // quantize
     Targets targets;                  // quantize; 0: the usual ones
+    RecipeProgram as;                 // plan
 } Options;
 
 // Which options a command takes, as bits.
@@ -80,8 +82,9 @@ enum {
     TAKES_BENCH = 65536,
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,
-    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30, // not in the list of commands
+    TAKES_AS = 524288, // another program's recipe
+    KEEPS = 1 << 29,   // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30,  // not in the list of commands
 };
 
 typedef struct Command {
@@ -127,7 +130,8 @@ typedef struct Nearest {
 } Nearest;
 void nearest_offer(Nearest *nearest, const char *name);
 
-// The recipe file, or the default recipe, with the dials of the command line.
+// The recipe file, or the default recipe, with the dials of the command line. For quantize --format dense without any
+// of them: one that quantizes nothing.
 bool options_recipe(const Options *options, Recipe *out, Error *err);
 
 // ---- commands, one file each ----

@@ -13,7 +13,7 @@ const Command command_table[] = {
          TAKES_COMPARE_RANDOM,
      command_calibrate},
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_AS, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
     {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",
@@ -50,7 +50,9 @@ const Command command_table[] = {
      "when\n"
      "the same command is run again; until then files are called .partial or stand in a folder called .unfinished.\n"
      "Equalization is folded into the weights. --dry-run says what would be written, and what engines will do with\n"
-     "it: which kernel runs, and whether activations are quantized there.",
+     "it: which kernel runs, and whether activations are quantized there. --format dense writes the numbers that "
+     "codes\n"
+     "stand for; without a recipe or dials it quantizes nothing, and what MODEL holds as codes becomes numbers.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_EXPORT, command_quantize},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",

@@ -12,7 +12,7 @@ Needs torch, transformers and compressed-tensors; run by hand. Everything in flo
   by the scales and schemes that transformers has loaded ("as here").
 - Rounding activations is chaotic (check_accuracy.py): logits may then be twice as far apart as the reference moves when its
   embeddings are changed by one part in a million, the most of eight times. Inputs per token are compared left alone, too.
-- 64 tokens, greedily, where the model has a tokenizer.
+- 64 tokens, greedily, where the model has a tokenizer: the same where inputs stay in 16 bits; else it is shown.
 - Zero points and mixtures of experts: transformers 5.24 with compressed-tensors 0.20 loads them with dequantize=True alone, which
   computes weights in the type of the scales and drops what is said of inputs. So scales are F32 there. Experts with zero points
   it refuses, and of experts with several schemes it reads all by the first, without an error: neither is tried.
@@ -173,7 +173,7 @@ def check(program, path, profile, folder, text):
         note = f" (as here {here:.1e}, disturbed {moves:.1e})"
         away, most = here, max(MOST, 2 * moves)
     print(f"{path.name:26} {profile:14} {shown:.1e}{note} {'' if same == '' else 'same text' if same else 'OTHER TEXT'}", flush=True)
-    return away <= most and same is not False
+    return away <= most and (same is not False or "a8" in profile)
 
 
 def main():
