@@ -74,7 +74,7 @@ static const char note_at_run_time[] = "equalized at run time: its factors fold 
 const char *decision_input_text(const Decision *d) {
     static const char *const names[] = {
         [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
-    static_assert(sizeof names / sizeof *names == POLICY_CHANNEL + 1, "a policy has no name");
+    static_assert(sizeof names / sizeof *names == POLICY_COUNT, "a policy has no name");
     if (d->activations == POLICY_NONE && d->note == note_uncalibrated) return "?";
     return d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations];
 }
@@ -169,7 +169,8 @@ static DType scale_dtype(ScaleType scale, DType weight) {
     case SCALE_F16: return DTYPE_F16;
     case SCALE_BF16: return DTYPE_BF16;
     case SCALE_F32: return DTYPE_F32;
-    case SCALE_MODEL: break;
+    case SCALE_MODEL:
+    case SCALE_TYPE_COUNT: break;
     }
     return weight == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
