@@ -288,7 +288,7 @@ bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress 
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.changed, NULL);
     if (pthread_create(&thread, NULL, write_pieces, &w) != 0) return error_set(err, "no thread could be started");
-    progress_begin_at(progress, "writing the model", x->bytes, x->bytes - journal_left(journal, x));
+    progress_begin_at(progress, EXPORT_WORK, x->bytes, x->bytes - journal_left(journal, x));
     bool ok = make_files(&w, err);
     pthread_mutex_lock(&w.lock);
     w.ends = true;
