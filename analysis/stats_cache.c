@@ -1,5 +1,6 @@
 #include "analysis/stats_cache.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -40,6 +41,11 @@ uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, si
     hash = hash_number(hash_number(hash_number(hash, precision), (double)sequences), (double)length);
     return hash_bytes(hash, ids, sequences * length * sizeof *ids);
 }
+
+// Whoever adds a statistic writes, reads and checks it below, since one that is forgotten would be 0 from the second
+// run on, and raises STATS_VERSION.
+static_assert(sizeof(void *) != 8 || (sizeof(WeightStats) == 824 && sizeof(InputStats) == 4672),
+              "is the new statistic kept, and does STATS_VERSION count the change?");
 
 // ---- Writing ----
 

@@ -676,7 +676,7 @@ static void overview_in_json(void **state) {
     cJSON_Delete(object);
 }
 
-// Stands behind the tests that run them.
+// Comes after the tests that run them.
 static void json_of_every_command_was_held_to_its_page(void **state) {
     (void)state;
     for (const Command *command = command_table; command < command_table + command_count; command++) {
