@@ -124,7 +124,8 @@ typedef struct Nearest {
 } Nearest;
 void nearest_offer(Nearest *nearest, const char *name);
 
-// The recipe file, or the default recipe, with the dials of the command line.
+// The recipe file, or the default recipe, with the dials of the command line. For quantize --format dense without any
+// of them: one that quantizes nothing.
 bool options_recipe(const Options *options, Recipe *out, Error *err);
 
 // ---- commands, one file each ----

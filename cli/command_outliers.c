@@ -6,7 +6,8 @@
 #define DEFAULT_FACTOR 6.0
 #define TOP_CHANNELS 4
 
-// FineQuant's group size (the rule shrink) at these settings of alpha: where even a large one refines, no reasonable one does not.
+// FineQuant's group size (the rule shrink) at these settings of alpha: where even a large one refines, no reasonable
+// one does not.
 static const double alphas[] = {0.1, 0.3, 0.5};
 #define ALPHAS ((int)(sizeof alphas / sizeof *alphas))
 

@@ -226,6 +226,19 @@ OptionsResult options_parse(int argc, char **argv, Options *out, const Command *
     return parse_options(argc - 1, argv + 1, found, out, err);
 }
 
+// --format dense alone asks for the numbers of the checkpoint as they are.
+static bool asks_for_numbers(const Options *options) {
+    return options->export.format == EXPORT_DENSE && !options->recipe && !options->dial_count;
+}
+
+static bool leave_all(Recipe *recipe, Error *err) {
+    recipe->value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    recipe->value[DIAL_GRANULARITY] = GRANULARITY_CHANNEL;
+    if (recipe_ignore(recipe, "*", err)) return true;
+    recipe_free(recipe);
+    return false;
+}
+
 bool options_recipe(const Options *options, Recipe *out, Error *err) {
     if (options->recipe ? !recipe_load(options->recipe, out, err) : !recipe_default(out, err)) return false;
     for (int i = 0; i < options->dial_count; i++) {
@@ -235,5 +248,5 @@ bool options_recipe(const Options *options, Recipe *out, Error *err) {
             return false;
         }
     }
-    return true;
+    return !asks_for_numbers(options) || leave_all(out, err);
 }

@@ -71,8 +71,8 @@ void model_card(const Export *x, Text *out) {
     text_addf(out, "---\n");
     if (hub_is_name(checkpoint->path) && strchr(checkpoint->path, '/'))
         text_addf(out, "base_model: %s\n", checkpoint->path);
-    text_addf(out, "tags:\n- quantdial\n- %s\n---\n\n# %s, quantized\n\nWritten by quantdial in the format %s.\n\n",
-              format, last_name(checkpoint->path), format);
+    text_addf(out, "tags:\n- quantdial\n- %s\n---\n\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", format,
+              last_name(checkpoint->path), m->plan->quantized_count ? ", quantized" : "", format);
     text_addf(out, "## How to load it\n\n%s\n\n", x->format->loading);
     add_accuracy(m->accuracy, out);
     text_addf(out, "## Recipe\n\n```json\n%s```\n\n", recipe ? recipe : "");

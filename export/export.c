@@ -11,6 +11,9 @@
 static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
     [EXPORT_COMPRESSED_TENSORS] = &format_compressed_tensors,
     [EXPORT_GGUF] = &format_gguf,
+    [EXPORT_MLX] = &format_mlx,
+    [EXPORT_GPTQ] = &format_gptq,
+    [EXPORT_DENSE] = &format_dense,
 };
 
 static bool begin(const ExportModel *model, const ExportOptions *options, Export *x, Error *err) {

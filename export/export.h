@@ -34,8 +34,12 @@ typedef struct ExportModel {
     const ExportAccuracy *accuracy; // NULL: not measured, and the card says so
 } ExportModel;
 
+// The type of matrices that a format writes as numbers. MODEL: that of the embedding.
+typedef enum ExportType { EXPORT_TYPE_MODEL, EXPORT_TYPE_BF16, EXPORT_TYPE_F16, EXPORT_TYPE_F32 } ExportType;
+
 typedef struct ExportOptions {
     ExportFormat format;
+    ExportType type;
     const char *folder; // made when it is not there; or a file, where the format has one and the path ends as it does
     size_t shard_bytes; // of one file of weights; 0: 4 GB
     bool overwrite;     // replace what the folder holds

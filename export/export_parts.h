@@ -5,8 +5,10 @@
 // stands before the tensors in a file (head), and turns rows of a unit into bytes (put). All else is the same for every
 // format:
 //
-//     units.c      units → files, places of tensors
+//     refusals.c    what a format cannot hold
+//     units.c       units → files, places of tensors
 //     pieces.c      rows of a unit: quantized, or read with factors folded into them
+//     packing.c     codes as streams of bits
 //     write.c       the loop over pieces and the thread that writes
 //     journal.c     how far it is
 //     verify.c      reading it back
@@ -14,7 +16,7 @@
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
 //     export.c      all of it, in order
 //
-// A new format is one row: compressed_tensors.c is one to copy from.
+// A new format is one row: gptq.c is one to copy from.
 #pragma once
 
 #include "base/array.h"
@@ -33,6 +35,8 @@ typedef struct OutTensor {
     // Every block_rows rows of the unit give block_bytes, one after the other. block_rows 0: the first piece gives all.
     size_t block_rows, block_bytes;
     size_t align; // `at` is a multiple of it
+    // It goes on where the tensor of the unit before ends, which has the name and shape of both; `bytes` are its own.
+    bool continues;
 } OutTensor;
 
 typedef enum UnitKind {
@@ -97,6 +101,8 @@ struct FormatRow {
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
     void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
+    bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
+    const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -111,7 +117,7 @@ struct FormatRow {
     bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
-extern const FormatRow format_compressed_tensors, format_gguf;
+extern const FormatRow format_compressed_tensors, format_gguf, format_mlx, format_gptq, format_dense;
 
 // ---- units.c ----
 
@@ -130,6 +136,36 @@ bool unit_add_numbers(Unit *unit, Error *err);
 bool safetensors_head_of(const Export *x, OutFile *file, Error *err); // a head, for formats in safetensors files
 const Decision *unit_decision(const Export *x, const Unit *unit);     // of UNIT_LINEAR
 const Linear *unit_linear(const Export *x, const Unit *unit);
+
+// ---- refusals.c ----
+
+// Why a format cannot hold what the plan decides for a linear, with the remedy.
+typedef struct Refusal {
+    bool (*is)(const Export *x, const Linear *linear, const Decision *decision);
+    const char *what;
+} Refusal;
+
+// False when one of them holds for a quantized linear; the message names the first and how many there are.
+bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Error *err);
+// Engines store q, k, v and gate, up as one matrix: false when some of a set are quantized and some not, or not alike.
+bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
+
+// The same for the experts of a layer; by_role: only those with the same role must be alike.
+bool refuse_experts(const Export *x, bool by_role, bool (*alike)(const Decision *a, const Decision *b), Error *err);
+// For formats of weights alone: a warning when the plan has inputs or a cache of 8 bits.
+void warn_inputs(Export *x);
+
+bool refuses_transposed(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_stack(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_partial_group(const Export *x, const Linear *linear, const Decision *decision);
+bool refuses_all_but_symmetric(const Export *x, const Linear *linear, const Decision *decision);
+#define REFUSE_TRANSPOSED \
+    "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"
+#define REFUSE_STACK                                                                                               \
+    "is an expert in one tensor with others, which cannot be split; leave the experts out with \"ignore\" in the " \
+    "recipe"
+#define REFUSE_PARTIAL_GROUP \
+    "its groups do not divide its columns; use a smaller --group-size, or --granularity channel"
 
 // ---- pieces.c ----
 
@@ -157,6 +193,18 @@ bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Err
 // For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
 void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
 void piece_copy(const Unit *unit, const Piece *piece, void *out);
+// All of them, as a checkpoint in safetensors files has them.
+void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
+
+// ---- packing.c ----
+
+// n codes plus 2^(bits − 1) as a stream of bits, from the lowest of the first byte on, filled up with zeros to whole
+// words.
+void pack_codes(const int8_t *codes, size_t n, int bits, uint8_t *out);
+uint64_t packed_words(uint64_t codes, int bits); // of 32 bits
+// Floats in type F32, F16 or BF16: one as element `index` of `out`; n from its beginning on.
+void number_put(DType type, void *out, size_t index, float value);
+void numbers_put(DType type, void *out, size_t n, const float *values);
 
 // ---- write.c ----
 

@@ -96,6 +96,7 @@ static bool write_index(const Export *x, Error *err) {
     text_addf(&text, "{\"metadata\": {\"total_size\": %llu}, \"weight_map\": {", (unsigned long long)bytes);
     for (size_t u = 0; u < x->unit_count; u++) {
         for (int t = 0; t < x->units[u].tensor_count; t++) {
+            if (x->units[u].tensors[t].continues) continue;
             text_addf(&text, u + (size_t)t ? ",\n" : "\n");
             json_quote(&text, x->units[u].tensors[t].name);
             text_addf(&text, ": \"%s\"", x->files[x->units[u].file].name);
@@ -138,6 +139,12 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         return false;
     }
     config_text_set(&text, "quantization_config", quantization);
+    if (x->format->config_key) config_text_set(&text, x->format->config_key, quantization);
+    if (x->options->type != EXPORT_TYPE_MODEL) {
+        static const char *const names[] = {NULL, "\"bfloat16\"", "\"float16\"", "\"float32\""};
+        config_text_set(&text, "torch_dtype", names[x->options->type]);
+        config_text_set(&text, "dtype", names[x->options->type]); // as transformers 5 calls it
+    }
     if (unties_head(x)) config_text_set(&text, "tie_word_embeddings", "false");
     return folder_put(x, "config.json", &text, err);
 }

@@ -150,3 +150,10 @@ void piece_copy(const Unit *unit, const Piece *piece, void *out) {
     for (size_t r = 0; r < piece->rows; r++)
         memcpy((char *)out + r * bytes, (const char *)piece->numbers + r * bytes, bytes);
 }
+
+void piece_numbers(const Export *x, const Unit *unit, const Piece *piece) {
+    if (piece->divisors)
+        piece_floats(x, unit, piece, 0, piece->out[0]); // vectors alone are divided
+    else
+        piece_copy(unit, piece, piece->out[0]);
+}

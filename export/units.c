@@ -101,7 +101,8 @@ static Unit numbers_unit(const char *name, const Tensor *tensor) {
 static bool add_weight(Export *x, const Part *part, bool *copied, Error *err) {
     const ModelStructure *s = x->model->structure;
     const Linear *linear = &s->linears[part->index];
-    const bool in_file = linear->transposed || linear->weight->whole || !linear->weight->made;
+    const bool slice = x->format->stacks && tensor_is_slice(linear->weight);
+    const bool in_file = !slice && (linear->transposed || linear->weight->whole || !linear->weight->made);
     Unit unit = numbers_unit(part->file->name, part->tensor);
     unit.linear = part->index;
     if (x->model->plan->decisions[part->index].quantized) {
@@ -225,7 +226,7 @@ static bool share_out(Export *x, Error *err) {
     uint64_t filled = 0;
     for (size_t i = 0; i < x->unit_count; i++) {
         const uint64_t bytes = unit_bytes(&x->units[i]);
-        if (!x->file_count || (filled && filled + bytes > most)) {
+        if (!x->file_count || (filled && filled + bytes > most && !x->units[i].tensors[0].continues)) {
             if (!new_file(x, i, &capacity, err)) return false;
             filled = 0;
         }
@@ -270,7 +271,7 @@ bool safetensors_head_of(const Export *x, OutFile *file, Error *err) {
         for (size_t i = file->first; i < file->end; i++) {
             for (int t = 0; t < x->units[i].tensor_count; t++) {
                 const OutTensor *tensor = &x->units[i].tensors[t];
-                if (tensor->align == align)
+                if (tensor->align == align && !tensor->continues)
                     safetensors_head_add(&head, tensor->name, (DType)tensor->type, tensor->rank, tensor->shape);
             }
         }

@@ -531,6 +531,11 @@ const Tensor *tensor_in_file(const Tensor *tensor) {
     return tensor->whole ? tensor->whole : tensor;
 }
 
+bool tensor_is_slice(const Tensor *tensor) {
+    while (tensor->made) tensor = tensor->made->codes;
+    return tensor->whole != NULL;
+}
+
 // ---- Names ----
 
 static bool is_read_as_it_is(DType dtype) {

@@ -32,6 +32,9 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
 // The tensor of the file that holds the numbers of this one.
 const Tensor *tensor_in_file(const Tensor *tensor);
 
+// Whether it is one of several matrices that a tensor of the file holds: of one expert.
+bool tensor_is_slice(const Tensor *tensor);
+
 // How many bytes of matrices may be kept; half of the free memory by default.
 void stored_keep_at_most(StoredSet *set, size_t bytes);
 

@@ -1,0 +1,110 @@
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "export/ct_groups_parts.h"
+
+CtScheme ct_scheme_of(const Decision *d) {
+    const bool groups = d->granularity == GRANULARITY_GROUP;
+    return (CtScheme){.bits = d->bits,
+                      .symmetric = d->grid != GRID_ASYMMETRIC,
+                      .packed = d->bits != 8 || groups || d->activations == POLICY_NONE,
+                      .granularity = d->granularity,
+                      .group = groups ? d->group : 0,
+                      .activations = d->activations};
+}
+
+bool ct_same_scheme(const CtScheme *a, const CtScheme *b) {
+    return a->bits == b->bits && a->symmetric == b->symmetric && a->packed == b->packed &&
+           a->granularity == b->granularity && a->group == b->group && a->activations == b->activations;
+}
+
+static int find_scheme(CtGroups *groups, const Decision *d) {
+    if (!d->quantized) return -1;
+    const CtScheme s = ct_scheme_of(d);
+    int i = 0;
+    while (i < groups->count && !ct_same_scheme(&groups->items[i], &s)) i++;
+    if (i == groups->count) groups->items[groups->count++] = s;
+    return i;
+}
+
+bool ct_groups_make(const ModelStructure *structure, const Plan *plan, CtGroups *out, Error *err) {
+    const size_t count = (size_t)structure->linear_count;
+    *out = (CtGroups){.items = array_new(count, sizeof *out->items),
+                      .names = array_new(count, sizeof *out->names),
+                      .of = array_new(count, sizeof *out->of)};
+    if (!out->items || !out->of || !out->names) return error_memory(err, "the configuration");
+    for (size_t i = 0; i < count; i++) {
+        out->names[i] = structure->linears[i].name;
+        out->of[i] = find_scheme(out, &plan->decisions[i]);
+    }
+    return targets_make(out->names, out->of, count, &out->targets, err);
+}
+
+void ct_groups_free(CtGroups *groups) {
+    targets_free(&groups->targets);
+    free(groups->items);
+    free(groups->names);
+    free(groups->of);
+}
+
+static void add_targets(const CtGroups *groups, int scheme, Text *out) {
+    const char *between = "", *target;
+    size_t at = 0;
+    bool regex;
+    text_addf(out, "[");
+    while ((target = targets_next(&groups->targets, scheme, &at, &regex))) {
+        Text text = {0};
+        text_addf(&text, "%s%s", regex ? "re:" : "", target);
+        text_addf(out, "%s", between);
+        out->failed |= text.failed;
+        if (!text.failed) json_quote(out, text.data);
+        text_free(&text);
+        between = ", ";
+    }
+    text_addf(out, "]");
+}
+
+static const char *format_name(const CtScheme *s) { return s->packed ? "pack-quantized" : "int-quantized"; }
+
+static void add_numbers(Text *out, int bits, bool symmetric, const char *strategy, size_t group, bool dynamic) {
+    text_addf(out,
+              "{\"num_bits\": %d, \"type\": \"int\", \"symmetric\": %s, \"strategy\": \"%s\", \"group_size\": ", bits,
+              symmetric ? "true" : "false", strategy);
+    if (group)
+        text_addf(out, "%zu", group);
+    else
+        text_addf(out, "null");
+    text_addf(out, ", \"dynamic\": %s}", dynamic ? "true" : "false");
+}
+
+static void add_group(const CtGroups *groups, int index, const char *indent, Text *out) {
+    static const char *const strategies[] = {
+        [GRANULARITY_TENSOR] = "tensor", [GRANULARITY_CHANNEL] = "channel", [GRANULARITY_GROUP] = "group"};
+    const CtScheme *s = &groups->items[index];
+    text_addf(out, "%s\n%s  \"group_%d\": {\n%s    \"format\": \"%s\",\n%s    \"targets\": ", index ? "," : "", indent,
+              index, indent, format_name(s), indent);
+    add_targets(groups, index, out);
+    text_addf(out, ",\n%s    \"weights\": ", indent);
+    add_numbers(out, s->bits, s->symmetric, strategies[s->granularity], s->group, false);
+    text_addf(out, ",\n%s    \"input_activations\": ", indent);
+    if (s->activations == POLICY_NONE)
+        text_addf(out, "null");
+    else
+        add_numbers(out, 8, true, s->activations == POLICY_TOKEN ? "token" : "tensor", 0,
+                    s->activations == POLICY_TOKEN);
+    text_addf(out, ",\n%s    \"output_activations\": null\n%s  }", indent, indent);
+}
+
+const char *ct_whole_format(const CtGroups *groups) {
+    for (int i = 1; i < groups->count; i++)
+        if (groups->items[i].packed != groups->items[0].packed) return "mixed-precision";
+    return groups->count ? format_name(&groups->items[0]) : "dense";
+}
+
+void ct_groups_print(const CtGroups *groups, const char *indent, Text *out) {
+    text_addf(out, "%s\"ignore\": ", indent);
+    add_targets(groups, -1, out);
+    text_addf(out, ",\n%s\"config_groups\": {", indent);
+    for (int i = 0; i < groups->count; i++) add_group(groups, i, indent, out);
+    text_addf(out, "\n%s}", indent);
+}
