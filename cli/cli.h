@@ -9,6 +9,7 @@
 #include "analysis/tasks.h"
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
+#include "export/verdict.h"
 
 // ---- options ----
 
@@ -53,7 +54,8 @@ typedef struct Options {
     RandomOptions random;             // make-random; shape.name NULL: not given
     const char *folder;               // make-random
     ExportOptions export;             // quantize; folder NULL: not given
-    bool dry_run, measure;            // quantize
+    bool dry_run, measure, fix;       // quantize
+    Targets targets;                  // quantize; 0: the usual ones
 } Options;
 
 // Which options a command takes, as bits.

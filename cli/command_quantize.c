@@ -1,5 +1,7 @@
 // The model as a checkpoint for other engines.
-#include "cli/cli.h"
+#include <math.h>
+
+#include "cli/verdict.h"
 
 // ---- What would be written ----
 
@@ -13,30 +15,46 @@ static void print_forecast(const Engine *engine, const ExportForecast *f) {
            in_megabytes((double)f->memory, memory, sizeof memory));
 }
 
-static cJSON *forecast_json(const Options *options, const ExportForecast *f) {
+// f: NULL when the format cannot hold the plan.
+static cJSON *forecast_json(const Options *options, const ExportForecast *f, const char *refused) {
+    const double unknown = (double)NAN;
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "folder", options->export.folder);
     cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
     cJSON_AddBoolToObject(object, "dry_run", true);
-    cJSON_AddNumberToObject(object, "files", f->files);
-    cJSON_AddNumberToObject(object, "bytes", (double)f->bytes);
-    cJSON_AddNumberToObject(object, "bytes_left", (double)f->left);
-    cJSON_AddNumberToObject(object, "bytes_read", (double)f->read);
-    cJSON_AddNumberToObject(object, "memory", (double)f->memory);
-    json_add_number(object, "seconds", f->seconds);
+    if (f)
+        cJSON_AddNullToObject(object, "refused");
+    else
+        cJSON_AddStringToObject(object, "refused", refused);
+    json_add_number(object, "files", f ? f->files : unknown);
+    json_add_number(object, "bytes", f ? (double)f->bytes : unknown);
+    json_add_number(object, "bytes_left", f ? (double)f->left : unknown);
+    json_add_number(object, "bytes_read", f ? (double)f->read : unknown);
+    json_add_number(object, "memory", f ? (double)f->memory : unknown);
+    json_add_number(object, "seconds", f ? f->seconds : unknown);
     return object;
 }
 
-// Findings about engines join this.
-static bool forecast(const Options *options, Engine *engine, Error *err) {
+// The verdict is printed even where the format cannot hold the plan: it says more than the error.
+static bool forecast(const Options *options, Engine *engine, const Fixed *fixed, Error *err) {
     ExportForecast f;
-    if (!engine_forecast(engine, &options->export, &f, err)) return false;
-    if (f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
-    if (options->json)
-        print_json(forecast_json(options, &f));
-    else
-        print_forecast(engine, &f);
-    return true;
+    Verdict verdict;
+    if (!verdict_of(options, engine, &verdict, err)) return false;
+    if (!options->json) {
+        fixed_print(fixed);
+        verdict_print(engine, &verdict);
+    }
+    const bool ok = engine_forecast(engine, &options->export, &f, err);
+    if (ok && f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
+    if (ok && !options->json) print_forecast(engine, &f);
+    if (options->json) {
+        cJSON *object = forecast_json(options, ok ? &f : NULL, err->message);
+        verdict_add_json(object, engine, &verdict);
+        fixed_add_json(object, fixed);
+        print_json(object);
+    }
+    verdict_free(&verdict);
+    return ok;
 }
 
 // ---- Writing ----
@@ -51,7 +69,7 @@ static void print_result(const Options *options, const ExportResult *r) {
                in_megabytes((double)r->verified, verified, sizeof verified));
 }
 
-static cJSON *result_json(const Options *options, const ExportResult *r) {
+static cJSON *result_json(const Options *options, const ExportResult *r, const Fixed *fixed) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "folder", options->export.folder);
     cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
@@ -61,12 +79,15 @@ static cJSON *result_json(const Options *options, const ExportResult *r) {
     cJSON_AddNumberToObject(object, "bytes_written", (double)r->written);
     cJSON_AddBoolToObject(object, "was_complete", r->was_complete);
     cJSON_AddNumberToObject(object, "bytes_verified", (double)r->verified);
+    fixed_add_json(object, fixed);
     return object;
 }
 
-static bool write_model(const Options *options, Engine *engine, Error *err) {
+static bool write_model(const Options *options, Engine *engine, const Fixed *fixed, Error *err) {
     Accuracy accuracy;
     ExportResult result;
+    if (!options->json) fixed_print(fixed);
+    verdict_warn(options, engine);
     Progress *progress = watch_start(options);
     bool ok = !options->measure || (engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
                                     engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err));
@@ -74,21 +95,22 @@ static bool write_model(const Options *options, Engine *engine, Error *err) {
     watch_end();
     if (!ok) return false;
     if (result.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", result.warning);
-    if (options->json)
-        print_json(result_json(options, &result));
-    else
-        print_result(options, &result);
+    if (options->json) print_json(result_json(options, &result, fixed));
+    if (!options->json) print_result(options, &result);
     return true;
 }
 
 bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
+    Fixed fixed = {0};
     if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
     bool ok = open_engine(options, options->measure, &engine, err) &&
               engine_prepare_export(engine, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
-    ok = ok && (options->dry_run ? forecast : write_model)(options, engine, err);
+    ok = ok && fix_recipe(options, engine, &fixed, err) &&
+         (options->dry_run ? forecast : write_model)(options, engine, &fixed, err);
+    fixed_free(&fixed);
     engine_close(engine);
     return ok;
 }

@@ -46,11 +46,10 @@ const Command command_table[] = {
      "arithmetic are measured. --prefill 0 leaves prefill out.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_BENCH, command_bench},
     {"quantize", "Writes the quantized model as a checkpoint that other engines load.",
-     "-o names the folder, or with --format gguf a file that ends in .gguf. What was stopped goes on where it was "
-     "when\n"
-     "the same command is run again; until then files are called .partial or stand in a folder called .unfinished.\n"
-     "Equalization is folded into the weights. --dry-run says what would be written, and whether the format can hold "
-     "it.",
+     "-o names the folder, or with --format gguf a file that ends in .gguf. What was stopped goes on where it was\n"
+     "when the same command is run again; until then files are called .partial or stand in a folder called\n"
+     ".unfinished. Equalization is folded into the weights. --dry-run says what would be written, and what engines\n"
+     "will do with it: which kernel runs, and whether activations are quantized there.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_EXPORT, command_quantize},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",

@@ -213,6 +213,10 @@ static bool take_schemes(const OptionRow *row, const char *text, Options *out, E
     return take_text(row, text, out, err) && bench_schemes_read(text, chosen, &count, err);
 }
 
+static bool take_targets(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return targets_parse(text, option_place(row, out), err) || error_prefix(err, "--%s", row->name);
+}
+
 static bool take_shape(const OptionRow *row, const char *text, Options *out, Error *err) {
     const RandomShape *shape = random_shape_find(text);
     Text known = {0};
@@ -320,6 +324,10 @@ const OptionRow option_table[] = {
     {0, "dtype", "model|bf16|f16|f32", "format dense: type of the matrices; model takes that of the embedding",
      TAKES_EXPORT, take_word, FIELD(export.type), .default_value = "model"},
     {0, "dry-run", NULL, "say what would be written, and write nothing", TAKES_EXPORT, take_flag, FIELD(dry_run)},
+    {0, "target", "LIST", "engines that the plan is judged for: vllm, sglang, transformers, llama.cpp, mlx, all …",
+     TAKES_EXPORT, take_targets, FIELD(targets), .default_value = "vllm,transformers,llama.cpp,mlx"},
+    {0, "fix", NULL, "change the recipe where engines would refuse the model or read it wrongly", TAKES_EXPORT,
+     take_flag, FIELD(fix)},
     {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},
     {0, "verify", NULL, "read back what was written, and compare", TAKES_EXPORT, take_flag, FIELD(export.verify)},
     {0, "overwrite", NULL, "replace what the folder holds", TAKES_EXPORT, take_flag, FIELD(export.overwrite)},

@@ -536,6 +536,60 @@ static void tune_in_no_time(void **state) {
     free(path);
 }
 
+// The engine of this name among those that were judged.
+static const cJSON *engine_row(const cJSON *object, const char *name) {
+    const cJSON *row;
+    cJSON_ArrayForEach(row, at(object, "engines")) {
+        if (strcmp(at(row, "engine")->valuestring, name) == 0) return row;
+    }
+    fail_msg("no engine %s", name);
+    return NULL;
+}
+
+#define STATIC_W4 \
+    "--weight-bits", "4", "--granularity", "group", "--group-size", "32", "--activations", "static", "--tokens", "48"
+
+static void quantize_judges_engines(void **state) {
+    (void)state;
+    char *path = path_join(folder, "judged");
+    Ran ran = RUN("quantize", "-o", path, "--dry-run", "--json", QUICK, STATIC_W4);
+    cJSON *object = json_of("quantize --dry-run", &ran);
+    assert_true(cJSON_IsFalse(at(engine_row(object, "vllm-sm80"), "loads")));
+    assert_true(cJSON_IsTrue(at(engine_row(object, "transformers"), "loads")));
+    const cJSON *finding = at(object, "findings")->child;
+    assert_string_equal(at(finding, "name")->valuestring, "static-inputs");
+    assert_string_equal(at(at(finding, "changes")->child, "dial")->valuestring, "activations");
+    assert_string_equal(at(at(finding, "changes")->child, "value")->valuestring, "token");
+    cJSON_Delete(object);
+    ran = RUN("quantize", "-o", path, "--dry-run", "--fix", "--eval", "--json", QUICK, STATIC_W4);
+    object = json_of("quantize --dry-run", &ran);
+    assert_true(cJSON_IsTrue(at(engine_row(object, "vllm-sm80"), "loads")));
+    assert_string_equal(at(at(object, "findings")->child, "severity")->valuestring, "misread");
+    assert_contains(at(object, "fix.changes")->child->valuestring, "activations token: ");
+    assert_true(at(object, "fix.kl")->valuedouble > 0 &&
+                at(object, "fix.kl")->valuedouble < at(object, "fix.kl_before")->valuedouble);
+    cJSON_Delete(object);
+    assert_false(file_exists(path));
+    free(path);
+}
+
+static void quantize_says_in_words_what_engines_do(void **state) {
+    (void)state;
+    char *path = path_join(folder, "judged");
+    Ran ran =
+        RUN("quantize", "-o", path, "--dry-run", "--fix", "--target", "vllm-cpu", QUICK, STATIC_W4, "--grid", "log2");
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.out, "grid symmetric: ");
+    assert_contains(ran.out, "\nvllm-cpu      yes ");
+    assert_contains(ran.out, "misread inputs-dropped: vllm-cpu (tried)\n");
+    ran_free(&ran);
+    ran = RUN("quantize", "-o", path, "--dry-run", QUICK, STATIC_W4, "--grid", "log2");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.out, "\nrefused grid: vllm-sm75 ");
+    ran_free(&ran);
+    free(path);
+}
+
 static void tasks_in_json(void **state) {
     (void)state;
     static const char item[] = "{\"query\": \"Once upon a\", \"choices\": [\" time\", \" house\"], \"gold\": 0}\n";
@@ -554,7 +608,7 @@ static void quantize_in_json(void **state) {
     char *out = path_join(folder, "out"), *file = path_join(out, "config.json");
 #define QUANTIZE "quantize", "--quiet", "--activations", "none", "--granularity", "channel", "-o", out
     Ran ran = RUN(QUANTIZE, "--json", "--dry-run");
-    cJSON *object = json_of("quantize", &ran);
+    cJSON *object = json_of("quantize --dry-run", &ran);
     const double bytes = at(object, "bytes")->valuedouble;
     assert_true(bytes > 1e6 && at(object, "bytes_left")->valuedouble == bytes);
     assert_true(at(object, "memory")->valuedouble > 0 && at(object, "seconds")->valuedouble > 0);
@@ -686,6 +740,8 @@ int main(void) {
         IN_FOLDER(quantize_in_json),
         cmocka_unit_test(tune_in_json),
         IN_FOLDER(tune_in_no_time),
+        IN_FOLDER(quantize_judges_engines),
+        IN_FOLDER(quantize_says_in_words_what_engines_do),
         IN_FOLDER(tasks_in_json),
         cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),

@@ -46,6 +46,8 @@ static const Values values[] = {
      {"weight-bits=3,4", "alpha=0:1:0.5", "granularity=channel"},
      {"", "alpha", "=1", "alpha=", "alpha=0:1", "alpha=0:1:0", "alpha=nan", "omega=1"}},
     {"speed", {NULL}, {NULL}},
+    {"target", {"vllm", "vllm-sm90,mlx", "all"}, {"", "onnx", "vllm,", "VLLM"}},
+    {"fix", {NULL}, {NULL}},
     {"csv", {"FILE"}, {""}},
     {"svg", {"FILE"}, {""}},
     {"max-kl", {"1e-300", "0.1", "1e300"}, {NO_NUMBERS, "0", "inf"}},

@@ -1,0 +1,211 @@
+#include "cli/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static Targets targets_asked(const Options *options) {
+    return options->targets ? options->targets : targets_usual(options->export.format);
+}
+
+bool verdict_of(const Options *options, const Engine *engine, Verdict *out, Error *err) {
+    return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine),
+                        options->export.format, targets_asked(options), out, err);
+}
+
+// ---- Text ----
+
+static void print_row(const Verdict *verdict, const VerdictRow *row) {
+    const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
+    const char *name = target_table[row->target].name, *loads = row->loads ? "yes" : "no";
+    for (int i = 0; i < (row->use_count ? row->use_count : 1); i++) {
+        const KernelUse use = row->use_count ? row->uses[i] : (KernelUse){"-", "-", 0};
+        printf("%-13s %-5s %7d  %-24s %s", i ? "" : name, i ? "" : loads, use.linears, use.kernel, use.inputs);
+        if (i == 0 && worst)
+            printf("%*s%s: %s", 21 - (int)strlen(use.inputs), "", severity_names[worst->severity], worst->name);
+        putchar('\n');
+    }
+}
+
+static void print_finding(const Engine *engine, const Finding *finding) {
+    printf("\n%s %s:", severity_names[finding->severity], finding->name);
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (finding->targets >> t & 1) printf(" %s", target_table[t].name);
+    printf(" (%s)\n  ", evidence_names[finding->evidence]);
+    if (finding->linear_count) {
+        print_name(engine_structure(engine)->linears[finding->linears[0]].name, 0);
+        if (finding->linear_count > 1) printf(" and %d more", finding->linear_count - 1);
+        printf(": ");
+    }
+    printf("%s\n  %s\n", finding->what, finding->remedy);
+}
+
+void verdict_print(const Engine *engine, const Verdict *verdict) {
+    if (verdict->row_count == 0) return;
+    printf("%-13s %-5s %7s  %-24s %-20s %s\n", "engine", "loads", "linears", "kernel", "activations", "worst");
+    for (int i = 0; i < verdict->row_count; i++) print_row(verdict, &verdict->rows[i]);
+    for (int i = 0; i < verdict->finding_count; i++) print_finding(engine, &verdict->findings[i]);
+    putchar('\n');
+}
+
+void verdict_warn(const Options *options, const Engine *engine) {
+    Verdict verdict;
+    if (options->quiet || !verdict_of(options, engine, &verdict, NULL)) return;
+    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
+        const Finding *finding = &verdict.findings[i];
+        fprintf(stderr, "warning: %s by", severity_names[finding->severity]);
+        for (int t = 0; t < TARGET_COUNT; t++)
+            if (finding->targets >> t & 1) fprintf(stderr, " %s", target_table[t].name);
+        fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
+    }
+    verdict_free(&verdict);
+}
+
+// ---- JSON ----
+
+static cJSON *row_json(const Verdict *verdict, const VerdictRow *row) {
+    const TargetInfo *info = &target_table[row->target];
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "engine", info->name);
+    cJSON_AddStringToObject(object, "title", info->title);
+    cJSON_AddStringToObject(object, "version", info->version);
+    cJSON_AddBoolToObject(object, "loads", row->loads);
+    if (row->worst < 0)
+        cJSON_AddNullToObject(object, "worst");
+    else
+        cJSON_AddStringToObject(object, "worst", severity_names[verdict->findings[row->worst].severity]);
+    cJSON *kernels = cJSON_AddArrayToObject(object, "kernels");
+    for (int i = 0; i < row->use_count; i++) {
+        cJSON *use = cJSON_CreateObject();
+        cJSON_AddStringToObject(use, "kernel", row->uses[i].kernel);
+        cJSON_AddStringToObject(use, "activations", row->uses[i].inputs);
+        cJSON_AddNumberToObject(use, "linears", row->uses[i].linears);
+        cJSON_AddItemToArray(kernels, use);
+    }
+    return object;
+}
+
+static cJSON *change_json(const Engine *engine, const VerdictChange *change) {
+    cJSON *object = cJSON_CreateObject();
+    if (change->linear < 0)
+        cJSON_AddNullToObject(object, "match");
+    else
+        cJSON_AddStringToObject(object, "match", engine_structure(engine)->linears[change->linear].name);
+    char value[64];
+    if (change->dial >= 0) dial_format((Dial)change->dial, change->value, value, sizeof value);
+    cJSON_AddStringToObject(object, "dial", change->dial < 0 ? "ignore" : dial_table[change->dial].option);
+    if (change->dial < 0)
+        cJSON_AddNullToObject(object, "value");
+    else
+        cJSON_AddStringToObject(object, "value", value);
+    return object;
+}
+
+static cJSON *finding_json(const Engine *engine, const Finding *finding) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", finding->name);
+    cJSON_AddStringToObject(object, "severity", severity_names[finding->severity]);
+    cJSON_AddStringToObject(object, "evidence", evidence_names[finding->evidence]);
+    cJSON *engines = cJSON_AddArrayToObject(object, "engines");
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (finding->targets >> t & 1) cJSON_AddItemToArray(engines, cJSON_CreateString(target_table[t].name));
+    cJSON_AddStringToObject(object, "what", finding->what);
+    cJSON_AddStringToObject(object, "remedy", finding->remedy);
+    cJSON *linears = cJSON_AddArrayToObject(object, "linears");
+    for (int i = 0; i < finding->linear_count; i++)
+        cJSON_AddItemToArray(linears, cJSON_CreateString(engine_structure(engine)->linears[finding->linears[i]].name));
+    cJSON *changes = cJSON_AddArrayToObject(object, "changes");
+    for (int i = 0; i < finding->change_count; i++)
+        cJSON_AddItemToArray(changes, change_json(engine, &finding->changes[i]));
+    return object;
+}
+
+void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdict) {
+    cJSON *engines = cJSON_AddArrayToObject(object, "engines");
+    for (int i = 0; i < verdict->row_count; i++) cJSON_AddItemToArray(engines, row_json(verdict, &verdict->rows[i]));
+    cJSON *findings = cJSON_AddArrayToObject(object, "findings");
+    for (int i = 0; i < verdict->finding_count; i++)
+        cJSON_AddItemToArray(findings, finding_json(engine, &verdict->findings[i]));
+}
+
+// ---- --fix ----
+
+static bool measure_kl(const Options *options, Engine *engine, double *kl, Error *err) {
+    Accuracy accuracy;
+    Progress *progress = watch_start(options);
+    const bool ok = engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+                    engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err);
+    watch_end();
+    *kl = ok ? accuracy.kl_mean : (double)NAN;
+    return ok;
+}
+
+static bool take_over(const Options *options, Engine *engine, VerdictFix *fix, Fixed *out, Error *err) {
+    const Plan *before = engine_plan(engine);
+    out->changes = fix->changes;
+    out->change_count = fix->change_count;
+    fix->changes = (Text){0};
+    out->bytes_before = before->bytes;
+    out->bits_before = before->bits_per_weight;
+    out->measured = options->measure && out->change_count;
+    if (out->measured && !measure_kl(options, engine, &out->kl_before, err)) return false;
+    if (out->change_count) {
+        engine_set_recipe(engine, &fix->recipe);
+        const bool ok = engine_prepare_export(engine, watch_start(options), err);
+        watch_end();
+        if (!ok || (out->measured && !measure_kl(options, engine, &out->kl, err))) return false;
+    }
+    out->bytes = engine_plan(engine)->bytes;
+    out->bits = engine_plan(engine)->bits_per_weight;
+    return true;
+}
+
+bool fix_recipe(const Options *options, Engine *engine, Fixed *out, Error *err) {
+    *out = (Fixed){.asked = options->fix};
+    if (!options->fix) return true;
+    VerdictFix fix;
+    const bool ok = verdict_fix(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
+                                options->export.format, targets_asked(options), &fix, err) &&
+                    take_over(options, engine, &fix, out, err);
+    verdict_fix_free(&fix);
+    return ok;
+}
+
+void fixed_free(Fixed *fixed) { text_free(&fixed->changes); }
+
+void fixed_print(const Fixed *fixed) {
+    char before[32], after[32];
+    if (!fixed->asked) return;
+    if (!fixed->change_count) {
+        printf("--fix: nothing that the recipe could mend\n\n");
+        return;
+    }
+    printf("--fix changed the recipe:\n");
+    for (const char *line = fixed->changes.data; *line;) {
+        const size_t length = strcspn(line, "\n");
+        printf("  %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    printf("%s %s %s, %.3f %s %.3f bits per weight", in_megabytes((double)fixed->bytes_before, before, sizeof before),
+           arrow(), in_megabytes((double)fixed->bytes, after, sizeof after), fixed->bits_before, arrow(), fixed->bits);
+    if (fixed->measured) printf(", KL divergence %.4g %s %.4g", fixed->kl_before, arrow(), fixed->kl);
+    printf("\n\n");
+}
+
+void fixed_add_json(cJSON *object, const Fixed *fixed) {
+    if (!fixed->asked) return;
+    cJSON *fix = cJSON_AddObjectToObject(object, "fix");
+    cJSON *changes = cJSON_AddArrayToObject(fix, "changes");
+    for (const char *line = fixed->changes.data; *line;) {
+        const size_t length = strcspn(line, "\n");
+        cJSON_AddItemToArray(changes, json_from_bytes(line, length));
+        line += length + (line[length] == '\n');
+    }
+    cJSON_AddNumberToObject(fix, "bytes_before", (double)fixed->bytes_before);
+    cJSON_AddNumberToObject(fix, "bytes", (double)fixed->bytes);
+    json_add_number(fix, "bits_per_weight_before", fixed->bits_before);
+    json_add_number(fix, "bits_per_weight", fixed->bits);
+    json_add_number(fix, "kl_before", fixed->measured ? fixed->kl_before : (double)NAN);
+    json_add_number(fix, "kl", fixed->measured ? fixed->kl : (double)NAN);
+}

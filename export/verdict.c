@@ -1,0 +1,259 @@
+#include "export/verdict.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "export/verdict_parts.h"
+
+const char *const severity_names[] = {"note", "slower", "misread", "refused"};
+static_assert(sizeof severity_names / sizeof *severity_names == SEVERITY_REFUSED + 1, "a severity has no name");
+const char *const evidence_names[] = {"read", "mocked", "tried"};
+static_assert(sizeof evidence_names / sizeof *evidence_names == EVIDENCE_TRIED + 1, "a kind of evidence has no name");
+
+typedef struct Making {
+    Case c;
+    Verdict *out;
+    size_t capacity;
+    int *found; // [linear_count]: linears that a rule means
+} Making;
+
+// ---- Targets ----
+
+static Targets targets_named(const char *text, size_t length) {
+    Targets targets = length == 3 && memcmp(text, "all", 3) == 0 ? (1U << TARGET_COUNT) - 1 : 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        const char *const names[] = {target_table[t].name, target_table[t].group};
+        for (int i = 0; i < 2; i++)
+            if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) targets |= 1U << t;
+    }
+    return targets;
+}
+
+static bool refuse_target(const char *text, size_t length, Error *err) {
+    Text known = {0};
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        const TargetInfo *info = &target_table[t];
+        if (t == 0 || strcmp(info->group, target_table[t - 1].group) != 0)
+            text_addf(&known, "%s%s", t ? ", " : "", info->group);
+        if (strcmp(info->group, info->name) != 0) text_addf(&known, ", %s", info->name);
+    }
+    text_addf(&known, ", all");
+    char *shown = text_printable(text, length < 40 ? length : 40, false);
+    error_set(err, "\"%s\" is no engine that is known; known are %s", shown ? shown : "", known.data ? known.data : "");
+    free(shown);
+    text_free(&known);
+    return false;
+}
+
+bool targets_parse(const char *text, Targets *out, Error *err) {
+    *out = 0;
+    for (const char *part = text;; part++) {
+        const size_t length = strcspn(part, ",");
+        const Targets named = targets_named(part, length);
+        if (!named) return refuse_target(part, length, err);
+        *out |= named;
+        part += length;
+        if (!*part) return true;
+    }
+}
+
+Targets targets_of_format(ExportFormat format) {
+    const Targets cuda = 1U << TARGET_VLLM_SM75 | 1U << TARGET_VLLM_SM80 | 1U << TARGET_VLLM_SM90 |
+                         1U << TARGET_VLLM_SM100 | 1U << TARGET_SGLANG;
+    switch (format) {
+    case EXPORT_COMPRESSED_TENSORS: return cuda | 1U << TARGET_VLLM_CPU | 1U << TARGET_TRANSFORMERS;
+    case EXPORT_GPTQ: return cuda | 1U << TARGET_VLLM_CPU | 1U << TARGET_TRANSFORMERS;
+    case EXPORT_GGUF: return 1U << TARGET_LLAMA_CPP;
+    case EXPORT_MLX: return 1U << TARGET_MLX;
+    case EXPORT_DENSE:
+    case EXPORT_FORMAT_COUNT: break;
+    }
+    return 0; // nothing is quantized there: nothing to say
+}
+
+Targets targets_usual(ExportFormat format) {
+    return targets_of_format(format) & ~(1U << TARGET_VLLM_CPU | 1U << TARGET_SGLANG);
+}
+
+// ---- Findings ----
+
+static bool copy_linears(Finding *finding, const int *linears, int count) {
+    finding->linears = array_new((size_t)count + 1, sizeof *finding->linears);
+    if (!finding->linears) return false;
+    if (count) memcpy(finding->linears, linears, (size_t)count * sizeof *linears);
+    finding->linear_count = count;
+    return true;
+}
+
+static bool collect_changes(const Case *c, const Rule *rule, Finding *finding) {
+    const int count = finding->linear_count ? finding->linear_count : 1;
+    if (rule->mend == MEND_NOT) return true;
+    finding->changes = array_new(CHANGES_MOST * (size_t)count, sizeof *finding->changes);
+    if (!finding->changes) return false;
+    for (int i = 0; i < count; i++) {
+        const int linear = finding->linear_count ? finding->linears[i] : -1;
+        finding->change_count += changes_of(c, rule, linear, finding->changes + finding->change_count);
+    }
+    return true;
+}
+
+static Finding *same_finding(const Verdict *verdict, const Rule *rule, const int *linears, int count) {
+    for (int i = 0; i < verdict->finding_count; i++) {
+        Finding *f = &verdict->findings[i];
+        if (f->name == rule->name && f->linear_count == count &&
+            (count == 0 || memcmp(f->linears, linears, (size_t)count * sizeof *linears) == 0))
+            return f;
+    }
+    return NULL;
+}
+
+// There was no device to try CUDA on, and no build of SGLang.
+static Evidence evidence_in(const Rule *rule, Target target) {
+    const Targets tried = 1U << TARGET_VLLM_CPU | 1U << TARGET_TRANSFORMERS | 1U << TARGET_MLX;
+    return rule->evidence == EVIDENCE_TRIED && !(tried >> target & 1) ? EVIDENCE_READ : rule->evidence;
+}
+
+// Targets that say the same of the same linears share a finding.
+static bool add_finding(Making *m, const Rule *rule, Target target, int count) {
+    Verdict *out = m->out;
+    const Evidence evidence = evidence_in(rule, target);
+    Finding *finding = same_finding(out, rule, m->found, count);
+    if (finding) {
+        finding->targets |= 1U << target;
+        if (evidence < finding->evidence) finding->evidence = evidence;
+        return true;
+    }
+    if (!array_grow(&out->findings, (size_t)out->finding_count, &m->capacity, sizeof *out->findings)) return false;
+    finding = &out->findings[out->finding_count++];
+    *finding = (Finding){.name = rule->name,
+                         .severity = rule->severity,
+                         .evidence = evidence,
+                         .targets = 1U << target,
+                         .what = rule->what,
+                         .remedy = rule->remedy};
+    return copy_linears(finding, m->found, count) && collect_changes(&m->c, rule, finding);
+}
+
+static bool apply_rule(Making *m, const Rule *rule, Target target) {
+    const bool meant = rule->targets >> target & 1 && rule->formats >> m->c.format & 1;
+    if (meant && rule->model && rule->model(&m->c)) return add_finding(m, rule, target, 0);
+    const RuleId id = (RuleId)(rule - verdict_rules);
+    int count = 0;
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        if (!m->c.facts[i]) continue;
+        if (m->c.facts[i]->rule == id || (meant && rule->linear && rule->linear(&m->c, i))) m->found[count++] = i;
+    }
+    return count == 0 || add_finding(m, rule, target, count);
+}
+
+// ---- What runs ----
+
+static bool same_text(const char *a, const char *b) { return strcmp(a, b) == 0; }
+
+static const char *inputs_asked(const Case *c, int linear) {
+    static const char *const names[] = {[POLICY_NONE] = "16 bit",
+                                        [POLICY_STATIC] = "int8, static",
+                                        [POLICY_TOKEN] = "int8 per token",
+                                        [POLICY_CHANNEL] = "int8 per channel"};
+    static_assert(sizeof names / sizeof *names == POLICY_CHANNEL + 1, "a policy has no name");
+    return names[format_holds_inputs(c->format) ? c->plan->decisions[linear].activations : POLICY_NONE];
+}
+
+static void count_use(VerdictRow *row, const char *kernel, const char *inputs) {
+    int at = 0;
+    while (at < row->use_count && !(same_text(row->uses[at].kernel, kernel) && same_text(row->uses[at].inputs, inputs)))
+        at++;
+    if (at == VERDICT_USES) return;
+    if (at == row->use_count) row->uses[row->use_count++] = (KernelUse){.kernel = kernel, .inputs = inputs};
+    row->uses[at].linears++;
+}
+
+static int compare_uses(const void *a, const void *b) {
+    return ((const KernelUse *)b)->linears - ((const KernelUse *)a)->linears;
+}
+
+static void list_uses(const Making *m, VerdictRow *row) {
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        const Fact *fact = m->c.facts[i];
+        if (!fact) continue;
+        const char *inputs = fact->gives ? fact->gives : inputs_asked(&m->c, i);
+        count_use(row, fact->kernel ? fact->kernel : "none", fact->kernel ? inputs : "-");
+    }
+    qsort(row->uses, (size_t)row->use_count, sizeof *row->uses, compare_uses);
+}
+
+static bool judge_target(Making *m, Target target) {
+    VerdictRow *row = &m->out->rows[m->out->row_count++];
+    *row = (VerdictRow){.target = target, .loads = true, .worst = -1};
+    for (int i = 0; i < m->c.plan->linear_count; i++)
+        m->c.facts[i] = m->c.plan->decisions[i].quantized ? fact_of(&m->c, target, i) : NULL;
+    list_uses(m, row);
+    for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
+        if (!apply_rule(m, &verdict_rules[r], target)) return false;
+    return true;
+}
+
+// ---- The whole ----
+
+static int compare_findings(const void *a, const void *b) {
+    const Finding *x = a, *y = b;
+    if (x->severity != y->severity) return x->severity > y->severity ? -1 : 1;
+    return y->linear_count - x->linear_count;
+}
+
+static void summarize(Verdict *verdict) {
+    if (verdict->finding_count)
+        qsort(verdict->findings, (size_t)verdict->finding_count, sizeof *verdict->findings, compare_findings);
+    for (int r = 0; r < verdict->row_count; r++) {
+        VerdictRow *row = &verdict->rows[r];
+        for (int i = 0; i < verdict->finding_count && row->worst < 0; i++)
+            if (verdict->findings[i].targets >> row->target & 1) row->worst = i;
+        row->loads = row->worst < 0 || verdict->findings[row->worst].severity < SEVERITY_REFUSED;
+    }
+}
+
+bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, ExportFormat format,
+                  Targets targets, Verdict *out, Error *err) {
+    const size_t linears = (size_t)structure->linear_count + 1;
+    *out = (Verdict){0};
+    Making m = {.c = {.structure = structure,
+                      .measured = measured,
+                      .plan = plan,
+                      .format = format,
+                      .differ = array_new(linears, sizeof *m.c.differ),
+                      .wish = array_new(linears, sizeof *m.c.wish),
+                      .fused_out = array_new(linears, sizeof *m.c.fused_out),
+                      .facts = array_new(linears, sizeof *m.c.facts)},
+                .out = out,
+
+                .found = array_new(linears, sizeof *m.found)};
+    bool ok = m.c.differ && m.c.wish && m.c.fused_out && m.c.facts && m.found && sets_find(&m.c, err);
+    for (int t = 0; ok && t < TARGET_COUNT; t++)
+        if (targets & targets_of_format(format) & 1U << t) ok = judge_target(&m, (Target)t);
+    if (ok) summarize(out);
+    free(m.c.differ);
+    free(m.c.wish);
+    free(m.c.fused_out);
+    free(m.c.facts);
+    free(m.found);
+    if (!ok) {
+        verdict_free(out);
+        return error_memory(err, "the verdict");
+    }
+    return true;
+}
+
+void verdict_free(Verdict *verdict) {
+    for (int i = 0; i < verdict->finding_count; i++) {
+        free(verdict->findings[i].linears);
+        free(verdict->findings[i].changes);
+    }
+    free(verdict->findings);
+    *verdict = (Verdict){0};
+}
+
+bool verdict_has(const Verdict *verdict, Severity severity) {
+    return verdict->finding_count && verdict->findings[0].severity >= severity;
+}

@@ -1,0 +1,124 @@
+// The verdict before the first byte: what the engines that read a format will do with a plan. Does it load, which
+// kernel runs, are activations really quantized there, and what mends it. A pure function of structure and plan; what
+// it knows of engines stands in two tables (verdict_facts.c), each row with the version it holds for and how that is
+// known.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/array.h"
+#include "export/formats.h"
+#include "quant/plan.h"
+
+// An engine, and of vLLM on CUDA the generation of the device, where kernels differ.
+typedef enum Target {
+    TARGET_VLLM_SM75,
+    TARGET_VLLM_SM80, // to 89
+    TARGET_VLLM_SM90,
+    TARGET_VLLM_SM100, // and 120
+    TARGET_VLLM_CPU,
+    TARGET_SGLANG, // on CUDA
+    TARGET_TRANSFORMERS,
+    TARGET_LLAMA_CPP,
+    TARGET_MLX,
+    TARGET_COUNT,
+} Target;
+
+typedef uint32_t Targets; // bit t: target t
+
+typedef struct TargetInfo {
+    const char *name;    // "vllm-sm80"
+    const char *group;   // a word that names several of them: "vllm"
+    const char *title;   // "vLLM, Ampere and Ada (SM80 to 89)"
+    const char *version; // that was read or tried: "vLLM 0.32"
+} TargetInfo;
+
+extern const TargetInfo target_table[TARGET_COUNT];
+
+// "vllm,transformers": names and groups with commas between them; "all".
+bool targets_parse(const char *text, Targets *out, Error *err);
+Targets targets_of_format(ExportFormat format); // those that read it
+// Of these, the ones that most people run: what is asked for when nobody says.
+Targets targets_usual(ExportFormat format);
+
+typedef enum Severity {
+    SEVERITY_NOTE,    // good to know
+    SEVERITY_SLOWER,  // right, but not by the fast kernel
+    SEVERITY_MISREAD, // runs, and computes something else than the plan says
+    SEVERITY_REFUSED, // does not load, or cannot be written
+} Severity;
+
+extern const char *const severity_names[]; // "note", "slower", "misread", "refused"
+
+// How a fact is known.
+typedef enum Evidence {
+    EVIDENCE_READ,   // in the source or the documentation of that version
+    EVIDENCE_MOCKED, // the engine's own choice, with a device that was not there
+    EVIDENCE_TRIED,  // the engine did it (tools/reference/check_verdicts.py)
+} Evidence;
+
+extern const char *const evidence_names[]; // "read", "mocked", "tried"
+
+// One change of the recipe.
+typedef struct VerdictChange {
+    int linear;   // −1: of the whole model
+    int dial;     // a Dial; −1: the linear is left as it is
+    double value; // of the dial
+} VerdictChange;
+
+typedef struct Finding {
+    const char *name; // "fused-bits": stays the same
+    Severity severity;
+    Evidence evidence;         // the least of its targets
+    Targets targets;           // among those asked for
+    const char *what, *remedy; // a sentence each
+    int *linears;              // in the order of the structure; none when the whole model is meant
+    int linear_count;
+    VerdictChange *changes; // that mend it; none: the recipe cannot
+    int change_count;
+} Finding;
+
+enum { VERDICT_USES = 8 };
+
+// What runs in one target, most linears first.
+typedef struct KernelUse {
+    const char *kernel; // "Marlin"; "none": no kernel takes it
+    const char *inputs; // what activations are there: "16 bit", "int8 per token"
+    int linears;
+} KernelUse;
+
+typedef struct VerdictRow {
+    Target target;
+    bool loads;
+    int worst; // index of the worst finding, −1 none
+    KernelUse uses[VERDICT_USES];
+    int use_count; // at most so many are listed
+} VerdictRow;
+
+typedef struct Verdict {
+    Finding *findings; // worst first
+    int finding_count;
+    VerdictRow rows[TARGET_COUNT];
+    int row_count;
+} Verdict;
+
+// measured: for scales that are too small for F16; may be NULL. Fails only when memory is short.
+bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, ExportFormat format,
+                  Targets targets, Verdict *out, Error *err);
+void verdict_free(Verdict *verdict);
+bool verdict_has(const Verdict *verdict, Severity severity); // a finding of at least this severity
+
+// The recipe with every remedy that a recipe can give to what is refused or misread, what it comes to, and what is
+// still found then.
+typedef struct VerdictFix {
+    Recipe recipe;
+    Plan plan;
+    Verdict verdict;
+    Text changes; // one line for each kind of change: "weight-bits 4: 12 linears (model.layers.0.mlp.up_proj, …)"
+    int change_count;
+} VerdictFix;
+
+// Free with verdict_fix_free in any case.
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
+                 Targets targets, VerdictFix *out, Error *err);
+void verdict_fix_free(VerdictFix *fix);

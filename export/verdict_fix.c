@@ -1,0 +1,176 @@
+// Remedies that a recipe can give.
+#include <math.h>
+
+#include "export/verdict_parts.h"
+
+enum { ROUNDS = 4 }; // of one rule: a remedy may bring it up elsewhere
+
+static VerdictChange change(int linear, Dial dial, double value) {
+    return (VerdictChange){.linear = linear, .dial = (int)dial, .value = value};
+}
+
+static int group_changes(int linear, size_t group, VerdictChange *out) {
+    out[0] = change(linear, DIAL_GRANULARITY, group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
+    if (group) out[1] = change(linear, DIAL_GROUP_SIZE, (double)group);
+    return group ? 2 : 1;
+}
+
+// Of 128, 64 and 32 the largest that divides the columns and is not above what was asked for, else the smallest that
+// divides them.
+static size_t portable_group(size_t in, size_t asked) {
+    size_t smallest = 0;
+    for (size_t group = 128; group >= 32; group /= 2) {
+        if (in % group) continue;
+        if (group <= asked) return group;
+        smallest = group;
+    }
+    return smallest;
+}
+
+// Only what differs from what the linear has.
+static int set_changes(const Case *c, const Rule *rule, int linear, VerdictChange *out) {
+    const SetWish *wish = &c->wish[linear];
+    const Decision *d = &c->plan->decisions[linear];
+    const bool experts = c->structure->linears[linear].expert >= 0;
+    int count = 0;
+    if (experts && wish->ignored) {
+        out[0] = (VerdictChange){.linear = linear, .dial = -1};
+        return 1;
+    }
+    const ActivationPolicy inputs = wish->token ? POLICY_TOKEN : POLICY_NONE;
+    if ((experts || rule->dial == DIAL_ACTIVATIONS) && d->activations != inputs)
+        out[count++] = change(linear, DIAL_ACTIVATIONS, inputs);
+    if (rule->dial == DIAL_ACTIVATIONS) return count;
+    if (d->bits != wish->bits) out[count++] = change(linear, DIAL_BITS, wish->bits);
+    if (d->grid != wish->grid) out[count++] = change(linear, DIAL_GRID, wish->grid);
+    const size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
+    return group == wish->group ? count : count + group_changes(linear, wish->group, out + count);
+}
+
+int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out) {
+    switch (rule->mend) {
+    case MEND_NOT: return 0;
+    case MEND_MODEL: out[0] = change(-1, rule->dial, rule->value); return 1;
+    case MEND_DIAL: out[0] = change(linear, rule->dial, rule->value); return 1;
+    case MEND_IGNORE: out[0] = (VerdictChange){.linear = linear, .dial = -1}; return 1;
+    case MEND_SET: return set_changes(c, rule, linear, out);
+    case MEND_GROUP: break;
+    }
+    const Decision *d = &c->plan->decisions[linear];
+    return group_changes(linear, portable_group(c->structure->linears[linear].in, d->group), out);
+}
+
+// ---- Applying ----
+
+typedef struct Fixing {
+    const ModelStructure *structure;
+    const Measured *measured;
+    ExportFormat format;
+    Targets targets;
+    VerdictFix *fix;
+    int rounds[RULE_COUNT]; // in which a rule was mended
+    Error *err;
+} Fixing;
+
+static bool same_change(const VerdictChange *a, const VerdictChange *b) {
+    return a->dial == b->dial && fabs(a->value - b->value) < 1e-9;
+}
+
+static bool overrides_set(const Recipe *recipe, int dial) {
+    for (int i = 0; i < recipe->override_count; i++)
+        if (recipe->overrides[i].set[dial]) return true;
+    return false;
+}
+
+// A change of everything that is quantized is one rule of the recipe.
+static bool apply_change(const Fixing *f, const VerdictChange *change, int alike) {
+    Recipe *recipe = &f->fix->recipe;
+    const bool all = change->dial >= 0 && alike == f->fix->plan.quantized_count;
+    if (change->linear < 0 || (all && !overrides_set(recipe, change->dial))) {
+        recipe->value[change->dial] = change->value;
+        return true;
+    }
+    const char *match = all ? "*" : f->structure->linears[change->linear].name;
+    if (change->dial < 0) return recipe_ignore(recipe, match, f->err);
+    return recipe_override(recipe, match, (Dial)change->dial, &change->value, f->err);
+}
+
+static void describe_change(const Fixing *f, const VerdictChange *change, int alike) {
+    Text *text = &f->fix->changes;
+    if (change->dial < 0) {
+        text_addf(text, "left as it is");
+    } else {
+        char value[64];
+        dial_format((Dial)change->dial, change->value, value, sizeof value);
+        text_addf(text, "%s %s", dial_table[change->dial].option, value);
+    }
+    if (change->linear < 0)
+        text_addf(text, ": the whole model\n");
+    else if (alike == 1)
+        text_addf(text, ": %s\n", f->structure->linears[change->linear].name);
+    else
+        text_addf(text, ": %s and %d more\n", f->structure->linears[change->linear].name, alike - 1);
+    f->fix->change_count++;
+}
+
+// The changes of a finding, those that are alike together.
+static bool mend(Fixing *f, const Finding *finding) {
+    for (int i = 0; i < finding->change_count; i++) {
+        const VerdictChange *change = &finding->changes[i];
+        bool first = true;
+        for (int j = 0; j < i && first; j++) first = !same_change(change, &finding->changes[j]);
+        if (!first) continue;
+        int alike = 0;
+        for (int j = i; j < finding->change_count; j++) alike += same_change(change, &finding->changes[j]);
+        describe_change(f, change, alike);
+        for (int j = i; j < finding->change_count; j++)
+            if (same_change(change, &finding->changes[j]) && !apply_change(f, &finding->changes[j], alike))
+                return false;
+    }
+    return true;
+}
+
+static int rule_of(const Finding *finding) {
+    int rule = RULE_NONE + 1;
+    while (verdict_rules[rule].name != finding->name) rule++;
+    return rule;
+}
+
+// The worst finding that a change mends, and did not fail to. One at a time: the next may be gone with it.
+static const Finding *next_finding(Fixing *f) {
+    const Verdict *verdict = &f->fix->verdict;
+    for (int i = 0; i < verdict->finding_count; i++) {
+        const Finding *finding = &verdict->findings[i];
+        if (finding->severity >= SEVERITY_MISREAD && finding->change_count && f->rounds[rule_of(finding)]++ < ROUNDS)
+            return finding;
+    }
+    return NULL;
+}
+
+static bool plan_again(const Fixing *f) {
+    VerdictFix *fix = f->fix;
+    plan_free(&fix->plan);
+    verdict_free(&fix->verdict);
+    return plan_make(&fix->recipe, f->structure, f->measured, &fix->plan, f->err) &&
+           verdict_make(f->structure, f->measured, &fix->plan, f->format, f->targets, &fix->verdict, f->err);
+}
+
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
+                 Targets targets, VerdictFix *out, Error *err) {
+    *out = (VerdictFix){0};
+    Fixing f = {
+        .structure = structure, .measured = measured, .format = format, .targets = targets, .fix = out, .err = err};
+    text_add(&out->changes, "", 0);
+    bool ok = recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
+    const Finding *finding;
+    while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
+    return ok && (!out->changes.failed || error_memory(err, "the changes"));
+}
+
+void verdict_fix_free(VerdictFix *fix) {
+    recipe_free(&fix->recipe);
+    plan_free(&fix->plan);
+    verdict_free(&fix->verdict);
+    text_free(&fix->changes);
+    *fix = (VerdictFix){0};
+}

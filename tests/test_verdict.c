@@ -1,0 +1,572 @@
+// The verdict on engines: every finding, where it is due and only there, and every remedy. What engines really do is
+// tried by tools/reference/check_verdicts.py.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "export/verdict.h"
+#include "tests/support/toy_model.h"
+
+enum { Q, K, V, O, GATE, UP, DOWN, HEAD = 14, LINEARS = 14 }; // of layer 0 of two, and the head
+enum {
+    SM80 = 1 << TARGET_VLLM_SM80,
+    SM90 = 1 << TARGET_VLLM_SM90,
+    CPU = 1 << TARGET_VLLM_CPU,
+    SGLANG = 1 << TARGET_SGLANG,
+    TRANSFORMERS = 1 << TARGET_TRANSFORMERS,
+    LLAMA_CPP = 1 << TARGET_LLAMA_CPP,
+    MLX = 1 << TARGET_MLX,
+    ALL = (1 << TARGET_COUNT) - 1,
+};
+
+static const ExportFormat CT = EXPORT_COMPRESSED_TENSORS;
+
+typedef struct Fixture {
+    ToyModel model;
+    Recipe recipe;
+    Plan plan;
+    Verdict verdict;
+    VerdictFix fix;
+} Fixture;
+
+static Fixture *make(void) {
+    Fixture *f = calloc(1, sizeof *f);
+    assert_true(recipe_default(&f->recipe, NULL));
+    f->recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
+    f->recipe.value[DIAL_GROUP_SIZE] = 64;
+    f->recipe.value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    return f;
+}
+
+static int setup(void **state) {
+    Fixture *f = make();
+    toy_model_new(2, 256, 128, 768, DTYPE_BF16, &f->model);
+    *state = f;
+    return 0;
+}
+
+static int setup_experts(void **state) {
+    Fixture *f = make();
+    toy_experts_new(2, 4, 256, 512, &f->model);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    Fixture *f = *state;
+    verdict_fix_free(&f->fix);
+    verdict_free(&f->verdict);
+    plan_free(&f->plan);
+    recipe_free(&f->recipe);
+    toy_model_free(&f->model);
+    free(f);
+    return 0;
+}
+
+static void set(Fixture *f, const char *match, Dial dial, double value) {
+    if (match)
+        assert_true(recipe_override(&f->recipe, match, dial, &value, NULL));
+    else
+        f->recipe.value[dial] = value;
+}
+
+static const Verdict *judge(Fixture *f, ExportFormat format, Targets targets) {
+    Error err = {0};
+    plan_free(&f->plan);
+    verdict_free(&f->verdict);
+    if (!plan_make(&f->recipe, &f->model.structure, &f->model.measured, &f->plan, &err) ||
+        !verdict_make(&f->model.structure, &f->model.measured, &f->plan, format, targets, &f->verdict, &err))
+        fail_msg("%s", err.message);
+    return &f->verdict;
+}
+
+static const Finding *find(const Verdict *verdict, const char *name) {
+    for (int i = 0; i < verdict->finding_count; i++)
+        if (strcmp(verdict->findings[i].name, name) == 0) return &verdict->findings[i];
+    return NULL;
+}
+
+// The finding, of so many linears and exactly these of the targets.
+static const Finding *finds(Fixture *f, ExportFormat format, Targets asked, const char *name, Severity severity,
+                            int linears, Targets meant) {
+    const Finding *found = find(judge(f, format, asked), name);
+    if (!found) fail_msg("%s is not found", name);
+    assert_int_equal(found->severity, severity);
+    assert_int_equal(found->linear_count, linears);
+    assert_int_equal(found->targets, meant);
+    assert_true(strlen(found->what) > 20 && strlen(found->remedy) > 10);
+    return found;
+}
+
+static const VerdictRow *row_of(const Verdict *verdict, Target target) {
+    for (int i = 0; i < verdict->row_count; i++)
+        if (verdict->rows[i].target == target) return &verdict->rows[i];
+    fail();
+    return NULL;
+}
+
+static const Verdict *mended(Fixture *f, ExportFormat format, Targets targets) {
+    Error err = {0};
+    verdict_fix_free(&f->fix);
+    if (!verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, format, targets, &f->fix, &err))
+        fail_msg("%s", err.message);
+    return &f->fix.verdict;
+}
+
+static void mends(Fixture *f, ExportFormat format, Targets targets, const char *name) {
+    const Verdict *after = mended(f, format, targets);
+    if (find(after, name)) fail_msg("%s is still found; done was\n%s", name, f->fix.changes.data);
+    assert_true(f->fix.change_count > 0);
+}
+
+static void says(const Fixture *f, const char *part) {
+    if (!strstr(f->fix.changes.data, part)) fail_msg("\"%s\" is not in\n%s", part, f->fix.changes.data);
+}
+
+// ---- Kernels ----
+
+static void runs(Fixture *f, ExportFormat format, Target target, const char *kernel, const char *inputs, int linears) {
+    const VerdictRow *row = row_of(judge(f, format, ALL), target);
+    for (int i = 0; i < row->use_count; i++) {
+        if (strcmp(row->uses[i].kernel, kernel) != 0) continue;
+        assert_string_equal(row->uses[i].inputs, inputs);
+        assert_int_equal(row->uses[i].linears, linears);
+        return;
+    }
+    fail_msg("%s does not run %s but %s", target_table[target].name, kernel, row->uses[0].kernel);
+}
+
+static void weights_of_four_bits_find_their_kernels(void **state) {
+    Fixture *f = *state;
+    runs(f, CT, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
+    runs(f, CT, TARGET_VLLM_SM90, "Machete", "16 bit", LINEARS);
+    runs(f, CT, TARGET_VLLM_SM100, "Marlin", "16 bit", LINEARS);
+    runs(f, CT, TARGET_VLLM_CPU, "CPUWNA16", "16 bit", LINEARS);
+    runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
+    runs(f, EXPORT_GGUF, TARGET_LLAMA_CPP, "Q4_0", "int8 in blocks of 32", LINEARS);
+    runs(f, EXPORT_MLX, TARGET_MLX, "quantized_matmul", "16 bit", LINEARS);
+    assert_int_equal(judge(f, CT, ALL)->finding_count, 0);
+    for (int i = 0; i < f->verdict.row_count; i++) assert_true(f->verdict.rows[i].loads);
+    set(f, NULL, DIAL_GROUP_SIZE, 32);
+    runs(f, CT, TARGET_VLLM_SM90, "Humming", "16 bit", LINEARS);
+    set(f, NULL, DIAL_BITS, 3);
+    runs(f, CT, TARGET_VLLM_SM75, "Humming", "16 bit", LINEARS);
+}
+
+static void inputs_of_eight_bits_find_theirs(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_BITS, 8);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    runs(f, CT, TARGET_VLLM_SM80, "CutlassInt8", "int8 per token", LINEARS);
+    runs(f, CT, TARGET_VLLM_CPU, "CPUInt8", "int8 per token", LINEARS);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC);
+    runs(f, CT, TARGET_SGLANG, "CutlassInt8", "int8, static", LINEARS);
+    assert_int_equal(judge(f, CT, SM80 | SM90 | CPU | SGLANG | TRANSFORMERS)->finding_count, 0);
+}
+
+// Each fused matrix counts with all of its rows: those of k alone are too few for Machete.
+static void fused_rows_count_together(void **state) {
+    Fixture *f = *state;
+    f->model.structure.linears[K].out = f->model.structure.linears[V].out = 64;
+    runs(f, CT, TARGET_VLLM_SM90, "Machete", "16 bit", LINEARS);
+    f->model.structure.linears[O].out = 192;
+    runs(f, CT, TARGET_VLLM_SM90, "Humming", "16 bit", 1);
+}
+
+static void the_kernel_may_drop_inputs(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    const Finding *found =
+        finds(f, CT, SM80 | SM90 | CPU | TRANSFORMERS, "inputs-dropped", SEVERITY_MISREAD, LINEARS, SM80 | SM90 | CPU);
+    assert_non_null(strstr(found->remedy, "humming"));
+    assert_int_equal(found->change_count, 0);
+    assert_true(row_of(&f->verdict, TARGET_VLLM_SM80)->loads);
+    runs(f, CT, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
+    runs(f, CT, TARGET_TRANSFORMERS, "floats", "int8 per token", LINEARS);
+    set(f, NULL, DIAL_GROUP_SIZE, 16); // Humming takes these, and does as it is told
+    runs(f, CT, TARGET_VLLM_SM80, "Humming", "int8 per token", LINEARS);
+    assert_null(find(judge(f, CT, SM80), "inputs-dropped"));
+}
+
+// ---- One dial, one finding ----
+
+typedef struct Row {
+    const char *name;
+    Severity severity;
+    ExportFormat format;
+    Targets asked, meant;
+    struct {
+        Dial dial;
+        double value;
+    } set[3]; // {0} sets bits to 0 and ends the list
+} Row;
+
+static const Row setting_rows[] = {
+    {"grid",
+     SEVERITY_REFUSED,
+     EXPORT_COMPRESSED_TENSORS,
+     SM80 | TRANSFORMERS,
+     SM80 | TRANSFORMERS,
+     {{DIAL_GRID, GRID_LOG2}}},
+    {"grid", SEVERITY_REFUSED, EXPORT_GGUF, ALL, LLAMA_CPP, {{DIAL_GRID, GRID_TWO_LEVEL}}},
+    {"channel-inputs", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, SM80, SM80, {{DIAL_ACTIVATIONS, POLICY_CHANNEL}}},
+    {"asymmetric-inputs",
+     SEVERITY_REFUSED,
+     EXPORT_COMPRESSED_TENSORS,
+     SM80,
+     SM80,
+     {{DIAL_GRID, GRID_ASYMMETRIC}, {DIAL_ACTIVATIONS, POLICY_TOKEN}}},
+    {"partial-group", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, CPU, CPU, {{DIAL_GROUP_SIZE, 512}}},
+    {"three-bits", SEVERITY_MISREAD, EXPORT_COMPRESSED_TENSORS, SM80 | TRANSFORMERS, TRANSFORMERS, {{DIAL_BITS, 3}}},
+    {"bits", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, SM80 | SGLANG, SGLANG, {{DIAL_BITS, 2}}},
+    {"bits", SEVERITY_REFUSED, EXPORT_GPTQ, SM80 | CPU, SM80 | CPU, {{DIAL_BITS, 3}}},
+    {"cpu-bits", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, SM80 | CPU, CPU, {{DIAL_BITS, 8}}},
+    {"group-size", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, SM80 | SGLANG, SGLANG, {{DIAL_GROUP_SIZE, 16}}},
+    {"group-size", SEVERITY_REFUSED, EXPORT_GPTQ, SM80, SM80, {{DIAL_GROUP_SIZE, 16}}},
+    {"tensor-scale",
+     SEVERITY_REFUSED,
+     EXPORT_COMPRESSED_TENSORS,
+     SM80 | TRANSFORMERS,
+     SM80,
+     {{DIAL_GRANULARITY, GRANULARITY_TENSOR}}},
+    {"asymmetric", SEVERITY_REFUSED, EXPORT_GPTQ, SM80, SM80, {{DIAL_GRID, GRID_ASYMMETRIC}}},
+    {"asymmetric", SEVERITY_REFUSED, EXPORT_GGUF, ALL, LLAMA_CPP, {{DIAL_GRID, GRID_ASYMMETRIC}, {DIAL_BITS, 8}}},
+    {"zero-points",
+     SEVERITY_REFUSED,
+     EXPORT_COMPRESSED_TENSORS,
+     SM80 | CPU | TRANSFORMERS,
+     TRANSFORMERS,
+     {{DIAL_GRID, GRID_ASYMMETRIC}}},
+    {"static-inputs",
+     SEVERITY_REFUSED,
+     EXPORT_COMPRESSED_TENSORS,
+     SM80 | CPU | TRANSFORMERS,
+     SM80 | CPU,
+     {{DIAL_ACTIVATIONS, POLICY_STATIC}}},
+    {"inputs-refused", SEVERITY_REFUSED, EXPORT_COMPRESSED_TENSORS, SGLANG, SGLANG, {{DIAL_ACTIVATIONS, POLICY_TOKEN}}},
+    {"no-inputs", SEVERITY_MISREAD, EXPORT_GPTQ, SM80, SM80, {{DIAL_ACTIVATIONS, POLICY_TOKEN}}},
+    {"no-inputs", SEVERITY_MISREAD, EXPORT_MLX, ALL, MLX, {{DIAL_ACTIVATIONS, POLICY_STATIC}}},
+    {"block-32", SEVERITY_REFUSED, EXPORT_GGUF, ALL, LLAMA_CPP, {{DIAL_GROUP_SIZE, 16}}},
+    {"block-bits", SEVERITY_REFUSED, EXPORT_GGUF, ALL, LLAMA_CPP, {{DIAL_BITS, 2}}},
+    {"mlx-group", SEVERITY_REFUSED, EXPORT_MLX, ALL, MLX, {{DIAL_GROUP_SIZE, 16}}},
+};
+
+static void settings_are_found_and_mended(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof setting_rows / sizeof *setting_rows; i++) {
+        const Row *row = &setting_rows[i];
+        void *fresh;
+        assert_int_equal(setup(&fresh), 0);
+        Fixture *f = fresh;
+        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++)
+            set(f, NULL, row->set[k].dial, row->set[k].value);
+        const int linears = strcmp(row->name, "partial-group") == 0 ? 2 : LINEARS; // only down has 768 columns
+        finds(f, row->format, row->asked, row->name, row->severity, linears, row->meant);
+        for (Target t = 0; row->severity == SEVERITY_REFUSED && t < TARGET_COUNT; t++)
+            if (row->meant >> t & 1) assert_false(row_of(&f->verdict, t)->loads);
+        mends(f, row->format, row->asked, row->name);
+        teardown(&fresh);
+    }
+}
+
+// Of everything that is quantized, a remedy is one setting of the recipe; of some it is an exception for each.
+static void a_remedy_is_as_small_as_it_can_be(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_BITS, 3);
+    mends(f, CT, TRANSFORMERS, "three-bits");
+    assert_int_equal(f->fix.recipe.override_count, 0);
+    assert_true(f->fix.recipe.value[DIAL_BITS] == 4);
+    says(f, "weight-bits 4: model.layers.0.self_attn.q_proj and 13 more\n");
+    set(f, NULL, DIAL_BITS, 4);
+    set(f, "*.down_proj", DIAL_BITS, 3);
+    mends(f, CT, TRANSFORMERS, "three-bits");
+    assert_int_equal(f->fix.plan.decisions[DOWN].bits, 4);
+    assert_int_equal(f->fix.recipe.override_count, 3);
+    says(f, "weight-bits 4: model.layers.0.mlp.down_proj and 1 more\n");
+    assert_int_equal(f->recipe.override_count, 1); // the recipe that was given stays
+    set(f, NULL, DIAL_BITS, 2);
+    mends(f, CT, SGLANG, "bits");
+    assert_int_equal(f->fix.recipe.override_count, 2); // *, behind the other
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
+}
+
+static void what_needs_nothing_is_left_alone(void **state) {
+    Fixture *f = *state;
+    mended(f, CT, ALL);
+    assert_int_equal(f->fix.change_count, 0);
+    assert_string_equal(f->fix.changes.data, "");
+    assert_true(recipe_equal(&f->recipe, &f->fix.recipe));
+    set(f, NULL, DIAL_GROUP_SIZE, 256); // slower is no reason to change a recipe
+    finds(f, CT, SM80 | SM90, "slow-group", SEVERITY_SLOWER, 2, SM80);
+    mended(f, CT, SM80);
+    assert_int_equal(f->fix.change_count, 0);
+}
+
+static void groups_are_made_to_divide(void **state) {
+    Fixture *f = *state;
+    f->model.structure.linears[DOWN].in = 736; // 32 · 23
+    set(f, NULL, DIAL_GROUP_SIZE, 128);
+    finds(f, CT, CPU, "partial-group", SEVERITY_REFUSED, 1, CPU);
+    mends(f, CT, CPU, "partial-group");
+    assert_int_equal(f->fix.plan.decisions[DOWN].group, 32);
+    assert_int_equal(f->fix.plan.decisions[UP].group, 128);
+    f->model.structure.linears[DOWN].in = 740; // whole channels are left
+    mends(f, CT, SM80, "partial-group");
+    assert_int_equal(f->fix.plan.decisions[DOWN].granularity, GRANULARITY_CHANNEL);
+    finds(f, EXPORT_GGUF, ALL, "shape", SEVERITY_REFUSED, 1, LLAMA_CPP);
+    mends(f, EXPORT_GGUF, ALL, "shape");
+    assert_false(f->fix.plan.decisions[DOWN].quantized);
+    assert_true(f->fix.plan.decisions[UP].quantized);
+}
+
+// ---- Sets ----
+
+static void sets_must_agree_in_weights(void **state) {
+    Fixture *f = *state;
+    set(f, "*.0.self_attn.k_proj", DIAL_BITS, 8);
+    set(f, "*.0.self_attn.v_proj", DIAL_GROUP_SIZE, 32);
+    const Finding *found = finds(f, CT, SM80 | SGLANG | TRANSFORMERS, "fused-bits", SEVERITY_REFUSED, 3, SM80 | SGLANG);
+    for (int i = 0; i < 3; i++) assert_int_equal(found->linears[i], Q + i);
+    mends(f, CT, SM80, "fused-bits");
+    for (int i = Q; i <= V; i++) {
+        assert_int_equal(f->fix.plan.decisions[i].bits, 8);
+        assert_int_equal(f->fix.plan.decisions[i].group, 32);
+    }
+    assert_int_equal(f->fix.plan.decisions[O].bits, 4);
+    set(f, "*.0.self_attn.k_proj", DIAL_BITS, 4);
+    set(f, "*.0.self_attn.v_proj", DIAL_GROUP_SIZE, 64);
+    set(f, "*.0.mlp.up_proj", DIAL_GRID, GRID_ASYMMETRIC);
+    finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 2, SM80);
+    mends(f, CT, SM80, "fused-bits");
+    assert_int_equal(f->fix.plan.decisions[UP].grid, GRID_SYMMETRIC);
+}
+
+static void sets_must_agree_in_inputs(void **state) {
+    Fixture *f = *state;
+    set(f, "*.1.mlp.gate_proj", DIAL_ACTIVATIONS, POLICY_TOKEN);
+    const Finding *found = finds(f, CT, SM80, "fused-inputs", SEVERITY_MISREAD, 2, SM80);
+    assert_int_equal(found->linears[0], 7 + GATE);
+    mends(f, CT, SM80, "fused-inputs");
+    assert_int_equal(f->fix.plan.decisions[7 + UP].activations, POLICY_TOKEN);
+    // With 8 bits the two are not even stored alike.
+    set(f, "*.1.mlp.*", DIAL_BITS, 8);
+    set(f, "*.1.mlp.*", DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 2, SM80);
+    mends(f, CT, SM80, "fused-bits");
+}
+
+static void sets_stay_together(void **state) {
+    Fixture *f = *state;
+    assert_true(recipe_ignore(&f->recipe, "*.0.self_attn.q_proj", NULL));
+    finds(f, CT, SM80 | CPU | TRANSFORMERS, "fused-ignored", SEVERITY_REFUSED, 2, SM80 | CPU);
+    mends(f, CT, SM80, "fused-ignored");
+    for (int i = Q; i <= V; i++) assert_false(f->fix.plan.decisions[i].quantized);
+    assert_true(f->fix.plan.decisions[O].quantized);
+    says(f, "left as it is");
+}
+
+static void rename_linear(Fixture *f, int linear, const char *name) {
+    free(f->model.structure.linears[linear].name);
+    f->model.structure.linears[linear].name = strdup(name);
+}
+
+static void other_families_fuse_other_names(void **state) {
+    Fixture *f = *state;
+    rename_linear(f, GATE, "model.layers.0.linear_attn.in_proj_qkv");
+    rename_linear(f, UP, "model.layers.0.linear_attn.in_proj_z");
+    set(f, "*.in_proj_z", DIAL_BITS, 8);
+    const Finding *found = finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 2, SM80);
+    assert_int_equal(found->linears[0], GATE);
+    rename_linear(f, V, "model.layers.0.self_attn.other");
+    finds(f, CT, SM80, "fused-without-v", SEVERITY_REFUSED, 2, SM80);
+    mends(f, CT, SM80, "fused-without-v");
+    assert_false(f->fix.plan.decisions[K].quantized);
+    assert_true(f->fix.plan.decisions[V].quantized);
+}
+
+// ---- Linears that are special ----
+
+static void special_linears(void **state) {
+    Fixture *f = *state;
+    Linear *linears = f->model.structure.linears;
+    linears[O].transposed = true;
+    finds(f, CT, CPU | TRANSFORMERS, "conv1d", SEVERITY_MISREAD, 1, TRANSFORMERS);
+    mends(f, CT, TRANSFORMERS, "conv1d");
+    linears[O].transposed = false;
+    linears[O].role = ROLE_ROUTER;
+    finds(f, CT, TRANSFORMERS, "router", SEVERITY_MISREAD, 1, TRANSFORMERS);
+    mends(f, CT, TRANSFORMERS, "router");
+    finds(f, CT, SM80 | TRANSFORMERS, "router-refused", SEVERITY_REFUSED, 1, SM80);
+    mends(f, CT, SM80, "router-refused");
+    linears[O].role = ROLE_O;
+    f->recipe.ignore[0][0] = 'x';
+    set(f, "lm_head", DIAL_BITS, 4); // a head is read everywhere
+    assert_int_equal(judge(f, CT, SM80 | SM90 | TRANSFORMERS)->finding_count, 0);
+    runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS + 1);
+}
+
+static void shapes_of_kernels(void **state) {
+    Fixture *f = *state;
+    f->model.structure.linears[O].out = 240;
+    finds(f, CT, SM80 | CPU | SGLANG, "shape", SEVERITY_REFUSED, 1, CPU | SGLANG);
+    mends(f, CT, CPU, "shape");
+}
+
+static void factors_need_a_place(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_FPTQ);
+    set(f, NULL, DIAL_UNFOLDABLE, UNFOLDABLE_RUNTIME);
+    set(f, NULL, DIAL_V0, 0.5);
+    const Finding *found = finds(f, CT, TRANSFORMERS, "runtime-factors", SEVERITY_REFUSED, 4, TRANSFORMERS);
+    assert_int_equal(found->linears[0], O); // no norm stands before o and down
+    assert_int_equal(found->linears[1], DOWN);
+    mends(f, CT, TRANSFORMERS, "runtime-factors");
+    assert_int_equal(f->fix.plan.decisions[O].activations, POLICY_TOKEN);
+    assert_true(f->fix.plan.decisions[Q].lae);
+}
+
+static void scales_and_cache(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_SCALE, SCALE_F32);
+    finds(f, CT, SM80 | TRANSFORMERS, "f32-scales", SEVERITY_NOTE, LINEARS, SM80);
+    set(f, NULL, DIAL_SCALE, SCALE_MODEL);
+    set(f, NULL, DIAL_CACHE_BITS, 8);
+    finds(f, EXPORT_GGUF, ALL, "cache", SEVERITY_NOTE, 0, LLAMA_CPP);
+    assert_null(find(&f->verdict, "small-scales"));
+    WeightMeasure *weight = &f->model.measured.weights[UP];
+    weight->absmax = 3e-4F; // / 7
+    weight->known = true;
+    const Finding *found = finds(f, EXPORT_GGUF, ALL, "small-scales", SEVERITY_NOTE, 1, LLAMA_CPP);
+    assert_int_equal(found->linears[0], UP);
+    weight->absmax = 5e-4F;
+    assert_null(find(judge(f, EXPORT_GGUF, ALL), "small-scales"));
+}
+
+static void other_notes(void **state) {
+    Fixture *f = *state;
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "opt");
+    finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
+    assert_false(row_of(&f->verdict, TARGET_MLX)->loads);
+    mended(f, EXPORT_MLX, ALL); // no recipe mends that
+    assert_true(verdict_has(&f->fix.verdict, SEVERITY_REFUSED));
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    finds(f, EXPORT_GGUF, ALL, "block-inputs", SEVERITY_NOTE, LINEARS, LLAMA_CPP);
+    set(f, NULL, DIAL_BITS, 8);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    finds(f, CT, ALL, "int8-blackwell", SEVERITY_NOTE, LINEARS, 1 << TARGET_VLLM_SM100);
+}
+
+// ---- Experts ----
+
+static void experts_are_one_tensor(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(judge(f, CT, SM80 | TRANSFORMERS)->finding_count, 0);
+    runs(f, CT, TARGET_VLLM_SM80, "Marlin experts", "16 bit", 24);
+    set(f, "*.0.mlp.experts.2.up_proj", DIAL_BITS, 8);
+    finds(f, CT, SM80 | TRANSFORMERS, "experts-differ", SEVERITY_REFUSED, 12, SM80 | TRANSFORMERS);
+    mends(f, CT, SM80, "experts-differ");
+    for (int i = 0; i < 24; i++) assert_int_equal(f->fix.plan.decisions[i].bits, i < 12 ? 8 : 4);
+    finds(f, EXPORT_MLX, ALL, "experts-stacked", SEVERITY_REFUSED, 4, MLX);
+    mends(f, EXPORT_MLX, ALL, "experts-stacked");
+    assert_true(recipe_ignore(&f->recipe, "*.1.mlp.experts.0.down_proj", NULL));
+    mends(f, CT, SM80, "experts-differ");
+    assert_false(f->fix.plan.decisions[12].quantized);
+}
+
+static void experts_have_few_kernels(void **state) {
+    Fixture *f = *state;
+    finds(f, CT, CPU, "cpu-experts", SEVERITY_REFUSED, 24, CPU);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    finds(f, CT, SM80, "expert-inputs", SEVERITY_REFUSED, 24, SM80);
+    mends(f, CT, SM80, "expert-inputs");
+    finds(f, CT, TRANSFORMERS, "expert-inputs-dropped", SEVERITY_MISREAD, 24, TRANSFORMERS);
+    mends(f, CT, TRANSFORMERS, "expert-inputs-dropped");
+    set(f, NULL, DIAL_BITS, 8);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    runs(f, CT, TARGET_VLLM_SM80, "Triton int8 experts", "int8 per token", 24);
+    finds(f, CT, SM80 | TRANSFORMERS, "experts-int8", SEVERITY_REFUSED, 24, TRANSFORMERS);
+    mends(f, CT, TRANSFORMERS, "experts-int8");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    finds(f, CT, SM80, "expert-scheme", SEVERITY_REFUSED, 24, SM80);
+}
+
+// ---- Targets ----
+
+static void targets_have_names(void **state) {
+    (void)state;
+    Error err = {0};
+    Targets targets;
+    assert_true(targets_parse("vllm,mlx", &targets, &err));
+    assert_int_equal(targets, 15 | MLX);
+    assert_true(targets_parse("vllm-sm90", &targets, &err));
+    assert_int_equal(targets, SM90);
+    assert_true(targets_parse("all", &targets, &err));
+    assert_int_equal(targets, ALL);
+    assert_false(targets_parse("vllm,,mlx", &targets, &err));
+    assert_false(targets_parse("onnx", &targets, &err));
+    assert_non_null(strstr(err.message, "vllm, vllm-sm75"));
+    assert_non_null(strstr(err.message, "\"onnx\""));
+    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++)
+        assert_int_equal(targets_usual(format) & ~targets_of_format(format), 0);
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        assert_true(targets_parse(target_table[t].name, &targets, &err));
+        assert_true(targets >> t & 1);
+    }
+}
+
+// Only those are judged that read the format; the worst comes first.
+static void rows_and_order(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(judge(f, EXPORT_GGUF, SM80 | LLAMA_CPP)->row_count, 1);
+    assert_int_equal(judge(f, EXPORT_DENSE, ALL)->row_count, 0);
+    set(f, NULL, DIAL_CACHE_BITS, 8);
+    set(f, "*.0.mlp.down_proj", DIAL_GROUP_SIZE, 16);
+    set(f, "*.1.mlp.down_proj", DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    const Verdict *v = judge(f, CT, SM80 | SGLANG | TRANSFORMERS);
+    for (int i = 1; i < v->finding_count; i++) assert_true(v->findings[i - 1].severity >= v->findings[i].severity);
+    assert_string_equal(v->findings[row_of(v, TARGET_TRANSFORMERS)->worst].name, "cache");
+    const VerdictRow *row = row_of(v, TARGET_VLLM_SM80);
+    assert_string_equal(v->findings[row->worst].name, "tensor-scale");
+    assert_int_equal(row->use_count, 3);
+    assert_string_equal(row->uses[0].kernel, "Marlin");
+    assert_int_equal(find(v, "tensor-scale")->evidence, EVIDENCE_READ); // nobody had such devices
+    assert_int_equal(find(judge(f, CT, CPU), "tensor-scale")->evidence, EVIDENCE_TRIED);
+}
+
+int main(void) {
+#define ON(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ON(weights_of_four_bits_find_their_kernels),
+        ON(inputs_of_eight_bits_find_theirs),
+        ON(fused_rows_count_together),
+        ON(the_kernel_may_drop_inputs),
+        cmocka_unit_test(settings_are_found_and_mended),
+        ON(a_remedy_is_as_small_as_it_can_be),
+        ON(what_needs_nothing_is_left_alone),
+        ON(groups_are_made_to_divide),
+        ON(sets_must_agree_in_weights),
+        ON(sets_must_agree_in_inputs),
+        ON(sets_stay_together),
+        ON(other_families_fuse_other_names),
+        ON(special_linears),
+        ON(shapes_of_kernels),
+        ON(factors_need_a_place),
+        ON(scales_and_cache),
+        ON(other_notes),
+        cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),
+        cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
+        cmocka_unit_test(targets_have_names),
+        ON(rows_and_order),
+    };
+    return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
+}
