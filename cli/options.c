@@ -158,6 +158,15 @@ static bool check_needed(const Command *command, const Options *o, Error *err) {
         return error_set(err, "%s needs either --max-kl X or --max-bits X", command->name);
     if (o->compare_random && o->model.random_tokens)
         return error_set(err, "--compare-random compares with text; leave --random-tokens out");
+    if (o->export.finish && o->part.count) return error_set(err, "--finish comes after all parts; leave --part out");
+    if (o->dry_run && (o->part.count || o->export.finish))
+        return error_set(err, "--dry-run is about the whole; leave --part and --finish out");
+    if (o->measure && o->part.count)
+        return error_set(err, "--eval is for the model card, which --finish writes; give it there");
+    if (o->merge && o->part.count) return error_set(err, "--merge comes after all parts; leave --part out");
+    if (o->merge && !o->file_count) return error_set(err, "--merge needs MODEL and the files of all parts");
+    if (command->takes & TAKES_MEASURING && o->part.count && !o->output)
+        return error_set(err, "--part needs -o FILE, for what it measures");
     if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
     if (o->csv && o->svg && strcmp(o->csv, o->svg) == 0)
         return error_set(err, "--csv and --svg name the same file, \"%.200s\"", o->csv);
@@ -174,10 +183,14 @@ static bool take_positional(int argc, char **argv, const Command *command, Optio
     if (left > 0 && !command->name[0] && find_command(words[0]) && !checkpoint_is_there(words[0]))
         return error_set(err, "the command comes first: quantdial %s ...", words[0]);
     if (left > 1 && !command->name[0] && !checkpoint_is_there(words[0])) return refuse_command(words[0], err);
-    if (left > 1)
+    if (left > 1 && o->merge) {
+        o->files = words + 1;
+        o->file_count = left - 1;
+    } else if (left > 1) {
         return error_set(err, "one %s is expected, but \"%.60s\" follows",
                          command->takes & TAKES_SHAPE ? "FOLDER" : "MODEL", words[1]);
-    if (left == 1) *(command->takes & TAKES_SHAPE ? &o->folder : &o->model.model) = words[0];
+    }
+    if (left > 0) *(command->takes & TAKES_SHAPE ? &o->folder : &o->model.model) = words[0];
     return true;
 }
 

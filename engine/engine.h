@@ -54,6 +54,7 @@ typedef struct EngineOptions {
                              // mixed, and for the sample model stories
     const char *evaluation;  // the same, without self
     ChatChoice chat;
+    const char *statistics;   // file of engine_keep_statistics to take inputs from instead of calibrating; NULL
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
     size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
                               // cut to the text and the model's positions
