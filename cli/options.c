@@ -163,6 +163,9 @@ static bool check_needed(const Command *command, const Options *o, Error *err) {
         return error_set(err, "--dry-run is about the whole; leave --part and --finish out");
     if (o->measure && o->part.count)
         return error_set(err, "--eval is for the model card, which --finish writes; give it there");
+    if (o->model.statistics &&
+        (o->merge || o->model.random_tokens || (command->takes & TAKES_MEASURING && o->part.count)))
+        return error_set(err, "--statistics is instead of measuring; leave --merge, --part and --random-tokens out");
     if (o->merge && o->part.count) return error_set(err, "--merge comes after all parts; leave --part out");
     if (o->merge && !o->file_count) return error_set(err, "--merge needs MODEL and the files of all parts");
     if (command->takes & TAKES_MEASURING && o->part.count && !o->output)
