@@ -152,11 +152,14 @@ C_FLAGS := -std=gnu17 $(FLAGS.$(MODE)) $(ARITHMETIC) $(WARNINGS) $(DEFINES) $(IN
 AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi
 # Without optimization intrinsics are macros, which convert freely.
-# What UBSan says of null pointers and known objects, ASan says too; without it the large kernels compile a fifth faster.
+# The large kernels are half of what there is to compile with sanitizers. What UBSan says of null pointers and known
+# objects, ASan says too; and three passes that only look for speed take a third of the time.
 # No fuzz target computes products, and instrumented their kernels take clang many minutes.
+LARGE.clang := -fno-sanitize=null$(comma)object-size
+LARGE.gcc := $(LARGE.clang) -fno-tree-pta -fno-tree-loop-im -fno-move-loop-invariants
 file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)),$(AVX512)) \
              $(if $(filter debug,$(MODE)),$(if $(filter %_avx2.c %_avx512.c,$(1)),-O1)) \
-             $(if $(filter sanitized,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),-fno-sanitize=null$(comma)object-size)) \
+             $(if $(filter sanitized,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),$(LARGE.$(COMPILER_KIND)))) \
              $(if $(filter fuzz,$(MODE)),$(if $(filter kernels/host/kernels_%,$(1)),-fno-sanitize=all)) \
              $(if $(filter tests/% tools/%,$(1)),-Wno-conversion -Wno-sign-conversion -Wno-float-conversion $(CMOCKA_INCLUDES) $(VTERM_INCLUDES))
 
@@ -242,6 +245,8 @@ PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 # Terminal tests measure time against a screen; under valgrind that says nothing. The others start programs and read what
 # they print: valgrind does not go with them, and the same would run twice.
 NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_situations test_bench_gpu
+# It runs one thread at a time: whoever spins holds up what it waits for. And FMA, which it computes bit by bit, makes
+# AVX2 slower than the scalar kernels.
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 
@@ -275,7 +280,7 @@ test-sanitized:
 
 test-valgrind: test-programs
 	@command -v valgrind >/dev/null || { echo "valgrind is missing; ./bootstrap test installs it" >&2; exit 1; }
-	@QUANTDIAL_PROGRAM=$(PROGRAM) QUANTDIAL_CPU=scalar QUANTDIAL_SLOW_CHECKS=0 OMP_WAIT_POLICY=passive \
+	@QUANTDIAL_PROGRAM=$(PROGRAM) QUANTDIAL_CPU=scalar QUANTDIAL_SLOW_CHECKS=0 GOMP_SPINCOUNT=0 OMP_WAIT_POLICY=passive \
 	    WRAPPER="$(VALGRIND)" tests/run valgrind $(filter-out $(NOT_IN_VALGRIND:%=$(OUT)/tests/%),$(TEST_PROGRAMS))
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.c))))

@@ -9,6 +9,7 @@
 #include "analysis/tasks.h"
 #include "engine/engine.h"
 #include "export/random_checkpoint.h"
+#include "export/recipe_texts.h"
 #include "export/verdict.h"
 
 // ---- options ----
@@ -53,6 +54,7 @@ typedef struct Options {
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
     bool task_given;
+    const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
     bool compare_random; // calibrate
     Part part;           // calibrate, quantize
     bool merge;          // calibrate, with:
@@ -67,6 +69,7 @@ typedef struct Options {
     ExportOptions export;             // quantize; folder NULL: not given
     bool dry_run, measure, fix;       // quantize
     Targets targets;                  // quantize; 0: the usual ones
+    RecipeProgram as;                 // plan
 } Options;
 
 // Which options a command takes, as bits.
@@ -90,8 +93,9 @@ enum {
     TAKES_BENCH = 65536,
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,
-    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30, // not in the list of commands
+    TAKES_AS = 524288, // another program's recipe
+    KEEPS = 1 << 29,   // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30,  // not in the list of commands
 };
 
 typedef struct Command {

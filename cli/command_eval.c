@@ -1,18 +1,39 @@
 #include "cli/results.h"
 
+static void print_accuracy(const Options *options, const Engine *engine, const Accuracy *accuracy, ModelSize size) {
+    if (options->json)
+        print_json(accuracy_json(accuracy, &size, engine));
+    else
+        accuracy_print(accuracy, &size, engine);
+}
+
 static bool evaluate_points(const Options *options, Engine *engine, Error *err) {
     Accuracy accuracy;
-    bool ok = engine_evaluate(engine, 0, NULL, NULL, &accuracy, watch_start(options), err);
+    const bool ok = engine_evaluate(engine, 0, NULL, NULL, &accuracy, watch_start(options), err);
     watch_end();
-    if (!ok) return false;
-    if (options->json)
-        print_json(accuracy_json(&accuracy, engine));
-    else
-        accuracy_print(&accuracy, engine);
-    return true;
+    if (ok) print_accuracy(options, engine, &accuracy, planned_size(engine));
+    return ok;
+}
+
+// The other way round: the model of the command line is what is compared with its base.
+static bool evaluate_stored(const Options *options, Error *err) {
+    Engine *engine;
+    Accuracy accuracy;
+    EngineOptions base = options->model;
+    size_t bytes;
+    base.model = options->base;
+    bool ok = engine_open(&base, &engine, err) &&
+              engine_evaluate_stored(engine, options->model.model, &accuracy, &bytes, watch_start(options), err);
+    watch_end();
+    if (ok)
+        print_accuracy(options, engine, &accuracy,
+                       (ModelSize){engine_structure(engine)->checkpoint->bytes, bytes, 0, true});
+    engine_close(engine);
+    return ok;
 }
 
 bool command_eval(const Options *options, Error *err) {
+    if (options->base) return evaluate_stored(options, err);
     Engine *engine;
     Task task = {0};
     bool ok = open_engine(options, true, &engine, err) &&

@@ -42,9 +42,10 @@ static void print_counts(const Plan *plan) {
 }
 
 static void print_overview(const Options *options, const Engine *engine, const Accuracy *accuracy, const Sides *sides) {
+    const ModelSize size = planned_size(engine);
     if (options->json) {
         cJSON *object = cJSON_CreateObject();
-        cJSON_AddItemToObject(object, "eval", accuracy_json(accuracy, engine));
+        cJSON_AddItemToObject(object, "eval", accuracy_json(accuracy, &size, engine));
         cJSON_AddItemToObject(object, "generate", sides_json(sides));
         print_json(object);
         return;
@@ -52,7 +53,7 @@ static void print_overview(const Options *options, const Engine *engine, const A
     print_model(engine);
     print_linears(engine);
     print_counts(engine_plan(engine));
-    accuracy_print(accuracy, engine);
+    accuracy_print(accuracy, &size, engine);
     putchar('\n');
     sides_print(sides);
 }

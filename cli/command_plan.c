@@ -109,8 +109,25 @@ static void print_as_json(const Options *options, const Engine *engine, const Pl
     print_json(object);
 }
 
+static bool print_recipe(const Options *options, Error *err) {
+    Engine *engine;
+    Text text = {0};
+    bool ok = open_prepared(options, false, false, &engine, err);
+    watch_end();
+    if (ok) warn_unmatched(options, engine);
+    ok = ok && recipe_text(options->as, engine_structure(engine), engine_plan(engine), &text, err);
+    if (ok) fputs(text.data, stdout);
+    text_free(&text);
+    engine_close(engine);
+    return ok;
+}
+
 bool command_plan(const Options *options, Error *err) {
     Engine *engine;
+    if (options->as && options->json)
+        return error_set(err,
+                         "--as prints a recipe of another program, which is no JSON; leave out one of --as and --json");
+    if (options->as) return print_recipe(options, err);
     bool ok =
         open_prepared(options, false, false, &engine, err) &&
         (!engine_can_run(engine, NULL) || engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err));

@@ -14,7 +14,7 @@ const Command command_table[] = {
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_EVALUATION | TAKES_MEASURING,
      command_calibrate},
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH, command_plan},
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_AS, command_plan},
     {"eval", "Accuracy of the base and of the quantized model: perplexity, KL divergence, top-1 agreement.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TASK, command_eval},
     {"outliers", "Channels that exceed the rest, in activations and weights, and matrices that need finer groups.",
@@ -50,9 +50,10 @@ const Command command_table[] = {
      "-o names the folder, or with --format gguf a file that ends in .gguf. What was stopped goes on where it was\n"
      "when the same command is run again; until then files are called .partial or stand in a folder called\n"
      ".unfinished. Equalization is folded into the weights. --dry-run says what would be written, and what engines\n"
-     "will do with it: which kernel runs, and whether activations are quantized there. Several processes may share "
-     "the\n"
-     "work: each writes the files of --part I/N, and --finish adds the rest.",
+     "will do with it: which kernel runs, and whether activations are quantized there. --format dense writes the\n"
+     "numbers that codes stand for; without a recipe or dials it quantizes nothing, and what MODEL holds as codes\n"
+     "becomes numbers. Several processes may share the work: each writes the files of --part I/N, and --finish adds\n"
+     "the rest.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_EXPORT, command_quantize},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",

@@ -52,6 +52,9 @@ static bool keeps_figures(const Command *command, const char *work) {
     return command->takes & KEEPS;
 }
 
+// Work that goes on in the middle, because what is done of it is on the disk.
+static bool goes_on(const char *work) { return strcmp(work, "calibrating") == 0 || strcmp(work, EXPORT_WORK) == 0; }
+
 // Tells where the same command will go on.
 static int main_stopped(const Command *command, const Options *options, Error *err) {
     const char *work = watch_work();
@@ -61,15 +64,16 @@ static int main_stopped(const Command *command, const Options *options, Error *e
         return main_failed(err, 128 + watch_signal());
     }
     char *cache = folder_cache();
+    const bool in_folder = work && strcmp(work, EXPORT_WORK) == 0; // and not in the cache
     bool keeps = work && cache && access(cache, W_OK) == 0 && !options->model.no_cache && command->takes & TAKES_MODEL;
     free(cache);
-    if (!keeps)
+    if (!keeps && !in_folder)
         error_set(err, "stopped; nothing was kept for another run");
     else if (keeps_figures(command, work))
         error_set(err, "stopped; run the same command again to continue");
     else
         error_set(err, "stopped while %s; run the same command again to %s", work,
-                  strcmp(work, "calibrating") == 0 ? "go on there" : "start that step over");
+                  goes_on(work) ? "go on there" : "start that step over");
     return main_failed(err, 128 + watch_signal());
 }
 

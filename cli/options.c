@@ -171,6 +171,11 @@ static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_MEASURING && o->part.count && !o->output)
         return error_set(err, "--part needs -o FILE, for what it measures");
     if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
+    if (o->export.folder && o->export.format != EXPORT_GGUF && glob_matches("*.gguf", o->export.folder))
+        return error_set(err, "%.200s names a GGUF file: add --format gguf", o->export.folder);
+    if (o->base && (!o->model.model || o->recipe || o->dial_count || o->task_file))
+        return error_set(err, "--base compares two models as they are stored: name the other one, and leave out "
+                              "--recipe, dials and --task");
     if (o->csv && o->svg && strcmp(o->csv, o->svg) == 0)
         return error_set(err, "--csv and --svg name the same file, \"%.200s\"", o->csv);
     return true;

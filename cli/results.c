@@ -30,8 +30,12 @@ void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t 
 
 // ---- accuracy ----
 
-cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
+ModelSize planned_size(const Engine *engine) {
     const Plan *plan = engine_plan(engine);
+    return (ModelSize){plan->base_bytes, plan->bytes, plan->bits_per_weight, false};
+}
+
+cJSON *accuracy_json(const Accuracy *a, const ModelSize *size, const Engine *engine) {
     cJSON *object = cJSON_CreateObject(), *base, *quantized, *kl, *kl_reverse;
     cJSON_AddNumberToObject(object, "tokens", (double)a->tokens);
     scored_json(object, engine, TEXT_EVALUATION, a->tokens);
@@ -56,17 +60,17 @@ cJSON *accuracy_json(const Accuracy *a, const Engine *engine) {
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
     json_add_number(object, "dp_rms", a->dp_rms);
-    json_add_bits(object, plan->bits_per_weight);
-    cJSON_AddNumberToObject(object, "bytes", (double)plan->bytes);
-    cJSON_AddNumberToObject(object, "base_bytes", (double)plan->base_bytes);
+    json_add_bits(object, size->bits_per_weight);
+    cJSON_AddNumberToObject(object, "bytes", (double)size->bytes);
+    cJSON_AddNumberToObject(object, "base_bytes", (double)size->base_bytes);
     return object;
 }
 
-void accuracy_print(const Accuracy *a, const Engine *engine) {
-    const Plan *plan = engine_plan(engine);
+void accuracy_print(const Accuracy *a, const ModelSize *size, const Engine *engine) {
     char before[32], after[32], bits[48];
-    printf("size          %s %s %s, %s\n", in_megabytes((double)plan->base_bytes, before, sizeof before), arrow(),
-           in_megabytes((double)plan->bytes, after, sizeof after), bits_text(plan->bits_per_weight, bits, sizeof bits));
+    printf("size          %s %s %s, %s\n", in_megabytes((double)size->base_bytes, before, sizeof before), arrow(),
+           in_megabytes((double)size->bytes, after, sizeof after),
+           size->stored ? "as stored" : bits_text(size->bits_per_weight, bits, sizeof bits));
     printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
            a->base_ppl_half, arrow(), a->ppl_half);
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);

@@ -22,8 +22,16 @@ cJSON *sides_json(const Sides *sides);
 bool prompt_fits(const Options *options, Engine *engine, Error *err); // asked before the model is measured
 
 // Accuracy in both forms: shared by `eval` and the overview.
-void accuracy_print(const Accuracy *accuracy, const Engine *engine);
-cJSON *accuracy_json(const Accuracy *accuracy, const Engine *engine);
+// Of the base and of what is compared with it.
+typedef struct ModelSize {
+    size_t base_bytes, bytes;
+    double bits_per_weight; // over the quantized linears; 0: not known
+    bool stored;            // a checkpoint as it is, no plan
+} ModelSize;
+
+ModelSize planned_size(const Engine *engine); // by its plan
+void accuracy_print(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
+cJSON *accuracy_json(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
 
 // "tokens_per_second" of either: the middle of what was timed, and its range.
 void spread_json(cJSON *object, const char *key, const Spread *spread);

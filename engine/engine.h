@@ -138,6 +138,11 @@ Transformer *engine_quantized(const Engine *engine); // NULL before the first en
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
                      void *context, Accuracy *out, Progress *progress, Error *err);
+// The same for another checkpoint of this model, as someone stored it: the file's numbers, inputs left as they are. Not
+// of another shape or vocabulary. *bytes: of its tensors. Afterwards the next evaluation counts as all new
+// (first_changed 0).
+bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, size_t *bytes, Progress *progress,
+                            Error *err);
 // Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
 // KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.

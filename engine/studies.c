@@ -18,6 +18,58 @@ static bool begin_study(Engine *engine, Trial *out, Error *err) {
            begin_trial(engine, engine->evaluator, out, err);
 }
 
+// Another checkpoint, run by the engine's backend.
+typedef struct StoredModel {
+    Checkpoint checkpoint;
+    ModelStructure structure;
+    Transformer *transformer;
+} StoredModel;
+
+static bool same_shape(const Engine *engine, const ModelConfig *other, Error *err) {
+    const ModelConfig *config = &engine->structure.config;
+    const struct {
+        const char *what;
+        int one, other;
+    } sizes[] = {{"layers", config->layers, other->layers},
+                 {"hidden channels", config->hidden, other->hidden},
+                 {"tokens in the vocabulary", config->vocab, other->vocab}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].one != sizes[i].other)
+            return error_set(err, "is not the same model as %s: %d %s instead of %d", engine->checkpoint.path,
+                             sizes[i].other, sizes[i].what, sizes[i].one);
+    }
+    return true;
+}
+
+static bool stored_model_open(const Engine *engine, const char *path, StoredModel *out, Error *err) {
+    ModelConfig config;
+    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.folder, &config, err) ||
+        !structure_build(&out->checkpoint, &config, &out->structure, err))
+        return false;
+    if (config.not_run[0]) return error_set(err, "%s: %s", path, config.not_run);
+    return (same_shape(engine, &config, err) || error_prefix(err, "%s", path)) &&
+           transformer_new(&out->structure, engine->backend, engine->options.precision, &out->transformer, err);
+}
+
+static void stored_model_close(StoredModel *stored) {
+    transformer_free(stored->transformer);
+    structure_free(&stored->structure);
+    checkpoint_close(&stored->checkpoint);
+}
+
+bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, size_t *bytes, Progress *progress,
+                            Error *err) {
+    StoredModel stored = {0};
+    bool ok = engine_can_run(engine, err) && stored_model_open(engine, path, &stored, err) &&
+              engine_need_evaluator(engine, err) &&
+              (evaluator_run(engine->evaluator, stored.transformer, 0, NULL, NULL, out, progress, err) ||
+               engine_blame(engine, err));
+    ok = ok && checkpoint_intact(&stored.checkpoint, err);
+    *bytes = stored.checkpoint.bytes;
+    stored_model_close(&stored);
+    return ok;
+}
+
 bool engine_sensitivity(Engine *engine, SensitivityDepth depth, void (*partial)(void *, const Sensitivities *),
                         void *context, Sensitivities *out, Progress *progress, Error *err) {
     Trial trial;

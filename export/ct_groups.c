@@ -37,11 +37,11 @@ bool ct_groups_make(const ModelStructure *structure, const Plan *plan, CtGroups 
         out->names[i] = structure->linears[i].name;
         out->of[i] = find_scheme(out, &plan->decisions[i]);
     }
-    return targets_make(out->names, out->of, count, &out->targets, err);
+    return module_names_make(out->names, out->of, count, &out->targets, err);
 }
 
 void ct_groups_free(CtGroups *groups) {
-    targets_free(&groups->targets);
+    module_names_free(&groups->targets);
     free(groups->items);
     free(groups->names);
     free(groups->of);
@@ -52,7 +52,7 @@ static void add_targets(const CtGroups *groups, int scheme, Text *out) {
     size_t at = 0;
     bool regex;
     text_addf(out, "[");
-    while ((target = targets_next(&groups->targets, scheme, &at, &regex))) {
+    while ((target = module_names_next(&groups->targets, scheme, &at, &regex))) {
         Text text = {0};
         text_addf(&text, "%s%s", regex ? "re:" : "", target);
         text_addf(out, "%s", between);

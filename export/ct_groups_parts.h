@@ -1,7 +1,7 @@
 // The schemes of compressed-tensors: what its configuration, which llm-compressor's recipes share, says of linears.
 #pragma once
 
-#include "export/targets.h"
+#include "export/module_names.h"
 #include "quant/plan.h"
 
 // Of linears that are alike.
@@ -21,7 +21,7 @@ typedef struct CtGroups {
     int count;
     const char **names; // [linear_count], with their schemes: −1 not quantized
     int *of;
-    Targets targets;
+    ModuleNames targets;
 } CtGroups;
 
 // Free with ct_groups_free in any case.

@@ -75,6 +75,8 @@ typedef struct ExportForecast {
 // False with the reason and the remedy where the format cannot hold the plan. Of the whole: the options name no part.
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
 
+#define EXPORT_WORK "writing the model" // as Progress calls it
+
 // Errors beside those: a folder that holds something else (without `overwrite`), a disk without room, errors of
 // writing, a stop. All but the first leave what is done, and the same call goes on. Progress counts bytes of the files.
 bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,

@@ -101,9 +101,9 @@ struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
-    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
     const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
+    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.

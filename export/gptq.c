@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/processors.h"
 #include "export/export_parts.h"
-#include "export/targets.h"
+#include "export/module_names.h"
 
 // ---- What the format cannot hold ----
 
@@ -209,16 +209,16 @@ static void add_size(const Decision *d, Text *out) {
 }
 
 // "+:" gives modules a size of their own, "-:" leaves them as they are.
-static void add_rules(const Export *x, const Targets *targets, int scheme, const char **between, Text *out) {
+static void add_rules(const Export *x, const ModuleNames *targets, int scheme, const char **between, Text *out) {
     size_t at = 0;
     bool regex;
-    for (const char *target; (target = targets_next(targets, scheme, &at, &regex));) {
+    for (const char *target; (target = module_names_next(targets, scheme, &at, &regex));) {
         Text rule = {0};
         text_addf(&rule, "%s", scheme < 0 ? "-:" : "+:");
         if (regex)
             text_addf(&rule, "%s", target);
         else
-            target_escape(target, &rule);
+            module_name_escape(target, &rule);
         text_addf(out, "%s\n      ", *between);
         out->failed |= rule.failed;
         if (!rule.failed) json_quote(out, rule.data);
@@ -230,7 +230,7 @@ static void add_rules(const Export *x, const Targets *targets, int scheme, const
     }
 }
 
-static void print_config(const Export *x, const Targets *targets, int common, const size_t *counts, Text *out) {
+static void print_config(const Export *x, const ModuleNames *targets, int common, const size_t *counts, Text *out) {
     const int head = x->model->structure->head;
     const char *between = "";
     text_addf(out, "{\n    \"quant_method\": \"gptq\",\n    \"checkpoint_format\": \"gptq\",\n    ");
@@ -255,16 +255,16 @@ static bool write_configs(const Export *x, Text *config, Error *err) {
 
 static bool gptq_finish(Export *x, Error *err) {
     Modules modules = {0};
-    Targets targets = {0};
+    ModuleNames targets = {0};
     Text config = {0};
     size_t *counts = array_new((size_t)x->model->plan->linear_count, sizeof *counts);
     bool ok = (counts || error_memory(err, "the configuration")) && list_modules(x, &modules, err) &&
-              targets_make(modules.names, modules.schemes, modules.count, &targets, err);
+              module_names_make(modules.names, modules.schemes, modules.count, &targets, err);
     const int common = ok ? common_scheme(&modules, counts) : -1;
     if (common >= 0) print_config(x, &targets, common, counts, &config);
     ok = ok && (common >= 0 ? write_configs(x, &config, err) : folder_finish(x, NULL, err));
     text_free(&config);
-    targets_free(&targets);
+    module_names_free(&targets);
     modules_free(&modules);
     free(counts);
     return ok;

@@ -9,11 +9,11 @@
 #include "base/json.h"
 #include "export/export_parts.h"
 
-// The largest size of groups that divides those of the plan; 0: none does.
+// The largest size of groups that divides those of the plan, or the smallest that there is.
 static size_t mlx_group(const Decision *d, size_t in) {
-    for (size_t size = 128; size >= 32; size /= 2)
-        if (d->group % size == 0 && in % size == 0) return size;
-    return 0;
+    size_t size = 128;
+    while (size > 32 && (d->group % size || in % size)) size /= 2;
+    return size;
 }
 
 // ---- What the format cannot hold ----
@@ -25,7 +25,7 @@ static bool has_other_grid(const Export *x, const Linear *linear, const Decision
 
 static bool has_small_groups(const Export *x, const Linear *linear, const Decision *d) {
     (void)x;
-    return linear->in % 32 == 0 && !mlx_group(d, linear->in);
+    return linear->in % 32 == 0 && d->group % 32 != 0;
 }
 
 static bool has_odd_columns(const Export *x, const Linear *linear, const Decision *d) {

@@ -59,6 +59,7 @@ bool refuse_experts(const Export *x, bool by_role, bool (*alike)(const Decision 
     const ModelStructure *s = x->model->structure;
     const Decision *d = x->model->plan->decisions;
     int firsts[ROLE_COUNT], layer = -1; // of the layer
+    memset(firsts, -1, sizeof firsts);
     for (int i = 0; i < s->linear_count; i++) {
         const Linear *linear = &s->linears[i];
         if (linear->expert < 0) continue;

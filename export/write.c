@@ -293,7 +293,7 @@ bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress 
     pthread_cond_init(&w.changed, NULL);
     if (pthread_create(&thread, NULL, write_pieces, &w) != 0) return error_set(err, "no thread could be started");
     const uint64_t bytes = journal_bytes(journal, x);
-    progress_begin_at(progress, "writing the model", bytes, bytes - journal_left(journal, x));
+    progress_begin_at(progress, EXPORT_WORK, bytes, bytes - journal_left(journal, x));
     bool ok = make_files(&w, err);
     pthread_mutex_lock(&w.lock);
     w.ends = true;

@@ -14,6 +14,7 @@
 #include "loaders/chat/chat_template.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
+#include "tests/support/slow_checks.h"
 
 static const struct tm noon = {.tm_year = 126, .tm_mon = 2, .tm_mday = 1, .tm_hour = 12, .tm_yday = 59};
 
@@ -180,9 +181,7 @@ static void looking_is_counted(void **state) {
                    "takes too long");
     assert_refused("{% set x = 'a' * 4000000 %}{% for i in range(200) %}{% set y = x < x %}{% endfor %}",
                    "takes too long");
-    const char *checks = getenv("QUANTDIAL_SLOW_CHECKS");
-    for (size_t i = 0; i < sizeof slow / sizeof *slow && !(checks && strcmp(checks, "0") == 0); i++)
-        assert_refused(slow[i], "takes too long");
+    for (size_t i = 0; i < sizeof slow / sizeof *slow && slow_checks(); i++) assert_refused(slow[i], "takes too long");
 }
 
 static void list_names(Text *out, int count, const char *before, const char *behind) {

@@ -19,9 +19,12 @@
 #include "quant/recipe.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
+#include "tests/support/small_sample.h"
 
 #define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
 #define QUICK "--quiet", "--calibration-tokens", "512"
+// Timing lasts a while, whatever it runs on: one thread of two takes half the work.
+#define TIMED QUICK, "--threads", "1"
 
 static void assert_contains(const char *text, const char *part) {
     if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
@@ -49,7 +52,8 @@ static char *section(const char *page, const char *heading) {
 static bool names(const char *text, const char *key, size_t length) {
     bool quoted = false;
     for (const char *at = text; *at; at++) {
-        size_t n = strcspn(at, "`.[], \n|{}");
+        size_t n = 0; // strcspn would be checked to the end of the page each time
+        while (at[n] && !strchr("`.[], \n|{}", at[n])) n++;
         if (quoted && n == length && strncmp(at, key, n) == 0) return true;
         at += n;
         if (*at == '`') quoted = !quoted;
@@ -248,8 +252,8 @@ static void assert_within(double value, double least, double most) {
 
 static void bench_measures_every_case(void **state) {
     (void)state;
-    Ran ran = RUN("bench", "--quiet", "--json", "--runs", "2", "--schemes", "w4,w4a8", "--batch", "1,2", "--context",
-                  "16", "--prefill", "32");
+    Ran ran = RUN("bench", "--quiet", "--json", "--threads", "1", "--runs", "2", "--schemes", "w4,w4a8", "--batch",
+                  "1,2", "--context", "16", "--prefill", "32");
     cJSON *bench = json_of("bench", &ran);
     const double read_least = at(bench, "limit.read_gb_per_s_least")->valuedouble,
                  read_most = at(bench, "limit.read_gb_per_s_most")->valuedouble,
@@ -265,9 +269,9 @@ static void bench_measures_every_case(void **state) {
     assert_string_equal(at(base, "scheme")->valuestring, "base");
     assert_string_equal(at(w4, "scheme")->valuestring, "w4");
     assert_true(at(base, "against_base")->valuedouble == 1);
-    // The sample has 10.5 MB in BF16; groups of 64 take 4.25 bits of all but the head.
-    assert_true(fabs(at(base, "bytes_per_token")->valuedouble - 10.5e6) < 0.2e6);
-    assert_true(at(w4, "bytes_per_token")->valuedouble < 0.4 * at(base, "bytes_per_token")->valuedouble);
+    // 2.1 M weights in BF16; groups of 64 take 4.25 bits of all but the head, which is a quarter of them.
+    assert_true(fabs(at(base, "bytes_per_token")->valuedouble - 4.2e6) < 0.1e6);
+    assert_true(at(w4, "bytes_per_token")->valuedouble < 0.46 * at(base, "bytes_per_token")->valuedouble);
     const cJSON *pair = cJSON_GetArrayItem(at(bench, "decode"), 3);
     assert_int_equal(at(pair, "batch")->valueint, 2);
     assert_true(at(pair, "bytes_per_token")->valuedouble < 0.6 * at(base, "bytes_per_token")->valuedouble);
@@ -334,7 +338,7 @@ static void json_contract(void **state) {
         "std",  "kurtosis", "outliers_6sigma", "histogram.edges", "histogram.counts"};
     for (size_t i = 0; i < sizeof linear_keys / sizeof *linear_keys; i++) at(first, linear_keys[i]);
     int linears = cJSON_GetArraySize(at(object, "linears"));
-    assert_true(linears >= 43);
+    assert_true(linears >= 15);
     cJSON_Delete(object);
 
     ran = RUN("calibrate", "--json", QUICK);
@@ -404,7 +408,7 @@ static void eval_and_generate_in_json(void **state) {
     assert_true(at(object, "kl.mean")->valuedouble >= 0 && at(object, "kl.mean")->valuedouble < 0.1);
     cJSON_Delete(object);
 
-    ran = RUN("generate", "--json", QUICK, "--tokens", "8", "-p", "Once");
+    ran = RUN("generate", "--json", TIMED, "--tokens", "8", "-p", "Once");
     object = json_of("generate", &ran);
     assert_string_equal(at(object, "prompt")->valuestring, "Once");
     assert_int_equal(at(object, "base.tokens")->valueint, 8);
@@ -491,7 +495,7 @@ static void sweep_and_compare_in_json(void **state) {
     assert_string_equal(at(first, "values")->child->next->valuestring, "channel");
     cJSON_Delete(object);
 
-    ran = RUN("compare", "--json", QUICK, "--tokens", "48");
+    ran = RUN("compare", "--json", TIMED, "--tokens", "48");
     object = json_of("compare", &ran);
     first = at(object, "methods")->child;
     for (size_t i = 1; i < sizeof keys / sizeof *keys; i++) at(first, keys[i]);
@@ -603,6 +607,32 @@ static void tasks_in_json(void **state) {
     free(path);
 }
 
+static double number_of_eval(Ran ran, const char *key) {
+    cJSON *object = json_of("eval", &ran);
+    const double number = at(object, key)->valuedouble;
+    cJSON_Delete(object);
+    return number;
+}
+
+// What was written is as far from its base as the recipe was; only the arithmetic differs.
+static void assert_stored_is_as_accurate(const char *written) {
+#define EVAL "--quiet", "--json", "--tokens", "256", "--text", "stories"
+    char *base = sample_path(NULL);
+    Ran ran = RUN("eval", EVAL, "--activations", "none", "--granularity", "channel");
+    const double kl = number_of_eval(ran, "kl.mean");
+    ran = RUN("eval", written, EVAL, "--base", base);
+    free(base);
+    assert_true(fabs(number_of_eval(ran, "kl.mean") - kl) < 2e-3 * kl);
+    ran = RUN("eval", written, EVAL, "--base", "tests/fixtures/llama-gqa-llama3-bf16");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "is not the same model");
+    ran_free(&ran);
+    ran = RUN("eval", written, "--base", written, "--alpha", "0.2");
+    assert_int_equal(ran.status, 2);
+    assert_contains(ran.err, "leave out --recipe, dials and --task");
+    ran_free(&ran);
+}
+
 static void quantize_in_json(void **state) {
     (void)state;
     char *out = path_join(folder, "out"), *file = path_join(out, "config.json");
@@ -623,6 +653,7 @@ static void quantize_in_json(void **state) {
     ran = RUN(QUANTIZE);
     assert_contains(ran.out, "complete already");
     ran_free(&ran);
+    assert_stored_is_as_accurate(out);
     ran = RUN("quantize", "--quiet", "--activations", "none", "--granularity", "tensor", "-o", out);
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "by another recipe; name another folder with -o, or replace it with --overwrite");
@@ -636,7 +667,7 @@ static void quantize_in_json(void **state) {
 
 static void overview_in_json(void **state) {
     (void)state;
-    Ran ran = RUN("--json", QUICK, "--tokens", "48", "--activations", "none");
+    Ran ran = RUN("--json", TIMED, "--tokens", "48", "--activations", "none");
     cJSON *object = json_parsed(&ran);
     at(object, "eval.kl.mean");
     at(object, "generate.quantized.text");
@@ -700,7 +731,7 @@ static void the_log_goes_to_stderr_and_only_where_it_is_wanted(void **state) {
 
 static void without_a_terminal_the_overview_is_printed(void **state) {
     (void)state;
-    Ran ran = RUN(QUICK, "--tokens", "256");
+    Ran ran = RUN(TIMED, "--tokens", "256");
     assert_int_equal(ran.status, 0);
     const char *const parts[] = {"llama", "down_proj", "perplexity", "KL",
                                  "tok/s", "base",      "quantized",  "bits per weight"};
@@ -751,5 +782,5 @@ int main(void) {
         cmocka_unit_test(without_a_terminal_the_overview_is_printed),
         cmocka_unit_test(a_second_run_reads_the_measurements_and_says_the_same),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

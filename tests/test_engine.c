@@ -17,6 +17,7 @@
 #include "tests/support/folder.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/slow_checks.h"
+#include "tests/support/small_sample.h"
 
 // Runs, and has no tokenizer.
 #define WITHOUT_TEXT "tests/fixtures/families/llama-yarn"
@@ -316,5 +317,5 @@ int main(void) {
         IN_FOLDER(texts_have_names),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

@@ -19,49 +19,15 @@
 #include "export/random_checkpoint.h"
 #include "export/safetensors_writer.h"
 #include "tests/support/edited_model.h"
+#include "tests/support/export_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/in_folder.h"
 
 #define LLAMA "tests/fixtures/llama-gqa-llama3-bf16"
 #define FAMILY "tests/fixtures/families/"
 
-// ---- One model, opened and planned ----
-
-static Engine *opened(const char *model, const char *recipe_text) {
-    Engine *engine;
-    Recipe recipe;
-    Error err = {0};
-    const EngineOptions options = {.model = model,
-                                   .random_tokens = true,
-                                   .sequences = 4,
-                                   .length = 32,
-                                   .backend = BACKEND_CPU,
-                                   .threads = 2,
-                                   .precision = PRECISION_F32,
-                                   .no_cache = true};
-    if (!recipe_parse(recipe_text, strlen(recipe_text), &recipe, &err)) fail_msg("%s", err.message);
-    if (!engine_open(&options, &engine, &err)) fail_msg("%s", err.message);
-    engine_set_recipe(engine, &recipe);
-    if (!engine_prepare(engine, false, NULL, &err)) fail_msg("%s", err.message);
-    return engine;
-}
-
 static ExportOptions options_for(const char *path) {
     return (ExportOptions){.format = EXPORT_COMPRESSED_TENSORS, .folder = path, .verify = true};
-}
-
-static ExportResult written(Engine *engine, const ExportOptions *options) {
-    ExportResult result;
-    Error err = {0};
-    if (!engine_export(engine, options, NULL, &result, NULL, &err)) fail_msg("%s", err.message);
-    return result;
-}
-
-static void expect_refused(Engine *engine, const ExportOptions *options, const char *reason) {
-    ExportResult result;
-    Error err = {0};
-    assert_false(engine_export(engine, options, NULL, &result, NULL, &err));
-    if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
 }
 
 static bool is_there(const char *path, const char *name) {
@@ -71,17 +37,9 @@ static bool is_there(const char *path, const char *name) {
     return there;
 }
 
-static char *text_of(const char *path, const char *name, size_t *size) {
-    char *file = path_join(path, name), *text;
-    Error err = {0};
-    if (!file_read(file, 1 << 28, &text, size, &err)) fail_msg("%s", err.message);
-    free(file);
-    return text;
-}
-
 static void assert_same_file(const char *a, const char *b, const char *name) {
     size_t size, other;
-    char *first = text_of(a, name, &size), *second = text_of(b, name, &other);
+    char *first = export_file(a, name, &size), *second = export_file(b, name, &other);
     assert_int_equal(size, other);
     assert_memory_equal(first, second, size);
     free(first);
@@ -146,13 +104,13 @@ static void assert_words(const Checkpoint *checkpoint, const char *name, const c
 static void codes_are_packed_as_the_format_says(void **state) {
     (void)state;
     char *model = craft_model("{\"model_type\": \"no-such-family\"}"), *out = path_join(folder, "out");
-    Engine *engine = opened(
+    Engine *engine = export_engine(
         model, "{\"quantdial_recipe\": 2, \"weights\": {\"grid\": \"asymmetric\", \"granularity\": \"channel\", "
                "\"scale\": \"f32\"}, " PLAIN ", \"overrides\": [{\"match\": \"*.0.*\", \"weights\": {\"bits\": 3}}, "
                "{\"match\": \"*.2.*\", \"weights\": {\"bits\": 8}}]}");
     ExportOptions options = options_for(out);
     options.odd_bits = true;
-    const ExportResult result = written(engine, &options);
+    const ExportResult result = export_written(engine, &options);
     assert_non_null(strstr(result.warning, "0.18"));
     Checkpoint checkpoint;
     assert_true(checkpoint_open(out, &checkpoint, NULL));
@@ -177,11 +135,11 @@ static void config_keeps_every_digit(void **state) {
         "12345678901234567890, \"quantization_config\": {\"quant_method\": \"fp8\", \"x\": [\"}\", 1]},"
         " \"tail\": [1, 2.50]}";
     char *model = craft_model(config), *out = path_join(folder, "out");
-    Engine *engine = opened(model, W4);
+    Engine *engine = export_engine(model, W4);
     const ExportOptions options = options_for(out);
-    written(engine, &options);
+    export_written(engine, &options);
     size_t size;
-    char *text = text_of(out, "config.json", &size);
+    char *text = export_file(out, "config.json", &size);
     const char *before = "{\"model_type\":\"no-such-family\", \"eps\" : 1e-05,\n\"theta\": 500000.0, \"large\": "
                          "12345678901234567890, \"quantization_config\": {\n    \"quant_method\": "
                          "\"compressed-tensors\"";
@@ -242,7 +200,7 @@ static int number_of(const cJSON *group, const char *key) {
 static void every_linear_is_in_one_group(void **state) {
     (void)state;
     char *out = path_join(folder, "out");
-    Engine *engine = opened(
+    Engine *engine = export_engine(
         LLAMA, "{\"quantdial_recipe\": 2, " GROUPS(
                    4, 16) ", " PLAIN ", \"overrides\": ["
                           "{\"match\": \"*down_proj\", \"weights\": {\"bits\": 8, \"granularity\": \"channel\"}, "
@@ -250,9 +208,9 @@ static void every_linear_is_in_one_group(void **state) {
                           "{\"match\": \"*.1.self_attn.o_proj\", \"weights\": {\"bits\": 8}}], "
                           "\"ignore\": [\"lm_head\", \"*.0.mlp.gate_proj\", \"*.0.mlp.up_proj\"]}");
     const ExportOptions options = options_for(out);
-    written(engine, &options);
+    export_written(engine, &options);
     size_t size;
-    char *text = text_of(out, "config.json", &size);
+    char *text = export_file(out, "config.json", &size);
     cJSON *root = json_parse(text, size, NULL);
     const cJSON *config = cJSON_GetObjectItem(root, "quantization_config");
     assert_string_equal(cJSON_GetObjectItem(config, "format")->valuestring, "mixed-precision");
@@ -305,14 +263,14 @@ static void every_profile_is_read_back(void **state) {
             char name[32];
             snprintf(name, sizeof name, "out-%zu-%zu", i, m);
             char *out = path_join(folder, name);
-            Engine *engine = opened(models[m], recipes[i]);
+            Engine *engine = export_engine(models[m], recipes[i]);
             ExportOptions options = options_for(out);
             options.odd_bits = true;
             const bool partial = m >= 1 && m <= 3 && strstr(recipes[i], "group_size"); // 16 does not divide 24
             if (partial)
-                expect_refused(engine, &options, "do not divide");
+                export_refused(engine, &options, "do not divide");
             else
-                assert_true(written(engine, &options).verified > 0);
+                assert_true(export_written(engine, &options).verified > 0);
             engine_close(engine);
             free(out);
         }
@@ -334,9 +292,10 @@ static void factors_are_folded_into_weights(void **state) {
     int32_t ids[] = {1, 9, 17, 30, 2, 5};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         char *out = path_join(folder, strrchr(models[m], '/') + 1);
-        Engine *engine = opened(models[m], "{\"quantdial_recipe\": 2, \"weights\": {\"bits\": 8, \"granularity\": "
-                                           "\"channel\", \"scale\": \"f32\"}, \"activations\": {\"policy\": \"fptq\", "
-                                           "\"v0\": 0, \"v1\": 100000, \"fold\": \"all\"}}");
+        Engine *engine =
+            export_engine(models[m], "{\"quantdial_recipe\": 2, \"weights\": {\"bits\": 8, \"granularity\": "
+                                     "\"channel\", \"scale\": \"f32\"}, \"activations\": {\"policy\": \"fptq\", "
+                                     "\"v0\": 0, \"v1\": 100000, \"fold\": \"all\"}}");
         int folded[3] = {0};
         for (int i = 0; i < engine_plan(engine)->linear_count; i++) {
             const Decision *d = &engine_plan(engine)->decisions[i];
@@ -344,7 +303,7 @@ static void factors_are_folded_into_weights(void **state) {
         }
         assert_true(folded[FOLD_NORM] > 0 && folded[FOLD_LINEAR_ROWS] > 0);
         const ExportOptions options = options_for(out);
-        written(engine, &options);
+        export_written(engine, &options);
         const size_t n = 6 * (size_t)engine_structure(engine)->config.vocab;
         float *before = logits_of(models[m], ids, 6), *after = logits_of(out, ids, 6);
         const double away = relative_difference(after, before, n);
@@ -357,9 +316,9 @@ static void factors_are_folded_into_weights(void **state) {
 static void the_rest_stays_as_it_is(void **state) {
     (void)state;
     char *out = path_join(folder, "out");
-    Engine *engine = opened(LLAMA, W4);
+    Engine *engine = export_engine(LLAMA, W4);
     const ExportOptions options = options_for(out);
-    written(engine, &options);
+    export_written(engine, &options);
     Checkpoint before, after;
     assert_true(checkpoint_open(LLAMA, &before, NULL) && checkpoint_open(out, &after, NULL));
     static const char *const names[] = {"model.embed_tokens.weight", "model.norm.weight",
@@ -408,11 +367,11 @@ static void assert_same_exports(const char *a, const char *b, int files) {
 static void it_goes_on_after_every_stop(void **state) {
     (void)state;
     char *model = random_model(), *once = path_join(folder, "once"), *often = path_join(folder, "often");
-    Engine *engine = opened(model, W4);
+    Engine *engine = export_engine(model, W4);
     ExportOptions whole = options_for(once), options = options_for(often);
     whole.shard_bytes = options.shard_bytes = 30000;
     options.verify = false; // a stop would stop that, too
-    const int files = written(engine, &whole).files;
+    const int files = export_written(engine, &whole).files;
     assert_true(files > 3);
     Progress stop = {0};
     atomic_store(&stop.stop, true);
@@ -432,7 +391,7 @@ static void it_goes_on_after_every_stop(void **state) {
     }
     assert_true(stops > files);
     assert_same_exports(once, often, files);
-    assert_true(written(engine, &options).was_complete);
+    assert_true(export_written(engine, &options).was_complete);
     engine_close(engine);
     free(model), free(once), free(often);
 }
@@ -440,19 +399,19 @@ static void it_goes_on_after_every_stop(void **state) {
 static void a_full_disk_loses_nothing(void **state) {
     (void)state;
     char *model = random_model(), *once = path_join(folder, "once"), *out = path_join(folder, "out");
-    Engine *engine = opened(model, W4);
+    Engine *engine = export_engine(model, W4);
     ExportOptions whole = options_for(once), options = options_for(out);
     whole.shard_bytes = options.shard_bytes = 50000; // the embedding is larger, and stands alone
-    const int files = written(engine, &whole).files;
+    const int files = export_written(engine, &whole).files;
     struct rlimit old, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     small = (struct rlimit){.rlim_cur = 60000, .rlim_max = old.rlim_max};
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    expect_refused(engine, &options, "run the same command again");
+    export_refused(engine, &options, "run the same command again");
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     assert_false(is_there(out, "config.json"));
-    written(engine, &options);
+    export_written(engine, &options);
     assert_same_exports(once, out, files);
     engine_close(engine);
     free(model), free(once), free(out);
@@ -489,9 +448,9 @@ static void plans_that_do_not_fit_are_refused(void **state) {
     char *out = path_join(folder, "out");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (!cases[i].reason) continue;
-        Engine *engine = opened(cases[i].model, cases[i].recipe);
+        Engine *engine = export_engine(cases[i].model, cases[i].recipe);
         const ExportOptions options = options_for(out);
-        expect_refused(engine, &options, cases[i].reason);
+        export_refused(engine, &options, cases[i].reason);
         assert_false(folder_exists(out));
         engine_close(engine);
     }
@@ -501,28 +460,28 @@ static void plans_that_do_not_fit_are_refused(void **state) {
 static void nothing_is_replaced_unasked(void **state) {
     (void)state;
     char *model = random_model(), *out = path_join(folder, "out");
-    Engine *engine = opened(model, W4), *other = opened(model, CHANNELS(8, "none"));
+    Engine *engine = export_engine(model, W4), *other = export_engine(model, CHANNELS(8, "none"));
     ExportOptions options = options_for(model);
     options.overwrite = true;
-    expect_refused(engine, &options, "is the model itself");
+    export_refused(engine, &options, "is the model itself");
     options = options_for(out);
     assert_true(folder_make(out, NULL));
     folder_put_text(out, "model.safetensors", "mine");
     folder_put_text(out, "notes.txt", "mine");
-    expect_refused(engine, &options, "is not empty");
+    export_refused(engine, &options, "is not empty");
     size_t size;
-    char *text = text_of(out, "model.safetensors", &size);
+    char *text = export_file(out, "model.safetensors", &size);
     assert_string_equal(text, "mine");
     free(text);
 
     options.overwrite = true;
-    written(engine, &options);
+    export_written(engine, &options);
     assert_true(is_there(out, "notes.txt"));
     options.overwrite = false;
-    expect_refused(other, &options, "by another recipe");
-    assert_true(written(engine, &options).was_complete);
+    export_refused(other, &options, "by another recipe");
+    assert_true(export_written(engine, &options).was_complete);
     options.overwrite = true;
-    assert_false(written(other, &options).was_complete);
+    assert_false(export_written(other, &options).was_complete);
     engine_close(engine), engine_close(other);
     free(model), free(out);
 }
@@ -530,16 +489,16 @@ static void nothing_is_replaced_unasked(void **state) {
 static void damage_is_noticed(void **state) {
     (void)state;
     char *model = random_model(), *out = path_join(folder, "out"), *file = path_join(out, "model.safetensors");
-    Engine *engine = opened(model, W4);
+    Engine *engine = export_engine(model, W4);
     const ExportOptions options = options_for(out);
-    written(engine, &options);
+    export_written(engine, &options);
     size_t size;
-    char *bytes = text_of(out, "model.safetensors", &size);
+    char *bytes = export_file(out, "model.safetensors", &size);
     bytes[size - 100] ^= 1;
     assert_true(file_write(file, bytes, size, NULL));
-    expect_refused(engine, &options, "is not what was written");
+    export_refused(engine, &options, "is not what was written");
     assert_true(file_write(file, bytes, size - 1, NULL)); // a file of another size is written again
-    assert_false(written(engine, &options).was_complete);
+    assert_false(export_written(engine, &options).was_complete);
     free(bytes);
     engine_close(engine);
     free(model), free(out), free(file);
@@ -548,14 +507,14 @@ static void damage_is_noticed(void **state) {
 static void a_forecast_writes_nothing(void **state) {
     (void)state;
     char *model = random_model(), *out = path_join(folder, "out");
-    Engine *engine = opened(model, W4);
+    Engine *engine = export_engine(model, W4);
     const ExportOptions options = options_for(out);
     ExportForecast forecast;
     Error err = {0};
     if (!engine_forecast(engine, &options, &forecast, &err)) fail_msg("%s", err.message);
     assert_false(folder_exists(out));
     assert_int_equal(forecast.left, forecast.bytes);
-    const ExportResult result = written(engine, &options);
+    const ExportResult result = export_written(engine, &options);
     assert_int_equal(result.bytes, forecast.bytes);
     assert_int_equal(result.written, forecast.bytes);
     assert_true(engine_forecast(engine, &options, &forecast, &err));

@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
+#include "tests/support/small_sample.h"
 
 #define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, "", NULL)
 #define QUICK "--quiet", "--calibration-tokens", "512"
@@ -355,5 +356,5 @@ int main(void) {
         IN_FOLDER(work_that_begins_anew_says_so),
         IN_FOLDER(three_tokens_mean_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

@@ -12,37 +12,58 @@ static int code_at(const Packed *w, const uint8_t *unit, size_t row, size_t k) {
     return (int)code - (1 << (w->bits - 1));
 }
 
-// Σ q_j x_j over the columns of one group of one row; zero: of the group.
-static float group_sum(const Packed *w, const uint8_t *units, size_t row, int zero, const float *x, size_t columns) {
-    size_t per_unit = packed_unit_columns(w->bits);
-    float sum = 0;
-    for (size_t j = 0; j < columns; j++) {
-        int code = code_at(w, units + j / per_unit * packed_unit_bytes(w->bits), row, j % per_unit);
-        sum += (float)(w->grid.powers ? packed_power_level(code) : code - zero) * x[j];
+// What the codes of columns first … first + count − 1 of one group stand for, in one row; zero: of the group.
+static void group_levels(const Packed *w, const uint8_t *units, size_t row, int zero, size_t first, size_t count,
+                         float *levels) {
+    const size_t per_unit = packed_unit_columns(w->bits);
+    for (size_t j = 0; j < count; j++) {
+        int code = code_at(w, units + (first + j) / per_unit * packed_unit_bytes(w->bits), row, (first + j) % per_unit);
+        levels[j] = (float)(w->grid.powers ? packed_power_level(code) : code - zero);
     }
-    return sum;
 }
 
-// Σ_g s_g · Σ_{j∈g} q_j x_j of one row, with the factors of the two-level grid in place of the scales s_g.
-static float row_sum(const Packed *w, size_t o, const float *x) {
+// A few tokens share the levels of a few columns.
+enum { TOKENS = 16, COLUMNS = 64 };
+
+// Adds s_g · Σ_{j∈g} q_j x_j of one row to the total of each token. x: [tokens, in], from the group's first column on.
+static void add_group(const Packed *w, const uint8_t *units, size_t row, int zero, float scale, size_t columns,
+                      const float *x, size_t tokens, float *totals) {
+    float levels[COLUMNS], sums[TOKENS] = {0};
+    for (size_t first = 0; first < columns; first += COLUMNS) {
+        const size_t count = at_most(columns - first, COLUMNS);
+        group_levels(w, units, row, zero, first, count, levels);
+        for (size_t t = 0; t < tokens; t++)
+            for (size_t j = 0; j < count; j++) sums[t] += levels[j] * x[t * w->in + first + j];
+    }
+    for (size_t t = 0; t < tokens; t++) totals[t] += scale * sums[t];
+}
+
+// Σ_g s_g · Σ_{j∈g} q_j x_j of one row for each token, with the factors of the two-level grid in place of the scales
+// s_g.
+static void row_sums(const Packed *w, size_t o, const float *x, size_t tokens, float *totals) {
     const size_t block = o / PACKED_ROWS, row = o % PACKED_ROWS;
     const uint8_t *at = w->data + block * w->block_bytes + w->head_bytes;
-    float total = 0;
+    for (size_t t = 0; t < tokens; t++) totals[t] = 0;
     for (size_t g = 0, j = 0; g < w->groups; g++, j += w->group, at += w->group_bytes) {
         const int8_t *extras = packed_extras(w, block, g);
-        const bool factors = w->grid.factors;
-        float scale = factors ? (float)extras[row] : load_as(w->scale_dtype, at, row);
-        total += scale * group_sum(w, at + packed_scale_bytes(w), row, w->grid.zeros ? extras[row] : 0, x + j,
-                                   at_most(w->in - j, w->group));
+        float scale = w->grid.factors ? (float)extras[row] : load_as(w->scale_dtype, at, row);
+        add_group(w, at + packed_scale_bytes(w), row, w->grid.zeros ? extras[row] : 0, scale,
+                  at_most(w->in - j, w->group), x + j, tokens, totals);
     }
-    return total * (w->grid.factors ? packed_row_scales(w, block)[row] : w->step);
+    for (size_t t = 0; t < tokens; t++) totals[t] *= w->grid.factors ? packed_row_scales(w, block)[row] : w->step;
 }
 
 // Weight-only products as they are defined.
 static void packed_float(const Packed *w, const float *bias, const float *x, size_t tokens, float *y,
                          size_t first_block, size_t end_block) {
-    for (size_t o = first_block * PACKED_ROWS; o < w->out && o < end_block * PACKED_ROWS; o++)
-        for (size_t t = 0; t < tokens; t++) y[t * w->out + o] = row_sum(w, o, x + t * w->in) + (bias ? bias[o] : 0);
+    for (size_t first = 0; first < tokens; first += TOKENS) {
+        const size_t count = at_most(tokens - first, TOKENS);
+        for (size_t o = first_block * PACKED_ROWS; o < w->out && o < end_block * PACKED_ROWS; o++) {
+            float totals[TOKENS];
+            row_sums(w, o, x + first * w->in, count, totals);
+            for (size_t t = 0; t < count; t++) y[(first + t) * w->out + o] = totals[t] + (bias ? bias[o] : 0);
+        }
+    }
 }
 
 const HostKernels host_kernels_scalar = KERNELS("scalar", &coding_kernels_scalar, &scan_kernels_scalar, packed_float);

@@ -32,6 +32,7 @@ typedef struct GpuSizes {
     size_t copied, gemm; // bytes that are copied, the side of the matrices that tell the library's rate
     size_t cache, l2;    // bytes that the copies of a matrix exceed; that no device's cache has
     double least, most;  // seconds that one step of a product takes, and that all of its runs may take
+    int runs, times;     // of what is timed one by one, at least; of what is timed together
     size_t batches[MOST_BATCHES], batch_count;
     int layers, heads, head_dim;
     size_t ffn, vocab;
@@ -47,6 +48,8 @@ static const GpuSizes real_sizes = {.warm = 0.2,
                                     .l2 = (size_t)64 << 20,
                                     .least = 5e-3,
                                     .most = 0.15,
+                                    .runs = 3,
+                                    .times = 20,
                                     .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256},
                                     .batch_count = 9,
                                     .layers = 32,
@@ -65,6 +68,8 @@ static const GpuSizes toy_sizes = {.part = 256,
                                    .l2 = 1 << 8,
                                    .least = 0,
                                    .most = 0,
+                                   .runs = 1,
+                                   .times = 2,
                                    .batches = {1, 16, 64},
                                    .batch_count = 3,
                                    .layers = 1,
@@ -120,7 +125,7 @@ static double step_seconds(Backend *b, Step *step) {
     const int32_t id = 0;
     must(step && b->ops->step_run(b, step, &id, 0));
     b->ops->synchronize(b);
-    for (double until = clock_seconds() + sizes.most; n < MOST && (n < 3 || clock_seconds() < until); n++) {
+    for (double until = clock_seconds() + sizes.most; n < MOST && (n < sizes.runs || clock_seconds() < until); n++) {
         double start = clock_seconds();
         must(b->ops->step_run(b, step, &id, 0));
         b->ops->synchronize(b);
@@ -336,7 +341,6 @@ static void bench_products(const GpuBench *bench) {
 // ---- Quantizing ----
 
 static void bench_quantize(const GpuBench *bench) {
-    enum { TIMES = 20 };
     const size_t out = 11008 / sizes.part, in = 4096 / sizes.part;
     Backend *b = bench->b;
     Weight *dense = NULL;
@@ -344,8 +348,8 @@ static void bench_quantize(const GpuBench *bench) {
     must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense, &err));
     b->ops->weight_free(b, quantized_from(b, dense, &s, in));
     double start = clock_seconds();
-    for (int i = 0; i < TIMES; i++) b->ops->weight_free(b, quantized_from(b, dense, &s, in));
-    double seconds = (clock_seconds() - start) / TIMES, least = (double)(out * in) * (2 + 0.53125) / bench->copy;
+    for (int i = 0; i < sizes.times; i++) b->ops->weight_free(b, quantized_from(b, dense, &s, in));
+    double seconds = (clock_seconds() - start) / sizes.times, least = (double)(out * in) * (2 + 0.53125) / bench->copy;
     cJSON *entry = cJSON_AddObjectToObject(bench->root, "quantize");
     cJSON_AddNumberToObject(entry, "microseconds", seconds * 1e6);
     cJSON_AddNumberToObject(entry, "times_bytes", seconds / least);
@@ -359,7 +363,6 @@ static void bench_quantize(const GpuBench *bench) {
 
 // 512 tokens at the beginning of a text, and at the end of 2,048; heads that share keys fourfold, and that do not.
 static void bench_attention(const GpuBench *bench) {
-    enum { TIMES = 20 };
     const DType types[] = {DTYPE_F16, DTYPE_I8};
     const size_t tokens = sizes.contexts[1] / 2, positions = sizes.contexts[2];
     const size_t width = (size_t)(sizes.heads * sizes.head_dim);
@@ -376,9 +379,9 @@ static void bench_attention(const GpuBench *bench) {
         b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
         b->ops->synchronize(b);
         double start = clock_seconds();
-        for (int n = 0; n < TIMES; n++) b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
+        for (int n = 0; n < sizes.times; n++) b->ops->attention(b, cache, 0, &shape, bench->x, first, tokens, bench->y);
         b->ops->synchronize(b);
-        const double seconds = (clock_seconds() - start) / TIMES;
+        const double seconds = (clock_seconds() - start) / sizes.times;
         const double seen = (double)tokens * ((double)first + (double)(tokens + 1) / 2);
         cJSON *entry = cJSON_CreateObject();
         cJSON_AddNumberToObject(entry, "heads", sizes.heads);
@@ -407,17 +410,16 @@ typedef struct Choosing {
 
 // Seconds of choosing and of its way to the host.
 static double choose_seconds(Backend *b, const Choosing *c, const float *logits, size_t rows) {
-    enum { TIMES = 20 };
     double points[CHOOSE_ROWS], start = 0;
     int32_t ids[CHOOSE_ROWS];
     float probabilities[CHOOSE_ROWS];
-    for (int t = -1; t < TIMES; t++) { // the first makes memory
+    for (int t = -1; t < sizes.times; t++) { // the first makes memory
         if (t == 0) start = clock_seconds();
-        for (size_t r = 0; r < rows; r++) points[r] = (double)((size_t)(t + 1) + r) / (TIMES + CHOOSE_ROWS + 1);
+        for (size_t r = 0; r < rows; r++) points[r] = (double)((size_t)(t + 1) + r) / (sizes.times + CHOOSE_ROWS + 1);
         b->ops->choose(b, logits, rows, sizes.choices, &(Draw){c->temperature, c->top_p, points}, ids, probabilities);
     }
     must(b->ops->healthy(b, &err));
-    return (clock_seconds() - start) / TIMES;
+    return (clock_seconds() - start) / sizes.times;
 }
 
 static void bench_choosing(const GpuBench *bench) {
@@ -508,7 +510,7 @@ static double decode_seconds(const GpuDecoder *d, Step *step, size_t batch, size
     int32_t ids[MOST_BATCH] = {0};
     float probabilities[MOST_BATCH];
     double best = INFINITY;
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < sizes.runs; round++) {
         double start = clock_seconds();
         for (size_t t = 0; t < sizes.tokens; t++) {
             must(b->ops->step_run(b, step, ids, context - sizes.tokens + t));

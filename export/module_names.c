@@ -1,4 +1,4 @@
-#include "export/targets.h"
+#include "export/module_names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static bool make_pattern(const char *name, Text *out) {
     return true;
 }
 
-static bool find_pattern(Targets *targets, size_t name, Error *err) {
+static bool find_pattern(ModuleNames *targets, size_t name, Error *err) {
     Text text = {0};
     targets->pattern_of[name] = -1;
     if (!make_pattern(targets->names[name], &text)) return true;
@@ -36,7 +36,7 @@ static bool find_pattern(Targets *targets, size_t name, Error *err) {
     while (!text.failed && i < targets->pattern_count && strcmp(targets->patterns[i].text.data, text.data) != 0) i++;
     const bool known = i < targets->pattern_count;
     if (text.failed ||
-        (!known && !array_grow(&targets->patterns, i, &targets->pattern_capacity, sizeof(TargetPattern)))) {
+        (!known && !array_grow(&targets->patterns, i, &targets->pattern_capacity, sizeof(ModulePattern)))) {
         text_free(&text);
         return error_memory(err, "the configuration");
     }
@@ -44,14 +44,14 @@ static bool find_pattern(Targets *targets, size_t name, Error *err) {
         targets->patterns[i].mixed |= targets->patterns[i].scheme != targets->schemes[name];
         text_free(&text);
     } else {
-        targets->patterns[targets->pattern_count++] = (TargetPattern){.text = text, .scheme = targets->schemes[name]};
+        targets->patterns[targets->pattern_count++] = (ModulePattern){.text = text, .scheme = targets->schemes[name]};
     }
     targets->pattern_of[name] = (int)i;
     return true;
 }
 
-bool targets_make(const char *const *names, const int *schemes, size_t count, Targets *out, Error *err) {
-    *out = (Targets){.names = names, .schemes = schemes, .count = count};
+bool module_names_make(const char *const *names, const int *schemes, size_t count, ModuleNames *out, Error *err) {
+    *out = (ModuleNames){.names = names, .schemes = schemes, .count = count};
     out->pattern_of = array_new(count, sizeof *out->pattern_of);
     if (!out->pattern_of) return error_memory(err, "the configuration");
     for (size_t i = 0; i < count; i++)
@@ -59,15 +59,15 @@ bool targets_make(const char *const *names, const int *schemes, size_t count, Ta
     return true;
 }
 
-void targets_free(Targets *targets) {
+void module_names_free(ModuleNames *targets) {
     for (size_t i = 0; i < targets->pattern_count; i++) text_free(&targets->patterns[i].text);
     free(targets->patterns);
     free(targets->pattern_of);
 }
 
-const char *targets_next(const Targets *targets, int scheme, size_t *at, bool *regex) {
+const char *module_names_next(const ModuleNames *targets, int scheme, size_t *at, bool *regex) {
     for (; *at < targets->pattern_count; ++*at) {
-        const TargetPattern *pattern = &targets->patterns[*at];
+        const ModulePattern *pattern = &targets->patterns[*at];
         *regex = true;
         if (!pattern->mixed && pattern->scheme == scheme) return targets->patterns[(*at)++].text.data;
     }
@@ -82,7 +82,7 @@ const char *targets_next(const Targets *targets, int scheme, size_t *at, bool *r
     return NULL;
 }
 
-void target_escape(const char *name, Text *out) {
+void module_name_escape(const char *name, Text *out) {
     for (; *name; name++) text_addf(out, strchr(".^$*+?()[]{}|\\", *name) ? "\\%c" : "%c", *name);
     text_addf(out, "$");
 }
