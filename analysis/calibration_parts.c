@@ -14,14 +14,15 @@ bool calibration_part_write(const Calibrator *c, const CalibrationWork *work, co
     const Share *share = &c->share;
     Text file = {0};
     stats_file_begin(&file);
-    stats_put_number(&file, work->model);
     stats_put_number(&file, work->ids);
+    stats_put_number(&file, work->precision);
+    stats_put(&file, work->backend, sizeof work->backend);
     stats_put(&file, work->text.name, sizeof work->text.name);
     stats_put_number(&file, work->text.chat);
     const uint64_t numbers[] = {(uint64_t)share->part, (uint64_t)share->parts, share->all, share->length};
     stats_put(&file, numbers, sizeof numbers);
     calibrator_put(c, &file);
-    const bool ok = stats_file_save(path, STATS_PART, work->key, &file, err);
+    const bool ok = stats_file_save(path, STATS_PART, work->model, &file, err);
     text_free(&file);
     return ok;
 }
@@ -38,14 +39,17 @@ typedef struct PartFile {
 
 static bool get_part(StatsReader *r, PartFile *out) {
     uint64_t numbers[4];
-    out->work.model = stats_get_number(r);
-    out->work.ids = stats_get_number(r);
-    stats_get(r, out->work.text.name, sizeof out->work.text.name);
-    out->work.text.chat = stats_get_number(r) != 0;
+    CalibrationWork *work = &out->work;
+    work->ids = stats_get_number(r);
+    work->precision = (Precision)stats_get_number(r);
+    stats_get(r, work->backend, sizeof work->backend);
+    stats_get(r, work->text.name, sizeof work->text.name);
+    work->text.chat = stats_get_number(r) != 0;
     stats_get(r, numbers, sizeof numbers);
     const uint64_t part = numbers[0], parts = numbers[1], all = numbers[2], length = numbers[3];
-    if (r->bad || out->work.text.name[sizeof out->work.text.name - 1] || part < 1 || part > parts || parts > all ||
-        parts > INT32_MAX || !length || length > INT32_MAX || all > SIZE_MAX / SAMPLE_ROWS / length)
+    if (r->bad || work->text.name[sizeof work->text.name - 1] || work->backend[sizeof work->backend - 1] || part < 1 ||
+        part > parts || parts > all || parts > INT32_MAX || !length || length > INT32_MAX ||
+        all > SIZE_MAX / SAMPLE_ROWS / length)
         return false;
     out->share = part_share((size_t)all, (size_t)length, (int)part, (int)parts);
     return stats_get_number(r) == out->share.count; // all of it was done
@@ -53,14 +57,22 @@ static bool get_part(StatsReader *r, PartFile *out) {
 
 static bool part_file_open(const char *path, PartFile *out, Error *err) {
     *out = (PartFile){.path = path};
-    out->data = stats_file_load(path, STATS_PART, &out->work.key, &out->reader, err);
+    out->data = stats_file_load(path, STATS_PART, &out->work.model, &out->reader, err);
     return out->data && (get_part(&out->reader, out) || error_set(err, "%s: is damaged; write it again", path));
+}
+
+static bool same_computation(const CalibrationWork *a, const CalibrationWork *b) {
+    return a->precision == b->precision && strcmp(a->backend, b->backend) == 0;
+}
+
+static bool same_numbers(const CalibrationWork *a, const CalibrationWork *b) {
+    return a->ids == b->ids && same_computation(a, b);
 }
 
 bool calibration_part_is_there(const char *path, const CalibrationWork *work, int part, int parts) {
     PartFile file;
-    const bool is = part_file_open(path, &file, NULL) && file.work.key == work->key && file.share.part == part &&
-                    file.share.parts == parts;
+    const bool is = part_file_open(path, &file, NULL) && file.work.model == work->model &&
+                    same_numbers(&file.work, work) && file.share.part == part && file.share.parts == parts;
     free(file.data);
     return is;
 }
@@ -72,8 +84,9 @@ static bool belongs(const PartFile *file, const PartFile *first, const ModelStru
         return error_set(err, "%s: was measured on another model", file->path);
     const char *differs = file->share.parts != first->share.parts ? "is one of another number of parts"
                           : file->work.ids != first->work.ids     ? "was measured on another text or number of tokens"
-                          : file->work.key != first->work.key     ? "was measured with another precision or backend"
-                                                                  : NULL;
+                          : !same_computation(&file->work, &first->work)
+                              ? "was measured with another precision or backend"
+                              : NULL;
     return !differs || error_set(err, "%s: %s than %s", file->path, differs, first->path);
 }
 

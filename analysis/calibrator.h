@@ -39,9 +39,10 @@ void calibrator_forget(const char *folder, uint64_t key);
 
 // What parts have in common.
 typedef struct CalibrationWork {
-    uint64_t key;   // input_stats_key of the whole
     uint64_t model; // inputs_model_key
-    uint64_t ids;   // hash of all token ids
+    uint64_t ids;   // input_ids_key of all of them
+    Precision precision;
+    char backend[16]; // its name
     CalibrationText text;
 } CalibrationWork;
 

@@ -17,11 +17,15 @@
 static uint64_t hash_number(uint64_t hash, double number) { return hash_bytes(hash, &number, sizeof number); }
 
 // config.json tells which rows of a matrix are whose, and how numbers that are quantized already are stored.
-static uint64_t base_key(const ModelStructure *structure, const char *kind) {
+static uint64_t hash_model(const ModelStructure *structure, const char *kind, uint64_t checkpoint) {
     uint64_t hash = hash_number(hash_text(HASH_START, kind), STATS_VERSION);
-    hash = hash_bytes(hash, &structure->checkpoint->identity, sizeof structure->checkpoint->identity);
+    hash = hash_bytes(hash, &checkpoint, sizeof checkpoint);
     hash = hash_bytes(hash, &structure->config.identity, sizeof structure->config.identity);
     return hash_text(hash, structure->config.family);
+}
+
+static uint64_t base_key(const ModelStructure *structure, const char *kind) {
+    return hash_model(structure, kind, structure->checkpoint->identity);
 }
 
 // One checkpoint has several lists of linears: another config.json, or none, makes another one of it.
@@ -34,13 +38,23 @@ uint64_t weight_stats_key(const ModelStructure *structure) {
     return hash;
 }
 
-uint64_t inputs_model_key(const ModelStructure *structure) { return base_key(structure, "inputs"); }
+uint64_t inputs_model_key(const ModelStructure *structure) {
+    return hash_model(structure, "inputs", structure->checkpoint->content);
+}
+
+uint64_t input_ids_key(const int32_t *ids, size_t sequences, size_t length) {
+    const uint64_t hash = hash_number(hash_number(HASH_START, (double)sequences), (double)length);
+    return hash_bytes(hash, ids, sequences * length * sizeof *ids);
+}
+
+uint64_t input_stats_key_of(const ModelStructure *structure, uint64_t ids, Precision precision, const char *backend) {
+    const uint64_t hash = hash_text(base_key(structure, "inputs"), backend);
+    return hash_bytes(hash_number(hash, precision), &ids, sizeof ids);
+}
 
 uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
                          Precision precision, const char *backend) {
-    uint64_t hash = hash_text(inputs_model_key(structure), backend);
-    hash = hash_number(hash_number(hash_number(hash, precision), (double)sequences), (double)length);
-    return hash_bytes(hash, ids, sequences * length * sizeof *ids);
+    return input_stats_key_of(structure, input_ids_key(ids, sequences, length), precision, backend);
 }
 
 // ---- Writing ----

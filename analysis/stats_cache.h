@@ -10,7 +10,11 @@ uint64_t weight_stats_key(const ModelStructure *structure);
 uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
                          Precision precision, const char *backend);
 
-uint64_t inputs_model_key(const ModelStructure *structure); // by the first two alone
+// The same from a hash of the ids.
+uint64_t input_ids_key(const int32_t *ids, size_t sequences, size_t length);
+uint64_t input_stats_key_of(const ModelStructure *structure, uint64_t ids, Precision precision, const char *backend);
+// The model alone, and any copy of it.
+uint64_t inputs_model_key(const ModelStructure *structure);
 
 // True when it was there, whole and fits the structure; then all weights (inputs) are known.
 bool stats_cache_read_weights(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats);

@@ -150,13 +150,17 @@ static CalibrationText own_text(const Engine *engine) {
 }
 
 static CalibrationWork work_on(const Engine *engine, const TokenIds *ids, size_t sequences) {
-    const size_t length = engine->options.length, numbers[] = {sequences, length};
-    const uint64_t hash = hash_bytes(HASH_START, numbers, sizeof numbers);
-    return (CalibrationWork){.key = input_stats_key(&engine->structure, ids->ids, sequences, length,
-                                                    engine->options.precision, engine->backend->ops->name),
-                             .model = inputs_model_key(&engine->structure),
-                             .ids = hash_bytes(hash, ids->ids, sequences * length * sizeof *ids->ids),
-                             .text = own_text(engine)};
+    CalibrationWork work = {.model = inputs_model_key(&engine->structure),
+                            .ids = input_ids_key(ids->ids, sequences, engine->options.length),
+                            .precision = engine->options.precision,
+                            .text = own_text(engine)};
+    snprintf(work.backend, sizeof work.backend, "%s", engine->backend->ops->name);
+    return work;
+}
+
+// By which the result is found in the cache.
+static uint64_t key_of(const Engine *engine, const CalibrationWork *work) {
+    return input_stats_key_of(&engine->structure, work->ids, work->precision, work->backend);
 }
 
 static bool run_part(Engine *engine, Calibration *c, const CalibrationWork *work, const char *path, Progress *progress,
@@ -186,7 +190,7 @@ bool engine_calibrate_part(Engine *engine, int part, int parts, const char *path
     const size_t length = engine->options.length;
     const CalibrationWork work = work_on(engine, &ids, sequences);
     const int share[] = {part, parts};
-    Calibration c = {.key = hash_bytes(work.key, share, sizeof share)};
+    Calibration c = {.key = hash_bytes(key_of(engine, &work), share, sizeof share)};
     bool ok = calibrator_new_part(engine->base, ids.ids, sequences, length, part, parts, &c.calibrator, err);
     token_ids_free(&ids);
     if (!ok) return false;
@@ -204,7 +208,8 @@ bool engine_merge_calibration(Engine *engine, char *const *paths, int count, Err
     if (!calibration_merge(&engine->structure, paths, count, &work, &set, err)) return false;
     model_stats_take_inputs(&engine->stats, set);
     engine->measured_on = work.text;
-    if (engine->cache_folder) stats_cache_write_inputs(engine->cache_folder, work.key, &engine->stats, NULL);
+    if (engine->cache_folder)
+        stats_cache_write_inputs(engine->cache_folder, key_of(engine, &work), &engine->stats, NULL);
     return true;
 }
 

@@ -324,7 +324,7 @@ bool journal_open(const Export *x, bool write, Journal *out, Error *err) {
                      .files = array_new((size_t)x->file_count, sizeof *out->files),
                      .end = x->file_count,
                      .lock = -1,
-                     .source = x->model->structure->checkpoint->identity,
+                     .source = x->model->structure->checkpoint->content,
                      .plan = hash_plan(x),
                      .layout = hash_layout(x)};
     if (!out->path || !out->files) return error_memory(err, "the journal");

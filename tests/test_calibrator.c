@@ -227,7 +227,7 @@ static void run_part(FixtureModel *model, const char *name, int part, int parts,
     TokenIds ids = {0};
     Calibrator *c = NULL;
     Error err = {0};
-    const CalibrationWork work = {.key = KEY, .model = inputs_model_key(&model->structure), .ids = ids_hash};
+    const CalibrationWork work = {.model = inputs_model_key(&model->structure), .ids = ids_hash, .backend = "cpu"};
     char *path = part_file(name, part);
     assert_false(calibration_part_is_there(path, &work, part, parts));
     assert_true(tokens_random((size_t)model->config.vocab, TOKENS, 3, &ids, &err));
@@ -274,7 +274,7 @@ static void parts_together_saw_what_one_sees(void **state) {
             paths[PARTS - part] = part_file(m ? "b" : "a", part);
         }
         if (!calibration_merge(&model.structure, paths, PARTS, &work, &set, &err)) fail_msg("%s", err.message);
-        assert_int_equal(work.key, KEY);
+        assert_string_equal(work.backend, "cpu");
         InputSet *whole = uninterrupted(&model);
         assert_same(whole, set);
         for (int i = 0; i < set->count; i++) assert_true(set->inputs[i].sample_rows > SAMPLE_ROWS / 4);

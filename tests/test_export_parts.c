@@ -25,10 +25,12 @@ enum { PARTS = 4, SHARD = 12000 };
 
 static char *model, *out;
 
-static void make_model(void) {
-    const RandomOptions options = {.shape = *random_shape_find("tiny"), .dtype = DTYPE_BF16, .seed = 1};
-    if (!random_checkpoint_write(&options, model, NULL, NULL)) _exit(1);
+static void make_model_of(const char *path, uint64_t seed) {
+    const RandomOptions options = {.shape = *random_shape_find("tiny"), .dtype = DTYPE_BF16, .seed = seed};
+    if (!random_checkpoint_write(&options, path, NULL, NULL)) _exit(1);
 }
+
+static void make_model(void) { make_model_of(model, 1); }
 
 static ExportOptions options_for(const char *path, int part, int parts) {
     return (ExportOptions){.format = EXPORT_COMPRESSED_TENSORS,
@@ -238,6 +240,24 @@ static void parts_of_different_work_refuse_each_other(void **state) {
     engine_close(engine), engine_close(other);
 }
 
+// As where each machine has a copy of its own.
+static void copies_of_a_model_are_one_model(void **state) {
+    (void)state;
+    char *copy = path_join(folder, "copy"), *other = path_join(folder, "other");
+    make_model(), make_model_of(copy, 1), make_model_of(other, 2);
+    Engine *engine = export_engine(model, W4), *of_copy = export_engine(copy, W4), *of_other = export_engine(other, W4);
+    const ExportOptions first = options_for(out, 1, 2), second = options_for(out, 2, 2);
+    ExportOptions finish = options_for(out, 0, 0);
+    finish.finish = true;
+    export_written(engine, &first);
+    export_refused(of_other, &second, "from another model");
+    export_written(of_copy, &second);
+    export_written(of_copy, &finish);
+    assert_true(export_written(engine, &first).was_complete);
+    engine_close(engine), engine_close(of_copy), engine_close(of_other);
+    free(copy), free(other);
+}
+
 static void parts_leave_alone_what_is_not_theirs(void **state) {
     (void)state;
     make_model();
@@ -302,6 +322,7 @@ int main(void) {
         IN_FOLDERS(processes_together_write_what_one_writes), // first, while this process has no threads
         IN_FOLDERS(the_end_names_what_is_missing),
         IN_FOLDERS(parts_of_different_work_refuse_each_other),
+        IN_FOLDERS(copies_of_a_model_are_one_model),
         IN_FOLDERS(parts_leave_alone_what_is_not_theirs),
         IN_FOLDERS(a_part_may_be_empty),
     };
