@@ -692,6 +692,7 @@ static void wrong_use_of_parts(void **state) {
     } cases[] = {
         {{"calibrate", "--part", "1/2"}, "-o FILE"},
         {{"calibrate", "--merge", "x"}, "MODEL and the files"},
+        {{"calibrate", "--compare-random", "-o", "x"}, "prints only"},
         {{"calibrate", "--merge", "--part", "1/2"}, "--merge comes after all parts"},
         {{"quantize", "-o", "x", "--part", "1/2", "--finish"}, "--finish comes after all parts"},
         {{"quantize", "-o", "x", "--part", "1/2", "--eval"}, "--finish writes"},
