@@ -43,7 +43,8 @@ static void fill_inputs(Model *m) {
         float x[5 * 32];
         for (size_t j = 0; j < 5 * widths[i]; j++) x[j] = (float)random_normal(&random);
         Error err = {0};
-        assert_true(input_gatherer_new(widths[i], 5, &gatherer, &err) && input_gatherer_add(&gatherer, x, 5, &err));
+        assert_true(input_gatherer_new(widths[i], (InputPlan){.planned = 5}, &gatherer, &err) &&
+                    input_gatherer_add(&gatherer, x, 5, &err));
         assert_true(input_gatherer_look(&gatherer, true, &m->stats.inputs[i], &err));
         input_gatherer_free(&gatherer);
         input_set_publish(m->stats.set, i);
