@@ -1,11 +1,10 @@
 // Calibration: text through the model, every linear input observed. Layer by layer, all tokens of a batch through one
 // layer before the next, so that a checkpoint larger than memory is read once per batch and not once per sequence.
-#include "analysis/calibrator.h"
+#include "analysis/calibrator_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/input_stats.h"
 #include "analysis/publish.h"
 #include "base/array.h"
 #include "base/log.h"
@@ -21,49 +20,19 @@
 // Beyond this the oldest states of other models and texts are removed.
 #define KEPT_TOTAL ((size_t)1 << 30)
 
-// What is known of one input, and of the batch in work.
-typedef struct Gathering {
-    InputGatherer gatherer; // width 0: not seen yet
-    uint64_t before;        // tokens of the batches that are done
-    uint64_t skip;          // tokens that are still to come and known already, from a state on disk
-} Gathering;
-
-struct Calibrator {
-    Transformer *model;
-    const ModelStructure *structure;
-    Sequences *running;
-    int32_t *ids; // [sequences, length]
-    size_t sequences, length;
-    size_t hidden;     // width
-    float **states;    // [most] → [length, hidden] in backend memory
-    size_t most;       // sequences of a batch
-    Gathering *inputs; // [input_count]
-    bool failed;       // an observation failed; err says why
-    Error *err;
-    Progress *progress;
-    // Where it is: sequences `done`, then a batch of `count` of which all have passed the layers before `layer`, and
-    // the first `passed` that one too. Layer −1: not begun. Layer `layers`: the head.
-    size_t done, count, passed;
-    int layer;
-    size_t grown; // sequences of the next batch
-};
-
 // The linear that stands for an input: the first that reads it. NULL when none does.
-static const Linear *reader_of(const ModelStructure *structure, int input) {
+const Linear *input_reader(const ModelStructure *structure, int input) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (structure->linears[i].input == input) return &structure->linears[i];
     }
     return NULL;
 }
 
-// Tokens that will come by: an expert gets its share, as far as that can be known beforehand.
-static uint64_t planned_tokens(const Calibrator *c, int input) {
-    const Linear *reader = reader_of(c->structure, input);
-    const Experts *experts = &c->structure->config.experts;
-    uint64_t all = (uint64_t)c->sequences * c->length;
-    if (!reader || reader->expert < 0) return all;
-    uint64_t share = all * (uint64_t)experts->per_token / (uint64_t)experts->count;
-    return share ? share : 1;
+InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
+    const Linear *reader = input_reader(structure, input);
+    return (InputPlan){.planned = (uint64_t)share->all * share->length,
+                       .before = (uint64_t)share->first * share->length,
+                       .routed = reader && reader->expert >= 0};
 }
 
 // ---- Observing ----
@@ -78,9 +47,15 @@ static bool gathering_skips(Gathering *g, size_t tokens) {
 
 // No early rows for experts: there are too many of them, and each sees few tokens early.
 static bool begin_input(const Calibrator *c, int input, size_t width, InputGatherer *out) {
-    const Linear *reader = reader_of(c->structure, input);
-    return input_gatherer_new(width, planned_tokens(c, input), out, c->err) &&
-           ((reader && reader->expert >= 0) || input_gatherer_sample_early(out, c->err));
+    const InputPlan plan = input_plan(c->structure, input, &c->share);
+    return input_gatherer_new(width, plan, out, c->err) && (plan.routed || input_gatherer_sample_early(out, c->err));
+}
+
+// An expert does not know its tokens by their places in the text, but which sequence they are of.
+static void choose_slots(const Calibrator *c, InputGatherer *g) {
+    const size_t sequence = c->share.first + c->done + c->passed;
+    g->next_slot = SAMPLE_ROWS * sequence / c->share.all;
+    g->slots_end = SAMPLE_ROWS * (sequence + 1) / c->share.all;
 }
 
 // backend: where x lies and is measured; NULL: on the host.
@@ -88,11 +63,12 @@ static void observe_input(Calibrator *c, int input, Backend *backend, const floa
     Gathering *g = &c->inputs[input];
     if (c->failed || gathering_skips(g, tokens)) return;
     bool ok = g->gatherer.width || begin_input(c, input, width, &g->gatherer);
+    choose_slots(c, &g->gatherer);
     if (ok && (backend ? input_gatherer_measure(&g->gatherer, backend, x, tokens, c->err)
                        : input_gatherer_add(&g->gatherer, x, tokens, c->err)))
         return;
     c->failed = true;
-    const Linear *reader = reader_of(c->structure, input);
+    const Linear *reader = input_reader(c->structure, input);
     error_prefix(c->err, "input of %s", reader ? reader->name : "?");
 }
 
@@ -110,7 +86,7 @@ static void observe_there(void *context, int input, Backend *backend, const floa
 static uint64_t tokens_passed(const Calibrator *c) {
     const uint64_t passes = (uint64_t)c->structure->config.layers + 1;
     const uint64_t steps = c->done * passes + (c->layer < 0 ? 0 : (uint64_t)c->layer * c->count + c->passed);
-    return steps * c->length / passes;
+    return steps * c->share.length / passes;
 }
 
 // One sequence through one layer. Of the head only the input is wanted, no logits.
@@ -120,10 +96,10 @@ static bool layer_step(Calibrator *c) {
     uint64_t before = tokens_passed(c);
     if (progress_should_stop(c->progress)) return error_stopped(c->err);
     sequences_rewind(c->running, 0);
-    bool ok =
-        c->layer < c->structure->config.layers
-            ? transformer_layers(c->model, c->running, c->layer, c->layer + 1, state, c->length, &observer, c->err)
-            : transformer_head(c->model, c->running, state, c->length, NULL, &observer, c->err);
+    bool ok = c->layer < c->structure->config.layers
+                  ? transformer_layers(c->model, c->running, c->layer, c->layer + 1, state, c->share.length, &observer,
+                                       c->err)
+                  : transformer_head(c->model, c->running, state, c->share.length, NULL, &observer, c->err);
     if (!ok || c->failed) return false;
     c->passed++;
     progress_add(c->progress, tokens_passed(c) - before);
@@ -143,11 +119,11 @@ static bool layer_pass(Calibrator *c) {
 }
 
 static bool begin_batch(Calibrator *c) {
-    size_t left = c->sequences - c->done;
+    size_t left = c->share.count - c->done;
     c->count = c->grown < left ? c->grown : left;
     for (size_t s = 0; s < c->count; s++) {
-        const int32_t *ids = c->ids + (c->done + s) * c->length;
-        if (!transformer_embed(c->model, ids, c->length, c->states[s], c->err)) return false;
+        const int32_t *ids = c->ids + (c->done + s) * c->share.length;
+        if (!transformer_embed(c->model, ids, c->share.length, c->states[s], c->err)) return false;
     }
     c->layer = 0;
     c->passed = 0;
@@ -190,12 +166,13 @@ static size_t clamped_size(size_t value, size_t least, size_t most) {
 }
 
 static void choose_batches(Calibrator *c) {
-    size_t bytes = c->length * c->hidden * sizeof(float), room = memory_available();
+    size_t bytes = c->share.length * c->hidden * sizeof(float), room = memory_available();
     const bool from_disk = c->structure->checkpoint->bytes > room;
     room = room / 4 < BATCH_BYTES ? BATCH_BYTES : room / 4;
-    size_t most = from_disk ? room / bytes : MOST_TOKENS / c->length;
-    c->most = clamped_size(most, 1, c->sequences);
-    c->grown = clamped_size(from_disk ? c->most : (FIRST_TOKENS + c->length - 1) / c->length, 1, c->sequences);
+    size_t most = from_disk ? room / bytes : MOST_TOKENS / c->share.length;
+    c->most = clamped_size(most, 1, c->share.count);
+    c->grown =
+        clamped_size(from_disk ? c->most : (FIRST_TOKENS + c->share.length - 1) / c->share.length, 1, c->share.count);
     if (c->most < c->grown) c->most = c->grown;
 }
 
@@ -204,33 +181,46 @@ static bool calibrator_make(Calibrator *c, const int32_t *ids, Error *err) {
     choose_batches(c);
     c->inputs = array_new((size_t)c->structure->input_count, sizeof *c->inputs);
     c->states = array_new(c->most, sizeof *c->states);
-    c->ids = array_new(c->sequences, c->length * sizeof *c->ids);
+    c->ids = array_new(c->share.count, c->share.length * sizeof *c->ids);
     if (!c->inputs || !c->states || !c->ids) return error_memory(err, "calibration");
-    memcpy(c->ids, ids, c->sequences * c->length * sizeof *c->ids);
+    memcpy(c->ids, ids, c->share.count * c->share.length * sizeof *c->ids);
     for (size_t s = 0; s < c->most; s++) {
-        c->states[s] = backend->ops->memory_new(backend, c->length * c->hidden * sizeof(float), err);
+        c->states[s] = backend->ops->memory_new(backend, c->share.length * c->hidden * sizeof(float), err);
         if (!c->states[s]) return false;
     }
-    return sequences_new(c->model, c->length, &c->running, err);
+    return sequences_new(c->model, c->share.length, &c->running, err);
 }
 
-bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t length, Calibrator **out, Error *err) {
+Share part_share(size_t sequences, size_t length, int part, int parts) {
+    const size_t first = sequences * (size_t)(part - 1) / (size_t)parts;
+    return (Share){part, parts, sequences, length, first, sequences * (size_t)part / (size_t)parts - first};
+}
+
+bool calibrator_new_part(Transformer *t, const int32_t *ids, size_t sequences, size_t length, int part, int parts,
+                         Calibrator **out, Error *err) {
     *out = NULL;
     if (!check_tokens(t, sequences, length, err)) return false;
+    if ((size_t)parts > sequences)
+        return error_set(err, "there are only %zu sequences of %zu tokens to calibrate on; take at most so many parts",
+                         sequences, length);
+    const Share share = part_share(sequences, length, part, parts);
     Calibrator *c = array_new(1, sizeof *c);
     if (!c) return error_memory(err, "calibration");
     c->model = t;
     c->structure = transformer_structure(t);
     c->hidden = (size_t)c->structure->config.hidden;
-    c->sequences = sequences;
-    c->length = length;
+    c->share = share;
     c->layer = -1;
-    if (!calibrator_make(c, ids, err)) {
+    if (!calibrator_make(c, ids + share.first * length, err)) {
         calibrator_free(c);
         return false;
     }
     *out = c;
     return true;
+}
+
+bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t length, Calibrator **out, Error *err) {
+    return calibrator_new_part(t, ids, sequences, length, 1, 1, out, err);
 }
 
 void calibrator_free(Calibrator *c) {
@@ -250,21 +240,22 @@ void calibrator_free(Calibrator *c) {
 // ---- What is known ----
 
 void calibrator_begin(const Calibrator *c, Progress *progress) {
-    progress_begin_at(progress, "calibrating", (uint64_t)c->sequences * c->length, tokens_passed(c));
+    progress_begin_at(progress, "calibrating", (uint64_t)c->share.count * c->share.length, tokens_passed(c));
 }
 
-uint64_t calibrator_tokens(const Calibrator *c) { return (uint64_t)c->done * c->length; }
-bool calibrator_done(const Calibrator *c) { return c->done == c->sequences; }
+uint64_t calibrator_tokens(const Calibrator *c) { return (uint64_t)c->done * c->share.length; }
+uint64_t calibrator_planned(const Calibrator *c) { return (uint64_t)c->share.count * c->share.length; }
+bool calibrator_done(const Calibrator *c) { return c->done == c->share.count; }
 
-// An expert that no token was sent to is known to have seen none.
-static bool look_at_input(const Calibrator *c, int input, InputSet *out, Error *err) {
-    const InputGatherer *gatherer = &c->inputs[input].gatherer;
-    const Linear *reader = gatherer->width ? NULL : reader_of(c->structure, input);
-    if (gatherer->width) return input_gatherer_look(gatherer, calibrator_done(c), &out->inputs[input], err);
+bool input_look(const ModelStructure *structure, int input, const InputGatherer *gatherer, bool final, InputSet *out,
+                Error *err) {
+    const Linear *reader = gatherer->width ? NULL : input_reader(structure, input);
     InputGatherer nothing = {0};
-    bool ok = !reader || (input_gatherer_new(reader->in, 1, &nothing, err) &&
-                          input_gatherer_look(&nothing, true, &out->inputs[input], err));
+    bool ok = gatherer->width ? input_gatherer_look(gatherer, final, &out->inputs[input], err)
+                              : !reader || (input_gatherer_new(reader->in, (InputPlan){1, 0, false}, &nothing, err) &&
+                                            input_gatherer_look(&nothing, true, &out->inputs[input], err));
     input_gatherer_free(&nothing);
+    if (ok) input_set_publish(out, input);
     return ok;
 }
 
@@ -272,12 +263,10 @@ bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err) {
     InputSet *set = *out = input_set_new(c->structure->input_count);
     if (!set) return error_memory(err, "activation statistics");
     set->tokens = calibrator_tokens(c);
-    set->planned = (uint64_t)c->sequences * c->length;
+    set->planned = calibrator_planned(c);
     bool ok = true;
-    for (int i = 0; ok && i < set->count; i++) {
-        ok = look_at_input(c, i, set, err);
-        if (ok) input_set_publish(set, i);
-    }
+    for (int i = 0; ok && i < set->count; i++)
+        ok = input_look(c->structure, i, &c->inputs[i].gatherer, calibrator_done(c), set, err);
     if (ok) return true;
     input_set_release(set);
     *out = NULL;
@@ -288,40 +277,47 @@ bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err) {
 
 // In the middle of a batch some inputs have seen more of it than others. Each stores how many tokens it had before, and
 // when the batch runs again it skips those that it has seen since.
+void calibrator_put(const Calibrator *c, Text *file) {
+    stats_put_number(file, c->done);
+    for (int i = 0; i < c->structure->input_count; i++) {
+        const Gathering *g = &c->inputs[i];
+        stats_put_number(file, g->gatherer.width);
+        if (!g->gatherer.width) continue;
+        stats_put_number(file, g->before);
+        input_gatherer_put(&g->gatherer, file);
+    }
+}
+
 bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Error *err) {
     Text file = {0};
     stats_file_begin(&file);
-    stats_put_number(&file, c->done);
-    for (int i = 0; i < c->structure->input_count; i++) {
-        const Gathering *g = &c->inputs[i];
-        stats_put_number(&file, g->gatherer.width);
-        if (!g->gatherer.width) continue;
-        stats_put_number(&file, g->before);
-        input_gatherer_put(&g->gatherer, &file);
-    }
+    calibrator_put(c, &file);
     bool ok = stats_file_write(folder, STATS_CALIBRATION, key, &file, err);
     if (ok) stats_file_prune(folder, STATS_CALIBRATION, key, KEPT_TOTAL);
     text_free(&file);
     return ok;
 }
 
-static bool get_gathering(const Calibrator *c, int input, size_t done, StatsReader *r, Gathering *out) {
-    const Linear *reader = reader_of(c->structure, input);
+bool gathering_get(const ModelStructure *structure, int input, const Share *share, size_t done, StatsReader *r,
+                   Gathering *out) {
+    const Linear *reader = input_reader(structure, input);
+    const InputPlan plan = input_plan(structure, input, share);
     size_t width = (size_t)stats_get_number(r);
     if (r->bad || !width) return !r->bad;
     out->before = stats_get_number(r);
-    if (!reader || width != reader->in || !input_gatherer_get(r, width, planned_tokens(c, input), &out->gatherer) ||
+    if (!reader || width != reader->in || !input_gatherer_get(r, width, plan, &out->gatherer) ||
         out->before > out->gatherer.tokens)
         return false;
     out->skip = out->gatherer.tokens - out->before;
     // All tokens come by each linear, but experts share them.
-    return reader->expert >= 0 || out->before == done * c->length;
+    return plan.routed || out->before == done * share->length;
 }
 
 static bool get_state(const Calibrator *c, StatsReader *r, size_t *done, Gathering *inputs) {
     *done = (size_t)stats_get_number(r);
-    bool ok = !r->bad && *done < c->sequences;
-    for (int i = 0; ok && i < c->structure->input_count; i++) ok = get_gathering(c, i, *done, r, &inputs[i]);
+    bool ok = !r->bad && *done < c->share.count;
+    for (int i = 0; ok && i < c->structure->input_count; i++)
+        ok = gathering_get(c->structure, i, &c->share, *done, r, &inputs[i]);
     return ok && r->left == 0;
 }
 

@@ -9,6 +9,10 @@ typedef struct Calibrator Calibrator;
 // Sequences of `length` ids each, one after the other in `ids`, which are copied. t stays the caller's. Refuses what
 // the model has no positions for.
 bool calibrator_new(Transformer *t, const int32_t *ids, size_t sequences, size_t length, Calibrator **out, Error *err);
+// Part `part` of `parts` of these sequences, counted from 1: with parts 1 all of them. Refuses more parts than
+// sequences.
+bool calibrator_new_part(Transformer *t, const int32_t *ids, size_t sequences, size_t length, int part, int parts,
+                         Calibrator **out, Error *err);
 void calibrator_free(Calibrator *c); // NULL: nothing
 
 // Tells the progress how many tokens there are, and how many were run before.
@@ -18,7 +22,8 @@ void calibrator_begin(const Calibrator *c, Progress *progress);
 // after a failure the calibrator can only be freed.
 bool calibrator_batch(Calibrator *c, Progress *progress, Error *err);
 
-uint64_t calibrator_tokens(const Calibrator *c); // of all batches that are done
+uint64_t calibrator_tokens(const Calibrator *c);  // of all batches that are done
+uint64_t calibrator_planned(const Calibrator *c); // that it will have run
 bool calibrator_done(const Calibrator *c);
 
 // What was seen so far, in a set of its own (the caller's); final when the calibrator is done.
@@ -29,3 +34,23 @@ bool calibrator_inputs(const Calibrator *c, InputSet **out, Error *err);
 bool calibrator_resume(Calibrator *c, const char *folder, uint64_t key);
 bool calibrator_keep(const Calibrator *c, const char *folder, uint64_t key, Error *err);
 void calibrator_forget(const char *folder, uint64_t key);
+
+// ---- Files of parts (calibration_parts.c) ----
+
+// What parts have in common.
+typedef struct CalibrationWork {
+    uint64_t model; // inputs_model_key
+    uint64_t ids;   // input_ids_key of all of them
+    Precision precision;
+    char backend[16]; // its name
+    CalibrationText text;
+} CalibrationWork;
+
+// What a part saw, once it is done; atomic.
+bool calibration_part_write(const Calibrator *c, const CalibrationWork *work, const char *path, Error *err);
+// Whether the file is that part of that work, whole.
+bool calibration_part_is_there(const char *path, const CalibrationWork *work, int part, int parts);
+// All parts of one work, in any order: exactly what one calibrator sees of all sequences. Says what is missing, twice
+// there or of another work. *out is the caller's.
+bool calibration_merge(const ModelStructure *structure, char *const *paths, int count, CalibrationWork *work,
+                       InputSet **out, Error *err);

@@ -8,19 +8,20 @@
 #include "base/array.h"
 #include "kernels/host/measure.h"
 
-bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err) {
-    size_t samples = planned < SAMPLE_ROWS ? (size_t)planned : SAMPLE_ROWS;
-    *out = (InputGatherer){.width = width, .planned = planned, .patterns = array_new(65536, sizeof(uint64_t))};
+static size_t rows_planned(uint64_t planned) { return planned < SAMPLE_ROWS ? (size_t)planned : SAMPLE_ROWS; }
+
+bool input_gatherer_new(size_t width, InputPlan plan, InputGatherer *out, Error *err) {
+    *out = (InputGatherer){.width = width, .plan = plan, .patterns = array_new(65536, sizeof(uint64_t))};
     out->stats.width = width;
     out->stats.channel_absmax = array_new(width, sizeof(float));
-    out->stats.sample = array_new(samples, width * sizeof(float));
+    out->stats.sample = array_new(rows_planned(plan.planned), width * sizeof(float));
     if (out->patterns && out->stats.channel_absmax && out->stats.sample) return true;
     input_gatherer_free(out);
     return error_memory(err, "activation statistics");
 }
 
 bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err) {
-    if (gatherer->planned <= EARLY_TOKENS) return true;
+    if (gatherer->plan.planned <= EARLY_TOKENS) return true;
     gatherer->early = array_new(SAMPLE_ROWS, gatherer->width * sizeof(float));
     return gatherer->early || error_memory(err, "activation statistics");
 }
@@ -34,36 +35,61 @@ void input_gatherer_free(InputGatherer *gatherer) {
     *gatherer = (InputGatherer){0};
 }
 
-// The position among `tokens` tokens of sample row `i`: one in each part of them, at another place in each part (by the
-// golden ratio). At the same place they might all be first tokens of sequences, which are like no others.
-static uint64_t sample_position(uint64_t tokens, size_t i) {
-    const uint64_t rows = tokens < SAMPLE_ROWS ? tokens : SAMPLE_ROWS;
-    const uint64_t from = (uint64_t)((__uint128_t)tokens * i / rows),
-                   to = (uint64_t)((__uint128_t)tokens * (i + 1) / rows);
+// One of the tokens [from, to), at another place for each i (by the golden ratio). At the same place they might all be
+// first tokens of sequences, which are like no others.
+static uint64_t place_in(uint64_t from, uint64_t to, uint64_t i) {
     const uint32_t place = (uint32_t)(i + 1) * 2654435769u; // 2^32 times the fraction of (i + 1) · 0.618…
     return from + (uint64_t)((__uint128_t)(to - from) * place >> 32);
 }
 
-// Rows that are spread over `spread` tokens. backend: where x lies; NULL: on the host.
+// The position among `tokens` tokens of sample row `i`: one in each part of them.
+static uint64_t sample_position(uint64_t tokens, size_t i) {
+    const uint64_t rows = rows_planned(tokens);
+    return place_in((uint64_t)((__uint128_t)tokens * i / rows), (uint64_t)((__uint128_t)tokens * (i + 1) / rows), i);
+}
+
+// How many rows there are after so many tokens.
+static size_t rows_after(uint64_t tokens, uint64_t planned) {
+    size_t rows = 0;
+    while (rows < rows_planned(planned) && sample_position(planned, rows) < tokens) rows++;
+    return rows;
+}
+
+// backend: where x lies; NULL: on the host.
+static void keep_row(const InputGatherer *g, Backend *backend, const float *x, uint64_t row, float *to) {
+    if (backend)
+        backend->ops->download(backend, to, x + row * g->width, g->width * sizeof(float));
+    else
+        memcpy(to, x + row * g->width, g->width * sizeof(float));
+}
+
+// Rows that are spread over `spread` tokens, of which `before` come first, with so many of the rows.
 static void keep_rows(const InputGatherer *g, Backend *backend, const float *x, size_t tokens, uint64_t spread,
-                      float *rows, size_t *count) {
-    const size_t bytes = g->width * sizeof(float);
-    while (*count < SAMPLE_ROWS && *count < spread) {
-        uint64_t position = sample_position(spread, *count);
-        if (position >= g->tokens + tokens) return;
-        const float *row = x + (size_t)(position - g->tokens) * g->width;
-        float *to = rows + (*count)++ * g->width;
-        if (backend)
-            backend->ops->download(backend, to, row, bytes);
-        else
-            memcpy(to, row, bytes);
+                      uint64_t before, float *rows, size_t *count) {
+    const uint64_t from = before + g->tokens;
+    for (size_t i = rows_after(before, spread) + *count; i < rows_planned(spread); i++) {
+        const uint64_t position = sample_position(spread, i);
+        if (position >= from + tokens) return;
+        keep_row(g, backend, x, position - from, rows + (*count)++ * g->width);
     }
 }
 
+// Of a call with few tokens some slots stay empty. What is kept of it depends on nothing that came before.
+static void keep_slots(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
+    const uint64_t slots = g->slots_end - g->next_slot, rows = slots < tokens ? slots : tokens;
+    for (uint64_t i = 0; i < rows && g->stats.sample_rows < rows_planned(g->plan.planned); i++)
+        keep_row(g, backend, x, place_in(tokens * i / rows, tokens * (i + 1) / rows, g->next_slot + i),
+                 g->stats.sample + g->stats.sample_rows++ * g->width);
+    g->next_slot = g->slots_end;
+}
+
 static void keep_samples(InputGatherer *g, Backend *backend, const float *x, size_t tokens) {
-    keep_rows(g, backend, x, tokens, g->planned, g->stats.sample, &g->stats.sample_rows);
+    if (g->plan.routed)
+        keep_slots(g, backend, x, tokens);
+    else
+        keep_rows(g, backend, x, tokens, g->plan.planned, g->plan.before, g->stats.sample, &g->stats.sample_rows);
     if (!g->early) return;
-    if (g->tokens < EARLY_TOKENS) keep_rows(g, backend, x, tokens, EARLY_TOKENS, g->early, &g->early_rows);
+    if (g->tokens < EARLY_TOKENS) keep_rows(g, backend, x, tokens, EARLY_TOKENS, 0, g->early, &g->early_rows);
     if (g->stats.sample_rows < SAMPLE_ROWS / 2) return;
     free(g->early);
     g->early = NULL;
@@ -212,16 +238,18 @@ static bool floats_plausible(const float *values, size_t n, bool magnitudes) {
     return ok;
 }
 
-// How many rows there are after so many tokens.
-static size_t rows_after(uint64_t tokens, uint64_t planned) {
-    size_t rows = 0;
-    while (rows < SAMPLE_ROWS && rows < planned && sample_position(planned, rows) < tokens) rows++;
-    return rows;
+// Rows of the tokens that were seen; of routed ones nobody knows how many.
+static bool rows_plausible(const InputGatherer *g, uint64_t rows) {
+    const InputPlan *p = &g->plan;
+    uint64_t end;
+    if (__builtin_add_overflow(p->before, g->tokens, &end)) return false;
+    return p->routed ? rows <= g->tokens && rows <= rows_planned(p->planned)
+                     : rows == rows_after(end, p->planned) - rows_after(p->before, p->planned);
 }
 
-bool input_gatherer_get(StatsReader *r, size_t width, uint64_t planned, InputGatherer *out) {
+bool input_gatherer_get(StatsReader *r, size_t width, InputPlan plan, InputGatherer *out) {
     uint64_t values;
-    if (!width || !input_gatherer_new(width, planned, out, NULL)) return false;
+    if (!width || !input_gatherer_new(width, plan, out, NULL)) return false;
     out->tokens = stats_get_number(r);
     bool ok = get_patterns(r, out->patterns) && !__builtin_mul_overflow(out->tokens, (uint64_t)width, &values) &&
               counts_sum_to(out->patterns, 65536, values) && !any_nonfinite(out->patterns);
@@ -229,12 +257,24 @@ bool input_gatherer_get(StatsReader *r, size_t width, uint64_t planned, InputGat
     stats_get(r, out->stats.token_magnitude, sizeof out->stats.token_magnitude);
     ok = ok && counts_sum_to(out->stats.token_magnitude, MAGNITUDE_BINS, out->tokens) &&
          floats_plausible(out->stats.channel_absmax, width, true);
-    ok = ok && stats_get_number(r) == rows_after(out->tokens, planned);
-    if (ok) {
-        out->stats.sample_rows = rows_after(out->tokens, planned);
+    const uint64_t rows = stats_get_number(r);
+    if (ok && (ok = rows_plausible(out, rows))) {
+        out->stats.sample_rows = (size_t)rows;
         ok = stats_get(r, out->stats.sample, out->stats.sample_rows * width * sizeof(float)) &&
              floats_plausible(out->stats.sample, out->stats.sample_rows * width, false);
     }
     if (!ok) input_gatherer_free(out);
     return ok;
+}
+
+void input_gatherer_merge(InputGatherer *g, const InputGatherer *next) {
+    const size_t room = rows_planned(g->plan.planned) - g->stats.sample_rows;
+    const size_t rows = next->stats.sample_rows < room ? next->stats.sample_rows : room;
+    for (size_t i = 0; i < 65536; i++) g->patterns[i] += next->patterns[i];
+    for (size_t i = 0; i < MAGNITUDE_BINS; i++) g->stats.token_magnitude[i] += next->stats.token_magnitude[i];
+    for (size_t j = 0; j < g->width; j++)
+        g->stats.channel_absmax[j] = fmaxf(g->stats.channel_absmax[j], next->stats.channel_absmax[j]);
+    memcpy(g->stats.sample + g->stats.sample_rows * g->width, next->stats.sample, rows * g->width * sizeof(float));
+    g->stats.sample_rows += rows;
+    g->tokens += next->tokens;
 }

@@ -4,11 +4,20 @@
 #include "analysis/stats.h"
 #include "analysis/stats_file.h"
 
+// What is known beforehand of the tokens that will come by.
+typedef struct InputPlan {
+    uint64_t planned; // in all, by whoever sees them
+    uint64_t before;  // of these, others see so many that come first
+    bool routed;      // only some are sent here: which rows are kept is said before each call
+} InputPlan;
+
 typedef struct InputGatherer {
     size_t width;
-    uint64_t tokens, planned; // seen so far; will be seen in all
-    uint64_t *patterns;       // [65536] upper halves of the values
-    float *token_absmax;      // [room], scratch
+    InputPlan plan;
+    uint64_t tokens;               // seen so far
+    uint64_t next_slot, slots_end; // routed: of SAMPLE_ROWS, those that the next call may fill
+    uint64_t *patterns;            // [65536] upper halves of the values
+    float *token_absmax;           // [room], scratch
     size_t room;
     InputStats stats; // all but what follows from patterns
     // Rows evenly spread over the first EARLY_TOKENS, while there are few of those spread over all of them.
@@ -18,7 +27,7 @@ typedef struct InputGatherer {
 
 #define EARLY_TOKENS 1024
 
-bool input_gatherer_new(size_t width, uint64_t planned, InputGatherer *out, Error *err);
+bool input_gatherer_new(size_t width, InputPlan plan, InputGatherer *out, Error *err);
 void input_gatherer_free(InputGatherer *gatherer);
 // Keeps early rows too, for callers that look before the end.
 bool input_gatherer_sample_early(InputGatherer *gatherer, Error *err);
@@ -35,4 +44,7 @@ bool input_gatherer_look(const InputGatherer *gatherer, bool final, InputStats *
 
 // Everything that the result depends on. Reading makes a gatherer of that width; false when the numbers cannot be true.
 void input_gatherer_put(const InputGatherer *gatherer, Text *file);
-bool input_gatherer_get(StatsReader *r, size_t width, uint64_t planned, InputGatherer *out);
+bool input_gatherer_get(StatsReader *r, size_t width, InputPlan plan, InputGatherer *out);
+
+// Adds what another saw right behind it: then it is as if it had seen all of that itself.
+void input_gatherer_merge(InputGatherer *gatherer, const InputGatherer *next);

@@ -101,6 +101,12 @@ void model_stats_take_inputs(ModelStats *stats, InputSet *set);
 // Thread-safe for different linears.
 bool weight_stats_measure(const ModelStructure *structure, int linear, ModelStats *stats, Error *err);
 
+// What a calibration is on.
+typedef struct CalibrationText {
+    char name[128]; // "mixed", or of a file
+    bool chat;      // conversations went through the chat template
+} CalibrationText;
+
 // Runs token sequences (each of `length` ids, one after the other in `ids`) through the model and fills all inputs.
 // Progress counts tokens. On stop or failure the inputs stay as they were. In steps: analysis/calibrator.h.
 bool calibrate(Transformer *t, const int32_t *ids, size_t sequences, size_t length, ModelStats *stats,

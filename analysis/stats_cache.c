@@ -1,5 +1,6 @@
 #include "analysis/stats_cache.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,11 +18,15 @@
 static uint64_t hash_number(uint64_t hash, double number) { return hash_bytes(hash, &number, sizeof number); }
 
 // config.json tells which rows of a matrix are whose, and how numbers that are quantized already are stored.
-static uint64_t base_key(const ModelStructure *structure, const char *kind) {
+static uint64_t hash_model(const ModelStructure *structure, const char *kind, uint64_t checkpoint) {
     uint64_t hash = hash_number(hash_text(HASH_START, kind), STATS_VERSION);
-    hash = hash_bytes(hash, &structure->checkpoint->identity, sizeof structure->checkpoint->identity);
+    hash = hash_bytes(hash, &checkpoint, sizeof checkpoint);
     hash = hash_bytes(hash, &structure->config.identity, sizeof structure->config.identity);
     return hash_text(hash, structure->config.family);
+}
+
+static uint64_t base_key(const ModelStructure *structure, const char *kind) {
+    return hash_model(structure, kind, structure->checkpoint->identity);
 }
 
 // One checkpoint has several lists of linears: another config.json, or none, makes another one of it.
@@ -34,12 +39,29 @@ uint64_t weight_stats_key(const ModelStructure *structure) {
     return hash;
 }
 
-uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
-                         Precision precision, const char *backend) {
-    uint64_t hash = hash_text(base_key(structure, "inputs"), backend);
-    hash = hash_number(hash_number(hash_number(hash, precision), (double)sequences), (double)length);
+uint64_t inputs_model_key(const ModelStructure *structure) {
+    return hash_model(structure, "inputs", structure->checkpoint->content);
+}
+
+uint64_t input_ids_key(const int32_t *ids, size_t sequences, size_t length) {
+    const uint64_t hash = hash_number(hash_number(HASH_START, (double)sequences), (double)length);
     return hash_bytes(hash, ids, sequences * length * sizeof *ids);
 }
+
+uint64_t input_stats_key_of(const ModelStructure *structure, uint64_t ids, Precision precision, const char *backend) {
+    const uint64_t hash = hash_text(base_key(structure, "inputs"), backend);
+    return hash_bytes(hash_number(hash, precision), &ids, sizeof ids);
+}
+
+uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, size_t sequences, size_t length,
+                         Precision precision, const char *backend) {
+    return input_stats_key_of(structure, input_ids_key(ids, sequences, length), precision, backend);
+}
+
+// Whoever adds a statistic writes, reads and checks it below, since one that is forgotten would be 0 from the second
+// run on, and raises STATS_VERSION.
+static_assert(sizeof(void *) != 8 || (sizeof(WeightStats) == 824 && sizeof(InputStats) == 4672),
+              "is the new statistic kept, and does STATS_VERSION count the change?");
 
 // ---- Writing ----
 
@@ -95,16 +117,19 @@ bool stats_cache_write_weights(const char *folder, uint64_t key, const ModelStat
     return ok;
 }
 
+static bool put_inputs(Text *file, const ModelStats *stats, Error *err) {
+    stats_put_number(file, (uint64_t)stats->input_count);
+    for (int i = 0; i < stats->input_count; i++) {
+        if (!stats->inputs[i].known) return error_set(err, "not all inputs were seen; statistics were not kept");
+        put_input(file, &stats->inputs[i]);
+    }
+    return true;
+}
+
 bool stats_cache_write_inputs(const char *folder, uint64_t key, const ModelStats *stats, Error *err) {
     Text file = {0};
     stats_file_begin(&file);
-    stats_put_number(&file, (uint64_t)stats->input_count);
-    bool ok = true;
-    for (int i = 0; ok && i < stats->input_count; i++) {
-        ok = stats->inputs[i].known || error_set(err, "not all inputs were seen; statistics were not kept");
-        if (ok) put_input(&file, &stats->inputs[i]);
-    }
-    ok = ok && stats_file_write(folder, STATS_INPUTS, key, &file, err);
+    bool ok = put_inputs(&file, stats, err) && stats_file_write(folder, STATS_INPUTS, key, &file, err);
     text_free(&file);
     return ok;
 }
@@ -275,6 +300,46 @@ bool stats_cache_read_inputs(const char *folder, uint64_t key, const ModelStruct
     if (!data) return false;
     InputSet *fresh = input_set_new(structure->input_count);
     bool ok = fresh && get_inputs(&reader, structure, fresh);
+    if (ok)
+        model_stats_take_inputs(stats, fresh);
+    else
+        input_set_release(fresh);
+    free(data);
+    return ok;
+}
+
+// ---- Files that people name ----
+
+bool statistics_write(const char *path, const ModelStructure *structure, const CalibrationText *text,
+                      const ModelStats *stats, Error *err) {
+    Text file = {0};
+    stats_file_begin(&file);
+    stats_put(&file, text->name, sizeof text->name);
+    stats_put_number(&file, text->chat);
+    stats_put_number(&file, stats->set->tokens);
+    bool ok = put_inputs(&file, stats, err) &&
+              stats_file_save(path, STATS_STATISTICS, inputs_model_key(structure), &file, err);
+    text_free(&file);
+    return ok;
+}
+
+static bool get_statistics(StatsReader *reader, const ModelStructure *structure, CalibrationText *text, InputSet *out) {
+    stats_get(reader, text->name, sizeof text->name);
+    text->chat = stats_get_number(reader) != 0;
+    out->tokens = out->planned = stats_get_number(reader);
+    return !text->name[sizeof text->name - 1] && out->tokens && get_inputs(reader, structure, out);
+}
+
+bool statistics_read(const char *path, const ModelStructure *structure, CalibrationText *text, ModelStats *stats,
+                     Error *err) {
+    StatsReader reader;
+    uint64_t key;
+    char *data = stats_file_load(path, STATS_STATISTICS, &key, &reader, err);
+    if (!data) return false;
+    InputSet *fresh = input_set_new(structure->input_count);
+    bool ok = fresh || error_memory(err, path);
+    if (ok && key != inputs_model_key(structure)) ok = error_set(err, "%s: was measured on another model", path);
+    if (ok && !get_statistics(&reader, structure, text, fresh)) ok = error_set(err, "%s: is damaged", path);
     if (ok)
         model_stats_take_inputs(stats, fresh);
     else

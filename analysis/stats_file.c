@@ -36,11 +36,10 @@ static StatsHeader stats_header(StatsKind kind, uint64_t key, const char *payloa
                          .payload_hash = hash_bytes(HASH_START, payload, size)};
 }
 
-static const char *const kind_names[] = {[STATS_WEIGHTS] = "weights",
-                                         [STATS_INPUTS] = "inputs",
-                                         [STATS_CALIBRATION] = "calibration",
-                                         [STATS_STATES] = "states",
-                                         [STATS_TEXT] = "text"};
+static const char *const kind_names[] = {
+    [STATS_WEIGHTS] = "weights",      [STATS_INPUTS] = "inputs", [STATS_CALIBRATION] = "calibration",
+    [STATS_STATES] = "states",        [STATS_TEXT] = "text",     [STATS_PART] = "part",
+    [STATS_STATISTICS] = "statistics"};
 static_assert(sizeof kind_names / sizeof *kind_names == STATS_KIND_END, "a kind of file has no name");
 
 static char *file_path(const char *folder, StatsKind kind, uint64_t key) {
@@ -59,10 +58,19 @@ void stats_put_number(Text *file, uint64_t number) { stats_put(file, &number, si
 
 void stats_file_begin(Text *file) { stats_put(file, &(StatsHeader){0}, sizeof(StatsHeader)); }
 
-bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *file, Error *err) {
+static bool put_header(StatsKind kind, uint64_t key, Text *file, Error *err) {
     if (file->failed) return error_memory(err, "writing statistics");
     StatsHeader header = stats_header(kind, key, file->data + sizeof header, file->length - sizeof header);
     memcpy(file->data, &header, sizeof header);
+    return true;
+}
+
+bool stats_file_save(const char *path, StatsKind kind, uint64_t key, Text *file, Error *err) {
+    return put_header(kind, key, file, err) && file_write(path, file->data, file->length, err);
+}
+
+bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *file, Error *err) {
+    if (!put_header(kind, key, file, err)) return false;
     char *path = file_path(folder, kind, key);
     if (!path) return error_memory(err, folder);
     bool ok = cache_write(folder, path, file, err);
@@ -87,6 +95,33 @@ char *stats_file_read(const char *folder, StatsKind kind, uint64_t key, StatsRea
                      : "is not there");
     free(path);
     if (ok) return data;
+    free(data);
+    return NULL;
+}
+
+static bool check_header(const char *path, const StatsHeader *found, const StatsHeader *wanted, Error *err) {
+    if (memcmp(found->magic, wanted->magic, sizeof found->magic) != 0)
+        return error_set(err, "%s: holds no statistics; calibrate -o writes such files", path);
+    if (found->version != wanted->version || found->byte_order != wanted->byte_order)
+        return error_set(err, "%s: was written by another version, or on another kind of machine; calibrate again",
+                         path);
+    if (found->kind == STATS_PART && wanted->kind == STATS_STATISTICS)
+        return error_set(err, "%s: is a part of a calibration; calibrate --merge makes statistics of all parts", path);
+    if (found->kind == STATS_STATISTICS && wanted->kind == STATS_PART)
+        return error_set(err, "%s: is whole, and no part of a calibration; take it with --statistics", path);
+    return memcmp(found, wanted, sizeof *found) == 0 || error_set(err, "%s: is damaged; write it again", path);
+}
+
+char *stats_file_load(const char *path, StatsKind kind, uint64_t *key, StatsReader *payload, Error *err) {
+    StatsHeader found = {0};
+    char *data;
+    size_t size;
+    if (!file_read(path, FILE_LIMIT, &data, &size, err)) return NULL;
+    if (size >= sizeof found) memcpy(&found, data, sizeof found);
+    *payload = (StatsReader){.at = data + sizeof found, .left = size >= sizeof found ? size - sizeof found : 0};
+    *key = found.key;
+    const StatsHeader wanted = stats_header(kind, found.key, payload->at, payload->left);
+    if (check_header(path, &found, &wanted, err)) return data;
     free(data);
     return NULL;
 }

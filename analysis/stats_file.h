@@ -8,7 +8,7 @@
 #include "base/array.h"
 
 // Counts up whenever a layout, or what is measured and how, changes.
-#define STATS_VERSION 4u
+#define STATS_VERSION 5u
 
 typedef enum StatsKind {
     STATS_WEIGHTS = 1,
@@ -16,6 +16,8 @@ typedef enum StatsKind {
     STATS_CALIBRATION,
     STATS_STATES,
     STATS_TEXT,
+    STATS_PART,       // of a calibration, in a file that a person named
+    STATS_STATISTICS, // of inputs, likewise
     STATS_KIND_END
 } StatsKind;
 
@@ -27,6 +29,8 @@ void stats_put(Text *file, const void *data, size_t bytes);
 void stats_put_number(Text *file, uint64_t number);
 // Atomic; makes the folder.
 bool stats_file_write(const char *folder, StatsKind kind, uint64_t key, Text *file, Error *err);
+// The same where a person wants it.
+bool stats_file_save(const char *path, StatsKind kind, uint64_t key, Text *file, Error *err);
 
 // ---- Reading ----
 
@@ -38,6 +42,8 @@ typedef struct StatsReader {
 
 // The file, if it is there and whole, with the reader at its payload; owned by the caller (free). NULL otherwise.
 char *stats_file_read(const char *folder, StatsKind kind, uint64_t key, StatsReader *payload);
+// A file that a person named, of whatever key, which goes to *key; or what is wrong with it.
+char *stats_file_load(const char *path, StatsKind kind, uint64_t *key, StatsReader *payload, Error *err);
 void stats_file_remove(const char *folder, StatsKind kind, uint64_t key);
 // Removes the oldest files of a kind while all of them take more than so many bytes; never that of the key.
 void stats_file_prune(const char *folder, StatsKind kind, uint64_t key, size_t most);

@@ -40,7 +40,7 @@ static bool text_reserve(Text *text, size_t more) {
     while (capacity < need + 1) capacity *= 2;
     char *data = realloc(text->data, capacity);
     if (!data) return !(text->failed = true);
-    // Compiled patterns look at whole vectors, so also behind the text; what they find there should not be random.
+    // Compiled patterns read whole vectors, and so beyond the end of the text; what is there should not be random.
     memset(data + text->capacity, 0, capacity - text->capacity);
     text->data = data;
     text->capacity = capacity;

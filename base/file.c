@@ -82,7 +82,7 @@ static bool not_written(const char *path, const char *outcome, Error *err) {
 
 static const char choose_another[] = "choose a folder that exists and that you may write to";
 
-// Standard output goes on where it is: opened anew, a file behind it would be written from its beginning.
+// Standard output is written from where it stands: opened again, a file behind it would be overwritten.
 static int open_stream(const char *path) {
     if (strcmp(path, "/dev/stdout") != 0) return open(path, O_WRONLY | O_CLOEXEC);
     return fflush(stdout) == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : -1;

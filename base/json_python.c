@@ -1,5 +1,5 @@
-// What Python reads beside the standard, so that files have it which Python wrote: NaN and Infinity, halves of a
-// surrogate pair, and keys that stand twice, of which the last counts.
+// What Python reads and writes beyond the standard, and its files therefore contain: NaN and Infinity, halves of a
+// surrogate pair, and keys that occur twice, of which the last counts.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 
 // ---- Words for numbers ----
 
-// Each in as many bytes as the word has, so that places in messages stay right. JSON has no number for NaN, so a string
-// takes its place, which readers of numbers refuse.
+// Each is as long as the word it replaces, so that places in messages stay right. JSON has no number for NaN, so a
+// string takes its place, which readers of numbers refuse.
 static const struct { const char *word, *standard; } words[] = {{"NaN", "\"?\""}, {"Infinity", "1e99999 "}};
 
 // How long the word at `text` is; 0: there is none.
@@ -50,7 +50,7 @@ static size_t escape_length(const char *text, size_t left, bool *lone) {
 
 // ---- All of them ----
 
-// Puts standard JSON into copy [length], if it is not NULL; true when there is something to replace.
+// Writes standard JSON to copy [length], unless that is NULL; true when there is something to replace.
 static bool make_standard(const char *text, size_t length, char *copy) {
     bool in_string = false, found = false, lone;
     for (size_t i = 0, here; i < length; i += here) {

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
-// The one thing of which there is one per program, like stderr itself.
+// A program has one log, as it has one stderr: hence this global.
 static struct {
     pthread_mutex_t lock;
     pthread_once_t once;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-// What was given to exec; the kernel leaves it with every program, /proc mounted or not.
+// The path given to exec: the kernel hands it to every program, whether /proc is mounted or not.
 static const char *executed_path(void) {
     const unsigned long address = getauxval(AT_EXECFN);
     const char *path;
@@ -16,7 +16,7 @@ static const char *executed_path(void) {
 char *program_file(void) {
     char *file = realpath("/proc/self/exe", NULL);
     if (!file && executed_path()) file = realpath(executed_path(), NULL);
-    // Started by way of the dynamic linker: both told of that.
+    // Started as "ld.so PROGRAM": both name the dynamic linker.
     if (!file || strncmp(strrchr(file, '/'), "/ld-", 4) == 0) {
         char *named = realpath(program_invocation_name, NULL);
         if (!named) return file;

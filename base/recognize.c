@@ -129,7 +129,7 @@ static bool is_markup(const Bytes *b, Error *err) {
     return false;
 }
 
-// Archives of PyTorch and NumPy tell themselves by the name of their first entry.
+// Archives of PyTorch, NumPy and Keras are known by the name of their first entry.
 static bool is_zip(const Bytes *b, Error *err) {
     static const struct {
         const char *part, *what, *remedy;

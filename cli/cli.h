@@ -14,6 +14,13 @@
 
 // ---- options ----
 
+// Part `index` of `count`, counted from 1; count 0: all of the work.
+typedef struct Part {
+    int index, count;
+} Part;
+// "2/4", or "slurm": which task of an array this is. The message does not name the option.
+bool part_parse(const char *text, Part *out, Error *err);
+
 typedef struct DialSetting {
     Dial dial;
     const char *text;
@@ -34,7 +41,7 @@ typedef struct Options {
     size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
-    const char *output; // file to write: logits, tune
+    const char *output; // file to write: calibrate, logits, tune
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, light, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
@@ -49,6 +56,10 @@ typedef struct Options {
     bool task_given;
     const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
     bool compare_random; // calibrate
+    Part part;           // calibrate, quantize
+    bool merge;          // calibrate, with:
+    char *const *files;  // what stands behind MODEL
+    int file_count;
     bool speed;
     const char *schemes;              // bench; NULL: the default
     Sizes batches, contexts, prompts; // bench
@@ -77,8 +88,8 @@ enum {
     TAKES_TUNE = 2048,
     TAKES_TASK = 4096,
     TAKES_FACTOR = 8192,
-    TAKES_COMPARE_RANDOM = 16384,
-    TAKES_SHAPE = 32768, // and a folder to write instead of MODEL
+    TAKES_MEASURING = 16384, // what calibrate alone does
+    TAKES_SHAPE = 32768,     // and a folder to write instead of MODEL
     TAKES_BENCH = 65536,
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,

@@ -67,11 +67,56 @@ static void print_text(const Options *options, const Engine *engine) {
     }
 }
 
+// ---- A part ----
+
+static void print_part(const Options *options, const CalibrationPart *part) {
+    printf("%s: part %d of %d, %llu of %llu tokens%s\n", options->output, options->part.index, options->part.count,
+           (unsigned long long)part->tokens, (unsigned long long)part->all,
+           part->was_there ? "; was there already" : "");
+}
+
+static void print_part_as_json(const Options *options, const Engine *engine, const CalibrationPart *part) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "file", options->output);
+    cJSON_AddNumberToObject(object, "part", options->part.index);
+    cJSON_AddNumberToObject(object, "parts", options->part.count);
+    cJSON_AddNumberToObject(object, "tokens", (double)part->tokens);
+    cJSON_AddNumberToObject(object, "tokens_of_all", (double)part->all);
+    cJSON_AddStringToObject(object, "text", engine_text_name(engine, TEXT_CALIBRATION));
+    cJSON_AddBoolToObject(object, "was_there", part->was_there);
+    print_json(object);
+}
+
+static bool calibrate_part(const Options *options, Error *err) {
+    Engine *engine;
+    CalibrationPart part;
+    bool ok = open_engine(options, true, &engine, err) &&
+              engine_calibrate_part(engine, options->part.index, options->part.count, options->output, &part,
+                                    watch_start(options), err);
+    watch_end();
+    if (ok && options->json) print_part_as_json(options, engine, &part);
+    if (ok && !options->json) print_part(options, &part);
+    engine_close(engine);
+    return ok;
+}
+
+// ---- All ----
+
+// What parts or a file of statistics say needs no forward pass.
+static bool prepare(const Options *options, Engine **engine, Error *err) {
+    const bool runs = !options->merge && !options->model.statistics;
+    return open_engine(options, runs, engine, err) &&
+           (!options->merge || engine_merge_calibration(*engine, options->files, options->file_count, err)) &&
+           prepare_engine(options, *engine, true, err);
+}
+
 bool command_calibrate(const Options *options, Error *err) {
     if (options->compare_random) return command_compare_random(options, err);
+    if (options->part.count) return calibrate_part(options, err);
     Engine *engine;
-    bool ok = open_prepared(options, true, true, &engine, err);
+    bool ok = prepare(options, &engine, err);
     watch_end();
+    ok = ok && (!options->output || engine_keep_statistics(engine, options->output, err));
     if (ok) (options->json ? print_as_json : print_text)(options, engine);
     engine_close(engine);
     return ok;

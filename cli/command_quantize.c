@@ -60,9 +60,11 @@ static bool forecast(const Options *options, Engine *engine, const Fixed *fixed,
 // ---- Writing ----
 
 static void print_result(const Options *options, const ExportResult *r) {
-    char bytes[32], verified[32];
-    printf("%s: %s in %d file%s, %s%s\n", options->export.folder, in_megabytes((double)r->bytes, bytes, sizeof bytes),
-           r->files, r->files == 1 ? "" : "s", export_format_names[options->export.format],
+    char bytes[32], verified[32], part[40] = "";
+    if (options->part.count) snprintf(part, sizeof part, "part %d of %d: ", options->part.index, options->part.count);
+    printf("%s: %s%s in %d file%s, %s%s\n", options->export.folder, part,
+           in_megabytes((double)r->bytes, bytes, sizeof bytes), r->files, r->files == 1 ? "" : "s",
+           export_format_names[options->export.format],
            r->was_complete ? "; complete already, nothing was written" : "");
     if (options->export.verify)
         printf("read back and compared: %s, no difference\n",
@@ -74,6 +76,10 @@ static cJSON *result_json(const Options *options, const ExportResult *r, const F
     cJSON_AddStringToObject(object, "folder", options->export.folder);
     cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
     cJSON_AddBoolToObject(object, "dry_run", false);
+    if (options->part.count) {
+        cJSON_AddNumberToObject(object, "part", options->part.index);
+        cJSON_AddNumberToObject(object, "parts", options->part.count);
+    }
     cJSON_AddNumberToObject(object, "files", r->files);
     cJSON_AddNumberToObject(object, "bytes", (double)r->bytes);
     cJSON_AddNumberToObject(object, "bytes_written", (double)r->written);

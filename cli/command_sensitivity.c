@@ -7,7 +7,7 @@
 
 #define BAR_WIDTH 20
 
-// Why each linear hurts that is shown; signal stays 0 where its input was not measured.
+// Why each linear that is shown hurts; signal stays 0 where its input was not measured.
 static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Why *reasons,
                              Error *err) {
     for (int i = 0; i < study->count; i++) {

@@ -8,9 +8,10 @@ const Command command_table[] = {
      command_screen},
     {"inspect", "Weight ranges, outliers and histograms of every linear.", NULL, TAKES_MODEL | TAKES_JSON | TAKES_MATCH,
      command_inspect},
-    {"calibrate", "Activation ranges of every linear's input, and their FPTQ class.", NULL,
-     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_EVALUATION |
-         TAKES_COMPARE_RANDOM,
+    {"calibrate", "Activation ranges of every linear's input, and their FPTQ class.",
+     "-o keeps what was measured in a file for --statistics. Several processes may share the work: each writes the\n"
+     "statistics of --part I/N to a file, and --merge MODEL FILES makes of them what one process would have measured.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_EVALUATION | TAKES_MEASURING,
      command_calibrate},
     {"plan", "What a recipe decides for every linear: bits, group size, policy, bits per weight, error.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_MATCH | TAKES_AS, command_plan},
@@ -46,13 +47,13 @@ const Command command_table[] = {
      "arithmetic are measured. --prefill 0 leaves prefill out.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_JSON | TAKES_BENCH, command_bench},
     {"quantize", "Writes the quantized model as a checkpoint that other engines load.",
-     "-o names the folder, or with --format gguf a file that ends in .gguf. What was stopped goes on where it was "
-     "when\n"
-     "the same command is run again; until then files are called .partial or stand in a folder called .unfinished.\n"
-     "Equalization is folded into the weights. --dry-run says what would be written, and what engines will do with\n"
-     "it: which kernel runs, and whether activations are quantized there. --format dense writes the numbers that "
-     "codes\n"
-     "stand for; without a recipe or dials it quantizes nothing, and what MODEL holds as codes becomes numbers.",
+     "-o names the folder, or with --format gguf a file that ends in .gguf. What was stopped goes on where it was\n"
+     "when the same command is run again; until then files are called .partial or stand in a folder called\n"
+     ".unfinished. Equalization is folded into the weights. --dry-run says what would be written, and what engines\n"
+     "will do with it: which kernel runs, and whether activations are quantized there. --format dense writes the\n"
+     "numbers that codes stand for; without a recipe or dials it quantizes nothing, and what MODEL holds as codes\n"
+     "becomes numbers. Several processes may share the work: each writes the files of --part I/N, and --finish adds\n"
+     "the rest.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_EXPORT, command_quantize},
     {"tokenize", "Token ids of each line of stdin, one JSON array per line.", NULL, TAKES_MODEL, command_tokenize},
     {"logits", "Logits of given token ids as a safetensors file: logits, F32 [tokens, vocab].",

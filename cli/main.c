@@ -17,8 +17,8 @@ static volatile sig_atomic_t reader_gone;
 
 static void on_closed_pipe(int number) { reader_gone = number; }
 
-// The parent process may have closed these. A file that is opened then would take the number of one, and what
-// is meant for the terminal would go into it. Reading from stdin and writing to stdout fail as they would without.
+// The parent process may have closed these. The next file opened would then take the number of one, and what is meant
+// for the terminal would go into it. Reading from stdin and writing to stdout still fail.
 static void keep_standard_files(void) {
     static const int ways[] = {O_WRONLY, O_RDONLY, O_WRONLY};
     for (int fd = 0; fd < 3; fd++) {

@@ -203,6 +203,13 @@ static bool take_bits(const OptionRow *row, const char *text, Options *out, Erro
     }
 }
 
+static bool take_part(const OptionRow *row, const char *text, Options *out, Error *err) {
+    if (!part_parse(text, &out->part, err)) return error_prefix(err, "--%s", row->name);
+    out->export.part = out->part.index;
+    out->export.parts = out->part.count;
+    return true;
+}
+
 static bool take_task(const OptionRow *row, const char *text, Options *out, Error *err) {
     return out->task_given = take_word(row, text, out, err);
 }
@@ -257,6 +264,8 @@ const OptionRow option_table[] = {
      TAKES_CALIBRATION, take_named, FIELD(model.calibration), .default_value = "mixed; for the sample model stories"},
     {0, "calibration-tokens", "N", "number of calibration tokens", TAKES_CALIBRATION, take_calibration_tokens,
      FROM_TO(1, CALIBRATION_MOST), .default_value = "65536, of self 8192"},
+    {0, "statistics", "FILE", "take activations from this file of calibrate -o, instead of measuring them",
+     TAKES_CALIBRATION, take_input, FIELD(model.statistics)},
     {0, "random-tokens", NULL, "calibrate on random tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
     {0, "text", "TEXT", "evaluate on mixed, stories, or a file", TAKES_EVALUATION, take_named, FIELD(model.evaluation),
@@ -307,7 +316,10 @@ const OptionRow option_table[] = {
     {0, "factor", "K", "list channels that exceed the median by more than this factor, a number above 1", TAKES_FACTOR,
      take_above, FIELD(factor), .least = 1, .default_value = "6"},
     {0, "compare-random", NULL, "calibrate on random tokens, too, and compare ranges, classes and accuracy",
-     TAKES_COMPARE_RANDOM, take_flag, FIELD(compare_random)},
+     TAKES_MEASURING, take_flag, FIELD(compare_random)},
+    {'o', "output", "FILE", "file to write what was measured to", TAKES_MEASURING, take_output, FIELD(output)},
+    {0, "merge", NULL, "make one of the statistics of all parts, which are named behind MODEL", TAKES_MEASURING,
+     take_flag, FIELD(merge)},
     {0, "schemes", "LIST", "schemes to measure beside base", TAKES_BENCH, take_schemes, FIELD(schemes),
      .default_value = "w8,w4,w8a8,w4a8, and recipe if one is given"},
     {0, "batch", "LIST", "numbers of sequences to decode side by side", TAKES_BENCH, take_sizes, FIELD(batches),
@@ -339,6 +351,11 @@ const OptionRow option_table[] = {
      take_flag, FIELD(export.odd_bits)},
     {0, "shard-megabytes", "N", "largest size of a file", TAKES_SHAPE | TAKES_EXPORT, take_shard, FROM_TO(1, 1 << 20),
      .default_value = "4096"},
+    {0, "part", "I/N|slurm",
+     "do the I-th of N parts of the work; slurm takes both from the array that this is a task of",
+     TAKES_MEASURING | TAKES_EXPORT, take_part, FIELD(part)},
+    {0, "finish", NULL, "add what stands beside the weights, once all parts are there", TAKES_EXPORT, take_flag,
+     FIELD(export.finish)},
     {0, "backend", "auto|cpu|cuda", "where to compute", TAKES_MODEL, take_word, FIELD(model.backend),
      .default_value = "auto"},
     {'j', "threads", "N", "number of processor threads", TAKES_MODEL, take_int, FIELD(model.threads), FROM_TO(1, 1024),

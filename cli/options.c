@@ -146,6 +146,24 @@ static bool refuse_option(const char *word, bool value_missing, const struct opt
                      command->name[0] ? " " : "");
 }
 
+// What does not go together where several processes share the work.
+static bool check_parts(const Command *command, const Options *o, Error *err) {
+    const bool measures = command->takes & TAKES_MEASURING;
+    if (o->export.finish && o->part.count) return error_set(err, "--finish comes after all parts; leave --part out");
+    if (o->dry_run && (o->part.count || o->export.finish))
+        return error_set(err, "--dry-run is about the whole; leave --part and --finish out");
+    if (o->measure && o->part.count)
+        return error_set(err, "--eval is for the model card, which --finish writes; give it there");
+    if (o->model.statistics && (o->merge || o->model.random_tokens || (measures && o->part.count)))
+        return error_set(err, "--statistics is instead of measuring; leave --merge, --part and --random-tokens out");
+    if (o->merge && o->part.count) return error_set(err, "--merge comes after all parts; leave --part out");
+    if (o->merge && !o->file_count) return error_set(err, "--merge needs MODEL and the files of all parts");
+    if (measures && o->part.count && !o->output) return error_set(err, "--part needs -o FILE, for what it measures");
+    if (o->compare_random && (o->merge || o->part.count || o->output || o->model.statistics))
+        return error_set(err, "--compare-random prints only; leave --part, --merge, --statistics and -o out");
+    return true;
+}
+
 // What a command cannot do without.
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
@@ -179,10 +197,14 @@ static bool take_positional(int argc, char **argv, const Command *command, Optio
     if (left > 0 && !command->name[0] && find_command(words[0]) && !checkpoint_is_there(words[0]))
         return error_set(err, "the command comes first: quantdial %s ...", words[0]);
     if (left > 1 && !command->name[0] && !checkpoint_is_there(words[0])) return refuse_command(words[0], err);
-    if (left > 1)
+    if (left > 1 && o->merge) {
+        o->files = words + 1;
+        o->file_count = left - 1;
+    } else if (left > 1) {
         return error_set(err, "one %s is expected, but \"%.60s\" follows",
                          command->takes & TAKES_SHAPE ? "FOLDER" : "MODEL", words[1]);
-    if (left == 1) *(command->takes & TAKES_SHAPE ? &o->folder : &o->model.model) = words[0];
+    }
+    if (left > 0) *(command->takes & TAKES_SHAPE ? &o->folder : &o->model.model) = words[0];
     return true;
 }
 
@@ -207,7 +229,8 @@ static OptionsResult parse_options(int argc, char **argv, const Command *command
         if (!take_option(id, optarg, out, err)) return OPTIONS_WRONG;
         if (options_answered(out, command)) return OPTIONS_DONE;
     }
-    bool ok = take_positional(argc, argv, command, out, err) && check_needed(command, out, err);
+    bool ok = take_positional(argc, argv, command, out, err) && check_parts(command, out, err) &&
+              check_needed(command, out, err);
     return ok ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 
-// What is added to a text on either side is short; a pair of variants is timed for so long.
+// How long base and quantized model are timed.
 #define SPEED_SECONDS 1.0
 
 // ---- on which tokens ----

@@ -1,6 +1,9 @@
 // Calibration: read from disk if it is there, otherwise continued from where it stopped, and kept on disk as it grows.
+#include <stdio.h>
+
 #include "analysis/stats_cache.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "engine/engine_parts.h"
 
 // What was found is handed over after the first batch, and then after four times as many tokens each time: every plan
@@ -116,6 +119,8 @@ static bool calibration_go_on(Engine *engine, Progress *progress, Error *err) {
 
 static bool calibration_begin_own(Engine *engine, Progress *progress, Error *err) {
     Calibration *c = &engine->calibration;
+    const char *path = engine->options.statistics;
+    if (path) return statistics_read(path, &engine->structure, &engine->measured_on, &engine->stats, err);
     if (!engine_can_run(engine, err)) return false;
     if (!c->calibrator && !calibration_begin(engine, engine->options.random_tokens, c, &engine->stats, progress, err))
         return false;
@@ -134,4 +139,81 @@ bool engine_calibrate(Engine *engine, Progress *progress, Error *err) {
     bool ok = calibration_begin_own(engine, progress, err);
     while (ok && !engine_calibrated(engine)) ok = calibration_go_on(engine, progress, err);
     return ok;
+}
+
+// ---- By several processes ----
+
+static CalibrationText own_text(const Engine *engine) {
+    CalibrationText text = {.chat = engine_text_is_chat(engine, TEXT_CALIBRATION)};
+    snprintf(text.name, sizeof text.name, "%s", engine_text_name(engine, TEXT_CALIBRATION));
+    return text;
+}
+
+static CalibrationWork work_on(const Engine *engine, const TokenIds *ids, size_t sequences) {
+    CalibrationWork work = {.model = inputs_model_key(&engine->structure),
+                            .ids = input_ids_key(ids->ids, sequences, engine->options.length),
+                            .precision = engine->options.precision,
+                            .text = own_text(engine)};
+    snprintf(work.backend, sizeof work.backend, "%s", engine->backend->ops->name);
+    return work;
+}
+
+// By which the result is found in the cache.
+static uint64_t key_of(const Engine *engine, const CalibrationWork *work) {
+    return input_stats_key_of(&engine->structure, work->ids, work->precision, work->backend);
+}
+
+static bool run_part(Engine *engine, Calibration *c, const CalibrationWork *work, const char *path, Progress *progress,
+                     Error *err) {
+    if (engine->cache_folder) calibrator_resume(c->calibrator, engine->cache_folder, c->key);
+    c->kept_at = clock_seconds();
+    calibrator_begin(c->calibrator, progress);
+    bool ok = true;
+    while (ok && !calibrator_done(c->calibrator)) ok = calibration_batch(engine, c, progress, err);
+    if (ok && (ok = calibration_part_write(c->calibrator, work, path, err)) && engine->cache_folder)
+        calibrator_forget(engine->cache_folder, c->key);
+    if (ok) c->unkept = false;
+    engine_end_calibration(engine, c);
+    return ok;
+}
+
+bool engine_calibrate_part(Engine *engine, int part, int parts, const char *path, CalibrationPart *out,
+                           Progress *progress, Error *err) {
+    TokenIds ids = {0};
+    size_t sequences;
+    *out = (CalibrationPart){0};
+    if (!engine_can_run(engine, err) ||
+        !engine_calibration_ids(engine, engine->options.random_tokens, &ids, &sequences, progress, err)) {
+        token_ids_free(&ids);
+        return false;
+    }
+    const size_t length = engine->options.length;
+    const CalibrationWork work = work_on(engine, &ids, sequences);
+    const int share[] = {part, parts};
+    Calibration c = {.key = hash_bytes(key_of(engine, &work), share, sizeof share)};
+    bool ok = calibrator_new_part(engine->base, ids.ids, sequences, length, part, parts, &c.calibrator, err);
+    token_ids_free(&ids);
+    if (!ok) return false;
+    out->all = (uint64_t)sequences * length;
+    out->tokens = calibrator_planned(c.calibrator);
+    out->was_there = calibration_part_is_there(path, &work, part, parts);
+    if (!out->was_there) return run_part(engine, &c, &work, path, progress, err);
+    calibrator_free(c.calibrator);
+    return true;
+}
+
+bool engine_merge_calibration(Engine *engine, char *const *paths, int count, Error *err) {
+    CalibrationWork work;
+    InputSet *set;
+    if (!calibration_merge(&engine->structure, paths, count, &work, &set, err)) return false;
+    model_stats_take_inputs(&engine->stats, set);
+    engine->measured_on = work.text;
+    if (engine->cache_folder)
+        stats_cache_write_inputs(engine->cache_folder, key_of(engine, &work), &engine->stats, NULL);
+    return true;
+}
+
+bool engine_keep_statistics(const Engine *engine, const char *path, Error *err) {
+    const CalibrationText text = own_text(engine);
+    return statistics_write(path, &engine->structure, &text, &engine->stats, err);
 }

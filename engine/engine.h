@@ -54,6 +54,7 @@ typedef struct EngineOptions {
                              // mixed, and for the sample model stories
     const char *evaluation;  // the same, without self
     ChatChoice chat;
+    const char *statistics;   // file of engine_keep_statistics to take inputs from instead of calibrating; NULL
     bool random_tokens;       // calibrate on random vocabulary ids instead of text
     size_t sequences, length; // calibration: how many sequences of how many tokens (0: 128 × 512, 16 × 512 of self);
                               // cut to the text and the model's positions
@@ -107,6 +108,19 @@ bool engine_calibrate_on(Engine *engine, Progress *progress, Error *err);
 bool engine_measured(const Engine *engine);
 bool engine_calibrated(const Engine *engine);             // on all tokens
 uint64_t engine_calibration_tokens(const Engine *engine); // behind the inputs as they are known now; 0: not at all
+
+// Part `part` of `parts` of the calibration, counted from 1, into a file; the engine itself is not calibrated by it. A
+// file that holds this part already stays as it is. Stopped, it goes on where it was.
+typedef struct CalibrationPart {
+    uint64_t tokens, all; // of the part; of all parts
+    bool was_there;
+} CalibrationPart;
+bool engine_calibrate_part(Engine *engine, int part, int parts, const char *path, CalibrationPart *out,
+                           Progress *progress, Error *err);
+// The files of all parts in place of a calibration, kept in the cache as such.
+bool engine_merge_calibration(Engine *engine, char *const *paths, int count, Error *err);
+// Inputs as they were calibrated, for EngineOptions.statistics.
+bool engine_keep_statistics(const Engine *engine, const char *path, Error *err);
 
 // Takes the recipe over and empties *recipe; the plan of an earlier one is gone.
 void engine_set_recipe(Engine *engine, Recipe *recipe);

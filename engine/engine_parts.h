@@ -35,6 +35,7 @@ struct Engine {
     char *cache_folder; // NULL: no cache
     bool measured;      // the weights
     Calibration calibration;
+    CalibrationText measured_on; // by others, in files that were read; name "": not so
 };
 
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.

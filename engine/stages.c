@@ -57,14 +57,16 @@ void engine_set_recipe(Engine *engine, Recipe *recipe) {
 
 static bool calibrate_for_plan(Engine *engine, Progress *progress, Error *err) {
     if (engine_calibrate(engine, progress, err)) return true;
-    if (!err || err->stopped || engine->tokenizer || engine->options.random_tokens) return false;
+    if (!err || err->stopped || engine->tokenizer || engine->options.random_tokens || engine->options.statistics)
+        return false;
     const Error reason = *err;
     return error_set(err, "%s: --activations none quantizes weights alone, and --random-tokens calibrates without text",
                      reason.message);
 }
 
 static bool prepare(Engine *engine, bool weights, bool inputs, Progress *progress, Error *err) {
-    const bool calibrates = engine->base && (inputs || recipe_needs_ranges(&engine->recipe));
+    const bool calibrates =
+        (engine->base || engine->options.statistics) && (inputs || recipe_needs_ranges(&engine->recipe));
     if ((weights && !engine_measure(engine, progress, err)) ||
         (calibrates && !calibrate_for_plan(engine, progress, err)))
         return false;

@@ -42,6 +42,7 @@ static const char *text_asked_for(const Engine *engine, EngineText text) {
 }
 
 const char *engine_text_name(const Engine *engine, EngineText text) {
+    if (text == TEXT_CALIBRATION && engine->measured_on.name[0]) return engine->measured_on.name;
     if (text == TEXT_CALIBRATION && engine->options.random_tokens) return "random tokens";
     const char *path = text_asked_for(engine, text), *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
@@ -130,6 +131,7 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
 bool engine_is_chat(const Engine *engine) { return engine->chat || engine->chat_error.message[0]; }
 
 bool engine_text_is_chat(const Engine *engine, EngineText text) {
+    if (text == TEXT_CALIBRATION && engine->measured_on.name[0]) return engine->measured_on.chat;
     const bool is_text = text == TEXT_EVALUATION || !(engine->options.random_tokens || wants_self(engine, text));
     const char *path = text_asked_for(engine, text);
     for (int i = 0; i < SHIPPED; i++) {

@@ -19,7 +19,13 @@ static const FormatRow *const formats[EXPORT_FORMAT_COUNT] = {
 static bool begin(const ExportModel *model, const ExportOptions *options, Export *x, Error *err) {
     *x = (Export){.model = model, .options = options, .format = formats[options->format]};
     if (!x->format) return error_set(err, "the format %s cannot be written yet", export_format_names[options->format]);
-    if (!checkpoint_whole(model->structure->checkpoint, err) || !units_make(x, err)) return false;
+    if (!parts_check(options, x->format, err) || !checkpoint_whole(model->structure->checkpoint, err) ||
+        !units_make(x, err))
+        return false;
+    if (options->parts > x->file_count && !x->warning[0])
+        snprintf(x->warning, sizeof x->warning,
+                 "there are %d files for %d parts; a smaller --shard-megabytes gives more", x->file_count,
+                 options->parts);
     if (!model->plan->calibrated && !x->warning[0])
         snprintf(x->warning, sizeof x->warning, "inputs were not measured: they stay in 16 bits");
     return true;
@@ -28,24 +34,30 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
 const char *export_loading(ExportFormat format) { return formats[format] ? formats[format]->loading : ""; }
 
 static uint64_t missing_bytes(const Export *x, const Journal *journal) {
-    return journal_room(journal, x) + folder_bytes(x);
+    return journal_room(journal, x) + (x->options->parts ? 0 : folder_bytes(x));
 }
 
 static bool do_work(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
     if (!disk_has_room(x->options->folder, missing_bytes(x, journal), err) ||
         !write_files(x, journal, &out->written, progress, err))
         return false;
-    if (!x->format->finish(x, err)) return error_prefix(err, "run the same command again, it goes on where it was");
+    if (!x->options->parts && !x->format->finish(x, err))
+        return error_prefix(err, "run the same command again, it goes on where it was");
     journal->complete = true;
-    return journal_keep(journal, x, err);
+    return journal_keep(journal, x, err) && (!x->options->finish || parts_forget(x, err));
+}
+
+// That of a part compares hashes: what the loaders read is a whole folder.
+static bool verify(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err) {
+    return x->format->verify && !x->options->parts ? x->format->verify(x, bytes, progress, err)
+                                                   : journal_check(x, journal, bytes, progress, err);
 }
 
 static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
     if (!journal_open(x, true, journal, err)) return false;
     out->was_complete = journal->complete;
     if (!journal->complete && !do_work(x, journal, out, progress, err)) return false;
-    return !x->options->verify || (x->format->verify ? x->format->verify(x, &out->verified, progress, err)
-                                                     : journal_check(x, journal, &out->verified, progress, err));
+    return !x->options->verify || verify(x, journal, &out->verified, progress, err);
 }
 
 bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,
@@ -57,8 +69,8 @@ bool export_run(const ExportModel *model, const ExportOptions *options, ExportRe
     bool ok = single_file_begin(options, formats[options->format], &single, err) &&
               begin(model, &single.options, &x, err) && run(&x, &journal, out, progress, err) &&
               single_file_end(&single, x.files[0].name, err);
-    out->files = x.file_count;
-    out->bytes = x.bytes;
+    out->files = journal.end - journal.first;
+    out->bytes = ok ? journal_bytes(&journal, &x) : 0;
     snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     journal_free(&journal);
     units_free(&x);
@@ -121,9 +133,9 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
               begin(model, &single.options, &x, err) && journal_open(&x, false, &journal, err) &&
               disk_has_room(single.options.folder, missing_bytes(&x, &journal), err) &&
               time_work(&x, &out->seconds, err);
-    out->files = x.file_count;
-    out->bytes = x.bytes;
     if (ok) {
+        out->files = x.file_count;
+        out->bytes = x.bytes;
         out->left = journal_left(&journal, &x);
         out->read = model->structure->checkpoint->bytes;
         out->memory = memory_of(&x);

@@ -8,6 +8,9 @@
 // A folder is complete or visibly partial: files of weights are called NAME.partial until they are whole, and
 // config.json comes last. quantdial-export.json (journal.h) says how far the work is; the same call goes on from there
 // after any end: a stop, a kill, a full disk, a power cut.
+//
+// Several processes may share the work, on one machine or many: each converts the files of its part, with a journal of
+// its own, and `finish` adds what stands beside the weights. Together they write what one process writes.
 #pragma once
 
 #include <stddef.h>
@@ -45,10 +48,12 @@ typedef struct ExportOptions {
     bool overwrite;     // replace what the folder holds
     bool verify;        // read back what was written
     bool odd_bits;      // numbers of bits that versions of engines read differently: written all the same
+    int part, parts;    // the files of part `part` of so many alone, counted from 1; 0: all of them
+    bool finish;        // of parts that are there: all but the weights
 } ExportOptions;
 
 typedef struct ExportResult {
-    int files;         // of weights
+    int files;         // of weights; of the part alone, where one was asked for
     uint64_t bytes;    // of these
     uint64_t written;  // by this call; less where it went on
     uint64_t verified; // bytes of weights that were read back, as tensors; 0: none
@@ -69,7 +74,7 @@ typedef struct ExportForecast {
     char warning[512];
 } ExportForecast;
 
-// False with the reason and the remedy where the format cannot hold the plan.
+// False with the reason and the remedy where the format cannot hold the plan. Of the whole: the options name no part.
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
 
 #define EXPORT_WORK "writing the model" // as Progress calls it

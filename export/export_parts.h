@@ -11,6 +11,7 @@
 //     packing.c     codes as streams of bits
 //     write.c       the loop over pieces and the thread that writes
 //     journal.c     how far it is
+//     parts.c       the work of several processes
 //     verify.c      reading it back
 //     single_file.c a file instead of a folder
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
@@ -228,12 +229,16 @@ bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error 
 // ---- journal.c ----
 
 #define PARTIAL ".partial" // behind the name of a file that is not whole
+#define JOURNAL_NAME "quantdial-export.json"
+#define JOURNALS "quantdial-export.*" // of parts, too, also while they are being written
+#define PART_JOURNALS "quantdial-export.part-*"
 
 struct Journal {
-    char *path;       // FOLDER/quantdial-export.json
+    char *path;       // FOLDER/quantdial-export.json; that of a part: FOLDER/quantdial-export.part-2-of-4.json
     FileState *files; // [x->file_count]
+    int first, end;   // files that it is about: all, or those of a part
     bool complete;
-    int lock;                      // the folder, so that one program writes there; −1 none
+    int lock;                      // the folder, so that one program writes there, or several parts; −1 none
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
@@ -243,8 +248,29 @@ bool journal_open(const Export *x, bool write, Journal *out, Error *err);
 bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err); // hashes
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
-uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
-uint64_t journal_room(const Journal *journal, const Export *x); // that the disk needs to have for them
+uint64_t journal_left(const Journal *journal, const Export *x);  // bytes that are not on the disk
+uint64_t journal_room(const Journal *journal, const Export *x);  // that the disk needs to have for them
+uint64_t journal_bytes(const Journal *journal, const Export *x); // of its files
+
+// What a journal of this work says of the files [first, end). Refuses that of another. parts: 0 for that of one
+// process.
+bool journal_read(const Export *x, const char *path, int parts, int first, int end, Journal *journal, Error *err);
+bool journal_lock(const Export *x, int operation, Journal *out, Error *err); // LOCK_EX or LOCK_SH
+// What stands in the folder beside journals.
+bool journal_folder_used(const char *folder);
+bool journal_remove_config(const char *folder, Error *err);
+
+// ---- parts.c ----
+
+// The files of a part, as even as whole files allow.
+void part_files(int part, int parts, int file_count, int *first, int *end);
+bool parts_check(const ExportOptions *options, const FormatRow *format, Error *err); // what does not go together
+char *part_path(const char *folder, int part, int parts);                            // of its journal; NULL: memory
+bool parts_are_there(const char *folder);                                            // any
+// As journal_open, of a part, and of all of them to finish.
+bool part_open(const Export *x, bool write, Journal *out, Error *err);
+bool parts_gather(const Export *x, Journal *out, Error *err);
+bool parts_forget(const Export *x, Error *err); // their journals, once that of the whole is complete
 
 // ---- folder.c ----
 

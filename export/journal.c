@@ -16,7 +16,6 @@
 #include "export/export_parts.h"
 #include "quant/equalize.h"
 
-#define JOURNAL_NAME "quantdial-export.json"
 #define JOURNAL_LIMIT ((size_t)64 << 20)
 // Rises when the same work would give other bytes, or the same in another order.
 enum { JOURNAL_VERSION = 1 };
@@ -51,9 +50,15 @@ static uint64_t units_bytes(const Export *x, size_t first, size_t count) {
     return bytes;
 }
 
+uint64_t journal_bytes(const Journal *journal, const Export *x) {
+    uint64_t bytes = 0;
+    for (int f = journal->first; f < journal->end; f++) bytes += out_file_bytes(&x->files[f]);
+    return bytes;
+}
+
 uint64_t journal_left(const Journal *journal, const Export *x) {
     uint64_t left = 0;
-    for (int f = 0; f < x->file_count; f++) {
+    for (int f = journal->first; f < journal->end; f++) {
         const FileState *state = &journal->files[f];
         if (state->whole) continue;
         left += out_file_bytes(&x->files[f]);
@@ -73,7 +78,7 @@ static bool look_at(const Export *x, const char *name, const char *ending, struc
 // A file that was begun has some of its room already.
 uint64_t journal_room(const Journal *journal, const Export *x) {
     uint64_t room = 0;
-    for (int f = 0; f < x->file_count; f++) {
+    for (int f = journal->first; f < journal->end; f++) {
         const uint64_t bytes = out_file_bytes(&x->files[f]);
         struct stat info;
         if (journal->files[f].whole) continue;
@@ -90,16 +95,20 @@ bool journal_keep(const Journal *journal, const Export *x, Error *err) {
     Text text = {0};
     text_addf(&text,
               "{\n  \"quantdial_export\": %d,\n  \"format\": \"%s\",\n  \"source\": \"%016" PRIx64
-              "\",\n  \"plan\": \"%016" PRIx64 "\",\n  \"layout\": \"%016" PRIx64 "\",\n  \"files\": [",
+              "\",\n  \"plan\": \"%016" PRIx64 "\",\n  \"layout\": \"%016" PRIx64 "\",\n",
               JOURNAL_VERSION, export_format_names[x->options->format], journal->source, journal->plan,
               journal->layout);
-    for (int f = 0; f < x->file_count; f++) {
+    if (x->options->parts)
+        text_addf(&text, "  \"part\": %d,\n  \"parts\": %d,\n  \"program\": \"%s\",\n", x->options->part,
+                  x->options->parts, QUANTDIAL_VERSION);
+    text_addf(&text, "  \"files\": [");
+    for (int f = journal->first; f < journal->end; f++) {
         const FileState *state = &journal->files[f];
         text_addf(&text,
                   "%s\n    {\"name\": \"%s\", \"bytes\": %" PRIu64 ", \"units\": %" PRIu64 ", \"hash\": \"%016" PRIx64
                   "\", \"whole\": %s}",
-                  f ? "," : "", x->files[f].name, out_file_bytes(&x->files[f]), state->units, state->hash,
-                  state->whole ? "true" : "false");
+                  f > journal->first ? "," : "", x->files[f].name, out_file_bytes(&x->files[f]), state->units,
+                  state->hash, state->whole ? "true" : "false");
     }
     text_addf(&text, "\n  ],\n  \"complete\": %s\n}\n", journal->complete ? "true" : "false");
     bool ok = !text.failed || error_memory(err, "the journal");
@@ -146,8 +155,8 @@ static bool check_file(const Export *x, const OutFile *file, uint64_t hash, Erro
 }
 
 bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err) {
-    progress_begin(progress, "reading back", x->bytes);
-    for (int f = 0; f < x->file_count; f++) {
+    progress_begin(progress, "reading back", journal_bytes(journal, x));
+    for (int f = journal->first; f < journal->end; f++) {
         if (!check_file(x, &x->files[f], journal->files[f].hash, err)) return false;
         *bytes += out_file_bytes(&x->files[f]);
         if (!progress_add(progress, out_file_bytes(&x->files[f]))) return error_stopped(err);
@@ -172,10 +181,19 @@ static bool read_file(const cJSON *item, const Export *x, int f, FileState *out,
            (out->units = (uint64_t)units, true);
 }
 
+// Parts are of one program: another version may write other bytes.
+static bool same_program(const cJSON *root, int parts) {
+    const char *program;
+    return !parts || (json_string(root, "program", "", &program, NULL) && strcmp(program, QUANTDIAL_VERSION) == 0);
+}
+
 // What a journal says of the work; and of its files, when it is this work.
-static bool read_document(const cJSON *root, const Export *x, Journal *journal, Error *err) {
+static bool read_document(const cJSON *root, const Export *x, int parts, int first, int end, Journal *journal,
+                          Error *err) {
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(root, "files");
-    const char *format, *remedy = "name another folder with -o, or replace it with --overwrite";
+    const char *format, *remedy = x->options->parts || x->options->finish
+                                      ? "name another folder with -o, or empty it"
+                                      : "name another folder with -o, or replace it with --overwrite";
     int64_t version;
     uint64_t source, plan, layout;
     bool complete;
@@ -184,23 +202,22 @@ static bool read_document(const cJSON *root, const Export *x, Journal *journal, 
         !read_hash(root, "plan", &plan, err) || !read_hash(root, "layout", &layout, err) ||
         !json_bool(root, "complete", false, &complete, err))
         return false;
-    const char *differs = version != JOURNAL_VERSION                                     ? "by another version"
+    const char *differs = version != JOURNAL_VERSION || !same_program(root, parts)       ? "by another version"
                           : strcmp(format, export_format_names[x->options->format]) != 0 ? "in another format"
                           : source != journal->source                                    ? "from another model"
-                          : plan != journal->plan                                        ? "by another recipe"
-                          : layout != journal->layout || cJSON_GetArraySize(files) != x->file_count
-                              ? "with other options"
-                              : NULL;
+                          : plan != journal->plan ? "by another recipe or calibration"
+                          : layout != journal->layout || cJSON_GetArraySize(files) != end - first ? "with other options"
+                                                                                                  : NULL;
     if (differs) return error_set(err, "the folder was written %s; %s", differs, remedy);
     journal->complete = complete;
-    for (int f = 0; f < x->file_count; f++)
-        if (!read_file(cJSON_GetArrayItem(files, f), x, f, &journal->files[f], err)) return false;
+    for (int f = first; f < end; f++)
+        if (!read_file(cJSON_GetArrayItem(files, f - first), x, f, &journal->files[f], err)) return false;
     return true;
 }
 
 // A file that is gone or has another size is written again.
-static void forget_lost_files(const Export *x, Journal *journal) {
-    for (int f = 0; f < x->file_count; f++) {
+static void forget_lost_files(const Export *x, int first, int end, Journal *journal) {
+    for (int f = first; f < end; f++) {
         FileState *state = &journal->files[f];
         const OutFile *file = &x->files[f];
         struct stat info;
@@ -212,16 +229,16 @@ static void forget_lost_files(const Export *x, Journal *journal) {
     }
 }
 
-static bool read_journal(const Export *x, Journal *journal, Error *err) {
+bool journal_read(const Export *x, const char *path, int parts, int first, int end, Journal *journal, Error *err) {
     char *text = NULL;
     size_t size;
-    if (!file_read(journal->path, JOURNAL_LIMIT, &text, &size, err)) return false;
+    if (!file_read(path, JOURNAL_LIMIT, &text, &size, err)) return false;
     cJSON *root = json_parse_strict(text, size, err);
-    bool ok = root && read_document(root, x, journal, err);
-    if (ok) forget_lost_files(x, journal);
+    bool ok = root && read_document(root, x, parts, first, end, journal, err);
+    if (ok) forget_lost_files(x, first, end, journal);
     cJSON_Delete(root);
     free(text);
-    return ok || error_prefix(err, "%s", journal->path);
+    return ok || error_prefix(err, "%s", path);
 }
 
 // ---- The folder ----
@@ -229,23 +246,25 @@ static bool read_journal(const Export *x, Journal *journal, Error *err) {
 // Names that an export gives to files of weights, and what must not outlive them.
 static bool is_ours(const char *name) {
     static const char *const globs[] = {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
-                                        "*.partial",         "config.json",         "quantize_config.json"};
+                                        "*.partial",         "config.json",         "quantize_config.json",
+                                        PART_JOURNALS};
     for (size_t i = 0; i < sizeof globs / sizeof *globs; i++)
         if (glob_matches(globs[i], name)) return true;
     return false;
 }
 
-static bool is_empty(const char *folder) {
+bool journal_folder_used(const char *folder) {
     DIR *dir = opendir(folder);
-    bool empty = true;
+    bool used = false;
     for (struct dirent *entry; dir && (entry = readdir(dir));)
-        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+        used = used || (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                        !glob_matches(JOURNALS, entry->d_name));
     if (dir) closedir(dir);
-    return empty;
+    return used;
 }
 
 // Without it no engine takes the rest for a model.
-static bool remove_config(const char *folder, Error *err) {
+bool journal_remove_config(const char *folder, Error *err) {
     char *path = path_join(folder, "config.json");
     bool ok = path ? unlink(path) == 0 || errno == ENOENT ||
                          error_set(err, "%s: cannot be removed: %s", path, strerror(errno))
@@ -272,42 +291,46 @@ static bool is_source(const Export *x) {
 }
 
 // Two programs that write the same folder would get in each other's way. Some file systems have no locks.
-static bool lock_folder(const Export *x, Journal *out, Error *err) {
+bool journal_lock(const Export *x, int operation, Journal *out, Error *err) {
     out->lock = open(x->options->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (out->lock < 0) return error_set(err, "%s: cannot be opened: %s", x->options->folder, strerror(errno));
-    return flock(out->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK ||
+    return flock(out->lock, operation | LOCK_NB) == 0 || errno != EWOULDBLOCK ||
            error_set(err, "%s: another quantdial is writing there", x->options->folder);
 }
 
 static bool begin(const Export *x, bool write, Journal *out, Error *err) {
     const char *folder = x->options->folder;
-    const bool used = folder_exists(folder) && !is_empty(folder);
-    if (is_source(x)) return error_set(err, "%s: is the model itself; name another folder with -o", folder);
-    if (write && (!folder_make(folder, err) || !lock_folder(x, out, err))) return false;
+    const bool used = journal_folder_used(folder) || parts_are_there(folder);
+    if (write && (!folder_make(folder, err) || !journal_lock(x, LOCK_EX, out, err))) return false;
     if (file_exists(out->path)) {
-        if (read_journal(x, out, err)) return !write || out->complete || remove_config(folder, err);
+        if (journal_read(x, out->path, 0, 0, x->file_count, out, err))
+            return !write || out->complete || journal_remove_config(folder, err);
         if (!x->options->overwrite) return false;
         for (int f = 0; f < x->file_count; f++) out->files[f] = (FileState){.hash = HASH_START};
         out->complete = false;
     } else if (used && !x->options->overwrite) {
-        return error_set(
-            err, "%s: is not empty; name another folder with -o, or replace what it holds with --overwrite", folder);
+        return error_set(err,
+                         "%s: is not empty%s; name another folder with -o, or replace what it holds with --overwrite",
+                         folder, parts_are_there(folder) ? ", but was begun in parts, which go on with --part" : "");
     }
     if (err) *err = (Error){0};
     return !write ||
-           ((!used || (remove_config(folder, err) && clear_folder(folder, err))) && journal_keep(out, x, err));
+           ((!used || (journal_remove_config(folder, err) && clear_folder(folder, err))) && journal_keep(out, x, err));
 }
 
 bool journal_open(const Export *x, bool write, Journal *out, Error *err) {
-    *out = (Journal){.path = path_join(x->options->folder, JOURNAL_NAME),
+    const ExportOptions *o = x->options;
+    *out = (Journal){.path = o->parts ? part_path(o->folder, o->part, o->parts) : path_join(o->folder, JOURNAL_NAME),
                      .files = array_new((size_t)x->file_count, sizeof *out->files),
+                     .end = x->file_count,
                      .lock = -1,
-                     .source = x->model->structure->checkpoint->identity,
+                     .source = x->model->structure->checkpoint->content,
                      .plan = hash_plan(x),
                      .layout = hash_layout(x)};
     if (!out->path || !out->files) return error_memory(err, "the journal");
     for (int f = 0; f < x->file_count; f++) out->files[f].hash = HASH_START;
-    return begin(x, write, out, err);
+    if (is_source(x)) return error_set(err, "%s: is the model itself; name another folder with -o", o->folder);
+    return o->parts ? part_open(x, write, out, err) : o->finish ? parts_gather(x, out, err) : begin(x, write, out, err);
 }
 
 void journal_free(Journal *journal) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,8 +106,11 @@ static bool open_file(Writer *w, int index) {
     w->reached = w->journal->files[index];
     w->path = partial_path(w->x, file);
     if (!w->path) return error_memory(&w->err, file->name);
-    w->fd = open(w->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    w->fd = open(w->path, O_RDWR | O_CLOEXEC | (w->reached.units ? 0 : O_CREAT), 0666);
     if (w->fd < 0) return cannot_write(w, w->path);
+    // The same part may have been started twice, where the folder is shared. Some file systems have no locks.
+    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return error_set(&w->err, "%s: another quantdial is writing it", w->path);
     return w->reached.units || put_bytes(w, file->head.data, file->head.length, 0);
 }
 
@@ -267,7 +271,7 @@ static bool make_pieces(Writer *w, const Unit *unit, Error *err) {
 static bool make_files(Writer *w, Error *err) {
     const Export *x = w->x;
     Ahead ahead = {0};
-    for (int f = 0; f < x->file_count; f++) {
+    for (int f = w->journal->first; f < w->journal->end; f++) {
         const OutFile *file = &x->files[f];
         const FileState *state = &w->journal->files[f];
         if (state->whole) continue;
@@ -288,7 +292,8 @@ bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress 
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.changed, NULL);
     if (pthread_create(&thread, NULL, write_pieces, &w) != 0) return error_set(err, "no thread could be started");
-    progress_begin_at(progress, EXPORT_WORK, x->bytes, x->bytes - journal_left(journal, x));
+    const uint64_t bytes = journal_bytes(journal, x);
+    progress_begin_at(progress, EXPORT_WORK, bytes, bytes - journal_left(journal, x));
     bool ok = make_files(&w, err);
     pthread_mutex_lock(&w.lock);
     w.ends = true;

@@ -247,10 +247,14 @@ uint64_t checkpoint_numbers(const Checkpoint *checkpoint) {
 }
 
 static void checkpoint_identify(Checkpoint *out) {
-    uint64_t hash = HASH_START;
-    for (size_t f = 0; f < out->file_count; f++) hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
+    uint64_t hash = HASH_START, content = HASH_START;
+    for (size_t f = 0; f < out->file_count; f++) {
+        hash = hash_header(hash_place(hash, &out->files[f]), &out->files[f]);
+        content = hash_header(content, &out->files[f]);
+    }
     uint64_t numbers = checkpoint_numbers(out);
     out->identity = hash_bytes(hash, &numbers, sizeof numbers);
+    out->content = hash_bytes(content, &numbers, sizeof numbers);
 }
 
 // `index`: the document that names the files; NULL: there is none.
@@ -259,6 +263,7 @@ static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index,
     checkpoint_identify(out);
     const uint64_t choice = hash_choice(out);
     out->identity = hash_bytes(out->identity, &choice, sizeof choice);
+    out->content = hash_bytes(out->content, &choice, sizeof choice);
     return true;
 }
 

@@ -14,6 +14,7 @@ typedef struct Checkpoint {
     size_t bytes;  // of all tensor data
     char *missing; // what to say about files that the index names and that are not there (checkpoint_whole); or NULL
     uint64_t identity; // hash of names, sizes, times, inodes, headers and samples of the numbers: the key of caches
+    uint64_t content;  // the same of any copy: hash of headers and of samples of the numbers
 } Checkpoint;
 
 // `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close. Where an

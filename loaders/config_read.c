@@ -364,7 +364,7 @@ static bool read_dtype(const cJSON *config, ModelConfig *out, Error *err) {
 
 // ---- Families ----
 
-// What known families can say that would need another forward pass.
+// Settings of known families that the forward pass does not obey.
 static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
     static const struct {
         const char *key;
@@ -459,7 +459,7 @@ static bool read_config(cJSON *config, ModelConfig *out, Error *err) {
     bool ok = !family          ? read_unknown(config, type, out, err)
               : family->nested ? read_nested(config, family, out, err)
                                : read_family(config, family, out, err);
-    name_family(type, out); // parts of it have had names of their own
+    name_family(type, out); // read_nested has named its inner part
     return ok;
 }
 

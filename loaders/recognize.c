@@ -115,7 +115,7 @@ bool recognize_adapter(const char *folder, const char *path, Error *err) {
     return false;
 }
 
-// Each of these returns true when it knew the reason, and told it.
+// Each of these returns true when it knows the reason, and has set the message then.
 
 static bool tells_links(const Folder *f) {
     for (size_t i = 0; i < f->names.count; i++) {
@@ -153,7 +153,7 @@ static bool is_beside(const char *name) {
     return false;
 }
 
-// As JSON: a text is no mistake here, a folder may hold licences and notes.
+// Looked at as if JSON were expected: then text is no mistake, since a folder may hold licences and notes.
 static bool tells_contents(const Folder *f) {
     bool told = false;
     for (size_t i = 0; i < f->names.count && !told; i++) {

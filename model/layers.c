@@ -1,5 +1,5 @@
-// The layers of all families: which norms there are, in which order things happen and what is added to what is said by
-// named flags of the configuration and by what the LayerMap holds.
+// The layers of all families. Named flags of the configuration and the contents of the LayerMap say which norms there
+// are, in which order things happen and what is added to what.
 #include "model/transformer_parts.h"
 
 // SCRATCH_BRANCH = MLP of x, or what the experts make of it

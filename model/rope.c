@@ -21,7 +21,7 @@ static double yarn_dimension(const ModelConfig *config, double rotations) {
     return dims * log(positions / (rotations * 2 * (double)M_PI)) / (2 * log(config->rope_theta));
 }
 
-// Dimensions from `low` on are blended towards those from `high` on, which are stretched whole.
+// Dimensions below `low` stay, those from `high` on are stretched, those between are blended.
 static void yarn_range(const ModelConfig *config, float *low, float *high) {
     double from = yarn_dimension(config, config->rope_beta_fast), to = yarn_dimension(config, config->rope_beta_slow);
     if (!config->rope_untruncated) {

@@ -1,5 +1,5 @@
 // Decoding one token is the same few hundred operations every time. A backend that can record them runs them again with
-// one call; here it is decided when to record, and when a recorded step is out of date.
+// one call. This file decides when to record, and when a recorded step is out of date.
 #include "model/transformer_parts.h"
 
 // A step whose experts are chosen on the host cannot be recorded; where a mixture is refused, recording breaks off.
@@ -31,7 +31,7 @@ static bool run_step(Transformer *t, const Sequences *running, const int32_t *id
     return ran;
 }
 
-// Whether this is what the last call was about: only then is there a step, or is one worth recording.
+// Whether the last call used the same transformer: only then is there a step, or is one worth recording.
 static bool is_same(Sequences *running, const Transformer *t) {
     if (running->step_of == t && running->step_version == t->version) return true;
     sequences_forget_step(running);

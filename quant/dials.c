@@ -28,15 +28,15 @@ static const double percentiles[] = {99, 99.9, 99.99};
 static const double group_sizes[] = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 0};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-#define NAMED_UP_TO(names, last) static_assert(COUNT(names) == (last) + 2, #names " and its enumerators differ")
-NAMED_UP_TO(clip_names, CLIP_MSE);
-NAMED_UP_TO(granularity_names, GRANULARITY_ADAPTIVE);
-NAMED_UP_TO(rule_names, RULE_LITERAL);
-NAMED_UP_TO(scale_names, SCALE_F32);
-NAMED_UP_TO(fold_names, FOLDS_ALL);
-NAMED_UP_TO(unfoldable_names, UNFOLDABLE_RUNTIME);
-NAMED_UP_TO(policy_names, POLICY_CHANNEL);
-NAMED_UP_TO(smooth_names, SMOOTH_TOKEN);
+#define ALL_NAMED(names, count) static_assert(COUNT(names) == (count) + 1, #names " and its enumerators differ")
+ALL_NAMED(clip_names, CLIP_COUNT);
+ALL_NAMED(granularity_names, GRANULARITY_COUNT);
+ALL_NAMED(rule_names, ALPHA_RULE_COUNT);
+ALL_NAMED(scale_names, SCALE_TYPE_COUNT);
+ALL_NAMED(fold_names, FOLD_REACH_COUNT);
+ALL_NAMED(unfoldable_names, UNFOLDABLE_COUNT);
+ALL_NAMED(policy_names, POLICY_COUNT);
+ALL_NAMED(smooth_names, SMOOTH_SCALE_COUNT);
 
 // Thresholds beyond this are meaningless: 16-bit activations end at 65,504.
 #define THRESHOLD_MOST 1e6

@@ -12,7 +12,7 @@ bool decision_equalizes(const Decision *decision) {
 
 // ---- Which row a column reads ----
 
-// Rows of v in the linear before: all of them, or with those of q and k.
+// The linear before holds the rows of v, alone or behind those of q and k, and kv heads are shared by query heads.
 static bool has_heads(const ModelConfig *c, const Linear *linear, const Linear *source) {
     if (linear->role != ROLE_O || c->kv_heads <= 0 || c->heads % c->kv_heads != 0) return false;
     size_t dim = (size_t)c->head_dim, q = (size_t)c->heads * dim, kv = (size_t)c->kv_heads * dim;

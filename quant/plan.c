@@ -74,7 +74,7 @@ static const char note_at_run_time[] = "equalized at run time: its factors fold 
 const char *decision_input_text(const Decision *d) {
     static const char *const names[] = {
         [POLICY_NONE] = "16 bit", [POLICY_STATIC] = "static", [POLICY_TOKEN] = "token", [POLICY_CHANNEL] = "chan"};
-    static_assert(sizeof names / sizeof *names == POLICY_CHANNEL + 1, "a policy has no name");
+    static_assert(sizeof names / sizeof *names == POLICY_COUNT, "a policy has no name");
     if (d->activations == POLICY_NONE && d->note == note_uncalibrated) return "?";
     return d->lae ? "LAE" : d->smooth ? "smooth" : names[d->activations];
 }
@@ -169,7 +169,8 @@ static DType scale_dtype(ScaleType scale, DType weight) {
     case SCALE_F16: return DTYPE_F16;
     case SCALE_BF16: return DTYPE_BF16;
     case SCALE_F32: return DTYPE_F32;
-    case SCALE_MODEL: break;
+    case SCALE_MODEL:
+    case SCALE_TYPE_COUNT: break;
     }
     return weight == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
@@ -319,7 +320,7 @@ static FptqClass class_of(double range, const double *settings) {
     return range < settings[DIAL_V1] ? CLASS_LAE : CLASS_TOKEN;
 }
 
-// An input without range, or with one whose scale would be no normal number, quantizes to zeros with any scale.
+// An input without range, or with one whose scale would not be a normal number, becomes zeros with any scale.
 static float static_scale(float range) { return isnormal(range / 127) ? range / 127 : 1; }
 
 static bool is_expert(const Planning *p, int i) { return p->structure->linears[i].expert >= 0; }
@@ -606,14 +607,14 @@ void plan_free(Plan *plan) {
     *plan = (Plan){0};
 }
 
-// What a decision comes to, as numbers; what has no effect counts as 0. The first FACTOR_NUMBERS of them are what the
-// factors of its input follow from.
+// What a decision comes to, as numbers; what has no effect counts as 0. The factors of its input follow from the first
+// FACTOR_NUMBERS of them.
 enum { FACTOR_NUMBERS = 6, DECISION_NUMBERS = 15 };
 typedef struct DecisionKey {
     double numbers[DECISION_NUMBERS];
 } DecisionKey;
 
-// Whoever adds a field to Decision decides here whether it belongs into the key.
+// Whoever adds a field to Decision decides here whether it belongs in the key.
 static_assert(sizeof(void *) != 8 || sizeof(Decision) == 288, "does decision_key know the new field?");
 
 static DecisionKey decision_key(const Decision *d) {

@@ -158,8 +158,11 @@ static bool policy_needs_ranges(double policy) {
     return policy != POLICY_NONE && policy != POLICY_TOKEN && policy != POLICY_CHANNEL;
 }
 
-// Whether a dial has such a value for some linear.
+// Whether a dial has such a value for some linear that may be quantized.
 static bool some_value(const Recipe *recipe, Dial dial, bool (*is)(double value)) {
+    for (int i = 0; i < recipe->ignore_count; i++) {
+        if (strcmp(recipe->ignore[i], "*") == 0) return false; // nothing is quantized
+    }
     bool any = is(recipe->value[dial]);
     for (int i = 0; i < recipe->override_count && !any; i++)
         any = recipe->overrides[i].set[dial] && is(recipe->overrides[i].value[dial]);

@@ -38,14 +38,15 @@ typedef enum Granularity {
     GRANULARITY_TENSOR,
     GRANULARITY_CHANNEL,
     GRANULARITY_GROUP,
-    GRANULARITY_ADAPTIVE
+    GRANULARITY_ADAPTIVE,
+    GRANULARITY_COUNT,
 } Granularity;
 // NOISE stands between the two rules of votes, so that each is one turn away.
-typedef enum AlphaRule { RULE_SHRINK, RULE_NOISE, RULE_LITERAL } AlphaRule;
+typedef enum AlphaRule { RULE_SHRINK, RULE_NOISE, RULE_LITERAL, ALPHA_RULE_COUNT } AlphaRule;
 // What a scale covers: the largest weight, or the range that loses least in squares (quant/grids.h).
-typedef enum Clip { CLIP_ABSMAX, CLIP_MSE } Clip;
+typedef enum Clip { CLIP_ABSMAX, CLIP_MSE, CLIP_COUNT } Clip;
 // MODEL: the weight's own type, F16 for F32 weights.
-typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32 } ScaleType;
+typedef enum ScaleType { SCALE_MODEL, SCALE_F16, SCALE_BF16, SCALE_F32, SCALE_TYPE_COUNT } ScaleType;
 typedef enum ActivationPolicy {
     POLICY_NONE,
     POLICY_STATIC,
@@ -54,12 +55,13 @@ typedef enum ActivationPolicy {
     POLICY_SMOOTHQUANT, // every input equalized by the maxima of weights and activations, then one scale, or per token
     POLICY_PERCENTILE,  // one scale, of a range that leaves out the largest activations
     POLICY_CHANNEL,     // a scale per channel, over the tokens of one call: for measuring accuracy
+    POLICY_COUNT,
 } ActivationPolicy;
-typedef enum SmoothScale { SMOOTH_STATIC, SMOOTH_TOKEN } SmoothScale;
+typedef enum SmoothScale { SMOOTH_STATIC, SMOOTH_TOKEN, SMOOTH_SCALE_COUNT } SmoothScale;
 
 // NORM: into norms alone, as the paper does. ALL: also into the rows of the linear before (v → o, up → down).
-typedef enum FoldReach { FOLDS_NORM, FOLDS_ALL } FoldReach;
-typedef enum Unfoldable { UNFOLDABLE_TOKEN, UNFOLDABLE_RUNTIME } Unfoldable;
+typedef enum FoldReach { FOLDS_NORM, FOLDS_ALL, FOLD_REACH_COUNT } FoldReach;
+typedef enum Unfoldable { UNFOLDABLE_TOKEN, UNFOLDABLE_RUNTIME, UNFOLDABLE_COUNT } Unfoldable;
 
 typedef enum DialKind { DIAL_CHOICE, DIAL_NUMBER, DIAL_SWITCH } DialKind;
 

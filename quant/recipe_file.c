@@ -1,4 +1,4 @@
-// Recipes as JSON: reading with every doubt refused, printing so that reading gives back the same recipe.
+// Recipes as JSON. Whatever is doubtful is refused, and what is printed reads back as the same recipe.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #define LARGEST_FILE ((size_t)1 << 20)
 
 static const char *const sections[] = {"weights", "activations", "cache"};
-// Defaults of the past: a file of up to that version that does not set the dial means the value of then.
+// Past defaults: a file of that version or an older one means this value where it does not set the dial.
 static const struct {
     int version;
     Dial dial;

@@ -12,6 +12,7 @@
 
 #include "analysis/calibrator.h"
 #include "analysis/input_stats.h"
+#include "analysis/stats_cache.h"
 #include "analysis/tokens.h"
 #include "base/file.h"
 #include "tests/support/fixture_model.h"
@@ -194,7 +195,8 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
     InputGatherer g;
     InputStats stats;
     Error err = {0};
-    assert_true(input_gatherer_new(1, PLANNED, &g, &err) && input_gatherer_sample_early(&g, &err));
+    assert_true(input_gatherer_new(1, (InputPlan){.planned = PLANNED}, &g, &err) &&
+                input_gatherer_sample_early(&g, &err));
     for (int t = 0; t < PLANNED; t += EARLY_TOKENS) {
         float x[EARLY_TOKENS];
         for (int i = 0; i < EARLY_TOKENS; i++) x[i] = (float)(t + i);
@@ -210,6 +212,108 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
         free(stats.channel_absmax);
     }
     input_gatherer_free(&g);
+}
+
+// ---- Parts ----
+
+static char *part_file(const char *name, int part) {
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/%s-%d", folder, name, part) > 0);
+    return path;
+}
+
+// As a process of its own runs it, stopped once on its way.
+static void run_part(FixtureModel *model, const char *name, int part, int parts, uint64_t ids_hash) {
+    TokenIds ids = {0};
+    Calibrator *c = NULL;
+    Error err = {0};
+    const CalibrationWork work = {.model = inputs_model_key(&model->structure), .ids = ids_hash, .backend = "cpu"};
+    char *path = part_file(name, part);
+    assert_false(calibration_part_is_there(path, &work, part, parts));
+    assert_true(tokens_random((size_t)model->config.vocab, TOKENS, 3, &ids, &err));
+    for (int run = 0; run < 2; run++) {
+        if (!calibrator_new_part(model->base, ids.ids, SEQUENCES, LENGTH, part, parts, &c, &err))
+            fail_msg("%s", err.message);
+        assert_int_equal(calibrator_resume(c, folder, (uint64_t)(10 + part)), run == 1);
+        stop_after(run ? 0 : 5);
+        while (!calibrator_done(c) && calibrator_batch(c, &watched, &err)) continue;
+        assert_int_equal(calibrator_done(c), run == 1);
+        assert_true(calibrator_keep(c, folder, (uint64_t)(10 + part), &err));
+        if (run && !calibration_part_write(c, &work, path, &err)) fail_msg("%s", err.message);
+        calibrator_free(c);
+    }
+    assert_true(calibration_part_is_there(path, &work, part, parts));
+    assert_false(calibration_part_is_there(path, &work, part, parts + 1));
+    calibrator_forget(folder, (uint64_t)(10 + part));
+    token_ids_free(&ids);
+    free(path);
+}
+
+static void expect_not_merged(const FixtureModel *model, char *const *paths, int count, const char *reason) {
+    CalibrationWork work;
+    InputSet *set;
+    Error err = {0};
+    assert_false(calibration_merge(&model->structure, paths, count, &work, &set, &err));
+    assert_null(set);
+    if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
+}
+
+// In any order; experts, whose tokens are spread over the parts, included.
+static void parts_together_saw_what_one_sees(void **state) {
+    (void)state;
+    enum { PARTS = 3 }; // of 13, 13 and 14 sequences
+    for (size_t m = slow_checks() ? 0 : 1; m < sizeof models / sizeof *models; m++) {
+        FixtureModel model;
+        CalibrationWork work;
+        InputSet *set;
+        Error err = {0};
+        char *paths[PARTS];
+        open_counting(models[m], &model);
+        for (int part = 1; part <= PARTS; part++) {
+            run_part(&model, m ? "b" : "a", part, PARTS, 1);
+            paths[PARTS - part] = part_file(m ? "b" : "a", part);
+        }
+        if (!calibration_merge(&model.structure, paths, PARTS, &work, &set, &err)) fail_msg("%s", err.message);
+        assert_string_equal(work.backend, "cpu");
+        InputSet *whole = uninterrupted(&model);
+        assert_same(whole, set);
+        for (int i = 0; i < set->count; i++) assert_true(set->inputs[i].sample_rows > SAMPLE_ROWS / 4);
+        expect_not_merged(&model, paths + 1, PARTS - 1, "1 of 3 parts is missing; calibrate --part 3/3");
+        expect_not_merged(&model, (char *[]){paths[0], paths[1], paths[1]}, PARTS, "both are part 2 of 3");
+        input_set_release(set), input_set_release(whole);
+        for (int i = 0; i < PARTS; i++) free(paths[i]);
+        fixture_model_close(&model);
+    }
+}
+
+static void parts_of_different_work_are_not_merged(void **state) {
+    (void)state;
+    FixtureModel model, other;
+    Calibrator *c;
+    Error err = {0};
+    int32_t ids[LENGTH] = {0};
+    open_counting(models[1], &model);
+    run_part(&model, "x", 1, 2, 1);
+    run_part(&model, "y", 2, 2, 2);
+    run_part(&model, "z", 2, 4, 1);
+    char *paths[] = {part_file("x", 1), part_file("y", 2), part_file("z", 2)};
+    expect_not_merged(&model, paths, 2, "another text");
+    expect_not_merged(&model, (char *[]){paths[0], paths[2]}, 2, "another number of parts");
+    open_counting(models[0], &other);
+    expect_not_merged(&other, paths, 2, "another model");
+    assert_false(calibrator_new_part(other.base, ids, 1, LENGTH, 1, 2, &c, &err));
+    assert_non_null(strstr(err.message, "only 1 sequences"));
+    char *data;
+    size_t size;
+    assert_true(file_read(paths[0], (size_t)1 << 30, &data, &size, &err));
+    data[size / 2] ^= 4;
+    assert_true(file_write(paths[0], data, size, &err));
+    expect_not_merged(&model, paths, 2, "is damaged");
+    assert_true(file_write(paths[0], "{}", 2, &err));
+    expect_not_merged(&model, paths, 2, "holds no statistics");
+    free(data);
+    for (int i = 0; i < 3; i++) free(paths[i]);
+    fixture_model_close(&model), fixture_model_close(&other);
 }
 
 static bool is_used(FixtureModel *model, uint64_t key) {
@@ -264,6 +368,8 @@ int main(void) {
         cmocka_unit_test(the_end_is_the_same_wherever_it_was_stopped),
         cmocka_unit_test(what_is_seen_early_is_provisional),
         cmocka_unit_test(rows_come_from_the_tokens_that_were_seen),
+        cmocka_unit_test(parts_together_saw_what_one_sees),
+        cmocka_unit_test(parts_of_different_work_are_not_merged),
         cmocka_unit_test(a_state_of_something_else_or_damaged_is_not_used),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

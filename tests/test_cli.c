@@ -633,6 +633,82 @@ static void assert_stored_is_as_accurate(const char *written) {
     ran_free(&ran);
 }
 
+// Two calibrated parts, merged; two quantized parts by that, finished: as one process does it.
+static void parts_in_json(void **state) {
+#define TWICE "--quiet", "--calibration-tokens", "1024"
+    (void)state;
+    const char *const names[] = {"p1.stats", "p2.stats", "all.stats", "out"};
+    char *paths[4];
+    for (int i = 0; i < 4; i++) paths[i] = path_join(folder, names[i]);
+    for (int i = 0; i < 2; i++) {
+        const char *const part = i ? "2/2" : "1/2";
+        Ran ran = RUN("calibrate", TWICE, "--part", part, "-o", paths[i], "--json");
+        cJSON *object = json_of("calibrate --part", &ran);
+        assert_int_equal(at(object, "part")->valueint, i + 1);
+        assert_int_equal(at(object, "parts")->valueint, 2);
+        assert_int_equal(at(object, "tokens_of_all")->valueint, 2 * at(object, "tokens")->valueint);
+        assert_true(cJSON_IsFalse(at(object, "was_there")));
+        assert_string_equal(at(object, "file")->valuestring, paths[i]);
+        assert_string_equal(at(object, "text")->valuestring, "stories");
+        cJSON_Delete(object);
+    }
+    char *base = sample_path(NULL);
+    Ran once = RUN("calibrate", TWICE, "--json"), merged = RUN("calibrate", "--quiet", "--json", "--no-cache",
+                                                               "--merge", base, paths[1], paths[0], "-o", paths[2]);
+    assert_string_equal(once.out, merged.out);
+    ran_free(&once), ran_free(&merged);
+    once = RUN("plan", TWICE, "--json"), merged = RUN("plan", "--quiet", "--json", "--statistics", paths[2]);
+    assert_string_equal(once.out, merged.out);
+    ran_free(&once), ran_free(&merged);
+    once = RUN("plan", "--statistics", paths[0]);
+    assert_int_equal(once.status, 1);
+    assert_contains(once.err, "calibrate --merge makes statistics of all parts\n");
+    ran_free(&once);
+
+#define OF_PARTS "quantize", "--quiet", "--statistics", paths[2], "--granularity", "channel", "-o", paths[3]
+    once = RUN(OF_PARTS, "--finish");
+    assert_int_equal(once.status, 1);
+    ran_free(&once);
+    for (int i = 0; i < 2; i++) {
+        Ran ran = RUN(OF_PARTS, "--part", i ? "2/2" : "1/2", "--shard-megabytes", "1", "--json");
+        cJSON *object = json_of("quantize", &ran);
+        assert_int_equal(at(object, "part")->valueint, i + 1);
+        assert_int_equal(at(object, "parts")->valueint, 2);
+        assert_true(at(object, "files")->valueint > 0);
+        cJSON_Delete(object);
+    }
+    once = RUN(OF_PARTS, "--finish", "--shard-megabytes", "1", "--verify");
+    assert_int_equal(once.status, 0);
+    assert_contains(once.out, "no difference");
+    ran_free(&once);
+    for (int i = 0; i < 4; i++) free(paths[i]);
+    free(base);
+}
+
+static void wrong_use_of_parts(void **state) {
+    (void)state;
+    static const struct {
+        const char *words[6], *message;
+    } cases[] = {
+        {{"calibrate", "--part", "1/2"}, "-o FILE"},
+        {{"calibrate", "--merge", "x"}, "MODEL and the files"},
+        {{"calibrate", "--compare-random", "-o", "x"}, "prints only"},
+        {{"calibrate", "--merge", "--part", "1/2"}, "--merge comes after all parts"},
+        {{"quantize", "-o", "x", "--part", "1/2", "--finish"}, "--finish comes after all parts"},
+        {{"quantize", "-o", "x", "--part", "1/2", "--eval"}, "--finish writes"},
+        {{"quantize", "-o", "x", "--finish", "--dry-run"}, "about the whole"},
+        {{"plan", "--statistics", "/dev/null", "--random-tokens"}, "instead of measuring"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *words[7] = {0};
+        memcpy(words, cases[i].words, sizeof cases[i].words);
+        Ran ran = program_run(words, NULL, NULL);
+        assert_int_equal(ran.status, 2);
+        assert_contains(ran.err, cases[i].message);
+        ran_free(&ran);
+    }
+}
+
 static void quantize_in_json(void **state) {
     (void)state;
     char *out = path_join(folder, "out"), *file = path_join(out, "config.json");
@@ -656,7 +732,8 @@ static void quantize_in_json(void **state) {
     assert_stored_is_as_accurate(out);
     ran = RUN("quantize", "--quiet", "--activations", "none", "--granularity", "tensor", "-o", out);
     assert_int_equal(ran.status, 1);
-    assert_contains(ran.err, "by another recipe; name another folder with -o, or replace it with --overwrite");
+    assert_contains(ran.err,
+                    "by another recipe or calibration; name another folder with -o, or replace it with --overwrite");
     ran_free(&ran);
     ran = RUN("quantize", "--quiet");
     assert_int_equal(ran.status, 1);
@@ -676,7 +753,7 @@ static void overview_in_json(void **state) {
     cJSON_Delete(object);
 }
 
-// Stands behind the tests that run them.
+// Comes after the tests that run them.
 static void json_of_every_command_was_held_to_its_page(void **state) {
     (void)state;
     for (const Command *command = command_table; command < command_table + command_count; command++) {
@@ -768,6 +845,8 @@ int main(void) {
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),
         cmocka_unit_test(sweep_and_compare_in_json),
+        IN_FOLDER(parts_in_json),
+        IN_FOLDER(wrong_use_of_parts),
         IN_FOLDER(quantize_in_json),
         cmocka_unit_test(tune_in_json),
         IN_FOLDER(tune_in_no_time),

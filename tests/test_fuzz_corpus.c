@@ -91,7 +91,7 @@ static void every_corpus_runs(void **state) {
     }
 }
 
-// A new target belongs into the table above.
+// A new target belongs in the table above.
 static void every_target_is_run(void **state) {
     (void)state;
     DIR *listing = opendir(CORPUS);

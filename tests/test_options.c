@@ -58,6 +58,10 @@ static const Values values[] = {
     {"task-file", {"FILE"}, {""}},
     {"factor", {"1.5", "1e300"}, {NO_NUMBERS, "1", "inf"}},
     {"compare-random", {NULL}, {NULL}},
+    {"merge", {NULL}, {NULL}},
+    {"finish", {NULL}, {NULL}},
+    {"statistics", {"FILE"}, {""}},
+    {"part", {"1/1", "2/4", "10000/10000"}, {"", "1", "0/4", "5/4", "1/0", "1/", "1/2/3", "slurm"}},
     {"schemes", {"w4", "base,w8", "recipe"}, {"", ",", "w5", "w4,w4", "W4", "w4,,w8"}},
     {"batch", {"1", "1,2,1024"}, {NO_NUMBERS, "1,2,3,4,5,6,7,8,9", "1,,2"}},
     {"context", {"0", "1048576"}, {NO_NUMBERS, "1,", "1048577"}},
@@ -132,6 +136,8 @@ static Line line_for(const Command *command, const char *tried) {
         if (command->takes & needed[i].takes && strcmp(needed[i].name, tried) != 0 && !other_goal)
             add_option(&line, needed[i].name, needed[i].value);
     }
+    if (command->takes & TAKES_MEASURING && strcmp(tried, "part") == 0) add_option(&line, "output", "x");
+    if (strcmp(tried, "merge") == 0) add(&line, "model"), add(&line, "file");
     if (command->takes & TAKES_SHAPE) add(&line, "folder");
     return line;
 }
@@ -348,6 +354,45 @@ static void the_program_ends_by_itself(void **state) {
     free(absent);
 }
 
+// ---- Parts ----
+
+static void set_array(const char *id, const char *first, const char *last, const char *count) {
+    const char *const names[] = {"ID", "MIN", "MAX", "COUNT"}, *numbers[] = {id, first, last, count};
+    for (int i = 0; i < 4; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "SLURM_ARRAY_TASK_%s", names[i]);
+        assert_int_equal(numbers[i] ? setenv(name, numbers[i], 1) : unsetenv(name), 0);
+    }
+}
+
+static void expect_part(int index, int count) {
+    Part part = {0};
+    Error err = {0};
+    if (!part_parse("slurm", &part, &err)) fail_msg("%s", err.message);
+    assert_int_equal(part.index, index);
+    assert_int_equal(part.count, count);
+}
+
+static void expect_no_part(const char *reason) {
+    Part part;
+    Error err = {0};
+    assert_false(part_parse("slurm", &part, &err));
+    if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
+}
+
+// Tasks of an array that begins at 0 or 1. Of what is left of one nobody knows how many parts there were.
+static void slurm_says_which_part(void **state) {
+    (void)state;
+    set_array("0", "0", "3", "4"), expect_part(1, 4);
+    set_array("3", "0", "3", "4"), expect_part(4, 4);
+    set_array("1", "1", "4", "4"), expect_part(1, 4);
+    set_array("4", "1", "4", "4"), expect_part(4, 4);
+    set_array("3", "3", "3", "1"), expect_no_part("1 tasks from 3 to 3");
+    set_array("1", "1", "3", "2"), expect_no_part("such as 1/N");
+    set_array("9", "1", "4", "4"), expect_no_part("submit all of it again");
+    set_array(NULL, NULL, NULL, NULL), expect_no_part("no task of a Slurm array");
+}
+
 // ---- What else names them ----
 
 // As a man page writes it: \-\-name " ARGUMENT"
@@ -432,6 +477,7 @@ int main(void) {
         cmocka_unit_test(nearly_right_words),
         IN_FOLDER(a_model_named_like_a_command),
         IN_FOLDER(the_program_ends_by_itself),
+        cmocka_unit_test(slurm_says_which_part),
         cmocka_unit_test(man_page_has_every_row),
         cmocka_unit_test(help_has_every_range_and_default),
         cmocka_unit_test(completions_have_every_row),

@@ -464,6 +464,15 @@ static void deep_nesting_is_refused(void **state) {
     free(json);
 }
 
+static void nothing_is_measured_for_what_is_left_alone(void **state) {
+    (void)state;
+    Recipe recipe = preset_recipe();
+    assert_true(recipe_needs_ranges(&recipe) && recipe_needs_weights(&recipe));
+    assert_true(recipe_ignore(&recipe, "*", NULL));
+    assert_false(recipe_needs_ranges(&recipe) || recipe_needs_weights(&recipe));
+    recipe_free(&recipe);
+}
+
 static void null_counts_as_missing(void **state) {
     (void)state;
     Recipe recipe = parsed("{\"quantdial_recipe\": 3, \"weights\": {\"bits\": null}, \"activations\": null, "
@@ -625,6 +634,7 @@ int main(void) {
         cmocka_unit_test(the_printed_form_is_for_people),
         cmocka_unit_test(mistaken_files_are_refused_with_the_path),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(nothing_is_measured_for_what_is_left_alone),
         cmocka_unit_test(null_counts_as_missing),
         cmocka_unit_test(the_later_rule_wins),
         cmocka_unit_test(overrides_are_set_and_cleared),

@@ -43,7 +43,8 @@ static void fill_inputs(Model *m) {
         float x[5 * 32];
         for (size_t j = 0; j < 5 * widths[i]; j++) x[j] = (float)random_normal(&random);
         Error err = {0};
-        assert_true(input_gatherer_new(widths[i], 5, &gatherer, &err) && input_gatherer_add(&gatherer, x, 5, &err));
+        assert_true(input_gatherer_new(widths[i], (InputPlan){.planned = 5}, &gatherer, &err) &&
+                    input_gatherer_add(&gatherer, x, 5, &err));
         assert_true(input_gatherer_look(&gatherer, true, &m->stats.inputs[i], &err));
         input_gatherer_free(&gatherer);
         input_set_publish(m->stats.set, i);
@@ -55,6 +56,8 @@ static void model_new(Model *m) {
     Random random = random_seeded(1);
     for (int i = 0; i < LINEARS; i++) {
         for (size_t j = 0; j < 3 * widths[i]; j++) m->data[i][j] = float_to_bf16((float)random_normal(&random));
+        const float unusual[] = {0, 100, INFINITY}; // so that no figure is zero, as one that was forgotten would be
+        for (size_t j = 0; j < 3; j++) m->data[i][j] = float_to_bf16(unusual[j]);
         m->tensors[i] = (Tensor){.name = "w", .dtype = DTYPE_BF16, .data = m->data[i], .bytes = 6 * widths[i]};
         m->linears[i] = (Linear){.name = (char *)"w", .out = 3, .in = widths[i], .input = i, .weight = &m->tensors[i]};
     }
@@ -132,7 +135,9 @@ static void what_was_written_comes_back(void **state) {
         const WeightStats *w = &m.stats.weights[i], *v = &weights.weights[i];
         assert_int_equal(w->elements, v->elements);
         assert_true(w->mean == v->mean && w->std == v->std && w->kurtosis == v->kurtosis && w->absmax == v->absmax);
-        assert_true(w->min == v->min && w->max == v->max && w->zeros == v->zeros);
+        assert_true(w->min == v->min && w->max == v->max && w->zeros == v->zeros && v->zeros);
+        assert_true(w->nonfinite == v->nonfinite && v->nonfinite);
+        assert_true(w->outliers_6sigma == v->outliers_6sigma && v->outliers_6sigma);
         assert_int_equal(w->counts.length, v->counts.length);
         assert_memory_equal(w->counts.values, v->counts.values, w->counts.length * sizeof(float));
         assert_memory_equal(w->counts.counts, v->counts.counts, w->counts.length * sizeof(uint64_t));
@@ -144,6 +149,7 @@ static void what_was_written_comes_back(void **state) {
         assert_int_equal(w->columns, v->columns);
         assert_memory_equal(w->column_absmax, v->column_absmax, w->columns * sizeof(float));
         const InputStats *a = &m.stats.inputs[i], *b = &inputs.inputs[i];
+        assert_true(a->width == b->width && a->tokens == b->tokens);
         assert_true(a->range == b->range && a->p99 == b->p99 && a->p99_9 == b->p99_9 && a->p99_99 == b->p99_99);
         assert_memory_equal(a->channel_absmax, b->channel_absmax, a->width * sizeof(float));
         assert_memory_equal(a->magnitude, b->magnitude, sizeof a->magnitude);

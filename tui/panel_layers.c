@@ -1,4 +1,5 @@
 // The pane of linears: a table, sorted and filtered by rows.c.
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@ static const Column by_importance[] = {
     COLUMN_WEIGHT_MAX, COLUMN_RANGE,    COLUMN_CLASS,    COLUMN_BITS, COLUMN_GROUP,
     COLUMN_SQNR,       COLUMN_KURTOSIS, COLUMN_OUTLIERS, COLUMN_SIZE,
 };
+static_assert(sizeof by_importance / sizeof *by_importance == COLUMN_COUNT - 1, "a column would never be shown");
 
 typedef struct LayersTable {
     bool shown[COLUMN_COUNT];

@@ -40,7 +40,8 @@ static double input_rank(const Decision *d) {
     case POLICY_NONE:
     case POLICY_FPTQ: // what recipes ask for: decisions hold what it comes to
     case POLICY_SMOOTHQUANT:
-    case POLICY_PERCENTILE: break;
+    case POLICY_PERCENTILE:
+    case POLICY_COUNT: break;
     }
     return 0;
 }

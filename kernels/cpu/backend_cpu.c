@@ -159,7 +159,7 @@ bool backend_cpu_new(int threads, Backend **out, Error *err) {
         free(cpu);
         return error_memory(err, "the CPU backend");
     }
-    // Forced to plain C means no foreign code either: valgrind does not know what such code uses.
+    // Forced to plain C, it uses no foreign code either: valgrind does not know all instructions of such code.
     if (kernels != &host_kernels_scalar) cpu->library = dense_library_new(cpu->threads);
     snprintf(cpu->description, sizeof cpu->description, "%s ×%d", kernels->name, cpu->threads);
     log_line("the CPU computes: %s, %s dense library", cpu->description, cpu->library ? "with a" : "without a");

@@ -5,9 +5,9 @@
 #include "kernels/backend.h"
 
 void backend_cpu_shorten_spin(char **argv) {
-    // Read by GNU OpenMP before main, hence the second start. The default is 5 ms or so of turning round for each
-    // thread that waits; on a busy machine the thread that is waited for does not run during that time. 1000
-    // rounds are some 30 µs, enough for the gap between two linears.
+    // GNU OpenMP reads this before main, hence the second start. By default a waiting thread spins for 5 ms or so, and
+    // on a busy machine that keeps the thread it waits for from running. 1000 rounds are some 30 µs, enough for the gap
+    // between two linears.
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     char *file = program_file();
     if (file && setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv(file, argv);

@@ -130,8 +130,8 @@ static void strip_absmax(const HostKernels *kernels, DType dtype, const char *da
     }
 }
 
-// By the bits, which of numbers without sign order as the values do. False when there is a NaN: the bits of NaN hide
-// those of the numbers.
+// Compares bits, which without the sign are ordered as the values are. False when there is a NaN: its bits are above
+// those of all numbers.
 static bool strip_absmax_16(const ScanKernels *scan, DType dtype, const char *data, size_t rows, size_t row_bytes,
                             size_t n, float *absmax) {
     const uint16_t infinity = dtype == DTYPE_F16 ? 0x7C00 : 0x7F80;

@@ -384,7 +384,7 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    const bool transposed = m->layout == CODES_TRANSPOSED; // it is stored as what it is made from is
+    const bool transposed = m->layout == CODES_TRANSPOSED; // then what it is made from says how it is stored
     if (!transposed) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,

@@ -180,7 +180,7 @@ static bool is_content(const cJSON *json, const char *content) {
     return json && read_token(json, true, &token, NULL) && strcmp(token.content, content) == 0;
 }
 
-// By then transformers has not looked into the objects of tokenizer_config.json, which name their type.
+// At that point transformers has not yet looked into the objects of tokenizer_config.json that name their type.
 static bool is_special(const cJSON *config, const char *content) {
     const cJSON *item;
     for (size_t i = 0; i < NAMED; i++) {

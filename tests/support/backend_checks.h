@@ -13,12 +13,12 @@
 #include "kernels/backend.h"
 
 // Decides how many cases there are, how large, and which bounds hold.
-typedef enum Place { ON_HOST, EMULATED, ON_DEVICE, PLACES } Place;
+typedef enum CheckedPlace { ON_HOST, EMULATED, ON_DEVICE, PLACES } CheckedPlace;
 
 typedef struct Checks {
     Backend *b;         // what is checked
     Backend *reference; // the scalar CPU backend with one thread; only for what is defined by code (choosing a token)
-    Place place;
+    CheckedPlace place;
     bool thorough; // false: few cases, for valgrind and the sanitizers
     Random random;
     const size_t *launches; // of the device so far; NULL where nobody counts

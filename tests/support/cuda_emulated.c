@@ -38,12 +38,12 @@ typedef struct Recorded {
     size_t count, capacity;
 } Recorded;
 
-typedef struct Block { // every piece of device memory, with NaN around it that the address sanitizer guards
+typedef struct GuardedMemory { // every piece of device memory, with NaN around it that the address sanitizer guards
     void *whole;
     size_t whole_bytes;
     unsigned char *data;
     size_t bytes;
-} Block;
+} GuardedMemory;
 
 typedef struct EmulatedRuntime {
     CudaRuntime base;
@@ -51,8 +51,8 @@ typedef struct EmulatedRuntime {
     EmulatedDevice device;
     Recorded *recording;
     size_t *most_dynamic; // of each kernel: bytes of dynamic shared memory that a launch may ask for
-    Block *blocks;
-    size_t block_count, block_capacity, used;
+    GuardedMemory *memories;
+    size_t memory_count, memory_capacity, used;
 } EmulatedRuntime;
 
 enum { MARGIN = 256, ALIGNMENT = 256 };
@@ -174,13 +174,13 @@ static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
     if (bytes > r->device.memory_bytes - r->used) return NO_MEMORY;
     const size_t all = bytes + 2 * MARGIN + ALIGNMENT;
     unsigned char *whole = zeroed(all);
-    if (!array_grow(&r->blocks, r->block_count, &r->block_capacity, sizeof *r->blocks)) abort();
+    if (!array_grow(&r->memories, r->memory_count, &r->memory_capacity, sizeof *r->memories)) abort();
     unsigned char *data = whole + MARGIN + (ALIGNMENT - (uintptr_t)(whole + MARGIN) % ALIGNMENT) % ALIGNMENT;
     memset(data - MARGIN, 0xFF, MARGIN);
     memset(data + bytes, 0xFF, MARGIN);
     ASAN_POISON_MEMORY_REGION(data - MARGIN, MARGIN);
     ASAN_POISON_MEMORY_REGION(data + bytes, MARGIN);
-    r->blocks[r->block_count++] = (Block){whole, all, data, bytes};
+    r->memories[r->memory_count++] = (GuardedMemory){whole, all, data, bytes};
     r->used += bytes;
     *out = data;
     return 0;
@@ -189,18 +189,18 @@ static int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
 static void release(CudaRuntime *runtime, void *data) {
     EmulatedRuntime *r = of(runtime);
     must_not_record(r);
-    for (size_t i = 0; i < r->block_count; i++) {
-        Block block = r->blocks[i];
-        if (block.data != data) continue;
-        ASAN_UNPOISON_MEMORY_REGION(block.data - MARGIN, block.bytes + 2 * MARGIN);
+    for (size_t i = 0; i < r->memory_count; i++) {
+        GuardedMemory memory = r->memories[i];
+        if (memory.data != data) continue;
+        ASAN_UNPOISON_MEMORY_REGION(memory.data - MARGIN, memory.bytes + 2 * MARGIN);
         for (size_t j = 0; j < MARGIN; j++) {
-            if (block.data[j - MARGIN] == 0xFF && block.data[block.bytes + j] == 0xFF) continue;
-            fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", block.bytes);
+            if (memory.data[j - MARGIN] == 0xFF && memory.data[memory.bytes + j] == 0xFF) continue;
+            fprintf(stderr, "a kernel wrote outside of %zu bytes of device memory\n", memory.bytes);
             abort();
         }
-        give_back(block.whole, block.whole_bytes);
-        r->used -= block.bytes;
-        r->blocks[i] = r->blocks[--r->block_count];
+        give_back(memory.whole, memory.whole_bytes);
+        r->used -= memory.bytes;
+        r->memories[i] = r->memories[--r->memory_count];
         return;
     }
     fprintf(stderr, "what is released was never allocated\n");
@@ -209,11 +209,11 @@ static void release(CudaRuntime *runtime, void *data) {
 
 static void close_runtime(CudaRuntime *runtime) {
     EmulatedRuntime *r = of(runtime);
-    if (r->block_count) {
-        fprintf(stderr, "%zu pieces of device memory were not released\n", r->block_count);
+    if (r->memory_count) {
+        fprintf(stderr, "%zu pieces of device memory were not released\n", r->memory_count);
         abort();
     }
-    free(r->blocks);
+    free(r->memories);
     free(r->most_dynamic);
     free(r);
 }
