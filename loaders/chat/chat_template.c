@@ -13,7 +13,8 @@
 #define STEPS 10000000 // a long conversation takes some ten thousand
 
 struct ChatTemplate {
-    char *name, *source;
+    char *name;
+    Text source;
     Arena arena;
     Node *statements;
 };
@@ -23,7 +24,8 @@ struct ChatTemplate {
 bool chat_template_parse(const char *name, const char *source, size_t length, ChatTemplate **out, Error *err) {
     Error failed = {0};
     ChatTemplate *chat = *out = calloc(1, sizeof *chat);
-    if (!chat || !(chat->name = strdup(name)) || !(chat->source = strndup(source, length))) {
+    if (chat) text_add(&chat->source, source, length);
+    if (!chat || chat->source.failed || !(chat->name = strdup(name))) {
         chat_template_free(chat);
         *out = NULL;
         return error_memory(err, "a chat template");
@@ -46,11 +48,11 @@ void chat_template_free(ChatTemplate *chat) {
     if (!chat) return;
     arena_free(&chat->arena);
     free(chat->name);
-    free(chat->source);
+    text_free(&chat->source);
     free(chat);
 }
 
-const char *chat_template_source(const ChatTemplate *chat) { return chat->source; }
+const char *chat_template_source(const ChatTemplate *chat) { return chat->source.data; }
 
 // The named template "default" of a list, or the text itself.
 static const char *source_in(const cJSON *item) {
