@@ -1,5 +1,7 @@
 // Remedies that a recipe can give.
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "export/verdict_parts.h"
 
@@ -82,17 +84,63 @@ static bool overrides_set(const Recipe *recipe, int dial) {
     return false;
 }
 
+static bool apply_to(const Fixing *f, const VerdictChange *change, const char *match) {
+    if (change->dial < 0) return recipe_ignore(&f->fix->recipe, match, f->err);
+    return recipe_override(&f->fix->recipe, match, (Dial)change->dial, &change->value, f->err);
+}
+
+// The name with any numbers: "model.layers.*.mlp.down_proj".
+static void any_numbers(const char *name, Text *out) {
+    text_clear(out);
+    while (*name) {
+        const size_t digits = strspn(name, "0123456789"), rest = strcspn(name, ".");
+        const bool number = digits && digits == rest;
+        text_add(out, number ? "*" : name, number ? 1 : rest);
+        name += rest;
+        if (*name) text_add(out, name++, 1);
+    }
+}
+
+// Whether a glob matches no quantized linear but those of a set.
+static bool stays_within(const Fixing *f, const bool *set, const char *glob) {
+    for (int i = 0; i < f->structure->linear_count; i++)
+        if (!set[i] && f->fix->plan.decisions[i].quantized && glob_matches(glob, f->structure->linears[i].name))
+            return false;
+    return true;
+}
+
+// The same change of a set of linears. All of a kind are one rule: a model of many experts would get thousands.
+static bool apply_to_set(const Fixing *f, const VerdictChange *change, bool *set) {
+    const Linear *linears = f->structure->linears;
+    Text glob = {0}, outside = {0}; // outside: the last glob that does not stay within the set
+    bool ok = true;
+    for (int i = 0; ok && i < f->structure->linear_count; i++) {
+        if (!set[i]) continue;
+        any_numbers(linears[i].name, &glob);
+        ok = !glob.failed && !outside.failed ? true : error_memory(f->err, "the recipe");
+        const bool known = ok && outside.data && strcmp(glob.data, outside.data) == 0;
+        const bool within = ok && !known && stays_within(f, set, glob.data);
+        if (ok) ok = apply_to(f, change, within ? glob.data : linears[i].name);
+        for (int j = i; within && j < f->structure->linear_count; j++)
+            if (glob_matches(glob.data, linears[j].name)) set[j] = false;
+        if (ok && !within && !known) {
+            text_clear(&outside);
+            text_add(&outside, glob.data, glob.length);
+        }
+    }
+    text_free(&glob);
+    text_free(&outside);
+    return ok;
+}
+
 // A change of everything that is quantized is one rule of the recipe.
-static bool apply_change(const Fixing *f, const VerdictChange *change, int alike) {
+static bool apply_change(const Fixing *f, const VerdictChange *change, bool *set, int alike) {
     Recipe *recipe = &f->fix->recipe;
     const bool all = change->dial >= 0 && alike == f->fix->plan.quantized_count;
-    if (change->linear < 0 || (all && !overrides_set(recipe, change->dial))) {
-        recipe->value[change->dial] = change->value;
-        return true;
-    }
-    const char *match = all ? "*" : f->structure->linears[change->linear].name;
-    if (change->dial < 0) return recipe_ignore(recipe, match, f->err);
-    return recipe_override(recipe, match, (Dial)change->dial, &change->value, f->err);
+    if (change->linear >= 0 && (!all || overrides_set(recipe, change->dial)))
+        return all ? apply_to(f, change, "*") : apply_to_set(f, change, set);
+    recipe->value[change->dial] = change->value;
+    return true;
 }
 
 static void describe_change(const Fixing *f, const VerdictChange *change, int alike) {
@@ -113,21 +161,30 @@ static void describe_change(const Fixing *f, const VerdictChange *change, int al
     f->fix->change_count++;
 }
 
-// The changes of a finding, those that are alike together.
-static bool mend(Fixing *f, const Finding *finding) {
-    for (int i = 0; i < finding->change_count; i++) {
-        const VerdictChange *change = &finding->changes[i];
-        bool first = true;
-        for (int j = 0; j < i && first; j++) first = !same_change(change, &finding->changes[j]);
-        if (!first) continue;
-        int alike = 0;
-        for (int j = i; j < finding->change_count; j++) alike += same_change(change, &finding->changes[j]);
-        describe_change(f, change, alike);
-        for (int j = i; j < finding->change_count; j++)
-            if (same_change(change, &finding->changes[j]) && !apply_change(f, &finding->changes[j], alike))
-                return false;
+// The first change that is not done yet, and all like it.
+static bool mend_alike(Fixing *f, const Finding *finding, int first, bool *done, bool *set) {
+    const VerdictChange *change = &finding->changes[first];
+    int alike = 0;
+    for (int i = 0; i < f->structure->linear_count; i++) set[i] = false;
+    for (int i = first; i < finding->change_count; i++) {
+        if (done[i] || !same_change(change, &finding->changes[i])) continue;
+        done[i] = true;
+        alike++;
+        if (finding->changes[i].linear >= 0) set[finding->changes[i].linear] = true;
     }
-    return true;
+    describe_change(f, change, alike);
+    return apply_change(f, change, set, alike);
+}
+
+static bool mend(Fixing *f, const Finding *finding) {
+    bool *done = array_new((size_t)finding->change_count, sizeof *done),
+         *set = array_new((size_t)f->structure->linear_count, sizeof *set);
+    bool ok = (done && set) || error_memory(f->err, "the changes");
+    for (int i = 0; ok && i < finding->change_count; i++)
+        if (!done[i]) ok = mend_alike(f, finding, i, done, set);
+    free(done);
+    free(set);
+    return ok;
 }
 
 static int rule_of(const Finding *finding) {

@@ -278,7 +278,8 @@ static void settings_are_found_and_mended(void **state) {
     }
 }
 
-// Of everything that is quantized, a remedy is one setting of the recipe; of some it is an exception for each.
+// Of everything that is quantized, a remedy is one setting of the recipe; of some it is an exception for all of a kind,
+// and only where that would reach others for each.
 static void a_remedy_is_as_small_as_it_can_be(void **state) {
     Fixture *f = *state;
     set(f, NULL, DIAL_BITS, 3);
@@ -290,12 +291,19 @@ static void a_remedy_is_as_small_as_it_can_be(void **state) {
     set(f, "*.down_proj", DIAL_BITS, 3);
     mends(f, CT, TRANSFORMERS, "three-bits");
     assert_int_equal(f->fix.plan.decisions[DOWN].bits, 4);
-    assert_int_equal(f->fix.recipe.override_count, 3);
+    assert_int_equal(f->fix.recipe.override_count, 2);
+    assert_string_equal(f->fix.recipe.overrides[1].match, "model.layers.*.mlp.down_proj");
     says(f, "weight-bits 4: model.layers.0.mlp.down_proj and 1 more\n");
     assert_int_equal(f->recipe.override_count, 1); // the recipe that was given stays
+    set(f, "*.down_proj", DIAL_BITS, 4);
+    set(f, "*.0.mlp.down_proj", DIAL_BITS, 3);
+    mends(f, CT, TRANSFORMERS, "three-bits");
+    assert_string_equal(f->fix.recipe.overrides[2].match, "model.layers.0.mlp.down_proj"); // not that of layer 1
     set(f, NULL, DIAL_BITS, 2);
+    set(f, "*.0.mlp.down_proj", DIAL_BITS, 2);
+    set(f, "*.down_proj", DIAL_BITS, 2);
     mends(f, CT, SGLANG, "bits");
-    assert_int_equal(f->fix.recipe.override_count, 2); // *, behind the other
+    assert_int_equal(f->fix.recipe.override_count, 3); // *, behind the others
     for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
 }
 
