@@ -479,8 +479,8 @@ static bool export_ended(Workbench *w) {
 }
 
 static void assert_same_file(const char *a, const char *b, const char *name) {
-    char *one = path_join(a, name), *other = path_join(b, name), *first, *second;
-    size_t size, length;
+    char *one = path_join(a, name), *other = path_join(b, name), *first = NULL, *second = NULL;
+    size_t size = 0, length = 0;
     assert_true(file_read(one, 1 << 28, &first, &size, NULL) && file_read(other, 1 << 28, &second, &length, NULL));
     assert_int_equal(size, length);
     assert_memory_equal(first, second, size);

@@ -135,7 +135,7 @@ static double step_seconds(Backend *b, Step *step) {
             times[i] = times[i - 1], times[i - 1] = t;
         }
     }
-    must(b->ops->healthy(b, &err));
+    must(n > 0 && b->ops->healthy(b, &err));
     return times[n / 2];
 }
 
