@@ -178,7 +178,7 @@ static void the_workbench_settles(void **state) {
     workbench_set_prompt(w, "something");
     assert_false(workbench_busy(w));
     assert_int_equal(workbench_plan(w)->decisions[0].bits, 8);
-    for (int kind = JOB_CALIBRATE; kind < JOB_COUNT; kind++) {
+    for (int kind = JOB_CALIBRATE; kind < JOB_FIGURES_END; kind++) {
         workbench_job(w, (JobKind)kind, &job);
         assert_int_equal(job.state, JOB_FAILED);
         assert_non_null(strstr(job.message, "cannot be run"));
