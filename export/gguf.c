@@ -130,6 +130,7 @@ static void put(const Export *x, const Unit *unit, const Piece *piece) {
     const size_t paired = paired_rows(x, unit);
     if (unit->kind == UNIT_LINEAR) {
         gguf_pack(piece->codes, (GgufType)unit->tensors[0].type, paired, 0, piece->rows, piece->out[0]);
+#pragma omp critical
         gguf_count_scales(piece->codes, x->own);
     } else if (unit->tensor->rank == 1)
         put_vector(x, unit, piece, paired, piece->out[0]);
