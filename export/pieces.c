@@ -7,7 +7,7 @@
 #include "quant/quantize.h"
 
 // Elements of a piece: its numbers, codes and bytes stay in the caches of a processor.
-#define PIECE_ELEMENTS ((size_t)256 << 10)
+#define PIECE_ELEMENTS ((size_t)512 << 10)
 
 // ---- Which rows, which bytes ----
 
