@@ -298,7 +298,7 @@ static void make_pieces(Writer *w) {
 // ---- The pieces ----
 
 int unit_threads(const Unit *unit) {
-    const int most = omp_get_max_threads() + 1; // one may wait for the disk
+    const int cores = omp_get_max_threads(), most = cores > 1 ? cores : 2; // one may wait for the disk
     return piece_memory(unit) * (uint64_t)most <= ROOM_BYTES ? most : 1;
 }
 
