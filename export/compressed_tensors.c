@@ -127,7 +127,7 @@ static void put_codes(const CtScheme *s, const QuantizedWeight *w, uint8_t *out)
 }
 
 static void put_scales(const QuantizedWeight *w, size_t count, void *out) {
-    for (size_t i = 0; i < count; i++) number_put(w->scale_dtype, out, i, w->scales[i]);
+    numbers_put(w->scale_dtype, out, count, w->scales);
 }
 
 static void put_zeros(const QuantizedWeight *w, uint32_t *out) {

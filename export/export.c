@@ -86,9 +86,8 @@ static uint64_t memory_of(const Export *x) {
     uint64_t most = 0;
     for (size_t u = 0; u < x->unit_count; u++) {
         const Unit *unit = &x->units[u];
-        const size_t rows = piece_rows(unit), bytes = piece_bytes(unit, 0, unit->gathered ? unit->rows : rows);
-        const uint64_t codes = unit->kind == UNIT_LINEAR ? rows * unit->columns * 5 / 4 : 0;
-        const uint64_t here = (unit->tensor->made ? unit->tensor->bytes : 0) + codes + 4 * bytes;
+        const uint64_t here =
+            (unit->tensor->made ? unit->tensor->bytes : 0) + (uint64_t)unit_threads(unit) * piece_memory(unit);
         most = here > most ? here : most;
     }
     return most;
@@ -98,11 +97,11 @@ static uint64_t memory_of(const Export *x) {
 static bool time_piece(const Export *x, const Unit *unit, double *seconds, double *elements, Error *err) {
     UnitWork work;
     const size_t rows = piece_rows(unit);
-    char *room = array_new(piece_bytes(unit, 0, unit->gathered ? unit->rows : rows), 1);
+    char *room = array_new(piece_bytes(unit, 0, rows), 1);
     bool ok = (room || error_memory(err, unit->name)) && unit_begin(x, unit, &work, err);
     if (ok) {
         const double before = clock_seconds();
-        ok = piece_make(&work, 0, unit->gathered ? unit->rows : rows, room, err);
+        ok = piece_make(&work, 0, rows, room, err);
         *seconds += clock_seconds() - before;
         *elements += (double)(rows * unit->columns);
         unit_end(&work);

@@ -9,7 +9,7 @@
 //     units.c       units → files, places of tensors
 //     pieces.c      rows of a unit: quantized, or read with factors folded into them
 //     packing.c     codes as streams of bits
-//     write.c       the loop over pieces and the thread that writes
+//     write.c       the threads that make pieces and write them
 //     journal.c     how far it is
 //     parts.c       the work of several processes
 //     verify.c      reading it back
@@ -110,7 +110,8 @@ struct FormatRow {
     bool (*describe)(const Export *x, Unit *unit, Error *err);
     // file->head, once all tensors of the file have their places.
     bool (*head)(const Export *x, OutFile *file, Error *err);
-    // Rows → bytes. Called by one thread; shares large pieces among cores itself. Never fails: all was checked.
+    // Rows → bytes. Called by several threads at once, for pieces of their own; by one for a large piece, which it
+    // shares among cores. Never fails: all was checked.
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
     // What stands beside the weights, config.json last. May set x->warning.
     bool (*finish)(Export *x, Error *err);
@@ -189,6 +190,7 @@ void piece_range(const Unit *unit, const OutTensor *tensor, size_t first, size_t
 // The bytes of a piece, tensor after tensor, each at a multiple of PIECE_ALIGN: how much room, and what is in it.
 enum { PIECE_ALIGN = 64 };
 size_t piece_bytes(const Unit *unit, size_t first, size_t rows);
+uint64_t piece_memory(const Unit *unit); // to make one, codes and bytes
 bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err);
 
 // For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
@@ -212,11 +214,13 @@ void numbers_put(DType type, void *out, size_t n, const float *values);
 // What a journal says of a file.
 typedef struct FileState {
     uint64_t units; // that are on the disk, of file->end − file->first
-    uint64_t hash;  // of their bytes, in the order in which they were written
+    uint64_t hash;  // of the hashes of their pieces, in their order
     bool whole;     // renamed
 } FileState;
 
 typedef struct Journal Journal;
+
+int unit_threads(const Unit *unit); // that make its pieces at once
 
 // Every file that is not whole. *written: bytes.
 bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);

@@ -1,5 +1,6 @@
 // GGUF as a format of the export: one file that llama.cpp reads, with the tokenizer inside.
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -126,11 +127,22 @@ static void put_vector(const Export *x, const Unit *unit, const Piece *piece, si
     }
 }
 
+static void count_scales(const QuantizedWeight *w, GgufScales *all) {
+    GgufScales here = {0};
+    gguf_count_scales(w, &here);
+#pragma omp critical(gguf_scales)
+    {
+        all->all += here.all;
+        all->changed += here.changed;
+        all->worst = fmaxf(all->worst, here.worst);
+    }
+}
+
 static void put(const Export *x, const Unit *unit, const Piece *piece) {
     const size_t paired = paired_rows(x, unit);
     if (unit->kind == UNIT_LINEAR) {
         gguf_pack(piece->codes, (GgufType)unit->tensors[0].type, paired, 0, piece->rows, piece->out[0]);
-        gguf_count_scales(piece->codes, x->own);
+        count_scales(piece->codes, x->own);
     } else if (unit->tensor->rank == 1)
         put_vector(x, unit, piece, paired, piece->out[0]);
     else

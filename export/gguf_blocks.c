@@ -53,7 +53,11 @@ bool gguf_can_hold(const Linear *linear, const Decision *decision, GgufType *typ
 
 // ---- Scales ----
 
-static uint16_t f16_scale(float scale) { return float_to_f16(fminf(scale, LARGEST)); }
+static uint16_t f16_least(float scale, int zero) {
+    return float_to_f16(fmaxf((float)(-ZERO - zero) * scale, -LARGEST));
+}
+
+static uint16_t f16_scale(float scale) { return float_to_f16(scale < LARGEST ? scale : LARGEST); }
 
 void gguf_count_scales(const QuantizedWeight *w, GgufScales *scales) {
     const size_t n = w->out * group_count(w->in, w->group);
@@ -82,25 +86,39 @@ static void put_bits(uint16_t bits, uint8_t *out) {
     out[1] = (uint8_t)(bits >> 8);
 }
 
+// Eight codes at a time: of 4 bits, code + 8 is the code with its highest bit flipped.
 static void put_nibbles(const int8_t *codes, uint8_t *out) {
-    for (int i = 0; i < HALF; i++) out[i] = (uint8_t)((codes[i] + ZERO) | (codes[i + HALF] + ZERO) << 4);
+    const uint64_t flips = ZERO * UINT64_C(0x0101010101010101), nibbles = 15 * UINT64_C(0x0101010101010101);
+    for (int i = 0; i < HALF; i += 8) {
+        uint64_t low, high;
+        memcpy(&low, codes + i, sizeof low);
+        memcpy(&high, codes + i + HALF, sizeof high);
+        low = ((low ^ flips) & nibbles) | ((high ^ flips) & nibbles) << 4;
+        memcpy(out + i, &low, sizeof low);
+    }
+}
+
+static void pack_block(GgufType type, const int8_t *codes, uint16_t scale, uint16_t least, uint8_t *out) {
+    put_bits(scale, out);
+    if (type == GGUF_Q8_0) {
+        memcpy(out + 2, codes, BLOCK);
+    } else if (type == GGUF_Q4_1) {
+        put_bits(least, out + 2);
+        put_nibbles(codes, out + 4);
+    } else {
+        put_nibbles(codes, out + 2);
+    }
 }
 
 static void pack_row(const QuantizedWeight *w, GgufType type, size_t o, uint8_t *out) {
     const size_t groups = group_count(w->in, w->group), bytes = gguf_bytes(type, BLOCK);
     const int8_t *codes = w->codes + o * w->in;
-    for (size_t first = 0; first < w->in; first += BLOCK, out += bytes) {
-        const size_t group = o * groups + first / w->group;
-        const float scale = w->scales[group];
-        put_bits(f16_scale(scale), out);
-        if (type == GGUF_Q8_0) {
-            memcpy(out + 2, codes + first, BLOCK);
-        } else if (type == GGUF_Q4_1) {
-            put_bits(float_to_f16(fmaxf((float)(-ZERO - w->zeros[group]) * scale, -LARGEST)), out + 2);
-            put_nibbles(codes + first, out + 4);
-        } else {
-            put_nibbles(codes + first, out + 2);
-        }
+    for (size_t g = 0, first = 0; g < groups; g++) {
+        const float scale = w->scales[o * groups + g];
+        const size_t end = w->in - first < w->group ? w->in : first + w->group;
+        const uint16_t bits = f16_scale(scale),
+                       least = type == GGUF_Q4_1 ? f16_least(scale, w->zeros[o * groups + g]) : 0;
+        for (; first < end; first += BLOCK, out += bytes) pack_block(type, codes + first, bits, least, out);
     }
 }
 

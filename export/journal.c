@@ -18,7 +18,7 @@
 
 #define JOURNAL_LIMIT ((size_t)64 << 20)
 // Rises when the same work would give other bytes, or the same in another order.
-enum { JOURNAL_VERSION = 1 };
+enum { JOURNAL_VERSION = 2 };
 
 // ---- What the work is ----
 
@@ -122,18 +122,20 @@ bool journal_keep(const Journal *journal, const Export *x, Error *err) {
 
 // Pieces in the order in which they were written.
 static uint64_t hash_units(const Export *x, const OutFile *file, const char *data) {
-    uint64_t hash = hash_bytes(HASH_START, data, file->head.length);
+    uint64_t hash = hash_bulk(HASH_START, data, file->head.length);
     for (size_t u = file->first; u < file->end; u++) {
         const Unit *unit = &x->units[u];
-        const size_t step = unit->gathered ? unit->rows : piece_rows(unit);
+        const size_t step = piece_rows(unit);
         size_t first = 0;
         do {
             const size_t rows = unit->rows - first < step ? unit->rows - first : step;
+            uint64_t piece = HASH_START;
             for (int t = 0; t < unit->tensor_count; t++) {
                 uint64_t begin, end;
                 piece_range(unit, &unit->tensors[t], first, rows, &begin, &end);
-                hash = hash_bytes(hash, data + file->head.length + unit->tensors[t].at + begin, end - begin);
+                piece = hash_bulk(piece, data + file->head.length + unit->tensors[t].at + begin, end - begin);
             }
+            hash = hash_bytes(hash, &piece, sizeof piece);
             first += rows;
         } while (first < unit->rows);
     }

@@ -34,7 +34,10 @@ void pack_codes(const int8_t *codes, size_t n, int bits, uint8_t *out) {
 }
 
 void number_put(DType type, void *out, size_t index, float value) {
-    numbers_put(type, (char *)out + index * dtype_bytes(type), 1, &value);
+    if (type == DTYPE_F32)
+        ((float *)out)[index] = value;
+    else
+        ((uint16_t *)out)[index] = type == DTYPE_BF16 ? float_to_bf16(value) : float_to_f16(value);
 }
 
 FOR_EVERY_PROCESSOR static void put_bf16(const float *values, size_t n, uint16_t *out) {

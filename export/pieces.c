@@ -7,15 +7,18 @@
 #include "quant/quantize.h"
 
 // Elements of a piece: its numbers, codes and bytes stay in the caches of a processor.
-#define PIECE_ELEMENTS ((size_t)4 << 20)
+#define PIECE_ELEMENTS ((size_t)512 << 10)
 
 // ---- Which rows, which bytes ----
 
-size_t piece_rows(const Unit *unit) {
+// What is quantized at once.
+static size_t chunk_rows(const Unit *unit) {
     size_t rows = unit->columns ? PIECE_ELEMENTS / unit->columns / unit->row_step * unit->row_step : unit->rows;
     if (rows == 0) rows = unit->row_step;
     return rows < unit->rows ? rows : unit->rows;
 }
+
+size_t piece_rows(const Unit *unit) { return unit->gathered ? unit->rows : chunk_rows(unit); }
 
 void piece_range(const Unit *unit, const OutTensor *tensor, size_t first, size_t rows, uint64_t *begin, uint64_t *end) {
     *begin = first ? tensor->bytes : 0;
@@ -33,6 +36,11 @@ size_t piece_bytes(const Unit *unit, size_t first, size_t rows) {
         bytes += (size_t)(end - begin + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
     }
     return bytes;
+}
+
+uint64_t piece_memory(const Unit *unit) {
+    const uint64_t codes = unit->kind == UNIT_LINEAR ? (uint64_t)chunk_rows(unit) * unit->columns * 5 / 4 : 0;
+    return codes + piece_bytes(unit, 0, piece_rows(unit));
 }
 
 // ---- Factors of a unit ----
@@ -119,7 +127,7 @@ static bool make_rows(const UnitWork *work, Piece *piece, size_t first, size_t r
 
 bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err) {
     const Unit *unit = work->unit;
-    const size_t step = unit->gathered ? piece_rows(unit) : rows;
+    const size_t step = chunk_rows(unit);
     Piece piece = {0};
     for (int t = 0; t < unit->tensor_count; t++) {
         uint64_t begin, end;

@@ -72,7 +72,7 @@ static bool verify_piece(const Reading *r, const UnitWork *work, const Tensor *t
 static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *tensor, Progress *progress,
                           Error *err) {
     const Unit *unit = work->unit;
-    const size_t step = unit->gathered ? unit->rows : piece_rows(unit), bytes = piece_bytes(unit, 0, step);
+    const size_t step = piece_rows(unit), bytes = piece_bytes(unit, 0, step);
     char *room = array_new(bytes ? bytes : 1, 1);
     bool ok = room || error_memory(err, unit->name);
     for (size_t first = 0; ok && first < unit->rows; first += step) {

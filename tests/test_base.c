@@ -625,6 +625,21 @@ static void randoms(void **state) {
     assert_int_equal(random_below(&random, 1), 0);
 }
 
+// The value is that of another program.
+static void hash_of_many_bytes(void **state) {
+    (void)state;
+    uint8_t bytes[200];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)i;
+    const uint64_t hash = hash_bulk(HASH_START, bytes, sizeof bytes);
+    assert_true(hash == 0x654B40B9608ECEACu);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        assert_true(hash_bulk(HASH_START, bytes, i) != hash);
+        bytes[i] ^= 1;
+        assert_true(hash_bulk(HASH_START, bytes, sizeof bytes) != hash);
+        bytes[i] ^= 1;
+    }
+}
+
 static void hashes(void **state) {
     (void)state;
     assert_true(hash_bytes(HASH_START, "", 0) != hash_bytes(HASH_START, "\0", 1));
@@ -687,6 +702,7 @@ int main(void) {
         cmocka_unit_test(homes_in_paths),
         cmocka_unit_test(progress),
         cmocka_unit_test(randoms),
+        cmocka_unit_test(hash_of_many_bytes),
         cmocka_unit_test(hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
