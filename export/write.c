@@ -251,7 +251,7 @@ typedef struct Maker {
 } Maker;
 
 static bool make_room(Maker *m, size_t bytes, Error *err) {
-    if (bytes <= m->capacity) return true;
+    if (m->room && bytes <= m->capacity) return true;
     free(m->room);
     m->room = array_new(bytes, 1);
     m->capacity = m->room ? bytes : 0;
