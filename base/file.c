@@ -237,7 +237,7 @@ bool disk_has_room(const char *folder, uint64_t bytes, Error *err) {
     double room;
     if (!disk_room(folder, &room, err)) return false;
     return room >= needed ||
-           error_set(err, "%s: %.2f GB are needed, but the disk has %.2f GB left; make room, or choose another disk",
+           error_set(err, "%s: %.3g GB are needed, but the disk has %.3g GB left; make room, or choose another disk",
                      folder, needed * 1e-9, room * 1e-9);
 }
 

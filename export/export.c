@@ -20,8 +20,10 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
     *x = (Export){.model = model, .options = options, .format = formats[options->format]};
     if (!x->format) return error_set(err, "the format %s cannot be written yet", export_format_names[options->format]);
     if (!parts_check(options, x->format, err) || !checkpoint_whole(model->structure->checkpoint, err) ||
-        !units_make(x, err))
+        !folder_check(x, err) || !units_make(x, err))
         return false;
+    if (!model->plan->quantized_count && options->format != EXPORT_DENSE && !x->warning[0])
+        snprintf(x->warning, sizeof x->warning, "the recipe quantizes nothing: the weights are written as they are");
     if (options->parts > x->file_count && !x->warning[0])
         snprintf(x->warning, sizeof x->warning,
                  "there are %d files for %d parts; a smaller --shard-megabytes gives more", x->file_count,
@@ -57,6 +59,9 @@ static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progre
     if (!journal_open(x, true, journal, err)) return false;
     out->was_complete = journal->complete;
     if (!journal->complete && !do_work(x, journal, out, progress, err)) return false;
+    // What stands beside the weights may have changed in the model, or been lost here.
+    x->again = out->was_complete && !x->options->parts && !x->format->one_file;
+    if (x->again && !x->format->finish(x, err)) return false;
     return !x->options->verify || verify(x, journal, &out->verified, progress, err);
 }
 

@@ -94,6 +94,7 @@ typedef struct Export {
     int file_count;
     uint64_t bytes; // of all files
     void *own;      // what the format remembers; freed with free()
+    bool again;     // the weights are complete: what stands beside them is written once more
     char warning[512];
 } Export;
 
@@ -278,7 +279,9 @@ bool parts_forget(const Export *x, Error *err); // their journals, once that of 
 
 // ---- folder.c ----
 
-uint64_t folder_bytes(const Export *x); // about what folder_finish writes
+uint64_t folder_bytes(const Export *x);         // about what folder_finish writes
+bool folder_copies(const char *name);           // whether a file of this name is taken over from the model
+bool folder_check(const Export *x, Error *err); // what can be known before the weights: that there is a config.json
 // Index, tokenizer and other small files, the model card, and config.json with `quantization` (JSON text, NULL: none)
 // as its quantization_config.
 bool folder_finish(const Export *x, const char *quantization, Error *err);

@@ -30,7 +30,7 @@ static const char *const copied[] = {
     "USE_POLICY*",
 };
 
-static bool is_copied(const char *name) {
+bool folder_copies(const char *name) {
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
         if (glob_matches(copied[i], name)) return true;
     return false;
@@ -60,7 +60,7 @@ static bool for_each_copied(const Export *x, bool (*each)(const Export *, const 
     DIR *dir = opendir(folder);
     bool ok = true;
     for (struct dirent *entry; ok && dir && (entry = readdir(dir));) {
-        if (!is_copied(entry->d_name)) continue;
+        if (!folder_copies(entry->d_name)) continue;
         char *path = path_join(folder, entry->d_name);
         ok = path ? !file_exists(path) || each(x, path, entry->d_name, context, err) : error_memory(err, folder);
         free(path);
@@ -106,8 +106,17 @@ static bool write_index(const Export *x, Error *err) {
     return folder_put(x, "model.safetensors.index.json", &text, err);
 }
 
+// Figures that an earlier call measured stay.
+static bool card_stays(const Export *x) {
+    char *path = path_join(x->options->folder, "README.md");
+    const bool stays = x->again && !x->model->accuracy && path && file_exists(path);
+    free(path);
+    return stays;
+}
+
 bool folder_put_card(const Export *x, Error *err) {
     Text text = {0};
+    if (card_stays(x)) return true;
     model_card(x, &text);
     return folder_put(x, "README.md", &text, err);
 }
@@ -129,6 +138,13 @@ static bool read_config(const Export *x, Text *out, Error *err) {
         cJSON_Delete(document);
     }
     free(path);
+    return ok;
+}
+
+bool folder_check(const Export *x, Error *err) {
+    Text text = {0};
+    const bool ok = read_config(x, &text, err);
+    text_free(&text);
     return ok;
 }
 

@@ -113,7 +113,7 @@ bool journal_keep(const Journal *journal, const Export *x, Error *err) {
     text_addf(&text, "\n  ],\n  \"complete\": %s\n}\n", journal->complete ? "true" : "false");
     bool ok = !text.failed || error_memory(err, "the journal");
     ok = ok && (file_write(journal->path, text.data, text.length, err) ||
-                error_prefix(err, "make room and run the same command again, it goes on where it was"));
+                error_prefix(err, "what is done is kept, and the same command goes on where it was"));
     text_free(&text);
     return ok;
 }
@@ -245,14 +245,14 @@ bool journal_read(const Export *x, const char *path, int parts, int first, int e
 
 // ---- The folder ----
 
-// Names that an export gives to files of weights, and what must not outlive them.
+// Names that an export gives to its files, and others that engines would take for a part of the model. Those that are
+// links go as well, and what they name stays.
 static bool is_ours(const char *name) {
-    static const char *const globs[] = {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
-                                        "*.partial",         "config.json",         "quantize_config.json",
-                                        PART_JOURNALS};
+    static const char *const globs[] = {"*.safetensors", "*.json",    "*.bin", "*.partial",
+                                        "*.jinja",       "README.md", JOURNALS};
     for (size_t i = 0; i < sizeof globs / sizeof *globs; i++)
         if (glob_matches(globs[i], name)) return true;
-    return false;
+    return folder_copies(name);
 }
 
 bool journal_folder_used(const char *folder) {
@@ -275,16 +275,45 @@ bool journal_remove_config(const char *folder, Error *err) {
     return ok;
 }
 
-static bool clear_folder(const char *folder, Error *err) {
+// Calls `each` for every file of the folder with such a name.
+static bool for_each_of(const char *folder, bool (*is)(const char *name),
+                        bool (*each)(int folder, const char *name, void *context, Error *err), void *context,
+                        Error *err) {
     DIR *dir = opendir(folder);
     if (!dir) return error_set(err, "%s: cannot be read: %s", folder, strerror(errno));
     bool ok = true;
     for (struct dirent *entry; ok && (entry = readdir(dir));)
-        if (is_ours(entry->d_name)) ok = unlinkat(dirfd(dir), entry->d_name, 0) == 0 || errno == ENOENT;
-    const int why = errno;
+        if (is(entry->d_name)) ok = each(dirfd(dir), entry->d_name, context, err);
     closedir(dir);
-    return ok || error_set(err, "%s: its files cannot be removed: %s", folder, strerror(why));
+    return ok || error_prefix(err, "%s", folder);
 }
+
+static bool remove_one(int folder, const char *name, void *context, Error *err) {
+    (void)context;
+    return unlinkat(folder, name, 0) == 0 || errno == ENOENT ||
+           error_set(err, "%s cannot be removed: %s", name, strerror(errno));
+}
+
+// Links and files of several names hold nothing that removing them would free.
+static bool count_one(int folder, const char *name, void *context, Error *err) {
+    struct stat info;
+    (void)err;
+    if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1)
+        *(uint64_t *)context += (uint64_t)info.st_size;
+    return true;
+}
+
+// Before anything is removed it is known that what takes its place has room.
+static bool replace_folder(const Export *x, const Journal *journal, Error *err) {
+    const char *folder = x->options->folder;
+    uint64_t needed = journal_room(journal, x) + folder_bytes(x), freed = 0;
+    return for_each_of(folder, is_ours, count_one, &freed, err) &&
+           disk_has_room(folder, needed > freed ? needed - freed : 0, err) && journal_remove_config(folder, err) &&
+           for_each_of(folder, is_ours, remove_one, NULL, err);
+}
+
+// A journal that was being written when its program was killed.
+static bool is_left_over(const char *name) { return glob_matches(JOURNAL_NAME ".??????", name); }
 
 static bool is_source(const Export *x) {
     struct stat a, b;
@@ -305,7 +334,8 @@ static bool begin(const Export *x, bool write, Journal *out, Error *err) {
     const bool used = journal_folder_used(folder) || parts_are_there(folder);
     if (write && (!folder_make(folder, err) || !journal_lock(x, LOCK_EX, out, err))) return false;
     if (file_exists(out->path)) {
-        if (journal_read(x, out->path, 0, 0, x->file_count, out, err))
+        if (write && !for_each_of(folder, is_left_over, remove_one, NULL, err)) return false;
+        if (journal_read(x, out->path, 0, 0, x->file_count, out, err) && !(out->complete && x->options->overwrite))
             return !write || out->complete || journal_remove_config(folder, err);
         if (!x->options->overwrite) return false;
         for (int f = 0; f < x->file_count; f++) out->files[f] = (FileState){.hash = HASH_START};
@@ -316,8 +346,7 @@ static bool begin(const Export *x, bool write, Journal *out, Error *err) {
                          folder, parts_are_there(folder) ? ", but was begun in parts, which go on with --part" : "");
     }
     if (err) *err = (Error){0};
-    return !write ||
-           ((!used || (journal_remove_config(folder, err) && clear_folder(folder, err))) && journal_keep(out, x, err));
+    return !write || ((!used || replace_folder(x, out, err)) && journal_keep(out, x, err));
 }
 
 bool journal_open(const Export *x, bool write, Journal *out, Error *err) {

@@ -497,11 +497,72 @@ static void damage_is_noticed(void **state) {
     bytes[size - 100] ^= 1;
     assert_true(file_write(file, bytes, size, NULL));
     export_refused(engine, &options, "is not what was written");
+    ExportOptions anew = options; // the remedy that this message names
+    anew.overwrite = true;
+    assert_false(export_written(engine, &anew).was_complete);
+    bytes[size - 100] ^= 1;
+    size_t length;
+    char *again = export_file(out, "model.safetensors", &length);
+    assert_int_equal(length, size);
+    assert_memory_equal(again, bytes, size);
     assert_true(file_write(file, bytes, size - 1, NULL)); // a file of another size is written again
     assert_false(export_written(engine, &options).was_complete);
-    free(bytes);
+    free(bytes), free(again);
     engine_close(engine);
     free(model), free(out), free(file);
+}
+
+// What stands beside weights that are complete is written each time.
+static void what_was_lost_beside_the_weights_comes_back(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out"), *config = path_join(out, "config.json");
+    Engine *engine = export_engine(model, W4);
+    const ExportOptions options = options_for(out);
+    export_written(engine, &options);
+    assert_int_equal(unlink(config), 0);
+    folder_put_text(out, "README.md", "measured");
+    assert_true(export_written(engine, &options).was_complete);
+    assert_true(file_exists(config));
+    size_t size;
+    char *card = export_file(out, "README.md", &size);
+    assert_string_equal(card, "measured"); // by a call that measured: nothing better is known now
+    free(card);
+    engine_close(engine);
+    free(model), free(out), free(config);
+}
+
+// What a link in the folder names is not part of the folder.
+static void files_behind_links_stay(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out"), *link = path_join(out, "README.md"),
+         *victim = path_join(folder, "victim");
+    Engine *engine = export_engine(model, W4);
+    ExportOptions options = options_for(out);
+    options.overwrite = true;
+    assert_true(folder_make(out, NULL));
+    folder_put_text(folder, "victim", "mine");
+    folder_put_text(out, "chat_template.jinja", "of another model");
+    assert_int_equal(symlink(victim, link), 0);
+    export_written(engine, &options);
+    size_t size;
+    char *text = export_file(folder, "victim", &size);
+    assert_string_equal(text, "mine");
+    free(text);
+    assert_true(is_there(out, "README.md") && !is_there(out, "chat_template.jinja"));
+    engine_close(engine);
+    free(model), free(out), free(link), free(victim);
+}
+
+static void a_model_without_configuration_is_refused_at_once(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out"), *config = path_join(model, "config.json");
+    Engine *engine = export_engine(model, W4);
+    const ExportOptions options = options_for(out);
+    assert_int_equal(unlink(config), 0);
+    export_refused(engine, &options, "config.json");
+    assert_false(folder_exists(out));
+    engine_close(engine);
+    free(model), free(out), free(config);
 }
 
 static void a_forecast_writes_nothing(void **state) {
@@ -536,6 +597,9 @@ int main(void) {
         IN_FOLDER(plans_that_do_not_fit_are_refused),
         IN_FOLDER(nothing_is_replaced_unasked),
         IN_FOLDER(damage_is_noticed),
+        IN_FOLDER(what_was_lost_beside_the_weights_comes_back),
+        IN_FOLDER(files_behind_links_stay),
+        IN_FOLDER(a_model_without_configuration_is_refused_at_once),
         IN_FOLDER(a_forecast_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
