@@ -59,6 +59,23 @@ bool targets_parse(const char *text, Targets *out, Error *err) {
     }
 }
 
+static Targets targets_of_group(const char *group) {
+    Targets targets = 0;
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (strcmp(target_table[t].group, group) == 0) targets |= 1U << t;
+    return targets;
+}
+
+void targets_list(Targets targets, Text *out) {
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        const TargetInfo *info = &target_table[t];
+        const Targets group = targets_of_group(info->group), whole = (targets & group) == group ? group : 1U << t;
+        if (!(targets >> t & 1)) continue;
+        text_addf(out, "%s%s", out->length ? ", " : "", whole == group ? info->group : info->name);
+        targets &= ~whole;
+    }
+}
+
 Targets targets_of_format(ExportFormat format) {
     const Targets cuda = 1U << TARGET_VLLM_SM75 | 1U << TARGET_VLLM_SM80 | 1U << TARGET_VLLM_SM90 |
                          1U << TARGET_VLLM_SM100 | 1U << TARGET_SGLANG;

@@ -207,7 +207,7 @@ static void completions_offer_commands_options_and_choices(void **state) {
 static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
     (void)state;
     const struct {
-        const char *arguments[5];
+        const char *arguments[8];
         const char *message;
     } cases[] = {
         {{"--nonsense"}, "--nonsense"},
@@ -233,6 +233,10 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"bench", "--runs", "0"}, "--runs"},
         {{"bench", "--schemes", "w4,w5"}, "w5"},
         {{"bench", "--schemes", "w4,w4"}, "once"},
+        {{"quantize", "-o", "x", "--target", "llama.cpp"}, "compressed-tensors is not read by llama.cpp but by vllm, "},
+        {{"quantize", "-o", "x", "--target", "vllm,mlx", "--format", "gguf"},
+         "not read by vllm, mlx but by llama.cpp;"},
+        {{"quantize", "-o", "x", "--format", "dense", "--target", "vllm-sm90"}, "in dense that vllm-sm90 could read"},
         {{"make-random", "--shape", "cube"}, "llama-1.1b"},
         {{"make-random", "--shape", "tiny"}, "folder"},
         {{"make-random", "--dtype", "f32"}, "bf16 or f16"},
@@ -586,6 +590,10 @@ static void quantize_says_in_words_what_engines_do(void **state) {
     assert_contains(ran.out, "grid symmetric: ");
     assert_contains(ran.out, "\nvllm-cpu      yes ");
     assert_contains(ran.out, "misread inputs-dropped: vllm-cpu (tried)\n");
+    ran_free(&ran);
+    ran = RUN("quantize", "-o", path, "--dry-run", "--target", "mlx,transformers", "--activations", "none");
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.err, "note: compressed-tensors is not read by mlx\n");
     ran_free(&ran);
     ran = RUN("quantize", "-o", path, "--dry-run", QUICK, STATIC_W4, "--grid", "log2");
     assert_int_equal(ran.status, 1);
