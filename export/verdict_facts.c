@@ -138,10 +138,10 @@ static unsigned group_bit(const Decision *d) {
 
 static bool is_multiple(size_t n, unsigned step) { return step == 0 || n % step == 0; }
 
-const Fact *fact_of(const Case *c, Target target, int linear) {
+static const Fact *fact_with(const Case *c, Target target, int linear, ActivationPolicy asked) {
     const Decision *d = &c->plan->decisions[linear];
     const Linear *l = &c->structure->linears[linear];
-    const ActivationPolicy inputs = format_holds_inputs(c->format) ? d->activations : POLICY_NONE;
+    const ActivationPolicy inputs = format_holds_inputs(c->format) ? asked : POLICY_NONE;
     const unsigned group = group_bit(d), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         const Fact *f = &facts[i];
@@ -153,6 +153,19 @@ const Fact *fact_of(const Case *c, Target target, int linear) {
     }
     static const Fact unknown = {.kernel = NULL, .rule = RULE_NONE};
     return &unknown;
+}
+
+const Fact *fact_of(const Case *c, Target target, int linear) {
+    return fact_with(c, target, linear, c->plan->decisions[linear].activations);
+}
+
+bool takes_tokens(const Case *c, int linear) {
+    for (Target target = 0; target < TARGET_COUNT; target++) {
+        if (!(c->targets >> target & 1)) continue;
+        const Fact *fact = fact_with(c, target, linear, POLICY_TOKEN);
+        if (!fact->kernel || fact->gives) return false;
+    }
+    return true;
 }
 
 // ---- Conditions ----
@@ -226,8 +239,9 @@ const Rule verdict_rules[RULE_COUNT] = {
                               "Inputs are equalized at run time, and no format has a place for the factors.",
                               "Set unfoldable to token, or fold to all.", MEND_DIAL, DIAL_UNFOLDABLE, UNFOLDABLE_TOKEN},
     [RULE_CHANNEL_INPUTS] = {"channel-inputs", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_channel_inputs, NULL,
-                             "No integer product takes inputs with a scale per channel.", "Set activations to token.",
-                             MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
+                             "No integer product takes inputs with a scale per channel.",
+                             "Set activations to token; where that is not quantized either, to none.", MEND_INPUTS, 0,
+                             0},
     [RULE_ASYMMETRIC_INPUTS] =
         {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
          "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
@@ -313,11 +327,12 @@ const Rule verdict_rules[RULE_COUNT] = {
                          MEND_GROUP, 0, 0},
     [RULE_STATIC_INPUTS] = {"static-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                             "Constant scales of inputs are taken only with weights of 8 bits and whole channels.",
-                            "Set activations to token, or none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
+                            "Set activations to none; to token only where that kernel quantizes inputs.", MEND_INPUTS,
+                            0, 0},
     [RULE_INPUTS_DROPPED] = {"inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM, CT, drops_inputs, NULL,
                              "The kernel that runs by default leaves inputs at 16 bits, without a word.",
-                             "On CUDA start vLLM with --linear-backend humming; or set activations to none.", MEND_NOT,
-                             0, 0},
+                             "Set activations to none; or on CUDA start vLLM with --linear-backend humming.", MEND_DIAL,
+                             DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_INPUTS_REFUSED] = {"inputs-refused", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                              "Inputs of 8 bits are taken only with weights of 8 bits and whole channels.",
                              "Set activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},

@@ -39,10 +39,11 @@ static int set_changes(const Case *c, const Rule *rule, int linear, VerdictChang
         out[0] = (VerdictChange){.linear = linear, .dial = -1};
         return 1;
     }
-    const ActivationPolicy inputs = wish->token ? POLICY_TOKEN : POLICY_NONE;
-    if ((experts || rule->dial == DIAL_ACTIVATIONS) && d->activations != inputs)
-        out[count++] = change(linear, DIAL_ACTIVATIONS, inputs);
-    if (rule->dial == DIAL_ACTIVATIONS) return count;
+    const bool only_inputs = rule->dial == DIAL_ACTIVATIONS; // of weights that agree
+    const bool token = wish->token && (!only_inputs || takes_tokens(c, linear));
+    const ActivationPolicy inputs = token ? POLICY_TOKEN : POLICY_NONE;
+    if ((experts || only_inputs) && d->activations != inputs) out[count++] = change(linear, DIAL_ACTIVATIONS, inputs);
+    if (only_inputs) return count;
     if (d->bits != wish->bits) out[count++] = change(linear, DIAL_BITS, wish->bits);
     if (d->grid != wish->grid) out[count++] = change(linear, DIAL_GRID, wish->grid);
     const size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
@@ -55,6 +56,9 @@ int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out) 
     case MEND_MODEL: out[0] = change(-1, rule->dial, rule->value); return 1;
     case MEND_DIAL: out[0] = change(linear, rule->dial, rule->value); return 1;
     case MEND_IGNORE: out[0] = (VerdictChange){.linear = linear, .dial = -1}; return 1;
+    case MEND_INPUTS:
+        out[0] = change(linear, DIAL_ACTIVATIONS, takes_tokens(c, linear) ? POLICY_TOKEN : POLICY_NONE);
+        return 1;
     case MEND_SET: return set_changes(c, rule, linear, out);
     case MEND_GROUP: break;
     }
