@@ -124,8 +124,9 @@ static const Fact facts[] = {
     {MLX, MLX_FORMAT, PLACE_ANY, B_ANY, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, NULL, NULL, RULE_SHAPE},
 };
 
-static unsigned group_bit(const Decision *d) {
-    if (d->granularity == GRANULARITY_TENSOR) return GROUP_TENSOR;
+static unsigned group_bit(const Decision *d, ExportFormat format) {
+    // GPTQ repeats the scale of a tensor for each channel, and says group_size −1.
+    if (d->granularity == GRANULARITY_TENSOR) return format == EXPORT_GPTQ ? GROUP_CHANNEL : GROUP_TENSOR;
     if (d->granularity == GRANULARITY_CHANNEL) return GROUP_CHANNEL;
     static const struct {
         size_t size;
@@ -142,7 +143,7 @@ static const Fact *fact_with(const Case *c, Target target, int linear, Activatio
     const Decision *d = &c->plan->decisions[linear];
     const Linear *l = &c->structure->linears[linear];
     const ActivationPolicy inputs = format_holds_inputs(c->format) ? asked : POLICY_NONE;
-    const unsigned group = group_bit(d), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
+    const unsigned group = group_bit(d, c->format), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         const Fact *f = &facts[i];
         const bool meant = f->targets >> target & 1 && f->formats >> c->format & 1 && f->places & place;

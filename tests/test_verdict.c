@@ -173,6 +173,16 @@ static void inputs_of_eight_bits_find_theirs(void **state) {
     assert_int_equal(judge(f, CT, SM80 | SM90 | CPU | SGLANG | TRANSFORMERS)->finding_count, 0);
 }
 
+// GPTQ has one scale of a tensor as whole channels.
+static void a_tensor_is_whole_channels_in_gptq(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_SM90, "Machete", "16 bit", LINEARS);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_CPU, "CPUWNA16", "16 bit", LINEARS);
+    assert_int_equal(judge(f, EXPORT_GPTQ, ALL)->finding_count, 0);
+}
+
 // Each fused matrix counts with all of its rows: those of k alone are too few for Machete.
 static void fused_rows_count_together(void **state) {
     Fixture *f = *state;
@@ -589,6 +599,7 @@ int main(void) {
         ON(fused_rows_count_together),
         ON(the_kernel_may_drop_inputs),
         ON(inputs_are_mended_at_once),
+        ON(a_tensor_is_whole_channels_in_gptq),
         cmocka_unit_test(settings_are_found_and_mended),
         ON(a_remedy_is_as_small_as_it_can_be),
         ON(what_needs_nothing_is_left_alone),
