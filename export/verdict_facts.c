@@ -206,6 +206,10 @@ static bool is_int8(const Case *c, int i) {
     return d->bits == 8 && d->activations != POLICY_NONE && d->granularity != GRANULARITY_GROUP;
 }
 
+static bool is_packed_falcon(const Case *c, int i) {
+    return strcmp(c->structure->config.family, "falcon") == 0 && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
+}
+
 // Every scale of the matrix is below the normal numbers of F16.
 static bool has_small_scales(const Case *c, int i) {
     if (!c->measured || !c->measured->weights || !c->measured->weights[i].known) return false;
@@ -251,6 +255,9 @@ const Rule verdict_rules[RULE_COUNT] = {
                      "transformers finds no codes for matrices stored as [in, out] (Conv1D) and computes with random "
                      "weights.",
                      "Leave them as they are; vLLM reads them right.", MEND_IGNORE, 0, 0},
+    [RULE_FALCON] = {"falcon", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_packed_falcon, NULL,
+                     "Falcon's linears want a plain weight, which packed ones have not: the first forward pass fails.",
+                     "Write the format dense, or 8 bits in whole channels with activations token.", MEND_NOT, 0, 0},
     [RULE_PARTIAL_GROUP] = {"partial-group", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT | GPTQ | MLX_FORMAT,
                             has_partial_group, NULL,
                             "Groups do not divide the columns: the last of each row is smaller.",

@@ -63,6 +63,7 @@ typedef enum RuleId {
     RULE_CHANNEL_INPUTS,
     RULE_ASYMMETRIC_INPUTS,
     RULE_CONV1D,
+    RULE_FALCON,
     RULE_PARTIAL_GROUP,
     // Sets.
     RULE_FUSED_BITS,

@@ -462,6 +462,17 @@ static void special_linears(void **state) {
     runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS + 1);
 }
 
+static void packed_falcon_needs_another_engine(void **state) {
+    Fixture *f = *state;
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "falcon");
+    finds(f, CT, SM80 | TRANSFORMERS, "falcon", SEVERITY_REFUSED, LINEARS, TRANSFORMERS);
+    assert_false(row_of(&f->verdict, TARGET_TRANSFORMERS)->loads);
+    set(f, NULL, DIAL_BITS, 8); // codes of a byte each are the weight
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    assert_null(find(judge(f, CT, TRANSFORMERS), "falcon"));
+}
+
 static void shapes_of_kernels(void **state) {
     Fixture *f = *state;
     f->model.structure.linears[O].out = 240;
@@ -609,6 +620,7 @@ int main(void) {
         ON(sets_stay_together),
         ON(other_families_fuse_other_names),
         ON(special_linears),
+        ON(packed_falcon_needs_another_engine),
         ON(shapes_of_kernels),
         ON(factors_need_a_place),
         ON(scales_and_cache),
