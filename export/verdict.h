@@ -120,7 +120,7 @@ typedef struct VerdictFix {
     int change_count;
 } VerdictFix;
 
-// Free with verdict_fix_free in any case.
+// Fails where all of the remedies leave nothing quantized. Free with verdict_fix_free in any case.
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
                  Targets targets, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);

@@ -216,6 +216,17 @@ static bool plan_again(const Fixing *f) {
            verdict_make(f->structure, f->measured, &fix->plan, f->format, f->targets, &fix->verdict, f->err);
 }
 
+// A model as it was is no remedy.
+static bool leaves_something(const Fixing *f, int before, Error *err) {
+    if (f->fix->plan.quantized_count || !before) return true;
+    Text names = {0};
+    targets_list(f->targets & targets_of_format(f->format), &names);
+    error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
+              names.data ? names.data : "", export_format_names[f->format]);
+    text_free(&names);
+    return false;
+}
+
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
                  Targets targets, VerdictFix *out, Error *err) {
     *out = (VerdictFix){0};
@@ -223,9 +234,10 @@ bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Me
         .structure = structure, .measured = measured, .format = format, .targets = targets, .fix = out, .err = err};
     text_add(&out->changes, "", 0);
     bool ok = recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
+    const int before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
-    return ok && (!out->changes.failed || error_memory(err, "the changes"));
+    return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
 }
 
 void verdict_fix_free(VerdictFix *fix) {

@@ -462,6 +462,22 @@ static void special_linears(void **state) {
     runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS + 1);
 }
 
+static void a_fix_that_leaves_nothing_is_refused(void **state) {
+    Fixture *f = *state;
+    Error err = {0};
+    for (int i = 0; i < LINEARS; i++) f->model.structure.linears[i].transposed = true;
+    assert_false(verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, CT, TRANSFORMERS, &f->fix, &err));
+    assert_non_null(strstr(err.message, "for transformers leave nothing quantized in compressed-tensors;"));
+    mended(f, CT, SM80); // vLLM needs no remedy
+    assert_int_equal(f->fix.plan.quantized_count, LINEARS);
+    f->model.structure.linears[O].transposed = false;
+    mends(f, CT, TRANSFORMERS, "conv1d");
+    assert_int_equal(f->fix.plan.quantized_count, 1);
+    assert_true(recipe_ignore(&f->recipe, "*", NULL)); // nothing was asked for: nothing to refuse
+    mended(f, CT, TRANSFORMERS);
+    assert_int_equal(f->fix.change_count, 0);
+}
+
 static void packed_falcon_needs_another_engine(void **state) {
     Fixture *f = *state;
     snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "falcon");
@@ -620,6 +636,7 @@ int main(void) {
         ON(sets_stay_together),
         ON(other_families_fuse_other_names),
         ON(special_linears),
+        ON(a_fix_that_leaves_nothing_is_refused),
         ON(packed_falcon_needs_another_engine),
         ON(shapes_of_kernels),
         ON(factors_need_a_place),
