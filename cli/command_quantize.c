@@ -110,6 +110,7 @@ bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
     Fixed fixed = {0};
     if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
+    targets_warn(options);
     bool ok = open_engine(options, options->measure, &engine, err) &&
               engine_prepare_export(engine, watch_start(options), err);
     watch_end();

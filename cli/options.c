@@ -164,6 +164,28 @@ static bool check_parts(const Command *command, const Options *o, Error *err) {
     return true;
 }
 
+// Engines that were named, none of which reads the format.
+static bool check_targets(const Options *o, Error *err) {
+    const Targets readers = targets_of_format(o->export.format);
+    if (!o->targets || o->targets & readers) return true;
+    const char *format = export_format_names[o->export.format];
+    Text named = {0}, reading = {0};
+    targets_list(o->targets, &named);
+    targets_list(readers, &reading);
+    if (named.failed || reading.failed)
+        error_memory(err, "the names of engines");
+    else if (readers)
+        error_set(err, "--target: %s is not read by %s but by %s; name one of these, or another --format", format,
+                  named.data, reading.data);
+    else
+        error_set(err,
+                  "--target: nothing is quantized in %s that %s could read; leave it out, or name another --format",
+                  format, named.data);
+    text_free(&named);
+    text_free(&reading);
+    return false;
+}
+
 // What a command cannot do without.
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
@@ -230,7 +252,7 @@ static OptionsResult parse_options(int argc, char **argv, const Command *command
         if (options_answered(out, command)) return OPTIONS_DONE;
     }
     bool ok = take_positional(argc, argv, command, out, err) && check_parts(command, out, err) &&
-              check_needed(command, out, err);
+              check_needed(command, out, err) && check_targets(out, err);
     return ok ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 

@@ -9,6 +9,17 @@ static Targets targets_asked(const Options *options) {
     return options->targets ? options->targets : targets_usual(options->export.format);
 }
 
+void targets_warn(const Options *options) {
+    const Targets all = (1U << TARGET_COUNT) - 1; // nobody named them
+    const Targets deaf = options->targets & ~targets_of_format(options->export.format);
+    if (!deaf || options->targets == all || options->quiet) return;
+    Text names = {0};
+    targets_list(deaf, &names);
+    fprintf(stderr, "note: %s is not read by %s\n", export_format_names[options->export.format],
+            names.data ? names.data : "");
+    text_free(&names);
+}
+
 bool verdict_of(const Options *options, const Engine *engine, Verdict *out, Error *err) {
     return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine),
                         options->export.format, targets_asked(options), out, err);

@@ -21,6 +21,9 @@ void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdic
 // One line to stderr where something is refused or misread.
 void verdict_warn(const Options *options, const Engine *engine);
 
+// One line to stderr where engines were named that do not read the format.
+void targets_warn(const Options *options);
+
 // Puts a mended recipe and its plan into the engine, when the options ask for it. Free with fixed_free in any case.
 bool fix_recipe(const Options *options, Engine *engine, Fixed *out, Error *err);
 void fixed_free(Fixed *fixed);

@@ -59,6 +59,23 @@ bool targets_parse(const char *text, Targets *out, Error *err) {
     }
 }
 
+static Targets targets_of_group(const char *group) {
+    Targets targets = 0;
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (strcmp(target_table[t].group, group) == 0) targets |= 1U << t;
+    return targets;
+}
+
+void targets_list(Targets targets, Text *out) {
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        const TargetInfo *info = &target_table[t];
+        const Targets group = targets_of_group(info->group), whole = (targets & group) == group ? group : 1U << t;
+        if (!(targets >> t & 1)) continue;
+        text_addf(out, "%s%s", out->length ? ", " : "", whole == group ? info->group : info->name);
+        targets &= ~whole;
+    }
+}
+
 Targets targets_of_format(ExportFormat format) {
     const Targets cuda = 1U << TARGET_VLLM_SM75 | 1U << TARGET_VLLM_SM80 | 1U << TARGET_VLLM_SM90 |
                          1U << TARGET_VLLM_SM100 | 1U << TARGET_SGLANG;
@@ -217,11 +234,13 @@ static void summarize(Verdict *verdict) {
 bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, ExportFormat format,
                   Targets targets, Verdict *out, Error *err) {
     const size_t linears = (size_t)structure->linear_count + 1;
+    targets &= targets_of_format(format);
     *out = (Verdict){0};
     Making m = {.c = {.structure = structure,
                       .measured = measured,
                       .plan = plan,
                       .format = format,
+                      .targets = targets,
                       .differ = array_new(linears, sizeof *m.c.differ),
                       .wish = array_new(linears, sizeof *m.c.wish),
                       .fused_out = array_new(linears, sizeof *m.c.fused_out),
@@ -231,7 +250,7 @@ bool verdict_make(const ModelStructure *structure, const Measured *measured, con
                 .found = array_new(linears, sizeof *m.found)};
     bool ok = m.c.differ && m.c.wish && m.c.fused_out && m.c.facts && m.found && sets_find(&m.c, err);
     for (int t = 0; ok && t < TARGET_COUNT; t++)
-        if (targets & targets_of_format(format) & 1U << t) ok = judge_target(&m, (Target)t);
+        if (targets >> t & 1) ok = judge_target(&m, (Target)t);
     if (ok) summarize(out);
     free(m.c.differ);
     free(m.c.wish);

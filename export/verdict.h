@@ -38,6 +38,8 @@ extern const TargetInfo target_table[TARGET_COUNT];
 // "vllm,transformers": names and groups with commas between them; "all".
 bool targets_parse(const char *text, Targets *out, Error *err);
 Targets targets_of_format(ExportFormat format); // those that read it
+// "vllm, mlx": a group by its name where all of it is meant.
+void targets_list(Targets targets, Text *out);
 // Of these, the ones that most people run: what is asked for when nobody says.
 Targets targets_usual(ExportFormat format);
 
@@ -118,7 +120,7 @@ typedef struct VerdictFix {
     int change_count;
 } VerdictFix;
 
-// Free with verdict_fix_free in any case.
+// Fails where all of the remedies leave nothing quantized. Free with verdict_fix_free in any case.
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
                  Targets targets, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);

@@ -124,8 +124,9 @@ static const Fact facts[] = {
     {MLX, MLX_FORMAT, PLACE_ANY, B_ANY, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, NULL, NULL, RULE_SHAPE},
 };
 
-static unsigned group_bit(const Decision *d) {
-    if (d->granularity == GRANULARITY_TENSOR) return GROUP_TENSOR;
+static unsigned group_bit(const Decision *d, ExportFormat format) {
+    // GPTQ repeats the scale of a tensor for each channel, and says group_size −1.
+    if (d->granularity == GRANULARITY_TENSOR) return format == EXPORT_GPTQ ? GROUP_CHANNEL : GROUP_TENSOR;
     if (d->granularity == GRANULARITY_CHANNEL) return GROUP_CHANNEL;
     static const struct {
         size_t size;
@@ -138,11 +139,11 @@ static unsigned group_bit(const Decision *d) {
 
 static bool is_multiple(size_t n, unsigned step) { return step == 0 || n % step == 0; }
 
-const Fact *fact_of(const Case *c, Target target, int linear) {
+static const Fact *fact_with(const Case *c, Target target, int linear, ActivationPolicy asked) {
     const Decision *d = &c->plan->decisions[linear];
     const Linear *l = &c->structure->linears[linear];
-    const ActivationPolicy inputs = format_holds_inputs(c->format) ? d->activations : POLICY_NONE;
-    const unsigned group = group_bit(d), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
+    const ActivationPolicy inputs = format_holds_inputs(c->format) ? asked : POLICY_NONE;
+    const unsigned group = group_bit(d, c->format), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         const Fact *f = &facts[i];
         const bool meant = f->targets >> target & 1 && f->formats >> c->format & 1 && f->places & place;
@@ -153,6 +154,19 @@ const Fact *fact_of(const Case *c, Target target, int linear) {
     }
     static const Fact unknown = {.kernel = NULL, .rule = RULE_NONE};
     return &unknown;
+}
+
+const Fact *fact_of(const Case *c, Target target, int linear) {
+    return fact_with(c, target, linear, c->plan->decisions[linear].activations);
+}
+
+bool takes_tokens(const Case *c, int linear) {
+    for (Target target = 0; target < TARGET_COUNT; target++) {
+        if (!(c->targets >> target & 1)) continue;
+        const Fact *fact = fact_with(c, target, linear, POLICY_TOKEN);
+        if (!fact->kernel || fact->gives) return false;
+    }
+    return true;
 }
 
 // ---- Conditions ----
@@ -192,6 +206,10 @@ static bool is_int8(const Case *c, int i) {
     return d->bits == 8 && d->activations != POLICY_NONE && d->granularity != GRANULARITY_GROUP;
 }
 
+static bool is_packed_falcon(const Case *c, int i) {
+    return strcmp(c->structure->config.family, "falcon") == 0 && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
+}
+
 // Every scale of the matrix is below the normal numbers of F16.
 static bool has_small_scales(const Case *c, int i) {
     if (!c->measured || !c->measured->weights || !c->measured->weights[i].known) return false;
@@ -226,8 +244,9 @@ const Rule verdict_rules[RULE_COUNT] = {
                               "Inputs are equalized at run time, and no format has a place for the factors.",
                               "Set unfoldable to token, or fold to all.", MEND_DIAL, DIAL_UNFOLDABLE, UNFOLDABLE_TOKEN},
     [RULE_CHANNEL_INPUTS] = {"channel-inputs", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_channel_inputs, NULL,
-                             "No integer product takes inputs with a scale per channel.", "Set activations to token.",
-                             MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
+                             "No integer product takes inputs with a scale per channel.",
+                             "Set activations to token; where that is not quantized either, to none.", MEND_INPUTS, 0,
+                             0},
     [RULE_ASYMMETRIC_INPUTS] =
         {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
          "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
@@ -236,6 +255,9 @@ const Rule verdict_rules[RULE_COUNT] = {
                      "transformers finds no codes for matrices stored as [in, out] (Conv1D) and computes with random "
                      "weights.",
                      "Leave them as they are; vLLM reads them right.", MEND_IGNORE, 0, 0},
+    [RULE_FALCON] = {"falcon", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_packed_falcon, NULL,
+                     "Falcon's linears want a plain weight, which packed ones have not: the first forward pass fails.",
+                     "Write the format dense, or 8 bits in whole channels with activations token.", MEND_NOT, 0, 0},
     [RULE_PARTIAL_GROUP] = {"partial-group", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT | GPTQ | MLX_FORMAT,
                             has_partial_group, NULL,
                             "Groups do not divide the columns: the last of each row is smaller.",
@@ -313,11 +335,12 @@ const Rule verdict_rules[RULE_COUNT] = {
                          MEND_GROUP, 0, 0},
     [RULE_STATIC_INPUTS] = {"static-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                             "Constant scales of inputs are taken only with weights of 8 bits and whole channels.",
-                            "Set activations to token, or none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_TOKEN},
+                            "Set activations to none; to token only where that kernel quantizes inputs.", MEND_INPUTS,
+                            0, 0},
     [RULE_INPUTS_DROPPED] = {"inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM, CT, drops_inputs, NULL,
                              "The kernel that runs by default leaves inputs at 16 bits, without a word.",
-                             "On CUDA start vLLM with --linear-backend humming; or set activations to none.", MEND_NOT,
-                             0, 0},
+                             "Set activations to none; or on CUDA start vLLM with --linear-backend humming.", MEND_DIAL,
+                             DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_INPUTS_REFUSED] = {"inputs-refused", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                              "Inputs of 8 bits are taken only with weights of 8 bits and whole channels.",
                              "Set activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},

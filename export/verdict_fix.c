@@ -39,10 +39,11 @@ static int set_changes(const Case *c, const Rule *rule, int linear, VerdictChang
         out[0] = (VerdictChange){.linear = linear, .dial = -1};
         return 1;
     }
-    const ActivationPolicy inputs = wish->token ? POLICY_TOKEN : POLICY_NONE;
-    if ((experts || rule->dial == DIAL_ACTIVATIONS) && d->activations != inputs)
-        out[count++] = change(linear, DIAL_ACTIVATIONS, inputs);
-    if (rule->dial == DIAL_ACTIVATIONS) return count;
+    const bool only_inputs = rule->dial == DIAL_ACTIVATIONS; // of weights that agree
+    const bool token = wish->token && (!only_inputs || takes_tokens(c, linear));
+    const ActivationPolicy inputs = token ? POLICY_TOKEN : POLICY_NONE;
+    if ((experts || only_inputs) && d->activations != inputs) out[count++] = change(linear, DIAL_ACTIVATIONS, inputs);
+    if (only_inputs) return count;
     if (d->bits != wish->bits) out[count++] = change(linear, DIAL_BITS, wish->bits);
     if (d->grid != wish->grid) out[count++] = change(linear, DIAL_GRID, wish->grid);
     const size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
@@ -55,6 +56,9 @@ int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out) 
     case MEND_MODEL: out[0] = change(-1, rule->dial, rule->value); return 1;
     case MEND_DIAL: out[0] = change(linear, rule->dial, rule->value); return 1;
     case MEND_IGNORE: out[0] = (VerdictChange){.linear = linear, .dial = -1}; return 1;
+    case MEND_INPUTS:
+        out[0] = change(linear, DIAL_ACTIVATIONS, takes_tokens(c, linear) ? POLICY_TOKEN : POLICY_NONE);
+        return 1;
     case MEND_SET: return set_changes(c, rule, linear, out);
     case MEND_GROUP: break;
     }
@@ -212,6 +216,17 @@ static bool plan_again(const Fixing *f) {
            verdict_make(f->structure, f->measured, &fix->plan, f->format, f->targets, &fix->verdict, f->err);
 }
 
+// A model as it was is no remedy.
+static bool leaves_something(const Fixing *f, int before, Error *err) {
+    if (f->fix->plan.quantized_count || !before) return true;
+    Text names = {0};
+    targets_list(f->targets & targets_of_format(f->format), &names);
+    error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
+              names.data ? names.data : "", export_format_names[f->format]);
+    text_free(&names);
+    return false;
+}
+
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
                  Targets targets, VerdictFix *out, Error *err) {
     *out = (VerdictFix){0};
@@ -219,9 +234,10 @@ bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Me
         .structure = structure, .measured = measured, .format = format, .targets = targets, .fix = out, .err = err};
     text_add(&out->changes, "", 0);
     bool ok = recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
+    const int before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
-    return ok && (!out->changes.failed || error_memory(err, "the changes"));
+    return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
 }
 
 void verdict_fix_free(VerdictFix *fix) {

@@ -48,6 +48,7 @@ typedef struct Case {
     const Measured *measured; // or NULL
     const Plan *plan;
     ExportFormat format;
+    Targets targets;    // asked for, of those that read the format
     uint8_t *differ;    // [linear_count]: DIFFER_…
     SetWish *wish;      // [linear_count]: of the set of the linear
     size_t *fused_out;  // [linear_count]: rows of the fused matrix
@@ -62,6 +63,7 @@ typedef enum RuleId {
     RULE_CHANNEL_INPUTS,
     RULE_ASYMMETRIC_INPUTS,
     RULE_CONV1D,
+    RULE_FALCON,
     RULE_PARTIAL_GROUP,
     // Sets.
     RULE_FUSED_BITS,
@@ -109,6 +111,7 @@ typedef enum Mend {
     MEND_NOT,
     MEND_DIAL,   // rule->dial = rule->value
     MEND_MODEL,  // the same for the whole model
+    MEND_INPUTS, // activations token where every engine quantizes them, else none
     MEND_GROUP,  // the largest group size that every engine takes and that divides the columns, else whole channels
     MEND_SET,    // what the whole set can have
     MEND_IGNORE, // the linear stays as it is
@@ -150,6 +153,8 @@ struct Fact {
 };
 
 const Fact *fact_of(const Case *c, Target target, int linear); // of a quantized linear
+// Whether every target rounds the inputs of a quantized linear per token, were it told to.
+bool takes_tokens(const Case *c, int linear);
 
 enum { CHANGES_MOST = 5 };
 // What mends a rule for one linear: so many changes.

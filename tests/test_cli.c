@@ -207,7 +207,7 @@ static void completions_offer_commands_options_and_choices(void **state) {
 static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
     (void)state;
     const struct {
-        const char *arguments[5];
+        const char *arguments[8];
         const char *message;
     } cases[] = {
         {{"--nonsense"}, "--nonsense"},
@@ -233,6 +233,10 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"bench", "--runs", "0"}, "--runs"},
         {{"bench", "--schemes", "w4,w5"}, "w5"},
         {{"bench", "--schemes", "w4,w4"}, "once"},
+        {{"quantize", "-o", "x", "--target", "llama.cpp"}, "compressed-tensors is not read by llama.cpp but by vllm, "},
+        {{"quantize", "-o", "x", "--target", "vllm,mlx", "--format", "gguf"},
+         "not read by vllm, mlx but by llama.cpp;"},
+        {{"quantize", "-o", "x", "--format", "dense", "--target", "vllm-sm90"}, "in dense that vllm-sm90 could read"},
         {{"make-random", "--shape", "cube"}, "llama-1.1b"},
         {{"make-random", "--shape", "tiny"}, "folder"},
         {{"make-random", "--dtype", "f32"}, "bf16 or f16"},
@@ -563,13 +567,13 @@ static void quantize_judges_engines(void **state) {
     const cJSON *finding = at(object, "findings")->child;
     assert_string_equal(at(finding, "name")->valuestring, "static-inputs");
     assert_string_equal(at(at(finding, "changes")->child, "dial")->valuestring, "activations");
-    assert_string_equal(at(at(finding, "changes")->child, "value")->valuestring, "token");
+    assert_string_equal(at(at(finding, "changes")->child, "value")->valuestring, "none");
     cJSON_Delete(object);
     ran = RUN("quantize", "-o", path, "--dry-run", "--fix", "--eval", "--json", QUICK, STATIC_W4);
     object = json_of("quantize --dry-run", &ran);
     assert_true(cJSON_IsTrue(at(engine_row(object, "vllm-sm80"), "loads")));
-    assert_string_equal(at(at(object, "findings")->child, "severity")->valuestring, "misread");
-    assert_contains(at(object, "fix.changes")->child->valuestring, "activations token: ");
+    assert_null(at(object, "findings")->child);
+    assert_contains(at(object, "fix.changes")->child->valuestring, "activations none: ");
     assert_true(at(object, "fix.kl")->valuedouble > 0 &&
                 at(object, "fix.kl")->valuedouble < at(object, "fix.kl_before")->valuedouble);
     cJSON_Delete(object);
@@ -585,7 +589,12 @@ static void quantize_says_in_words_what_engines_do(void **state) {
     assert_int_equal(ran.status, 0);
     assert_contains(ran.out, "grid symmetric: ");
     assert_contains(ran.out, "\nvllm-cpu      yes ");
-    assert_contains(ran.out, "misread inputs-dropped: vllm-cpu (tried)\n");
+    assert_contains(ran.out, "activations none: ");
+    assert_null(strstr(ran.out, "inputs-dropped"));
+    ran_free(&ran);
+    ran = RUN("quantize", "-o", path, "--dry-run", "--target", "mlx,transformers", "--activations", "none");
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.err, "note: compressed-tensors is not read by mlx\n");
     ran_free(&ran);
     ran = RUN("quantize", "-o", path, "--dry-run", QUICK, STATIC_W4, "--grid", "log2");
     assert_int_equal(ran.status, 1);

@@ -840,9 +840,9 @@ static void a_remedy_is_one_turn(void **state) {
     key(s, "\033[6~"); // page down: the second one is the first that is shown
     expect(s, "finding 2 of 2");
     key(s, "f");
-    expect(s, "for vllm-sm75: granularity group, group-size 32; u undoes it");
-    expect(s, "stay 16 bit!");
-    expect(s, "misread inputs-dropped");
+    expect(s, "for vllm-sm75: granularity group, group-size 32, activations none; u undoes it");
+    expect_gone_text(s, "stay 16 bit!");
+    expect_gone_text(s, "misread inputs-dropped");
     expect(s, "since pin");
     expect(s, "not saved");
     key(s, "f");

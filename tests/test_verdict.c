@@ -173,6 +173,16 @@ static void inputs_of_eight_bits_find_theirs(void **state) {
     assert_int_equal(judge(f, CT, SM80 | SM90 | CPU | SGLANG | TRANSFORMERS)->finding_count, 0);
 }
 
+// GPTQ has one scale of a tensor as whole channels.
+static void a_tensor_is_whole_channels_in_gptq(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_SM90, "Machete", "16 bit", LINEARS);
+    runs(f, EXPORT_GPTQ, TARGET_VLLM_CPU, "CPUWNA16", "16 bit", LINEARS);
+    assert_int_equal(judge(f, EXPORT_GPTQ, ALL)->finding_count, 0);
+}
+
 // Each fused matrix counts with all of its rows: those of k alone are too few for Machete.
 static void fused_rows_count_together(void **state) {
     Fixture *f = *state;
@@ -188,13 +198,39 @@ static void the_kernel_may_drop_inputs(void **state) {
     const Finding *found =
         finds(f, CT, SM80 | SM90 | CPU | TRANSFORMERS, "inputs-dropped", SEVERITY_MISREAD, LINEARS, SM80 | SM90 | CPU);
     assert_non_null(strstr(found->remedy, "humming"));
-    assert_int_equal(found->change_count, 0);
+    assert_int_equal(found->change_count, LINEARS);
     assert_true(row_of(&f->verdict, TARGET_VLLM_SM80)->loads);
     runs(f, CT, TARGET_VLLM_SM80, "Marlin", "16 bit", LINEARS);
     runs(f, CT, TARGET_TRANSFORMERS, "floats", "int8 per token", LINEARS);
     set(f, NULL, DIAL_GROUP_SIZE, 16); // Humming takes these, and does as it is told
     runs(f, CT, TARGET_VLLM_SM80, "Humming", "int8 per token", LINEARS);
     assert_null(find(judge(f, CT, SM80), "inputs-dropped"));
+}
+
+static void inputs_become(Fixture *f, Targets targets, ActivationPolicy policy, int changes) {
+    const Verdict *after = mended(f, CT, targets);
+    assert_false(verdict_has(after, SEVERITY_MISREAD));
+    assert_int_equal(f->fix.change_count, changes);
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].activations, policy);
+}
+
+// Never to what an engine would drop in turn.
+static void inputs_are_mended_at_once(void **state) {
+    Fixture *f = *state;
+    for (int i = 0; i < 2; i++) {
+        set(f, NULL, DIAL_ACTIVATIONS, i ? POLICY_TOKEN : POLICY_STATIC);
+        inputs_become(f, SM80, POLICY_NONE, 1);
+        inputs_become(f, CPU | TRANSFORMERS, POLICY_NONE, 1);
+        inputs_become(f, SGLANG, POLICY_NONE, 1);
+        inputs_become(f, TRANSFORMERS, i ? POLICY_TOKEN : POLICY_STATIC, 0);
+    }
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_CHANNEL);
+    inputs_become(f, TRANSFORMERS, POLICY_TOKEN, 1);
+    inputs_become(f, SM80 | TRANSFORMERS, POLICY_NONE, 1);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC);
+    set(f, NULL, DIAL_GROUP_SIZE, 16); // for Humming
+    inputs_become(f, SM80, POLICY_TOKEN, 1);
+    inputs_become(f, SM80 | SGLANG, POLICY_NONE, 3); // and granularity and group
 }
 
 // ---- One dial, one finding ----
@@ -364,7 +400,11 @@ static void sets_must_agree_in_inputs(void **state) {
     const Finding *found = finds(f, CT, SM80, "fused-inputs", SEVERITY_MISREAD, 2, SM80);
     assert_int_equal(found->linears[0], 7 + GATE);
     mends(f, CT, SM80, "fused-inputs");
+    assert_int_equal(f->fix.plan.decisions[7 + GATE].activations, POLICY_NONE); // Marlin drops them
+    set(f, NULL, DIAL_GROUP_SIZE, 16);                                          // Humming does not
+    mends(f, CT, SM80, "fused-inputs");
     assert_int_equal(f->fix.plan.decisions[7 + UP].activations, POLICY_TOKEN);
+    set(f, NULL, DIAL_GROUP_SIZE, 64);
     // With 8 bits the two are not even stored alike.
     set(f, "*.1.mlp.*", DIAL_BITS, 8);
     set(f, "*.1.mlp.*", DIAL_GRANULARITY, GRANULARITY_CHANNEL);
@@ -420,6 +460,33 @@ static void special_linears(void **state) {
     set(f, "lm_head", DIAL_BITS, 4); // a head is read everywhere
     assert_int_equal(judge(f, CT, SM80 | SM90 | TRANSFORMERS)->finding_count, 0);
     runs(f, CT, TARGET_TRANSFORMERS, "floats", "16 bit", LINEARS + 1);
+}
+
+static void a_fix_that_leaves_nothing_is_refused(void **state) {
+    Fixture *f = *state;
+    Error err = {0};
+    for (int i = 0; i < LINEARS; i++) f->model.structure.linears[i].transposed = true;
+    assert_false(verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, CT, TRANSFORMERS, &f->fix, &err));
+    assert_non_null(strstr(err.message, "for transformers leave nothing quantized in compressed-tensors;"));
+    mended(f, CT, SM80); // vLLM needs no remedy
+    assert_int_equal(f->fix.plan.quantized_count, LINEARS);
+    f->model.structure.linears[O].transposed = false;
+    mends(f, CT, TRANSFORMERS, "conv1d");
+    assert_int_equal(f->fix.plan.quantized_count, 1);
+    assert_true(recipe_ignore(&f->recipe, "*", NULL)); // nothing was asked for: nothing to refuse
+    mended(f, CT, TRANSFORMERS);
+    assert_int_equal(f->fix.change_count, 0);
+}
+
+static void packed_falcon_needs_another_engine(void **state) {
+    Fixture *f = *state;
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "falcon");
+    finds(f, CT, SM80 | TRANSFORMERS, "falcon", SEVERITY_REFUSED, LINEARS, TRANSFORMERS);
+    assert_false(row_of(&f->verdict, TARGET_TRANSFORMERS)->loads);
+    set(f, NULL, DIAL_BITS, 8); // codes of a byte each are the weight
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    assert_null(find(judge(f, CT, TRANSFORMERS), "falcon"));
 }
 
 static void shapes_of_kernels(void **state) {
@@ -558,6 +625,8 @@ int main(void) {
         ON(inputs_of_eight_bits_find_theirs),
         ON(fused_rows_count_together),
         ON(the_kernel_may_drop_inputs),
+        ON(inputs_are_mended_at_once),
+        ON(a_tensor_is_whole_channels_in_gptq),
         cmocka_unit_test(settings_are_found_and_mended),
         ON(a_remedy_is_as_small_as_it_can_be),
         ON(what_needs_nothing_is_left_alone),
@@ -567,6 +636,8 @@ int main(void) {
         ON(sets_stay_together),
         ON(other_families_fuse_other_names),
         ON(special_linears),
+        ON(a_fix_that_leaves_nothing_is_refused),
+        ON(packed_falcon_needs_another_engine),
         ON(shapes_of_kernels),
         ON(factors_need_a_place),
         ON(scales_and_cache),
