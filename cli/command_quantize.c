@@ -64,8 +64,7 @@ static void print_result(const Options *options, const ExportResult *r) {
     if (options->part.count) snprintf(part, sizeof part, "part %d of %d: ", options->part.index, options->part.count);
     printf("%s: %s%s in %d file%s, %s%s\n", options->export.folder, part,
            in_megabytes((double)r->bytes, bytes, sizeof bytes), r->files, r->files == 1 ? "" : "s",
-           export_format_names[options->export.format],
-           r->was_complete ? "; complete already" : "");
+           export_format_names[options->export.format], r->was_complete ? "; complete already" : "");
     if (options->export.verify)
         printf("read back and compared: %s, no difference\n",
                in_megabytes((double)r->verified, verified, sizeof verified));
