@@ -412,6 +412,7 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     key(s, bytes);
     snprintf(bytes, sizeof bytes, "\033[<0;%d;%dm" ESCAPE, col + 26, row + 1);
     key(s, bytes);
+    expect(s, "alpha         0.35"); // where it was pressed
     settle(s);
     char *before = screen_row(s, row), *after;
     screen_drag(s, 5, 5, 60); // over the layers
