@@ -294,18 +294,23 @@ static bool get_inputs(StatsReader *reader, const ModelStructure *structure, Inp
     return ok && reader->left == 0;
 }
 
-bool stats_cache_read_inputs(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
-    StatsReader reader;
-    char *data = stats_file_read(folder, STATS_INPUTS, key, &reader);
-    if (!data) return false;
-    InputSet *fresh = input_set_new(structure->input_count);
-    bool ok = fresh && get_inputs(&reader, structure, fresh);
+// What was read takes the place of the inputs, if all of it could be.
+static bool end_reading(char *data, bool ok, InputSet *fresh, ModelStats *stats) {
     if (ok)
         model_stats_take_inputs(stats, fresh);
     else
         input_set_release(fresh);
     free(data);
     return ok;
+}
+
+bool stats_cache_read_inputs(const char *folder, uint64_t key, const ModelStructure *structure, ModelStats *stats) {
+    StatsReader reader;
+    char *data = stats_file_read(folder, STATS_INPUTS, key, &reader);
+    if (!data) return false;
+    InputSet *fresh = input_set_new(structure->input_count);
+    bool ok = fresh && get_inputs(&reader, structure, fresh);
+    return end_reading(data, ok, fresh, stats);
 }
 
 // ---- Files that people name ----
@@ -340,10 +345,5 @@ bool statistics_read(const char *path, const ModelStructure *structure, Calibrat
     bool ok = fresh || error_memory(err, path);
     if (ok && key != inputs_model_key(structure)) ok = error_set(err, "%s: was measured on another model", path);
     if (ok && !get_statistics(&reader, structure, text, fresh)) ok = error_set(err, "%s: is damaged", path);
-    if (ok)
-        model_stats_take_inputs(stats, fresh);
-    else
-        input_set_release(fresh);
-    free(data);
-    return ok;
+    return end_reading(data, ok, fresh, stats);
 }

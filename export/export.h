@@ -1,12 +1,12 @@
 // Writes a quantized model as a checkpoint that other engines load: the codes that quantize_linear gives, with the
 // factors of equalization folded, and everything else as it was.
 //
-// The output is laid out before its first byte is written: every file, and in it every tensor with its place. Matrices
-// are then quantized a few rows at a time, on all cores, while a thread writes what is done and the system fetches what
-// comes next. So memory is bounded however large the model is.
+// The output is laid out before its first byte is written: every file, and in it every tensor with its place. Each core
+// then takes a few rows after the other, quantizes and writes them, while the system fetches what comes next. So memory
+// is bounded however large the model is.
 //
 // A folder is complete or visibly partial: files of weights are called NAME.partial until they are whole, and
-// config.json comes last. quantdial-export.json (journal.h) says how far the work is; the same call goes on from there
+// config.json comes last. quantdial-export.json (journal.c) says how far the work is; the same call goes on from there
 // after any end: a stop, a kill, a full disk, a power cut.
 //
 // Several processes may share the work, on one machine or many: each converts the files of its part, with a journal of
