@@ -11,19 +11,16 @@ Needs torch, transformers, safetensors; run by hand. For each model:
   least 10 dB of each matrix that was quantized, and the rest equal.
 - gpt-oss again with its experts as blocks of MXFP4: they come out as transformers unpacks them.
 """
-import argparse
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
-import tempfile
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 from transformers.utils import logging
+
+from judging import judge, parser_of, run
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -32,13 +29,6 @@ PROFILES = {"w4": "--granularity channel --activations none", "w4-head": "--reci
             "--weight-bits 8 --grid two-level --granularity group --group-size 16 --activations none"}
 HEAD = {"quantdial_recipe": 2, "weights": {"granularity": "channel"}, "activations": {"policy": "none"}, "ignore": [],
         "overrides": [{"match": "lm_head", "weights": {"bits": 8}}]}
-
-
-def run(*words):
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
-    return done.stdout
 
 
 def tensors_of(folder):
@@ -130,25 +120,20 @@ def check_mxfp4(program, path, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("models", type=pathlib.Path, nargs="+")
-    args = parser.parse_args()
-    good = True
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        for path in args.models:
-            work = [("plain", lambda: check_plain(args.program, path, folder))]
-            work += [(p, lambda p=p: check_profile(args.program, path, p, folder)) for p in PROFILES]
-            if json.loads((path / "config.json").read_text())["model_type"] == "gpt_oss":
-                work.append(("mxfp4", lambda: check_mxfp4(args.program, path, folder)))
-            for profile, do in work:
-                try:
-                    print(f"{path.name:26} {profile:14} {do()}", flush=True)
-                except Exception as error:
-                    print(f"{path.name:26} {profile:14} FAILED: {error}", flush=True)
-                    good = False
-    sys.exit(not good)
+    args = parser_of(__doc__).parse_args()
+
+    def told(path, profile, check):
+        print(f"{path.name:26} {profile:14} {check()}", flush=True)
+        return True
+
+    def work(path, folder):
+        checks = [("plain", lambda: check_plain(args.program, path, folder))]
+        checks += [(p, lambda p=p: check_profile(args.program, path, p, folder)) for p in PROFILES]
+        if json.loads((path / "config.json").read_text())["model_type"] == "gpt_oss":
+            checks.append(("mxfp4", lambda: check_mxfp4(args.program, path, folder)))
+        return [(p, lambda p=p, check=check: told(path, p, check)) for p, check in checks]
+
+    judge(args.models, work)
 
 
 if __name__ == "__main__":

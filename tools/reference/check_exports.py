@@ -17,19 +17,16 @@ Needs torch, transformers and compressed-tensors; run by hand. Everything in flo
   computes weights in the type of the scales and drops what is said of inputs. So scales are F32 there. Experts with zero points
   it refuses, and of experts with several schemes it reads all by the first, without an error: neither is tried.
 """
-import argparse
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
-import tempfile
 import types
 
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, CompressedTensorsConfig
 from transformers.utils import logging
+
+from judging import judge, parser_of, run
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -54,13 +51,6 @@ PROFILES = {
     "mixed": "--recipe MIXED",
     "w3a16": "--activations none --weight-bits 3 --allow-odd-bits GROUP",
 }
-
-
-def run(*words):
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
-    return done.stdout
 
 
 def options_of(profile, config, folder):
@@ -177,23 +167,15 @@ def check(program, path, profile, folder, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("models", type=pathlib.Path, nargs="+")
-    parser.add_argument("--profiles", default=",".join(PROFILES))
+    parser = parser_of(__doc__, PROFILES)
     parser.add_argument("--prompt", default="Once upon a time")
     args = parser.parse_args()
-    good = True
-    with tempfile.TemporaryDirectory() as name:
-        for path in args.models:
-            text = args.prompt if (path / "tokenizer.json").exists() else None
-            for profile in args.profiles.split(","):
-                try:
-                    good &= check(args.program, path, profile, pathlib.Path(name), text)
-                except Exception as error:
-                    print(f"{path.name:26} {profile:14} FAILED: {error}", flush=True)
-                    good = False
-    sys.exit(not good)
+
+    def work(path, folder):
+        text = args.prompt if (path / "tokenizer.json").exists() else None
+        return [(p, lambda p=p: check(args.program, path, p, folder, text)) for p in args.profiles.split(",")]
+
+    judge(args.models, work)
 
 
 if __name__ == "__main__":

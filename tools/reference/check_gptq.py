@@ -13,20 +13,17 @@ Needs numpy, torch, safetensors; transformers for the logits; gptqmodel for --pa
   most 1e-3, in practice 1e-5.
 - --package: logits of GPTQModel as well, at most 1e-2: it computes in F16.
 """
-import argparse
 import json
-import pathlib
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
+
+from judging import judge, parser_of, run
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -44,13 +41,6 @@ MIXED = {"quantdial_recipe": 2, "weights": {"bits": 4, "granularity": "channel"}
          "ignore": ["lm_head", "*layers.1.*.o_proj", "*h.1.*attention.dense"],
          "overrides": [{"match": "*layers.0.*", "weights": {"bits": 8, "granularity": "group", "group_size": 16}}]}
 FUSED = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
-
-
-def run(*words):
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
-    return done.stdout
 
 
 def unpacked(words, bits, axis):
@@ -152,22 +142,11 @@ def check(program, path, profile, folder, package):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("models", type=pathlib.Path, nargs="+")
-    parser.add_argument("--profiles", default=",".join(PROFILES))
+    parser = parser_of(__doc__, PROFILES)
     parser.add_argument("--package", action="store_true")
     args = parser.parse_args()
-    good = True
-    with tempfile.TemporaryDirectory() as name:
-        for path in args.models:
-            for profile in args.profiles.split(","):
-                try:
-                    good &= check(args.program, path, profile, pathlib.Path(name), args.package)
-                except Exception as error:
-                    print(f"{path.name:26} {profile:10} FAILED: {error}", flush=True)
-                    good = False
-    sys.exit(not good)
+    judge(args.models, lambda path, folder: [(p, lambda p=p: check(args.program, path, p, folder, args.package))
+                                             for p in args.profiles.split(",")])
 
 
 if __name__ == "__main__":

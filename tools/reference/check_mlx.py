@@ -11,19 +11,16 @@ Needs mlx (mlx[cpu] on Linux), mlx-lm, numpy; run by hand. Everything in float32
   GPT-NeoX, whose GELU mlx-lm computes in another way.
 - 64 tokens, greedily, where the model has a tokenizer.
 """
-import argparse
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
-import tempfile
 
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 from mlx_lm import generate, load
 from mlx_lm.utils import load_model
+
+from judging import judge, parser_of, run
 
 # name → options. GROUP becomes a size that divides the model's columns, or channels.
 PROFILES = {
@@ -37,13 +34,6 @@ PROFILES = {
 MIXED = {"quantdial_recipe": 2, "weights": {"bits": 4, "granularity": "channel"}, "activations": {"policy": "none"},
          "overrides": [{"match": "*layers.0.*", "weights": {"bits": 8}}, {"match": "*o_proj", "weights": {"bits": 2}},
                        {"match": "*layers.1.*down_proj", "weights": {"bits": 3}}, {"match": "*layers.1.*w2", "weights": {"bits": 8}}]}
-
-
-def run(*words):
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
-    return done.stdout
 
 
 def options_of(profile, config, folder):
@@ -108,24 +98,16 @@ def check(program, path, profile, folder, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("models", type=pathlib.Path, nargs="+")
-    parser.add_argument("--profiles", default=",".join(PROFILES))
+    parser = parser_of(__doc__, PROFILES)
     parser.add_argument("--prompt", default="Once upon a time")
     args = parser.parse_args()
     mx.set_default_device(mx.cpu)
-    good = True
-    with tempfile.TemporaryDirectory() as name:
-        for path in args.models:
-            text = args.prompt if (path / "tokenizer.json").exists() else None
-            for profile in args.profiles.split(","):
-                try:
-                    good &= check(args.program, path, profile, pathlib.Path(name), text)
-                except Exception as error:
-                    print(f"{path.name:26} {profile:10} FAILED: {error}", flush=True)
-                    good = False
-    sys.exit(not good)
+
+    def work(path, folder):
+        text = args.prompt if (path / "tokenizer.json").exists() else None
+        return [(p, lambda p=p: check(args.program, path, p, folder, text)) for p in args.profiles.split(",")]
+
+    judge(args.models, work)
 
 
 if __name__ == "__main__":
