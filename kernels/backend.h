@@ -131,6 +131,10 @@ typedef struct BackendOps {
     // linear.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                   float *const *y);
+    // The way back: x[i] [tokens, groups, widths[i]] side by side. A part that is common has one row for all groups of
+    // a token, and NULL stands for zeros.
+    void (*join)(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+                 const bool *common, int parts, float *y);
     // y[i] = x[rows[i]], and the way back: y[rows[i]] += factors[i] · x[i]. rows and factors [n] are on the host.
     void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,

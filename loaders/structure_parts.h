@@ -16,6 +16,11 @@ typedef enum Width {
     WIDTH_EXPERTS,
     WIDTH_EXPERT_FFN,
     WIDTH_SHARED_FFN,
+    WIDTH_Q_LATENT,
+    WIDTH_KV_LATENT,
+    WIDTH_KV_LATENT_AND_ROTATED,
+    WIDTH_KEYS_AND_VALUES, // of latent attention, without what is rotated
+    WIDTH_VALUES,          // of all heads
     WIDTH_ONE,
 } Width;
 
@@ -25,6 +30,8 @@ typedef enum Bias { BIAS_NONE, BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP } Bias;
 typedef enum Slot {
     SLOT_NONE = -1,
     SLOT_ATTENTION,
+    SLOT_Q_LATENT,
+    SLOT_KV_LATENT,
     SLOT_MIXED,
     SLOT_MLP,
     SLOT_INNER,
@@ -50,6 +57,7 @@ typedef enum When {
     WHEN_QK_NORM_HEADS,
     WHEN_QK_NORM_WHOLE,
     WHEN_QK_NORM_ROTATED,
+    WHEN_Q_LATENT,
     WHEN_NORM_BEFORE,
     WHEN_BRANCH_NORMS,
     WHEN_NORMS_AROUND, // before and after a branch
@@ -70,6 +78,7 @@ typedef struct NormRow {
 typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
     const char *gate, *up, *down; // of one expert
+    const char *bias;             // of the choice, within the layer
     const LinearRow *shared;      // of the expert that sees every token
 } ExpertNames;
 

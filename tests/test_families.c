@@ -98,6 +98,12 @@ static const char *const names[] = {
     "smolvlm",
     "qwen2-5-vl",
     "qwen3-vl",
+    "glm4-moe",
+    "glm4-moe-bias",
+    "deepseek-v2",
+    "deepseek-v2-groups",
+    "deepseek-v3",
+    "deepseek-v3-halves",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

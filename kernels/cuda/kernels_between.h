@@ -108,6 +108,14 @@ KERNEL(copy_kernel, FLAT_THREADS, CopyArguments) {
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] = a.x[i / a.width * a.x_width + a.from + i % a.width];
 }
 
+KERNEL(place_kernel, FLAT_THREADS, PlaceArguments) {
+    const size_t n = a.rows * a.width;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
+        const size_t row = i / a.width, column = i % a.width;
+        a.y[row * a.y_width + a.to + column] = a.x ? a.x[row / a.rows_of_one * a.width + column] : 0;
+    }
+}
+
 KERNEL(gather_kernel, FLAT_THREADS, RowsArguments) {
     const size_t n = (size_t)a.n * a.width;
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE)
@@ -137,6 +145,10 @@ static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
 static int launch_rope(void *stream, const RopeArguments *a) {
     return LAUNCH(rope_kernel, flat_extent((size_t)a->tokens * a->heads * a->half), FLAT_THREADS, 0, stream, a);
 }
+static int launch_place(void *stream, const PlaceArguments *a) {
+    return LAUNCH(place_kernel, flat_extent(a->rows * a->width), FLAT_THREADS, 0, stream, a);
+}
+
 static int launch_copy(void *stream, const CopyArguments *a) {
     return LAUNCH(copy_kernel, flat_extent(a->rows * a->width), FLAT_THREADS, 0, stream, a);
 }

@@ -246,6 +246,24 @@ static void check_split(Checks *c, size_t tokens, size_t groups, size_t width) {
     free(x);
 }
 
+// Three parts: one for every group, one for all groups of a token, zeros.
+static void check_join(Checks *c, size_t tokens, size_t groups, size_t width) {
+    const size_t widths[3] = {width / 2, 1, width - 1 - width / 2}, n = tokens * groups * width;
+    const bool common[3] = {false, true, false};
+    float *own = random_floats(c, n, 1), *shared = random_floats(c, tokens, 1);
+    float *down = put(c, own, n), *dshared = put(c, shared, tokens), *dy = put_nothing(c, n);
+    c->b->ops->join(c->b, (const float *const[]){down, dshared, NULL}, tokens, groups, widths, common, 3, dy);
+    float *y = take(c, dy, n);
+    for (size_t g = 0; g < tokens * groups; g++) {
+        const float *row = y + g * width;
+        assert_memory_equal(row, own + g * widths[0], widths[0] * sizeof *row);
+        assert_true(row[widths[0]] == shared[g / groups]);
+        for (size_t i = widths[0] + 1; i < width; i++) assert_true(row[i] == 0);
+    }
+    drop(c, down, n), drop(c, dshared, tokens);
+    free(own), free(shared), free(y);
+}
+
 static void check_routing(Checks *c, size_t tokens, size_t width) {
     enum { ROUTED = 5 };
     const int32_t rows[ROUTED] = {(int32_t)tokens - 1, 0, 0, (int32_t)tokens / 2, 0};
@@ -293,6 +311,7 @@ void row_cases(Checks *c) {
         turn(c, i);
         const size_t tokens = between(c, 1, at(c, 6, 9, 40)), width = between(c, 3, at(c, 100, 600, 5000));
         check_split(c, tokens, 1 + (size_t)i % 3, width);
+        check_join(c, tokens, 1 + (size_t)i % 3, width);
         check_routing(c, tokens, width);
         check_gated_add(c, tokens, width);
     }
