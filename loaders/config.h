@@ -31,6 +31,8 @@ typedef enum TensorLayout {
     LAYOUT_MIXTRAL,
     LAYOUT_QWEN_MOE,
     LAYOUT_GLM_MOE,
+    LAYOUT_ERNIE_MOE,
+    LAYOUT_MINIMAX,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_UNGATED_LLAMA,

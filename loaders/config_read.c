@@ -355,10 +355,14 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
 static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
     int64_t step, first;
-    if (!json_integer(config, "decoder_sparse_step", 1, 1, INT_MAX, &step, err) ||
-        !json_integer(config, "first_k_dense_replace", out->experts.first_layer, 0, INT_MAX, &first, err))
+    Keys steps = {"decoder_sparse_step", "moe_layer_interval"},
+         firsts = {"first_k_dense_replace", "moe_layer_start_index"};
+    int64_t last;
+    if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
+        !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
+        !json_integer(config, "moe_layer_end_index", -1, -1, INT_MAX, &last, err))
         return false;
-    for (int layer = (int)first; layer < out->layers; layer++) {
+    for (int layer = (int)first; layer < out->layers && (last < 0 || layer <= last); layer++) {
         bool listed = false;
         cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
         if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
@@ -369,7 +373,8 @@ static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err)
 // How DeepSeek and those after it choose experts, and how many see every token.
 static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     int64_t shared, groups, chosen;
-    if (!json_integer(config, "n_shared_experts", e->shared_count, 0, 1 << 10, &shared, err) ||
+    Keys shared_keys = {"n_shared_experts", "moe_num_shared_experts"};
+    if (!json_integer(config, json_first_key(config, shared_keys), e->shared_count, 0, 1 << 10, &shared, err) ||
         !json_integer(config, "n_group", is_null(config, "n_group") ? 1 : e->groups, 0, EXPERT_GROUPS_MAX, &groups,
                       err) ||
         !json_integer(config, "topk_group", is_null(config, "topk_group") ? 1 : e->chosen_groups, 0, groups, &chosen,
@@ -390,8 +395,9 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
 
 static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
-    Keys count = {"num_local_experts", "num_experts", "n_routed_experts"}, per_token = {"num_experts_per_tok"},
-         ffn = {"moe_intermediate_size"}, shared = {"shared_expert_intermediate_size"};
+    Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
+         per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
+         shared = {"shared_expert_intermediate_size"};
     const int most = 1 << 24;
     if (e->count == 0) return true;
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||

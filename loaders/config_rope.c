@@ -154,7 +154,9 @@ static bool read_partial(const cJSON *config, const cJSON *rope, const Family *f
     static const char *const keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
     double partial = family->partial_rotary > 0 ? family->partial_rotary : 1;
     int64_t dims = out->latent.rotated;
-    if (family_reads(family, "rotary_dim") && !json_integer(config, "rotary_dim", 64, 1, out->head_dim, &dims, err))
+    const bool counted = family_reads(family, "rotary_dim") && !cJSON_HasObjectItem(rope, "partial_rotary_factor");
+    if (counted &&
+        !json_integer(config, "rotary_dim", family->partial_rotary > 0 ? 0 : 64, 0, out->head_dim, &dims, err))
         return false;
     if (dims > 0) return set_rotated((int)dims, out, err);
     if ((family_reads(family, keys[0]) || family_reads(family, keys[1])) &&
@@ -188,6 +190,15 @@ static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *o
     return json_positive(config, key, inner, &out->rope_original_positions, err);
 }
 
+// Behind the original positions queries grow with the position, which is not supported: texts end there.
+static bool read_query_growth(const cJSON *rope, ModelConfig *out, Error *err) {
+    double beta;
+    if (!json_number(rope, "llama_4_scaling_beta", 0, &beta, err)) return false;
+    if (beta != 0 && out->rope_original_positions < out->max_positions)
+        out->max_positions = (int)out->rope_original_positions;
+    return true;
+}
+
 bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     static const char *const theta_keys[] = {"rope_theta", "rotary_emb_base", NULL};
     const cJSON *rope;
@@ -200,5 +211,6 @@ bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *ou
            json_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
            read_partial(config, rope, family, out, err) && read_original(config, rope, out, err) &&
            read_alpha(family, &rope, out, err) &&
-           (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters"));
+           (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters")) &&
+           read_query_growth(rope, out, err);
 }

@@ -108,6 +108,21 @@ static const ExpertNames glm_experts = {.router = "mlp.gate",
                                         .bias = "mlp.gate.e_score_correction_bias",
                                         .shared = glm_shared};
 
+static const ExpertNames ernie_experts = {.router = "mlp.gate",
+                                          .experts = "mlp.experts",
+                                          .gate = "gate_proj",
+                                          .up = "up_proj",
+                                          .down = "down_proj",
+                                          .bias = "mlp.moe_statics.e_score_correction_bias",
+                                          .bias_is_row = true,
+                                          .shared = glm_shared};
+static const ExpertNames minimax_experts = {.router = "block_sparse_moe.gate",
+                                            .experts = "block_sparse_moe.experts",
+                                            .gate = "w1",
+                                            .up = "w3",
+                                            .down = "w2",
+                                            .bias = "block_sparse_moe.e_score_correction_bias"};
+
 // ---- Latent attention ----
 
 #define LATENT_ATTENTION                                                                                       \
@@ -191,6 +206,8 @@ static const LayoutTable tables[] = {
     [LAYOUT_MIXTRAL] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &mixtral_experts},
     [LAYOUT_QWEN_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &qwen_experts},
     [LAYOUT_GLM_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_ERNIE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &ernie_experts},
+    [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,

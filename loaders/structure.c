@@ -285,12 +285,12 @@ static bool add_expert(Builder *builder, int layer, int expert) {
 
 static bool take_router_bias(Builder *builder, int layer) {
     const Experts *experts = &builder->out->config.experts;
-    const char *name = builder->table->experts->bias;
-    const uint64_t shape[] = {(uint64_t)experts->count};
+    const ExpertNames *names = builder->table->experts;
+    const uint64_t row[] = {1, (uint64_t)experts->count}, *shape = names->bias_is_row ? row : row + 1;
     char full[160];
     if (!experts->biased) return true;
-    snprintf(full, sizeof full, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, name);
-    return take_tensor(builder, full, "", shape, 1, &builder->out->layers[layer].router_bias);
+    snprintf(full, sizeof full, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, names->bias);
+    return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
 }
 
 static bool add_experts(Builder *builder, int layer) {

@@ -79,6 +79,7 @@ typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
     const char *gate, *up, *down; // of one expert
     const char *bias;             // of the choice, within the layer
+    bool bias_is_row;             // [1, experts]
     const LinearRow *shared;      // of the expert that sees every token
 } ExpertNames;
 

@@ -104,6 +104,9 @@ static const char *const names[] = {
     "deepseek-v2-groups",
     "deepseek-v3",
     "deepseek-v3-halves",
+    "ernie4-5-moe",
+    "minimax-m2",
+    "ministral3",
 };
 enum { NAMES = sizeof names / sizeof *names };
 
