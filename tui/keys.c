@@ -18,10 +18,14 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
     .word = (name), .text = (argument), .completion = (completes), .run_text = (runs)
 
 const Binding bindings[] = {
-    {KEYS(KEY_HELP_F1, '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
+    {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
     {KEYS(KEY_TAB, KEY_BACK_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 0,
      "switch between layers and dials", BAR("pane", 2)},
+    {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
+     "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+    {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
+    {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},
@@ -79,7 +83,7 @@ const Binding bindings[] = {
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
 
-    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_convert, 0,
+    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
     {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_CONVERT, ON_CONVERT, action_engine, -1, "the engine above, also k"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_CONVERT, ON_CONVERT, action_engine, 1, "the engine below, also j",
@@ -113,13 +117,27 @@ const Binding bindings[] = {
 const int binding_count = sizeof bindings / sizeof *bindings;
 
 bool binding_on_screen(const Ui *ui, const Binding *binding) {
-    return binding->where == EVERYWHERE || (binding->where == ON_CONVERT) == (ui->screen == SCREEN_CONVERT);
+    switch (binding->where) {
+    case EVERYWHERE:
+    case OUT_OF_DIALS: return true;
+    case ON_LAYERS:
+    case IN_LAYERS:
+    case IN_DIALS: return ui->screen == SCREEN_LAYERS;
+    case ON_OUTLIERS: return ui->screen == SCREEN_OUTLIERS;
+    case ON_TRIALS: return ui->screen == SCREEN_TRIALS;
+    case ON_SWEEP: return ui->screen == SCREEN_SWEEP;
+    case ON_SENSITIVITY: return ui->screen == SCREEN_SENSITIVITY;
+    case ON_CONVERT: return ui->screen == SCREEN_CONVERT;
+    }
+    return false;
 }
 
 static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
     if (!binding_on_screen(ui, binding)) return false;
     if (binding->where == IN_LAYERS && ui->focus != PANE_LAYERS) return false;
     if (binding->where == IN_DIALS && ui->focus != PANE_DIALS) return false;
+    const bool in_dials = ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS;
+    if (binding->where == OUT_OF_DIALS && in_dials) return false;
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }

@@ -4,6 +4,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/screen.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -31,6 +32,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
     case HIT_COLUMN: action_sort_by(ui, hit->value); break;
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;

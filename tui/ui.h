@@ -7,15 +7,23 @@
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
-typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_CONVERT, SCREEN_COUNT } ScreenKind;
+typedef enum ScreenKind {
+    SCREEN_LAYERS,
+    SCREEN_OUTLIERS,
+    SCREEN_TRIALS,
+    SCREEN_SWEEP,
+    SCREEN_SENSITIVITY,
+    SCREEN_CONVERT,
+    SCREEN_COUNT
+} ScreenKind;
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_ENGINE } HitKind;
+typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane or row of engines
+    int value; // linear, column, dial, key, pane, screen or row of engines
 } Hit;
 #define HITS_MOST 512
 
