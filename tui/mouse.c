@@ -5,6 +5,8 @@
 #include "tui/dials.h"
 #include "tui/keys.h"
 #include "tui/screen.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -34,6 +36,8 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_COST: sensitivity_choose(ui, hit->value); break;
+    case HIT_POINT: sweep_choose(ui, hit->value); break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -59,7 +63,8 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_scroll(ui, direction);
         return;
     }
-    if (!hit) return;
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_move(ui, direction * 3);
+    if (!hit || ui->screen != SCREEN_LAYERS) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))

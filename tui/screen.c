@@ -9,6 +9,8 @@
 #include "tui/mouse.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -37,8 +39,8 @@ const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
     [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
     [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
-    [SCREEN_SWEEP] = {"Sweep", NULL, NULL, NULL},
-    [SCREEN_SENSITIVITY] = {"Sensitivity", NULL, NULL, NULL},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
     [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
 };
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");

@@ -20,7 +20,10 @@ bool studies_new(Workbench *w, Error *err) {
     s->shown_choices = array_new(n, sizeof *s->shown_choices);
     s->linears = array_new(n, sizeof *s->linears);
     s->shown_linears = array_new(n, sizeof *s->shown_linears);
-    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears) return error_memory(err, "studies");
+    s->bits = array_new(n, sizeof *s->bits);
+    s->shown_bits = array_new(n, sizeof *s->shown_bits);
+    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits)
+        return error_memory(err, "studies");
     forget_figures(s->linears, n);
     return true;
 }
@@ -42,6 +45,8 @@ void studies_free(Workbench *w) {
     free(s->shown_choices);
     free(s->linears);
     free(s->shown_linears);
+    free(s->bits);
+    free(s->shown_bits);
     recipe_free(&s->recipe);
     recipe_free(&s->sweep_recipe);
     recipe_free(&s->tune_recipe);
@@ -73,6 +78,19 @@ static void ask_locked(Workbench *w, JobKind kind) {
     wish_wakes_locked(w);
 }
 
+void workbench_resume_study(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    ask_locked(w, kind);
+    pthread_mutex_unlock(&w->lock);
+}
+
+// What takes long goes on after what is looked at now.
+static void step_back_locked(Workbench *w) {
+    studies_interrupt_locked(w);
+    progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
+    if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+}
+
 // ---- sensitivity --------------------------------------------------------------------------------------------------
 
 static void keep_recipe_locked(Workbench *w) {
@@ -99,6 +117,7 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
     const bool begins = look && !s->looks_at_sensitivity;
     s->looks_at_sensitivity = look;
     if (begins) {
+        step_back_locked(w);
         if (s->recipe_turn != w->turn) keep_recipe_locked(w);
         ask_locked(w, JOB_CHOICES);
         // One that the user stopped stays so.
@@ -116,10 +135,12 @@ static void take_sensitivity_locked(Workbench *w) {
     Studies *s = &w->studies;
     memcpy(s->shown_choices, s->choices, linear_count(w) * sizeof *s->choices);
     memcpy(s->shown_linears, s->linears, linear_count(w) * sizeof *s->linears);
+    memcpy(s->shown_bits, s->bits, linear_count(w) * sizeof *s->bits);
     s->sensitivity = (SensitivityView){.choices_turn = s->choices_turn,
                                        .choices = s->choices_turn ? s->shown_choices : NULL,
                                        .turn = s->sensitivity_turn,
                                        .linears = s->shown_linears,
+                                       .bits = s->shown_bits,
                                        .count = s->count,
                                        .measured = s->measured,
                                        .estimate_tokens = s->estimate_tokens,
@@ -202,6 +223,7 @@ void workbench_look_at_sweep(Workbench *w, bool look) {
     Studies *s = &w->studies;
     pthread_mutex_lock(&w->lock);
     s->looks_at_sweep = look;
+    if (look && study_wanted_locked(w, JOB_SWEEP)) studies_interrupt_locked(w);
     if (look && s->dial_count && !s->wants_sweep) ask_sweep_locked(w, NULL);
     pthread_mutex_unlock(&w->lock);
 }

@@ -34,6 +34,7 @@ static bool choices_run(Workbench *w, const Plan *plan, uint64_t turn, Error *er
 
 typedef struct SensitivityContext {
     Workbench *w;
+    const Plan *plan;
     uint64_t turn;
 } SensitivityContext;
 
@@ -43,6 +44,7 @@ static void take_sensitivities(void *context, const Sensitivities *so_far) {
     pthread_mutex_lock(&c->w->lock);
     for (int i = 0; s->sensitivity_turn != c->turn && i < engine_structure(c->w->engine)->linear_count; i++)
         s->linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+    for (int i = 0; i < c->plan->linear_count; i++) s->bits[i] = c->plan->decisions[i].bits;
     s->measured = 0;
     for (int i = 0; i < so_far->count; i++) {
         // One that was interrupted reads from the disk what it knows, and not all at once.
@@ -66,7 +68,7 @@ static void take_sensitivities(void *context, const Sensitivities *so_far) {
 
 static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
     Sensitivities found;
-    SensitivityContext context = {w, turn};
+    SensitivityContext context = {w, plan, turn};
     // Where nothing is quantized there is nothing to find.
     const bool ok =
         plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_ALONE, take_sensitivities,

@@ -142,7 +142,8 @@ bool workbench_busy(const Workbench *w);             // any job waiting or runni
 // ---- studies ----
 
 // What takes many evaluations. A turn of the recipe, a prompt, a look at a linear interrupt them, and they go on where
-// they were: evaluations are kept on disk. workbench_stop_job stops one for good.
+// they were: evaluations are kept on disk. workbench_stop_job stops one until it is asked for again.
+void workbench_resume_study(Workbench *w, JobKind kind); // one that was stopped or failed
 
 typedef struct SensitivityView {
     uint64_t choices_turn;     // that the choices belong to; 0: none yet
@@ -150,6 +151,7 @@ typedef struct SensitivityView {
     uint64_t turn;             // that the figures belong to; 0: none yet
     // [linear_count]: each linear at its place; estimates are NAN, and alone_known false, where nothing is known.
     const Sensitivity *linears;
+    const int *bits;     // [linear_count]: of each linear when that was measured
     int count, measured; // linears that the plan quantizes, and those of them that are measured
     size_t estimate_tokens;
     bool finished;

@@ -77,6 +77,7 @@ typedef struct Studies {
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
     BitChoices *choices;                                       // [linear_count]
     Sensitivity *linears;                                      // [linear_count]
+    int *bits; // [linear_count]: of the linears, by the plan of that turn
     size_t estimate_tokens;
     int count, measured;
 
@@ -96,6 +97,7 @@ typedef struct Studies {
     SensitivityView sensitivity;
     BitChoices *shown_choices;
     Sensitivity *shown_linears;
+    int *shown_bits;
     SweepView sweep;
     SweepPoint *shown_points;
     uint64_t shown_version;

@@ -457,10 +457,14 @@ static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
 }
 
+// What is looked at comes first, and a search before what is measured by itself.
 static JobKind next_study(const Worker *k) {
-    JobKind kind = JOB_CHOICES + 1;
-    while (kind < JOB_EXPORT && !wants_study(k, kind)) kind++;
-    return kind < JOB_EXPORT ? kind : JOB_COUNT;
+    if (k->w->studies.looks_at_sweep && wants_study(k, JOB_SWEEP)) return JOB_SWEEP;
+    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (wants_study(k, order[i])) return order[i];
+    }
+    return JOB_COUNT;
 }
 
 // ---- sharing with an export ---------------------------------------------------------------------------------------
