@@ -266,7 +266,7 @@ void sensitivity_update(Ui *ui) {
     if (!ui_report(ui, s->ready, &err)) return;
     show_tuned(ui, v);
     make_rows(ui, v);
-    if (s->selected < 0 && s->row_count) s->selected = s->rows[0].first;
+    if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
 }
 
 // ---- keys: rows ---------------------------------------------------------------------------------------------------
@@ -276,6 +276,7 @@ void sensitivity_choose(Ui *ui, int row) {
     if (!s->row_count) return;
     row = row < 0 ? 0 : row >= s->row_count ? s->row_count - 1 : row;
     s->selected = s->rows[row].first;
+    s->moved = true;
 }
 
 void sensitivity_move(Ui *ui, int rows) { sensitivity_choose(ui, sensitivity_index(ui) + rows); }
@@ -310,6 +311,7 @@ void sensitivity_fold(Ui *ui, int steps) {
     s->fold = (CostFold)(((int)s->fold + steps) % COST_FOLDS);
     if (s->fold == COSTS_OF_EXPERTS && !experts) s->fold = COSTS_OF_ROLES;
     s->selected = -1;
+    s->moved = false;
     s->top = 0;
     sensitivity_update(ui);
     ui_say(ui, "%s", words[s->fold]);
@@ -421,7 +423,7 @@ void sensitivity_take(Ui *ui, int unused) {
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
     const int rules = recipe.override_count;
     const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
-    const bool ok = workbench_restore(ui->workbench, &recipe, &err);
+    const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
     ui_update(ui);

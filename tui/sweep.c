@@ -40,7 +40,10 @@ static int dial_count(const Ui *ui) { return ui->sweep.dials[1] == NO_DIAL ? 1 :
 
 static void start(Ui *ui, SweepDial *dials, int count) {
     Error err = {0};
-    ui_report(ui, workbench_sweep(ui->workbench, dials, count, &err), &err);
+    int chosen[SWEEP_DIALS] = {NO_DIAL, NO_DIAL};
+    for (int d = 0; d < count; d++) chosen[d] = (int)dials[d].dial;
+    if (!ui_report(ui, workbench_sweep(ui->workbench, dials, count, &err), &err)) return;
+    memcpy(ui->sweep.dials, chosen, sizeof chosen);
     ui->sweep.cursor = -1;
     sweep_update(ui);
 }
@@ -241,8 +244,8 @@ void sweep_named(Ui *ui, const char *text) {
         for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&dials[d]);
         return;
     }
-    for (int d = 0; d < SWEEP_DIALS; d++) ui->sweep.dials[d] = d < count ? (int)dials[d].dial : NO_DIAL;
-    ui->sweep.offered = (int)ui->dial;
+    ui->sweep.offered = (int)ui->dial; // not that one, too
+    if (ui->sweep.dials[0] == NO_DIAL) ui->sweep.dials[0] = (int)dials[0].dial;
     screen_go(ui, SCREEN_SWEEP);
     start(ui, dials, count);
 }

@@ -79,6 +79,7 @@ typedef struct SensitivityScreen {
     CostFold fold;
     bool in_order;     // of the model; otherwise the largest first
     int selected, top; // the first linear of the row; the first row that is seen
+    bool moved;        // the user chose the row; otherwise it is the first
     bool by_kl;        // the budget bounds the divergence, not the bits
     double bits, kl;   // both budgets; 0: not set yet
     bool tuned;        // Enter takes what was tuned, not the budget's choice
