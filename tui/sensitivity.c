@@ -256,7 +256,7 @@ void sensitivity_update(Ui *ui) {
         if (plan->quantized_count == 0) s->row_count = 0;
         return;
     }
-    if (s->bits <= 0) s->bits = ceil(plan->bits_per_weight / BITS_STEP - 1e-6) * BITS_STEP;
+    if (s->bits <= 0) s->bits = ceil(plan->bits_per_weight * 100 - 1e-6) / 100; // as now
     if (s->kl <= 0) s->kl = sensitivity_whole(ui) > 0 ? sensitivity_whole(ui) : 0;
     find_costs(ui, v);
     budget_free(&s->budget);
@@ -332,7 +332,7 @@ void sensitivity_turn(Ui *ui, int steps) {
     if (s->by_kl)
         s->kl = fmax(s->kl * pow(KL_STEP, steps), LEAST_KL);
     else
-        s->bits = fmax(round(s->bits / BITS_STEP + steps) * BITS_STEP, BITS_STEP);
+        s->bits = fmax(round(s->bits / BITS_STEP + steps) * BITS_STEP, BITS_STEP); // on multiples of the step
     sensitivity_update(ui);
 }
 
