@@ -174,6 +174,7 @@ static void draw_budget(Ui *ui, Rect line) {
     Canvas *canvas = &ui->canvas;
     Pen pen = pen_at(canvas, line);
     char value[64];
+    if (!(s->bits > 0)) return; // nothing is known yet
     if (s->by_kl)
         snprintf(value, sizeof value, " %s ", format_figure(s->kl, 3).text);
     else
