@@ -75,19 +75,23 @@ static void make_ticks(PlotAxis *axis, int most) {
 
 // ---- places -------------------------------------------------------------------------------------------------------
 
-// In steps of a cell's `parts`, from the upper left corner.
-static bool place(const Plot *plot, double x, double y, int across, int down, int *row, int *col) {
+#define ACROSS 2 // dots of a braille cell
+#define DOWN 4
+
+// In dots, from the upper left corner.
+static bool place(const Plot *plot, double x, double y, int *row, int *col) {
     const double sx = share(&plot->x, x), sy = share(&plot->y, y);
     if (!(sx >= 0 && sx <= 1 && sy >= 0 && sy <= 1)) return false;
-    *col = (int)lround(sx * (plot->inside.cols * across - 1));
-    *row = (int)lround((1 - sy) * (plot->inside.rows * down - 1));
+    *col = (int)lround(sx * (plot->inside.cols * ACROSS - 1));
+    *row = (int)lround((1 - sy) * (plot->inside.rows * DOWN - 1));
     return true;
 }
 
+// That of the dot, so that a mark lies on its line.
 bool plot_cell(const Plot *plot, double x, double y, int *row, int *col) {
-    if (!place(plot, x, y, 1, 1, row, col)) return false;
-    *row += plot->inside.row;
-    *col += plot->inside.col;
+    if (!place(plot, x, y, row, col)) return false;
+    *row = plot->inside.row + *row / DOWN;
+    *col = plot->inside.col + *col / ACROSS;
     return true;
 }
 
@@ -144,9 +148,6 @@ Plot plot_begin(Canvas *canvas, Rect rect, const PlotAxis *x, const PlotAxis *y)
 
 // ---- lines --------------------------------------------------------------------------------------------------------
 
-#define ACROSS 2 // dots of a braille cell
-#define DOWN 4
-
 typedef struct Dots {
     uint8_t *cells; // [rows, cols]: bits of U+2800
     int rows, cols;
@@ -185,7 +186,7 @@ void plot_line(const Plot *plot, const PlotPoint *points, int count, Style style
     for (int i = 0; i < count; i++) {
         int to_row, to_col;
         if (isnan(points[i].x) || isnan(points[i].y)) continue;
-        const bool inside = place(plot, points[i].x, points[i].y, ACROSS, DOWN, &to_row, &to_col);
+        const bool inside = place(plot, points[i].x, points[i].y, &to_row, &to_col);
         if (inside && drawn) stretch(&dots, row, col, to_row, to_col);
         drawn = inside;
         if (inside) row = to_row, col = to_col;
