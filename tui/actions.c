@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/screen.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 
@@ -279,10 +280,7 @@ void action_continue(Ui *ui, const char *text) {
 
 // ---- convert ------------------------------------------------------------------------------------------------------
 
-void action_convert(Ui *ui, int unused) {
-    (void)unused;
-    convert_open(ui);
-}
+void action_screen(Ui *ui, int kind) { screen_go(ui, (ScreenKind)kind); }
 
 void action_engine(Ui *ui, int rows) { convert_move(ui, rows); }
 
@@ -350,8 +348,8 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
-    if (ui->screen == SCREEN_CONVERT)
-        convert_close(ui);
+    if (ui->screen != SCREEN_LAYERS)
+        screen_go(ui, SCREEN_LAYERS);
     else if (ui->one_linear)
         ui->one_linear = false;
     else if (*ui->rows.find)
@@ -380,8 +378,8 @@ void action_theme(Ui *ui, const char *name) {
 
 void action_quit(Ui *ui, int unused) {
     (void)unused;
-    if (ui->screen == SCREEN_CONVERT)
-        convert_close(ui);
+    if (ui->screen != SCREEN_LAYERS)
+        screen_go(ui, SCREEN_LAYERS);
     else if (convert_runs(ui))
         ui_ask(ui, PROMPT_LEAVE, "");
     else

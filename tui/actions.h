@@ -40,7 +40,8 @@ void action_write_quit(Ui *ui, const char *path);
 void action_load_named(Ui *ui, const char *path);
 void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
-void action_convert(Ui *ui, int unused);
+void action_screen(Ui *ui, int kind);
+
 void action_engine(Ui *ui, int rows);
 void action_finding(Ui *ui, int findings);
 void action_format(Ui *ui, int steps);

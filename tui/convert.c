@@ -6,6 +6,7 @@
 
 #include "base/expand.h"
 #include "tui/actions.h"
+#include "tui/screen.h"
 
 // ---- what is chosen -----------------------------------------------------------------------------------------------
 
@@ -69,15 +70,9 @@ static void look(Ui *ui) {
     free(folder);
 }
 
-void convert_open(Ui *ui) {
-    ui->screen = SCREEN_CONVERT;
-    look(ui);
-}
+void convert_open(Ui *ui) { look(ui); }
 
-void convert_close(Ui *ui) {
-    ui->screen = SCREEN_LAYERS;
-    workbench_look_at_export(ui->workbench, ui->convert.format, NULL);
-}
+void convert_close(Ui *ui) { workbench_look_at_export(ui->workbench, ui->convert.format, NULL); }
 
 void convert_free(Ui *ui) { free(ui->convert.folder); }
 
@@ -119,7 +114,8 @@ void convert_name_folder(Ui *ui, const char *path) {
     if (!ui_report(ui, folder != NULL, &err)) return;
     free(ui->convert.folder);
     ui->convert.folder = folder;
-    convert_open(ui);
+    screen_go(ui, SCREEN_CONVERT);
+    look(ui);
     if (start) convert_start(ui, false);
 }
 

@@ -119,7 +119,7 @@ void help_key(Ui *ui, const Key *key) {
     case KEY_ESCAPE:
     case 'q':
     case '?':
-    case KEY_HELP_F1:
+    case KEY_FUNCTION(1):
     case KEY_CONTROL('c'): ui->help = false; break;
     default: break;
     }

@@ -3,10 +3,14 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 const char *const key_group_titles[] = {
-    [KEYS_LAYERS] = "Layers",   [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
-    [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
+    [KEYS_LAYERS] = "Layers",           [KEYS_DIALS] = "Dials",
+    [KEYS_RECIPE] = "Recipe and texts", [KEYS_SWEEP] = "Sweep",
+    [KEYS_SENSITIVITY] = "Sensitivity", [KEYS_CONVERT] = "Convert",
+    [KEYS_PROGRAM] = "Program",
 };
 static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, "a group of keys has no title");
 
@@ -18,10 +22,19 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
     .word = (name), .text = (argument), .completion = (completes), .run_text = (runs)
 
 const Binding bindings[] = {
-    {KEYS(KEY_HELP_F1, '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
+    {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
     {KEYS(KEY_TAB, KEY_BACK_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 0,
      "switch between layers and dials", BAR("pane", 2)},
+    {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
+     "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+    {KEYS('4'), "4", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SWEEP},
+    {KEYS(KEY_FUNCTION(4)), "F4", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SWEEP},
+    {KEYS('5'), "5", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SENSITIVITY, .help = "the Sensitivity screen",
+     WORD("sensitivity")},
+    {KEYS(KEY_FUNCTION(5)), "F5", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SENSITIVITY},
+    {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
+    {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},
@@ -79,7 +92,56 @@ const Binding bindings[] = {
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
 
-    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_convert, 0,
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_SWEEP, ON_SWEEP, sweep_move_across, -1, "the point to the left, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_SWEEP, ON_SWEEP, sweep_move_across, 1, "the point to the right, also l",
+     BAR("point", 2)},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_SWEEP, ON_SWEEP, sweep_move_up, 1, "the next point of the second dial, also k"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_SWEEP, ON_SWEEP, sweep_move_up, -1, "the point before, also j"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_SWEEP, ON_SWEEP, sweep_move_across, -SWEEP_POINTS,
+     "the first point, also Home"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_SWEEP, ON_SWEEP, sweep_move_across, SWEEP_POINTS, "the last point, also End"},
+    {KEYS(KEY_RETURN), "Enter", KEYS_SWEEP, ON_SWEEP, sweep_take, 0, "set the dials as at this point", BAR("take", 1)},
+    {KEYS('d'), "d", KEYS_SWEEP, ON_SWEEP, sweep_next_dial, 1, "sweep the next dial", BAR("dial", 2)},
+    {KEYS('D'), "D", KEYS_SWEEP, ON_SWEEP, sweep_next_second, 1, "add a second dial, the next one, or none again",
+     BAR("second dial", 3)},
+    {KEYS('b'), "b", KEYS_SWEEP, ON_SWEEP, sweep_turn_axis, 0, "the curve over bits per weight, or over the dial",
+     BAR("axis", 4)},
+    {KEYS('x'), "x", KEYS_SWEEP, ON_SWEEP, sweep_stop, 0, "stop measuring, or go on", BAR("stop", 3)},
+    {.help = "sweep one dial or two: sweep alpha, sweep alpha=0.1:0.5:0.1 weight-bits=3,4",
+     WORD_WITH("sweep", "[DIAL[=VALUES] [DIAL[=VALUES]]]", COMPLETE_DIAL, sweep_named)},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, -1, "the row above"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, 1, "the row below"},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move_page, -1,
+     "a page up"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move_page, 1,
+     "a page down"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, -1000000, "the first row"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, 1000000, "the last row"},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, -1,
+     "a smaller budget, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, 1, "a larger budget, also l",
+     BAR("budget", 1)},
+    {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, -10, "in large steps"},
+    {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, 10},
+    {KEYS('='), "=", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_type_budget, 0, "type the budget", BAR("type it", 5),
+     WORD_WITH("budget", "[BITS | kl BOUND]", COMPLETE_NOTHING, sensitivity_set_budget)},
+    {KEYS('b'), "b", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn_kind, 0,
+     "the budget bounds bits per weight, or KL divergence", BAR("bits or KL", 4)},
+    {KEYS(KEY_RETURN), "Enter", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_take, 0,
+     "put the chosen bits into the recipe, or what was tuned", BAR("take", 1)},
+    {KEYS('T'), "T", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_tune, 0, "let tune search within the budget",
+     BAR("tune", 2), WORD("tune")},
+    {KEYS(' '), "Space", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_mark, 0, "mark the linears of the row, or not",
+     BAR("mark", 3)},
+    {KEYS('f'), "f", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_fold, 1, "a row for each linear, role or layer",
+     BAR("fold", 3)},
+    {KEYS('s'), "s", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_sort, 0, "largest first, or in the model's order",
+     BAR("sort", 6)},
+    {KEYS('x'), "x", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_stop, 0, "stop tuning or measuring, or go on",
+     BAR("stop", 3)},
+
+    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
     {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_CONVERT, ON_CONVERT, action_engine, -1, "the engine above, also k"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_CONVERT, ON_CONVERT, action_engine, 1, "the engine below, also j",
@@ -113,13 +175,27 @@ const Binding bindings[] = {
 const int binding_count = sizeof bindings / sizeof *bindings;
 
 bool binding_on_screen(const Ui *ui, const Binding *binding) {
-    return binding->where == EVERYWHERE || (binding->where == ON_CONVERT) == (ui->screen == SCREEN_CONVERT);
+    switch (binding->where) {
+    case EVERYWHERE:
+    case OUT_OF_DIALS: return true;
+    case ON_LAYERS:
+    case IN_LAYERS:
+    case IN_DIALS: return ui->screen == SCREEN_LAYERS;
+    case ON_OUTLIERS: return ui->screen == SCREEN_OUTLIERS;
+    case ON_TRIALS: return ui->screen == SCREEN_TRIALS;
+    case ON_SWEEP: return ui->screen == SCREEN_SWEEP;
+    case ON_SENSITIVITY: return ui->screen == SCREEN_SENSITIVITY;
+    case ON_CONVERT: return ui->screen == SCREEN_CONVERT;
+    }
+    return false;
 }
 
 static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
     if (!binding_on_screen(ui, binding)) return false;
     if (binding->where == IN_LAYERS && ui->focus != PANE_LAYERS) return false;
     if (binding->where == IN_DIALS && ui->focus != PANE_DIALS) return false;
+    const bool in_dials = ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS;
+    if (binding->where == OUT_OF_DIALS && in_dials) return false;
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }

@@ -4,9 +4,29 @@
 
 #include "tui/ui.h"
 
-typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_CONVERT, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
-// On the first screen, in one of its panes, or on the Convert screen.
-typedef enum Where { EVERYWHERE, ON_LAYERS, IN_LAYERS, IN_DIALS, ON_CONVERT } Where;
+typedef enum KeyGroup {
+    KEYS_LAYERS,
+    KEYS_DIALS,
+    KEYS_RECIPE,
+    KEYS_SWEEP,
+    KEYS_SENSITIVITY,
+    KEYS_CONVERT,
+    KEYS_PROGRAM,
+    KEY_GROUPS
+} KeyGroup;
+// On which screen, or of the first one in which pane.
+typedef enum Where {
+    EVERYWHERE,
+    OUT_OF_DIALS, // everywhere else: digits begin a value there
+    ON_LAYERS,
+    IN_LAYERS,
+    IN_DIALS,
+    ON_OUTLIERS,
+    ON_TRIALS,
+    ON_SWEEP,
+    ON_SENSITIVITY,
+    ON_CONVERT
+} Where;
 typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
 
 typedef struct Binding {

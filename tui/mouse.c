@@ -4,6 +4,9 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/screen.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -31,7 +34,10 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
     case HIT_COLUMN: action_sort_by(ui, hit->value); break;
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_COST: sensitivity_choose(ui, hit->value); break;
+    case HIT_POINT: sweep_choose(ui, hit->value); break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -57,7 +63,8 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_scroll(ui, direction);
         return;
     }
-    if (!hit) return;
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_move(ui, direction * 3);
+    if (!hit || ui->screen != SCREEN_LAYERS) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))

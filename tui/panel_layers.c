@@ -7,6 +7,7 @@
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/panels.h"
+#include "tui/screen.h"
 
 // In which order columns are given up when there is no room.
 static const Column by_importance[] = {
@@ -199,13 +200,13 @@ static void draw_layers_title(Ui *ui) {
     const Rows *rows = &ui->rows;
     char right[256];
     const bool falling = column_table[rows->sort].falling != rows->reversed;
-    panel_title(ui, pane, "Layers", PANE_LAYERS);
+    const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 22});
     const int total = workbench_structure(ui->workbench)->linear_count;
     if (*rows->filter)
-        snprintf(right, sizeof right, " & %s: %d of %d ", rows->filter, rows->count, total);
+        snprintf(right, sizeof right, " %d of %d & %s ", rows->count, total, rows->filter);
     else
         snprintf(right, sizeof right, " by %s %s ", column_table[rows->sort].title, falling ? "▼" : "▲");
-    canvas_right(&ui->canvas, pane.row - 1, pane.col + 10, pane.cols - 11,
+    canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1,
                  *rows->filter ? MEANING_CHANGED : MEANING_FAINT, right);
 }
 

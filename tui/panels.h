@@ -10,6 +10,8 @@ void panel_detail_draw(Ui *ui);
 void panel_dials_draw(Ui *ui);
 void panel_effect_draw(Ui *ui);
 void panel_convert_draw(Ui *ui);
+void panel_sweep_draw(Ui *ui);
+void panel_sensitivity_draw(Ui *ui);
 void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 
 // ---- what they share ----

@@ -74,12 +74,16 @@ bool rows_init(Rows *rows, const Workbench *workbench, Error *err) {
     const int count = workbench_structure(workbench)->linear_count;
     *rows = (Rows){.workbench = workbench, .selected = -1, .sort = COLUMN_RANGE};
     rows->linears = array_new((size_t)count, sizeof *rows->linears);
-    if (!rows->linears) return error_memory(err, "the table of linears");
+    rows->marked = array_new((size_t)count, sizeof *rows->marked);
+    if (!rows->linears || !rows->marked) return error_memory(err, "the table of linears");
     rows_arrange(rows);
     return true;
 }
 
-void rows_free(Rows *rows) { free(rows->linears); }
+void rows_free(Rows *rows) {
+    free(rows->linears);
+    free(rows->marked);
+}
 
 // What is unknown stands last either way; equal figures stay in the model's order.
 static bool stands_before(const Rows *rows, const double *figures, int a, int b) {
@@ -134,6 +138,11 @@ void rows_move_to(Rows *rows, int index) {
 }
 
 void rows_move(Rows *rows, int steps) { rows_move_to(rows, rows_index(rows) + steps); }
+
+void rows_mark(Rows *rows, int linear, bool on) {
+    rows->marked_count += (int)on - (int)rows->marked[linear];
+    rows->marked[linear] = on;
+}
 
 void rows_show(Rows *rows, int height) {
     const int index = rows_index(rows);

@@ -32,6 +32,8 @@ typedef struct Rows {
     const Workbench *workbench;
     int *linears; // [count]: what is shown, in order
     int count;
+    bool *marked; // [linears of the model]
+    int marked_count;
     int selected; // linear, −1: none
     int top;      // index of the first row on the screen
     bool moved;   // the user chose the selection
@@ -50,6 +52,8 @@ void rows_move_to(Rows *rows, int index); // clamped
 void rows_show(Rows *rows, int height);   // scrolls so that the selection is seen
 bool rows_find(Rows *rows, int direction,
                bool here); // the next linear whose name holds `find`; here: the selected one may be it
+
+void rows_mark(Rows *rows, int linear, bool on);
 
 // The figure that a column sorts by; NAN while unknown.
 double rows_figure(const Workbench *workbench, int linear, Column column);

@@ -3,11 +3,14 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "tui/convert.h"
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -25,7 +28,6 @@ static void draw_too_small(Ui *ui) {
 }
 
 static void draw_layers_screen(Ui *ui) {
-    panel_header_draw(ui);
     panel_borders_draw(ui);
     panel_layers_draw(ui);
     panel_detail_draw(ui);
@@ -33,13 +35,51 @@ static void draw_layers_screen(Ui *ui) {
     panel_effect_draw(ui);
 }
 
-static void draw_convert_screen(Ui *ui) {
-    panel_header_draw(ui);
-    panel_convert_draw(ui);
+const ScreenInfo screen_table[] = {
+    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
+    [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
+    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
+};
+static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
+
+void screen_go(Ui *ui, ScreenKind kind) {
+    if (kind == ui->screen || !screen_table[kind].draw) return;
+    if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
+    ui->screen = kind;
+    if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 
-static void (*const screens[])(Ui *ui) = {[SCREEN_LAYERS] = draw_layers_screen, [SCREEN_CONVERT] = draw_convert_screen};
-static_assert(sizeof screens / sizeof *screens == SCREEN_COUNT, "a screen has no drawing");
+// " 1 Layers  2 Outliers  …", or of all but the screen that is shown only the number.
+static void tab_text(const Ui *ui, int kind, bool whole, char *out, size_t size) {
+    const bool titled = whole || kind == (int)ui->screen;
+    snprintf(out, size, "%s%d%s%s", whole ? " " : "", kind + 1, titled ? " " : "",
+             titled ? screen_table[kind].title : "");
+}
+
+int screen_tabs_draw(Ui *ui, Rect line) {
+    char text[32];
+    int needed = 1, col = line.col;
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        tab_text(ui, kind, true, text, sizeof text);
+        if (screen_table[kind].draw) needed += canvas_width(&ui->canvas, text) + 1;
+    }
+    const bool whole = needed <= line.cols;
+    col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        if (!screen_table[kind].draw) continue;
+        const bool shown = kind == (int)ui->screen;
+        const int from = col;
+        tab_text(ui, kind, whole, text, sizeof text);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, shown ? MEANING_FOCUS | STYLE_BOLD : MEANING_FAINT,
+                           text);
+        ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_SCREEN, kind);
+        col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
+    }
+    return col;
+}
 
 void screen_draw(Ui *ui) {
     canvas_clear(&ui->canvas);
@@ -48,7 +88,8 @@ void screen_draw(Ui *ui) {
         draw_too_small(ui);
         return;
     }
-    screens[ui->screen](ui);
+    panel_header_draw(ui);
+    screen_table[ui->screen].draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else

@@ -198,11 +198,12 @@ static void add_sequences(void) {
         const char *sequence;
         int key;
     } more[] = {
-        {"\033[A", KEY_UP},       {"\033[B", KEY_DOWN},         {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
-        {"\033[H", KEY_HOME},     {"\033[F", KEY_END},          {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
-        {"\033[7~", KEY_HOME},    {"\033[8~", KEY_END},         {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
-        {"\033[d", KEY_SLEFT},    {"\033[c", KEY_SRIGHT},       {"\033[11~", KEY_F(1)},   {"\033[<", KEY_REPORT},
-        {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTE_END}, {"\033]11;", KEY_ANSWER},
+        {"\033[A", KEY_UP},     {"\033[B", KEY_DOWN},     {"\033[C", KEY_RIGHT},        {"\033[D", KEY_LEFT},
+        {"\033[H", KEY_HOME},   {"\033[F", KEY_END},      {"\033[1~", KEY_HOME},        {"\033[4~", KEY_END},
+        {"\033[7~", KEY_HOME},  {"\033[8~", KEY_END},     {"\033[1;2D", KEY_SLEFT},     {"\033[1;2C", KEY_SRIGHT},
+        {"\033[d", KEY_SLEFT},  {"\033[c", KEY_SRIGHT},   {"\033[11~", KEY_F(1)},       {"\033[12~", KEY_F(2)},
+        {"\033[13~", KEY_F(3)}, {"\033[14~", KEY_F(4)},   {"\033[15~", KEY_F(5)},       {"\033[17~", KEY_F(6)},
+        {"\033[<", KEY_REPORT}, {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTE_END}, {"\033]11;", KEY_ANSWER},
     };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         define_key(more[i].sequence, 0); // what curses would make of it
@@ -446,9 +447,12 @@ static int function_key(wint_t code) {
     case KEY_DC: return KEY_FORWARD_ERASE;
     case KEY_BTAB: return KEY_BACK_TAB;
     case KEY_ENTER: return KEY_RETURN;
-    case KEY_F(1): return KEY_HELP_F1;
-    default: return KEY_NONE;
+    default: break;
     }
+    for (int number = 1; number <= FUNCTION_KEYS; number++) {
+        if (code == (wint_t)KEY_F(number)) return KEY_FUNCTION(number);
+    }
+    return KEY_NONE;
 }
 
 // A number of a mouse report; *end is the character behind it. False when the report is cut off.

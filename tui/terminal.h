@@ -49,9 +49,11 @@ enum {
     KEY_ERASE,
     KEY_FORWARD_ERASE,
     KEY_BACK_TAB,
-    KEY_HELP_F1,
     KEY_PASTED,
+    KEY_FUNCTIONS, // the function keys follow
 };
+#define KEY_FUNCTION(number) (KEY_FUNCTIONS + (number))
+#define FUNCTION_KEYS 12
 #define KEY_TAB '\t'
 #define KEY_RETURN '\r'
 #define KEY_ESCAPE 0x1B

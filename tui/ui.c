@@ -8,6 +8,8 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -23,7 +25,8 @@ static void offer_unsaved(Ui *ui) {
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
-    if (!rows_init(&ui->rows, workbench, err)) return false;
+    if (!rows_init(&ui->rows, workbench, err) || !sensitivity_init(ui, err)) return false;
+    sweep_init(ui);
     offer_unsaved(ui);
     return true;
 }
@@ -35,6 +38,7 @@ void ui_free(Ui *ui) {
     canvas_free(&ui->canvas);
     ui_unpin(ui);
     convert_free(ui);
+    sensitivity_free(ui);
     free(ui->recipe_path);
 }
 
@@ -127,6 +131,8 @@ void ui_unpin(Ui *ui) {
 void ui_update(Ui *ui) {
     rows_arrange(&ui->rows);
     complete_pin(ui);
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
+    if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     tell_failures(ui);
 }
 

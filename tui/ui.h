@@ -7,15 +7,34 @@
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
-typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_CONVERT, SCREEN_COUNT } ScreenKind;
+typedef enum ScreenKind {
+    SCREEN_LAYERS,
+    SCREEN_OUTLIERS,
+    SCREEN_TRIALS,
+    SCREEN_SWEEP,
+    SCREEN_SENSITIVITY,
+    SCREEN_CONVERT,
+    SCREEN_COUNT
+} ScreenKind;
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_COST,
+    HIT_POINT
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane or row of engines
+    int value; // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep
 } Hit;
 #define HITS_MOST 512
 
@@ -42,6 +61,48 @@ typedef struct Convert {
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
 
+// How well it is known what a linear costs alone.
+typedef enum CostSource { COST_STATISTICS, COST_ESTIMATED, COST_MEASURED } CostSource;
+typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COSTS_OF_LAYERS, COST_FOLDS } CostFold;
+
+// A row of the Sensitivity screen: one linear, or several that are folded.
+typedef struct CostRow {
+    int first, count, marked;                          // the first of its linears; how many
+    CostSource source;                                 // the worst of them
+    double kl, se;                                     // sums, alone
+    int bits, chosen;                                  // 0: not all the same
+    double more_kl, more_bytes, fewer_kl, fewer_bytes; // one step of bits: what changes; bytes 0: there is none
+} CostRow;
+
+// What is chosen on the Sensitivity screen, and what follows from the figures.
+typedef struct SensitivityScreen {
+    CostFold fold;
+    bool in_order;     // of the model; otherwise the largest first
+    int selected, top; // the first linear of the row; the first row that is seen
+    bool moved;        // the user chose the row; otherwise it is the first
+    bool by_kl;        // the budget bounds the divergence, not the bits
+    double bits, kl;   // both budgets; 0: not set yet
+    bool tuned;        // Enter takes what was tuned, not the budget's choice
+    bool ready;        // the rest is known
+    bool scaled;       // figures are divergences; else only their ratios are known
+    BitCost *costs;    // [linear_count]
+    CostSource *sources;
+    int *chosen; // [linear_count] → budget_bits
+    Budget budget;
+    BudgetChoice choice;
+    CostRow *rows;
+    int row_count;
+    double largest; // of the rows
+} SensitivityScreen;
+
+// What is chosen on the Sweep screen.
+typedef struct SweepScreen {
+    int dials[SWEEP_DIALS]; // NO_DIAL: none
+    int offered;            // the dial of the first screen when this one was last opened
+    int cursor;             // point
+    bool by_bits;           // the curve goes over bits per weight
+} SweepScreen;
+
 typedef enum PromptKind {
     PROMPT_NONE,
     PROMPT_COMMAND,
@@ -52,6 +113,7 @@ typedef enum PromptKind {
     PROMPT_TEXT,
     PROMPT_DIAL,
     PROMPT_FOLDER,
+    PROMPT_BUDGET,
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -78,6 +140,8 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
+    SensitivityScreen sensitivity;
+    SweepScreen sweep;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
