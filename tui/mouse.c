@@ -4,6 +4,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/outliers.h"
 #include "tui/screen.h"
 
 // What was drawn last lies on top.
@@ -34,6 +35,10 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
+    case HIT_CELLS:
+        outliers_point(ui, (key->row - hit->rect.row) / ui->heat.height, (key->col - hit->rect.col) / hit->value);
+        break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -57,6 +62,10 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_move(ui, direction);
         else if (!hit)
             convert_scroll(ui, direction);
+        return;
+    }
+    if (ui->screen == SCREEN_OUTLIERS) {
+        outliers_move_column(ui, direction);
         return;
     }
     if (!hit) return;

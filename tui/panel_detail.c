@@ -13,7 +13,7 @@
 
 #define GRAPH_COLS_MOST 512
 
-static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
+void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind) {
     if (rect.rows < 1) return;
     JobView job;
     char text[400];
@@ -118,7 +118,7 @@ static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
     const WeightStats *w = workbench_weight_stats(ui->workbench, linear);
     draw_weight_line(ui, d->weight_line, w);
     if (!w) {
-        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS);
+        panel_waiting_draw(ui, d->weight_graph, JOB_WEIGHTS);
         return;
     }
     draw_weight_graph(ui, d->weight_graph, w);
@@ -252,7 +252,7 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
     draw_input_line(ui, d->input_line, input, decision);
     if (!input) {
-        draw_waiting(ui, d->input_graph, JOB_CALIBRATE);
+        panel_waiting_draw(ui, d->input_graph, JOB_CALIBRATE);
         return;
     }
     const LogAxis axis = input_axis(input, v0, v1);

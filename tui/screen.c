@@ -7,6 +7,7 @@
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
+#include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 
@@ -35,7 +36,7 @@ static void draw_layers_screen(Ui *ui) {
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
     [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
     [SCREEN_SWEEP] = {"Sweep", NULL, NULL, NULL},
     [SCREEN_SENSITIVITY] = {"Sensitivity", NULL, NULL, NULL},

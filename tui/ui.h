@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
 #include "tui/terminal.h"
@@ -19,11 +20,22 @@ typedef enum ScreenKind {
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_MEASURE,
+    HIT_CELLS
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen or row of engines
+    int value; // linear, column, dial, key, pane, screen, row of engines, measure; of cells the columns of one
 } Hit;
 #define HITS_MOST 512
 
@@ -38,7 +50,8 @@ typedef struct Pin {
     Accuracy accuracy;
     float *divergences; // [positions], with the accuracy; NULL when memory was short
     size_t positions;
-    Spread speed; // times the base's
+    Spread speed;           // times the base's
+    double *output_sqnr_db; // [linears]; NULL while unknown
 } Pin;
 
 // What is chosen on the Convert screen.
@@ -49,6 +62,16 @@ typedef struct Convert {
     bool start_when_named;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
+
+// The Outliers screen.
+typedef struct HeatScreen {
+    HeatMap map;
+    bool filled; // the map has the figures of now
+    HeatMeasure measure;
+    int cell;                     // under the cursor
+    int first_column, first_line; // that are seen
+    int height;                   // rows of a cell, as drawn
+} HeatScreen;
 
 typedef enum PromptKind {
     PROMPT_NONE,
@@ -86,6 +109,7 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
+    HeatScreen heat;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
