@@ -155,8 +155,8 @@ static void n_goes_from_worst_to_worst(void **state) {
     press(&ui, '2');
     double last = INFINITY;
     int steps = 0;
-    for (int before = -1; ui.heat.cell != before; steps++) {
-        before = ui.heat.cell;
+    for (int before = -1; ui.outliers.cell != before; steps++) {
+        before = ui.outliers.cell;
         assert_true(outliers_cell(&ui)->value <= last);
         last = outliers_cell(&ui)->value;
         press(&ui, 'n');
@@ -224,11 +224,12 @@ static void measures_follow_the_recipe(void **state) {
     press(&ui, 'm');
     assert_null(row_with(&ui, "of an earlier setting"));
     expect(&ui, "+0.0");
-    const int changed = ui.heat.map.cell_of[3 * PER_LAYER + ROLE_DOWN];
-    assert_true(ui.heat.map.cells[changed].value > 20);
+    const int changed = ui.outliers.heat.map.cell_of[3 * PER_LAYER + ROLE_DOWN];
+    assert_true(ui.outliers.heat.cells[changed].value > 20);
     for (int i = 0; i < LINEARS - 1; i++)
-        assert_int_equal(heat_level(&ui.heat.map, ui.heat.map.cells[ui.heat.map.cell_of[i]].value),
-                         ui.heat.map.cell_of[i] == changed ? 0 : 1);
+        assert_int_equal(
+            shade_of(&ui.outliers.heat.scale, ui.outliers.heat.cells[ui.outliers.heat.map.cell_of[i]].value),
+            ui.outliers.heat.map.cell_of[i] == changed ? 0 : 1);
     press(&ui, 'm');
     expect(&ui, "[|x|max]");
     end(&ui);
@@ -240,17 +241,17 @@ static void the_mouse_chooses_cells_and_measures(void **state) {
     begin(&ui, 36, 120);
     update(&ui);
     press(&ui, '2');
-    const int cell = ui.heat.cell;
+    const int cell = ui.outliers.cell;
     for (int i = 0; i < ui.hit_count; i++) {
         const Hit hit = ui.hits[i];
         if (hit.kind != HIT_CELLS) continue;
         screen_key(&ui, &(Key){.code = KEY_MOUSE_EVENT,
                                .action = MOUSE_PRESS,
-                               .row = hit.rect.row + ui.heat.height,
+                               .row = hit.rect.row + ui.outliers.height,
                                .col = hit.rect.col + 4 * hit.value});
         break;
     }
-    assert_int_not_equal(ui.heat.cell, cell);
+    assert_int_not_equal(ui.outliers.cell, cell);
     assert_int_equal(outliers_cell(&ui)->worst, 4 * PER_LAYER + ROLE_K);
     for (int i = 0; i < ui.hit_count; i++) {
         if (ui.hits[i].kind == HIT_MEASURE && ui.hits[i].value == HEAT_ERROR)
@@ -259,7 +260,7 @@ static void the_mouse_chooses_cells_and_measures(void **state) {
                                    .row = ui.hits[i].rect.row,
                                    .col = ui.hits[i].rect.col});
     }
-    assert_int_equal(ui.heat.measure, HEAT_ERROR);
+    assert_int_equal(ui.outliers.measure, HEAT_ERROR);
     end(&ui);
 }
 
@@ -308,19 +309,16 @@ static void experts_share_a_cell(void **state) {
     (void)state;
     Error err = {0};
     ModelStructure *s = structure_of(4, 16);
-    HeatMap map;
-    assert_true(heat_init(s, &map, &err));
+    LinearMap map;
+    assert_true(linear_map_new(s, &map, &err));
     assert_int_equal(map.line_count, 5); // down, qkv, gate_up of roles in their order, o, and outside
     assert_int_equal(map.columns, 4);
-    int linears = 0;
-    for (int i = 0; i < map.line_count * map.columns; i++) linears += map.cells[i].linears;
-    assert_int_equal(linears, s->linear_count);
-    assert_int_equal(map.cells[map.cell_of[2]].linears, 16);
     assert_int_equal(map.cell_of[2], map.cell_of[4]);
     assert_int_not_equal(map.cell_of[2], map.cell_of[3]);
-    assert_true(map.lines[4].outside && map.cells[map.cell_of[s->linear_count - 1]].linears == 1);
-    assert_int_equal(map.cell_of[s->linear_count - 1] % map.columns, 2);
-    heat_free(&map);
+    assert_int_equal(map.cell_of[2] + 1, map.cell_of[2 + 34]); // the next layer
+    assert_true(map.lines[4].outside && !map.lines[3].outside);
+    assert_int_equal(map.cell_of[s->linear_count - 1], 4 * map.columns + 2);
+    linear_map_free(&map);
     free(s->linears);
     free(s);
 }
@@ -338,7 +336,7 @@ static void every_size_draws(void **state) {
             press(&ui, 'n');
             press(&ui, 'm');
             if (!ui.layout.fits) continue;
-            const OutliersLayout l = layout_outliers(&ui.layout, ui.heat.map.line_count);
+            const OutliersLayout l = layout_outliers(&ui.layout, ui.outliers.heat.map.line_count);
             assert_true(l.map.row + l.map.rows < l.cell.row && l.cell.rows >= 8 && l.lines >= 1);
             assert_true(l.cell.col + l.cell.cols < l.channels.col && l.channels.cols > 20);
             assert_int_equal(l.channels.col + l.channels.cols, cols - 1);

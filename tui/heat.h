@@ -1,8 +1,8 @@
-// A figure of every linear as a map: one line per role, one column per layer. Linears that share a cell, as the experts
-// of a layer do, are folded to the worst of them.
+// A figure of every linear on the map of the model (analysis/linear_map.h), each cell with that of the worst of its
+// linears.
 #pragma once
 
-#include "tui/theme.h"
+#include "analysis/linear_map.h"
 #include "workbench/workbench.h"
 
 typedef enum HeatMeasure {
@@ -28,33 +28,25 @@ typedef struct HeatCell {
     double value; // NAN while unknown
 } HeatCell;
 
-#define HEAT_LINES_MOST (2 * ROLE_COUNT + 1)
-#define HEAT_LEVELS 5 // shades, from harmless to worst
-
 typedef struct HeatMap {
-    int linear_count, line_count, columns;
-    struct {
-        char title[20];
-        bool outside; // linears outside of layers, one after the other
-    } lines[HEAT_LINES_MOST];
-    int *cell_of;    // [linear_count]: index into cells
-    HeatCell *cells; // [line_count, columns]
-    double *scratch; // as many
+    LinearMap map;
+    HeatCell *cells; // [lines, columns]
+    int cell_count;
+    double *scratch; // [cell_count]
     HeatMeasure measure;
-    const double *before;          // to compare with, as heat_fill got it
-    int known;                     // cells with a value
-    double edges[HEAT_LEVELS - 1]; // between the shades, from harmless to worst
+    const double *before; // to compare with, as heat_fill got it
+    int known;            // cells with a value
+    ShadeScale scale;
 } HeatMap;
 
 bool heat_init(const ModelStructure *structure, HeatMap *out, Error *err); // the shape; free with heat_free
-void heat_free(HeatMap *map);
+void heat_free(HeatMap *heat);
 // before: output errors in dB [linears] to compare with; NULL: none. Goes through all linears: call it when figures
 // changed.
-void heat_fill(HeatMap *map, const Workbench *workbench, HeatMeasure measure, const double *before);
+void heat_fill(HeatMap *heat, const Workbench *workbench, HeatMeasure measure, const double *before);
 
-double heat_value(const HeatMap *map, const Workbench *workbench, int linear); // NAN while unknown
-int heat_worst(const HeatMap *map);               // cell; one of those with linears while nothing is known
-int heat_level(const HeatMap *map, double value); // 0 … HEAT_LEVELS − 1; −1 of NAN
+double heat_value(const HeatMap *heat, const Workbench *workbench, int linear); // NAN while unknown
+int heat_worst(const HeatMap *heat); // cell; one of those with linears while nothing is known
 // The cell that comes `steps` places after this one, worst first; the same when there is none. Cells without a value do
 // not count.
-int heat_next(const HeatMap *map, int cell, int steps);
+int heat_next(const HeatMap *heat, int cell, int steps);

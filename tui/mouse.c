@@ -37,7 +37,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
     case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
     case HIT_CELLS:
-        outliers_point(ui, (key->row - hit->rect.row) / ui->heat.height, (key->col - hit->rect.col) / hit->value);
+        outliers_point(ui, (key->row - hit->rect.row) / ui->outliers.height, (key->col - hit->rect.col) / hit->value);
         break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;

@@ -11,15 +11,14 @@
 #include "tui/wrap.h"
 
 // Shades can be told without colours, and digits without shades.
-static const char *const shades[HEAT_LEVELS] = {"·", "░", "▒", "▓", "█"};
-static const char *const digits[HEAT_LEVELS] = {"1", "2", "3", "4", "5"};
-static const Style level_styles[HEAT_LEVELS] = {MEANING_FAINT, MEANING_STATIC, MEANING_LAE, MEANING_TAIL,
-                                                MEANING_TOKEN};
+static const char *const shades[SHADES] = {"·", "░", "▒", "▓", "█"};
+static const char *const digits[SHADES] = {"1", "2", "3", "4", "5"};
+static const Style level_styles[SHADES] = {MEANING_FAINT, MEANING_STATIC, MEANING_LAE, MEANING_TAIL, MEANING_TOKEN};
 
 static const char *shade(const Ui *ui, int level) { return ui->canvas.ascii ? digits[level] : shades[level]; }
 
 static bool is_stale(const Ui *ui) {
-    const bool of_recipe = ui->heat.measure == HEAT_ERROR || ui->heat.measure == HEAT_CHANGE;
+    const bool of_recipe = ui->outliers.measure == HEAT_ERROR || ui->outliers.measure == HEAT_CHANGE;
     return of_recipe && workbench_effect(ui->workbench)->sqnr_turn != workbench_turn(ui->workbench);
 }
 
@@ -45,18 +44,18 @@ typedef struct CellGrid {
 #define CELL_COLS_FIGURE 9 // from here on there is room for the figure beside the shade
 
 static CellGrid grid_of(const Ui *ui, const OutliersLayout *l) {
-    const HeatMap *map = &ui->heat.map;
+    const HeatMap *heat = &ui->outliers.heat;
     CellGrid g = {.label = 4, .height = l->height, .lines = l->lines};
-    for (int i = 0; i < map->line_count; i++) {
-        const int width = canvas_width(&ui->canvas, map->lines[i].title);
+    for (int i = 0; i < heat->map.line_count; i++) {
+        const int width = canvas_width(&ui->canvas, heat->map.lines[i].title);
         if (width > g.label) g.label = width;
     }
     g.label += 3;
     g.cells = (Rect){l->map.row + 2, l->map.col + g.label, l->lines * l->height, l->map.cols - g.label - 1};
-    g.width = g.cells.cols / map->columns;
+    g.width = g.cells.cols / heat->map.columns;
     if (g.width > CELL_COLS_MOST) g.width = CELL_COLS_MOST;
     if (g.width < 1) g.width = 1;
-    g.columns = g.cells.cols / g.width < map->columns ? g.cells.cols / g.width : map->columns;
+    g.columns = g.cells.cols / g.width < heat->map.columns ? g.cells.cols / g.width : heat->map.columns;
     g.cells.cols = g.columns * g.width;
     return g;
 }
@@ -70,14 +69,14 @@ static int scrolled(int first, int cursor, int seen, int count) {
 static void scroll(Ui *ui, const CellGrid *g) {
     int line;
     const int column = outliers_column(ui, &line);
-    ui->heat.first_column = scrolled(ui->heat.first_column, column, g->columns, ui->heat.map.columns);
-    ui->heat.first_line = scrolled(ui->heat.first_line, line, g->lines, ui->heat.map.line_count);
+    ui->outliers.first_column = scrolled(ui->outliers.first_column, column, g->columns, ui->outliers.heat.map.columns);
+    ui->outliers.first_line = scrolled(ui->outliers.first_line, line, g->lines, ui->outliers.heat.map.line_count);
 }
 
 static void draw_measures(Ui *ui, Rect line) {
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
     for (int i = 0; i < HEAT_MEASURES; i++) {
-        const bool shown = i == (int)ui->heat.measure;
+        const bool shown = i == (int)ui->outliers.measure;
         const int from = pen.col;
         pen_text(&pen, shown ? MEANING_FOCUS | STYLE_BOLD : MEANING_FAINT, shown ? "[%s]" : " %s ",
                  heat_table[i].title);
@@ -85,7 +84,7 @@ static void draw_measures(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, " ");
     }
     if (is_stale(ui)) pen_text(&pen, MEANING_FAINT, "%s of an earlier setting  ", ui_spinner(ui));
-    pen_text(&pen, MEANING_FAINT, "  %s", heat_table[ui->heat.measure].help);
+    pen_text(&pen, MEANING_FAINT, "  %s", heat_table[ui->outliers.measure].help);
 }
 
 // Layers as far as their numbers find room; that of the cursor always.
@@ -94,12 +93,12 @@ static void draw_axis(Ui *ui, const CellGrid *g, Rect line) {
     int cursor_line, step = 0;
     const int cursor = outliers_column(ui, &cursor_line);
     char text[16];
-    const int needed = snprintf(text, sizeof text, "%d", ui->heat.map.columns) + 1;
+    const int needed = snprintf(text, sizeof text, "%d", ui->outliers.heat.map.columns) + 1;
     while (steps[step] * g->width < needed) step++;
     canvas_text(&ui->canvas, line.row, line.col + 3, g->label, MEANING_FAINT, "layer");
-    const int here = (cursor - ui->heat.first_column) * g->width;
+    const int here = (cursor - ui->outliers.first_column) * g->width;
     for (int i = 0; i < g->columns; i++) {
-        const int column = ui->heat.first_column + i, at = i * g->width;
+        const int column = ui->outliers.first_column + i, at = i * g->width;
         const bool under = at > here - needed && at < here + needed;
         if (column % steps[step] || (under && at != here)) continue;
         snprintf(text, sizeof text, "%d", column);
@@ -118,11 +117,11 @@ static bool is_left_alone(const Ui *ui, int linear) {
 
 // "·", "▒▒•", "█ 1286◂": shades, and where there is room the figure; the last column says marked, or cursor.
 static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int marked) {
-    const HeatCell *cell = &ui->heat.map.cells[index];
-    const int level = heat_level(&ui->heat.map, cell->value);
-    const bool cursor = index == ui->heat.cell;
+    const HeatCell *cell = &ui->outliers.heat.cells[index];
+    const int level = shade_of(&ui->outliers.heat.scale, cell->value);
+    const bool cursor = index == ui->outliers.cell;
     if (!cell->linears) return;
-    const bool alone = ui->heat.measure >= HEAT_ERROR && is_left_alone(ui, cell->worst);
+    const bool alone = ui->outliers.measure >= HEAT_ERROR && is_left_alone(ui, cell->worst);
     const char *text = level >= 0 ? shade(ui, level) : alone ? "–" : "?";
     Style style = level >= 0 ? level_styles[level] : MEANING_FAINT;
     if (is_stale(ui)) style |= STYLE_DIM;
@@ -137,7 +136,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
     for (int i = 0; i < wide * place.rows; i++)
         canvas_text(&ui->canvas, place.row + i / wide, place.col + i % wide, 1, style, text);
     if (figure && level >= 0) {
-        const Short value = value_text(ui->heat.measure, cell->value);
+        const Short value = value_text(ui->outliers.measure, cell->value);
         canvas_right(&ui->canvas, place.row, place.col + tail - 5, 5, style, value.text);
     }
     if (cursor)
@@ -147,12 +146,12 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
 }
 
 static int marked_in(const Ui *ui, int index) {
-    const HeatMap *map = &ui->heat.map;
-    const HeatCell *cell = &map->cells[index];
+    const HeatMap *heat = &ui->outliers.heat;
+    const HeatCell *cell = &heat->cells[index];
     if (cell->linears == 1) return ui->rows.marked[cell->first];
     int marked = 0, left = ui->rows.marked_count ? cell->linears : 0;
     for (int i = cell->first; left > 0; i++) {
-        if (map->cell_of[i] != index) continue;
+        if (heat->map.cell_of[i] != index) continue;
         marked += ui->rows.marked[i];
         left--;
     }
@@ -160,66 +159,68 @@ static int marked_in(const Ui *ui, int index) {
 }
 
 static void draw_lines(Ui *ui, const CellGrid *g) {
-    const HeatMap *map = &ui->heat.map;
+    const HeatMap *heat = &ui->outliers.heat;
     int cursor_line;
     outliers_column(ui, &cursor_line);
     for (int y = 0; y < g->lines; y++) {
-        const int line = ui->heat.first_line + y, row = g->cells.row + y * g->height, left = g->cells.col - g->label;
+        const int line = ui->outliers.first_line + y, row = g->cells.row + y * g->height,
+                  left = g->cells.col - g->label;
         const bool here = line == cursor_line;
         if (here) canvas_text(&ui->canvas, row, left + 1, 1, MEANING_ACCENT, "▸");
         canvas_text(&ui->canvas, row, left + 2, g->label - 2, here ? MEANING_ACCENT : MEANING_TEXT,
-                    map->lines[line].title);
+                    heat->map.lines[line].title);
         for (int x = 0; x < g->columns; x++) {
-            const int index = line * map->columns + ui->heat.first_column + x;
+            const int index = line * heat->map.columns + ui->outliers.first_column + x;
             draw_cell(ui, g, (Rect){row, g->cells.col + x * g->width, g->height, g->width}, index,
                       marked_in(ui, index));
         }
     }
-    if (ui->heat.first_column > 0) canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col - 1, 1, MEANING_ACCENT, "‹");
-    if (ui->heat.first_column + g->columns < map->columns)
+    if (ui->outliers.first_column > 0)
+        canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col - 1, 1, MEANING_ACCENT, "‹");
+    if (ui->outliers.first_column + g->columns < heat->map.columns)
         canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col + g->cells.cols, 1, MEANING_ACCENT, "›");
     ui_hit(ui, g->cells, HIT_CELLS, g->width);
 }
 
-static Short edge_text(const HeatMap *map, int edge) {
-    if (map->measure == HEAT_CHANGE) return format_change(map->edges[edge], 1, "");
+static Short edge_text(const HeatMap *heat, int edge) {
+    if (heat->measure == HEAT_CHANGE) return format_change(heat->scale.edges[edge], 1, "");
     Short out;
-    snprintf(out.text, sizeof out.text, "%.3g", map->edges[edge]);
+    snprintf(out.text, sizeof out.text, "%.3g", heat->scale.edges[edge]);
     return out;
 }
 
 // "· ≤2.4  ░ ≤8  …  █ >110".
 static void draw_scale(Ui *ui, Rect line) {
-    const HeatMap *map = &ui->heat.map;
+    const HeatMap *heat = &ui->outliers.heat;
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
-    if (!map->known) {
-        const bool change = map->measure == HEAT_CHANGE;
+    if (!heat->known) {
+        const bool change = heat->measure == HEAT_CHANGE;
         if (change && !ui->pin.set)
             pen_text(&pen, MEANING_CHANGED, "nothing to compare with: p pins this state, then turn a dial");
         else
             panel_waiting_draw(ui, line,
-                               map->measure == HEAT_RANGE        ? JOB_CALIBRATE
-                               : map->measure == HEAT_WEIGHT_MAX ? JOB_WEIGHTS
-                                                                 : JOB_ERRORS);
+                               heat->measure == HEAT_RANGE        ? JOB_CALIBRATE
+                               : heat->measure == HEAT_WEIGHT_MAX ? JOB_WEIGHTS
+                                                                  : JOB_ERRORS);
         return;
     }
-    const char *beyond[2] = {heat_table[map->measure].falling ? "≥" : "≤",
-                             heat_table[map->measure].falling ? "<" : ">"};
-    for (int i = 0; i < HEAT_LEVELS; i++) {
+    const char *beyond[2] = {heat_table[heat->measure].falling ? "≥" : "≤",
+                             heat_table[heat->measure].falling ? "<" : ">"};
+    for (int i = 0; i < SHADES; i++) {
         pen_text(&pen, level_styles[i], "%s ", shade(ui, i));
-        if (i == HEAT_LEVELS - 1)
-            pen_text(&pen, MEANING_FAINT, "%s%s  worst   ", beyond[1], edge_text(map, i - 1).text);
+        if (i == SHADES - 1)
+            pen_text(&pen, MEANING_FAINT, "%s%s  worst   ", beyond[1], edge_text(heat, i - 1).text);
         else
-            pen_text(&pen, MEANING_FAINT, "%s%s  ", beyond[0], edge_text(map, i).text);
+            pen_text(&pen, MEANING_FAINT, "%s%s  ", beyond[0], edge_text(heat, i).text);
     }
     if (ui->rows.marked_count) pen_text(&pen, MEANING_CHANGED, "• %d marked   ", ui->rows.marked_count);
-    if (map->measure >= HEAT_ERROR) pen_text(&pen, MEANING_FAINT, "– not quantized");
+    if (heat->measure >= HEAT_ERROR) pen_text(&pen, MEANING_FAINT, "– not quantized");
 }
 
 static void draw_map(Ui *ui, const OutliersLayout *l) {
     outliers_map(ui);
     const CellGrid g = grid_of(ui, l);
-    ui->heat.height = g.height;
+    ui->outliers.height = g.height;
     scroll(ui, &g);
     draw_measures(ui, (Rect){l->map.row, l->map.col, 1, l->map.cols});
     draw_axis(ui, &g, (Rect){l->map.row + 1, l->map.col, 1, l->map.cols});
@@ -350,14 +351,14 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
 
 // The experts of a cell in a strip, as many as share a column folded to the worst of them.
 static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
-    const HeatMap *map = &ui->heat.map;
+    const HeatMap *heat = &ui->outliers.heat;
     const int width = cell->linears < line.cols - 9 ? cell->linears : line.cols - 9;
     int worst[CELL_STRIP_MOST], nth = 0;
     if (width < 1 || width > CELL_STRIP_MOST) return;
     for (int i = 0; i < width; i++) worst[i] = -1;
-    for (int i = cell->first; i < map->linear_count && nth < cell->linears; i++) {
-        if (&map->cells[map->cell_of[i]] != cell) continue;
-        const int level = heat_level(map, heat_value(map, ui->workbench, i));
+    for (int i = cell->first; i < heat->map.linear_count && nth < cell->linears; i++) {
+        if (&heat->cells[heat->map.cell_of[i]] != cell) continue;
+        const int level = shade_of(&heat->scale, heat_value(heat, ui->workbench, i));
         int *at = &worst[nth++ * width / cell->linears];
         if (level > *at) *at = level;
     }
@@ -468,7 +469,7 @@ static void draw_channels_pane(Ui *ui, Rect pane) {
 }
 
 void panel_outliers_draw(Ui *ui) {
-    const OutliersLayout l = layout_outliers(&ui->layout, ui->heat.map.line_count);
+    const OutliersLayout l = layout_outliers(&ui->layout, ui->outliers.heat.map.line_count);
     canvas_box(&ui->canvas, l.map, MEANING_RULE);
     canvas_box(&ui->canvas, l.cell, MEANING_RULE);
     canvas_box(&ui->canvas, l.channels, MEANING_RULE);

@@ -24,7 +24,7 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
     if (!rows_init(&ui->rows, workbench, err)) return false;
-    if (!heat_init(workbench_structure(workbench), &ui->heat.map, err)) return false;
+    if (!heat_init(workbench_structure(workbench), &ui->outliers.heat, err)) return false;
     offer_unsaved(ui);
     return true;
 }
@@ -33,7 +33,7 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
-    heat_free(&ui->heat.map);
+    heat_free(&ui->outliers.heat);
     canvas_free(&ui->canvas);
     ui_unpin(ui);
     convert_free(ui);
@@ -134,13 +134,13 @@ static void tell_failures(Ui *ui) {
 void ui_unpin(Ui *ui) {
     free(ui->pin.divergences);
     free(ui->pin.output_sqnr_db);
-    ui->heat.filled = false;
+    ui->outliers.filled = false;
     ui->pin = (Pin){0};
 }
 
 void ui_update(Ui *ui) {
     rows_arrange(&ui->rows);
-    ui->heat.filled = false;
+    ui->outliers.filled = false;
     complete_pin(ui);
     tell_failures(ui);
 }

@@ -65,8 +65,8 @@ typedef struct Convert {
 
 // The Outliers screen.
 typedef struct HeatScreen {
-    HeatMap map;
-    bool filled; // the map has the figures of now
+    HeatMap heat;
+    bool filled; // it has the figures of now
     HeatMeasure measure;
     int cell;                     // under the cursor
     int first_column, first_line; // that are seen
@@ -109,7 +109,7 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
-    HeatScreen heat;
+    HeatScreen outliers;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
