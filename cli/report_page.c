@@ -174,11 +174,12 @@ static void add_why(const Why *why, Text *page) {
                                   : "Weights and input are both to blame.");
     add_share(page, "weights", weights);
     add_share(page, "input", 1 - weights);
-    text_addf(
-        page,
-        "<p>Channel %u reaches %.3g, %.3g times the median channel. Column %u can bring %.3g %% of what the weights "
-        "err.</p>\n",
-        why->channel, (double)why->channel_absmax, why->channel_ratio, why->column, 100 * why->column_share);
+    char reach[32], ratio[32];
+    text_addf(page,
+              "<p>Channel %u reaches %s, %s times the median channel. Column %u can bring %.1f %% of what the weights "
+              "err.</p>\n",
+              why->channel, report_figure((double)why->channel_absmax, reach, sizeof reach),
+              report_figure(why->channel_ratio, ratio, sizeof ratio), why->column, 100 * why->column_share);
 }
 
 static void add_worst(const Report *r, const WorstLinear *worst, Text *page) {

@@ -266,7 +266,7 @@ static void draw_verdict(Ui *ui, Rect line, const Why *why, const Decision *deci
 static void draw_share(Ui *ui, Rect line, const char *label, double share, Style style) {
     canvas_text(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, label);
     const int most = 40, room = line.cols - 9 - SHARE_COLS, width = room < most ? room : most;
-    const int filled = share > 0 ? (int)lround(share * width) : 0;
+    const int rounded = (int)lround(share * width), filled = share > 0 && rounded == 0 ? 1 : rounded;
     for (int i = 0; i < width; i++)
         canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1, i < filled ? style : MEANING_TRACK,
                     i < filled ? "█" : "─");
