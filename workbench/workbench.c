@@ -87,6 +87,7 @@ static void wish_locked(Workbench *w) {
     w->turn++;
     w->wants_ranges = recipe_needs_ranges(history_now(&w->history));
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress); // it goes on when the new figures are there
+    studies_turn_locked(w);
     for (JobKind kind = JOB_QUANTIZE; kind <= JOB_FORECAST; kind++) {
         Job *job = &w->jobs[kind];
         job->held = false;
@@ -119,7 +120,9 @@ static bool plan_anew(Workbench *w, Error *err) {
         plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
     take_plan_locked(w, &plan);
     if (!same) wish_locked(w);
+    studies_change_locked(w);
     pthread_mutex_unlock(&w->lock);
+    studies_take(w);
     return true;
 }
 
@@ -191,6 +194,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         w->jobs[i].progress.also_stop = &w->quit;
         w->jobs[i].state = i < JOB_FIGURES_END ? JOB_WAITING : JOB_DONE;
     }
+    w->jobs[JOB_TUNE].progress.also_stop = &w->studies.interrupted;
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
@@ -199,7 +203,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+    ok = ok && make_tables(w, err) && studies_new(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
@@ -216,11 +220,13 @@ void workbench_close(Workbench *w) {
     if (w->thread_runs) {
         pthread_mutex_lock(&w->lock);
         atomic_store(&w->quit, true);
+        studies_interrupt_locked(w);
         wish_wakes_locked(w);
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
     }
     exporter_close(w);
+    studies_free(w);
     engine_close(w->engine);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
@@ -332,6 +338,7 @@ bool workbench_update(Workbench *w) {
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
     if (take_measured(w)) plan_anew_measured(w);
     take_findings(w);
+    studies_take(w);
     exporter_begin_when_measured(w);
     return true;
 }
@@ -477,6 +484,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     // Texts go before what can go on later.
     const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
     for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
+    studies_interrupt_locked(w);
     w->findings.base.known = w->findings.quantized.known = false;
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
@@ -494,6 +502,7 @@ void workbench_look(Workbench *w, int linear) {
     // What takes long steps back for it; a first figure does not.
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
     if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+    studies_interrupt_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
 }
@@ -536,6 +545,10 @@ void workbench_restart_jobs(Workbench *w) {
     }
     if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_STOPPED) w->jobs[JOB_FORECAST].state = JOB_WAITING;
     w->jobs[JOB_FORECAST].held = false;
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
+        if (w->jobs[kind].state == JOB_STOPPED && study_wanted_locked(w, kind)) w->jobs[kind].state = JOB_WAITING;
+        w->jobs[kind].held = false;
+    }
     refuse_jobs_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
