@@ -212,6 +212,20 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "[out dB]");
     expect(&ui, "– not quantized");
     press(&ui, 'm');
+    expect(&ui, "[KL alone]");
+    expect(&ui, "s quantizes each linear alone");
+    press(&ui, 's');
+    workbench_update(ui.workbench);
+    ui_update(&ui);
+    screen_draw(&ui);
+    expect(&ui, "of 42 measured, else estimates");
+    expect(&ui, "~0.0"); // the one under the cursor, too
+    update(&ui);
+    screen_draw(&ui);
+    assert_null(row_with(&ui, "estimates"));
+    assert_int_equal(ui.outliers.heat.known, LINEARS - 1);
+    expect(&ui, "±0.0");
+    press(&ui, 'm');
     expect(&ui, "[since pin]");
     expect(&ui, "p pins this state");
     press(&ui, 'p');
@@ -219,8 +233,11 @@ static void measures_follow_the_recipe(void **state) {
     assert_true(workbench_set(ui.workbench, 3 * PER_LAYER + ROLE_DOWN, DIAL_BITS, &eight, &err));
     ui_update(&ui);
     press(&ui, 'M');
+    expect(&ui, "of an earlier setting"); // the study
+    press(&ui, 'M');
     expect(&ui, "of an earlier setting");
     update(&ui);
+    press(&ui, 'm');
     press(&ui, 'm');
     assert_null(row_with(&ui, "of an earlier setting"));
     expect(&ui, "+0.0");

@@ -13,6 +13,7 @@ const HeatInfo heat_table[] = {
     [HEAT_RANGE] = {"|x|max", "largest input over the calibration tokens", false, true},
     [HEAT_WEIGHT_MAX] = {"|w|max", "largest weight", false, true},
     [HEAT_ERROR] = {"out dB", "signal to quantization noise of the output", true, false},
+    [HEAT_KL] = {"KL alone", "KL divergence with this linear alone quantized", false, true},
     [HEAT_CHANGE] = {"since pin", "change of the output's signal to noise since the pin, in dB", true, false},
 };
 static_assert(sizeof heat_table / sizeof *heat_table == HEAT_MEASURES, "a measure has no row");
@@ -43,12 +44,20 @@ void heat_free(HeatMap *heat) {
 
 // ---- its figures --------------------------------------------------------------------------------------------------
 
+static double divergence_of(const Workbench *workbench, int linear) {
+    const SensitivityView *view = workbench_sensitivity(workbench);
+    if (!view->turn) return NAN;
+    const Sensitivity *known = &view->linears[linear];
+    return known->alone_known ? known->kl : known->estimate;
+}
+
 double heat_value(const HeatMap *heat, const Workbench *workbench, int linear) {
     const double *before = heat->before;
     switch (heat->measure) {
     case HEAT_RANGE: return rows_figure(workbench, linear, COLUMN_RANGE);
     case HEAT_WEIGHT_MAX: return rows_figure(workbench, linear, COLUMN_WEIGHT_MAX);
     case HEAT_ERROR: return rows_figure(workbench, linear, COLUMN_SQNR);
+    case HEAT_KL: return divergence_of(workbench, linear);
     case HEAT_CHANGE: return before ? rows_figure(workbench, linear, COLUMN_SQNR) - before[linear] : NAN;
     case HEAT_MEASURES: break;
     }

@@ -9,6 +9,7 @@ typedef enum HeatMeasure {
     HEAT_RANGE,
     HEAT_WEIGHT_MAX,
     HEAT_ERROR,
+    HEAT_KL, // estimates where it is not measured
     HEAT_CHANGE,
     HEAT_MEASURES,
 } HeatMeasure;

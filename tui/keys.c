@@ -98,6 +98,8 @@ const Binding bindings[] = {
     {KEYS('m', KEY_TAB), "m", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, 1, "the next measure, also Tab",
      BAR("measure", 2)},
     {KEYS('M', KEY_BACK_TAB), "M", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, -1, "the measure before"},
+    {KEYS('s'), "s", KEYS_OUTLIERS, ON_OUTLIERS, outliers_study, 0,
+     "study: quantize each linear alone, for KL alone; estimates come first", BAR("study", 5)},
     {KEYS(' '), "Space", KEYS_OUTLIERS, ON_OUTLIERS, outliers_mark, 0,
      "mark what the cursor is on, all experts of a cell; again to unmark", BAR("mark", 3)},
     {KEYS(KEY_RETURN), "Enter", KEYS_OUTLIERS, ON_OUTLIERS, outliers_enter, 0,

@@ -92,6 +92,14 @@ void outliers_turn_measure(Ui *ui, int steps) {
     outliers_measure(ui, (HeatMeasure)(((int)ui->outliers.measure + HEAT_MEASURES + steps) % HEAT_MEASURES));
 }
 
+// It comes to its end, or to the next turn.
+void outliers_study(Ui *ui, int unused) {
+    (void)unused;
+    workbench_look_at_sensitivity(ui->workbench, true);
+    workbench_look_at_sensitivity(ui->workbench, false);
+    outliers_measure(ui, HEAT_KL);
+}
+
 // ---- rows ---------------------------------------------------------------------------------------------------------
 
 void outliers_mark(Ui *ui, int unused) {

@@ -15,5 +15,6 @@ void outliers_point(Ui *ui, int line, int column); // as they are seen
 void outliers_next(Ui *ui, int steps);
 void outliers_turn_measure(Ui *ui, int steps);
 void outliers_measure(Ui *ui, HeatMeasure measure);
+void outliers_study(Ui *ui, int unused); // finds out what each linear costs alone
 void outliers_mark(Ui *ui, int unused);
 void outliers_enter(Ui *ui, int unused);

@@ -17,14 +17,32 @@ static const Style level_styles[SHADES] = {MEANING_FAINT, MEANING_STATIC, MEANIN
 
 static const char *shade(const Ui *ui, int level) { return ui->canvas.ascii ? digits[level] : shades[level]; }
 
+// A figure of an earlier setting.
 static bool is_stale(const Ui *ui) {
-    const bool of_recipe = ui->outliers.measure == HEAT_ERROR || ui->outliers.measure == HEAT_CHANGE;
-    return of_recipe && workbench_effect(ui->workbench)->sqnr_turn != workbench_turn(ui->workbench);
+    const uint64_t turn = workbench_turn(ui->workbench), study = workbench_sensitivity(ui->workbench)->turn;
+    switch (ui->outliers.measure) {
+    case HEAT_ERROR:
+    case HEAT_CHANGE: return workbench_effect(ui->workbench)->sqnr_turn != turn;
+    case HEAT_KL: return study && study != turn;
+    case HEAT_RANGE:
+    case HEAT_WEIGHT_MAX:
+    case HEAT_MEASURES: break;
+    }
+    return false;
+}
+
+// ".0121", in as few columns as a cell has.
+static Short divergence_text(double value) {
+    Short whole, out;
+    snprintf(whole.text, sizeof whole.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
+    snprintf(out.text, sizeof out.text, "%s", whole.text + (strncmp(whole.text, "0.", 2) == 0));
+    return out;
 }
 
 static Short value_text(HeatMeasure measure, double value) {
     if (isinf(value) && measure == HEAT_WEIGHT_MAX) return (Short){"nonfin"};
     if (measure == HEAT_ERROR) return format_decibel(value);
+    if (measure == HEAT_KL) return divergence_text(value);
     if (measure == HEAT_CHANGE) return format_change(value, 1, "");
     return format_figure(value, 3);
 }
@@ -189,30 +207,54 @@ static Short edge_text(const HeatMap *heat, int edge) {
     return out;
 }
 
+static bool is_on_its_way(const Ui *ui, JobKind kind) {
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    return job.state == JOB_RUNNING || job.state == JOB_WAITING;
+}
+
+// Nothing is known yet: what it waits for, be it the user.
+static void draw_unknown(Ui *ui, Rect line) {
+    static const JobKind finds[HEAT_MEASURES] = {[HEAT_RANGE] = JOB_CALIBRATE,
+                                                 [HEAT_WEIGHT_MAX] = JOB_WEIGHTS,
+                                                 [HEAT_ERROR] = JOB_ERRORS,
+                                                 [HEAT_KL] = JOB_SENSITIVITY,
+                                                 [HEAT_CHANGE] = JOB_ERRORS};
+    const HeatMeasure measure = ui->outliers.measure;
+    const char *key = NULL;
+    if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
+    if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
+        key = "not studied yet: s quantizes each linear alone; estimates come first";
+    if (key)
+        canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
+    else
+        panel_waiting_draw(ui, line, finds[measure]);
+}
+
+// How much of what is shown is an estimate.
+static void pen_study(const Ui *ui, Pen *pen) {
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    if (study->measured < study->count)
+        pen_text(pen, MEANING_CHANGED, "%d of %d measured, else estimates   ", study->measured, study->count);
+}
+
 // "· ≤2.4  ░ ≤8  …  █ >110".
 static void draw_scale(Ui *ui, Rect line) {
     const HeatMap *heat = &ui->outliers.heat;
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
     if (!heat->known) {
-        const bool change = heat->measure == HEAT_CHANGE;
-        if (change && !ui->pin.set)
-            pen_text(&pen, MEANING_CHANGED, "nothing to compare with: p pins this state, then turn a dial");
-        else
-            panel_waiting_draw(ui, line,
-                               heat->measure == HEAT_RANGE        ? JOB_CALIBRATE
-                               : heat->measure == HEAT_WEIGHT_MAX ? JOB_WEIGHTS
-                                                                  : JOB_ERRORS);
+        draw_unknown(ui, line);
         return;
     }
-    const char *beyond[2] = {heat_table[heat->measure].falling ? "≥" : "≤",
-                             heat_table[heat->measure].falling ? "<" : ">"};
+    const bool falling = heat_table[heat->measure].falling;
     for (int i = 0; i < SHADES; i++) {
         pen_text(&pen, level_styles[i], "%s ", shade(ui, i));
         if (i == SHADES - 1)
-            pen_text(&pen, MEANING_FAINT, "%s%s  worst   ", beyond[1], edge_text(heat, i - 1).text);
+            pen_text(&pen, MEANING_FAINT, "%s%s  worst   ", falling ? "<" : ">", edge_text(heat, i - 1).text);
         else
-            pen_text(&pen, MEANING_FAINT, "%s%s  ", beyond[0], edge_text(heat, i).text);
+            pen_text(&pen, MEANING_FAINT, "%s%s  ", falling ? "≥" : "≤", edge_text(heat, i).text);
     }
+    if (heat->measure == HEAT_KL) pen_study(ui, &pen);
     if (ui->rows.marked_count) pen_text(&pen, MEANING_CHANGED, "• %d marked   ", ui->rows.marked_count);
     if (heat->measure >= HEAT_ERROR) pen_text(&pen, MEANING_FAINT, "– not quantized");
 }
@@ -284,6 +326,13 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
               value_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
     pen_field(&pen, "|w|max", MEANING_VALUE, "%s",
               value_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    if (ui->outliers.measure == HEAT_KL && study->turn == workbench_turn(ui->workbench)) {
+        const Sensitivity *s = &study->linears[linear];
+        pen_field(&pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f",
+                  s->alone_known ? s->kl : s->estimate, s->alone_known ? s->kl_se : s->estimate_se);
+        return;
+    }
     if (isnan(db)) return;
     pen_field(&pen, "out", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)",
               format_decibel(db).text);
@@ -461,8 +510,9 @@ static void draw_channels_pane(Ui *ui, Rect pane) {
               0);
     if (!found->count) return;
     take_line(&rest, &line);
-    canvas_text(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT, "channel, by layer");
     const int tail = line.col + line.cols - TAIL_COLS;
+    canvas_text(&ui->canvas, line.row, line.col, line.cols - TAIL_COLS, MEANING_FAINT,
+                line.cols - TAIL_COLS > 18 ? "channel, by layer" : "channel");
     canvas_right(&ui->canvas, line.row, tail, INPUTS_COLS, MEANING_FAINT, "inputs");
     canvas_right(&ui->canvas, line.row, tail + INPUTS_COLS, TOKENS_COLS, MEANING_FAINT, "tokens");
     for (int c = 0; c < found->count && take_line(&rest, &line); c++) draw_channel_row(ui, line, found, c);

@@ -38,6 +38,7 @@ static double now;
 #define ACCURACY_SECONDS 0.5
 #define DECODE_SECONDS 0.4
 #define FORECAST_SECONDS 0.2
+#define STUDY_SECONDS 0.4
 #define EXPORT_SECONDS 1.6 // half of it is reading back
 
 static const char base_text[] =
@@ -63,7 +64,9 @@ struct Workbench {
     Why why;
     int looked_at;
     char *prompt;
-    double opened, turned, prompted;
+    double opened, turned, prompted, studied; // studied: when it was asked for, 0: it was not
+    Sensitivity sensitivities[LINEARS];
+    SensitivityView study;
     bool calibrated, stopped, fails, provisional;
     int timer;
     Verdict verdict;
@@ -357,6 +360,8 @@ static void advance_export(Workbench *w) {
     if (w->export.share >= 1) w->export.state = JOB_DONE;
 }
 
+static void study(Workbench *w);
+
 bool workbench_update(Workbench *w) {
     uint64_t ticks;
     if (read(w->timer, &ticks, sizeof ticks) < 0) ticks = 0;
@@ -380,6 +385,7 @@ bool workbench_update(Workbench *w) {
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
+    if (w->studied > 0 && !w->study.finished && w->effect.accuracy_finished) study(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -391,6 +397,7 @@ static bool export_is_on_its_way(const Workbench *w) {
 bool workbench_busy(const Workbench *w) {
     if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
     if (w->stopped || w->fails) return false;
+    if (w->studied > 0 && !w->study.finished) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
            w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
 }
@@ -451,8 +458,9 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode",
-                                                 "errors",  "speed",     "estimate", "convert"};
+    static const char *const names[JOB_COUNT] = {"weights", "calibrate",   "quantize", "accuracy", "decode",
+                                                 "errors",  "speed",       "estimate", "choices",  "sweep",
+                                                 "tune",    "sensitivity", "convert"};
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
         export_job(w, out);
@@ -471,11 +479,40 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     snprintf(out->message, sizeof out->message, "the calibration text is not there");
 }
 
+// ---- studies ----
+
+// Estimates at once, then figures one by one.
+static void study(Workbench *w) {
+    const double share = share_since(w->studied, STUDY_SECONDS);
+    w->study = (SensitivityView){.linears = w->sensitivities,
+                                 .turn = w->turn,
+                                 .count = w->plan.quantized_count,
+                                 .measured = (int)(share * w->plan.quantized_count),
+                                 .finished = share >= 1};
+    for (int i = 0; i < LINEARS; i++) {
+        const double kl = w->plan.decisions[i].quantized ? 0.0002 * (1 + i) : (double)NAN;
+        w->sensitivities[i] = (Sensitivity){.linear = i,
+                                            .estimate = kl * 1.1,
+                                            .estimate_se = kl / 4,
+                                            .alone_known = i < w->study.measured,
+                                            .kl = kl,
+                                            .kl_se = kl / 20};
+    }
+}
+
+void workbench_look_at_sensitivity(Workbench *w, bool look) {
+    if (look) w->studied = now = look_at_clock();
+    if (look) w->study.finished = false;
+    watch_clock(w, true);
+}
+const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->study; }
+
 // ---- turning ------------------------------------------------------------------------------------------------------
 
 static bool turned(Workbench *w, bool changed, Error *err) {
     if (!changed) return false;
     w->turn++;
+    w->studied = 0;
     w->turned = now = look_at_clock();
     w->stopped = false;
     watch_clock(w, true);
