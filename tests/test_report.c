@@ -159,7 +159,7 @@ static void figures_are_those_of_eval(void **state) {
     char *page;
     size_t size;
     assert_true(file_read(path, 16 << 20, &page, &size, NULL));
-    double mean, se;
+    double mean = 0, se = 0;
     const char *kl = strstr(eval.out, "KL            mean ");
     assert_true(kl && sscanf(kl, "KL mean %lf +- %lf", &mean, &se) == 2);
     snprintf(expected, sizeof expected, "<td>%.5f ±%.5f</td>", mean, se);

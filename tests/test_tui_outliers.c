@@ -30,7 +30,7 @@ static void resize(Ui *ui, int rows, int cols) {
 
 static void begin(Ui *ui, int rows, int cols) {
     Error err = {0};
-    Workbench *workbench;
+    Workbench *workbench = NULL;
     setenv("FAKE_PACE", "200", 1);
     setenv("XDG_STATE_HOME", folder, 1);
     if (!fake_workbench_open(&(WorkbenchOptions){0}, &workbench, &err)) fail_msg("%s", err.message);
@@ -107,6 +107,11 @@ static void channels_are_told_with_their_tokens(void **state) {
     expect(&ui, "calibrating"); // at first
     update(&ui);
     screen_draw(&ui);
+    assert_null(row_with(&ui, "p99.9"));
+    resize(&ui, 60, 160); // there is room for the histograms, too
+    screen_draw(&ui);
+    expect(&ui, "p99.9");
+    expect(&ui, "top 17 (1286)");
     const SharedChannels *found = workbench_channels(ui.workbench);
     assert_true(found->count >= 1 && found->channels[0].channel == 5);
     char text[64];

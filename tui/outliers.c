@@ -10,6 +10,7 @@ const HeatMap *outliers_map(Ui *ui) {
         const double *before = ui->pin.set ? ui->pin.output_sqnr_db : NULL;
         const bool fresh = workbench_effect(ui->workbench)->sqnr_turn == workbench_turn(ui->workbench);
         heat_fill(&h->heat, ui->workbench, h->measure, fresh || h->measure != HEAT_CHANGE ? before : NULL);
+        if (!h->moved) h->cell = heat_worst(&h->heat);
     }
     h->filled = true;
     return &h->heat;
@@ -23,9 +24,9 @@ int outliers_column(const Ui *ui, int *line) {
 }
 
 void outliers_open(Ui *ui) {
-    const bool chosen = ui->rows.moved && ui_linear(ui) >= 0;
     ui->outliers.filled = false;
-    ui->outliers.cell = chosen ? ui->outliers.heat.map.cell_of[ui_linear(ui)] : heat_worst(outliers_map(ui));
+    ui->outliers.moved = ui->rows.moved && ui_linear(ui) >= 0;
+    if (ui->outliers.moved) ui->outliers.cell = ui->outliers.heat.map.cell_of[ui_linear(ui)];
 }
 
 // ---- the cursor ---------------------------------------------------------------------------------------------------
@@ -36,6 +37,7 @@ static bool stands_on(Ui *ui, int line, int column) {
     const int cell = line * heat->map.columns + column;
     if (!heat->cells[cell].linears) return false;
     ui->outliers.cell = cell;
+    ui->outliers.moved = true;
     return true;
 }
 
@@ -79,6 +81,7 @@ void outliers_next(Ui *ui, int steps) {
     else if (next == ui->outliers.cell)
         ui_say(ui, steps > 0 ? "this is the least of all" : "this is the worst of all");
     ui->outliers.cell = next;
+    ui->outliers.moved = true;
 }
 
 // ---- what is shown ------------------------------------------------------------------------------------------------
@@ -109,6 +112,7 @@ void outliers_mark(Ui *ui, int unused) {
     for (int i = 0; i < heat->map.linear_count; i++)
         marked += heat->map.cell_of[i] == ui->outliers.cell && ui->rows.marked[i];
     const bool on = marked < outliers_cell(ui)->linears;
+    ui->outliers.moved = true;
     for (int i = 0; i < heat->map.linear_count; i++) {
         if (heat->map.cell_of[i] == ui->outliers.cell) rows_mark(&ui->rows, i, on);
     }

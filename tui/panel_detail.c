@@ -423,6 +423,18 @@ static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linea
         draw_decision_line(ui, rect, decision, linear);
 }
 
+#define BELOW_GRAPHS 4 // rows that a large pane of one linear has for the reason and the decision
+
+void panel_graphs_draw(Ui *ui, Rect rect, int linear) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    rect.rows += BELOW_GRAPHS;
+    const DetailLayout d = layout_detail(rect, 0);
+    draw_weights(ui, &d, linear);
+    draw_input(ui, &d, input, &workbench_plan(ui->workbench)->decisions[linear], l->name);
+    draw_channels(ui, &d, input, l->name);
+}
+
 void panel_detail_draw(Ui *ui) {
     const Rect pane = ui->layout.detail, inside = rect_inset(pane, 1);
     const int linear = ui_linear(ui);

@@ -429,6 +429,8 @@ static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
     panel_title(ui, pane, title, PANE_COUNT);
 }
 
+#define GRAPH_ROWS_LEAST 10
+
 static void draw_cell_pane(Ui *ui, Rect pane) {
     const HeatCell *cell = outliers_cell(ui);
     const int linear = cell->worst;
@@ -445,6 +447,8 @@ static void draw_cell_pane(Ui *ui, Rect pane) {
         draw_figures(ui, line, linear);
     }
     if (cell->linears > 1 && take_line(&rest, &line)) draw_experts(ui, line, cell);
+    take_line(&rest, &line);
+    if (rest.rows >= GRAPH_ROWS_LEAST) panel_graphs_draw(ui, rest, linear);
 }
 
 // ---- channels -----------------------------------------------------------------------------------------------------

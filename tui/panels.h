@@ -19,6 +19,7 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PAN
 // Text in as many lines as it needs, the last of them in `last`, over what is there.
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
+void panel_graphs_draw(Ui *ui, Rect rect, int linear);    // weights, input, channels; 10 rows or more
 void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind); // what is shown there as soon as this job has found it
 const char *job_doing(JobKind kind);                      // "calibrating"
 bool calibration_provisional(const Ui *ui);               // more tokens are to come, and ranges may grow

@@ -69,6 +69,7 @@ typedef struct HeatScreen {
     bool filled; // it has the figures of now
     HeatMeasure measure;
     int cell;                     // under the cursor
+    bool moved;                   // the user chose it; else it is the worst
     int first_column, first_line; // that are seen
     int height;                   // rows of a cell, as drawn
 } HeatScreen;
