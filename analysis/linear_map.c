@@ -82,7 +82,7 @@ ShadeScale shade_scale(double *values, size_t count, bool falling, bool logarith
     if (!n) return scale;
     qsort(values, n, sizeof *values, ascending);
     const double middle = values[n / 2], worst = falling ? values[0] : values[n - 1];
-    const bool close = fabs(worst - middle) < 0.3 * fabs(middle);
+    const bool close = fabs(worst - middle) < fabs(middle);
     for (int i = 0; i < SHADES - 1; i++) {
         const double share = (double)i / (SHADES - 1);
         const double edge = logarithmic ? middle * pow(worst / middle, share) : middle + (worst - middle) * share;

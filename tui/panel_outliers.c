@@ -63,7 +63,7 @@ typedef struct CellGrid {
 
 static CellGrid grid_of(const Ui *ui, const OutliersLayout *l) {
     const HeatMap *heat = &ui->outliers.heat;
-    CellGrid g = {.label = 4, .height = l->height, .lines = l->lines};
+    CellGrid g = {.label = 6, .height = l->height, .lines = l->lines};
     for (int i = 0; i < heat->map.line_count; i++) {
         const int width = canvas_width(&ui->canvas, heat->map.lines[i].title);
         if (width > g.label) g.label = width;
@@ -193,6 +193,10 @@ static void draw_lines(Ui *ui, const CellGrid *g) {
                       marked_in(ui, index));
         }
     }
+    const int left = g->cells.col - g->label, last = g->cells.row + (g->lines - 1) * g->height;
+    if (ui->outliers.first_line > 0) canvas_text(&ui->canvas, g->cells.row, left, 1, MEANING_ACCENT, "▲");
+    if (ui->outliers.first_line + g->lines < heat->map.line_count)
+        canvas_text(&ui->canvas, last, left, 1, MEANING_ACCENT, "▼");
     if (ui->outliers.first_column > 0)
         canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col - 1, 1, MEANING_ACCENT, "‹");
     if (ui->outliers.first_column + g->columns < heat->map.columns)
@@ -398,7 +402,7 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
 
 #define CELL_STRIP_MOST 256
 
-// The experts of a cell in a strip, as many as share a column folded to the worst of them.
+// The linears of a cell, mostly experts, in a strip, as many as share a column folded to the worst of them.
 static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
     const HeatMap *heat = &ui->outliers.heat;
     const int width = cell->linears < line.cols - 9 ? cell->linears : line.cols - 9;
@@ -411,7 +415,8 @@ static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
         int *at = &worst[nth++ * width / cell->linears];
         if (level > *at) *at = level;
     }
-    canvas_text(&ui->canvas, line.row, line.col, 8, MEANING_FAINT, "experts");
+    const bool experts = workbench_structure(ui->workbench)->linears[cell->first].expert >= 0;
+    canvas_text(&ui->canvas, line.row, line.col, 8, MEANING_FAINT, experts ? "experts" : "linears");
     for (int i = 0; i < width; i++)
         canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1, worst[i] < 0 ? MEANING_FAINT : level_styles[worst[i]],
                     worst[i] < 0 ? "?" : shade(ui, worst[i]));
