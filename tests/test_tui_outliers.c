@@ -238,7 +238,7 @@ static void measures_follow_the_recipe(void **state) {
     assert_true(workbench_set(ui.workbench, 3 * PER_LAYER + ROLE_DOWN, DIAL_BITS, &eight, &err));
     ui_update(&ui);
     press(&ui, 'M');
-    expect(&ui, "of an earlier setting"); // the study
+    expect(&ui, "of an earlier setting; s studies this one");
     press(&ui, 'M');
     expect(&ui, "of an earlier setting");
     update(&ui);

@@ -91,6 +91,20 @@ static void scroll(Ui *ui, const CellGrid *g) {
     ui->outliers.first_line = scrolled(ui->outliers.first_line, line, g->lines, ui->outliers.heat.map.line_count);
 }
 
+static bool is_on_its_way(const Ui *ui, JobKind kind) {
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    return job.state == JOB_RUNNING || job.state == JOB_WAITING;
+}
+
+static void pen_stale(const Ui *ui, Pen *pen) {
+    const bool waits = ui->outliers.measure != HEAT_KL || is_on_its_way(ui, JOB_SENSITIVITY);
+    if (waits)
+        pen_text(pen, MEANING_FAINT, "%s of an earlier setting  ", ui_spinner(ui));
+    else
+        pen_text(pen, MEANING_CHANGED, "of an earlier setting; s studies this one  ");
+}
+
 static void draw_measures(Ui *ui, Rect line) {
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
     for (int i = 0; i < HEAT_MEASURES; i++) {
@@ -101,7 +115,7 @@ static void draw_measures(Ui *ui, Rect line) {
         ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_MEASURE, i);
         pen_text(&pen, MEANING_TEXT, " ");
     }
-    if (is_stale(ui)) pen_text(&pen, MEANING_FAINT, "%s of an earlier setting  ", ui_spinner(ui));
+    if (is_stale(ui)) pen_stale(ui, &pen);
     pen_text(&pen, MEANING_FAINT, "  %s", heat_table[ui->outliers.measure].help);
 }
 
@@ -209,12 +223,6 @@ static Short edge_text(const HeatMap *heat, int edge) {
     Short out;
     snprintf(out.text, sizeof out.text, "%.3g", heat->scale.edges[edge]);
     return out;
-}
-
-static bool is_on_its_way(const Ui *ui, JobKind kind) {
-    JobView job;
-    workbench_job(ui->workbench, kind, &job);
-    return job.state == JOB_RUNNING || job.state == JOB_WAITING;
 }
 
 // Nothing is known yet: what it waits for, be it the user.

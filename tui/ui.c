@@ -90,11 +90,12 @@ const char *ui_spinner(const Ui *ui) {
 
 // ---- keeping up with the workbench --------------------------------------------------------------------------------
 
+// Each time: errors are measured again as calibration goes on.
 static void complete_pinned_errors(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     const size_t linears = (size_t)workbench_structure(ui->workbench)->linear_count;
-    if (ui->pin.output_sqnr_db || !effect->output_sqnr_db || effect->sqnr_turn != ui->pin.turn) return;
-    ui->pin.output_sqnr_db = array_new(linears, sizeof *ui->pin.output_sqnr_db);
+    if (!effect->output_sqnr_db || effect->sqnr_turn != ui->pin.turn) return;
+    if (!ui->pin.output_sqnr_db) ui->pin.output_sqnr_db = array_new(linears, sizeof *ui->pin.output_sqnr_db);
     if (ui->pin.output_sqnr_db)
         memcpy(ui->pin.output_sqnr_db, effect->output_sqnr_db, linears * sizeof *ui->pin.output_sqnr_db);
 }
