@@ -30,6 +30,8 @@ typedef struct AttentionShape {
     // NULL: nothing.
     const float *bias;
     size_t bias_stride;
+    const float
+        *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
 
 typedef struct MixtureShape {
