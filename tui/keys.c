@@ -3,14 +3,14 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
 
 const char *const key_group_titles[] = {
-    [KEYS_LAYERS] = "Layers",           [KEYS_DIALS] = "Dials",
-    [KEYS_RECIPE] = "Recipe and texts", [KEYS_SWEEP] = "Sweep",
-    [KEYS_SENSITIVITY] = "Sensitivity", [KEYS_CONVERT] = "Convert",
-    [KEYS_PROGRAM] = "Program",
+    [KEYS_LAYERS] = "Layers",     [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
+    [KEYS_OUTLIERS] = "Outliers", [KEYS_SWEEP] = "Sweep",     [KEYS_SENSITIVITY] = "Sensitivity",
+    [KEYS_CONVERT] = "Convert",   [KEYS_PROGRAM] = "Program",
 };
 static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, "a group of keys has no title");
 
@@ -28,6 +28,9 @@ const Binding bindings[] = {
      "switch between layers and dials", BAR("pane", 2)},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+    {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
+     "the map of outliers over layers and roles", WORD("outliers")},
+    {KEYS(KEY_FUNCTION(2)), "F2", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_OUTLIERS},
     {KEYS('4'), "4", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SWEEP},
     {KEYS(KEY_FUNCTION(4)), "F4", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SWEEP},
     {KEYS('5'), "5", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SENSITIVITY, .help = "the Sensitivity screen",
@@ -92,6 +95,23 @@ const Binding bindings[] = {
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
 
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_column, -1, "the layer before, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_column, 1, "the next layer, also l"},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_line, -1, "the line above, also k"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_line, 1, "the line below, also j"},
+    {KEYS(KEY_TO_START, 'g'), "Home g", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, -1, "the first layer"},
+    {KEYS(KEY_TO_END, 'G'), "End G", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, 1, "the last layer"},
+    {KEYS('n'), "n", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, 1, "the next worst", BAR("next worst", 2)},
+    {KEYS('N'), "N", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, -1, "the one that is worse than this"},
+    {KEYS('m', KEY_TAB), "m", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, 1, "the next measure, also Tab",
+     BAR("measure", 2)},
+    {KEYS('M', KEY_BACK_TAB), "M", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, -1, "the measure before"},
+    {KEYS('s'), "s", KEYS_OUTLIERS, ON_OUTLIERS, outliers_study, 0,
+     "study: quantize each linear alone, for KL alone; estimates come first", BAR("study", 5)},
+    {KEYS(' '), "Space", KEYS_OUTLIERS, ON_OUTLIERS, outliers_mark, 0,
+     "mark what the cursor is on, all experts of a cell; again to unmark", BAR("mark", 3)},
+    {KEYS(KEY_RETURN), "Enter", KEYS_OUTLIERS, ON_OUTLIERS, outliers_enter, 0,
+     "go to the linear on the Layers screen, where dials are set", BAR("open", 1)},
     {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_SWEEP, ON_SWEEP, sweep_move_across, -1, "the point to the left, also h"},
     {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_SWEEP, ON_SWEEP, sweep_move_across, 1, "the point to the right, also l",
      BAR("point", 2)},

@@ -8,6 +8,7 @@ typedef enum KeyGroup {
     KEYS_LAYERS,
     KEYS_DIALS,
     KEYS_RECIPE,
+    KEYS_OUTLIERS,
     KEYS_SWEEP,
     KEYS_SENSITIVITY,
     KEYS_CONVERT,

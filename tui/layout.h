@@ -30,6 +30,12 @@ typedef struct ConvertLayout {
     Rect form, engines, findings, job;
 } ConvertLayout;
 
+// The Outliers screen: the map over the whole width; below it the cell under the cursor, and channels.
+typedef struct OutliersLayout {
+    Rect map, cell, channels;
+    int lines, height; // of the map that are seen; rows of each
+} OutliersLayout;
+
 // Parts of the detail pane, from top to bottom; those without room have no rows.
 typedef struct DetailLayout {
     Rect weight_line, weight_graph, weight_axis;
@@ -44,8 +50,9 @@ typedef struct DetailLayout {
 Layout layout_make(int rows, int cols);
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
-DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
-Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
+OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
+DetailLayout layout_detail(Rect pane, int note_rows);            // at most NOTE_ROWS_MOST
+Rect layout_dial(const Layout *layout, int column, int row);     // row: 0 … dial_rows − 1, as shown
 
 bool rect_contains(Rect rect, int row, int col);
 Rect rect_inset(Rect rect, int cols); // without `cols` columns at the left and right

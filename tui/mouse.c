@@ -4,6 +4,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/outliers.h"
 #include "tui/screen.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
@@ -38,6 +39,10 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
     case HIT_COST: sensitivity_choose(ui, hit->value); break;
     case HIT_POINT: sweep_choose(ui, hit->value); break;
+    case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
+    case HIT_CELLS:
+        outliers_point(ui, (key->row - hit->rect.row) / ui->outliers.height, (key->col - hit->rect.col) / hit->value);
+        break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -61,6 +66,10 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_move(ui, direction);
         else if (!hit)
             convert_scroll(ui, direction);
+        return;
+    }
+    if (ui->screen == SCREEN_OUTLIERS) {
+        outliers_move_column(ui, direction);
         return;
     }
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_move(ui, direction * 3);

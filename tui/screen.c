@@ -7,6 +7,7 @@
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
+#include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/sensitivity.h"
@@ -37,7 +38,7 @@ static void draw_layers_screen(Ui *ui) {
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
     [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},

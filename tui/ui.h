@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
 #include "tui/terminal.h"
@@ -28,13 +29,17 @@ typedef enum HitKind {
     HIT_PANE,
     HIT_SCREEN,
     HIT_ENGINE,
+    HIT_MEASURE,
+    HIT_CELLS,
     HIT_COST,
     HIT_POINT
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep
+    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure; of cells the
+    // columns of one
+    int value;
 } Hit;
 #define HITS_MOST 512
 
@@ -49,7 +54,8 @@ typedef struct Pin {
     Accuracy accuracy;
     float *divergences; // [positions], with the accuracy; NULL when memory was short
     size_t positions;
-    Spread speed; // times the base's
+    Spread speed;           // times the base's
+    double *output_sqnr_db; // [linears]; NULL while unknown
 } Pin;
 
 // What is chosen on the Convert screen.
@@ -61,6 +67,16 @@ typedef struct Convert {
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
 
+// The Outliers screen.
+typedef struct HeatScreen {
+    HeatMap heat;
+    bool filled; // it has the figures of now
+    HeatMeasure measure;
+    int cell;                     // under the cursor
+    bool moved;                   // the user chose it; else it is the worst
+    int first_column, first_line; // that are seen
+    int height;                   // rows of a cell, as drawn
+} HeatScreen;
 // How well it is known what a linear costs alone.
 typedef enum CostSource { COST_STATISTICS, COST_ESTIMATED, COST_MEASURED } CostSource;
 typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COSTS_OF_LAYERS, COST_FOLDS } CostFold;
@@ -140,6 +156,7 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
+    HeatScreen outliers;
     SensitivityScreen sensitivity;
     SweepScreen sweep;
     PromptKind prompt;

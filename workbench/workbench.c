@@ -236,6 +236,8 @@ void workbench_close(Workbench *w) {
     free(w->measured.weights);
     input_set_release(w->inputs);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->channels);
+    shared_channels_free(&w->findings.channels);
     free(w->findings.divergences);
     free(w->effect_divergences);
     free(w->findings.output_sqnr_db);
@@ -258,9 +260,12 @@ void workbench_close(Workbench *w) {
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
-static void take_inputs(Workbench *w, InputSet *set) {
+// Takes over both.
+static void take_inputs(Workbench *w, InputSet *set, SharedChannels channels) {
     input_set_release(w->inputs);
+    shared_channels_free(&w->channels);
     w->inputs = set;
+    w->channels = channels;
     w->measured.inputs = set->measured;
 }
 
@@ -271,7 +276,9 @@ static bool take_measured(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     InputSet *set = w->findings.inputs;
     const bool waits = set || w->findings.weights;
+    const SharedChannels channels = w->findings.channels;
     w->findings.inputs = NULL;
+    w->findings.channels = (SharedChannels){0};
     w->findings.weights = false;
     pthread_mutex_unlock(&w->lock);
     for (int i = 0; i < w->measured.linear_count; i++) {
@@ -279,7 +286,7 @@ static bool take_measured(Workbench *w) {
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
-    if (set) take_inputs(w, set);
+    if (set) take_inputs(w, set, channels);
     return waits || w->weights_known != before;
 }
 
@@ -351,6 +358,7 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->inputs->inputs[input].known ? &w->inputs->inputs[input] : NULL;
 }
 
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs->tokens; }
 uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->planned; }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "analysis/budget.h"
+#include "analysis/shared_channels.h"
 #include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
@@ -33,6 +34,10 @@ const char *workbench_backend(const Workbench *w);                         // "c
 const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NULL while unknown
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown.
                                                                            // Good until the next workbench_update.
+
+// Channels that stay outliers from layer to layer, beyond OUTLIER_FACTOR times the median; none while nothing is known.
+// Good until the next workbench_update.
+const SharedChannels *workbench_channels(const Workbench *w);
 
 // Calibration tokens behind the input statistics, and those that will be at last: these differ while ranges are
 // provisional. 0: nothing is known yet.

@@ -17,8 +17,9 @@ typedef struct Job {
 
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
-    bool weights;     // measured, and the screen has not planned by them
-    InputSet *inputs; // better than those the screen has; NULL: none
+    bool weights;            // measured, and the screen has not planned by them
+    InputSet *inputs;        // better than those the screen has; NULL: none
+    SharedChannels channels; // of them
     bool accuracy_known, accuracy_finished;
     uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
     bool speed_finished;
@@ -110,8 +111,9 @@ struct Workbench {
     History history;
     uint64_t changes; // of the recipe
     Plan plan;
-    Measured measured; // views of what was taken over so far
-    InputSet *inputs;  // the inputs among them, and their statistics
+    Measured measured;       // views of what was taken over so far
+    InputSet *inputs;        // the inputs among them, and their statistics
+    SharedChannels channels; // of these
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;

@@ -132,11 +132,17 @@ static void weights_job(Worker *k) {
     job_end(k, JOB_WEIGHTS, ok, &err);
 }
 
+// Without the memory for it, no channel is told to be shared.
 static void hand_over_inputs(Workbench *w) {
     InputSet *set = input_set_keep(engine_stats(w->engine)->set);
+    SharedChannels channels;
+    if (!shared_channels_find(engine_structure(w->engine), set, OUTLIER_FACTOR, &channels, NULL))
+        shared_channels_free(&channels);
     pthread_mutex_lock(&w->lock);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->findings.channels);
     w->findings.inputs = set;
+    w->findings.channels = channels;
     if (w->jobs[JOB_ERRORS].state == JOB_DONE) w->jobs[JOB_ERRORS].state = JOB_WAITING; // on better rows
     pthread_mutex_unlock(&w->lock);
 }

@@ -53,6 +53,8 @@ struct Workbench {
     Tensor tensors[LINEARS];
     Linear linears[LINEARS];
     char names[LINEARS][64];
+    Norm norms[2 * LAYERS];
+    SharedChannels channels;
     ModelStats stats;
     History history;
     Plan plan;
@@ -163,6 +165,9 @@ static bool build_structure(Workbench *w, Error *err) {
     w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
     w->structure.head = LINEARS - 1;
+    for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
+    w->structure.norms = w->norms;
+    w->structure.norm_count = 2 * LAYERS;
     return ok || error_memory(err, "the weights");
 }
 
@@ -172,7 +177,10 @@ static bool build_structure(Workbench *w, Error *err) {
 static bool invent_input(Workbench *w, int input, size_t width, Random *random) {
     InputStats *s = &w->stats.inputs[input];
     s->channel_absmax = array_new(width, sizeof *s->channel_absmax);
-    if (!s->channel_absmax) return false;
+    s->channel_tokens = array_new(width, sizeof *s->channel_tokens);
+    if (!s->channel_absmax || !s->channel_tokens) return false;
+    if (input % 4 == 3) s->channel_tokens[17] = TOKENS / 300;
+    if (input % 4 == 2) s->channel_tokens[5] = TOKENS / 10 * 7;
     const double scale = 1.5 + 1.2 * (input / 4);
     for (size_t j = 0; j < width; j++) s->channel_absmax[j] = (float)(scale * (1 + fabs(random_normal(random))));
     if (input % 4 == 3) s->channel_absmax[17] = (float)(40 * pow(2, input / 4) + 6.5);
@@ -202,7 +210,7 @@ static bool invent_inputs(Workbench *w, Error *err) {
     for (int i = 0; i < w->structure.input_count; i++) {
         if (!invent_input(w, i, i % 4 == 3 ? FFN : HIDDEN, &random)) return error_memory(err, "the inputs");
     }
-    return true;
+    return shared_channels_find(&w->structure, w->stats.set, OUTLIER_FACTOR, &w->channels, err);
 }
 
 static bool plan(Workbench *w, Error *err) {
@@ -256,6 +264,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 void workbench_close(Workbench *w) {
     for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
     model_stats_free(&w->stats);
+    shared_channels_free(&w->channels);
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
@@ -654,6 +663,7 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
 }
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) {
     return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
 }
