@@ -309,10 +309,7 @@ void action_stop_export(Ui *ui, int unused) {
 
 // ---- program ------------------------------------------------------------------------------------------------------
 
-void action_next_pane(Ui *ui, int unused) {
-    (void)unused;
-    ui->focus = ui->focus == PANE_LAYERS ? PANE_DIALS : PANE_LAYERS;
-}
+void action_next_pane(Ui *ui, int steps) { ui->focus = (Pane)(((int)ui->focus + steps + PANE_COUNT) % PANE_COUNT); }
 
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
@@ -363,8 +360,7 @@ void action_back(Ui *ui, int unused) {
 
 void action_help(Ui *ui, int unused) {
     (void)unused;
-    ui->help = true;
-    ui->help_top = 0;
+    ui->help = (Help){.shown = true};
 }
 
 void action_theme(Ui *ui, const char *name) {

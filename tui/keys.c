@@ -20,8 +20,9 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
 const Binding bindings[] = {
     {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
-    {KEYS(KEY_TAB, KEY_BACK_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 0,
-     "switch between layers and dials", BAR("pane", 2)},
+    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 1,
+     "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
     {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
@@ -51,18 +52,19 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_DIALS, IN_DIALS, action_move_dial, 1, "the dial below"},
     {KEYS(']'), "[ ]", KEYS_DIALS, ON_LAYERS, action_move_dial, 1, "previous dial, next dial, from any pane"},
     {KEYS('['), "[", KEYS_DIALS, ON_LAYERS, action_move_dial, -1},
-    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_DIALS, IN_DIALS, action_turn, -1, "turn the dial down"},
-    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial up"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "← →", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial down, up; also h l",
+     BAR("turn", 1)},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_DIALS, IN_DIALS, action_turn, -1},
     {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_DIALS, IN_DIALS, action_turn_coarse, -1, "in large steps"},
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_DIALS, IN_DIALS, action_turn_coarse, 1},
-    {KEYS(KEY_RETURN, '='), "Enter =", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
-     "type a value; a digit starts it, too"},
+    {KEYS(KEY_RETURN, '='), "Enter", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
+     "type a value, also =; a digit starts it, too", BAR("type", 2)},
     {.help = "set a dial: set alpha 0.2, set granularity group",
      WORD_WITH("set", "DIAL VALUE", COMPLETE_DIAL, action_set)},
     {KEYS(KEY_ARROW_LEFT, KEY_ARROW_RIGHT), "←", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
     {KEYS('h', 'l', KEY_RETURN), "h", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
     {KEYS(KEY_TO_START), "Home", KEYS_DIALS, IN_DIALS, action_reset_dial, 0, "reset the dial to its default",
-     WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
+     BAR("reset", 4), WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
     {KEYS('o'), "o", KEYS_DIALS, ON_LAYERS, action_one_linear, 0,
      "set dials for the selected linear only, or for all again", BAR("override", 5), WORD("override")},
     {KEYS(KEY_ERASE, KEY_FORWARD_ERASE), "Backspace", KEYS_DIALS, IN_DIALS, action_drop_override, 0,
@@ -116,28 +118,26 @@ const Binding bindings[] = {
 };
 const int binding_count = sizeof bindings / sizeof *bindings;
 
-bool binding_on_screen(const Ui *ui, const Binding *binding) {
+bool binding_counts(const Ui *ui, const Binding *binding) {
+    const Pane pane = ui->screen == SCREEN_LAYERS ? ui->focus : PANE_COUNT;
     switch (binding->where) {
-    case EVERYWHERE:
-    case OUT_OF_DIALS: return true;
-    case ON_LAYERS:
-    case IN_LAYERS:
-    case IN_DIALS: return ui->screen == SCREEN_LAYERS;
+    case EVERYWHERE: return true;
+    case OUT_OF_DIALS: return pane != PANE_DIALS;
+    case ON_LAYERS: return ui->screen == SCREEN_LAYERS;
+    case IN_LAYERS: return pane == PANE_LAYERS;
+    case IN_DIALS: return pane == PANE_DIALS;
+    case IN_TEXTS: return pane == PANE_TEXTS;
     case ON_OUTLIERS: return ui->screen == SCREEN_OUTLIERS;
     case ON_TRIALS: return ui->screen == SCREEN_TRIALS;
     case ON_SWEEP: return ui->screen == SCREEN_SWEEP;
     case ON_SENSITIVITY: return ui->screen == SCREEN_SENSITIVITY;
     case ON_CONVERT: return ui->screen == SCREEN_CONVERT;
+    case WHERE_COUNT: break;
     }
     return false;
 }
 
-static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
-    if (!binding_on_screen(ui, binding)) return false;
-    if (binding->where == IN_LAYERS && ui->focus != PANE_LAYERS) return false;
-    if (binding->where == IN_DIALS && ui->focus != PANE_DIALS) return false;
-    const bool in_dials = ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS;
-    if (binding->where == OUT_OF_DIALS && in_dials) return false;
+static bool has_key(const Binding *binding, int code) {
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }
@@ -146,7 +146,7 @@ static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
 
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
-        if (!binding_holds(ui, &bindings[i], code)) continue;
+        if (!has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }

@@ -368,7 +368,7 @@ void panel_effect_draw(Ui *ui) {
     char title[120];
     snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
              workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
-    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
+    panel_title(ui, ui->layout.effect, title, PANE_TEXTS);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

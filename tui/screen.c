@@ -92,7 +92,7 @@ void screen_draw(Ui *ui) {
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
-    if (ui->help) help_draw(ui);
+    if (ui->help.shown) help_draw(ui);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ void screen_key(Ui *ui, const Key *key) {
         prompt_paste(ui, key->text);
     else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help)
+    } else if (ui->help.shown)
         help_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);

@@ -16,7 +16,7 @@ typedef enum ScreenKind {
     SCREEN_CONVERT,
     SCREEN_COUNT
 } ScreenKind;
-typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
+typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_TEXTS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
 typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
@@ -73,6 +73,13 @@ typedef struct Message {
     bool failure;
 } Message;
 
+// What lies over the screen and explains it.
+typedef struct Help {
+    bool shown, searching; // searching: keys go into the line below
+    int top, rows;         // first line shown, lines there are
+    LineEditor filter;     // only lines that contain it
+} Help;
+
 typedef struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
@@ -96,11 +103,10 @@ typedef struct Ui {
     uint64_t unsaved_change; // the last that was seen by ui_keep_unsaved
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
-    bool help;
-    int help_top, help_rows; // first line shown, lines there are
-    int dragged;             // dial whose slider is held, or NO_DIAL
-    int tick;                // of the spinner
-    bool failed[JOB_COUNT];  // jobs whose failure was reported
+    Help help;
+    int dragged;            // dial whose slider is held, or NO_DIAL
+    int tick;               // of the spinner
+    bool failed[JOB_COUNT]; // jobs whose failure was reported
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
