@@ -5,8 +5,8 @@
 #include "tui/actions.h"
 
 const char *const key_group_titles[] = {
-    [KEYS_LAYERS] = "Layers",   [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
-    [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
+    [KEYS_LAYERS] = "Layers", [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
+    [KEYS_TRIALS] = "Trials", [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
 };
 static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, "a group of keys has no title");
 
@@ -25,6 +25,9 @@ const Binding bindings[] = {
     {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+    {KEYS('3'), "3", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_TRIALS},
+    {KEYS(KEY_FUNCTION(3)), "F3", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_TRIALS,
+     "Trials: what was tried, compared", WORD("trials")},
     {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
     {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
 
@@ -84,6 +87,33 @@ const Binding bindings[] = {
     {.help = "write the recipe and quit", WORD_WITH("wq", "[FILE]", COMPLETE_FILE, action_write_quit)},
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_TRIALS, ON_TRIALS, action_trial_move, -1,
+     "the row above; in a text a line up"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_TRIALS, ON_TRIALS, action_trial_move, 1,
+     "the row below; in a text a line down"},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_TRIALS, ON_TRIALS, action_trial_page, -1, "a page up"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_TRIALS, ON_TRIALS, action_trial_page, 1, "a page down"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_TRIALS, ON_TRIALS, action_trial_end, -1, "the first row, the first token"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_TRIALS, ON_TRIALS, action_trial_end, 1, "the last row, the last token"},
+    {KEYS(KEY_RETURN), "Enter", KEYS_TRIALS, ON_TRIALS, action_trial_take, 0, "take the recipe of the row; u undoes it",
+     BAR("take", 1)},
+    {KEYS('a'), "a", KEYS_TRIALS, ON_TRIALS, action_trial_side, 1,
+     "compare: this row is A; again: the pin or the start", BAR("A", 2)},
+    {KEYS('b'), "b", KEYS_TRIALS, ON_TRIALS, action_trial_side, 2, "compare: this row is B; again: the present state",
+     BAR("B", 2)},
+    {KEYS('d'), "d", KEYS_TRIALS, ON_TRIALS, action_trial_difference, 0,
+     "what A and B do differently, in place of the texts", BAR("difference", 3)},
+    {KEYS(KEY_TAB), "Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, 1,
+     "to the texts of base, A and B, and back; there ← → go from token to token", BAR("texts", 3)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, -1},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, 1, "in a text: the next token"},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, -1},
+    {KEYS('n'), "n", KEYS_TRIALS, ON_TRIALS, action_trial_note, 0, "write a note to the row", BAR("note", 5)},
+    {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, action_trial_forget, 0,
+     "forget the row, also Delete; not the present one", BAR("forget", 6)},
+    {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, action_trial_sort, 1, "sort by the next column", BAR("sort", 5)},
+    {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, action_trial_reverse, 0, "reverse the order"},
 
     {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},

@@ -4,7 +4,15 @@
 
 #include "tui/ui.h"
 
-typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_CONVERT, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
+typedef enum KeyGroup {
+    KEYS_LAYERS,
+    KEYS_DIALS,
+    KEYS_RECIPE,
+    KEYS_TRIALS,
+    KEYS_CONVERT,
+    KEYS_PROGRAM,
+    KEY_GROUPS
+} KeyGroup;
 // On which screen, or of the first one in which pane.
 typedef enum Where {
     EVERYWHERE,

@@ -30,6 +30,15 @@ typedef struct ConvertLayout {
     Rect form, engines, findings, job;
 } ConvertLayout;
 
+// The Trials screen: the table, below or beside it the texts of two models or three, under these a line about them, and
+// a plot where there is room.
+typedef struct TrialsLayout {
+    Rect table, texts; // texts: the whole pane
+    Rect text[3], note;
+    int text_count; // 2 or 3
+    Rect plot;      // no rows: not there
+} TrialsLayout;
+
 // Parts of the detail pane, from top to bottom; those without room have no rows.
 typedef struct DetailLayout {
     Rect weight_line, weight_graph, weight_axis;
@@ -44,6 +53,7 @@ typedef struct DetailLayout {
 Layout layout_make(int rows, int cols);
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
+TrialsLayout layout_trials(const Layout *layout);
 DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 

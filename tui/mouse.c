@@ -5,6 +5,7 @@
 #include "tui/dials.h"
 #include "tui/keys.h"
 #include "tui/screen.h"
+#include "tui/trials.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -34,6 +35,9 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_TRIAL: trials_choose(ui, (uint32_t)hit->value); break;
+    case HIT_TRIAL_COLUMN: trials_sort_by(ui, hit->value); break;
+    case HIT_TRIAL_TEXT: ui->trials.pane = 1 + hit->value; break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -57,6 +61,10 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_move(ui, direction);
         else if (!hit)
             convert_scroll(ui, direction);
+        return;
+    }
+    if (ui->screen == SCREEN_TRIALS) {
+        trials_move(ui, direction);
         return;
     }
     if (!hit) return;

@@ -135,15 +135,13 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// As many decimals as show one or two digits of the standard error.
-static int kl_decimals(double se) {
+int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
 }
 
-// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
-static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
     const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
     const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
     const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);

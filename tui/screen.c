@@ -9,6 +9,7 @@
 #include "tui/mouse.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/trials.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -36,7 +37,7 @@ static void draw_layers_screen(Ui *ui) {
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
     [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
-    [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
     [SCREEN_SWEEP] = {"Sweep", NULL, NULL, NULL},
     [SCREEN_SENSITIVITY] = {"Sensitivity", NULL, NULL, NULL},
     [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},

@@ -92,6 +92,7 @@ const char *ui_spinner(const Ui *ui) {
 static void complete_pin(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
+    if (workbench_trials(ui->workbench)->present) ui->pin.trial = workbench_trials(ui->workbench)->present;
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;

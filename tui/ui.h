@@ -19,11 +19,23 @@ typedef enum ScreenKind {
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_TEXTS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_TRIAL,
+    HIT_TRIAL_COLUMN,
+    HIT_TRIAL_TEXT
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen or row of engines
+    int value; // linear, column, dial, key, pane, screen, row of engines, number of a trial or one of its texts
 } Hit;
 #define HITS_MOST 512
 
@@ -38,8 +50,34 @@ typedef struct Pin {
     Accuracy accuracy;
     float *divergences; // [positions], with the accuracy; NULL when memory was short
     size_t positions;
-    Spread speed; // times the base's
+    Spread speed;   // times the base's
+    uint32_t trial; // its row; 0: not known
 } Pin;
+
+typedef enum TrialColumn {
+    TRIAL_NUMBER,
+    TRIAL_BITS,
+    TRIAL_SIZE,
+    TRIAL_KL,
+    TRIAL_TOP1,
+    TRIAL_SPEED,
+    TRIAL_COLUMN_COUNT
+} TrialColumn;
+
+// What is chosen on the Trials screen. Rows are named by their numbers.
+typedef struct TrialsView {
+    uint32_t a, b;     // compared; 0: A is the pin or the start, B the present state
+    uint32_t selected; // 0: the present state
+    uint32_t noted;    // the one that a note is being written for
+    int top;           // the first row that is shown
+    TrialColumn sort;
+    bool reversed;
+    int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
+    size_t token;      // that the cursor in a text is on
+    bool difference;   // of the recipes, in place of the texts
+    uint64_t words_of; // the change that these words are of
+    char words[256];   // how the present state differs, while it is not measured
+} TrialsView;
 
 // What is chosen on the Convert screen.
 typedef struct Convert {
@@ -60,6 +98,7 @@ typedef enum PromptKind {
     PROMPT_TEXT,
     PROMPT_DIAL,
     PROMPT_FOLDER,
+    PROMPT_NOTE, // to a trial
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -93,6 +132,7 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
+    TrialsView trials;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
