@@ -17,11 +17,13 @@
 // ---- the table ----------------------------------------------------------------------------------------------------
 
 #define MARK_COLS 6     // "▸AB●◆ "
-#define AGAINST_COLS 19 // "−0.00694 ±0.00021 ✓"
-#define WORDS_COLS 18   // at least
+#define AGAINST_COLS 18 // "−0.0069 ±0.0002 ✓", and where there is room "−0.00694 ±0.00021 ✓"
+#define AGAINST_DECIMALS 4
+#define WORDS_COLS 18 // at least
 
 typedef struct TableColumns {
-    int number, words, against;     // where they begin
+    int number, words, against; // where they begin
+    int against_cols, against_decimals;
     int figure[TRIAL_COLUMN_COUNT]; // < 0: not there
     int words_cols;
 } TableColumns;
@@ -29,7 +31,10 @@ typedef struct TableColumns {
 // From the right; of little room size goes first, then speed.
 static TableColumns table_columns(Rect pane) {
     TableColumns c = {.number = pane.col + MARK_COLS};
-    const int fixed = MARK_COLS + trial_column_table[TRIAL_NUMBER].width + AGAINST_COLS + 1 +
+    const bool roomy = pane.cols >= 100;
+    c.against_cols = AGAINST_COLS + (roomy ? 3 : 0);
+    c.against_decimals = AGAINST_DECIMALS + (roomy ? 1 : 0);
+    const int fixed = MARK_COLS + trial_column_table[TRIAL_NUMBER].width + c.against_cols +
                       trial_column_table[TRIAL_BITS].width + trial_column_table[TRIAL_KL].width +
                       trial_column_table[TRIAL_TOP1].width;
     const int speed = trial_column_table[TRIAL_SPEED].width, size = trial_column_table[TRIAL_SIZE].width;
@@ -38,7 +43,7 @@ static TableColumns table_columns(Rect pane) {
     int end = pane.col + pane.cols - 1;
     c.figure[TRIAL_SPEED] = shows_speed ? end -= speed : -1;
     c.figure[TRIAL_TOP1] = end -= trial_column_table[TRIAL_TOP1].width;
-    c.against = end -= AGAINST_COLS + 1;
+    c.against = end -= c.against_cols;
     c.figure[TRIAL_KL] = end -= trial_column_table[TRIAL_KL].width;
     c.figure[TRIAL_SIZE] = shows_size ? end -= size : -1;
     c.figure[TRIAL_BITS] = end -= trial_column_table[TRIAL_BITS].width;
@@ -66,29 +71,33 @@ static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
         ui_hit(ui, (Rect){pane.row, c->figure[i], 1, info->width}, HIT_TRIAL_COLUMN, i);
     }
     canvas_fit(&ui->canvas, pane.row, c->words, c->words_cols, MEANING_FAINT, "what changed");
-    draw_right(ui, pane.row, c->against, AGAINST_COLS, MEANING_FAINT, "against A");
+    draw_right(ui, pane.row, c->against, c->against_cols, MEANING_FAINT, "against A");
 }
 
 static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
 
 // "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
-static void against_text(const TrialDifference *d, char *out, size_t size) {
-    const int decimals = kl_decimals(d->se);
+static void against_text(const TrialDifference *d, int most, char *out, size_t size) {
+    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
     snprintf(out, size, d->paired ? "%s ±%s %s" : "%s (±%s) %s", format_change(d->mean, decimals, "").text,
              format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
 }
 
-static void draw_against(Ui *ui, int row, int col, const TrialRow *trial) {
+static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow *trial) {
     const TrialRow *a = trials_compared(ui, SIDE_A);
     char text[96] = "";
     if (!a || a->figures == trial->figures) {
-        draw_right(ui, row, col, AGAINST_COLS, MEANING_FAINT, a && a != trial ? "=" : "");
+        draw_right(ui, row, c->against, c->against_cols, MEANING_FAINT, a && a != trial ? "=" : "");
         return;
     }
     const TrialDifference d = trial_difference(a->figures, trial->figures);
-    against_text(&d, text, sizeof text);
+    against_text(&d, c->against_decimals, text, sizeof text);
     const bool same = fabs(d.mean) <= 2 * d.se;
-    draw_right(ui, row, col, AGAINST_COLS, same ? MEANING_FAINT : d.mean < 0 ? MEANING_BETTER : MEANING_WORSE, text);
+    draw_right(ui, row, c->against, c->against_cols,
+               same         ? MEANING_FAINT
+               : d.mean < 0 ? MEANING_BETTER
+                            : MEANING_WORSE,
+               text);
 }
 
 static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
@@ -111,7 +120,7 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
             draw_right(ui, line.row, c->figure[i], trial_column_table[i].width, dim ? MEANING_FAINT : MEANING_VALUE,
                        text[i]);
     }
-    draw_against(ui, line.row, c->against, trial);
+    draw_against(ui, line.row, c, trial);
 }
 
 static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
@@ -357,7 +366,7 @@ static void add_figures(Text *out, const TrialFigures *a, const TrialFigures *b)
     const TrialDifference kl = trial_difference(a, b);
     const double bytes = (double)b->bytes - (double)a->bytes;
     char text[96];
-    against_text(&kl, text, sizeof text);
+    against_text(&kl, 6, text, sizeof text);
     text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
               bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
