@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tui/convert.h"
+#include "tui/demo.h"
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
@@ -93,6 +94,7 @@ void screen_draw(Ui *ui) {
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
+    demo_draw(ui);
     if (ui->help.shown) help_draw(ui);
 }
 

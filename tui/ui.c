@@ -136,6 +136,7 @@ void ui_update(Ui *ui) {
 
 double ui_keep_unsaved(Ui *ui, bool at_once) {
     const uint64_t change = workbench_changes(ui->workbench);
+    if (ui->demo.forgetful) return -1;
     if (ui->prompt == PROMPT_RESTORE) return -1; // what was found is still to be decided about
     if (workbench_saved(ui->workbench)) {
         unsaved_forget(&ui->unsaved);

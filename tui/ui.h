@@ -119,6 +119,15 @@ typedef struct Help {
     LineEditor filter;     // only lines that contain it
 } Help;
 
+// A tour that plays by itself (demo.h).
+typedef struct Demo {
+    bool runs;
+    bool forgetful; // it ran: nothing is kept
+    double pace, due;
+    int step, phase;
+    size_t typed; // bytes of the step's keys
+} Demo;
+
 typedef struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
@@ -133,6 +142,7 @@ typedef struct Ui {
     Pin pin;
     Convert convert;
     TrialsView trials;
+    Demo demo;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
