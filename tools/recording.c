@@ -13,8 +13,8 @@
 #include "base/array.h"
 #include "tools/terminal_svg.h"
 
-#define STILL_MILLISECONDS 700
-#define FRAME_SECONDS 1.2 // of a frame, and for each row that is new:
+#define STILL_MILLISECONDS 1500
+#define FRAME_SECONDS 2.0 // of a frame, and for each row that is new:
 #define ROW_SECONDS 0.1
 #define FRAME_SECONDS_MOST 4.5
 #define LAST_SECONDS 3.0 // before it begins anew
@@ -73,30 +73,44 @@ static bool record(Recording *r, Screen *s, const SvgColors *colors, const char 
     return false;
 }
 
-// One row, as it is from frame to frame: each look once, shown at its times. Looks that come again are drawn once.
+static bool has_look(const Recording *r, int frame, int row, const char *look) {
+    return strcmp(r->frames[frame].rows[row], look) == 0;
+}
+
+// When this look of a row is shown: one value for each change.
+static void write_times(FILE *out, const Recording *r, int row, const char *look) {
+    fprintf(
+        out,
+        "<animate attributeName=\"display\" dur=\"%.1fs\" calcMode=\"discrete\" repeatCount=\"indefinite\" values=\"",
+        r->seconds);
+    for (int times = 0; times < 2; times++) {
+        if (times) fputs("\" keyTimes=\"", out);
+        for (int i = 0; i < r->count; i++) {
+            const bool shown = has_look(r, i, row, look);
+            if (i && shown == has_look(r, i - 1, row, look)) continue;
+            if (i) fputs(";", out);
+            if (times)
+                fprintf(out, "%.4f", r->frames[i].start / r->seconds);
+            else
+                fputs(shown ? "inline" : "none", out);
+        }
+    }
+    fputs("\"/>\n", out);
+}
+
+// One row as it is from frame to frame: each look is drawn once and shown at its times.
 static void write_row(FILE *out, const Recording *r, int row) {
     for (int i = 0; i < r->count; i++) {
         const char *look = r->frames[i].rows[row];
         bool seen = false, always = true;
-        for (int j = 0; j < r->count; j++) {
-            const bool same = strcmp(r->frames[j].rows[row], look) == 0;
-            seen = seen || (same && j < i);
-            always = always && same;
-        }
+        for (int j = 0; j < i; j++) seen = seen || has_look(r, j, row, look);
+        for (int j = 0; j < r->count; j++) always = always && has_look(r, j, row, look);
         if (seen || !*look) continue;
-        if (always) {
-            fputs(look, out);
-            continue;
-        }
-        fprintf(out,
-                "<g display=\"%s\">\n%s<animate attributeName=\"display\" dur=\"%.1fs\" calcMode=\"discrete\" "
-                "repeatCount=\"indefinite\" values=\"",
-                i ? "none" : "inline", look, r->seconds);
-        for (int j = 0; j < r->count; j++)
-            fprintf(out, "%s%s", j ? ";" : "", strcmp(r->frames[j].rows[row], look) == 0 ? "inline" : "none");
-        fputs("\" keyTimes=\"", out);
-        for (int j = 0; j < r->count; j++) fprintf(out, "%s%.4f", j ? ";" : "", r->frames[j].start / r->seconds);
-        fputs("\"/>\n</g>\n", out);
+        if (!always) fprintf(out, "<g display=\"%s\">\n", i ? "none" : "inline");
+        fputs(look, out);
+        if (always) continue;
+        write_times(out, r, row, look);
+        fputs("</g>\n", out);
     }
 }
 

@@ -15,7 +15,13 @@
 
 const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
 
-const char *workbench_trials_unkept(const Workbench *w) { return w->keeping.unkept; }
+const char *workbench_trials_unkept(const Workbench *w) {
+    Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
+    pthread_mutex_lock(&shared->lock);
+    const char *unkept = w->keeping.unkept;
+    pthread_mutex_unlock(&shared->lock);
+    return unkept;
+}
 
 void workbench_forget_trial(Workbench *w, uint32_t number) {
     if (number != w->trials.present) trials_forget(&w->trials, number);
@@ -119,22 +125,27 @@ void trials_take_recalled(Workbench *w) {
     free(data);
 }
 
+static bool keeps(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    const bool keeps = w->keeping.recalled && w->keeping.key && !w->keeping.unkept;
+    pthread_mutex_unlock(&w->lock);
+    return keeps;
+}
+
 static void hand_over(Workbench *w) {
     const double now = clock_seconds();
-    if (w->trials.changes == w->trials_handed || now - w->trials_handed_at < SECONDS_BETWEEN_WRITES) return;
+    if (w->trials.changes == w->trials_handed || now - w->trials_handed_at < SECONDS_BETWEEN_WRITES || !keeps(w))
+        return;
     Text file = {0};
     stats_file_begin(&file);
     trials_put(&w->trials, &file);
+    w->trials_handed = w->trials.changes;
+    w->trials_handed_at = now;
     pthread_mutex_lock(&w->lock);
-    const bool keeps = w->keeping.recalled && w->keeping.key && !w->keeping.unkept;
-    if (keeps) {
-        Text old = w->keeping.file;
-        w->keeping.file = file;
-        file = old;
-        wish_wakes_locked(w);
-        w->trials_handed = w->trials.changes;
-        w->trials_handed_at = now;
-    }
+    const Text old = w->keeping.file;
+    w->keeping.file = file;
+    file = old;
+    wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
     text_free(&file);
 }
