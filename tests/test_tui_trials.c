@@ -65,16 +65,16 @@ static void every_state_is_a_row(void **state) {
 static void two_are_compared_with_their_texts(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
-    expect(s, "A  1 start");
-    expect(s, "B  3 bits 4 → 8");
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits 4 → 8");
     expect(s, "▸ looked");
     assert_false(screen_has(s, "▸ sang"));
     key(s, "jb"); // the row of three bits is B
-    expect(s, "B  2 bits 4 → 3");
+    expect(s, "B  2: bits 4 → 3");
     expect(s, "▸ sang");
     expect(s, "A and B part at token 9");
     key(s, "ka");
-    expect(s, "A  3 bits 4 → 8");
+    expect(s, "A  3: bits 4 → 8");
     expect_row(s, "from 1: bits 4 → 8", "▸A ●◆");
     key(s, "d");
     expect(s, "From A to B");
@@ -83,7 +83,7 @@ static void two_are_compared_with_their_texts(void **state) {
     key(s, ESCAPE);
     expect_gone_text(s, "From A to B");
     key(s, "a"); // takes it back
-    expect(s, "A  1 start");
+    expect(s, "A  1: start");
     quit(s);
 }
 
@@ -183,12 +183,12 @@ static void small_and_plain_terminals_show_it_all(void **state) {
     Screen *s = start_with_rows(24, 80, "--ascii");
     expect_row(s, "1: bits 4 -> 8", "o*");
     expect_row(s, "   1 start", " A  ");
-    expect(s, "A  1 start");
-    expect(s, "B  3 bits 4 -> 8");
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits 4 -> 8");
     expect(s, ">"); // where it parts
     key(s, "\t");   // the base takes A's place
     expect(s, "base");
-    expect_gone_text(s, "A  1 start");
+    expect_gone_text(s, "A  1: start");
     quit(s);
 }
 
@@ -201,8 +201,8 @@ static void a_large_terminal_has_a_plot(void **state) {
     assert_true(screen_find(s, " bits/weight", &bottom, &col) && screen_find(s, "KL against", &top, &col));
     assert_true(bottom > top + 10);
     expect(s, "base");
-    expect(s, "A  1 start");
-    expect(s, "B  3 bits");
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits");
     quit(s);
 }
 

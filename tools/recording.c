@@ -1,11 +1,10 @@
 // Records a program that plays by itself, such as quantdial --demo, as an animated SVG.
 //
-//   recording COLSxROWS OUT.svg dark|light LAST -- PROGRAM ARGUMENT…
+//   recording COLSxROWS OUT.svg dark|light WHEN LAST -- PROGRAM ARGUMENT…
 //
-// LAST: a text of its last frame.
-//
-// A frame is what stands still for a while: what happens between two of them is not seen, so that the recording is the
-// same each time, however fast the machine. How long a frame is shown follows from what is in it that is new.
+// A frame is what stands still with the text WHEN in it, or LAST, which ends the recording. What happens between two
+// frames is not seen, so that the recording is the same each time, however fast the machine. How long a frame is shown
+// follows from what is in it that is new.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "base/array.h"
 #include "tools/terminal_svg.h"
 
-#define STILL_MILLISECONDS 1500
+#define STILL_MILLISECONDS 500
 #define FRAME_SECONDS 2.0 // of a frame, and for each row that is new:
 #define ROW_SECONDS 0.1
 #define FRAME_SECONDS_MOST 4.5
@@ -63,12 +62,13 @@ static bool take_frame(Recording *r, Screen *s, const SvgColors *colors) {
     return true;
 }
 
-static bool record(Recording *r, Screen *s, const SvgColors *colors, const char *last) {
+static bool record(Recording *r, Screen *s, const SvgColors *colors, const char *when, const char *last) {
     bool ok = true;
     while (ok && !screen_gone(s)) {
         if (screen_take(s, STILL_MILLISECONDS)) continue;
-        ok = take_frame(r, s, colors);
-        if (screen_has(s, last)) return ok;
+        const bool ends = screen_has(s, last);
+        if (ends || screen_has(s, when)) ok = take_frame(r, s, colors);
+        if (ends) return ok;
     }
     return false;
 }
@@ -125,8 +125,8 @@ static bool write_recording(const Recording *r, const Screen *s, const SvgColors
 
 int main(int argc, char **argv) {
     int rows, cols;
-    if (argc < 7 || strcmp(argv[5], "--") != 0 || sscanf(argv[1], "%dx%d", &cols, &rows) != 2) {
-        fprintf(stderr, "usage: recording COLSxROWS OUT.svg dark|light LAST -- PROGRAM ARGUMENT…\n");
+    if (argc < 8 || strcmp(argv[6], "--") != 0 || sscanf(argv[1], "%dx%d", &cols, &rows) != 2) {
+        fprintf(stderr, "usage: recording COLSxROWS OUT.svg dark|light WHEN LAST -- PROGRAM ARGUMENT…\n");
         return 2;
     }
     const bool light = strcmp(argv[3], "light") == 0;
@@ -134,8 +134,8 @@ int main(int argc, char **argv) {
                                  "COLORTERM=", light ? "COLORFGBG=0;15" : "COLORFGBG=15;0", NULL};
     const SvgColors *colors = light ? &svg_light : &svg_dark;
     Recording recording = {.rows = rows};
-    Screen *s = screen_start(rows, cols, (const char *const *)(argv + 6), environment);
-    bool ok = s && record(&recording, s, colors, argv[4]);
+    Screen *s = screen_start(rows, cols, (const char *const *)(argv + 7), environment);
+    bool ok = s && record(&recording, s, colors, argv[4], argv[5]);
     if (ok) {
         recording.seconds += LAST_SECONDS;
         ok = write_recording(&recording, s, colors, argv[2]);

@@ -49,4 +49,4 @@ done
 # quantdial --demo, as it plays.
 rm -rf "$XDG_STATE_HOME"
 echo "screenshots/demo.svg"
-build/recording 120x36 screenshots/demo.svg dark "tour is over" -- build/picture/quantdial --demo
+build/recording 120x36 screenshots/demo.svg dark "takes over" "tour is over" -- build/picture/quantdial --demo

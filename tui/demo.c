@@ -65,32 +65,37 @@ void demo_start(Ui *ui, double pace) {
     begin_step(ui, 0);
 }
 
-// The key at this place of a script, and its length there.
-static int key_at(const char *keys, size_t *length) {
-    static const struct {
-        const char *sign;
-        int code;
-    } signs[] = {{"↓", KEY_ARROW_DOWN}, {"↑", KEY_ARROW_UP}, {"←", KEY_ARROW_LEFT}, {"→", KEY_ARROW_RIGHT},
-                 {"⏎", KEY_RETURN},     {"⇥", KEY_TAB},      {"⎋", KEY_ESCAPE}};
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
-        *length = strlen(signs[i].sign);
-        if (strncmp(keys, signs[i].sign, *length) == 0) return signs[i].code;
-    }
-    *length = 1;
-    return (unsigned char)*keys;
+static const struct {
+    const char *sign, *name;
+    int code;
+} signs[] = {{"↓", "↓", KEY_ARROW_DOWN},  {"↑", "↑", KEY_ARROW_UP},   {"←", "←", KEY_ARROW_LEFT},
+             {"→", "→", KEY_ARROW_RIGHT}, {"⏎", "Enter", KEY_RETURN}, {"⇥", "Tab", KEY_TAB},
+             {"⎋", "Esc", KEY_ESCAPE}};
+enum { SIGNS = sizeof signs / sizeof *signs };
+
+// The sign at this place of a script; SIGNS: a character that stands for itself.
+static size_t sign_at(const char *keys) {
+    size_t i = 0;
+    while (i < SIGNS && strncmp(keys, signs[i].sign, strlen(signs[i].sign)) != 0) i++;
+    return i;
+}
+
+static size_t key_length(const char *keys) {
+    const size_t sign = sign_at(keys);
+    return sign < SIGNS ? strlen(signs[sign].sign) : 1;
 }
 
 static void press_next(Ui *ui) {
     Demo *demo = &ui->demo;
     const char *keys = script[demo->step].keys + demo->typed;
-    size_t length;
+    const size_t sign = sign_at(keys);
     if (!*keys) {
         demo->phase = DEMO_SETTLE;
         demo->due = clock_seconds() + SETTLE_SECONDS;
         return;
     }
-    const Key key = {.code = key_at(keys, &length)};
-    demo->typed += length;
+    const Key key = {.code = sign < SIGNS ? signs[sign].code : (unsigned char)*keys};
+    demo->typed += key_length(keys);
     screen_key(ui, &key);
     demo->due = clock_seconds() + (ui->prompt != PROMPT_NONE ? LETTER_SECONDS : KEY_SECONDS) * demo->pace;
 }
@@ -131,7 +136,21 @@ bool demo_take_over(Ui *ui, const Key *key) {
     return false;
 }
 
-// " tour  ↓↓  each matrix: …"; what was pressed already stands out.
+// "↓ ↓", ":set weight-bits 3 Enter": what was pressed of this step.
+static void pressed_keys(const Demo *demo, char *out, size_t size) {
+    const char *keys = script[demo->step].keys, *end = keys + demo->typed;
+    size_t used = 0;
+    bool named = false;
+    *out = '\0';
+    for (; keys < end && used + 8 < size; keys += key_length(keys)) {
+        const size_t sign = sign_at(keys);
+        const char *space = used && (named || sign < SIGNS) ? " " : "";
+        named = sign < SIGNS;
+        used += named ? (size_t)snprintf(out + used, size - used, "%s%s", space, signs[sign].name)
+                      : (size_t)snprintf(out + used, size - used, "%s%c", space, *keys);
+    }
+}
+
 void demo_draw(Ui *ui) {
     const Demo *demo = &ui->demo;
     if (!demo->runs) return;
@@ -140,8 +159,8 @@ void demo_draw(Ui *ui) {
     if (ui->prompt != PROMPT_NONE) line.row--;
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     Canvas *canvas = &ui->canvas;
-    char pressed[64];
-    snprintf(pressed, sizeof pressed, "%.*s", (int)demo->typed, step->keys);
+    char pressed[96];
+    pressed_keys(demo, pressed, sizeof pressed);
     int col = line.col + 1;
     if (*pressed) {
         col += canvas_text(canvas, line.row, col, 1, MEANING_ACCENT | STYLE_REVERSE, " ");
@@ -151,6 +170,7 @@ void demo_draw(Ui *ui) {
     const int room = line.col + line.cols - col - 1;
     const int left = room - canvas_fit(canvas, line.row, col, room, MEANING_CHANGED, step->caption) - 2;
     static const char *const notes[] = {"tour: q ends it, any other key takes over", "any key takes over", "tour"};
+    if (demo->phase != DEMO_READ) return; // what was told is still to be done
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
         if (canvas_width(canvas, notes[i]) > left) continue;
         canvas_right(canvas, line.row, col, room, MEANING_FAINT, notes[i]);

@@ -229,7 +229,7 @@ static void add_piece(TextPieces *pieces, const char *text, size_t length, Style
 
 static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool focused) {
     const DecodeText *text = side->text;
-    TextPieces pieces = {.items = array_new(text->count + 8, sizeof *pieces.items)};
+    TextPieces pieces = {.items = array_new(2 * text->count + 8, sizeof *pieces.items)};
     const bool chat = workbench_is_chat(ui->workbench);
     const size_t cursor = focused ? trials_token(ui) : SIZE_MAX;
     if (!pieces.items) return pieces;
@@ -243,12 +243,14 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
             if (!focused) pieces.keep = pieces.count;
             add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR);
         }
-        if (text->probabilities[i] < (float)LOW_PROBABILITY) style |= STYLE_UNDERLINE;
         if (i == cursor) {
             style |= STYLE_REVERSE;
             pieces.keep = pieces.count;
         }
-        add_piece(&pieces, text->text + start, text->ends[i] - start, style);
+        const size_t blank = start < text->ends[i] && text->text[start] == ' '; // before a word; nothing to underline
+        if (blank) add_piece(&pieces, " ", 1, style);
+        if (text->probabilities[i] < (float)LOW_PROBABILITY) style |= STYLE_UNDERLINE;
+        add_piece(&pieces, text->text + start + blank, text->ends[i] - start - blank, style);
     }
     if (parts_at == text->count) add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR); // it ends where others go on
     if (side->waits) add_piece(&pieces, ui_spinner(ui), SIZE_MAX, MEANING_FAINT);
@@ -261,7 +263,7 @@ static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
     if (side == SIDE_BASE)
         snprintf(out, size, "base");
     else if (row)
-        snprintf(out, size, "%s  %u %s", side_names[side], row->number, *row->note ? row->note : row->what);
+        snprintf(out, size, "%s  %u: %s", side_names[side], row->number, *row->note ? row->note : row->what);
     else
         snprintf(out, size, "%s  %s", side_names[side], present ? "now, not measured yet" : "none yet");
 }

@@ -10,7 +10,7 @@
 
 const TrialColumnInfo trial_column_table[] = {
     [TRIAL_NUMBER] = {"#", 4, true, "in the order in which they were tried"},
-    [TRIAL_BITS] = {"bits/w", 7, false, "bits per quantized weight"},
+    [TRIAL_BITS] = {"bits/w", 8, false, "bits per quantized weight"},
     [TRIAL_SIZE] = {"size", 9, false, "of the whole model"},
     [TRIAL_KL] = {"KL", 8, false, "divergence from the base"},
     [TRIAL_TOP1] = {"top-1", 8, true, "share of tokens whose first choice stays"},

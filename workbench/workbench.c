@@ -178,7 +178,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->prompt_turn = 1;
     w->looked_at = -1;
     w->keeping.lock = -1;
-    w->keeping.unkept = options->forgetful || options->model.no_cache ? "measurements are not to be kept" : NULL;
+    w->keeping.unkept = options->forgetful || options->model.no_cache ? "nothing of this session is" : NULL;
     bool ok = w->event >= 0 || error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
