@@ -375,7 +375,7 @@ format: ## formats every file in place
 # ---- Pictures, installation, the rest ----
 
 .PHONY: screenshots figures install uninstall clean help
-screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
+screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/recording $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
 	@tools/screenshots.sh
 .PHONY: no-vterm
 no-vterm:
@@ -383,7 +383,7 @@ no-vterm:
 $(OUT)/render-chat: $(call objects,tools/render_chat.c) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 
-$(OUT)/screenshot: $(call objects,tools/screenshot.c) $(SUPPORT) $(LIBRARY)
+$(OUT)/screenshot $(OUT)/recording: $(OUT)/%: $(call objects,tools/%.c tools/terminal_svg.c) $(SUPPORT) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(VTERM_LIBS) -o $@
 $(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIBRARY)
 	@mkdir -p $(@D)

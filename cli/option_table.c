@@ -369,6 +369,7 @@ const OptionRow option_table[] = {
     {0, "ascii", NULL, "draw with ASCII characters only", TAKES_SCREEN, take_flag, FIELD(ascii)},
     {0, "mono", NULL, "use no colours", TAKES_SCREEN, take_flag, FIELD(mono)},
     {0, "light", NULL, "use colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
+    {0, "demo", NULL, "play a tour on the sample model; any key takes over", TAKES_SCREEN, take_flag, FIELD(demo)},
     {0, "json", NULL, "print one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
     {'q', "quiet", NULL, "print no progress and no warnings", 0, take_flag, FIELD(quiet)},
     {'h', "help", NULL, "print this help", 0, take_flag, FIELD(help)},

@@ -148,6 +148,8 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
                             Error *err);
 // Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
+// Figures with the same key are of the same base on the same evaluation tokens; 0 when these cannot be had.
+uint64_t engine_figures_key(Engine *engine);
 // KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
 bool engine_divergences(const Engine *engine, float *kl);
 

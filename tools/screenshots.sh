@@ -46,3 +46,14 @@ done
 for theme in dark light; do
     picture convert-$theme 120x36 $theme "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet
 done
+# The best of two rows has a note, and the other's text is read token by token.
+for theme in dark light; do
+    picture trials-$theme 120x36 $theme "keys::set weight-bits 3\\r" "wait:3.14" "gone:scoring" "gone:timing" quiet \
+        "keys:u:set alpha 0.1\\r" "wait:4.49" "gone:scoring" "gone:timing" quiet "keys:3" "keys:nfor the talk\\r" \
+        "keys:jb" "keys:\\t\\t\\tlllllll" "wait:token 8" quiet
+done
+
+# quantdial --demo, as it plays.
+rm -rf "$XDG_STATE_HOME"
+echo "screenshots/demo.svg"
+build/recording 120x36 screenshots/demo.svg dark "takes over" "tour is over" -- build/picture/quantdial --demo

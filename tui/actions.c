@@ -9,6 +9,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/screen.h"
+#include "tui/trials.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 
@@ -278,9 +279,52 @@ void action_continue(Ui *ui, const char *text) {
         action_prompt(ui, PROMPT_TEXT);
 }
 
-// ---- convert ------------------------------------------------------------------------------------------------------
+// ---- screens ------------------------------------------------------------------------------------------------------
 
 void action_screen(Ui *ui, int kind) { screen_go(ui, (ScreenKind)kind); }
+
+// ---- trials -------------------------------------------------------------------------------------------------------
+
+void action_trial_move(Ui *ui, int steps) { trials_move(ui, steps); }
+
+void action_trial_sideways(Ui *ui, int steps) { trials_move_sideways(ui, steps); }
+
+void action_trial_page(Ui *ui, int pages) { trials_page(ui, pages); }
+
+void action_trial_end(Ui *ui, int direction) { trials_end(ui, direction); }
+
+void action_trial_take(Ui *ui, int unused) {
+    (void)unused;
+    trials_take(ui);
+}
+
+void action_trial_side(Ui *ui, int side) { trials_compare_with(ui, side); }
+
+void action_trial_difference(Ui *ui, int unused) {
+    (void)unused;
+    trials_toggle_difference(ui);
+}
+
+void action_trial_pane(Ui *ui, int steps) { trials_next_pane(ui, steps); }
+
+void action_trial_note(Ui *ui, int unused) {
+    (void)unused;
+    trials_ask_note(ui);
+}
+
+void action_trial_forget(Ui *ui, int unused) {
+    (void)unused;
+    trials_drop(ui);
+}
+
+void action_trial_sort(Ui *ui, int steps) { trials_sort(ui, steps); }
+
+void action_trial_reverse(Ui *ui, int unused) {
+    (void)unused;
+    trials_sort_by(ui, (int)ui->trials.sort);
+}
+
+// ---- convert ------------------------------------------------------------------------------------------------------
 
 void action_engine(Ui *ui, int rows) { convert_move(ui, rows); }
 
@@ -309,10 +353,7 @@ void action_stop_export(Ui *ui, int unused) {
 
 // ---- program ------------------------------------------------------------------------------------------------------
 
-void action_next_pane(Ui *ui, int unused) {
-    (void)unused;
-    ui->focus = ui->focus == PANE_LAYERS ? PANE_DIALS : PANE_LAYERS;
-}
+void action_next_pane(Ui *ui, int steps) { ui->focus = (Pane)(((int)ui->focus + steps + PANE_COUNT) % PANE_COUNT); }
 
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
@@ -348,6 +389,7 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
+    if (ui->screen == SCREEN_TRIALS && trials_close_view(ui)) return;
     if (ui->screen != SCREEN_LAYERS)
         screen_go(ui, SCREEN_LAYERS);
     else if (ui->one_linear)
@@ -363,8 +405,7 @@ void action_back(Ui *ui, int unused) {
 
 void action_help(Ui *ui, int unused) {
     (void)unused;
-    ui->help = true;
-    ui->help_top = 0;
+    ui->help = (Help){.shown = true};
 }
 
 void action_theme(Ui *ui, const char *name) {

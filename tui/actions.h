@@ -42,6 +42,19 @@ void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beg
 
 void action_screen(Ui *ui, int kind);
 
+void action_trial_move(Ui *ui, int steps);
+void action_trial_sideways(Ui *ui, int steps);
+void action_trial_page(Ui *ui, int pages);
+void action_trial_end(Ui *ui, int direction);
+void action_trial_take(Ui *ui, int unused);
+void action_trial_side(Ui *ui, int side); // 1: A, 2: B
+void action_trial_difference(Ui *ui, int unused);
+void action_trial_pane(Ui *ui, int steps);
+void action_trial_note(Ui *ui, int unused);
+void action_trial_forget(Ui *ui, int unused);
+void action_trial_sort(Ui *ui, int steps);
+void action_trial_reverse(Ui *ui, int unused);
+
 void action_engine(Ui *ui, int rows);
 void action_finding(Ui *ui, int findings);
 void action_format(Ui *ui, int steps);
@@ -51,7 +64,7 @@ void action_fix(Ui *ui, int unused);
 void action_export(Ui *ui, int over); // 1: even over what the folder holds
 void action_stop_export(Ui *ui, int unused);
 
-void action_next_pane(Ui *ui, int unused);
+void action_next_pane(Ui *ui, int steps);
 void action_prompt(Ui *ui, int kind);
 void action_stop_jobs(Ui *ui, int unused);
 void action_redraw(Ui *ui, int unused);

@@ -8,9 +8,9 @@
 #include "tui/sweep.h"
 
 const char *const key_group_titles[] = {
-    [KEYS_LAYERS] = "Layers",     [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
-    [KEYS_OUTLIERS] = "Outliers", [KEYS_SWEEP] = "Sweep",     [KEYS_SENSITIVITY] = "Sensitivity",
-    [KEYS_CONVERT] = "Convert",   [KEYS_PROGRAM] = "Program",
+    [KEYS_LAYERS] = "Layers",           [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
+    [KEYS_OUTLIERS] = "Outliers",       [KEYS_TRIALS] = "Trials",   [KEYS_SWEEP] = "Sweep",
+    [KEYS_SENSITIVITY] = "Sensitivity", [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
 };
 static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, "a group of keys has no title");
 
@@ -24,8 +24,9 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
 const Binding bindings[] = {
     {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
-    {KEYS(KEY_TAB, KEY_BACK_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 0,
-     "switch between layers and dials", BAR("pane", 2)},
+    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 1,
+     "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
     {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
@@ -36,6 +37,9 @@ const Binding bindings[] = {
     {KEYS('5'), "5", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SENSITIVITY, .help = "the Sensitivity screen",
      WORD("sensitivity")},
     {KEYS(KEY_FUNCTION(5)), "F5", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SENSITIVITY},
+    {KEYS('3'), "3", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_TRIALS},
+    {KEYS(KEY_FUNCTION(3)), "F3", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_TRIALS,
+     "Trials: what was tried, compared", WORD("trials")},
     {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
     {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
 
@@ -63,18 +67,19 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_DIALS, IN_DIALS, action_move_dial, 1, "the dial below"},
     {KEYS(']'), "[ ]", KEYS_DIALS, ON_LAYERS, action_move_dial, 1, "previous dial, next dial, from any pane"},
     {KEYS('['), "[", KEYS_DIALS, ON_LAYERS, action_move_dial, -1},
-    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_DIALS, IN_DIALS, action_turn, -1, "turn the dial down"},
-    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial up"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "← →", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial down, up; also h l",
+     BAR("turn", 1)},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_DIALS, IN_DIALS, action_turn, -1},
     {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_DIALS, IN_DIALS, action_turn_coarse, -1, "in large steps"},
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_DIALS, IN_DIALS, action_turn_coarse, 1},
-    {KEYS(KEY_RETURN, '='), "Enter =", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
-     "type a value; a digit starts it, too"},
+    {KEYS(KEY_RETURN, '='), "Enter", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
+     "type a value, also =; a digit starts it, too", BAR("type", 2)},
     {.help = "set a dial: set alpha 0.2, set granularity group",
      WORD_WITH("set", "DIAL VALUE", COMPLETE_DIAL, action_set)},
     {KEYS(KEY_ARROW_LEFT, KEY_ARROW_RIGHT), "←", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
     {KEYS('h', 'l', KEY_RETURN), "h", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
     {KEYS(KEY_TO_START), "Home", KEYS_DIALS, IN_DIALS, action_reset_dial, 0, "reset the dial to its default",
-     WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
+     BAR("reset", 4), WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
     {KEYS('o'), "o", KEYS_DIALS, ON_LAYERS, action_one_linear, 0,
      "set dials for the selected linear only, or for all again", BAR("override", 5), WORD("override")},
     {KEYS(KEY_ERASE, KEY_FORWARD_ERASE), "Backspace", KEYS_DIALS, IN_DIALS, action_drop_override, 0,
@@ -160,6 +165,32 @@ const Binding bindings[] = {
      BAR("sort", 6)},
     {KEYS('x'), "x", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_stop, 0, "stop tuning or measuring, or go on",
      BAR("stop", 3)},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_TRIALS, ON_TRIALS, action_trial_move, -1,
+     "the row above; in a text a line up"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_TRIALS, ON_TRIALS, action_trial_move, 1,
+     "the row below; in a text a line down"},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_TRIALS, ON_TRIALS, action_trial_page, -1, "a page up"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_TRIALS, ON_TRIALS, action_trial_page, 1, "a page down"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_TRIALS, ON_TRIALS, action_trial_end, -1, "the first row, the first token"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_TRIALS, ON_TRIALS, action_trial_end, 1, "the last row, the last token"},
+    {KEYS(KEY_RETURN), "Enter", KEYS_TRIALS, ON_TRIALS, action_trial_take, 0, "take the recipe of the row; u undoes it",
+     BAR("take", 1)},
+    {KEYS('a'), "a", KEYS_TRIALS, ON_TRIALS, action_trial_side, 1,
+     "compare: this row is A; again: the pin or the start", BAR("A", 2)},
+    {KEYS('b'), "b", KEYS_TRIALS, ON_TRIALS, action_trial_side, 2, "compare: this row is B; again: the present state",
+     BAR("B", 2)},
+    {KEYS('d'), "d", KEYS_TRIALS, ON_TRIALS, action_trial_difference, 0,
+     "what A and B do differently, in place of the texts", BAR("difference", 3)},
+    {KEYS(KEY_TAB), "Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, 1,
+     "to the texts of base, A and B, and back; there ← → go from token to token", BAR("texts", 3)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, -1},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, 1, "in a text: the next token"},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, -1},
+    {KEYS('n'), "n", KEYS_TRIALS, ON_TRIALS, action_trial_note, 0, "write a note to the row", BAR("note", 5)},
+    {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, action_trial_forget, 0,
+     "forget the row, also Delete; not the present one", BAR("forget", 6)},
+    {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, action_trial_sort, 1, "sort by the next column", BAR("sort", 5)},
+    {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, action_trial_reverse, 0, "reverse the order"},
 
     {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
@@ -194,28 +225,26 @@ const Binding bindings[] = {
 };
 const int binding_count = sizeof bindings / sizeof *bindings;
 
-bool binding_on_screen(const Ui *ui, const Binding *binding) {
+bool binding_counts(const Ui *ui, const Binding *binding) {
+    const Pane pane = ui->screen == SCREEN_LAYERS ? ui->focus : PANE_COUNT;
     switch (binding->where) {
-    case EVERYWHERE:
-    case OUT_OF_DIALS: return true;
-    case ON_LAYERS:
-    case IN_LAYERS:
-    case IN_DIALS: return ui->screen == SCREEN_LAYERS;
+    case EVERYWHERE: return true;
+    case OUT_OF_DIALS: return pane != PANE_DIALS;
+    case ON_LAYERS: return ui->screen == SCREEN_LAYERS;
+    case IN_LAYERS: return pane == PANE_LAYERS;
+    case IN_DIALS: return pane == PANE_DIALS;
+    case IN_TEXTS: return pane == PANE_TEXTS;
     case ON_OUTLIERS: return ui->screen == SCREEN_OUTLIERS;
     case ON_TRIALS: return ui->screen == SCREEN_TRIALS;
     case ON_SWEEP: return ui->screen == SCREEN_SWEEP;
     case ON_SENSITIVITY: return ui->screen == SCREEN_SENSITIVITY;
     case ON_CONVERT: return ui->screen == SCREEN_CONVERT;
+    case WHERE_COUNT: break;
     }
     return false;
 }
 
-static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
-    if (!binding_on_screen(ui, binding)) return false;
-    if (binding->where == IN_LAYERS && ui->focus != PANE_LAYERS) return false;
-    if (binding->where == IN_DIALS && ui->focus != PANE_DIALS) return false;
-    const bool in_dials = ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS;
-    if (binding->where == OUT_OF_DIALS && in_dials) return false;
+static bool has_key(const Binding *binding, int code) {
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }
@@ -224,7 +253,7 @@ static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
 
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
-        if (!binding_holds(ui, &bindings[i], code)) continue;
+        if (!has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }

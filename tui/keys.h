@@ -11,6 +11,7 @@ typedef enum KeyGroup {
     KEYS_OUTLIERS,
     KEYS_SWEEP,
     KEYS_SENSITIVITY,
+    KEYS_TRIALS,
     KEYS_CONVERT,
     KEYS_PROGRAM,
     KEY_GROUPS
@@ -22,11 +23,13 @@ typedef enum Where {
     ON_LAYERS,
     IN_LAYERS,
     IN_DIALS,
+    IN_TEXTS,
     ON_OUTLIERS,
     ON_TRIALS,
     ON_SWEEP,
     ON_SENSITIVITY,
-    ON_CONVERT
+    ON_CONVERT,
+    WHERE_COUNT
 } Where;
 typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
 
@@ -50,5 +53,5 @@ extern const Binding bindings[];
 extern const int binding_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
-bool binding_on_screen(const Ui *ui, const Binding *binding); // whatever pane has the keys
-bool keys_dispatch(Ui *ui, int code);                         // false: no such key here
+bool binding_counts(const Ui *ui, const Binding *binding); // on the screen and in the pane that has the keys
+bool keys_dispatch(Ui *ui, int code);                      // false: no such key here

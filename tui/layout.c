@@ -77,6 +77,39 @@ OutliersLayout layout_outliers(const Layout *layout, int lines) {
     return l;
 }
 
+static void split_texts(TrialsLayout *l) {
+    Rect rest = l->texts;
+    l->note = (Rect){rest.row + rest.rows - 1, rest.col, 1, rest.cols};
+    l->text_count = rest.cols >= 90 ? 3 : 2;
+    int col = rest.col;
+    for (int i = 0; i < l->text_count; i++) { // one column lies between two
+        const int left = rest.col + rest.cols - col, cols = (left - (l->text_count - 1 - i)) / (l->text_count - i);
+        l->text[i] = (Rect){rest.row, col, rest.rows - 1, cols};
+        col += cols + 1;
+    }
+}
+
+TrialsLayout layout_trials(const Layout *layout) {
+    Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
+    TrialsLayout l = {.text_count = 0};
+    if (rest.cols >= 158) {
+        const int left = 82 + (rest.cols - 158) / 2;
+        l.texts = (Rect){rest.row, rest.col + left + 1, rest.rows, rest.cols - left - 1};
+        l.table = (Rect){rest.row, rest.col, rest.rows, left};
+        if (rest.rows >= 30) {
+            const int plot = layout_clamp(rest.rows * 2 / 5, 12, 24);
+            l.plot = (Rect){rest.row + rest.rows - plot, rest.col, plot, left};
+            l.table.rows -= plot + 1;
+        }
+    } else {
+        l.table = layout_take(&rest, layout_clamp(rest.rows * 2 / 5, 7, 16));
+        layout_take(&rest, 1);
+        l.texts = rest;
+    }
+    split_texts(&l);
+    return l;
+}
+
 // Lines of figures come first; graphs share what remains. Without the height for it there is no axis under the weights,
 // and channels make room for a note.
 DetailLayout layout_detail(Rect pane, int note_rows) {

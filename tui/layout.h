@@ -35,6 +35,14 @@ typedef struct OutliersLayout {
     Rect map, cell, channels;
     int lines, height; // of the map that are seen; rows of each
 } OutliersLayout;
+// The Trials screen: the table, below or beside it the texts of two models or three, under these a line about them, and
+// a plot where there is room.
+typedef struct TrialsLayout {
+    Rect table, texts; // texts: the whole pane
+    Rect text[3], note;
+    int text_count; // 2 or 3
+    Rect plot;      // no rows: not there
+} TrialsLayout;
 
 // Parts of the detail pane, from top to bottom; those without room have no rows.
 typedef struct DetailLayout {
@@ -51,8 +59,9 @@ Layout layout_make(int rows, int cols);
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
 OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
-DetailLayout layout_detail(Rect pane, int note_rows);            // at most NOTE_ROWS_MOST
-Rect layout_dial(const Layout *layout, int column, int row);     // row: 0 … dial_rows − 1, as shown
+TrialsLayout layout_trials(const Layout *layout);
+DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
+Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 
 bool rect_contains(Rect rect, int row, int col);
 Rect rect_inset(Rect rect, int cols); // without `cols` columns at the left and right

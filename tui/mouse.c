@@ -8,6 +8,7 @@
 #include "tui/screen.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -43,6 +44,9 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_CELLS:
         outliers_point(ui, (key->row - hit->rect.row) / ui->outliers.height, (key->col - hit->rect.col) / hit->value);
         break;
+    case HIT_TRIAL: trials_choose(ui, (uint32_t)hit->value); break;
+    case HIT_TRIAL_COLUMN: trials_sort_by(ui, hit->value); break;
+    case HIT_TRIAL_TEXT: ui->trials.pane = 1 + hit->value; break;
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;
@@ -68,6 +72,7 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_scroll(ui, direction);
         return;
     }
+    if (ui->screen == SCREEN_TRIALS) trials_move(ui, direction);
     if (ui->screen == SCREEN_OUTLIERS) {
         outliers_move_column(ui, direction);
         return;

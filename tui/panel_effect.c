@@ -135,15 +135,13 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// As many decimals as show one or two digits of the standard error.
-static int kl_decimals(double se) {
+int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
 }
 
-// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
-static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
     const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
     const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
     const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);
@@ -368,7 +366,7 @@ void panel_effect_draw(Ui *ui) {
     char title[120];
     snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
              workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
-    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
+    panel_title(ui, ui->layout.effect, title, PANE_TEXTS);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

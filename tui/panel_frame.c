@@ -97,7 +97,8 @@ void panel_borders_draw(Ui *ui) {
     const Rect panes[] = {l->layers, l->detail, l->dials, l->effect};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
     const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
-    canvas_box(&ui->canvas, ui->focus == PANE_LAYERS ? l->layers : l->dials, focus);
+    const Rect focused[PANE_COUNT] = {[PANE_LAYERS] = l->layers, [PANE_DIALS] = l->dials, [PANE_TEXTS] = l->effect};
+    canvas_box(&ui->canvas, focused[ui->focus], focus);
 }
 
 // ---- bottom -------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ static int rank_that_fits(const Ui *ui, int room) {
     int used = 0;
     for (int rank = 0; rank < 10; rank++) {
         for (int i = 0; i < binding_count; i++) {
-            if (bindings[i].bar && bindings[i].rank == rank && binding_on_screen(ui, &bindings[i]))
+            if (bindings[i].bar && bindings[i].rank == rank && binding_counts(ui, &bindings[i]))
                 used += bar_width(ui, &bindings[i]);
         }
         if (used > room) return rank - 1;
@@ -181,7 +182,7 @@ static void draw_keys(Ui *ui, Rect line) {
     int col = line.col + canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_TEXT, " ");
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (!b->bar || b->rank > most || !binding_on_screen(ui, b)) continue;
+        if (!b->bar || b->rank > most || !binding_counts(ui, b)) continue;
         const int from = col;
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT, b->shown);
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");

@@ -13,6 +13,7 @@ void panel_convert_draw(Ui *ui);
 void panel_outliers_draw(Ui *ui);
 void panel_sweep_draw(Ui *ui);
 void panel_sensitivity_draw(Ui *ui);
+void panel_trials_draw(Ui *ui);
 void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 
 // ---- what they share ----
@@ -20,6 +21,9 @@ void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
 // Text in as many lines as it needs, the last of them in `last`, over what is there.
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
+int kl_decimals(double se); // as many as show one or two digits of the standard error
+// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
 void panel_graphs_draw(Ui *ui, Rect rect, int linear);    // weights, input, channels; 10 rows or more
 void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind); // what is shown there as soon as this job has found it

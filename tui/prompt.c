@@ -11,6 +11,7 @@
 #include "tui/dials.h"
 #include "tui/panels.h"
 #include "tui/sensitivity.h"
+#include "tui/trials.h"
 
 static void close_prompt(Ui *ui) {
     ui->prompt = PROMPT_NONE;
@@ -52,6 +53,7 @@ static void prompt_accept(Ui *ui) {
         if (*line) convert_name_folder(ui, line);
         break;
     case PROMPT_BUDGET: sensitivity_set_budget(ui, line); break;
+    case PROMPT_NOTE: trials_take_note(ui, line); break;
     case PROMPT_QUIT: // a key answers these (take_code)
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -135,7 +137,8 @@ static void edit_line(Ui *ui, int code) {
     ui->message.text[0] = '\0';
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
     const bool empty = ui->editor.length == 0;
-    if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT)) {
+    if (code == KEY_ESCAPE || code == KEY_CONTROL('c') ||
+        (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT && ui->prompt != PROMPT_NOTE)) {
         ui->quit_after_save = ui->convert.start_when_named = false;
         close_prompt(ui);
     } else if (code == KEY_RETURN)
@@ -164,6 +167,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
+    case PROMPT_NOTE:
     case PROMPT_FOLDER:
     case PROMPT_BUDGET: edit_line(ui, code); break;
     case PROMPT_NONE:
@@ -217,6 +221,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
+    case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -324,6 +329,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
+    case PROMPT_NOTE:
     case PROMPT_FOLDER:
     case PROMPT_BUDGET: draw_editor(ui, inside); break;
     case PROMPT_NONE:

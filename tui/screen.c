@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tui/convert.h"
+#include "tui/demo.h"
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
@@ -12,6 +13,7 @@
 #include "tui/prompt.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -39,7 +41,7 @@ static void draw_layers_screen(Ui *ui) {
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
     [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
-    [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
     [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
@@ -95,7 +97,8 @@ void screen_draw(Ui *ui) {
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
-    if (ui->help) help_draw(ui);
+    demo_draw(ui);
+    if (ui->help.shown) help_draw(ui);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -107,7 +110,7 @@ void screen_key(Ui *ui, const Key *key) {
         prompt_paste(ui, key->text);
     else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help)
+    } else if (ui->help.shown)
         help_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);

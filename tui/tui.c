@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tui/demo.h"
 #include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
@@ -19,6 +20,7 @@
 typedef struct Loop {
     Ui ui;
     double drawn;      // when the last frame was
+    double tour;       // seconds until the next step of the tour is due, < 0: there is none
     double unsaved;    // seconds until unsaved changes are to be kept, < 0: there are none
     bool changed, now; // a frame is due; and at once
     bool ended;        // by a signal or with the terminal, not by the user
@@ -35,6 +37,7 @@ static void loop_draw(Loop *loop) {
 // How long to wait before something is due without anything happening.
 static int loop_patience(const Loop *loop) {
     double wait = loop->unsaved;
+    if (loop->tour >= 0) wait = wait < 0 ? loop->tour : fmin(wait, loop->tour);
     if (loop->changed || workbench_busy(loop->ui.workbench)) {
         const double frame = loop->drawn + (loop->changed ? FRAME_SECONDS : SPIN_SECONDS) - clock_seconds();
         wait = wait < 0 ? fmax(frame, 0) : fmin(wait, fmax(frame, 0));
@@ -60,9 +63,12 @@ static bool loop_step(Loop *loop, Error *err) {
     }
     Key key;
     while (woken.keys && !ui->quit && terminal_key(ui->terminal, &key)) {
-        screen_key(ui, &key);
+        if (!demo_take_over(ui, &key)) screen_key(ui, &key);
         loop->changed = loop->now = true;
     }
+    bool acted = false;
+    loop->tour = demo_step(ui, &acted);
+    if (acted) loop->changed = true;
     const bool spins = !woken.keys && !woken.other && !woken.resized && workbench_busy(ui->workbench);
     if (spins) loop->changed = true;
     if (loop->changed && (loop->now || clock_seconds() - loop->drawn >= FRAME_SECONDS)) loop_draw(loop);
@@ -73,6 +79,7 @@ static bool loop_run(Loop *loop, Error *err) {
     if (!loop_resize(loop, err)) return false;
     loop_draw(loop);
     loop->unsaved = -1;
+    loop->tour = 0;
     while (!loop->ui.quit) {
         if (!loop_step(loop, err)) return false;
         loop->unsaved = ui_keep_unsaved(&loop->ui, false);
@@ -87,7 +94,7 @@ static void loop_end(Ui *ui, bool decided) {
     else if (ui->prompt != PROMPT_RESTORE)
         unsaved_forget(&ui->unsaved);
     terminal_close(ui->terminal);
-    if (!decided && !workbench_saved(ui->workbench))
+    if (!decided && !ui->demo.forgetful && !workbench_saved(ui->workbench))
         fprintf(stderr, "quantdial: %s\n",
                 ui->unsaved.there ? "unsaved changes are kept, and offered when this model is opened again"
                                   : ui->message.text);
@@ -113,6 +120,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     Ui *ui = &loop.ui;
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     ui->canvas.ascii = only_ascii(options);
+    if (ok && options->tour > 0) demo_start(ui, options->tour);
     log_screen(true);
     ok = ok && terminal_open(options->mono    ? COLORS_MONO
                              : options->light ? COLORS_LIGHT

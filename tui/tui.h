@@ -7,6 +7,7 @@ typedef struct TuiOptions {
     bool ascii;              // no characters beyond ASCII
     bool mono;               // no colours (NO_COLOR does the same)
     bool light;              // colours for a light background, whatever COLORFGBG says
+    double tour;             // its pace: 1 for people; 0: there is none
     const char *recipe_path; // where w writes by default; NULL: asks
 } TuiOptions;
 

@@ -109,6 +109,7 @@ static void complete_pin(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
     complete_pinned_errors(ui);
+    if (workbench_trials(ui->workbench)->present) ui->pin.trial = workbench_trials(ui->workbench)->present;
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
@@ -157,6 +158,7 @@ void ui_update(Ui *ui) {
 
 double ui_keep_unsaved(Ui *ui, bool at_once) {
     const uint64_t change = workbench_changes(ui->workbench);
+    if (ui->demo.forgetful) return -1;
     if (ui->prompt == PROMPT_RESTORE) return -1; // what was found is still to be decided about
     if (workbench_saved(ui->workbench)) {
         unsaved_forget(&ui->unsaved);

@@ -17,7 +17,7 @@ typedef enum ScreenKind {
     SCREEN_CONVERT,
     SCREEN_COUNT
 } ScreenKind;
-typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
+typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_TEXTS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
 typedef enum HitKind {
@@ -31,14 +31,17 @@ typedef enum HitKind {
     HIT_ENGINE,
     HIT_MEASURE,
     HIT_CELLS,
+    HIT_TRIAL,
+    HIT_TRIAL_COLUMN,
+    HIT_TRIAL_TEXT,
     HIT_COST,
     HIT_POINT
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure; of cells the
-    // columns of one
+    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure, number of a trial
+    // or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -56,7 +59,33 @@ typedef struct Pin {
     size_t positions;
     Spread speed;           // times the base's
     double *output_sqnr_db; // [linears]; NULL while unknown
+    uint32_t trial;         // its row; 0: not known
 } Pin;
+
+typedef enum TrialColumn {
+    TRIAL_NUMBER,
+    TRIAL_BITS,
+    TRIAL_SIZE,
+    TRIAL_KL,
+    TRIAL_TOP1,
+    TRIAL_SPEED,
+    TRIAL_COLUMN_COUNT
+} TrialColumn;
+
+// What is chosen on the Trials screen. Rows are named by their numbers.
+typedef struct TrialsView {
+    uint32_t a, b;     // compared; 0: A is the pin or the start, B the present state
+    uint32_t selected; // 0: the present state
+    uint32_t noted;    // the one that a note is being written for
+    int top;           // the first row that is shown
+    TrialColumn sort;
+    bool reversed;
+    int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
+    size_t token;      // that the cursor in a text is on
+    bool difference;   // of the recipes, in place of the texts
+    uint64_t words_of; // the change that these words are of
+    char words[256];   // how the present state differs, while it is not measured
+} TrialsView;
 
 // What is chosen on the Convert screen.
 typedef struct Convert {
@@ -130,6 +159,7 @@ typedef enum PromptKind {
     PROMPT_DIAL,
     PROMPT_FOLDER,
     PROMPT_BUDGET,
+    PROMPT_NOTE, // to a trial
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -142,6 +172,22 @@ typedef struct Message {
     char text[1024]; // empty: none
     bool failure;
 } Message;
+
+// What lies over the screen and explains it.
+typedef struct Help {
+    bool shown, searching; // searching: keys go into the line below
+    int top, rows;         // first line shown, lines there are
+    LineEditor filter;     // only lines that contain it
+} Help;
+
+// A tour that plays by itself (demo.h).
+typedef struct Demo {
+    bool runs;
+    bool forgetful; // it ran: nothing is kept
+    double pace, due;
+    int step, phase;
+    size_t typed; // bytes of the step's keys
+} Demo;
 
 typedef struct Ui {
     Workbench *workbench;
@@ -159,6 +205,8 @@ typedef struct Ui {
     HeatScreen outliers;
     SensitivityScreen sensitivity;
     SweepScreen sweep;
+    TrialsView trials;
+    Demo demo;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
@@ -169,11 +217,10 @@ typedef struct Ui {
     uint64_t unsaved_change; // the last that was seen by ui_keep_unsaved
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
-    bool help;
-    int help_top, help_rows; // first line shown, lines there are
-    int dragged;             // dial whose slider is held, or NO_DIAL
-    int tick;                // of the spinner
-    bool failed[JOB_COUNT];  // jobs whose failure was reported
+    Help help;
+    int dragged;            // dial whose slider is held, or NO_DIAL
+    int tick;               // of the spinner
+    bool failed[JOB_COUNT]; // jobs whose failure was reported
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;

@@ -16,30 +16,6 @@
 
 // ---- handing over ----
 
-void decode_text_free(DecodeText *d) {
-    free(d->text);
-    free(d->ids);
-    free(d->probabilities);
-    *d = (DecodeText){0};
-}
-
-void decode_text_copy(const DecodeText *from, DecodeText *to) {
-    DecodeText copy = *from;
-    copy.text = strdup(from->text ? from->text : "");
-    copy.ids = malloc((from->count + 1) * sizeof *copy.ids);
-    copy.probabilities = malloc((from->count + 1) * sizeof *copy.probabilities);
-    if (!copy.text || !copy.ids || !copy.probabilities) {
-        decode_text_free(&copy);
-        return;
-    }
-    if (from->count) {
-        memcpy(copy.ids, from->ids, from->count * sizeof *copy.ids);
-        memcpy(copy.probabilities, from->probabilities, from->count * sizeof *copy.probabilities);
-    }
-    decode_text_free(to);
-    *to = copy;
-}
-
 bool plan_copy(const Plan *from, Plan *to) {
     Decision *decisions = malloc(((size_t)from->linear_count + 1) * sizeof *decisions);
     if (!decisions) return false;
@@ -96,6 +72,7 @@ static void wish_locked(Workbench *w) {
             job->state = kind == JOB_FORECAST && !w->forecast.folder ? JOB_DONE : JOB_WAITING;
     }
     refuse_jobs_locked(w);
+    trials_adopt_locked(w);
     wish_wakes_locked(w);
 }
 
@@ -109,12 +86,15 @@ static void take_plan_locked(Workbench *w, Plan *plan) {
     w->plans++;
 }
 
+static void take_findings(Workbench *w);
+
 // Another recipe; figures stay when it comes to the model that they are of, as it does when quorum is turned under the
 // rule noise. One that needs other measurements is another wish all the same.
 static bool plan_anew(Workbench *w, Error *err) {
     Plan plan;
     if (!make_plan(w, &plan, err)) return false;
     w->changes++;
+    w->made_here = 0;
     pthread_mutex_lock(&w->lock);
     const bool same =
         plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
@@ -122,6 +102,8 @@ static bool plan_anew(Workbench *w, Error *err) {
     if (!same) wish_locked(w);
     studies_change_locked(w);
     pthread_mutex_unlock(&w->lock);
+    trials_follow(&w->trials, history_now(&w->history));
+    take_findings(w);
     studies_take(w);
     return true;
 }
@@ -199,6 +181,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
     w->looked_at = -1;
+    w->keeping.lock = -1;
+    w->keeping.unkept = options->forgetful || options->model.no_cache ? "nothing of this session is" : NULL;
     bool ok = w->event >= 0 || error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
@@ -227,6 +211,7 @@ void workbench_close(Workbench *w) {
     }
     exporter_close(w);
     studies_free(w);
+    trials_close(w);
     engine_close(w->engine);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
@@ -290,12 +275,6 @@ static bool take_measured(Workbench *w) {
     return waits || w->weights_known != before;
 }
 
-static size_t first_difference(const DecodeText *a, const DecodeText *b) {
-    size_t n = a->count < b->count ? a->count : b->count, i = 0;
-    while (i < n && a->ids[i] == b->ids[i]) i++;
-    return i;
-}
-
 static void take_positions(Workbench *w, const Findings *f) {
     float *copy = f->divergences ? array_new(f->positions, sizeof *copy) : NULL;
     if (copy) memcpy(copy, f->divergences, f->positions * sizeof *copy);
@@ -330,13 +309,15 @@ static void take_findings(Workbench *w) {
     pthread_mutex_unlock(&w->lock);
     e->output_sqnr_db = w->effect_output_sqnr;
     e->weight_sqnr_db = w->effect_weight_sqnr;
-    e->first_difference = first_difference(&e->base, &e->quantized);
+    e->first_difference = decode_text_difference(&e->base, &e->quantized);
+    trials_update(w);
 }
 
 bool workbench_update(Workbench *w) {
     uint64_t count;
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
     if (take_measured(w)) plan_anew_measured(w);
+    trials_take_recalled(w);
     take_findings(w);
     studies_take(w);
     exporter_begin_when_measured(w);
@@ -390,6 +371,7 @@ static bool same_turn(const Workbench *w, int linear, Dial dial) {
 
 static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
     bool same = same_turn(w, linear, dial);
+    if (same && w->made_here) trials_forget(&w->trials, w->made_here); // was only passed through
     if (same) history_replace(&w->history, recipe);
     if (same ? !plan_anew(w, err) : !push_recipe(w, recipe, err)) return false;
     w->last.linear = linear;

@@ -10,6 +10,7 @@
 #include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
+#include "workbench/trials.h"
 
 typedef struct Workbench Workbench;
 
@@ -18,6 +19,7 @@ typedef struct WorkbenchOptions {
     const char *recipe; // file to start from; NULL: the default recipe
     const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
+    bool forgetful;     // trials are neither read nor kept; so it is too where the model has no cache
 } WorkbenchOptions;
 
 bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err);
@@ -72,15 +74,6 @@ const char *workbench_prompt(const Workbench *w);
 
 // ---- effect ----
 
-typedef struct DecodeText {
-    bool known; // something was generated for this turn
-    bool finished;
-    char *text; // "" at first
-    int32_t *ids;
-    float *probabilities;
-    size_t count;
-} DecodeText;
-
 typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
@@ -107,6 +100,17 @@ typedef struct Effect {
 const Effect *workbench_effect(const Workbench *w);
 // The linear that the user looks at, about which more is found out; −1: none.
 void workbench_look(Workbench *w, int linear);
+
+// ---- trials ----
+
+// What was measured so far, this session's and earlier ones'. A state becomes a row when its accuracy is finished; one
+// that a held dial only passed through does not stay. Where a recipe makes a model that is among them, its figures are
+// those of the turn at once. Good until the next call that changes something.
+const Trials *workbench_trials(const Workbench *w);
+void workbench_forget_trial(Workbench *w, uint32_t number); // not the present one
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err);
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
+const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 

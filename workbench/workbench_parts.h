@@ -7,6 +7,19 @@
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
+// Rows of earlier sessions, and where those of this one are kept: once the worker knows which model and tokens they
+// belong to.
+typedef struct Keeping {
+    bool recalled;      // under lock: it knows
+    uint64_t key;       // 0: nothing is kept
+    int lock;           // descriptor: of several programs with the same model one keeps its rows; −1
+    const char *unkept; // why not; NULL: they are
+    char *folder;
+    char *data; // under lock, with reader: what is to be taken over; NULL: nothing
+    StatsReader reader;
+    Text file; // under lock: what is to be written
+} Keeping;
+
 typedef struct Job {
     Progress progress;
     JobState state;        // under lock
@@ -119,6 +132,13 @@ struct Workbench {
     double *effect_output_sqnr, *effect_weight_sqnr;
     float *effect_divergences;
     Why effect_why;
+    Trials trials;
+    struct {
+        uint64_t turn, plan; // of the last state that was made a row
+    } recorded;
+    uint32_t made_here;      // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;  // their changes when they were handed over to be written
+    double trials_handed_at; // and when that was
     size_t most_tokens;
     char backend[64];
     uint64_t plans; // counts them
@@ -145,6 +165,12 @@ struct Workbench {
     int looked_at;   // linear, or −1
     uint64_t wishes; // counts everything that was asked for
     struct {
+        uint64_t turn; // whose figures are known from a trial; 0: of none
+        bool text, speed;
+        uint64_t prompt_turn; // of the text
+    } known;
+    Keeping keeping;
+    struct {
         ExportFormat format;
         char *folder;   // NULL: nobody looks
         uint64_t asked; // counts questions
@@ -159,9 +185,6 @@ struct Workbench {
 
 // ---- handing over ----
 
-void decode_text_free(DecodeText *d);
-// Replaces *to by a copy of *from; keeps the old one when memory is short.
-void decode_text_copy(const DecodeText *from, DecodeText *to);
 bool plan_copy(const Plan *from, Plan *to);
 
 // ---- the screen's side ----
@@ -171,6 +194,17 @@ bool thread_start(pthread_t *thread, void *(*run)(void *argument), void *argumen
 void signal_screen(Workbench *w);     // workbench_update has something to take over
 void wish_wakes_locked(Workbench *w); // something was asked for
 void wait_locked(Workbench *w, pthread_cond_t *condition, double seconds); // at most so long
+
+// ---- trials (trial_keeper.c) ----
+
+// What is known of the model that the newest wish is about becomes its figures. With the lock held.
+void trials_adopt_locked(Workbench *w);
+bool trials_know_locked(const Workbench *w, JobKind kind); // they did, and this job has nothing to do
+void trials_update(Workbench *w);                          // after findings were taken over, or the recipe changed
+void trials_take_recalled(Workbench *w);                   // rows that the worker has read
+void trials_recall(Workbench *w);                          // the worker, once the engine can evaluate
+void trials_write(Workbench *w); // the worker: what was handed over; does nothing when that is nothing
+void trials_close(Workbench *w); // after the worker ended
 
 // ---- exports (export_job.c) ----
 

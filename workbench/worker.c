@@ -58,7 +58,7 @@ static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
     if (kind >= JOB_STUDIES) return study_wanted_locked(k->w, kind) ? JOB_WAITING : JOB_DONE;
     if (kind == JOB_FORECAST && !k->w->forecast.folder) return JOB_DONE;
-    if (!is_newest_locked(k, kind)) return JOB_WAITING;
+    if (!is_newest_locked(k, kind)) return trials_know_locked(k->w, kind) ? JOB_DONE : JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
     if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
     if (kind == JOB_DECODE && (!has_quantized_text(k) || k->base_prompt != k->prompt_turn)) return JOB_WAITING;
@@ -109,7 +109,10 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     if (ok)
         job->state = state_after_locked(k, kind);
     else if (err->stopped)
-        job->state = job->held ? JOB_STOPPED : kind >= JOB_STUDIES ? state_after_locked(k, kind) : JOB_WAITING;
+        job->state = job->held                     ? JOB_STOPPED
+                     : kind >= JOB_STUDIES         ? state_after_locked(k, kind)
+                     : trials_know_locked(w, kind) ? JOB_DONE
+                                                   : JOB_WAITING;
     else {
         job->state = JOB_FAILED;
         job->held = true;
@@ -175,8 +178,14 @@ static void follow_job(Worker *k) {
     job_end(k, JOB_QUANTIZE, ok, &err);
 }
 
+// What is known of a later turn from a trial stays, here and below.
 static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy, bool finished) {
     pthread_mutex_lock(&w->lock);
+    const bool late = w->findings.accuracy_turn > turn;
+    if (late) {
+        pthread_mutex_unlock(&w->lock);
+        return;
+    }
     w->findings.accuracy = *accuracy;
     w->findings.accuracy_turn = turn;
     w->findings.accuracy_known = true;
@@ -186,7 +195,7 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
 }
 
 // Without memory for them, two recipes are compared by their separate standard errors.
-static void take_divergences(Workbench *w) {
+static void take_divergences(Workbench *w, uint64_t turn) {
     const size_t n = engine_positions(w->engine);
     float *kl = array_new(n, sizeof *kl);
     if (kl && !engine_divergences(w->engine, kl)) {
@@ -194,9 +203,12 @@ static void take_divergences(Workbench *w) {
         kl = NULL;
     }
     pthread_mutex_lock(&w->lock);
-    free(w->findings.divergences);
-    w->findings.divergences = kl;
-    w->findings.positions = kl ? n : 0;
+    const bool late = w->findings.accuracy_turn > turn;
+    free(late ? kl : w->findings.divergences);
+    if (!late) {
+        w->findings.divergences = kl;
+        w->findings.positions = kl ? n : 0;
+    }
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -213,11 +225,17 @@ static void accuracy_job(Worker *k) {
     Error err = {0};
     Accuracy accuracy;
     if (!job_begin(k, JOB_ACCURACY)) return;
+    if (!w->keeping.recalled) { // what is known of this model need not be computed
+        trials_recall(w);
+        error_stopped(&err);
+        job_end(k, JOB_ACCURACY, false, &err);
+        return;
+    }
     bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
-        take_divergences(w);
+        take_divergences(w, k->turn);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }
@@ -229,6 +247,8 @@ typedef struct DecodeContext {
     DecodeText *target;
     uint64_t turn;     // of the quantized text; 0: the base's
     bool accuracy_due; // nothing is scored in this turn yet
+    size_t *ends;      // as in DecodeText
+    size_t count, capacity;
 } DecodeContext;
 
 // A text of the base that was stopped and is written again from its beginning is the same: the longer one stays.
@@ -236,10 +256,35 @@ static bool is_there_locked(const DecodeContext *c, const Generated *g) {
     return !c->turn && c->target->known && c->target->count > g->count;
 }
 
+// Where each token ends: what is said without those that follow it. A token that only begins a character may have said
+// something else then.
+static bool find_ends(DecodeContext *c, const Generated *g, Text *text) {
+    Workbench *w = c->worker->w;
+    bool ok = true;
+    for (; ok && c->count < g->count; c->count += ok) {
+        Generated part = *g;
+        part.count = c->count + 1;
+        text_clear(text);
+        ok = array_grow(&c->ends, c->count, &c->capacity, sizeof *c->ends) &&
+             engine_generated_text(w->engine, &part, text, NULL);
+        if (ok) c->ends[c->count] = text->length;
+    }
+    text_clear(text);
+    ok = ok && engine_generated_text(w->engine, g, text, NULL);
+    for (size_t i = g->count; ok && i > 0; i--) {
+        const size_t most = i < g->count ? c->ends[i] : text->length;
+        if (c->ends[i - 1] > most) c->ends[i - 1] = most;
+    }
+    return ok;
+}
+
 static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Workbench *w = c->worker->w;
     Text text = {0};
-    engine_generated_text(w->engine, g, &text, NULL);
+    if (!find_ends(c, g, &text)) {
+        text_free(&text);
+        return;
+    }
     // From here on a NUL would end the text; the screen shows all control characters alike.
     for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
     DecodeText now = {.known = true,
@@ -247,10 +292,12 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
                       .text = text.data,
                       .ids = g->ids,
                       .probabilities = g->probabilities,
+                      .ends = c->ends,
                       .count = g->count};
     pthread_mutex_lock(&w->lock);
-    if (!is_there_locked(c, g)) decode_text_copy(&now, c->target);
-    if (c->turn) w->findings.decode_turn = c->turn;
+    const bool late = c->turn && w->findings.decode_turn > c->turn;
+    if (!is_there_locked(c, g) && !late) decode_text_copy(&now, c->target);
+    if (c->turn && !late) w->findings.decode_turn = c->turn;
     pthread_mutex_unlock(&w->lock);
     text_free(&text);
     signal_screen(w);
@@ -277,7 +324,8 @@ static bool accuracy_is_due(const Worker *k) {
 
 static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
     Workbench *w = k->w;
-    DecodeContext context = {k, &w->findings.quantized, k->turn, accuracy_is_due(k)};
+    DecodeContext context = {
+        .worker = k, .target = &w->findings.quantized, .turn = k->turn, .accuracy_due = accuracy_is_due(k)};
     const Sampling greedy = {.temperature = 0, .top_p = 1};
     Generated g = {0};
     bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, w->most_tokens, &greedy, decode_token,
@@ -287,6 +335,7 @@ static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
         k->generated = k->turn;
         k->quantized_prompt = k->prompt_turn;
     }
+    free(context.ends);
     generated_free(&g);
     return ok;
 }
@@ -301,6 +350,7 @@ static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
         publish_text(&context, &g, true);
         k->base_prompt = k->prompt_turn;
     }
+    free(context.ends);
     generated_free(&g);
     return ok;
 }
@@ -383,9 +433,11 @@ static void errors_job(Worker *k) {
 
 static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bool finished) {
     pthread_mutex_lock(&w->lock);
-    w->findings.speed = *speed;
-    w->findings.speed_turn = turn;
-    w->findings.speed_finished = finished;
+    if (w->findings.speed_turn <= turn) {
+        w->findings.speed = *speed;
+        w->findings.speed_turn = turn;
+        w->findings.speed_finished = finished;
+    }
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }
@@ -519,8 +571,10 @@ static JobKind next_job(const Worker *k) {
     if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
     if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
     if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
+    if (w->keeping.data) return JOB_COUNT;                           // and what is known of it
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     const bool quantized = k->followed == k->turn;
+    if (quantized && !jobs[JOB_ACCURACY].held && !w->keeping.recalled) return JOB_ACCURACY;
     if (writes && wants_quantized_text(k)) return JOB_DECODE;
     if (quantized && !jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
     if (writes && k->base_prompt != k->prompt_turn) return JOB_DECODE;
@@ -540,6 +594,21 @@ static JobKind next_possible_job(const Worker *k) {
     return k->w->jobs[JOB_QUANTIZE].held ? JOB_COUNT : JOB_QUANTIZE;
 }
 
+static void take_known_locked(Worker *k) {
+    const Workbench *w = k->w;
+    if (w->known.turn != k->turn) return;
+    k->begun = true;
+    k->scored = k->turn;
+    if (w->known.speed) {
+        k->glimpsed = true;
+        k->timed = k->turn;
+    }
+    if (w->known.text && w->known.prompt_turn == k->prompt_turn) {
+        k->generated = k->turn;
+        k->quantized_prompt = k->prompt_turn;
+    }
+}
+
 // Takes the newest wishes over; waits while there is nothing to do. JOB_COUNT: the workbench closes.
 static JobKind wait_for_job(Worker *k) {
     Workbench *w = k->w;
@@ -557,6 +626,13 @@ static JobKind wait_for_job(Worker *k) {
                 k->prompt = prompt;
                 k->prompt_turn = w->prompt_turn;
             }
+        }
+        take_known_locked(k);
+        if (w->keeping.file.length) {
+            pthread_mutex_unlock(&w->lock);
+            trials_write(w);
+            pthread_mutex_lock(&w->lock);
+            continue;
         }
         job = is_newest_locked(k, JOB_DECODE) ? next_possible_job(k)
                                               : JOB_COUNT; // not so only when memory was short: wait for the next wish

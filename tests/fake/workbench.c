@@ -46,6 +46,8 @@ static const char base_text[] =
     " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
 static const char quantized_text[] =
     " Mira put the lantern on the table and looked for the rain to stop. “It will not be long,” she said.";
+static const char coarse_text[] = // of fewer than four bits
+    " Mira put the lantern on the table and sang for the rain to stop. “It was long,” she sang. “It was rain.”";
 
 struct Workbench {
     ModelStructure structure;
@@ -64,6 +66,7 @@ struct Workbench {
     float divergences[POSITIONS];
     Why why;
     int looked_at;
+    Trials trials;
     char *prompt;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
@@ -276,8 +279,9 @@ void workbench_close(Workbench *w) {
     recipe_free(&w->sweep.recipe);
     tuned_free(&w->tune.tuned);
     free(w->prompt);
-    free(w->effect.base.text);
-    free(w->effect.quantized.text);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+    trials_free(&w->trials);
     close(w->timer);
     free(w);
 }
@@ -358,14 +362,40 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
+// One token per word; every fifth is a close call.
 static void tell(DecodeText *d, const char *text, double share) {
-    free(d->text);
-    size_t length = (size_t)((double)strlen(text) * share);
+    enum { WORDS = 64 };
+    int32_t ids[WORDS];
+    float probabilities[WORDS];
+    size_t ends[WORDS], length = (size_t)((double)strlen(text) * share);
     while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
-    d->text = strndup(text, length);
-    d->count = length / 4;
-    d->known = true;
-    d->finished = share >= 1;
+    DecodeText told = {.known = true, .finished = share >= 1, .ids = ids, .probabilities = probabilities, .ends = ends};
+    for (size_t at = 0; at < length && told.count < WORDS; told.count++) {
+        const size_t start = at++;
+        while (at < length && text[at] != ' ') at++;
+        uint32_t id = 0;
+        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)text[i];
+        ids[told.count] = (int32_t)(id & 0xFFFFFF);
+        probabilities[told.count] = told.count % 5 == 4 ? 0.37F : 0.92F;
+        ends[told.count] = at;
+    }
+    told.text = strndup(text, length);
+    decode_text_copy(&told, d);
+    free(told.text);
+}
+
+static void record(Workbench *w) {
+    const Effect *e = &w->effect;
+    if (!e->accuracy_finished || e->accuracy_turn != w->turn) return;
+    const TrialState state = {.recipe = history_now(&w->history),
+                              .plan = &w->plan,
+                              .model = trial_model(&w->plan, &w->stats.measured),
+                              .accuracy = &e->accuracy,
+                              .divergences = e->divergences,
+                              .positions = e->positions};
+    trials_record(&w->trials, &state, &w->structure);
+    if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
 }
 
 static bool is_full(const char *folder) { return strstr(folder, "full") != NULL; }
@@ -631,10 +661,12 @@ bool workbench_update(Workbench *w) {
     tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS));
+        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text,
+             share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
+    record(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -686,6 +718,14 @@ const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
+void workbench_forget_trial(Workbench *w, uint32_t number) { trials_forget(&w->trials, number); }
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err) {
+    return trials_note(&w->trials, number, note, err);
+}
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
@@ -741,7 +781,10 @@ static bool turned(Workbench *w, bool changed, Error *err) {
     w->sensitivity.share = 0;
     age_sweep(w);
     watch_clock(w, true);
-    return plan(w, err);
+    if (!plan(w, err)) return false;
+    trials_follow(&w->trials, history_now(&w->history));
+    if (w->trials.present) w->turned = 0; // known: as if it had been turned long ago
+    return true;
 }
 
 static bool push(Workbench *w, Recipe *recipe, Error *err) {

@@ -29,6 +29,8 @@ static int show(int argc, char **argv) {
             options.mono = true;
         else if (strcmp(argv[i], "--light") == 0)
             options.light = true;
+        else if (strcmp(argv[i], "--demo") == 0)
+            options.tour = 0.05;
     }
     Workbench *workbench;
     Error err = {0};
