@@ -30,6 +30,7 @@ static int row_of(Screen *s, const char *text) {
 static VTermScreenCell cell_at_text(Screen *s, const char *text) {
     int row, col;
     VTermScreenCell cell = {0};
+    expect(s, text);
     assert_true(screen_find(s, text, &row, &col));
     vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
     return cell;
@@ -104,6 +105,99 @@ static void the_bottom_line_names_the_keys_of_the_pane(void **state) {
     quit(s);
 }
 
+// ---- one pane on the whole frame ----------------------------------------------------------------------------------
+
+static void every_pane_has_the_whole_frame_in_turn(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "v");
+    expect(s, "v next pane");
+    expect(s, ">6σ"); // a column for which there was no room
+    assert_false(screen_has(s, "─ Dials"));
+    key(s, "v");
+    expect(s, "─ model.layers.5.mlp.down_proj"); // a title for which there was no room
+    key(s, "j");
+    expect(s, "─ model.layers.4.mlp.down_proj"); // from linear to linear
+    key(s, "v");
+    expect(s, "─ Dials ─");
+    expect(s, "percentile"); // the last row
+    key(s, "v");
+    expect(s, "─ Effect on mixed");
+    key(s, "v");
+    expect(s, "─ Dials ↓");
+    expect(s, "─ 4 down_proj");
+    key(s, "\tv"); // begins with the pane that has the keys
+    expect(s, "v next pane");
+    expect(s, "percentile");
+    key(s, "\t");
+    expect(s, "─ Effect on mixed");
+    key(s, ESCAPE);
+    expect(s, "─ Dials ↓");
+    key(s, "v6"); // other screens are never zoomed
+    expect(s, "by the recipe as it is now");
+    assert_false(screen_has(s, "v next pane"));
+    key(s, "q");
+    expect(s, "v next pane");
+    quit(s);
+}
+
+static void zoom_follows_the_size(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "v");
+    expect(s, "v next pane");
+    screen_resize(s, 36, 120);
+    expect(s, "▸5 down_proj");
+    expect(s, "size");
+    screen_resize(s, 10, 40);
+    expect(s, "quantdial needs");
+    screen_resize(s, 24, 80);
+    expect(s, "v next pane");
+    quit(s);
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+static void texts_are_as_long_as_wanted_and_scroll(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    key(s, ":tokens 1024\r");
+    expect(s, "up to 1024 tokens");
+    settle(s);
+    key(s, "\t\tv"); // 16 times as long
+    expect(s, "v next pane");
+    expect(s, "she said. Mira…"); // all of it is there
+    key(s, "g");
+    expect(s, "base      Once upon a time Mira");
+    key(s, "j");
+    expect_gone_text(s, "Once upon a time");
+    key(s, "k");
+    expect(s, "base      Once upon a time Mira");
+    assert_false(screen_has(s, "base      … "));
+    key(s, "G");
+    expect_gone_text(s, "Once upon a time");
+    settle(s);
+    key(s, "-");
+    expect(s, "up to 512 tokens");
+    key(s, ":tokens 0\r");
+    expect(s, "tokens: a number from 1 to 4096, not “0”");
+    quit(s);
+}
+
+static bool both_in_one_row(Screen *s, const void *unused) {
+    int row, other, col;
+    (void)unused;
+    return screen_find(s, "▸waited", &row, &col) && screen_find(s, "▸looked", &other, &col) && row == other;
+}
+
+static void wide_texts_stand_side_by_side(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "\t\tv");
+    if (!screen_wait(s, both_in_one_row, NULL)) fail_with_screen(s, "texts side by side");
+    quit(s);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (session_is_screen(argc, argv, &status)) return status;
@@ -112,6 +206,10 @@ int main(int argc, char **argv) {
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
+        IN_HOME(every_pane_has_the_whole_frame_in_turn),
+        IN_HOME(zoom_follows_the_size),
+        IN_HOME(texts_are_as_long_as_wanted_and_scroll),
+        IN_HOME(wide_texts_stand_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/screen.h"
+#include "tui/view.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 
@@ -309,8 +310,6 @@ void action_stop_export(Ui *ui, int unused) {
 
 // ---- program ------------------------------------------------------------------------------------------------------
 
-void action_next_pane(Ui *ui, int steps) { ui->focus = (Pane)(((int)ui->focus + steps + PANE_COUNT) % PANE_COUNT); }
-
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
@@ -347,6 +346,10 @@ void action_back(Ui *ui, int unused) {
     (void)unused;
     if (ui->screen != SCREEN_LAYERS)
         screen_go(ui, SCREEN_LAYERS);
+    else if (ui->zoom != ZOOM_NONE)
+        view_whole(ui);
+    else if (ui->texts.scrolled && ui->focus == PANE_TEXTS)
+        ui->texts.scrolled = false;
     else if (ui->one_linear)
         ui->one_linear = false;
     else if (*ui->rows.find)

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/view.h"
 
 const char *const key_group_titles[] = {
     [KEYS_LAYERS] = "Layers",   [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
@@ -20,13 +21,27 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
 const Binding bindings[] = {
     {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
-    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 1,
+    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, 1,
      "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
-    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, -1},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
     {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
     {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
+    {KEYS('v'), "v", KEYS_PROGRAM, ON_LAYERS, view_zoom, 0,
+     "the pane on the whole frame, then the next one, then all again; Esc returns", BAR("view", 4), WORD("view")},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ ↓", KEYS_RECIPE, IN_TEXTS, view_scroll, -1, "scroll both texts; also k j",
+     BAR("scroll", 2)},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_RECIPE, IN_TEXTS, view_scroll, 1},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, -1, "by pages"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f'), ' '), "PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, 1},
+    {KEYS(KEY_TO_START, 'g'), "g G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, -1, "to their beginning, to their end"},
+    {KEYS(KEY_TO_END, 'G'), "G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, 1},
+    {KEYS('+'), "+ -", KEYS_RECIPE, IN_TEXTS, view_length, 1, "texts of twice as many tokens, of half as many",
+     BAR("length", 3)},
+    {KEYS('-'), "-", KEYS_RECIPE, IN_TEXTS, view_length, -1},
+    {.help = "how many tokens both models write", WORD_WITH("tokens", "N", COMPLETE_NOTHING, view_tokens)},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},

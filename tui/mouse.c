@@ -5,6 +5,7 @@
 #include "tui/dials.h"
 #include "tui/keys.h"
 #include "tui/screen.h"
+#include "tui/view.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -62,6 +63,8 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
     if (!hit) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
+    else if (rect_contains(ui->layout.texts, key->row, key->col))
+        view_scroll(ui, direction);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))
         rows_move(&ui->rows, direction * 3);
 }

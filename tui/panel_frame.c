@@ -95,10 +95,18 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which) {
 void panel_borders_draw(Ui *ui) {
     const Layout *l = &ui->layout;
     const Rect panes[] = {l->layers, l->detail, l->dials, l->effect};
-    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) {
+        if (panes[i].rows) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    }
     const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
     const Rect focused[PANE_COUNT] = {[PANE_LAYERS] = l->layers, [PANE_DIALS] = l->dials, [PANE_TEXTS] = l->effect};
-    canvas_box(&ui->canvas, focused[ui->focus], focus);
+    if (focused[ui->focus].rows) canvas_box(&ui->canvas, focused[ui->focus], focus);
+}
+
+void panel_zoom_draw(Ui *ui) {
+    const Rect frame = ui->layout.frame;
+    canvas_right(&ui->canvas, ui->layout.bottom.row - frame.rows + 1, frame.col + 2, frame.cols - 4, MEANING_FOCUS,
+                 " v next pane  Esc all ");
 }
 
 // ---- bottom -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "tui/mouse.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/view.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -26,11 +27,13 @@ static void draw_too_small(Ui *ui) {
 }
 
 static void draw_layers_screen(Ui *ui) {
+    const Layout *l = &ui->layout;
     panel_borders_draw(ui);
-    panel_layers_draw(ui);
-    panel_detail_draw(ui);
-    panel_dials_draw(ui);
-    panel_effect_draw(ui);
+    if (l->layers.rows) panel_layers_draw(ui);
+    if (l->detail.rows) panel_detail_draw(ui);
+    if (l->dials.rows) panel_dials_draw(ui);
+    if (l->effect.rows) panel_effect_draw(ui);
+    if (ui->zoom != ZOOM_NONE) panel_zoom_draw(ui);
 }
 
 const ScreenInfo screen_table[] = {
@@ -47,6 +50,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (kind == ui->screen || !screen_table[kind].draw) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
+    view_arrange(ui);
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 

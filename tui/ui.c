@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
+#include "tui/view.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -39,8 +40,9 @@ void ui_free(Ui *ui) {
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
-    ui->layout = layout_make(rows, cols);
-    return canvas_resize(&ui->canvas, rows, cols, err);
+    if (!canvas_resize(&ui->canvas, rows, cols, err)) return false;
+    view_arrange(ui);
+    return true;
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------

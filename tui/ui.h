@@ -73,6 +73,12 @@ typedef struct Message {
     bool failure;
 } Message;
 
+// What is seen of the texts: lines from `top` on, once they were scrolled, else where the texts part.
+typedef struct Texts {
+    bool scrolled;
+    int top, last, rows; // first line shown, the last that can be, lines shown of each text
+} Texts;
+
 // What lies over the screen and explains it.
 typedef struct Help {
     bool shown, searching; // searching: keys go into the line below
@@ -88,6 +94,8 @@ typedef struct Ui {
     Rows rows;
     ScreenKind screen;
     Pane focus;
+    Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    Texts texts;
     Dial dial;       // the one that ← and → turn
     int dial_first;  // the first row of dials that is shown
     bool one_linear; // dials set an override for the selected linear

@@ -62,6 +62,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
+void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
 

@@ -80,7 +80,6 @@ struct Workbench {
     double *effect_output_sqnr, *effect_weight_sqnr;
     float *effect_divergences;
     Why effect_why;
-    size_t most_tokens;
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
@@ -101,10 +100,11 @@ struct Workbench {
     uint64_t turn;        // the screen's current turn
     Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
-    uint64_t prompt_turn; // counts prompts
+    uint64_t prompt_turn; // counts prompts and lengths of what follows them
     char *prompt;
-    int looked_at;   // linear, or −1
-    uint64_t wishes; // counts everything that was asked for
+    size_t most_tokens; // that follow it
+    int looked_at;      // linear, or −1
+    uint64_t wishes;    // counts everything that was asked for
     struct {
         ExportFormat format;
         char *folder;   // NULL: nobody looks

@@ -61,6 +61,7 @@ struct Workbench {
     Why why;
     int looked_at;
     char *prompt;
+    size_t most_tokens;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -204,6 +205,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
+    w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
@@ -319,11 +321,15 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
-static void tell(DecodeText *d, const char *text, double share) {
+// So much of a text that is told again and again, as often as there are tokens for it.
+static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
+    Text whole = {0};
+    for (size_t told = 0; told == 0 || told + 64 <= tokens; told += 64) text_addf(&whole, "%s", text);
+    size_t length = (size_t)((double)whole.length * share);
+    while (length && ((unsigned char)whole.data[length] & 0xC0) == 0x80) length--;
+    whole.data[length] = '\0';
     free(d->text);
-    size_t length = (size_t)((double)strlen(text) * share);
-    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
-    d->text = strndup(text, length);
+    d->text = whole.data;
     d->count = length / 4;
     d->known = true;
     d->finished = share >= 1;
@@ -364,10 +370,10 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
+    tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS));
+        tell(&w->effect.quantized, quantized_text, w->most_tokens, share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
@@ -540,6 +546,13 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     w->effect.quantized.finished = false;
     watch_clock(w, true);
 }
+
+void workbench_set_tokens(Workbench *w, size_t most) {
+    w->most_tokens = most;
+    workbench_set_prompt(w, w->prompt);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; }
 
 void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
