@@ -367,12 +367,11 @@ void action_help(Ui *ui, int unused) {
 }
 
 void action_theme(Ui *ui, const char *name) {
-    for (int i = 0; i < COLORS_COUNT; i++) {
-        if (strcmp(color_scheme_names[i], name) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (ColorScheme)i);
-        return;
-    }
-    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);
+    const int scheme = color_scheme_named(name);
+    if (scheme < 0)
+        ui_fail(ui, "there is no theme “%s”; there are auto, dark, light, colorblind and mono", name);
+    else if (ui->terminal)
+        terminal_set_scheme(ui->terminal, (ColorScheme)scheme);
 }
 
 void action_quit(Ui *ui, int unused) {

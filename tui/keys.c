@@ -126,7 +126,7 @@ const Binding bindings[] = {
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},
     {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, or show all linears"},
-    {.help = "colours: auto, dark, light, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
+    {.help = "colours: auto, dark, light, colorblind, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q")},
     {.run = action_quit_unsaved, .help = "quit without asking", WORD("q!")},
