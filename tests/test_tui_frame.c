@@ -10,8 +10,10 @@
 #include <cmocka.h>
 
 // In place of the real one, in this program only.
+#include "base/file.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/tui_session.h"
+#include "tui/clipboard.h"
 #include "tui/theme.h"
 
 static Screen *start_plainly(int rows, int cols) {
@@ -198,9 +200,123 @@ static void wide_texts_stand_side_by_side(void **state) {
     quit(s);
 }
 
+// ---- copies and exports -------------------------------------------------------------------------------------------
+
+// What the program asked the terminal to keep, by its first bytes in base64.
+static void expect_copied(Screen *s, const char *begin, const char *said) {
+    char sequence[160];
+    Text encoded = {0};
+    clipboard_sequence(begin, strlen(begin) / 3 * 3, &encoded); // three bytes are four characters
+    snprintf(sequence, sizeof sequence, "%.*s", (int)(encoded.length - 1), encoded.data); // without its end
+    text_free(&encoded);
+    expect(s, said);
+    if (!screen_sent(s, sequence)) fail_with_screen(s, sequence);
+}
+
+static void what_the_keys_are_on_is_copied(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "y");
+    expect_copied(s, "model.layers.5.mlp.down_proj  |w|max 2.97  |x|max 1286.5", "copied the row of model.layers.5.");
+    key(s, "\ty");
+    expect_copied(s, "{\n  \"quantdial_recipe\"", "copied the recipe, ");
+    key(s, "\ty");
+    expect_copied(s, "prompt: Once upon a time\nba", "copied both texts, ");
+    key(s, "Y");
+    expect_copied(s, "linear\t|w|max\t|x|max\t", "copied the table, 43 rows, ");
+    key(s, "x");
+    expect(s, "by the recipe as it is now");
+    key(s, "y");
+    expect_copied(s, "vLLM", "copied the verdict for vLLM");
+    quit(s);
+}
+
+static void a_terminal_without_a_clipboard_says_so(void **state) {
+    (void)state;
+    const char *const options[] = {NULL}, *const environment[] = {"TERM=linux", "FAKE_PACE=8", NULL};
+    Screen *s = start_as(36, 120, options, environment);
+    expect(s, "p99.9");
+    key(s, "y");
+    expect(s, "this terminal has no clipboard");
+    assert_false(screen_sent(s, "]52;"));
+    quit(s);
+}
+
+static void expect_file(const char *name, const char *begin) {
+    char *data;
+    size_t size;
+    Error err = {0};
+    if (!file_read(path_in_folder(name), 1 << 20, &data, &size, &err)) fail_msg("%s", err.message);
+    if (strncmp(data, begin, strlen(begin)) != 0) fail_msg("%s begins with %.200s", name, data);
+    free(data);
+}
+
+static void export_to(Screen *s, const char *command, const char *name) {
+    char line[4300];
+    snprintf(line, sizeof line, ":%s %s\r", command, path_in_folder(name));
+    key(s, line);
+}
+
+static void tables_become_files(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "&down\r"); // as they are shown: filtered, and in this order
+    expect(s, "6 of 43 & down");
+    export_to(s, "export", "table.csv");
+    expect(s, "6 rows written to ");
+    expect_file("table.csv", "linear,wmax,range,class,bits,group,sqnr,kurtosis,outliers,size\r\n"
+                             "model.layers.5.mlp.down_proj,2.96875,1286.5,token,4,32,");
+    key(s, ":filter\r");
+    export_to(s, "export", "table.md");
+    expect(s, "43 rows written to ");
+    expect_file("table.md", "| linear | \\|w\\|max | \\|x\\|max | class | bits | g | out dB | kurt | >6σ | size |\n"
+                            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+                            "| model.layers.5.mlp.down_proj | 2.97 | 1286.5 | token | 4 | 32 | ");
+    quit(s);
+}
+
+static void the_figure_becomes_a_file(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    export_to(s, "export", "figure.svg");
+    expect(s, "figure written to ");
+    expect_file("figure.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    char *data;
+    size_t size;
+    assert_true(file_read(path_in_folder("figure.svg"), 1 << 20, &data, &size, NULL));
+    assert_non_null(strstr(data, "model.layers.5.mlp.down_proj  64 × 192"));
+    assert_non_null(strstr(data, ">v1 150</text>"));
+    assert_string_equal(data + size - 7, "</svg>\n");
+    free(data);
+    key(s, "x");
+    expect(s, "by the recipe as it is now");
+    export_to(s, "export", "other.svg");
+    expect(s, "this screen has no figure to write");
+    quit(s);
+}
+
+static void no_file_is_replaced_unasked(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    folder_put_text(folder, "there.csv", "mine");
+    export_to(s, "export", "there.csv");
+    expect(s, "already exists; :export!");
+    expect_file("there.csv", "mine");
+    export_to(s, "export!", "there.csv");
+    expect(s, "43 rows written to ");
+    expect_file("there.csv", "linear,");
+    export_to(s, "export", "table.txt");
+    expect(s, "the ending says what is written");
+    key(s, "X");
+    expect(s, "write .csv, .md or .svg to layers.csv");
+    key(s, ESCAPE);
+    quit(s);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (session_is_screen(argc, argv, &status)) return status;
+    unsetenv("TMUX"); // that the tests may run in
     const struct CMUnitTest tests[] = {
         IN_HOME(help_begins_with_what_counts_here),
         IN_HOME(help_shows_colours_as_they_are),
@@ -210,6 +326,11 @@ int main(int argc, char **argv) {
         IN_HOME(zoom_follows_the_size),
         IN_HOME(texts_are_as_long_as_wanted_and_scroll),
         IN_HOME(wide_texts_stand_side_by_side),
+        IN_HOME(what_the_keys_are_on_is_copied),
+        IN_HOME(a_terminal_without_a_clipboard_says_so),
+        IN_HOME(tables_become_files),
+        IN_HOME(the_figure_becomes_a_file),
+        IN_HOME(no_file_is_replaced_unasked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -370,8 +370,9 @@ void action_theme(Ui *ui, const char *name) {
     const int scheme = color_scheme_named(name);
     if (scheme < 0)
         ui_fail(ui, "there is no theme “%s”; there are auto, dark, light, colorblind and mono", name);
-    else if (ui->terminal)
-        terminal_set_scheme(ui->terminal, (ColorScheme)scheme);
+    else
+        ui->colors = (ColorScheme)scheme;
+    if (scheme >= 0 && ui->terminal) terminal_set_scheme(ui->terminal, ui->colors);
 }
 
 void action_quit(Ui *ui, int unused) {

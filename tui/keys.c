@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/handout.h"
 #include "tui/view.h"
 
 const char *const key_group_titles[] = {
@@ -99,6 +100,16 @@ const Binding bindings[] = {
     {.help = "write the recipe and quit", WORD_WITH("wq", "[FILE]", COMPLETE_FILE, action_write_quit)},
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
+
+    {KEYS('y'), "y", KEYS_RECIPE, EVERYWHERE, handout_copy, 0,
+     "copy what the keys are on: the row, among the dials the recipe, the texts, the verdict", BAR("copy", 8),
+     WORD("copy")},
+    {KEYS('Y'), "Y", KEYS_RECIPE, EVERYWHERE, handout_copy_table, 0, "copy the table as it is shown",
+     WORD("copy-table")},
+    {KEYS('X'), "X", KEYS_RECIPE, EVERYWHERE, handout_ask, 0,
+     "write the table (.csv, .md) or the figure (.svg) to a file",
+     WORD_WITH("export", "[FILE]", COMPLETE_FILE, handout_write)},
+    {.help = "the same, even over another file", WORD_WITH("export!", "[FILE]", COMPLETE_FILE, handout_over)},
 
     {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},

@@ -1,6 +1,7 @@
 // Each draws one pane of the layout onto ui->canvas.
 #pragma once
 
+#include "tui/format.h"
 #include "tui/ui.h"
 
 void panel_header_draw(Ui *ui);
@@ -23,5 +24,6 @@ const char *job_doing(JobKind kind);        // "calibrating"
 bool calibration_provisional(const Ui *ui); // more tokens are to come, and ranges may grow
 // "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text, "… of mixed".
 void calibration_text(const Ui *ui, bool whole, char *out, size_t size);
+Short panel_layers_cell(const Ui *ui, int linear, Column column); // as the table shows it
 Style class_style(FptqClass class);
 Style input_style(const Decision *decision);

@@ -9,6 +9,7 @@
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/handout.h"
 #include "tui/panels.h"
 
 static void close_prompt(Ui *ui) {
@@ -49,6 +50,9 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_DIAL: accept_dial(ui, line); break;
     case PROMPT_FOLDER:
         if (*line) convert_name_folder(ui, line);
+        break;
+    case PROMPT_EXPORT:
+        if (*line) handout_write(ui, line);
         break;
     case PROMPT_QUIT: // a key answers these (take_code)
     case PROMPT_LEAVE:
@@ -121,6 +125,7 @@ static void prompt_complete(Ui *ui) {
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
     if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
     if (ui->prompt == PROMPT_FOLDER) snprintf(prefix, sizeof prefix, "folder ");
+    if (ui->prompt == PROMPT_EXPORT) snprintf(prefix, sizeof prefix, "export ");
     if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
     if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
     char whole[sizeof line + sizeof prefix];
@@ -162,7 +167,8 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
-    case PROMPT_FOLDER: edit_line(ui, code); break;
+    case PROMPT_FOLDER:
+    case PROMPT_EXPORT: edit_line(ui, code); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
@@ -213,6 +219,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
+    case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -320,7 +327,8 @@ void prompt_draw(Ui *ui) {
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
-    case PROMPT_FOLDER: draw_editor(ui, inside); break;
+    case PROMPT_FOLDER:
+    case PROMPT_EXPORT: draw_editor(ui, inside); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }

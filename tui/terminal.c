@@ -17,6 +17,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "tui/clipboard.h"
 #include "tui/signals.h"
 
 struct Terminal {
@@ -376,6 +377,24 @@ void terminal_size(Terminal *t, int *rows, int *cols) {
 void terminal_redraw(Terminal *t) { t->redraw = true; }
 
 void terminal_bell(void) { beep(); }
+
+#define COPY_MOST 74994 // bytes: terminals that have a limit take 100,000 characters in all
+
+bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err) {
+    if (clipboard_tmux(text, length)) return true;
+    if (!t->ansi || !may_be_asked())
+        return error_set(err, "this terminal has no clipboard that can be written to; :export FILE writes a file");
+    if (length > COPY_MOST)
+        return error_set(err, "%zu bytes are too much for the clipboard of a terminal; :export FILE writes a file",
+                         length);
+    Text sequence = {0};
+    clipboard_sequence(text, length, &sequence);
+    const bool ok = !sequence.failed || error_memory(err, "the text to copy");
+    if (ok) fwrite(sequence.data, 1, sequence.length, stdout);
+    fflush(stdout);
+    text_free(&sequence);
+    return ok;
+}
 
 // Neighbours of one style go out as one string: changing attributes is what costs.
 static void show_row(const Terminal *t, const Canvas *canvas, int row) {

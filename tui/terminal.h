@@ -19,6 +19,10 @@ void terminal_show(Terminal *t, const Canvas *canvas);
 void terminal_redraw(Terminal *t); // the next frame is sent whole
 void terminal_bell(void);
 
+// Puts text into the clipboard of whoever sits before the terminal, also over SSH (OSC 52), or inside tmux by tmux,
+// which passes it on. Terminals do not say whether they took it.
+bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err);
+
 // What happened while waiting.
 typedef struct Wakeup {
     bool keys;    // read them with terminal_key

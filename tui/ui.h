@@ -60,6 +60,7 @@ typedef enum PromptKind {
     PROMPT_TEXT,
     PROMPT_DIAL,
     PROMPT_FOLDER,
+    PROMPT_EXPORT,
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -93,6 +94,7 @@ typedef struct Ui {
     Layout layout;
     Rows rows;
     ScreenKind screen;
+    ColorScheme colors;
     Pane focus;
     Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
     Texts texts;
