@@ -38,6 +38,7 @@ typedef struct Options {
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
     const char *prompt;
+    const char *theme;  // of the screen; NULL: as the settings say
     size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"

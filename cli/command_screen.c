@@ -20,7 +20,13 @@ static bool run_screen(const Options *options, Error *err) {
              workbench_set(workbench, -1, options->dials[i].dial, &value, err);
     }
     TuiOptions tui = {
-        .ascii = options->ascii, .mono = options->mono, .light = options->light, .recipe_path = options->recipe};
+        .ascii = options->ascii,
+        .mono = options->mono,
+        .light = options->light,
+        .theme = options->theme,
+        .tokens_given = options->most_tokens > 0,
+        .recipe_path = options->recipe,
+    };
     ok = ok && tui_run(workbench, &tui, err);
     workbench_close(workbench);
     return ok;

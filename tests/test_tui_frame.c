@@ -313,6 +313,72 @@ static void no_file_is_replaced_unasked(void **state) {
     quit(s);
 }
 
+// ---- settings -----------------------------------------------------------------------------------------------------
+
+static void put_settings(const char *text) {
+    Error err = {0};
+    assert_true(folder_make(path_in_folder(".config/quantdial"), &err));
+    folder_put_text(folder, ".config/quantdial/config.json", text);
+}
+
+static void settings_hold_from_the_start(void **state) {
+    (void)state;
+    put_settings("{\"theme\": \"mono\", \"sort\": \"kurtosis\", \"tokens\": 33, \"ascii\": true}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "by kurt v");
+    const VTermScreenCell cell = cell_at_text(s, "1286.5");
+    assert_true(VTERM_COLOR_IS_DEFAULT_FG(&cell.fg));
+    key(s, "\t\t-"); // half of what the settings say
+    expect(s, "up to 16 tokens");
+    quit(s);
+    const char *const options[] = {"--theme", "light", NULL}, // what is asked for goes before
+        *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=8", NULL};
+    s = start_as(36, 120, options, environment);
+    expect(s, "p99.9");
+    const VTermScreenCell light = cell_at_text(s, "1286.5");
+    assert_int_equal(light.fg.indexed.idx, 131);
+    quit(s);
+}
+
+static void changed_keys_hold_and_are_shown(void **state) {
+    (void)state;
+    put_settings("{\"keys\": {\"undo\": \"U\", \"pin\": \"u\"}}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "U undo");
+    key(s, "u");
+    expect(s, "pinned:");
+    key(s, "U");
+    expect(s, "nothing to undo");
+    key(s, "?/undo\r");
+    expect(s, "changed, usually u");
+    key(s, "q");
+    click_on(s, "u pin"); // keys on the screen are what they say
+    expect(s, "pin removed");
+    quit(s);
+}
+
+static void settings_that_are_not_understood_are_told(void **state) {
+    (void)state;
+    put_settings("{\"them\": \"dark\"}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "config.json: settings: unknown key \"them\"");
+    key(s, "u"); // and it goes on
+    expect(s, "nothing to undo");
+    quit(s);
+}
+
+static void colorblind_is_blue_and_orange(void **state) {
+    (void)state;
+    Screen *s = start_plainly(60, 120);
+    key(s, ":theme colorblind\r?/pin\r");
+    expect(s, "better than the pin");
+    const VTermScreenCell better = cell_at_text(s, "✓ "), worse = cell_at_text(s, "✗ ");
+    assert_int_equal(better.fg.indexed.idx, 75);
+    assert_int_equal(worse.fg.indexed.idx, 215);
+    key(s, "q");
+    quit(s);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (session_is_screen(argc, argv, &status)) return status;
@@ -331,6 +397,10 @@ int main(int argc, char **argv) {
         IN_HOME(tables_become_files),
         IN_HOME(the_figure_becomes_a_file),
         IN_HOME(no_file_is_replaced_unasked),
+        IN_HOME(settings_hold_from_the_start),
+        IN_HOME(changed_keys_hold_and_are_shown),
+        IN_HOME(settings_that_are_not_understood_are_told),
+        IN_HOME(colorblind_is_blue_and_orange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

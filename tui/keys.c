@@ -4,6 +4,7 @@
 
 #include "tui/actions.h"
 #include "tui/handout.h"
+#include "tui/key_names.h"
 #include "tui/view.h"
 
 const char *const key_group_titles[] = {
@@ -163,16 +164,39 @@ bool binding_counts(const Ui *ui, const Binding *binding) {
     return false;
 }
 
-static bool has_key(const Binding *binding, int code) {
+static bool table_has_key(const Binding *binding, int code) {
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }
     return false;
 }
 
+bool binding_has_key(const Settings *settings, const Binding *binding, int code) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    for (int i = 0; change && i < KEYS_OF_ACTION; i++) {
+        if (change->codes[i] && change->codes[i] == code) return true;
+    }
+    return !change && table_has_key(binding, code);
+}
+
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    *changed = change != NULL;
+    return change ? change->shown : binding->shown;
+}
+
+bool keys_click(Ui *ui, int code) {
+    for (int i = 0; i < binding_count; i++) {
+        if (!table_has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
+        bindings[i].run(ui, bindings[i].argument);
+        return true;
+    }
+    return false;
+}
+
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
-        if (!has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
+        if (!binding_counts(ui, &bindings[i]) || !binding_has_key(&ui->settings, &bindings[i], code)) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }

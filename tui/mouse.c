@@ -32,7 +32,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     switch (hit->kind) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
     case HIT_COLUMN: action_sort_by(ui, hit->value); break;
-    case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_KEY: keys_click(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
     case HIT_ROW:

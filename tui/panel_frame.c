@@ -103,12 +103,6 @@ void panel_borders_draw(Ui *ui) {
     if (focused[ui->focus].rows) canvas_box(&ui->canvas, focused[ui->focus], focus);
 }
 
-void panel_zoom_draw(Ui *ui) {
-    const Rect frame = ui->layout.frame;
-    canvas_right(&ui->canvas, ui->layout.bottom.row - frame.rows + 1, frame.col + 2, frame.cols - 4, MEANING_FOCUS,
-                 " v next pane  Esc all ");
-}
-
 // ---- bottom -------------------------------------------------------------------------------------------------------
 
 const char *job_doing(JobKind kind) {
@@ -164,7 +158,8 @@ static int draw_job(Ui *ui, Rect line) {
 
 static int bar_width(const Ui *ui, const Binding *binding) {
     char text[96];
-    snprintf(text, sizeof text, "%s %s  ", binding->shown, binding->bar);
+    bool changed;
+    snprintf(text, sizeof text, "%s %s  ", binding_shown(&ui->settings, binding, &changed), binding->bar);
     return canvas_width(&ui->canvas, text);
 }
 
@@ -187,8 +182,10 @@ static void draw_keys(Ui *ui, Rect line) {
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
         if (!b->bar || b->rank > most || !binding_counts(ui, b)) continue;
+        bool changed;
         const int from = col;
-        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT, b->shown);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT,
+                           binding_shown(&ui->settings, b, &changed));
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_FAINT, b->bar);
         ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_KEY, b->keys[0]);
@@ -218,9 +215,19 @@ static void draw_message(Ui *ui, Rect line) {
         panel_message_draw(ui, (Rect){line.row, line.col, 1, needed}, style, ui->message.text);
 }
 
+// How one leaves a pane that has the whole frame; returns the columns used.
+static int draw_zoom(Ui *ui, Rect line) {
+    static const char text[] = " v next pane  Esc all panes ";
+    if (ui->zoom == ZOOM_NONE || ui->screen != SCREEN_LAYERS) return 0;
+    const int width = canvas_width(&ui->canvas, text);
+    canvas_right(&ui->canvas, line.row, line.col, line.cols, MEANING_FOCUS, text);
+    return width + 1;
+}
+
 void panel_bottom_draw(Ui *ui) {
     Rect line = rect_inset(ui->layout.bottom, 2);
     if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
+    if (!*ui->message.text) line.cols -= draw_zoom(ui, line);
     if (*ui->message.text)
         draw_message(ui, line);
     else

@@ -10,7 +10,6 @@ void panel_layers_draw(Ui *ui);
 void panel_detail_draw(Ui *ui);
 void panel_dials_draw(Ui *ui);
 void panel_effect_draw(Ui *ui);
-void panel_zoom_draw(Ui *ui); // on the edge of a pane that has the whole frame
 void panel_convert_draw(Ui *ui);
 void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 

@@ -33,7 +33,6 @@ static void draw_layers_screen(Ui *ui) {
     if (l->detail.rows) panel_detail_draw(ui);
     if (l->dials.rows) panel_dials_draw(ui);
     if (l->effect.rows) panel_effect_draw(ui);
-    if (ui->zoom != ZOOM_NONE) panel_zoom_draw(ui);
 }
 
 const ScreenInfo screen_table[] = {

@@ -107,17 +107,41 @@ static bool only_ascii(const TuiOptions *options) {
 
 bool tui_possible(Error *err) { return terminal_draws(err); }
 
+char *tui_settings_file(void) { return settings_path(); }
+
+bool tui_settings_check(const char *path, Error *err) {
+    Settings settings;
+    const bool ok = settings_load(path, &settings, err);
+    settings_free(&settings);
+    return ok;
+}
+
+// A file that is not understood is told, and the program goes on without it.
+static void take_settings(Ui *ui, const TuiOptions *options) {
+    Error err = {0};
+    char *path = settings_path();
+    if (path) ui_report(ui, settings_load(path, &ui->settings, &err), &err);
+    free(path);
+    const Settings *settings = &ui->settings;
+    ui->colors = options->theme   ? (ColorScheme)color_scheme_named(options->theme)
+                 : options->mono  ? COLORS_MONO
+                 : options->light ? COLORS_LIGHT
+                                  : settings->theme;
+    if (settings->sort >= 0) ui->rows.sort = (Column)settings->sort;
+    if (settings->sort >= 0) ui->rows.reversed = settings->reverse;
+    if (settings->tokens && !options->tokens_given) workbench_set_tokens(ui->workbench, settings->tokens);
+    rows_arrange(&ui->rows);
+}
+
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};
     Ui *ui = &loop.ui;
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
-    ui->canvas.ascii = only_ascii(options);
+    if (ok) take_settings(ui, options);
+    ui->canvas.ascii = only_ascii(options) || ui->settings.ascii;
     log_screen(true);
-    ok = ok && terminal_open(options->mono    ? COLORS_MONO
-                             : options->light ? COLORS_LIGHT
-                                              : COLORS_AUTO,
-                             &ui->terminal, err);
+    ok = ok && terminal_open(ui->colors, &ui->terminal, err);
     if (ok) {
         ok = loop_run(&loop, err);
         loop_end(ui, ok && !loop.ended);

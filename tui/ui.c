@@ -22,7 +22,11 @@ static void offer_unsaved(Ui *ui) {
 }
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
-    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
+    *ui = (Ui){.workbench = workbench,
+               .dial = DIAL_ALPHA,
+               .dragged = NO_DIAL,
+               .settings = settings_default(),
+               .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
     if (!rows_init(&ui->rows, workbench, err)) return false;
     offer_unsaved(ui);
@@ -33,6 +37,7 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
+    settings_free(&ui->settings);
     canvas_free(&ui->canvas);
     ui_unpin(ui);
     convert_free(ui);

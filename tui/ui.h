@@ -4,6 +4,7 @@
 #include "tui/canvas.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
+#include "tui/settings.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
@@ -94,6 +95,7 @@ typedef struct Ui {
     Layout layout;
     Rows rows;
     ScreenKind screen;
+    Settings settings;
     ColorScheme colors;
     Pane focus;
     Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through

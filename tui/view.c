@@ -75,7 +75,6 @@ void view_scroll_page(Ui *ui, int pages) {
 void view_scroll_end(Ui *ui, int direction) { scroll_to(ui, direction < 0 ? 0 : ui->texts.last); }
 
 #define TOKENS_LEAST 8
-#define TOKENS_MOST 4096
 
 static void set_tokens(Ui *ui, size_t tokens) {
     if (tokens != workbench_tokens(ui->workbench)) workbench_set_tokens(ui->workbench, tokens);
@@ -84,14 +83,14 @@ static void set_tokens(Ui *ui, size_t tokens) {
 
 void view_length(Ui *ui, int direction) {
     const size_t now = workbench_tokens(ui->workbench), wanted = direction > 0 ? now * 2 : now / 2;
-    set_tokens(ui, wanted < TOKENS_LEAST ? TOKENS_LEAST : wanted > TOKENS_MOST ? TOKENS_MOST : wanted);
+    set_tokens(ui, wanted < TOKENS_LEAST ? TOKENS_LEAST : wanted > TEXT_TOKENS_MOST ? TEXT_TOKENS_MOST : wanted);
 }
 
 void view_tokens(Ui *ui, const char *count) {
     char *end;
     const long tokens = strtol(count, &end, 10);
-    if (*count && !*end && tokens >= 1 && tokens <= TOKENS_MOST)
+    if (*count && !*end && tokens >= 1 && tokens <= TEXT_TOKENS_MOST)
         set_tokens(ui, (size_t)tokens);
     else
-        ui_fail(ui, "tokens: a number from 1 to %d, not “%s”", TOKENS_MOST, count);
+        ui_fail(ui, "tokens: a number from 1 to %d, not “%s”", TEXT_TOKENS_MOST, count);
 }
