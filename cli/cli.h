@@ -44,7 +44,7 @@ typedef struct Options {
     const char *ids;    // logits: "1,2,3"
     const char *output; // file to write: calibrate, logits, tune
     const char *match;  // glob over linear names
-    bool json, quiet, ascii, mono, light, base_only, help, version;
+    bool json, quiet, ascii, mono, light, fresh, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;

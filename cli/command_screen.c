@@ -25,6 +25,8 @@ static bool run_screen(const Options *options, Error *err) {
         .light = options->light,
         .theme = options->theme,
         .tokens_given = options->most_tokens > 0,
+        .prompt_given = options->prompt != NULL,
+        .fresh = options->fresh,
         .recipe_path = options->recipe,
     };
     ok = ok && tui_run(workbench, &tui, err);

@@ -86,6 +86,7 @@ static const Values values[] = {
     {"ascii", {NULL}, {NULL}},
     {"mono", {NULL}, {NULL}},
     {"light", {NULL}, {NULL}},
+    {"fresh", {NULL}, {NULL}},
     {"theme", {"auto", "mono"}, {"", "solarized", "light "}},
     {"json", {NULL}, {NULL}},
     {"quiet", {NULL}, {NULL}},

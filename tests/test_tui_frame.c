@@ -1,4 +1,5 @@
 // What surrounds the panes: help, zoom, copies and exports, settings, themes.
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -379,6 +380,83 @@ static void colorblind_is_blue_and_orange(void **state) {
     quit(s);
 }
 
+// ---- how it was left ----------------------------------------------------------------------------------------------
+
+static void it_begins_as_it_was_left(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "p:sort kurtosis\r&down\rjr\x15The sea\r");
+    expect(s, "The sea Mira");
+    expect(s, "▸4 down_proj");
+    key(s, ":tokens 100\r");
+    expect(s, "up to 100 tokens");
+    quit(s);
+    s = start(36, 120);
+    expect(s, "6 of 43 & down");
+    expect(s, "▸4 down_proj");
+    expect(s, "The sea Mira");
+    expect(s, "since pin");
+    expect(s, "as you left it; --fresh starts without");
+    key(s, "\t\t-");
+    expect(s, "up to 50 tokens");
+    key(s, ESCAPE);
+    key(s, ESCAPE);
+    expect(s, "by kurt ▼");
+    quit(s);
+    const char *const options[] = {"--fresh", NULL}, *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=8",
+                                                                             NULL};
+    s = start_as(36, 120, options, environment);
+    expect(s, "▸5 down_proj");
+    expect(s, "by |x|max ▼");
+    expect(s, "Once upon a time");
+    assert_false(screen_has(s, "since pin"));
+    quit(s);
+}
+
+// A restored pin is compared with, figure by figure.
+static void a_pin_of_another_day_is_compared_with(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "p");
+    expect(s, "pinned:");
+    quit(s);
+    s = start(36, 120);
+    expect(s, "since pin");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "+4.00 ✗");
+    settle(s);
+    expect(s, " ✓"); // the accuracy
+    quit(s);
+}
+
+static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
+    (void)state;
+    static const char *const damaged[] = {
+        "", "[]", "{\"quantdial_session\": 1, \"marks\": 3, \"pin\": {\"bytes\": \"x\"}, \"tokens\": -1, \"sort\": 7}",
+        "{\"quantdial_session\": 1, \"filter\": \"no such linear\", \"selected\": \"none\", \"marks\": [\"none\"]}",
+        "{\"quantdial_session\": 2, \"filter\": \"down\"}"};
+    Screen *s = start_plainly(36, 120);
+    quit(s);
+    char *kept = NULL;
+    DIR *stream = opendir(path_in_folder(".local/state/quantdial/sessions"));
+    assert_non_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        if (entry->d_name[0] != '.') kept = strdup(entry->d_name);
+    }
+    closedir(stream);
+    assert_non_null(kept);
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        char name[300];
+        snprintf(name, sizeof name, ".local/state/quantdial/sessions/%s", kept);
+        folder_put_text(folder, name, damaged[i]);
+        s = start_plainly(36, 120);
+        expect(s, "▸5 down_proj");
+        assert_false(screen_has(s, "of 43 &") || screen_has(s, "since pin"));
+        quit(s);
+    }
+    free(kept);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (session_is_screen(argc, argv, &status)) return status;
@@ -401,6 +479,9 @@ int main(int argc, char **argv) {
         IN_HOME(changed_keys_hold_and_are_shown),
         IN_HOME(settings_that_are_not_understood_are_told),
         IN_HOME(colorblind_is_blue_and_orange),
+        IN_HOME(it_begins_as_it_was_left),
+        IN_HOME(a_pin_of_another_day_is_compared_with),
+        IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

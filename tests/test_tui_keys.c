@@ -121,7 +121,8 @@ static int show(const char *path, const char *model) {
         }
         for (int screens = 0; screens < 3 && !atomic_load(&watched->end); screens++) {
             atomic_fetch_add(&watched->runs, 1);
-            const TuiOptions how = {.ascii = screens == 1};
+            unsetenv("TMUX"); // whose buffer is somebody's
+            const TuiOptions how = {.ascii = screens == 1, .fresh = true};
             if (!tui_run(workbench, &how, &err)) {
                 fprintf(stderr, "%s\n", err.message);
                 return 1;

@@ -220,7 +220,8 @@ static double noise_of_divergence(const Ui *ui) {
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
-    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known;
+    // A pin of another day may be of another number of tokens.
+    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known && now->tokens == then->tokens;
     const double bytes = change_bytes(ui),
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
@@ -289,7 +290,7 @@ void panel_figures_line(Ui *ui, Rect line) {
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (fresh != FRESH || !ui->pin.accuracy_known) return;
+    if (fresh != FRESH || !ui->pin.accuracy_known || ui->pin.accuracy.tokens != a->tokens) return;
     const bool same = fabs(kl) <= noise_of_divergence(ui);
     pen_text(&pen,
              same     ? MEANING_FAINT

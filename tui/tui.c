@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tui/memory.h"
 #include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
@@ -82,6 +83,7 @@ static bool loop_run(Loop *loop, Error *err) {
 
 // When the user quits, unsaved changes have been decided on. When something else ends the program, they have not.
 static void loop_end(Ui *ui, bool decided) {
+    memory_keep(ui, NULL);
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
     else if (ui->prompt != PROMPT_RESTORE)
@@ -139,6 +141,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     Ui *ui = &loop.ui;
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     if (ok) take_settings(ui, options);
+    if (ok && !options->fresh) memory_restore(ui, !options->prompt_given, !options->tokens_given);
     ui->canvas.ascii = only_ascii(options) || ui->settings.ascii;
     log_screen(true);
     ok = ok && terminal_open(ui->colors, &ui->terminal, err);

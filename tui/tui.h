@@ -9,6 +9,8 @@ typedef struct TuiOptions {
     bool light;              // colours for a light background, whatever COLORFGBG says
     const char *theme;       // its name, rather than what the settings say; NULL: not given
     bool tokens_given;       // the length of the texts was asked for, whatever the settings say
+    bool prompt_given;       // and the prompt, whatever it was the last time
+    bool fresh;              // begin without what is known of the last time
     const char *recipe_path; // where w writes by default; NULL: asks
 } TuiOptions;
 

@@ -29,6 +29,8 @@ static int show(int argc, char **argv) {
             options.mono = true;
         else if (strcmp(argv[i], "--light") == 0)
             options.light = true;
+        else if (strcmp(argv[i], "--fresh") == 0)
+            options.fresh = true;
         else if (strcmp(argv[i], "--theme") == 0 && i + 1 < argc)
             options.theme = argv[++i];
     }
