@@ -15,6 +15,7 @@
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/tui_session.h"
 #include "tui/clipboard.h"
+#include "tui/jobs.h"
 #include "tui/theme.h"
 
 static Screen *start_plainly(int rows, int cols) {
@@ -382,16 +383,23 @@ static void colorblind_is_blue_and_orange(void **state) {
 
 // ---- how it was left ----------------------------------------------------------------------------------------------
 
+static Screen *start_again(void) {
+    Screen *s = start_with(36, 120, "--remember", "FAKE_PACE=8");
+    expect(s, "p99.9");
+    settle(s);
+    return s;
+}
+
 static void it_begins_as_it_was_left(void **state) {
     (void)state;
-    Screen *s = start(36, 120);
+    Screen *s = start_again();
     key(s, "p:sort kurtosis\r&down\rjr\x15The sea\r");
     expect(s, "The sea Mira");
     expect(s, "▸4 down_proj");
     key(s, ":tokens 100\r");
     expect(s, "up to 100 tokens");
     quit(s);
-    s = start(36, 120);
+    s = start_again();
     expect(s, "6 of 43 & down");
     expect(s, "▸4 down_proj");
     expect(s, "The sea Mira");
@@ -403,9 +411,7 @@ static void it_begins_as_it_was_left(void **state) {
     key(s, ESCAPE);
     expect(s, "by kurt ▼");
     quit(s);
-    const char *const options[] = {"--fresh", NULL}, *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=8",
-                                                                             NULL};
-    s = start_as(36, 120, options, environment);
+    s = start(36, 120); // afresh
     expect(s, "▸5 down_proj");
     expect(s, "by |x|max ▼");
     expect(s, "Once upon a time");
@@ -416,11 +422,11 @@ static void it_begins_as_it_was_left(void **state) {
 // A restored pin is compared with, figure by figure.
 static void a_pin_of_another_day_is_compared_with(void **state) {
     (void)state;
-    Screen *s = start(36, 120);
+    Screen *s = start_again();
     key(s, "p");
     expect(s, "pinned:");
     quit(s);
-    s = start(36, 120);
+    s = start_again();
     expect(s, "since pin");
     key(s, ":set weight-bits 8\r");
     expect(s, "+4.00 ✗");
@@ -435,7 +441,7 @@ static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
         "", "[]", "{\"quantdial_session\": 1, \"marks\": 3, \"pin\": {\"bytes\": \"x\"}, \"tokens\": -1, \"sort\": 7}",
         "{\"quantdial_session\": 1, \"filter\": \"no such linear\", \"selected\": \"none\", \"marks\": [\"none\"]}",
         "{\"quantdial_session\": 2, \"filter\": \"down\"}"};
-    Screen *s = start_plainly(36, 120);
+    Screen *s = start_again();
     quit(s);
     char *kept = NULL;
     DIR *stream = opendir(path_in_folder(".local/state/quantdial/sessions"));
@@ -449,12 +455,71 @@ static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
         char name[300];
         snprintf(name, sizeof name, ".local/state/quantdial/sessions/%s", kept);
         folder_put_text(folder, name, damaged[i]);
-        s = start_plainly(36, 120);
+        s = start_again();
         expect(s, "▸5 down_proj");
         assert_false(screen_has(s, "of 43 &") || screen_has(s, "since pin"));
         quit(s);
     }
     free(kept);
+}
+
+// ---- jobs ---------------------------------------------------------------------------------------------------------
+
+static void each_job_is_stopped_and_goes_on(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "J");
+    expect(s, "─ Jobs ─");
+    expect(s, "▸ calibrating");
+    key(s, "x");
+    expect(s, "calibrating       stopped");
+    key(s, "x");
+    expect(s, "calibrating       done");
+    key(s, "\033");
+    expect_gone_text(s, "─ Jobs ─");
+    settle(s);
+    key(s, ":jobs\r!"); // nothing is left to stop
+    expect(s, "─ Jobs ─");
+    click_on(s, "writing texts");
+    expect(s, "▸ writing texts");
+    key(s, "q");
+    quit(s);
+}
+
+static void the_title_says_what_is_computed(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    settle(s);
+    expect(s, "▸looked");
+    assert_true(screen_sent(s, "\033[22;2t")); // what it was
+    assert_true(screen_sent(s, "% calibrating - storyteller - quantdial\033\\"));
+    assert_true(screen_sent(s, "\033]2;storyteller - quantdial\033\\"));
+    key(s, ":q!\r");
+    assert_true(screen_wait_gone(s));
+    assert_true(screen_sent(s, "\033[23;2t"));
+    screen_free(s);
+}
+
+// In this process, with a clock of the test.
+static void what_took_long_is_told(void **state) {
+    (void)state;
+    const WorkbenchOptions wanted = {0};
+    Workbench *w;
+    Ui ui;
+    Error err = {0};
+    JobView job;
+    for (int seconds = 5; seconds <= 15; seconds += 10) {
+        assert_true(fake_workbench_open(&wanted, &w, &err) && ui_init(&ui, w, NULL, &err));
+        assert_false(jobs_watch(&ui, 100));
+        do {
+            workbench_update(w);
+            workbench_job(w, JOB_CALIBRATE, &job);
+        } while (job.state == JOB_RUNNING);
+        assert_int_equal(jobs_watch(&ui, 100 + seconds), seconds >= 10);
+        assert_false(jobs_watch(&ui, 101 + seconds)); // once
+        ui_free(&ui);
+        workbench_close(w);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -482,6 +547,9 @@ int main(int argc, char **argv) {
         IN_HOME(it_begins_as_it_was_left),
         IN_HOME(a_pin_of_another_day_is_compared_with),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
+        IN_HOME(each_job_is_stopped_and_goes_on),
+        IN_HOME(the_title_says_what_is_computed),
+        IN_HOME(what_took_long_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "tui/actions.h"
 #include "tui/handout.h"
+#include "tui/jobs.h"
 #include "tui/key_names.h"
 #include "tui/view.h"
 
@@ -134,6 +135,8 @@ const Binding bindings[] = {
      BAR("stop", 2)},
 
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
+    {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",
+     BAR("jobs", 9), WORD("jobs")},
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},

@@ -35,6 +35,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_click(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_JOB: break; // the list takes its clicks itself
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
         ui->rows.selected = hit->value;

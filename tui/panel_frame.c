@@ -13,7 +13,7 @@
 
 // ---- header -------------------------------------------------------------------------------------------------------
 
-static const char *model_name(const ModelStructure *structure) {
+const char *panel_model_name(const ModelStructure *structure) {
     const char *path = structure->checkpoint && structure->checkpoint->path ? structure->checkpoint->path : "";
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
@@ -27,7 +27,7 @@ static void draw_model(Ui *ui, Pen *pen) {
     // At least the size and what is saved stand beside a long name.
     const int most = pen->end - pen->col - 2 - HEADER_REST;
     pen->col += 2;
-    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, model_name(s));
+    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, panel_model_name(s));
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);

@@ -19,8 +19,9 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PAN
 // Text in as many lines as it needs, the last of them in `last`, over what is there.
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
-const char *job_doing(JobKind kind);        // "calibrating"
-bool calibration_provisional(const Ui *ui); // more tokens are to come, and ranges may grow
+const char *panel_model_name(const ModelStructure *structure); // the last part of its path
+const char *job_doing(JobKind kind);                           // "calibrating"
+bool calibration_provisional(const Ui *ui);                    // more tokens are to come, and ranges may grow
 // "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text, "… of mixed".
 void calibration_text(const Ui *ui, bool whole, char *out, size_t size);
 Short panel_layers_cell(const Ui *ui, int linear, Column column); // as the table shows it

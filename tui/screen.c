@@ -5,6 +5,7 @@
 
 #include "tui/convert.h"
 #include "tui/help.h"
+#include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
 #include "tui/panels.h"
@@ -95,6 +96,7 @@ void screen_draw(Ui *ui) {
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
+    if (ui->jobs.shown) jobs_draw(ui);
     if (ui->help.shown) help_draw(ui);
 }
 
@@ -109,6 +111,8 @@ void screen_key(Ui *ui, const Key *key) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
     } else if (ui->help.shown)
         help_key(ui, key);
+    else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
+        jobs_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
     else {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tui/jobs.h"
 #include "tui/memory.h"
 #include "tui/screen.h"
 
@@ -19,16 +20,26 @@
 
 typedef struct Loop {
     Ui ui;
+    char title[200];   // of the window
     double drawn;      // when the last frame was
     double unsaved;    // seconds until unsaved changes are to be kept, < 0: there are none
     bool changed, now; // a frame is due; and at once
     bool ended;        // by a signal or with the terminal, not by the user
 } Loop;
 
+static void loop_title(Loop *loop) {
+    char title[sizeof loop->title];
+    jobs_title(&loop->ui, title, sizeof title);
+    if (strcmp(title, loop->title) == 0) return;
+    memcpy(loop->title, title, sizeof title);
+    terminal_title(loop->ui.terminal, title);
+}
+
 static void loop_draw(Loop *loop) {
     loop->ui.tick = (int)(clock_seconds() / SPIN_SECONDS);
     screen_draw(&loop->ui);
     terminal_show(loop->ui.terminal, &loop->ui.canvas);
+    loop_title(loop);
     loop->drawn = clock_seconds();
     loop->changed = loop->now = false;
 }
@@ -46,6 +57,7 @@ static int loop_patience(const Loop *loop) {
 static bool loop_resize(Loop *loop, Error *err) {
     int rows, cols;
     terminal_size(loop->ui.terminal, &rows, &cols);
+    *loop->title = '\0'; // after a stop it has to be set anew
     loop->changed = loop->now = true;
     return ui_resize(&loop->ui, rows, cols, err);
 }
@@ -57,6 +69,7 @@ static bool loop_step(Loop *loop, Error *err) {
     if (woken.resized && !loop_resize(loop, err)) return false;
     if (woken.other && workbench_update(ui->workbench)) {
         ui_update(ui);
+        if (jobs_watch(ui, clock_seconds()) && ui->settings.bell) terminal_bell();
         loop->changed = true;
     }
     Key key;

@@ -20,11 +20,21 @@ typedef enum ScreenKind {
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_TEXTS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_JOB
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen or row of engines
+    int value; // linear, column, dial, key, pane, screen, row of engines or of jobs
 } Hit;
 #define HITS_MOST 512
 
@@ -81,6 +91,14 @@ typedef struct Texts {
     int top, last, rows; // first line shown, the last that can be, lines shown of each text
 } Texts;
 
+// The list of jobs, and since when each has been at work.
+typedef struct JobsView {
+    bool shown;
+    int at;
+    double since[JOB_COUNT]; // 0: it is not
+    uint64_t turn;
+} JobsView;
+
 // What lies over the screen and explains it.
 typedef struct Help {
     bool shown, searching; // searching: keys go into the line below
@@ -116,6 +134,7 @@ typedef struct Ui {
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
     Help help;
+    JobsView jobs;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported

@@ -533,6 +533,18 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     pthread_mutex_unlock(&w->lock);
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    Job *job = &w->jobs[kind];
+    if (kind != JOB_EXPORT && (job->state == JOB_STOPPED || job->state == JOB_FAILED)) {
+        job->held = false;
+        job->state = JOB_WAITING;
+        refuse_jobs_locked(w);
+        wish_wakes_locked(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 void workbench_restart_jobs(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     for (int i = 0; i < JOB_FIGURES_END; i++) {

@@ -563,6 +563,10 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     }
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    (void)kind; // they stop together here
+    workbench_restart_jobs(w);
+}
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();
