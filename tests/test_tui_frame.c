@@ -522,6 +522,57 @@ static void what_took_long_is_told(void **state) {
     }
 }
 
+// ---- the guided start ---------------------------------------------------------------------------------------------
+
+static void a_newcomer_is_led_to_a_recipe(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    expect(s, "  p pins this state");
+    key(s, "j");
+    expect(s, "✓ ↑ ↓ choose a linear");
+    key(s, "p");
+    expect(s, "✓ p pins this state");
+    key(s, "o=\x15"
+           "0.4\r");
+    expect(s, "✓ o sets this linear alone");
+    expect(s, "▸ w writes the recipe");
+    key(s, "w\x15");
+    key(s, path_in_folder("mine.json"));
+    key(s, "\r");
+    expect(s, "✓ w writes the recipe");
+    expect(s, "done; :guide closes");
+    quit(s);
+    s = start_again(); // never again
+    assert_false(screen_has(s, "choose a linear"));
+    key(s, ":guide\r");
+    expect(s, "choose a linear");
+    quit(s);
+}
+
+static void the_guide_stays_until_it_is_dismissed(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    quit(s);
+    s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    screen_resize(s, 24, 80); // no height for it: one step at a time
+    expect(s, "▸ ↑ ↓ choose a linear");
+    assert_false(screen_has(s, "p pins this state") || screen_has(s, "storyteller"));
+    key(s, "j");
+    expect(s, "▸ p pins this state");
+    screen_resize(s, 26, 80);
+    expect(s, "storyteller");
+    expect(s, "o sets this linear alone");
+    key(s, ":guide\r");
+    expect_gone_text(s, "p pins this state");
+    quit(s);
+    s = start_again();
+    assert_false(screen_has(s, "choose a linear"));
+    quit(s);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (session_is_screen(argc, argv, &status)) return status;
@@ -550,6 +601,8 @@ int main(int argc, char **argv) {
         IN_HOME(each_job_is_stopped_and_goes_on),
         IN_HOME(the_title_says_what_is_computed),
         IN_HOME(what_took_long_is_told),
+        IN_HOME(a_newcomer_is_led_to_a_recipe),
+        IN_HOME(the_guide_stays_until_it_is_dismissed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

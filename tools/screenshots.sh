@@ -23,7 +23,7 @@ picture() {
     echo "screenshots/$name.svg"
     rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
-        "$@" -- build/picture/quantdial ${OPTIONS:-}
+        "$@" -- build/picture/quantdial --fresh ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 

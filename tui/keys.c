@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/guide.h"
 #include "tui/handout.h"
 #include "tui/jobs.h"
 #include "tui/key_names.h"
@@ -137,6 +138,7 @@ const Binding bindings[] = {
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
     {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",
      BAR("jobs", 9), WORD("jobs")},
+    {.run = guide_toggle, .help = "four steps from an outlier to a recipe, or without them again", WORD("guide")},
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tui/convert.h"
+#include "tui/guide.h"
 #include "tui/help.h"
 #include "tui/jobs.h"
 #include "tui/keys.h"
@@ -92,6 +93,7 @@ void screen_draw(Ui *ui) {
     }
     panel_header_draw(ui);
     screen_table[ui->screen].draw(ui);
+    guide_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else

@@ -9,7 +9,9 @@
 #include <wchar.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "tui/guide.h"
 #include "tui/jobs.h"
 #include "tui/memory.h"
 #include "tui/screen.h"
@@ -148,13 +150,22 @@ static void take_settings(Ui *ui, const TuiOptions *options) {
     rows_arrange(&ui->rows);
 }
 
+static bool is_first_start(void) {
+    char *state = folder_state();
+    const bool first = state && !folder_exists(state);
+    free(state);
+    return first;
+}
+
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};
     Ui *ui = &loop.ui;
+    const bool first = is_first_start(); // before anything is kept
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
     if (ok) take_settings(ui, options);
     if (ok && !options->fresh) memory_restore(ui, !options->prompt_given, !options->tokens_given);
+    if (ok && !options->fresh) guide_begin(ui, first);
     ui->canvas.ascii = only_ascii(options) || ui->settings.ascii;
     log_screen(true);
     ok = ok && terminal_open(ui->colors, &ui->terminal, err);

@@ -99,6 +99,12 @@ typedef struct JobsView {
     uint64_t turn;
 } JobsView;
 
+#define GUIDE_STEPS 4
+typedef struct Guide {
+    bool shown, finished, done[GUIDE_STEPS];
+    uint64_t changes; // of the recipe, at its beginning
+} Guide;
+
 // What lies over the screen and explains it.
 typedef struct Help {
     bool shown, searching; // searching: keys go into the line below
@@ -134,6 +140,7 @@ typedef struct Ui {
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
     Help help;
+    Guide guide;
     JobsView jobs;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner

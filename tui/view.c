@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tui/guide.h"
+
 // ---- zoom ---------------------------------------------------------------------------------------------------------
 
 static const Pane keys_in[] = {[ZOOM_NONE] = PANE_COUNT,
@@ -13,7 +15,8 @@ static const Pane keys_in[] = {[ZOOM_NONE] = PANE_COUNT,
 static_assert(sizeof keys_in / sizeof *keys_in == ZOOM_COUNT, "a zoomed pane has no keys");
 
 void view_arrange(Ui *ui) {
-    const Layout whole = layout_make(ui->canvas.rows, ui->canvas.cols);
+    const int rows = ui->canvas.rows;
+    const Layout whole = layout_make(rows - guide_rows(ui, rows), ui->canvas.cols);
     ui->layout = layout_zoom(&whole, ui->screen == SCREEN_LAYERS ? ui->zoom : ZOOM_NONE);
 }
 
