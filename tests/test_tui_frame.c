@@ -504,7 +504,7 @@ static void the_title_says_what_is_computed(void **state) {
 static void what_took_long_is_told(void **state) {
     (void)state;
     const WorkbenchOptions wanted = {0};
-    Workbench *w;
+    Workbench *w = NULL;
     Ui ui;
     Error err = {0};
     JobView job;

@@ -35,6 +35,7 @@ picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:sc
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
+picture view-dark 120x36 dark "keys:v" "keys:v"
 OPTIONS=--ascii picture ascii-dark 120x36 dark
 for theme in dark light; do
     picture convert-$theme 120x36 $theme "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet

@@ -195,7 +195,10 @@ static void write_file(Ui *ui, const char *path, bool over) {
     Error err = {0};
     Sheet content = {0};
     char *file = home_expand(path, &err);
-    if (!ui_report(ui, file != NULL, &err)) return;
+    if (!file) {
+        ui_report(ui, false, &err);
+        return;
+    }
     if (!over && file_exists(file))
         ui_fail(ui, "%s already exists; :export! %s writes over it", file, path);
     else if (make_content(ui, file, &content)) {
