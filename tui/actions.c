@@ -273,6 +273,7 @@ void action_load_named(Ui *ui, const char *path) {
 }
 
 void action_continue(Ui *ui, const char *text) {
+    ui->texts.scrolled = false;
     if (*text)
         workbench_set_prompt(ui->workbench, text);
     else

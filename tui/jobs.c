@@ -169,7 +169,7 @@ void jobs_key(Ui *ui, const Key *key) {
     case 'x':
     case ' ':
     case KEY_RETURN:
-        if (ui->jobs.at < count) stop_or_go_on(ui, kinds[ui->jobs.at]);
+        if (ui->jobs.at >= 0 && ui->jobs.at < count) stop_or_go_on(ui, kinds[ui->jobs.at]);
         break;
     case '!': all_of_them(ui); break;
     case KEY_MOUSE_EVENT: jobs_click(ui, key); break;

@@ -45,7 +45,7 @@ const Binding bindings[] = {
     {KEYS('+'), "+ -", KEYS_RECIPE, IN_TEXTS, view_length, 1, "texts of twice as many tokens, of half as many",
      BAR("length", 3)},
     {KEYS('-'), "-", KEYS_RECIPE, IN_TEXTS, view_length, -1},
-    {.help = "how many tokens both models write", WORD_WITH("tokens", "N", COMPLETE_NOTHING, view_tokens)},
+    {.help = "how many tokens both models write", WORD_WITH("tokens", "[N]", COMPLETE_NOTHING, view_tokens)},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},

@@ -46,7 +46,10 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_FILTER: action_filter(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
-    case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
+    case PROMPT_TEXT:
+        ui->texts.scrolled = false;
+        workbench_set_prompt(ui->workbench, line);
+        break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
     case PROMPT_FOLDER:
         if (*line) convert_name_folder(ui, line);

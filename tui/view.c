@@ -90,9 +90,13 @@ void view_length(Ui *ui, int direction) {
 }
 
 void view_tokens(Ui *ui, const char *count) {
+    if (!*count) {
+        set_tokens(ui, workbench_tokens(ui->workbench)); // says it
+        return;
+    }
     char *end;
     const long tokens = strtol(count, &end, 10);
-    if (*count && !*end && tokens >= 1 && tokens <= TEXT_TOKENS_MOST)
+    if (!*end && tokens >= 1 && tokens <= TEXT_TOKENS_MOST)
         set_tokens(ui, (size_t)tokens);
     else
         ui_fail(ui, "tokens: a number from 1 to %d, not “%s”", TEXT_TOKENS_MOST, count);
