@@ -48,6 +48,9 @@ static void a_file_says_what_is_preferred(void **state) {
     assert_true(binding_has_key(&s, binding_of("page-up"), KEY_PAGE_UP));
     assert_false(binding_has_key(&s, binding_of("page-up"), KEY_CONTROL('b')));
     assert_true(binding_has_key(&s, binding_of("redo"), KEY_CONTROL('r')));
+    assert_string_equal(action_keys(&s, "page-up"), "ctrl-u pgup");
+    assert_string_equal(action_keys(&s, "view"), "v");
+    assert_string_equal(action_keys(&s, "no such action"), "");
     settings_free(&s);
 }
 

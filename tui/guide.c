@@ -54,31 +54,22 @@ static void tick(Ui *ui) {
     ui->guide.finished = all;
 }
 
-// As it is after a change of the settings.
-static const char *key_of(const Ui *ui, const char *action) {
-    bool changed;
-    for (int i = 0; i < binding_count; i++) {
-        const char *name = binding_name(&bindings[i]);
-        if (name && strcmp(name, action) == 0) return binding_shown(&ui->settings, &bindings[i], &changed);
-    }
-    return "";
-}
-
 static void step_text(const Ui *ui, int step, char *out, size_t size) {
     switch (step) {
     case 0:
         snprintf(out, size, "↑ ↓ choose a linear: the table begins with the one whose input reaches furthest");
         break;
     case 1:
-        snprintf(out, size, "%s pins this state: from then on you see what gets better and worse", key_of(ui, "pin"));
+        snprintf(out, size, "%s pins this state: from then on you see what gets better and worse",
+                 action_keys(&ui->settings, "pin"));
         break;
     case 2:
         snprintf(out, size, "%s sets this linear alone, %s goes to the dials, ← → turn one: try bits 8",
-                 key_of(ui, "override"), key_of(ui, "next-pane"));
+                 action_keys(&ui->settings, "override"), action_keys(&ui->settings, "next-pane"));
         break;
     default:
-        snprintf(out, size, "%s writes the recipe to a file; %s makes a checkpoint by it", key_of(ui, "w"),
-                 key_of(ui, "convert"));
+        snprintf(out, size, "%s writes the recipe to a file; %s makes a checkpoint by it",
+                 action_keys(&ui->settings, "w"), action_keys(&ui->settings, "convert"));
         break;
     }
 }

@@ -50,9 +50,11 @@ static size_t fitting(const HelpText *text, const char *words) {
 
 // In as many lines as it needs.
 static void add_wrapped(HelpText *text, HelpLine line) {
+    const char *usual = line.usual, *rest;
+    line.usual = NULL; // in a line of its own
     line.length = fitting(text, line.right);
-    const char *rest = line.right + line.length;
-    if (*rest) line.name = NULL;
+    rest = line.right + line.length;
+    if (*rest || usual) line.name = NULL;
     help_add(text, line);
     for (rest += *rest == ' '; *rest; rest += *rest == ' ') {
         const size_t length = fitting(text, rest);
@@ -60,6 +62,7 @@ static void add_wrapped(HelpText *text, HelpLine line) {
         help_add(text, (HelpLine){.left = "", .right = rest, .length = length});
         rest += length;
     }
+    if (usual) help_add(text, (HelpLine){.left = "", .right = "", .usual = usual});
 }
 
 static bool holds(const char *text, const char *part) { return text && strcasestr(text, part); }
@@ -229,13 +232,11 @@ static void draw_line(Ui *ui, Rect line, const HelpLine *help) {
     char words[400];
     snprintf(words, sizeof words, "%.*s", (int)help->length, help->right);
     const int used = canvas_fit(canvas, line.row, col, room, MEANING_TEXT, words);
-    char right[80] = "";
-    if (help->usual)
-        snprintf(right, sizeof right, "  changed, usually %s", help->usual);
-    else if (help->name)
-        snprintf(right, sizeof right, "  %s", help->name);
-    if (used + canvas_width(canvas, right) <= room)
-        canvas_right(canvas, line.row, col + used, room - used, help->usual ? MEANING_CHANGED : MEANING_TRACK, right);
+    char more[80] = "";
+    if (help->usual) snprintf(more, sizeof more, "changed, usually %s", help->usual);
+    canvas_fit(canvas, line.row, col, room - used, MEANING_CHANGED, more);
+    if (help->name && used + canvas_width(canvas, help->name) + 2 <= room)
+        canvas_right(canvas, line.row, col + used, room - used, MEANING_TRACK, help->name);
 }
 
 // On the lower edge: the text that is searched for, or what can be done.

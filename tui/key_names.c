@@ -130,6 +130,15 @@ bool action_exists(const char *name) {
     return false;
 }
 
+const char *action_keys(const Settings *settings, const char *name) {
+    bool changed;
+    for (int i = 0; i < binding_count; i++) {
+        const char *own = binding_name(&bindings[i]);
+        if (own && strcmp(own, name) == 0) return binding_shown(settings, &bindings[i], &changed);
+    }
+    return "";
+}
+
 // ---- agreement ----------------------------------------------------------------------------------------------------
 
 static bool in_pane(Where where) { return where == IN_LAYERS || where == IN_DIALS || where == IN_TEXTS; }

@@ -11,5 +11,6 @@ const char *key_words(void);     // those that are words, for a message
 // places share it.
 const char *binding_name(const Binding *binding);
 bool action_exists(const char *name);
+const char *action_keys(const Settings *settings, const char *name); // as they are shown; "" when there is none
 // Whether no key that was changed means something else in the same place.
 bool keys_agree(const Settings *settings, Error *err);

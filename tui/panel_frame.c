@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "tui/format.h"
 #include "tui/graph.h"
-#include "tui/keys.h"
+#include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/wrap.h"
 
@@ -217,8 +217,10 @@ static void draw_message(Ui *ui, Rect line) {
 
 // How one leaves a pane that has the whole frame; returns the columns used.
 static int draw_zoom(Ui *ui, Rect line) {
-    static const char text[] = " v next pane  Esc all panes ";
+    char text[96];
     if (ui->zoom == ZOOM_NONE || ui->screen != SCREEN_LAYERS) return 0;
+    snprintf(text, sizeof text, " %s next pane  %s all panes ", action_keys(&ui->settings, "view"),
+             action_keys(&ui->settings, "back"));
     const int width = canvas_width(&ui->canvas, text);
     canvas_right(&ui->canvas, line.row, line.col, line.cols, MEANING_FOCUS, text);
     return width + 1;
