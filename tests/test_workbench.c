@@ -416,7 +416,7 @@ static void prompts_and_stopping(void **state) {
         workbench_job(w, JOB_ACCURACY, &job);
     } while (job.state == JOB_RUNNING);
     assert_true(job.state == JOB_STOPPED || job.state == JOB_DONE);
-    workbench_restart_jobs(w);
+    workbench_resume_job(w, JOB_ACCURACY);
     wait_until(w, has_accuracy);
     workbench_close(w);
 }

@@ -10,6 +10,7 @@
 #include "tui/dials.h"
 #include "tui/screen.h"
 #include "tui/trials.h"
+#include "tui/view.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 
@@ -273,6 +274,7 @@ void action_load_named(Ui *ui, const char *path) {
 }
 
 void action_continue(Ui *ui, const char *text) {
+    ui->texts.scrolled = false;
     if (*text)
         workbench_set_prompt(ui->workbench, text);
     else
@@ -353,8 +355,6 @@ void action_stop_export(Ui *ui, int unused) {
 
 // ---- program ------------------------------------------------------------------------------------------------------
 
-void action_next_pane(Ui *ui, int steps) { ui->focus = (Pane)(((int)ui->focus + steps + PANE_COUNT) % PANE_COUNT); }
-
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
@@ -392,6 +392,10 @@ void action_back(Ui *ui, int unused) {
     if (ui->screen == SCREEN_TRIALS && trials_close_view(ui)) return;
     if (ui->screen != SCREEN_LAYERS)
         screen_go(ui, SCREEN_LAYERS);
+    else if (ui->zoom != ZOOM_NONE)
+        view_whole(ui);
+    else if (ui->texts.scrolled && ui->focus == PANE_TEXTS)
+        ui->texts.scrolled = false;
     else if (ui->one_linear)
         ui->one_linear = false;
     else if (*ui->rows.find)
@@ -409,12 +413,12 @@ void action_help(Ui *ui, int unused) {
 }
 
 void action_theme(Ui *ui, const char *name) {
-    for (int i = 0; i < COLORS_COUNT; i++) {
-        if (strcmp(color_scheme_names[i], name) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (ColorScheme)i);
-        return;
-    }
-    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);
+    const int scheme = color_scheme_named(name);
+    if (scheme < 0)
+        ui_fail(ui, "there is no theme “%s”; there are auto, dark, light, colorblind and mono", name);
+    else
+        ui->colors = (ColorScheme)scheme;
+    if (scheme >= 0 && ui->terminal) terminal_set_scheme(ui->terminal, ui->colors);
 }
 
 void action_quit(Ui *ui, int unused) {

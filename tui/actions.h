@@ -64,7 +64,6 @@ void action_fix(Ui *ui, int unused);
 void action_export(Ui *ui, int over); // 1: even over what the folder holds
 void action_stop_export(Ui *ui, int unused);
 
-void action_next_pane(Ui *ui, int steps);
 void action_prompt(Ui *ui, int kind);
 void action_stop_jobs(Ui *ui, int unused);
 void action_redraw(Ui *ui, int unused);

@@ -3,9 +3,14 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/guide.h"
+#include "tui/handout.h"
+#include "tui/jobs.h"
+#include "tui/key_names.h"
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/view.h"
 
 const char *const key_group_titles[] = {
     [KEYS_LAYERS] = "Layers",           [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
@@ -24,9 +29,9 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
 const Binding bindings[] = {
     {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
-    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 1,
+    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, 1,
      "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
-    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, -1},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
      "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
     {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
@@ -42,6 +47,20 @@ const Binding bindings[] = {
      "Trials: what was tried, compared", WORD("trials")},
     {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
     {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
+    {KEYS('v'), "v", KEYS_PROGRAM, ON_LAYERS, view_zoom, 0,
+     "the pane on the whole frame, then the next one, then all again; Esc returns", BAR("view", 4), WORD("view")},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ ↓", KEYS_RECIPE, IN_TEXTS, view_scroll, -1, "scroll both texts; also k j",
+     BAR("scroll", 2)},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_RECIPE, IN_TEXTS, view_scroll, 1},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, -1, "by pages"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f'), ' '), "PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, 1},
+    {KEYS(KEY_TO_START, 'g'), "g G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, -1, "to their beginning, to their end"},
+    {KEYS(KEY_TO_END, 'G'), "G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, 1},
+    {KEYS('+'), "+ -", KEYS_RECIPE, IN_TEXTS, view_length, 1, "texts of twice as many tokens, of half as many",
+     BAR("length", 3)},
+    {KEYS('-'), "-", KEYS_RECIPE, IN_TEXTS, view_length, -1},
+    {.help = "how many tokens both models write", WORD_WITH("tokens", "[N]", COMPLETE_NOTHING, view_tokens)},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},
@@ -191,6 +210,15 @@ const Binding bindings[] = {
      "forget the row, also Delete; not the present one", BAR("forget", 6)},
     {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, action_trial_sort, 1, "sort by the next column", BAR("sort", 5)},
     {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, action_trial_reverse, 0, "reverse the order"},
+    {KEYS('y'), "y", KEYS_RECIPE, EVERYWHERE, handout_copy, 0,
+     "copy what the keys are on: the row, among the dials the recipe, the texts, the verdict", BAR("copy", 8),
+     WORD("copy")},
+    {KEYS('Y'), "Y", KEYS_RECIPE, EVERYWHERE, handout_copy_table, 0, "copy the table as it is shown",
+     WORD("copy-table")},
+    {KEYS('X'), "X", KEYS_RECIPE, EVERYWHERE, handout_ask, 0,
+     "write the table (.csv, .md) or the figure (.svg) to a file",
+     WORD_WITH("export", "[FILE]", COMPLETE_FILE, handout_write)},
+    {.help = "the same, even over another file", WORD_WITH("export!", "[FILE]", COMPLETE_FILE, handout_over)},
 
     {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
@@ -214,11 +242,14 @@ const Binding bindings[] = {
      BAR("stop", 2)},
 
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
+    {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",
+     BAR("jobs", 9), WORD("jobs")},
+    {.run = guide_toggle, .help = "four steps from an outlier to a recipe, or without them again", WORD("guide")},
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},
     {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, or show all linears"},
-    {.help = "colours: auto, dark, light, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
+    {.help = "colours: auto, dark, light, colorblind, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q")},
     {.run = action_quit_unsaved, .help = "quit without asking", WORD("q!")},
@@ -244,16 +275,39 @@ bool binding_counts(const Ui *ui, const Binding *binding) {
     return false;
 }
 
-static bool has_key(const Binding *binding, int code) {
+static bool table_has_key(const Binding *binding, int code) {
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }
     return false;
 }
 
+bool binding_has_key(const Settings *settings, const Binding *binding, int code) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    for (int i = 0; change && i < KEYS_OF_ACTION; i++) {
+        if (change->codes[i] && change->codes[i] == code) return true;
+    }
+    return !change && table_has_key(binding, code);
+}
+
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    *changed = change != NULL;
+    return change ? change->shown : binding->shown;
+}
+
+bool keys_click(Ui *ui, int code) {
+    for (int i = 0; i < binding_count; i++) {
+        if (!table_has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
+        bindings[i].run(ui, bindings[i].argument);
+        return true;
+    }
+    return false;
+}
+
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
-        if (!has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
+        if (!binding_counts(ui, &bindings[i]) || !binding_has_key(&ui->settings, &bindings[i], code)) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }

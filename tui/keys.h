@@ -54,4 +54,8 @@ extern const int binding_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
 bool binding_counts(const Ui *ui, const Binding *binding); // on the screen and in the pane that has the keys
-bool keys_dispatch(Ui *ui, int code);                      // false: no such key here
+bool binding_has_key(const Settings *settings, const Binding *binding, int code);
+// How its keys are shown, and whether they are others than the table says.
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed);
+bool keys_dispatch(Ui *ui, int code); // false: no such key here
+bool keys_click(Ui *ui, int code);    // the same for a key of the table, whatever the settings made of it

@@ -5,6 +5,7 @@
 #include "tui/dials.h"
 #include "tui/graph.h"
 #include "tui/panels.h"
+#include "tui/wrap.h"
 
 #define LABEL_COLS 11
 #define VALUE_COLS 8
@@ -84,8 +85,35 @@ static void scroll(Ui *ui) {
     if (ui->dial_first > DIAL_ROWS - rows) ui->dial_first = DIAL_ROWS - rows;
 }
 
+#define ABOUT_COLS 12
+
+// What the current dial is, where the pane has the whole frame.
+static void draw_about(Ui *ui, Rect room) {
+    const DialInfo *dial = &dial_table[ui->dial];
+    char values[5][DIAL_ALLOWED_ROOM + 64], preset[64];
+    dial_format(ui->dial, dial->default_value, preset, sizeof preset);
+    snprintf(values[0], sizeof *values, "%s", dial->help);
+    dial_allowed(ui->dial, ", ", values[1], sizeof *values);
+    snprintf(values[2], sizeof *values, "%s", preset);
+    snprintf(values[3], sizeof *values, "--%s", dial->option);
+    snprintf(values[4], sizeof *values, "%s%s%s%s", dial->section ? dial->section : "", dial->section ? "." : "",
+             dial->key, dial->per_linear ? "" : ", for the whole model only");
+    static const char *const labels[] = {"", "allowed", "default", "option", "recipe"};
+    canvas_fit(&ui->canvas, room.row, room.col, room.cols, MEANING_TITLE | STYLE_BOLD, dial->label);
+    const WrapPiece help = {values[0], SIZE_MAX, MEANING_TEXT};
+    wrap_draw(&ui->canvas, (Rect){room.row, room.col + ABOUT_COLS, 2, room.cols - ABOUT_COLS}, &help, 1, 0);
+    for (int i = 1; i < 5 && i + 1 < room.rows; i++) {
+        const int row = room.row + i + 1;
+        canvas_fit(&ui->canvas, row, room.col, ABOUT_COLS, MEANING_FAINT, labels[i]);
+        canvas_fit(&ui->canvas, row, room.col + ABOUT_COLS, room.cols - ABOUT_COLS, MEANING_TEXT, values[i]);
+    }
+}
+
 void panel_dials_draw(Ui *ui) {
+    const Rect pane = ui->layout.dials;
+    const int used = ui->layout.dial_rows + (ui->layout.dial_headings ? 1 : 0) + 1;
     scroll(ui);
+    if (pane.rows > used) draw_about(ui, (Rect){pane.row + used, pane.col + 1, pane.rows - used, pane.cols - 2});
     draw_dials_title(ui);
     for (int column = 0; column < DIAL_COLUMNS; column++) {
         const Rect first = layout_dial(&ui->layout, column, 0);

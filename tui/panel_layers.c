@@ -81,7 +81,7 @@ static Short short_text(const char *text) {
     return s;
 }
 
-static Short cell_text(const Ui *ui, int linear, Column column) {
+Short panel_layers_cell(const Ui *ui, int linear, Column column) {
     const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
     const double figure = rows_figure(ui->workbench, linear, column);
     if (!d->quantized &&
@@ -150,7 +150,7 @@ static void draw_row(Ui *ui, const LayersTable *table, Rect line, int linear) {
     for (int column = COLUMN_LINEAR + 1; column < COLUMN_COUNT; column++) {
         if (!table->shown[column]) continue;
         canvas_right(canvas, line.row, col + 1, table->width[column], cell_style(ui, linear, (Column)column),
-                     cell_text(ui, linear, (Column)column).text);
+                     panel_layers_cell(ui, linear, (Column)column).text);
         col += table->width[column] + 1;
         if (column == COLUMN_RANGE && table->bar) {
             graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, linear),

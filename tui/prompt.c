@@ -9,6 +9,7 @@
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/handout.h"
 #include "tui/panels.h"
 #include "tui/sensitivity.h"
 #include "tui/trials.h"
@@ -47,13 +48,19 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_FILTER: action_filter(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
-    case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
+    case PROMPT_TEXT:
+        ui->texts.scrolled = false;
+        workbench_set_prompt(ui->workbench, line);
+        break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
     case PROMPT_FOLDER:
         if (*line) convert_name_folder(ui, line);
         break;
     case PROMPT_BUDGET: sensitivity_set_budget(ui, line); break;
     case PROMPT_NOTE: trials_take_note(ui, line); break;
+    case PROMPT_EXPORT:
+        if (*line) handout_write(ui, line);
+        break;
     case PROMPT_QUIT: // a key answers these (take_code)
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -125,6 +132,7 @@ static void prompt_complete(Ui *ui) {
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
     if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
     if (ui->prompt == PROMPT_FOLDER) snprintf(prefix, sizeof prefix, "folder ");
+    if (ui->prompt == PROMPT_EXPORT) snprintf(prefix, sizeof prefix, "export ");
     if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
     if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
     char whole[sizeof line + sizeof prefix];
@@ -169,6 +177,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_DIAL:
     case PROMPT_NOTE:
     case PROMPT_FOLDER:
+    case PROMPT_EXPORT:
     case PROMPT_BUDGET: edit_line(ui, code); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
@@ -222,6 +231,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
     case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
+    case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -331,6 +341,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_DIAL:
     case PROMPT_NOTE:
     case PROMPT_FOLDER:
+    case PROMPT_EXPORT:
     case PROMPT_BUDGET: draw_editor(ui, inside); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;

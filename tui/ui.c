@@ -10,6 +10,7 @@
 #include "tui/convert.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/view.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -23,7 +24,11 @@ static void offer_unsaved(Ui *ui) {
 }
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
-    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
+    *ui = (Ui){.workbench = workbench,
+               .dial = DIAL_ALPHA,
+               .dragged = NO_DIAL,
+               .settings = settings_default(),
+               .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
     if (!rows_init(&ui->rows, workbench, err) || !sensitivity_init(ui, err)) return false;
     if (!heat_init(workbench_structure(workbench), &ui->outliers.heat, err)) return false;
@@ -37,6 +42,7 @@ void ui_free(Ui *ui) {
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
     heat_free(&ui->outliers.heat);
+    settings_free(&ui->settings);
     canvas_free(&ui->canvas);
     ui_unpin(ui);
     convert_free(ui);
@@ -45,8 +51,9 @@ void ui_free(Ui *ui) {
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
-    ui->layout = layout_make(rows, cols);
-    return canvas_resize(&ui->canvas, rows, cols, err);
+    if (!canvas_resize(&ui->canvas, rows, cols, err)) return false;
+    view_arrange(ui);
+    return true;
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------

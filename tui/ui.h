@@ -5,6 +5,7 @@
 #include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
+#include "tui/settings.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
@@ -35,13 +36,14 @@ typedef enum HitKind {
     HIT_TRIAL_COLUMN,
     HIT_TRIAL_TEXT,
     HIT_COST,
-    HIT_POINT
+    HIT_POINT,
+    HIT_JOB
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure, number of a trial
-    // or one of its texts; of cells the columns of one
+    // linear, column, dial, key, pane, screen, row of engines, costs or jobs, point of a sweep, measure, number of a
+    // trial or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -160,6 +162,7 @@ typedef enum PromptKind {
     PROMPT_FOLDER,
     PROMPT_BUDGET,
     PROMPT_NOTE, // to a trial
+    PROMPT_EXPORT,
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -172,6 +175,26 @@ typedef struct Message {
     char text[1024]; // empty: none
     bool failure;
 } Message;
+
+// What is seen of the texts: lines from `top` on, once they were scrolled, else where the texts part.
+typedef struct Texts {
+    bool scrolled;
+    int top, last, rows; // first line shown, the last that can be, lines shown of each text
+} Texts;
+
+// The list of jobs, and since when each has been at work.
+typedef struct JobsView {
+    bool shown;
+    int at;
+    double since[JOB_COUNT]; // 0: it is not
+    uint64_t turn;
+} JobsView;
+
+#define GUIDE_STEPS 4
+typedef struct Guide {
+    bool shown, finished, done[GUIDE_STEPS];
+    uint64_t changes; // of the recipe, at its beginning
+} Guide;
 
 // What lies over the screen and explains it.
 typedef struct Help {
@@ -196,7 +219,11 @@ typedef struct Ui {
     Layout layout;
     Rows rows;
     ScreenKind screen;
+    Settings settings;
+    ColorScheme colors;
     Pane focus;
+    Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    Texts texts;
     Dial dial;       // the one that ← and → turn
     int dial_first;  // the first row of dials that is shown
     bool one_linear; // dials set an override for the selected linear
@@ -218,6 +245,8 @@ typedef struct Ui {
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
     Help help;
+    Guide guide;
+    JobsView jobs;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported

@@ -455,12 +455,7 @@ bool workbench_save(Workbench *w, const char *path, Error *err) {
 
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 
-void workbench_set_prompt(Workbench *w, const char *prompt) {
-    char *copy = strdup(prompt);
-    if (!copy) return;
-    pthread_mutex_lock(&w->lock);
-    free(w->prompt);
-    w->prompt = copy;
+static void texts_anew_locked(Workbench *w) {
     w->prompt_turn++;
     w->jobs[JOB_DECODE].held = false;
     // Texts go before what can go on later.
@@ -469,10 +464,28 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     studies_interrupt_locked(w);
     w->findings.base.known = w->findings.quantized.known = false;
     wish_wakes_locked(w);
-    pthread_mutex_unlock(&w->lock);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
 }
+
+void workbench_set_prompt(Workbench *w, const char *prompt) {
+    char *copy = strdup(prompt);
+    if (!copy) return;
+    pthread_mutex_lock(&w->lock);
+    free(w->prompt);
+    w->prompt = copy;
+    texts_anew_locked(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workbench_set_tokens(Workbench *w, size_t most) {
+    pthread_mutex_lock(&w->lock);
+    w->most_tokens = most;
+    texts_anew_locked(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; } // only the screen's thread writes it
 
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
@@ -515,6 +528,18 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
         progress_request_stop(&job->progress);
         if (job->state == JOB_WAITING) job->state = JOB_STOPPED;
         if (kind == JOB_EXPORT) exporter_stop_locked(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    Job *job = &w->jobs[kind];
+    if (kind != JOB_EXPORT && (job->state == JOB_STOPPED || job->state == JOB_FAILED)) {
+        job->held = false;
+        job->state = JOB_WAITING;
+        refuse_jobs_locked(w);
+        wish_wakes_locked(w);
     }
     pthread_mutex_unlock(&w->lock);
 }

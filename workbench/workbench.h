@@ -71,6 +71,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
+void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
 
@@ -144,9 +146,10 @@ typedef struct JobView {
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
-void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
-void workbench_restart_jobs(Workbench *w);           // all but an export (workbench_export_on)
-bool workbench_busy(const Workbench *w);             // any job waiting or running
+void workbench_stop_job(Workbench *w, JobKind kind);   // stays stopped until the next turn or workbench_restart_jobs
+void workbench_resume_job(Workbench *w, JobKind kind); // one that was stopped or has failed, but no export
+void workbench_restart_jobs(Workbench *w);             // all but an export (workbench_export_on)
+bool workbench_busy(const Workbench *w);               // any job waiting or running
 
 // ---- studies ----
 

@@ -139,7 +139,6 @@ struct Workbench {
     uint32_t made_here;      // the row that was made at this place of the history; 0: none
     uint64_t trials_handed;  // their changes when they were handed over to be written
     double trials_handed_at; // and when that was
-    size_t most_tokens;
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
@@ -160,10 +159,11 @@ struct Workbench {
     uint64_t turn;        // the screen's current turn
     Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
-    uint64_t prompt_turn; // counts prompts
+    uint64_t prompt_turn; // counts prompts and lengths of what follows them
     char *prompt;
-    int looked_at;   // linear, or −1
-    uint64_t wishes; // counts everything that was asked for
+    size_t most_tokens; // that follow it
+    int looked_at;      // linear, or −1
+    uint64_t wishes;    // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
         bool text, speed;

@@ -68,6 +68,7 @@ struct Workbench {
     int looked_at;
     Trials trials;
     char *prompt;
+    size_t most_tokens;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -240,6 +241,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
+    w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
@@ -362,26 +364,31 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
-// One token per word; every fifth is a close call.
-static void tell(DecodeText *d, const char *text, double share) {
-    enum { WORDS = 64 };
-    int32_t ids[WORDS];
-    float probabilities[WORDS];
-    size_t ends[WORDS], length = (size_t)((double)strlen(text) * share);
-    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
+// So much of a text that is told again and again, as often as there are tokens for it. One token per word; every fifth
+// is a close call.
+static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
+    enum { WORDS = 1024 };
+    static int32_t ids[WORDS];
+    static float probabilities[WORDS];
+    static size_t ends[WORDS];
+    Text whole = {0};
+    for (size_t told = 0; told == 0 || told + 64 <= tokens; told += 64) text_addf(&whole, "%s", text);
+    size_t length = (size_t)((double)whole.length * share);
+    while (length && ((unsigned char)whole.data[length] & 0xC0) == 0x80) length--;
+    whole.data[length] = '\0';
     DecodeText told = {.known = true, .finished = share >= 1, .ids = ids, .probabilities = probabilities, .ends = ends};
     for (size_t at = 0; at < length && told.count < WORDS; told.count++) {
         const size_t start = at++;
-        while (at < length && text[at] != ' ') at++;
+        while (at < length && whole.data[at] != ' ') at++;
         uint32_t id = 0;
-        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)text[i];
+        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)whole.data[i];
         ids[told.count] = (int32_t)(id & 0xFFFFFF);
         probabilities[told.count] = told.count % 5 == 4 ? 0.37F : 0.92F;
         ends[told.count] = at;
     }
-    told.text = strndup(text, length);
+    told.text = whole.data;
     decode_text_copy(&told, d);
-    free(told.text);
+    text_free(&whole);
 }
 
 static void record(Workbench *w) {
@@ -658,10 +665,10 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
+    tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text,
+        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
              share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
@@ -856,6 +863,13 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     watch_clock(w, true);
 }
 
+void workbench_set_tokens(Workbench *w, size_t most) {
+    w->most_tokens = most;
+    workbench_set_prompt(w, w->prompt);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; }
+
 void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
         w->export.state = JOB_STOPPED;
@@ -871,6 +885,10 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     }
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    (void)kind; // they stop together here
+    workbench_restart_jobs(w);
+}
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();
