@@ -73,11 +73,23 @@ static int by_kind_and_numbers(const void *a, const void *b) {
     return x->linear - y->linear;
 }
 
+// Kinds are numbered by their first linears, so that rules stand in the order of the model.
+static void number_kinds(NumberedName *names, int count) {
+    for (int i = 0, end; i < count; i = end) {
+        int first = names[i].linear;
+        for (end = i; end < count && names[end].kind == names[i].kind; end++)
+            if (names[end].linear < first) first = names[end].linear;
+        for (int j = i; j < end; j++) names[j].kind = (uint64_t)first;
+    }
+}
+
 bool linear_index_new(const ModelStructure *structure, LinearIndex *out, Error *err) {
     const size_t count = (size_t)structure->linear_count;
     *out = (LinearIndex){.by_kind = array_new(count, sizeof *out->by_kind)};
     if (!out->by_kind || !name_table_new(structure, &out->table)) return error_memory(err, "the names of the linears");
     for (size_t i = 0; i < count; i++) out->by_kind[i] = numbered(structure, (int)i);
+    qsort(out->by_kind, count, sizeof *out->by_kind, by_kind_and_numbers);
+    number_kinds(out->by_kind, structure->linear_count);
     qsort(out->by_kind, count, sizeof *out->by_kind, by_kind_and_numbers);
     return true;
 }

@@ -609,6 +609,11 @@ static bool keys_equal(const Decision *a, const Decision *b, int numbers) {
     return true;
 }
 
+uint64_t decision_hash(const Decision *decision) {
+    const DecisionKey key = decision_key(decision);
+    return hash_bytes(HASH_START, &key, sizeof key);
+}
+
 bool decision_equal(const Decision *a, const Decision *b) { return keys_equal(a, b, DECISION_NUMBERS); }
 
 bool decision_same_factors(const Decision *a, const Decision *b) { return keys_equal(a, b, FACTOR_NUMBERS); }

@@ -344,13 +344,13 @@ static void undo_redo_overrides_and_files(void **state) {
     assert_int_equal(workbench_plan(w)->decisions[2].bits, 8);
     double on = 1;
     assert_false(workbench_set(w, 2, DIAL_FUSED, &on, &err)); // holds for the whole model
-    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_true(workbench_toggle_ignore(w, (int[]){5}, 1, &err));
     assert_false(workbench_plan(w)->decisions[5].quantized);
 
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     assert_true(workbench_save(w, path, &err));
     assert_true(workbench_saved(w));
-    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_true(workbench_toggle_ignore(w, (int[]){5}, 1, &err));
     assert_true(workbench_plan(w)->decisions[5].quantized);
     assert_false(workbench_saved(w));
     assert_true(workbench_load(w, path, &err));

@@ -34,10 +34,10 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_RULE: break; // only in the list of them, which lies over the screen
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
-        ui->rows.selected = hit->value;
-        ui->rows.moved = true;
+        rows_select(&ui->rows, hit->value);
         break;
     case HIT_DIAL:
     case HIT_SLIDER:

@@ -96,7 +96,7 @@ void panel_borders_draw(Ui *ui) {
     const Layout *l = &ui->layout;
     const Rect panes[] = {l->layers, l->detail, l->dials, l->effect};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
-    const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
+    const Style focus = ui->target.scope != SCOPE_ALL && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
     canvas_box(&ui->canvas, ui->focus == PANE_LAYERS ? l->layers : l->dials, focus);
 }
 

@@ -88,6 +88,7 @@ void screen_draw(Ui *ui) {
     }
     panel_header_draw(ui);
     screen_table[ui->screen].draw(ui);
+    if (ui->overrides.shown) overrides_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else
@@ -108,6 +109,8 @@ void screen_key(Ui *ui, const Key *key) {
         help_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
+    else if (ui->overrides.shown)
+        overrides_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
         if (mouse)
@@ -115,4 +118,5 @@ void screen_key(Ui *ui, const Key *key) {
         else
             keys_dispatch(ui, key->code);
     }
+    target_refresh(&ui->target, &ui->rows);
 }

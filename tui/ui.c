@@ -23,7 +23,9 @@ static void offer_unsaved(Ui *ui) {
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
-    if (!rows_init(&ui->rows, workbench, err)) return false;
+    if (!rows_init(&ui->rows, workbench, err) || !changes_init(&ui->changes, &ui->rows, err) ||
+        !target_init(&ui->target, &ui->rows, err))
+        return false;
     offer_unsaved(ui);
     return true;
 }
@@ -31,9 +33,12 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
 void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
+    free(ui->pin.divergences);
+    overrides_free(&ui->overrides);
+    target_free(&ui->target);
+    changes_free(&ui->changes);
     rows_free(&ui->rows);
     canvas_free(&ui->canvas);
-    ui_unpin(ui);
     convert_free(ui);
     free(ui->recipe_path);
 }
@@ -46,8 +51,6 @@ bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
 // ---- what the parts share -----------------------------------------------------------------------------------------
 
 int ui_linear(const Ui *ui) { return ui->rows.selected; }
-
-int ui_target(const Ui *ui) { return ui->one_linear ? ui_linear(ui) : -1; }
 
 void ui_say(Ui *ui, const char *format, ...) {
     va_list args;
@@ -72,7 +75,7 @@ bool ui_report(Ui *ui, bool ok, const Error *err) {
 
 void ui_ask(Ui *ui, PromptKind kind, const char *text) {
     ui->prompt = kind;
-    ui->message.text[0] = ui->suggestions[0] = '\0';
+    ui->message.text[0] = ui->suggestions[0] = ui->preview.text[0] = '\0';
     ui->histories[kind].at = ui->histories[kind].count;
     line_editor_set(&ui->editor, text);
 }
@@ -122,10 +125,14 @@ static void tell_failures(Ui *ui) {
 void ui_unpin(Ui *ui) {
     free(ui->pin.divergences);
     ui->pin = (Pin){0};
+    changes_pin(&ui->changes, &ui->rows, false);
 }
 
 void ui_update(Ui *ui) {
+    changes_follow(&ui->changes, &ui->rows);
+    if (ui->pin.set && !ui->changes.has_pin) changes_pin(&ui->changes, &ui->rows, true);
     rows_arrange(&ui->rows);
+    target_refresh(&ui->target, &ui->rows);
     complete_pin(ui);
     tell_failures(ui);
 }

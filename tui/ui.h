@@ -2,8 +2,10 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/changes.h"
 #include "tui/line_editor.h"
-#include "tui/rows.h"
+#include "tui/overrides.h"
+#include "tui/target.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
@@ -19,11 +21,21 @@ typedef enum ScreenKind {
 typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_SCREEN, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_RULE
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen or row of engines
+    int value; // linear, column, dial, key, pane, screen, row of engines or rule
 } Hit;
 #define HITS_MOST 512
 
@@ -55,6 +67,9 @@ typedef enum PromptKind {
     PROMPT_COMMAND,
     PROMPT_FIND,
     PROMPT_FILTER,
+    PROMPT_MARK,
+    PROMPT_SORT,
+    PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
     PROMPT_TEXT,
@@ -73,7 +88,7 @@ typedef struct Message {
     bool failure;
 } Message;
 
-typedef struct Ui {
+struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
     Canvas canvas;
@@ -81,15 +96,23 @@ typedef struct Ui {
     Rows rows;
     ScreenKind screen;
     Pane focus;
-    Dial dial;       // the one that ← and → turn
-    int dial_first;  // the first row of dials that is shown
-    bool one_linear; // dials set an override for the selected linear
+    Dial dial;      // the one that ← and → turn
+    int dial_first; // the first row of dials that is shown
+    DialTarget target;  // what dials set
+    Changes changes;
+    Overrides overrides;
     Pin pin;
     Convert convert;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     char suggestions[512]; // completions to choose from; empty: none
+    struct {               // what the line that is being edited would do
+        char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
+        bool wrong;
+        int selected; // what to come back to
+        char find[256], filter[256];
+    } preview;
     Message message;
     char *recipe_path; // NULL: not named yet
     Unsaved unsaved;
@@ -104,7 +127,7 @@ typedef struct Ui {
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
-} Ui;
+};
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
@@ -117,7 +140,6 @@ void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 double ui_keep_unsaved(Ui *ui, bool at_once);
 
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
-int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok

@@ -10,6 +10,8 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "quant/recipe_set.h"
 #include "workbench/workbench_parts.h"
 
 #define TURN_SECONDS 0.4
@@ -199,7 +201,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+    ok = ok && make_tables(w, err) && linear_index_new(engine_structure(w->engine), &w->index, err) &&
+         first_recipe(options, w, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
@@ -221,6 +224,7 @@ void workbench_close(Workbench *w) {
         pthread_join(w->thread, NULL);
     }
     exporter_close(w);
+    linear_index_free(&w->index);
     engine_close(w->engine);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
@@ -357,6 +361,9 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; } // only the screen's thread writes it
 uint64_t workbench_changes(const Workbench *w) { return w->changes; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 
 bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     if (recipe_equal(recipe, history_now(&w->history))) {
@@ -367,17 +374,17 @@ bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 // A dial that is held down or dragged passes many values on its way; undoing each of them would be tedious.
-static bool same_turn(const Workbench *w, int linear, Dial dial) {
+static bool same_turn(const Workbench *w, uint64_t linears, Dial dial) {
     const History *h = &w->history;
     return w->last.at == h->now && h->now > 0 && h->now + 1 == h->length && h->saved != h->now &&
-           w->last.linear == linear && w->last.dial == dial && clock_seconds() - w->last.time < TURN_SECONDS;
+           w->last.linears == linears && w->last.dial == dial && clock_seconds() - w->last.time < TURN_SECONDS;
 }
 
-static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
-    bool same = same_turn(w, linear, dial);
+static bool turn_recipe(Workbench *w, uint64_t linears, Dial dial, Recipe *recipe, Error *err) {
+    bool same = same_turn(w, linears, dial);
     if (same) history_replace(&w->history, recipe);
     if (same ? !plan_anew(w, err) : !push_recipe(w, recipe, err)) return false;
-    w->last.linear = linear;
+    w->last.linears = linears;
     w->last.dial = dial;
     w->last.at = w->history.now;
     w->last.time = clock_seconds();
@@ -385,54 +392,45 @@ static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Err
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0) {
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    } else if (!recipe_override(&recipe, engine_structure(w->engine)->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
-    return turn_recipe(w, linear, dial, &recipe, err);
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
+    return turn_recipe(w, 0, dial, &recipe, err);
 }
 
-static bool ignore_add(Recipe *recipe, const char *name, Error *err) {
-    char *copy = strdup(name);
-    char **grown = copy ? realloc(recipe->ignore, ((size_t)recipe->ignore_count + 1) * sizeof *grown) : NULL;
-    if (!grown) {
-        free(copy);
-        return error_memory(err, "the recipe");
-    }
-    recipe->ignore = grown;
-    recipe->ignore[recipe->ignore_count++] = copy;
-    return true;
+static bool *set_of(const Workbench *w, const int *linears, int count, Error *err) {
+    bool *set = array_new((size_t)w->measured.linear_count, sizeof *set);
+    if (!set) error_memory(err, "the chosen linears");
+    for (int i = 0; set && i < count; i++) set[linears[i]] = true;
+    return set;
 }
 
-// Removes the rules that name exactly this linear; a glob that also covers others is the user's to change.
-static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
-    int kept = 0;
-    for (int i = 0; i < recipe->ignore_count; i++) {
-        if (strcmp(recipe->ignore[i], name) == 0)
-            free(recipe->ignore[i]);
-        else
-            recipe->ignore[kept++] = recipe->ignore[i];
-    }
-    recipe->ignore_count = kept;
-    return !recipe_ignores(recipe, name) ||
-           error_set(err, "%s is covered by a rule for several linears; change the recipe's \"ignore\"", name);
-}
-
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     Recipe recipe;
-    const char *name = engine_structure(w->engine)->linears[linear].name;
-    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (recipe_ignores(&recipe, name) ? !ignore_remove(&recipe, name, err) : !ignore_add(&recipe, name, err)) {
+    bool *set = set_of(w, linears, count, err);
+    bool ok = set && recipe_copy(history_now(&w->history), &recipe, err);
+    if (ok && !recipe_override_set(&recipe, &w->index, set, dial, value, err)) {
         recipe_free(&recipe);
-        return false;
+        ok = false;
     }
-    return push_recipe(w, &recipe, err);
+    free(set);
+    return ok && turn_recipe(w, hash_bytes(HASH_START, linears, (size_t)count * sizeof *linears), dial, &recipe, err);
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    const Linear *all = engine_structure(w->engine)->linears;
+    Recipe recipe;
+    bool ignore = false, *set = set_of(w, linears, count, err);
+    bool ok = set && recipe_copy(history_now(&w->history), &recipe, err);
+    for (int i = 0; ok && i < count; i++) ignore = ignore || !recipe_ignores(&recipe, all[linears[i]].name);
+    if (ok && !recipe_ignore_set(&recipe, &w->index, set, ignore, err)) {
+        recipe_free(&recipe);
+        ok = false;
+    }
+    free(set);
+    return ok && push_recipe(w, &recipe, err);
 }
 
 bool workbench_undo(Workbench *w) { return history_undo(&w->history) && plan_anew(w, NULL); }

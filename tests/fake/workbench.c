@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 
 enum {
@@ -52,9 +53,10 @@ struct Workbench {
     Linear linears[LINEARS];
     char names[LINEARS][64];
     ModelStats stats;
+    LinearIndex index;
     History history;
     Plan plan;
-    uint64_t turn;
+    uint64_t turn, plans;
     Effect effect;
     double output_sqnr[LINEARS], weight_sqnr[LINEARS];
     float divergences[POSITIONS];
@@ -186,6 +188,7 @@ static bool plan(Workbench *w, Error *err) {
         return false;
     plan_free(&w->plan);
     w->plan = made;
+    w->plans++;
     return true;
 }
 
@@ -198,7 +201,9 @@ static void watch_clock(Workbench *w, bool on) {
 
 static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     Recipe recipe;
-    if (!build_structure(w, err) || !model_stats_new(&w->structure, &w->stats, err)) return false;
+    if (!build_structure(w, err) || !linear_index_new(&w->structure, &w->index, err) ||
+        !model_stats_new(&w->structure, &w->stats, err))
+        return false;
     for (int i = 0; i < LINEARS; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
@@ -230,6 +235,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 
 void workbench_close(Workbench *w) {
     for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    linear_index_free(&w->index);
     model_stats_free(&w->stats);
     history_free(&w->history);
     plan_free(&w->plan);
@@ -419,6 +425,9 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
@@ -477,37 +486,35 @@ static bool push(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     return push(w, &recipe, err);
 }
 
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    bool set[LINEARS] = {false};
     Recipe recipe;
-    const char *name = w->linears[linear].name;
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < recipe.ignore_count; i++) {
-        if (strcmp(recipe.ignore[i], name) != 0) continue;
-        free(recipe.ignore[i]);
-        recipe.ignore[i] = recipe.ignore[--recipe.ignore_count];
-        return push(w, &recipe, err);
+    for (int i = 0; i < count; i++) set[linears[i]] = true;
+    if (recipe_override_set(&recipe, &w->index, set, dial, value, err)) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    bool set[LINEARS] = {false}, ignore = false;
+    Recipe recipe;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) {
+        set[linears[i]] = true;
+        ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
     }
-    char **grown = realloc(recipe.ignore, (size_t)(recipe.ignore_count + 1) * sizeof *grown);
-    if (!grown) {
-        recipe_free(&recipe);
-        return error_memory(err, "the list of linears left alone");
-    }
-    recipe.ignore = grown;
-    recipe.ignore[recipe.ignore_count++] = strdup(name);
-    return push(w, &recipe, err);
+    if (recipe_ignore_set(&recipe, &w->index, set, ignore, err)) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return turned(w, history_undo(&w->history), NULL); }
