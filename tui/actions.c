@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/prompt.h"
 #include "tui/screen.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
@@ -451,6 +452,7 @@ void action_prompt(Ui *ui, int kind) {
     memcpy(ui->preview.find, ui->rows.find, sizeof ui->preview.find);
     memcpy(ui->preview.filter, ui->rows.filter, sizeof ui->preview.filter);
     ui_ask(ui, (PromptKind)kind, text);
+    prompt_preview(ui);
 }
 
 void action_stop_jobs(Ui *ui, int unused) {

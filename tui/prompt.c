@@ -126,7 +126,7 @@ static void preview_mark(Ui *ui) {
                  *ui->editor.text ? "%d of %d" : "all that is shown: %d of %d", shown, rows->total);
 }
 
-static void preview(Ui *ui) {
+void prompt_preview(Ui *ui) {
     ui->preview.text[0] = '\0';
     ui->preview.wrong = false;
     if (ui->prompt == PROMPT_FIND) preview_find(ui);
@@ -245,7 +245,7 @@ static void edit_line(Ui *ui, int code) {
         line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
     else
         line_editor_key(&ui->editor, code);
-    preview(ui);
+    prompt_preview(ui);
 }
 
 static void take_code(Ui *ui, int code) {
@@ -302,7 +302,7 @@ void prompt_paste(Ui *ui, const char *text) {
         ui_fail(ui, "the pasted text was cut: a line has at most %zu bytes", sizeof ui->editor.text - 1);
     else
         ui->message.text[0] = '\0';
-    preview(ui);
+    prompt_preview(ui);
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
