@@ -25,15 +25,27 @@ bool name_table_new(const ModelStructure *structure, NameTable *out) {
 
 void name_table_free(NameTable *table) { free(table->slots); }
 
+// What a glob asks of the ends of a name is asked first: it settles most of them.
+static int match_all(const ModelStructure *structure, const char *glob, int *linears) {
+    const size_t head = strcspn(glob, WILDCARDS);
+    const char *tail = glob + strlen(glob);
+    while (tail > glob && !strchr(WILDCARDS "]", tail[-1])) tail--;
+    const size_t tail_length = strlen(tail);
+    int count = 0;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const char *name = structure->linears[i].name;
+        if (strncmp(name, glob, head) != 0) continue;
+        const size_t rest = strlen(name + head);
+        if (rest < tail_length || memcmp(name + head + rest - tail_length, tail, tail_length) != 0) continue;
+        if (glob_matches(glob, name)) linears[count++] = i;
+    }
+    return count;
+}
+
 int name_table_match(const NameTable *table, const char *glob, int *linears) {
     const ModelStructure *structure = table->structure;
+    if (strpbrk(glob, WILDCARDS)) return match_all(structure, glob, linears);
     int count = 0;
-    if (strpbrk(glob, WILDCARDS)) {
-        for (int i = 0; i < structure->linear_count; i++) {
-            if (glob_matches(glob, structure->linears[i].name)) linears[count++] = i;
-        }
-        return count;
-    }
     size_t at = hash_text(HASH_START, glob) & table->mask;
     for (; table->slots[at]; at = (at + 1) & table->mask) {
         const int i = table->slots[at] - 1;

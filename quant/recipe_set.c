@@ -5,6 +5,19 @@
 
 #include "base/array.h"
 
+bool linear_set_new(const LinearIndex *index, const int *linears, int count, LinearSet *out, Error *err) {
+    *out = (LinearSet){.index = index, .in = array_new((size_t)index->table.structure->linear_count, sizeof *out->in)};
+    if (!out->in) return error_memory(err, "the chosen linears");
+    for (int i = 0; i < count; i++) out->in[linears[i]] = true;
+    return linear_index_globs(index, out->in, &out->globs, err);
+}
+
+void linear_set_free(LinearSet *set) {
+    free(set->in);
+    globs_free(&set->globs);
+    *set = (LinearSet){0};
+}
+
 // How a rule and a set of linears lie to one another.
 typedef enum Overlap { APART, WITHIN, BEYOND } Overlap;
 
@@ -14,16 +27,19 @@ typedef struct Scratch {
     bool *rest; // those of them that are not in the set
 } Scratch;
 
-static Overlap overlap(const LinearIndex *index, const char *match, const bool *set, Scratch *s) {
-    s->count = name_table_match(&index->table, match, s->matched);
+static Overlap overlap(const LinearSet *set, const char *match, Scratch *s) {
+    for (size_t i = 0; i < set->globs.count; i++) { // as while a dial is held
+        if (strcmp(set->globs.texts[i], match) == 0) return WITHIN;
+    }
+    s->count = name_table_match(&set->index->table, match, s->matched);
     int inside = 0;
-    for (int i = 0; i < s->count; i++) inside += set[s->matched[i]];
+    for (int i = 0; i < s->count; i++) inside += set->in[s->matched[i]];
     return inside == 0 ? APART : inside == s->count ? WITHIN : BEYOND;
 }
 
-static bool globs_of_rest(const LinearIndex *index, const bool *set, Scratch *s, Globs *out, Error *err) {
-    for (int i = 0; i < s->count; i++) s->rest[s->matched[i]] = !set[s->matched[i]];
-    const bool ok = linear_index_globs(index, s->rest, out, err);
+static bool globs_of_rest(const LinearSet *set, Scratch *s, Globs *out, Error *err) {
+    for (int i = 0; i < s->count; i++) s->rest[s->matched[i]] = !set->in[s->matched[i]];
+    const bool ok = linear_index_globs(set->index, s->rest, out, err);
     for (int i = 0; i < s->count; i++) s->rest[s->matched[i]] = false;
     return ok;
 }
@@ -83,17 +99,17 @@ static int split(Recipe *recipe, int at, Dial dial, const Globs *rest, Error *er
 }
 
 // beyond: also from rules that hold for others, too.
-static bool take_dial(Recipe *recipe, const LinearIndex *index, const bool *set, Dial dial, bool beyond, Error *err) {
+static bool take_dial(Recipe *recipe, const LinearSet *set, Dial dial, bool beyond, Error *err) {
     Scratch s;
-    bool ok = scratch_new(index, &s) || error_memory(err, "the recipe");
+    bool ok = scratch_new(set->index, &s) || error_memory(err, "the recipe");
     for (int i = 0; ok && i < recipe->override_count; i++) {
         if (!recipe->overrides[i].set[dial]) continue;
-        const Overlap how = overlap(index, recipe->overrides[i].match, set, &s);
+        const Overlap how = overlap(set, recipe->overrides[i].match, &s);
         if (how == WITHIN) recipe->overrides[i].set[dial] = false;
         if (how != BEYOND || !beyond) continue;
         Globs rest;
         int added = -1;
-        if (globs_of_rest(index, set, &s, &rest, err)) added = split(recipe, i, dial, &rest, err);
+        if (globs_of_rest(set, &s, &rest, err)) added = split(recipe, i, dial, &rest, err);
         globs_free(&rest);
         ok = added >= 0;
         i += added;
@@ -102,28 +118,25 @@ static bool take_dial(Recipe *recipe, const LinearIndex *index, const bool *set,
     return ok;
 }
 
-bool recipe_override_set(Recipe *recipe, const LinearIndex *index, const bool *set, Dial dial, const double *value,
-                         Error *err) {
-    Globs globs = {0};
+bool recipe_override_set(Recipe *recipe, const LinearSet *set, Dial dial, const double *value, Error *err) {
     if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].option);
-    bool ok = linear_index_globs(index, set, &globs, err) && take_dial(recipe, index, set, dial, !value, err);
-    for (size_t i = 0; ok && value && i < globs.count; i++)
-        ok = recipe_override(recipe, globs.texts[i], dial, value, err);
-    globs_free(&globs);
+    bool ok = take_dial(recipe, set, dial, !value, err);
+    for (size_t i = 0; ok && value && i < set->globs.count; i++)
+        ok = recipe_override(recipe, set->globs.texts[i], dial, value, err);
     drop_empty(recipe);
     return ok;
 }
 
 // ---- linears left alone ----
 
-bool recipe_ignore_set(Recipe *recipe, const LinearIndex *index, const bool *set, bool ignore, Error *err) {
+bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error *err) {
     Scratch s;
-    Globs kept = {0}, rest = {0};
-    bool ok = scratch_new(index, &s) || error_memory(err, "the recipe");
+    Globs rest = {0};
+    bool ok = scratch_new(set->index, &s) || error_memory(err, "the recipe");
     for (int i = 0, count = recipe->ignore_count; ok && i < count; i++) {
-        const Overlap how = overlap(index, recipe->ignore[i], set, &s);
+        const Overlap how = overlap(set, recipe->ignore[i], &s);
         if (how == BEYOND && !ignore) {
-            ok = globs_of_rest(index, set, &s, &rest, err);
+            ok = globs_of_rest(set, &s, &rest, err);
             for (size_t j = 0; ok && j < rest.count; j++) ok = recipe_ignore(recipe, rest.texts[j], err);
             globs_free(&rest);
         }
@@ -136,9 +149,7 @@ bool recipe_ignore_set(Recipe *recipe, const LinearIndex *index, const bool *set
         if (recipe->ignore[i]) recipe->ignore[left++] = recipe->ignore[i];
     }
     recipe->ignore_count = left;
-    ok = ok && (!ignore || linear_index_globs(index, set, &kept, err));
-    for (size_t i = 0; ok && i < kept.count; i++) ok = recipe_ignore(recipe, kept.texts[i], err);
-    globs_free(&kept);
+    for (size_t i = 0; ok && ignore && i < set->globs.count; i++) ok = recipe_ignore(recipe, set->globs.texts[i], err);
     scratch_free(&s);
     return ok;
 }

@@ -144,12 +144,31 @@ static void names_that_a_glob_would_confuse_are_kept_apart(void **state) {
 
 // ---- recipes ------------------------------------------------------------------------------------------------------
 
-static void set_dial(Recipe *recipe, Dial dial, double value) {
-    assert_true(recipe_override_set(recipe, &names_index, set, dial, &value, NULL));
+static LinearSet chosen(void) {
+    int chosen_linears[LINEARS], count = 0;
+    LinearSet out;
+    for (int i = 0; i < LINEARS; i++) {
+        if (set[i]) chosen_linears[count++] = i;
+    }
+    assert_true(linear_set_new(&names_index, chosen_linears, count, &out, NULL));
+    return out;
 }
 
-static void clear_dial(Recipe *recipe, Dial dial) {
-    assert_true(recipe_override_set(recipe, &names_index, set, dial, NULL, NULL));
+// value NULL: takes it from them.
+static void change_dial(Recipe *recipe, Dial dial, const double *value) {
+    LinearSet linear_set = chosen();
+    assert_true(recipe_override_set(recipe, &linear_set, dial, value, NULL));
+    linear_set_free(&linear_set);
+}
+
+static void set_dial(Recipe *recipe, Dial dial, double value) { change_dial(recipe, dial, &value); }
+
+static void clear_dial(Recipe *recipe, Dial dial) { change_dial(recipe, dial, NULL); }
+
+static void leave_alone(Recipe *recipe, bool ignore) {
+    LinearSet linear_set = chosen();
+    assert_true(recipe_ignore_set(recipe, &linear_set, ignore, NULL));
+    linear_set_free(&linear_set);
 }
 
 static void a_set_is_one_readable_rule(void **state) {
@@ -202,17 +221,17 @@ static void linears_are_left_alone_and_taken_back(void **state) {
     Recipe recipe;
     assert_true(recipe_default(&recipe, NULL));
     CHOOSE("model.layers.3.self_attn.q_proj");
-    assert_true(recipe_ignore_set(&recipe, &names_index, set, true, NULL));
+    leave_alone(&recipe, true);
     CHOOSE("model.layers.*.self_attn.q_proj");
-    assert_true(recipe_ignore_set(&recipe, &names_index, set, true, NULL));
+    leave_alone(&recipe, true);
     assert_int_equal(recipe.ignore_count, 2);
     assert_string_equal(recipe.ignore[1], "model.layers.*.self_attn.q_proj");
     CHOOSE("model.layers.3.self_attn.q_proj");
-    assert_true(recipe_ignore_set(&recipe, &names_index, set, false, NULL));
+    leave_alone(&recipe, false);
     for (int layer = 0; layer < LAYERS; layer++)
         assert_int_equal(recipe_ignores(&recipe, names[layer * PER_LAYER]), layer != 3);
     CHOOSE("*");
-    assert_true(recipe_ignore_set(&recipe, &names_index, set, false, NULL));
+    leave_alone(&recipe, false);
     assert_int_equal(recipe.ignore_count, 0);
     recipe_free(&recipe);
 }
@@ -236,7 +255,7 @@ static void random_turns_hold_for_their_linears_alone(void **state) {
             set[i] = i >= (int)from && i < (int)from + 60 && random_below(&random, odds) == 0;
             if (set[i]) wanted[i][dial] = takes ? recipe.value[dial] : value;
         }
-        assert_true(recipe_override_set(&recipe, &names_index, set, dial, takes ? NULL : &value, NULL));
+        change_dial(&recipe, dial, takes ? NULL : &value);
         assert_true(recipe_settings(&recipe, &names_index.table, settings, NULL));
         for (int i = 0; i < LINEARS; i++) {
             for (int d = 0; d < 3; d++)

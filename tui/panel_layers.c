@@ -107,12 +107,14 @@ typedef struct Shared {
     FptqClass class;          // the highest
     double least[2], most[2]; // of bits, group
     int marked, changed, unlike_pin, overridden;
+    double figures[COLUMN_COUNT];
 } Shared;
 
 static Shared shared_by(const Ui *ui, int index) {
     const Rows *rows = &ui->rows;
     const int *members = rows_members(rows, index);
     Shared s = {.size = rows_size(rows, index)};
+    rows_figures(rows, index, s.figures);
     for (int i = 0; i < s.size; i++) {
         const int linear = members[i];
         const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
@@ -145,7 +147,7 @@ static Short range_text(const Ui *ui, double least, double most, int width) {
     return s;
 }
 
-static Short cell_text(const Ui *ui, int index, const Shared *shared, Column column, int width) {
+static Short cell_text(const Ui *ui, const Shared *shared, Column column, int width) {
     const bool of_codes =
         column == COLUMN_CLASS || column == COLUMN_BITS || column == COLUMN_GROUP || column == COLUMN_SQNR;
     if (of_codes && !shared->quantized) return short_text("–");
@@ -154,23 +156,22 @@ static Short cell_text(const Ui *ui, int index, const Shared *shared, Column col
         const int f = column == COLUMN_GROUP;
         return range_text(ui, shared->least[f], shared->most[f], width);
     }
-    return figure_text(rows_figure_of(&ui->rows, index, column), column);
+    return figure_text(shared->figures[column], column);
 }
 
-static Style cell_style(const Ui *ui, int index, const Shared *shared, Column column) {
+static Style cell_style(const Ui *ui, const Shared *shared, Column column) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (column == COLUMN_RANGE) return class_style(shared->class);
     if (column == COLUMN_CLASS)
         return shared->input && strcmp(shared->input, "mixed") == 0 ? MEANING_VALUE : input_style(shared->one);
     if (column == COLUMN_SQNR && effect->sqnr_turn != workbench_turn(ui->workbench)) return MEANING_FAINT | STYLE_DIM;
-    const double figure = rows_figure_of(&ui->rows, index, column);
+    const double figure = shared->figures[column];
     if (column == COLUMN_WEIGHT_MAX && isinf(figure)) return MEANING_ERROR;
     return isnan(figure) || !shared->quantized ? MEANING_FAINT : MEANING_VALUE;
 }
 
 // Ranges span decades: the bar's length is a logarithm, from 1 to the largest range of all.
-static double range_share(const Ui *ui, int index) {
-    const double range = rows_figure_of(&ui->rows, index, COLUMN_RANGE);
+static double range_share(const Ui *ui, double range) {
     return isnan(range) ? 0 : log1p(range) / log1p(ui->rows.range_most);
 }
 
@@ -211,11 +212,12 @@ static void draw_row(Ui *ui, const LayersTable *table, Rect line, int index) {
     for (int column = COLUMN_LINEAR + 1; column < COLUMN_COUNT; column++) {
         if (!table->shown[column]) continue;
         const int width = table->width[column];
-        canvas_right(canvas, line.row, col + 1, width, cell_style(ui, index, &shared, (Column)column),
-                     cell_text(ui, index, &shared, (Column)column, width).text);
+        canvas_right(canvas, line.row, col + 1, width, cell_style(ui, &shared, (Column)column),
+                     cell_text(ui, &shared, (Column)column, width).text);
         col += width + 1;
         if (column == COLUMN_RANGE && table->bar) {
-            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, index), class_style(shared.class));
+            graph_bar(canvas, line.row, col + 1, table->bar, range_share(ui, shared.figures[COLUMN_RANGE]),
+                      class_style(shared.class));
             col += table->bar + 1;
         }
     }

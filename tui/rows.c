@@ -47,37 +47,60 @@ static double input_rank(const Decision *d) {
     return 0;
 }
 
-double rows_figure(const Workbench *workbench, int linear, Column column) {
-    const Decision *decision = &workbench_plan(workbench)->decisions[linear];
-    const WeightStats *weights = workbench_weight_stats(workbench, linear);
+static double weight_figure(const WeightStats *weights, Column column) {
+    if (!weights) return NAN;
+    if (column == COLUMN_WEIGHT_MAX) return weights->nonfinite ? INFINITY : weights->absmax;
+    if (column == COLUMN_KURTOSIS) return weights->kurtosis;
+    return weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
+}
+
+static double range_of(const Workbench *workbench, int linear) {
     const InputStats *input = workbench_input_stats(workbench, linear);
+    return input ? (double)input->range : NAN;
+}
+
+static double decision_figure(const Decision *decision, Column column) {
+    if (column == COLUMN_CLASS) return input_rank(decision);
+    if (column == COLUMN_SIZE) return (double)decision->bytes;
+    if (!decision->quantized) return INFINITY;
+    return column == COLUMN_BITS ? (double)decision->bits : (double)decision->group;
+}
+
+// Looks at nothing but what the column shows: of a model of many experts the table asks ten thousands of times.
+double rows_figure(const Workbench *workbench, int linear, Column column) {
     const double *sqnr = workbench_effect(workbench)->output_sqnr_db;
     switch (column) {
     case COLUMN_LINEAR: return linear;
-    case COLUMN_WEIGHT_MAX: return !weights ? NAN : weights->nonfinite ? INFINITY : weights->absmax;
-    case COLUMN_RANGE: return input ? (double)input->range : NAN;
-    case COLUMN_CLASS: return input_rank(decision);
-    case COLUMN_BITS: return decision->quantized ? (double)decision->bits : INFINITY;
-    case COLUMN_GROUP: return decision->quantized ? (double)decision->group : INFINITY;
+    case COLUMN_WEIGHT_MAX:
+    case COLUMN_KURTOSIS:
+    case COLUMN_OUTLIERS: return weight_figure(workbench_weight_stats(workbench, linear), column);
+    case COLUMN_RANGE: return range_of(workbench, linear);
     case COLUMN_SQNR: return sqnr ? sqnr[linear] : NAN;
-    case COLUMN_KURTOSIS: return weights ? weights->kurtosis : NAN;
-    case COLUMN_OUTLIERS:
-        return weights && weights->elements ? (double)weights->outliers_6sigma / (double)weights->elements : NAN;
-    case COLUMN_SIZE: return (double)decision->bytes;
+    case COLUMN_CLASS:
+    case COLUMN_BITS:
+    case COLUMN_GROUP:
+    case COLUMN_SIZE: return decision_figure(&workbench_plan(workbench)->decisions[linear], column);
     case COLUMN_COUNT: break;
     }
     return NAN;
 }
 
-double rows_figure_of(const Rows *rows, int index, Column column) {
+static bool is_worse(Column column, double figure, double than) {
+    return isnan(than) || (column_table[column].falling ? figure > than : figure < than);
+}
+
+void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT]) {
     const int *members = rows_members(rows, index), size = rows_size(rows, index);
-    double worst = NAN, sum = 0;
+    double sum = 0;
+    for (int column = 0; column < COLUMN_COUNT; column++) out[column] = NAN;
     for (int i = 0; i < size; i++) {
-        const double figure = rows_figure(rows->workbench, members[i], column);
-        if (isnan(worst) || (column_table[column].falling ? figure > worst : figure < worst)) worst = figure;
-        sum += figure;
+        for (int column = 0; column < COLUMN_COUNT; column++) {
+            const double figure = rows_figure(rows->workbench, members[i], (Column)column);
+            if (is_worse((Column)column, figure, out[column])) out[column] = figure;
+            if (column == COLUMN_SIZE) sum += figure;
+        }
     }
-    return column == COLUMN_SIZE ? sum : worst;
+    out[COLUMN_SIZE] = sum;
 }
 
 // ---- making it ----------------------------------------------------------------------------------------------------
@@ -139,27 +162,34 @@ static bool make_groups(Rows *rows) {
 bool rows_init(Rows *rows, const Workbench *workbench, Error *err) {
     const int total = workbench_structure(workbench)->linear_count;
     *rows = (Rows){.workbench = workbench, .total = total, .selected = -1, .sort = COLUMN_RANGE, .stale = true};
+    rows->range_most = 1;
     const size_t room = (size_t)total + 1;
-    int **const numbers[] = {&rows->linears, &rows->first, &rows->members, &rows->row_of};
+    RowMaking *m = &rows->making;
+    int **const numbers[] = {&rows->linears, &rows->first, &rows->members, &rows->row_of,
+                             &m->worst,      &m->order,    &m->scratch,    &m->size};
     bool **const flags[] = {&rows->passes,     &rows->passed,     &rows->marked, &rows->changed,
                             &rows->unlike_pin, &rows->overridden, &rows->found};
-    bool ok = (rows->figures = array_new(room, sizeof *rows->figures)) != NULL;
+    rows->figures = array_new(room, sizeof *rows->figures);
+    m->figures = array_new(room, sizeof *m->figures);
+    bool ok = rows->figures && m->figures;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         ok = (*numbers[i] = array_new(room, sizeof **numbers[i])) != NULL && ok;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         ok = (*flags[i] = array_new(room, sizeof **flags[i])) != NULL && ok;
-    if (!ok || !make_groups(rows)) return error_memory(err, "the table of linears");
+    ok = ok && make_groups(rows) && (m->row_of_group = array_new((size_t)rows->groups + 1, sizeof *m->row_of_group));
+    if (!ok) return error_memory(err, "the table of linears");
     rows_arrange(rows);
     return true;
 }
 
 void rows_free(Rows *rows) {
-    void *const all[] = {rows->linears,          rows->first,   rows->members,
-                         rows->row_of,           rows->passes,  rows->passed,
-                         rows->marked,           rows->changed, rows->unlike_pin,
-                         rows->overridden,       rows->found,   rows->group_size,
-                         rows->folded,           rows->figures, rows->group[FOLD_EXPERTS],
-                         rows->group[FOLD_LAYER]};
+    RowMaking *m = &rows->making;
+    void *const all[] = {rows->linears,    rows->first,  rows->members, rows->row_of,
+                         rows->passes,     rows->passed, rows->marked,  rows->changed,
+                         rows->unlike_pin, rows->found,  rows->figures, rows->overridden,
+                         rows->group_size, rows->folded, m->figures,    rows->group[FOLD_EXPERTS],
+                         m->row_of_group,  m->worst,     m->order,      rows->group[FOLD_LAYER],
+                         m->scratch,       m->size};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     filter_free(&rows->passing);
 }
@@ -273,19 +303,26 @@ static int hidden_by(const Rows *rows, int linear) {
     return NO_GROUP;
 }
 
+// The bars' scale changes with the ranges alone.
+static void find_largest_range(Rows *rows) {
+    const uint64_t tokens = workbench_calibration_tokens(rows->workbench);
+    if (rows->range_tokens == tokens) return;
+    rows->range_tokens = tokens;
+    rows->range_most = 1;
+    for (int i = 0; i < rows->total; i++) rows->range_most = fmax(rows->range_most, range_of(rows->workbench, i));
+}
+
 // True when rows must be made anew: an O(linears) look, so that a report of the background costs no more.
 static bool look_again(Rows *rows) {
     const FilterView view = view_of(rows);
     const size_t total = (size_t)rows->total;
     bool differs = rows->stale;
-    rows->range_most = 1;
+    find_largest_range(rows);
     for (int i = 0; i < rows->total; i++) {
         const double figure = rows_figure(rows->workbench, i, rows->sort);
         differs = differs || memcmp(&figure, &rows->figures[i], sizeof figure) != 0;
         rows->figures[i] = figure;
         rows->passes[i] = filter_passes(&rows->passing, &view, i);
-        const InputStats *input = workbench_input_stats(rows->workbench, i);
-        if (input && (double)input->range > rows->range_most) rows->range_most = (double)input->range;
     }
     differs = differs || memcmp(rows->passes, rows->passed, total * sizeof *rows->passes) != 0;
     memcpy(rows->passed, rows->passes, total * sizeof *rows->passes);
@@ -293,15 +330,9 @@ static bool look_again(Rows *rows) {
     return differs;
 }
 
-typedef struct Making {
-    int *row_of_group; // [groups]
-    double *figures;   // [rows], that they are sorted by
-    int *worst;        // [rows]: linear
-    int *order, *scratch, *size;
-} Making;
-
 // One row after the other as the model has them, each with its figure; row_of[linear] is of this order.
-static int make_rows(Rows *rows, Making *m) {
+static int make_rows(Rows *rows) {
+    RowMaking *m = &rows->making;
     int count = 0;
     for (int group = 0; group < rows->groups; group++) m->row_of_group[group] = -1;
     for (int i = 0; i < rows->total; i++) {
@@ -316,8 +347,8 @@ static int make_rows(Rows *rows, Making *m) {
             m->size[row] = 0;
             if (group != NO_GROUP) m->row_of_group[group] = row;
         }
-        const double figure = rows->figures[i], worst = rows->figures[m->worst[row]];
-        if (isnan(worst) || (column_table[rows->sort].falling ? figure > worst : figure < worst)) m->worst[row] = i;
+        const double figure = rows->figures[i];
+        if (is_worse(rows->sort, figure, rows->figures[m->worst[row]])) m->worst[row] = i;
         if (rows->sort != COLUMN_SIZE)
             m->figures[row] = rows->figures[m->worst[row]];
         else if (m->size[row])
@@ -328,8 +359,9 @@ static int make_rows(Rows *rows, Making *m) {
     return count;
 }
 
-static void arrange(Rows *rows, Making *m) {
-    rows->count = make_rows(rows, m);
+static void arrange(Rows *rows) {
+    RowMaking *m = &rows->making;
+    rows->count = make_rows(rows);
     for (int i = 0; i < rows->count; i++) m->order[i] = i;
     sort_rows(rows, m->figures, m->order, m->scratch, rows->count);
     int *place = m->scratch, at = 0; // of each row in the model's order
@@ -350,25 +382,7 @@ static void arrange(Rows *rows, Making *m) {
 }
 
 void rows_arrange(Rows *rows) {
-    const size_t room = (size_t)rows->total + 1;
-    if (look_again(rows)) {
-        Making m = {.row_of_group = array_new((size_t)rows->groups + 1, sizeof(int)),
-                    .figures = array_new(room, sizeof(double)),
-                    .worst = array_new(room, sizeof(int)),
-                    .order = array_new(room, sizeof(int)),
-                    .scratch = array_new(room, sizeof(int)),
-                    .size = array_new(room, sizeof(int))};
-        if (m.row_of_group && m.figures && m.worst && m.order && m.scratch && m.size)
-            arrange(rows, &m);
-        else
-            rows->stale = true; // memory is short: the old order stays
-        free(m.row_of_group);
-        free(m.figures);
-        free(m.worst);
-        free(m.order);
-        free(m.scratch);
-        free(m.size);
-    }
+    if (look_again(rows)) arrange(rows);
     if (!rows->moved || rows_index(rows) < 0) rows->selected = rows->count ? rows->linears[0] : -1;
 }
 

@@ -10,6 +10,14 @@
 typedef enum Fold { FOLD_EXPERTS, FOLD_LAYER, FOLD_COUNT } Fold;
 #define NO_GROUP (-1)
 
+// What rows are made with.
+typedef struct RowMaking {
+    int *row_of_group; // [groups]
+    double *figures;   // [rows], that they are sorted by
+    int *worst;        // [rows]: linear
+    int *order, *scratch, *size;
+} RowMaking;
+
 typedef struct Rows {
     const Workbench *workbench;
     int total; // linears of the model
@@ -20,10 +28,12 @@ typedef struct Rows {
     int count;
     int *first, *members; // [count + 1], [shown linears]
     int *row_of;          // [total]: −1 where the filter leaves it out
-    double range_most;    // the largest range of all
-    double *figures;      // [total], of the column that sorts; with what passes the filter, what rows are made of
+    double range_most;    // the largest range of all, as it was with so many tokens
+    uint64_t range_tokens;
+    double *figures; // [total], of the column that sorts; with what passes the filter, what rows are made of
     bool *passes, *passed;
     bool stale; // they have to be made anew even when these are the same
+    RowMaking making;
 
     int *group[FOLD_COUNT]; // [total]
     int *group_size;        // [groups]: linears of the model in it
@@ -80,7 +90,7 @@ void rows_fold_all(Rows *rows);        // in turn: everything unfolded, experts 
 // What the rows are: 0 linears, 1 experts folded, 2 layers folded.
 int rows_fold_level(const Rows *rows);
 
-// The figure that a column sorts by; NAN while unknown. Of several linears the worst, or the sum of what adds up.
+// The figure that a column sorts by; NAN while unknown. Of the linears of a row the worst, or the sum of what adds up.
 double rows_figure(const Workbench *workbench, int linear, Column column);
-double rows_figure_of(const Rows *rows, int index, Column column);
+void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT]);
 int rows_column_named(const char *name); // −1 when there is none

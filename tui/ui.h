@@ -96,9 +96,9 @@ struct Ui {
     Rows rows;
     ScreenKind screen;
     Pane focus;
-    Dial dial;      // the one that ← and → turn
-    int dial_first; // the first row of dials that is shown
-    DialTarget target;  // what dials set
+    Dial dial;         // the one that ← and → turn
+    int dial_first;    // the first row of dials that is shown
+    DialTarget target; // what dials set
     Changes changes;
     Overrides overrides;
     Pin pin;

@@ -11,7 +11,6 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "quant/recipe_set.h"
 #include "workbench/workbench_parts.h"
 
 #define TURN_SECONDS 0.4
@@ -224,6 +223,7 @@ void workbench_close(Workbench *w) {
         pthread_join(w->thread, NULL);
     }
     exporter_close(w);
+    linear_set_free(&w->set);
     linear_index_free(&w->index);
     engine_close(w->engine);
     verdict_free(&w->verdict);
@@ -399,38 +399,33 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
     return turn_recipe(w, 0, dial, &recipe, err);
 }
 
-static bool *set_of(const Workbench *w, const int *linears, int count, Error *err) {
-    bool *set = array_new((size_t)w->measured.linear_count, sizeof *set);
-    if (!set) error_memory(err, "the chosen linears");
-    for (int i = 0; set && i < count; i++) set[linears[i]] = true;
-    return set;
+// What the dial was turned for last is turned again: globs of many linears take a while to be found.
+static bool choose_set(Workbench *w, const int *linears, int count, Error *err) {
+    const uint64_t hash = hash_bytes(HASH_START, linears, (size_t)count * sizeof *linears);
+    if (w->set.in && w->set_hash == hash) return true;
+    linear_set_free(&w->set);
+    w->set_hash = hash;
+    return linear_set_new(&w->index, linears, count, &w->set, err) || (linear_set_free(&w->set), false);
 }
 
 bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
-    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     Recipe recipe;
-    bool *set = set_of(w, linears, count, err);
-    bool ok = set && recipe_copy(history_now(&w->history), &recipe, err);
-    if (ok && !recipe_override_set(&recipe, &w->index, set, dial, value, err)) {
-        recipe_free(&recipe);
-        ok = false;
-    }
-    free(set);
-    return ok && turn_recipe(w, hash_bytes(HASH_START, linears, (size_t)count * sizeof *linears), dial, &recipe, err);
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
+    if (!choose_set(w, linears, count, err) || !recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    if (recipe_override_set(&recipe, &w->set, dial, value, err)) return turn_recipe(w, w->set_hash, dial, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
     const Linear *all = engine_structure(w->engine)->linears;
     Recipe recipe;
-    bool ignore = false, *set = set_of(w, linears, count, err);
-    bool ok = set && recipe_copy(history_now(&w->history), &recipe, err);
-    for (int i = 0; ok && i < count; i++) ignore = ignore || !recipe_ignores(&recipe, all[linears[i]].name);
-    if (ok && !recipe_ignore_set(&recipe, &w->index, set, ignore, err)) {
-        recipe_free(&recipe);
-        ok = false;
-    }
-    free(set);
-    return ok && push_recipe(w, &recipe, err);
+    bool ignore = false;
+    if (!choose_set(w, linears, count, err) || !recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, all[linears[i]].name);
+    if (recipe_ignore_set(&recipe, &w->set, ignore, err)) return push_recipe(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return history_undo(&w->history) && plan_anew(w, NULL); }

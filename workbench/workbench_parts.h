@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
@@ -71,6 +72,8 @@ struct Workbench {
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
                     // and what was handed over
     LinearIndex index;
+    LinearSet set; // of the last turn for some linears only, whose numbers have this hash
+    uint64_t set_hash;
     History history;
     uint64_t changes; // of the recipe
     Plan plan;

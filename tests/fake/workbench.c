@@ -510,25 +510,28 @@ bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Err
 }
 
 bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
-    bool set[LINEARS_MOST] = {false};
+    LinearSet set;
     Recipe recipe;
     if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < count; i++) set[linears[i]] = true;
-    if (recipe_override_set(&recipe, &w->index, set, dial, value, err)) return push(w, &recipe, err);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_override_set(&recipe, &set, dial, value, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
     recipe_free(&recipe);
     return false;
 }
 
 bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
-    bool set[LINEARS_MOST] = {false}, ignore = false;
+    LinearSet set;
     Recipe recipe;
+    bool ignore = false;
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < count; i++) {
-        set[linears[i]] = true;
-        ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
-    }
-    if (recipe_ignore_set(&recipe, &w->index, set, ignore, err)) return push(w, &recipe, err);
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_ignore_set(&recipe, &set, ignore, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
     recipe_free(&recipe);
     return false;
 }
