@@ -264,7 +264,7 @@ static void experts_are_folded_at_first(void **state) {
     expect(s, "▸2 up_proj ×4");
     expect(s, "model.layers.2.mlp.experts.3.up_proj");
     key(s, "&expert = 1\r");
-    expect(s, "5 down ×1 of 4");
+    expect(s, "2 up ×1 of 4"); // the row stays selected
     quit(s);
 }
 

@@ -144,7 +144,6 @@ void action_row(Ui *ui, int number) { rows_move_to(&ui->rows, number - 1); }
 // ---- order --------------------------------------------------------------------------------------------------------
 
 static void sort_changed(Ui *ui) {
-    ui->rows.stale = true;
     rows_arrange(&ui->rows);
     const ColumnInfo *column = &column_table[ui->rows.sort];
     const bool falling = column->falling != ui->rows.reversed;

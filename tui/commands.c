@@ -105,6 +105,10 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_COLUMN:
         for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
         break;
+    case COMPLETE_FILTER:
+        for (int i = COLUMN_LINEAR + 1; i < FIELD_COUNT; i++)
+            candidate_add(c, filter_field_name(i), filter_field_name(i));
+        break;
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;

@@ -93,7 +93,7 @@ static int take_compared(Reading *r, Comparison *comparison) {
     return found;
 }
 
-static const char *field_name(int field) {
+const char *filter_field_name(int field) {
     return field < COLUMN_COUNT ? column_table[field].name : field_names[field - COLUMN_COUNT];
 }
 
@@ -117,13 +117,13 @@ static bool read_number(Reading *r, FilterTerm *term) {
     char text[64];
     double number;
     const size_t length = strcspn(r->at, " "), digits = strspn(r->at, "0123456789.+-");
-    if (length == 0) return error_set(r->err, "%s is compared with a number", field_name(term->field));
+    if (length == 0) return error_set(r->err, "%s is compared with a number", filter_field_name(term->field));
     snprintf(text, sizeof text, "%.*s", (int)digits, r->at);
     char unit[8];
     snprintf(unit, sizeof unit, "%.*s", (int)(length - digits), r->at + digits);
     if (!number_parse(text, &number) || length - digits >= sizeof unit ||
         !scaled(term->field, number, unit, &term->value))
-        return error_set(r->err, "%s is compared with a number, which “%.*s” is not", field_name(term->field),
+        return error_set(r->err, "%s is compared with a number, which “%.*s” is not", filter_field_name(term->field),
                          (int)length, r->at);
     r->at += length;
     // "0.04 %", as it is shown
@@ -136,8 +136,8 @@ static bool read_value(Reading *r, FilterTerm *term) {
     if (!is_text(term->field)) return read_number(r, term);
     const size_t length = strcspn(r->at, " ");
     if (term->comparison != COMPARE_EQUAL && term->comparison != COMPARE_UNEQUAL)
-        return error_set(r->err, "%s is a word: compare it with = or !=", field_name(term->field));
-    if (length == 0) return error_set(r->err, "%s is compared with a word", field_name(term->field));
+        return error_set(r->err, "%s is a word: compare it with = or !=", filter_field_name(term->field));
+    if (length == 0) return error_set(r->err, "%s is compared with a word", filter_field_name(term->field));
     snprintf(term->word, sizeof term->word, "%.*s", (int)length, r->at);
     r->at += length;
     return true;
@@ -179,7 +179,7 @@ static bool read_term(Reading *r) {
     }
     if (take_word(r, "or")) return error_set(r->err, "“or” works in a text alone: up|down");
     for (int field = FIELD_MARKED; field < FIELD_COUNT; field++) {
-        if (!take_word(r, field_name(field))) continue;
+        if (!take_word(r, filter_field_name(field))) continue;
         term.field = field;
         term.comparison = COMPARE_IS;
         r->filter->terms[r->filter->count++] = term;

@@ -59,6 +59,7 @@ typedef struct Filter {
     int count;                           // 0: everything passes
 } Filter;
 
+const char *filter_field_name(int field); // as it is typed: of a column or a Field
 bool filter_parse(const char *text, const FilterView *view, Filter *out, Error *err); // says what is wrong
 void filter_free(Filter *filter);
 bool filter_passes(const Filter *filter, const FilterView *view, int linear);

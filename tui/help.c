@@ -56,6 +56,8 @@ static HelpText whole_text(void) {
     help_add(&text, "~", "rests on ranges that may still grow: calibration goes on", NULL);
     help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
     help_add(&text, "*", "overridden for this linear", NULL);
+    help_add(&text, "● ◐", "marked, some of the row's linears are", NULL);
+    help_add(&text, "○ ◉ ·", "changed by the last turn, marked and changed, unlike the pin", NULL);
     return text;
 }
 

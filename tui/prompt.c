@@ -213,13 +213,32 @@ static void answer_restore(Ui *ui, int code) {
     }
 }
 
+// "granularity=ad" is completed as "set granularity ad" is.
+static void complete_rule(Ui *ui) {
+    char whole[sizeof ui->editor.text + 8], line[sizeof ui->editor.text];
+    char *blank = strrchr(ui->editor.text, ' '), *end;
+    if (!blank) return; // names have no completion
+    const size_t before = (size_t)(blank + 1 - ui->editor.text);
+    snprintf(whole, sizeof whole, "set %s", blank + 1);
+    if ((end = strchr(whole, '='))) *end = ' ';
+    command_complete(ui, whole, line, sizeof line);
+    if ((end = strchr(line + 4, ' '))) *end = '=';
+    snprintf(whole, sizeof ui->editor.text, "%.*s%s", (int)before, ui->editor.text, line + 4);
+    line_editor_set(&ui->editor, whole);
+}
+
 static void prompt_complete(Ui *ui) {
     char line[sizeof ui->editor.text], prefix[80] = "";
+    if (ui->prompt == PROMPT_RULE) {
+        complete_rule(ui);
+        return;
+    }
     // Elsewhere than on the command line, completion works as in the command of the same meaning.
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
     if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
     if (ui->prompt == PROMPT_FOLDER) snprintf(prefix, sizeof prefix, "folder ");
     if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
+    if (ui->prompt == PROMPT_FILTER || ui->prompt == PROMPT_MARK) snprintf(prefix, sizeof prefix, "filter ");
     if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
     char whole[sizeof line + sizeof prefix];
     snprintf(whole, sizeof whole, "%s%s", prefix, ui->editor.text);

@@ -316,7 +316,9 @@ static void find_largest_range(Rows *rows) {
 static bool look_again(Rows *rows) {
     const FilterView view = view_of(rows);
     const size_t total = (size_t)rows->total;
-    bool differs = rows->stale;
+    bool differs = rows->stale || rows->sorted_by != rows->sort || rows->sorted_reversed != rows->reversed;
+    rows->sorted_by = rows->sort;
+    rows->sorted_reversed = rows->reversed;
     find_largest_range(rows);
     for (int i = 0; i < rows->total; i++) {
         const double figure = rows_figure(rows->workbench, i, rows->sort);
@@ -381,9 +383,18 @@ static void arrange(Rows *rows) {
     }
 }
 
+// Of a folded row whose chosen linear the filter leaves out, another one; else the first row.
+static int nearest(const Rows *rows) {
+    const int group = rows->moved && rows->selected >= 0 ? hidden_by(rows, rows->selected) : NO_GROUP;
+    for (int i = 0; group != NO_GROUP && i < rows->count; i++) {
+        if (hidden_by(rows, rows->linears[i]) == group) return rows->linears[i];
+    }
+    return rows->count ? rows->linears[0] : -1;
+}
+
 void rows_arrange(Rows *rows) {
     if (look_again(rows)) arrange(rows);
-    if (!rows->moved || rows_index(rows) < 0) rows->selected = rows->count ? rows->linears[0] : -1;
+    if (!rows->moved || rows_index(rows) < 0) rows->selected = nearest(rows);
 }
 
 // ---- selection ----------------------------------------------------------------------------------------------------

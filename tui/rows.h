@@ -32,7 +32,9 @@ typedef struct Rows {
     uint64_t range_tokens;
     double *figures; // [total], of the column that sorts; with what passes the filter, what rows are made of
     bool *passes, *passed;
-    bool stale; // they have to be made anew even when these are the same
+    Column sorted_by;
+    bool sorted_reversed;
+    bool stale; // they have to be made anew even when all of this is the same
     RowMaking making;
 
     int *group[FOLD_COUNT]; // [total]
