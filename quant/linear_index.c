@@ -243,7 +243,7 @@ static bool same_tails(const NumberedName *a, const NumberedName *b, int count, 
 }
 
 // members agree in their numbers before `level`. Numbers there that are followed by the same ones are taken together.
-static bool cover(Cover *c, const NumberedName *members, int count, int level) { // NOLINT(misc-no-recursion)
+static bool cover(Cover *c, const NumberedName *members, int count, int level) {
     if (level == members->count || level == NAME_NUMBERS_MOST) return emit(c, members);
     int *numbers = array_new((size_t)count, sizeof *numbers);
     bool *done = array_new((size_t)count, sizeof *done);

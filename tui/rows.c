@@ -128,14 +128,13 @@ static void group_experts(Rows *rows) {
     }
 }
 
+// What stands side by side: a layer of the encoder is none of the decoder.
 static void group_layers(Rows *rows) {
-    const ModelStructure *structure = workbench_structure(rows->workbench);
-    const int before = rows->groups;
+    const Linear *linears = workbench_structure(rows->workbench)->linears;
     for (int i = 0; i < rows->total; i++) {
-        const int layer = structure->linears[i].layer;
-        if (layer < 0) continue;
-        rows->group[FOLD_LAYER][i] = before + layer;
-        if (before + layer >= rows->groups) rows->groups = before + layer + 1;
+        if (linears[i].layer < 0) continue;
+        const bool begins = i == 0 || linears[i - 1].layer != linears[i].layer;
+        rows->group[FOLD_LAYER][i] = begins ? rows->groups++ : rows->groups - 1;
     }
 }
 
@@ -148,8 +147,8 @@ static bool make_groups(Rows *rows) {
     group_experts(rows);
     const int experts = rows->groups;
     group_layers(rows);
-    rows->folded = array_new((size_t)rows->groups, sizeof *rows->folded);
-    rows->group_size = array_new((size_t)rows->groups, sizeof *rows->group_size);
+    rows->folded = array_new((size_t)rows->groups + 1, sizeof *rows->folded);
+    rows->group_size = array_new((size_t)rows->groups + 1, sizeof *rows->group_size);
     if (!rows->folded || !rows->group_size) return false;
     for (int fold = 0; fold < FOLD_COUNT; fold++) {
         for (size_t i = 0; i < total; i++)
@@ -237,8 +236,7 @@ static bool view_matches(const void *context, int linear, const NamePattern *pat
 static bool view_is_glob(const void *context, const char *text) {
     const Rows *rows = context;
     if (!strpbrk(text, "*?")) return false;
-    const NamePattern none = {0};
-    if (strlen(text) >= sizeof none.glob) return false;
+    if (strlen(text) >= NAME_PATTERN_ROOM) return false;
     NamePattern glob;
     bool matches = false;
     name_pattern_compile(text, true, &glob, NULL);
@@ -281,8 +279,7 @@ static bool stands_before(const Rows *rows, const double *figures, int a, int b)
     return (x > y) == (column_table[rows->sort].falling != rows->reversed);
 }
 
-static void sort_rows(const Rows *rows, const double *figures, int *order, int *scratch,
-                      int count) { // NOLINT(misc-no-recursion)
+static void sort_rows(const Rows *rows, const double *figures, int *order, int *scratch, int count) {
     if (count < 2) return;
     const int half = count / 2;
     sort_rows(rows, figures, order, scratch, half);
