@@ -268,6 +268,22 @@ static void experts_are_folded_at_first(void **state) {
     quit(s);
 }
 
+// A click where a row was when the frame was drawn, behind keys that have taken it away.
+static void a_click_on_what_is_gone_does_nothing(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    int row, col;
+    expect(s, " 4 gate_proj");
+    assert_true(screen_find(s, " 4 gate_proj", &row, &col));
+    char bytes[64];
+    snprintf(bytes, sizeof bytes, "&up\r\033[<0;%d;%dM", col + 4, row + 1);
+    key(s, bytes);
+    key(s, RIGHT "+z ");
+    expect(s, "1 marked");
+    expect(s, "6 of 43 & up");
+    quit(s);
+}
+
 static void layers_fold(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -401,6 +417,7 @@ int main(int argc, char **argv) {
         IN_HOME(figures_are_filtered),
         IN_HOME(a_menu_sorts),
         IN_HOME(experts_are_folded_at_first),
+        IN_HOME(a_click_on_what_is_gone_does_nothing),
         IN_HOME(layers_fold),
         IN_HOME(columns_scroll),
         IN_HOME(overrides_are_listed_edited_and_removed),

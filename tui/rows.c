@@ -403,6 +403,7 @@ int rows_size(const Rows *rows, int index) { return rows->first[index + 1] - row
 const int *rows_members(const Rows *rows, int index) { return rows->members + rows->first[index]; }
 
 void rows_select(Rows *rows, int linear) {
+    if (rows->row_of[linear] < 0) return;
     rows->selected = linear;
     rows->moved = true;
 }
@@ -481,7 +482,9 @@ bool rows_find(Rows *rows, int direction, bool here) {
 
 // ---- folding ------------------------------------------------------------------------------------------------------
 
-bool rows_is_folded(const Rows *rows, int index) { return hidden_by(rows, rows->linears[index]) != NO_GROUP; }
+bool rows_is_folded(const Rows *rows, int index) {
+    return index >= 0 && hidden_by(rows, rows->linears[index]) != NO_GROUP;
+}
 
 // Folds the innermost group of the selection that is not folded, or unfolds the outermost that is.
 bool rows_fold(Rows *rows, bool fold) {

@@ -65,8 +65,8 @@ void rows_arrange(Rows *rows); // filters and sorts anew where anything changed;
 
 int rows_index(const Rows *rows); // of the selection, −1
 void rows_move(Rows *rows, int steps);
-void rows_move_to(Rows *rows, int index); // clamped
-void rows_select(Rows *rows, int linear);
+void rows_move_to(Rows *rows, int index);                                      // clamped
+void rows_select(Rows *rows, int linear);                                      // nothing where the filter leaves it out
 void rows_show(Rows *rows, int height);                                        // scrolls so that the selection is seen
 int rows_size(const Rows *rows, int index);                                    // linears in a row
 const int *rows_members(const Rows *rows, int index);                          // [rows_size]
@@ -86,9 +86,9 @@ bool rows_find(Rows *rows, int direction, bool here);
 void rows_mark(Rows *rows, int linear, bool on);
 void rows_unmark_all(Rows *rows);
 
-bool rows_is_folded(const Rows *rows, int index);
-bool rows_fold(Rows *rows, bool fold); // the selected row; false: there is nothing to fold or unfold
-void rows_fold_all(Rows *rows);        // in turn: everything unfolded, experts folded, layers folded
+bool rows_is_folded(const Rows *rows, int index); // index −1: false
+bool rows_fold(Rows *rows, bool fold);            // the selected row; false: there is nothing to fold or unfold
+void rows_fold_all(Rows *rows);                   // in turn: everything unfolded, experts folded, layers folded
 // What the rows are: 0 linears, 1 experts folded, 2 layers folded.
 int rows_fold_level(const Rows *rows);
 
