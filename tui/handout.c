@@ -36,7 +36,10 @@ static void layers_sheet(Ui *ui, Sheet *sheet) {
     for (int column = 0; column < COLUMN_COUNT; column++)
         sheet_cell(sheet, sheet->format == SHEET_CSV ? column_table[column].name : column_table[column].title);
     sheet_end_row(sheet);
-    for (int i = 0; i < ui->rows.count; i++) add_linear(ui, sheet, ui->rows.linears[i]);
+    for (int i = 0; i < ui->rows.count; i++) { // folded ones, too
+        const int *members = rows_members(&ui->rows, i);
+        for (int m = 0; m < rows_size(&ui->rows, i); m++) add_linear(ui, sheet, members[m]);
+    }
 }
 
 static void copy_row(Ui *ui, Text *out, Text *what) {

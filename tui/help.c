@@ -171,6 +171,8 @@ static const struct {
     {"▂▅▇", "how many weights have a value; counts are logarithmic", MEANING_WEIGHT, ON(SCREEN_LAYERS)},
     {"▁▂▁", "weights beyond six standard deviations", MEANING_TAIL, ON(SCREEN_LAYERS)},
     {"▸ ━━●", "the selected row, the current dial, a knob", MEANING_ACCENT, ON(SCREEN_LAYERS)},
+    {"● ◐", "marked; some of the row's linears are", MEANING_ACCENT | STYLE_BOLD, ON(SCREEN_LAYERS)},
+    {"○ ◉ ·", "changed by the last turn; marked and changed; unlike the pin", MEANING_CHANGED, ON(SCREEN_LAYERS)},
     {"*", "overridden for this linear", MEANING_OVERRIDE | STYLE_BOLD, ON(SCREEN_LAYERS)},
     {"0.4", "a dial off its default", MEANING_CHANGED, ON(SCREEN_LAYERS)},
     {"▸looked for", "from here on the text differs from the base's", MEANING_DIFFERS,

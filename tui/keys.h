@@ -31,7 +31,14 @@ typedef enum Where {
     ON_CONVERT,
     WHERE_COUNT
 } Where;
-typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
+typedef enum Completion {
+    COMPLETE_NOTHING,
+    COMPLETE_DIAL,
+    COMPLETE_FILE,
+    COMPLETE_COLUMN,
+    COMPLETE_FILTER,
+    COMPLETE_SCHEME
+} Completion;
 
 typedef struct Binding {
     int keys[3];       // 0: none; a row without keys is only a command

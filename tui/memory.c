@@ -105,7 +105,7 @@ static void restore_rows(Ui *ui, const cJSON *json) {
         rows->sort = (Column)column;
         rows->reversed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "reverse"));
     }
-    snprintf(rows->filter, sizeof rows->filter, "%s", word_of(json, "filter"));
+    rows_set_filter(rows, word_of(json, "filter"), NULL);
     int at = 0;
     const cJSON *marks = cJSON_GetObjectItemCaseSensitive(json, "marks");
     for (const cJSON *mark = cJSON_IsArray(marks) ? marks->child : NULL; mark; mark = mark->next) {
@@ -113,13 +113,9 @@ static void restore_rows(Ui *ui, const cJSON *json) {
         if (linear < count) rows_mark(rows, at = linear, true);
     }
     rows_arrange(rows);
-    if (!rows->count && *rows->filter) rows->filter[0] = '\0'; // the model has changed
+    if (!rows->count) rows_set_filter(rows, "", NULL); // the model has changed
     const int selected = find_linear(ui, word_of(json, "selected"), 0);
-    if (selected < count) {
-        rows->selected = selected;
-        rows->moved = true;
-    }
-    rows_arrange(rows);
+    if (selected < count) rows_select(rows, selected);
 }
 
 // Figures on another text cannot be compared; those on fewer tokens are not, either (panel_effect.c).

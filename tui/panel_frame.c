@@ -98,7 +98,7 @@ void panel_borders_draw(Ui *ui) {
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) {
         if (panes[i].rows) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
     }
-    const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
+    const Style focus = ui->target.scope != SCOPE_ALL && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
     const Rect focused[PANE_COUNT] = {[PANE_LAYERS] = l->layers, [PANE_DIALS] = l->dials, [PANE_TEXTS] = l->effect};
     if (focused[ui->focus].rows) canvas_box(&ui->canvas, focused[ui->focus], focus);
 }

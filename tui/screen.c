@@ -99,6 +99,7 @@ void screen_draw(Ui *ui) {
     panel_header_draw(ui);
     screen_table[ui->screen].draw(ui);
     guide_draw(ui);
+    if (ui->overrides.shown) overrides_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else
@@ -123,6 +124,8 @@ void screen_key(Ui *ui, const Key *key) {
         jobs_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
+    else if (ui->overrides.shown)
+        overrides_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
         if (mouse)
@@ -130,4 +133,5 @@ void screen_key(Ui *ui, const Key *key) {
         else
             keys_dispatch(ui, key->code);
     }
+    target_refresh(&ui->target, &ui->rows);
 }

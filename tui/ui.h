@@ -2,10 +2,12 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/changes.h"
 #include "tui/heat.h"
 #include "tui/line_editor.h"
-#include "tui/rows.h"
+#include "tui/overrides.h"
 #include "tui/settings.h"
+#include "tui/target.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
@@ -37,13 +39,14 @@ typedef enum HitKind {
     HIT_TRIAL_TEXT,
     HIT_COST,
     HIT_POINT,
-    HIT_JOB
+    HIT_JOB,
+    HIT_RULE
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines, costs or jobs, point of a sweep, measure, number of a
-    // trial or one of its texts; of cells the columns of one
+    // linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep, measure, number
+    // of a trial or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -155,6 +158,9 @@ typedef enum PromptKind {
     PROMPT_COMMAND,
     PROMPT_FIND,
     PROMPT_FILTER,
+    PROMPT_MARK,
+    PROMPT_SORT,
+    PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
     PROMPT_TEXT,
@@ -212,7 +218,7 @@ typedef struct Demo {
     size_t typed; // bytes of the step's keys
 } Demo;
 
-typedef struct Ui {
+struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
     Canvas canvas;
@@ -224,9 +230,11 @@ typedef struct Ui {
     Pane focus;
     Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
     Texts texts;
-    Dial dial;       // the one that ← and → turn
-    int dial_first;  // the first row of dials that is shown
-    bool one_linear; // dials set an override for the selected linear
+    Dial dial;         // the one that ← and → turn
+    int dial_first;    // the first row of dials that is shown
+    DialTarget target; // what dials set
+    Changes changes;
+    Overrides overrides;
     Pin pin;
     Convert convert;
     HeatScreen outliers;
@@ -238,6 +246,12 @@ typedef struct Ui {
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     char suggestions[512]; // completions to choose from; empty: none
+    struct {               // what the line that is being edited would do
+        char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
+        bool wrong;
+        int selected; // what to come back to
+        char find[256], filter[256];
+    } preview;
     Message message;
     char *recipe_path; // NULL: not named yet
     Unsaved unsaved;
@@ -253,7 +267,7 @@ typedef struct Ui {
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
-} Ui;
+};
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
@@ -266,7 +280,6 @@ void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 double ui_keep_unsaved(Ui *ui, bool at_once);
 
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
-int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok

@@ -10,6 +10,7 @@
 #include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
+#include "quant/linear_index.h"
 #include "workbench/trials.h"
 
 typedef struct Workbench Workbench;
@@ -56,12 +57,17 @@ const Plan *workbench_plan(const Workbench *w); // always in step with the recip
 // Counts the changes that make another model: compare with the turns of Effect. Figures stay where they do not.
 uint64_t workbench_turn(const Workbench *w);
 uint64_t workbench_changes(const Workbench *w); // counts all changes of the recipe
+size_t workbench_step(const Workbench *w);      // the place in the history: a dial held down stays at one
+uint64_t workbench_plans(const Workbench *w);   // counts plans: another one may also come from measuring
+const LinearIndex *workbench_index(const Workbench *w);
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-// Leaves a linear in its own precision, or takes it back.
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+// The same for several, by as few rules as name exactly these.
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err);
+// Leaves linears in their own precision; where all of them are, takes them back.
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err);
 bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
@@ -121,6 +122,9 @@ struct Workbench {
     // The screen's thread only.
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
                     // and what was handed over
+    LinearIndex index;
+    LinearSet set; // of the last turn for some linears only, whose numbers have this hash
+    uint64_t set_hash;
     History history;
     uint64_t changes; // of the recipe
     Plan plan;
@@ -145,7 +149,7 @@ struct Workbench {
     ExportFormat verdict_format;
     uint64_t verdict_plan; // the plan that the verdict is of; 0: none
     struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        int linear;
+        uint64_t linears;  // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;

@@ -11,12 +11,15 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 
 enum {
     LAYERS = 6,
     PER_LAYER = 7,
-    LINEARS = LAYERS * PER_LAYER + 1,
+    ATTENTION = 4, // of them; the others are there once for each expert
+    EXPERTS_MOST = 8,
+    LINEARS_MOST = LAYERS * (ATTENTION + (PER_LAYER - ATTENTION) * EXPERTS_MOST) + 1,
     HIDDEN = 64,
     FFN = 192,
     VOCAB = 128,
@@ -52,17 +55,18 @@ static const char coarse_text[] = // of fewer than four bits
 struct Workbench {
     ModelStructure structure;
     Checkpoint checkpoint;
-    Tensor tensors[LINEARS];
-    Linear linears[LINEARS];
-    char names[LINEARS][64];
+    Tensor tensors[LINEARS_MOST];
+    Linear linears[LINEARS_MOST];
+    char names[LINEARS_MOST][64];
     Norm norms[2 * LAYERS];
     SharedChannels channels;
     ModelStats stats;
+    LinearIndex index;
     History history;
     Plan plan;
-    uint64_t turn;
+    uint64_t turn, plans;
     Effect effect;
-    double output_sqnr[LINEARS], weight_sqnr[LINEARS];
+    double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
     float divergences[POSITIONS];
     Why why;
     int looked_at;
@@ -126,18 +130,27 @@ static void *weights_new(Random *random, size_t out, size_t in, bool outliers) {
     return data;
 }
 
-static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out,
-                       size_t in) {
+// layer −1: the head. expert −1: of none.
+static bool add_linear(Workbench *w, Random *random, LinearRole role, int layer, int expert, const char *name) {
     static const int input_of[PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
-    const size_t bytes = out * in * sizeof(uint16_t);
-    snprintf(w->names[i], sizeof w->names[i], layer < 0 ? "%s" : "model.layers.%2$d.%1$s", name, layer);
+    const size_t out = role == ROLE_HEAD                      ? VOCAB
+                       : role == ROLE_GATE || role == ROLE_UP ? FFN
+                                                              : HIDDEN,
+                 in = role == ROLE_DOWN ? FFN : HIDDEN, bytes = out * in * sizeof(uint16_t);
+    const int i = w->structure.linear_count++;
+    if (layer < 0)
+        snprintf(w->names[i], sizeof w->names[i], "%s", name);
+    else if (expert < 0)
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.%s", layer, name);
+    else
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.mlp.experts.%d.%s", layer, expert, name + 4);
     w->tensors[i] = (Tensor){
         .name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
     w->tensors[i].data = weights_new(random, out, in, role == ROLE_DOWN || (role == ROLE_Q && layer == 3));
     w->linears[i] = (Linear){.name = w->names[i],
                              .role = role,
                              .layer = layer,
-                             .expert = -1,
+                             .expert = expert,
                              .out = out,
                              .in = in,
                              .weight = &w->tensors[i],
@@ -149,26 +162,31 @@ static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int
     return w->tensors[i].data != NULL;
 }
 
+// FAKE_EXPERTS=4: a mixture of so many, at most EXPERTS_MOST.
 static bool build_structure(Workbench *w, Error *err) {
     static char path[] = "samples/storyteller";
     static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                                  "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                                  "mlp.down_proj"};
     Random random = random_seeded(7);
+    const char *mixture = getenv("FAKE_EXPERTS");
+    const int experts = mixture ? atoi(mixture) : 0;
     bool ok = true;
-    for (int i = 0; i < LAYERS * PER_LAYER; i++) {
-        const LinearRole role = (LinearRole)(i % PER_LAYER);
-        const size_t out = role == ROLE_GATE || role == ROLE_UP ? FFN : HIDDEN, in = role == ROLE_DOWN ? FFN : HIDDEN;
-        ok = add_linear(w, &random, i, role, i / PER_LAYER, names[role], out, in) && ok;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        for (int role = 0; role < (experts ? ATTENTION : PER_LAYER); role++)
+            ok = add_linear(w, &random, (LinearRole)role, layer, -1, names[role]) && ok;
+        for (int e = 0; e < experts; e++) {
+            for (int role = ATTENTION; role < PER_LAYER; role++)
+                ok = add_linear(w, &random, (LinearRole)role, layer, e, names[role]) && ok;
+        }
     }
-    ok = add_linear(w, &random, LINEARS - 1, ROLE_HEAD, -1, "lm_head", VOCAB, HIDDEN) && ok;
+    ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
     w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
-    w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
-    w->structure.head = LINEARS - 1;
+    w->structure.head = w->structure.linear_count - 1;
     for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
     w->structure.norms = w->norms;
     w->structure.norm_count = 2 * LAYERS;
@@ -223,6 +241,7 @@ static bool plan(Workbench *w, Error *err) {
         return false;
     plan_free(&w->plan);
     w->plan = made;
+    w->plans++;
     return true;
 }
 
@@ -235,8 +254,10 @@ static void watch_clock(Workbench *w, bool on) {
 
 static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     Recipe recipe;
-    if (!build_structure(w, err) || !model_stats_new(&w->structure, &w->stats, err)) return false;
-    for (int i = 0; i < LINEARS; i++) {
+    if (!build_structure(w, err) || !linear_index_new(&w->structure, &w->index, err) ||
+        !model_stats_new(&w->structure, &w->stats, err))
+        return false;
+    for (int i = 0; i < w->structure.linear_count; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
@@ -267,7 +288,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 }
 
 void workbench_close(Workbench *w) {
-    for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    for (int i = 0; i < w->structure.linear_count; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    linear_index_free(&w->index);
     model_stats_free(&w->stats);
     shared_channels_free(&w->channels);
     history_free(&w->history);
@@ -303,7 +325,7 @@ static double divergence_alone(const Decision *d) {
 
 static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < LINEARS; i++) sum += divergence_alone(&by->decisions[i]);
+    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i]);
     return sum;
 }
 
@@ -346,7 +368,7 @@ static void score(Workbench *w, double share) {
     w->effect.output_sqnr_db = w->output_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
-    for (int i = 0; i < LINEARS; i++) {
+    for (int i = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
         w->weight_sqnr[i] = d->quantized ? 6.02 * d->bits - 0.5 * log2((double)d->group) : NAN;
         w->output_sqnr[i] = d->quantized ? w->weight_sqnr[i] - (i % 5) : NAN;
@@ -724,6 +746,9 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
@@ -799,37 +824,38 @@ static bool push(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     return push(w, &recipe, err);
 }
 
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    LinearSet set;
     Recipe recipe;
-    const char *name = w->linears[linear].name;
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < recipe.ignore_count; i++) {
-        if (strcmp(recipe.ignore[i], name) != 0) continue;
-        free(recipe.ignore[i]);
-        recipe.ignore[i] = recipe.ignore[--recipe.ignore_count];
-        return push(w, &recipe, err);
-    }
-    char **grown = realloc(recipe.ignore, (size_t)(recipe.ignore_count + 1) * sizeof *grown);
-    if (!grown) {
-        recipe_free(&recipe);
-        return error_memory(err, "the list of linears left alone");
-    }
-    recipe.ignore = grown;
-    recipe.ignore[recipe.ignore_count++] = strdup(name);
-    return push(w, &recipe, err);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_override_set(&recipe, &set, dial, value, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    LinearSet set;
+    Recipe recipe;
+    bool ignore = false;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_ignore_set(&recipe, &set, ignore, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return turned(w, history_undo(&w->history), NULL); }
