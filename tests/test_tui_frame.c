@@ -344,12 +344,12 @@ static void settings_hold_from_the_start(void **state) {
 
 static void changed_keys_hold_and_are_shown(void **state) {
     (void)state;
-    put_settings("{\"keys\": {\"undo\": \"U\", \"pin\": \"u\"}}");
+    put_settings("{\"keys\": {\"undo\": \"W\", \"pin\": \"u\"}}");
     Screen *s = start_plainly(36, 120);
-    expect(s, "U undo");
+    expect(s, "W undo");
     key(s, "u");
     expect(s, "pinned:");
-    key(s, "U");
+    key(s, "W");
     expect(s, "nothing to undo");
     key(s, "?/undo\r");
     expect(s, "changed, usually u");

@@ -302,7 +302,7 @@ static void layers_fold(void **state) {
     key(s, "o:set weight-bits 8\r");
     expect(s, "7 of 43 changed");
     assert_recipe(s, "model.layers.5.* bits=8; lm_head ignore");
-    key(s, ESCAPE "\tZ");
+    key(s, ESCAPE "\033[ZZ");
     expect(s, "*5 down_proj");
     quit(s);
     s = start_mixture(24, 80);

@@ -65,7 +65,7 @@ static void step_text(const Ui *ui, int step, char *out, size_t size) {
         break;
     case 2:
         snprintf(out, size, "%s sets this linear alone, %s goes to the dials, ← → turn one: try bits 8",
-                 action_keys(&ui->settings, "override"), action_keys(&ui->settings, "next-pane"));
+                 action_keys(&ui->settings, "scope"), action_keys(&ui->settings, "next-pane"));
         break;
     default:
         snprintf(out, size, "%s writes the recipe to a file; %s makes a checkpoint by it",
