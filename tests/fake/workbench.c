@@ -501,8 +501,9 @@ static void study(Workbench *w) {
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
-    if (look) w->studied = now = look_at_clock();
-    if (look) w->study.finished = false;
+    if (!look) return;
+    w->studied = now = look_at_clock();
+    study(w);
     watch_clock(w, true);
 }
 const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->study; }
