@@ -234,3 +234,9 @@ bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total) {
     }
     return sum == total;
 }
+
+bool counts_at_most(const uint32_t *counts, size_t n, uint64_t most) {
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) ok &= counts[i] <= most;
+    return ok;
+}

@@ -117,7 +117,7 @@ static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progr
 bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
     if (progress_should_stop(progress)) return error_stopped(err);
     if (!trial_cache_find(t->cache, plan_hash(plan), out, kl)) return evaluate(t, plan, out, kl, progress, err);
-    progress_add(progress, trial_work(t));
+    progress_skip(progress, trial_work(t));
     return true;
 }
 
@@ -125,6 +125,6 @@ bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Er
     return trial_run_positions(t, plan, out, NULL, progress, err);
 }
 
-bool trial_known(const Trial *t, const Plan *plan, Accuracy *out) {
-    return trial_cache_find(t->cache, plan_hash(plan), out, NULL);
+bool trial_known(const Trial *t, const Plan *plan, Accuracy *out, float *kl) {
+    return trial_cache_find(t->cache, plan_hash(plan), out, kl);
 }

@@ -41,7 +41,7 @@ typedef struct Options {
     size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
-    const char *output; // file to write: calibrate, logits, tune
+    const char *output; // file to write: calibrate, logits, report, tune
     const char *match;  // glob over linear names
     bool json, quiet, ascii, mono, light, demo, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
@@ -94,8 +94,9 @@ enum {
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,
     TAKES_AS = 524288, // another program's recipe
-    KEEPS = 1 << 29,   // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30,  // not in the list of commands
+    TAKES_PAGE = 1048576,
+    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30, // not in the list of commands
 };
 
 typedef struct Command {
@@ -160,6 +161,7 @@ bool command_sweep(const Options *options, Error *err);
 bool command_compare(const Options *options, Error *err);
 bool command_tune(const Options *options, Error *err);
 bool command_outliers(const Options *options, Error *err);
+bool command_report(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

@@ -306,6 +306,7 @@ const OptionRow option_table[] = {
     {0, "bits", "LIST", "numbers of bits to choose from", TAKES_TUNE, take_bits, .default_value = "2,3,4,8"},
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
      FIELD(minutes), .default_value = "5"},
+    {'o', "output", "FILE", "page to write", TAKES_PAGE, take_output, FIELD(output)},
     {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
     {0, "base", "MODEL", "compare MODEL, which this one was made from, with this one as it is stored, without a recipe",
      TAKES_TASK, take_text, FIELD(base)},

@@ -190,6 +190,8 @@ static bool check_targets(const Options *o, Error *err) {
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
         return error_set(err, "%s needs --ids 1,2,3 and --output FILE", command->name);
+    if (command->takes & TAKES_PAGE && !o->output)
+        return error_set(err, "%s needs the page to write, for example -o report.html", command->name);
     if (command->takes & TAKES_SHAPE && !(o->random.shape.name && o->folder))
         return error_set(err, "%s needs --shape NAME and a folder to write", command->name);
     if (command->takes & TAKES_SWEEP && !o->sweep_count)

@@ -410,7 +410,8 @@ static void measuring(Run *r) {
     uint64_t *patterns = array_new(65536, sizeof *patterns);
     float absmax[WIDTH] = {0}, of_tokens[ROWS] = {0}, *host = host_numbers(r, ROWS * WIDTH, 2),
           *x = device_room(r, ROWS * WIDTH);
-    const ActivationCounts counts = {patterns, absmax, of_tokens};
+    uint32_t tokens[WIDTH] = {0};
+    const ActivationCounts counts = {patterns, absmax, tokens, of_tokens};
     r->ok &= patterns != NULL;
     if (r->ok) r->b->ops->upload(r->b, x, host, ROWS * WIDTH * sizeof *x);
     if (r->ok && r->b->ops->measure) {
@@ -418,11 +419,12 @@ static void measuring(Run *r) {
     } else if (r->ok) {
         count_patterns(DTYPE_F32, host, (size_t)ROWS * WIDTH, patterns);
         absmax_update(host, ROWS, WIDTH, absmax, of_tokens);
+        count_standing_out(host, ROWS, WIDTH, of_tokens, tokens);
     }
     uint64_t sum = 0;
     for (size_t i = 0; r->ok && i < 65536; i++) sum = sum * 31 + patterns[i] * (i + 1);
     collect_number(r, (double)(sum % 65521));
-    for (int i = 0; i < WIDTH; i++) collect_number(r, (double)absmax[i]);
+    for (int i = 0; i < WIDTH; i++) collect_number(r, (double)absmax[i]), collect_number(r, tokens[i]);
     for (int i = 0; i < ROWS; i++) collect_number(r, (double)of_tokens[i]);
     free(patterns);
     free(host);

@@ -128,7 +128,7 @@ static Line line_for(const Command *command, const char *tried) {
         const char *name, *value;
     } needed[] = {{TAKES_IDS, "ids", "1"},        {TAKES_IDS, "output", "x"},  {TAKES_SWEEP, "sweep", "v0=1"},
                   {TAKES_SHAPE, "shape", "tiny"}, {TAKES_TUNE, "max-kl", "1"}, {TAKES_TASK, "task", "lambada"},
-                  {TAKES_TASK, "task-file", "x"}};
+                  {TAKES_TASK, "task-file", "x"}, {TAKES_PAGE, "output", "x"}};
     Line line = {0};
     add(&line, "quantdial");
     if (command->name[0]) add(&line, command->name);

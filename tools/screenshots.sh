@@ -35,7 +35,14 @@ picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:sc
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
+for theme in dark light; do
+    picture outliers-$theme 120x36 $theme "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:Blame" quiet
+done
 OPTIONS=--ascii picture ascii-dark 120x36 dark
+picture sweep-dark 120x36 dark "keys:4" "wait:11 of 11 points" "gone:sweeping" quiet
+for theme in dark light; do
+    picture sensitivity-$theme 120x36 $theme "keys:5" "wait:42 are measured" "gone:measuring" "keys::budget 4.5\\r" quiet
+done
 for theme in dark light; do
     picture convert-$theme 120x36 $theme "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet
 done

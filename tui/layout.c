@@ -61,6 +61,22 @@ ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
     return l;
 }
 
+// The map has three lines beside its own: what it shows, the layers, and what shades mean.
+OutliersLayout layout_outliers(const Layout *layout, int lines) {
+    Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
+    OutliersLayout l;
+    const int least = 8, roomy = 12, around = 3;
+    l.lines = layout_clamp(lines, 1, rest.rows - 1 - least - around);
+    l.height = rest.rows >= 2 * l.lines + around + 1 + roomy ? 2 : 1;
+    l.map = layout_take(&rest, l.height * l.lines + around);
+    layout_take(&rest, 1);
+    l.cell = l.channels = rest;
+    l.cell.cols = rest.cols < 100 ? rest.cols * 58 / 100 : rest.cols / 2;
+    l.channels.col += l.cell.cols + 1;
+    l.channels.cols -= l.cell.cols + 1;
+    return l;
+}
+
 static void split_texts(TrialsLayout *l) {
     Rect rest = l->texts;
     l->note = (Rect){rest.row + rest.rows - 1, rest.col, 1, rest.cols};

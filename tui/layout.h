@@ -30,6 +30,11 @@ typedef struct ConvertLayout {
     Rect form, engines, findings, job;
 } ConvertLayout;
 
+// The Outliers screen: the map over the whole width; below it the cell under the cursor, and channels.
+typedef struct OutliersLayout {
+    Rect map, cell, channels;
+    int lines, height; // of the map that are seen; rows of each
+} OutliersLayout;
 // The Trials screen: the table, below or beside it the texts of two models or three, under these a line about them, and
 // a plot where there is room.
 typedef struct TrialsLayout {
@@ -53,6 +58,7 @@ typedef struct DetailLayout {
 Layout layout_make(int rows, int cols);
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
+OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
 TrialsLayout layout_trials(const Layout *layout);
 DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown

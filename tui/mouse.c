@@ -4,7 +4,10 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/outliers.h"
 #include "tui/screen.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 #include "tui/trials.h"
 
 // What was drawn last lies on top.
@@ -35,6 +38,12 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_dispatch(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_COST: sensitivity_choose(ui, hit->value); break;
+    case HIT_POINT: sweep_choose(ui, hit->value); break;
+    case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
+    case HIT_CELLS:
+        outliers_point(ui, (key->row - hit->rect.row) / ui->outliers.height, (key->col - hit->rect.col) / hit->value);
+        break;
     case HIT_TRIAL: trials_choose(ui, (uint32_t)hit->value); break;
     case HIT_TRIAL_COLUMN: trials_sort_by(ui, hit->value); break;
     case HIT_TRIAL_TEXT: ui->trials.pane = 1 + hit->value; break;
@@ -63,11 +72,13 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_scroll(ui, direction);
         return;
     }
-    if (ui->screen == SCREEN_TRIALS) {
-        trials_move(ui, direction);
+    if (ui->screen == SCREEN_TRIALS) trials_move(ui, direction);
+    if (ui->screen == SCREEN_OUTLIERS) {
+        outliers_move_column(ui, direction);
         return;
     }
-    if (!hit) return;
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_move(ui, direction * 3);
+    if (!hit || ui->screen != SCREEN_LAYERS) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))

@@ -13,7 +13,7 @@
 
 #define GRAPH_COLS_MOST 512
 
-static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
+void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind) {
     if (rect.rows < 1) return;
     JobView job;
     char text[400];
@@ -118,7 +118,7 @@ static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
     const WeightStats *w = workbench_weight_stats(ui->workbench, linear);
     draw_weight_line(ui, d->weight_line, w);
     if (!w) {
-        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS);
+        panel_waiting_draw(ui, d->weight_graph, JOB_WEIGHTS);
         return;
     }
     draw_weight_graph(ui, d->weight_graph, w);
@@ -252,7 +252,7 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
     draw_input_line(ui, d->input_line, input, decision);
     if (!input) {
-        draw_waiting(ui, d->input_graph, JOB_CALIBRATE);
+        panel_waiting_draw(ui, d->input_graph, JOB_CALIBRATE);
         return;
     }
     const LogAxis axis = input_axis(input, v0, v1);
@@ -421,6 +421,18 @@ static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linea
         draw_short_ladder(ui, rect, decision);
     else
         draw_decision_line(ui, rect, decision, linear);
+}
+
+#define BELOW_GRAPHS 4 // rows that a large pane of one linear has for the reason and the decision
+
+void panel_graphs_draw(Ui *ui, Rect rect, int linear) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    rect.rows += BELOW_GRAPHS;
+    const DetailLayout d = layout_detail(rect, 0);
+    draw_weights(ui, &d, linear);
+    draw_input(ui, &d, input, &workbench_plan(ui->workbench)->decisions[linear], l->name);
+    draw_channels(ui, &d, input, l->name);
 }
 
 void panel_detail_draw(Ui *ui) {

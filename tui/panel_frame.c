@@ -113,6 +113,10 @@ const char *job_doing(JobKind kind) {
     case JOB_ERRORS: return "measuring errors";
     case JOB_SPEED: return "timing";
     case JOB_FORECAST: return "estimating";
+    case JOB_CHOICES: return "weighing bits";
+    case JOB_SWEEP: return "sweeping";
+    case JOB_TUNE: return "tuning";
+    case JOB_SENSITIVITY: return "measuring alone";
     case JOB_EXPORT: return "converting";
     case JOB_COUNT: break;
     }

@@ -10,6 +10,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/panels.h"
+#include "tui/sensitivity.h"
 #include "tui/trials.h"
 
 static void close_prompt(Ui *ui) {
@@ -51,6 +52,7 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_FOLDER:
         if (*line) convert_name_folder(ui, line);
         break;
+    case PROMPT_BUDGET: sensitivity_set_budget(ui, line); break;
     case PROMPT_NOTE: trials_take_note(ui, line); break;
     case PROMPT_QUIT: // a key answers these (take_code)
     case PROMPT_LEAVE:
@@ -166,7 +168,8 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_TEXT:
     case PROMPT_DIAL:
     case PROMPT_NOTE:
-    case PROMPT_FOLDER: edit_line(ui, code); break;
+    case PROMPT_FOLDER:
+    case PROMPT_BUDGET: edit_line(ui, code); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
@@ -217,6 +220,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
+    case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
     case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
@@ -326,7 +330,8 @@ void prompt_draw(Ui *ui) {
     case PROMPT_TEXT:
     case PROMPT_DIAL:
     case PROMPT_NOTE:
-    case PROMPT_FOLDER: draw_editor(ui, inside); break;
+    case PROMPT_FOLDER:
+    case PROMPT_BUDGET: draw_editor(ui, inside); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }

@@ -8,8 +8,11 @@
 #include "tui/help.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
+#include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 #include "tui/trials.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
@@ -37,10 +40,10 @@ static void draw_layers_screen(Ui *ui) {
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
     [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
-    [SCREEN_SWEEP] = {"Sweep", NULL, NULL, NULL},
-    [SCREEN_SENSITIVITY] = {"Sensitivity", NULL, NULL, NULL},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
     [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
 };
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");

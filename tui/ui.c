@@ -8,6 +8,8 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -23,7 +25,9 @@ static void offer_unsaved(Ui *ui) {
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
     *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
-    if (!rows_init(&ui->rows, workbench, err)) return false;
+    if (!rows_init(&ui->rows, workbench, err) || !sensitivity_init(ui, err)) return false;
+    if (!heat_init(workbench_structure(workbench), &ui->outliers.heat, err)) return false;
+    sweep_init(ui);
     offer_unsaved(ui);
     return true;
 }
@@ -32,9 +36,11 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     rows_free(&ui->rows);
+    heat_free(&ui->outliers.heat);
     canvas_free(&ui->canvas);
     ui_unpin(ui);
     convert_free(ui);
+    sensitivity_free(ui);
     free(ui->recipe_path);
 }
 
@@ -88,10 +94,21 @@ const char *ui_spinner(const Ui *ui) {
 
 // ---- keeping up with the workbench --------------------------------------------------------------------------------
 
+// Each time: errors are measured again as calibration goes on.
+static void complete_pinned_errors(Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const size_t linears = (size_t)workbench_structure(ui->workbench)->linear_count;
+    if (!effect->output_sqnr_db || effect->sqnr_turn != ui->pin.turn) return;
+    if (!ui->pin.output_sqnr_db) ui->pin.output_sqnr_db = array_new(linears, sizeof *ui->pin.output_sqnr_db);
+    if (ui->pin.output_sqnr_db)
+        memcpy(ui->pin.output_sqnr_db, effect->output_sqnr_db, linears * sizeof *ui->pin.output_sqnr_db);
+}
+
 // A pin taken before everything was computed gets the rest as long as nothing was turned.
 static void complete_pin(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
+    complete_pinned_errors(ui);
     if (workbench_trials(ui->workbench)->present) ui->pin.trial = workbench_trials(ui->workbench)->present;
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
@@ -122,12 +139,17 @@ static void tell_failures(Ui *ui) {
 
 void ui_unpin(Ui *ui) {
     free(ui->pin.divergences);
+    free(ui->pin.output_sqnr_db);
+    ui->outliers.filled = false;
     ui->pin = (Pin){0};
 }
 
 void ui_update(Ui *ui) {
     rows_arrange(&ui->rows);
+    ui->outliers.filled = false;
     complete_pin(ui);
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
+    if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     tell_failures(ui);
 }
 

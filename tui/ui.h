@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/rows.h"
 #include "tui/terminal.h"
@@ -28,14 +29,20 @@ typedef enum HitKind {
     HIT_PANE,
     HIT_SCREEN,
     HIT_ENGINE,
+    HIT_MEASURE,
+    HIT_CELLS,
     HIT_TRIAL,
     HIT_TRIAL_COLUMN,
-    HIT_TRIAL_TEXT
+    HIT_TRIAL_TEXT,
+    HIT_COST,
+    HIT_POINT
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane, screen, row of engines, number of a trial or one of its texts
+    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure, number of a trial
+    // or one of its texts; of cells the columns of one
+    int value;
 } Hit;
 #define HITS_MOST 512
 
@@ -50,8 +57,9 @@ typedef struct Pin {
     Accuracy accuracy;
     float *divergences; // [positions], with the accuracy; NULL when memory was short
     size_t positions;
-    Spread speed;   // times the base's
-    uint32_t trial; // its row; 0: not known
+    Spread speed;           // times the base's
+    double *output_sqnr_db; // [linears]; NULL while unknown
+    uint32_t trial;         // its row; 0: not known
 } Pin;
 
 typedef enum TrialColumn {
@@ -88,6 +96,58 @@ typedef struct Convert {
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
 
+// The Outliers screen.
+typedef struct HeatScreen {
+    HeatMap heat;
+    bool filled; // it has the figures of now
+    HeatMeasure measure;
+    int cell;                     // under the cursor
+    bool moved;                   // the user chose it; else it is the worst
+    int first_column, first_line; // that are seen
+    int height;                   // rows of a cell, as drawn
+} HeatScreen;
+// How well it is known what a linear costs alone.
+typedef enum CostSource { COST_STATISTICS, COST_ESTIMATED, COST_MEASURED } CostSource;
+typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COSTS_OF_LAYERS, COST_FOLDS } CostFold;
+
+// A row of the Sensitivity screen: one linear, or several that are folded.
+typedef struct CostRow {
+    int first, count, marked;                          // the first of its linears; how many
+    CostSource source;                                 // the worst of them
+    double kl, se;                                     // sums, alone
+    int bits, chosen;                                  // 0: not all the same
+    double more_kl, more_bytes, fewer_kl, fewer_bytes; // one step of bits: what changes; bytes 0: there is none
+} CostRow;
+
+// What is chosen on the Sensitivity screen, and what follows from the figures.
+typedef struct SensitivityScreen {
+    CostFold fold;
+    bool in_order;     // of the model; otherwise the largest first
+    int selected, top; // the first linear of the row; the first row that is seen
+    bool moved;        // the user chose the row; otherwise it is the first
+    bool by_kl;        // the budget bounds the divergence, not the bits
+    double bits, kl;   // both budgets; 0: not set yet
+    bool tuned;        // Enter takes what was tuned, not the budget's choice
+    bool ready;        // the rest is known
+    bool scaled;       // figures are divergences; else only their ratios are known
+    BitCost *costs;    // [linear_count]
+    CostSource *sources;
+    int *chosen; // [linear_count] → budget_bits
+    Budget budget;
+    BudgetChoice choice;
+    CostRow *rows;
+    int row_count;
+    double largest; // of the rows
+} SensitivityScreen;
+
+// What is chosen on the Sweep screen.
+typedef struct SweepScreen {
+    int dials[SWEEP_DIALS]; // NO_DIAL: none
+    int offered;            // the dial of the first screen when this one was last opened
+    int cursor;             // point
+    bool by_bits;           // the curve goes over bits per weight
+} SweepScreen;
+
 typedef enum PromptKind {
     PROMPT_NONE,
     PROMPT_COMMAND,
@@ -98,6 +158,7 @@ typedef enum PromptKind {
     PROMPT_TEXT,
     PROMPT_DIAL,
     PROMPT_FOLDER,
+    PROMPT_BUDGET,
     PROMPT_NOTE, // to a trial
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
@@ -141,6 +202,9 @@ typedef struct Ui {
     bool one_linear; // dials set an override for the selected linear
     Pin pin;
     Convert convert;
+    HeatScreen outliers;
+    SensitivityScreen sensitivity;
+    SweepScreen sweep;
     TrialsView trials;
     Demo demo;
     PromptKind prompt;

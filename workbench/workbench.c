@@ -63,6 +63,7 @@ static void wish_locked(Workbench *w) {
     w->turn++;
     w->wants_ranges = recipe_needs_ranges(history_now(&w->history));
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress); // it goes on when the new figures are there
+    studies_turn_locked(w);
     for (JobKind kind = JOB_QUANTIZE; kind <= JOB_FORECAST; kind++) {
         Job *job = &w->jobs[kind];
         job->held = false;
@@ -99,9 +100,11 @@ static bool plan_anew(Workbench *w, Error *err) {
         plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
     take_plan_locked(w, &plan);
     if (!same) wish_locked(w);
+    studies_change_locked(w);
     pthread_mutex_unlock(&w->lock);
     trials_follow(&w->trials, history_now(&w->history));
     take_findings(w);
+    studies_take(w);
     return true;
 }
 
@@ -173,6 +176,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         w->jobs[i].progress.also_stop = &w->quit;
         w->jobs[i].state = i < JOB_FIGURES_END ? JOB_WAITING : JOB_DONE;
     }
+    w->jobs[JOB_TUNE].progress.also_stop = &w->studies.interrupted;
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
@@ -183,7 +187,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+    ok = ok && make_tables(w, err) && studies_new(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
@@ -200,11 +204,13 @@ void workbench_close(Workbench *w) {
     if (w->thread_runs) {
         pthread_mutex_lock(&w->lock);
         atomic_store(&w->quit, true);
+        studies_interrupt_locked(w);
         wish_wakes_locked(w);
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
     }
     exporter_close(w);
+    studies_free(w);
     trials_close(w);
     engine_close(w->engine);
     verdict_free(&w->verdict);
@@ -215,6 +221,8 @@ void workbench_close(Workbench *w) {
     free(w->measured.weights);
     input_set_release(w->inputs);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->channels);
+    shared_channels_free(&w->findings.channels);
     free(w->findings.divergences);
     free(w->effect_divergences);
     free(w->findings.output_sqnr_db);
@@ -237,9 +245,12 @@ void workbench_close(Workbench *w) {
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
-static void take_inputs(Workbench *w, InputSet *set) {
+// Takes over both.
+static void take_inputs(Workbench *w, InputSet *set, SharedChannels channels) {
     input_set_release(w->inputs);
+    shared_channels_free(&w->channels);
     w->inputs = set;
+    w->channels = channels;
     w->measured.inputs = set->measured;
 }
 
@@ -250,7 +261,9 @@ static bool take_measured(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     InputSet *set = w->findings.inputs;
     const bool waits = set || w->findings.weights;
+    const SharedChannels channels = w->findings.channels;
     w->findings.inputs = NULL;
+    w->findings.channels = (SharedChannels){0};
     w->findings.weights = false;
     pthread_mutex_unlock(&w->lock);
     for (int i = 0; i < w->measured.linear_count; i++) {
@@ -258,7 +271,7 @@ static bool take_measured(Workbench *w) {
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
-    if (set) take_inputs(w, set);
+    if (set) take_inputs(w, set, channels);
     return waits || w->weights_known != before;
 }
 
@@ -306,6 +319,7 @@ bool workbench_update(Workbench *w) {
     if (take_measured(w)) plan_anew_measured(w);
     trials_take_recalled(w);
     take_findings(w);
+    studies_take(w);
     exporter_begin_when_measured(w);
     return true;
 }
@@ -325,6 +339,7 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->inputs->inputs[input].known ? &w->inputs->inputs[input] : NULL;
 }
 
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs->tokens; }
 uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->planned; }
 
@@ -451,6 +466,7 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     // Texts go before what can go on later.
     const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
     for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
+    studies_interrupt_locked(w);
     w->findings.base.known = w->findings.quantized.known = false;
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
@@ -468,6 +484,7 @@ void workbench_look(Workbench *w, int linear) {
     // What takes long steps back for it; a first figure does not.
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
     if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+    studies_interrupt_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
 }
@@ -510,6 +527,10 @@ void workbench_restart_jobs(Workbench *w) {
     }
     if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_STOPPED) w->jobs[JOB_FORECAST].state = JOB_WAITING;
     w->jobs[JOB_FORECAST].held = false;
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
+        if (w->jobs[kind].state == JOB_STOPPED && study_wanted_locked(w, kind)) w->jobs[kind].state = JOB_WAITING;
+        w->jobs[kind].held = false;
+    }
     refuse_jobs_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);

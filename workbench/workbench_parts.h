@@ -30,8 +30,9 @@ typedef struct Job {
 
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
-    bool weights;     // measured, and the screen has not planned by them
-    InputSet *inputs; // better than those the screen has; NULL: none
+    bool weights;            // measured, and the screen has not planned by them
+    InputSet *inputs;        // better than those the screen has; NULL: none
+    SharedChannels channels; // of them
     bool accuracy_known, accuracy_finished;
     uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
     bool speed_finished;
@@ -79,6 +80,43 @@ typedef struct Exporter {
     ExportResult result;
 } Exporter;
 
+// What the studies have found, under lock; and what was asked for.
+typedef struct Studies {
+    atomic_bool interrupted; // of a search: a turn does not end it with the best so far
+    uint64_t version;        // counts changes of the findings
+    Recipe recipe;           // of the present turn, while a study of it is wanted
+    uint64_t recipe_turn;    // 0: none
+
+    bool looks_at_sensitivity, wants_sensitivity;
+    uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
+    BitChoices *choices;                                       // [linear_count]
+    Sensitivity *linears;                                      // [linear_count]
+    int *bits; // [linear_count]: of the linears, by the plan of that turn
+    size_t estimate_tokens;
+    int count, measured;
+
+    bool looks_at_sweep, wants_sweep;
+    Recipe sweep_recipe; // its other dials are those of the sweep
+    SweepDial dials[SWEEP_DIALS];
+    int dial_count, points_count;
+    SweepPoint *points;               // [points_count]
+    uint64_t sweep_asked, sweep_done; // counts questions; the one that is complete
+
+    bool tune_asked, tune_done;
+    TuneGoal goal;
+    Recipe tune_recipe;
+    Tuned tuned; // its recipe is that of the result
+    // The screen's thread only.
+    uint64_t tune_change; // workbench_changes when it was asked for
+    SensitivityView sensitivity;
+    BitChoices *shown_choices;
+    Sensitivity *shown_linears;
+    int *shown_bits;
+    SweepView sweep;
+    SweepPoint *shown_points;
+    uint64_t shown_version;
+} Studies;
+
 struct Workbench {
     // The screen's thread only.
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
@@ -86,8 +124,9 @@ struct Workbench {
     History history;
     uint64_t changes; // of the recipe
     Plan plan;
-    Measured measured; // views of what was taken over so far
-    InputSet *inputs;  // the inputs among them, and their statistics
+    Measured measured;       // views of what was taken over so far
+    InputSet *inputs;        // the inputs among them, and their statistics
+    SharedChannels channels; // of these
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
@@ -137,6 +176,7 @@ struct Workbench {
         uint64_t asked; // counts questions
     } forecast;
     Exporter exporter;
+    Studies studies;
     Findings findings;
     Job jobs[JOB_COUNT];
     atomic_bool quit;
@@ -179,6 +219,18 @@ void exporter_open_locked(Workbench *w, bool open); // while the worker has noth
 
 // What an export of this plan would do. Called by the worker.
 void forecast_make(const Workbench *w, const Plan *plan, const ExportOptions *options, ForecastView *out);
+
+// ---- studies (studies.c, study_jobs.c) ----
+
+bool studies_new(Workbench *w, Error *err);
+void studies_free(Workbench *w);
+void studies_interrupt_locked(Workbench *w); // those that run step back
+void studies_turn_locked(Workbench *w);      // there is another turn
+void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
+bool study_wanted_locked(const Workbench *w, JobKind kind);
+void studies_take(Workbench *w); // what was found, over to the screen's side
+// Called by the worker. False with err when it stops or fails.
+bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);
 
 // ---- the background thread ----
 

@@ -36,6 +36,7 @@ typedef struct Worker {
     char *prompt;
     uint64_t prompt_turn;
     uint64_t forecast_asked;
+    bool astray;   // a study made the quantized model follow another plan
     double shared; // when the export had its last turn, or the job began
 } Worker;
 
@@ -55,6 +56,7 @@ static bool has_quantized_text(const Worker *k) {
 // Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
+    if (kind >= JOB_STUDIES) return study_wanted_locked(k->w, kind) ? JOB_WAITING : JOB_DONE;
     if (kind == JOB_FORECAST && !k->w->forecast.folder) return JOB_DONE;
     if (!is_newest_locked(k, kind)) return trials_know_locked(k->w, kind) ? JOB_DONE : JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
@@ -70,6 +72,9 @@ static void fail_later_jobs_locked(Workbench *w) {
         w->jobs[later].state = JOB_FAILED;
         w->jobs[later].message[0] = '\0';
     }
+    for (JobKind study = JOB_CHOICES + 1; study < JOB_EXPORT; study++) {
+        if (w->jobs[study].state == JOB_WAITING) w->jobs[study].state = JOB_FAILED;
+    }
 }
 
 static bool job_begin(Worker *k, JobKind kind) {
@@ -79,6 +84,7 @@ static bool job_begin(Worker *k, JobKind kind) {
     bool run = !job->held && !atomic_load(&w->quit) && is_newest_locked(k, kind);
     if (run) {
         atomic_store(&job->progress.stop, false);
+        if (kind == JOB_TUNE) atomic_store(&w->studies.interrupted, false);
         atomic_store(&job->progress.done, 0);
         atomic_store(&job->progress.total, 0);
         job->state = JOB_RUNNING;
@@ -103,7 +109,10 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     if (ok)
         job->state = state_after_locked(k, kind);
     else if (err->stopped)
-        job->state = job->held ? JOB_STOPPED : trials_know_locked(w, kind) ? JOB_DONE : JOB_WAITING;
+        job->state = job->held                     ? JOB_STOPPED
+                     : kind >= JOB_STUDIES         ? state_after_locked(k, kind)
+                     : trials_know_locked(w, kind) ? JOB_DONE
+                                                   : JOB_WAITING;
     else {
         job->state = JOB_FAILED;
         job->held = true;
@@ -126,11 +135,17 @@ static void weights_job(Worker *k) {
     job_end(k, JOB_WEIGHTS, ok, &err);
 }
 
+// Without the memory for it, no channel is told to be shared.
 static void hand_over_inputs(Workbench *w) {
     InputSet *set = input_set_keep(engine_stats(w->engine)->set);
+    SharedChannels channels;
+    if (!shared_channels_find(engine_structure(w->engine), set, OUTLIER_FACTOR, &channels, NULL))
+        shared_channels_free(&channels);
     pthread_mutex_lock(&w->lock);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->findings.channels);
     w->findings.inputs = set;
+    w->findings.channels = channels;
     if (w->jobs[JOB_ERRORS].state == JOB_DONE) w->jobs[JOB_ERRORS].state = JOB_WAITING; // on better rows
     pthread_mutex_unlock(&w->lock);
 }
@@ -153,6 +168,7 @@ static void follow_job(Worker *k) {
     if (first < k->first_changed) k->first_changed = first;
     if (ok) {
         k->followed = k->turn;
+        k->astray = false;
         pthread_mutex_lock(&w->lock);
         for (int i = 0; i < engine_structure(w->engine)->linear_count; i++) {
             engine_weight_sqnr(w->engine, &k->plan, i, &w->findings.weight_sqnr_db[i], NULL);
@@ -476,6 +492,41 @@ static void forecast_job(Worker *k) {
     free((char *)options.folder);
 }
 
+// ---- studies ------------------------------------------------------------------------------------------------------
+
+static void study_job(Worker *k, JobKind kind) {
+    Workbench *w = k->w;
+    Error err = {0};
+    if (!job_begin(k, kind)) return;
+    if (kind != JOB_CHOICES) {
+        k->astray = true;
+        k->first_changed = 0;
+    }
+    const bool ok = study_run(w, kind, &k->plan, k->turn, &err);
+    job_end(k, kind, ok, &err);
+}
+
+static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
+static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
+static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
+static void sensitivity_job(Worker *k) { study_job(k, JOB_SENSITIVITY); }
+
+static bool wants_study(const Worker *k, JobKind kind) {
+    return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
+}
+
+// What is looked at comes first, and a search before what is measured by itself.
+static JobKind next_study(const Worker *k) {
+    if (k->w->studies.looks_at_sweep && wants_study(k, JOB_SWEEP)) return JOB_SWEEP;
+    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (wants_study(k, order[i])) return order[i];
+    }
+    return JOB_COUNT;
+}
+
+// ---- sharing with an export ---------------------------------------------------------------------------------------
+
 // In the midst of what takes long, an export gets as much time as passed since it had some last. Before the first
 // figure of a turn it does not.
 #define SHARE_SECONDS 0.2
@@ -504,7 +555,7 @@ static JobKind next_long_job(const Worker *k) {
     if (k->w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
-    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : JOB_COUNT;
+    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : next_study(k);
 }
 
 // The next thing to do for the newest turn, in the order in which it is looked at: the plan, the text, a first figure,
@@ -516,6 +567,7 @@ static JobKind next_job(const Worker *k) {
     const bool writes = !jobs[JOB_DECODE].held;
     if (!jobs[JOB_WEIGHTS].held && !engine_measured(w->engine)) return JOB_WEIGHTS;
     if (wants_forecast(k)) return JOB_FORECAST;
+    if (wants_study(k, JOB_CHOICES)) return JOB_CHOICES;
     if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
     if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
     if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
@@ -531,6 +583,15 @@ static JobKind next_job(const Worker *k) {
     if (wants_errors(k)) return JOB_ERRORS;
     if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     return next_long_job(k);
+}
+
+// The same, but first of all the quantized model follows the plan of the turn again where a job needs it.
+static JobKind next_possible_job(const Worker *k) {
+    const JobKind job = next_job(k);
+    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || (job == JOB_DECODE && wants_quantized_text(k)) ||
+                       (job == JOB_ERRORS && must_measure_errors(k));
+    if (!needs || !k->astray) return job;
+    return k->w->jobs[JOB_QUANTIZE].held ? JOB_COUNT : JOB_QUANTIZE;
 }
 
 static void take_known_locked(Worker *k) {
@@ -573,7 +634,7 @@ static JobKind wait_for_job(Worker *k) {
             pthread_mutex_lock(&w->lock);
             continue;
         }
-        job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
+        job = is_newest_locked(k, JOB_DECODE) ? next_possible_job(k)
                                               : JOB_COUNT; // not so only when memory was short: wait for the next wish
         if (job != JOB_COUNT) break;
         exporter_open_locked(w, true);
@@ -592,6 +653,8 @@ static const struct {
     [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
     [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
     [JOB_SPEED] = {"speed", speed_job},        [JOB_FORECAST] = {"estimate", forecast_job},
+    [JOB_CHOICES] = {"choices", choices_job},  [JOB_SWEEP] = {"sweep", sweep_job},
+    [JOB_TUNE] = {"tune", tune_job},           [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
     [JOB_EXPORT] = {"convert", NULL}, // has a thread of its own
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
@@ -601,7 +664,8 @@ const char *job_name(JobKind kind) { return job_table[kind].name; }
 void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY, JOB_ERRORS};
+    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY,   JOB_ERRORS,
+                                    JOB_SWEEP,   JOB_TUNE,      JOB_SENSITIVITY};
     for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
         w->jobs[share[i]].progress.pause = share_time;
         w->jobs[share[i]].progress.pause_context = &k;

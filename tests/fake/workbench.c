@@ -1,5 +1,6 @@
 #include "tests/fake/workbench.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static double now;
 #define DECODE_SECONDS 0.4
 #define FORECAST_SECONDS 0.2
 #define EXPORT_SECONDS 1.6 // half of it is reading back
+#define STUDY_SECONDS 0.8  // each of them
 
 static const char base_text[] =
     " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
@@ -53,6 +55,8 @@ struct Workbench {
     Tensor tensors[LINEARS];
     Linear linears[LINEARS];
     char names[LINEARS][64];
+    Norm norms[2 * LAYERS];
+    SharedChannels channels;
     ModelStats stats;
     History history;
     Plan plan;
@@ -84,6 +88,29 @@ struct Workbench {
         JobState state;
         double bits_per_weight;
     } export;
+    struct {
+        bool looks, asked, stopped; // in the place of turns: asked once it was looked at
+        uint64_t turn;              // whose figures are shown
+        double share;
+        SensitivityView view;
+        BitChoices choices[LINEARS];
+        Sensitivity linears[LINEARS];
+        int bits[LINEARS];
+    } sensitivity;
+    struct {
+        bool looks, stopped;
+        double started, share;
+        Recipe recipe;
+        SweepView view;
+        SweepPoint points[SWEEP_POINTS];
+    } sweep;
+    struct {
+        bool asked, done, stopped;
+        double started, share;
+        TuneGoal goal;
+        uint64_t turn;
+        Tuned tuned;
+    } tune;
 };
 
 // ---- the model ----------------------------------------------------------------------------------------------------
@@ -141,6 +168,9 @@ static bool build_structure(Workbench *w, Error *err) {
     w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
     w->structure.head = LINEARS - 1;
+    for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
+    w->structure.norms = w->norms;
+    w->structure.norm_count = 2 * LAYERS;
     return ok || error_memory(err, "the weights");
 }
 
@@ -150,7 +180,10 @@ static bool build_structure(Workbench *w, Error *err) {
 static bool invent_input(Workbench *w, int input, size_t width, Random *random) {
     InputStats *s = &w->stats.inputs[input];
     s->channel_absmax = array_new(width, sizeof *s->channel_absmax);
-    if (!s->channel_absmax) return false;
+    s->channel_tokens = array_new(width, sizeof *s->channel_tokens);
+    if (!s->channel_absmax || !s->channel_tokens) return false;
+    if (input % 4 == 3) s->channel_tokens[17] = TOKENS / 300;
+    if (input % 4 == 2) s->channel_tokens[5] = TOKENS / 10 * 7;
     const double scale = 1.5 + 1.2 * (input / 4);
     for (size_t j = 0; j < width; j++) s->channel_absmax[j] = (float)(scale * (1 + fabs(random_normal(random))));
     if (input % 4 == 3) s->channel_absmax[17] = (float)(40 * pow(2, input / 4) + 6.5);
@@ -180,7 +213,7 @@ static bool invent_inputs(Workbench *w, Error *err) {
     for (int i = 0; i < w->structure.input_count; i++) {
         if (!invent_input(w, i, i % 4 == 3 ? FFN : HIDDEN, &random)) return error_memory(err, "the inputs");
     }
-    return true;
+    return shared_channels_find(&w->structure, w->stats.set, OUTLIER_FACTOR, &w->channels, err);
 }
 
 static bool plan(Workbench *w, Error *err) {
@@ -234,12 +267,17 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 void workbench_close(Workbench *w) {
     for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
     model_stats_free(&w->stats);
+    shared_channels_free(&w->channels);
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
     free(w->export.folder);
     recipe_free(&w->export.recipe);
+    for (int i = 0; i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
+    for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
+    recipe_free(&w->sweep.recipe);
+    tuned_free(&w->tune.tuned);
     free(w->prompt);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
@@ -255,20 +293,21 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
-static double invented_divergence(const Workbench *w) {
+static double divergence_alone(const Decision *d) {
+    if (!d->quantized) return 0;
+    return 0.011 / (LINEARS - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
+           (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
+}
+
+static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < LINEARS; i++) {
-        const Decision *d = &w->plan.decisions[i];
-        if (d->quantized)
-            sum += pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
-                   (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
-    }
-    return 0.011 * sum / (LINEARS - 1);
+    for (int i = 0; i < LINEARS; i++) sum += divergence_alone(&by->decisions[i]);
+    return sum;
 }
 
 static void score(Workbench *w, double share) {
     Accuracy *a = &w->effect.accuracy;
-    const double kl = invented_divergence(w);
+    const double kl = invented_divergence(&w->plan);
     *a = (Accuracy){.planned = 2048,
                     .tokens = (uint64_t)(2048 * share),
                     .base_ppl = 2.412,
@@ -378,11 +417,236 @@ static void advance_export(Workbench *w) {
     if (w->export.share >= 1) w->export.state = JOB_DONE;
 }
 
+// ---- studies ------------------------------------------------------------------------------------------------------
+
+static bool has_figures(const Workbench *w) {
+    return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
+}
+
+static double study_share(double started, double before, bool stopped) {
+    return stopped ? before : fmin(1, fmax(before, (now - started) / STUDY_SECONDS));
+}
+
+// Estimates first, then the figures in the order of the model; down projections cost most.
+static void advance_sensitivity(Workbench *w) {
+    SensitivityView *v = &w->sensitivity.view;
+    if (w->sensitivity.looks && v->choices_turn != w->turn) {
+        bit_choices_make(history_now(&w->history), &w->structure, &w->stats.measured, &w->plan, w->sensitivity.choices,
+                         NULL);
+        v->choices_turn = w->turn;
+        v->choices = w->sensitivity.choices;
+    }
+    if (!w->sensitivity.asked || !has_figures(w)) return;
+    w->sensitivity.share =
+        study_share(accuracy_start(w) + ACCURACY_SECONDS, w->sensitivity.share, w->sensitivity.stopped);
+    v->turn = w->turn;
+    v->linears = w->sensitivity.linears;
+    v->bits = w->sensitivity.bits;
+    v->count = w->plan.quantized_count;
+    v->estimate_tokens = 128;
+    v->measured = (int)(w->sensitivity.share * v->count);
+    v->finished = v->measured == v->count;
+    v->version++;
+    for (int i = 0, k = 0; i < LINEARS; i++) {
+        const Decision *d = &w->plan.decisions[i];
+        const double kl = divergence_alone(d) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
+        w->sensitivity.bits[i] = d->bits;
+        w->sensitivity.linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+        if (!d->quantized) continue;
+        w->sensitivity.linears[i] = (Sensitivity){.linear = i,
+                                                  .estimate = kl * (0.8 + 0.1 * (i % 5)),
+                                                  .estimate_se = kl / 4,
+                                                  .alone_known = k++ < v->measured,
+                                                  .kl = kl,
+                                                  .kl_se = kl / 20};
+    }
+}
+
+static void invent_point(Workbench *w, int i) {
+    SweepPoint *p = &w->sweep.points[i];
+    Recipe recipe;
+    Plan by = {0};
+    if (!recipe_copy(history_now(&w->history), &recipe, NULL)) return;
+    for (int d = 0; d < w->sweep.view.dial_count; d++)
+        recipe.value[w->sweep.view.dials[d].dial] = sweep_view_value(&w->sweep.view, i, d);
+    if (plan_make(&recipe, &w->structure, &w->stats.measured, &by, NULL)) {
+        const double kl = invented_divergence(&by);
+        p->planned = p->point.known = true;
+        p->point.bytes = by.bytes;
+        p->point.bits_per_weight = by.bits_per_weight;
+        p->point.accuracy = (Accuracy){.planned = POSITIONS,
+                                       .tokens = POSITIONS,
+                                       .kl_mean = kl,
+                                       .kl_se = kl / sqrt(POSITIONS),
+                                       .top1 = 1 - 2 * kl};
+        p->divergences = array_new(POSITIONS, sizeof *p->divergences);
+        for (int k = 0; p->divergences && k < POSITIONS; k++)
+            p->divergences[k] = (float)(kl * (0.5 + (k + i) % 97 / 96.0));
+    }
+    plan_free(&by);
+    recipe_free(&recipe);
+}
+
+static void advance_sweep(Workbench *w) {
+    SweepView *v = &w->sweep.view;
+    if (!v->dial_count || !has_figures(w)) return;
+    w->sweep.share =
+        study_share(fmax(w->sweep.started, accuracy_start(w) + ACCURACY_SECONDS), w->sweep.share, w->sweep.stopped);
+    v->known = (int)(w->sweep.share * v->count);
+    for (int i = 0; i < v->known; i++)
+        if (!w->sweep.points[i].point.known) invent_point(w, i);
+    Point points[SWEEP_POINTS];
+    for (int i = 0; i < v->count; i++) points[i] = w->sweep.points[i].point;
+    points_mark_front(points, v->count);
+    for (int i = 0; i < v->count; i++) w->sweep.points[i].point.pareto = points[i].pareto;
+    v->points = w->sweep.points;
+    v->version++;
+}
+
+// What it finds has 8 bits in all down projections.
+static void advance_tune(Workbench *w) {
+    if (!w->tune.asked || w->tune.done || !has_figures(w)) return;
+    w->tune.share = study_share(w->tune.started, w->tune.share, false);
+    Tuned *t = &w->tune.tuned;
+    t->trials = (int)(w->tune.share * 40);
+    t->best_bits = 4.3;
+    t->best_kl = 0.0123 - 0.002 * w->tune.share;
+    if (w->tune.share < 1 && !w->tune.stopped) return;
+    const double bits = 8;
+    w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
+                   recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
+    t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
+    t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
+    t->uniform.known = true;
+    t->difference = (Difference){-0.0021, 0.0003};
+}
+
+static void advance_studies(Workbench *w) {
+    advance_sensitivity(w);
+    advance_sweep(w);
+    advance_tune(w);
+}
+
+void workbench_look_at_sensitivity(Workbench *w, bool look) {
+    w->sensitivity.looks = look;
+    w->sensitivity.asked = w->sensitivity.asked || look;
+    watch_clock(w, true);
+}
+
+const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->sensitivity.view; }
+
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+    Sweep sweep;
+    bool ok = sweep_new(history_now(&w->history), dials, dial_count, &sweep, err);
+    for (int i = 0; ok && i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
+    if (ok) {
+        for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
+        memset(w->sweep.points, 0, sizeof w->sweep.points);
+        w->sweep.view = (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points};
+        for (int d = 0; d < dial_count; d++) {
+            w->sweep.view.dials[d] = sweep.dials[d];
+            sweep.dials[d] = (SweepDial){0};
+        }
+        w->sweep.started = now = look_at_clock();
+        w->sweep.share = 0;
+        w->sweep.stopped = false;
+        recipe_free(&w->sweep.recipe);
+        ok = recipe_copy(history_now(&w->history), &w->sweep.recipe, err);
+        watch_clock(w, true);
+    }
+    sweep_free(&sweep);
+    return ok;
+}
+
+void workbench_look_at_sweep(Workbench *w, bool look) { w->sweep.looks = look; }
+const SweepView *workbench_swept(const Workbench *w) { return &w->sweep.view; }
+
+double sweep_view_value(const SweepView *view, int point, int dial) {
+    const Sweep sweep = {.dials = {view->dials[0], view->dials[1]}, .dial_count = view->dial_count};
+    return sweep_value(&sweep, point, dial);
+}
+
+// Of another recipe, unless only its own dials were turned.
+static void age_sweep(Workbench *w) {
+    Recipe set = w->sweep.recipe;
+    if (!w->sweep.view.dial_count) return;
+    for (int d = 0; d < w->sweep.view.dial_count; d++) {
+        const Dial dial = w->sweep.view.dials[d].dial;
+        set.value[dial] = history_now(&w->history)->value[dial];
+    }
+    if (recipe_equal(&set, history_now(&w->history))) return;
+    for (int i = 0; i < w->sweep.view.count; i++) {
+        free(w->sweep.points[i].divergences);
+        w->sweep.points[i].divergences = NULL;
+        w->sweep.points[i].older = true;
+    }
+}
+
+bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
+    if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
+    tuned_free(&w->tune.tuned);
+    w->tune.asked = true;
+    w->tune.done = w->tune.stopped = false;
+    w->tune.share = 0;
+    w->tune.goal = *goal;
+    w->tune.turn = w->turn;
+    w->tune.started = now = look_at_clock();
+    watch_clock(w, true);
+    return true;
+}
+
+void workbench_tuned(const Workbench *w, TuneView *out) {
+    *out = (TuneView){.asked = w->tune.asked,
+                      .goal = w->tune.goal,
+                      .changes = w->turn - w->tune.turn,
+                      .done = w->tune.done,
+                      .tuned = w->tune.tuned,
+                      .recipe = w->tune.done ? &w->tune.tuned.recipe : NULL};
+}
+
+void workbench_forget_tuned(Workbench *w) {
+    if (w->tune.done) w->tune.asked = w->tune.done = false;
+}
+
+void workbench_resume_study(Workbench *w, JobKind kind) {
+    w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
+    w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
+    w->sweep.started = now - w->sweep.share * STUDY_SECONDS;
+    watch_clock(w, true);
+}
+
+// False of what is no study.
+static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
+    const bool asked = kind == JOB_SWEEP  ? w->sweep.view.dial_count > 0
+                       : kind == JOB_TUNE ? w->tune.asked && !w->tune.done
+                                          : kind == JOB_SENSITIVITY && w->sensitivity.asked;
+    const bool stopped = kind == JOB_SWEEP ? w->sweep.stopped : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
+    if (kind < JOB_STUDIES || kind >= JOB_EXPORT) return false;
+    out->share = kind == JOB_SWEEP ? w->sweep.share : kind == JOB_TUNE ? w->tune.share : w->sensitivity.share;
+    if (!asked || out->share >= 1 || w->fails) return true;
+    out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
+    out->seconds = out->share * STUDY_SECONDS;
+    out->seconds_left = STUDY_SECONDS - out->seconds;
+    return true;
+}
+
+static bool studies_go_on(const Workbench *w) {
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
+        JobView job = {.state = JOB_DONE};
+        study_job(w, kind, &job);
+        if (job.state == JOB_RUNNING || job.state == JOB_WAITING) return true;
+    }
+    return false;
+}
+
+// ---- what has changed ---------------------------------------------------------------------------------------------
+
 bool workbench_update(Workbench *w) {
     uint64_t ticks;
     if (read(w->timer, &ticks, sizeof ticks) < 0) ticks = 0;
     now = look_at_clock();
     advance_export(w);
+    advance_studies(w);
     if (w->stopped) {
         watch_clock(w, false);
         return false;
@@ -414,6 +678,7 @@ static bool export_is_on_its_way(const Workbench *w) {
 bool workbench_busy(const Workbench *w) {
     if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
     if (w->stopped || w->fails) return false;
+    if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
            w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
 }
@@ -430,6 +695,7 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
 }
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) {
     return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
 }
@@ -481,13 +747,16 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode",
-                                                 "errors",  "speed",     "estimate", "convert"};
+    static const char *const names[] = {"weights", "calibrate",   "quantize", "accuracy", "decode",
+                                        "errors",  "speed",       "estimate", "choices",  "sweep",
+                                        "tune",    "sensitivity", "convert"};
+    static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
         export_job(w, out);
         return;
     }
+    if (study_job(w, kind, out)) return;
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
     const double share = share_since(start, length);
@@ -508,6 +777,9 @@ static bool turned(Workbench *w, bool changed, Error *err) {
     w->turn++;
     w->turned = now = look_at_clock();
     w->stopped = false;
+    w->sensitivity.asked = w->sensitivity.looks;
+    w->sensitivity.share = 0;
+    age_sweep(w);
     watch_clock(w, true);
     if (!plan(w, err)) return false;
     trials_follow(&w->trials, history_now(&w->history));
@@ -588,6 +860,12 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
         w->export.state = JOB_STOPPED;
         w->export.was_stopped = true;
+    } else if (kind == JOB_SENSITIVITY) {
+        w->sensitivity.stopped = true;
+    } else if (kind == JOB_SWEEP) {
+        w->sweep.stopped = true;
+    } else if (kind == JOB_TUNE) {
+        w->tune.stopped = true;
     } else {
         w->stopped = true;
     }
