@@ -38,12 +38,13 @@ typedef struct Options {
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
     const char *prompt;
+    const char *theme;  // of the screen; NULL: as the settings say
     size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
     const char *output; // file to write: calibrate, logits, report, tune
     const char *match;  // glob over linear names
-    bool json, quiet, ascii, mono, light, demo, base_only, help, version;
+    bool json, quiet, ascii, mono, light, demo, fresh, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;

@@ -20,11 +20,17 @@ static bool run_screen(const Options *options, Error *err) {
         ok = dial_parse(options->dials[i].dial, options->dials[i].text, &value, err) &&
              workbench_set(workbench, -1, options->dials[i].dial, &value, err);
     }
-    TuiOptions tui = {.ascii = options->ascii,
-                      .mono = options->mono,
-                      .light = options->light,
-                      .tour = options->demo ? 1 : 0,
-                      .recipe_path = options->recipe};
+    TuiOptions tui = {
+        .ascii = options->ascii,
+        .mono = options->mono,
+        .light = options->light,
+        .theme = options->theme,
+        .tokens_given = options->most_tokens > 0,
+        .prompt_given = options->prompt != NULL,
+        .fresh = options->fresh,
+        .tour = options->demo ? 1 : 0,
+        .recipe_path = options->recipe,
+    };
     ok = ok && tui_run(workbench, &tui, err);
     workbench_close(workbench);
     return ok;

@@ -85,6 +85,22 @@ static void check_trials(const Layout *l) {
     check_apart(parts, (size_t)t.text_count + 1, t.texts);
 }
 
+// One pane has everything between header and bottom, and the others nothing.
+static void check_zoomed(const Layout *l) {
+    for (int zoom = ZOOM_NONE + 1; zoom < ZOOM_COUNT; zoom++) {
+        const Layout z = layout_zoom(l, (Zoom)zoom);
+        const Rect panes[] = {
+            [ZOOM_LAYERS] = z.layers, [ZOOM_DETAIL] = z.detail, [ZOOM_DIALS] = z.dials, [ZOOM_EFFECT] = z.effect};
+        for (int i = ZOOM_NONE + 1; i < ZOOM_COUNT; i++) {
+            assert_int_equal(panes[i].rows, i == zoom ? l->frame.rows - 2 : 0);
+            assert_int_equal(panes[i].cols, i == zoom ? l->frame.cols - 2 : 0);
+        }
+        assert_int_equal(panes[zoom].row + panes[zoom].rows, l->bottom.row);
+        assert_true(z.metrics.rows + z.texts.rows == z.effect.rows && !overlap(z.metrics, z.texts));
+        if (zoom == ZOOM_DIALS) check_dials(&z);
+    }
+}
+
 static void panes_stay_apart_at_every_size(void **state) {
     (void)state;
     for (int rows = LAYOUT_LEAST_ROWS; rows <= 80; rows++) {
@@ -104,6 +120,7 @@ static void panes_stay_apart_at_every_size(void **state) {
             for (int note = 0; note <= NOTE_ROWS_MOST; note++) check_detail(rect_inset(l.detail, 1), note);
             check_dials(&l);
             check_trials(&l);
+            check_zoomed(&l);
             for (int engines = 0; engines <= 7; engines++)
                 for (int loading = 0; loading <= 3; loading++) check_convert(&l, engines, loading);
         }

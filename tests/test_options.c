@@ -87,6 +87,8 @@ static const Values values[] = {
     {"mono", {NULL}, {NULL}},
     {"light", {NULL}, {NULL}},
     {"demo", {NULL}, {NULL}},
+    {"fresh", {NULL}, {NULL}},
+    {"theme", {"auto", "mono"}, {"", "solarized", "light "}},
     {"json", {NULL}, {NULL}},
     {"quiet", {NULL}, {NULL}},
     {"help", {NULL}, {NULL}},

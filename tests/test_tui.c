@@ -208,7 +208,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ↓ ─");
+    expect(s, "─ Dials ↓ · 1 of 43 changed ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -243,7 +243,7 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     Screen *s = start(36, 120);
     int row, col;
     static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
-                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-"};
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-+"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
     expect(s, "alpha          0.3");
     assert_true(screen_find(s, "alpha          0.3", &row, &col));
@@ -437,7 +437,7 @@ static void linears_are_found_filtered_and_sorted(void **state) {
     expect(s, "lm_head  128 × 64");
     key(s, "S");
     expect(s, "by linear ▼");
-    key(s, "s");
+    key(s, "sw");
     expect(s, "by |w|max ▼");
     key(s, ":sort nonsense\r");
     expect(s, "no column “nonsense”");
@@ -603,7 +603,7 @@ static void help_lists_keys_and_commands(void **state) {
     Screen *s = start(36, 120);
     key(s, "?");
     expect(s, " Help ");
-    expect(s, "sort by the next column");
+    expect(s, "sort by a column, from a list of them");
     key(s, "G");
     expect(s, ":theme NAME");
     key(s, ESCAPE);

@@ -23,7 +23,7 @@ picture() {
     echo "screenshots/$name.svg"
     rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
-        "$@" -- build/picture/quantdial ${OPTIONS:-}
+        "$@" -- build/picture/quantdial --fresh ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 
@@ -35,6 +35,7 @@ picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:sc
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
+picture view-dark 120x36 dark "keys:v" "keys:v"
 for theme in dark light; do
     picture outliers-$theme 120x36 $theme "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:Blame" quiet
 done

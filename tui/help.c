@@ -6,18 +6,23 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "tui/keys.h"
+#include "tui/key_names.h"
 #include "tui/screen.h"
 
 #define SHOWN_COLS 22
 
 typedef struct HelpLine {
     const char *left, *right; // right NULL: a heading; both NULL: a blank line
+    size_t length;            // bytes of it that this line has
     const char *arguments;    // of a command
     Style style;              // of what stands at the left
+    const char *name;         // of the action, for the file of settings
+    const char *usual;        // keys that it would have without that; NULL: these
 } HelpLine;
 
 typedef struct HelpText {
+    const Canvas *canvas;
+    int room; // columns for what stands at the right
     HelpLine *lines;
     size_t count, capacity;
     const char *filter;  // "": everything
@@ -31,15 +36,46 @@ static void help_add(HelpText *text, HelpLine line) {
 // A heading is only there with a line below it.
 static void help_section(HelpText *text, const char *heading) { text->heading = heading; }
 
+// Bytes of the text that fit into a line, up to the end of a word.
+static size_t fitting(const HelpText *text, const char *words) {
+    int used = 0, width;
+    size_t at = 0, end = 0, length;
+    while ((length = canvas_character(text->canvas, words + at, &width)) > 0 && used + width <= text->room) {
+        if (words[at] == ' ') end = at;
+        used += width;
+        at += length;
+    }
+    return words[at] && end ? end : at;
+}
+
+// In as many lines as it needs.
+static void add_wrapped(HelpText *text, HelpLine line) {
+    const char *usual = line.usual, *rest;
+    line.usual = NULL; // in a line of its own
+    line.length = fitting(text, line.right);
+    rest = line.right + line.length;
+    if (*rest || usual) line.name = NULL;
+    help_add(text, line);
+    for (rest += *rest == ' '; *rest; rest += *rest == ' ') {
+        const size_t length = fitting(text, rest);
+        if (!length) return;
+        help_add(text, (HelpLine){.left = "", .right = rest, .length = length});
+        rest += length;
+    }
+    if (usual) help_add(text, (HelpLine){.left = "", .right = "", .usual = usual});
+}
+
 static bool holds(const char *text, const char *part) { return text && strcasestr(text, part); }
 
 static void help_line(HelpText *text, HelpLine line) {
-    if (!holds(line.left, text->filter) && !holds(line.right, text->filter) && !holds(line.arguments, text->filter))
-        return;
+    const char *const parts[] = {line.left, line.right, line.arguments, line.name};
+    bool found = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) found = found || holds(parts[i], text->filter);
+    if (!found) return;
     if (text->heading && text->count) help_add(text, (HelpLine){0});
     if (text->heading) help_add(text, (HelpLine){.left = text->heading});
     text->heading = NULL;
-    help_add(text, line);
+    add_wrapped(text, line);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -59,11 +95,28 @@ static const char *const place_titles[] = {
 };
 static_assert(sizeof place_titles / sizeof *place_titles == WHERE_COUNT, "a place of keys has no title");
 
-static void add_keys(HelpText *text, Where where) {
+// In the pane that has the keys, another row may have taken the key: both are shown elsewhere.
+static bool is_taken(const Ui *ui, int row) {
+    for (int i = 0; i < row && binding_counts(ui, &bindings[row]); i++) {
+        if (binding_counts(ui, &bindings[i]) && binding_has_key(&ui->settings, &bindings[i], bindings[row].keys[0]))
+            return true;
+    }
+    return false;
+}
+
+// Rows that the one before explains, too, are shown when their keys were changed.
+static void add_keys(const Ui *ui, HelpText *text, Where where) {
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (b->where == where && b->shown && b->help)
-            help_line(text, (HelpLine){b->shown, b->help, NULL, MEANING_ACCENT});
+        bool changed;
+        if (b->where != where || !b->shown || is_taken(ui, i)) continue;
+        const char *shown = binding_shown(&ui->settings, b, &changed), *name = binding_name(b);
+        if (b->help || changed)
+            help_line(text, (HelpLine){.left = shown,
+                                       .right = b->help ? b->help : name,
+                                       .style = changed ? MEANING_CHANGED : MEANING_ACCENT,
+                                       .name = name,
+                                       .usual = changed ? b->shown : NULL});
     }
 }
 
@@ -73,12 +126,12 @@ static void add_keys_here(const Ui *ui, HelpText *text) {
     static_assert(sizeof of_pane / sizeof *of_pane == PANE_COUNT, "a pane has no keys");
     const bool layers = ui->screen == SCREEN_LAYERS;
     if (layers) help_section(text, place_titles[of_pane[ui->focus]]);
-    if (layers) add_keys(text, of_pane[ui->focus]);
+    if (layers) add_keys(ui, text, of_pane[ui->focus]);
     for (int where = ON_LAYERS; where < WHERE_COUNT; where++) {
         const bool whole = where != IN_LAYERS && where != IN_DIALS && where != IN_TEXTS;
         if (!whole || !binding_counts(ui, &(Binding){.where = (Where)where})) continue;
         help_section(text, layers ? "Layers: all panes" : place_titles[where]);
-        add_keys(text, (Where)where);
+        add_keys(ui, text, (Where)where);
     }
 }
 
@@ -87,7 +140,7 @@ static void add_keys_elsewhere(const Ui *ui, HelpText *text) {
         const Binding here = {.where = (Where)where};
         if (where > OUT_OF_DIALS && binding_counts(ui, &here)) continue;
         help_section(text, place_titles[where]);
-        add_keys(text, (Where)where);
+        add_keys(ui, text, (Where)where);
     }
 }
 
@@ -95,7 +148,11 @@ static void add_commands(HelpText *text) {
     help_section(text, "Commands");
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (b->word) help_line(text, (HelpLine){b->word, b->help, b->text ? b->text : "", MEANING_ACCENT});
+        if (b->word)
+            help_line(text, (HelpLine){.left = b->word,
+                                       .right = b->help,
+                                       .arguments = b->text ? b->text : "",
+                                       .style = MEANING_ACCENT});
     }
 }
 
@@ -114,6 +171,8 @@ static const struct {
     {"▂▅▇", "how many weights have a value; counts are logarithmic", MEANING_WEIGHT, ON(SCREEN_LAYERS)},
     {"▁▂▁", "weights beyond six standard deviations", MEANING_TAIL, ON(SCREEN_LAYERS)},
     {"▸ ━━●", "the selected row, the current dial, a knob", MEANING_ACCENT, ON(SCREEN_LAYERS)},
+    {"● ◐", "marked; some of the row's linears are", MEANING_ACCENT | STYLE_BOLD, ON(SCREEN_LAYERS)},
+    {"○ ◉ ·", "changed by the last turn; marked and changed; unlike the pin", MEANING_CHANGED, ON(SCREEN_LAYERS)},
     {"*", "overridden for this linear", MEANING_OVERRIDE | STYLE_BOLD, ON(SCREEN_LAYERS)},
     {"0.4", "a dial off its default", MEANING_CHANGED, ON(SCREEN_LAYERS)},
     {"▸looked for", "from here on the text differs from the base's", MEANING_DIFFERS,
@@ -127,9 +186,10 @@ static const struct {
     {"0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction", MEANING_VALUE,
      ON(SCREEN_LAYERS)},
     {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE, ON(SCREEN_LAYERS)},
-    {"why", "shares of weights and input in the error of a linear's output; the", MEANING_TITLE, ON(SCREEN_LAYERS)},
-    {"", "channel that reaches furthest, times the median; the column of weights", MEANING_TITLE, ON(SCREEN_LAYERS)},
-    {"", "that can err most, its share among all", MEANING_TITLE, ON(SCREEN_LAYERS)},
+    {"why",
+     "shares of weights and input in the error of a linear's output; the channel that reaches furthest, times the "
+     "median; the column of weights that can err most, its share among all",
+     MEANING_TITLE, ON(SCREEN_LAYERS)},
     {"A B ●", "rows that are compared; the present state", MEANING_ACCENT, ON(SCREEN_TRIALS)},
     {"◆", "no other row has both fewer bits and less KL", MEANING_BETTER, ON(SCREEN_TRIALS)},
     {"e3", "a row of an earlier session", MEANING_FAINT, ON(SCREEN_TRIALS)},
@@ -147,23 +207,25 @@ static void add_legend(const Ui *ui, HelpText *text) {
     help_section(text, "Colours and signs");
     for (size_t i = 0; i < sizeof legend / sizeof *legend; i++) {
         if (!legend[i].screens || legend[i].screens & ON(ui->screen))
-            help_line(text, (HelpLine){legend[i].sign, legend[i].meaning, NULL, legend[i].style});
+            help_line(text, (HelpLine){.left = legend[i].sign, .right = legend[i].meaning, .style = legend[i].style});
     }
 }
 
 // ---- the whole ----------------------------------------------------------------------------------------------------
 
 // What holds here comes first. Lines are freed by the caller.
-static HelpText whole_text(const Ui *ui) {
-    HelpText text = {.filter = ui->help.filter.text};
+static HelpText whole_text(const Ui *ui, int cols) {
+    HelpText text = {.canvas = &ui->canvas, .room = cols - SHOWN_COLS, .filter = ui->help.filter.text};
     add_keys_here(ui, &text);
     add_legend(ui, &text);
     add_keys_elsewhere(ui, &text);
     help_section(&text, "Mouse");
-    help_line(&text, (HelpLine){"click", "select a linear or dial, sort by a column, press a key of the bottom line",
-                                NULL, MEANING_ACCENT});
-    help_line(&text,
-              (HelpLine){"drag, wheel", "move a slider; turn a dial once it is focused; scroll", NULL, MEANING_ACCENT});
+    help_line(&text, (HelpLine){.left = "click",
+                                .right = "select a linear or dial, sort by a column, press a key of the bottom line",
+                                .style = MEANING_ACCENT});
+    help_line(&text, (HelpLine){.left = "drag, wheel",
+                                .right = "move a slider; turn a dial once it is focused; scroll",
+                                .style = MEANING_ACCENT});
     add_commands(&text);
     return text;
 }
@@ -179,7 +241,15 @@ static void draw_line(Ui *ui, Rect line, const HelpLine *help) {
     snprintf(left, sizeof left, "%s%s %s", help->arguments ? ":" : "", help->left,
              help->arguments ? help->arguments : "");
     canvas_fit(canvas, line.row, line.col + 1, SHOWN_COLS - 2, help->style, left);
-    canvas_fit(canvas, line.row, line.col + SHOWN_COLS, line.cols - SHOWN_COLS, MEANING_TEXT, help->right);
+    const int col = line.col + SHOWN_COLS, room = line.cols - SHOWN_COLS;
+    char words[400];
+    snprintf(words, sizeof words, "%.*s", (int)help->length, help->right);
+    const int used = canvas_fit(canvas, line.row, col, room, MEANING_TEXT, words);
+    char more[80] = "";
+    if (help->usual) snprintf(more, sizeof more, "changed, usually %s", help->usual);
+    canvas_fit(canvas, line.row, col, room - used, MEANING_CHANGED, more);
+    if (help->name && used + canvas_width(canvas, help->name) + 2 <= room)
+        canvas_right(canvas, line.row, col + used, room - used, MEANING_TRACK, help->name);
 }
 
 // On the lower edge: the text that is searched for, or what can be done.
@@ -201,9 +271,9 @@ static void draw_edge(Ui *ui, Rect line, bool scrolls) {
 }
 
 void help_draw(Ui *ui) {
-    const HelpText text = whole_text(ui);
     const Layout *l = &ui->layout;
-    const int cols = l->frame.cols - 8 < 90 ? l->frame.cols - 8 : 90, most = l->frame.rows - 4;
+    const int cols = l->frame.cols - 8 < 96 ? l->frame.cols - 8 : 96, most = l->frame.rows - 4;
+    const HelpText text = whole_text(ui, cols - 2);
     // It does not jump while one types.
     const int count = (int)text.count, rows = count < most && !ui->help.filter.length ? count : most;
     const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows,

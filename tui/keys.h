@@ -31,7 +31,14 @@ typedef enum Where {
     ON_CONVERT,
     WHERE_COUNT
 } Where;
-typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
+typedef enum Completion {
+    COMPLETE_NOTHING,
+    COMPLETE_DIAL,
+    COMPLETE_FILE,
+    COMPLETE_COLUMN,
+    COMPLETE_FILTER,
+    COMPLETE_SCHEME
+} Completion;
 
 typedef struct Binding {
     int keys[3];       // 0: none; a row without keys is only a command
@@ -54,4 +61,8 @@ extern const int binding_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
 bool binding_counts(const Ui *ui, const Binding *binding); // on the screen and in the pane that has the keys
-bool keys_dispatch(Ui *ui, int code);                      // false: no such key here
+bool binding_has_key(const Settings *settings, const Binding *binding, int code);
+// How its keys are shown, and whether they are others than the table says.
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed);
+bool keys_dispatch(Ui *ui, int code); // false: no such key here
+bool keys_click(Ui *ui, int code);    // the same for a key of the table, whatever the settings made of it

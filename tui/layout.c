@@ -12,6 +12,13 @@ Rect rect_inset(Rect rect, int cols) {
     return rect;
 }
 
+static void layout_split_effect(Layout *l) {
+    const int metric_rows = 4;
+    const Rect pane = l->effect;
+    l->metrics = (Rect){pane.row, pane.col, metric_rows, pane.cols};
+    l->texts = (Rect){pane.row + metric_rows, pane.col, pane.rows - metric_rows, pane.cols};
+}
+
 // Header, four horizontal edges; what remains is shared: dials and texts grow slowly to all that they have, the rest is
 // for looking at layers.
 Layout layout_make(int rows, int cols) {
@@ -30,10 +37,23 @@ Layout layout_make(int rows, int cols) {
     l.detail = (Rect){2, left + 2, upper_rows, inner - left - 1};
     l.dials = (Rect){l.layers.row + upper_rows + 1, 1, dial_rows, inner};
     l.effect = (Rect){l.dials.row + dial_rows + 1, 1, effect_rows, inner};
-    const int metric_rows = 4;
-    l.metrics = (Rect){l.effect.row, 1, metric_rows, inner};
-    l.texts = (Rect){l.effect.row + metric_rows, 1, effect_rows - metric_rows, inner};
+    layout_split_effect(&l);
     l.bottom = (Rect){rows - 1, 0, 1, cols};
+    return l;
+}
+
+Layout layout_zoom(const Layout *layout, Zoom zoom) {
+    Layout l = *layout;
+    if (!l.fits || zoom == ZOOM_NONE) return l;
+    const Rect whole = {l.frame.row + 1, 1, l.frame.rows - 2, l.frame.cols - 2};
+    l.layers = l.detail = l.dials = l.effect = l.metrics = l.texts = (Rect){0};
+    if (zoom == ZOOM_LAYERS) l.layers = whole;
+    if (zoom == ZOOM_DETAIL) l.detail = whole;
+    if (zoom == ZOOM_DIALS) l.dials = whole;
+    if (zoom == ZOOM_EFFECT) l.effect = whole;
+    if (zoom == ZOOM_EFFECT) layout_split_effect(&l);
+    l.dial_headings = zoom == ZOOM_DIALS;
+    l.dial_rows = zoom == ZOOM_DIALS ? DIAL_ROWS : 0;
     return l;
 }
 

@@ -25,6 +25,9 @@ typedef struct Layout {
     int dial_rows;       // of DIAL_ROWS that are shown
 } Layout;
 
+// Of the Layers screen one pane may take the whole frame.
+typedef enum Zoom { ZOOM_NONE, ZOOM_LAYERS, ZOOM_DETAIL, ZOOM_DIALS, ZOOM_EFFECT, ZOOM_COUNT } Zoom;
+
 // The Convert screen: four panes, one above the other.
 typedef struct ConvertLayout {
     Rect form, engines, findings, job;
@@ -56,6 +59,7 @@ typedef struct DetailLayout {
 #define NOTE_ROWS_MOST 2
 
 Layout layout_make(int rows, int cols);
+Layout layout_zoom(const Layout *layout, Zoom zoom); // the other panes have no rows
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
 OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map

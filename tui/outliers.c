@@ -122,12 +122,9 @@ void outliers_mark(Ui *ui, int unused) {
 // A filter must not hide what was chosen here.
 void outliers_enter(Ui *ui, int unused) {
     (void)unused;
-    ui->rows.selected = outliers_cell(ui)->worst;
-    ui->rows.moved = true;
-    if (rows_index(&ui->rows) < 0) {
-        *ui->rows.filter = '\0';
-        rows_arrange(&ui->rows);
-    }
+    const int linear = outliers_cell(ui)->worst;
+    if (ui->rows.row_of[linear] < 0) rows_set_filter(&ui->rows, "", NULL);
+    rows_select(&ui->rows, linear);
     ui->focus = PANE_LAYERS;
     screen_go(ui, SCREEN_LAYERS);
 }

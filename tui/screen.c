@@ -5,7 +5,9 @@
 
 #include "tui/convert.h"
 #include "tui/demo.h"
+#include "tui/guide.h"
 #include "tui/help.h"
+#include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
 #include "tui/outliers.h"
@@ -14,6 +16,7 @@
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
 #include "tui/trials.h"
+#include "tui/view.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -31,11 +34,12 @@ static void draw_too_small(Ui *ui) {
 }
 
 static void draw_layers_screen(Ui *ui) {
+    const Layout *l = &ui->layout;
     panel_borders_draw(ui);
-    panel_layers_draw(ui);
-    panel_detail_draw(ui);
-    panel_dials_draw(ui);
-    panel_effect_draw(ui);
+    if (l->layers.rows) panel_layers_draw(ui);
+    if (l->detail.rows) panel_detail_draw(ui);
+    if (l->dials.rows) panel_dials_draw(ui);
+    if (l->effect.rows) panel_effect_draw(ui);
 }
 
 const ScreenInfo screen_table[] = {
@@ -52,6 +56,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (kind == ui->screen || !screen_table[kind].draw) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
+    view_arrange(ui);
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 
@@ -93,10 +98,13 @@ void screen_draw(Ui *ui) {
     }
     panel_header_draw(ui);
     screen_table[ui->screen].draw(ui);
+    guide_draw(ui);
+    if (ui->overrides.shown) overrides_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
+    if (ui->jobs.shown) jobs_draw(ui);
     demo_draw(ui);
     if (ui->help.shown) help_draw(ui);
 }
@@ -112,8 +120,12 @@ void screen_key(Ui *ui, const Key *key) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
     } else if (ui->help.shown)
         help_key(ui, key);
+    else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
+        jobs_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
+    else if (ui->overrides.shown)
+        overrides_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
         if (mouse)
@@ -121,4 +133,5 @@ void screen_key(Ui *ui, const Key *key) {
         else
             keys_dispatch(ui, key->code);
     }
+    target_refresh(&ui->target, &ui->rows);
 }

@@ -9,8 +9,12 @@
 #include <wchar.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "tui/demo.h"
+#include "tui/guide.h"
+#include "tui/jobs.h"
+#include "tui/memory.h"
 #include "tui/screen.h"
 
 // Background work may report hundreds of times a second; eyes need fewer frames. Keys are answered at once.
@@ -19,6 +23,7 @@
 
 typedef struct Loop {
     Ui ui;
+    char title[200];   // of the window
     double drawn;      // when the last frame was
     double tour;       // seconds until the next step of the tour is due, < 0: there is none
     double unsaved;    // seconds until unsaved changes are to be kept, < 0: there are none
@@ -26,10 +31,19 @@ typedef struct Loop {
     bool ended;        // by a signal or with the terminal, not by the user
 } Loop;
 
+static void loop_title(Loop *loop) {
+    char title[sizeof loop->title];
+    jobs_title(&loop->ui, title, sizeof title);
+    if (strcmp(title, loop->title) == 0) return;
+    memcpy(loop->title, title, sizeof title);
+    terminal_title(loop->ui.terminal, title);
+}
+
 static void loop_draw(Loop *loop) {
     loop->ui.tick = (int)(clock_seconds() / SPIN_SECONDS);
     screen_draw(&loop->ui);
     terminal_show(loop->ui.terminal, &loop->ui.canvas);
+    loop_title(loop);
     loop->drawn = clock_seconds();
     loop->changed = loop->now = false;
 }
@@ -48,6 +62,7 @@ static int loop_patience(const Loop *loop) {
 static bool loop_resize(Loop *loop, Error *err) {
     int rows, cols;
     terminal_size(loop->ui.terminal, &rows, &cols);
+    *loop->title = '\0'; // after a stop it has to be set anew
     loop->changed = loop->now = true;
     return ui_resize(&loop->ui, rows, cols, err);
 }
@@ -59,6 +74,7 @@ static bool loop_step(Loop *loop, Error *err) {
     if (woken.resized && !loop_resize(loop, err)) return false;
     if (woken.other && workbench_update(ui->workbench)) {
         ui_update(ui);
+        if (jobs_watch(ui, clock_seconds()) && ui->settings.bell) terminal_bell();
         loop->changed = true;
     }
     Key key;
@@ -89,6 +105,7 @@ static bool loop_run(Loop *loop, Error *err) {
 
 // When the user quits, unsaved changes have been decided on. When something else ends the program, they have not.
 static void loop_end(Ui *ui, bool decided) {
+    memory_keep(ui, NULL);
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
     else if (ui->prompt != PROMPT_RESTORE)
@@ -114,18 +131,53 @@ static bool only_ascii(const TuiOptions *options) {
 
 bool tui_possible(Error *err) { return terminal_draws(err); }
 
+char *tui_settings_file(void) { return settings_path(); }
+
+bool tui_settings_check(const char *path, Error *err) {
+    Settings settings;
+    const bool ok = settings_load(path, &settings, err);
+    settings_free(&settings);
+    return ok;
+}
+
+// A file that is not understood is told, and the program goes on without it.
+static void take_settings(Ui *ui, const TuiOptions *options) {
+    Error err = {0};
+    char *path = settings_path();
+    if (path) ui_report(ui, settings_load(path, &ui->settings, &err), &err);
+    free(path);
+    const Settings *settings = &ui->settings;
+    ui->colors = options->theme   ? (ColorScheme)color_scheme_named(options->theme)
+                 : options->mono  ? COLORS_MONO
+                 : options->light ? COLORS_LIGHT
+                                  : settings->theme;
+    if (settings->sort >= 0) ui->rows.sort = (Column)settings->sort;
+    if (settings->sort >= 0) ui->rows.reversed = settings->reverse;
+    if (settings->tokens && !options->tokens_given) workbench_set_tokens(ui->workbench, settings->tokens);
+    rows_arrange(&ui->rows);
+}
+
+static bool is_first_start(void) {
+    char *state = folder_state();
+    const bool first = state && !folder_exists(state);
+    free(state);
+    return first;
+}
+
 bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     setlocale(LC_CTYPE, "");
     Loop loop = {0};
     Ui *ui = &loop.ui;
+    const bool first = is_first_start(); // before anything is kept
     bool ok = ui_init(ui, workbench, options->recipe_path, err);
-    ui->canvas.ascii = only_ascii(options);
+    const bool fresh = options->fresh || options->tour > 0;
+    if (ok) take_settings(ui, options);
+    if (ok && !fresh) memory_restore(ui, !options->prompt_given, !options->tokens_given);
+    if (ok && !fresh) guide_begin(ui, first);
+    ui->canvas.ascii = only_ascii(options) || ui->settings.ascii;
     if (ok && options->tour > 0) demo_start(ui, options->tour);
     log_screen(true);
-    ok = ok && terminal_open(options->mono    ? COLORS_MONO
-                             : options->light ? COLORS_LIGHT
-                                              : COLORS_AUTO,
-                             &ui->terminal, err);
+    ok = ok && terminal_open(ui->colors, &ui->terminal, err);
     if (ok) {
         ok = loop_run(&loop, err);
         loop_end(ui, ok && !loop.ended);

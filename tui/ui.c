@@ -10,6 +10,7 @@
 #include "tui/convert.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/view.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -23,10 +24,16 @@ static void offer_unsaved(Ui *ui) {
 }
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
-    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
+    *ui = (Ui){.workbench = workbench,
+               .dial = DIAL_ALPHA,
+               .dragged = NO_DIAL,
+               .settings = settings_default(),
+               .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
-    if (!rows_init(&ui->rows, workbench, err) || !sensitivity_init(ui, err)) return false;
-    if (!heat_init(workbench_structure(workbench), &ui->outliers.heat, err)) return false;
+    if (!rows_init(&ui->rows, workbench, err) || !changes_init(&ui->changes, &ui->rows, err) ||
+        !target_init(&ui->target, &ui->rows, err) || !sensitivity_init(ui, err) ||
+        !heat_init(workbench_structure(workbench), &ui->outliers.heat, err))
+        return false;
     sweep_init(ui);
     offer_unsaved(ui);
     return true;
@@ -35,25 +42,28 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
 void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
+    free(ui->pin.divergences);
+    overrides_free(&ui->overrides);
+    target_free(&ui->target);
+    changes_free(&ui->changes);
     rows_free(&ui->rows);
     heat_free(&ui->outliers.heat);
+    settings_free(&ui->settings);
     canvas_free(&ui->canvas);
-    ui_unpin(ui);
     convert_free(ui);
     sensitivity_free(ui);
     free(ui->recipe_path);
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
-    ui->layout = layout_make(rows, cols);
-    return canvas_resize(&ui->canvas, rows, cols, err);
+    if (!canvas_resize(&ui->canvas, rows, cols, err)) return false;
+    view_arrange(ui);
+    return true;
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------
 
 int ui_linear(const Ui *ui) { return ui->rows.selected; }
-
-int ui_target(const Ui *ui) { return ui->one_linear ? ui_linear(ui) : -1; }
 
 void ui_say(Ui *ui, const char *format, ...) {
     va_list args;
@@ -78,7 +88,7 @@ bool ui_report(Ui *ui, bool ok, const Error *err) {
 
 void ui_ask(Ui *ui, PromptKind kind, const char *text) {
     ui->prompt = kind;
-    ui->message.text[0] = ui->suggestions[0] = '\0';
+    ui->message.text[0] = ui->suggestions[0] = ui->preview.text[0] = '\0';
     ui->histories[kind].at = ui->histories[kind].count;
     line_editor_set(&ui->editor, text);
 }
@@ -142,11 +152,15 @@ void ui_unpin(Ui *ui) {
     free(ui->pin.output_sqnr_db);
     ui->outliers.filled = false;
     ui->pin = (Pin){0};
+    changes_pin(&ui->changes, &ui->rows, false);
 }
 
 void ui_update(Ui *ui) {
+    changes_follow(&ui->changes, &ui->rows);
+    if (ui->pin.set && !ui->changes.has_pin) changes_pin(&ui->changes, &ui->rows, true);
     rows_arrange(&ui->rows);
     ui->outliers.filled = false;
+    target_refresh(&ui->target, &ui->rows);
     complete_pin(ui);
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);

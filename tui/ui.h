@@ -2,9 +2,12 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/changes.h"
 #include "tui/heat.h"
 #include "tui/line_editor.h"
-#include "tui/rows.h"
+#include "tui/overrides.h"
+#include "tui/settings.h"
+#include "tui/target.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
@@ -35,13 +38,15 @@ typedef enum HitKind {
     HIT_TRIAL_COLUMN,
     HIT_TRIAL_TEXT,
     HIT_COST,
-    HIT_POINT
+    HIT_POINT,
+    HIT_JOB,
+    HIT_RULE
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines or of costs, point of a sweep, measure, number of a trial
-    // or one of its texts; of cells the columns of one
+    // linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep, measure, number
+    // of a trial or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -153,6 +158,9 @@ typedef enum PromptKind {
     PROMPT_COMMAND,
     PROMPT_FIND,
     PROMPT_FILTER,
+    PROMPT_MARK,
+    PROMPT_SORT,
+    PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
     PROMPT_TEXT,
@@ -160,6 +168,7 @@ typedef enum PromptKind {
     PROMPT_FOLDER,
     PROMPT_BUDGET,
     PROMPT_NOTE, // to a trial
+    PROMPT_EXPORT,
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -172,6 +181,26 @@ typedef struct Message {
     char text[1024]; // empty: none
     bool failure;
 } Message;
+
+// What is seen of the texts: lines from `top` on, once they were scrolled, else where the texts part.
+typedef struct Texts {
+    bool scrolled;
+    int top, last, rows; // first line shown, the last that can be, lines shown of each text
+} Texts;
+
+// The list of jobs, and since when each has been at work.
+typedef struct JobsView {
+    bool shown;
+    int at;
+    double since[JOB_COUNT]; // 0: it is not
+    uint64_t turn;
+} JobsView;
+
+#define GUIDE_STEPS 4
+typedef struct Guide {
+    bool shown, finished, done[GUIDE_STEPS];
+    uint64_t changes; // of the recipe, at its beginning
+} Guide;
 
 // What lies over the screen and explains it.
 typedef struct Help {
@@ -189,17 +218,23 @@ typedef struct Demo {
     size_t typed; // bytes of the step's keys
 } Demo;
 
-typedef struct Ui {
+struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
     Canvas canvas;
     Layout layout;
     Rows rows;
     ScreenKind screen;
+    Settings settings;
+    ColorScheme colors;
     Pane focus;
-    Dial dial;       // the one that ← and → turn
-    int dial_first;  // the first row of dials that is shown
-    bool one_linear; // dials set an override for the selected linear
+    Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    Texts texts;
+    Dial dial;         // the one that ← and → turn
+    int dial_first;    // the first row of dials that is shown
+    DialTarget target; // what dials set
+    Changes changes;
+    Overrides overrides;
     Pin pin;
     Convert convert;
     HeatScreen outliers;
@@ -211,6 +246,12 @@ typedef struct Ui {
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     char suggestions[512]; // completions to choose from; empty: none
+    struct {               // what the line that is being edited would do
+        char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
+        bool wrong;
+        int selected; // what to come back to
+        char find[256], filter[256];
+    } preview;
     Message message;
     char *recipe_path; // NULL: not named yet
     Unsaved unsaved;
@@ -218,13 +259,15 @@ typedef struct Ui {
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
     Help help;
+    Guide guide;
+    JobsView jobs;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
-} Ui;
+};
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
@@ -237,7 +280,6 @@ void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 double ui_keep_unsaved(Ui *ui, bool at_once);
 
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
-int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok

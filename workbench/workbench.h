@@ -10,6 +10,7 @@
 #include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
+#include "quant/linear_index.h"
 #include "workbench/trials.h"
 
 typedef struct Workbench Workbench;
@@ -56,12 +57,17 @@ const Plan *workbench_plan(const Workbench *w); // always in step with the recip
 // Counts the changes that make another model: compare with the turns of Effect. Figures stay where they do not.
 uint64_t workbench_turn(const Workbench *w);
 uint64_t workbench_changes(const Workbench *w); // counts all changes of the recipe
+size_t workbench_step(const Workbench *w);      // the place in the history: a dial held down stays at one
+uint64_t workbench_plans(const Workbench *w);   // counts plans: another one may also come from measuring
+const LinearIndex *workbench_index(const Workbench *w);
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-// Leaves a linear in its own precision, or takes it back.
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+// The same for several, by as few rules as name exactly these.
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err);
+// Leaves linears in their own precision; where all of them are, takes them back.
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err);
 bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
@@ -71,6 +77,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
+void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
 
@@ -144,9 +152,10 @@ typedef struct JobView {
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
-void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
-void workbench_restart_jobs(Workbench *w);           // all but an export (workbench_export_on)
-bool workbench_busy(const Workbench *w);             // any job waiting or running
+void workbench_stop_job(Workbench *w, JobKind kind);   // stays stopped until the next turn or workbench_restart_jobs
+void workbench_resume_job(Workbench *w, JobKind kind); // one that was stopped or has failed, but no export
+void workbench_restart_jobs(Workbench *w);             // all but an export (workbench_export_on)
+bool workbench_busy(const Workbench *w);               // any job waiting or running
 
 // ---- studies ----
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
 
@@ -121,6 +122,9 @@ struct Workbench {
     // The screen's thread only.
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
                     // and what was handed over
+    LinearIndex index;
+    LinearSet set; // of the last turn for some linears only, whose numbers have this hash
+    uint64_t set_hash;
     History history;
     uint64_t changes; // of the recipe
     Plan plan;
@@ -139,14 +143,13 @@ struct Workbench {
     uint32_t made_here;      // the row that was made at this place of the history; 0: none
     uint64_t trials_handed;  // their changes when they were handed over to be written
     double trials_handed_at; // and when that was
-    size_t most_tokens;
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
     ExportFormat verdict_format;
     uint64_t verdict_plan; // the plan that the verdict is of; 0: none
     struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        int linear;
+        uint64_t linears;  // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;
@@ -160,10 +163,11 @@ struct Workbench {
     uint64_t turn;        // the screen's current turn
     Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
-    uint64_t prompt_turn; // counts prompts
+    uint64_t prompt_turn; // counts prompts and lengths of what follows them
     char *prompt;
-    int looked_at;   // linear, or −1
-    uint64_t wishes; // counts everything that was asked for
+    size_t most_tokens; // that follow it
+    int looked_at;      // linear, or −1
+    uint64_t wishes;    // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
         bool text, speed;

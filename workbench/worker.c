@@ -34,6 +34,7 @@ typedef struct Worker {
     bool begun;                                            // the first window of this turn is scored
     bool glimpsed;                                         // a first pair of this turn is timed
     char *prompt;
+    size_t most_tokens;
     uint64_t prompt_turn;
     uint64_t forecast_asked;
     bool astray;   // a study made the quantized model follow another plan
@@ -328,7 +329,7 @@ static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
         .worker = k, .target = &w->findings.quantized, .turn = k->turn, .accuracy_due = accuracy_is_due(k)};
     const Sampling greedy = {.temperature = 0, .top_p = 1};
     Generated g = {0};
-    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, w->most_tokens, &greedy, decode_token,
+    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, k->most_tokens, &greedy, decode_token,
                        &context, &g, &w->jobs[JOB_DECODE].progress, err);
     if (ok) {
         publish_text(&context, &g, true);
@@ -344,7 +345,7 @@ static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
     Workbench *w = k->w;
     DecodeContext context = {.worker = k, .target = &w->findings.base};
     Generated g = {0};
-    bool ok = engine_base_text(w->engine, prompt, w->most_tokens, decode_token, &context, &g,
+    bool ok = engine_base_text(w->engine, prompt, k->most_tokens, decode_token, &context, &g,
                                &w->jobs[JOB_DECODE].progress, err);
     if (ok) {
         publish_text(&context, &g, true);
@@ -624,6 +625,7 @@ static JobKind wait_for_job(Worker *k) {
             if (prompt) {
                 free(k->prompt);
                 k->prompt = prompt;
+                k->most_tokens = w->most_tokens;
                 k->prompt_turn = w->prompt_turn;
             }
         }

@@ -11,12 +11,15 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 
 enum {
     LAYERS = 6,
     PER_LAYER = 7,
-    LINEARS = LAYERS * PER_LAYER + 1,
+    ATTENTION = 4, // of them; the others are there once for each expert
+    EXPERTS_MOST = 8,
+    LINEARS_MOST = LAYERS * (ATTENTION + (PER_LAYER - ATTENTION) * EXPERTS_MOST) + 1,
     HIDDEN = 64,
     FFN = 192,
     VOCAB = 128,
@@ -52,22 +55,24 @@ static const char coarse_text[] = // of fewer than four bits
 struct Workbench {
     ModelStructure structure;
     Checkpoint checkpoint;
-    Tensor tensors[LINEARS];
-    Linear linears[LINEARS];
-    char names[LINEARS][64];
+    Tensor tensors[LINEARS_MOST];
+    Linear linears[LINEARS_MOST];
+    char names[LINEARS_MOST][64];
     Norm norms[2 * LAYERS];
     SharedChannels channels;
     ModelStats stats;
+    LinearIndex index;
     History history;
     Plan plan;
-    uint64_t turn;
+    uint64_t turn, plans;
     Effect effect;
-    double output_sqnr[LINEARS], weight_sqnr[LINEARS];
+    double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
     float divergences[POSITIONS];
     Why why;
     int looked_at;
     Trials trials;
     char *prompt;
+    size_t most_tokens;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -125,18 +130,27 @@ static void *weights_new(Random *random, size_t out, size_t in, bool outliers) {
     return data;
 }
 
-static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out,
-                       size_t in) {
+// layer −1: the head. expert −1: of none.
+static bool add_linear(Workbench *w, Random *random, LinearRole role, int layer, int expert, const char *name) {
     static const int input_of[PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
-    const size_t bytes = out * in * sizeof(uint16_t);
-    snprintf(w->names[i], sizeof w->names[i], layer < 0 ? "%s" : "model.layers.%2$d.%1$s", name, layer);
+    const size_t out = role == ROLE_HEAD                      ? VOCAB
+                       : role == ROLE_GATE || role == ROLE_UP ? FFN
+                                                              : HIDDEN,
+                 in = role == ROLE_DOWN ? FFN : HIDDEN, bytes = out * in * sizeof(uint16_t);
+    const int i = w->structure.linear_count++;
+    if (layer < 0)
+        snprintf(w->names[i], sizeof w->names[i], "%s", name);
+    else if (expert < 0)
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.%s", layer, name);
+    else
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.mlp.experts.%d.%s", layer, expert, name + 4);
     w->tensors[i] = (Tensor){
         .name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
     w->tensors[i].data = weights_new(random, out, in, role == ROLE_DOWN || (role == ROLE_Q && layer == 3));
     w->linears[i] = (Linear){.name = w->names[i],
                              .role = role,
                              .layer = layer,
-                             .expert = -1,
+                             .expert = expert,
                              .out = out,
                              .in = in,
                              .weight = &w->tensors[i],
@@ -148,26 +162,31 @@ static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int
     return w->tensors[i].data != NULL;
 }
 
+// FAKE_EXPERTS=4: a mixture of so many, at most EXPERTS_MOST.
 static bool build_structure(Workbench *w, Error *err) {
     static char path[] = "samples/storyteller";
     static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                                  "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                                  "mlp.down_proj"};
     Random random = random_seeded(7);
+    const char *mixture = getenv("FAKE_EXPERTS");
+    const int experts = mixture ? atoi(mixture) : 0;
     bool ok = true;
-    for (int i = 0; i < LAYERS * PER_LAYER; i++) {
-        const LinearRole role = (LinearRole)(i % PER_LAYER);
-        const size_t out = role == ROLE_GATE || role == ROLE_UP ? FFN : HIDDEN, in = role == ROLE_DOWN ? FFN : HIDDEN;
-        ok = add_linear(w, &random, i, role, i / PER_LAYER, names[role], out, in) && ok;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        for (int role = 0; role < (experts ? ATTENTION : PER_LAYER); role++)
+            ok = add_linear(w, &random, (LinearRole)role, layer, -1, names[role]) && ok;
+        for (int e = 0; e < experts; e++) {
+            for (int role = ATTENTION; role < PER_LAYER; role++)
+                ok = add_linear(w, &random, (LinearRole)role, layer, e, names[role]) && ok;
+        }
     }
-    ok = add_linear(w, &random, LINEARS - 1, ROLE_HEAD, -1, "lm_head", VOCAB, HIDDEN) && ok;
+    ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
     w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
-    w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
-    w->structure.head = LINEARS - 1;
+    w->structure.head = w->structure.linear_count - 1;
     for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
     w->structure.norms = w->norms;
     w->structure.norm_count = 2 * LAYERS;
@@ -222,6 +241,7 @@ static bool plan(Workbench *w, Error *err) {
         return false;
     plan_free(&w->plan);
     w->plan = made;
+    w->plans++;
     return true;
 }
 
@@ -234,12 +254,15 @@ static void watch_clock(Workbench *w, bool on) {
 
 static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     Recipe recipe;
-    if (!build_structure(w, err) || !model_stats_new(&w->structure, &w->stats, err)) return false;
-    for (int i = 0; i < LINEARS; i++) {
+    if (!build_structure(w, err) || !linear_index_new(&w->structure, &w->index, err) ||
+        !model_stats_new(&w->structure, &w->stats, err))
+        return false;
+    for (int i = 0; i < w->structure.linear_count; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
+    w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
@@ -265,7 +288,8 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 }
 
 void workbench_close(Workbench *w) {
-    for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    for (int i = 0; i < w->structure.linear_count; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    linear_index_free(&w->index);
     model_stats_free(&w->stats);
     shared_channels_free(&w->channels);
     history_free(&w->history);
@@ -301,7 +325,7 @@ static double divergence_alone(const Decision *d) {
 
 static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < LINEARS; i++) sum += divergence_alone(&by->decisions[i]);
+    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i]);
     return sum;
 }
 
@@ -344,7 +368,7 @@ static void score(Workbench *w, double share) {
     w->effect.output_sqnr_db = w->output_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
-    for (int i = 0; i < LINEARS; i++) {
+    for (int i = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
         w->weight_sqnr[i] = d->quantized ? 6.02 * d->bits - 0.5 * log2((double)d->group) : NAN;
         w->output_sqnr[i] = d->quantized ? w->weight_sqnr[i] - (i % 5) : NAN;
@@ -362,26 +386,31 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
-// One token per word; every fifth is a close call.
-static void tell(DecodeText *d, const char *text, double share) {
-    enum { WORDS = 64 };
-    int32_t ids[WORDS];
-    float probabilities[WORDS];
-    size_t ends[WORDS], length = (size_t)((double)strlen(text) * share);
-    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
+// So much of a text that is told again and again, as often as there are tokens for it. One token per word; every fifth
+// is a close call.
+static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
+    enum { WORDS = 1024 };
+    static int32_t ids[WORDS];
+    static float probabilities[WORDS];
+    static size_t ends[WORDS];
+    Text whole = {0};
+    for (size_t told = 0; told == 0 || told + 64 <= tokens; told += 64) text_addf(&whole, "%s", text);
+    size_t length = (size_t)((double)whole.length * share);
+    while (length && ((unsigned char)whole.data[length] & 0xC0) == 0x80) length--;
+    whole.data[length] = '\0';
     DecodeText told = {.known = true, .finished = share >= 1, .ids = ids, .probabilities = probabilities, .ends = ends};
     for (size_t at = 0; at < length && told.count < WORDS; told.count++) {
         const size_t start = at++;
-        while (at < length && text[at] != ' ') at++;
+        while (at < length && whole.data[at] != ' ') at++;
         uint32_t id = 0;
-        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)text[i];
+        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)whole.data[i];
         ids[told.count] = (int32_t)(id & 0xFFFFFF);
         probabilities[told.count] = told.count % 5 == 4 ? 0.37F : 0.92F;
         ends[told.count] = at;
     }
-    told.text = strndup(text, length);
+    told.text = whole.data;
     decode_text_copy(&told, d);
-    free(told.text);
+    text_free(&whole);
 }
 
 static void record(Workbench *w) {
@@ -658,10 +687,10 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
+    tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text,
+        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
              share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
@@ -717,6 +746,9 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
@@ -792,37 +824,38 @@ static bool push(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     return push(w, &recipe, err);
 }
 
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    LinearSet set;
     Recipe recipe;
-    const char *name = w->linears[linear].name;
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < recipe.ignore_count; i++) {
-        if (strcmp(recipe.ignore[i], name) != 0) continue;
-        free(recipe.ignore[i]);
-        recipe.ignore[i] = recipe.ignore[--recipe.ignore_count];
-        return push(w, &recipe, err);
-    }
-    char **grown = realloc(recipe.ignore, (size_t)(recipe.ignore_count + 1) * sizeof *grown);
-    if (!grown) {
-        recipe_free(&recipe);
-        return error_memory(err, "the list of linears left alone");
-    }
-    recipe.ignore = grown;
-    recipe.ignore[recipe.ignore_count++] = strdup(name);
-    return push(w, &recipe, err);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_override_set(&recipe, &set, dial, value, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    LinearSet set;
+    Recipe recipe;
+    bool ignore = false;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_ignore_set(&recipe, &set, ignore, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return turned(w, history_undo(&w->history), NULL); }
@@ -856,6 +889,13 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     watch_clock(w, true);
 }
 
+void workbench_set_tokens(Workbench *w, size_t most) {
+    w->most_tokens = most;
+    workbench_set_prompt(w, w->prompt);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; }
+
 void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
         w->export.state = JOB_STOPPED;
@@ -871,6 +911,10 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     }
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    (void)kind; // they stop together here
+    workbench_restart_jobs(w);
+}
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();
