@@ -181,7 +181,7 @@ static void rows_are_sorted_by_any_column(void **state) {
 static void small_and_plain_terminals_show_it_all(void **state) {
     (void)state;
     Screen *s = start_with_rows(24, 80, "--ascii");
-    expect_row(s, "1: bits 4 -> 8", "o*");
+    expect_row(s, "1: bits 4 -> 8", "o@");
     expect_row(s, "   1 start", " A  ");
     expect(s, "A  1: start");
     expect(s, "B  3: bits 4 -> 8");
@@ -211,7 +211,7 @@ static void a_large_terminal_has_a_plot(void **state) {
     expect(s, "KL against bits per weight");
     expect(s, "● now");
     int top, col, bottom;
-    assert_true(screen_find(s, " bits/weight", &bottom, &col) && screen_find(s, "KL against", &top, &col));
+    assert_true(screen_find(s, "KL against", &top, &col) && screen_find(s, "standard error of KL", &bottom, &col));
     assert_true(bottom > top + 10);
     expect(s, "base");
     expect(s, "A  1: start");
