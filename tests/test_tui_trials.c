@@ -192,13 +192,26 @@ static void small_and_plain_terminals_show_it_all(void **state) {
     quit(s);
 }
 
+static void the_base_stands_in_for_what_is_not_there(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
+    expect(s, "p99.9");
+    key(s, "3");
+    expect_row(s, "   1 start", "97.9");
+    expect(s, "base");
+    expect(s, "B  1: start");
+    key(s, "\t\t");
+    expect(s, "A  1: start");
+    quit(s);
+}
+
 static void a_large_terminal_has_a_plot(void **state) {
     (void)state;
     Screen *s = start_with_rows(60, 200, NULL);
     expect(s, "KL against bits per weight");
     expect(s, "● now");
     int top, col, bottom;
-    assert_true(screen_find(s, " bits/weight", &bottom, &col) && screen_find(s, "KL against", &top, &col));
+    assert_true(screen_find(s, "KL against", &top, &col) && screen_find(s, "standard error of KL", &bottom, &col));
     assert_true(bottom > top + 10);
     expect(s, "base");
     expect(s, "A  1: start");
@@ -218,6 +231,7 @@ int main(int argc, char **argv) {
         IN_HOME(rows_are_named_and_forgotten),
         IN_HOME(rows_are_sorted_by_any_column),
         IN_HOME(small_and_plain_terminals_show_it_all),
+        IN_HOME(the_base_stands_in_for_what_is_not_there),
         IN_HOME(a_large_terminal_has_a_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "quant/difference.h"
 #include "tui/format.h"
 #include "tui/panels.h"
+#include "tui/plot.h"
 #include "tui/screen.h"
 #include "tui/trials.h"
 #include "tui/wrap.h"
@@ -402,70 +403,55 @@ static void draw_difference(Ui *ui, Rect pane) {
 
 // ---- the plot -----------------------------------------------------------------------------------------------------
 
-typedef struct Axis {
-    double least, most;
-    bool logarithmic;
-} Axis;
+// Rows that are looked at lie on top of the others.
+enum { OTHER_POINTS, BEST_POINTS, CHOSEN_POINTS, POINT_LAYERS };
 
-static void axis_take(Axis *axis, double value) {
-    axis->least = fmin(axis->least, value);
-    axis->most = fmax(axis->most, value);
-}
-
-static double axis_share(const Axis *axis, double value) {
-    if (!(axis->most > axis->least)) return 0.5;
-    if (axis->logarithmic) return log(value / axis->least) / log(axis->most / axis->least);
-    return (value - axis->least) / (axis->most - axis->least);
-}
-
-static void draw_point(Ui *ui, Rect area, const Axis *bits, const Axis *kl, const TrialFigures *f, Style style,
-                       const char *sign) {
-    const int col = (int)lround(axis_share(bits, f->bits_per_weight) * (area.cols - 1));
-    const int row = (int)lround((1 - axis_share(kl, f->accuracy.kl_mean)) * (area.rows - 1));
-    canvas_text(&ui->canvas, area.row + row, area.col + col, 1, style, sign);
-}
-
-static void draw_axes(Ui *ui, Rect pane, Rect area, const Axis *bits, const Axis *kl) {
-    char text[64];
-    canvas_right(&ui->canvas, area.row, pane.col, area.col - pane.col - 1, MEANING_FAINT,
-                 format_fixed(kl->most, 4).text);
-    canvas_right(&ui->canvas, area.row + area.rows - 1, pane.col, area.col - pane.col - 1, MEANING_FAINT,
-                 format_fixed(kl->least, 4).text);
-    for (int i = 0; i < area.rows; i++) canvas_text(&ui->canvas, area.row + i, area.col - 1, 1, MEANING_RULE, "│");
-    const int below = area.row + area.rows;
-    canvas_text(&ui->canvas, below, area.col, area.cols, MEANING_FAINT, format_fixed(bits->least, 2).text);
-    snprintf(text, sizeof text, "%s bits/weight", format_fixed(bits->most, 2).text);
-    canvas_right(&ui->canvas, below, area.col, area.cols, MEANING_FAINT, text);
+static int point_of(const Ui *ui, const TrialRow *row, PlotPoint *out) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const bool a = row == trials_compared(ui, SIDE_A), b = row == trials_compared(ui, SIDE_B);
+    const bool present = row->number == trials->present, best = trial_is_best(trials, row);
+    *out = (PlotPoint){.x = row->figures->bits_per_weight,
+                       .y = row->figures->accuracy.kl_mean,
+                       .error = row->figures->accuracy.kl_se,
+                       .mark = a         ? "A"
+                               : present ? "●"
+                               : b       ? "B"
+                               : best    ? "◆"
+                                         : "○",
+                       .style = a || b    ? MEANING_ACCENT
+                                : present ? MEANING_CHANGED
+                                : best    ? MEANING_BETTER
+                                          : MEANING_TEXT};
+    if (row->number == trials_selected(ui)) out->style |= STYLE_REVERSE;
+    return a || b || present || row->number == trials_selected(ui) ? CHOSEN_POINTS : best ? BEST_POINTS : OTHER_POINTS;
 }
 
 static void draw_plot(Ui *ui, Rect pane) {
     const Trials *trials = workbench_trials(ui->workbench);
-    Axis bits = {INFINITY, -INFINITY, false}, kl = {INFINITY, -INFINITY, false};
-    for (size_t i = 0; i < trials->count; i++) {
-        axis_take(&bits, trials->rows[i].figures->bits_per_weight);
-        axis_take(&kl, trials->rows[i].figures->accuracy.kl_mean);
-    }
-    kl.logarithmic = kl.least > 0 && kl.most > 5 * kl.least;
-    panel_title(ui, pane, kl.logarithmic ? "KL against bits per weight, KL logarithmic" : "KL against bits per weight",
-                PANE_COUNT);
-    if (!trials->count) return;
-    const Rect area = {pane.row, pane.col + 10, pane.rows - 2, pane.cols - 12};
-    draw_axes(ui, pane, area, &bits, &kl);
-    for (int best = 0; best < 2; best++) {
-        for (size_t i = 0; i < trials->count; i++) {
-            const TrialRow *row = &trials->rows[i];
-            if (trial_is_best(trials, row) == (best == 1))
-                draw_point(ui, area, &bits, &kl, row->figures, best ? MEANING_BETTER : MEANING_TEXT, best ? "◆" : "○");
+    const int count = (int)trials->count;
+    PlotPoint *points = array_new((size_t)count + 1, sizeof *points);
+    double *values = array_new((size_t)count + 1, 2 * sizeof *values);
+    int *layers = array_new((size_t)count + 1, sizeof *layers);
+    panel_title(ui, pane, "KL against bits per weight", PANE_COUNT);
+    if (count && points && values && layers) {
+        PlotAxis x = {.title = "bits per weight"}, y = {.title = "KL", .logarithmic = true};
+        for (int i = 0; i < count; i++) {
+            layers[i] = point_of(ui, &trials->rows[i], &points[i]);
+            values[i] = points[i].x;
+            values[count + i] = points[i].y;
         }
+        plot_range(&x, values, count);
+        plot_range(&y, values + count, count);
+        const Plot plot = plot_begin(&ui->canvas, (Rect){pane.row, pane.col, pane.rows - 1, pane.cols}, &x, &y);
+        for (int layer = 0; layer < POINT_LAYERS; layer++)
+            for (int i = 0; i < count; i++)
+                if (layers[i] == layer) plot_points(&plot, &points[i], 1);
     }
-    const TrialRow *present = trials_row(trials, trials->present), *a = trials_compared(ui, SIDE_A),
-                   *b = trials_compared(ui, SIDE_B), *chosen = trials_row(trials, trials_selected(ui));
-    if (chosen) draw_point(ui, area, &bits, &kl, chosen->figures, MEANING_ACCENT, "▸");
-    if (present) draw_point(ui, area, &bits, &kl, present->figures, MEANING_CHANGED, "●");
-    if (a) draw_point(ui, area, &bits, &kl, a->figures, MEANING_ACCENT, "A");
-    if (b && b != present) draw_point(ui, area, &bits, &kl, b->figures, MEANING_ACCENT, "B");
-    canvas_fit(&ui->canvas, pane.row + pane.rows - 1, area.col, area.cols, MEANING_FAINT,
-               "● now  ▸ chosen  ◆ none has both fewer bits and less KL");
+    free(points);
+    free(values);
+    free(layers);
+    canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + 1, pane.cols - 2, MEANING_FAINT,
+               "● now  ◆ none has both fewer bits and less KL  ○ others; with the standard error of KL");
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------

@@ -134,8 +134,11 @@ size_t trials_parting(const TrialText *text, const TrialText *other) {
 TrialSide trials_text_shown(const Ui *ui, int column) {
     const TrialsLayout l = layout_trials(&ui->layout);
     if (l.text_count == SIDE_COUNT) return (TrialSide)column;
-    if (ui->trials.pane == 1 + SIDE_BASE) return column ? SIDE_B : SIDE_BASE; // the base beside the newest
-    return column ? SIDE_B : SIDE_A;
+    if (column) return SIDE_B;
+    // The base takes the place of A where it has the keys, and where A says nothing that B does not.
+    const TrialRow *a = trials_compared(ui, SIDE_A);
+    const bool says = a && a != trials_compared(ui, SIDE_B);
+    return ui->trials.pane == 1 + SIDE_BASE || (!says && ui->trials.pane != 1 + SIDE_A) ? SIDE_BASE : SIDE_A;
 }
 
 size_t trials_token(const Ui *ui) {

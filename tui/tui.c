@@ -105,7 +105,7 @@ static bool loop_run(Loop *loop, Error *err) {
 
 // When the user quits, unsaved changes have been decided on. When something else ends the program, they have not.
 static void loop_end(Ui *ui, bool decided) {
-    memory_keep(ui, NULL);
+    if (!ui->demo.forgetful) memory_keep(ui, NULL);
     if (!decided)
         ui_keep_unsaved(ui, true); // before anything else: the terminal may be gone
     else if (ui->prompt != PROMPT_RESTORE)
@@ -140,10 +140,11 @@ bool tui_settings_check(const char *path, Error *err) {
     return ok;
 }
 
-// A file that is not understood is told, and the program goes on without it.
+// A file that is not understood is told, and the program goes on without it. A tour presses the keys of the table.
 static void take_settings(Ui *ui, const TuiOptions *options) {
     Error err = {0};
-    char *path = settings_path();
+    char *path = options->tour > 0 ? NULL : settings_path();
+    ui->settings = settings_default();
     if (path) ui_report(ui, settings_load(path, &ui->settings, &err), &err);
     free(path);
     const Settings *settings = &ui->settings;

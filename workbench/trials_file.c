@@ -91,7 +91,7 @@ static bool is_share(float p) { return p >= 0 && p <= 1; }
 static void get_decoded(StatsReader *r, DecodeText *t) {
     *t = (DecodeText){.known = true, .finished = true, .text = get_text(r)};
     const uint64_t count = stats_get_number(r);
-    r->bad = r->bad || count > TOKENS_MOST;
+    r->bad = r->bad || !t->text || count > TOKENS_MOST;
     if (r->bad) return;
     t->ids = stats_get_array(r, count, sizeof *t->ids);
     t->probabilities = stats_get_array(r, count, sizeof *t->probabilities);
