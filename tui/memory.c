@@ -113,7 +113,6 @@ static void restore_rows(Ui *ui, const cJSON *json) {
         if (linear < count) rows_mark(rows, at = linear, true);
     }
     rows_arrange(rows);
-    if (!rows->count && *rows->filter) rows->filter[0] = '\0'; // the model has changed
     const int selected = find_linear(ui, word_of(json, "selected"), 0);
     if (selected < count) {
         rows->selected = selected;
