@@ -535,7 +535,7 @@ static void a_newcomer_is_led_to_a_recipe(void **state) {
     expect(s, "✓ p pins this state");
     key(s, "o=\x15"
            "0.4\r");
-    expect(s, "✓ o sets this linear alone");
+    expect(s, "✓ o goes to the dials");
     expect(s, "▸ w writes the recipe");
     key(s, "w\x15");
     key(s, path_in_folder("mine.json"));
@@ -564,7 +564,7 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     expect(s, "▸ p pins this state");
     screen_resize(s, 26, 80);
     expect(s, "storyteller");
-    expect(s, "o sets this linear alone");
+    expect(s, "o goes to the dials");
     key(s, ":guide\r");
     expect_gone_text(s, "p pins this state");
     quit(s);
