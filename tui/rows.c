@@ -319,7 +319,8 @@ static bool look_again(Rows *rows) {
     find_largest_range(rows);
     for (int i = 0; i < rows->total; i++) {
         const double figure = rows_figure(rows->workbench, i, rows->sort);
-        differs = differs || memcmp(&figure, &rows->figures[i], sizeof figure) != 0;
+        const double before = rows->figures[i];
+        differs = differs || !(figure == before || (isnan(figure) && isnan(before)));
         rows->figures[i] = figure;
         rows->passes[i] = filter_passes(&rows->passing, &view, i);
     }
