@@ -308,6 +308,9 @@ static void layers_fold(void **state) {
     s = start_mixture(24, 80);
     key(s, "--");
     expect(s, "▸5 layer ×16");
+    key(s, "*5 q_proj\ro:set weight-bits 8\r" ESCAPE "\t");
+    expect(s, "◐*5 layer ×16");
+    expect(s, " 4+ "); // where the column has no room for 4–8
     key(s, RIGHT);
     expect(s, "5 down_proj");
     quit(s);
