@@ -145,6 +145,8 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
                             Error *err);
 // Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
+// EngineOptions.eval_tokens with which so many are scored: whole windows, each with a first token that is not.
+size_t engine_tokens_for(const Engine *engine, size_t positions);
 // KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
 bool engine_divergences(const Engine *engine, float *kl);
 
