@@ -27,14 +27,18 @@ static void known_add_json(cJSON *object, const Known *known, const Engine *engi
 
 // ---- What would be written ----
 
-static void print_forecast(const Engine *engine, const ExportForecast *f) {
-    char bytes[32], before[32], left[32], memory[32];
+static void print_forecast(const Options *options, const Engine *engine, const ExportForecast *f) {
+    char bytes[32], before[32], left[32], memory[32], room[32];
+    if (!f->left) printf("%s is complete already\n", options->export.folder);
     printf("%s %s %s in %d file%s, %s of them still to be written\n",
            in_megabytes((double)engine_plan(engine)->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)f->bytes, bytes, sizeof bytes), f->files, f->files == 1 ? "" : "s",
            in_megabytes((double)f->left, left, sizeof left));
     printf("about %.0f s of computing, %s of memory beside the files\n", f->seconds,
            in_megabytes((double)f->memory, memory, sizeof memory));
+    if (f->left && isfinite(f->room))
+        printf("%s can be written; the disk has %s left\n", options->export.folder,
+               in_megabytes(f->room, room, sizeof room));
 }
 
 // f: NULL when the format cannot hold the plan.
@@ -51,6 +55,7 @@ static cJSON *forecast_json(const Options *options, const ExportForecast *f, con
     json_add_number(object, "files", f ? f->files : unknown);
     json_add_number(object, "bytes", f ? (double)f->bytes : unknown);
     json_add_number(object, "bytes_left", f ? (double)f->left : unknown);
+    json_add_number(object, "disk_free", f ? f->room : unknown);
     json_add_number(object, "bytes_read", f ? (double)f->read : unknown);
     json_add_number(object, "memory", f ? (double)f->memory : unknown);
     json_add_number(object, "seconds", f ? f->seconds : unknown);
@@ -68,7 +73,7 @@ static bool forecast(const Options *options, Engine *engine, const Known *known,
     }
     const bool ok = engine_forecast(engine, &options->export, &f, err);
     if (ok && f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
-    if (ok && !options->json) print_forecast(engine, &f);
+    if (ok && !options->json) print_forecast(options, engine, &f);
     if (options->json) {
         cJSON *object = forecast_json(options, ok ? &f : NULL, err->message);
         verdict_add_json(object, engine, &verdict);

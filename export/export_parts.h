@@ -103,6 +103,7 @@ struct FormatRow {
     const char *loading; // for the model card: how to load it, in Markdown
     bool one_file;
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
+    bool read_back;         // the loaders read it
     const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
     void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
@@ -116,8 +117,6 @@ struct FormatRow {
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
     // What stands beside the weights, config.json last. May set x->warning.
     bool (*finish)(Export *x, Error *err);
-    // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
-    bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
 extern const FormatRow format_compressed_tensors, format_gguf, format_mlx, format_gptq, format_dense;
@@ -227,9 +226,10 @@ int unit_threads(const Unit *unit); // that make its pieces at once
 bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);
 // ---- verify.c ----
 
-// For formats in safetensors files that the loaders read: every byte against what is made once more, and what the
-// loaders make of codes and scales against what the plan's codes stand for.
-bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
+// Every byte of the files against what is made once more; and where the loaders read the format, what they make of
+// codes and scales against what the plan's codes stand for. path: of the only file, where it is not in the folder; or
+// NULL.
+bool verify_files(const Export *x, const char *path, uint64_t *bytes, Progress *progress, Error *err);
 
 // ---- journal.c ----
 
@@ -247,14 +247,18 @@ struct Journal {
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
+// Rises when the same work would give other bytes, or the same in another order.
+enum { JOURNAL_VERSION = 2 };
+
 // The journal of the folder, or a new one. Refuses a folder that is not empty and not of this work, unless the options
 // say overwrite: then its files are removed. write: false changes nothing and says what is there.
 bool journal_open(const Export *x, bool write, Journal *out, Error *err);
 bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err); // hashes
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
-uint64_t journal_left(const Journal *journal, const Export *x);  // bytes that are not on the disk
-uint64_t journal_room(const Journal *journal, const Export *x);  // that the disk needs to have for them
+uint64_t journal_plan(const Export *x);                         // a hash of the plan, and of what is measured and in it
+uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
+uint64_t journal_room(const Journal *journal, const Export *x); // that the disk needs to have for them
 uint64_t journal_bytes(const Journal *journal, const Export *x); // of its files
 
 // What a journal of this work says of the files [first, end). Refuses that of another. parts: 0 for that of one
@@ -288,6 +292,12 @@ bool folder_finish(const Export *x, const char *quantization, Error *err);
 bool folder_put_card(const Export *x, Error *err);
 bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
+// ---- place.c ----
+
+// Whether the folder of the options, which need not be there yet, can be written to by the kind and the rights of what is
+// there. shown: what the user named.
+bool place_check(const Export *x, const char *shown, Error *err);
+
 // ---- single_file.c ----
 
 typedef struct SingleFile {
@@ -296,10 +306,12 @@ typedef struct SingleFile {
     char *folder; // NULL: a folder is meant
 } SingleFile;
 
-// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
 bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+// Whether the file is there already, as this work would write it: its head says from what and by which plan it was
+// made. Another file is refused, unless the options say overwrite.
+bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err);
 bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
-void single_file_free(SingleFile *file);
+void single_file_free(SingleFile *file);                              // in any case
 
 // ---- card.c ----
 

@@ -565,6 +565,34 @@ static void a_model_without_configuration_is_refused_at_once(void **state) {
     free(model), free(out), free(config);
 }
 
+static void expect_no_place(Engine *engine, const char *where, const char *reason) {
+    const ExportOptions options = options_for(where);
+    ExportForecast forecast;
+    Error err = {0};
+    export_refused(engine, &options, reason);
+    assert_false(engine_forecast(engine, &options, &forecast, &err));
+    if (!strstr(err.message, reason)) fail_msg("\"%s\" is not in: %s", reason, err.message);
+}
+
+// What cannot be written is known before anything is, also to a forecast.
+static void where_nothing_can_be_written(void **state) {
+    (void)state;
+    char *model = random_model(), *file = path_join(folder, "file"), *below = path_join(folder, "file/a/b/"),
+         *locked = path_join(folder, "locked");
+    Engine *engine = export_engine(model, W4);
+    folder_put_text(folder, "file", "mine");
+    expect_no_place(engine, file, "file: is a file, not a folder; name a folder with -o");
+    expect_no_place(engine, below, "/file is a file; name another folder with -o");
+    if (geteuid() != 0) {
+        assert_int_equal(mkdir(locked, 0555), 0);
+        expect_no_place(engine, locked, "locked: cannot be written to: Permission denied");
+    } else { // has no room
+        expect_no_place(engine, "/proc/quantdial-out", "GB are needed, but the disk has 0 GB left");
+    }
+    engine_close(engine);
+    free(model), free(file), free(below), free(locked);
+}
+
 static void a_forecast_writes_nothing(void **state) {
     (void)state;
     char *model = random_model(), *out = path_join(folder, "out");
@@ -600,6 +628,7 @@ int main(void) {
         IN_FOLDER(what_was_lost_beside_the_weights_comes_back),
         IN_FOLDER(files_behind_links_stay),
         IN_FOLDER(a_model_without_configuration_is_refused_at_once),
+        IN_FOLDER(where_nothing_can_be_written),
         IN_FOLDER(a_forecast_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
