@@ -15,6 +15,8 @@
 //     verify.c      reading it back
 //     single_file.c a file instead of a folder
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
+//     card.c, front_matter.c   the model card
+//     place.c       whether anything can be written there
 //     export.c      all of it, in order
 //
 // A new format is one row: gptq.c is one to copy from.
@@ -101,6 +103,7 @@ typedef struct Export {
 struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
+    const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
     bool read_back;         // the loaders read it
@@ -294,8 +297,8 @@ bool folder_put(const Export *x, const char *name, Text *text, Error *err); // f
 
 // ---- place.c ----
 
-// Whether the folder of the options, which need not be there yet, can be written to by the kind and the rights of what is
-// there. shown: what the user named.
+// Whether the folder of the options, which need not be there yet, can be written to by the kind and the rights of what
+// is there. shown: what the user named.
 bool place_check(const Export *x, const char *shown, Error *err);
 
 // ---- single_file.c ----
@@ -315,7 +318,8 @@ void single_file_free(SingleFile *file);                              // in any 
 
 // ---- card.c ----
 
-void model_card(const Export *x, Text *out); // Markdown
+void model_card(const Export *x, Text *out);   // Markdown
+void front_matter(const Export *x, Text *out); // what it begins with, YAML between lines of dashes
 
 // ---- config_text.c ----
 

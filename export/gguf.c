@@ -219,6 +219,7 @@ static bool finish(Export *x, Error *err) {
 }
 
 const FormatRow format_gguf = {
+    .library = "",
     .ending = ".gguf",
     .loading = "```sh\nllama-cli -m FILE.gguf\n```",
     .one_file = true,

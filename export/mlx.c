@@ -188,6 +188,7 @@ static bool mlx_finish(Export *x, Error *err) {
 }
 
 const FormatRow format_mlx = {
+    .library = "mlx",
     .ending = ".safetensors",
     .loading = "```python\nfrom mlx_lm import load, generate\n"
                "model, tokenizer = load(\"this folder\")\n```",

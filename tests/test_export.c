@@ -531,6 +531,45 @@ static void what_was_lost_beside_the_weights_comes_back(void **state) {
     free(model), free(out), free(config);
 }
 
+#define GROUPED "{\"quantdial_recipe\": 2, " GROUPS(4, 32) ", " PLAIN "}"
+
+static void expect_front_matter(Engine *engine, const char *out, ExportFormat format, const char *wanted) {
+    ExportOptions options = options_for(out);
+    size_t size;
+    options.format = format;
+    options.overwrite = true;
+    export_written(engine, &options);
+    char *card = export_file(out, "README.md", &size);
+    if (strncmp(card, wanted, strlen(wanted)) != 0) fail_msg("%.400s", card);
+    free(card);
+}
+
+// License, language and tags are those of the model; what it is and who made it are ours.
+static void the_card_says_whose_model_it_is(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out"), *hub = path_join(folder, "models--us--tiny--1");
+    Engine *engine = export_engine(model, GROUPED);
+    expect_front_matter(engine, out, EXPORT_COMPRESSED_TENSORS,
+                        "---\nlibrary_name: transformers\ntags:\n- quantdial\n- compressed-tensors\n---\n\n# ");
+    folder_put_text(model, "README.md",
+                    "---\r\nlicense: other\r\nlicense_name: ours\nmodel-index:\n- name: x\n  results: []\nlanguage:\n"
+                    "- en\n  # and\n- de\nbase_model: them/old\nbase_model_relation: finetune\nlibrary_name: peft\n"
+                    "tags: [chat, 'mlx',\n  \"a b\"]\n---\n# Tiny\nlicense: mit\n");
+    expect_front_matter(engine, out, EXPORT_MLX,
+                        "---\nlicense: other\nlicense_name: ours\nlanguage:\n- en\n  # and\n- de\n"
+                        "base_model: them/old\nbase_model_relation: finetune\nlibrary_name: mlx\n"
+                        "tags:\n- chat\n- \"a b\"\n- quantdial\n- mlx\n---\n\n# ");
+    engine_close(engine);
+    assert_int_equal(rename(model, hub), 0); // as huggingface_hub keeps it
+    folder_put_text(hub, "README.md", "---\nbase_model: them/old\ntags:\n- chat\n- quantdial\n---\n");
+    engine = export_engine(hub, GROUPED);
+    expect_front_matter(engine, out, EXPORT_COMPRESSED_TENSORS,
+                        "---\nbase_model: us/tiny--1\nbase_model_relation: quantized\nlibrary_name: transformers\n"
+                        "tags:\n- chat\n- quantdial\n- compressed-tensors\n---\n\n# ");
+    engine_close(engine);
+    free(model), free(out), free(hub);
+}
+
 // What a link in the folder names is not part of the folder.
 static void files_behind_links_stay(void **state) {
     (void)state;
@@ -626,6 +665,7 @@ int main(void) {
         IN_FOLDER(nothing_is_replaced_unasked),
         IN_FOLDER(damage_is_noticed),
         IN_FOLDER(what_was_lost_beside_the_weights_comes_back),
+        IN_FOLDER(the_card_says_whose_model_it_is),
         IN_FOLDER(files_behind_links_stay),
         IN_FOLDER(a_model_without_configuration_is_refused_at_once),
         IN_FOLDER(where_nothing_can_be_written),
