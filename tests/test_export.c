@@ -383,6 +383,12 @@ static void it_goes_on_after_every_stop(void **state) {
         if (engine_export(engine, &options, NULL, &result, &stop, &err)) break;
         assert_true(err.stopped);
         assert_false(is_there(often, "config.json"));
+        Checkpoint checkpoint;
+        Error why = {0};
+        assert_false(checkpoint_open(often, &checkpoint, &why));
+        assert_non_null(strstr(why.message, "is an unfinished export"));
+        assert_non_null(strstr(why.message, "run the same quantdial quantize again"));
+        checkpoint_close(&checkpoint);
         char name[64];
         snprintf(name, sizeof name, "model-00001-of-%05d.safetensors", files);
         if (first) assert_int_equal(inode_of(often, name), first);
