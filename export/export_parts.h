@@ -152,6 +152,8 @@ typedef struct Refusal {
 
 // False when one of them holds for a quantized linear; the message names the first and how many there are.
 bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Error *err);
+// False when a linear that stays is one of several experts in a tensor of codes. Of every format but those that stack.
+bool refuse_stored_stacks(const Export *x, Error *err);
 // Engines store q, k, v and gate, up as one matrix: false when some of a set are quantized and some not, or not alike.
 bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
 

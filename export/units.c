@@ -320,7 +320,7 @@ static bool check_folds(const Export *x, Error *err) {
 
 bool units_make(Export *x, Error *err) {
     Parts parts = {0};
-    bool ok = find_readers(x, err) && check_folds(x, err) && x->format->check(x, err) &&
+    bool ok = find_readers(x, err) && check_folds(x, err) && x->format->check(x, err) && refuse_stored_stacks(x, err) &&
               list_parts(x->model->structure, &parts, err) && list_units(x, &parts, err) && lay_out_files(x, err);
     free(parts.items);
     return ok;

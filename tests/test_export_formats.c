@@ -426,6 +426,18 @@ static void experts_in_blocks_stay_one_tensor(void **state) {
             }
     free(numbers);
     checkpoint_close(&out);
+    // Beside codes of another format there is no place for them.
+    static const ExportFormat others[] = {EXPORT_COMPRESSED_TENSORS, EXPORT_MLX, EXPORT_GPTQ};
+    char *refused = path_join(folder, "refused");
+    Engine *left = export_engine(path, LEAVE), *all = export_engine(path, RECIPE(CHANNELS(4) ", " PLAIN));
+    for (size_t i = 0; i < 3; i++) {
+        const ExportOptions options = {.folder = refused, .format = others[i]};
+        export_refused(left, &options, "is an expert stored as MXFP4 in one tensor with others, which the format ");
+        export_refused(all, &options, "is an expert in one tensor with others, which cannot be split");
+    }
+    assert_false(folder_exists(refused));
+    engine_close(left), engine_close(all);
+    free(refused);
     free(path);
 }
 
