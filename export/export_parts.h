@@ -106,8 +106,9 @@ struct FormatRow {
     const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
-    bool read_back;         // the loaders read it
-    const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
+    bool read_back;                               // the loaders read it
+    bool rounds_zeros;                            // numbers with zero points are not exactly those of the plan
+    bool says_mlx;                                // config.json has the quantization as "quantization", too
     void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);

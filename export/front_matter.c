@@ -8,6 +8,7 @@
 #include "export/export_parts.h"
 #include "loaders/hub.h"
 
+#define PROGRAM "quantdial"
 #define CARD_LIMIT ((size_t)4 << 20)
 
 // ---- That of the model ----
@@ -54,8 +55,14 @@ static bool is_tag(const char *item, size_t length, const char *tag) {
     return strlen(tag) == length && memcmp(item, tag, length) == 0;
 }
 
-// The items of "tags: [a, b]", or of lines that begin with a dash, which are not ours.
-static void add_tags(const char *matter, const char *const *ours, Text *out) {
+static bool is_of_format(const char *item, size_t length) {
+    for (int f = 0; f < EXPORT_FORMAT_COUNT; f++)
+        if (is_tag(item, length, export_format_names[f])) return true;
+    return is_tag(item, length, PROGRAM);
+}
+
+// The items of "tags: [a, b]", or of lines that begin with a dash. Formats are not those of the model any more.
+static void add_tags(const char *matter, Text *out) {
     size_t length;
     const char *block = find_block(matter, "tags", &length);
     if (!block) return;
@@ -66,9 +73,7 @@ static void add_tags(const char *matter, const char *const *ours, Text *out) {
         if (at >= end) break;
         at += n;
         while (n && (item[n - 1] == ' ' || item[n - 1] == '\t')) n--;
-        bool known = *item == '#';
-        for (int i = 0; ours[i]; i++) known = known || is_tag(item, n, ours[i]);
-        if (n && !known) text_addf(out, "- %.*s\n", (int)n, item);
+        if (n && *item != '#' && !is_of_format(item, n)) text_addf(out, "- %.*s\n", (int)n, item);
     }
 }
 
@@ -111,14 +116,16 @@ static void add_origin(const Export *x, const char *matter, Text *out) {
 
 static void add_library(const Export *x, const char *matter, Text *out) {
     const char *own = x->format->library;
-    if (!own && add_block(matter, "library_name", out)) return;
+    size_t length;
+    const char *block = find_block(matter, "library_name", &length);
+    const bool other = block && memmem(block, length, " mlx\n", 5); // that of the format it was in
+    if (!own && !other && add_block(matter, "library_name", out)) return;
     if (!own || *own) text_addf(out, "library_name: %s\n", own ? own : "transformers");
 }
 
 void front_matter(const Export *x, Text *out) {
     static const char *const kept[] = {"license",  "license_name", "license_link",
                                        "language", "pipeline_tag", "datasets"};
-    const char *const ours[] = {"quantdial", export_format_names[x->options->format], NULL};
     char *path = path_join(x->model->structure->checkpoint->folder, "README.md"), *text = NULL;
     char none[] = "", *matter = none;
     size_t size;
@@ -129,9 +136,8 @@ void front_matter(const Export *x, Text *out) {
     add_origin(x, matter, out);
     add_library(x, matter, out);
     text_addf(out, "tags:\n");
-    add_tags(matter, ours, out);
-    for (int i = 0; ours[i]; i++) text_addf(out, "- %s\n", ours[i]);
-    text_addf(out, "---\n");
+    add_tags(matter, out);
+    text_addf(out, "- " PROGRAM "\n- %s\n---\n", export_format_names[x->options->format]);
     free(text);
     free(path);
 }

@@ -83,11 +83,12 @@ static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *
     return ok;
 }
 
-// The matrix that the loaders find under the name of a linear; NULL for numbers.
+// The matrix that the loaders find under the name of a linear; NULL where its numbers are not compared.
 static bool find_matrix(const Reading *r, const Unit *unit, const Tensor **out, Error *err) {
     char name[512];
     *out = NULL;
     if (unit->kind != UNIT_LINEAR || !r->stored) return true;
+    if (r->x->format->rounds_zeros && unit_decision(r->x, unit)->grid == GRID_ASYMMETRIC) return true;
     snprintf(name, sizeof name, "%s.weight", unit->name);
     if (!stored_find(r->stored, name, out, err)) return false;
     const Tensor *t = *out;

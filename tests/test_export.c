@@ -567,7 +567,8 @@ static void the_card_says_whose_model_it_is(void **state) {
                         "tags:\n- chat\n- \"a b\"\n- quantdial\n- mlx\n---\n\n# ");
     engine_close(engine);
     assert_int_equal(rename(model, hub), 0); // as huggingface_hub keeps it
-    folder_put_text(hub, "README.md", "---\nbase_model: them/old\ntags:\n- chat\n- quantdial\n---\n");
+    folder_put_text(hub, "README.md",
+                    "---\nlibrary_name: mlx\nbase_model: them/old\ntags:\n- chat\n- mlx\n- quantdial\n---\n");
     engine = export_engine(hub, GROUPED);
     expect_front_matter(engine, out, EXPORT_COMPRESSED_TENSORS,
                         "---\nbase_model: us/tiny--1\nbase_model_relation: quantized\nlibrary_name: transformers\n"
