@@ -30,14 +30,33 @@ typedef enum TensorLayout {
     LAYOUT_FALCON,
     LAYOUT_MIXTRAL,
     LAYOUT_QWEN_MOE,
+    LAYOUT_UNGATED_LLAMA,
+    LAYOUT_STARCODER2,
+    LAYOUT_PHI,
+    LAYOUT_GLM,
+    LAYOUT_GPT_J,
+    LAYOUT_GPT_BIGCODE,
+    LAYOUT_MPT,
     LAYOUT_OTHER, // nothing is known: matrices are found by their shape
 } TensorLayout;
 
 typedef enum NormKind {
-    NORM_RMS,          // x / rms · w
-    NORM_RMS_PLUS_ONE, // x / rms · (1 + w)
-    NORM_LAYER,        // (x − mean) / σ · w + b
+    NORM_RMS,            // x / rms · w
+    NORM_RMS_PLUS_ONE,   // x / rms · (1 + w)
+    NORM_LAYER,          // (x − mean) / σ · w + b
+    NORM_LAYER_PLUS_ONE, // (x − mean) / σ · (1 + w) + b
 } NormKind;
+
+static inline bool norm_is_centred(NormKind kind) { return kind >= NORM_LAYER; }
+static inline bool norm_adds_one(NormKind kind) { return kind == NORM_RMS_PLUS_ONE || kind == NORM_LAYER_PLUS_ONE; }
+
+// Norms of q and k.
+typedef enum QkNorm {
+    QK_NORM_NONE,
+    QK_NORM_HEADS,   // over every head, before positions
+    QK_NORM_WHOLE,   // over all heads together, before positions
+    QK_NORM_ROTATED, // over every head, after positions
+} QkNorm;
 
 typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
 
@@ -58,9 +77,11 @@ typedef struct ModelConfig {
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
+    bool norm_without_bias; // of a NORM_LAYER…
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
+    bool head_bias;
     bool grouped_qkv; // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
 
     // Order of things in a layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)).
@@ -68,13 +89,16 @@ typedef struct ModelConfig {
     bool shared_norm;        // parallel: with one norm for both
     bool norm_after;         // x = norm(x + attention(x)); x = norm(x + mlp(x))
     bool branch_norms;       // x += norm(attention(norm(x))), and so the MLP
+    bool no_norm_before;     // without the inner ones of them
     bool residual_from_norm; // x = norm(x) + attention(norm(x)), and so the MLP
     bool no_final_norm;
     bool embedding_norm; // a norm between the embedding and the first layer
-    bool qk_norm;        // a norm over every head's q and k, before positions
+    QkNorm qk_norm;
     Nonlinearity activation;
 
-    float embedding_scale; // embeddings are multiplied by it
+    float embedding_scale; // embeddings are multiplied by it; 0: they are not
+    float residual_scale;  // so is what attention and MLP add; 0: not
+    float logit_scale;     // so are logits; 0: not
     float logit_softcap;   // c · tanh(logit / c); 0: none
 
     float attention_scale; // of q · k
@@ -87,6 +111,8 @@ typedef struct ModelConfig {
     int position_offset; // row of the learned table for position 0
     bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
     int rotated_dims;    // of every head; 0: head_dim
+    bool rope_adjacent;  // pairs are dimensions 2i and 2i + 1, else i and i + rotated_dims / 2
+    LayerSet unrotated;  // layers without positions
     double rope_theta;
     double rope_window_theta; // of windowed layers, which then are not scaled; 0: as the others
     RopeScaling rope_scaling;

@@ -31,7 +31,7 @@ static bool read_optional(const cJSON *config, const char *key, float *out, Erro
 
 // ---- Sizes ----
 
-typedef const char *const Keys[5];
+typedef const char *const Keys[6];
 
 static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -40,12 +40,12 @@ static bool read_count(const cJSON *config, Keys keys, int missing, int most, in
     return true;
 }
 
-// Falcon: its own number of kv heads in the new architecture, else one for all or one for each.
+// Falcon has its own number of kv heads in the new architecture, else one for all or one for each, as GPT-BigCode.
 static bool read_kv_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys keys = {"num_key_value_heads", "num_kv_heads", "n_head_kv"};
     bool new = false, single = true;
     int missing = out->kv_heads && !is_null(config, keys[0]) ? out->kv_heads : out->heads;
-    if (!family->decoder_architecture) return read_count(config, keys, missing, 1 << 14, &out->kv_heads, err);
+    if (!family_reads(family, "multi_query")) return read_count(config, keys, missing, 1 << 14, &out->kv_heads, err);
     if (!json_bool(config, "new_decoder_architecture", new, &new, err) ||
         !json_bool(config, "multi_query", single, &single, err)) {
         return false;
@@ -74,10 +74,12 @@ static bool read_heads(const cJSON *config, const Family *family, ModelConfig *o
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys hidden = {"n_embed", "hidden_size", "n_embd"}, layers = {"num_hidden_layers", "n_layer", "num_layers"},
-         heads = {"num_attention_heads", "n_head", "num_heads"}, vocab = {"vocab_size"},
+    Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
+         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers"},
+         heads = {"num_attention_heads", "n_head", "num_heads", "n_heads"}, vocab = {"vocab_size"},
          ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"},
-         positions = {"max_position_embeddings", "n_positions", "seq_length"}, width = {"word_embed_proj_dim"};
+         positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
+         width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
     if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) ||
         !read_count(config, layers, out->layers, LAYERS_MAX, &out->layers, err) ||
@@ -128,8 +130,10 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
 static bool read_norm_sharing(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     bool new = false;
     int64_t norms;
-    if (!family->decoder_architecture)
+    if (!family->decoder_architecture) {
+        out->shared_norm = out->parallel && family->parallel_shares_norm;
         return json_bool(config, "apply_residual_connection_post_layernorm", false, &out->residual_from_norm, err);
+    }
     if (!json_bool(config, "new_decoder_architecture", false, &new, err) ||
         !json_integer(config, "num_ln_in_parallel_attn", 2, 1, 2, &norms, err)) {
         return false;
@@ -140,7 +144,7 @@ static bool read_norm_sharing(const cJSON *config, const Family *family, ModelCo
 }
 
 static bool read_eps(const cJSON *config, ModelConfig *out, Error *err) {
-    Keys keys = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"};
+    Keys keys = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps"};
     double eps;
     if (!json_positive(config, json_first_key(config, keys), (double)out->norm_eps, &eps, err)) return false;
     out->norm_eps = (float)eps;
@@ -156,6 +160,7 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         {"gelu", NONLINEARITY_GELU},           {"gelu_python", NONLINEARITY_GELU},
         {"gelu_new", NONLINEARITY_GELU_TANH},  {"gelu_pytorch_tanh", NONLINEARITY_GELU_TANH},
         {"gelu_fast", NONLINEARITY_GELU_TANH}, {"relu", NONLINEARITY_RELU},
+        {"relu2", NONLINEARITY_RELU_SQUARED},
     };
     Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation"};
     const char *name;
@@ -174,6 +179,17 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
 
 // ---- Attention ----
 
+// Granite multiplies nearly everything, Cohere its logits.
+static bool read_multipliers(const cJSON *config, ModelConfig *out, Error *err) {
+    double divisor;
+    if (!read_optional(config, "embedding_multiplier", &out->embedding_scale, err) ||
+        !read_optional(config, "residual_multiplier", &out->residual_scale, err) ||
+        !json_positive(config, "logits_scaling", 1, &divisor, err))
+        return false;
+    if (divisor != 1) out->logit_scale = (float)(1 / divisor);
+    return read_optional(config, "logit_scale", &out->logit_scale, err);
+}
+
 static bool read_scale(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     double scalar = family->query_scalar > 0 ? family->query_scalar : out->head_dim;
     bool scaled;
@@ -183,6 +199,9 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
     }
     out->attention_scale = scaled ? (float)(1 / sqrt(scalar)) : 1;
     if (family->scales_embedding) out->embedding_scale = sqrtf((float)out->hidden);
+    if (!read_optional(config, "attention_multiplier", &out->attention_scale, err) ||
+        !read_multipliers(config, out, err))
+        return false;
     // Gemma 3 has the first key too, but no such cap.
     return (out->score_softcap == 0 || read_optional(config, "attn_logit_softcapping", &out->score_softcap, err)) &&
            read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
@@ -248,6 +267,25 @@ static bool read_rule(const cJSON *config, const Family *family, ModelConfig *ou
     for (int layer = 0; layer < out->layers; layer++) {
         if (windowed_by_rule(family->windows, layer, (int)border, period ? (int)period : 1))
             layer_add(&out->windowed, layer);
+    }
+    return true;
+}
+
+// Layers without positions: those that a list of flags leaves out, every so many, or those without a window.
+static bool read_unrotated(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "no_rope_layers"), *item;
+    int64_t interval = 0;
+    if (family_reads(family, "no_rope_layers") && !cJSON_IsArray(list) &&
+        !json_integer(config, "no_rope_layer_interval", 4, 1, INT_MAX, &interval, err))
+        return false;
+    for (int layer = 0; layer < out->layers; layer++) {
+        const bool wide = family->windows_rotate && out->window > 0 && !layer_is_in(&out->windowed, layer);
+        if (wide || (interval > 0 && (layer + 1) % interval == 0)) layer_add(&out->unrotated, layer);
+    }
+    int layer = 0;
+    cJSON_ArrayForEach(item, list) { // 1: with positions
+        if (layer < out->layers && cJSON_GetNumberValue(item) == 0) layer_add(&out->unrotated, layer);
+        layer++;
     }
     return true;
 }
@@ -374,12 +412,20 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         {"add_cross_attention", true, "cross-attention is not supported"},
         {"use_bidirectional_attention", true, "attention in both directions is not supported"},
         {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
+        {"use_qk_norm", true, "norms of queries and keys with weights for every head are not supported"},
+        {"qk_layernorm", true, "norms of queries and keys with weights for every head are not supported"},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         bool value;
         if (!json_bool(config, options[i].key, !options[i].refused, &value, err)) return false;
         if (value == options[i].refused) config_not_run(out, "%s", options[i].reason);
     }
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"), *of = inner ? inner : config; // MPT
+    bool alibi;
+    if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
+    if (!alibi) config_not_run(out, "positions of this kind (\"alibi\": false) are not supported");
+    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(of, "clip_qkv")))
+        config_not_run(out, "limits of queries, keys and values (\"clip_qkv\") are not supported");
     return true;
 }
 
@@ -396,9 +442,9 @@ static bool read_family(cJSON *config, const Family *family, ModelConfig *out, E
     return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
            read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
            read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
-           read_windows(config, family, out, err) && read_positions(config, family, out, err) &&
-           read_experts(config, out, err) && refuse_options(config, out, err) && read_tokens(config, out, err) &&
-           read_dtype(config, out, err);
+           read_windows(config, family, out, err) && read_unrotated(config, family, out, err) &&
+           read_positions(config, family, out, err) && read_experts(config, out, err) &&
+           refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
 }
 
 static void name_family(const char *type, ModelConfig *out) {
@@ -431,9 +477,14 @@ static bool inherit_keys(const cJSON *outer, cJSON *inner, Error *err) {
     return true;
 }
 
-static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
+static bool read_nested(cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
     cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
     const char *type;
+    if (!inner && cJSON_GetObjectItemCaseSensitive(config, "hidden_size")) { // the first files have it all in one
+        const Family *flat = family_find(outer->nested);
+        *out = flat->defaults;
+        return read_family(config, flat, out, err);
+    }
     if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or not an object");
     if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit_keys(config, inner, err)) return false;
     const Family *family = family_find(type);

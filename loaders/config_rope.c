@@ -85,7 +85,8 @@ static const struct {
     {"default", ROPE_DEFAULT, false, nothing_more}, {"linear", ROPE_LINEAR, true, nothing_more},
     {"dynamic", ROPE_DYNAMIC, true, read_dynamic},  {"llama3", ROPE_LLAMA3, true, read_llama3},
     {"yarn", ROPE_YARN, true, read_yarn},           {"longrope", ROPE_LONG, false, read_longrope},
-    {"su", ROPE_LONG, false, read_longrope}, // the name in the first files of Phi 3
+    {"su", ROPE_LONG, false, read_longrope},      // the name in the first files of Phi 3
+    {"mrope", ROPE_DEFAULT, false, nothing_more}, // of text alone, its three positions are one
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -149,12 +150,30 @@ static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out,
 }
 
 // How much of every head is rotated. Most families rotate all of it, whatever the file says.
-static bool read_partial(const cJSON *config, const cJSON *rope, const Family *family, double *out, Error *err) {
+static bool read_partial(const cJSON *config, const cJSON *rope, const Family *family, int head_dim, double *out,
+                         Error *err) {
     static const char *const keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
+    int64_t dims;
     *out = family->partial_rotary > 0 ? family->partial_rotary : 1;
+    if (family_reads(family, "rotary_dim")) { // GPT-J counts them
+        if (!json_integer(config, "rotary_dim", 64, 1, head_dim, &dims, err)) return false;
+        *out = (double)dims / head_dim;
+        return true;
+    }
     if (!family_reads(family, keys[0]) && !family_reads(family, keys[1])) return true;
     return json_number(config, json_first_key(config, keys), *out, out, err) &&
            json_number(rope, "partial_rotary_factor", *out, out, err);
+}
+
+// Hunyuan's "dynamic" positions: alpha^(d / (d − 2)) times the theta, whatever the length. Then nothing else scales.
+static bool read_alpha(const Family *family, const cJSON **rope, ModelConfig *out, Error *err) {
+    const double dims = rope_dims(out);
+    double alpha;
+    if (!family->rope_alpha || !cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(*rope, "alpha"))) return true;
+    if (!json_positive(*rope, "alpha", 1, &alpha, err)) return false;
+    if (dims > 2) out->rope_theta *= pow(alpha, dims / (dims - 2));
+    *rope = NULL;
+    return true;
 }
 
 // The positions before they were scaled. Beside the object goes before inside (transformers 5), except with an object
@@ -173,10 +192,13 @@ bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *ou
     const cJSON *rope;
     double partial;
     out->rope_factor = 1;
-    return json_positive(config, json_first_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) &&
-           find_rope(config, &rope, out, err) &&
+    if (!json_positive(config, json_first_key(config, theta_keys), out->rope_theta, &out->rope_theta, err))
+        return false;
+    const bool own = family_reads(family, "rope_local_base_freq");
+    if (out->rope_window_theta > 0 && !own) out->rope_window_theta = out->rope_theta;
+    return find_rope(config, &rope, out, err) &&
            json_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
-           read_partial(config, rope, family, &partial, err) && set_rotated(partial, out, err) &&
-           read_original(config, rope, out, err) &&
+           read_partial(config, rope, family, out->head_dim, &partial, err) && set_rotated(partial, out, err) &&
+           read_original(config, rope, out, err) && read_alpha(family, &rope, out, err) &&
            (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters"));
 }

@@ -114,9 +114,13 @@ static bool has_bias(const ModelConfig *config, Bias bias) {
 static bool row_applies(const ModelConfig *config, When when) {
     const bool two = config->parallel && !config->shared_norm;
     switch (when) {
-    case WHEN_QK_NORM: return config->qk_norm;
+    case WHEN_QK_NORM_HEADS: return config->qk_norm == QK_NORM_HEADS;
+    case WHEN_QK_NORM_WHOLE: return config->qk_norm == QK_NORM_WHOLE;
+    case WHEN_QK_NORM_ROTATED: return config->qk_norm == QK_NORM_ROTATED;
+    case WHEN_NORM_BEFORE: return !config->no_norm_before;
     case WHEN_BRANCH_NORMS: return config->branch_norms;
-    case WHEN_NO_BRANCH_NORMS: return !config->branch_norms;
+    case WHEN_NORMS_AROUND: return config->branch_norms && !config->no_norm_before;
+    case WHEN_MLP_NORM: return !config->branch_norms && !config->shared_norm;
     case WHEN_PARALLEL_TWO: return two;
     case WHEN_NOT_PARALLEL_TWO: return !two;
     case WHEN_SEQUENTIAL: return !config->parallel;
@@ -157,8 +161,9 @@ static int add_norm(Builder *builder, int layer, const char *name, Width width, 
     }
     out->norm_count++;
     uint64_t shape[] = {width_of(&out->config, width)};
+    const bool bias = norm_is_centred(out->config.norm) && !out->config.norm_without_bias;
     bool ok = take_tensor(builder, name, ".weight", shape, 1, &norm->gain) &&
-              (out->config.norm != NORM_LAYER || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
+              (!bias || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
     return ok ? out->norm_count - 1 : -1;
 }
 
@@ -335,14 +340,15 @@ static bool add_layer(Builder *builder, int layer) {
     return ok;
 }
 
-// A linear outside the layers, without bias. `input` < 0: an input of its own.
+// A linear outside the layers; only the head may have a bias. `input` < 0: an input of its own.
 static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
                      const Tensor *tied) {
     Linear *linear = add_linear(builder, name, role, out_width, in_width);
     if (!linear) return -1;
     linear->input = input >= 0 ? input : builder->out->input_count++;
     linear->weight = tied;
-    return tied || take_weights(builder, linear, false) ? builder->out->linear_count - 1 : -1;
+    const bool bias = role == ROLE_HEAD && builder->out->config.head_bias;
+    return tied || take_weights(builder, linear, bias) ? builder->out->linear_count - 1 : -1;
 }
 
 static const char *head_name(const Builder *builder) {

@@ -47,9 +47,13 @@ typedef struct LinearRow {
 // Which configurations have a norm.
 typedef enum When {
     WHEN_ALWAYS,
-    WHEN_QK_NORM,
+    WHEN_QK_NORM_HEADS,
+    WHEN_QK_NORM_WHOLE,
+    WHEN_QK_NORM_ROTATED,
+    WHEN_NORM_BEFORE,
     WHEN_BRANCH_NORMS,
-    WHEN_NO_BRANCH_NORMS,
+    WHEN_NORMS_AROUND, // before and after a branch
+    WHEN_MLP_NORM,     // before the MLP alone, and not that of attention
     WHEN_PARALLEL_TWO, // parallel branches with a norm each
     WHEN_NOT_PARALLEL_TWO,
     WHEN_SEQUENTIAL,
@@ -70,7 +74,7 @@ typedef struct ExpertNames {
 } ExpertNames;
 
 typedef struct LayoutTable {
-    const char *prefixes[5];                 // tried in this order
+    const char *prefixes[6];                 // tried in this order
     const char *layer;                       // "layers." + number + "."
     const char *embedding, *positions;       // NULL: none
     const char *embedding_norm, *final_norm; // names without prefix

@@ -22,23 +22,32 @@ static void attention_rotate(const Pass *pass, const RopeTable *table, int heads
     const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
     const size_t width = rows * each * (size_t)config->head_dim;
     for (size_t i = 0; i < calls; i++)
-        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config), table->cosine,
-                           table->sine, pass->running->length);
+        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config),
+                           config->rope_adjacent, table->cosine, table->sine, pass->running->length);
 }
 
-// Norms over heads and positions: what q and k get before they meet.
-static void attention_position(const Pass *pass, int layer) {
+static void attention_norm(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
+    float *q = pass->running->scratch[SCRATCH_Q], *k = pass->running->scratch[SCRATCH_K];
+    const bool whole = config->qk_norm == QK_NORM_WHOLE;
+    const size_t heads = whole ? 1 : (size_t)config->heads, kv_heads = whole ? 1 : (size_t)config->kv_heads;
+    if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * heads, q);
+    if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
+}
+
+// Norms and positions: what q and k get before they meet.
+static void attention_position(const Pass *pass, int layer) {
+    const ModelConfig *config = pass_config(pass);
     Sequences *running = pass->running;
-    float *q = running->scratch[SCRATCH_Q], *k = running->scratch[SCRATCH_K];
-    if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * (size_t)config->heads, q);
-    if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * (size_t)config->kv_heads, k);
     bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
-    if (!table->cosine) return;
-    attention_rotate(pass, table, config->heads, q);
-    attention_rotate(pass, table, config->kv_heads, k);
+    if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
+    if (table->cosine && !layer_is_in(&config->unrotated, layer)) {
+        attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
+        attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
+    }
+    if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
 }
 
 static AttentionShape shape_of(const Pass *pass, int layer) {

@@ -30,7 +30,7 @@ void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *
     const float *gain = t->divided[index] ? t->divided[index] : t->gains[index];
     const float eps = pass_config(pass)->norm_eps;
     const size_t width = (size_t)norm->gain->shape[0];
-    if (norm->bias)
+    if (norm_is_centred(pass_config(pass)->norm))
         t->backend->ops->layer_norm(t->backend, x, gain, gain + width, eps, rows, width, y);
     else
         t->backend->ops->rms_norm(t->backend, x, gain, eps, rows, width, y);

@@ -53,7 +53,7 @@ typedef struct ElementwiseArguments {
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]
     float *x;
     const float *cosine, *sine;
-    int tokens, heads, head_dim, half;
+    int tokens, heads, head_dim, half, adjacent; // adjacent: pairs (2i, 2i + 1), else (i, i + half)
     Position first;
 } RopeArguments;
 

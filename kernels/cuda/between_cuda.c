@@ -66,11 +66,11 @@ void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
                         &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
 }
 
-void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-               const float *sine, size_t first) {
+void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
+               const float *cosine, const float *sine, size_t first) {
     CudaBackend *c = cuda_of(backend);
     const RopeArguments a = {
-        x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, cuda_position(c, first),
+        x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, adjacent, cuda_position(c, first),
     };
     cuda_wait_rope(c, &a);
     cuda_written(c, x, tokens * (size_t)heads * (size_t)head_dim * sizeof *x);

@@ -57,10 +57,12 @@ KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
 DEVICE float activated(Nonlinearity f, float x) {
     const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
     switch (f) {
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     case NONLINEARITY_GELU: return 0.5f * x * (1 + erff(x * half_root));
     case NONLINEARITY_GELU_TANH: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
     case NONLINEARITY_RELU: return x < 0 ? 0 : x; // NaN stays NaN
+    case NONLINEARITY_RELU_SQUARED: return x < 0 ? 0 : x * x;
     }
     return x / (1 + expf(-x));
 }
@@ -86,10 +88,10 @@ KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
 // Pair i of a head, of those of all tokens.
 DEVICE void rotate_pair(const RopeArguments *a, int first, size_t head, size_t i) {
     const size_t row = (first + head / a->heads) * a->half + i;
-    float *x = a->x + head * a->head_dim + i;
-    const float c = a->cosine[row], s = a->sine[row], low = x[0], high = x[a->half];
-    x[0] = low * c - high * s;
-    x[a->half] = high * c + low * s;
+    float *x = a->x + head * a->head_dim + (a->adjacent ? 2 * i : i), *y = x + (a->adjacent ? 1 : a->half);
+    const float c = a->cosine[row], s = a->sine[row], low = *x, high = *y;
+    *x = low * c - high * s;
+    *y = high * c + low * s;
 }
 
 // A thread rotates one pair.

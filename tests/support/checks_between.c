@@ -146,7 +146,9 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU: *exponent = x * x / 2; return x / 2 * erfc(-x * 0.70710678118654752440);
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     }
     *exponent = x;
     return x / (1 + exp(-x));
@@ -220,11 +222,11 @@ void elementwise_cases(Checks *c) {
         const size_t n = between(c, 1, at(c, 90, 700, 70000));
         check_sums(c, n);
         check_scale(c, n);
-        for (int f = 0; f <= NONLINEARITY_RELU; f++) check_activate(c, (Nonlinearity)f, n);
+        for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, n);
     }
     if (!c->thorough || c->place != ON_HOST) return;
     check_sums(c, 20011); // large enough for several threads
-    for (int f = 0; f <= NONLINEARITY_RELU; f++) check_activate(c, (Nonlinearity)f, 40011);
+    for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, 40011);
 }
 
 // ---- Rows ----
@@ -298,23 +300,25 @@ void row_cases(Checks *c) {
 
 // ---- Rotations ----
 
-static void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) {
+static void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated, bool adjacent) {
     enum { FIRST = 3 };
     const size_t half = (size_t)rotated / 2, dim = (size_t)head_dim, row = (size_t)heads * dim, n = tokens * row,
                  table = (tokens + FIRST) * half;
     float *x = random_floats(c, n, 1), *cosine = random_floats(c, table, 1), *sine = random_floats(c, table, 1);
     double *expected = doubles(n), *sizes = doubles(n);
     for (size_t i = 0; i < n; i++) {
-        const size_t d = i % dim, turns = (FIRST + i / row) * half + d % (half ? half : 1);
+        const size_t d = i % dim, pair = adjacent ? d / 2 : d % (half ? half : 1), away = adjacent ? 1 : half,
+                     turns = (FIRST + i / row) * half + pair;
+        const bool is_low = adjacent ? d % 2 == 0 : d < half;
         double own = (double)x[i], other = 0;
         if (d < 2 * half) {
             own *= (double)cosine[turns];
-            other = (double)sine[turns] * (d < half ? -(double)x[i + half] : (double)x[i - half]);
+            other = (double)sine[turns] * (is_low ? -(double)x[i + away] : (double)x[i - away]);
         }
         expected[i] = own + other, sizes[i] = d < 2 * half ? fabs(own) + fabs(other) : 0;
     }
     float *dx = put(c, x, n), *dcosine = put(c, cosine, table), *dsine = put(c, sine, table);
-    c->b->ops->rope(c->b, dx, tokens, heads, head_dim, rotated, dcosine, dsine, FIRST);
+    c->b->ops->rope(c->b, dx, tokens, heads, head_dim, rotated, adjacent, dcosine, dsine, FIRST);
     float *y = take(c, dx, n);
     compare("rope", y, expected, sizes, n, 2e-7);
     drop(c, dcosine, table), drop(c, dsine, table);
@@ -326,9 +330,9 @@ void rope_cases(Checks *c) {
     for (int i = 0; i < cases; i++) {
         turn(c, i);
         const size_t half = between(c, 1, at(c, 40, 40, 70)), part = i % 2 ? half : between(c, 1, half);
-        check_rope(c, between(c, 1, at(c, 5, 7, 40)), (int)between(c, 1, 5), 2 * (int)half, 2 * (int)part);
+        check_rope(c, between(c, 1, at(c, 5, 7, 40)), (int)between(c, 1, 5), 2 * (int)half, 2 * (int)part, i % 3 == 1);
     }
-    if (c->thorough) check_rope(c, at(c, 80, 8, 80), 4, 64, 64);
+    if (c->thorough) check_rope(c, at(c, 80, 8, 80), 4, 64, 64, false);
 }
 
 // ---- Looking up ----
