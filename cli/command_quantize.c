@@ -136,8 +136,12 @@ static bool write_model(const Options *options, Engine *engine, const Known *kno
 // The recipe as it will be, and how the model fares by it.
 static bool learn(const Options *options, Engine *engine, Known *out, Error *err) {
     if (!fix_recipe(options, engine, &out->fixed, err)) return false;
+    ExportForecast unused;
     out->measured = options->measure;
     if (!out->measured) return true;
+    // What cannot be written is known before it is measured. A forecast is of the whole, not of parts that are there.
+    if (!options->dry_run && !options->export.finish && !engine_forecast(engine, &options->export, &unused, err))
+        return false;
     if (!evaluate_plan(options, engine, &out->accuracy, err)) return false;
     out->fixed.kl = out->accuracy.kl_mean;
     return true;

@@ -329,10 +329,12 @@ bool journal_lock(const Export *x, int operation, Journal *out, Error *err) {
 
 static bool begin(const Export *x, bool write, Journal *out, Error *err) {
     const char *folder = x->options->folder;
-    const bool used = journal_folder_used(folder) || parts_are_there(folder), begun = file_exists(out->path);
-    if (write && !used && !begun && !disk_has_room(folder, journal_room(out, x) + folder_bytes(x), err)) return false;
+    const bool used = journal_folder_used(folder) || parts_are_there(folder);
+    if (write && !used && !file_exists(out->path) &&
+        !disk_has_room(folder, journal_room(out, x) + folder_bytes(x), err))
+        return false;
     if (write && (!folder_make(folder, err) || !journal_lock(x, LOCK_EX, out, err))) return false;
-    if (begun) {
+    if (file_exists(out->path)) {
         if (write && !for_each_of(folder, is_left_over, remove_one, NULL, err)) return false;
         if (journal_read(x, out->path, 0, 0, x->file_count, out, err) && !(out->complete && x->options->overwrite))
             return !write || out->complete || journal_remove_config(folder, err);

@@ -798,6 +798,14 @@ static void quantize_in_json(void **state) {
     assert_true(at(object, "accuracy.kl.mean")->valuedouble > 0);
     cJSON_Delete(object);
     free(odd);
+    // What cannot be written is not evaluated first: this text has nothing to score.
+    char *one = path_join(folder, "one");
+    folder_put_text(folder, "one", "a");
+    ran = RUN("quantize", "--quiet", "--activations", "none", "--eval", "--text", one, "-o", one);
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "one: is a file, not a folder; name a folder with -o");
+    ran_free(&ran);
+    free(one);
     ran = RUN("quantize", "--quiet");
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "-o FOLDER");
