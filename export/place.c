@@ -12,7 +12,7 @@ static bool cannot_write(const char *folder, const char *why, Error *err) {
                      why);
 }
 
-// The last of the folders of a path that is there: cuts it.
+// Cuts a path to the last part of it that is there.
 static void cut_to_existing(char *path) {
     struct stat info;
     while (lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR) && strcmp(path, ".") != 0 &&
