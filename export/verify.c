@@ -83,16 +83,20 @@ static bool verify_pieces(const Reading *r, const UnitWork *work, const Tensor *
     return ok;
 }
 
-// The matrix that the loaders find under the name of a linear; NULL where its numbers are not compared.
+// The matrix that the loaders find under the name of a linear; NULL where its numbers are not compared: rows do not lie
+// in the file as they are quantized, or zero points are rounded.
 static bool find_matrix(const Reading *r, const Unit *unit, const Tensor **out, Error *err) {
+    const FormatRow *format = r->x->format;
     char name[512];
     *out = NULL;
     if (unit->kind != UNIT_LINEAR || !r->stored) return true;
-    if (r->x->format->rounds_zeros && unit_decision(r->x, unit)->grid == GRID_ASYMMETRIC) return true;
+    if (format->stacks && (unit_linear(r->x, unit)->transposed || tensor_is_slice(unit->tensor))) return true;
+    if (format->rounds_zeros && unit_decision(r->x, unit)->grid == GRID_ASYMMETRIC) return true;
     snprintf(name, sizeof name, "%s.weight", unit->name);
     if (!stored_find(r->stored, name, out, err)) return false;
     const Tensor *t = *out;
-    return (t && t->made && t->rank == 2 && t->shape[0] == unit->rows && t->shape[1] == unit->columns) ||
+    return (t && t->rank == 2 && t->shape[0] == unit->rows && t->shape[1] == unit->columns &&
+            dtype_is_float16_or_32(t->dtype)) ||
            wrong(r->file, unit->name, err);
 }
 
