@@ -478,7 +478,7 @@ static bool mlx_sizes(const Search *s, const Tensor *codes, int64_t *bits, int64
 static bool find_mlx(Search *s, const char *name, const Tensor *codes, const Tensor *scales, const Tensor **out) {
     StoredMatrix *m = &s->m;
     const Tensor *biases;
-    int64_t bits, group;
+    int64_t bits = 4, group = 64;
     char label[40];
     if (!search_need(s, codes, ".biases", &biases) || !need_words(s, codes) || !mlx_sizes(s, codes, &bits, &group))
         return false;
