@@ -30,6 +30,8 @@ typedef struct AttentionShape {
     // NULL: nothing.
     const float *bias;
     size_t bias_stride;
+    const float
+        *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
 
 typedef struct MixtureShape {
@@ -131,6 +133,10 @@ typedef struct BackendOps {
     // linear.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                   float *const *y);
+    // The way back: x[i] [tokens, groups, widths[i]] side by side. A part that is common has one row for all groups of
+    // a token, and NULL stands for zeros.
+    void (*join)(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+                 const bool *common, int parts, float *y);
     // y[i] = x[rows[i]], and the way back: y[rows[i]] += factors[i] · x[i]. rows and factors [n] are on the host.
     void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,

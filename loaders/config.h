@@ -30,6 +30,12 @@ typedef enum TensorLayout {
     LAYOUT_FALCON,
     LAYOUT_MIXTRAL,
     LAYOUT_QWEN_MOE,
+    LAYOUT_GLM_MOE,
+    LAYOUT_ERNIE_MOE,
+    LAYOUT_MINIMAX,
+    LAYOUT_GPT_OSS,
+    LAYOUT_DEEPSEEK,
+    LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_UNGATED_LLAMA,
     LAYOUT_STARCODER2,
     LAYOUT_PHI,
@@ -62,12 +68,29 @@ typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Po
 
 typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
 
+#define EXPERT_GROUPS_MAX 1024
+
 typedef struct Experts {
-    int count, per_token; // 0: no mixture of experts
-    int ffn, shared_ffn;  // inner width of one expert; of the one that sees every token (0: none)
-    bool normalized;      // the weights of the chosen ones are made to add up to 1
-    LayerSet layers;      // that have them; the others have an MLP of width ModelConfig.ffn
+    int count, per_token;      // 0: no mixture of experts
+    int ffn, shared_ffn;       // inner width of one expert; of the one that sees every token (0: none)
+    int shared_count;          // that is as wide as so many; 0: its width is said
+    int first_layer;           // those before it have none
+    bool normalized;           // the weights of the chosen ones are made to add up to 1
+    bool sigmoid;              // scores are sigmoids of logits, else their softmax
+    bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
+    int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
+    float scale;               // of the weights; 0: 1
+    LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
 } Experts;
+
+// Latent attention (DeepSeek V2, arXiv 2405.04434, 2.1): keys and values are made of a narrow vector, and a part of the
+// key that is rotated is the same for all heads. head_dim is plain + rotated; heads are [rotated, plain] here.
+typedef struct Latent {
+    int kv_rank;               // 0: ordinary attention
+    int q_rank;                // 0: queries are made as usual
+    int plain, rotated, value; // dimensions of a head
+} Latent;
 
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
@@ -109,6 +132,7 @@ typedef struct ModelConfig {
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
+    bool sinks;          // every head has a score that takes weight and gives nothing
     bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
     int rotated_dims;    // of every head; 0: head_dim
     bool rope_adjacent;  // pairs are dimensions 2i and 2i + 1, else i and i + rotated_dims / 2
@@ -122,6 +146,7 @@ typedef struct ModelConfig {
     double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
+    Latent latent;
     Experts experts;
 
     int bos_token, eos_tokens[8], eos_count; // bos −1 when none

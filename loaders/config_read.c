@@ -55,6 +55,27 @@ static bool read_kv_heads(const cJSON *config, const Family *family, ModelConfig
     return true;
 }
 
+// Latent attention gives heads their dimensions.
+static bool read_latent(const cJSON *config, ModelConfig *out, Error *err) {
+    Latent *l = &out->latent;
+    Keys kv = {"kv_lora_rank"}, q = {"q_lora_rank"}, plain = {"qk_nope_head_dim"}, rotated = {"qk_rope_head_dim"},
+         value = {"v_head_dim"};
+    const int most = 1 << 14;
+    if (l->kv_rank == 0) return true;
+    if (!read_count(config, kv, l->kv_rank, most, &l->kv_rank, err) ||
+        !read_count(config, plain, l->plain, most, &l->plain, err) ||
+        !read_count(config, rotated, l->rotated, most, &l->rotated, err) ||
+        !read_count(config, value, l->value, l->plain + l->rotated, &l->value, err))
+        return false;
+    if (is_null(config, q[0]))
+        l->q_rank = 0;
+    else if (!read_count(config, q, l->q_rank, most, &l->q_rank, err))
+        return false;
+    if (l->q_rank == 0) out->layout = LAYOUT_DEEPSEEK_Q;
+    out->head_dim = l->plain + l->rotated;
+    return true;
+}
+
 static bool read_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys head_dim_keys = {"head_dim"};
     int head_dim = out->head_dim ? out->head_dim : out->hidden / out->heads; // 0: then the key must be there
@@ -90,7 +111,7 @@ static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *o
         !read_count(config, width, out->hidden, out->hidden, &out->embedding_width, err)) {
         return false;
     }
-    return read_heads(config, family, out, err);
+    return read_latent(config, out, err) && read_heads(config, family, out, err);
 }
 
 // ---- Flags ----
@@ -107,10 +128,22 @@ static const struct {
     {"_remove_final_layer_norm", offsetof(ModelConfig, no_final_norm), false},
     {"scale_attn_by_inverse_layer_idx", offsetof(ModelConfig, scale_by_layer), false},
     {"norm_topk_prob", offsetof(ModelConfig, experts.normalized), false},
+    {"rope_interleave", offsetof(ModelConfig, rope_adjacent), false},
 };
 
 static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Error *err) {
     return !key || json_bool(config, key, *flag, flag, err);
+}
+
+static bool read_qk_norm(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    bool use, layer;
+    if (!json_bool(config, "use_qk_norm", false, &use, err) || !json_bool(config, "qk_layernorm", false, &layer, err))
+        return false;
+    if (use && family->qk_norm_heads)
+        out->qk_norm = QK_NORM_HEADS;
+    else if (use || layer)
+        config_not_run(out, "norms of queries and keys with weights for every head are not supported");
+    return true;
 }
 
 static bool read_flags(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -120,7 +153,8 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
         *flag = value != flags[i].inverted;
     }
     out->no_final_norm |= out->norm_after;
-    return read_bias_flag(config, family->attention_bias, &out->attention_bias, err) &&
+    return read_qk_norm(config, family, out, err) &&
+           read_bias_flag(config, family->attention_bias, &out->attention_bias, err) &&
            read_bias_flag(config, family->output_bias, &out->output_bias, err) &&
            read_bias_flag(config, family->mlp_bias, &out->mlp_bias, err);
 }
@@ -168,7 +202,7 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
-        out->activation = names[i].f;
+        out->activation = family->clamps_gate ? NONLINEARITY_SWIGLU_OAI : names[i].f;
         return true;
     }
     char *shown = text_printable(name, strlen(name), false);
@@ -320,9 +354,15 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
 
 static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
-    int64_t step;
-    if (!json_integer(config, "decoder_sparse_step", 1, 1, INT_MAX, &step, err)) return false;
-    for (int layer = 0; layer < out->layers; layer++) {
+    int64_t step, first;
+    Keys steps = {"decoder_sparse_step", "moe_layer_interval"},
+         firsts = {"first_k_dense_replace", "moe_layer_start_index"};
+    int64_t last;
+    if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
+        !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
+        !json_integer(config, "moe_layer_end_index", -1, -1, INT_MAX, &last, err))
+        return false;
+    for (int layer = (int)first; layer < out->layers && (last < 0 || layer <= last); layer++) {
         bool listed = false;
         cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
         if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
@@ -330,10 +370,34 @@ static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err)
     return true;
 }
 
+// How DeepSeek and those after it choose experts, and how many see every token.
+static bool read_routing(const cJSON *config, Experts *e, Error *err) {
+    int64_t shared, groups, chosen;
+    Keys shared_keys = {"n_shared_experts", "moe_num_shared_experts"};
+    if (!json_integer(config, json_first_key(config, shared_keys), e->shared_count, 0, 1 << 10, &shared, err) ||
+        !json_integer(config, "n_group", is_null(config, "n_group") ? 1 : e->groups, 0, EXPERT_GROUPS_MAX, &groups,
+                      err) ||
+        !json_integer(config, "topk_group", is_null(config, "topk_group") ? 1 : e->chosen_groups, 0, groups, &chosen,
+                      err) ||
+        !read_optional(config, "routed_scaling_factor", &e->scale, err))
+        return false;
+    const char *method;
+    if (!json_string(config, "topk_method", e->sigmoid ? "noaux_tc" : "greedy", &method, err)) return false;
+    if (strcmp(method, "greedy") == 0) groups = 0;
+    if (groups > 0 && e->count % groups != 0)
+        return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
+    if (e->scale == 1) e->scale = 0;
+    e->groups = groups > 1 ? (int)groups : 0;
+    e->chosen_groups = (int)chosen;
+    return true;
+}
+
 static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
-    Keys count = {"num_local_experts", "num_experts"}, per_token = {"num_experts_per_tok"},
-         ffn = {"moe_intermediate_size"}, shared = {"shared_expert_intermediate_size"};
+    Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
+         per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
+         shared = {"shared_expert_intermediate_size"};
     const int most = 1 << 24;
     if (e->count == 0) return true;
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
@@ -342,7 +406,7 @@ static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
         (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
         return false;
     }
-    return read_dense_layers(config, out, err);
+    return read_routing(config, e, err) && read_dense_layers(config, out, err);
 }
 
 // ---- Tokens and types ----
@@ -412,8 +476,6 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         {"add_cross_attention", true, "cross-attention is not supported"},
         {"use_bidirectional_attention", true, "attention in both directions is not supported"},
         {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
-        {"use_qk_norm", true, "norms of queries and keys with weights for every head are not supported"},
-        {"qk_layernorm", true, "norms of queries and keys with weights for every head are not supported"},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         bool value;

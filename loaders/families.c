@@ -22,6 +22,19 @@
 #define KEYS_OF_EXPERTS \
     "num_experts num_experts_per_tok moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers "
 
+#define KEYS_OF_ROUTING                                                                              \
+    "num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size n_shared_experts " \
+    "first_k_dense_replace "                                                                         \
+    "n_group topk_group routed_scaling_factor norm_topk_prob "
+#define KEYS_OF_DEEPSEEK                                                                                               \
+    KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE                                                                             \
+        "intermediate_size hidden_act rms_norm_eps attention_bias mlp_bias kv_lora_rank q_lora_rank qk_nope_head_dim " \
+        "qk_rope_head_dim v_head_dim num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size "    \
+        "n_shared_experts first_k_dense_replace n_group topk_group topk_method routed_scaling_factor "
+#define DEEPSEEK                                      \
+    .layout = LAYOUT_DEEPSEEK, .rope_adjacent = true, \
+    .latent = {.kv_rank = 512, .q_rank = 1536, .plain = 128, .rotated = 64, .value = 128}
+
 #define ONES_EOS(id) .eos_tokens = {(id)}, .eos_count = 1
 #define BOS_EOS(bos, eos) .bos_token = (bos), ONES_EOS(eos)
 #define SIZES(L, H, A, KV, D, F, V, P)                                                                       \
@@ -184,6 +197,10 @@ static const Family families[] = {
      .keys = KEYS_AS_LLAMA "sliding_window layer_types",
      .activation = "silu",
      .defaults = {SIZES(32, 4096, 32, 8, 0, 14336, 32000, 131072), RMS(1e-6f, 1e4), BOS_EOS(1, 2), .window = 4096}},
+    {.type = "ministral3",
+     .keys = KEYS_AS_LLAMA "sliding_window",
+     .activation = "silu",
+     .defaults = {SIZES(34, 4096, 32, 8, 128, 14336, 131072, 262144), RMS(1e-5f, 1e6), BOS_EOS(1, 2)}},
     {.type = "smollm3",
      .keys = KEYS_OF_QWEN "layer_types attention_bias mlp_bias no_rope_layers no_rope_layer_interval",
      .activation = "silu",
@@ -323,6 +340,83 @@ static const Family families[] = {
      .attention_bias = "attention_bias",
      .partial_rotary = 0.5,
      .defaults = {SIZES(40, 4096, 32, 2, 128, 13696, 151552, 131072), GLM, .branch_norms = true}},
+    // ---- Mixtures as DeepSeek's ----
+    {.type = "glm4_moe",
+     .keys = KEYS_AS_LLAMA KEYS_OF_ROUTING "attention_bias partial_rotary_factor use_qk_norm",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .partial_rotary = 0.5,
+     .qk_norm_heads = true,
+     .defaults = {SIZES(46, 4096, 96, 8, 0, 10944, 151552, 131072), RMS(1e-5f, 1e4), .bos_token = -1,
+                  .layout = LAYOUT_GLM_MOE,
+                  .experts = {.count = 128,
+                              .per_token = 8,
+                              .ffn = 1408,
+                              .shared_count = 1,
+                              .first_layer = 1,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .groups = 1,
+                              .chosen_groups = 1}}},
+    {.type = "ernie4_5_moe",
+     .keys = KEYS_AS_LLAMA "use_bias moe_intermediate_size moe_k moe_num_experts moe_num_shared_experts "
+                           "moe_layer_start_index moe_layer_end_index moe_layer_interval",
+     .activation = "silu",
+     .attention_bias = "use_bias",
+     .output_bias = "use_bias",
+     .mlp_bias = "use_bias",
+     .defaults = {SIZES(28, 2560, 20, 4, 0, 12288, 103424, 131072), RMS(1e-5f, 5e5), BOS_EOS(1, 2), .tied_head = true,
+                  .rope_adjacent = true, .layout = LAYOUT_ERNIE_MOE,
+                  .experts = {.count = 64,
+                              .per_token = 6,
+                              .ffn = 1536,
+                              .shared_count = 2,
+                              .first_layer = 1,
+                              .normalized = true,
+                              .biased = true}}},
+    {.type = "minimax_m2",
+     .keys = KEYS_AS_LLAMA "num_local_experts num_experts_per_tok rotary_dim partial_rotary_factor",
+     .activation = "silu",
+     .defaults = {SIZES(62, 3072, 48, 8, 128, 1536, 200064, 196608), RMS(1e-6f, 5e6), BOS_EOS(200034, 200020),
+                  .qk_norm = QK_NORM_WHOLE, .layout = LAYOUT_MINIMAX,
+                  .experts = {.count = 256, .per_token = 8, .normalized = true, .sigmoid = true, .biased = true}}},
+    {.type = "gpt_oss",
+     .keys = KEYS_AS_LLAMA "attention_bias sliding_window layer_types num_local_experts num_experts_per_tok",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .clamps_gate = true,
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 2,
+     .defaults = {SIZES(36, 2880, 64, 8, 64, 2880, 201088, 131072), RMS(1e-5f, 150000), .bos_token = -1,
+                  .attention_bias = true, .output_bias = true, .mlp_bias = true, .sinks = true, .window = 128,
+                  .layout = LAYOUT_GPT_OSS,
+                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true}}},
+    {.type = "deepseek_v2",
+     .keys = KEYS_OF_DEEPSEEK,
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 102400, 2048), RMS(1e-6f, 1e4), BOS_EOS(1, 2), DEEPSEEK,
+                  .experts = {.count = 64, .per_token = 1, .ffn = 1407, .shared_count = 2}}},
+    {.type = "deepseek_v3",
+     .keys = KEYS_OF_DEEPSEEK "rope_interleave norm_topk_prob",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .defaults = {SIZES(61, 7168, 128, 0, 0, 18432, 129280, 4096), RMS(1e-6f, 1e4), BOS_EOS(0, 1), DEEPSEEK,
+                  .experts = {.count = 256,
+                              .per_token = 8,
+                              .ffn = 2048,
+                              .shared_count = 1,
+                              .first_layer = 3,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .groups = 8,
+                              .chosen_groups = 4,
+                              .scale = 2.5f}}},
+    {.type = "kimi_k2", .same_as = "deepseek_v3"},
     // ---- Near GPT-2 ----
     {.type = "gptj",
      .keys = KEYS_OF_ALL KEYS_OF_SIZES

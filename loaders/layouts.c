@@ -93,6 +93,74 @@ static const ExpertNames qwen_experts = {.router = "mlp.gate",
                                          .down = "down_proj",
                                          .shared = qwen_shared};
 
+static const LinearRow glm_shared[] = {{"mlp.shared_experts.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_gate)},
+                                       {"mlp.shared_experts.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)},
+                                       {"mlp.shared_experts.down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
+                                        BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+                                       END};
+static const ExpertNames glm_experts = {.router = "mlp.gate",
+                                        .experts = "mlp.experts",
+                                        .gate = "gate_proj",
+                                        .up = "up_proj",
+                                        .down = "down_proj",
+                                        .bias = "mlp.gate.e_score_correction_bias",
+                                        .shared = glm_shared};
+
+static const ExpertNames ernie_experts = {.router = "mlp.gate",
+                                          .experts = "mlp.experts",
+                                          .gate = "gate_proj",
+                                          .up = "up_proj",
+                                          .down = "down_proj",
+                                          .bias = "mlp.moe_statics.e_score_correction_bias",
+                                          .bias_is_row = true,
+                                          .shared = glm_shared};
+static const ExpertNames minimax_experts = {.router = "block_sparse_moe.gate",
+                                            .experts = "block_sparse_moe.experts",
+                                            .gate = "w1",
+                                            .up = "w3",
+                                            .down = "w2",
+                                            .bias = "block_sparse_moe.e_score_correction_bias"};
+
+static const ExpertNames gpt_oss_experts = {.router = "mlp.router",
+                                            .router_bias = BIAS_MLP,
+                                            .experts = "mlp.experts",
+                                            .gate_up = "gate_up_proj",
+                                            .down = "down_proj"};
+
+// ---- Latent attention ----
+
+#define LATENT_ATTENTION                                                                                       \
+    {"self_attn.kv_a_proj_with_mqa",                                                                           \
+     ROLE_KV_A,                                                                                                \
+     WIDTH_KV_LATENT_AND_ROTATED,                                                                              \
+     WIDTH_HIDDEN,                                                                                             \
+     BIAS_ATTENTION,                                                                                           \
+     SLOT_ATTENTION,                                                                                           \
+     FUSED_QKV,                                                                                                \
+     AT(kv_a)},                                                                                                \
+        {"self_attn.kv_b_proj", ROLE_KV_B, WIDTH_KEYS_AND_VALUES, WIDTH_KV_LATENT, BIAS_NONE, SLOT_KV_LATENT,  \
+         FUSED_ALONE,           AT(kv_b)},                                                                     \
+    {                                                                                                          \
+        "self_attn.o_proj", ROLE_O, WIDTH_HIDDEN, WIDTH_VALUES, BIAS_ATTENTION, SLOT_MIXED, FUSED_ALONE, AT(o) \
+    }
+static const LinearRow deepseek_attention[] = {
+    {"self_attn.q_a_proj", ROLE_Q_A, WIDTH_Q_LATENT, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(q_a)},
+    {"self_attn.q_b_proj", ROLE_Q_B, WIDTH_QUERIES, WIDTH_Q_LATENT, BIAS_NONE, SLOT_Q_LATENT, FUSED_ALONE, AT(q_b)},
+    LATENT_ATTENTION,
+    END};
+static const LinearRow deepseek_q_attention[] = {
+    {"self_attn.q_proj", ROLE_Q, WIDTH_QUERIES, WIDTH_HIDDEN, BIAS_NONE, SLOT_ATTENTION, FUSED_ALONE, AT(q)},
+    LATENT_ATTENTION,
+    END};
+static const NormRow deepseek_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"self_attn.q_a_layernorm", SLOT_Q_LATENT, WIDTH_Q_LATENT, WHEN_Q_LATENT, AT(q_latent_norm)},
+    {"self_attn.kv_a_layernorm", SLOT_KV_LATENT, WIDTH_KV_LATENT, WHEN_ALWAYS, AT(kv_latent_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
+    END};
+
 // ---- GPT-2 and its relatives ----
 
 static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_proj"), END};
@@ -143,6 +211,15 @@ static const LayoutTable tables[] = {
     [LAYOUT_PHI3] = {LLAMA_NAMES, .attention = phi3_attention, .mlp = phi3_mlp},
     [LAYOUT_MIXTRAL] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &mixtral_experts},
     [LAYOUT_QWEN_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &qwen_experts},
+    [LAYOUT_GLM_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_ERNIE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &ernie_experts},
+    [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
+    [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
+                        .sinks = "self_attn.sinks"},
+    [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
+                         .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
+                           .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
     [LAYOUT_STARCODER2] = {LLAMA_NAMES, .attention = llama_attention, .mlp = starcoder2_mlp},
     [LAYOUT_GLM] = {LLAMA_NAMES_BUT_NORMS, .norms = glm_norms, .attention = llama_attention, .mlp = phi3_mlp},

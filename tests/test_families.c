@@ -98,6 +98,17 @@ static const char *const names[] = {
     "smolvlm",
     "qwen2-5-vl",
     "qwen3-vl",
+    "glm4-moe",
+    "glm4-moe-bias",
+    "deepseek-v2",
+    "deepseek-v2-groups",
+    "deepseek-v3",
+    "deepseek-v3-halves",
+    "ernie4-5-moe",
+    "minimax-m2",
+    "ministral3",
+    "gpt-oss",
+    "gpt-oss-mxfp4",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -141,6 +141,7 @@ static const BackendOps cpu_ops = {
     .scale = cpu_scale,
     .softcap = cpu_softcap,
     .split = cpu_split,
+    .join = cpu_join,
     .gather = cpu_gather,
     .scatter_add = cpu_scatter_add,
     .gated_add = cpu_gated_add,

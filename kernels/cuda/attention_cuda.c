@@ -134,6 +134,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
             const AttentionArguments a = {.cache = view_of(cache, layer, s),
                                           .q = q + at,
                                           .bias = shape->bias,
+                                          .sinks = shape->sinks,
                                           .y = y + at,
                                           .parts = c->parts.data,
                                           .bias_stride = shape->bias_stride,

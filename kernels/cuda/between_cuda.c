@@ -89,6 +89,20 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
     }
 }
 
+void cuda_join(Backend *backend, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+               const bool *common, int parts, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    size_t width = 0, to = 0;
+    for (int p = 0; p < parts; p++) width += widths[p];
+    cuda_written(c, y, tokens * groups * width * sizeof *y);
+    for (int p = 0; p < parts; to += widths[p++]) {
+        const PlaceArguments a = {x[p],           y,          tokens * groups, common[p] ? groups : 1,
+                                  (int)widths[p], (int)width, (int)to};
+        if (a.rows == 0 || widths[p] == 0) continue;
+        RUN(c, place, &a, "putting parts together");
+    }
+}
+
 // ---- Rows named by the host ----
 
 // rows [n] and factors [n] or NULL, in the staging memory. False when they cannot be.

@@ -147,6 +147,10 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
     case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
+    case NONLINEARITY_SWIGLU_OAI:
+        x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
+        *exponent = (double)SWIGLU_OAI_ALPHA * x;
+        return x / (1 + exp(-*exponent));
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     }
@@ -169,12 +173,17 @@ static void check_activated(const Checks *c, Nonlinearity f, const float *x, siz
     free(expected), free(sizes);
 }
 
+static float factor_of(Nonlinearity f, float up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return fmaxf(-SWIGLU_OAI_LIMIT, fminf(SWIGLU_OAI_LIMIT, up)) + 1;
+}
+
 // Alone and multiplied; to another place, in place of x, and in place of what it is multiplied by.
 static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     static const float extremes[] = {0, -0.0f, 9, -9, -14, 30, -30, 80, -80, 1e4f, -1e4f, 1e-20f, 1e-30f};
     float *x = random_floats(c, n, 3), *up = random_floats(c, n, 1), *results[4];
     for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
-    if (n > 14) x[14] = NAN;
+    if (n > 14) x[14] = NAN, up[12] = 12, up[13] = -12;
     float *dx = put(c, x, n), *dup = put(c, up, n), *dy = put_nothing(c, n), *multiplied = put_nothing(c, n);
     c->b->ops->activate(c->b, f, dx, NULL, n, dy);
     c->b->ops->activate(c->b, f, dx, dup, n, multiplied);
@@ -184,7 +193,7 @@ static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     for (int i = 0; i < 4; i++) results[i] = take(c, from[i], n);
     check_activated(c, f, x, n, results[0]);
     for (size_t i = 0; i < n; i++) {
-        const float product = results[0][i] * up[i];
+        const float product = results[0][i] * factor_of(f, up[i]);
         assert_true(results[1][i] == product || (isnan(product) && isnan(results[1][i])));
     }
     assert_memory_equal(results[2], results[1], n * sizeof *x);
@@ -246,6 +255,24 @@ static void check_split(Checks *c, size_t tokens, size_t groups, size_t width) {
     free(x);
 }
 
+// Three parts: one for every group, one for all groups of a token, zeros.
+static void check_join(Checks *c, size_t tokens, size_t groups, size_t width) {
+    const size_t widths[3] = {width / 2, 1, width - 1 - width / 2}, n = tokens * groups * width;
+    const bool common[3] = {false, true, false};
+    float *own = random_floats(c, n, 1), *shared = random_floats(c, tokens, 1);
+    float *down = put(c, own, n), *dshared = put(c, shared, tokens), *dy = put_nothing(c, n);
+    c->b->ops->join(c->b, (const float *const[]){down, dshared, NULL}, tokens, groups, widths, common, 3, dy);
+    float *y = take(c, dy, n);
+    for (size_t g = 0; g < tokens * groups; g++) {
+        const float *row = y + g * width;
+        assert_memory_equal(row, own + g * widths[0], widths[0] * sizeof *row);
+        assert_true(row[widths[0]] == shared[g / groups]);
+        for (size_t i = widths[0] + 1; i < width; i++) assert_true(row[i] == 0);
+    }
+    drop(c, down, n), drop(c, dshared, tokens);
+    free(own), free(shared), free(y);
+}
+
 static void check_routing(Checks *c, size_t tokens, size_t width) {
     enum { ROUTED = 5 };
     const int32_t rows[ROUTED] = {(int32_t)tokens - 1, 0, 0, (int32_t)tokens / 2, 0};
@@ -293,6 +320,7 @@ void row_cases(Checks *c) {
         turn(c, i);
         const size_t tokens = between(c, 1, at(c, 6, 9, 40)), width = between(c, 3, at(c, 100, 600, 5000));
         check_split(c, tokens, 1 + (size_t)i % 3, width);
+        check_join(c, tokens, 1 + (size_t)i % 3, width);
         check_routing(c, tokens, width);
         check_gated_add(c, tokens, width);
     }
