@@ -167,8 +167,9 @@ bool refuses_transposed(const Export *x, const Linear *linear, const Decision *d
 bool refuses_stack(const Export *x, const Linear *linear, const Decision *decision);
 bool refuses_partial_group(const Export *x, const Linear *linear, const Decision *decision);
 bool refuses_all_but_symmetric(const Export *x, const Linear *linear, const Decision *decision);
-#define REFUSE_TRANSPOSED \
-    "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"
+#define REFUSE_TRANSPOSED                                                                                            \
+    "is stored as [in, out] (Conv1D), whose codes transformers does not find; leave it out with \"ignore\", or use " \
+    "--format dense"
 #define REFUSE_STACK                                                                                               \
     "is an expert in one tensor with others, which cannot be split; leave the experts out with \"ignore\" in the " \
     "recipe"
