@@ -6,8 +6,8 @@
 
 #include "export/export_parts.h"
 #include "export/gguf_blocks.h"
+#include "export/gguf_can_run.h"
 #include "export/gguf_keys.h"
-#include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
 
 // ---- What can be held ----

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "export/gguf_names.h"
+#include "loaders/gguf_names.h"
 
 enum { QUANTIZATION_VERSION = 2 };
 
@@ -39,13 +39,12 @@ void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
 
 // general.file_type, which is for people.
 static uint32_t file_type(GgufType most) {
-    switch (most) {
-    case GGUF_F32: return 0;
-    case GGUF_F16: return 1;
-    case GGUF_Q4_0: return 2;
-    case GGUF_Q4_1: return 3;
-    case GGUF_Q8_0: return 7;
-    case GGUF_BF16: return 32;
+    static const struct {
+        GgufType type;
+        uint32_t number;
+    } numbers[] = {{GGUF_F16, 1}, {GGUF_Q4_0, 2}, {GGUF_Q4_1, 3}, {GGUF_Q8_0, 7}, {GGUF_BF16, 32}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].type == most) return numbers[i].number;
     }
     return 0;
 }

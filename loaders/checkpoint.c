@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -202,7 +201,7 @@ static uint64_t hash_choice(const Checkpoint *checkpoint) {
 #define READ_WHOLE ((size_t)32 << 20) // checkpoints up to this size are not sampled, but read
 
 // Where file `f` is, how long, and when it was made. Not the device: a share has another one each time it is mounted.
-static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
+static uint64_t hash_place(uint64_t hash, const TensorFile *file) {
     const char *slash = strrchr(file->path, '/');
     struct stat info;
     hash = hash_text(hash, slash ? slash + 1 : file->path);
@@ -213,10 +212,8 @@ static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
     return hash_bytes(hash, made, sizeof made);
 }
 
-static uint64_t hash_header(uint64_t hash, const Safetensors *file) {
-    uint64_t header_bytes;
-    memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
-    return hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
+static uint64_t hash_header(uint64_t hash, const TensorFile *file) {
+    return hash_bytes(hash, file->map, file->head_bytes);
 }
 
 // A page from the middle of a tensor, whose ends may be padding.
@@ -373,7 +370,7 @@ bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
 }
 
 void checkpoint_close(Checkpoint *checkpoint) {
-    for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
+    for (size_t f = 0; f < checkpoint->file_count; f++) tensor_file_close(&checkpoint->files[f]);
     free(checkpoint->files);
     free(checkpoint->by_name);
     free(checkpoint->missing);
@@ -384,7 +381,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
 
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
     for (size_t f = 0; checkpoint && f < checkpoint->file_count; f++) {
-        const Safetensors *file = &checkpoint->files[f];
+        const TensorFile *file = &checkpoint->files[f];
         if (file->mapping && !mapping_intact(file->mapping, file->path, err)) return false;
     }
     return true;

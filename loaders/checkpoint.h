@@ -7,7 +7,7 @@
 typedef struct Checkpoint {
     char *path;   // what the user named
     char *folder; // the folder that holds config.json, tokenizer.json and the shards
-    Safetensors *files;
+    TensorFile *files;
     size_t file_count;
     const Tensor **by_name; // all tensors, each name once, sorted by name (strcmp)
     size_t tensor_count;

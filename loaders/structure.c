@@ -111,7 +111,7 @@ static bool has_bias(const ModelConfig *config, Bias bias) {
                                   : bias == BIAS_MLP && config->mlp_bias;
 }
 
-static bool row_applies(const ModelConfig *config, When when) {
+bool norm_applies(const ModelConfig *config, When when) {
     const bool two = config->parallel && !config->shared_norm;
     switch (when) {
     case WHEN_QK_NORM: return config->qk_norm;
@@ -169,7 +169,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!row_applies(config, row->when)) continue;
+        if (!norm_applies(config, row->when)) continue;
         char name[128];
         snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);

@@ -14,6 +14,7 @@ typedef enum CodeLayout {
     CODES_AWQ,        // [in, out / 8]: 4 bits, eight columns per word in an order of its own
     CODES_F64,        // [out, in], no codes but numbers
     CODES_TRANSPOSED, // [in, out], any numbers
+    CODES_GGUF,       // [out, in], rows in the form of their tensor
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
