@@ -65,12 +65,11 @@ static void add_sizes(GgufHead *head, const ModelConfig *c, size_t vocab) {
     // What dynamic scaling adds to the positions llama.cpp cannot give.
     gguf_key_u32(head, ".context_length",
                  c->rope_scaling == ROPE_DYNAMIC ? (uint32_t)c->rope_original_positions : (uint32_t)c->max_positions);
-    gguf_key_u32(head, ".embedding_length", (uint32_t)c->hidden);
-    gguf_key_u32(head, ".block_count", (uint32_t)c->layers);
-    gguf_key_u32(head, ".feed_forward_length", (uint32_t)c->ffn);
-    gguf_key_u32(head, ".attention.head_count", (uint32_t)c->heads);
-    gguf_key_u32(head, ".attention.head_count_kv", (uint32_t)c->kv_heads);
-    gguf_key_u32(head, ".attention.key_length", (uint32_t)c->head_dim);
+    for (const GgufSize *size = gguf_sizes; size->key; size++) {
+        int value;
+        memcpy(&value, (const char *)c + size->at, sizeof value);
+        gguf_key_u32(head, size->key, (uint32_t)value);
+    }
     gguf_key_u32(head, ".attention.value_length", (uint32_t)c->head_dim);
     gguf_key_f32(head, ".attention.layer_norm_rms_epsilon", c->norm_eps);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/recognize.h"
 
 enum { MOST_DIMENSIONS = 4, ALIGNMENT = 32, MOST_NAME = 1 << 16 };
 #define MOST_ALIGNMENT ((uint64_t)1 << 24)
@@ -21,7 +22,6 @@ typedef struct GgufReader {
     Gguf *out;
     uint64_t alignment;
     Text names; // of the tensors so far, each with a NUL behind
-    size_t form_count;
     Error *err;
 } GgufReader;
 
@@ -183,11 +183,9 @@ static bool take_type(GgufReader *r, Tensor *tensor) {
     if (!format)
         return refuse_named(r, "tensor", tensor->name, "its element type has the number %u, which is not known", type);
     tensor->dtype = format->dtype;
-    if (format->columns > 1) {
-        TensorForm *form = &r->out->file.forms[r->form_count++];
-        *form = (TensorForm){.format = format};
-        tensor->form = form;
-    }
+    TensorForm *form = &r->out->file.forms[r->out->file.tensor_count];
+    *form = (TensorForm){.format = format};
+    if (format->columns > 1) tensor->form = form;
     return set_bytes(r, tensor, format);
 }
 
@@ -243,7 +241,10 @@ static bool read_tensors(GgufReader *r, uint64_t count) {
 // ---- The file ----
 
 static bool check_version(const GgufReader *r, const uint8_t *magic, uint32_t version) {
-    if (memcmp(magic, "GGUF", 4) != 0)
+    const bool is_gguf = memcmp(magic, "GGUF", 4) == 0;
+    if (!is_gguf && recognize_bytes(r->begin, r->out->file.map_bytes, EXPECTED_WEIGHTS, r->err))
+        return error_prefix(r->err, "%s", r->path);
+    if (!is_gguf)
         return error_set(r->err, "%s: is not a GGUF file: it does not begin with \"GGUF\"", r->path);
     if (version == 2 || version == 3) return true;
     if (version && !(version & 0xFFFF))

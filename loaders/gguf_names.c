@@ -35,6 +35,16 @@ const GgufArchitecture *gguf_architecture_named(const char *name) {
     return NULL;
 }
 
+const GgufSize gguf_sizes[] = {
+    {".embedding_length", "hidden_size", offsetof(ModelConfig, hidden)},
+    {".block_count", "num_hidden_layers", offsetof(ModelConfig, layers)},
+    {".feed_forward_length", "intermediate_size", offsetof(ModelConfig, ffn)},
+    {".attention.head_count", "num_attention_heads", offsetof(ModelConfig, heads)},
+    {".attention.head_count_kv", "num_key_value_heads", offsetof(ModelConfig, kv_heads)},
+    {".attention.key_length", "head_dim", offsetof(ModelConfig, head_dim)},
+    {0},
+};
+
 double gguf_scaled_width(const GgufArchitecture *architecture, int layers, int hidden, int heads, int head_dim) {
     const bool largest = strncmp(architecture->name, "gemma", 5) == 0 && (layers == 46 || layers == 62);
     return largest ? (double)hidden / heads : head_dim;

@@ -22,6 +22,15 @@ const GgufArchitecture *gguf_architecture_named(const char *name);
 
 #define GGUF_FAMILIES "llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3"
 
+// Sizes that have other names in config.json.
+typedef struct GgufSize {
+    const char *key;  // behind the architecture's name; NULL ends the table
+    const char *name; // in config.json
+    size_t at;        // of an int in ModelConfig
+} GgufSize;
+
+extern const GgufSize gguf_sizes[];
+
 // The width that scores are divided by the root of. The largest of Gemma 2 and 3 have the model's width per head, and
 // llama.cpp knows them by their layers.
 double gguf_scaled_width(const GgufArchitecture *architecture, int layers, int hidden, int heads, int head_dim);

@@ -46,7 +46,7 @@ typedef struct TensorFile {
     Tensor *tensors;   // in file order
     size_t tensor_count;
     void *names;       // storage behind the names
-    TensorForm *forms; // and behind the forms; NULL: none
+    TensorForm *forms; // of GGUF, of all tensors; those that matter are in Tensor.form
 } TensorFile;
 
 void tensor_file_close(TensorFile *file);

@@ -664,7 +664,7 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     Error reason = {0};
     *out = NULL;
     if (!recognize_tensors(checkpoint, err)) return false;
-    if (!stored_config_read(checkpoint->folder, &config, &reason)) {
+    if (!stored_config_read(checkpoint->documents, &config, &reason)) {
         // Plain tensors can still be read.
         config = (StoredConfig){.block = {128, 128}};
         snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);

@@ -85,6 +85,6 @@ typedef struct StoredConfig {
     bool whole_words;    // compressed-tensors before 0.18 packed 3, 5, 6 and 7 bits without crossing words
 } StoredConfig;
 
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err);
+bool stored_config_read(const char *source, StoredConfig *out, Error *err);
 bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Error *err); // of config.json
 bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err);
