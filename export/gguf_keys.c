@@ -28,7 +28,8 @@ static void make_plain(char *name) {
 void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
     const Checkpoint *checkpoint = structure->checkpoint;
     last_part(checkpoint->path, out, size);
-    const char *dot = strrchr(out, '.');
+    char *dot = strrchr(out, '.');
+    if (dot && strcmp(dot, ".gguf") == 0) *dot = '\0';
     const bool is_file = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".json") == 0);
     char *whole =
         strcmp(out, ".") == 0 || strcmp(out, "..") == 0 || is_file ? realpath(checkpoint->folder, NULL) : NULL;

@@ -244,8 +244,7 @@ static bool check_version(const GgufReader *r, const uint8_t *magic, uint32_t ve
     const bool is_gguf = memcmp(magic, "GGUF", 4) == 0;
     if (!is_gguf && recognize_bytes(r->begin, r->out->file.map_bytes, EXPECTED_WEIGHTS, r->err))
         return error_prefix(r->err, "%s", r->path);
-    if (!is_gguf)
-        return error_set(r->err, "%s: is not a GGUF file: it does not begin with \"GGUF\"", r->path);
+    if (!is_gguf) return error_set(r->err, "%s: is not a GGUF file: it does not begin with \"GGUF\"", r->path);
     if (version == 2 || version == 3) return true;
     if (version && !(version & 0xFFFF))
         return error_set(r->err, "%s: is big-endian; convert it with gguf_convert_endian.py of the gguf package",

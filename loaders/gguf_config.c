@@ -60,6 +60,11 @@ static void add_sizes(const Keys *k, cJSON *config) {
     copy_number(k, ".context_length", "max_position_embeddings", config);
     copy_number(k, ".attention.layer_norm_rms_epsilon", "rms_norm_eps", config);
     if (embedding && embedding->rank == 2) cJSON_AddNumberToObject(config, "vocab_size", (double)embedding->shape[0]);
+    const DType dtype = embedding ? embedding->dtype : DTYPE_OTHER; // of blocks: they become F32
+    cJSON_AddStringToObject(config, "torch_dtype",
+                            dtype == DTYPE_BF16  ? "bfloat16"
+                            : dtype == DTYPE_F16 ? "float16"
+                                                 : "float32");
     cJSON_AddBoolToObject(config, "tie_word_embeddings", !gguf_set_tensor(k->set, "output.weight"));
 }
 
@@ -189,6 +194,7 @@ static void add_unknown(const Gguf *gguf, const char *name, cJSON *config) {
 
 static void add_known(const Keys *k, cJSON *config) {
     cJSON_AddStringToObject(config, "model_type", k->architecture->family);
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(config, "architectures"), cJSON_CreateString(k->architecture->class));
     add_sizes(k, config);
     add_biases(k, config);
     if (k->architecture->windows) add_gemma(k, config);

@@ -9,15 +9,18 @@
 
 // Of several families with one name the first is what a file is read as.
 static const GgufArchitecture architectures[] = {
-    {.family = "llama", .name = "llama", .pairs_rows = true, .any_bias = true},
-    {.family = "mistral", .name = "llama", .pairs_rows = true, .any_bias = true},
-    {.family = "qwen2", .name = "qwen2", .narrow_heads = true},
-    {.family = "qwen3", .name = "qwen3"},
-    {.family = "gemma", .name = "gemma", .tied = true},
-    {.family = "gemma2", .name = "gemma2", .windows = true, .tied = true},
-    {.family = "gemma3_text", .name = "gemma3", .windows = true},
-    {.family = "gemma3", .name = "gemma3", .windows = true}, // the text model of one that sees, too
-    {.family = "phi3", .name = "phi3", .narrow_heads = true},
+    {.family = "llama", .name = "llama", .class = "LlamaForCausalLM", .pairs_rows = true, .any_bias = true},
+    {.family = "mistral", .name = "llama", .class = "MistralForCausalLM", .pairs_rows = true, .any_bias = true},
+    {.family = "qwen2", .name = "qwen2", .class = "Qwen2ForCausalLM", .narrow_heads = true},
+    {.family = "qwen3", .name = "qwen3", .class = "Qwen3ForCausalLM"},
+    {.family = "gemma", .name = "gemma", .class = "GemmaForCausalLM", .tied = true},
+    {.family = "gemma2", .name = "gemma2", .class = "Gemma2ForCausalLM", .windows = true, .tied = true},
+    {.family = "gemma3_text", .name = "gemma3", .class = "Gemma3ForCausalLM", .windows = true},
+    {.family = "gemma3",
+     .name = "gemma3",
+     .class = "Gemma3ForConditionalGeneration",
+     .windows = true}, // the text model of one that sees, too
+    {.family = "phi3", .name = "phi3", .class = "Phi3ForCausalLM", .narrow_heads = true},
 };
 #define ARCHITECTURES (sizeof architectures / sizeof *architectures)
 

@@ -8,6 +8,7 @@
 typedef struct GgufArchitecture {
     const char *family; // model_type of config.json
     const char *name;   // "llama": general.architecture, and the prefix of its keys
+    const char *class;  // of transformers
     bool pairs_rows;    // rows of q and k: a rotated pair side by side (gguf_source_row)
     bool any_bias;      // o, gate, up and down may have one
     bool windows;       // sees to windows, whose layers are those of its own family

@@ -19,7 +19,11 @@
 #define DEEPSEEK_CODER "[\\r\\n]\n\\s?\\p{L}+\n\\s?\\p{P}+\n[一-龥ࠀ-一가-퟿]+\n\\p{N}\n"
 #define FALCON GGUF_PRE_PUNCTUATION "Contiguous\n" GPT2 "\\p{N}+\n[0-9][0-9][0-9]\n"
 #define DIGITS "\\p{N}\n" GPT2
-#define DEFAULT "[\\p{P}\\$\\+<=>\\^~\\|]+\n" GPT2 "\\p{N}+\n[0-9][0-9][0-9]\n"
+// What llama.cpp does where it knows no name. The digits are cut before bytes are written as characters, of which some
+// are digits.
+#define DEFAULT                   \
+    "[\\p{P}\\$\\+<=>\\^~\\|]+\n" \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+\n\\p{N}+\n[0-9][0-9][0-9]\n"
 
 const GgufPre gguf_pres[] = {
     {.name = "gpt-2", .steps = GPT2},

@@ -509,7 +509,8 @@ const char *structure_stored(const ModelStructure *structure) {
     const char *found = NULL;
     for (int i = 0; i < structure->linear_count; i++) {
         const char *stored = structure->linears[i].weight->stored;
-        if (found && stored && strcmp(found, stored) != 0) return "quantized in several ways";
+        if (found && stored && strcmp(found, stored) != 0)
+            return strncmp(stored, "GGUF", 4) == 0 ? "GGUF in several types" : "quantized in several ways";
         if (stored) found = stored;
     }
     return found;

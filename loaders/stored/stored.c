@@ -453,7 +453,7 @@ static bool find_gguf(Search *s, const char *name, const Tensor *tensor, const T
     if (tensor->rank > 2 || (format->columns == 1 && !dtype_is_float16_or_32(format->dtype))) return true;
     if (format->columns > 1) {
         if (!format->unpack) return refuse(s, tensor, "elements of type %s are not read; " GGUF_READ, format->name);
-        snprintf(label, sizeof label, "GGUF %s", format->name);
+        snprintf(label, sizeof label, "GGUF %s %.3g-bit", format->name, 8.0 * format->bytes / format->columns);
     }
     if (form->paired && (form->paired % 2 || rows_of(tensor) % form->paired))
         return refuse(s, tensor, "%llu rows are no heads of %zu", (unsigned long long)rows_of(tensor), form->paired);

@@ -168,10 +168,8 @@ static bool find_merges(const TokenList *tokens, ScoredMerges *out) {
     bool ok = true;
     for (size_t id = 0; ok && id < tokens->count; id++)
         ok = !is_used(tokens, id) || vocab_add(&vocab, tokens->texts[id], tokens->lengths[id], (int32_t)id);
-    for (size_t id = 0; ok && id < tokens->count; id++) {
-        const int type = type_of(tokens, id);
-        if (type == GGUF_TOKEN_ORDINARY || type == GGUF_TOKEN_USER) ok = add_ways(tokens, &vocab, (int32_t)id, out);
-    }
+    for (size_t id = 0; ok && id < tokens->count; id++)
+        ok = !is_used(tokens, id) || add_ways(tokens, &vocab, (int32_t)id, out);
     vocab_free(&vocab);
     return ok;
 }
@@ -404,6 +402,7 @@ bool gguf_tokenizer_config(const GgufSet *set, cJSON **out, Error *err) {
     const int kind = kind_of(gguf, name, sizeof name);
     *out = cJSON_CreateObject();
     if (!*out) return error_memory(err, "the tokenizer");
+    cJSON_AddStringToObject(*out, "tokenizer_class", "PreTrainedTokenizerFast");
     const bool known = kind < KINDS && tokens_read(gguf, &tokens, NULL);
     for (size_t i = 0; known && i < sizeof specials / sizeof *specials; i++) {
         const int32_t missing = i == 0 ? kinds[kind].bos : i == 1 ? kinds[kind].eos : -1;
