@@ -71,7 +71,7 @@ bool export_run(const ExportModel *model, const ExportOptions *options, ExportRe
     SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportResult){0};
-    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+    bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
               begin(model, &single.options, &x, err) && run(&x, &journal, out, progress, err) &&
               single_file_end(&single, x.files[0].name, err);
     out->files = journal.end - journal.first;
@@ -133,7 +133,7 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
     SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportForecast){0};
-    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+    bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
               begin(model, &single.options, &x, err) && journal_open(&x, false, &journal, err) &&
               disk_has_room(single.options.folder, missing_bytes(&x, &journal), err) &&
               time_work(&x, &out->seconds, err);

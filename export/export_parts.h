@@ -296,8 +296,10 @@ typedef struct SingleFile {
     char *folder; // NULL: a folder is meant
 } SingleFile;
 
-// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
-bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+// Refuses a file of the model itself, and one that is there, unless the options say overwrite. Free with
+// single_file_free in any case.
+bool single_file_begin(const Checkpoint *source, const ExportOptions *options, const FormatRow *format, SingleFile *out,
+                       Error *err);
 bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
 void single_file_free(SingleFile *file);
 

@@ -172,7 +172,8 @@ static bool head(const Export *x, OutFile *file, Error *err) {
     char note[256];
     gguf_add_keys(&head, s, commonest_type(x, file));
     gguf_add_rope(&head, &s->config, &first);
-    bool ok = gguf_add_tokenizer(&head, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
+    bool ok =
+        gguf_add_tokenizer(&head, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     for (size_t i = file->first; i < file->end; i++) {
         const OutTensor *t = &x->units[i].tensors[0];
         const uint64_t at = gguf_head_add(&head, t->name, (GgufType)t->type, t->rank, t->shape);

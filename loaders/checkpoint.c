@@ -341,7 +341,7 @@ static bool open_unnamed(Checkpoint *out, Error *err) {
     if (ok && !index && !has_safetensors(&names)) ok = find_gguf(out->folder, &names, &gguf, err);
     if (index) {
         ok = open_index(index, out, err);
-    } else if (gguf) {
+    } else if (ok && gguf) {
         ok = open_gguf_in(gguf, out, err);
     } else if (ok) {
         if (!find_set(&names, &shards)) {

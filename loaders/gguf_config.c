@@ -2,6 +2,7 @@
 // family's default.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "loaders/config.h"
@@ -46,9 +47,20 @@ const GgufArchitecture *gguf_known_architecture(const Gguf *gguf, char *name, si
 
 // ---- Numbers that only change their names ----
 
+// The file has floats: the number of few digits that such a one was made from.
+static double shortest(double value) {
+    for (int digits = 6; digits < 10 && (double)(float)value == value; digits++) {
+        char text[32];
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        const double shorter = strtod(text, NULL);
+        if ((double)(float)shorter == value) return shorter;
+    }
+    return value;
+}
+
 static void copy_number(const Keys *k, const char *key, const char *name, cJSON *to) {
     double value;
-    if (number_of(k->gguf, k->prefix, key, &value)) cJSON_AddNumberToObject(to, name, value);
+    if (number_of(k->gguf, k->prefix, key, &value)) cJSON_AddNumberToObject(to, name, shortest(value));
 }
 
 static void add_sizes(const Keys *k, cJSON *config) {

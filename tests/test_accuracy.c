@@ -24,6 +24,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "loaders/safetensors.h"
 #include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"

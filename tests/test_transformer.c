@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "loaders/safetensors.h"
 #include "tests/support/fixture_model.h"
 
 static const char *const folders[] = {

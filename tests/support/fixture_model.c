@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "loaders/safetensors.h"
 
 static const Tensor *tensor_of(const TensorFile *file, const char *name, DType dtype) {
     for (size_t i = 0; i < file->tensor_count; i++)
@@ -59,7 +60,8 @@ void fixture_model_open(const char *folder, Precision precision, FixtureModel *o
 void fixture_model_open_on(const char *folder, Precision precision, Backend *backend, FixtureModel *out) {
     Error err = {0};
     *out = (FixtureModel){.backend = backend};
-    if (!checkpoint_open(folder, &out->checkpoint, &err) || !config_load(out->checkpoint.folder, &out->config, &err) ||
+    if (!checkpoint_open(folder, &out->checkpoint, &err) ||
+        !config_load(out->checkpoint.documents, &out->config, &err) ||
         !structure_build(&out->checkpoint, &out->config, &out->structure, &err) ||
         !transformer_new(&out->structure, out->backend, precision, &out->base, &err))
         fail_msg("%s: %s", folder, err.message);
