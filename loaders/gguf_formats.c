@@ -7,7 +7,7 @@ enum { SMALL = 32, LARGE = 256, SUB = 16 }; // columns of a block, of a large on
 static float f16_at(const uint8_t *bytes) { return f16_to_float((uint16_t)(bytes[0] | bytes[1] << 8)); }
 
 // Bits [2 · part, 2 · part + 1] of a byte.
-static unsigned two_bits(uint8_t byte, size_t part) { return byte >> (2 * part) & 3u; }
+static unsigned two_bits(uint8_t byte, size_t part) { return (unsigned)byte >> (2 * part) & 3; }
 
 // The nibble of element i: elements of the first half are below, those of the second above.
 static unsigned nibble(const uint8_t *bytes, size_t half, size_t i) {
@@ -28,7 +28,7 @@ static void unpack_q4_1(const uint8_t *block, float *out) {
 
 // The fifth bits of all 32 elements stand in four bytes of their own.
 static unsigned five_bits(const uint8_t *bits, const uint8_t *nibbles, size_t i) {
-    return nibble(nibbles, SMALL / 2, i) | (bits[i / 8] >> (i % 8) & 1u) << 4;
+    return nibble(nibbles, SMALL / 2, i) | ((unsigned)bits[i / 8] >> (i % 8) & 1) << 4;
 }
 
 static void unpack_q5_0(const uint8_t *block, float *out) {
