@@ -108,7 +108,8 @@ static bool add_added_tokens(const TokenList *tokens, cJSON *document) {
         if (!text || !cJSON_AddItemToObject(token, "content", text)) return false;
         cJSON_AddNumberToObject(token, "id", (double)id);
         cJSON_AddBoolToObject(token, "special", special);
-        cJSON_AddBoolToObject(token, "normalized", false);
+        static const char *const flags[] = {"normalized", "lstrip", "rstrip", "single_word"}; // all are needed
+        for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) cJSON_AddBoolToObject(token, flags[i], false);
     }
     return list != NULL;
 }
@@ -228,9 +229,9 @@ static void add_replace(cJSON *list, const char *pattern, const char *content) {
     cJSON_AddStringToObject(part, "content", content);
 }
 
-static void add_byte_level(cJSON *list, bool cuts) {
-    cJSON *part = add_part(list, "ByteLevel");
+static void set_byte_level(cJSON *part, bool cuts) {
     cJSON_AddBoolToObject(part, "add_prefix_space", false);
+    cJSON_AddBoolToObject(part, "trim_offsets", true);
     cJSON_AddBoolToObject(part, "use_regex", cuts);
 }
 
@@ -243,6 +244,7 @@ static void add_step(cJSON *list, char *step) {
     cJSON *part = add_part(list, "Split");
     add_pattern(part, "Regex", step);
     cJSON_AddStringToObject(part, "behavior", "Isolated");
+    cJSON_AddBoolToObject(part, "invert", false);
 }
 
 // False: a step is not known.
@@ -252,12 +254,12 @@ static bool add_steps(const GgufPre *pre, cJSON *list) {
     while (known && (step = strsep(&rest, "\n")) && *step) {
         const bool is_bytes = strncmp(step, GGUF_PRE_BYTES, strlen(step)) == 0;
         if (is_bytes)
-            add_byte_level(list, true);
+            set_byte_level(add_part(list, "ByteLevel"), true);
         else
             add_step(list, step);
         bytes = bytes || is_bytes;
     }
-    if (!bytes) add_byte_level(list, false);
+    if (!bytes) set_byte_level(add_part(list, "ByteLevel"), false);
     free(steps);
     return known;
 }
@@ -279,7 +281,9 @@ static bool add_bytes(const TokenList *tokens, cJSON *document, Error *err) {
             "way of cutting texts (" KEYS "pre)", name,
             "those of GPT-2, Llama 3, Qwen, SmolLM, Mistral (tekken), GPT-4o, DeepSeek 3 and Falcon", err);
     if (pre->composes) add_part(add_sequence(document, "normalizer", "normalizers"), "NFC");
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(document, "decoder"), "type", "ByteLevel");
+    cJSON *decoder = cJSON_AddObjectToObject(document, "decoder");
+    cJSON_AddStringToObject(decoder, "type", "ByteLevel");
+    set_byte_level(decoder, true);
     cJSON_AddBoolToObject(model, "ignore_merges", pre->whole_words);
     return copy_merges(tokens->gguf, model, err);
 }
@@ -322,12 +326,17 @@ static int kind_of(const Gguf *gguf, char *name, size_t size) {
     return kind;
 }
 
+static void add_piece(cJSON *list, const char *kind, const char *id, int type) {
+    cJSON *item = cJSON_CreateObject(), *piece = cJSON_AddObjectToObject(item, kind);
+    cJSON_AddStringToObject(piece, "id", id);
+    cJSON_AddNumberToObject(piece, "type_id", type);
+    cJSON_AddItemToArray(list, item);
+}
+
 static void add_special(const TokenList *tokens, int32_t id, cJSON *single, cJSON *specials) {
     char name[16];
     snprintf(name, sizeof name, "%d", id);
-    cJSON *item = cJSON_CreateObject();
-    cJSON_AddItemToArray(single, item);
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(item, "SpecialToken"), "id", name);
+    add_piece(single, "SpecialToken", name, 0);
     if (cJSON_GetObjectItemCaseSensitive(specials, name)) return;
     cJSON *special = cJSON_AddObjectToObject(specials, name);
     cJSON_AddStringToObject(special, "id", name);
@@ -340,14 +349,16 @@ static void add_template(const TokenList *tokens, int kind, cJSON *document) {
     const bool begins = kind ? true : find_pre(tokens->gguf, name, sizeof name)->begins;
     const int32_t bos = special_id(tokens, "bos_token_id", kinds[kind].bos),
                   eos = special_id(tokens, "eos_token_id", kinds[kind].eos);
-    cJSON *template = cJSON_AddObjectToObject(document, "post_processor"), *text = cJSON_CreateObject();
+    cJSON *template = cJSON_AddObjectToObject(document, "post_processor");
     cJSON_AddStringToObject(template, "type", "TemplateProcessing");
     cJSON *single = cJSON_AddArrayToObject(template, "single");
     cJSON *specials = cJSON_AddObjectToObject(template, "special_tokens");
     if (bos >= 0 && is_true(tokens->gguf, "add_bos_token", begins)) add_special(tokens, bos, single, specials);
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(text, "Sequence"), "id", "A");
-    cJSON_AddItemToArray(single, text);
+    add_piece(single, "Sequence", "A", 0);
     if (eos >= 0 && is_true(tokens->gguf, "add_eos_token", false)) add_special(tokens, eos, single, specials);
+    cJSON *pair = cJSON_AddArrayToObject(template, "pair"); // must be there, too
+    add_piece(pair, "Sequence", "A", 0);
+    add_piece(pair, "Sequence", "B", 1);
 }
 
 // ---- The documents ----
