@@ -1,4 +1,4 @@
-// The keys of a GGUF file as the documents of a checkpoint.
+// The keys of a GGUF file as the documents of a checkpoint. *out is the caller's (cJSON_Delete), also after a failure.
 #pragma once
 
 #include "base/json.h"

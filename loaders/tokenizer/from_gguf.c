@@ -376,12 +376,13 @@ bool gguf_tokenizer(const GgufSet *set, cJSON **out, Error *err) {
     char name[64];
     TokenList tokens;
     const int kind = kind_of(gguf, name, sizeof name);
+    *out = NULL;
     if (kind == KINDS && *name && strcmp(name, "none") != 0 && strcmp(name, "no_vocab") != 0)
         return tokenizer_refuse("tokenizer (" KEYS "model)", name, "gpt2, llama", err);
     if (kind == KINDS)
         return error_set(err, TOKENIZER_MISSING ", nor a tokenizer in the file; without it only token ids work");
     bool ok = tokens_read(gguf, &tokens, err);
-    *out = ok ? cJSON_CreateObject() : NULL;
+    if (ok) *out = cJSON_CreateObject();
     ok = ok && (*out ? make_tokenizer(&tokens, kind, *out, err) : error_memory(err, "the tokenizer"));
     tokens_free(&tokens);
     if (!ok) {
