@@ -227,7 +227,7 @@ int unit_threads(const Unit *unit); // that make its pieces at once
 bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);
 // ---- verify.c ----
 
-// For formats in safetensors files that the loaders read: every byte against what is made once more, and what the
+// For formats that the loaders read: every byte against what is made once more, and what the
 // loaders make of codes and scales against what the plan's codes stand for.
 bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 

@@ -217,4 +217,5 @@ const FormatRow format_gguf = {
     .head = head,
     .put = put,
     .finish = finish,
+    .verify = verify_tensors,
 };

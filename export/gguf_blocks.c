@@ -59,6 +59,11 @@ static uint16_t f16_least(float scale, int zero) {
 
 static uint16_t f16_scale(float scale) { return float_to_f16(scale < LARGEST ? scale : LARGEST); }
 
+void gguf_round_scales(QuantizedWeight *w) {
+    const size_t n = w->out * group_count(w->in, w->group);
+    for (size_t i = 0; i < n; i++) w->scales[i] = f16_to_float(f16_scale(w->scales[i]));
+}
+
 void gguf_count_scales(const QuantizedWeight *w, GgufScales *scales) {
     const size_t n = w->out * group_count(w->in, w->group);
     scales->all += n;

@@ -18,6 +18,7 @@ typedef struct GgufScales {
     float worst; // the largest relative difference
 } GgufScales;
 
+void gguf_round_scales(QuantizedWeight *w);                           // to what the file has
 void gguf_count_scales(const QuantizedWeight *w, GgufScales *scales); // adds those of w
 // A sentence on them with what to do; "" when all stay what they are.
 void gguf_scales_note(const GgufScales *scales, char *out, size_t size);
