@@ -2,8 +2,10 @@
 #pragma once
 
 typedef enum Nonlinearity {
-    NONLINEARITY_SILU,      // x · σ(x)
-    NONLINEARITY_GELU,      // x · Φ(x), by erf
-    NONLINEARITY_GELU_TANH, // x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
-    NONLINEARITY_RELU,      // max(x, 0)
+    NONLINEARITY_SILU,         // x · σ(x)
+    NONLINEARITY_GELU,         // x · Φ(x), by erf
+    NONLINEARITY_GELU_TANH,    // x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
+    NONLINEARITY_RELU,         // max(x, 0)
+    NONLINEARITY_RELU_SQUARED, // max(x, 0)²
+    NONLINEARITY_COUNT,
 } Nonlinearity;

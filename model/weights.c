@@ -42,7 +42,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     floats_from(norm->gain->dtype, norm->gain->data, width, host);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
-        if (t->structure->config.norm == NORM_RMS_PLUS_ONE) host[i] += 1;
+        if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
     }
@@ -52,7 +52,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
 // The same in backend memory, divided by factors unless they are NULL.
 static float *gain_new(const Transformer *t, int index, const float *factors, Error *err) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t floats = (size_t)norm->gain->shape[0] * (norm->bias ? 2 : 1);
+    const size_t floats = (size_t)norm->gain->shape[0] * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
     float *host = gain_read(t, index, factors);
     if (!host) {
         error_memory(err, norm->name);
@@ -185,7 +185,8 @@ size_t transformer_bytes_per_token(const Transformer *t) {
     size_t bytes = (size_t)structure->embedding->shape[1] * dtype_bytes(structure->embedding->dtype); // one row
     double of_experts = 0;
     for (int i = 0; i < structure->norm_count; i++)
-        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) * (structure->norms[i].bias ? 2 : 1);
+        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
+                 (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
         size_t own = t->backend->ops->weight_bytes(transformer_linear(t, i));
         if (structure->linears[i].expert < 0)

@@ -333,7 +333,7 @@ static void test_no_tokens(void **state) {
     ops->silu_times(b, x, x, 0, y);
     ops->scale(b, x, 2, 0);
     ops->softcap(b, x, 2, 0);
-    ops->rope(b, x, 0, 1, 4, 4, x, x, 0);
+    ops->rope(b, x, 0, 1, 4, 4, false, x, x, 0);
     ops->split(b, x, 0, 1, widths, 2, (float *const[]){x, y});
     ops->gather(b, x, 4, &nobody, 0, y);
     ops->scatter_add(b, x, 4, &nobody, &factor, 0, y);

@@ -148,6 +148,7 @@ static const BackendOps cuda_ops = {
     .scale = cuda_scale,
     .softcap = cuda_softcap,
     .split = cuda_split,
+    .join = cuda_join,
     .gather = cuda_gather,
     .scatter_add = cuda_scatter_add,
     .gated_add = cuda_gated_add,

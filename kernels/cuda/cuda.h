@@ -188,8 +188,10 @@ void cuda_silu_times(Backend *, const float *gate, const float *up, size_t n, fl
 void cuda_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
 void cuda_scale(Backend *, float *x, float factor, size_t n);
 void cuda_softcap(Backend *, float *x, float cap, size_t n);
-void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-               const float *sine, size_t first);
+void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
+               const float *cosine, const float *sine, size_t first);
+void cuda_join(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths, const bool *common,
+               int parts, float *y);
 void cuda_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                 float *const *y);
 void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);

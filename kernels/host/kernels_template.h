@@ -663,7 +663,9 @@ INLINE Vf activated(const Nonlinearity f, Vf x) {
         return x / (one + vf_exp(twice * vf_fma(x * x * x, vf_set(0.044715f), x)));
     }
     case NONLINEARITY_RELU: return vf_max(vf_set(0), x); // of a NaN and 0 it takes the second
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_RELU_SQUARED: return vf_max(vf_set(0), x) * vf_max(vf_set(0), x);
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     }
     return x / (one + vf_exp(-x));
 }
@@ -682,7 +684,9 @@ static void host_activate(Nonlinearity f, const float *x, const float *up, size_
     case NONLINEARITY_GELU: activate_as(NONLINEARITY_GELU, x, up, n, y); break;
     case NONLINEARITY_GELU_TANH: activate_as(NONLINEARITY_GELU_TANH, x, up, n, y); break;
     case NONLINEARITY_RELU: activate_as(NONLINEARITY_RELU, x, up, n, y); break;
+    case NONLINEARITY_RELU_SQUARED: activate_as(NONLINEARITY_RELU_SQUARED, x, up, n, y); break;
     case NONLINEARITY_SILU: activate_as(NONLINEARITY_SILU, x, up, n, y); break;
+    case NONLINEARITY_COUNT: break;
     }
 }
 

@@ -37,7 +37,7 @@ const BackendCheck backend_checks[] = {
     {"test_between",
      elementwise_cases,
      {OPERATION(add), OPERATION(silu_times), OPERATION(activate), OPERATION(scale), OPERATION(softcap)}},
-    {"test_between", row_cases, {OPERATION(split), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},
+    {"test_between", row_cases, {OPERATION(split), OPERATION(join), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},
     {"test_between", rope_cases, {OPERATION(rope)}},
     {"test_between", embed_cases, {OPERATION(embed), OPERATION(embed_positions)}},
     {"test_between", choose_cases, {OPERATION(choose)}},
