@@ -14,7 +14,7 @@ const struct GgufArchitecture *gguf_known_architecture(const Gguf *gguf, char *n
 // config.json. Of an architecture that is not known it says only its name.
 bool gguf_config(const GgufSet *set, cJSON **out, Error *err);
 
-// tokenizer.json (loaders/tokenizer/from_gguf.c). Refuses kinds of tokenizers that are not read.
+// tokenizer.json (gguf_tokenizer.c). Refuses kinds of tokenizers that are not read.
 bool gguf_tokenizer(const GgufSet *set, cJSON **out, Error *err);
 // tokenizer_config.json: the named special tokens and the chat template.
 bool gguf_tokenizer_config(const GgufSet *set, cJSON **out, Error *err);

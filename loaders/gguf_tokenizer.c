@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "loaders/gguf_documents.h"
 #include "loaders/gguf_pre.h"
-#include "loaders/tokenizer/tokenizer_parts.h"
+#include "loaders/tokenizer/tokenizer.h"
 
 #define KEYS "tokenizer.ggml."
 enum { MOST_TOKENS = 1 << 24 };
@@ -147,16 +148,49 @@ static int compare_merges(const void *a, const void *b) {
     return (x->left > y->left) - (x->left < y->left);
 }
 
+// All tokens, by their texts.
+typedef struct SortedTokens {
+    const TokenList *tokens;
+    int32_t *ids;
+    size_t count;
+} SortedTokens;
+
+static int compare_texts(const char *a, size_t n, const char *b, size_t m) {
+    const int order = memcmp(a, b, n < m ? n : m);
+    return order ? order : (n > m) - (n < m);
+}
+
+static int compare_ids(const void *a, const void *b, void *list) {
+    const TokenList *tokens = list;
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return compare_texts(tokens->texts[x], tokens->lengths[x], tokens->texts[y], tokens->lengths[y]);
+}
+
+static bool has_token(const SortedTokens *sorted, const char *text, size_t length) {
+    size_t low = 0, high = sorted->count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        const int32_t id = sorted->ids[middle];
+        const int order = compare_texts(sorted->tokens->texts[id], sorted->tokens->lengths[id], text, length);
+        if (!order) return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
 // Every way of making a token from two others. Texts have no spaces where they are cut, so those with one take no part.
-static bool add_ways(const TokenList *tokens, const Vocab *vocab, int32_t id, ScoredMerges *out) {
-    const char *text = tokens->texts[id];
-    const size_t length = tokens->lengths[id];
+static bool add_ways(const SortedTokens *sorted, int32_t id, ScoredMerges *out) {
+    const char *text = sorted->tokens->texts[id];
+    const size_t length = sorted->tokens->lengths[id];
     double score = 0;
-    gguf_value_number(tokens->scores, (uint64_t)id, &score);
+    gguf_value_number(sorted->tokens->scores, (uint64_t)id, &score);
     if (memchr(text, ' ', length)) return true;
     for (size_t i = 1; i < length; i++) {
-        if (((unsigned char)text[i] & 0xC0) == 0x80 || vocab_find(vocab, text, i) < 0 ||
-            vocab_find(vocab, text + i, length - i) < 0)
+        if (((unsigned char)text[i] & 0xC0) == 0x80 || !has_token(sorted, text, i) ||
+            !has_token(sorted, text + i, length - i))
             continue;
         if (!array_grow(&out->items, out->count, &out->capacity, sizeof *out->items)) return false;
         out->items[out->count++] = (ScoredMerge){score, id, (uint32_t)i};
@@ -165,13 +199,14 @@ static bool add_ways(const TokenList *tokens, const Vocab *vocab, int32_t id, Sc
 }
 
 static bool find_merges(const TokenList *tokens, ScoredMerges *out) {
-    Vocab vocab = {0};
-    bool ok = true;
+    SortedTokens sorted = {.tokens = tokens, .ids = array_new(tokens->count, sizeof *sorted.ids)};
+    bool ok = sorted.ids;
     for (size_t id = 0; ok && id < tokens->count; id++)
-        ok = !is_used(tokens, id) || vocab_add(&vocab, tokens->texts[id], tokens->lengths[id], (int32_t)id);
+        if (is_used(tokens, id)) sorted.ids[sorted.count++] = (int32_t)id;
+    if (ok && sorted.count) qsort_r(sorted.ids, sorted.count, sizeof *sorted.ids, compare_ids, (void *)tokens);
     for (size_t id = 0; ok && id < tokens->count; id++)
-        ok = !is_used(tokens, id) || add_ways(tokens, &vocab, (int32_t)id, out);
-    vocab_free(&vocab);
+        ok = !is_used(tokens, id) || add_ways(&sorted, (int32_t)id, out);
+    free(sorted.ids);
     return ok;
 }
 
@@ -264,6 +299,13 @@ static bool add_steps(const GgufPre *pre, cJSON *list) {
     return known;
 }
 
+static bool refuse_name(const char *part, const char *name, const char *supported, Error *err) {
+    char *shown = text_printable(name, strlen(name), false);
+    error_set(err, "the %s \"%.60s\" is not supported; supported: %s", part, shown ? shown : "?", supported);
+    free(shown);
+    return false;
+}
+
 static const GgufPre *find_pre(const Gguf *gguf, char *name, size_t size) {
     const GgufPre *pre = gguf_pres;
     text_of(gguf, "pre", name, size);
@@ -277,9 +319,9 @@ static bool add_bytes(const TokenList *tokens, cJSON *document, Error *err) {
     const GgufPre *pre = find_pre(tokens->gguf, name, sizeof name);
     cJSON *model = cJSON_GetObjectItemCaseSensitive(document, "model");
     if (!pre->name || !add_steps(pre, add_sequence(document, "pre_tokenizer", "pretokenizers")))
-        return tokenizer_refuse(
-            "way of cutting texts (" KEYS "pre)", name,
-            "those of GPT-2, Llama 3, Qwen, SmolLM, Mistral (tekken), GPT-4o, DeepSeek 3 and Falcon", err);
+        return refuse_name("way of cutting texts (" KEYS "pre)", name,
+                           "those of GPT-2, Llama 3, Qwen, SmolLM, Mistral (tekken), GPT-4o, DeepSeek 3 and Falcon",
+                           err);
     if (pre->composes) add_part(add_sequence(document, "normalizer", "normalizers"), "NFC");
     cJSON *decoder = cJSON_AddObjectToObject(document, "decoder");
     cJSON_AddStringToObject(decoder, "type", "ByteLevel");
@@ -378,7 +420,7 @@ bool gguf_tokenizer(const GgufSet *set, cJSON **out, Error *err) {
     const int kind = kind_of(gguf, name, sizeof name);
     *out = NULL;
     if (kind == KINDS && *name && strcmp(name, "none") != 0 && strcmp(name, "no_vocab") != 0)
-        return tokenizer_refuse("tokenizer (" KEYS "model)", name, "gpt2, llama", err);
+        return refuse_name("tokenizer (" KEYS "model)", name, "gpt2, llama", err);
     if (kind == KINDS)
         return error_set(err, TOKENIZER_MISSING ", nor a tokenizer in the file; without it only token ids work");
     bool ok = tokens_read(gguf, &tokens, err);
