@@ -21,6 +21,7 @@
 #include "tests/support/folder.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
+#include "tests/support/small_sample.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FIXTURES "tests/fixtures/gguf"
@@ -72,6 +73,10 @@ static void blocks_stand_for_the_numbers_of_the_package(void **state) {
 }
 
 // ---- Models ----
+
+static ExportOptions dense_in(const char *path) {
+    return (ExportOptions){.folder = path, .format = EXPORT_DENSE, .type = EXPORT_TYPE_F32};
+}
 
 static char *written(const char *model, const char *recipe) {
     char *path = in_folder("model.gguf");
@@ -142,10 +147,10 @@ static void later_gemmas_come_back(void **state) {
 static void quantized_weights_come_back(void **state) {
     (void)state;
     char *sample = sample_path(NULL), *dense = in_folder("dense");
-    assert_non_null(sample);
     char *path = written(sample, FOUR_BITS);
     Engine *engine = export_engine(sample, FOUR_BITS);
-    export_written(engine, &(ExportOptions){.folder = dense, .format = EXPORT_DENSE, .type = EXPORT_TYPE_F32});
+    const ExportOptions options = dense_in(dense);
+    export_written(engine, &options);
     engine_close(engine);
     expect_same_logits(dense, path);
 
@@ -157,6 +162,50 @@ static void quantized_weights_come_back(void **state) {
     free(dense);
     free(path);
     free(sample);
+}
+
+// Zero points become minima that are rounded; a byte that changed is noticed.
+static void what_is_written_is_read_back(void **state) {
+    (void)state;
+    char *sample = sample_path(NULL), *out = in_folder("out");
+    Engine *engine = export_engine(sample, "{\"quantdial_recipe\": 3, \"weights\": {\"bits\": 4, \"grid\": "
+                                           "\"asymmetric\", \"min_group\": 32}, \"activations\": {\"policy\": "
+                                           "\"none\"}}");
+    const ExportOptions options = {.folder = out, .format = EXPORT_GGUF, .verify = true};
+    export_written(engine, &options);
+    Checkpoint checkpoint;
+    assert_true(checkpoint_open(out, &checkpoint, NULL));
+    char *path = strdup(checkpoint.documents);
+    checkpoint_close(&checkpoint);
+    char *bytes;
+    size_t size;
+    assert_true(file_read(path, 1 << 28, &bytes, &size, NULL));
+    bytes[size - 100] ^= 1;
+    assert_true(file_write(path, bytes, size, NULL));
+    export_refused(engine, &options, "is not what was written");
+    engine_close(engine);
+    free(bytes), free(path), free(out), free(sample);
+}
+
+// For transformers, with what stands beside the weights; the file itself is not replaced.
+static void a_gguf_file_becomes_a_checkpoint(void **state) {
+    (void)state;
+    char *sample = sample_path(NULL), *path = written(sample, FOUR_BITS), *out = in_folder("out");
+    Engine *engine = export_engine(path, DENSE);
+    ExportOptions options = dense_in(out);
+    export_written(engine, &options);
+    expect_same_logits(path, out);
+    Tokenizer *a, *b;
+    assert_true(tokenizer_load(path, &a, NULL) && tokenizer_load(out, &b, NULL));
+    static const char text[] = "Once upon a time <|endoftext|> 42";
+    TokenIds x = encoded(a, text, sizeof text - 1, true), y = encoded(b, text, sizeof text - 1, true);
+    assert_true(x.count == y.count && memcmp(x.ids, y.ids, x.count * sizeof *x.ids) == 0);
+    token_ids_free(&x), token_ids_free(&y);
+    tokenizer_free(a), tokenizer_free(b);
+    options = (ExportOptions){.folder = path, .format = EXPORT_GGUF, .overwrite = true};
+    export_refused(engine, &options, "model.gguf: is the model itself");
+    engine_close(engine);
+    free(out), free(path), free(sample);
 }
 
 // ---- Tokenizers ----
@@ -513,6 +562,8 @@ int main(void) {
         IN_FOLDER(a_model_comes_back),
         IN_FOLDER(later_gemmas_come_back),
         IN_FOLDER(quantized_weights_come_back),
+        IN_FOLDER(what_is_written_is_read_back),
+        IN_FOLDER(a_gguf_file_becomes_a_checkpoint),
         IN_FOLDER(byte_level_tokenizers_come_back),
         IN_FOLDER(families_of_tokenizers_come_back),
         IN_FOLDER(special_tokens_and_the_chat_template_come_back),
@@ -524,5 +575,5 @@ int main(void) {
         IN_FOLDER(heads_that_are_wrong),
         IN_FOLDER(types_that_are_not_read),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }
