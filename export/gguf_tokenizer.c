@@ -284,20 +284,29 @@ static void add_id(GgufHead *head, const char *key, int32_t id) {
     if (id >= 0) gguf_key_u32(head, key, (uint32_t)id);
 }
 
+// The first token that is put before a text, or the last behind it; −1: none.
+static int32_t outer_token(const TokenIds *around, bool last) {
+    return around->count ? around->ids[last ? around->count - 1 : 0] : -1;
+}
+
+// Tokens around a text that tokenizer_config.json does not name begin and end it all the same.
 static bool add_specials(const Making *m, Error *err) {
-    const int32_t bos = special_id(m->tokenizer, "bos_token"), eos = special_id(m->tokenizer, "eos_token");
+    TokenIds before = {0}, after = {0};
+    const bool ok = tokenizer_encode_part(m->tokenizer, "", 0, true, false, &before, err) &&
+                    tokenizer_encode_part(m->tokenizer, "", 0, false, true, &after, err);
+    const int32_t first = outer_token(&before, false), last = outer_token(&after, true);
+    int32_t bos = special_id(m->tokenizer, "bos_token"), eos = special_id(m->tokenizer, "eos_token");
+    token_ids_free(&before);
+    token_ids_free(&after);
+    if (bos < 0) bos = first;
+    if (eos < 0) eos = last;
     add_id(m->head, "tokenizer.ggml.bos_token_id", bos);
     add_id(m->head, "tokenizer.ggml.eos_token_id", eos);
     add_id(m->head, "tokenizer.ggml.unknown_token_id", m->unknown);
     add_id(m->head, "tokenizer.ggml.padding_token_id", special_id(m->tokenizer, "pad_token"));
-    TokenIds around = {0};
-    if (!tokenizer_encode(m->tokenizer, "", 0, true, &around, err)) return false;
-    const bool before = around.count && around.ids[0] == bos;
-    const bool after = around.count > (size_t)before && around.ids[around.count - 1] == eos;
-    gguf_key_bool(m->head, "tokenizer.ggml.add_bos_token", before);
-    gguf_key_bool(m->head, "tokenizer.ggml.add_eos_token", after);
-    token_ids_free(&around);
-    return true;
+    gguf_key_bool(m->head, "tokenizer.ggml.add_bos_token", first >= 0 && first == bos);
+    gguf_key_bool(m->head, "tokenizer.ggml.add_eos_token", last >= 0 && last == eos);
+    return ok;
 }
 
 static void add_chat_template(GgufHead *head, const char *folder, char *note, size_t size) {

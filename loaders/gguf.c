@@ -229,7 +229,7 @@ static bool read_tensors(GgufReader *r, uint64_t count) {
         ok = read_tensor(r, &file->tensors[file->tensor_count], &places[file->tensor_count]);
     file->names = r->names.data;
     if (ok) skip_padding(r);
-    const char *name = file->names;
+    const char *name = file->names ? file->names : "";
     for (size_t i = 0; ok && i < count; i++, name += strlen(name) + 1) {
         file->tensors[i].name = name;
         ok = place_tensor(r, &file->tensors[i], places[i]);

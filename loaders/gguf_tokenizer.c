@@ -40,7 +40,8 @@ static bool is_true(const Gguf *gguf, const char *key, bool missing) {
 
 static int type_of(const TokenList *tokens, size_t id) {
     double type;
-    return gguf_value_number(tokens->types, id, &type) ? (int)type : GGUF_TOKEN_ORDINARY;
+    const bool known = gguf_value_number(tokens->types, id, &type) && type >= 0 && type <= GGUF_TOKEN_BYTE;
+    return known ? (int)type : GGUF_TOKEN_ORDINARY;
 }
 
 // −1: there is none.

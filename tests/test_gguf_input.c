@@ -195,7 +195,7 @@ static void a_gguf_file_becomes_a_checkpoint(void **state) {
     ExportOptions options = dense_in(out);
     export_written(engine, &options);
     expect_same_logits(path, out);
-    Tokenizer *a, *b;
+    Tokenizer *a = NULL, *b = NULL;
     assert_true(tokenizer_load(path, &a, NULL) && tokenizer_load(out, &b, NULL));
     static const char text[] = "Once upon a time <|endoftext|> 42";
     TokenIds x = encoded(a, text, sizeof text - 1, true), y = encoded(b, text, sizeof text - 1, true);
@@ -264,6 +264,7 @@ static void byte_level_tokenizers_come_back(void **state) {
     char *sample = sample_path(NULL);
     expect_same_ids(sample);
     expect_same_ids("tests/fixtures/tokenizer/gpt2");
+    expect_same_ids("tests/fixtures/tokenizer/llama3"); // begins with a token that has no name
     free(sample);
 }
 
@@ -417,7 +418,7 @@ static void a_split_model_is_one(void **state) {
     (void)state;
     char *path = in_folder("x-00002-of-00002.gguf");
     ModelConfig config;
-    Checkpoint checkpoint;
+    Checkpoint checkpoint = {0};
     put_file("x-00001-of-00002.gguf", "llama", true, true, false);
     expect_refused(folder, "x-00002-of-00002.gguf: is missing: the model is in 2 files");
     put_file("x-00002-of-00002.gguf", "llama", false, false, true);
