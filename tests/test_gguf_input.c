@@ -417,7 +417,7 @@ static void files_are_found(void **state) {
 static void a_split_model_is_one(void **state) {
     (void)state;
     char *path = in_folder("x-00002-of-00002.gguf");
-    ModelConfig config;
+    ModelConfig config = config_unknown;
     Checkpoint checkpoint = {0};
     put_file("x-00001-of-00002.gguf", "llama", true, true, false);
     expect_refused(folder, "x-00002-of-00002.gguf: is missing: the model is in 2 files");
