@@ -97,6 +97,7 @@ static const char *const modules_of_linears[] = {
     "*embedder",         "patch_embed*",       "*embed_proj*", "*embeds_proj*", "*embedding_proj*",
     "*embeddings_proj*", "*embedding_hidden*", "*embed_dim*",  "embed_out",     NULL};
 static const char *const convolutions[] = {"conv*", "*conv", "*conv_*", NULL};
+static const char *const flat_convolutions[] = {"ssm_conv1d", NULL}; // of GGUF, without the dimension of 1
 // Parameters that are matrices of linears though no module holds them.
 static const char *const bare_linears[] = {
     "*_proj", "*_proj_weight", "weight_ih_*", "weight_hh_*", "w1",     "w2",       "w3",
@@ -208,6 +209,7 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
     if (is_one_of(&name, norms)) return TENSOR_NORM;
     if (tensor->rank >= 2 && is_embedding(checkpoint, &name)) return TENSOR_EMBEDDING;
     if (is_stacked(tensor, &name) || is_mxfp4(checkpoint, tensor, &name)) return TENSOR_EXPERTS;
+    if (tensor->rank == 2 && is_one_of(&name, flat_convolutions)) return TENSOR_CONVOLUTION;
     if (tensor->rank == 2) return kind_of_matrix(checkpoint, tensor, &name);
     if (tensor->rank >= 3) return name.bare && !is_one_of(&name, convolutions) ? TENSOR_OTHER : TENSOR_CONVOLUTION;
     return name.bare ? TENSOR_OTHER : TENSOR_NORM; // a vector of weights
