@@ -30,6 +30,8 @@ typedef struct AttentionShape {
     // NULL: nothing.
     const float *bias;
     size_t bias_stride;
+    const float
+        *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
 
 typedef struct MixtureShape {
@@ -190,6 +192,10 @@ typedef struct BackendOps {
 
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);
+
+    // From now on these families of kernels (bits by KernelFamily, kernels/prove.h) are not used, and the others are.
+    // Before any weight is made.
+    void (*avoid)(Backend *, unsigned families);
 } BackendOps;
 
 struct Backend {

@@ -33,6 +33,7 @@ typedef enum TensorLayout {
     LAYOUT_GLM_MOE,
     LAYOUT_ERNIE_MOE,
     LAYOUT_MINIMAX,
+    LAYOUT_GPT_OSS,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_UNGATED_LLAMA,
@@ -77,6 +78,7 @@ typedef struct Experts {
     bool normalized;           // the weights of the chosen ones are made to add up to 1
     bool sigmoid;              // scores are sigmoids of logits, else their softmax
     bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
@@ -130,6 +132,7 @@ typedef struct ModelConfig {
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
+    bool sinks;          // every head has a score that takes weight and gives nothing
     bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
     int rotated_dims;    // of every head; 0: head_dim
     bool rope_adjacent;  // pairs are dimensions 2i and 2i + 1, else i and i + rotated_dims / 2

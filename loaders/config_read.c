@@ -203,7 +203,7 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
-        out->activation = names[i].f;
+        out->activation = family->clamps_gate ? NONLINEARITY_SWIGLU_OAI : names[i].f;
         return true;
     }
     char *shown = text_printable(name, strlen(name), false);

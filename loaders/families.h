@@ -29,6 +29,7 @@ typedef struct Family {
     bool gelu_means_tanh;      // old files say "gelu" and were trained with the other
     bool scales_embedding;     // by √hidden
     bool parallel_shares_norm; // parallel branches have one norm
+    bool clamps_gate;          // "silu" means NONLINEARITY_SWIGLU_OAI
     bool qk_norm_heads;        // "use_qk_norm" means QK_NORM_HEADS
     bool windows_rotate;       // layers without a window have no positions, where others have one
     bool rope_alpha;           // "dynamic" positions have a larger theta from the beginning, by `alpha`

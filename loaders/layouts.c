@@ -123,6 +123,12 @@ static const ExpertNames minimax_experts = {.router = "block_sparse_moe.gate",
                                             .down = "w2",
                                             .bias = "block_sparse_moe.e_score_correction_bias"};
 
+static const ExpertNames gpt_oss_experts = {.router = "mlp.router",
+                                            .router_bias = BIAS_MLP,
+                                            .experts = "mlp.experts",
+                                            .gate_up = "gate_up_proj",
+                                            .down = "down_proj"};
+
 // ---- Latent attention ----
 
 #define LATENT_ATTENTION                                                                                       \
@@ -208,6 +214,8 @@ static const LayoutTable tables[] = {
     [LAYOUT_GLM_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_ERNIE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &ernie_experts},
     [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
+    [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
+                        .sinks = "self_attn.sinks"},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,

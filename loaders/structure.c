@@ -89,6 +89,7 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_EMBEDDING: return (size_t)(config->embedding_width ? config->embedding_width : config->hidden);
     case WIDTH_VOCAB: return (size_t)config->vocab;
     case WIDTH_EXPERTS: return (size_t)config->experts.count;
+    case WIDTH_TWO_EXPERT_FFN: return 2 * (size_t)config->experts.ffn;
     case WIDTH_EXPERT_FFN: return (size_t)config->experts.ffn;
     case WIDTH_SHARED_FFN: return (size_t)config->experts.shared_ffn;
     case WIDTH_Q_LATENT: return (size_t)config->latent.q_rank;
@@ -283,6 +284,58 @@ static bool add_expert(Builder *builder, int layer, int expert) {
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
+// The row of a stacked bias, and the matrix of a stacked tensor that belong to this expert. It may be blocks of MXFP4.
+static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
+    const ModelStructure *out = builder->out;
+    char full[160];
+    const uint64_t biases[] = {(uint64_t)out->config.experts.count, linear->out};
+    const Tensor *tensor = checkpoint_find(out->checkpoint, name), *bias;
+    ExpertLayout layout;
+    snprintf(full, sizeof full, "%s_blocks", name);
+    if (!tensor) tensor = checkpoint_find(out->checkpoint, full);
+    if (!tensor)
+        return checkpoint_whole(out->checkpoint, builder->err) &&
+               error_set(builder->err, "%s: tensor %s is missing", out->checkpoint->folder, name);
+    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != biases[0] || layout.out != linear->out ||
+        layout.in != linear->in)
+        return error_set(builder->err, "%s: tensor %s: its shape is not that of %d experts, each [%zu, %zu]",
+                         tensor->file, tensor->name, out->config.experts.count, linear->out, linear->in);
+    linear->transposed = layout.transposed;
+    snprintf(full, sizeof full, "%s_bias", name);
+    if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
+        !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
+                       builder->err) ||
+        !take_tensor(builder, full, "", biases, 2, &bias))
+        return false;
+    builder->out->parameters += linear->out * linear->in;
+    return stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+}
+
+static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
+    const ExpertNames *names = builder->table->experts;
+    const bool down = role == ROLE_DOWN;
+    char full[160], stacked[160];
+    snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
+             expert, name);
+    snprintf(stacked, sizeof stacked, "%s%s%d.%s.%s", builder->prefix, builder->table->layer, layer, names->experts,
+             name);
+    Linear *linear = add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
+                                down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
+    if (!linear) return false;
+    linear->layer = layer;
+    linear->expert = expert;
+    linear->input = input;
+    return take_stacked(builder, stacked, linear);
+}
+
+static bool add_stacked_expert(Builder *builder, int layer, int expert) {
+    const ExpertNames *names = builder->table->experts;
+    const int input = builder->out->input_count;
+    builder->out->input_count += 2;
+    return add_stacked_linear(builder, layer, expert, names->gate_up, ROLE_GATE_UP, input) &&
+           add_stacked_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1);
+}
+
 static bool take_router_bias(Builder *builder, int layer) {
     const Experts *experts = &builder->out->config.experts;
     const ExpertNames *names = builder->table->experts;
@@ -296,12 +349,12 @@ static bool take_router_bias(Builder *builder, int layer) {
 static bool add_experts(Builder *builder, int layer) {
     const ExpertNames *names = builder->table->experts;
     const Experts *experts = &builder->out->config.experts;
-    const LinearRow router = {names->router, ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
-                              BIAS_NONE,     SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
+    const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
+                              names->router_bias, SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
     if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer)) return false;
     builder->out->layers[layer].first_expert = builder->out->linear_count;
     for (int expert = 0; expert < experts->count; expert++) {
-        if (!add_expert(builder, layer, expert)) return false;
+        if (!(experts->stacked ? add_stacked_expert : add_expert)(builder, layer, expert)) return false;
     }
     return !names->shared || !experts->shared_ffn || add_rows(builder, layer, names->shared);
 }
@@ -333,7 +386,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
     add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
-    for (int expert = 0; map->router >= 0 && expert < out->config.experts.count; expert++) {
+    for (int expert = 0; map->router >= 0 && !out->config.experts.stacked && expert < out->config.experts.count;
+         expert++) {
         int gate = map->first_expert + 3 * expert;
         add_fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
     }
@@ -341,17 +395,25 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
 
 // ---- The whole ----
 
+static bool take_sinks(Builder *builder, int layer) {
+    const uint64_t shape[] = {(uint64_t)builder->out->config.heads};
+    char name[160];
+    if (!builder->out->config.sinks) return true;
+    snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, builder->table->sinks);
+    return take_tensor(builder, name, "", shape, 1, &builder->out->layers[layer].sinks);
+}
+
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
     memset(map, 0xFF, sizeof *map); // −1 everywhere
-    map->router_bias = NULL;
+    map->router_bias = map->sinks = NULL;
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
     bool experts = builder->table->experts && layer_is_in(&out->config.experts.layers, layer);
     bool ok = add_rows(builder, layer, builder->table->attention) &&
               (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
-              add_layer_norms(builder, layer);
+              add_layer_norms(builder, layer) && take_sinks(builder, layer);
     if (ok) set_folds(out, map);
     return ok;
 }

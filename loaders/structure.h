@@ -73,10 +73,12 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int attention_norm, mlp_norm; // the same where both branches share one
     int q_norm, k_norm;           // over heads
     int q_latent_norm, kv_latent_norm;
-    int attention_out_norm, mlp_out_norm;                   // of what a branch gives
-    int router;                                             // mixture of experts: then there is no MLP of the above
-    int first_expert;                                       // gate, up, down of expert e: first_expert + 3 e, + 1, + 2
+    int attention_out_norm, mlp_out_norm; // of what a branch gives
+    int router;                           // mixture of experts: then there is no MLP of the above
+    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
+                      // + 1
     int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
+    const Tensor *sinks;                                    // [heads]; NULL: none
     const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
 } LayerMap;
 

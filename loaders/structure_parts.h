@@ -15,6 +15,7 @@ typedef enum Width {
     WIDTH_VOCAB,
     WIDTH_EXPERTS,
     WIDTH_EXPERT_FFN,
+    WIDTH_TWO_EXPERT_FFN,
     WIDTH_SHARED_FFN,
     WIDTH_Q_LATENT,
     WIDTH_KV_LATENT,
@@ -78,6 +79,8 @@ typedef struct NormRow {
 typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
     const char *gate, *up, *down; // of one expert
+    const char *gate_up;          // of stacked experts, instead of gate and up
+    Bias router_bias;             // of its own, which is a part of the logits
     const char *bias;             // of the choice, within the layer
     bool bias_is_row;             // [1, experts]
     const LinearRow *shared;      // of the expert that sees every token
@@ -92,7 +95,8 @@ typedef struct LayoutTable {
     const LinearRow *attention, *mlp;
     const NormRow *norms;
     const ExpertNames *experts;
-    bool transposed; // weights of layers are stored as [in, out]
+    const char *sinks; // within a layer
+    bool transposed;   // weights of layers are stored as [in, out]
 } LayoutTable;
 
 const LayoutTable *layout_table(TensorLayout layout);

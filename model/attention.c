@@ -115,7 +115,8 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
                             .softcap = config->score_softcap,
                             .bias = pass->running->alibi,
-                            .bias_stride = pass->running->positions};
+                            .bias_stride = pass->running->positions,
+                            .sinks = pass->t->sinks[layer]};
 }
 
 // k and v are stored, then q looks back over what is stored so far.

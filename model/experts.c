@@ -132,8 +132,10 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     Sequences *running = pass->running;
     Backend *backend = pass->t->backend;
     const size_t hidden = (size_t)pass->t->structure->config.hidden;
-    const int gate = map->first_expert + 3 * expert;
-    const Mlp mlp = {.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
+    const bool stacked = experts_of(pass)->stacked;
+    const int gate = map->first_expert + (stacked ? 2 : 3) * expert;
+    const Mlp mlp = stacked ? (Mlp){.gate_up = gate, .gate = -1, .up = -1, .down = gate + 1}
+                            : (Mlp){.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
     Pass own = *pass; // its tokens only
     own.tokens = experts_collect(pass, expert);
     if (own.tokens == 0) return true;
@@ -197,7 +199,9 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
     Transformer *t = pass->t;
     const BackendOps *ops = t->backend->ops;
     LayerMixture *own = &t->mixtures[layer];
-    if (!ops->mixture_new || pass->observer || own->refused || !experts_plain(experts_of(pass))) return false;
+    if (!ops->mixture_new || pass->observer || own->refused || !experts_plain(experts_of(pass)) ||
+        experts_of(pass)->stacked)
+        return false;
     if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
     own->refused = !own->mixture;
     return own->mixture &&

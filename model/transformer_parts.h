@@ -18,6 +18,7 @@ struct Transformer {
     Weight **dense;    // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **sinks;     // [layers] → [heads] in backend memory, NULL where there are none; as gains
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes

@@ -67,11 +67,31 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
     return device;
 }
 
+// The sinks of a layer in backend memory.
+static float *sinks_new(const Transformer *t, int layer, Error *err) {
+    const Tensor *sinks = t->structure->layers[layer].sinks;
+    const size_t heads = (size_t)sinks->shape[0], bytes = heads * sizeof(float);
+    float *host = array_new(heads, sizeof *host), *device = NULL;
+    if (host)
+        device = t->backend->ops->memory_new(t->backend, bytes, err);
+    else
+        error_memory(err, sinks->name);
+    if (device) {
+        floats_from(sinks->dtype, sinks->data, heads, host);
+        t->backend->ops->upload(t->backend, device, host, bytes);
+        t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+    }
+    free(host);
+    return device;
+}
+
 static bool load_weights(Transformer *t, Error *err) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
         if (!(t->gains[i] = gain_new(t, i, NULL, err))) return false;
+    for (int i = 0; i < t->structure->config.layers; i++)
+        if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
     return true;
 }
 
@@ -92,10 +112,11 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     *t = (Transformer){.structure = structure, .backend = backend, .precision = precision, .is_variant = base != NULL};
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
+    t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -141,6 +162,7 @@ void transformer_free(Transformer *t) {
     if (!t->is_variant) {
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
+        free_gains(t->backend, t->sinks, t->structure->config.layers);
     }
     free(t);
 }

@@ -107,6 +107,8 @@ static const char *const names[] = {
     "ernie4-5-moe",
     "minimax-m2",
     "ministral3",
+    "gpt-oss",
+    "gpt-oss-mxfp4",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -294,8 +294,8 @@ typedef struct RopeWriteArguments {
 
 typedef struct AttentionArguments {
     CacheView cache;
-    const float *q, *bias; // bias: [heads, bias_stride] or NULL
-    float *y, *parts;      // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    const float *q, *bias, *sinks; // bias: [heads, bias_stride] or NULL; sinks: [heads] or NULL
+    float *y, *parts; // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens

@@ -57,6 +57,9 @@ KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
 DEVICE float activated(Nonlinearity f, float x) {
     const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
     switch (f) {
+    case NONLINEARITY_SWIGLU_OAI:
+        x = x > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : x;
+        return x / (1 + expf(-SWIGLU_OAI_ALPHA * x));
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     case NONLINEARITY_GELU: return 0.5f * x * (1 + erff(x * half_root));
@@ -67,6 +70,12 @@ DEVICE float activated(Nonlinearity f, float x) {
     return x / (1 + expf(-x));
 }
 
+// What f(x) is multiplied by; NaN stays NaN.
+DEVICE float factor_of(Nonlinearity f, float up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return (up > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : up < -SWIGLU_OAI_LIMIT ? -SWIGLU_OAI_LIMIT : up) + 1;
+}
+
 DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     switch ((Elementwise)a->what) {
     case ELEMENTWISE_ADD: return a->x[i] + a->other[i];
@@ -75,8 +84,9 @@ DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
     case ELEMENTWISE_ACTIVATE: break;
     }
-    float value = activated((Nonlinearity)a->nonlinearity, a->x[i]);
-    return a->other ? value * a->other[i] : value;
+    const Nonlinearity f = (Nonlinearity)a->nonlinearity;
+    float value = activated(f, a->x[i]);
+    return a->other ? value * factor_of(f, a->other[i]) : value;
 }
 
 KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {

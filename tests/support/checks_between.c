@@ -147,6 +147,10 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
     case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
+    case NONLINEARITY_SWIGLU_OAI:
+        x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
+        *exponent = (double)SWIGLU_OAI_ALPHA * x;
+        return x / (1 + exp(-*exponent));
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     }
@@ -169,12 +173,17 @@ static void check_activated(const Checks *c, Nonlinearity f, const float *x, siz
     free(expected), free(sizes);
 }
 
+static float factor_of(Nonlinearity f, float up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return fmaxf(-SWIGLU_OAI_LIMIT, fminf(SWIGLU_OAI_LIMIT, up)) + 1;
+}
+
 // Alone and multiplied; to another place, in place of x, and in place of what it is multiplied by.
 static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     static const float extremes[] = {0, -0.0f, 9, -9, -14, 30, -30, 80, -80, 1e4f, -1e4f, 1e-20f, 1e-30f};
     float *x = random_floats(c, n, 3), *up = random_floats(c, n, 1), *results[4];
     for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
-    if (n > 14) x[14] = NAN;
+    if (n > 14) x[14] = NAN, up[12] = 12, up[13] = -12;
     float *dx = put(c, x, n), *dup = put(c, up, n), *dy = put_nothing(c, n), *multiplied = put_nothing(c, n);
     c->b->ops->activate(c->b, f, dx, NULL, n, dy);
     c->b->ops->activate(c->b, f, dx, dup, n, multiplied);
@@ -184,7 +193,7 @@ static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     for (int i = 0; i < 4; i++) results[i] = take(c, from[i], n);
     check_activated(c, f, x, n, results[0]);
     for (size_t i = 0; i < n; i++) {
-        const float product = results[0][i] * up[i];
+        const float product = results[0][i] * factor_of(f, up[i]);
         assert_true(results[1][i] == product || (isnan(product) && isnan(results[1][i])));
     }
     assert_memory_equal(results[2], results[1], n * sizeof *x);
