@@ -19,12 +19,18 @@ static const struct {
 };
 enum { MADE = sizeof made / sizeof *made };
 
+// MADE: a GGUF file says nothing of it.
+static int find_made(const char *name) {
+    int i = 0;
+    while (i < MADE && strcmp(made[i].name, name) != 0) i++;
+    return i;
+}
+
 bool source_is_gguf(const char *source) { return gguf_is_name(source) && file_exists(source); }
 
 static bool make_document(const char *path, const char *name, cJSON **out, Error *err) {
-    int i = 0;
+    const int i = find_made(name);
     GgufSet set;
-    while (i < MADE && strcmp(made[i].name, name) != 0) i++;
     if (i == MADE) return true;
     if (!gguf_set_open(path, &set, err)) return false;
     const bool ok = made[i].make(&set, out, err) || error_prefix(err, "%s", path);
@@ -51,11 +57,7 @@ bool document_read(const char *source, const char *name, cJSON **out, Error *err
 }
 
 bool document_is_there(const char *source, const char *name) {
-    if (source_is_gguf(source)) {
-        int i = 0;
-        while (i < MADE && strcmp(made[i].name, name) != 0) i++;
-        return i < MADE;
-    }
+    if (source_is_gguf(source)) return find_made(name) < MADE;
     char *path = path_join(source, name);
     const bool there = path && file_exists(path);
     free(path);
