@@ -30,7 +30,7 @@ const GgufPre gguf_pres[] = {
     {.name = "llama-bpe", .steps = LLAMA3, .whole_words = true, .begins = true},
     {.name = "dbrx", .steps = LLAMA3},
     {.name = "qwen2", .steps = QWEN2, .composes = true},
-    {.name = "qwen35", .steps = QWEN35, .composes = true},
+    {.name = "qwen35", .steps = QWEN35},
     {.name = "smollm", .steps = DIGITS},
     {.name = "tekken", .steps = CASED("", "\\p{N}"), .whole_words = true, .begins = true},
     {.name = "gpt-4o", .steps = CASED(CONTRACTIONS "?", "\\p{N}{1,3}")},
