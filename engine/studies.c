@@ -42,7 +42,7 @@ static bool same_shape(const Engine *engine, const ModelConfig *other, Error *er
 
 static bool stored_model_open(const Engine *engine, const char *path, StoredModel *out, Error *err) {
     ModelConfig config;
-    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.folder, &config, err) ||
+    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.documents, &config, err) ||
         !structure_build(&out->checkpoint, &config, &out->structure, err))
         return false;
     if (config.not_run[0]) return error_set(err, "%s: %s", path, config.not_run);
