@@ -33,11 +33,11 @@ static bool cannot_reach(const Tuning *t, const char *what, double least) {
 
 // ---- Verifying ----
 
-static bool verify(Tuning *t, const Plan *plan, Point *out, float *kl) {
+static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) {
     const double before = clock_seconds();
     out->bytes = plan->bytes;
     out->bits_per_weight = plan->bits_per_weight;
-    out->known = tuning_run(t, t->verify, plan, &out->accuracy, kl);
+    out->known = tuning_run(t, t->verify, plan, &out->accuracy, by_position);
     t->verify_seconds = fmax(t->verify_seconds, clock_seconds() - before);
     return out->known;
 }
@@ -59,12 +59,13 @@ static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
 }
 
 // Through the recipe that will be written, not through the decisions that it was made from.
-static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *kl) {
+static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *by_position) {
     Recipe recipe;
     Plan plan = {0};
     progress_begin(t->progress, what, trial_work(t->verify));
     bool ok = make_recipe(t, schemes, &recipe) &&
-              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) && verify(t, &plan, out, kl);
+              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) &&
+              verify(t, &plan, out, by_position);
     plan_free(&plan);
     recipe_free(&recipe);
     return ok;
@@ -76,14 +77,14 @@ typedef struct Candidate {
     int scheme;
     double bytes;
     Accuracy few;
-    float *kl; // [positions of few]
+    float *by_position; // [POSITION_FIGURES, positions of few]
 } Candidate;
 
 typedef struct Candidates {
     Candidate list[KNAPSACK_CHOICES];
     int count;
-    Trial few; // of verify
-    float *kl; // [KNAPSACK_CHOICES, positions of few]
+    Trial few;          // of verify
+    float *by_position; // of all in the list
 } Candidates;
 
 static int by_bytes(const void *a, const void *b) {
@@ -102,15 +103,16 @@ static bool is_candidate(const Tuning *t, int s) {
 
 static bool try_on_few(Tuning *t, Candidates *c) {
     if (!trial_begin_on(t->verify, FEW_TOKENS, &c->few, t->err)) return false;
-    const size_t n = (size_t)trial_work(&c->few);
-    c->kl = array_new(KNAPSACK_CHOICES * n, sizeof *c->kl);
-    if (!c->kl) return error_memory(t->err, "tuning");
+    const size_t n = (size_t)trial_work(&c->few), each = POSITION_FIGURES * n;
+    c->by_position = array_new(KNAPSACK_CHOICES * each, sizeof *c->by_position);
+    if (!c->by_position) return error_memory(t->err, "tuning");
     progress_begin(t->progress, "comparing", (uint64_t)t->scheme_count * n);
     for (int s = 0; s < t->scheme_count; s++) {
         if (!is_candidate(t, s)) continue;
         Candidate *one = &c->list[c->count];
-        *one = (Candidate){.scheme = s, .bytes = (double)t->uniform[s].bytes, .kl = c->kl + (size_t)c->count * n};
-        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->kl)) return false;
+        *one = (Candidate){
+            .scheme = s, .bytes = (double)t->uniform[s].bytes, .by_position = c->by_position + (size_t)c->count * each};
+        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->by_position)) return false;
         c->count++;
     }
     qsort(c->list, (size_t)c->count, sizeof *c->list, for_bound(t) ? by_bytes : by_few);
@@ -119,7 +121,8 @@ static bool try_on_few(Tuning *t, Candidates *c) {
 
 static bool is_rejected(const Tuning *t, const Candidates *c, const Candidate *one) {
     if (for_bound(t)) return one->few.kl_mean - REJECTED_BY * one->few.kl_se > t->goal->max_kl;
-    const Difference d = paired_difference(one->kl, c->list[0].kl, (size_t)trial_work(&c->few));
+    const size_t n = (size_t)trial_work(&c->few);
+    const Difference d = paired_differences(one->by_position, c->list[0].by_position, n).kl;
     return d.mean > REJECTED_BY * d.se;
 }
 
@@ -130,20 +133,21 @@ static bool is_better(const Tuning *t, const Point *point) {
 }
 
 static bool try_in_full(Tuning *t, const Candidates *c) {
-    float *kl = array_new((size_t)trial_work(t->verify), sizeof *kl);
-    bool ok = kl || error_memory(t->err, "tuning");
+    const size_t each = POSITION_FIGURES * (size_t)trial_work(t->verify);
+    float *by_position = array_new(each, sizeof *by_position);
+    bool ok = by_position || error_memory(t->err, "tuning");
     progress_begin(t->progress, "comparing", (uint64_t)c->count * trial_work(t->verify));
     for (int i = 0; ok && i < c->count && !(for_bound(t) && t->out->uniform.known); i++) {
         const Candidate *one = &c->list[i];
         Point point = {0};
         if (is_rejected(t, c, one)) continue;
-        ok = verify(t, &t->uniform[one->scheme], &point, kl);
+        ok = verify(t, &t->uniform[one->scheme], &point, by_position);
         if (!ok || !is_better(t, &point)) continue;
         t->out->uniform = point;
         t->anchor = one->scheme;
-        memcpy(t->uniform_kl, kl, (size_t)trial_work(t->verify) * sizeof *kl);
+        memcpy(t->uniform_by_position, by_position, each * sizeof *by_position);
     }
-    free(kl);
+    free(by_position);
     return ok;
 }
 
@@ -163,7 +167,7 @@ static bool best_uniform(Tuning *t) {
     Candidates c = {0};
     const bool ok = try_on_few(t, &c) && try_in_full(t, &c);
     const Point *uniform = &t->out->uniform;
-    free(c.kl);
+    free(c.by_position);
     trial_end(&c.few);
     if (!ok) return false;
     if (!uniform->known) t->anchor = extreme_scheme(t);
@@ -306,9 +310,10 @@ static bool prepare(Tuning *t) {
     if (!tuning_units(t)) return false;
     t->chosen = array_new((size_t)t->unit_count, sizeof *t->chosen);
     t->best = array_new((size_t)t->unit_count, sizeof *t->best);
-    t->uniform_kl = array_new((size_t)trial_work(t->verify), sizeof *t->uniform_kl);
+    t->uniform_by_position =
+        array_new(POSITION_FIGURES * (size_t)trial_work(t->verify), sizeof *t->uniform_by_position);
     t->out->units = t->unit_count;
-    if (!t->chosen || !t->best || !t->uniform_kl) return error_memory(t->err, "tuning");
+    if (!t->chosen || !t->best || !t->uniform_by_position) return error_memory(t->err, "tuning");
     return trial_begin_on(t->search, FEW_TOKENS, &t->few, t->err) &&
            trial_begin_on(t->search, SOME_TOKENS, &t->some, t->err);
 }
@@ -361,11 +366,12 @@ static double expected(Tuning *t) {
 
 static bool report(Tuning *t) {
     const size_t n = (size_t)trial_work(t->verify);
-    float *kl = array_new(n, sizeof *kl);
-    bool ok = kl ? verify_choice(t, t->best, "verifying", &t->out->point, kl) : error_memory(t->err, "tuning");
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    bool ok = by_position ? verify_choice(t, t->best, "verifying", &t->out->point, by_position)
+                          : error_memory(t->err, "tuning");
     t->out->expected_kl = expected(t);
-    if (ok && t->out->uniform.known) t->out->difference = paired_difference(kl, t->uniform_kl, n);
-    free(kl);
+    if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
+    free(by_position);
     return ok && make_recipe(t, t->best, &t->out->recipe);
 }
 
@@ -376,7 +382,7 @@ static void tuning_free(Tuning *t) {
     plan_free(&t->varied);
     free(t->unit_of);
     free(t->units);
-    free(t->uniform_kl);
+    free(t->uniform_by_position);
     free(t->chosen);
     free(t->best);
 }

@@ -28,8 +28,8 @@ typedef struct Tuned {
     // divergence); not known when none does.
     Point uniform;
     int uniform_bits;
-    size_t uniform_group;  // 0: whole channels
-    Difference difference; // divergence of the tuned recipe minus that of the uniform one, position by position
+    size_t uniform_group;   // 0: whole channels
+    Differences difference; // the tuned recipe minus the uniform one, position by position
     // What the sum over units says, each alone on tokens of `search`; NAN where the search ended before.
     double expected_kl;
     int units, trials; // how many, and how many evaluations were asked for

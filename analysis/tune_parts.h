@@ -48,12 +48,12 @@ typedef struct Tuning {
     int *unit_of;                   // [linear_count], −1: not quantized
     Unit *units;                    // [unit_count]
     int unit_count;
-    double elements;       // weights in all units
-    int anchor;            // the scheme by which all units are measured first
-    float *uniform_kl;     // [positions of verify], of out->uniform
-    double verify_seconds; // what one evaluation there takes
-    Weighing weighing;     // the best so far
-    int *chosen, *best;    // [unit_count] → scheme
+    double elements;            // weights in all units
+    int anchor;                 // the scheme by which all units are measured first
+    float *uniform_by_position; // [POSITION_FIGURES, positions of verify], of out->uniform
+    double verify_seconds;      // what one evaluation there takes
+    Weighing weighing;          // the best so far
+    int *chosen, *best;         // [unit_count] → scheme
     bool best_known;
 } Tuning;
 
@@ -64,8 +64,8 @@ bool tuning_noise(Tuning *t);
 bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
 double tuning_bytes(const Tuning *t, const int *schemes);
 
-// The plan on the tokens of one of the trials; kl [trial_work] or NULL.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl);
+// The plan on the tokens of one of the trials; by_position as of trial_run_positions, or NULL.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
 // All units by their schemes, and the recipe's cache.
 bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl);
 // Measures each unit alone by its scheme, as far as that is not known.

@@ -152,11 +152,11 @@ bool tuning_noise(Tuning *t) {
 // ---- Measuring ----
 
 // The model was left where another trial had it: this one does not know what changed since its last run.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl) {
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position) {
     if (t->last != trial) trial->first_changed = 0;
     t->last = trial;
-    if (!(kl ? trial_run_positions(trial, plan, out, kl, t->progress, t->err)
-             : trial_run(trial, plan, out, t->progress, t->err)))
+    if (!(by_position ? trial_run_positions(trial, plan, out, by_position, t->progress, t->err)
+                      : trial_run(trial, plan, out, t->progress, t->err)))
         return false;
     t->out->trials++;
     t->out->tokens += trial_work(trial);

@@ -182,6 +182,6 @@ Transformer *engine_quantized(const Engine *engine) {
 
 size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
 
-bool engine_divergences(const Engine *engine, float *kl) {
-    return engine->evaluator && evaluator_divergences(engine->evaluator, kl);
+bool engine_by_position(const Engine *engine, float *by_position) {
+    return engine->evaluator && evaluator_by_position(engine->evaluator, by_position);
 }

@@ -533,6 +533,8 @@ static void small_changes_are_told_by_positions(void **state) {
     expect(s, "pinned");
     key(s, "i");
     expect(s, "−0.0002 ✓");
+    expect(s, "−0.0005 ✓"); // of perplexity
+    expect(s, "+0.04 % ✓");
     quit(s);
 }
 

@@ -209,12 +209,20 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
 
 static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
 
-// How sure the difference to the pin is: by positions where these are known, twice the standard error.
-static double noise_of_divergence(const Ui *ui) {
+// What a difference to the pin has to exceed to mean anything: by positions where these are known, twice the standard
+// error.
+typedef struct PinNoise {
+    double ppl, kl, top1;
+} PinNoise;
+
+static PinNoise noise_since_pin(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
+    const Accuracy *now = &effect->accuracy;
     const Pin *pin = &ui->pin;
-    if (!pin->divergences || !effect->divergences || pin->positions != effect->positions) return effect->accuracy.kl_se;
-    return 2 * paired_difference(effect->divergences, pin->divergences, pin->positions).se;
+    if (!pin->by_position || !effect->by_position || pin->positions != effect->positions)
+        return (PinNoise){now->ppl * now->ppl_ratio_se, now->kl_se, now->top1_se};
+    const Differences d = paired_differences(effect->by_position, pin->by_position, pin->positions);
+    return (PinNoise){2 * now->ppl * d.nll.se, 2 * d.kl.se, 2 * d.top1.se};
 }
 
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
@@ -230,15 +238,15 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const double change = timed ? speed->median / before->median : NAN;
     // Only ranges that lie apart tell one speed from another.
     const bool apart = timed && (speed->least > before->most || speed->most < before->least);
+    const PinNoise noise = scored ? noise_since_pin(ui) : (PinNoise){0};
     char text[64];
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, now->ppl * now->ppl_ratio_se,
-                format_change(ppl, 3, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, scored ? noise_of_divergence(ui) : 0,
-                format_change(kl, 4, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
+    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, noise.ppl,
+                format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100,
                 format_change(top1, 2, "%").text);
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
@@ -290,7 +298,7 @@ void panel_figures_line(Ui *ui, Rect line) {
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
     if (fresh != FRESH || !ui->pin.accuracy_known) return;
-    const bool same = fabs(kl) <= noise_of_divergence(ui);
+    const bool same = fabs(kl) <= noise_since_pin(ui).kl;
     pen_text(&pen,
              same     ? MEANING_FAINT
              : kl < 0 ? MEANING_BETTER

@@ -95,10 +95,10 @@ static void complete_pin(Ui *ui) {
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
-        ui->pin.divergences = effect->divergences ? array_new(effect->positions, sizeof *ui->pin.divergences) : NULL;
-        ui->pin.positions = ui->pin.divergences ? effect->positions : 0;
-        if (ui->pin.divergences)
-            memcpy(ui->pin.divergences, effect->divergences, effect->positions * sizeof *ui->pin.divergences);
+        const size_t count = effect->by_position ? POSITION_FIGURES * effect->positions : 0;
+        float *copy = ui->pin.by_position = count ? array_new(count, sizeof *copy) : NULL;
+        ui->pin.positions = copy ? effect->positions : 0;
+        if (copy) memcpy(copy, effect->by_position, count * sizeof *copy);
     }
     if (effect->speed_finished && effect->speed_turn == ui->pin.turn) {
         ui->pin.speed = effect->speed.ratio;
@@ -120,7 +120,7 @@ static void tell_failures(Ui *ui) {
 }
 
 void ui_unpin(Ui *ui) {
-    free(ui->pin.divergences);
+    free(ui->pin.by_position);
     ui->pin = (Pin){0};
 }
 

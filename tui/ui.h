@@ -28,7 +28,7 @@ typedef struct Pin {
     double bytes, bits_per_weight;
     bool accuracy_known, speed_known;
     Accuracy accuracy;
-    float *divergences; // [positions], with the accuracy; NULL when memory was short
+    float *by_position; // as in Effect, with the accuracy; NULL when memory was short
     size_t positions;
     Spread speed; // times the base's
 } Pin;

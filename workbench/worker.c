@@ -173,17 +173,17 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
 }
 
 // Without memory for them, two recipes are compared by their separate standard errors.
-static void take_divergences(Workbench *w) {
+static void take_positions(Workbench *w) {
     const size_t n = engine_positions(w->engine);
-    float *kl = array_new(n, sizeof *kl);
-    if (kl && !engine_divergences(w->engine, kl)) {
-        free(kl);
-        kl = NULL;
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    if (by_position && !engine_by_position(w->engine, by_position)) {
+        free(by_position);
+        by_position = NULL;
     }
     pthread_mutex_lock(&w->lock);
-    free(w->findings.divergences);
-    w->findings.divergences = kl;
-    w->findings.positions = kl ? n : 0;
+    free(w->findings.by_position);
+    w->findings.by_position = by_position;
+    w->findings.positions = by_position ? n : 0;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -204,7 +204,7 @@ static void accuracy_job(Worker *k) {
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
-        take_divergences(w);
+        take_positions(w);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }

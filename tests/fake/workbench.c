@@ -57,7 +57,7 @@ struct Workbench {
     uint64_t turn;
     Effect effect;
     double output_sqnr[LINEARS], weight_sqnr[LINEARS];
-    float divergences[POSITIONS];
+    float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
     int looked_at;
     char *prompt;
@@ -279,12 +279,16 @@ static void score(Workbench *w, double share) {
                     .top1_se = 0.003};
     a->ppl = a->base_ppl * exp(kl);
     a->ppl_ratio_log = kl;
-    a->ppl_ratio_se = a->kl_se;
+    a->ppl_ratio_se = 3 * a->kl_se;
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
-    for (int i = 0; i < POSITIONS; i++) w->divergences[i] = (float)(kl * (0.5 + i % 97 / 96.0));
-    w->effect.divergences = w->divergences;
+    for (int i = 0; i < POSITIONS; i++) {
+        w->by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
+        w->by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a->base_ppl) + kl * (0.5 + i % 89 / 88.0));
+        w->by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
+    }
+    w->effect.by_position = w->by_position;
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
                    .weights = 0.003,
