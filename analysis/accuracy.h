@@ -12,7 +12,8 @@ typedef struct Accuracy {
     uint64_t planned;     // positions that will be scored when all is done
     double base_ppl, ppl; // exp(mean negative log likelihood of the true next token)
     double base_ppl_se, ppl_se;
-    double base_ppl_half, ppl_half; // only positions n/2 … n − 2 of each window scored (llama.cpp's convention)
+    // Only positions n/2 … n − 2 of each window scored (llama.cpp's convention); NAN where there is none.
+    double base_ppl_half, ppl_half;
     double base_ppl_half_se, ppl_half_se;
     double ppl_ratio_log, ppl_ratio_se;               // mean of (nll − base nll) and its standard error
     double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats

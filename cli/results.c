@@ -71,8 +71,10 @@ void accuracy_print(const Accuracy *a, const ModelSize *size, const Engine *engi
     printf("size          %s %s %s, %s\n", in_megabytes((double)size->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)size->bytes, after, sizeof after),
            size->stored ? "as stored" : bits_text(size->bits_per_weight, bits, sizeof bits));
-    printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
-           a->base_ppl_half, arrow(), a->ppl_half);
+    printf("perplexity    %.4f %s %.4f", a->base_ppl, arrow(), a->ppl);
+    if (isfinite(a->ppl_half))
+        printf("   (second half of each window: %.4f %s %.4f)", a->base_ppl_half, arrow(), a->ppl_half);
+    putchar('\n');
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
            a->kl_median, a->kl_p99, a->kl_max);

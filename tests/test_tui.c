@@ -195,6 +195,22 @@ static void a_failed_job_is_told(void **state) {
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    expect(s, "Effect on mixed · weights alone: calibration failed");
+    expect(s, "│ weights   ");          // and not "quantized"
+    key(s, ":set activations token\r"); // needs no ranges
+    expect_gone_text(s, "weights alone");
+    quit(s);
+}
+
+static void a_full_disk_is_told_once(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_FULL_DISK=1");
+    expect(s, "measurements are not kept: /proc/no-folder");
+    key(s, "j");
+    expect_gone_text(s, "not kept");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "recipe not saved");
+    assert_false(screen_has(s, "not kept"));
     quit(s);
 }
 
@@ -1522,6 +1538,7 @@ int main(int argc, char **argv) {
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(provisional_ranges_are_marked),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_full_disk_is_told_once),
         IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),

@@ -56,8 +56,21 @@ static bool metrics_roomy(Rect pane) {
 
 static int label_cols(Rect pane) { return metrics_roomy(pane) ? LABEL_COLS_ROOMY : LABEL_COLS_NARROW; }
 
+// Why inputs are left as they are though the recipe quantizes them; "" where they are not, or ranges are to come.
+static const char *why_weights_alone(const Ui *ui) {
+    JobView calibrate, quantize;
+    workbench_job(ui->workbench, JOB_CALIBRATE, &calibrate);
+    workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
+    const bool ranges = workbench_calibration_tokens(ui->workbench) > 0;
+    if (ranges || quantize.state == JOB_FAILED || !recipe_needs_ranges(workbench_recipe(ui->workbench))) return "";
+    return calibrate.state == JOB_FAILED    ? "weights alone: calibration failed"
+           : calibrate.state == JOB_STOPPED ? "weights alone: calibration was stopped"
+                                            : "";
+}
+
 // The quantized model's name, with a ~ while what becomes of some input rests on a range that has not settled.
 static const char *quantized_label(const Ui *ui, Rect pane) {
+    if (*why_weights_alone(ui)) return "weights";
     if (!workbench_plan(ui->workbench)->provisional) return "quantized";
     return label_cols(pane) > LABEL_COLS_NARROW ? "~quantized" : "~quant.";
 }
@@ -275,6 +288,7 @@ void panel_figures_line(Ui *ui, Rect line) {
     const Plan *plan = workbench_plan(ui->workbench);
     const Accuracy *a = &effect->accuracy;
     const Freshness fresh = accuracy_freshness(ui);
+    const char *kl = *why_weights_alone(ui) ? "KL of weights" : "KL";
     Pen pen = pen_at(&ui->canvas, line);
     char text[96], state[32];
     pen_text(&pen, MEANING_TEXT, "%s → ", format_bytes((double)plan->base_bytes).text);
@@ -283,14 +297,14 @@ void panel_figures_line(Ui *ui, Rect line) {
               format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
     divergence_text(a, fresh == STALE, 16, text, sizeof text);
     if (fresh == FRESH)
-        pen_field(&pen, "KL", MEANING_VALUE | STYLE_BOLD, "%s", text);
+        pen_field(&pen, kl, MEANING_VALUE | STYLE_BOLD, "%s", text);
     else if (fresh == PARTIAL)
-        pen_field(&pen, "KL", MEANING_VALUE, "%s…", text);
+        pen_field(&pen, kl, MEANING_VALUE, "%s…", text);
     else
-        pen_field(&pen, "KL", MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
+        pen_field(&pen, kl, MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
                   job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
     if (!ui->pin.set || ui->pin.turn == workbench_turn(ui->workbench)) return;
-    const double bytes = change_bytes(ui), kl = a->kl_mean - ui->pin.accuracy.kl_mean;
+    const double bytes = change_bytes(ui), change = a->kl_mean - ui->pin.accuracy.kl_mean;
     if (bytes == 0)
         snprintf(text, sizeof text, "=");
     else
@@ -298,15 +312,15 @@ void panel_figures_line(Ui *ui, Rect line) {
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
     if (fresh != FRESH || !ui->pin.accuracy_known) return;
-    const bool same = fabs(kl) <= noise_since_pin(ui).kl;
+    const bool same = fabs(change) <= noise_since_pin(ui).kl;
     pen_text(&pen,
-             same     ? MEANING_FAINT
-             : kl < 0 ? MEANING_BETTER
-                      : MEANING_WORSE,
-             "KL %s %s", format_change(kl, 4, "").text,
-             same     ? "≈"
-             : kl < 0 ? "✓"
-                      : "✗");
+             same         ? MEANING_FAINT
+             : change < 0 ? MEANING_BETTER
+                          : MEANING_WORSE,
+             "KL %s %s", format_change(change, 4, "").text,
+             same         ? "≈"
+             : change < 0 ? "✓"
+                          : "✗");
 }
 
 // ---- texts --------------------------------------------------------------------------------------------------------
@@ -373,9 +387,10 @@ static void draw_texts(Ui *ui, Rect rect) {
 }
 
 void panel_effect_draw(Ui *ui) {
-    char title[120];
-    snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
-             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
+    char title[160];
+    const char *alone = why_weights_alone(ui);
+    snprintf(title, sizeof title, "Effect on %.80s%s%s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
+             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "", *alone ? " · " : "", alone);
     panel_title(ui, ui->layout.effect, title, PANE_COUNT);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);

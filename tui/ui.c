@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
@@ -119,6 +120,13 @@ static void tell_failures(Ui *ui) {
     }
 }
 
+static void tell_unkept(Ui *ui) {
+    Error why;
+    if (ui->told_unkept || !cache_refused(&why)) return;
+    ui->told_unkept = true;
+    ui_fail(ui, "measurements are not kept: %s", why.message);
+}
+
 void ui_unpin(Ui *ui) {
     free(ui->pin.by_position);
     ui->pin = (Pin){0};
@@ -128,6 +136,7 @@ void ui_update(Ui *ui) {
     rows_arrange(&ui->rows);
     complete_pin(ui);
     tell_failures(ui);
+    tell_unkept(ui);
 }
 
 // A dial that is being turned passes many values: only where it comes to rest is written.

@@ -93,6 +93,7 @@ typedef struct Ui {
     int dragged;             // dial whose slider is held, or NO_DIAL
     int tick;                // of the spinner
     bool failed[JOB_COUNT];  // jobs whose failure was reported
+    bool told_unkept;        // that measurements cannot be kept
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;

@@ -7,6 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -206,6 +207,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
+    if (getenv("FAKE_FULL_DISK")) cache_write("/proc/no-folder", "/proc/no-folder/x", &(Text){0}, NULL);
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
     w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
