@@ -8,12 +8,11 @@
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { FINALISTS = 3, BOUND_ROUNDS = 2, BOUND_TRIES = 8 };
+enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 8 };
 // A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
 #define REJECTED_BY 3
 // Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
 #define WORK_PER_SECOND 1.6e10
-#define LEAST_KL 1e-12
 
 static bool for_bound(const Tuning *t) { return t->goal->max_kl > 0; }
 
@@ -223,76 +222,59 @@ static bool search_within_budget(Tuning *t) {
 
 // ---- Within a bound ----
 
-typedef struct Bisection {
-    double target;    // divergence that the next choice should promise
-    double low, high; // the largest promise that kept the bound, the smallest that did not
-} Bisection;
-
-// Towards the bound in the proportion that was just measured, then between what kept it and what did not.
-static void next_target(Bisection *b, double bound, double kl) {
-    double ratio = bound / fmax(kl, LEAST_KL);
-    if (kl <= bound)
-        b->low = b->target;
-    else
-        b->high = b->target;
-    if (b->low > 0 && isfinite(b->high))
-        b->target = sqrt(b->low * b->high);
-    else
-        b->target *= kl <= bound ? fmin(fmax(ratio, 1.02), 2) : fmin(0.95 * ratio, 0.8);
+// The smallest choice that promises so little, or the one of least divergence where none does.
+static bool choose_within(Tuning *t, double promise) {
+    bool found;
+    return tuning_choose(t, INFINITY, promise, t->chosen, &found) &&
+           (found || tuning_choose(t, INFINITY, 0, t->chosen, &found));
 }
 
-static bool try_target(Tuning *t, double target, Point *best, Point *out, bool *found) {
-    if (!tuning_choose(t, INFINITY, target, t->chosen, found)) return false;
-    if (!*found) return true;
-    if (!verify_choice(t, t->chosen, "comparing choices", out, NULL)) return false;
-    if (out->accuracy.kl_mean > t->goal->max_kl || (best->known && out->bytes >= best->bytes)) return true;
-    *best = *out;
-    keep(t, t->chosen, out->accuracy.kl_mean);
+static bool try_chosen(Tuning *t, Point *best) {
+    Point point;
+    if (!verify_choice(t, t->chosen, "comparing choices", &point, NULL)) return false;
+    const double kl = point.accuracy.kl_mean;
+    if (kl <= t->goal->max_kl && (!best->known || point.bytes < best->bytes)) {
+        *best = point;
+        keep(t, t->chosen, kl);
+    }
+    return tuning_learn(t, t->chosen, kl);
+}
+
+// What the sum promises and what is measured differ. Each measurement corrects the sum, until that leads to a choice
+// which was measured already. promise: what the first of all choices should, before anything was learned.
+static bool approach_bound(Tuning *t, Weighing by, double promise, Point *best) {
+    t->weighing = by;
+    for (int i = 0; i < BOUND_TRIES; i++) {
+        if (!choose_within(t, t->whole_count ? t->goal->max_kl : promise)) return false;
+        if (tuning_learned(t, t->chosen)) break;
+        if (!try_chosen(t, best)) return false;
+    }
     return true;
 }
 
-// The way of weighing that is best at the size of the best so far, and what it should promise to keep the bound.
-static bool first_target(Tuning *t, double *target) {
+// By the ways of weighing that are best at the size of the best so far.
+static bool approach_by(Tuning *t, int ways, Point *best) {
+    const double bound = t->goal->max_kl;
     bool found;
     Choices choices = {0};
-    *target = t->goal->max_kl;
-    if (!t->best_known) return true;
+    if (!t->best_known) return approach_bound(t, t->weighing, bound, best);
     const double most_bytes = tuning_bytes(t, t->best);
-    const bool ok =
-        tuning_choose(t, most_bytes, INFINITY, t->chosen, &found) && tuning_choices(t, most_bytes, &choices);
-    if (ok) {
-        t->weighing = choices.list[0].by;
-        *target *= choices.list[0].sum / fmax(choices.list[0].kl, LEAST_KL);
+    bool ok = tuning_choose(t, most_bytes, INFINITY, t->chosen, &found) && tuning_choices(t, most_bytes, &choices);
+    for (int i = 0; ok && i < ways && isfinite(choices.list[i].kl); i++) {
+        const Choice *one = &choices.list[i];
+        ok = approach_bound(t, one->by, bound * one->sum / fmax(one->kl, LEAST_KL), best);
     }
     choices_free(&choices);
     return ok;
 }
 
-// What the sum promises and what is measured differ, so the promise that just keeps the bound is looked for.
-static bool bisect(Tuning *t, Point *best) {
-    Point point;
-    Bisection b = {.high = INFINITY};
-    if (!first_target(t, &b.target)) return false;
-    for (int i = 0; i < BOUND_TRIES; i++) {
-        bool found;
-        if (!try_target(t, b.target, best, &point, &found)) return false;
-        if (found)
-            next_target(&b, t->goal->max_kl, point.accuracy.kl_mean);
-        else
-            b.target *= 2; // no choice promises so little
-    }
-    return true;
-}
-
-// In rounds: the uniform recipe that the first one starts from may be twice as large as what it ends with, and another
-// way of weighing is best there. Whatever is kept was measured to be within the bound.
+// Twice: the uniform recipe that the first one starts from may be twice as large as what it ends with, and other ways
+// of weighing are best there. Whatever is kept was measured to be within the bound.
 static bool search_within_bound(Tuning *t) {
     Point point, best = t->out->uniform;
     bool found;
     if (!tuning_measure(t, t->chosen, "measuring linears")) return false;
-    for (int round = 0; round < BOUND_ROUNDS; round++) {
-        if (!bisect(t, &best)) return false;
-    }
+    if (!approach_by(t, 1, &best) || !approach_by(t, BOUND_WAYS, &best)) return false;
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
     if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) ||
@@ -383,6 +365,7 @@ static void tuning_free(Tuning *t) {
     free(t->unit_of);
     free(t->units);
     free(t->uniform_by_position);
+    for (int i = 0; i < t->whole_count; i++) free(t->wholes[i].schemes);
     free(t->chosen);
     free(t->best);
 }

@@ -5,7 +5,8 @@
 // first: candidates on few tokens, the best of them in full. By that each unit is measured alone, and other schemes are
 // expected from the noise in its outputs. The sum over units is minimized exactly within a size (a knapsack with one
 // choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is weighed in several ways,
-// and the choice of each is measured as a whole.
+// and the choice of each is measured as a whole. For a bound on divergence, what is measured of wholes corrects the
+// sum.
 #pragma once
 
 #include "analysis/points.h"

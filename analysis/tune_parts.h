@@ -18,6 +18,7 @@ typedef struct Unit {
     double measured[KNAPSACK_CHOICES]; // divergence with this unit alone quantized; < 0: not measured
     double alone[KNAPSACK_CHOICES];    // the same, or what is expected
     double share[KNAPSACK_CHOICES];    // what it is thought to add to a whole
+    double worth;                      // by which that is multiplied to agree with wholes that were measured
 } Unit;
 
 // How shares follow from what units cost alone. trust: the power of the divergence; the rest to 1 is that of the noise.
@@ -25,6 +26,14 @@ typedef struct Unit {
 typedef struct Weighing {
     double trust, growth;
 } Weighing;
+
+// Schemes of all units, measured together on the tokens of verify.
+typedef struct Whole {
+    int *schemes; // [unit_count]
+    double kl;
+} Whole;
+#define WHOLES 32
+#define LEAST_KL 1e-12 // where nothing is lost at all
 
 typedef struct Tuning {
     Trial *search, *verify;
@@ -54,6 +63,8 @@ typedef struct Tuning {
     double verify_seconds;      // what one evaluation there takes
     Weighing weighing;          // the best so far
     int *chosen, *best;         // [unit_count] → scheme
+    Whole wholes[WHOLES];       // that shares are learned from; for a bound only
+    int whole_count;
     bool best_known;
 } Tuning;
 
@@ -80,7 +91,9 @@ void tuning_expect(Tuning *t);
 // The schemes of the least sum of shares within a size, or of the least size within a sum (knapsack.h), where all
 // chosen ones are measured. *found: false when none is within the limit.
 bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes, bool *found);
-double tuning_sum(const Tuning *t, const int *schemes);       // of shares
+// From now on shares agree with this measurement, too.
+bool tuning_learn(Tuning *t, const int *schemes, double kl);
+bool tuning_learned(const Tuning *t, const int *schemes);     // whether it was measured already
 double tuning_sum_alone(const Tuning *t, const int *schemes); // of divergences alone
 
 typedef struct Choice {
