@@ -190,6 +190,15 @@ static void provisional_ranges_are_marked(void **state) {
     quit(s);
 }
 
+// On a large model that takes minutes.
+static void it_is_said_what_the_first_text_waits_for(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=0.5");
+    expect(s, "the first calibration tokens are being run");
+    expect(s, "the first tokens are being scored");
+    quit(s);
+}
+
 static void a_failed_job_is_told(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
@@ -1537,6 +1546,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(provisional_ranges_are_marked),
+        IN_HOME(it_is_said_what_the_first_text_waits_for),
         IN_HOME(a_failed_job_is_told),
         IN_HOME(a_full_disk_is_told_once),
         IN_HOME(a_chat_model_is_asked),

@@ -46,6 +46,32 @@ static Freshness speed_freshness(const Ui *ui) {
     return effect->speed_finished ? FRESH : PARTIAL;
 }
 
+// Until weights are measured a size rests on what adaptive groups come to without that.
+static Freshness plan_freshness(const Ui *ui) {
+    JobView weights;
+    workbench_job(ui->workbench, JOB_WEIGHTS, &weights);
+    return weights.state == JOB_DONE || !recipe_needs_weights(workbench_recipe(ui->workbench)) ? FRESH : PARTIAL;
+}
+
+// What the first text of a model waits for, which takes long on a large one; "" where it is being written.
+static const char *text_waits_for(const Ui *ui) {
+    static const struct {
+        JobKind kind;
+        const char *what;
+    } before[] = {{JOB_WEIGHTS, "weights are being measured"},
+                  {JOB_CALIBRATE, "the first calibration tokens are being run"},
+                  {JOB_QUANTIZE, "weights are being quantized"},
+                  {JOB_ACCURACY, "the first tokens are being scored"}};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        JobView job;
+        workbench_job(ui->workbench, before[i].kind, &job);
+        const bool runs = job.state == JOB_RUNNING &&
+                          (before[i].kind != JOB_CALIBRATE || !workbench_calibration_tokens(ui->workbench));
+        if (runs) return before[i].what;
+    }
+    return "";
+}
+
 // ---- figures ------------------------------------------------------------------------------------------------------
 
 static bool metrics_roomy(Rect pane) {
@@ -184,8 +210,9 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     const Accuracy *a = &effect->accuracy;
     const Freshness accuracy = accuracy_freshness(ui), speed = speed_freshness(ui);
     char text[96];
-    draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
-    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
+    draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), plan_freshness(ui), JOB_WEIGHTS,
+                format_bytes((double)plan->bytes).text);
+    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), plan_freshness(ui), JOB_WEIGHTS,
                 plan->quantized_count ? format_fixed(plan->bits_per_weight, 2).text : "–");
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const Rect divergence = metric_cell(pane, METRIC_KL, row);
@@ -350,10 +377,11 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
     canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
     const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
     const DecodeText *text = sample->text;
-    char state[32];
+    char state[32], shown[96];
     if (!text->known) {
-        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
-                    job_share_text(ui, sample->kind, state, sizeof state));
+        snprintf(shown, sizeof shown, "%s %s", job_share_text(ui, sample->kind, state, sizeof state),
+                 text_waits_for(ui));
+        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, shown);
         return;
     }
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
