@@ -268,12 +268,24 @@ static bool approach_by(Tuning *t, int ways, Point *best) {
     return ok;
 }
 
-// Twice: the uniform recipe that the first one starts from may be twice as large as what it ends with, and other ways
-// of weighing are best there. Whatever is kept was measured to be within the bound.
+// From noise alone, before any unit is measured: a few evaluations lead near the size that the search will end with.
+// Units are then measured by the schemes of that choice, and where time is short it is the result.
+static bool begin_by_noise(Tuning *t, Point *best) {
+    const Weighing by_noise = {0, 0}, after = t->weighing;
+    if (!tuning_learn(t, t->best, best->accuracy.kl_mean) || !approach_bound(t, by_noise, t->goal->max_kl, best))
+        return false;
+    tuning_forget(t); // it was learned of other shares
+    t->weighing = after;
+    return true;
+}
+
+// By measured units in two rounds: at the size that the first ends with, other ways of weighing may be best. Whatever
+// is kept was measured to be within the bound.
 static bool search_within_bound(Tuning *t) {
     Point point, best = t->out->uniform;
     bool found;
-    if (!tuning_measure(t, t->chosen, "measuring linears")) return false;
+    if (best.known && !begin_by_noise(t, &best)) return false;
+    if (!tuning_measure(t, best.known ? t->best : t->chosen, "measuring linears")) return false;
     if (!approach_by(t, 1, &best) || !approach_by(t, BOUND_WAYS, &best)) return false;
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
@@ -339,9 +351,7 @@ static bool search(Tuning *t) {
 
 // NAN where the search ended before units were measured.
 static double expected(Tuning *t) {
-    for (int u = 0; u < t->unit_count; u++) {
-        if (t->units[u].measured[t->anchor] < 0) return NAN;
-    }
+    if (!tuning_begun(t)) return NAN;
     tuning_expect(t);
     return tuning_sum_alone(t, t->best);
 }
@@ -365,7 +375,7 @@ static void tuning_free(Tuning *t) {
     free(t->unit_of);
     free(t->units);
     free(t->uniform_by_position);
-    for (int i = 0; i < t->whole_count; i++) free(t->wholes[i].schemes);
+    tuning_forget(t);
     free(t->chosen);
     free(t->best);
 }

@@ -15,15 +15,16 @@ static const Weighing weighings[WEIGHINGS] = {{1, 0},    {1, 0.2},    {1, 0.35},
 
 static void weigh(Tuning *t, Weighing by) {
     double alone = 0, noise = 0;
-    tuning_expect(t);
+    if (by.trust > 0) tuning_expect(t);
     for (int u = 0; u < t->unit_count; u++) {
         alone += t->units[u].alone[t->anchor];
         noise += t->units[u].noise[t->anchor];
     }
+    const double scale = by.trust > 0 ? alone / noise : 1;
     for (int u = 0; u < t->unit_count; u++) {
         Unit *unit = &t->units[u];
         for (int s = 0; s < t->scheme_count; s++) {
-            unit->share[s] = pow(unit->alone[s], by.trust) * pow(unit->noise[s] * alone / noise, 1 - by.trust) *
+            unit->share[s] = pow(unit->alone[s], by.trust) * pow(unit->noise[s] * scale, 1 - by.trust) *
                              pow(unit->noise[s] / unit->noise[t->anchor], by.growth);
         }
     }
@@ -99,6 +100,11 @@ bool tuning_learn(Tuning *t, const int *schemes, double kl) {
     return true;
 }
 
+void tuning_forget(Tuning *t) {
+    for (int i = 0; i < t->whole_count; i++) free(t->wholes[i].schemes);
+    t->whole_count = 0;
+}
+
 // ---- Choosing ----
 
 static bool solve(Tuning *t, double most_bytes, double most_share, int *schemes, bool *found) {
@@ -115,13 +121,13 @@ static bool solve(Tuning *t, double most_bytes, double most_share, int *schemes,
     return ok;
 }
 
-// Solves, measures what was chosen but only expected so far, and solves again.
+// Solves, measures what was chosen but only expected so far, and solves again. Noise alone needs no measuring.
 bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes, bool *found) {
     for (int i = 0; i < ATTEMPTS; i++) {
         weigh(t, t->weighing);
         if (t->whole_count) apply_wholes(t);
         if (!solve(t, most_bytes, most_share, schemes, found)) return false;
-        if (!*found || tuning_known(t, schemes)) break;
+        if (!*found || t->weighing.trust <= 0 || tuning_known(t, schemes)) break;
         if (!tuning_measure(t, schemes, "measuring choices")) return false;
     }
     return true;

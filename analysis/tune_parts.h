@@ -22,7 +22,7 @@ typedef struct Unit {
 } Unit;
 
 // How shares follow from what units cost alone. trust: the power of the divergence; the rest to 1 is that of the noise.
-// growth: how much faster than alone a share grows with noise.
+// growth: how much faster than alone a share grows with noise. With trust 0 nothing has to be measured.
 typedef struct Weighing {
     double trust, growth;
 } Weighing;
@@ -83,7 +83,8 @@ bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what,
 bool tuning_measure(Tuning *t, const int *schemes, const char *what);
 // Whether all of them are.
 bool tuning_known(const Tuning *t, const int *schemes);
-// alone, from what is measured; each unit must be measured by some scheme.
+bool tuning_begun(const Tuning *t); // each unit is measured by some scheme
+// alone, from what is measured; tuning_begun.
 void tuning_expect(Tuning *t);
 
 // ---- tune_choose.c ----
@@ -94,6 +95,7 @@ bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes
 // From now on shares agree with this measurement, too.
 bool tuning_learn(Tuning *t, const int *schemes, double kl);
 bool tuning_learned(const Tuning *t, const int *schemes);     // whether it was measured already
+void tuning_forget(Tuning *t);                                // all that was learned
 double tuning_sum_alone(const Tuning *t, const int *schemes); // of divergences alone
 
 typedef struct Choice {

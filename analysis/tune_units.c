@@ -192,6 +192,15 @@ static int count_unknown(const Tuning *t, const int *schemes) {
 
 bool tuning_known(const Tuning *t, const int *schemes) { return !count_unknown(t, schemes); }
 
+bool tuning_begun(const Tuning *t) {
+    for (int u = 0; u < t->unit_count; u++) {
+        bool any = false;
+        for (int s = 0; s < t->scheme_count; s++) any = any || t->units[u].measured[s] >= 0;
+        if (!any) return false;
+    }
+    return true;
+}
+
 // From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
 bool tuning_measure(Tuning *t, const int *schemes, const char *what) {
     progress_begin(t->progress, what, (uint64_t)count_unknown(t, schemes) * trial_work(t->alone));

@@ -115,6 +115,26 @@ static void estimates_are_measured_on_few_tokens(void **state) {
     study_close(&s);
 }
 
+// Without a model nothing can be measured a second time.
+static void estimates_are_kept(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Error err = {0};
+    Sensitivities first, again;
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &first, NULL, &err));
+    s.trial.model = NULL;
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &again, NULL, &err));
+    for (int i = 0; i < first.count; i++) assert_true(first.linears[i].estimate == again.linears[i].estimate);
+    sensitivities_free(&first);
+    sensitivities_free(&again);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
+}
+
 // The linears of the largest upper bounds come first.
 typedef struct Order {
     int told;
@@ -322,6 +342,7 @@ int main(void) {
         cmocka_unit_test(differences_are_paired),
         cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
         cmocka_unit_test(estimates_are_measured_on_few_tokens),
+        cmocka_unit_test(estimates_are_kept),
         cmocka_unit_test(the_doubtful_and_the_worst_are_measured_first),
         cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
         cmocka_unit_test(positions_are_kept),
