@@ -65,7 +65,7 @@ static cJSON *cpu_section(Error *err) {
 static cJSON *cuda_section(void) {
     cJSON *cuda = cJSON_CreateObject();
     CudaProbe probe;
-    char library[160] = "";
+    char library[160] = "", kernels[400];
     cuda_probe(&probe);
     cJSON_AddBoolToObject(cuda, "compiled", probe.compiled);
     cJSON_AddNumberToObject(cuda, "driver", probe.driver_version);
@@ -83,6 +83,10 @@ static cJSON *cuda_section(void) {
     if (probe.compiled) {
         cuda_library_note(probe.runtime_version, library, sizeof library);
         doctor_add(cuda, "cublas", library);
+    }
+    if (probe.device_count > 0 && !probe.reason[0]) {
+        engine_device_note(kernels, sizeof kernels);
+        doctor_add(cuda, "kernels", kernels);
     }
     doctor_add(cuda, "note", probe.reason[0] ? probe.reason : "used, unless --backend cpu says otherwise");
     return cuda;

@@ -1,10 +1,13 @@
 #include "engine/engine_parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "kernels/device.h"
 
 #define DEFAULT_SEQUENCES 128
 #define DEFAULT_SELF_SEQUENCES 16 // sampling a token takes much longer than reading it
@@ -45,8 +48,37 @@ static size_t bytes_on_device(const ModelStructure *structure) {
     return bytes;
 }
 
+static bool open_device(const Engine *engine, Backend **out, Error *err) {
+    char *folder = engine->options.no_cache ? NULL : folder_cache(), names[200];
+    unsigned avoided;
+    const bool ok = device_open(backend_cuda_new, folder, out, &avoided, err);
+    device_families(avoided, names, sizeof names);
+    if (ok && avoided) log_line("this device computes wrong numbers by these kernels, which are avoided: %s", names);
+    free(folder);
+    return ok;
+}
+
+void engine_device_note(char *out, size_t size) {
+    char *folder = folder_cache(), names[200];
+    unsigned avoided;
+    Backend *device;
+    Error err = {0};
+    *out = '\0';
+    if (device_open(backend_cuda_new, folder, &device, &avoided, &err)) {
+        device_families(avoided, names, sizeof names);
+        snprintf(out, size,
+                 avoided ? "slower ones take the place of those that compute wrong numbers here: %s"
+                         : "all compute right numbers here%s",
+                 names);
+        device->ops->destroy(device);
+    } else {
+        snprintf(out, size, "%s", err.message);
+    }
+    free(folder);
+}
+
 static bool open_cuda(const Engine *engine, Backend **out, Error *err) {
-    if (!backend_cuda_new(0, out, err)) return false;
+    if (!open_device(engine, out, err)) return false;
     if (engine->structure.config.not_run[0] || (*out)->ops->has_room(*out, bytes_on_device(&engine->structure), err))
         return true;
     (*out)->ops->destroy(*out);

@@ -117,7 +117,7 @@ static void put_rows(const Unit *unit, const Piece *piece, size_t paired, char *
 static void put_vector(const Export *x, const Unit *unit, const Piece *piece, size_t paired, float *out) {
     const DType type = unit->tensor->dtype;
     const bool is_gain = unit->norm >= 0 && !unit->is_bias;
-    const float more = is_gain && x->model->structure->config.norm == NORM_RMS_PLUS_ONE ? 1 : 0;
+    const float more = is_gain && norm_adds_one(x->model->structure->config.norm) ? 1 : 0;
     const char *numbers = piece->numbers;
     for (size_t i = 0; i < unit->columns; i++) {
         const size_t from = gguf_source_row(i, paired);

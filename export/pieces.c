@@ -145,7 +145,7 @@ bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Err
 
 void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out) {
     const DType type = unit->tensor->dtype;
-    const bool one_less = unit->norm >= 0 && !unit->is_bias && x->model->structure->config.norm == NORM_RMS_PLUS_ONE;
+    const bool one_less = unit->norm >= 0 && !unit->is_bias && norm_adds_one(x->model->structure->config.norm);
     floats_from(type, (const char *)piece->numbers + row * unit->columns * dtype_bytes(type), unit->columns, out);
     for (size_t i = 0; piece->divisors && i < unit->columns; i++)
         out[i] = one_less ? (out[i] + 1) / piece->divisors[i] - 1 : out[i] / piece->divisors[i];

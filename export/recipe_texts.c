@@ -209,8 +209,9 @@ static const char *llama_type(const Linear *linear, const Decision *d) {
 // Its name of a linear, behind "blk.N."; NULL: it has none, or never quantizes it.
 static const char *llama_name(const Linear *linear) {
     static const char *const names[ROLE_COUNT] = {
-        [ROLE_Q] = "attn_q",     [ROLE_K] = "attn_k",      [ROLE_V] = "attn_v",       [ROLE_O] = "attn_output",
-        [ROLE_QKV] = "attn_qkv", [ROLE_GATE] = "ffn_gate", [ROLE_UP] = "ffn_up",      [ROLE_DOWN] = "ffn_down",
+        [ROLE_Q] = "attn_q",     [ROLE_K] = "attn_k",      [ROLE_V] = "attn_v",           [ROLE_O] = "attn_output",
+        [ROLE_QKV] = "attn_qkv", [ROLE_GATE] = "ffn_gate", [ROLE_UP] = "ffn_up",          [ROLE_DOWN] = "ffn_down",
+        [ROLE_Q_A] = "attn_q_a", [ROLE_Q_B] = "attn_q_b",  [ROLE_KV_A] = "attn_kv_a_mqa", [ROLE_KV_B] = "attn_kv_b",
         [ROLE_FC1] = "ffn_up",   [ROLE_FC2] = "ffn_down",  [ROLE_GATE_UP] = "ffn_up",
     };
     return linear->layer < 0 || linear->expert > 0 ? NULL : names[linear->role]; // experts of a layer are one tensor

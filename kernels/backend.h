@@ -30,6 +30,8 @@ typedef struct AttentionShape {
     // NULL: nothing.
     const float *bias;
     size_t bias_stride;
+    const float
+        *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
 
 typedef struct MixtureShape {
@@ -116,10 +118,10 @@ typedef struct BackendOps {
     void (*rms_norm)(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
     void (*add)(Backend *, float *x, const float *y, size_t n);                            // x += y
     void (*silu_times)(Backend *, const float *gate, const float *up, size_t n, float *y); // y = silu(gate) · up
-    // Rotates pairs (i, i + rotated/2) of the first `rotated` dimensions of every head in place; cosine/sine:
-    // [positions, rotated/2], row `first + token`.
-    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-                 const float *sine, size_t first);
+    // Rotates pairs (i, i + rotated/2), or the adjacent ones (2i, 2i + 1), of the first `rotated` dimensions of every
+    // head in place; cosine/sine: [positions, rotated/2], row `first + token`.
+    void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
+                 const float *cosine, const float *sine, size_t first);
     void (*layer_norm)(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
                        size_t width, float *y);
     // y = f(x), or f(x) · up unless up is NULL; y may be x or up.
@@ -131,6 +133,10 @@ typedef struct BackendOps {
     // linear.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                   float *const *y);
+    // The way back: x[i] [tokens, groups, widths[i]] side by side. A part that is common has one row for all groups of
+    // a token, and NULL stands for zeros.
+    void (*join)(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+                 const bool *common, int parts, float *y);
     // y[i] = x[rows[i]], and the way back: y[rows[i]] += factors[i] · x[i]. rows and factors [n] are on the host.
     void (*gather)(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
     void (*scatter_add)(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
@@ -186,6 +192,10 @@ typedef struct BackendOps {
 
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);
+
+    // From now on these families of kernels (bits by KernelFamily, kernels/prove.h) are not used, and the others are.
+    // Before any weight is made.
+    void (*avoid)(Backend *, unsigned families);
 } BackendOps;
 
 struct Backend {

@@ -2,8 +2,14 @@
 #pragma once
 
 typedef enum Nonlinearity {
-    NONLINEARITY_SILU,      // x · σ(x)
-    NONLINEARITY_GELU,      // x · Φ(x), by erf
-    NONLINEARITY_GELU_TANH, // x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
-    NONLINEARITY_RELU,      // max(x, 0)
+    NONLINEARITY_SILU,         // x · σ(x)
+    NONLINEARITY_GELU,         // x · Φ(x), by erf
+    NONLINEARITY_GELU_TANH,    // x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
+    NONLINEARITY_RELU,         // max(x, 0)
+    NONLINEARITY_RELU_SQUARED, // max(x, 0)²
+    NONLINEARITY_SWIGLU_OAI, // x · σ(1.702 x) with x ≤ 7; what it is multiplied by is held within ±7, plus 1 (gpt-oss)
+    NONLINEARITY_COUNT,
 } Nonlinearity;
+
+#define SWIGLU_OAI_LIMIT 7.0F
+#define SWIGLU_OAI_ALPHA 1.702F

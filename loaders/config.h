@@ -30,25 +30,67 @@ typedef enum TensorLayout {
     LAYOUT_FALCON,
     LAYOUT_MIXTRAL,
     LAYOUT_QWEN_MOE,
+    LAYOUT_GLM_MOE,
+    LAYOUT_ERNIE_MOE,
+    LAYOUT_MINIMAX,
+    LAYOUT_GPT_OSS,
+    LAYOUT_DEEPSEEK,
+    LAYOUT_DEEPSEEK_Q, // queries are one linear
+    LAYOUT_UNGATED_LLAMA,
+    LAYOUT_STARCODER2,
+    LAYOUT_PHI,
+    LAYOUT_GLM,
+    LAYOUT_GPT_J,
+    LAYOUT_GPT_BIGCODE,
+    LAYOUT_MPT,
     LAYOUT_OTHER, // nothing is known: matrices are found by their shape
 } TensorLayout;
 
 typedef enum NormKind {
-    NORM_RMS,          // x / rms · w
-    NORM_RMS_PLUS_ONE, // x / rms · (1 + w)
-    NORM_LAYER,        // (x − mean) / σ · w + b
+    NORM_RMS,            // x / rms · w
+    NORM_RMS_PLUS_ONE,   // x / rms · (1 + w)
+    NORM_LAYER,          // (x − mean) / σ · w + b
+    NORM_LAYER_PLUS_ONE, // (x − mean) / σ · (1 + w) + b
 } NormKind;
+
+static inline bool norm_is_centred(NormKind kind) { return kind >= NORM_LAYER; }
+static inline bool norm_adds_one(NormKind kind) { return kind == NORM_RMS_PLUS_ONE || kind == NORM_LAYER_PLUS_ONE; }
+
+// Norms of q and k.
+typedef enum QkNorm {
+    QK_NORM_NONE,
+    QK_NORM_HEADS,   // over every head, before positions
+    QK_NORM_WHOLE,   // over all heads together, before positions
+    QK_NORM_ROTATED, // over every head, after positions
+} QkNorm;
 
 typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
 
 typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
 
+#define EXPERT_GROUPS_MAX 1024
+
 typedef struct Experts {
-    int count, per_token; // 0: no mixture of experts
-    int ffn, shared_ffn;  // inner width of one expert; of the one that sees every token (0: none)
-    bool normalized;      // the weights of the chosen ones are made to add up to 1
-    LayerSet layers;      // that have them; the others have an MLP of width ModelConfig.ffn
+    int count, per_token;      // 0: no mixture of experts
+    int ffn, shared_ffn;       // inner width of one expert; of the one that sees every token (0: none)
+    int shared_count;          // that is as wide as so many; 0: its width is said
+    int first_layer;           // those before it have none
+    bool normalized;           // the weights of the chosen ones are made to add up to 1
+    bool sigmoid;              // scores are sigmoids of logits, else their softmax
+    bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
+    int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
+    float scale;               // of the weights; 0: 1
+    LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
 } Experts;
+
+// Latent attention (DeepSeek V2, arXiv 2405.04434, 2.1): keys and values are made of a narrow vector, and a part of the
+// key that is rotated is the same for all heads. head_dim is plain + rotated; heads are [rotated, plain] here.
+typedef struct Latent {
+    int kv_rank;               // 0: ordinary attention
+    int q_rank;                // 0: queries are made as usual
+    int plain, rotated, value; // dimensions of a head
+} Latent;
 
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
@@ -58,9 +100,11 @@ typedef struct ModelConfig {
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
+    bool norm_without_bias; // of a NORM_LAYER…
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
+    bool head_bias;
     bool grouped_qkv; // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
 
     // Order of things in a layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)).
@@ -68,13 +112,16 @@ typedef struct ModelConfig {
     bool shared_norm;        // parallel: with one norm for both
     bool norm_after;         // x = norm(x + attention(x)); x = norm(x + mlp(x))
     bool branch_norms;       // x += norm(attention(norm(x))), and so the MLP
+    bool no_norm_before;     // without the inner ones of them
     bool residual_from_norm; // x = norm(x) + attention(norm(x)), and so the MLP
     bool no_final_norm;
     bool embedding_norm; // a norm between the embedding and the first layer
-    bool qk_norm;        // a norm over every head's q and k, before positions
+    QkNorm qk_norm;
     Nonlinearity activation;
 
-    float embedding_scale; // embeddings are multiplied by it
+    float embedding_scale; // embeddings are multiplied by it; 0: they are not
+    float residual_scale;  // so is what attention and MLP add; 0: not
+    float logit_scale;     // so are logits; 0: not
     float logit_softcap;   // c · tanh(logit / c); 0: none
 
     float attention_scale; // of q · k
@@ -85,8 +132,11 @@ typedef struct ModelConfig {
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
+    bool sinks;          // every head has a score that takes weight and gives nothing
     bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
     int rotated_dims;    // of every head; 0: head_dim
+    bool rope_adjacent;  // pairs are dimensions 2i and 2i + 1, else i and i + rotated_dims / 2
+    LayerSet unrotated;  // layers without positions
     double rope_theta;
     double rope_window_theta; // of windowed layers, which then are not scaled; 0: as the others
     RopeScaling rope_scaling;
@@ -96,6 +146,7 @@ typedef struct ModelConfig {
     double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
+    Latent latent;
     Experts experts;
 
     int bos_token, eos_tokens[8], eos_count; // bos −1 when none

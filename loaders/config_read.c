@@ -31,7 +31,7 @@ static bool read_optional(const cJSON *config, const char *key, float *out, Erro
 
 // ---- Sizes ----
 
-typedef const char *const Keys[5];
+typedef const char *const Keys[6];
 
 static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -40,18 +40,39 @@ static bool read_count(const cJSON *config, Keys keys, int missing, int most, in
     return true;
 }
 
-// Falcon: its own number of kv heads in the new architecture, else one for all or one for each.
+// Falcon has its own number of kv heads in the new architecture, else one for all or one for each, as GPT-BigCode.
 static bool read_kv_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys keys = {"num_key_value_heads", "num_kv_heads", "n_head_kv"};
     bool new = false, single = true;
     int missing = out->kv_heads && !is_null(config, keys[0]) ? out->kv_heads : out->heads;
-    if (!family->decoder_architecture) return read_count(config, keys, missing, 1 << 14, &out->kv_heads, err);
+    if (!family_reads(family, "multi_query")) return read_count(config, keys, missing, 1 << 14, &out->kv_heads, err);
     if (!json_bool(config, "new_decoder_architecture", new, &new, err) ||
         !json_bool(config, "multi_query", single, &single, err)) {
         return false;
     }
     if (new) return read_count(config, keys, out->heads, 1 << 14, &out->kv_heads, err);
     out->kv_heads = single ? 1 : out->heads;
+    return true;
+}
+
+// Latent attention gives heads their dimensions.
+static bool read_latent(const cJSON *config, ModelConfig *out, Error *err) {
+    Latent *l = &out->latent;
+    Keys kv = {"kv_lora_rank"}, q = {"q_lora_rank"}, plain = {"qk_nope_head_dim"}, rotated = {"qk_rope_head_dim"},
+         value = {"v_head_dim"};
+    const int most = 1 << 14;
+    if (l->kv_rank == 0) return true;
+    if (!read_count(config, kv, l->kv_rank, most, &l->kv_rank, err) ||
+        !read_count(config, plain, l->plain, most, &l->plain, err) ||
+        !read_count(config, rotated, l->rotated, most, &l->rotated, err) ||
+        !read_count(config, value, l->value, l->plain + l->rotated, &l->value, err))
+        return false;
+    if (is_null(config, q[0]))
+        l->q_rank = 0;
+    else if (!read_count(config, q, l->q_rank, most, &l->q_rank, err))
+        return false;
+    if (l->q_rank == 0) out->layout = LAYOUT_DEEPSEEK_Q;
+    out->head_dim = l->plain + l->rotated;
     return true;
 }
 
@@ -74,10 +95,12 @@ static bool read_heads(const cJSON *config, const Family *family, ModelConfig *o
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys hidden = {"n_embed", "hidden_size", "n_embd"}, layers = {"num_hidden_layers", "n_layer", "num_layers"},
-         heads = {"num_attention_heads", "n_head", "num_heads"}, vocab = {"vocab_size"},
+    Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
+         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers"},
+         heads = {"num_attention_heads", "n_head", "num_heads", "n_heads"}, vocab = {"vocab_size"},
          ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"},
-         positions = {"max_position_embeddings", "n_positions", "seq_length"}, width = {"word_embed_proj_dim"};
+         positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
+         width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
     if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) ||
         !read_count(config, layers, out->layers, LAYERS_MAX, &out->layers, err) ||
@@ -88,7 +111,7 @@ static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *o
         !read_count(config, width, out->hidden, out->hidden, &out->embedding_width, err)) {
         return false;
     }
-    return read_heads(config, family, out, err);
+    return read_latent(config, out, err) && read_heads(config, family, out, err);
 }
 
 // ---- Flags ----
@@ -105,10 +128,22 @@ static const struct {
     {"_remove_final_layer_norm", offsetof(ModelConfig, no_final_norm), false},
     {"scale_attn_by_inverse_layer_idx", offsetof(ModelConfig, scale_by_layer), false},
     {"norm_topk_prob", offsetof(ModelConfig, experts.normalized), false},
+    {"rope_interleave", offsetof(ModelConfig, rope_adjacent), false},
 };
 
 static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Error *err) {
     return !key || json_bool(config, key, *flag, flag, err);
+}
+
+static bool read_qk_norm(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    bool use, layer;
+    if (!json_bool(config, "use_qk_norm", false, &use, err) || !json_bool(config, "qk_layernorm", false, &layer, err))
+        return false;
+    if (use && family->qk_norm_heads)
+        out->qk_norm = QK_NORM_HEADS;
+    else if (use || layer)
+        config_not_run(out, "norms of queries and keys with weights for every head are not supported");
+    return true;
 }
 
 static bool read_flags(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -118,7 +153,8 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
         *flag = value != flags[i].inverted;
     }
     out->no_final_norm |= out->norm_after;
-    return read_bias_flag(config, family->attention_bias, &out->attention_bias, err) &&
+    return read_qk_norm(config, family, out, err) &&
+           read_bias_flag(config, family->attention_bias, &out->attention_bias, err) &&
            read_bias_flag(config, family->output_bias, &out->output_bias, err) &&
            read_bias_flag(config, family->mlp_bias, &out->mlp_bias, err);
 }
@@ -128,8 +164,10 @@ static bool read_flags(const cJSON *config, const Family *family, ModelConfig *o
 static bool read_norm_sharing(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     bool new = false;
     int64_t norms;
-    if (!family->decoder_architecture)
+    if (!family->decoder_architecture) {
+        out->shared_norm = out->parallel && family->parallel_shares_norm;
         return json_bool(config, "apply_residual_connection_post_layernorm", false, &out->residual_from_norm, err);
+    }
     if (!json_bool(config, "new_decoder_architecture", false, &new, err) ||
         !json_integer(config, "num_ln_in_parallel_attn", 2, 1, 2, &norms, err)) {
         return false;
@@ -140,7 +178,7 @@ static bool read_norm_sharing(const cJSON *config, const Family *family, ModelCo
 }
 
 static bool read_eps(const cJSON *config, ModelConfig *out, Error *err) {
-    Keys keys = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"};
+    Keys keys = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps"};
     double eps;
     if (!json_positive(config, json_first_key(config, keys), (double)out->norm_eps, &eps, err)) return false;
     out->norm_eps = (float)eps;
@@ -156,6 +194,7 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         {"gelu", NONLINEARITY_GELU},           {"gelu_python", NONLINEARITY_GELU},
         {"gelu_new", NONLINEARITY_GELU_TANH},  {"gelu_pytorch_tanh", NONLINEARITY_GELU_TANH},
         {"gelu_fast", NONLINEARITY_GELU_TANH}, {"relu", NONLINEARITY_RELU},
+        {"relu2", NONLINEARITY_RELU_SQUARED},
     };
     Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation"};
     const char *name;
@@ -163,7 +202,7 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
-        out->activation = names[i].f;
+        out->activation = family->clamps_gate ? NONLINEARITY_SWIGLU_OAI : names[i].f;
         return true;
     }
     char *shown = text_printable(name, strlen(name), false);
@@ -174,6 +213,17 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
 
 // ---- Attention ----
 
+// Granite multiplies nearly everything, Cohere its logits.
+static bool read_multipliers(const cJSON *config, ModelConfig *out, Error *err) {
+    double divisor;
+    if (!read_optional(config, "embedding_multiplier", &out->embedding_scale, err) ||
+        !read_optional(config, "residual_multiplier", &out->residual_scale, err) ||
+        !json_positive(config, "logits_scaling", 1, &divisor, err))
+        return false;
+    if (divisor != 1) out->logit_scale = (float)(1 / divisor);
+    return read_optional(config, "logit_scale", &out->logit_scale, err);
+}
+
 static bool read_scale(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     double scalar = family->query_scalar > 0 ? family->query_scalar : out->head_dim;
     bool scaled;
@@ -183,6 +233,9 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
     }
     out->attention_scale = scaled ? (float)(1 / sqrt(scalar)) : 1;
     if (family->scales_embedding) out->embedding_scale = sqrtf((float)out->hidden);
+    if (!read_optional(config, "attention_multiplier", &out->attention_scale, err) ||
+        !read_multipliers(config, out, err))
+        return false;
     // Gemma 3 has the first key too, but no such cap.
     return (out->score_softcap == 0 || read_optional(config, "attn_logit_softcapping", &out->score_softcap, err)) &&
            read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
@@ -252,6 +305,25 @@ static bool read_rule(const cJSON *config, const Family *family, ModelConfig *ou
     return true;
 }
 
+// Layers without positions: those that a list of flags leaves out, every so many, or those without a window.
+static bool read_unrotated(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "no_rope_layers"), *item;
+    int64_t interval = 0;
+    if (family_reads(family, "no_rope_layers") && !cJSON_IsArray(list) &&
+        !json_integer(config, "no_rope_layer_interval", 4, 1, INT_MAX, &interval, err))
+        return false;
+    for (int layer = 0; layer < out->layers; layer++) {
+        const bool wide = family->windows_rotate && out->window > 0 && !layer_is_in(&out->windowed, layer);
+        if (wide || (interval > 0 && (layer + 1) % interval == 0)) layer_add(&out->unrotated, layer);
+    }
+    int layer = 0;
+    cJSON_ArrayForEach(item, list) { // 1: with positions
+        if (layer < out->layers && cJSON_GetNumberValue(item) == 0) layer_add(&out->unrotated, layer);
+        layer++;
+    }
+    return true;
+}
+
 static bool read_windows(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys window_keys = {"sliding_window", "window_size"}, list_keys = {"layer_types", "attention_layers"};
     const char *key = json_first_key(config, window_keys);
@@ -282,9 +354,15 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
 
 static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
-    int64_t step;
-    if (!json_integer(config, "decoder_sparse_step", 1, 1, INT_MAX, &step, err)) return false;
-    for (int layer = 0; layer < out->layers; layer++) {
+    int64_t step, first;
+    Keys steps = {"decoder_sparse_step", "moe_layer_interval"},
+         firsts = {"first_k_dense_replace", "moe_layer_start_index"};
+    int64_t last;
+    if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
+        !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
+        !json_integer(config, "moe_layer_end_index", -1, -1, INT_MAX, &last, err))
+        return false;
+    for (int layer = (int)first; layer < out->layers && (last < 0 || layer <= last); layer++) {
         bool listed = false;
         cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
         if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
@@ -292,10 +370,34 @@ static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err)
     return true;
 }
 
+// How DeepSeek and those after it choose experts, and how many see every token.
+static bool read_routing(const cJSON *config, Experts *e, Error *err) {
+    int64_t shared, groups, chosen;
+    Keys shared_keys = {"n_shared_experts", "moe_num_shared_experts"};
+    if (!json_integer(config, json_first_key(config, shared_keys), e->shared_count, 0, 1 << 10, &shared, err) ||
+        !json_integer(config, "n_group", is_null(config, "n_group") ? 1 : e->groups, 0, EXPERT_GROUPS_MAX, &groups,
+                      err) ||
+        !json_integer(config, "topk_group", is_null(config, "topk_group") ? 1 : e->chosen_groups, 0, groups, &chosen,
+                      err) ||
+        !read_optional(config, "routed_scaling_factor", &e->scale, err))
+        return false;
+    const char *method;
+    if (!json_string(config, "topk_method", e->sigmoid ? "noaux_tc" : "greedy", &method, err)) return false;
+    if (strcmp(method, "greedy") == 0) groups = 0;
+    if (groups > 0 && e->count % groups != 0)
+        return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
+    if (e->scale == 1) e->scale = 0;
+    e->groups = groups > 1 ? (int)groups : 0;
+    e->chosen_groups = (int)chosen;
+    return true;
+}
+
 static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
-    Keys count = {"num_local_experts", "num_experts"}, per_token = {"num_experts_per_tok"},
-         ffn = {"moe_intermediate_size"}, shared = {"shared_expert_intermediate_size"};
+    Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
+         per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
+         shared = {"shared_expert_intermediate_size"};
     const int most = 1 << 24;
     if (e->count == 0) return true;
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
@@ -304,7 +406,7 @@ static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
         (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
         return false;
     }
-    return read_dense_layers(config, out, err);
+    return read_routing(config, e, err) && read_dense_layers(config, out, err);
 }
 
 // ---- Tokens and types ----
@@ -380,6 +482,12 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         if (!json_bool(config, options[i].key, !options[i].refused, &value, err)) return false;
         if (value == options[i].refused) config_not_run(out, "%s", options[i].reason);
     }
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"), *of = inner ? inner : config; // MPT
+    bool alibi;
+    if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
+    if (!alibi) config_not_run(out, "positions of this kind (\"alibi\": false) are not supported");
+    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(of, "clip_qkv")))
+        config_not_run(out, "limits of queries, keys and values (\"clip_qkv\") are not supported");
     return true;
 }
 
@@ -396,9 +504,9 @@ static bool read_family(cJSON *config, const Family *family, ModelConfig *out, E
     return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
            read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
            read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
-           read_windows(config, family, out, err) && read_positions(config, family, out, err) &&
-           read_experts(config, out, err) && refuse_options(config, out, err) && read_tokens(config, out, err) &&
-           read_dtype(config, out, err);
+           read_windows(config, family, out, err) && read_unrotated(config, family, out, err) &&
+           read_positions(config, family, out, err) && read_experts(config, out, err) &&
+           refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
 }
 
 static void name_family(const char *type, ModelConfig *out) {
@@ -431,9 +539,14 @@ static bool inherit_keys(const cJSON *outer, cJSON *inner, Error *err) {
     return true;
 }
 
-static bool read_nested(const cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
+static bool read_nested(cJSON *config, const Family *outer, ModelConfig *out, Error *err) {
     cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "text_config");
     const char *type;
+    if (!inner && cJSON_GetObjectItemCaseSensitive(config, "hidden_size")) { // the first files have it all in one
+        const Family *flat = family_find(outer->nested);
+        *out = flat->defaults;
+        return read_family(config, flat, out, err);
+    }
     if (!cJSON_IsObject(inner)) return error_set(err, "\"text_config\" is missing or not an object");
     if (!json_string(inner, "model_type", outer->nested, &type, err) || !inherit_keys(config, inner, err)) return false;
     const Family *family = family_find(type);

@@ -28,6 +28,8 @@ static bool read_yarn(const cJSON *rope, ModelConfig *out, Error *err) {
         return false;
     }
     out->rope_untruncated = !truncate;
+    const double more = out->latent.kv_rank > 0 && all != 0 ? yarn_scale(out->rope_factor, all) : 1; // DeepSeek
+    out->attention_scale *= (float)(more * more);
     bool both = mscale != 0 && all != 0;
     double missing = both ? yarn_scale(out->rope_factor, mscale) / yarn_scale(out->rope_factor, all)
                           : yarn_scale(out->rope_factor, 1);
@@ -85,7 +87,8 @@ static const struct {
     {"default", ROPE_DEFAULT, false, nothing_more}, {"linear", ROPE_LINEAR, true, nothing_more},
     {"dynamic", ROPE_DYNAMIC, true, read_dynamic},  {"llama3", ROPE_LLAMA3, true, read_llama3},
     {"yarn", ROPE_YARN, true, read_yarn},           {"longrope", ROPE_LONG, false, read_longrope},
-    {"su", ROPE_LONG, false, read_longrope}, // the name in the first files of Phi 3
+    {"su", ROPE_LONG, false, read_longrope},      // the name in the first files of Phi 3
+    {"mrope", ROPE_DEFAULT, false, nothing_more}, // of text alone, its three positions are one
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -107,13 +110,11 @@ static bool read_kind(const cJSON *rope, ModelConfig *out, Error *err) {
            kinds[kind].read(rope, out, err);
 }
 
-static bool set_rotated(double partial, ModelConfig *out, Error *err) {
-    if (!(partial > 0 && partial <= 1))
-        return error_set(err, "\"partial_rotary_factor\" must be above 0 and at most 1");
-    out->rotated_dims = (int)((double)out->head_dim * partial);
-    if (out->rotated_dims > 0 && out->rotated_dims % 2 == 0) return true;
+static bool set_rotated(int dims, ModelConfig *out, Error *err) {
+    out->rotated_dims = dims;
+    if (dims > 0 && dims % 2 == 0) return true;
     return error_set(err, "head_dim %d is odd, or its rotated part %d is; rotary positions need an even number",
-                     out->head_dim, out->rotated_dims);
+                     out->head_dim, dims);
 }
 
 static bool find_object(const cJSON *config, const char *key, const cJSON **out, Error *err) {
@@ -149,12 +150,33 @@ static bool find_rope(const cJSON *config, const cJSON **rope, ModelConfig *out,
 }
 
 // How much of every head is rotated. Most families rotate all of it, whatever the file says.
-static bool read_partial(const cJSON *config, const cJSON *rope, const Family *family, double *out, Error *err) {
+static bool read_partial(const cJSON *config, const cJSON *rope, const Family *family, ModelConfig *out, Error *err) {
     static const char *const keys[] = {"partial_rotary_factor", "rotary_pct", NULL};
-    *out = family->partial_rotary > 0 ? family->partial_rotary : 1;
-    if (!family_reads(family, keys[0]) && !family_reads(family, keys[1])) return true;
-    return json_number(config, json_first_key(config, keys), *out, out, err) &&
-           json_number(rope, "partial_rotary_factor", *out, out, err);
+    double partial = family->partial_rotary > 0 ? family->partial_rotary : 1;
+    int64_t dims = out->latent.rotated;
+    const bool counted = family_reads(family, "rotary_dim") && !cJSON_HasObjectItem(rope, "partial_rotary_factor");
+    if (counted &&
+        !json_integer(config, "rotary_dim", family->partial_rotary > 0 ? 0 : 64, 0, out->head_dim, &dims, err))
+        return false;
+    if (dims > 0) return set_rotated((int)dims, out, err);
+    if ((family_reads(family, keys[0]) || family_reads(family, keys[1])) &&
+        (!json_number(config, json_first_key(config, keys), partial, &partial, err) ||
+         !json_number(rope, "partial_rotary_factor", partial, &partial, err)))
+        return false;
+    if (!(partial > 0 && partial <= 1))
+        return error_set(err, "\"partial_rotary_factor\" must be above 0 and at most 1");
+    return set_rotated((int)((double)out->head_dim * partial), out, err);
+}
+
+// Hunyuan's "dynamic" positions: alpha^(d / (d − 2)) times the theta, whatever the length. Then nothing else scales.
+static bool read_alpha(const Family *family, const cJSON **rope, ModelConfig *out, Error *err) {
+    const double dims = rope_dims(out);
+    double alpha;
+    if (!family->rope_alpha || !cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(*rope, "alpha"))) return true;
+    if (!json_positive(*rope, "alpha", 1, &alpha, err)) return false;
+    if (dims > 2) out->rope_theta *= pow(alpha, dims / (dims - 2));
+    *rope = NULL;
+    return true;
 }
 
 // The positions before they were scaled. Beside the object goes before inside (transformers 5), except with an object
@@ -168,15 +190,27 @@ static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *o
     return json_positive(config, key, inner, &out->rope_original_positions, err);
 }
 
+// Behind the original positions queries grow with the position, which is not supported: texts end there.
+static bool read_query_growth(const cJSON *rope, ModelConfig *out, Error *err) {
+    double beta;
+    if (!json_number(rope, "llama_4_scaling_beta", 0, &beta, err)) return false;
+    if (beta != 0 && out->rope_original_positions < out->max_positions)
+        out->max_positions = (int)out->rope_original_positions;
+    return true;
+}
+
 bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     static const char *const theta_keys[] = {"rope_theta", "rotary_emb_base", NULL};
     const cJSON *rope;
-    double partial;
     out->rope_factor = 1;
-    return json_positive(config, json_first_key(config, theta_keys), out->rope_theta, &out->rope_theta, err) &&
-           find_rope(config, &rope, out, err) &&
+    if (!json_positive(config, json_first_key(config, theta_keys), out->rope_theta, &out->rope_theta, err))
+        return false;
+    const bool own = family_reads(family, "rope_local_base_freq");
+    if (out->rope_window_theta > 0 && !own) out->rope_window_theta = out->rope_theta;
+    return find_rope(config, &rope, out, err) &&
            json_positive(rope, "rope_theta", out->rope_theta, &out->rope_theta, err) &&
-           read_partial(config, rope, family, &partial, err) && set_rotated(partial, out, err) &&
-           read_original(config, rope, out, err) &&
-           (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters"));
+           read_partial(config, rope, family, out, err) && read_original(config, rope, out, err) &&
+           read_alpha(family, &rope, out, err) &&
+           (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters")) &&
+           read_query_growth(rope, out, err);
 }

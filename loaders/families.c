@@ -11,8 +11,8 @@
     "model_type vocab_size max_position_embeddings tie_word_embeddings bos_token_id eos_token_id dtype torch_dtype "
 #define KEYS_OF_SIZES "hidden_size num_hidden_layers num_attention_heads "
 #define KEYS_OF_ROPE "rope_theta rope_scaling rope_parameters original_max_position_embeddings "
-#define KEYS_AS_LLAMA \
-    KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE "intermediate_size num_key_value_heads head_dim hidden_act rms_norm_eps "
+#define KEYS_BUT_EPS KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE "intermediate_size num_key_value_heads head_dim hidden_act "
+#define KEYS_AS_LLAMA KEYS_BUT_EPS "rms_norm_eps "
 #define KEYS_OF_QWEN KEYS_AS_LLAMA "use_sliding_window sliding_window "
 #define KEYS_OF_GEMMA                      \
     KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE \
@@ -22,6 +22,19 @@
 #define KEYS_OF_EXPERTS \
     "num_experts num_experts_per_tok moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers "
 
+#define KEYS_OF_ROUTING                                                                              \
+    "num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size n_shared_experts " \
+    "first_k_dense_replace "                                                                         \
+    "n_group topk_group routed_scaling_factor norm_topk_prob "
+#define KEYS_OF_DEEPSEEK                                                                                               \
+    KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE                                                                             \
+        "intermediate_size hidden_act rms_norm_eps attention_bias mlp_bias kv_lora_rank q_lora_rank qk_nope_head_dim " \
+        "qk_rope_head_dim v_head_dim num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size "    \
+        "n_shared_experts first_k_dense_replace n_group topk_group topk_method routed_scaling_factor "
+#define DEEPSEEK                                      \
+    .layout = LAYOUT_DEEPSEEK, .rope_adjacent = true, \
+    .latent = {.kv_rank = 512, .q_rank = 1536, .plain = 128, .rotated = 64, .value = 128}
+
 #define ONES_EOS(id) .eos_tokens = {(id)}, .eos_count = 1
 #define BOS_EOS(bos, eos) .bos_token = (bos), ONES_EOS(eos)
 #define SIZES(L, H, A, KV, D, F, V, P)                                                                       \
@@ -30,6 +43,13 @@
 #define RMS(eps, theta) .norm_eps = (eps), .rope_theta = (theta)
 #define LAYER_NORM(eps) .norm = NORM_LAYER, .norm_eps = (eps)
 #define ALL_BIASES .attention_bias = true, .output_bias = true, .mlp_bias = true
+#define NORMS_AFTER .branch_norms = true, .no_norm_before = true
+#define COHERE                                                                                             \
+    LAYER_NORM(1e-5f), BOS_EOS(5, 255001), .norm_without_bias = true, .parallel = true, .tied_head = true, \
+                                           .rope_theta = 1e4, .rope_adjacent = true, .logit_scale = 0.0625f
+#define GLM                                                                                        \
+    RMS(1.5625e-7f, 1e4), .bos_token = -1, .eos_tokens = {151329, 151336, 151338}, .eos_count = 3, \
+                          .attention_bias = true, .layout = LAYOUT_GLM, .rope_adjacent = true
 #define GEMMA .norm = NORM_RMS_PLUS_ONE, .tied_head = true, BOS_EOS(2, 1)
 
 static const Family families[] = {
@@ -57,7 +77,7 @@ static const Family families[] = {
      .output_bias = "attention_bias",
      .windows = WINDOW_LATER_LAYERS,
      .defaults = {SIZES(32, 4096, 32, 32, 128, 22016, 151936, 32768), RMS(1e-6f, 1e4), .bos_token = -1,
-                  .qk_norm = true}},
+                  .qk_norm = QK_NORM_HEADS}},
     {.type = "gemma",
      .keys = KEYS_OF_GEMMA "hidden_act",
      .activation = "gelu_pytorch_tanh",
@@ -90,7 +110,7 @@ static const Family families[] = {
      .query_scalar = 256,
      .scales_embedding = true,
      .defaults = {SIZES(26, 2304, 8, 4, 256, 9216, 262208, 131072), RMS(1e-6f, 1e6), GEMMA, .branch_norms = true,
-                  .qk_norm = true, .window = 4096, .rope_window_theta = 1e4}},
+                  .qk_norm = QK_NORM_HEADS, .window = 4096, .rope_window_theta = 1e4}},
     {.type = "phi3",
      .keys = KEYS_AS_LLAMA "sliding_window partial_rotary_factor",
      .activation = "silu",
@@ -169,8 +189,270 @@ static const Family families[] = {
      .activation = "silu",
      .attention_bias = "attention_bias",
      .output_bias = "attention_bias",
-     .defaults = {SIZES(24, 2048, 32, 4, 0, 6144, 151936, 32768), RMS(1e-6f, 1e4), .bos_token = -1, .qk_norm = true,
-                  .layout = LAYOUT_QWEN_MOE, .experts = {.count = 128, .per_token = 8, .ffn = 768}}},
+     .defaults = {SIZES(24, 2048, 32, 4, 0, 6144, 151936, 32768), RMS(1e-6f, 1e4), .bos_token = -1,
+                  .qk_norm = QK_NORM_HEADS, .layout = LAYOUT_QWEN_MOE,
+                  .experts = {.count = 128, .per_token = 8, .ffn = 768}}},
+    // ---- Near Llama ----
+    {.type = "ministral",
+     .keys = KEYS_AS_LLAMA "sliding_window layer_types",
+     .activation = "silu",
+     .defaults = {SIZES(32, 4096, 32, 8, 0, 14336, 32000, 131072), RMS(1e-6f, 1e4), BOS_EOS(1, 2), .window = 4096}},
+    {.type = "ministral3",
+     .keys = KEYS_AS_LLAMA "sliding_window",
+     .activation = "silu",
+     .defaults = {SIZES(34, 4096, 32, 8, 128, 14336, 131072, 262144), RMS(1e-5f, 1e6), BOS_EOS(1, 2)}},
+    {.type = "smollm3",
+     .keys = KEYS_OF_QWEN "layer_types attention_bias mlp_bias no_rope_layers no_rope_layer_interval",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(36, 2048, 16, 4, 0, 11008, 128256, 32768), RMS(1e-6f, 2e6), BOS_EOS(128000, 128001),
+                  .tied_head = true}},
+    {.type = "seed_oss",
+     .keys = KEYS_AS_LLAMA "attention_bias attention_out_bias mlp_bias",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_out_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(64, 4096, 80, 8, 128, 27648, 155136, 524288), RMS(1e-6f, 1e4), BOS_EOS(0, 2),
+                  .attention_bias = true}},
+    {.type = "granite",
+     .keys = KEYS_AS_LLAMA "attention_bias mlp_bias embedding_multiplier attention_multiplier residual_multiplier "
+                           "logits_scaling",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 32000, 2048), RMS(1e-6f, 1e4), BOS_EOS(1, 2), .attention_scale = 1}},
+    {.type = "olmo2",
+     .keys = KEYS_AS_LLAMA "attention_bias",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 50304, 2048), RMS(1e-5f, 1e4), BOS_EOS(-1, 50279), NORMS_AFTER,
+                  .qk_norm = QK_NORM_WHOLE}},
+    {.type = "olmo3",
+     .keys = KEYS_AS_LLAMA "attention_bias sliding_window layer_types",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 4,
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 50304, 2048), RMS(1e-5f, 5e5), BOS_EOS(-1, 50279), NORMS_AFTER,
+                  .qk_norm = QK_NORM_WHOLE, .window = 4096, .rope_window_theta = 5e5}},
+    {.type = "olmoe",
+     .keys = KEYS_AS_LLAMA "attention_bias clip_qkv num_experts num_experts_per_tok norm_topk_prob",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .defaults = {SIZES(16, 2048, 16, 0, 0, 2048, 50304, 4096), RMS(1e-5f, 1e4), BOS_EOS(-1, 50279),
+                  .qk_norm = QK_NORM_WHOLE, .layout = LAYOUT_QWEN_MOE, .experts = {.count = 64, .per_token = 8}}},
+    {.type = "ernie4_5",
+     .keys = KEYS_AS_LLAMA "use_bias",
+     .activation = "silu",
+     .attention_bias = "use_bias",
+     .output_bias = "use_bias",
+     .mlp_bias = "use_bias",
+     .defaults = {SIZES(18, 1024, 16, 2, 128, 3072, 103424, 131072), RMS(1e-5f, 5e5), BOS_EOS(1, 2), .tied_head = true,
+                  .rope_adjacent = true}},
+    {.type = "hunyuan_v1_dense",
+     .keys = KEYS_AS_LLAMA "attention_bias",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .rope_alpha = true,
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 290943, 2048), RMS(1e-5f, 1e4), BOS_EOS(1, 2),
+                  .qk_norm = QK_NORM_ROTATED}},
+    {.type = "exaone4",
+     .keys = KEYS_AS_LLAMA "sliding_window sliding_window_pattern layer_types",
+     .activation = "silu",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 4,
+     .windows_rotate = true,
+     .defaults = {SIZES(32, 4096, 32, 32, 0, 16384, 102400, 2048), RMS(1e-5f, 1e4), BOS_EOS(0, 2), NORMS_AFTER,
+                  .qk_norm = QK_NORM_HEADS, .window = 4096}},
+    {.type = "arcee",
+     .keys = KEYS_AS_LLAMA "attention_bias mlp_bias",
+     .activation = "relu2",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(32, 2560, 32, 0, 0, 18432, 32000, 4096), RMS(1e-5f, 1e4), BOS_EOS(128000, 128001),
+                  .layout = LAYOUT_UNGATED_LLAMA}},
+    {.type = "nemotron",
+     .keys = KEYS_BUT_EPS "attention_bias mlp_bias norm_eps partial_rotary_factor",
+     .activation = "relu2",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .partial_rotary = 0.5,
+     .defaults = {SIZES(32, 6144, 48, 0, 0, 24576, 256000, 4096), .norm = NORM_LAYER_PLUS_ONE, RMS(1e-5f, 1e4),
+                  BOS_EOS(2, 3), .layout = LAYOUT_UNGATED_LLAMA}},
+    {.type = "cohere",
+     .keys = KEYS_BUT_EPS "attention_bias layer_norm_eps logit_scale use_qk_norm",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .parallel_shares_norm = true,
+     .defaults = {SIZES(40, 8192, 64, 0, 0, 22528, 256000, 8192), COHERE}},
+    {.type = "cohere2",
+     .keys = KEYS_BUT_EPS "attention_bias layer_norm_eps logit_scale sliding_window sliding_window_pattern layer_types",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 4,
+     .windows_rotate = true,
+     .parallel_shares_norm = true,
+     .defaults = {SIZES(40, 8192, 64, 0, 0, 22528, 256000, 8192), COHERE, .window = 4096}},
+    {.type = "starcoder2",
+     .keys = KEYS_BUT_EPS "norm_epsilon use_bias sliding_window",
+     .activation = "gelu_pytorch_tanh",
+     .attention_bias = "use_bias",
+     .output_bias = "use_bias",
+     .mlp_bias = "use_bias",
+     .defaults = {SIZES(30, 3072, 24, 2, 0, 12288, 49152, 4096), LAYER_NORM(1e-5f), BOS_EOS(50256, 50256), ALL_BIASES,
+                  .rope_theta = 1e4, .layout = LAYOUT_STARCODER2, .tied_head = true}},
+    {.type = "stablelm",
+     .keys = KEYS_BUT_EPS "layer_norm_eps use_qkv_bias qk_layernorm use_parallel_residual partial_rotary_factor",
+     .activation = "silu",
+     .attention_bias = "use_qkv_bias",
+     .partial_rotary = 0.25,
+     .parallel_shares_norm = true,
+     .defaults = {SIZES(32, 2560, 32, 32, 0, 6912, 50304, 4096), LAYER_NORM(1e-5f), BOS_EOS(0, 0), .rope_theta = 1e4}},
+    {.type = "phi",
+     .keys = KEYS_BUT_EPS "layer_norm_eps qk_layernorm partial_rotary_factor",
+     .activation = "gelu_new",
+     .partial_rotary = 0.5,
+     .parallel_shares_norm = true,
+     .defaults = {SIZES(24, 2048, 32, 0, 0, 8192, 51200, 2048), LAYER_NORM(1e-5f), BOS_EOS(1, 2), ALL_BIASES,
+                  .head_bias = true, .rope_theta = 1e4, .layout = LAYOUT_PHI, .parallel = true}},
+    {.type = "glm",
+     .keys = KEYS_AS_LLAMA "attention_bias partial_rotary_factor",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .partial_rotary = 0.5,
+     .defaults = {SIZES(40, 4096, 32, 2, 128, 13696, 151552, 131072), GLM}},
+    {.type = "glm4",
+     .keys = KEYS_AS_LLAMA "attention_bias partial_rotary_factor",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .partial_rotary = 0.5,
+     .defaults = {SIZES(40, 4096, 32, 2, 128, 13696, 151552, 131072), GLM, .branch_norms = true}},
+    // ---- Mixtures as DeepSeek's ----
+    {.type = "glm4_moe",
+     .keys = KEYS_AS_LLAMA KEYS_OF_ROUTING "attention_bias partial_rotary_factor use_qk_norm",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .partial_rotary = 0.5,
+     .qk_norm_heads = true,
+     .defaults = {SIZES(46, 4096, 96, 8, 0, 10944, 151552, 131072), RMS(1e-5f, 1e4), .bos_token = -1,
+                  .layout = LAYOUT_GLM_MOE,
+                  .experts = {.count = 128,
+                              .per_token = 8,
+                              .ffn = 1408,
+                              .shared_count = 1,
+                              .first_layer = 1,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .groups = 1,
+                              .chosen_groups = 1}}},
+    {.type = "ernie4_5_moe",
+     .keys = KEYS_AS_LLAMA "use_bias moe_intermediate_size moe_k moe_num_experts moe_num_shared_experts "
+                           "moe_layer_start_index moe_layer_end_index moe_layer_interval",
+     .activation = "silu",
+     .attention_bias = "use_bias",
+     .output_bias = "use_bias",
+     .mlp_bias = "use_bias",
+     .defaults = {SIZES(28, 2560, 20, 4, 0, 12288, 103424, 131072), RMS(1e-5f, 5e5), BOS_EOS(1, 2), .tied_head = true,
+                  .rope_adjacent = true, .layout = LAYOUT_ERNIE_MOE,
+                  .experts = {.count = 64,
+                              .per_token = 6,
+                              .ffn = 1536,
+                              .shared_count = 2,
+                              .first_layer = 1,
+                              .normalized = true,
+                              .biased = true}}},
+    {.type = "minimax_m2",
+     .keys = KEYS_AS_LLAMA "num_local_experts num_experts_per_tok rotary_dim partial_rotary_factor",
+     .activation = "silu",
+     .defaults = {SIZES(62, 3072, 48, 8, 128, 1536, 200064, 196608), RMS(1e-6f, 5e6), BOS_EOS(200034, 200020),
+                  .qk_norm = QK_NORM_WHOLE, .layout = LAYOUT_MINIMAX,
+                  .experts = {.count = 256, .per_token = 8, .normalized = true, .sigmoid = true, .biased = true}}},
+    {.type = "gpt_oss",
+     .keys = KEYS_AS_LLAMA "attention_bias sliding_window layer_types num_local_experts num_experts_per_tok",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .clamps_gate = true,
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 2,
+     .defaults = {SIZES(36, 2880, 64, 8, 64, 2880, 201088, 131072), RMS(1e-5f, 150000), .bos_token = -1,
+                  .attention_bias = true, .output_bias = true, .mlp_bias = true, .sinks = true, .window = 128,
+                  .layout = LAYOUT_GPT_OSS,
+                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true}}},
+    {.type = "deepseek_v2",
+     .keys = KEYS_OF_DEEPSEEK,
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 102400, 2048), RMS(1e-6f, 1e4), BOS_EOS(1, 2), DEEPSEEK,
+                  .experts = {.count = 64, .per_token = 1, .ffn = 1407, .shared_count = 2}}},
+    {.type = "deepseek_v3",
+     .keys = KEYS_OF_DEEPSEEK "rope_interleave norm_topk_prob",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .defaults = {SIZES(61, 7168, 128, 0, 0, 18432, 129280, 4096), RMS(1e-6f, 1e4), BOS_EOS(0, 1), DEEPSEEK,
+                  .experts = {.count = 256,
+                              .per_token = 8,
+                              .ffn = 2048,
+                              .shared_count = 1,
+                              .first_layer = 3,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .groups = 8,
+                              .chosen_groups = 4,
+                              .scale = 2.5f}}},
+    {.type = "kimi_k2", .same_as = "deepseek_v3"},
+    // ---- Near GPT-2 ----
+    {.type = "gptj",
+     .keys = KEYS_OF_ALL KEYS_OF_SIZES
+     "n_embd n_layer n_head n_positions n_inner activation_function layer_norm_epsilon rotary_dim",
+     .activation = "gelu_new",
+     .parallel_shares_norm = true,
+     .defaults = {SIZES(28, 4096, 16, 0, 0, 0, 50400, 2048), LAYER_NORM(1e-5f), BOS_EOS(50256, 50256), .mlp_bias = true,
+                  .head_bias = true, .layout = LAYOUT_GPT_J, .rope_theta = 1e4, .rope_adjacent = true,
+                  .parallel = true}},
+    {.type = "gpt_bigcode",
+     .keys = KEYS_OF_ALL KEYS_OF_SIZES "n_embd n_layer n_head n_positions n_inner activation_function "
+                                       "layer_norm_epsilon scale_attn_weights multi_query add_cross_attention",
+     .activation = "gelu_pytorch_tanh",
+     .defaults = {SIZES(12, 768, 12, 0, 0, 0, 50257, 1024), LAYER_NORM(1e-5f), BOS_EOS(50256, 50256), ALL_BIASES,
+                  .layout = LAYOUT_GPT_BIGCODE, .positions = POSITIONS_LEARNED, .grouped_qkv = true,
+                  .tied_head = true}},
+    {.type = "mpt",
+     .keys = KEYS_OF_ALL "d_model n_heads n_layers max_seq_len layer_norm_epsilon attn_config",
+     .activation = "gelu",
+     .defaults = {SIZES(24, 2048, 16, 0, 0, 0, 50368, 2048), LAYER_NORM(1e-5f), .bos_token = -1,
+                  .norm_without_bias = true, .layout = LAYOUT_MPT, .positions = POSITIONS_ALIBI, .tied_head = true}},
+    // ---- Text halves of models that see ----
+    {.type = "mistral3", .nested = "mistral"},
+    {.type = "smolvlm", .nested = "llama"},
+    {.type = "idefics3", .nested = "llama"},
+    {.type = "paligemma", .nested = "gemma", .defaults = {.tied_head = true}},
+    {.type = "internvl", .nested = "qwen2"},
+    {.type = "llava_onevision", .nested = "qwen2"},
+    {.type = "qwen2_vl", .nested = "qwen2"},
+    {.type = "qwen2_5_vl", .nested = "qwen2"},
+    {.type = "qwen3_vl", .nested = "qwen3"},
+    {.type = "qwen3_vl_moe", .nested = "qwen3_moe"},
+    {.type = "qwen2_vl_text", .same_as = "qwen2"},
+    {.type = "qwen2_5_vl_text", .same_as = "qwen2"},
+    {.type = "qwen3_vl_text", .same_as = "qwen3"},
+    {.type = "qwen3_vl_moe_text", .same_as = "qwen3_moe"},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -186,7 +468,8 @@ bool family_reads(const Family *family, const char *key) {
 
 const Family *family_find(const char *type) {
     for (int i = 0; i < FAMILIES; i++) {
-        if (strcmp(families[i].type, type) == 0) return &families[i];
+        if (strcmp(families[i].type, type) != 0) continue;
+        return families[i].same_as ? family_find(families[i].same_as) : &families[i];
     }
     return NULL;
 }

@@ -16,6 +16,7 @@ typedef enum WindowRule {
 
 typedef struct Family {
     const char *type;                                    // model_type
+    const char *same_as;                                 // another type that it is by another name; NULL: none
     const char *keys;                                    // all that it reads, with spaces between them
     const char *activation;                              // where the file does not say
     const char *attention_bias, *output_bias, *mlp_bias; // keys of flags; NULL: as in `defaults`
@@ -26,6 +27,11 @@ typedef struct Family {
     const char *nested;        // what is meant is in text_config, of this type if it does not say; NULL: is not
     bool gelu_means_tanh;      // old files say "gelu" and were trained with the other
     bool scales_embedding;     // by √hidden
+    bool parallel_shares_norm; // parallel branches have one norm
+    bool clamps_gate;          // "silu" means NONLINEARITY_SWIGLU_OAI
+    bool qk_norm_heads;        // "use_qk_norm" means QK_NORM_HEADS
+    bool windows_rotate;       // layers without a window have no positions, where others have one
+    bool rope_alpha;           // "dynamic" positions have a larger theta from the beginning, by `alpha`
     bool decoder_architecture; // num_kv_heads, multi_query, num_ln_in_parallel_attn say how heads and norms are shared
     ModelConfig defaults;      // of keys that are missing; 0: derived from others
 } Family;

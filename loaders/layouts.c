@@ -37,12 +37,16 @@ static const LinearRow llama_mlp[] = {
     DOWN("mlp.down_proj"),
     END};
 static const NormRow llama_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
-    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM, AT(q_norm)},
-    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM, AT(k_norm)},
-    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_NO_BRANCH_NORMS, AT(mlp_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NORM_BEFORE, AT(attention_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_QUERIES, WHEN_QK_NORM_WHOLE, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_KEYS, WHEN_QK_NORM_WHOLE, AT(k_norm)},
+    {"self_attn.query_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(q_norm)},
+    {"self_attn.key_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(k_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP_NORM, AT(mlp_norm)},
     {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(attention_out_norm)},
-    {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_norm)},
+    {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_NORMS_AROUND, AT(mlp_norm)},
     {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_out_norm)},
     END};
 
@@ -50,6 +54,24 @@ static const LinearRow phi3_attention[] = {QKV("self_attn.qkv_proj"), OUTPUT("se
 static const LinearRow phi3_mlp[] = {
     {"mlp.gate_up_proj", ROLE_GATE_UP, WIDTH_TWO_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(gate_up)},
     DOWN("mlp.down_proj"),
+    END};
+
+static const LinearRow ungated_llama_mlp[] = {
+    {"mlp.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)},
+    DOWN("mlp.down_proj"),
+    END};
+
+static const LinearRow starcoder2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
+
+static const LinearRow phi_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                                          OUTPUT("self_attn.dense"), END};
+static const LinearRow phi_mlp[] = {UNGATED_MLP("mlp.fc1", "mlp.fc2"), END};
+
+static const NormRow glm_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"post_self_attn_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(attention_out_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
+    {"post_mlp_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_out_norm)},
     END};
 
 static const ExpertNames mixtral_experts = {
@@ -71,6 +93,74 @@ static const ExpertNames qwen_experts = {.router = "mlp.gate",
                                          .down = "down_proj",
                                          .shared = qwen_shared};
 
+static const LinearRow glm_shared[] = {{"mlp.shared_experts.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_gate)},
+                                       {"mlp.shared_experts.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)},
+                                       {"mlp.shared_experts.down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
+                                        BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+                                       END};
+static const ExpertNames glm_experts = {.router = "mlp.gate",
+                                        .experts = "mlp.experts",
+                                        .gate = "gate_proj",
+                                        .up = "up_proj",
+                                        .down = "down_proj",
+                                        .bias = "mlp.gate.e_score_correction_bias",
+                                        .shared = glm_shared};
+
+static const ExpertNames ernie_experts = {.router = "mlp.gate",
+                                          .experts = "mlp.experts",
+                                          .gate = "gate_proj",
+                                          .up = "up_proj",
+                                          .down = "down_proj",
+                                          .bias = "mlp.moe_statics.e_score_correction_bias",
+                                          .bias_is_row = true,
+                                          .shared = glm_shared};
+static const ExpertNames minimax_experts = {.router = "block_sparse_moe.gate",
+                                            .experts = "block_sparse_moe.experts",
+                                            .gate = "w1",
+                                            .up = "w3",
+                                            .down = "w2",
+                                            .bias = "block_sparse_moe.e_score_correction_bias"};
+
+static const ExpertNames gpt_oss_experts = {.router = "mlp.router",
+                                            .router_bias = BIAS_MLP,
+                                            .experts = "mlp.experts",
+                                            .gate_up = "gate_up_proj",
+                                            .down = "down_proj"};
+
+// ---- Latent attention ----
+
+#define LATENT_ATTENTION                                                                                       \
+    {"self_attn.kv_a_proj_with_mqa",                                                                           \
+     ROLE_KV_A,                                                                                                \
+     WIDTH_KV_LATENT_AND_ROTATED,                                                                              \
+     WIDTH_HIDDEN,                                                                                             \
+     BIAS_ATTENTION,                                                                                           \
+     SLOT_ATTENTION,                                                                                           \
+     FUSED_QKV,                                                                                                \
+     AT(kv_a)},                                                                                                \
+        {"self_attn.kv_b_proj", ROLE_KV_B, WIDTH_KEYS_AND_VALUES, WIDTH_KV_LATENT, BIAS_NONE, SLOT_KV_LATENT,  \
+         FUSED_ALONE,           AT(kv_b)},                                                                     \
+    {                                                                                                          \
+        "self_attn.o_proj", ROLE_O, WIDTH_HIDDEN, WIDTH_VALUES, BIAS_ATTENTION, SLOT_MIXED, FUSED_ALONE, AT(o) \
+    }
+static const LinearRow deepseek_attention[] = {
+    {"self_attn.q_a_proj", ROLE_Q_A, WIDTH_Q_LATENT, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(q_a)},
+    {"self_attn.q_b_proj", ROLE_Q_B, WIDTH_QUERIES, WIDTH_Q_LATENT, BIAS_NONE, SLOT_Q_LATENT, FUSED_ALONE, AT(q_b)},
+    LATENT_ATTENTION,
+    END};
+static const LinearRow deepseek_q_attention[] = {
+    {"self_attn.q_proj", ROLE_Q, WIDTH_QUERIES, WIDTH_HIDDEN, BIAS_NONE, SLOT_ATTENTION, FUSED_ALONE, AT(q)},
+    LATENT_ATTENTION,
+    END};
+static const NormRow deepseek_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"self_attn.q_a_layernorm", SLOT_Q_LATENT, WIDTH_Q_LATENT, WHEN_Q_LATENT, AT(q_latent_norm)},
+    {"self_attn.kv_a_layernorm", SLOT_KV_LATENT, WIDTH_KV_LATENT, WHEN_ALWAYS, AT(kv_latent_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
+    END};
+
 // ---- GPT-2 and its relatives ----
 
 static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_proj"), END};
@@ -79,6 +169,15 @@ static const LinearRow gpt_neo_attention[] = {
     OUTPUT("attn.attention.out_proj"), END};
 static const LinearRow gpt2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
 static const NormRow gpt2_norms[] = {TWO_NORMS("ln_1", "ln_2"), END};
+
+static const LinearRow gpt_j_attention[] = {QKV_APART("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+                                            OUTPUT("attn.out_proj"), END};
+static const LinearRow gpt_j_mlp[] = {UNGATED_MLP("mlp.fc_in", "mlp.fc_out"), END};
+static const NormRow gpt_j_norms[] = {{"ln_1", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, END};
+
+static const LinearRow mpt_attention[] = {QKV("attn.Wqkv"), OUTPUT("attn.out_proj"), END};
+static const LinearRow mpt_mlp[] = {UNGATED_MLP("ffn.up_proj", "ffn.down_proj"), END};
+static const NormRow mpt_norms[] = {TWO_NORMS("norm_1", "norm_2"), END};
 
 static const LinearRow gpt_neox_attention[] = {QKV("attention.query_key_value"), OUTPUT("attention.dense"), END};
 static const LinearRow bloom_attention[] = {QKV("self_attention.query_key_value"), OUTPUT("self_attention.dense"), END};
@@ -100,10 +199,11 @@ static const NormRow opt_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_lay
 // ---- The layouts ----
 
 // Files saved from the model without its head lack the first prefix; multimodal models put another before it.
-#define LLAMA_NAMES                                                                                    \
-    .prefixes = {"model.", "", "language_model.model.", "model.language_model."}, .layer = "layers.",  \
-    .embedding = "embed_tokens", .final_norm = "norm", .heads = {"lm_head", "language_model.lm_head"}, \
-    .norms = llama_norms
+#define LLAMA_NAMES_BUT_NORMS                                                                          \
+    .prefixes = {"model.", "", "language_model.model.", "model.language_model.", "model.text_model."}, \
+    .layer = "layers.", .embedding = "embed_tokens", .final_norm = "norm",                             \
+    .heads = {"lm_head", "language_model.lm_head"}
+#define LLAMA_NAMES LLAMA_NAMES_BUT_NORMS, .norms = llama_norms
 #define TRANSFORMER_NAMES .prefixes = {"transformer.", ""}, .layer = "h.", .final_norm = "ln_f", .heads = {"lm_head"}
 
 static const LayoutTable tables[] = {
@@ -111,6 +211,38 @@ static const LayoutTable tables[] = {
     [LAYOUT_PHI3] = {LLAMA_NAMES, .attention = phi3_attention, .mlp = phi3_mlp},
     [LAYOUT_MIXTRAL] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &mixtral_experts},
     [LAYOUT_QWEN_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &qwen_experts},
+    [LAYOUT_GLM_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_ERNIE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &ernie_experts},
+    [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
+    [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
+                        .sinks = "self_attn.sinks"},
+    [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
+                         .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
+                           .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
+    [LAYOUT_STARCODER2] = {LLAMA_NAMES, .attention = llama_attention, .mlp = starcoder2_mlp},
+    [LAYOUT_GLM] = {LLAMA_NAMES_BUT_NORMS, .norms = glm_norms, .attention = llama_attention, .mlp = phi3_mlp},
+    [LAYOUT_PHI] = {.prefixes = {"model.", ""},
+                    .layer = "layers.",
+                    .embedding = "embed_tokens",
+                    .final_norm = "final_layernorm",
+                    .heads = {"lm_head"},
+                    .attention = phi_attention,
+                    .mlp = phi_mlp,
+                    .norms = llama_norms},
+    [LAYOUT_GPT_J] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = gpt_j_attention, .mlp = gpt_j_mlp,
+                      .norms = gpt_j_norms},
+    [LAYOUT_GPT_BIGCODE] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt2_attention,
+                            .mlp = gpt2_mlp, .norms = gpt2_norms},
+    [LAYOUT_MPT] = {.prefixes = {"transformer.", ""},
+                    .layer = "blocks.",
+                    .embedding = "wte",
+                    .final_norm = "norm_f",
+                    .heads = {"lm_head"},
+                    .attention = mpt_attention,
+                    .mlp = mpt_mlp,
+                    .norms = mpt_norms},
     [LAYOUT_GPT2] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt2_attention,
                      .mlp = gpt2_mlp, .norms = gpt2_norms, .transposed = true},
     [LAYOUT_GPT_NEO] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt_neo_attention,

@@ -21,20 +21,12 @@ typedef struct Builder {
 
 const char *role_name(LinearRole role) {
     static const char *const names[] = {
-        [ROLE_Q] = "q",
-        [ROLE_K] = "k",
-        [ROLE_V] = "v",
-        [ROLE_O] = "o",
-        [ROLE_GATE] = "gate",
-        [ROLE_UP] = "up",
-        [ROLE_DOWN] = "down",
-        [ROLE_FC1] = "fc1",
-        [ROLE_FC2] = "fc2",
-        [ROLE_QKV] = "qkv",
-        [ROLE_GATE_UP] = "gate_up",
-        [ROLE_ROUTER] = "router",
-        [ROLE_HEAD] = "head",
-        [ROLE_OTHER] = "other",
+        [ROLE_Q] = "q",           [ROLE_K] = "k",       [ROLE_V] = "v",
+        [ROLE_O] = "o",           [ROLE_GATE] = "gate", [ROLE_UP] = "up",
+        [ROLE_DOWN] = "down",     [ROLE_FC1] = "fc1",   [ROLE_FC2] = "fc2",
+        [ROLE_QKV] = "qkv",       [ROLE_Q_A] = "q_a",   [ROLE_Q_B] = "q_b",
+        [ROLE_KV_A] = "kv_a",     [ROLE_KV_B] = "kv_b", [ROLE_GATE_UP] = "gate_up",
+        [ROLE_ROUTER] = "router", [ROLE_HEAD] = "head", [ROLE_OTHER] = "other",
     };
     static_assert(sizeof names / sizeof *names == ROLE_COUNT, "a role has no name");
     assert((unsigned)role < ROLE_COUNT);
@@ -97,8 +89,14 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_EMBEDDING: return (size_t)(config->embedding_width ? config->embedding_width : config->hidden);
     case WIDTH_VOCAB: return (size_t)config->vocab;
     case WIDTH_EXPERTS: return (size_t)config->experts.count;
+    case WIDTH_TWO_EXPERT_FFN: return 2 * (size_t)config->experts.ffn;
     case WIDTH_EXPERT_FFN: return (size_t)config->experts.ffn;
     case WIDTH_SHARED_FFN: return (size_t)config->experts.shared_ffn;
+    case WIDTH_Q_LATENT: return (size_t)config->latent.q_rank;
+    case WIDTH_KV_LATENT: return (size_t)config->latent.kv_rank;
+    case WIDTH_KV_LATENT_AND_ROTATED: return (size_t)(config->latent.kv_rank + config->latent.rotated);
+    case WIDTH_KEYS_AND_VALUES: return (size_t)config->heads * (size_t)(config->latent.plain + config->latent.value);
+    case WIDTH_VALUES: return (size_t)config->heads * (size_t)config->latent.value;
     case WIDTH_ONE: return 1;
     case WIDTH_HIDDEN: break;
     }
@@ -114,9 +112,14 @@ static bool has_bias(const ModelConfig *config, Bias bias) {
 static bool row_applies(const ModelConfig *config, When when) {
     const bool two = config->parallel && !config->shared_norm;
     switch (when) {
-    case WHEN_QK_NORM: return config->qk_norm;
+    case WHEN_QK_NORM_HEADS: return config->qk_norm == QK_NORM_HEADS;
+    case WHEN_QK_NORM_WHOLE: return config->qk_norm == QK_NORM_WHOLE;
+    case WHEN_QK_NORM_ROTATED: return config->qk_norm == QK_NORM_ROTATED;
+    case WHEN_Q_LATENT: return config->latent.q_rank > 0;
+    case WHEN_NORM_BEFORE: return !config->no_norm_before;
     case WHEN_BRANCH_NORMS: return config->branch_norms;
-    case WHEN_NO_BRANCH_NORMS: return !config->branch_norms;
+    case WHEN_NORMS_AROUND: return config->branch_norms && !config->no_norm_before;
+    case WHEN_MLP_NORM: return !config->branch_norms && !config->shared_norm;
     case WHEN_PARALLEL_TWO: return two;
     case WHEN_NOT_PARALLEL_TWO: return !two;
     case WHEN_SEQUENTIAL: return !config->parallel;
@@ -157,13 +160,16 @@ static int add_norm(Builder *builder, int layer, const char *name, Width width, 
     }
     out->norm_count++;
     uint64_t shape[] = {width_of(&out->config, width)};
+    const bool bias = norm_is_centred(out->config.norm) && !out->config.norm_without_bias;
     bool ok = take_tensor(builder, name, ".weight", shape, 1, &norm->gain) &&
-              (out->config.norm != NORM_LAYER || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
+              (!bias || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
     return ok ? out->norm_count - 1 : -1;
 }
 
 // Whether what a norm gives is read by linears alone, so that scales can move into it.
 static bool norms_feed_linears(const ModelConfig *config) { return !config->norm_after && !config->residual_from_norm; }
+
+#define LATENT_EPS 1e-6F // whatever the configuration says of the others
 
 static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
@@ -175,6 +181,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
         int index = add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
+        if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
         *map_member(map, row->offset) = index;
     }
     if (config->shared_norm) map->mlp_norm = map->attention_norm;
@@ -277,15 +284,77 @@ static bool add_expert(Builder *builder, int layer, int expert) {
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
+// The row of a stacked bias, and the matrix of a stacked tensor that belong to this expert. It may be blocks of MXFP4.
+static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
+    const ModelStructure *out = builder->out;
+    char full[160];
+    const uint64_t biases[] = {(uint64_t)out->config.experts.count, linear->out};
+    const Tensor *tensor = checkpoint_find(out->checkpoint, name), *bias;
+    ExpertLayout layout;
+    snprintf(full, sizeof full, "%s_blocks", name);
+    if (!tensor) tensor = checkpoint_find(out->checkpoint, full);
+    if (!tensor)
+        return checkpoint_whole(out->checkpoint, builder->err) &&
+               error_set(builder->err, "%s: tensor %s is missing", out->checkpoint->folder, name);
+    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != biases[0] || layout.out != linear->out ||
+        layout.in != linear->in)
+        return error_set(builder->err, "%s: tensor %s: its shape is not that of %d experts, each [%zu, %zu]",
+                         tensor->file, tensor->name, out->config.experts.count, linear->out, linear->in);
+    linear->transposed = layout.transposed;
+    snprintf(full, sizeof full, "%s_bias", name);
+    if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
+        !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
+                       builder->err) ||
+        !take_tensor(builder, full, "", biases, 2, &bias))
+        return false;
+    builder->out->parameters += linear->out * linear->in;
+    return stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+}
+
+static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
+    const ExpertNames *names = builder->table->experts;
+    const bool down = role == ROLE_DOWN;
+    char full[160], stacked[160];
+    snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
+             expert, name);
+    snprintf(stacked, sizeof stacked, "%s%s%d.%s.%s", builder->prefix, builder->table->layer, layer, names->experts,
+             name);
+    Linear *linear = add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
+                                down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
+    if (!linear) return false;
+    linear->layer = layer;
+    linear->expert = expert;
+    linear->input = input;
+    return take_stacked(builder, stacked, linear);
+}
+
+static bool add_stacked_expert(Builder *builder, int layer, int expert) {
+    const ExpertNames *names = builder->table->experts;
+    const int input = builder->out->input_count;
+    builder->out->input_count += 2;
+    return add_stacked_linear(builder, layer, expert, names->gate_up, ROLE_GATE_UP, input) &&
+           add_stacked_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1);
+}
+
+static bool take_router_bias(Builder *builder, int layer) {
+    const Experts *experts = &builder->out->config.experts;
+    const ExpertNames *names = builder->table->experts;
+    const uint64_t row[] = {1, (uint64_t)experts->count}, *shape = names->bias_is_row ? row : row + 1;
+    char full[160];
+    if (!experts->biased) return true;
+    snprintf(full, sizeof full, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, names->bias);
+    return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
+}
+
 static bool add_experts(Builder *builder, int layer) {
     const ExpertNames *names = builder->table->experts;
     const Experts *experts = &builder->out->config.experts;
-    const LinearRow router = {names->router, ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
-                              BIAS_NONE,     SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
-    if (!add_row(builder, layer, &router)) return false;
+    const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
+                              names->router_bias, SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
+    if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer)) return false;
     builder->out->layers[layer].first_expert = builder->out->linear_count;
     for (int expert = 0; expert < experts->count; expert++) {
-        if (!add_expert(builder, layer, expert)) return false;
+        if (!(experts->stacked ? add_stacked_expert : add_expert)(builder, layer, expert)) return false;
     }
     return !names->shared || !experts->shared_ffn || add_rows(builder, layer, names->shared);
 }
@@ -308,12 +377,17 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         const int attention[] = {map->qkv, map->q, map->k, map->v}, mlp[] = {map->gate_up, map->gate, map->up};
         for (int i = 0; i < 4; i++) add_fold(out, attention[i], FOLD_NORM, map->attention_norm);
         for (int i = 0; i < 3; i++) add_fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
+        add_fold(out, map->q_a, FOLD_NORM, map->attention_norm);
+        add_fold(out, map->kv_a, FOLD_NORM, map->attention_norm);
+        add_fold(out, map->q_b, FOLD_NORM, map->q_latent_norm);
+        add_fold(out, map->kv_b, FOLD_NORM, map->kv_latent_norm);
     }
     add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
     add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
-    for (int expert = 0; map->router >= 0 && expert < out->config.experts.count; expert++) {
+    for (int expert = 0; map->router >= 0 && !out->config.experts.stacked && expert < out->config.experts.count;
+         expert++) {
         int gate = map->first_expert + 3 * expert;
         add_fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
     }
@@ -321,28 +395,38 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
 
 // ---- The whole ----
 
+static bool take_sinks(Builder *builder, int layer) {
+    const uint64_t shape[] = {(uint64_t)builder->out->config.heads};
+    char name[160];
+    if (!builder->out->config.sinks) return true;
+    snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, builder->table->sinks);
+    return take_tensor(builder, name, "", shape, 1, &builder->out->layers[layer].sinks);
+}
+
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
     memset(map, 0xFF, sizeof *map); // −1 everywhere
+    map->router_bias = map->sinks = NULL;
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
     bool experts = builder->table->experts && layer_is_in(&out->config.experts.layers, layer);
     bool ok = add_rows(builder, layer, builder->table->attention) &&
               (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
-              add_layer_norms(builder, layer);
+              add_layer_norms(builder, layer) && take_sinks(builder, layer);
     if (ok) set_folds(out, map);
     return ok;
 }
 
-// A linear outside the layers, without bias. `input` < 0: an input of its own.
+// A linear outside the layers; only the head may have a bias. `input` < 0: an input of its own.
 static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
                      const Tensor *tied) {
     Linear *linear = add_linear(builder, name, role, out_width, in_width);
     if (!linear) return -1;
     linear->input = input >= 0 ? input : builder->out->input_count++;
     linear->weight = tied;
-    return tied || take_weights(builder, linear, false) ? builder->out->linear_count - 1 : -1;
+    const bool bias = role == ROLE_HEAD && builder->out->config.head_bias;
+    return tied || take_weights(builder, linear, bias) ? builder->out->linear_count - 1 : -1;
 }
 
 static const char *head_name(const Builder *builder) {

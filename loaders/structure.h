@@ -17,6 +17,10 @@ typedef enum LinearRole {
     ROLE_FC1,
     ROLE_FC2,
     ROLE_QKV,
+    ROLE_Q_A, // of latent attention: down to a few columns, and up from these
+    ROLE_Q_B,
+    ROLE_KV_A,
+    ROLE_KV_B,
     ROLE_GATE_UP,
     ROLE_ROUTER,
     ROLE_HEAD,
@@ -56,20 +60,26 @@ typedef struct Norm {
     int layer;          // −1: the final norm, the embedding's
     const Tensor *gain; // [hidden], or [head_dim] of q and k norms
     const Tensor *bias; // like gain, or NULL
+    float eps;          // of its own; 0: that of the configuration
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
 
 typedef struct LayerMap { // indices into linears and norms; −1: this layer has none
     int qkv;              // or else q, k, v
     int q, k, v, o;
-    int gate_up; // or else gate and up, or only up where the MLP is not gated (fc1)
+    int q_a, q_b, kv_a, kv_b; // latent attention: instead of k and v, and of q or without q_a and q_b
+    int gate_up;              // or else gate and up, or only up where the MLP is not gated (fc1)
     int gate, up, down;
-    int attention_norm, mlp_norm;         // the same where both branches share one
-    int q_norm, k_norm;                   // over heads
+    int attention_norm, mlp_norm; // the same where both branches share one
+    int q_norm, k_norm;           // over heads
+    int q_latent_norm, kv_latent_norm;
     int attention_out_norm, mlp_out_norm; // of what a branch gives
     int router;                           // mixture of experts: then there is no MLP of the above
-    int first_expert;                     // gate, up, down of expert e: first_expert + 3 e, + 1, + 2
-    int shared_gate, shared_up, shared_down, shared_router;
+    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
+                      // + 1
+    int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
+    const Tensor *sinks;                                    // [heads]; NULL: none
+    const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
 } LayerMap;
 
 // Tensors of the file that are in no linear: of one kind.

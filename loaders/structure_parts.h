@@ -15,7 +15,13 @@ typedef enum Width {
     WIDTH_VOCAB,
     WIDTH_EXPERTS,
     WIDTH_EXPERT_FFN,
+    WIDTH_TWO_EXPERT_FFN,
     WIDTH_SHARED_FFN,
+    WIDTH_Q_LATENT,
+    WIDTH_KV_LATENT,
+    WIDTH_KV_LATENT_AND_ROTATED,
+    WIDTH_KEYS_AND_VALUES, // of latent attention, without what is rotated
+    WIDTH_VALUES,          // of all heads
     WIDTH_ONE,
 } Width;
 
@@ -25,6 +31,8 @@ typedef enum Bias { BIAS_NONE, BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP } Bias;
 typedef enum Slot {
     SLOT_NONE = -1,
     SLOT_ATTENTION,
+    SLOT_Q_LATENT,
+    SLOT_KV_LATENT,
     SLOT_MIXED,
     SLOT_MLP,
     SLOT_INNER,
@@ -47,9 +55,14 @@ typedef struct LinearRow {
 // Which configurations have a norm.
 typedef enum When {
     WHEN_ALWAYS,
-    WHEN_QK_NORM,
+    WHEN_QK_NORM_HEADS,
+    WHEN_QK_NORM_WHOLE,
+    WHEN_QK_NORM_ROTATED,
+    WHEN_Q_LATENT,
+    WHEN_NORM_BEFORE,
     WHEN_BRANCH_NORMS,
-    WHEN_NO_BRANCH_NORMS,
+    WHEN_NORMS_AROUND, // before and after a branch
+    WHEN_MLP_NORM,     // before the MLP alone, and not that of attention
     WHEN_PARALLEL_TWO, // parallel branches with a norm each
     WHEN_NOT_PARALLEL_TWO,
     WHEN_SEQUENTIAL,
@@ -66,11 +79,15 @@ typedef struct NormRow {
 typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
     const char *gate, *up, *down; // of one expert
+    const char *gate_up;          // of stacked experts, instead of gate and up
+    Bias router_bias;             // of its own, which is a part of the logits
+    const char *bias;             // of the choice, within the layer
+    bool bias_is_row;             // [1, experts]
     const LinearRow *shared;      // of the expert that sees every token
 } ExpertNames;
 
 typedef struct LayoutTable {
-    const char *prefixes[5];                 // tried in this order
+    const char *prefixes[6];                 // tried in this order
     const char *layer;                       // "layers." + number + "."
     const char *embedding, *positions;       // NULL: none
     const char *embedding_norm, *final_norm; // names without prefix
@@ -78,7 +95,8 @@ typedef struct LayoutTable {
     const LinearRow *attention, *mlp;
     const NormRow *norms;
     const ExpertNames *experts;
-    bool transposed; // weights of layers are stored as [in, out]
+    const char *sinks; // within a layer
+    bool transposed;   // weights of layers are stored as [in, out]
 } LayoutTable;
 
 const LayoutTable *layout_table(TensorLayout layout);

@@ -1,10 +1,66 @@
 // Attention of one layer: q, k and v, where tokens stand, the cache, and o.
 #include "model/transformer_parts.h"
 
+// ---- Latent attention ----
+
+// SCRATCH_Q: heads as [rotated, plain], whatever the order of the linear's rows.
+static bool latent_queries(const Pass *pass, const LayerMap *map, const float *x) {
+    const Latent *l = &pass_config(pass)->latent;
+    const size_t heads = (size_t)pass_config(pass)->heads, plain = (size_t)l->plain, rotated = (size_t)l->rotated;
+    float **scratch = pass->running->scratch, *latent = scratch[SCRATCH_LATENT];
+    const BackendOps *ops = pass->t->backend->ops;
+    if (map->q_b >= 0) {
+        if (!pass_linear(pass, map->q_a, x, latent)) return false;
+        pass_norm(pass, map->q_latent_norm, latent, pass->tokens, latent);
+        if (!pass_observe(pass, map->q_b, latent)) return false;
+    }
+    if (!pass_linear(pass, map->q_b >= 0 ? map->q_b : map->q, map->q_b >= 0 ? latent : x, scratch[SCRATCH_FUSED]))
+        return false;
+    ops->split(pass->t->backend, scratch[SCRATCH_FUSED], pass->tokens, heads, (const size_t[]){plain, rotated}, 2,
+               (float *const[]){scratch[SCRATCH_PLAIN], scratch[SCRATCH_ROTATED]});
+    ops->join(pass->t->backend, (const float *const[]){scratch[SCRATCH_ROTATED], scratch[SCRATCH_PLAIN]}, pass->tokens,
+              heads, (const size_t[]){rotated, plain}, (const bool[]){false, false}, 2, scratch[SCRATCH_Q]);
+    return true;
+}
+
+// SCRATCH_K with the rotated part that all heads share, and SCRATCH_V with zeros behind its values.
+static bool latent_keys(const Pass *pass, const LayerMap *map, const float *x) {
+    const Latent *l = &pass_config(pass)->latent;
+    const size_t heads = (size_t)pass_config(pass)->heads, plain = (size_t)l->plain, rotated = (size_t)l->rotated,
+                 value = (size_t)l->value, rest = (size_t)pass_config(pass)->head_dim - value;
+    float **scratch = pass->running->scratch, *latent = scratch[SCRATCH_LATENT], *fused = scratch[SCRATCH_FUSED];
+    Backend *backend = pass->t->backend;
+    if (!pass_linear(pass, map->kv_a, x, fused)) return false;
+    backend->ops->split(backend, fused, pass->tokens, 1, (const size_t[]){(size_t)l->kv_rank, rotated}, 2,
+                        (float *const[]){latent, scratch[SCRATCH_ROTATED]});
+    pass_norm(pass, map->kv_latent_norm, latent, pass->tokens, latent);
+    if (!pass_observe(pass, map->kv_b, latent) || !pass_linear(pass, map->kv_b, latent, fused)) return false;
+    backend->ops->split(backend, fused, pass->tokens, heads, (const size_t[]){plain, value}, 2,
+                        (float *const[]){scratch[SCRATCH_PLAIN], scratch[SCRATCH_VALUES]});
+    backend->ops->join(backend, (const float *const[]){scratch[SCRATCH_ROTATED], scratch[SCRATCH_PLAIN]}, pass->tokens,
+                       heads, (const size_t[]){rotated, plain}, (const bool[]){true, false}, 2, scratch[SCRATCH_K]);
+    backend->ops->join(backend, (const float *const[]){scratch[SCRATCH_VALUES], NULL}, pass->tokens, heads,
+                       (const size_t[]){value, rest}, (const bool[]){false, false}, 2, scratch[SCRATCH_V]);
+    return true;
+}
+
+// What attention gives, without what stood behind the values.
+static float *latent_values(const Pass *pass) {
+    const size_t value = (size_t)pass_config(pass)->latent.value, rest = (size_t)pass_config(pass)->head_dim - value;
+    float **scratch = pass->running->scratch;
+    pass->t->backend->ops->split(pass->t->backend, scratch[SCRATCH_MIXED], pass->tokens,
+                                 (size_t)pass_config(pass)->heads, (const size_t[]){value, rest}, 2,
+                                 (float *const[]){scratch[SCRATCH_VALUES], scratch[SCRATCH_PADDING]});
+    return scratch[SCRATCH_VALUES];
+}
+
+// ---- Attention ----
+
 // q, k and v of x, whether they are one linear or three.
 static bool attention_project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
+    if (map->kv_a >= 0) return latent_queries(pass, map, x) && latent_keys(pass, map, x);
     if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
@@ -22,23 +78,32 @@ static void attention_rotate(const Pass *pass, const RopeTable *table, int heads
     const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
     const size_t width = rows * each * (size_t)config->head_dim;
     for (size_t i = 0; i < calls; i++)
-        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config), table->cosine,
-                           table->sine, pass->running->length);
+        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config),
+                           config->rope_adjacent, table->cosine, table->sine, pass->running->length);
 }
 
-// Norms over heads and positions: what q and k get before they meet.
-static void attention_position(const Pass *pass, int layer) {
+static void attention_norm(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
+    float *q = pass->running->scratch[SCRATCH_Q], *k = pass->running->scratch[SCRATCH_K];
+    const bool whole = config->qk_norm == QK_NORM_WHOLE;
+    const size_t heads = whole ? 1 : (size_t)config->heads, kv_heads = whole ? 1 : (size_t)config->kv_heads;
+    if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * heads, q);
+    if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
+}
+
+// Norms and positions: what q and k get before they meet.
+static void attention_position(const Pass *pass, int layer) {
+    const ModelConfig *config = pass_config(pass);
     Sequences *running = pass->running;
-    float *q = running->scratch[SCRATCH_Q], *k = running->scratch[SCRATCH_K];
-    if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * (size_t)config->heads, q);
-    if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * (size_t)config->kv_heads, k);
     bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
-    if (!table->cosine) return;
-    attention_rotate(pass, table, config->heads, q);
-    attention_rotate(pass, table, config->kv_heads, k);
+    if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
+    if (table->cosine && !layer_is_in(&config->unrotated, layer)) {
+        attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
+        attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
+    }
+    if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
 }
 
 static AttentionShape shape_of(const Pass *pass, int layer) {
@@ -50,7 +115,8 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
                             .softcap = config->score_softcap,
                             .bias = pass->running->alibi,
-                            .bias_stride = pass->running->positions};
+                            .bias_stride = pass->running->positions,
+                            .sinks = pass->t->sinks[layer]};
 }
 
 // k and v are stored, then q looks back over what is stored so far.
@@ -71,12 +137,12 @@ static void attention_attend(const Pass *pass, int layer) {
 bool pass_attention(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float **scratch = pass->running->scratch;
-    if (!pass_observe(pass, map->qkv >= 0 ? map->qkv : map->q, x)) return false;
+    const int first = map->qkv >= 0 ? map->qkv : map->kv_a >= 0 ? map->kv_a : map->q;
+    if (!pass_observe(pass, first, x)) return false;
     if (!attention_project(pass, map, x)) return false;
     attention_attend(pass, layer);
-    if (!pass_observe(pass, map->o, scratch[SCRATCH_MIXED]) ||
-        !pass_linear(pass, map->o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]))
-        return false;
+    const float *mixed = map->kv_a >= 0 ? latent_values(pass) : scratch[SCRATCH_MIXED];
+    if (!pass_observe(pass, map->o, mixed) || !pass_linear(pass, map->o, mixed, scratch[SCRATCH_BRANCH])) return false;
     if (map->attention_out_norm >= 0)
         pass_norm(pass, map->attention_out_norm, scratch[SCRATCH_BRANCH], pass->tokens, scratch[SCRATCH_BRANCH]);
     return true;

@@ -9,6 +9,72 @@ static const Experts *experts_of(const Pass *pass) { return &pass->t->structure-
 
 // ---- Routing, on the host ----
 
+// Those with the largest softmax, and nothing more to it: as backends know it.
+static bool experts_plain(const Experts *e) { return !e->sigmoid && !e->biased && e->groups == 0 && e->scale == 0; }
+
+// A group is as good as its best expert, or with a bias as its two best together.
+static float group_score(const Experts *experts, const float *scores) {
+    const int each = experts->count / experts->groups;
+    float best = -INFINITY, second = -INFINITY;
+    for (int e = 0; e < each; e++) {
+        second = fmaxf(second, fminf(best, scores[e]));
+        best = fmaxf(best, scores[e]);
+    }
+    return experts->biased && each > 1 ? best + second : best;
+}
+
+// Takes the experts of all but the best groups out of the scores.
+static void leave_groups(const Experts *experts, float *scores) {
+    const int each = experts->count / experts->groups;
+    float of_group[EXPERT_GROUPS_MAX];
+    for (int g = 0; g < experts->groups; g++) of_group[g] = group_score(experts, scores + g * each);
+    for (int k = 0; k < experts->chosen_groups; k++) {
+        int best = 0;
+        for (int g = 1; g < experts->groups; g++)
+            if (of_group[g] > of_group[best] || isnan(of_group[best])) best = g;
+        of_group[best] = NAN;
+    }
+    for (int g = 0; g < experts->groups; g++)
+        for (int e = 0; !isnan(of_group[g]) && e < each; e++) scores[g * each + e] = NAN;
+}
+
+// The largest score that is left, the first of equals; taken out.
+static int best_left(const Experts *experts, float *scores) {
+    int best = 0;
+    for (int e = 1; e < experts->count; e++)
+        if (scores[e] > scores[best] || isnan(scores[best])) best = e;
+    scores[best] = NAN;
+    return best;
+}
+
+// logits become scores of their own; scores are what they are chosen by.
+static void score_experts(const Experts *experts, float *logits, const float *bias, float *scores) {
+    float top = logits[0], all = 0;
+    for (int e = 1; e < experts->count; e++) top = fmaxf(top, logits[e]);
+    for (int e = 0; e < experts->count; e++) {
+        logits[e] = experts->sigmoid ? 1 / (1 + expf(-logits[e])) : expf(logits[e] - top);
+        all += logits[e];
+    }
+    for (int e = 0; e < experts->count; e++) {
+        if (!experts->sigmoid) logits[e] /= all;
+        scores[e] = logits[e] + (bias ? bias[e] : 0);
+    }
+}
+
+// As DeepSeek chooses.
+static void experts_choose_by_score(float *logits, const Experts *experts, Routing *routing, const float *bias,
+                                    int32_t *chosen, float *weights) {
+    const float scale = experts->scale != 0 ? experts->scale : 1;
+    float sum = 0;
+    score_experts(experts, logits, bias, routing->scores);
+    if (experts->groups > 0) leave_groups(experts, routing->scores);
+    for (int k = 0; k < experts->per_token; k++) {
+        chosen[k] = best_left(experts, routing->scores);
+        sum += weights[k] = logits[chosen[k]];
+    }
+    for (int k = 0; k < experts->per_token; k++) weights[k] *= experts->normalized ? scale / (sum + 1e-20f) : scale;
+}
+
 // The `per_token` experts of one token with the largest logits, the first of equals, and their softmax probabilities;
 // takes them out of the logits.
 static void experts_choose(float *logits, const Experts *experts, int32_t *chosen, float *weights) {
@@ -27,15 +93,23 @@ static void experts_choose(float *logits, const Experts *experts, int32_t *chose
 }
 
 // logits: of the router, for the tokens of the pass.
-static bool experts_route(const Pass *pass, const float *logits) {
+static bool experts_route(const Pass *pass, const LayerMap *map, const float *logits) {
     const Experts *experts = experts_of(pass);
     Routing *routing = &pass->running->routing;
     Backend *backend = pass->t->backend;
     if (!sequences_routing(pass->running, experts, pass->tokens, pass->err)) return false;
     size_t count = (size_t)experts->count, most = (size_t)experts->per_token;
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
-    for (size_t t = 0; t < pass->tokens; t++)
-        experts_choose(routing->logits + t * count, experts, routing->chosen + t * most, routing->weights + t * most);
+    const float *bias = map->router_bias ? routing->bias : NULL;
+    if (bias) floats_from(map->router_bias->dtype, map->router_bias->data, count, routing->bias);
+    for (size_t t = 0; t < pass->tokens; t++) {
+        float *of_token = routing->logits + t * count, *weights = routing->weights + t * most;
+        int32_t *chosen = routing->chosen + t * most;
+        if (experts_plain(experts))
+            experts_choose(of_token, experts, chosen, weights);
+        else
+            experts_choose_by_score(of_token, experts, routing, bias, chosen, weights);
+    }
     return true;
 }
 
@@ -58,8 +132,10 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     Sequences *running = pass->running;
     Backend *backend = pass->t->backend;
     const size_t hidden = (size_t)pass->t->structure->config.hidden;
-    const int gate = map->first_expert + 3 * expert;
-    const Mlp mlp = {.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
+    const bool stacked = experts_of(pass)->stacked;
+    const int gate = map->first_expert + (stacked ? 2 : 3) * expert;
+    const Mlp mlp = stacked ? (Mlp){.gate_up = gate, .gate = -1, .up = -1, .down = gate + 1}
+                            : (Mlp){.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
     Pass own = *pass; // its tokens only
     own.tokens = experts_collect(pass, expert);
     if (own.tokens == 0) return true;
@@ -77,22 +153,25 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
 static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logits, const float *x) {
     Backend *backend = pass->t->backend;
     const size_t n = pass->tokens * (size_t)pass->t->structure->config.hidden;
-    if (!experts_route(pass, logits)) return false;
+    if (!experts_route(pass, map, logits)) return false;
     backend->ops->scale(backend, pass->running->scratch[SCRATCH_BRANCH], 0, n);
     for (int expert = 0; expert < experts_of(pass)->count; expert++)
         if (!run_expert(pass, map, expert, x)) return false;
     return true;
 }
 
-// The expert that sees every token, weighed by a sigmoid of its own.
+// The expert that sees every token, weighed by a sigmoid of its own if there is one.
 static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     Backend *backend = pass->t->backend;
     const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
     if (map->shared_down < 0) return true;
-    if (!pass_mlp(pass, &mlp, x, false, scratch[SCRATCH_EXPERT]) || // the router has shown x
-        !pass_linear(pass, map->shared_router, x, scratch[SCRATCH_ROUTER]))
-        return false;
+    if (!pass_mlp(pass, &mlp, x, false, scratch[SCRATCH_EXPERT])) return false; // the router has shown x
+    if (map->shared_router < 0) {
+        pass_add(pass, scratch[SCRATCH_BRANCH], scratch[SCRATCH_EXPERT]);
+        return true;
+    }
+    if (!pass_linear(pass, map->shared_router, x, scratch[SCRATCH_ROUTER])) return false;
     backend->ops->gated_add(backend, scratch[SCRATCH_ROUTER], scratch[SCRATCH_EXPERT], pass->tokens,
                             (size_t)pass->t->structure->config.hidden, scratch[SCRATCH_BRANCH]);
     return true;
@@ -120,7 +199,9 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
     Transformer *t = pass->t;
     const BackendOps *ops = t->backend->ops;
     LayerMixture *own = &t->mixtures[layer];
-    if (!ops->mixture_new || pass->observer || own->refused) return false;
+    if (!ops->mixture_new || pass->observer || own->refused || !experts_plain(experts_of(pass)) ||
+        experts_of(pass)->stacked)
+        return false;
     if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
     own->refused = !own->mixture;
     return own->mixture &&

@@ -64,7 +64,8 @@ bool transformer_head(Transformer *t, Sequences *running, const float *hidden, s
     if (!pass_observe(&pass, structure->head, x)) return false;
     if (!logits) return true;
     if (!pass_linear(&pass, structure->head, x, logits)) return false;
-    const float cap = structure->config.logit_softcap;
+    const float cap = structure->config.logit_softcap, factor = structure->config.logit_scale;
+    if (factor != 0) t->backend->ops->scale(t->backend, logits, factor, tokens * (size_t)structure->config.vocab);
     if (cap > 0) t->backend->ops->softcap(t->backend, logits, cap, tokens * (size_t)structure->config.vocab);
     return checkpoint_intact(structure->checkpoint, err);
 }

@@ -20,17 +20,25 @@ static void add_branch(const Pass *pass, float *hidden) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (config->residual_from_norm) pass_copy(pass, scratch[SCRATCH_NORMED], (size_t)config->hidden, hidden);
+    if (config->residual_scale != 0)
+        pass->t->backend->ops->scale(pass->t->backend, scratch[SCRATCH_BRANCH], config->residual_scale,
+                                     pass->tokens * (size_t)config->hidden);
     pass_add(pass, hidden, scratch[SCRATCH_BRANCH]);
+}
+
+// What a branch reads: the hidden states, after the norm if there is one.
+static const float *branch_input(const Pass *pass, int norm, const float *hidden) {
+    float *normed = pass->running->scratch[SCRATCH_NORMED];
+    if (norm < 0) return hidden;
+    pass_norm(pass, norm, hidden, pass->tokens, normed);
+    return normed;
 }
 
 static bool layer_norm_before(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *normed = pass->running->scratch[SCRATCH_NORMED];
-    pass_norm(pass, map->attention_norm, hidden, pass->tokens, normed);
-    if (!pass_attention(pass, layer, normed)) return false;
+    if (!pass_attention(pass, layer, branch_input(pass, map->attention_norm, hidden))) return false;
     add_branch(pass, hidden);
-    pass_norm(pass, map->mlp_norm, hidden, pass->tokens, normed);
-    if (!mlp_branch(pass, layer, normed)) return false;
+    if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, hidden))) return false;
     add_branch(pass, hidden);
     return true;
 }

@@ -28,9 +28,9 @@ void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *
     const Transformer *t = pass->t;
     const Norm *norm = &t->structure->norms[index];
     const float *gain = t->divided[index] ? t->divided[index] : t->gains[index];
-    const float eps = pass_config(pass)->norm_eps;
+    const float eps = norm->eps > 0 ? norm->eps : pass_config(pass)->norm_eps;
     const size_t width = (size_t)norm->gain->shape[0];
-    if (norm->bias)
+    if (norm_is_centred(pass_config(pass)->norm))
         t->backend->ops->layer_norm(t->backend, x, gain, gain + width, eps, rows, width, y);
     else
         t->backend->ops->rms_norm(t->backend, x, gain, eps, rows, width, y);

@@ -14,6 +14,16 @@ static DType cache_type(const Transformer *t) {
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
+static void latent_widths(const ModelConfig *config, size_t *widths) {
+    const Latent *l = &config->latent;
+    const size_t heads = (size_t)config->heads;
+    widths[SCRATCH_LATENT] = larger((size_t)l->q_rank, (size_t)l->kv_rank);
+    widths[SCRATCH_PLAIN] = heads * (size_t)l->plain;
+    widths[SCRATCH_ROTATED] = heads * (size_t)l->rotated;
+    widths[SCRATCH_VALUES] = heads * (size_t)l->value;
+    widths[SCRATCH_PADDING] = heads * (size_t)(config->head_dim - l->value);
+}
+
 static void scratch_widths(const ModelStructure *structure, size_t *widths) {
     const ModelConfig *config = &structure->config;
     size_t hidden = (size_t)config->hidden, ffn = 0, fused = 0;
@@ -22,12 +32,14 @@ static void scratch_widths(const ModelStructure *structure, size_t *widths) {
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         if (linear->role == ROLE_DOWN || linear->role == ROLE_FC2) ffn = larger(ffn, linear->in);
-        if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP) fused = larger(fused, linear->out);
+        const bool latent = linear->role == ROLE_KV_A || linear->role == ROLE_KV_B;
+        if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP || latent) fused = larger(fused, linear->out);
     }
     widths[SCRATCH_HIDDEN] = widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
     widths[SCRATCH_Q] = widths[SCRATCH_MIXED] = attended;
     widths[SCRATCH_K] = widths[SCRATCH_V] = cached;
-    widths[SCRATCH_FUSED] = fused;
+    if (config->latent.kv_rank) latent_widths(config, widths);
+    widths[SCRATCH_FUSED] = config->latent.kv_rank ? larger(fused, attended) : fused;
     widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = ffn;
     widths[SCRATCH_ROUTER] = (size_t)config->experts.count;
     widths[SCRATCH_ROUTED] = widths[SCRATCH_EXPERT] = config->experts.count ? hidden : 0;
@@ -132,6 +144,8 @@ static void routing_free(Routing *routing) {
     free(routing->weights);
     free(routing->rows);
     free(routing->factors);
+    free(routing->scores);
+    free(routing->bias);
     *routing = (Routing){0};
 }
 
@@ -145,7 +159,9 @@ bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens
     r->weights = array_new(chosen, sizeof *r->weights);
     r->rows = array_new(tokens, sizeof *r->rows);
     r->factors = array_new(tokens, sizeof *r->factors);
-    if (r->logits && r->chosen && r->weights && r->rows && r->factors) {
+    r->scores = array_new((size_t)experts->count, sizeof *r->scores);
+    r->bias = array_new((size_t)experts->count, sizeof *r->bias);
+    if (r->logits && r->chosen && r->weights && r->rows && r->factors && r->scores && r->bias) {
         r->tokens = tokens;
         return true;
     }

@@ -18,6 +18,7 @@ struct Transformer {
     Weight **dense;    // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **sinks;     // [layers] → [heads] in backend memory, NULL where there are none; as gains
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes
@@ -25,20 +26,25 @@ struct Transformer {
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
 typedef enum ScratchKind {
-    SCRATCH_HIDDEN, // [tokens, hidden]: the residual stream of transformer_forward
-    SCRATCH_NORMED, // [tokens, hidden]
-    SCRATCH_Q,      // [tokens, heads · head_dim]
-    SCRATCH_K,      // [tokens, kv_heads · head_dim]
-    SCRATCH_V,      // [tokens, kv_heads · head_dim]
-    SCRATCH_MIXED,  // [tokens, heads · head_dim]: what attention gives
-    SCRATCH_BRANCH, // [tokens, hidden]: what attention or MLP adds to the residual stream
-    SCRATCH_FUSED,  // [tokens, its rows]: what a fused linear gives, before it is split
-    SCRATCH_GATE,   // [tokens, ffn]
-    SCRATCH_UP,     // [tokens, ffn]
-    SCRATCH_INNER,  // [tokens, ffn]: f(gate) · up
-    SCRATCH_ROUTER, // [tokens, experts], and [tokens, 1] of the shared expert's gate
-    SCRATCH_ROUTED, // [tokens, hidden]: the tokens of one expert
-    SCRATCH_EXPERT, // [tokens, hidden]: what one expert gives
+    SCRATCH_HIDDEN,  // [tokens, hidden]: the residual stream of transformer_forward
+    SCRATCH_NORMED,  // [tokens, hidden]
+    SCRATCH_Q,       // [tokens, heads · head_dim]
+    SCRATCH_K,       // [tokens, kv_heads · head_dim]
+    SCRATCH_V,       // [tokens, kv_heads · head_dim]
+    SCRATCH_MIXED,   // [tokens, heads · head_dim]: what attention gives
+    SCRATCH_BRANCH,  // [tokens, hidden]: what attention or MLP adds to the residual stream
+    SCRATCH_FUSED,   // [tokens, its rows]: what a fused linear gives, before it is split
+    SCRATCH_LATENT,  // [tokens, larger rank]: of latent attention, and its parts of heads
+    SCRATCH_PLAIN,   // [tokens, heads · plain]
+    SCRATCH_ROTATED, // [tokens, heads · rotated]
+    SCRATCH_VALUES,  // [tokens, heads · value]
+    SCRATCH_PADDING, // [tokens, heads · (head_dim − value)]
+    SCRATCH_GATE,    // [tokens, ffn]
+    SCRATCH_UP,      // [tokens, ffn]
+    SCRATCH_INNER,   // [tokens, ffn]: f(gate) · up
+    SCRATCH_ROUTER,  // [tokens, experts], and [tokens, 1] of the shared expert's gate
+    SCRATCH_ROUTED,  // [tokens, hidden]: the tokens of one expert
+    SCRATCH_EXPERT,  // [tokens, hidden]: what one expert gives
     SCRATCH_COUNT,
 } ScratchKind;
 
@@ -50,6 +56,8 @@ typedef struct Routing {
     float *weights;  // [tokens, per_token]
     int32_t *rows;   // [tokens]: those of one expert
     float *factors;  // [tokens]
+    float *scores;   // [experts]: of one token, by which it chooses
+    float *bias;     // [experts]
 } Routing;
 
 typedef struct RopeTable {

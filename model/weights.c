@@ -42,7 +42,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     floats_from(norm->gain->dtype, norm->gain->data, width, host);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
-        if (t->structure->config.norm == NORM_RMS_PLUS_ONE) host[i] += 1;
+        if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
     }
@@ -52,7 +52,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
 // The same in backend memory, divided by factors unless they are NULL.
 static float *gain_new(const Transformer *t, int index, const float *factors, Error *err) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t floats = (size_t)norm->gain->shape[0] * (norm->bias ? 2 : 1);
+    const size_t floats = (size_t)norm->gain->shape[0] * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
     float *host = gain_read(t, index, factors);
     if (!host) {
         error_memory(err, norm->name);
@@ -67,11 +67,31 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
     return device;
 }
 
+// The sinks of a layer in backend memory.
+static float *sinks_new(const Transformer *t, int layer, Error *err) {
+    const Tensor *sinks = t->structure->layers[layer].sinks;
+    const size_t heads = (size_t)sinks->shape[0], bytes = heads * sizeof(float);
+    float *host = array_new(heads, sizeof *host), *device = NULL;
+    if (host)
+        device = t->backend->ops->memory_new(t->backend, bytes, err);
+    else
+        error_memory(err, sinks->name);
+    if (device) {
+        floats_from(sinks->dtype, sinks->data, heads, host);
+        t->backend->ops->upload(t->backend, device, host, bytes);
+        t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+    }
+    free(host);
+    return device;
+}
+
 static bool load_weights(Transformer *t, Error *err) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
         if (!(t->gains[i] = gain_new(t, i, NULL, err))) return false;
+    for (int i = 0; i < t->structure->config.layers; i++)
+        if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
     return true;
 }
 
@@ -92,10 +112,11 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     *t = (Transformer){.structure = structure, .backend = backend, .precision = precision, .is_variant = base != NULL};
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
+    t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -141,6 +162,7 @@ void transformer_free(Transformer *t) {
     if (!t->is_variant) {
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
+        free_gains(t->backend, t->sinks, t->structure->config.layers);
     }
     free(t);
 }
@@ -185,7 +207,8 @@ size_t transformer_bytes_per_token(const Transformer *t) {
     size_t bytes = (size_t)structure->embedding->shape[1] * dtype_bytes(structure->embedding->dtype); // one row
     double of_experts = 0;
     for (int i = 0; i < structure->norm_count; i++)
-        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) * (structure->norms[i].bias ? 2 : 1);
+        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
+                 (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
         size_t own = t->backend->ops->weight_bytes(transformer_linear(t, i));
         if (structure->linears[i].expert < 0)

@@ -11,9 +11,11 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/device.h"
 #include "tests/support/backend_checks.h"
 #include "tests/support/cuda_emulated.h"
 #include "tests/support/device_models.h"
+#include "tests/support/folder.h"
 #include "tests/support/simt_emulated.h"
 #include "tests/support/slow_checks.h"
 
@@ -218,6 +220,133 @@ static void test_quantized_long_rows(void **state) {
     }
 }
 
+// ---- What is wrong is avoided ----
+
+static int nothing_at_all(void *stream, const void *arguments) {
+    (void)stream;
+    (void)arguments;
+    return 0;
+}
+
+static int no_product(CudaRuntime *runtime, const LibraryProduct *p) {
+    (void)runtime;
+    (void)p;
+    return 0;
+}
+
+static int no_run(CudaRuntime *runtime, void *recorded) {
+    (void)runtime;
+    (void)recorded;
+    return 0;
+}
+
+static int fails(void *stream, const void *arguments) {
+    (void)stream;
+    (void)arguments;
+    return 719;
+}
+
+// Launches of one family that do nothing, or fail.
+static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, int (*with)(void *, const void *)) {
+    void (*function)(void) = (void (*)(void))with;
+    *launches = *c->runtime->launches;
+    c->runtime->launches = launches;
+    switch (family) {
+    case KERNELS_INTEGER: launches->integer_tiled = (int (*)(void *, const IntegerArguments *))function; break;
+    case KERNELS_LIBRARY: c->runtime->product = no_product; break;
+    case KERNELS_DENSE: launches->dense_tiled = (int (*)(void *, const DenseArguments *))function; break;
+    case KERNELS_ATTENTION: launches->attention_tiles = (int (*)(void *, const AttentionArguments *))function; break;
+    case KERNELS_FUSED: launches->rope_write = (int (*)(void *, const RopeWriteArguments *))function; break;
+    case KERNELS_MIXTURE: launches->mix = (int (*)(void *, const MixArguments *))function; break;
+    case KERNELS_STEP: c->runtime->run = no_run; break;
+    case KERNELS_MEASURE: launches->measure = (int (*)(void *, const MeasureArguments *))function; break;
+    case KERNEL_FAMILIES: launches->norm = (int (*)(void *, const NormArguments *))function; break;
+    }
+}
+
+// A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
+// can take the place of makes the device useless.
+static void what_is_wrong_is_avoided(void **state) {
+    (void)state;
+    for (KernelFamily family = 0; family <= KERNEL_FAMILIES; family++) {
+        EmulatedDevice device = emulated_hopper;
+        CudaLaunches launches;
+        unsigned avoid = 0;
+        Error err = {0};
+        Checks c;
+        device.library = true;
+        begin(&device, &c);
+        spoil(cuda_of(c.b), &launches, family, nothing_at_all);
+        const bool right = backend_prove(c.b, c.reference, &avoid, &err);
+        if (right != (family < KERNEL_FAMILIES)) fail_msg("family %d: %s", (int)family, err.message);
+        assert_int_equal(avoid, family < KERNEL_FAMILIES ? 1U << family : 0);
+        if (!right) assert_string_equal(err.message, "the device computes wrong numbers: norms");
+        end(&c);
+        if (!thorough) family += 2;
+    }
+}
+
+// A family whose kernels fail takes the device with it: the next one avoids them from the beginning.
+static void what_fails_is_avoided_by_the_next(void **state) {
+    (void)state;
+    unsigned avoid = 0;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        CudaLaunches launches;
+        Error err = {0};
+        Checks c;
+        begin(&emulated_hopper, &c);
+        spoil(cuda_of(c.b), &launches, KERNELS_ATTENTION, fails);
+        assert_int_equal(backend_prove(c.b, c.reference, &avoid, &err), attempt == 1);
+        assert_int_equal(avoid, 1U << KERNELS_ATTENTION);
+        if (attempt == 0) assert_non_null(strstr(err.message, "the device fails at attention of many tokens"));
+        end(&c);
+    }
+}
+
+static CudaLaunches spoiled;
+static int devices_made;
+
+static bool spoiled_device(int device, Backend **out, Error *err) {
+    (void)device;
+    (void)err;
+    assert_true(backend_emulated_new(&emulated_hopper, out));
+    spoil(cuda_of(*out), &spoiled, KERNELS_ATTENTION, fails);
+    devices_made++;
+    return true;
+}
+
+static bool useless_device(int device, Backend **out, Error *err) {
+    (void)device;
+    (void)err;
+    assert_true(backend_emulated_new(&emulated_hopper, out));
+    spoil(cuda_of(*out), &spoiled, KERNEL_FAMILIES, nothing_at_all);
+    return true;
+}
+
+// Proven once, it is not asked again.
+static void a_proof_is_kept(void **state) {
+    (void)state;
+    Backend *probe, *device;
+    Error err = {0};
+    if (!backend_emulated_new(&emulated_hopper, &probe)) skip();
+    probe->ops->destroy(probe);
+    char *folder = folder_temporary();
+    devices_made = 0;
+    for (int start = 0; start < 2; start++) {
+        const size_t kernels = emulated_kernels;
+        unsigned avoided;
+        if (!device_open(spoiled_device, folder, &device, &avoided, &err)) fail_msg("%s", err.message);
+        device->ops->destroy(device);
+        assert_int_equal(avoided, 1U << KERNELS_ATTENTION);
+        assert_int_equal(devices_made, start == 0 ? 2 : 3);
+        assert_int_equal(emulated_kernels > kernels, start == 0);
+    }
+    unsigned avoided;
+    assert_false(device_open(useless_device, NULL, &device, &avoided, &err));
+    assert_string_equal(err.message, "the device computes wrong numbers: norms; it is not used");
+    folder_remove(folder);
+}
+
 // ---- What devices take ----
 
 // Largest blocks that devices of these capabilities allow.
@@ -333,7 +462,7 @@ static void test_no_tokens(void **state) {
     ops->silu_times(b, x, x, 0, y);
     ops->scale(b, x, 2, 0);
     ops->softcap(b, x, 2, 0);
-    ops->rope(b, x, 0, 1, 4, 4, x, x, 0);
+    ops->rope(b, x, 0, 1, 4, 4, false, x, x, 0);
     ops->split(b, x, 0, 1, widths, 2, (float *const[]){x, y});
     ops->gather(b, x, 4, &nobody, 0, y);
     ops->scatter_add(b, x, 4, &nobody, &factor, 0, y);
@@ -631,6 +760,9 @@ int main(void) {
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_quantized_long_rows),
+        cmocka_unit_test(what_is_wrong_is_avoided),
+        cmocka_unit_test(what_fails_is_avoided_by_the_next),
+        cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
         cmocka_unit_test(test_no_tokens),

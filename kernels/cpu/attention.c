@@ -147,6 +147,7 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
         tile.softcap = shape->softcap;
         tile.bias_stride = shape->bias_stride;
         tile.bias = shape->bias ? shape->bias + (kv_head * tiling.per_kv + head) * shape->bias_stride : NULL;
+        tile.sinks = shape->sinks ? shape->sinks + kv_head * tiling.per_kv + head : NULL;
         cpu->kernels->attention(&tile);
     }
 }

@@ -93,15 +93,24 @@ static void cpu_silu_times(Backend *backend, const float *gate, const float *up,
         cpu->kernels->silu_times(gate + i, up + i, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
-static void cpu_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated,
+static void rotate_adjacent(float *x, size_t half, const float *cosine, const float *sine) {
+    for (size_t i = 0; i < half; i++) {
+        const float low = x[2 * i], high = x[2 * i + 1];
+        x[2 * i] = low * cosine[i] - high * sine[i];
+        x[2 * i + 1] = high * cosine[i] + low * sine[i];
+    }
+}
+
+static void cpu_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
                      const float *cosine, const float *sine, size_t first) {
     const CpuBackend *cpu = cpu_of(backend);
     size_t dim = (size_t)head_dim, half = (size_t)rotated / 2, width = (size_t)heads * dim;
+    void (*rotate)(float *, size_t, const float *, const float *) =
+        adjacent ? rotate_adjacent : cpu->kernels->rope_head;
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 2 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++)
         for (size_t h = 0; h < (size_t)heads; h++)
-            cpu->kernels->rope_head(x + t * width + h * dim, half, cosine + (first + t) * half,
-                                    sine + (first + t) * half);
+            rotate(x + t * width + h * dim, half, cosine + (first + t) * half, sine + (first + t) * half);
 }
 
 static const BackendOps cpu_ops = {
@@ -132,6 +141,7 @@ static const BackendOps cpu_ops = {
     .scale = cpu_scale,
     .softcap = cpu_softcap,
     .split = cpu_split,
+    .join = cpu_join,
     .gather = cpu_gather,
     .scatter_add = cpu_scatter_add,
     .gated_add = cpu_gated_add,

@@ -49,6 +49,23 @@ void cpu_split(Backend *backend, const float *x, size_t tokens, size_t groups, c
             memcpy(y[p] + g * widths[p], x + g * width + from, widths[p] * sizeof *x);
 }
 
+void cpu_join(Backend *backend, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+              const bool *common, int parts, float *y) {
+    (void)backend;
+    size_t width = 0, to = 0;
+    for (int p = 0; p < parts; p++) width += widths[p];
+    for (int p = 0; p < parts; to += widths[p++]) {
+        const size_t rows_of_one = common[p] ? groups : 1;
+        for (size_t g = 0; g < tokens * groups; g++) {
+            float *place = y + g * width + to;
+            if (x[p])
+                memcpy(place, x[p] + g / rows_of_one * widths[p], widths[p] * sizeof *y);
+            else
+                memset(place, 0, widths[p] * sizeof *y);
+        }
+    }
+}
+
 void cpu_gather(Backend *backend, const float *x, size_t width, const int32_t *rows, size_t n, float *y) {
     (void)backend;
     for (size_t i = 0; i < n; i++) memcpy(y + i * width, x + (size_t)rows[i] * width, width * sizeof *x);

@@ -71,6 +71,8 @@ void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *b
 void cpu_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
 void cpu_scale(Backend *, float *x, float factor, size_t n);
 void cpu_softcap(Backend *, float *x, float cap, size_t n);
+void cpu_join(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths, const bool *common,
+              int parts, float *y);
 void cpu_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                float *const *y);
 void cpu_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);

@@ -53,7 +53,7 @@ typedef struct ElementwiseArguments {
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]
     float *x;
     const float *cosine, *sine;
-    int tokens, heads, head_dim, half;
+    int tokens, heads, head_dim, half, adjacent; // adjacent: pairs (2i, 2i + 1), else (i, i + half)
     Position first;
 } RopeArguments;
 
@@ -63,6 +63,14 @@ typedef struct CopyArguments { // y [rows, width] = x [rows, x_width] from colum
     size_t rows;
     int x_width, from, width;
 } CopyArguments;
+
+// y [rows, y_width] from column `to` on = x [rows / rows_of_one, width], or zeros where x is NULL
+typedef struct PlaceArguments {
+    const float *x;
+    float *y;
+    size_t rows, rows_of_one;
+    int width, y_width, to;
+} PlaceArguments;
 
 typedef struct RowsArguments { // gather: y[i] = x[rows[i]]; scatter: y[rows[i]] += factors[i] · x[i], i ascending
     const float *x, *factors;
@@ -286,8 +294,8 @@ typedef struct RopeWriteArguments {
 
 typedef struct AttentionArguments {
     CacheView cache;
-    const float *q, *bias; // bias: [heads, bias_stride] or NULL
-    float *y, *parts;      // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    const float *q, *bias, *sinks; // bias: [heads, bias_stride] or NULL; sinks: [heads] or NULL
+    float *y, *parts; // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
@@ -329,6 +337,7 @@ typedef struct CudaLaunches {
     int (*elementwise)(void *stream, const ElementwiseArguments *);
     int (*rope)(void *stream, const RopeArguments *);
     int (*copy)(void *stream, const CopyArguments *);
+    int (*place)(void *stream, const PlaceArguments *);
     int (*gather)(void *stream, const RowsArguments *);
     int (*scatter_add)(void *stream, const RowsArguments *);
     int (*choose)(void *stream, const ChooseArguments *);

@@ -114,8 +114,8 @@ static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionS
 static bool by_tiles(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t tokens) {
     const CudaFacts *facts = &c->runtime->facts;
     const size_t queries = tokens * (size_t)(shape->heads / cache->view.kv_heads);
-    return tokens > 1 && queries >= 2 * WARP_QUERIES && facts->capability >= TENSOR_CORES &&
-           shape->head_dim <= ATTENTION_TILE_LARGEST_HEAD &&
+    return tokens > 1 && !cuda_avoids(c, KERNELS_ATTENTION) && queries >= 2 * WARP_QUERIES &&
+           facts->capability >= TENSOR_CORES && shape->head_dim <= ATTENTION_TILE_LARGEST_HEAD &&
            tile_bytes(tile_dim(shape->head_dim)) <= facts->shared_bytes;
 }
 
@@ -134,6 +134,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
             const AttentionArguments a = {.cache = view_of(cache, layer, s),
                                           .q = q + at,
                                           .bias = shape->bias,
+                                          .sinks = shape->sinks,
                                           .y = y + at,
                                           .parts = c->parts.data,
                                           .bias_stride = shape->bias_stride,

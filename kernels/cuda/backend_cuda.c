@@ -122,6 +122,8 @@ static void cuda_destroy(Backend *backend) {
     free(c);
 }
 
+static void cuda_avoid(Backend *backend, unsigned families);
+
 static const BackendOps cuda_ops = {
     .name = "cuda",
     .destroy = cuda_destroy,
@@ -148,6 +150,7 @@ static const BackendOps cuda_ops = {
     .scale = cuda_scale,
     .softcap = cuda_softcap,
     .split = cuda_split,
+    .join = cuda_join,
     .gather = cuda_gather,
     .scatter_add = cuda_scatter_add,
     .gated_add = cuda_gated_add,
@@ -167,7 +170,27 @@ static const BackendOps cuda_ops = {
     .step_free = cuda_step_free,
     .weight_from_dense = cuda_weight_from_dense,
     .measure = cuda_measure,
+    .avoid = cuda_avoid,
 };
+
+static void cuda_avoid(Backend *backend, unsigned families) {
+    CudaBackend *c = cuda_of(backend);
+    (void)cuda_ready(c);
+    c->avoided = families;
+    c->ops = cuda_ops;
+    if (cuda_avoids(c, KERNELS_MIXTURE)) {
+        c->ops.mixture_new = NULL;
+        c->ops.mixture = NULL;
+        c->ops.mixture_free = NULL;
+    }
+    if (cuda_avoids(c, KERNELS_STEP)) {
+        c->ops.step_begin = NULL;
+        c->ops.step_end = NULL;
+        c->ops.step_run = NULL;
+        c->ops.step_free = NULL;
+    }
+    if (cuda_avoids(c, KERNELS_MEASURE)) c->ops.measure = NULL;
+}
 
 bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
     *out = NULL;
@@ -177,7 +200,8 @@ bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
         return error_memory(err, "the CUDA backend");
     }
     assert(backend_is_complete(&cuda_ops));
-    c->base.ops = &cuda_ops;
+    c->ops = cuda_ops;
+    c->base.ops = &c->ops;
     c->runtime = runtime;
     snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
     log_line("the device computes: %s", c->description);

@@ -66,11 +66,11 @@ void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
                         &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
 }
 
-void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-               const float *sine, size_t first) {
+void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
+               const float *cosine, const float *sine, size_t first) {
     CudaBackend *c = cuda_of(backend);
     const RopeArguments a = {
-        x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, cuda_position(c, first),
+        x, cosine, sine, (int)tokens, heads, head_dim, rotated / 2, adjacent, cuda_position(c, first),
     };
     cuda_wait_rope(c, &a);
     cuda_written(c, x, tokens * (size_t)heads * (size_t)head_dim * sizeof *x);
@@ -86,6 +86,20 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
         if (a.rows == 0 || widths[p] == 0) continue;
         cuda_written(c, y[p], a.rows * widths[p] * sizeof(float));
         RUN(c, copy, &a, "taking a product apart");
+    }
+}
+
+void cuda_join(Backend *backend, const float *const *x, size_t tokens, size_t groups, const size_t *widths,
+               const bool *common, int parts, float *y) {
+    CudaBackend *c = cuda_of(backend);
+    size_t width = 0, to = 0;
+    for (int p = 0; p < parts; p++) width += widths[p];
+    cuda_written(c, y, tokens * groups * width * sizeof *y);
+    for (int p = 0; p < parts; to += widths[p++]) {
+        const PlaceArguments a = {x[p],           y,          tokens * groups, common[p] ? groups : 1,
+                                  (int)widths[p], (int)width, (int)to};
+        if (a.rows == 0 || widths[p] == 0) continue;
+        RUN(c, place, &a, "putting parts together");
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/prove.h"
 
 // Working memory on the device; it grows when weights and caches are made, since operations cannot fail.
 typedef struct Region {
@@ -59,6 +60,8 @@ struct Step {
 
 typedef struct CudaBackend {
     Backend base;
+    BackendOps ops;   // of this backend: without what is avoided
+    unsigned avoided; // bits by KernelFamily
     CudaRuntime *runtime;
     char description[320];
     bool failed;
@@ -79,6 +82,8 @@ typedef struct CudaBackend {
 // Tokens that one pass of a product takes: bounds the working memory. The first capability whose tensor cores the
 // kernels use.
 enum { PASS_TOKENS = 512, TENSOR_CORES = 80 };
+
+static inline bool cuda_avoids(const CudaBackend *c, KernelFamily family) { return c->avoided >> family & 1; }
 
 static inline size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
 static inline size_t at_least(size_t n, size_t least) { return n > least ? n : least; }
@@ -188,8 +193,10 @@ void cuda_silu_times(Backend *, const float *gate, const float *up, size_t n, fl
 void cuda_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
 void cuda_scale(Backend *, float *x, float factor, size_t n);
 void cuda_softcap(Backend *, float *x, float cap, size_t n);
-void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, const float *cosine,
-               const float *sine, size_t first);
+void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
+               const float *cosine, const float *sine, size_t first);
+void cuda_join(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths, const bool *common,
+               int parts, float *y);
 void cuda_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                 float *const *y);
 void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);

@@ -26,12 +26,19 @@ bool cuda_ready(CudaBackend *c) {
            cuda_check(c, launch_deferred(c, &deferred), "an operation on activations");
 }
 
+// Nothing waits where fused operations are avoided.
+static void run_what_is_avoided(CudaBackend *c) {
+    if (cuda_avoids(c, KERNELS_FUSED)) (void)cuda_ready(c);
+}
+
 void cuda_wait_add(CudaBackend *c, const ElementwiseArguments *a) {
     if (cuda_ready(c) && a->n) c->deferred = (Deferred){.kind = DEFERRED_ADD, .elementwise = *a};
+    run_what_is_avoided(c);
 }
 
 void cuda_wait_activation(CudaBackend *c, const ElementwiseArguments *a) {
     if (cuda_ready(c) && a->n) c->deferred = (Deferred){.kind = DEFERRED_ACTIVATION, .elementwise = *a};
+    run_what_is_avoided(c);
 }
 
 void cuda_wait_norm(CudaBackend *c, const NormArguments *a) {
@@ -43,6 +50,7 @@ void cuda_wait_norm(CudaBackend *c, const NormArguments *a) {
     else if (!cuda_ready(c))
         return;
     c->deferred = (Deferred){.kind = DEFERRED_NORM, .norm = norm};
+    run_what_is_avoided(c);
 }
 
 void cuda_wait_rope(CudaBackend *c, const RopeArguments *a) {
@@ -54,6 +62,7 @@ void cuda_wait_rope(CudaBackend *c, const RopeArguments *a) {
         w->rope_count = 0;
     }
     w->ropes[w->rope_count++] = *a;
+    run_what_is_avoided(c);
 }
 
 bool cuda_rows_wait(const CudaBackend *c, const float *x, size_t tokens, size_t width) {

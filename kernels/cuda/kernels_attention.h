@@ -97,6 +97,11 @@ DEVICE void merge_looks(const int width, float *most, float *sum, float *mixed, 
     *most = m;
 }
 
+// With the weight that the head's sink takes.
+DEVICE float whole_sum(const AttentionArguments *a, int head, float most, float sum) {
+    return a->sinks ? sum + expf(a->sinks[head] - most) : sum;
+}
+
 DEVICE float adjusted(const AttentionArguments *a, int head, int position, float score) {
     if (a->softcap > 0) score = a->softcap * tanhf(score / a->softcap);
     return a->bias ? score + a->bias[(size_t)head * a->bias_stride + position] : score;
@@ -167,7 +172,7 @@ DEVICE void store_look(const int chunks, const int nh, const AttentionArguments 
         }
         const size_t at = (size_t)row * a->heads + head + h;
         if (a->splits == 1) {
-            a->y[at * dim + d] = mixed / sum;
+            a->y[at * dim + d] = mixed / whole_sum(a, head + h, most, sum);
             continue;
         }
         float *part = a->parts + (at * a->splits + split) * (dim + 2);
@@ -230,7 +235,7 @@ KERNEL(attention_merge_kernel, 64, AttentionArguments) {
             const float *part = parts + (size_t)s * (dim + 2);
             merge_looks(1, &most, &sum, &mixed, part[0], part[1], &part[2 + d]);
         }
-        a.y[(size_t)blockIdx.x * dim + d] = mixed / sum;
+        a.y[(size_t)blockIdx.x * dim + d] = mixed / whole_sum(&a, (int)(blockIdx.x % a.heads), most, sum);
     }
 }
 

@@ -207,6 +207,7 @@ DEVICE void store_mixed(const int dim, const AttentionArguments *a, const TileQu
     sum += shuffle_float(sum, 1);
     sum += shuffle_float(sum, 2);
     if (q->end == 0) return;
+    sum = whole_sum(a, q->head, q->most, sum);
     UNROLL for (int d = 0; d < dim / 8; d++) UNROLL for (int j = 0; j < 2; j++) {
         const int at = d * 8 + threadIdx.x % 4 * 2 + j;
         if (at < a->cache.head_dim) a->y[q->at + at] = mixed[d][part * 2 + j] / sum;

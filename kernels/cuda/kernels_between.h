@@ -57,12 +57,23 @@ KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
 DEVICE float activated(Nonlinearity f, float x) {
     const float half_root = 0.70710678118654752440f, root = 0.79788456080286535588f; // √½, √(2/π)
     switch (f) {
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_SWIGLU_OAI:
+        x = x > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : x;
+        return x / (1 + expf(-SWIGLU_OAI_ALPHA * x));
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     case NONLINEARITY_GELU: return 0.5f * x * (1 + erff(x * half_root));
     case NONLINEARITY_GELU_TANH: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
     case NONLINEARITY_RELU: return x < 0 ? 0 : x; // NaN stays NaN
+    case NONLINEARITY_RELU_SQUARED: return x < 0 ? 0 : x * x;
     }
     return x / (1 + expf(-x));
+}
+
+// What f(x) is multiplied by; NaN stays NaN.
+DEVICE float factor_of(Nonlinearity f, float up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return (up > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : up < -SWIGLU_OAI_LIMIT ? -SWIGLU_OAI_LIMIT : up) + 1;
 }
 
 DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
@@ -73,8 +84,9 @@ DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
     case ELEMENTWISE_ACTIVATE: break;
     }
-    float value = activated((Nonlinearity)a->nonlinearity, a->x[i]);
-    return a->other ? value * a->other[i] : value;
+    const Nonlinearity f = (Nonlinearity)a->nonlinearity;
+    float value = activated(f, a->x[i]);
+    return a->other ? value * factor_of(f, a->other[i]) : value;
 }
 
 KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
@@ -86,10 +98,10 @@ KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
 // Pair i of a head, of those of all tokens.
 DEVICE void rotate_pair(const RopeArguments *a, int first, size_t head, size_t i) {
     const size_t row = (first + head / a->heads) * a->half + i;
-    float *x = a->x + head * a->head_dim + i;
-    const float c = a->cosine[row], s = a->sine[row], low = x[0], high = x[a->half];
-    x[0] = low * c - high * s;
-    x[a->half] = high * c + low * s;
+    float *x = a->x + head * a->head_dim + (a->adjacent ? 2 * i : i), *y = x + (a->adjacent ? 1 : a->half);
+    const float c = a->cosine[row], s = a->sine[row], low = *x, high = *y;
+    *x = low * c - high * s;
+    *y = high * c + low * s;
 }
 
 // A thread rotates one pair.
@@ -104,6 +116,14 @@ KERNEL(rope_kernel, FLAT_THREADS, RopeArguments) {
 KERNEL(copy_kernel, FLAT_THREADS, CopyArguments) {
     const size_t n = a.rows * a.width;
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] = a.x[i / a.width * a.x_width + a.from + i % a.width];
+}
+
+KERNEL(place_kernel, FLAT_THREADS, PlaceArguments) {
+    const size_t n = a.rows * a.width;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
+        const size_t row = i / a.width, column = i % a.width;
+        a.y[row * a.y_width + a.to + column] = a.x ? a.x[row / a.rows_of_one * a.width + column] : 0;
+    }
 }
 
 KERNEL(gather_kernel, FLAT_THREADS, RowsArguments) {
@@ -135,6 +155,10 @@ static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
 static int launch_rope(void *stream, const RopeArguments *a) {
     return LAUNCH(rope_kernel, flat_extent((size_t)a->tokens * a->heads * a->half), FLAT_THREADS, 0, stream, a);
 }
+static int launch_place(void *stream, const PlaceArguments *a) {
+    return LAUNCH(place_kernel, flat_extent(a->rows * a->width), FLAT_THREADS, 0, stream, a);
+}
+
 static int launch_copy(void *stream, const CopyArguments *a) {
     return LAUNCH(copy_kernel, flat_extent(a->rows * a->width), FLAT_THREADS, 0, stream, a);
 }

@@ -16,6 +16,7 @@ static void fill_launches(CudaLaunches *l) {
     l->elementwise = launch_elementwise;
     l->rope = launch_rope;
     l->copy = launch_copy;
+    l->place = launch_place;
     l->gather = launch_gather;
     l->scatter_add = launch_scatter_add;
     l->choose = launch_choose;

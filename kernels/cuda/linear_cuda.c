@@ -15,7 +15,8 @@ typedef struct Set {
 // ---- Dense ----
 
 static bool dense_by_library(const CudaBackend *c, const Weight *w, size_t tokens) {
-    return c->runtime->product && tokens > DENSE_FEW && (w->dtype == DTYPE_F32 || w->precision == PRECISION_NATIVE);
+    return c->runtime->product && !cuda_avoids(c, KERNELS_LIBRARY) && tokens > DENSE_FEW &&
+           (w->dtype == DTYPE_F32 || w->precision == PRECISION_NATIVE);
 }
 
 static int library_product(CudaBackend *c, const Weight *w, const void *x, size_t x_stride, size_t tokens, float *y) {
@@ -51,6 +52,19 @@ DenseArguments cuda_dense_arguments(const Weight *w, const float *x, size_t toke
                             .aligned = w->in % 4 == 0 && (uintptr_t)x % 16 == 0};
 }
 
+// A few tokens at a time.
+static int dense_by_few(CudaBackend *c, const DenseArguments *whole) {
+    DenseArguments a = *whole;
+    int code = 0;
+    for (int t = 0; t < whole->tokens && code == 0; t += DENSE_FEW) {
+        a.tokens = (int)at_most((size_t)(whole->tokens - t), DENSE_FEW);
+        code = c->runtime->launches->dense_few(c->runtime->stream, &a);
+        a.x += (size_t)DENSE_FEW * (size_t)a.in;
+        for (int i = 0; i < a.weights; i++) a.each[i].y += (size_t)DENSE_FEW * (size_t)a.each[i].out;
+    }
+    return code;
+}
+
 static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
     const Weight *w = set->weights[0];
     DenseArguments a = cuda_dense_arguments(w, x, tokens);
@@ -59,7 +73,8 @@ static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t 
         a.each[i] = (DenseOutputs){cuda_dense_rows(set->weights[i]), set->y[i], (int)set->weights[i]->out};
     if (tokens <= DENSE_FEW) return c->runtime->launches->dense_few(c->runtime->stream, &a);
     if (dense_by_library(c, w, tokens)) return library_products(c, set, x, tokens);
-    return c->runtime->launches->dense_tiled(c->runtime->stream, &a);
+    return cuda_avoids(c, KERNELS_DENSE) ? dense_by_few(c, &a)
+                                         : c->runtime->launches->dense_tiled(c->runtime->stream, &a);
 }
 
 // ---- Integer ----
@@ -218,7 +233,7 @@ bool cuda_by_few(const IntegerArguments *a) {
 }
 
 bool cuda_by_tensor_cores(const CudaBackend *c, const Weight *w) {
-    return c->runtime->facts.capability >= TENSOR_CORES && !w->wide;
+    return c->runtime->facts.capability >= TENSOR_CORES && !w->wide && !cuda_avoids(c, KERNELS_INTEGER);
 }
 
 // What is added up later lies one weight after the other.

@@ -61,8 +61,9 @@ typedef struct AttentionTile {
     float softcap;        // score = c · tanh(score / c); 0: none
     const float *bias;    // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
     size_t bias_stride;
-    const float *q; // [tokens][heads, head_dim], tokens q_stride apart
-    float *y;       // as q
+    const float *sinks; // [heads]: a score that takes weight and gives nothing; NULL: none
+    const float *q;     // [tokens][heads, head_dim], tokens q_stride apart
+    float *y;           // as q
     size_t stride;
     float *scratch; // attention_scratch(…) floats
 } AttentionTile;

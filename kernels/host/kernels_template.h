@@ -663,16 +663,28 @@ INLINE Vf activated(const Nonlinearity f, Vf x) {
         return x / (one + vf_exp(twice * vf_fma(x * x * x, vf_set(0.044715f), x)));
     }
     case NONLINEARITY_RELU: return vf_max(vf_set(0), x); // of a NaN and 0 it takes the second
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_RELU_SQUARED: return vf_max(vf_set(0), x) * vf_max(vf_set(0), x);
+    case NONLINEARITY_SWIGLU_OAI: {
+        const Vf least = vf_min(vf_set(SWIGLU_OAI_LIMIT), x);
+        return least / (one + vf_exp(vf_set(-SWIGLU_OAI_ALPHA) * least));
+    }
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     }
     return x / (one + vf_exp(-x));
+}
+
+// What f(x) is multiplied by.
+INLINE Vf factor_as(const Nonlinearity f, Vf up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return vf_max(vf_set(-SWIGLU_OAI_LIMIT), vf_min(vf_set(SWIGLU_OAI_LIMIT), up)) + vf_set(1);
 }
 
 INLINE void activate_as(const Nonlinearity f, const float *x, const float *up, size_t n, float *y) {
     for (size_t i = 0; i < n; i += LANES) {
         const size_t m = at_most(n - i, LANES);
         Vf v = activated(f, vf_load_some(x + i, m));
-        if (up) v *= vf_load_some(up + i, m);
+        if (up) v *= factor_as(f, vf_load_some(up + i, m));
         vf_store_some(y + i, v, m);
     }
 }
@@ -682,7 +694,10 @@ static void host_activate(Nonlinearity f, const float *x, const float *up, size_
     case NONLINEARITY_GELU: activate_as(NONLINEARITY_GELU, x, up, n, y); break;
     case NONLINEARITY_GELU_TANH: activate_as(NONLINEARITY_GELU_TANH, x, up, n, y); break;
     case NONLINEARITY_RELU: activate_as(NONLINEARITY_RELU, x, up, n, y); break;
+    case NONLINEARITY_SWIGLU_OAI: activate_as(NONLINEARITY_SWIGLU_OAI, x, up, n, y); break;
+    case NONLINEARITY_RELU_SQUARED: activate_as(NONLINEARITY_RELU_SQUARED, x, up, n, y); break;
     case NONLINEARITY_SILU: activate_as(NONLINEARITY_SILU, x, up, n, y); break;
+    case NONLINEARITY_COUNT: break;
     }
 }
 
@@ -703,12 +718,13 @@ static void rope_head(float *x, size_t half, const float *cosine, const float *s
 // ---- Attention ----
 
 // scores → e^(score − max), in place; returns their sum.
-INLINE float softmax_row(float *scores, size_t n) {
+INLINE float softmax_row(float *scores, size_t n, float *max) {
     Vf most = vf_set(-INFINITY), sum = vf_set(0);
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) most = vf_max(vf_load(scores + i), most);
     float greatest = vf_greatest(most);
     for (; i < n; i++) greatest = scores[i] > greatest ? scores[i] : greatest;
+    *max = greatest;
     for (i = 0; i < n; i += LANES) {
         size_t m = at_most(n - i, LANES);
         vf_store_some(scores + i, vf_exp(vf_load_some(scores + i, m) - vf_set(greatest)), m);
@@ -804,7 +820,9 @@ INLINE float weights_of(const AttentionTile *a, size_t n, float *scores, size_t 
     if (a->key_scales) multiply(row, a->key_scales + from, seen);
     if (a->softcap > 0) cap_scores(row, a->softcap, seen);
     if (a->bias) add_up(row, a->bias + n % a->heads * a->bias_stride + from, seen);
-    const float factor = 1 / softmax_row(row, seen);
+    float most, sum = softmax_row(row, seen, &most);
+    if (a->sinks) sum += expf(a->sinks[n % a->heads] - most);
+    const float factor = 1 / sum;
     if (a->value_scales) multiply(row, a->value_scales + from, seen);
     memset(scores, 0, from * sizeof *scores);
     memset(scores + end, 0, (positions - end) * sizeof *scores); // later tokens of this tile

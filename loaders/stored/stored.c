@@ -448,8 +448,8 @@ bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out,
 // ---- Experts ----
 
 // Part `index` of a tensor, as if the file held it as a matrix of these rows and columns. NULL when memory is short.
-static const Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *name, DType dtype, size_t rows,
-                                  size_t columns, size_t index) {
+static Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *name, DType dtype, size_t rows,
+                            size_t columns, size_t index) {
     if (!array_grow(&set->made, set->count, &set->capacity, sizeof(void *))) return NULL;
     MadeTensor *made = array_new(1, sizeof *made);
     char *copy = strdup(name);
@@ -524,6 +524,16 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
     if (!*out) return error_memory(err, tensor->name);
     if (!dtype_is_float16_or_32(tensor->dtype) && !find_bytes_or_f64(&s, name, *out, out)) return false;
     return !layout->transposed || stored_transposed(set, *out, out, err);
+}
+
+bool stored_row(StoredSet *set, const Tensor *tensor, size_t row, const Tensor **out, Error *err) {
+    const size_t columns = (size_t)tensor->shape[1];
+    Tensor *slice = expert_slice(set, tensor, tensor->name, tensor->dtype, 1, columns, row);
+    *out = slice;
+    if (!slice) return error_memory(err, tensor->name);
+    slice->rank = 1;
+    slice->shape[0] = columns;
+    return true;
 }
 
 const Tensor *tensor_in_file(const Tensor *tensor) {

@@ -29,6 +29,9 @@ bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayo
 bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *layout, size_t expert, const char *name,
                    const Tensor **out, Error *err);
 
+// One row of a plain matrix, as a tensor of rank 1.
+bool stored_row(StoredSet *set, const Tensor *tensor, size_t row, const Tensor **out, Error *err);
+
 // The tensor of the file that holds the numbers of this one.
 const Tensor *tensor_in_file(const Tensor *tensor);
 

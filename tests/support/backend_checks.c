@@ -14,7 +14,23 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "kernels/prove.h"
 #include "tests/support/backend_buffers.h"
+
+// ---- Proving ----
+
+// A device that computes right proves it, and can do without every family.
+static void proof_cases(Checks *c) {
+    unsigned avoid = 0;
+    Error err = {0};
+    if (!c->b->ops->avoid) return;
+    if (!backend_prove(c->b, c->reference, &avoid, &err)) fail_msg("%s", err.message);
+    assert_int_equal(avoid, 0);
+    if (!c->thorough) return;
+    avoid = (1U << KERNEL_FAMILIES) - 1;
+    if (!backend_prove(c->b, c->reference, &avoid, &err)) fail_msg("without any family: %s", err.message);
+    c->b->ops->avoid(c->b, 0);
+}
 
 // ---- The list ----
 
@@ -37,7 +53,9 @@ const BackendCheck backend_checks[] = {
     {"test_between",
      elementwise_cases,
      {OPERATION(add), OPERATION(silu_times), OPERATION(activate), OPERATION(scale), OPERATION(softcap)}},
-    {"test_between", row_cases, {OPERATION(split), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},
+    {"test_between",
+     row_cases,
+     {OPERATION(split), OPERATION(join), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},
     {"test_between", rope_cases, {OPERATION(rope)}},
     {"test_between", embed_cases, {OPERATION(embed), OPERATION(embed_positions)}},
     {"test_between", choose_cases, {OPERATION(choose)}},
@@ -51,6 +69,7 @@ const BackendCheck backend_checks[] = {
      {OPERATION(cache_new), OPERATION(cache_free), OPERATION(cache_write), OPERATION(attention)}},
     {"test_attention_of_many_tokens", many_token_cases, {OPERATION(attention)}},
     {"test_attention_of_many_tokens", spoiled_cases, {OPERATION(attention)}},
+    {"test_proof", proof_cases, {OPERATION(avoid)}},
 };
 enum { CHECKS = sizeof backend_checks / sizeof *backend_checks };
 

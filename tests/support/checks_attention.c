@@ -16,7 +16,7 @@ typedef struct AttentionCase {
     size_t sequences, tokens, before; // of each: tokens of the call, and those that the cache holds already
     DType dtype;
     float softcap;
-    bool biased;
+    bool biased, sinks;
     double deviation; // of the queries
 } AttentionCase;
 
@@ -26,7 +26,7 @@ static size_t positions_of(const AttentionCase *a) { return a->before + a->token
 static size_t row_of(const AttentionCase *a) { return (size_t)a->heads * (size_t)a->head_dim; }
 static size_t kv_row_of(const AttentionCase *a) { return (size_t)a->kv_heads * (size_t)a->head_dim; }
 
-static AttentionShape shape_of(const AttentionCase *a, const float *bias) {
+static AttentionShape shape_of(const AttentionCase *a, const float *bias, const float *sinks) {
     return (AttentionShape){.heads = a->heads,
                             .kv_heads = a->kv_heads,
                             .head_dim = a->head_dim,
@@ -34,7 +34,8 @@ static AttentionShape shape_of(const AttentionCase *a, const float *bias) {
                             .window = a->window,
                             .softcap = a->softcap,
                             .bias = bias,
-                            .bias_stride = positions_of(a) + BEYOND};
+                            .bias_stride = positions_of(a) + BEYOND,
+                            .sinks = sinks};
 }
 
 // Keys or values lie as the calls get them: the sequences' tokens of the first call, then those of the second.
@@ -81,6 +82,7 @@ static void attend(const AttentionCase *a, const AttentionShape *s, size_t seque
         most = weights[p] > most ? weights[p] : most;
     }
     for (size_t p = from; p <= at; p++) sum += weights[p] = exp(weights[p] - most);
+    if (s->sinks) sum += exp((double)s->sinks[head] - most);
     for (size_t i = 0; i < dim; i++) y[i] = 0;
     for (size_t p = from; p <= at; p++) {
         const float *value = v + kv_at(a, sequence, p) + kv * dim;
@@ -137,12 +139,12 @@ static Cache *cache_for(Checks *c, const AttentionCase *a) {
 
 // again, unless NULL: the same token by token.
 static float *attention_result(Checks *c, const AttentionCase *a, const float *q, const float *k, const float *v,
-                               const float *bias, float **again) {
+                               const float *bias, const float *sinks, float **again) {
     const size_t kv = positions_of(a) * a->sequences * kv_row_of(a), n = a->tokens * a->sequences * row_of(a),
                  biases = (size_t)a->heads * (positions_of(a) + BEYOND);
     float *dk = put(c, k, kv), *dv = put(c, v, kv), *dq = put(c, q, n), *dy = put_nothing(c, n);
-    float *dbias = put(c, bias, biases);
-    const AttentionShape shape = shape_of(a, dbias);
+    float *dbias = put(c, bias, biases), *dsinks = put(c, sinks, (size_t)a->heads);
+    const AttentionShape shape = shape_of(a, dbias, dsinks);
     Cache *cache = cache_for(c, a);
     write_and_attend(c, a, cache, LAYER, &shape, dk, dv, dq, dy);
     float *y = take(c, dy, n);
@@ -152,6 +154,7 @@ static float *attention_result(Checks *c, const AttentionCase *a, const float *q
         *again = take(c, dy, n);
     }
     drop(c, dk, kv), drop(c, dv, kv), drop(c, dq, n), drop(c, dbias, biases);
+    drop(c, dsinks, (size_t)a->heads);
     c->b->ops->cache_free(c->b, cache);
     return y;
 }
@@ -159,12 +162,13 @@ static float *attention_result(Checks *c, const AttentionCase *a, const float *q
 static void check_attention(Checks *c, const AttentionCase *a) {
     const size_t kv = positions_of(a) * a->sequences * kv_row_of(a), n = a->tokens * a->sequences * row_of(a);
     float *k = random_floats(c, kv, 1), *v = random_floats(c, kv, 1), *q = random_floats(c, n, a->deviation),
-          *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions_of(a) + BEYOND), 3) : NULL, *again = NULL;
+          *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions_of(a) + BEYOND), 3) : NULL,
+          *sinks = a->sinks ? random_floats(c, (size_t)a->heads, 3) : NULL, *again = NULL;
     memset(k, 0, (size_t)a->head_dim * sizeof *k); // a row without range
     const bool alone = c->place == ON_HOST && a->sequences == 1;
-    float *y = attention_result(c, a, q, k, v, bias, alone ? &again : NULL);
+    float *y = attention_result(c, a, q, k, v, bias, sinks, alone ? &again : NULL);
     round_rows(a, k), round_rows(a, v);
-    const AttentionShape shape = shape_of(a, bias);
+    const AttentionShape shape = shape_of(a, bias, sinks);
     double *expected = attention_by_definition(a, &shape, q, k, v), *sizes = doubles(n);
     for (size_t i = 0; i < n; i++) sizes[i] = 3 + a->deviation;
     char what[160];
@@ -173,7 +177,7 @@ static void check_attention(Checks *c, const AttentionCase *a) {
     compare(what, y, expected, sizes, n, 2e-6);
     if (alone && !a->window && !a->biased && !(a->softcap > 0)) assert_memory_equal(again, y, n * sizeof *y);
     for (size_t i = 0; alone && i < n; i++) assert_true(fabs((double)again[i] - (double)y[i]) <= 5e-7 * sizes[i]);
-    free(k), free(v), free(q), free(bias), free(y), free(again), free(expected), free(sizes);
+    free(k), free(v), free(q), free(bias), free(sinks), free(y), free(again), free(expected), free(sizes);
 }
 
 static const DType cache_types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8};
@@ -200,6 +204,7 @@ void attention_cases(Checks *c) {
             .window = i % 4 == 1 ? (int)between(c, 1, at(c, 20, 50, 200)) : 0,
             .softcap = i % 5 == 2 ? 3.0f : 0,
             .biased = i % 5 == 1,
+            .sinks = i % 4 == 2,
             .deviation = (const double[]){3, 1, 30}[i % 3]};
         check_attention(c, &a);
     }
@@ -223,11 +228,12 @@ void many_token_cases(Checks *c) {
                                  .window = i % 3 == 1 ? (int)between(c, 1, at(c, 20, 40, 200)) : 0,
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1,
+                                 .sinks = i % 4 == 2,
                                  .deviation = i % 2 ? 1 : 3};
         check_attention(c, &a);
     }
     if (c->thorough && c->place != EMULATED)
-        check_attention(c, &(AttentionCase){8, 2, 64, 0, 1, 150, 0, DTYPE_BF16, 0, false, 1});
+        check_attention(c, &(AttentionCase){8, 2, 64, 0, 1, 150, 0, DTYPE_BF16, 0, false, false, 1});
 }
 
 // ---- What is not finite ----
@@ -246,7 +252,7 @@ static void check_spoiled(Checks *c, size_t tokens, DType dtype, int window, boo
           *q = random_floats(c, tokens * HEADS * DIM, 1);
     const size_t spoiled = tokens / 3;
     for (size_t head = 0; head < KV; head++) (key ? k : v)[(spoiled * KV + head) * DIM + AT] = bad;
-    float *y = attention_result(c, &a, q, k, v, NULL, NULL);
+    float *y = attention_result(c, &a, q, k, v, NULL, NULL, NULL);
     for (size_t i = 0; i < tokens * HEADS * DIM; i++) {
         const size_t token = i / (HEADS * DIM);
         const bool sees = token >= spoiled && (window == 0 || token < spoiled + (size_t)window);

@@ -146,7 +146,13 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU: *exponent = x * x / 2; return x / 2 * erfc(-x * 0.70710678118654752440);
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
-    case NONLINEARITY_SILU: break;
+    case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
+    case NONLINEARITY_SWIGLU_OAI:
+        x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
+        *exponent = (double)SWIGLU_OAI_ALPHA * x;
+        return x / (1 + exp(-*exponent));
+    case NONLINEARITY_SILU:
+    case NONLINEARITY_COUNT: break;
     }
     *exponent = x;
     return x / (1 + exp(-x));
@@ -167,12 +173,17 @@ static void check_activated(const Checks *c, Nonlinearity f, const float *x, siz
     free(expected), free(sizes);
 }
 
+static float factor_of(Nonlinearity f, float up) {
+    if (f != NONLINEARITY_SWIGLU_OAI) return up;
+    return fmaxf(-SWIGLU_OAI_LIMIT, fminf(SWIGLU_OAI_LIMIT, up)) + 1;
+}
+
 // Alone and multiplied; to another place, in place of x, and in place of what it is multiplied by.
 static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     static const float extremes[] = {0, -0.0f, 9, -9, -14, 30, -30, 80, -80, 1e4f, -1e4f, 1e-20f, 1e-30f};
     float *x = random_floats(c, n, 3), *up = random_floats(c, n, 1), *results[4];
     for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
-    if (n > 14) x[14] = NAN;
+    if (n > 14) x[14] = NAN, up[12] = 12, up[13] = -12;
     float *dx = put(c, x, n), *dup = put(c, up, n), *dy = put_nothing(c, n), *multiplied = put_nothing(c, n);
     c->b->ops->activate(c->b, f, dx, NULL, n, dy);
     c->b->ops->activate(c->b, f, dx, dup, n, multiplied);
@@ -182,7 +193,7 @@ static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     for (int i = 0; i < 4; i++) results[i] = take(c, from[i], n);
     check_activated(c, f, x, n, results[0]);
     for (size_t i = 0; i < n; i++) {
-        const float product = results[0][i] * up[i];
+        const float product = results[0][i] * factor_of(f, up[i]);
         assert_true(results[1][i] == product || (isnan(product) && isnan(results[1][i])));
     }
     assert_memory_equal(results[2], results[1], n * sizeof *x);
@@ -220,11 +231,11 @@ void elementwise_cases(Checks *c) {
         const size_t n = between(c, 1, at(c, 90, 700, 70000));
         check_sums(c, n);
         check_scale(c, n);
-        for (int f = 0; f <= NONLINEARITY_RELU; f++) check_activate(c, (Nonlinearity)f, n);
+        for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, n);
     }
     if (!c->thorough || c->place != ON_HOST) return;
     check_sums(c, 20011); // large enough for several threads
-    for (int f = 0; f <= NONLINEARITY_RELU; f++) check_activate(c, (Nonlinearity)f, 40011);
+    for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, 40011);
 }
 
 // ---- Rows ----
@@ -242,6 +253,24 @@ static void check_split(Checks *c, size_t tokens, size_t groups, size_t width) {
     }
     drop(c, dx, n);
     free(x);
+}
+
+// Three parts: one for every group, one for all groups of a token, zeros.
+static void check_join(Checks *c, size_t tokens, size_t groups, size_t width) {
+    const size_t widths[3] = {width / 2, 1, width - 1 - width / 2}, n = tokens * groups * width;
+    const bool common[3] = {false, true, false};
+    float *own = random_floats(c, n, 1), *shared = random_floats(c, tokens, 1);
+    float *down = put(c, own, n), *dshared = put(c, shared, tokens), *dy = put_nothing(c, n);
+    c->b->ops->join(c->b, (const float *const[]){down, dshared, NULL}, tokens, groups, widths, common, 3, dy);
+    float *y = take(c, dy, n);
+    for (size_t g = 0; g < tokens * groups; g++) {
+        const float *row = y + g * width;
+        assert_memory_equal(row, own + g * widths[0], widths[0] * sizeof *row);
+        assert_true(row[widths[0]] == shared[g / groups]);
+        for (size_t i = widths[0] + 1; i < width; i++) assert_true(row[i] == 0);
+    }
+    drop(c, down, n), drop(c, dshared, tokens);
+    free(own), free(shared), free(y);
 }
 
 static void check_routing(Checks *c, size_t tokens, size_t width) {
@@ -291,6 +320,7 @@ void row_cases(Checks *c) {
         turn(c, i);
         const size_t tokens = between(c, 1, at(c, 6, 9, 40)), width = between(c, 3, at(c, 100, 600, 5000));
         check_split(c, tokens, 1 + (size_t)i % 3, width);
+        check_join(c, tokens, 1 + (size_t)i % 3, width);
         check_routing(c, tokens, width);
         check_gated_add(c, tokens, width);
     }
@@ -298,23 +328,25 @@ void row_cases(Checks *c) {
 
 // ---- Rotations ----
 
-static void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated) {
+static void check_rope(Checks *c, size_t tokens, int heads, int head_dim, int rotated, bool adjacent) {
     enum { FIRST = 3 };
     const size_t half = (size_t)rotated / 2, dim = (size_t)head_dim, row = (size_t)heads * dim, n = tokens * row,
                  table = (tokens + FIRST) * half;
     float *x = random_floats(c, n, 1), *cosine = random_floats(c, table, 1), *sine = random_floats(c, table, 1);
     double *expected = doubles(n), *sizes = doubles(n);
     for (size_t i = 0; i < n; i++) {
-        const size_t d = i % dim, turns = (FIRST + i / row) * half + d % (half ? half : 1);
+        const size_t d = i % dim, pair = adjacent ? d / 2 : d % (half ? half : 1), away = adjacent ? 1 : half,
+                     turns = (FIRST + i / row) * half + pair;
+        const bool is_low = adjacent ? d % 2 == 0 : d < half;
         double own = (double)x[i], other = 0;
         if (d < 2 * half) {
             own *= (double)cosine[turns];
-            other = (double)sine[turns] * (d < half ? -(double)x[i + half] : (double)x[i - half]);
+            other = (double)sine[turns] * (is_low ? -(double)x[i + away] : (double)x[i - away]);
         }
         expected[i] = own + other, sizes[i] = d < 2 * half ? fabs(own) + fabs(other) : 0;
     }
     float *dx = put(c, x, n), *dcosine = put(c, cosine, table), *dsine = put(c, sine, table);
-    c->b->ops->rope(c->b, dx, tokens, heads, head_dim, rotated, dcosine, dsine, FIRST);
+    c->b->ops->rope(c->b, dx, tokens, heads, head_dim, rotated, adjacent, dcosine, dsine, FIRST);
     float *y = take(c, dx, n);
     compare("rope", y, expected, sizes, n, 2e-7);
     drop(c, dcosine, table), drop(c, dsine, table);
@@ -326,9 +358,9 @@ void rope_cases(Checks *c) {
     for (int i = 0; i < cases; i++) {
         turn(c, i);
         const size_t half = between(c, 1, at(c, 40, 40, 70)), part = i % 2 ? half : between(c, 1, half);
-        check_rope(c, between(c, 1, at(c, 5, 7, 40)), (int)between(c, 1, 5), 2 * (int)half, 2 * (int)part);
+        check_rope(c, between(c, 1, at(c, 5, 7, 40)), (int)between(c, 1, 5), 2 * (int)half, 2 * (int)part, i % 3 == 1);
     }
-    if (c->thorough) check_rope(c, at(c, 80, 8, 80), 4, 64, 64);
+    if (c->thorough) check_rope(c, at(c, 80, 8, 80), 4, 64, 64, false);
 }
 
 // ---- Looking up ----

@@ -213,9 +213,10 @@ static float *ropes_result(Checks *c, const AttentionShape *shape, DType dtype, 
     Cache *cache;
     assert_true(b->ops->cache_new(b, 1, sequences, shape->kv_heads, shape->head_dim, POSITIONS, dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 0, 0, FIRST, x, x); // anything: 2 tokens of zeros would hide mistakes
-    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half, FIRST);
     part(b, apart);
-    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), turns, turns + POSITIONS * half, FIRST);
+    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half,
+                 FIRST);
     part(b, apart);
     b->ops->cache_write(b, cache, 0, FIRST, TOKENS, x + q, x + q + kv);
     b->ops->attention(b, cache, 0, shape, x, FIRST, TOKENS, y + q + kv);

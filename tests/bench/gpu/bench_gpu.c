@@ -475,8 +475,8 @@ static void record_layer(const GpuDecoder *d, int layer, Cache *cache, size_t ba
     const AttentionShape shape = {.heads = sizes.heads, .kv_heads = sizes.heads, .head_dim = head_dim, .scale = scale};
     b->ops->rms_norm(b, d->residual, d->gain, 1e-5f, batch, d->hidden, d->normed);
     b->ops->linears(b, (const Weight *const *)w, 3, d->normed, batch, (float *const[]){d->q, d->k, d->v});
-    b->ops->rope(b, d->q, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
-    b->ops->rope(b, d->k, 1, heads, head_dim, head_dim, d->cosine, d->sine, 0);
+    b->ops->rope(b, d->q, 1, heads, head_dim, head_dim, false, d->cosine, d->sine, 0);
+    b->ops->rope(b, d->k, 1, heads, head_dim, head_dim, false, d->cosine, d->sine, 0);
     b->ops->cache_write(b, cache, layer, 0, 1, d->k, d->v);
     b->ops->attention(b, cache, layer, &shape, d->q, 0, 1, d->mixed);
     b->ops->linear(b, w[3], d->mixed, batch, d->branch);
