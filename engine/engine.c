@@ -219,6 +219,6 @@ size_t engine_tokens_for(const Engine *engine, size_t positions) {
     return window > 1 ? (positions + window - 2) / (window - 1) * window : positions;
 }
 
-bool engine_divergences(const Engine *engine, float *kl) {
-    return engine->evaluator && evaluator_divergences(engine->evaluator, kl);
+bool engine_by_position(const Engine *engine, float *by_position) {
+    return engine->evaluator && evaluator_by_position(engine->evaluator, by_position);
 }

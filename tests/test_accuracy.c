@@ -260,6 +260,16 @@ static void base_against_itself(void **state) {
     close_fixture(&f);
 }
 
+// A window of two tokens has no later half.
+static void what_has_no_positions_is_not_defined(void **state) {
+    (void)state;
+    const Score score = {.base_nll = 1, .nll = 2, .kl = 0.5F, .kl_reverse = 0.5F};
+    float scratch[1];
+    Accuracy a = {0};
+    scores_summarize(&score, 1, scratch, &a);
+    assert_true(a.ppl == exp(2) && a.ppl_se == 0 && isnan(a.ppl_half) && isnan(a.base_ppl_half));
+}
+
 static double log_sum(const float *logits, size_t vocab) {
     double sum = 0;
     for (size_t i = 0; i < vocab; i++) sum += exp((double)logits[i]);
@@ -712,6 +722,7 @@ int main(void) {
         cmocka_unit_test(logits_that_are_not_finite_are_found),
         cmocka_unit_test(percentiles_of_any_count),
         cmocka_unit_test(base_against_itself),
+        cmocka_unit_test(what_has_no_positions_is_not_defined),
         cmocka_unit_test(figures_by_formula),
         cmocka_unit_test(incremental_equals_full),
         cmocka_unit_test(stopped_and_resumed_equals_full),
