@@ -244,7 +244,7 @@ demo: build ## builds and starts the program with the sample model
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 # Terminal tests measure time against a screen; under valgrind that says nothing. The others start programs and read what
 # they print: valgrind does not go with them, and the same would run twice.
-NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_situations test_bench_gpu
+NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_report test_situations test_bench_gpu
 # It runs one thread at a time: whoever spins holds up what it waits for. And FMA, which it computes bit by bit, makes
 # AVX2 slower than the scalar kernels.
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \

@@ -284,7 +284,8 @@ static void add_head(const Report *r, Text *page) {
     const ModelStructure *structure = engine_structure(r->engine);
     char dtype[96];
     dtype_text(structure, dtype, sizeof dtype);
-    add(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+    add(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"generator\" "
+              "content=\"quantdial\">\n<meta name=\"viewport\" "
               "content=\"width=device-width, initial-scale=1\">\n<title>");
     markup_text(page, model_name(r));
     add(page, ", quantized</title>\n<style>\n");

@@ -214,6 +214,11 @@ Transformer *engine_quantized(const Engine *engine) {
 
 size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
 
+size_t engine_tokens_for(const Engine *engine, size_t positions) {
+    const size_t window = engine->options.window;
+    return window > 1 ? (positions + window - 2) / (window - 1) * window : positions;
+}
+
 bool engine_divergences(const Engine *engine, float *kl) {
     return engine->evaluator && evaluator_divergences(engine->evaluator, kl);
 }

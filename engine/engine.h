@@ -150,6 +150,8 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
 size_t engine_positions(const Engine *engine);
 // Figures with the same key are of the same base on the same evaluation tokens; 0 when these cannot be had.
 uint64_t engine_figures_key(Engine *engine);
+// EngineOptions.eval_tokens with which so many are scored: whole windows, each with a first token that is not.
+size_t engine_tokens_for(const Engine *engine, size_t positions);
 // KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
 bool engine_divergences(const Engine *engine, float *kl);
 

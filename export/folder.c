@@ -10,6 +10,7 @@
 
 #define COPY_LIMIT ((size_t)1 << 30)
 #define CONFIG_LIMIT ((size_t)16 << 20)
+#define MLX_KEY "quantization"
 #define OTHERS ((uint64_t)1 << 20) // more than the configuration and the journal take
 
 // Copied as they are, when they are there: what turns text into ids and back, how to sample, the model's own code.
@@ -155,7 +156,7 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         return false;
     }
     config_text_set(&text, "quantization_config", quantization);
-    if (x->format->config_key) config_text_set(&text, x->format->config_key, quantization);
+    config_text_set(&text, MLX_KEY, x->format->says_mlx ? quantization : NULL); // that of a model of MLX is gone
     if (x->options->type != EXPORT_TYPE_MODEL) {
         static const char *const names[] = {NULL, "\"bfloat16\"", "\"float16\"", "\"float32\""};
         config_text_set(&text, "torch_dtype", names[x->options->type]);

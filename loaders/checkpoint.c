@@ -310,7 +310,7 @@ static bool open_folder(Checkpoint *out, Error *err) {
     bool ok;
     if (!single || !index)
         ok = error_memory(err, out->folder);
-    else if (!recognize_links(out->folder, err))
+    else if (!recognize_export(out->folder, err) || !recognize_links(out->folder, err))
         ok = false;
     else if (file_exists(single)) // the order of transformers: one file wins over an index
         ok = open_one(SINGLE_NAME, out, err);

@@ -243,6 +243,48 @@ bool recognize_folder(const char *path, Error *err) {
     return false;
 }
 
+// ---- Exports of this program ----
+
+#define JOURNAL "quantdial-export.json"
+#define JOURNAL_OF_PART "quantdial-export.part-"
+#define JOURNAL_LIMIT ((size_t)64 << 20)
+
+static bool refuse_journal(const char *folder, const cJSON *journal, Error *err) {
+    const cJSON *files = cJSON_GetObjectItemCaseSensitive(journal, "files"), *file;
+    int whole = 0;
+    cJSON_ArrayForEach(file, files) whole += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file, "whole"));
+    return error_set(
+        err,
+        "%s: is an unfinished export, %d of %d files of weights are whole; run the same quantdial quantize "
+        "again, it goes on where it was",
+        folder, whole, cJSON_GetArraySize(files));
+}
+
+static bool is_begun_part(const char *name) {
+    return strncmp(name, JOURNAL_OF_PART, strlen(JOURNAL_OF_PART)) == 0 && ends_with(name, ".json");
+}
+
+bool recognize_export(const char *folder, Error *err) {
+    char *path = path_join(folder, JOURNAL), *text = NULL, *part = NULL;
+    size_t size;
+    bool ok = true, complete = true;
+    if (path && file_exists(path)) {
+        cJSON *journal = file_read(path, JOURNAL_LIMIT, &text, &size, NULL) ? json_parse(text, size, NULL) : NULL;
+        if (journal && json_bool(journal, "complete", true, &complete, NULL) && !complete)
+            ok = refuse_journal(folder, journal, err);
+        cJSON_Delete(journal);
+    } else if ((part = find_in(folder, is_begun_part))) {
+        ok = error_set(err,
+                       "%s: is an export in parts that is not finished; run those that are missing with quantdial "
+                       "quantize --part, then --finish in place of it",
+                       folder);
+    }
+    free(text);
+    free(path);
+    free(part);
+    return ok;
+}
+
 // ---- Files ----
 
 // The length of a header that lies within the file, then a JSON object.

@@ -606,11 +606,15 @@ static void open_random(Written *w) {
     w->path = path_join(folder, "out.gguf");
 }
 
-static bool write_file(Written *w, bool overwrite, Error *err) {
+static bool write_with(Written *w, bool overwrite, ExportResult *result, Error *err) {
     const ExportModel model = {.structure = &w->model.structure, .recipe = &w->recipe, .plan = &w->plan};
     const ExportOptions options = {.format = EXPORT_GGUF, .folder = w->path, .overwrite = overwrite, .verify = true};
+    return export_run(&model, &options, result, NULL, err);
+}
+
+static bool write_file(Written *w, bool overwrite, Error *err) {
     ExportResult result;
-    return export_run(&model, &options, &result, NULL, err);
+    return write_with(w, overwrite, &result, err);
 }
 
 static void close_written(Written *w) {
@@ -716,7 +720,7 @@ static void a_path_that_ends_so_is_a_file(void **state) {
     open_random(&w);
     folder_put_text(folder, "out.gguf", "something else");
     assert_false(write_file(&w, false, &err));
-    assert_non_null(strstr(err.message, "out.gguf: is there already; name another file with -o"));
+    assert_non_null(strstr(err.message, "out.gguf: is there already, and is not what this recipe makes"));
     if (!write_file(&w, true, &err)) fail_msg("%s", err.message);
     assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
     assert_memory_equal(w.bytes, "GGUF", 4);
@@ -734,6 +738,44 @@ static void a_path_that_ends_so_is_a_file(void **state) {
     free(path);
     free(w.bytes);
     free(unfinished);
+    close_written(&w);
+}
+
+// The file says from what it was made and how: the same work finds it done, another refuses it.
+static void a_finished_file_is_known(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    ExportResult result;
+    ExportForecast forecast;
+    size_t size;
+    char *bytes;
+    open_random(&w);
+    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
+    if (!write_with(&w, false, &result, &err)) fail_msg("%s", err.message);
+    assert_true(result.was_complete && result.files == 1 && result.written == 0);
+    assert_int_equal(result.verified, result.bytes);
+    const ExportModel model = {.structure = &w.model.structure, .recipe = &w.recipe, .plan = &w.plan};
+    const ExportOptions options = {.format = EXPORT_GGUF, .folder = w.path};
+    assert_true(export_forecast(&model, &options, &forecast, NULL));
+    assert_int_equal(forecast.left, 0);
+
+    assert_true(file_read(w.path, 1 << 24, &bytes, &size, NULL));
+    bytes[size - 100] ^= 1;
+    assert_true(file_write(w.path, bytes, size, NULL));
+    assert_false(write_file(&w, false, &err));
+    assert_non_null(strstr(err.message, "is not what was written"));
+    bytes[size - 100] ^= 1;
+    assert_true(file_write(w.path, bytes, size, NULL));
+    free(bytes);
+
+    // Another size of groups gives a file of the same size with the same tensors.
+    set_dial(&w, "*o_proj", DIAL_GROUP_SIZE, 64);
+    plan_free(&w.plan);
+    assert_true(plan_make(&w.recipe, &w.model.structure, NULL, &w.plan, NULL));
+    assert_false(write_file(&w, false, &err));
+    assert_non_null(strstr(err.message, "replace it with --overwrite"));
+    if (!write_file(&w, true, &err)) fail_msg("%s", err.message);
     close_written(&w);
 }
 
@@ -772,6 +814,7 @@ int main(void) {
         IN_FOLDER(what_a_tokenizer_loses_is_said),
         IN_FOLDER(the_file_holds_what_was_planned),
         IN_FOLDER(a_path_that_ends_so_is_a_file),
+        IN_FOLDER(a_finished_file_is_known),
         IN_FOLDER(what_the_plan_asks_too_much_is_refused),
     };
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);

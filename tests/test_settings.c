@@ -35,14 +35,14 @@ static void a_file_says_what_is_preferred(void **state) {
     Error err = {0};
     if (!load(
             "{\"theme\": \"colorblind\", \"ascii\": true, \"sort\": \"kurtosis\", \"reverse\": true, \"tokens\": 200, "
-            "\"bell\": false, \"keys\": {\"undo\": \"U\", \"page-up\": [\"ctrl-u\", \"pgup\"]}}",
+            "\"bell\": false, \"keys\": {\"undo\": \"f9\", \"page-up\": [\"ctrl-u\", \"pgup\"]}}",
             &s, &err))
         fail_msg("%s", err.message);
     assert_int_equal(s.theme, COLORS_COLORBLIND);
     assert_true(s.ascii && s.reverse && !s.bell);
     assert_int_equal(s.sort, COLUMN_KURTOSIS);
     assert_int_equal(s.tokens, 200);
-    assert_true(binding_has_key(&s, binding_of("undo"), 'U'));
+    assert_true(binding_has_key(&s, binding_of("undo"), KEY_FUNCTION(9)));
     assert_false(binding_has_key(&s, binding_of("undo"), 'u'));
     assert_true(binding_has_key(&s, binding_of("page-up"), KEY_CONTROL('u')));
     assert_true(binding_has_key(&s, binding_of("page-up"), KEY_PAGE_UP));
@@ -83,7 +83,7 @@ static void what_is_not_understood_is_told_with_its_place(void **state) {
         {"{\"keys\": {\"undo\": \"uu\"}}", "config.json: keys.undo: \"uu\" is no key"},
         {"{\"keys\": {\"undo\": [\"a\", \"b\", \"c\", \"d\"]}}", "config.json: keys.undo: at most 3 keys"},
         {"{\"keys\": {\"undo\": \"w\"}}", "config.json: keys.undo: one of \"w\" is a key of w already"},
-        {"{\"keys\": {\"sort-next\": \"v\"}}", "keys.sort-next: one of \"v\" is a key of view already"},
+        {"{\"keys\": {\"longer\": \"v\"}}", "keys.longer: one of \"v\" is a key of view already"},
         {"{\"theme\": \"dark\"", "config.json: "},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

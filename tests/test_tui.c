@@ -242,8 +242,8 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     int row, col;
-    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
-                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-+"};
+    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",    ">",
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.\r", "-+"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
     expect(s, "alpha          0.3");
     assert_true(screen_find(s, "alpha          0.3", &row, &col));

@@ -344,12 +344,12 @@ static void settings_hold_from_the_start(void **state) {
 
 static void changed_keys_hold_and_are_shown(void **state) {
     (void)state;
-    put_settings("{\"keys\": {\"undo\": \"U\", \"pin\": \"u\"}}");
+    put_settings("{\"keys\": {\"undo\": \"f9\", \"pin\": \"u\"}}");
     Screen *s = start_plainly(36, 120);
-    expect(s, "U undo");
+    expect(s, "f9 undo");
     key(s, "u");
     expect(s, "pinned:");
-    key(s, "U");
+    key(s, "\033[20~"); // F9
     expect(s, "nothing to undo");
     key(s, "?/undo\r");
     expect(s, "changed, usually u");
@@ -439,7 +439,7 @@ static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
     (void)state;
     static const char *const damaged[] = {
         "", "[]", "{\"quantdial_session\": 1, \"marks\": 3, \"pin\": {\"bytes\": \"x\"}, \"tokens\": -1, \"sort\": 7}",
-        "{\"quantdial_session\": 1, \"filter\": \"no such linear\", \"selected\": \"none\", \"marks\": [\"none\"]}",
+        "{\"quantdial_session\": 1, \"filter\": 3, \"selected\": \"none\", \"marks\": [\"none\"]}",
         "{\"quantdial_session\": 2, \"filter\": \"down\"}"};
     Screen *s = start_again();
     quit(s);
@@ -535,7 +535,7 @@ static void a_newcomer_is_led_to_a_recipe(void **state) {
     expect(s, "✓ p pins this state");
     key(s, "o=\x15"
            "0.4\r");
-    expect(s, "✓ o sets this linear alone");
+    expect(s, "✓ o goes to the dials");
     expect(s, "▸ w writes the recipe");
     key(s, "w\x15");
     key(s, path_in_folder("mine.json"));
@@ -564,7 +564,7 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     expect(s, "▸ p pins this state");
     screen_resize(s, 26, 80);
     expect(s, "storyteller");
-    expect(s, "o sets this linear alone");
+    expect(s, "o goes to the dials");
     key(s, ":guide\r");
     expect_gone_text(s, "p pins this state");
     quit(s);

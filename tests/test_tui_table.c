@@ -95,8 +95,8 @@ static void the_second_half_of_the_down_projections_gets_eight_bits(void **state
     expect(s, "3 of 43");
     key(s, "\ro:set weight-bits 8\r");
     expect(s, "3 of 43 changed, 3 since the pin");
-    key(s, ":set alpha 0.5\r");
-    expect(s, "3 since the pin");
+    key(s, ":set alpha 0.5\r"); // which changes nothing more
+    expect(s, " · 3 changed since the pin");
     assert_recipe(s, "model.layers.[3-5].mlp.down_proj bits=8; model.layers.[3-5].mlp.down_proj alpha=0.5; "
                      "lm_head ignore");
     quit(s);
@@ -302,12 +302,15 @@ static void layers_fold(void **state) {
     key(s, "o:set weight-bits 8\r");
     expect(s, "7 of 43 changed");
     assert_recipe(s, "model.layers.5.* bits=8; lm_head ignore");
-    key(s, ESCAPE "\tZ");
+    key(s, ESCAPE "\033[ZZ");
     expect(s, "*5 down_proj");
     quit(s);
     s = start_mixture(24, 80);
     key(s, "--");
     expect(s, "▸5 layer ×16");
+    key(s, "*5 q_proj\ro:set weight-bits 8\r" ESCAPE "\t");
+    expect(s, "◐*5 layer ×16");
+    expect(s, " 4+ "); // where the column has no room for 4–8
     key(s, RIGHT);
     expect(s, "5 down_proj");
     quit(s);

@@ -32,6 +32,7 @@ for theme in dark light; do
     picture layers-$theme 120x36 $theme "keys:p" "keys:\\t" "keys::set alpha 0.1\\r" "wait:✓" "gone:scoring" quiet
 done
 picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:scoring" quiet
+picture marks-dark 120x36 dark "keys:p" "keys:*role = down layer >= 3\\r" "keys:o" "keys::set weight-bits 8\\r" "wait:✓" "gone:scoring" quiet
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"

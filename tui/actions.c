@@ -77,9 +77,8 @@ void action_mark_row(Ui *ui, int unused) {
 static void mark_passing(Ui *ui, const char *text, bool on) {
     Rows *rows = &ui->rows;
     Error err = {0};
-    int count;
     bool *passes = array_new((size_t)rows->total, sizeof *passes);
-    const bool ok = passes ? rows_passing(rows, text, passes, &count, &err) : error_memory(&err, "the marks");
+    const bool ok = passes ? rows_passing(rows, text, passes, &err) : error_memory(&err, "the marks");
     for (int i = 0; ok && i < rows->total; i++) {
         if (passes[i] && rows->row_of[i] >= 0) rows_mark(rows, i, on);
     }
@@ -489,6 +488,7 @@ void action_prompt(Ui *ui, int kind) {
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     if (kind == PROMPT_FILTER) text = ui->rows.filter;
     ui->preview.selected = ui->rows.selected;
+    ui->preview.moved = ui->rows.moved;
     memcpy(ui->preview.find, ui->rows.find, sizeof ui->preview.find);
     memcpy(ui->preview.filter, ui->rows.filter, sizeof ui->preview.filter);
     ui_ask(ui, (PromptKind)kind, text);

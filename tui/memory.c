@@ -113,9 +113,12 @@ static void restore_rows(Ui *ui, const cJSON *json) {
         if (linear < count) rows_mark(rows, at = linear, true);
     }
     rows_arrange(rows);
-    if (!rows->count) rows_set_filter(rows, "", NULL); // the model has changed
     const int selected = find_linear(ui, word_of(json, "selected"), 0);
-    if (selected < count) rows_select(rows, selected);
+    if (selected < count) { // though a filter of figures may leave it out until these are there
+        rows->selected = selected;
+        rows->moved = true;
+    }
+    rows_arrange(rows);
 }
 
 // Figures on another text cannot be compared; those on fewer tokens are not, either (panel_effect.c).

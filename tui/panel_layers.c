@@ -148,12 +148,12 @@ static Shared shared_by(const Ui *ui, int index) {
     return s;
 }
 
-// "4", "4–8", and where that finds no room "≥4".
+// "4", "4–8", and where that finds no room "4+".
 static Short range_text(const Ui *ui, double least, double most, int width) {
     Short s = format_fixed(least, 0);
     if (least == most) return s;
     snprintf(s.text, sizeof s.text, "%.0f–%.0f", least, most);
-    if (canvas_width(&ui->canvas, s.text) > width) snprintf(s.text, sizeof s.text, "≥%.0f", least);
+    if (canvas_width(&ui->canvas, s.text) > width) snprintf(s.text, sizeof s.text, "%.0f+", least);
     return s;
 }
 

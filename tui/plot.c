@@ -60,7 +60,8 @@ static void linear_ticks(PlotAxis *axis, int most) {
     double step = pow(10, floor(log10((axis->to - axis->from) / most)));
     static const double steps[] = {2, 2.5, 2};
     for (int i = 0; (axis->to - axis->from) / step > most; i++) step *= steps[i % 3];
-    for (double at = ceil(axis->from / step) * step; at <= axis->to + step / 1e6; at += step) add_tick(axis, at);
+    const double first = ceil(axis->from / step), last = floor(axis->to / step + 1e-6);
+    for (int i = 0; i <= (int)(last - first); i++) add_tick(axis, (first + i) * step);
 }
 
 static void make_ticks(PlotAxis *axis, int most) {

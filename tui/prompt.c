@@ -92,15 +92,13 @@ static void prompt_accept(Ui *ui) {
     }
 }
 
-// ---- keys ---------------------------------------------------------------------------------------------------------
-
 // ---- while it is typed --------------------------------------------------------------------------------------------
 
 static void preview_find(Ui *ui) {
     Error err = {0};
     Rows *rows = &ui->rows;
     const bool understood = rows_set_find(rows, ui->editor.text, &err);
-    if (ui->preview.selected >= 0 && rows->row_of[ui->preview.selected] >= 0) rows_select(rows, ui->preview.selected);
+    if (ui->preview.selected >= 0) rows_select(rows, ui->preview.selected);
     ui->preview.wrong = !understood;
     if (!understood)
         snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
@@ -126,8 +124,8 @@ static void preview_mark(Ui *ui) {
     Error err = {0};
     const Rows *rows = &ui->rows;
     bool *passes = array_new((size_t)rows->total, sizeof *passes);
-    int count = 0, shown = 0;
-    ui->preview.wrong = passes && !rows_passing(rows, ui->editor.text, passes, &count, &err);
+    int shown = 0;
+    ui->preview.wrong = passes && !rows_passing(rows, ui->editor.text, passes, &err);
     for (int i = 0; passes && i < rows->total; i++) shown += passes[i] && rows->row_of[i] >= 0;
     free(passes);
     if (ui->preview.wrong)
@@ -146,11 +144,11 @@ void prompt_preview(Ui *ui) {
 }
 
 static void undo_preview(Ui *ui) {
+    if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
     if (ui->prompt == PROMPT_FIND) rows_set_find(&ui->rows, ui->preview.find, NULL);
     if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
-    const bool there = ui->preview.selected >= 0 && ui->rows.row_of[ui->preview.selected] >= 0;
-    if ((ui->prompt == PROMPT_FIND || ui->prompt == PROMPT_FILTER) && there)
-        rows_select(&ui->rows, ui->preview.selected);
+    if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+    ui->rows.moved = ui->preview.moved;
 }
 
 // ---- keys that answer ---------------------------------------------------------------------------------------------

@@ -248,12 +248,11 @@ static FilterView view_of(const Rows *rows) {
     return (FilterView){rows, view_number, view_text, view_matches, view_is_glob};
 }
 
-bool rows_passing(const Rows *rows, const char *text, bool *passes, int *count, Error *err) {
+bool rows_passing(const Rows *rows, const char *text, bool *passes, Error *err) {
     const FilterView view = view_of(rows);
     Filter filter;
     if (!filter_parse(text, &view, &filter, err)) return false;
-    *count = 0;
-    for (int i = 0; i < rows->total; i++) *count += passes[i] = filter_passes(&filter, &view, i);
+    for (int i = 0; i < rows->total; i++) passes[i] = filter_passes(&filter, &view, i);
     filter_free(&filter);
     return true;
 }
@@ -319,7 +318,8 @@ static bool look_again(Rows *rows) {
     find_largest_range(rows);
     for (int i = 0; i < rows->total; i++) {
         const double figure = rows_figure(rows->workbench, i, rows->sort);
-        differs = differs || memcmp(&figure, &rows->figures[i], sizeof figure) != 0;
+        const double before = rows->figures[i];
+        differs = differs || !(figure == before || (isnan(figure) && isnan(before)));
         rows->figures[i] = figure;
         rows->passes[i] = filter_passes(&rows->passing, &view, i);
     }

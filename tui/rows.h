@@ -75,8 +75,8 @@ void rows_name(const Rows *rows, int index, int room, char *out, size_t size); /
 // Refuse what cannot be understood, and leave everything as it was.
 bool rows_set_filter(Rows *rows, const char *text, Error *err);
 bool rows_set_find(Rows *rows, const char *text, Error *err); // "": none
-// Those linears that an expression (filter.h) lets pass; how many. passes: [total].
-bool rows_passing(const Rows *rows, const char *text, bool *passes, int *count, Error *err);
+// Those linears that an expression (filter.h) lets pass, shown or not. passes: [total].
+bool rows_passing(const Rows *rows, const char *text, bool *passes, Error *err);
 
 bool rows_found(const Rows *rows, int index);
 int rows_found_count(const Rows *rows, int before); // among the first so many rows

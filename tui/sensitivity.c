@@ -392,7 +392,10 @@ static void take_tuned(Ui *ui) {
     Error err = {0};
     workbench_tuned(ui->workbench, &tuned);
     if (!tuned.done) {
-        ui_say(ui, "the search is not done; x ends it with the best so far");
+        const bool ended = sensitivity_job(ui, JOB_TUNE) == JOB_FAILED;
+        ui->sensitivity.tuned = !ended;
+        ui_say(ui, ended ? "nothing was tuned; Enter takes the budget's choice"
+                         : "the search is not done; x ends it with the best so far");
         return;
     }
     const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
@@ -406,7 +409,7 @@ static void take_tuned(Ui *ui) {
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
-    Recipe recipe;
+    Recipe recipe = {0};
     Error err = {0};
     if (s->tuned) {
         take_tuned(ui);

@@ -249,7 +249,9 @@ struct Ui {
     struct {               // what the line that is being edited would do
         char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
         bool wrong;
-        int selected; // what to come back to
+        // What Esc comes back to.
+        bool moved;
+        int selected;
         char find[256], filter[256];
     } preview;
     Message message;

@@ -115,7 +115,7 @@ static const struct {
     {"fbgemm_fp8", read_nothing},
     {"compressed-tensors", read_compressed_tensors},
 };
-#define METHODS_READ "gptq, awq, fp8, fbgemm_fp8, compressed-tensors"
+#define METHODS_READ "gptq, awq, fp8, fbgemm_fp8, compressed-tensors, and MLX"
 
 static bool read_quantization(const cJSON *json, const char *method, StoredConfig *out, Error *err) {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
@@ -126,6 +126,23 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
     refuse_text("quant_method", method, METHODS_READ "; open the checkpoint that it was made from", &reason);
     snprintf(out->refusal, sizeof out->refusal, "%s", reason.message);
     return true;
+}
+
+// ---- MLX ----
+
+// "quantization", which mlx-lm repeats as "quantization_config": no method is named there.
+static bool read_mlx(cJSON *document, StoredConfig *out) {
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(document, "quantization_config");
+    if (cJSON_IsObject(said) && cJSON_GetObjectItemCaseSensitive(said, "quant_method")) return false;
+    cJSON *own = cJSON_GetObjectItemCaseSensitive(document, "quantization");
+    if (!cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(own, "bits"))) return false;
+    out->mlx = cJSON_DetachItemViaPointer(document, own);
+    return true;
+}
+
+void stored_config_free(StoredConfig *config) {
+    cJSON_Delete(config->mlx);
+    config->mlx = NULL;
 }
 
 // ---- The files ----
@@ -147,7 +164,8 @@ static cJSON *parse_config_file(const char *folder, const char *name, bool *ok, 
 
 static const StoredConfig nothing_said = {.block = {128, 128}};
 
-static bool read_document(const cJSON *document, StoredConfig *out, Error *err) {
+static bool read_document(cJSON *document, StoredConfig *out, Error *err) {
+    if (read_mlx(document, out)) return true;
     const cJSON *json = cJSON_GetObjectItemCaseSensitive(document, "quantization_config");
     const char *method = "";
     return !cJSON_IsObject(json) || (json_string(json, "quant_method", "", &method, err) &&
@@ -167,7 +185,8 @@ bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
     bool ok;
     const char *name = "config.json";
     cJSON *document = parse_config_file(folder, name, &ok, err);
-    if (ok && cJSON_GetObjectItemCaseSensitive(document, "quantization_config")) {
+    if (ok && (cJSON_GetObjectItemCaseSensitive(document, "quantization_config") ||
+               cJSON_GetObjectItemCaseSensitive(document, "quantization"))) {
         ok = read_document(document, out, err);
     } else if (ok) { // written beside config.json by the first GPTQ tools
         cJSON_Delete(document);

@@ -15,7 +15,7 @@ static const unsigned char awq_nibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 typedef struct TileScratch {
     uint8_t *codes;   // [TILE, in]
     float *scales;    // [groups]
-    float *zeros;     // [groups]
+    float *zeros;     // [groups], or biases
     uint32_t *values; // [groups << bits], the bits of results of the row's type
 } TileScratch;
 
@@ -123,7 +123,8 @@ static float group_value(const GroupValues *values, size_t row, size_t group) {
 
 static float zero_value(const StoredMatrix *m, size_t row, size_t group) {
     switch (m->zero_kind) {
-    case ZERO_NUMBERS: return group_value(&m->zero_numbers, row, group);
+    case ZERO_NUMBERS:
+    case ZERO_BIASES: return group_value(&m->zero_numbers, row, group);
     case ZERO_PACKED: return (float)((stored_zero_code(m, row, group) + m->zeros.add) & m->zeros.mask);
     case ZERO_NONE: break;
     }
@@ -147,12 +148,19 @@ static void put_result(DType dtype, void *out, size_t index, uint32_t bits) {
         ((uint16_t *)out)[index] = (uint16_t)bits;
 }
 
+// Where the bias is a multiple of the scale, what is left is rounded once.
+static float number_of(const MatrixMaking *making, const TileScratch *scratch, size_t code, size_t group) {
+    const float number = making->numbers[code], scale = scratch->scales[group], zero = scratch->zeros[group];
+    if (making->m->zero_kind == ZERO_BIASES) return (float)((double)number * (double)scale + (double)zero);
+    return (number - zero) * scale;
+}
+
 static void make_tables(const MatrixMaking *making, TileScratch *scratch) {
     const StoredMatrix *m = making->m;
     const size_t codes = (size_t)1 << m->bits;
     for (size_t g = 0; g < m->groups; g++) {
         for (size_t code = 0; code < codes; code++) {
-            float value = (making->numbers[code] - scratch->zeros[g]) * scratch->scales[g];
+            const float value = number_of(making, scratch, code, g);
             scratch->values[(g << m->bits) + code] = result_bits(m->dtype, value);
         }
     }
@@ -169,7 +177,7 @@ static void make_row(const MatrixMaking *making, size_t row, const uint8_t *code
     }
     if (!making->tabled) {
         for (size_t i = 0; i < in; i++) {
-            float value = (making->numbers[codes[i]] - scratch->zeros[groups[i]]) * scratch->scales[groups[i]];
+            const float value = number_of(making, scratch, codes[i], groups[i]);
             put_result(dtype, out, i, result_bits(dtype, value));
         }
         return;

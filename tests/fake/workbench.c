@@ -19,6 +19,7 @@ enum {
     PER_LAYER = 7,
     ATTENTION = 4, // of them; the others are there once for each expert
     EXPERTS_MOST = 8,
+    LINEARS = LAYERS * PER_LAYER + 1, // without experts
     LINEARS_MOST = LAYERS * (ATTENTION + (PER_LAYER - ATTENTION) * EXPERTS_MOST) + 1,
     HIDDEN = 64,
     FFN = 192,
@@ -98,9 +99,9 @@ struct Workbench {
         uint64_t turn;              // whose figures are shown
         double share;
         SensitivityView view;
-        BitChoices choices[LINEARS];
-        Sensitivity linears[LINEARS];
-        int bits[LINEARS];
+        BitChoices choices[LINEARS_MOST];
+        Sensitivity linears[LINEARS_MOST];
+        int bits[LINEARS_MOST];
     } sensitivity;
     struct {
         bool looks, stopped;
@@ -317,15 +318,16 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
-static double divergence_alone(const Decision *d) {
+// linears: of the model.
+static double divergence_alone(const Decision *d, int linears) {
     if (!d->quantized) return 0;
-    return 0.011 / (LINEARS - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
+    return 0.011 / (linears - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
            (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
 }
 
 static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i]);
+    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i], by->linear_count);
     return sum;
 }
 
@@ -476,9 +478,10 @@ static void advance_sensitivity(Workbench *w) {
     v->measured = (int)(w->sensitivity.share * v->count);
     v->finished = v->measured == v->count;
     v->version++;
-    for (int i = 0, k = 0; i < LINEARS; i++) {
+    for (int i = 0, k = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
-        const double kl = divergence_alone(d) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
+        const double kl =
+            divergence_alone(d, w->structure.linear_count) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
         w->sensitivity.bits[i] = d->bits;
         w->sensitivity.linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
         if (!d->quantized) continue;
