@@ -84,7 +84,7 @@ bool export_run(const ExportModel *model, const ExportOptions *options, ExportRe
     SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportResult){0};
-    const bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+    const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
                     begin(model, &single.options, &x, err) && run_single(&x, &single, &journal, out, progress, err);
     snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     journal_free(&journal);
@@ -151,7 +151,7 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
     Journal journal = {.lock = -1};
     bool whole;
     *out = (ExportForecast){0};
-    const bool ok = single_file_begin(options, formats[options->format], &single, err) &&
+    const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
                     begin(model, &single.options, &x, err) && single_file_is_whole(&single, &x, &whole, err) &&
                     (whole || (place_check(&x, single.path, err) && look(&x, &journal, out, err))) &&
                     time_work(&x, &out->seconds, err) && disk_room(single.options.folder, &out->room, err);

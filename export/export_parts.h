@@ -313,7 +313,9 @@ typedef struct SingleFile {
     char *folder; // NULL: a folder is meant
 } SingleFile;
 
-bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+// Refuses a file of the model itself. Free with single_file_free in any case.
+bool single_file_begin(const Checkpoint *source, const ExportOptions *options, const FormatRow *format, SingleFile *out,
+                       Error *err);
 // Whether the file is there already, as this work would write it: its head says from what and by which plan it was
 // made. Another file is refused, unless the options say overwrite.
 bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err);

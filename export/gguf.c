@@ -7,8 +7,8 @@
 
 #include "export/export_parts.h"
 #include "export/gguf_blocks.h"
+#include "export/gguf_can_run.h"
 #include "export/gguf_keys.h"
-#include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
 
 // ---- What can be held ----
@@ -52,7 +52,7 @@ static bool check(Export *x, Error *err) {
     note_activations(x);
     GgufHead unused = {0}; // what it would say is known now
     const bool ok =
-        gguf_add_tokenizer(&unused, s->checkpoint->folder, (size_t)s->embedding->shape[0], note, sizeof note, err);
+        gguf_add_tokenizer(&unused, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     warn(x, note);
     gguf_head_free(&unused);
     x->own = array_new(1, sizeof(GgufScales));
@@ -184,7 +184,8 @@ static bool head(const Export *x, OutFile *file, Error *err) {
     gguf_add_keys(&head, s, commonest_type(x, file));
     add_origin(x, &head);
     gguf_add_rope(&head, &s->config, &first);
-    bool ok = gguf_add_tokenizer(&head, s->checkpoint->folder, (size_t)s->embedding->shape[0], note, sizeof note, err);
+    bool ok =
+        gguf_add_tokenizer(&head, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     for (size_t i = file->first; i < file->end; i++) {
         const OutTensor *t = &x->units[i].tensors[0];
         const uint64_t at = gguf_head_add(&head, t->name, (GgufType)t->type, t->rank, t->shape);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,9 +16,22 @@ static bool is_meant(const FormatRow *format, const char *path) {
     return length > ending && strcmp(path + length - ending, format->ending) == 0 && !folder_exists(path);
 }
 
-bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err) {
+static bool is_source(const Checkpoint *checkpoint, const char *path) {
+    struct stat a, b;
+    for (size_t f = 0; f < checkpoint->file_count; f++) {
+        if (stat(path, &a) == 0 && stat(checkpoint->files[f].path, &b) == 0 && a.st_dev == b.st_dev &&
+            a.st_ino == b.st_ino)
+            return true;
+    }
+    return false;
+}
+
+bool single_file_begin(const Checkpoint *source, const ExportOptions *options, const FormatRow *format, SingleFile *out,
+                       Error *err) {
     *out = (SingleFile){.options = *options, .path = options->folder};
     if (!is_meant(format, options->folder)) return true;
+    if (is_source(source, out->path))
+        return error_set(err, "%s: is the model itself; name another file with -o", out->path);
     if (asprintf(&out->folder, "%s.unfinished", options->folder) < 0) out->folder = NULL;
     out->options.folder = out->folder;
     return out->folder || error_memory(err, options->folder);

@@ -26,7 +26,6 @@ static bool ends_with(const char *text, const char *ending) {
 static const struct {
     const char *ending, *what, *remedy;
 } formats[] = {
-    {".gguf", "GGUF", "open the original checkpoint"},
     {".bin", "PyTorch .bin", "save the model with save_pretrained(safe_serialization=True)"},
     {".pt", "PyTorch .pt", "save the model as safetensors"},
     {".pth", "PyTorch .pth", "save the model as safetensors"},
@@ -310,9 +309,9 @@ bool recognize_model_file(const char *path, Error *err) {
     if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
     const int format = format_of(path);
     if (format < FORMATS)
-        return error_set(err, "%s: is neither a folder nor a .safetensors file; %s files are not read; %s", path,
-                         formats[format].what, formats[format].remedy);
-    return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+        return error_set(err, "%s: is neither a folder nor a .safetensors or .gguf file; %s files are not read; %s",
+                         path, formats[format].what, formats[format].remedy);
+    return error_set(err, "%s: is neither a folder nor a .safetensors or .gguf file", path);
 }
 
 static bool is_missing(const char *path) {

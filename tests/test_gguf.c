@@ -13,8 +13,8 @@
 #include "base/file.h"
 #include "export/export.h"
 #include "export/gguf_blocks.h"
+#include "export/gguf_can_run.h"
 #include "export/gguf_keys.h"
-#include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
 #include "export/random_checkpoint.h"
 #include "quant/quantize.h"
@@ -31,7 +31,7 @@
 
 enum { ROWS = 6, COLUMNS = 128, GROUP = 64 };
 
-static QuantizedWeight sample_weight(const Safetensors *file, const char *type, Grid grid, int bits) {
+static QuantizedWeight sample_weight(const TensorFile *file, const char *type, Grid grid, int bits) {
     QuantizedWeight w;
     char name[32];
     size_t count;
@@ -62,7 +62,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 static void the_same_file_as_the_package(void **state) {
     (void)state;
     static const uint64_t small[] = {3, 5}, large[] = {ROWS, COLUMNS};
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     GgufHead head = {.prefix = "llama"};
     gguf_key_string(&head, "general.architecture", "llama");
     gguf_key_u32(&head, ".block_count", 2);
@@ -102,13 +102,13 @@ static void the_same_file_as_the_package(void **state) {
     }
     free(wanted);
     gguf_head_free(&head);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // What the package reads is what the codes stand for; with a minimum in F16, nearly.
 static void the_package_reads_the_same_numbers(void **state) {
     (void)state;
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     for (int k = 0; k < KINDS; k++) {
         char name[32];
         size_t count;
@@ -123,7 +123,7 @@ static void the_package_reads_the_same_numbers(void **state) {
         free(values);
         quantized_weight_free(&w);
     }
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // [heads, 2, half] → [heads, half, 2].
@@ -139,7 +139,7 @@ static void rows_of_a_head_are_paired(void **state) {
 // Pieces of a matrix are the same bytes as all of it.
 static void pieces_are_packed_alike(void **state) {
     (void)state;
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     QuantizedWeight w = sample_weight(&file, "q8_0", GRID_SYMMETRIC, 8);
     const size_t row = gguf_bytes(GGUF_Q8_0, COLUMNS);
     uint8_t whole[ROWS * 136], piece[2 * 136];
@@ -149,7 +149,7 @@ static void pieces_are_packed_alike(void **state) {
     assert_memory_equal(piece, whole + 2 * row, sizeof piece);
     assert_memory_equal(whole + row + 2, w.codes + 3 * COLUMNS, 32); // row 1 was row 3 of the head
     quantized_weight_free(&w);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // ---- What can be held ----

@@ -142,6 +142,7 @@ static Line line_for(const Command *command, const char *tried) {
                   {TAKES_TUNE, "max-kl", "1", NULL},
                   {TAKES_TASK, "task", "lambada", "task-file"},
                   {TAKES_TASK, "task-file", "x", "task"},
+                  {TAKES_PAGE, "output", "x", NULL},
                   {TAKES_MEASURING, "output", "x", "part|overwrite"},
                   {TAKES_TUNE, "output", "x", "overwrite"},
                   {TAKES_SWEEP, "csv", "x", "overwrite"},

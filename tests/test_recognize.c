@@ -40,7 +40,7 @@ static const struct {
     {BYTES(ZIP("model.safetensors", "\x11")), "ZIP archive", "unpack"},
     {BYTES("PK\x05\x06\0\0\0\0"), "ZIP archive", "unpack"},
     {BYTES("\x80\x02}q\0X\x05"), "pickle", "save_pretrained"},
-    {BYTES("GGUF\3\0\0\0"), "GGUF", "made from"},
+    {BYTES("GGUF\3\0\0\0"), "GGUF", "ends in .gguf"},
     {BYTES("\x89HDF\r\n\x1a\n\0\0"), "HDF5", "safetensors"},
     {BYTES("\x93NUMPY\1\0"), "NumPy array", "safetensors"},
     {BYTES("\x08\x08\x12\x07pytorch\x1a\x05"), "ONNX", "made from"},

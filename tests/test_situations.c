@@ -103,6 +103,10 @@ static void what_cannot_be_kept_is_told(void **state) {
     static const char limited[] = "(export XDG_CACHE_HOME='%s'; ulimit -f 0; %s) 2>&1 >/dev/null | cat >&2";
     snprintf(line, sizeof line, limited, folder, "\"$Q\" plan --calibration-tokens 512");
     expect_shell(line, 0, "measurements are not kept");
+    static const char at_once[] = "(export XDG_CACHE_HOME='%s' QUANTDIAL_LOG=1; ulimit -f 0; %s) 2>&1 >/dev/null |"
+                                  " sed '/ ends: done/q' >&2";
+    snprintf(line, sizeof line, at_once, folder, "\"$Q\" plan --calibration-tokens 512");
+    expect_shell(line, 0, "measurements are not kept");
     // Stopped as soon as the log says that the weights were not kept.
     static const char stopped[] =
         "(export XDG_CACHE_HOME='%s' QUANTDIAL_LOG=1; ulimit -f 0; sh -c 'echo $$ >&2; exec \"$Q\" calibrate"

@@ -49,8 +49,8 @@ enum { POSITIONS = 400 };
 
 // Records the recipe as it is, with a divergence of `kl` on average; n positions.
 static uint32_t measured_on(Fixture *f, double kl, size_t n) {
-    float *divergences = calloc(n, sizeof *divergences);
-    for (size_t i = 0; i < n; i++) divergences[i] = (float)(kl * (0.5 + (double)(i % 2)));
+    float *by_position = calloc(POSITION_FIGURES * n, sizeof *by_position);
+    for (size_t i = 0; i < n; i++) by_position[i] = (float)(kl * (0.5 + (double)(i % 2)));
     const Accuracy accuracy = {
         .tokens = n, .planned = n, .kl_mean = kl, .kl_se = kl / 10, .ppl = 3, .base_ppl = 2, .top1 = 0.9};
     plan_free(&f->plan);
@@ -59,10 +59,10 @@ static uint32_t measured_on(Fixture *f, double kl, size_t n) {
                               .plan = &f->plan,
                               .model = trial_model(&f->plan, &f->model.measured),
                               .accuracy = &accuracy,
-                              .divergences = divergences,
+                              .by_position = by_position,
                               .positions = n};
     const uint32_t number = trials_record(&f->trials, &state, &f->model.structure);
-    free(divergences);
+    free(by_position);
     assert_true(number > 0);
     return number;
 }
@@ -247,7 +247,8 @@ static void rows_come_back_as_those_of_an_earlier_session(void **state) {
         assert_string_equal(a->note, b->note);
         assert_true(a->figures->model == b->figures->model && a->figures->bytes == b->figures->bytes);
         assert_memory_equal(&a->figures->accuracy, &b->figures->accuracy, sizeof(Accuracy));
-        assert_memory_equal(a->figures->divergences, b->figures->divergences, POSITIONS * sizeof(float));
+        assert_memory_equal(a->figures->by_position, b->figures->by_position,
+                            POSITION_FIGURES * POSITIONS * sizeof(float));
     }
     assert_ptr_equal(again.rows[0].figures, again.rows[1].figures);
     const TrialFigures *first = again.rows[0].figures, *last = again.rows[2].figures;

@@ -79,11 +79,36 @@ static void provisional_ranges_are_marked(void **state) {
     quit(s);
 }
 
+// On a large model that takes minutes.
+static void it_is_said_what_the_first_text_waits_for(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=0.5");
+    expect(s, "the first calibration tokens are being run");
+    expect(s, "the first tokens are being scored");
+    quit(s);
+}
+
 static void a_failed_job_is_told(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    expect(s, "Effect on mixed · weights alone: calibration failed");
+    expect(s, "│ weights   ");          // and not "quantized"
+    key(s, ":set activations token\r"); // needs no ranges
+    expect_gone_text(s, "weights alone");
+    quit(s);
+}
+
+static void a_full_disk_is_told_once(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_FULL_DISK=1");
+    expect(s, "measurements are not kept: /proc/no-folder");
+    key(s, "j");
+    expect_gone_text(s, "not kept");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "recipe not saved");
+    assert_false(screen_has(s, "not kept"));
     quit(s);
 }
 
@@ -392,6 +417,8 @@ static void small_changes_are_told_by_positions(void **state) {
     expect(s, "pinned");
     key(s, "i");
     expect(s, "−0.0002 ✓");
+    expect(s, "−0.0005 ✓"); // of perplexity
+    expect(s, "+0.04 % ✓");
     quit(s);
 }
 
@@ -1357,7 +1384,9 @@ int main(int argc, char **argv) {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(provisional_ranges_are_marked),
+        IN_HOME(it_is_said_what_the_first_text_waits_for),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_full_disk_is_told_once),
         IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),

@@ -220,7 +220,10 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "[KL alone]");
     expect(&ui, "s quantizes each linear alone");
     press(&ui, 's');
-    expect(&ui, "0 of 42 measured, else estimates");
+    workbench_update(ui.workbench);
+    ui_update(&ui);
+    screen_draw(&ui);
+    expect(&ui, "of 42 measured, else estimates");
     expect(&ui, "~0.0"); // the one under the cursor, too
     update(&ui);
     screen_draw(&ui);

@@ -261,16 +261,23 @@ static void it_is_known_why_the_linear_hurts_that_is_looked_at(void **state) {
     workbench_close(w);
 }
 
+static double mean_of(const float *values, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)values[i];
+    return sum / (double)n;
+}
+
 // Those of the accuracy that is shown, for comparing one turn with another.
-static void divergences_are_those_of_the_accuracy(void **state) {
+static void positions_are_those_of_the_accuracy(void **state) {
     (void)state;
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     const Effect *e = workbench_effect(w);
-    double sum = 0;
-    assert_int_equal(e->positions, e->accuracy.tokens);
-    for (size_t i = 0; i < e->positions; i++) sum += (double)e->divergences[i];
-    assert_true(fabs(sum / (double)e->positions - e->accuracy.kl_mean) < 1e-9);
+    const size_t n = e->positions;
+    assert_int_equal(n, e->accuracy.tokens);
+    assert_true(fabs(mean_of(e->by_position + POSITION_KL * n, n) - e->accuracy.kl_mean) < 1e-9);
+    assert_true(fabs(exp(mean_of(e->by_position + POSITION_NLL * n, n)) / e->accuracy.ppl - 1) < 1e-6);
+    assert_true(fabs(mean_of(e->by_position + POSITION_TOP1 * n, n) - e->accuracy.top1) < 1e-12);
     workbench_close(w);
 }
 
@@ -675,7 +682,7 @@ int main(void) {
         cmocka_unit_test(a_change_that_makes_the_same_model_keeps_all_figures),
         cmocka_unit_test(a_recipe_that_needs_ranges_is_another_wish),
         cmocka_unit_test(it_is_known_why_the_linear_hurts_that_is_looked_at),
-        cmocka_unit_test(divergences_are_those_of_the_accuracy),
+        cmocka_unit_test(positions_are_those_of_the_accuracy),
         cmocka_unit_test(speeds_are_timed_in_turn_and_yield_to_a_turn),
         cmocka_unit_test(of_many_turns_the_newest_wins),
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),

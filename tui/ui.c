@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
@@ -42,7 +43,7 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
 void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
-    free(ui->pin.divergences);
+    free(ui->pin.by_position);
     overrides_free(&ui->overrides);
     target_free(&ui->target);
     changes_free(&ui->changes);
@@ -123,10 +124,10 @@ static void complete_pin(Ui *ui) {
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
-        ui->pin.divergences = effect->divergences ? array_new(effect->positions, sizeof *ui->pin.divergences) : NULL;
-        ui->pin.positions = ui->pin.divergences ? effect->positions : 0;
-        if (ui->pin.divergences)
-            memcpy(ui->pin.divergences, effect->divergences, effect->positions * sizeof *ui->pin.divergences);
+        const size_t count = effect->by_position ? POSITION_FIGURES * effect->positions : 0;
+        float *copy = ui->pin.by_position = count ? array_new(count, sizeof *copy) : NULL;
+        ui->pin.positions = copy ? effect->positions : 0;
+        if (copy) memcpy(copy, effect->by_position, count * sizeof *copy);
     }
     if (effect->speed_finished && effect->speed_turn == ui->pin.turn) {
         ui->pin.speed = effect->speed.ratio;
@@ -147,8 +148,15 @@ static void tell_failures(Ui *ui) {
     }
 }
 
+static void tell_unkept(Ui *ui) {
+    Error why;
+    if (ui->told_unkept || !cache_refused(&why)) return;
+    ui->told_unkept = true;
+    ui_fail(ui, "measurements are not kept: %s", why.message);
+}
+
 void ui_unpin(Ui *ui) {
-    free(ui->pin.divergences);
+    free(ui->pin.by_position);
     free(ui->pin.output_sqnr_db);
     ui->outliers.filled = false;
     ui->pin = (Pin){0};
@@ -165,6 +173,7 @@ void ui_update(Ui *ui) {
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     tell_failures(ui);
+    tell_unkept(ui);
 }
 
 // A dial that is being turned passes many values: only where it comes to rest is written.

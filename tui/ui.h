@@ -60,7 +60,7 @@ typedef struct Pin {
     double bytes, bits_per_weight;
     bool accuracy_known, speed_known;
     Accuracy accuracy;
-    float *divergences; // [positions], with the accuracy; NULL when memory was short
+    float *by_position; // as in Effect, with the accuracy; NULL when memory was short
     size_t positions;
     Spread speed;           // times the base's
     double *output_sqnr_db; // [linears]; NULL while unknown
@@ -266,6 +266,7 @@ struct Ui {
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported
+    bool told_unkept;       // that measurements cannot be kept
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;

@@ -42,10 +42,10 @@ static uint64_t model_now(const Workbench *w) { return trial_model(&w->plan, &w-
 
 static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
     Findings *f = &w->findings;
-    float *copy = known->divergences ? array_new(known->positions, sizeof *copy) : NULL;
-    if (copy) memcpy(copy, known->divergences, known->positions * sizeof *copy);
-    free(f->divergences);
-    f->divergences = copy;
+    float *copy = known->by_position ? array_new(POSITION_FIGURES * known->positions, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, known->by_position, POSITION_FIGURES * known->positions * sizeof *copy);
+    free(f->by_position);
+    f->by_position = copy;
     f->positions = copy ? known->positions : 0;
     f->accuracy = known->accuracy;
     f->accuracy_turn = w->turn;
@@ -104,7 +104,7 @@ static void record(Workbench *w) {
                               .plan = &w->plan,
                               .model = model_now(w),
                               .accuracy = &e->accuracy,
-                              .divergences = e->divergences,
+                              .by_position = e->by_position,
                               .positions = e->positions};
     const uint32_t last = w->trials.last, number = trials_record(&w->trials, &state, engine_structure(w->engine));
     if (number > last) w->made_here = number;

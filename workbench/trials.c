@@ -79,15 +79,15 @@ uint64_t trial_model(const Plan *plan, const Measured *measured) {
 
 static void figures_release(TrialFigures *figures) {
     if (!figures || --figures->rows > 0) return;
-    free(figures->divergences);
+    free(figures->by_position);
     free(figures->prompt);
     decode_text_free(&figures->text);
     free(figures);
 }
 
 static float *positions_copy(const float *from, size_t n) {
-    float *copy = from ? array_new(n + 1, sizeof *copy) : NULL;
-    if (copy) memcpy(copy, from, n * sizeof *copy);
+    float *copy = from ? array_new(POSITION_FIGURES * n + 1, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, from, POSITION_FIGURES * n * sizeof *copy);
     return copy;
 }
 
@@ -102,9 +102,9 @@ static TrialFigures *figures_take(const Trials *trials, const TrialState *state)
     figures->bits_per_weight = state->plan->bits_per_weight;
     figures->bytes = state->plan->bytes;
     figures->accuracy = *state->accuracy;
-    if (!figures->divergences) {
-        figures->divergences = positions_copy(state->divergences, state->positions);
-        figures->positions = figures->divergences ? state->positions : 0;
+    if (!figures->by_position) {
+        figures->by_position = positions_copy(state->by_position, state->positions);
+        figures->positions = figures->by_position ? state->positions : 0;
     }
     return figures;
 }
@@ -155,7 +155,7 @@ static size_t positions_bytes(const Trials *trials) {
         const TrialFigures *f = trials->rows[i].figures;
         bool counted = false;
         for (size_t j = 0; j < i && !counted; j++) counted = trials->rows[j].figures == f;
-        if (!counted) bytes += f->positions * sizeof *f->divergences;
+        if (!counted) bytes += POSITION_FIGURES * f->positions * sizeof *f->by_position;
     }
     return bytes;
 }
@@ -171,9 +171,9 @@ static void drop_positions(Trials *trials) {
     for (size_t i = 0; i < trials->count && bytes > TRIALS_POSITIONS_BYTES; i++) {
         TrialFigures *f = trials->rows[i].figures;
         if (!f->positions || figures_needed(trials, f)) continue;
-        bytes -= f->positions * sizeof *f->divergences;
-        free(f->divergences);
-        f->divergences = NULL;
+        bytes -= POSITION_FIGURES * f->positions * sizeof *f->by_position;
+        free(f->by_position);
+        f->by_position = NULL;
         f->positions = 0;
     }
 }
@@ -301,8 +301,8 @@ void trials_compare(Trials *trials, uint32_t a, uint32_t b) {
 // ---- comparing ----------------------------------------------------------------------------------------------------
 
 TrialDifference trial_difference(const TrialFigures *a, const TrialFigures *b) {
-    if (a->divergences && b->divergences && a->positions == b->positions) {
-        const Difference d = paired_difference(b->divergences, a->divergences, a->positions);
+    if (a->by_position && b->by_position && a->positions == b->positions) {
+        const Difference d = paired_difference(b->by_position, a->by_position, a->positions);
         return (TrialDifference){d.mean, d.se, true};
     }
     return (TrialDifference){b->accuracy.kl_mean - a->accuracy.kl_mean, hypot(a->accuracy.kl_se, b->accuracy.kl_se),

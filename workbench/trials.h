@@ -3,7 +3,7 @@
 //
 // Rows whose recipes make the same model share its figures. At most TRIALS_MOST rows are kept: then the oldest goes
 // that has no note and is neither present nor compared (or, when all have, the oldest of those with a note).
-// Divergences at each position take at most TRIALS_POSITIONS_BYTES together: then those of the oldest rows go, but not
+// Figures of positions take at most TRIALS_POSITIONS_BYTES together: then those of the oldest rows go, but not
 // of the rows that are compared, and what is left of such a row is its figures.
 #pragma once
 
@@ -25,7 +25,7 @@ typedef struct TrialFigures {
     double bits_per_weight;
     uint64_t bytes;
     Accuracy accuracy;
-    float *divergences; // [positions]; NULL: were dropped, or memory was short
+    float *by_position; // [POSITION_FIGURES, positions]; NULL: were dropped, or memory was short
     size_t positions;
     bool timed, timed_earlier; // timed_earlier: in an earlier session, when the machine may have been another
     DecodeSpeed speed;
@@ -73,7 +73,7 @@ typedef struct TrialState {
     const Plan *plan;
     uint64_t model;
     const Accuracy *accuracy;
-    const float *divergences; // [positions] or NULL
+    const float *by_position; // [POSITION_FIGURES, positions] or NULL
     size_t positions;
 } TrialState;
 uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure);

@@ -7,7 +7,7 @@
 #include "workbench/trials.h"
 
 // Counts up whenever the layout, or what the figures mean, changes.
-#define TRIALS_VERSION 1u
+#define TRIALS_VERSION 2u
 #define TOKENS_MOST ((uint64_t)1 << 24) // of a text
 
 static void put_text(Text *file, const char *text) {
@@ -24,7 +24,7 @@ static void put_figures(Text *file, const TrialFigures *f) {
     stats_put_number(file, f->bytes);
     stats_put(file, &f->accuracy, sizeof f->accuracy);
     stats_put_number(file, f->positions);
-    stats_put(file, f->divergences, f->positions * sizeof *f->divergences);
+    stats_put(file, f->by_position, POSITION_FIGURES * f->positions * sizeof *f->by_position);
     stats_put_number(file, f->timed);
     const double speed[] = {f->speed.first.median,  f->speed.first.least,  f->speed.first.most,
                             f->speed.second.median, f->speed.second.least, f->speed.second.most,
@@ -117,7 +117,8 @@ static bool plausible(const TrialFigures *f) {
     const Accuracy *a = &f->accuracy;
     bool ok = f->bits_per_weight >= 0 && f->bits_per_weight < 1e6 && a->tokens > 0 && a->tokens == a->planned &&
               isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 && a->ppl > 0 && a->top1 >= 0 && a->top1 <= 1;
-    for (size_t i = 0; ok && i < f->positions; i++) ok = isfinite(f->divergences[i]) && f->divergences[i] >= 0;
+    for (size_t i = 0; ok && i < POSITION_FIGURES * f->positions; i++)
+        ok = isfinite(f->by_position[i]) && f->by_position[i] >= 0;
     return ok;
 }
 
@@ -130,8 +131,8 @@ static TrialFigures *get_figures(StatsReader *r) {
     f->bytes = stats_get_number(r);
     stats_get(r, &f->accuracy, sizeof f->accuracy);
     const uint64_t positions = stats_get_number(r);
-    f->divergences = positions ? stats_get_array(r, positions, sizeof *f->divergences) : NULL;
-    f->positions = f->divergences ? positions : 0;
+    f->by_position = positions ? stats_get_array(r, POSITION_FIGURES * positions, sizeof *f->by_position) : NULL;
+    f->positions = f->by_position ? positions : 0;
     get_speed(r, f);
     if (stats_get_number(r) && !r->bad) {
         f->prompt = get_text(r);

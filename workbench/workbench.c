@@ -227,8 +227,8 @@ void workbench_close(Workbench *w) {
     input_set_release(w->findings.inputs);
     shared_channels_free(&w->channels);
     shared_channels_free(&w->findings.channels);
-    free(w->findings.divergences);
-    free(w->effect_divergences);
+    free(w->findings.by_position);
+    free(w->effect_by_position);
     free(w->findings.output_sqnr_db);
     free(w->findings.weight_sqnr_db);
     free(w->effect_output_sqnr);
@@ -280,10 +280,10 @@ static bool take_measured(Workbench *w) {
 }
 
 static void take_positions(Workbench *w, const Findings *f) {
-    float *copy = f->divergences ? array_new(f->positions, sizeof *copy) : NULL;
-    if (copy) memcpy(copy, f->divergences, f->positions * sizeof *copy);
-    free(w->effect_divergences);
-    w->effect.divergences = w->effect_divergences = copy;
+    float *copy = f->by_position ? array_new(POSITION_FIGURES * f->positions, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, f->by_position, POSITION_FIGURES * f->positions * sizeof *copy);
+    free(w->effect_by_position);
+    w->effect.by_position = w->effect_by_position = copy;
     w->effect.positions = copy ? f->positions : 0;
 }
 

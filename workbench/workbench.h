@@ -86,7 +86,7 @@ typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
     Accuracy accuracy;
-    const float *divergences; // [positions]: KL at each position of a finished accuracy; NULL before
+    const float *by_position; // [POSITION_FIGURES, positions], of a finished accuracy; NULL before
     size_t positions;
     uint64_t sqnr_turn;
     const double *output_sqnr_db; // [linear_count], NAN where unknown; NULL before the first

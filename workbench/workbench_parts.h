@@ -40,7 +40,7 @@ typedef struct Findings {
     DecodeSpeed speed;
     Accuracy accuracy;
     double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
-    float *divergences;                      // [positions] of the last accuracy that finished
+    float *by_position;                      // as in Effect
     size_t positions;
     uint64_t why_turn;
     int why_linear;
@@ -134,7 +134,7 @@ struct Workbench {
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
-    float *effect_divergences;
+    float *effect_by_position;
     Why effect_why;
     Trials trials;
     struct {

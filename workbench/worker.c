@@ -196,19 +196,19 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
 }
 
 // Without memory for them, two recipes are compared by their separate standard errors.
-static void take_divergences(Workbench *w, uint64_t turn) {
+static void take_positions(Workbench *w, uint64_t turn) {
     const size_t n = engine_positions(w->engine);
-    float *kl = array_new(n, sizeof *kl);
-    if (kl && !engine_divergences(w->engine, kl)) {
-        free(kl);
-        kl = NULL;
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    if (by_position && !engine_by_position(w->engine, by_position)) {
+        free(by_position);
+        by_position = NULL;
     }
     pthread_mutex_lock(&w->lock);
     const bool late = w->findings.accuracy_turn > turn;
-    free(late ? kl : w->findings.divergences);
+    free(late ? by_position : w->findings.by_position);
     if (!late) {
-        w->findings.divergences = kl;
-        w->findings.positions = kl ? n : 0;
+        w->findings.by_position = by_position;
+        w->findings.positions = by_position ? n : 0;
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -236,7 +236,7 @@ static void accuracy_job(Worker *k) {
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
-        take_divergences(w, k->turn);
+        take_positions(w, k->turn);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }

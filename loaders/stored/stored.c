@@ -11,10 +11,12 @@
 
 #include "base/array.h"
 #include "base/memory.h"
+#include "loaders/gguf_formats.h"
 #include "loaders/recognize_tensors.h"
 #include "loaders/stored/stored_parts.h"
 
 #define WEIGHT ".weight"
+#define GGUF_READ "read are Q4_0 … Q8_0, Q2_K … Q6_K, IQ4_NL, IQ4_XS and MXFP4"
 #define MOST_ELEMENTS ((uint64_t)1 << 40) // of one matrix; keeps every product below within 64 bits
 
 typedef struct MadeTensor {
@@ -384,15 +386,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    const bool transposed = m->layout == CODES_TRANSPOSED; // then what it is made from says how it is stored
-    if (!transposed) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool same = !*label; // then what it is made from says how it is stored
+    if (!same) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = transposed ? m->codes->stored : made->stored,
+                            .stored = same ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -499,6 +501,27 @@ static bool find_mlx(Search *s, const char *name, const Tensor *codes, const Ten
     return search_keep(s, name, NULL, label, out);
 }
 
+// ---- GGUF ----
+
+// Blocks become floats, so that nothing is lost; gains too, since they lose one.
+static bool find_gguf(Search *s, const char *name, const Tensor *tensor, const Tensor **out) {
+    const TensorForm *form = tensor->form;
+    const GgufFormat *format = form->format;
+    char label[32] = "";
+    *out = tensor;
+    if (tensor->rank > 2 || (format->columns == 1 && !dtype_is_float16_or_32(format->dtype))) return true;
+    if (format->columns > 1) {
+        if (!format->unpack) return refuse(s, tensor, "elements of type %s are not read; " GGUF_READ, format->name);
+        snprintf(label, sizeof label, "GGUF %s %.3g-bit", format->name, 8.0 * format->bytes / format->columns);
+    }
+    if (form->paired && (form->paired % 2 || rows_of(tensor) % form->paired))
+        return refuse(s, tensor, "%llu rows are no heads of %zu", (unsigned long long)rows_of(tensor), form->paired);
+    s->m.layout = CODES_GGUF;
+    s->m.codes = tensor;
+    s->m.dtype = format->columns > 1 || form->plus_one ? DTYPE_F32 : format->dtype;
+    return set_size(s, tensor, rows_of(tensor), columns_of(tensor)) && search_keep(s, name, tensor, label, out);
+}
+
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
     Search s = {.set = set, .err = err, .m = {.layout = CODES_TRANSPOSED, .codes = tensor, .dtype = tensor->dtype}};
     return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && search_keep(&s, tensor->name, NULL, "", out);
@@ -518,7 +541,8 @@ static Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *na
         return NULL;
     }
     pthread_mutex_init(&made->matrix.lock, NULL);
-    const size_t bytes = rows * columns * dtype_bytes(dtype);
+    const GgufFormat *format = tensor->form ? tensor->form->format : NULL;
+    const size_t bytes = rows * (format ? columns / format->columns * format->bytes : columns * dtype_bytes(dtype));
     made->tensor = (Tensor){.name = copy,
                             .dtype = dtype,
                             .rank = 2,
@@ -526,7 +550,8 @@ static Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *na
                             .data = (const char *)tensor->data + index * bytes,
                             .bytes = bytes,
                             .file = tensor->file,
-                            .whole = tensor};
+                            .whole = tensor,
+                            .form = tensor->form};
     set->made[set->count++] = made;
     return &made->tensor;
 }
@@ -564,7 +589,9 @@ bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayo
     const Search s = {.set = set, .err = err};
     const DType dtype = tensor->dtype;
     const bool bytes = dtype == DTYPE_F8_E4M3 || dtype == DTYPE_F8_E5M2;
-    if (layout->mxfp4) return true;
+    if (layout->mxfp4 || (tensor->form && tensor->form->format->unpack)) return true;
+    if (tensor->form)
+        return refuse(&s, tensor, "elements of type %s are not read; " GGUF_READ, tensor->form->format->name);
     if (tensor->made) return refuse(&s, tensor_in_file(tensor), "experts that share a quantized matrix are not read");
     if (bytes && set->config.refusal[0]) return refuse(&s, tensor, "%s", set->config.refusal);
     if (bytes && has_scales(set, tensor))
@@ -581,6 +608,7 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
                  columns = layout->transposed ? layout->out : layout->in;
     *out = expert_slice(set, tensor, name, tensor->dtype, rows, columns, expert);
     if (!*out) return error_memory(err, tensor->name);
+    if (tensor->form) return find_gguf(&s, name, *out, out);
     if (!dtype_is_float16_or_32(tensor->dtype) && !find_bytes_or_f64(&s, name, *out, out)) return false;
     return !layout->transposed || stored_transposed(set, *out, out, err);
 }
@@ -618,6 +646,7 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
     Search s = {.set = set, .stem = name, .stem_length = is_weight ? length - ending : length, .err = err};
     const Tensor *tensor = checkpoint_find(set->checkpoint, name);
     *out = tensor;
+    if (tensor && tensor->form) return find_gguf(&s, name, tensor, out);
     const Tensor *scales = tensor && is_weight && is_matrix(tensor, DTYPE_U32) ? search_part(&s, ".scales") : NULL;
     if (scales) return find_mlx(&s, name, tensor, scales, out);
     if (tensor && is_read_as_it_is(tensor->dtype)) return true;
@@ -718,7 +747,7 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     Error reason = {0};
     *out = NULL;
     if (!recognize_tensors(checkpoint, err)) return false;
-    if (!stored_config_read(checkpoint->folder, &config, &reason)) {
+    if (!stored_config_read(checkpoint->documents, &config, &reason)) {
         // Plain tensors can still be read.
         stored_config_free(&config);
         config = (StoredConfig){.block = {128, 128}};

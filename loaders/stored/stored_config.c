@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/file.h"
 #include "base/json.h"
+#include "loaders/documents.h"
 #include "loaders/stored/stored_parts.h"
-
-#define CONFIG_LIMIT ((size_t)16 << 20)
 
 static bool refuse_text(const char *what, const char *text, const char *supported, Error *err) {
     char *shown = text_printable(text, strlen(text), false);
@@ -147,21 +145,6 @@ void stored_config_free(StoredConfig *config) {
 
 // ---- The files ----
 
-// NULL without a message when the file is not there.
-static cJSON *parse_config_file(const char *folder, const char *name, bool *ok, Error *err) {
-    char *path = path_join(folder, name), *text = NULL;
-    cJSON *document = NULL;
-    size_t length;
-    *ok = path || error_memory(err, name);
-    if (*ok && file_exists(path)) {
-        *ok = file_read(path, CONFIG_LIMIT, &text, &length, err) &&
-              ((document = json_parse(text, length, err)) || error_prefix(err, "%s", path));
-    }
-    free(text);
-    free(path);
-    return document;
-}
-
 static const StoredConfig nothing_said = {.block = {128, 128}};
 
 static bool read_document(cJSON *document, StoredConfig *out, Error *err) {
@@ -180,19 +163,19 @@ bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Err
     return ok;
 }
 
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
-    *out = nothing_said;
-    bool ok;
+bool stored_config_read(const char *source, StoredConfig *out, Error *err) {
     const char *name = "config.json";
-    cJSON *document = parse_config_file(folder, name, &ok, err);
+    cJSON *document;
+    *out = nothing_said;
+    bool ok = document_read(source, name, &document, err);
     if (ok && (cJSON_GetObjectItemCaseSensitive(document, "quantization_config") ||
                cJSON_GetObjectItemCaseSensitive(document, "quantization"))) {
         ok = read_document(document, out, err);
     } else if (ok) { // written beside config.json by the first GPTQ tools
         cJSON_Delete(document);
-        document = parse_config_file(folder, name = "quantize_config.json", &ok, err);
+        ok = document_read(source, name = "quantize_config.json", &document, err);
         if (document) ok = read_quantization(document, "gptq", out, err);
     }
     cJSON_Delete(document);
-    return ok || error_prefix(err, "%s/%s", folder, name);
+    return ok || error_prefix(err, "%s/%s", source, name);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "loaders/gguf_formats.h"
 #include "loaders/stored/stored_parts.h"
 
 #define TILE ((size_t)16) // rows; 16 columns of a packed GPTQ matrix are one cache line
@@ -91,7 +92,8 @@ static void unpack_rows(const StoredMatrix *m, size_t first, size_t count, uint8
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
     case CODES_AWQ: unpack_awq(m, first, count, codes); break;
     case CODES_F64:
-    case CODES_TRANSPOSED: break;
+    case CODES_TRANSPOSED:
+    case CODES_GGUF: break;
     }
 }
 
@@ -254,6 +256,31 @@ static void transpose_matrix(const StoredMatrix *m, char *to) {
                     memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
 }
 
+// A row of numbers in blocks, or of plain numbers that change their place or lose one (TensorForm).
+static void make_gguf_row(const StoredMatrix *m, const uint8_t *row, char *out) {
+    const TensorForm *form = m->codes->form;
+    const GgufFormat *format = form->format;
+    float *floats = (float *)(void *)out;
+    if (!format->unpack && format->dtype == m->dtype)
+        memcpy(out, row, m->in * format->bytes);
+    else if (!format->unpack)
+        floats_from(format->dtype, row, m->in, floats);
+    for (size_t i = 0; format->unpack && i < m->in; i += format->columns, row += format->bytes)
+        format->unpack(row, floats + i);
+}
+
+static void make_gguf(const StoredMatrix *m, char *out) {
+    const TensorForm *form = m->codes->form;
+    const size_t row_bytes = m->in / form->format->columns * form->format->bytes, bytes = m->in * dtype_bytes(m->dtype);
+    const uint8_t *rows = m->codes->data;
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < m->out; row++)
+        make_gguf_row(m, rows + row * row_bytes, out + gguf_source_row(row, form->paired) * bytes);
+    if (!form->plus_one) return;
+    float *gains = (float *)(void *)out;
+    for (size_t i = 0; i < m->out * m->in; i++) gains[i] -= 1;
+}
+
 // What each code stands for. E2M1 (OCP Microscaling Formats 1.0, section 5.3.3): a sign and one of eight magnitudes.
 static void number_codes(const StoredMatrix *m, float *numbers) {
     static const float magnitudes[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
@@ -273,6 +300,10 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     }
     if (m->layout == CODES_TRANSPOSED) {
         transpose_matrix(m, out);
+        return true;
+    }
+    if (m->layout == CODES_GGUF) {
+        make_gguf(m, out);
         return true;
     }
     uint32_t *groups = array_new(m->in, sizeof *groups);

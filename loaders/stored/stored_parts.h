@@ -15,6 +15,7 @@ typedef enum CodeLayout {
     CODES_AWQ,        // [in, out / 8]: 4 bits, eight columns per word in an order of its own
     CODES_F64,        // [out, in], no codes but numbers
     CODES_TRANSPOSED, // [in, out], any numbers
+    CODES_GGUF,       // [out, in], rows in the form of their tensor
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
@@ -88,7 +89,7 @@ typedef struct StoredConfig {
 } StoredConfig;
 
 // Free with stored_config_free, also after a failure.
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err);
+bool stored_config_read(const char *source, StoredConfig *out, Error *err);
 bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Error *err); // of config.json
 void stored_config_free(StoredConfig *config);
 // The set takes over what the configuration owns, also after a failure.

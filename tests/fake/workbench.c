@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -68,7 +69,7 @@ struct Workbench {
     uint64_t turn, plans;
     Effect effect;
     double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
-    float divergences[POSITIONS];
+    float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
     int looked_at;
     Trials trials;
@@ -266,6 +267,7 @@ static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
+    if (getenv("FAKE_FULL_DISK")) cache_write("/proc/no-folder", "/proc/no-folder/x", &(Text){0}, NULL);
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
     w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
@@ -348,12 +350,16 @@ static void score(Workbench *w, double share) {
                     .top1_se = 0.003};
     a->ppl = a->base_ppl * exp(kl);
     a->ppl_ratio_log = kl;
-    a->ppl_ratio_se = a->kl_se;
+    a->ppl_ratio_se = 3 * a->kl_se;
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
-    for (int i = 0; i < POSITIONS; i++) w->divergences[i] = (float)(kl * (0.5 + i % 97 / 96.0));
-    w->effect.divergences = w->divergences;
+    for (int i = 0; i < POSITIONS; i++) {
+        w->by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
+        w->by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a->base_ppl) + kl * (0.5 + i % 89 / 88.0));
+        w->by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
+    }
+    w->effect.by_position = w->by_position;
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
                    .weights = 0.003,
@@ -422,7 +428,7 @@ static void record(Workbench *w) {
                               .plan = &w->plan,
                               .model = trial_model(&w->plan, &w->stats.measured),
                               .accuracy = &e->accuracy,
-                              .divergences = e->divergences,
+                              .by_position = e->by_position,
                               .positions = e->positions};
     trials_record(&w->trials, &state, &w->structure);
     if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
@@ -550,7 +556,7 @@ static void advance_tune(Workbench *w) {
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
     t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
     t->uniform.known = true;
-    t->difference = (Difference){-0.0021, 0.0003};
+    t->difference.kl = (Difference){-0.0021, 0.0003};
 }
 
 static void advance_studies(Workbench *w) {
