@@ -97,19 +97,29 @@ static void draw_box(FILE *out, int edges, double x, double y, unsigned color) {
     }
 }
 
-// Characters that make pictures are drawn as shapes: fonts leave gaps between them. False for all others.
-static bool draw_shape(FILE *out, uint32_t code, double x, double y, unsigned color) {
+// Characters that reach from edge to edge: a row of them is one shape.
+static bool is_seamless(uint32_t code) {
+    return code == 0x2500 || code == 0x2501 || (code >= 0x2581 && code <= 0x2588);
+}
+
+// Characters that make pictures are drawn as shapes: fonts leave gaps between them. cells: so many times, of what is
+// seamless. False for all others.
+static bool draw_shape(FILE *out, uint32_t code, int cells, double x, double y, unsigned color) {
+    const double width = cells * CELL_WIDTH;
     const double mx = x + CELL_WIDTH / 2, my = y + CELL_HEIGHT / 2;
     char path[128];
-    if (box_edges(code))
+    if (code == 0x2500) {
+        snprintf(path, sizeof path, "M%.2f %.2fH%.2f", x, my, x + width);
+        line(out, path, 1, color);
+    } else if (box_edges(code))
         draw_box(out, box_edges(code), x, y, color);
     else if (code >= 0x2581 && code <= 0x2588) {
         const double height = CELL_HEIGHT * (code - 0x2580) / 8;
-        rectangle(out, x, y + CELL_HEIGHT - height, CELL_WIDTH + 0.05, height, color);
+        rectangle(out, x, y + CELL_HEIGHT - height, width + 0.05, height, color);
     } else if (code >= 0x2589 && code <= 0x258F)
         rectangle(out, x, y + 3, CELL_WIDTH * (0x2590 - code) / 8, CELL_HEIGHT - 6, color);
     else if (code == 0x2501)
-        rectangle(out, x, my - 1.2, CELL_WIDTH + 0.05, 2.4, color);
+        rectangle(out, x, my - 1.2, width + 0.05, 2.4, color);
     else if (code == 0x2503)
         rectangle(out, mx - 1.5, y, 3, CELL_HEIGHT, color);
     else if (code == 0x25CF)
@@ -170,7 +180,13 @@ static int draw_run(FILE *out, Screen *s, const SvgColors *colors, int row, int 
     const CellLook look = look_of(colors, &first);
     const double x = MARGIN + col * CELL_WIDTH, y = MARGIN + row * CELL_HEIGHT;
     if (first.chars[0] == 0 || (first.chars[0] == ' ' && !look.underline)) return col + 1;
-    if (draw_shape(out, first.chars[0], x, y, look.foreground)) return col + 1;
+    int cells = 1;
+    while (is_seamless(first.chars[0]) && col + cells < s->cols) {
+        const VTermScreenCell next = cell_at(s, row, col + cells);
+        if (next.chars[0] != first.chars[0] || !same_look(look_of(colors, &next), look)) break;
+        cells++;
+    }
+    if (draw_shape(out, first.chars[0], cells, x, y, look.foreground)) return col + cells;
     uint32_t codes[1024];
     int count = 0, end = col;
     while (end < s->cols && count < 1000) {

@@ -44,6 +44,7 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     free(ui->pin.by_position);
+    free(ui->pin.output_sqnr_db);
     overrides_free(&ui->overrides);
     target_free(&ui->target);
     changes_free(&ui->changes);

@@ -53,9 +53,10 @@ static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
     w->jobs[JOB_ACCURACY].state = JOB_DONE;
 }
 
-// A text that is known takes the place of the one that was written; the base's may still be on its way.
+// A text that is known takes the place of the one that was written; the base's may still be on its way. One that is
+// shorter than asked for may have ended by itself or not: it is written again.
 static void adopt_text_locked(Workbench *w, const TrialFigures *known) {
-    if (!known->prompt || strcmp(known->prompt, w->prompt) != 0) return;
+    if (!known->prompt || strcmp(known->prompt, w->prompt) != 0 || known->text.count != w->most_tokens) return;
     if (!decode_text_copy(&known->text, &w->findings.quantized)) return;
     w->findings.decode_turn = w->turn;
     w->known.text = true;

@@ -117,9 +117,8 @@ static bool plausible(const TrialFigures *f) {
     const Accuracy *a = &f->accuracy;
     bool ok = f->bits_per_weight >= 0 && f->bits_per_weight < 1e6 && a->tokens > 0 && a->tokens == a->planned &&
               isfinite(a->kl_mean) && a->kl_mean >= 0 && a->kl_se >= 0 && a->ppl > 0 && a->top1 >= 0 && a->top1 <= 1;
-    for (size_t i = 0; ok && i < POSITION_FIGURES * f->positions; i++)
-        ok = isfinite(f->by_position[i]) && f->by_position[i] >= 0;
-    return ok;
+    for (size_t i = 0; ok && i < f->positions; i++) ok = f->by_position[POSITION_KL * f->positions + i] >= 0;
+    return ok && (!f->positions || floats_finite(f->by_position, POSITION_FIGURES * f->positions));
 }
 
 static TrialFigures *get_figures(StatsReader *r) {
@@ -131,6 +130,7 @@ static TrialFigures *get_figures(StatsReader *r) {
     f->bytes = stats_get_number(r);
     stats_get(r, &f->accuracy, sizeof f->accuracy);
     const uint64_t positions = stats_get_number(r);
+    r->bad = r->bad || positions > r->left; // before it is multiplied
     f->by_position = positions ? stats_get_array(r, POSITION_FIGURES * positions, sizeof *f->by_position) : NULL;
     f->positions = f->by_position ? positions : 0;
     get_speed(r, f);
