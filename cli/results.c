@@ -284,14 +284,14 @@ void point_print(const Point *point) {
     printf("%6s %9s %9.5f %8.5f", bits, in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se);
     const Differences *above = &point->above_best;
     if (point->paired && above->kl.se > 0)
-        printf("%s%10.5f %8.5f", same_mark(point, &above->kl), above->kl.mean, above->kl.se);
+        printf(" %10.5f%s%8.5f", above->kl.mean, same_mark(point, &above->kl), above->kl.se);
     else
         printf(" %10s %8s", "-", "-");
-    printf("%s%10.4f%s%6.2f%%", same_mark(point, &above->nll), a->ppl, same_mark(point, &above->top1), 100 * a->top1);
+    printf(" %10.4f%s%6.2f%%%s", a->ppl, same_mark(point, &above->nll), 100 * a->top1, same_mark(point, &above->top1));
     if (point->speed.pairs)
-        printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
+        printf("%8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
                spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);
     else
-        printf(" %8s %11s %7s", "-", "-", "-");
+        printf("%8s %11s %7s", "-", "-", "-");
     puts(point->pareto ? " *" : "");
 }

@@ -27,8 +27,8 @@ static Workbench *opened(void) {
     Error err = {0};
     const EngineOptions model = {.sequences = 1,
                                  .length = 16,
-                                 .eval_tokens = slow_checks() ? 128 : 16,
-                                 .window = slow_checks() ? 32 : 8,
+                                 .eval_tokens = slow_checks() ? 64 : 16,
+                                 .window = slow_checks() ? 16 : 8,
                                  .threads = 1};
     if (!workbench_open(&(WorkbenchOptions){.model = model, .most_tokens = 2}, &w, &err)) fail_msg("%s", err.message);
     workbench_stop_job(w, JOB_SPEED); // which takes its seconds whatever the model
@@ -114,6 +114,12 @@ static void what_each_linear_costs_comes_last_and_goes_on_after_a_turn(void **st
         assert_true(!first[i].alone_known || (isfinite(first[i].estimate) && first[i].kl > 0));
     }
 
+    if (!slow_checks()) {
+        free(first);
+        workbench_close(w);
+        return;
+    }
+
     // Another turn in its midst: figures of that turn come first, and those of the first are not measured again.
     set(w, DIAL_BITS, 3);
     wait_until(w, has_some);
@@ -146,6 +152,7 @@ static bool is_stopped(Workbench *w) { return state_of(w, JOB_SENSITIVITY) != JO
 
 static void a_study_can_be_stopped_and_is_not_begun_where_nobody_looks(void **state) {
     (void)state;
+    if (!slow_checks()) return;
     Workbench *w = opened();
     workbench_look_at_sensitivity(w, true);
     wait_until(w, measures);
@@ -181,6 +188,7 @@ static bool has_points(Workbench *w) {
 
 static void points_come_from_the_nearest_on_and_stay(void **state) {
     (void)state;
+    if (!slow_checks()) return;
     Workbench *w = opened();
     assert_int_equal(workbench_swept(w)->dial_count, 0);
     workbench_look_at_sweep(w, true);
@@ -226,6 +234,7 @@ static void points_come_from_the_nearest_on_and_stay(void **state) {
 
 static void a_sweep_of_two_dials_goes_on_after_a_turn(void **state) {
     (void)state;
+    if (!slow_checks()) return;
     Error err = {0};
     Workbench *w = opened();
     SweepDial twice[] = {{DIAL_BITS, calloc(1, sizeof(double)), 1}, {DIAL_BITS, calloc(1, sizeof(double)), 1}};
@@ -255,6 +264,7 @@ static bool has_best(Workbench *w) { return tuned(w).done || tuned(w).tuned.tria
 
 static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state) {
     (void)state;
+    if (!slow_checks()) return;
     Error err = {0};
     Workbench *w = opened();
     const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
@@ -289,6 +299,7 @@ static bool search_ended(Workbench *w) { return state_of(w, JOB_TUNE) != JOB_RUN
 
 static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     (void)state;
+    if (!slow_checks()) return;
     Error err = {0};
     Workbench *w = opened();
     assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, &err));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "workbench/workbench_parts.h"
 
 // ---- choices ------------------------------------------------------------------------------------------------------
@@ -61,6 +62,8 @@ static void take_sensitivities(void *context, const Sensitivities *so_far) {
     }
     s->sensitivity_turn = c->turn;
     s->count = so_far->count;
+    // The estimates say nothing about how long the rest takes.
+    if (so_far->measured == 0) c->w->jobs[JOB_SENSITIVITY].started = clock_seconds();
     s->estimate_tokens = so_far->estimate_tokens;
     s->version++;
     pthread_mutex_unlock(&c->w->lock);
