@@ -210,7 +210,7 @@ static void a_large_terminal_has_a_plot(void **state) {
     Screen *s = start_with_rows(60, 200, NULL);
     expect(s, "KL against bits per weight");
     expect(s, "● now");
-    int top, col, bottom;
+    int top = 0, col = 0, bottom = 0;
     assert_true(screen_find(s, "KL against", &top, &col) && screen_find(s, "standard error of KL", &bottom, &col));
     assert_true(bottom > top + 10);
     expect(s, "base");
