@@ -510,11 +510,16 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
 
 size_t evaluator_positions(const Evaluator *e) { return e->planned; }
 
-bool evaluator_divergences(const Evaluator *e, float *kl) {
+bool evaluator_by_position(const Evaluator *e, float *by_position) {
     for (size_t w = 0; w < e->window_count; w++) {
         if (!is_scored(&e->windows[w])) return false;
     }
-    for (size_t i = 0; i < e->planned; i++) kl[i] = e->scores[i].kl;
+    for (size_t i = 0; i < e->planned; i++) {
+        const Score *score = &e->scores[i];
+        by_position[POSITION_KL * e->planned + i] = score->kl;
+        by_position[POSITION_NLL * e->planned + i] = (float)score->nll;
+        by_position[POSITION_TOP1 * e->planned + i] = score->same_top;
+    }
     return true;
 }
 

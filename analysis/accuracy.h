@@ -12,7 +12,8 @@ typedef struct Accuracy {
     uint64_t planned;     // positions that will be scored when all is done
     double base_ppl, ppl; // exp(mean negative log likelihood of the true next token)
     double base_ppl_se, ppl_se;
-    double base_ppl_half, ppl_half; // only positions n/2 … n − 2 of each window scored (llama.cpp's convention)
+    // Only positions n/2 … n − 2 of each window scored (llama.cpp's convention); NAN where there is none.
+    double base_ppl_half, ppl_half;
     double base_ppl_half_se, ppl_half_se;
     double ppl_ratio_log, ppl_ratio_se;               // mean of (nll − base nll) and its standard error
     double kl_mean, kl_se, kl_median, kl_p99, kl_max; // D(base ‖ quantized) in nats
@@ -48,10 +49,17 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
                    void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
                    Progress *progress, Error *err);
 
-// The positions that a run scores, and the KL divergence at each of them in the last run that finished, [positions]:
-// for comparing two models position by position. False when not all are scored.
+// The positions that a run scores.
 size_t evaluator_positions(const Evaluator *evaluator);
-bool evaluator_divergences(const Evaluator *evaluator, float *kl);
+// What the last run that finished found at each of them, for comparing two models position by position (statistics.h):
+// by_position [POSITION_FIGURES, positions]. False when not all are scored.
+typedef enum PositionFigure {
+    POSITION_KL,   // D(base ‖ quantized), nats
+    POSITION_NLL,  // −ln p(true token)
+    POSITION_TOP1, // 1 where both put the same token first, else 0
+    POSITION_FIGURES
+} PositionFigure;
+bool evaluator_by_position(const Evaluator *evaluator, float *by_position);
 // The tokens that are run, [*count], in windows of *window; owned by the evaluator.
 const int32_t *evaluator_ids(const Evaluator *evaluator, size_t *count, size_t *window);
 // What the figures depend on beside the quantized model: the tokens and how they are cut into windows.

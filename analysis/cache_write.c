@@ -16,12 +16,17 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Error first;
+static void (*tell)(const Error *);
+
+void cache_tell(void (*told)(const Error *)) { tell = told; }
 
 static void remember(const Error *failed) {
     log_line("cache: %s", failed->message);
     pthread_mutex_lock(&lock);
-    if (!first.message[0]) first = *failed;
+    const bool is_first = !first.message[0];
+    if (is_first) first = *failed;
     pthread_mutex_unlock(&lock);
+    if (is_first && tell) tell(failed);
 }
 
 // A writer that was killed leaves up to a gigabyte that nobody reads or counts.

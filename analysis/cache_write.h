@@ -8,3 +8,5 @@
 bool cache_write(const char *folder, const char *path, const Text *file, Error *err);
 // True when a file could not be written since the program started; says why the first could not. From any thread.
 bool cache_refused(Error *why);
+// Called the first time, at once, by the thread that writes; NULL: nobody is told.
+void cache_tell(void (*told)(const Error *why));

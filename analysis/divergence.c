@@ -188,7 +188,7 @@ static void sums_add(Sums *s, const Score *score) {
 }
 
 static void perplexity_of(const Sum *nll, double *ppl, double *se) {
-    *ppl = exp(sum_mean(nll));
+    *ppl = nll->n > 0 ? exp(sum_mean(nll)) : (double)NAN;
     *se = *ppl * sum_error(nll);
 }
 

@@ -42,20 +42,21 @@ static bool measure_speed(Trial *t, const Plan *plan, Point *out, Progress *prog
 
 // ---- Points ----
 
-static bool measure_point(Trial *t, const Recipe *recipe, bool speed, Point *out, float *kl, Progress *progress,
-                          Error *err) {
+static bool measure_point(Trial *t, const Recipe *recipe, bool speed, Point *out, float *by_position,
+                          Progress *progress, Error *err) {
     Plan plan;
     if (!plan_make(recipe, transformer_structure(t->base), t->measured, &plan, err)) return false;
     out->bytes = plan.bytes;
     out->bits_per_weight = plan.bits_per_weight;
     bool ok = (!speed || measure_speed(t, &plan, out, progress, err)) &&
-              trial_run_positions(t, &plan, &out->accuracy, kl, progress, err);
+              trial_run_positions(t, &plan, &out->accuracy, by_position, progress, err);
     plan_free(&plan);
     return out->known = ok;
 }
 
-// kl [count, positions]
-static void take_differences(Point *points, int count, const float *kl, size_t positions) {
+// by_position [count, POSITION_FIGURES, positions]
+static void take_differences(Point *points, int count, const float *by_position, size_t positions) {
+    const size_t each = POSITION_FIGURES * positions;
     int best = -1;
     for (int i = 0; i < count; i++) {
         if (points[i].known && (best < 0 || points[i].accuracy.kl_mean < points[best].accuracy.kl_mean)) best = i;
@@ -63,24 +64,27 @@ static void take_differences(Point *points, int count, const float *kl, size_t p
     for (int i = 0; i < count; i++) {
         if (!points[i].known) continue;
         points[i].paired = true;
-        points[i].above_best = paired_difference(kl + (size_t)i * positions, kl + (size_t)best * positions, positions);
+        points[i].above_best =
+            paired_differences(by_position + (size_t)i * each, by_position + (size_t)best * each, positions);
     }
 }
 
 bool points_measure(Trial *trial, const Recipe *recipes, int count, const PointOptions *options, Point *points,
                     Progress *progress, Error *err) {
     const size_t positions = (size_t)trial_work(trial);
-    float *kl = array_new((size_t)count * positions, sizeof *kl);
-    bool ok = kl || error_memory(err, "divergences at each position");
+    const size_t each = POSITION_FIGURES * positions;
+    float *by_position = array_new((size_t)count * each, sizeof *by_position);
+    bool ok = by_position || error_memory(err, "figures at each position");
     for (int i = 0; i < count; i++) points[i] = (Point){0};
     progress_begin(progress, "measuring recipes", (uint64_t)count * trial_work(trial));
     for (int i = 0; ok && i < count; i++) {
-        ok = measure_point(trial, &recipes[i], options->speed, &points[i], kl + (size_t)i * positions, progress, err);
+        ok = measure_point(trial, &recipes[i], options->speed, &points[i], by_position + (size_t)i * each, progress,
+                           err);
         if (!ok) error_prefix(err, "recipe %d of %d", i + 1, count);
         if (ok && options->partial) options->partial(options->context, i);
     }
-    if (kl) take_differences(points, count, kl, positions);
-    free(kl);
+    if (by_position) take_differences(points, count, by_position, positions);
+    free(by_position);
     points_mark_front(points, count);
     return ok;
 }

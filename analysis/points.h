@@ -12,9 +12,9 @@ typedef struct Point {
     Accuracy accuracy;
     DecodeSpeed speed;   // of the base and this point, timed in turn; no pairs: not measured
     double pack_seconds; // quantizing and packing all linears; 0: not measured
-    // Of KL divergence, position by position: this one minus the point of the least (0 ± 0 for that one itself).
+    // Position by position: this one minus the point of the least KL divergence (0 ± 0 for that one itself).
     bool paired; // it was taken
-    Difference above_best;
+    Differences above_best;
     bool pareto; // no other point is as small and as close to the base, and better in one of both
 } Point;
 

@@ -80,3 +80,9 @@ Difference paired_difference(const float *a, const float *b, size_t n) {
     double mean = sum / (double)n, variance = fmax(squares / (double)n - mean * mean, 0);
     return (Difference){mean, n > 1 ? sqrt(variance / (double)(n - 1)) : 0};
 }
+
+Differences paired_differences(const float *a, const float *b, size_t n) {
+    return (Differences){.kl = paired_difference(a + POSITION_KL * n, b + POSITION_KL * n, n),
+                         .nll = paired_difference(a + POSITION_NLL * n, b + POSITION_NLL * n, n),
+                         .top1 = paired_difference(a + POSITION_TOP1 * n, b + POSITION_TOP1 * n, n)};
+}

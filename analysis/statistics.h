@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/error.h"
+#include "analysis/accuracy.h"
 
 // The fewest tokens or positions whose figures mean something. What happens at one position in a hundred (another first
 // choice, a channel that stands out) is missed by so many with a probability below 5 % (0.99^300). With fewer, "100 %
@@ -27,3 +27,9 @@ typedef struct Difference {
     double mean, se;
 } Difference;
 Difference paired_difference(const float *a, const float *b, size_t n);
+
+// Of two runs on the same n positions (evaluator_by_position). nll is the logarithm of the ratio of perplexities.
+typedef struct Differences {
+    Difference kl, nll, top1;
+} Differences;
+Differences paired_differences(const float *a, const float *b, size_t n);

@@ -308,15 +308,20 @@ static bool read_line(FILE *file, char **line, size_t *capacity, size_t *length,
 }
 
 static bool from_jsonl(const TextForm *form, FILE *file, size_t most, TokenIds *out, Error *err) {
+    const size_t before = out->count;
     char *line = NULL;
-    size_t capacity = 0, length = 1;
+    size_t capacity = 0, length = 1, lines = 0; // that are not blank
     bool ok = true;
     for (size_t number = 1; ok && length && out->count < most; number++) {
         ok = read_line(file, &line, &capacity, &length, err);
-        if (ok && !is_blank(line, length)) ok = from_json_line(form, line, length, out, err);
+        if (ok && !is_blank(line, length)) {
+            ok = from_json_line(form, line, length, out, err);
+            lines++;
+        }
         if (!ok) error_prefix(err, "line %zu", number);
     }
     free(line);
+    if (ok && lines && out->count == before) ok = error_set(err, "no line holds any text");
     return ok;
 }
 

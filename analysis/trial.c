@@ -98,7 +98,7 @@ bool trial_follow(Trial *t, const Plan *plan, Progress *progress, Error *err) {
     return ok;
 }
 
-static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
+static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *by_position, Progress *progress, Error *err) {
     Relay relay = relay_to(progress);
     relay.deadline = t->deadline;
     if (!trial_follow(t, plan, progress, err)) return false;
@@ -109,14 +109,17 @@ static bool evaluate(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progr
                        err))
         return false;
     report(&relay, trial_work(t));
-    if (kl && !evaluator_divergences(t->evaluator, kl)) return error_set(err, "not all positions were evaluated");
-    trial_cache_add(t->cache, plan_hash(plan), out, kl);
+    if (by_position && !evaluator_by_position(t->evaluator, by_position))
+        return error_set(err, "not all positions were evaluated");
+    trial_cache_add(t->cache, plan_hash(plan), out, by_position);
     return true;
 }
 
-bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err) {
+bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *by_position, Progress *progress,
+                         Error *err) {
     if (progress_should_stop(progress)) return error_stopped(err);
-    if (!trial_cache_find(t->cache, plan_hash(plan), out, kl)) return evaluate(t, plan, out, kl, progress, err);
+    if (!trial_cache_find(t->cache, plan_hash(plan), out, by_position))
+        return evaluate(t, plan, out, by_position, progress, err);
     progress_skip(progress, trial_work(t));
     return true;
 }
@@ -125,6 +128,6 @@ bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Er
     return trial_run_positions(t, plan, out, NULL, progress, err);
 }
 
-bool trial_known(const Trial *t, const Plan *plan, Accuracy *out, float *kl) {
-    return trial_cache_find(t->cache, plan_hash(plan), out, kl);
+bool trial_known(const Trial *t, const Plan *plan, Accuracy *out, float *by_position) {
+    return trial_cache_find(t->cache, plan_hash(plan), out, by_position);
 }

@@ -43,9 +43,11 @@ uint64_t trial_work(const Trial *trial);
 
 // Figures of the model under this plan: kept ones, or an evaluation.
 bool trial_run(Trial *trial, const Plan *plan, Accuracy *out, Progress *progress, Error *err);
-// The same, and the divergence at each position: kl [trial_work].
-bool trial_run_positions(Trial *trial, const Plan *plan, Accuracy *out, float *kl, Progress *progress, Error *err);
-// Whether the figures of this plan are kept already, and the divergences, where kl is not NULL; nothing is evaluated.
-bool trial_known(const Trial *trial, const Plan *plan, Accuracy *out, float *kl);
+// The same, and what was found at each position: by_position [POSITION_FIGURES, trial_work].
+bool trial_run_positions(Trial *trial, const Plan *plan, Accuracy *out, float *by_position, Progress *progress,
+                         Error *err);
+// Whether the figures of this plan are kept already, and those of positions, where by_position is not NULL; nothing is
+// evaluated.
+bool trial_known(const Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
 // Only makes the model follow the plan, for what else there is to do with it.
 bool trial_follow(Trial *trial, const Plan *plan, Progress *progress, Error *err);

@@ -1,6 +1,6 @@
-// Layout of a file, in the byte order of the machine: TrialHeader, `count` Entries, then the divergences at each
-// position of those entries that have them, in the same order. A reader believes it only when the hash over all of that
-// is right and every figure can be true.
+// Layout of a file, in the byte order of the machine: TrialHeader, `count` Entries, then what was found at each
+// position of those entries that have it (accuracy.h), in the same order. A reader believes it only when the hash over
+// all of that is right and every figure can be true.
 #include "analysis/trial_cache.h"
 
 #include <assert.h>
@@ -17,7 +17,7 @@
 #include "base/log.h"
 
 // Counts up whenever the layout, or what the figures mean, changes.
-#define TRIAL_VERSION 2u
+#define TRIAL_VERSION 3u
 #define FILE_LIMIT ((size_t)64 << 20)
 #define SECONDS_BETWEEN_WRITES 1.0
 
@@ -30,7 +30,7 @@ static_assert(sizeof(TrialHeader) == 40, "padding would reach the file");
 
 typedef struct Entry {
     uint64_t plan;
-    uint64_t positions; // whose divergences are kept: all of the accuracy's tokens, or 0
+    uint64_t positions; // that are kept one by one: all of the accuracy's tokens, or 0
     Accuracy accuracy;
 } Entry;
 static_assert(sizeof(Entry) == 2 * 8 + 25 * 8, "entries are kept as they are: does TRIAL_VERSION count the change?");
@@ -39,8 +39,8 @@ struct TrialCache {
     char *folder, *path;
     uint64_t key;
     Entry *entries;
-    float **kl; // [count] → [positions] or NULL
-    size_t count, capacity, kl_capacity, bytes;
+    float **by_position; // [count] → [POSITION_FIGURES, positions] or NULL
+    size_t count, capacity, place_capacity, bytes;
     bool changed; // since it was written
     double write_time;
 };
@@ -61,46 +61,48 @@ static bool plausible_accuracy(const Accuracy *a) {
            a->top1 <= 1;
 }
 
-static bool plausible_positions(const float *kl, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(kl[i]) || kl[i] < 0) return false;
+static bool plausible_positions(const float *by_position, size_t n) {
+    for (size_t i = 0; i < POSITION_FIGURES * n; i++) {
+        if (!isfinite(by_position[i]) || by_position[i] < 0) return false;
     }
     return true;
 }
 
 static bool room_for_one(TrialCache *cache) {
     return array_grow(&cache->entries, cache->count, &cache->capacity, sizeof *cache->entries) &&
-           array_grow(&cache->kl, cache->count, &cache->kl_capacity, sizeof *cache->kl);
+           array_grow(&cache->by_position, cache->count, &cache->place_capacity, sizeof *cache->by_position);
 }
 
+static size_t positions_bytes(size_t n) { return POSITION_FIGURES * n * sizeof(float); }
+
 // Replaces what is kept of positions; without memory nothing is.
-static void keep_positions(TrialCache *cache, size_t at, const float *kl, size_t n) {
-    float *copy = kl ? array_new(n, sizeof *copy) : NULL;
+static void keep_positions(TrialCache *cache, size_t at, const float *by_position, size_t n) {
+    float *copy = by_position ? array_new(POSITION_FIGURES * n, sizeof *copy) : NULL;
     if (!copy) return;
-    memcpy(copy, kl, n * sizeof *copy);
-    cache->kl[at] = copy;
+    memcpy(copy, by_position, positions_bytes(n));
+    cache->by_position[at] = copy;
     cache->entries[at].positions = n;
-    cache->bytes += n * sizeof *copy;
+    cache->bytes += positions_bytes(n);
 }
 
 // One entry, and its positions from *rest on; false when it cannot be true.
 static bool take_entry(TrialCache *cache, const Entry *entry, const char **rest, const char *end) {
-    const size_t n = (size_t)entry->positions, bytes = n * sizeof(float);
+    const size_t n = (size_t)entry->positions;
     if (!plausible_accuracy(&entry->accuracy) || (n && n != entry->accuracy.tokens)) return false;
-    if (n > (size_t)(end - *rest) / sizeof(float) || !room_for_one(cache)) return false;
-    float *kl = array_new(n, sizeof *kl);
-    if (!kl) return false;
-    memcpy(kl, *rest, bytes);
-    *rest += bytes;
-    const bool ok = plausible_positions(kl, n);
+    if (n > (size_t)(end - *rest) / positions_bytes(1) || !room_for_one(cache)) return false;
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    if (!by_position) return false;
+    memcpy(by_position, *rest, positions_bytes(n));
+    *rest += positions_bytes(n);
+    const bool ok = plausible_positions(by_position, n);
     if (ok) {
         cache->entries[cache->count] = *entry;
         cache->entries[cache->count].positions = 0;
-        cache->kl[cache->count] = NULL;
-        keep_positions(cache, cache->count++, n ? kl : NULL, n);
+        cache->by_position[cache->count] = NULL;
+        keep_positions(cache, cache->count++, n ? by_position : NULL, n);
         cache->bytes += sizeof *entry;
     }
-    free(kl);
+    free(by_position);
     return ok;
 }
 
@@ -122,7 +124,7 @@ static bool take_entries(TrialCache *cache, const char *data, size_t size) {
 }
 
 static void forget_all(TrialCache *cache) {
-    for (size_t i = 0; i < cache->count; i++) free(cache->kl[i]);
+    for (size_t i = 0; i < cache->count; i++) free(cache->by_position[i]);
     cache->count = cache->bytes = 0;
 }
 
@@ -150,11 +152,11 @@ static size_t place_of(const TrialCache *cache, uint64_t plan) {
     return i;
 }
 
-bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, float *kl) {
+bool trial_cache_find(const TrialCache *cache, uint64_t plan, Accuracy *out, float *by_position) {
     const size_t at = cache ? place_of(cache, plan) : 0;
-    if (!cache || at == cache->count || (kl && !cache->kl[at])) return false;
+    if (!cache || at == cache->count || (by_position && !cache->by_position[at])) return false;
     *out = cache->entries[at].accuracy;
-    if (kl) memcpy(kl, cache->kl[at], (size_t)cache->entries[at].positions * sizeof *kl);
+    if (by_position) memcpy(by_position, cache->by_position[at], positions_bytes((size_t)cache->entries[at].positions));
     return true;
 }
 
@@ -165,7 +167,7 @@ static void write_entries(TrialCache *cache) {
     text_add(&file, (const char *)cache->entries, cache->count * sizeof *cache->entries);
     for (size_t i = 0; i < cache->count; i++) {
         const size_t n = (size_t)cache->entries[i].positions;
-        if (n) text_add(&file, (const char *)cache->kl[i], n * sizeof(float));
+        if (n) text_add(&file, (const char *)cache->by_position[i], positions_bytes(n));
     }
     if (!file.failed) {
         header = trial_header(cache->key, cache->count, file.data + sizeof header, file.length - sizeof header);
@@ -178,19 +180,19 @@ static void write_entries(TrialCache *cache) {
     cache->write_time = clock_seconds();
 }
 
-void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *kl) {
+void trial_cache_add(TrialCache *cache, uint64_t plan, const Accuracy *accuracy, const float *by_position) {
     if (!cache || !plausible_accuracy(accuracy)) return;
-    const size_t at = place_of(cache, plan), n = kl ? (size_t)accuracy->tokens : 0;
-    if (at < cache->count && (!kl || cache->kl[at])) return; // known already
-    if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + n * sizeof *kl > FILE_LIMIT) return;
+    const size_t at = place_of(cache, plan), n = by_position ? (size_t)accuracy->tokens : 0;
+    if (at < cache->count && (!by_position || cache->by_position[at])) return; // known already
+    if (sizeof(TrialHeader) + cache->bytes + sizeof(Entry) + positions_bytes(n) > FILE_LIMIT) return;
     if (at == cache->count) {
         if (!room_for_one(cache)) return;
         cache->entries[at] = (Entry){.plan = plan, .accuracy = *accuracy};
-        cache->kl[at] = NULL;
+        cache->by_position[at] = NULL;
         cache->count++;
         cache->bytes += sizeof(Entry);
     }
-    keep_positions(cache, at, kl, n);
+    keep_positions(cache, at, by_position, n);
     cache->changed = true;
     if (clock_seconds() - cache->write_time >= SECONDS_BETWEEN_WRITES) write_entries(cache);
 }
@@ -202,6 +204,6 @@ void trial_cache_close(TrialCache *cache) {
     free(cache->folder);
     free(cache->path);
     free(cache->entries);
-    free(cache->kl);
+    free(cache->by_position);
     free(cache);
 }

@@ -8,12 +8,11 @@
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { FINALISTS = 3, BOUND_ROUNDS = 2, BOUND_TRIES = 8 };
+enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 8 };
 // A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
 #define REJECTED_BY 3
 // Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
 #define WORK_PER_SECOND 1.6e10
-#define LEAST_KL 1e-12
 
 static bool for_bound(const Tuning *t) { return t->goal->max_kl > 0; }
 
@@ -33,11 +32,11 @@ static bool cannot_reach(const Tuning *t, const char *what, double least) {
 
 // ---- Verifying ----
 
-static bool verify(Tuning *t, const Plan *plan, Point *out, float *kl) {
+static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) {
     const double before = clock_seconds();
     out->bytes = plan->bytes;
     out->bits_per_weight = plan->bits_per_weight;
-    out->known = tuning_run(t, t->verify, plan, &out->accuracy, kl);
+    out->known = tuning_run(t, t->verify, plan, &out->accuracy, by_position);
     t->verify_seconds = fmax(t->verify_seconds, clock_seconds() - before);
     return out->known;
 }
@@ -59,12 +58,13 @@ static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
 }
 
 // Through the recipe that will be written, not through the decisions that it was made from.
-static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *kl) {
+static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *by_position) {
     Recipe recipe;
     Plan plan = {0};
     progress_begin(t->progress, what, trial_work(t->verify));
     bool ok = make_recipe(t, schemes, &recipe) &&
-              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) && verify(t, &plan, out, kl);
+              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) &&
+              verify(t, &plan, out, by_position);
     plan_free(&plan);
     recipe_free(&recipe);
     return ok;
@@ -76,14 +76,14 @@ typedef struct Candidate {
     int scheme;
     double bytes;
     Accuracy few;
-    float *kl; // [positions of few]
+    float *by_position; // [POSITION_FIGURES, positions of few]
 } Candidate;
 
 typedef struct Candidates {
     Candidate list[KNAPSACK_CHOICES];
     int count;
-    Trial few; // of verify
-    float *kl; // [KNAPSACK_CHOICES, positions of few]
+    Trial few;          // of verify
+    float *by_position; // of all in the list
 } Candidates;
 
 static int by_bytes(const void *a, const void *b) {
@@ -102,15 +102,16 @@ static bool is_candidate(const Tuning *t, int s) {
 
 static bool try_on_few(Tuning *t, Candidates *c) {
     if (!trial_begin_on(t->verify, FEW_TOKENS, &c->few, t->err)) return false;
-    const size_t n = (size_t)trial_work(&c->few);
-    c->kl = array_new(KNAPSACK_CHOICES * n, sizeof *c->kl);
-    if (!c->kl) return error_memory(t->err, "tuning");
+    const size_t n = (size_t)trial_work(&c->few), each = POSITION_FIGURES * n;
+    c->by_position = array_new(KNAPSACK_CHOICES * each, sizeof *c->by_position);
+    if (!c->by_position) return error_memory(t->err, "tuning");
     progress_begin(t->progress, "comparing", (uint64_t)t->scheme_count * n);
     for (int s = 0; s < t->scheme_count; s++) {
         if (!is_candidate(t, s)) continue;
         Candidate *one = &c->list[c->count];
-        *one = (Candidate){.scheme = s, .bytes = (double)t->uniform[s].bytes, .kl = c->kl + (size_t)c->count * n};
-        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->kl)) return false;
+        *one = (Candidate){
+            .scheme = s, .bytes = (double)t->uniform[s].bytes, .by_position = c->by_position + (size_t)c->count * each};
+        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->by_position)) return false;
         c->count++;
     }
     qsort(c->list, (size_t)c->count, sizeof *c->list, for_bound(t) ? by_bytes : by_few);
@@ -119,7 +120,8 @@ static bool try_on_few(Tuning *t, Candidates *c) {
 
 static bool is_rejected(const Tuning *t, const Candidates *c, const Candidate *one) {
     if (for_bound(t)) return one->few.kl_mean - REJECTED_BY * one->few.kl_se > t->goal->max_kl;
-    const Difference d = paired_difference(one->kl, c->list[0].kl, (size_t)trial_work(&c->few));
+    const size_t n = (size_t)trial_work(&c->few);
+    const Difference d = paired_differences(one->by_position, c->list[0].by_position, n).kl;
     return d.mean > REJECTED_BY * d.se;
 }
 
@@ -130,20 +132,21 @@ static bool is_better(const Tuning *t, const Point *point) {
 }
 
 static bool try_in_full(Tuning *t, const Candidates *c) {
-    float *kl = array_new((size_t)trial_work(t->verify), sizeof *kl);
-    bool ok = kl || error_memory(t->err, "tuning");
+    const size_t each = POSITION_FIGURES * (size_t)trial_work(t->verify);
+    float *by_position = array_new(each, sizeof *by_position);
+    bool ok = by_position || error_memory(t->err, "tuning");
     progress_begin(t->progress, "comparing", (uint64_t)c->count * trial_work(t->verify));
     for (int i = 0; ok && i < c->count && !(for_bound(t) && t->out->uniform.known); i++) {
         const Candidate *one = &c->list[i];
         Point point = {0};
         if (is_rejected(t, c, one)) continue;
-        ok = verify(t, &t->uniform[one->scheme], &point, kl);
+        ok = verify(t, &t->uniform[one->scheme], &point, by_position);
         if (!ok || !is_better(t, &point)) continue;
         t->out->uniform = point;
         t->anchor = one->scheme;
-        memcpy(t->uniform_kl, kl, (size_t)trial_work(t->verify) * sizeof *kl);
+        memcpy(t->uniform_by_position, by_position, each * sizeof *by_position);
     }
-    free(kl);
+    free(by_position);
     return ok;
 }
 
@@ -163,7 +166,7 @@ static bool best_uniform(Tuning *t) {
     Candidates c = {0};
     const bool ok = try_on_few(t, &c) && try_in_full(t, &c);
     const Point *uniform = &t->out->uniform;
-    free(c.kl);
+    free(c.by_position);
     trial_end(&c.few);
     if (!ok) return false;
     if (!uniform->known) t->anchor = extreme_scheme(t);
@@ -219,76 +222,71 @@ static bool search_within_budget(Tuning *t) {
 
 // ---- Within a bound ----
 
-typedef struct Bisection {
-    double target;    // divergence that the next choice should promise
-    double low, high; // the largest promise that kept the bound, the smallest that did not
-} Bisection;
-
-// Towards the bound in the proportion that was just measured, then between what kept it and what did not.
-static void next_target(Bisection *b, double bound, double kl) {
-    double ratio = bound / fmax(kl, LEAST_KL);
-    if (kl <= bound)
-        b->low = b->target;
-    else
-        b->high = b->target;
-    if (b->low > 0 && isfinite(b->high))
-        b->target = sqrt(b->low * b->high);
-    else
-        b->target *= kl <= bound ? fmin(fmax(ratio, 1.02), 2) : fmin(0.95 * ratio, 0.8);
+// The smallest choice that promises so little, or the one of least divergence where none does.
+static bool choose_within(Tuning *t, double promise) {
+    bool found;
+    return tuning_choose(t, INFINITY, promise, t->chosen, &found) &&
+           (found || tuning_choose(t, INFINITY, 0, t->chosen, &found));
 }
 
-static bool try_target(Tuning *t, double target, Point *best, Point *out, bool *found) {
-    if (!tuning_choose(t, INFINITY, target, t->chosen, found)) return false;
-    if (!*found) return true;
-    if (!verify_choice(t, t->chosen, "comparing choices", out, NULL)) return false;
-    if (out->accuracy.kl_mean > t->goal->max_kl || (best->known && out->bytes >= best->bytes)) return true;
-    *best = *out;
-    keep(t, t->chosen, out->accuracy.kl_mean);
+static bool try_chosen(Tuning *t, Point *best) {
+    Point point;
+    if (!verify_choice(t, t->chosen, "comparing choices", &point, NULL)) return false;
+    const double kl = point.accuracy.kl_mean;
+    if (kl <= t->goal->max_kl && (!best->known || point.bytes < best->bytes)) {
+        *best = point;
+        keep(t, t->chosen, kl);
+    }
+    return tuning_learn(t, t->chosen, kl);
+}
+
+// What the sum promises and what is measured differ. Each measurement corrects the sum, until that leads to a choice
+// which was measured already. promise: what the first of all choices should, before anything was learned.
+static bool approach_bound(Tuning *t, Weighing by, double promise, Point *best) {
+    t->weighing = by;
+    for (int i = 0; i < BOUND_TRIES; i++) {
+        if (!choose_within(t, t->whole_count ? t->goal->max_kl : promise)) return false;
+        if (tuning_learned(t, t->chosen)) break;
+        if (!try_chosen(t, best)) return false;
+    }
     return true;
 }
 
-// The way of weighing that is best at the size of the best so far, and what it should promise to keep the bound.
-static bool first_target(Tuning *t, double *target) {
+// By the ways of weighing that are best at the size of the best so far.
+static bool approach_by(Tuning *t, int ways, Point *best) {
+    const double bound = t->goal->max_kl;
     bool found;
     Choices choices = {0};
-    *target = t->goal->max_kl;
-    if (!t->best_known) return true;
+    if (!t->best_known) return approach_bound(t, t->weighing, bound, best);
     const double most_bytes = tuning_bytes(t, t->best);
-    const bool ok =
-        tuning_choose(t, most_bytes, INFINITY, t->chosen, &found) && tuning_choices(t, most_bytes, &choices);
-    if (ok) {
-        t->weighing = choices.list[0].by;
-        *target *= choices.list[0].sum / fmax(choices.list[0].kl, LEAST_KL);
+    bool ok = tuning_choose(t, most_bytes, INFINITY, t->chosen, &found) && tuning_choices(t, most_bytes, &choices);
+    for (int i = 0; ok && i < ways && isfinite(choices.list[i].kl); i++) {
+        const Choice *one = &choices.list[i];
+        ok = approach_bound(t, one->by, bound * one->sum / fmax(one->kl, LEAST_KL), best);
     }
     choices_free(&choices);
     return ok;
 }
 
-// What the sum promises and what is measured differ, so the promise that just keeps the bound is looked for.
-static bool bisect(Tuning *t, Point *best) {
-    Point point;
-    Bisection b = {.high = INFINITY};
-    if (!first_target(t, &b.target)) return false;
-    for (int i = 0; i < BOUND_TRIES; i++) {
-        bool found;
-        if (!try_target(t, b.target, best, &point, &found)) return false;
-        if (found)
-            next_target(&b, t->goal->max_kl, point.accuracy.kl_mean);
-        else
-            b.target *= 2; // no choice promises so little
-    }
+// From noise alone, before any unit is measured: a few evaluations lead near the size that the search will end with.
+// Units are then measured by the schemes of that choice, and where time is short it is the result.
+static bool begin_by_noise(Tuning *t, Point *best) {
+    const Weighing by_noise = {0, 0}, after = t->weighing;
+    if (!tuning_learn(t, t->best, best->accuracy.kl_mean) || !approach_bound(t, by_noise, t->goal->max_kl, best))
+        return false;
+    tuning_forget(t); // it was learned of other shares
+    t->weighing = after;
     return true;
 }
 
-// In rounds: the uniform recipe that the first one starts from may be twice as large as what it ends with, and another
-// way of weighing is best there. Whatever is kept was measured to be within the bound.
+// By measured units in two rounds: at the size that the first ends with, other ways of weighing may be best. Whatever
+// is kept was measured to be within the bound.
 static bool search_within_bound(Tuning *t) {
     Point point, best = t->out->uniform;
     bool found;
-    if (!tuning_measure(t, t->chosen, "measuring linears")) return false;
-    for (int round = 0; round < BOUND_ROUNDS; round++) {
-        if (!bisect(t, &best)) return false;
-    }
+    if (best.known && !begin_by_noise(t, &best)) return false;
+    if (!tuning_measure(t, best.known ? t->best : t->chosen, "measuring linears")) return false;
+    if (!approach_by(t, 1, &best) || !approach_by(t, BOUND_WAYS, &best)) return false;
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
     if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) ||
@@ -306,9 +304,10 @@ static bool prepare(Tuning *t) {
     if (!tuning_units(t)) return false;
     t->chosen = array_new((size_t)t->unit_count, sizeof *t->chosen);
     t->best = array_new((size_t)t->unit_count, sizeof *t->best);
-    t->uniform_kl = array_new((size_t)trial_work(t->verify), sizeof *t->uniform_kl);
+    t->uniform_by_position =
+        array_new(POSITION_FIGURES * (size_t)trial_work(t->verify), sizeof *t->uniform_by_position);
     t->out->units = t->unit_count;
-    if (!t->chosen || !t->best || !t->uniform_kl) return error_memory(t->err, "tuning");
+    if (!t->chosen || !t->best || !t->uniform_by_position) return error_memory(t->err, "tuning");
     return trial_begin_on(t->search, FEW_TOKENS, &t->few, t->err) &&
            trial_begin_on(t->search, SOME_TOKENS, &t->some, t->err);
 }
@@ -352,20 +351,19 @@ static bool search(Tuning *t) {
 
 // NAN where the search ended before units were measured.
 static double expected(Tuning *t) {
-    for (int u = 0; u < t->unit_count; u++) {
-        if (t->units[u].measured[t->anchor] < 0) return NAN;
-    }
+    if (!tuning_begun(t)) return NAN;
     tuning_expect(t);
     return tuning_sum_alone(t, t->best);
 }
 
 static bool report(Tuning *t) {
     const size_t n = (size_t)trial_work(t->verify);
-    float *kl = array_new(n, sizeof *kl);
-    bool ok = kl ? verify_choice(t, t->best, "verifying", &t->out->point, kl) : error_memory(t->err, "tuning");
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    bool ok = by_position ? verify_choice(t, t->best, "verifying", &t->out->point, by_position)
+                          : error_memory(t->err, "tuning");
     t->out->expected_kl = expected(t);
-    if (ok && t->out->uniform.known) t->out->difference = paired_difference(kl, t->uniform_kl, n);
-    free(kl);
+    if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
+    free(by_position);
     return ok && make_recipe(t, t->best, &t->out->recipe);
 }
 
@@ -376,7 +374,8 @@ static void tuning_free(Tuning *t) {
     plan_free(&t->varied);
     free(t->unit_of);
     free(t->units);
-    free(t->uniform_kl);
+    free(t->uniform_by_position);
+    tuning_forget(t);
     free(t->chosen);
     free(t->best);
 }

@@ -5,7 +5,8 @@
 // first: candidates on few tokens, the best of them in full. By that each unit is measured alone, and other schemes are
 // expected from the noise in its outputs. The sum over units is minimized exactly within a size (a knapsack with one
 // choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is weighed in several ways,
-// and the choice of each is measured as a whole.
+// and the choice of each is measured as a whole. For a bound on divergence, what is measured of wholes corrects the
+// sum.
 #pragma once
 
 #include "analysis/points.h"
@@ -28,8 +29,8 @@ typedef struct Tuned {
     // divergence); not known when none does.
     Point uniform;
     int uniform_bits;
-    size_t uniform_group;  // 0: whole channels
-    Difference difference; // divergence of the tuned recipe minus that of the uniform one, position by position
+    size_t uniform_group;   // 0: whole channels
+    Differences difference; // the tuned recipe minus the uniform one, position by position
     // What the sum over units says, each alone on tokens of `search`; NAN where the search ended before.
     double expected_kl;
     int units, trials; // how many, and how many evaluations were asked for

@@ -18,13 +18,22 @@ typedef struct Unit {
     double measured[KNAPSACK_CHOICES]; // divergence with this unit alone quantized; < 0: not measured
     double alone[KNAPSACK_CHOICES];    // the same, or what is expected
     double share[KNAPSACK_CHOICES];    // what it is thought to add to a whole
+    double worth;                      // by which that is multiplied to agree with wholes that were measured
 } Unit;
 
 // How shares follow from what units cost alone. trust: the power of the divergence; the rest to 1 is that of the noise.
-// growth: how much faster than alone a share grows with noise.
+// growth: how much faster than alone a share grows with noise. With trust 0 nothing has to be measured.
 typedef struct Weighing {
     double trust, growth;
 } Weighing;
+
+// Schemes of all units, measured together on the tokens of verify.
+typedef struct Whole {
+    int *schemes; // [unit_count]
+    double kl;
+} Whole;
+#define WHOLES 32
+#define LEAST_KL 1e-12 // where nothing is lost at all
 
 typedef struct Tuning {
     Trial *search, *verify;
@@ -48,12 +57,14 @@ typedef struct Tuning {
     int *unit_of;                   // [linear_count], −1: not quantized
     Unit *units;                    // [unit_count]
     int unit_count;
-    double elements;       // weights in all units
-    int anchor;            // the scheme by which all units are measured first
-    float *uniform_kl;     // [positions of verify], of out->uniform
-    double verify_seconds; // what one evaluation there takes
-    Weighing weighing;     // the best so far
-    int *chosen, *best;    // [unit_count] → scheme
+    double elements;            // weights in all units
+    int anchor;                 // the scheme by which all units are measured first
+    float *uniform_by_position; // [POSITION_FIGURES, positions of verify], of out->uniform
+    double verify_seconds;      // what one evaluation there takes
+    Weighing weighing;          // the best so far
+    int *chosen, *best;         // [unit_count] → scheme
+    Whole wholes[WHOLES];       // that shares are learned from; for a bound only
+    int whole_count;
     bool best_known;
 } Tuning;
 
@@ -64,15 +75,16 @@ bool tuning_noise(Tuning *t);
 bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
 double tuning_bytes(const Tuning *t, const int *schemes);
 
-// The plan on the tokens of one of the trials; kl [trial_work] or NULL.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl);
+// The plan on the tokens of one of the trials; by_position as of trial_run_positions, or NULL.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
 // All units by their schemes, and the recipe's cache.
 bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl);
 // Measures each unit alone by its scheme, as far as that is not known.
 bool tuning_measure(Tuning *t, const int *schemes, const char *what);
 // Whether all of them are.
 bool tuning_known(const Tuning *t, const int *schemes);
-// alone, from what is measured; each unit must be measured by some scheme.
+bool tuning_begun(const Tuning *t); // each unit is measured by some scheme
+// alone, from what is measured; tuning_begun.
 void tuning_expect(Tuning *t);
 
 // ---- tune_choose.c ----
@@ -80,7 +92,10 @@ void tuning_expect(Tuning *t);
 // The schemes of the least sum of shares within a size, or of the least size within a sum (knapsack.h), where all
 // chosen ones are measured. *found: false when none is within the limit.
 bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes, bool *found);
-double tuning_sum(const Tuning *t, const int *schemes);       // of shares
+// From now on shares agree with this measurement, too.
+bool tuning_learn(Tuning *t, const int *schemes, double kl);
+bool tuning_learned(const Tuning *t, const int *schemes);     // whether it was measured already
+void tuning_forget(Tuning *t);                                // all that was learned
 double tuning_sum_alone(const Tuning *t, const int *schemes); // of divergences alone
 
 typedef struct Choice {

@@ -152,11 +152,11 @@ bool tuning_noise(Tuning *t) {
 // ---- Measuring ----
 
 // The model was left where another trial had it: this one does not know what changed since its last run.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *kl) {
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position) {
     if (t->last != trial) trial->first_changed = 0;
     t->last = trial;
-    if (!(kl ? trial_run_positions(trial, plan, out, kl, t->progress, t->err)
-             : trial_run(trial, plan, out, t->progress, t->err)))
+    if (!(by_position ? trial_run_positions(trial, plan, out, by_position, t->progress, t->err)
+                      : trial_run(trial, plan, out, t->progress, t->err)))
         return false;
     t->out->trials++;
     t->out->tokens += trial_work(trial);
@@ -191,6 +191,15 @@ static int count_unknown(const Tuning *t, const int *schemes) {
 }
 
 bool tuning_known(const Tuning *t, const int *schemes) { return !count_unknown(t, schemes); }
+
+bool tuning_begun(const Tuning *t) {
+    for (int u = 0; u < t->unit_count; u++) {
+        bool any = false;
+        for (int s = 0; s < t->scheme_count; s++) any = any || t->units[u].measured[s] >= 0;
+        if (!any) return false;
+    }
+    return true;
+}
 
 // From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
 bool tuning_measure(Tuning *t, const int *schemes, const char *what) {

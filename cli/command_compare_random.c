@@ -74,8 +74,7 @@ static cJSON *rows_json(const Engine *engine, const RandomCalibration *random, c
     cJSON_AddNumberToObject(object, "tokens", (double)engine_calibration_tokens(engine));
     point_json(cJSON_AddObjectToObject(object, "text"), &random->text);
     point_json(cJSON_AddObjectToObject(object, "random"), &random->random);
-    json_add_number(object, "kl_difference", random->difference.mean);
-    json_add_number(object, "kl_difference_se", random->difference.se);
+    differences_json(object, "difference", &random->difference);
     cJSON_AddNumberToObject(object, "classes_changed", rows->changed);
     json_add_number(object, "median_range_ratio", rows->median_ratio);
     cJSON_AddBoolToObject(object, "too_few_tokens", random->text.accuracy.tokens < FEWEST_TOKENS);
@@ -119,8 +118,8 @@ static void print_rows(const Engine *engine, const RandomCalibration *random, co
     point_print(&random->text);
     printf("%-10s ", "random");
     point_print(&random->random);
-    printf("\nrandom minus text, position by position: KL %+.5f +- %.5f\n", random->difference.mean,
-           random->difference.se);
+    printf("\nrandom minus text, ");
+    differences_print(&random->difference);
     scored_print(engine, TEXT_EVALUATION, random->text.accuracy.tokens);
 }
 

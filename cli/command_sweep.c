@@ -57,8 +57,8 @@ static void print_sweep(const Engine *engine, const Sweep *sweep) {
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
     Text csv = {0};
     for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", option_of(sweep, d));
-    text_addf(&csv,
-              "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se\n");
+    text_addf(&csv, "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se,"
+                    "ln_ppl_above_best,ln_ppl_above_best_se,top1_above_best,top1_above_best_se\n");
     for (int i = 0; i < sweep->count; i++) {
         const Point *p = &sweep->points[i];
         char text[32];
@@ -70,7 +70,9 @@ static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
         text_addf(&csv, ",%zu,%.8g,%.8g,%.3g,%.6g,", p->bytes, p->accuracy.ppl, p->accuracy.kl_mean, p->accuracy.kl_se,
                   p->accuracy.top1);
         if (p->speed.pairs) text_addf(&csv, "%.6g", p->speed.second.median);
-        text_addf(&csv, ",%d,%.8g,%.3g\n", p->pareto, p->above_best.mean, p->above_best.se);
+        const Differences *above = &p->above_best;
+        text_addf(&csv, ",%d,%.8g,%.3g,%.8g,%.3g,%.8g,%.3g\n", p->pareto, above->kl.mean, above->kl.se, above->nll.mean,
+                  above->nll.se, above->top1.mean, above->top1.se);
     }
     bool ok = csv.failed ? error_memory(err, path) : file_write(path, csv.data, csv.length, err);
     text_free(&csv);

@@ -64,8 +64,7 @@ static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *p
         uniform_name(tuned, name, sizeof name);
         cJSON_AddStringToObject(uniform, "name", name);
         point_json(uniform, &tuned->uniform);
-        json_add_number(object, "kl_difference", tuned->difference.mean);
-        json_add_number(object, "kl_difference_se", tuned->difference.se);
+        differences_json(object, "difference", &tuned->difference);
     } else {
         cJSON_AddNullToObject(object, "uniform");
     }
@@ -105,8 +104,8 @@ static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *pl
         uniform_name(tuned, name, sizeof name);
         printf("the same for all: %-12s ", name);
         point_print(&tuned->uniform);
-        printf("\ntuned minus the same for all, position by position: KL %+.5f +- %.5f\n", tuned->difference.mean,
-               tuned->difference.se);
+        printf("\ntuned minus the same for all, ");
+        differences_print(&tuned->difference);
     } else {
         printf("\nno uniform setting for all linears reaches the goal\n");
     }

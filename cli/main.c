@@ -77,15 +77,26 @@ static int main_stopped(const Command *command, const Options *options, Error *e
     return main_failed(err, 128 + watch_signal());
 }
 
-static void warn_unkept(const Options *options) {
-    Error why;
-    if (options->quiet || !cache_refused(&why)) return;
+static void warn_unkept(const Error *refused) {
+    Error why = *refused;
     error_prefix(&why, "measurements are not kept (--no-cache silences this)");
+    if (isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K"); // in place of the bar
     main_failed(&why, 0);
 }
 
+// The screen has its own way to say it, and stderr is under it until it ends.
+static void warn_unkept_after(const Options *options) {
+    Error why;
+    if (!options->quiet && cache_refused(&why)) warn_unkept(&why);
+}
+
+// The longest help in one piece: why it could not be written is only known of the last one.
+#define OUTPUT_ROOM ((size_t)1 << 16)
+
 int main(int argc, char **argv) {
     keep_standard_files();
+    static char room[OUTPUT_ROOM]; // until the program has ended
+    if (!isatty(STDOUT_FILENO)) setvbuf(stdout, room, _IOFBF, sizeof room);
     backend_cpu_shorten_spin(argv);
     Options options;
     const Command *command;
@@ -99,11 +110,13 @@ int main(int argc, char **argv) {
     case OPTIONS_RUN: break;
     }
     log_line("version %s, %s", QUANTDIAL_VERSION, command->name[0] ? command->name : "the screen");
+    const bool screen = !command->name[0];
+    if (!screen && !options.quiet) cache_tell(warn_unkept);
     bool ok = options_try_files(&options, command, &err) && command->run(&options, &err);
     watch_end();
     log_line("ends: %s", ok ? "done" : err.message);
     const bool stopped = !ok && err.stopped && watch_signal();
-    if (!stopped) warn_unkept(&options);
+    if (screen && !stopped) warn_unkept_after(&options);
     if (ok) return main_finish(&err);
     return stopped ? main_stopped(command, &options, &err) : main_failed(&err, 1);
 }

@@ -17,9 +17,9 @@ void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
     print_name(engine_text_name(engine, text), 0);
     puts(engine_text_is_chat(engine, text) ? ", conversations through the chat template" : "");
     if (tokens >= FEWEST_TOKENS) return;
-    printf("too few for these figures to mean anything (the least is %d); give a longer text (--%s TEXT) or more of it "
-           "(--%s N)\n",
-           FEWEST_TOKENS, calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens");
+    printf("too few for these figures to mean anything; give a longer text (--%s TEXT) or more of it (--%s %zu)\n",
+           calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens",
+           calibration ? (size_t)FEWEST_TOKENS : engine_tokens_for(engine, FEWEST_TOKENS));
 }
 
 void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens) {
@@ -29,6 +29,14 @@ void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t 
 }
 
 // ---- accuracy ----
+
+bool evaluate_plan(const Options *options, Engine *engine, Accuracy *out, Error *err) {
+    Progress *progress = watch_start(options);
+    const bool ok = engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+                    engine_evaluate(engine, 0, NULL, NULL, out, progress, err);
+    watch_end();
+    return ok;
+}
 
 ModelSize planned_size(const Engine *engine) {
     const Plan *plan = engine_plan(engine);
@@ -71,8 +79,10 @@ void accuracy_print(const Accuracy *a, const ModelSize *size, const Engine *engi
     printf("size          %s %s %s, %s\n", in_megabytes((double)size->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)size->bytes, after, sizeof after),
            size->stored ? "as stored" : bits_text(size->bits_per_weight, bits, sizeof bits));
-    printf("perplexity    %.4f %s %.4f   (second half of each window: %.4f %s %.4f)\n", a->base_ppl, arrow(), a->ppl,
-           a->base_ppl_half, arrow(), a->ppl_half);
+    printf("perplexity    %.4f %s %.4f", a->base_ppl, arrow(), a->ppl);
+    if (isfinite(a->ppl_half))
+        printf("   (second half of each window: %.4f %s %.4f)", a->base_ppl_half, arrow(), a->ppl_half);
+    putchar('\n');
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,
            a->kl_median, a->kl_p99, a->kl_max);
@@ -214,6 +224,25 @@ void sides_print(const Sides *sides) {
 
 // ---- points ----
 
+void differences_json(cJSON *object, const char *key, const Differences *d) {
+    const struct {
+        const char *name;
+        Difference of;
+    } list[] = {{"kl", d->kl}, {"ln_ppl", d->nll}, {"top1", d->top1}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s_%s", list[i].name, key);
+        json_add_number(object, name, list[i].of.mean);
+        snprintf(name, sizeof name, "%s_%s_se", list[i].name, key);
+        json_add_number(object, name, list[i].of.se);
+    }
+}
+
+void differences_print(const Differences *d) {
+    printf("position by position: KL %+.5f +- %.5f, ln(ppl) %+.5f +- %.5f, top-1 %+.2f %% +- %.2f %%\n", d->kl.mean,
+           d->kl.se, d->nll.mean, d->nll.se, 100 * d->top1.mean, 100 * d->top1.se);
+}
+
 void point_json(cJSON *object, const Point *point) {
     const Accuracy *a = &point->accuracy;
     json_add_bits(object, point->bits_per_weight);
@@ -222,8 +251,7 @@ void point_json(cJSON *object, const Point *point) {
     json_add_number(object, "kl", a->kl_mean);
     json_add_number(object, "kl_se", a->kl_se);
     if (point->paired) {
-        json_add_number(object, "kl_above_best", point->above_best.mean);
-        json_add_number(object, "kl_above_best_se", point->above_best.se);
+        differences_json(object, "above_best", &point->above_best);
     }
     json_add_number(object, "top1", a->top1);
     if (point->speed.pairs) {
@@ -239,22 +267,31 @@ void point_print_header(void) {
            "perplexity", "top-1", "tok/s", "of base", "pack s");
 }
 
-void best_print(void) { printf("above best: KL minus the least KL of these, position by position\n"); }
+void best_print(void) {
+    printf("above best: KL minus the least KL of these, position by position\n"
+           "~ within two standard errors of that row, position by position\n");
+}
+
+// A figure that cannot be told from that of the row of the least divergence is marked.
+static const char *same_mark(const Point *point, const Difference *above_best) {
+    return point->paired && above_best->se > 0 && fabs(above_best->mean) <= 2 * above_best->se ? "~" : " ";
+}
 
 void point_print(const Point *point) {
     const Accuracy *a = &point->accuracy;
     char size[32], rate[32], range[48], bits[32] = "-";
     if (point->bits_per_weight > 0) snprintf(bits, sizeof bits, "%.3f", point->bits_per_weight);
     printf("%6s %9s %9.5f %8.5f", bits, in_megabytes((double)point->bytes, size, sizeof size), a->kl_mean, a->kl_se);
-    if (point->paired && point->above_best.se > 0)
-        printf(" %10.5f %8.5f", point->above_best.mean, point->above_best.se);
+    const Differences *above = &point->above_best;
+    if (point->paired && above->kl.se > 0)
+        printf(" %10.5f%s%8.5f", above->kl.mean, same_mark(point, &above->kl), above->kl.se);
     else
         printf(" %10s %8s", "-", "-");
-    printf(" %10.4f %6.2f%%", a->ppl, 100 * a->top1);
+    printf(" %10.4f%s%6.2f%%%s", a->ppl, same_mark(point, &above->nll), 100 * a->top1, same_mark(point, &above->top1));
     if (point->speed.pairs)
-        printf(" %8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
+        printf("%8s %11s %7.3f", rate_text(point->speed.second.median, rate, sizeof rate),
                spread_text(&point->speed.ratio, range, sizeof range), point->pack_seconds);
     else
-        printf(" %8s %11s %7s", "-", "-", "-");
+        printf("%8s %11s %7s", "-", "-", "-");
     puts(point->pareto ? " *" : "");
 }

@@ -29,7 +29,8 @@ typedef struct ModelSize {
     bool stored;            // a checkpoint as it is, no plan
 } ModelSize;
 
-ModelSize planned_size(const Engine *engine); // by its plan
+ModelSize planned_size(const Engine *engine);                                          // by its plan
+bool evaluate_plan(const Options *options, Engine *engine, Accuracy *out, Error *err); // quantizes by it first
 void accuracy_print(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
 cJSON *accuracy_json(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
 
@@ -41,6 +42,9 @@ const char *spread_text(const Spread *ratio, char *out, size_t size); // "1.52-1
 // One point of a sweep or row of a comparison: keys added to an object; a table row to which the caller puts what tells
 // the points apart.
 void point_json(cJSON *object, const Point *point);
+// kl_KEY, ln_ppl_KEY and top1_KEY, each with its standard error.
+void differences_json(cJSON *object, const char *key, const Differences *differences);
+void differences_print(const Differences *differences); // the rest of a line that began with what they are of
 void point_print_header(void);
 void point_print(const Point *point);
 void best_print(void); // what "above best" means

@@ -148,8 +148,13 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
                             Error *err);
 // Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
-// KL divergence at each of them in the last evaluation, kl [engine_positions]; false when it did not finish.
-bool engine_divergences(const Engine *engine, float *kl);
+// Figures with the same key are of the same base on the same evaluation tokens; 0 when these cannot be had.
+uint64_t engine_figures_key(Engine *engine);
+// EngineOptions.eval_tokens with which so many are scored: whole windows, each with a first token that is not.
+size_t engine_tokens_for(const Engine *engine, size_t positions);
+// What the last evaluation found at each of them, by_position [POSITION_FIGURES, engine_positions]; false when it did
+// not finish.
+bool engine_by_position(const Engine *engine, float *by_position);
 
 // What rounding the weights of one linear by the plan's decision costs, in dB; NAN while it is not quantized. The plan
 // is the one followed last. Where none was followed yet, as with a model that cannot be run, the linear is quantized to
@@ -223,10 +228,10 @@ bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *pro
 
 // Calibration on random vocabulary tokens beside that on text, and what each does to the model.
 typedef struct RandomCalibration {
-    ModelStats stats;      // measured on as many random tokens as the engine's text had
-    Plan plan;             // what the recipe decides from them
-    Point text, random;    // on the evaluation tokens; the plans differ only by the calibration
-    Difference difference; // of KL divergence, random − text, position by position
+    ModelStats stats;       // measured on as many random tokens as the engine's text had
+    Plan plan;              // what the recipe decides from them
+    Point text, random;     // on the evaluation tokens; the plans differ only by the calibration
+    Differences difference; // random − text, position by position
 } RandomCalibration;
 
 // The engine must be calibrated, on text. Free with random_calibration_free in any case.

@@ -42,7 +42,7 @@ static bool same_shape(const Engine *engine, const ModelConfig *other, Error *er
 
 static bool stored_model_open(const Engine *engine, const char *path, StoredModel *out, Error *err) {
     ModelConfig config;
-    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.folder, &config, err) ||
+    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.documents, &config, err) ||
         !structure_build(&out->checkpoint, &config, &out->structure, err))
         return false;
     if (config.not_run[0]) return error_set(err, "%s: %s", path, config.not_run);
@@ -131,23 +131,24 @@ static bool random_stats(Engine *engine, RandomCalibration *out, Progress *progr
     return engine_fill_inputs(engine, true, &out->stats, progress, err);
 }
 
-static bool run_point(Trial *trial, const Plan *plan, Point *out, float *kl, Progress *progress, Error *err) {
+static bool run_point(Trial *trial, const Plan *plan, Point *out, float *by_position, Progress *progress, Error *err) {
     *out = (Point){.bytes = plan->bytes, .bits_per_weight = plan->bits_per_weight};
-    return out->known = trial_run_positions(trial, plan, &out->accuracy, kl, progress, err);
+    return out->known = trial_run_positions(trial, plan, &out->accuracy, by_position, progress, err);
 }
 
-static bool compare_calibrations(Engine *engine, RandomCalibration *out, float *kl, Progress *progress, Error *err) {
+static bool compare_calibrations(Engine *engine, RandomCalibration *out, float *by_position, Progress *progress,
+                                 Error *err) {
     Trial text, random = {0};
     bool ok = engine_begin_study(engine, &text, err);
-    size_t n = ok ? (size_t)trial_work(&text) : 0;
+    size_t n = ok ? (size_t)trial_work(&text) : 0, each = POSITION_FIGURES * n;
     if (ok) random = text;
     // Another calibration, another set of maxima behind the factors: nothing of one is kept for the other.
     random.cache = NULL;
     random.measured = &out->stats.measured;
     progress_begin(progress, "evaluating", 2 * n);
-    ok = ok && run_point(&text, &engine->plan, &out->text, kl, progress, err) &&
-         run_point(&random, &out->plan, &out->random, kl + n, progress, err);
-    if (ok) out->difference = paired_difference(kl + n, kl, n);
+    ok = ok && run_point(&text, &engine->plan, &out->text, by_position, progress, err) &&
+         run_point(&random, &out->plan, &out->random, by_position + each, progress, err);
+    if (ok) out->difference = paired_differences(by_position + each, by_position, n);
     trial_end(&text);
     return ok;
 }
@@ -157,9 +158,10 @@ bool engine_random_calibration(Engine *engine, RandomCalibration *out, Progress 
     if (!random_stats(engine, out, progress, err) ||
         !plan_make(&engine->recipe, &engine->structure, &out->stats.measured, &out->plan, err))
         return false;
-    float *kl = array_new(2 * engine->options.eval_tokens, sizeof *kl);
-    bool ok = kl ? compare_calibrations(engine, out, kl, progress, err) : error_memory(err, "a comparison");
-    free(kl);
+    float *by_position = array_new(2 * POSITION_FIGURES * engine->options.eval_tokens, sizeof *by_position);
+    bool ok =
+        by_position ? compare_calibrations(engine, out, by_position, progress, err) : error_memory(err, "a comparison");
+    free(by_position);
     return ok;
 }
 

@@ -24,6 +24,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "loaders/safetensors.h"
 #include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
@@ -59,14 +60,14 @@ static void exp_is_accurate(void **state) {
 
 static void figures_equal_torch_and_numpy(void **state) {
     (void)state;
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     if (!safetensors_open("tests/fixtures/accuracy.safetensors", &file, &err)) fail_msg("%s", err.message);
     size_t count, n;
     float *base = fixture_floats(&file, "base", &n), *other = fixture_floats(&file, "other", &n);
     float *figures = fixture_floats(&file, "figures", &n);
     int32_t *half = fixture_integers(&file, "half", &n), *target = fixture_integers(&file, "target", &count);
-    safetensors_close(&file);
+    tensor_file_close(&file);
     enum { VOCAB = 53 };
     Score *scores = array_new(count, sizeof *scores);
     float *scratch = array_new(count, sizeof *scratch);
@@ -257,6 +258,16 @@ static void base_against_itself(void **state) {
     assert_true(a.kl_mean == 0 && a.kl_max == 0 && a.top1 == 1 && a.dp_rms == 0 && a.ppl_ratio_log == 0);
     assert_true(a.ppl == a.base_ppl && a.ppl_half == a.base_ppl_half && a.ppl > 1);
     close_fixture(&f);
+}
+
+// A window of two tokens has no later half.
+static void what_has_no_positions_is_not_defined(void **state) {
+    (void)state;
+    const Score score = {.base_nll = 1, .nll = 2, .kl = 0.5F, .kl_reverse = 0.5F};
+    float scratch[1];
+    Accuracy a = {0};
+    scores_summarize(&score, 1, scratch, &a);
+    assert_true(a.ppl == exp(2) && a.ppl_se == 0 && isnan(a.ppl_half) && isnan(a.base_ppl_half));
 }
 
 static double log_sum(const float *logits, size_t vocab) {
@@ -711,6 +722,7 @@ int main(void) {
         cmocka_unit_test(logits_that_are_not_finite_are_found),
         cmocka_unit_test(percentiles_of_any_count),
         cmocka_unit_test(base_against_itself),
+        cmocka_unit_test(what_has_no_positions_is_not_defined),
         cmocka_unit_test(figures_by_formula),
         cmocka_unit_test(incremental_equals_full),
         cmocka_unit_test(stopped_and_resumed_equals_full),

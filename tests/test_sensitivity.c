@@ -34,7 +34,7 @@ static void ranks_correlate_as_spearman_says(void **state) {
     assert_true(rank_correlation(a, a, 1, &r, NULL) && isnan(r));
 }
 
-static void paired_differences(void **state) {
+static void differences_are_paired(void **state) {
     (void)state;
     float a[] = {3, 5, 4, 8}, b[] = {1, 4, 2, 5};
     Difference d = paired_difference(a, b, 4);
@@ -113,6 +113,26 @@ static void estimates_are_measured_on_few_tokens(void **state) {
     sensitivities_free(&found);
     plan_free(&plan);
     study_close(&s);
+}
+
+// Without a model nothing can be measured a second time.
+static void estimates_are_kept(void **state) {
+    (void)state;
+    char *folder = folder_temporary();
+    StudyFixture s;
+    Error err = {0};
+    Sensitivities first, again;
+    study_open(folder, &s);
+    Plan plan = study_plan(&s, DIALS);
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &first, NULL, &err));
+    s.trial.model = NULL;
+    assert_true(sensitivity_measure(&s.trial, &plan, SENSITIVITY_ESTIMATES, NULL, NULL, &again, NULL, &err));
+    for (int i = 0; i < first.count; i++) assert_true(first.linears[i].estimate == again.linears[i].estimate);
+    sensitivities_free(&first);
+    sensitivities_free(&again);
+    plan_free(&plan);
+    study_close(&s);
+    folder_remove(folder);
 }
 
 // The linears of the largest upper bounds come first.
@@ -220,20 +240,21 @@ static void positions_are_kept(void **state) {
     study_open(folder, &s);
     Plan plan = study_plan(&s, DIALS);
     const size_t n = (size_t)trial_work(&s.trial);
-    float *kl = array_new(2 * n, sizeof *kl);
+    const size_t each = POSITION_FIGURES * n;
+    float *by_position = array_new(2 * each, sizeof *by_position);
     assert_false(trial_known(&s.trial, &plan, &known, NULL));
     assert_true(trial_run(&s.trial, &plan, &plain, NULL, &err));
-    assert_true(trial_run_positions(&s.trial, &plan, &first, kl, NULL, &err));
+    assert_true(trial_run_positions(&s.trial, &plan, &first, by_position, NULL, &err));
     study_close(&s);
     study_open(folder, &s);
     assert_true(trial_known(&s.trial, &plan, &known, NULL));
-    assert_true(trial_run_positions(&s.trial, &plan, &again, kl + n, NULL, &err));
+    assert_true(trial_run_positions(&s.trial, &plan, &again, by_position + each, NULL, &err));
     assert_int_equal(s.trial.first_changed, 0); // nothing was evaluated
-    assert_memory_equal(kl, kl + n, n * sizeof *kl);
+    assert_memory_equal(by_position, by_position + each, each * sizeof *by_position);
     assert_memory_equal(&plain, &first, sizeof plain);
     assert_memory_equal(&plain, &again, sizeof plain);
     assert_memory_equal(&plain, &known, sizeof plain);
-    free(kl);
+    free(by_position);
     plan_free(&plan);
     study_close(&s);
     folder_remove(folder);
@@ -257,14 +278,14 @@ static void damaged_files_are_not_believed(void **state) {
     Error err = {0};
     study_open(folder, &s);
     Plan plan = study_plan(&s, DIALS);
-    float *kl = array_new((size_t)trial_work(&s.trial), sizeof *kl);
-    assert_true(trial_run_positions(&s.trial, &plan, &fresh, kl, NULL, &err));
+    float *by_position = array_new(POSITION_FIGURES * (size_t)trial_work(&s.trial), sizeof *by_position);
+    assert_true(trial_run_positions(&s.trial, &plan, &fresh, by_position, NULL, &err));
     study_close(&s);
     for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         damage(folder, places[p]);
         study_open(folder, &s);
         assert_false(trial_known(&s.trial, &plan, &again, NULL));
-        assert_true(trial_run_positions(&s.trial, &plan, &again, kl, NULL, &err));
+        assert_true(trial_run_positions(&s.trial, &plan, &again, by_position, NULL, &err));
         assert_memory_equal(&fresh, &again, sizeof fresh);
         study_close(&s);
     }
@@ -272,8 +293,14 @@ static void damaged_files_are_not_believed(void **state) {
     assert_true(trial_known(&s.trial, &plan, &again, NULL));
     study_close(&s);
     plan_free(&plan);
-    free(kl);
+    free(by_position);
     folder_remove(folder);
+}
+
+static double mean_of(const float *values, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)values[i];
+    return sum / (double)n;
 }
 
 static void positions_add_up_to_the_mean(void **state) {
@@ -284,12 +311,12 @@ static void positions_add_up_to_the_mean(void **state) {
     study_open(NULL, &s);
     Plan plan = study_plan(&s, DIALS);
     size_t n = (size_t)trial_work(&s.trial);
-    float *kl = array_new(n, sizeof *kl);
-    assert_true(trial_run_positions(&s.trial, &plan, &accuracy, kl, NULL, &err));
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)kl[i];
-    assert_true(fabs(sum / (double)n - accuracy.kl_mean) < 1e-12);
-    free(kl);
+    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    assert_true(trial_run_positions(&s.trial, &plan, &accuracy, by_position, NULL, &err));
+    assert_true(fabs(mean_of(by_position + POSITION_KL * n, n) - accuracy.kl_mean) < 1e-12);
+    assert_true(fabs(exp(mean_of(by_position + POSITION_NLL * n, n)) / accuracy.ppl - 1) < 1e-6);
+    assert_true(fabs(mean_of(by_position + POSITION_TOP1 * n, n) - accuracy.top1) < 1e-12);
+    free(by_position);
     plan_free(&plan);
     study_close(&s);
 }
@@ -312,9 +339,10 @@ static void a_recipe_that_quantizes_nothing_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_correlate_as_spearman_says),
-        cmocka_unit_test(paired_differences),
+        cmocka_unit_test(differences_are_paired),
         cmocka_unit_test(every_figure_is_that_of_a_fresh_evaluation),
         cmocka_unit_test(estimates_are_measured_on_few_tokens),
+        cmocka_unit_test(estimates_are_kept),
         cmocka_unit_test(the_doubtful_and_the_worst_are_measured_first),
         cmocka_unit_test(what_was_stopped_goes_on_from_the_cache),
         cmocka_unit_test(positions_are_kept),

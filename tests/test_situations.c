@@ -103,6 +103,10 @@ static void what_cannot_be_kept_is_told(void **state) {
     static const char limited[] = "(export XDG_CACHE_HOME='%s'; ulimit -f 0; %s) 2>&1 >/dev/null | cat >&2";
     snprintf(line, sizeof line, limited, folder, "\"$Q\" plan --calibration-tokens 512");
     expect_shell(line, 0, "measurements are not kept");
+    static const char at_once[] = "(export XDG_CACHE_HOME='%s' QUANTDIAL_LOG=1; ulimit -f 0; %s) 2>&1 >/dev/null |"
+                                  " sed '/ ends: done/q' >&2";
+    snprintf(line, sizeof line, at_once, folder, "\"$Q\" plan --calibration-tokens 512");
+    expect_shell(line, 0, "measurements are not kept");
     // Stopped as soon as the log says that the weights were not kept.
     static const char stopped[] =
         "(export XDG_CACHE_HOME='%s' QUANTDIAL_LOG=1; ulimit -f 0; sh -c 'echo $$ >&2; exec \"$Q\" calibrate"
@@ -320,6 +324,7 @@ static void three_tokens_mean_nothing(void **state) {
     Ran ran = RUN("eval", QUICK, "--text", text);
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "3 tokens of text.txt\ntoo few for these figures to mean anything"));
+    assert_non_null(strstr(ran.out, "(--tokens 512)")); // two windows, of which 510 are scored
     ran_free(&ran);
     ran = RUN("eval", QUICK, "--task", "lambada", "--task-file", task);
     assert_non_null(strstr(ran.out, "1 item is too few to mean anything"));

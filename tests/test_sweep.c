@@ -110,11 +110,14 @@ static void points_are_those_of_single_evaluations(void **state) {
         best = sweep.points[i].accuracy.kl_mean < sweep.points[best].accuracy.kl_mean ? i : best;
     for (int i = 0; i < 6; i++) {
         const Point *p = &sweep.points[i];
-        const double difference = p->accuracy.kl_mean - sweep.points[best].accuracy.kl_mean;
+        const Accuracy *a = &p->accuracy, *least = &sweep.points[best].accuracy;
         Plan plan = study_plan(&s, dials[i]);
-        assert_true(p->paired && fabs(p->above_best.mean - difference) < 1e-9);
+        const Differences *above = &p->above_best;
+        assert_true(p->paired && fabs(above->kl.mean - (a->kl_mean - least->kl_mean)) < 1e-9);
+        assert_true(fabs(above->nll.mean - log(a->ppl / least->ppl)) < 1e-6);
+        assert_true(fabs(above->top1.mean - (a->top1 - least->top1)) < 1e-12);
         // Positions have much in common: the difference is surer than either figure.
-        assert_true(i == best ? p->above_best.se == 0 : p->above_best.se > 0 && p->above_best.se < p->accuracy.kl_se);
+        assert_true(i == best ? above->kl.se == 0 : above->kl.se > 0 && above->kl.se < a->kl_se);
         assert_true(sweep.points[i].known && sweep.points[i].accuracy.kl_mean == study_kl(&s, &plan));
         assert_int_equal(sweep.points[i].bytes, plan.bytes);
         assert_true(sweep.points[i].speed.pairs >= 3 && sweep.points[i].pack_seconds > 0);

@@ -345,6 +345,7 @@ static void damaged_files_are_refused(void **state) {
     assert_refused(tokenizer, "mark.txt", "\xEF\xBB\xBF", 3, "the file is empty");
     assert_refused(tokenizer, "latin.txt", "caf\xE9!", 5, "bytes 0 to 5");
     assert_refused(tokenizer, "empty.jsonl", "\n \n", 3, "the file is empty");
+    assert_refused(tokenizer, "textless.jsonl", "{\"text\": \"\"}\n", 13, "no line holds any text");
     assert_refused(tokenizer, "broken.jsonl", "{\"text\": \"a\"}\n{\"text\": \n", 24, "line 2");
     assert_refused(tokenizer, "list.jsonl", "[1]\n", 4, "line 1: is not a JSON object");
     assert_refused(tokenizer, "other.jsonl", "{\"texts\": \"a\"}\n", 15,

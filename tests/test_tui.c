@@ -79,11 +79,36 @@ static void provisional_ranges_are_marked(void **state) {
     quit(s);
 }
 
+// On a large model that takes minutes.
+static void it_is_said_what_the_first_text_waits_for(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=0.5");
+    expect(s, "the first calibration tokens are being run");
+    expect(s, "the first tokens are being scored");
+    quit(s);
+}
+
 static void a_failed_job_is_told(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    expect(s, "Effect on mixed · weights alone: calibration failed");
+    expect(s, "│ weights   ");          // and not "quantized"
+    key(s, ":set activations token\r"); // needs no ranges
+    expect_gone_text(s, "weights alone");
+    quit(s);
+}
+
+static void a_full_disk_is_told_once(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_FULL_DISK=1");
+    expect(s, "measurements are not kept: /proc/no-folder");
+    key(s, "j");
+    expect_gone_text(s, "not kept");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "recipe not saved");
+    assert_false(screen_has(s, "not kept"));
     quit(s);
 }
 
@@ -208,7 +233,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ↓ ─");
+    expect(s, "─ Dials ↓ · 1 of 43 changed ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -242,8 +267,8 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     int row, col;
-    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
-                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.7\r", "-"};
+    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",    ">",
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.\r", "-+"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
     expect(s, "alpha          0.3");
     assert_true(screen_find(s, "alpha          0.3", &row, &col));
@@ -392,6 +417,8 @@ static void small_changes_are_told_by_positions(void **state) {
     expect(s, "pinned");
     key(s, "i");
     expect(s, "−0.0002 ✓");
+    expect(s, "−0.0005 ✓"); // of perplexity
+    expect(s, "+0.04 % ✓");
     quit(s);
 }
 
@@ -437,7 +464,7 @@ static void linears_are_found_filtered_and_sorted(void **state) {
     expect(s, "lm_head  128 × 64");
     key(s, "S");
     expect(s, "by linear ▼");
-    key(s, "s");
+    key(s, "sw");
     expect(s, "by |w|max ▼");
     key(s, ":sort nonsense\r");
     expect(s, "no column “nonsense”");
@@ -603,7 +630,7 @@ static void help_lists_keys_and_commands(void **state) {
     Screen *s = start(36, 120);
     key(s, "?");
     expect(s, " Help ");
-    expect(s, "sort by the next column");
+    expect(s, "sort by a column, from a list of them");
     key(s, "G");
     expect(s, ":theme NAME");
     key(s, ESCAPE);
@@ -1357,7 +1384,9 @@ int main(int argc, char **argv) {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),
         IN_HOME(provisional_ranges_are_marked),
+        IN_HOME(it_is_said_what_the_first_text_waits_for),
         IN_HOME(a_failed_job_is_told),
+        IN_HOME(a_full_disk_is_told_once),
         IN_HOME(a_chat_model_is_asked),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),

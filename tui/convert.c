@@ -15,11 +15,14 @@ static char *offered_folder(const Ui *ui) {
     const Checkpoint *checkpoint = workbench_structure(ui->workbench)->checkpoint;
     const char *path = checkpoint && checkpoint->path ? checkpoint->path : "", *name = strrchr(path, '/');
     name = name && name[1] ? name + 1 : *path ? path : "model";
-    const size_t length = strcspn(name, "/"), ending = strlen(".safetensors");
-    const bool is_file = length > ending && strcmp(name + length - ending, ".safetensors") == 0;
+    static const char *const endings[] = {".safetensors", ".gguf"};
+    size_t length = strcspn(name, "/");
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t ending = strlen(endings[i]);
+        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) length -= ending;
+    }
     char *out = NULL;
-    const int shown = (int)(is_file ? length - ending : length);
-    return asprintf(&out, "%.*s-%s", shown, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
+    return asprintf(&out, "%.*s-%s", (int)length, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
 }
 
 char *convert_folder(const Ui *ui) { return ui->convert.folder ? strdup(ui->convert.folder) : offered_folder(ui); }

@@ -46,6 +46,32 @@ static Freshness speed_freshness(const Ui *ui) {
     return effect->speed_finished ? FRESH : PARTIAL;
 }
 
+// Until weights are measured a size rests on what adaptive groups come to without that.
+static Freshness plan_freshness(const Ui *ui) {
+    JobView weights;
+    workbench_job(ui->workbench, JOB_WEIGHTS, &weights);
+    return weights.state == JOB_DONE || !recipe_needs_weights(workbench_recipe(ui->workbench)) ? FRESH : PARTIAL;
+}
+
+// What the first text of a model waits for, which takes long on a large one; "" where it is being written.
+static const char *text_waits_for(const Ui *ui) {
+    static const struct {
+        JobKind kind;
+        const char *what;
+    } before[] = {{JOB_WEIGHTS, "weights are being measured"},
+                  {JOB_CALIBRATE, "the first calibration tokens are being run"},
+                  {JOB_QUANTIZE, "weights are being quantized"},
+                  {JOB_ACCURACY, "the first tokens are being scored"}};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        JobView job;
+        workbench_job(ui->workbench, before[i].kind, &job);
+        const bool runs = job.state == JOB_RUNNING &&
+                          (before[i].kind != JOB_CALIBRATE || !workbench_calibration_tokens(ui->workbench));
+        if (runs) return before[i].what;
+    }
+    return "";
+}
+
 // ---- figures ------------------------------------------------------------------------------------------------------
 
 static bool metrics_roomy(Rect pane) {
@@ -56,8 +82,21 @@ static bool metrics_roomy(Rect pane) {
 
 static int label_cols(Rect pane) { return metrics_roomy(pane) ? LABEL_COLS_ROOMY : LABEL_COLS_NARROW; }
 
+// Why inputs are left as they are though the recipe quantizes them; "" where they are not, or ranges are to come.
+static const char *why_weights_alone(const Ui *ui) {
+    JobView calibrate, quantize;
+    workbench_job(ui->workbench, JOB_CALIBRATE, &calibrate);
+    workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
+    const bool ranges = workbench_calibration_tokens(ui->workbench) > 0;
+    if (ranges || quantize.state == JOB_FAILED || !recipe_needs_ranges(workbench_recipe(ui->workbench))) return "";
+    return calibrate.state == JOB_FAILED    ? "weights alone: calibration failed"
+           : calibrate.state == JOB_STOPPED ? "weights alone: calibration was stopped"
+                                            : "";
+}
+
 // The quantized model's name, with a ~ while what becomes of some input rests on a range that has not settled.
 static const char *quantized_label(const Ui *ui, Rect pane) {
+    if (*why_weights_alone(ui)) return "weights";
     if (!workbench_plan(ui->workbench)->provisional) return "quantized";
     return label_cols(pane) > LABEL_COLS_NARROW ? "~quantized" : "~quant.";
 }
@@ -135,15 +174,13 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// As many decimals as show one or two digits of the standard error.
-static int kl_decimals(double se) {
+int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
 }
 
-// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
-static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
     const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
     const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
     const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);
@@ -171,8 +208,9 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     const Accuracy *a = &effect->accuracy;
     const Freshness accuracy = accuracy_freshness(ui), speed = speed_freshness(ui);
     char text[96];
-    draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), FRESH, JOB_QUANTIZE, format_bytes((double)plan->bytes).text);
-    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), FRESH, JOB_QUANTIZE,
+    draw_figure(ui, metric_cell(pane, METRIC_SIZE, row), plan_freshness(ui), JOB_WEIGHTS,
+                format_bytes((double)plan->bytes).text);
+    draw_figure(ui, metric_cell(pane, METRIC_BITS, row), plan_freshness(ui), JOB_WEIGHTS,
                 plan->quantized_count ? format_fixed(plan->bits_per_weight, 2).text : "–");
     draw_figure(ui, metric_cell(pane, METRIC_PPL, row), accuracy, JOB_ACCURACY, format_figure(a->ppl, 4).text);
     const Rect divergence = metric_cell(pane, METRIC_KL, row);
@@ -209,18 +247,27 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
 
 static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
 
-// How sure the difference to the pin is: by positions where these are known, twice the standard error.
-static double noise_of_divergence(const Ui *ui) {
+// What a difference to the pin has to exceed to mean anything: by positions where these are known, twice the standard
+// error.
+typedef struct PinNoise {
+    double ppl, kl, top1;
+} PinNoise;
+
+static PinNoise noise_since_pin(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
+    const Accuracy *now = &effect->accuracy;
     const Pin *pin = &ui->pin;
-    if (!pin->divergences || !effect->divergences || pin->positions != effect->positions) return effect->accuracy.kl_se;
-    return 2 * paired_difference(effect->divergences, pin->divergences, pin->positions).se;
+    if (!pin->by_position || !effect->by_position || pin->positions != effect->positions)
+        return (PinNoise){now->ppl * now->ppl_ratio_se, now->kl_se, now->top1_se};
+    const Differences d = paired_differences(effect->by_position, pin->by_position, pin->positions);
+    return (PinNoise){2 * now->ppl * d.nll.se, 2 * d.kl.se, 2 * d.top1.se};
 }
 
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
-    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known;
+    // A pin of another day may be of another number of tokens.
+    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known && now->tokens == then->tokens;
     const double bytes = change_bytes(ui),
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
@@ -230,15 +277,15 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const double change = timed ? speed->median / before->median : NAN;
     // Only ranges that lie apart tell one speed from another.
     const bool apart = timed && (speed->least > before->most || speed->most < before->least);
+    const PinNoise noise = scored ? noise_since_pin(ui) : (PinNoise){0};
     char text[64];
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, now->ppl * now->ppl_ratio_se,
-                format_change(ppl, 3, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, scored ? noise_of_divergence(ui) : 0,
-                format_change(kl, 4, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, now->top1_se * 100,
+    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, noise.ppl,
+                format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100,
                 format_change(top1, 2, "%").text);
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
@@ -267,6 +314,7 @@ void panel_figures_line(Ui *ui, Rect line) {
     const Plan *plan = workbench_plan(ui->workbench);
     const Accuracy *a = &effect->accuracy;
     const Freshness fresh = accuracy_freshness(ui);
+    const char *kl = *why_weights_alone(ui) ? "KL of weights" : "KL";
     Pen pen = pen_at(&ui->canvas, line);
     char text[96], state[32];
     pen_text(&pen, MEANING_TEXT, "%s → ", format_bytes((double)plan->base_bytes).text);
@@ -275,30 +323,30 @@ void panel_figures_line(Ui *ui, Rect line) {
               format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
     divergence_text(a, fresh == STALE, 16, text, sizeof text);
     if (fresh == FRESH)
-        pen_field(&pen, "KL", MEANING_VALUE | STYLE_BOLD, "%s", text);
+        pen_field(&pen, kl, MEANING_VALUE | STYLE_BOLD, "%s", text);
     else if (fresh == PARTIAL)
-        pen_field(&pen, "KL", MEANING_VALUE, "%s…", text);
+        pen_field(&pen, kl, MEANING_VALUE, "%s…", text);
     else
-        pen_field(&pen, "KL", MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
+        pen_field(&pen, kl, MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
                   job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
     if (!ui->pin.set || ui->pin.turn == workbench_turn(ui->workbench)) return;
-    const double bytes = change_bytes(ui), kl = a->kl_mean - ui->pin.accuracy.kl_mean;
+    const double bytes = change_bytes(ui), change = a->kl_mean - ui->pin.accuracy.kl_mean;
     if (bytes == 0)
         snprintf(text, sizeof text, "=");
     else
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (fresh != FRESH || !ui->pin.accuracy_known) return;
-    const bool same = fabs(kl) <= noise_of_divergence(ui);
+    if (fresh != FRESH || !ui->pin.accuracy_known || ui->pin.accuracy.tokens != a->tokens) return;
+    const bool same = fabs(change) <= noise_since_pin(ui).kl;
     pen_text(&pen,
-             same     ? MEANING_FAINT
-             : kl < 0 ? MEANING_BETTER
-                      : MEANING_WORSE,
-             "KL %s %s", format_change(kl, 4, "").text,
-             same     ? "≈"
-             : kl < 0 ? "✓"
-                      : "✗");
+             same         ? MEANING_FAINT
+             : change < 0 ? MEANING_BETTER
+                          : MEANING_WORSE,
+             "KL %s %s", format_change(change, 4, "").text,
+             same         ? "≈"
+             : change < 0 ? "✓"
+                          : "✗");
 }
 
 // ---- texts --------------------------------------------------------------------------------------------------------
@@ -323,15 +371,24 @@ static size_t parting(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
-static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t parts_at) {
-    const int labels = label_cols(rect);
-    canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
-    const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
+// Both texts scroll as one: the longer of them says how far.
+static void draw_scrolled(Ui *ui, Rect room, const WrapPiece *pieces, size_t count, size_t keep) {
+    Texts *texts = &ui->texts;
+    const int lines = wrap_lines(&ui->canvas, room.cols, pieces, count);
+    if (lines - room.rows > texts->last) texts->last = lines - room.rows;
+    texts->rows = room.rows;
+    if (!texts->scrolled) texts->top = wrap_first(&ui->canvas, room, pieces, count, keep);
+    wrap_draw_from(&ui->canvas, room, pieces, count, texts->top);
+}
+
+static void draw_sample(Ui *ui, Rect place, Rect room, const TextSample *sample, size_t parts_at) {
+    canvas_text(&ui->canvas, place.row, place.col + 1, place.cols, MEANING_TITLE, sample->label);
     const DecodeText *text = sample->text;
-    char state[32];
+    char state[32], shown[96];
     if (!text->known) {
-        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
-                    job_share_text(ui, sample->kind, state, sizeof state));
+        snprintf(shown, sizeof shown, "%s %s", job_share_text(ui, sample->kind, state, sizeof state),
+                 text_waits_for(ui));
+        canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, shown);
         return;
     }
     const Style plain = sample->stale ? MEANING_FAINT | STYLE_DIM : MEANING_TEXT;
@@ -347,7 +404,25 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
         {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},
         {tail, SIZE_MAX, MEANING_FAINT},
     };
-    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
+    draw_scrolled(ui, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
+}
+
+#define SIDE_BY_SIDE_ROWS 8
+#define SIDE_BY_SIDE_COLS 100
+
+// Where one of the texts stands, and in it the text without its label: side by side where there is height and width for
+// it, else one above the other behind their labels.
+static Rect sample_place(Rect rect, int which, Rect *room) {
+    if (rect.rows >= SIDE_BY_SIDE_ROWS && rect.cols >= SIDE_BY_SIDE_COLS) {
+        const int half = rect.cols / 2;
+        const Rect place = {rect.row + 1, rect.col + which * half, rect.rows - 1, half};
+        *room = (Rect){place.row + 1, place.col + 1, place.rows - 1, place.cols - 4};
+        return place;
+    }
+    const int each = rect.rows / 2, spare = rect.rows % 2, labels = label_cols(rect); // a blank row before the texts
+    const Rect place = {rect.row + spare + which * each, rect.col, each, rect.cols};
+    *room = (Rect){place.row, rect.col + 1 + labels, each, rect.cols - labels - 2};
+    return place;
 }
 
 static void draw_texts(Ui *ui, Rect rect) {
@@ -355,20 +430,28 @@ static void draw_texts(Ui *ui, Rect rect) {
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
     JobView quantize;
     workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
-    const TextSample base = {"base", &effect->base, false, JOB_DECODE};
-    const TextSample quantized = {quantized_label(ui, rect), &effect->quantized, stale,
-                                  quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE};
+    const TextSample samples[] = {
+        {"base", &effect->base, false, JOB_DECODE},
+        {quantized_label(ui, rect), &effect->quantized, stale,
+         quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE},
+    };
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
-    const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
-    draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
-    draw_sample(ui, (Rect){rect.row + spare + each, rect.col, each, rect.cols}, &quantized, parts_at);
+    ui->texts.last = 0;
+    ui_hit(ui, rect, HIT_PANE, PANE_TEXTS);
+    for (int i = 0; i < 2; i++) {
+        Rect room;
+        const Rect place = sample_place(rect, i, &room);
+        draw_sample(ui, place, room, &samples[i], parts_at);
+    }
+    if (ui->texts.top > ui->texts.last) ui->texts.top = ui->texts.last; // they became shorter
 }
 
 void panel_effect_draw(Ui *ui) {
-    char title[120];
-    snprintf(title, sizeof title, "Effect on %.80s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
-             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "");
-    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
+    char title[160];
+    const char *alone = why_weights_alone(ui);
+    snprintf(title, sizeof title, "Effect on %.80s%s%s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
+             workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "", *alone ? " · " : "", alone);
+    panel_title(ui, ui->layout.effect, title, PANE_TEXTS);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

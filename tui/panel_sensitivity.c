@@ -311,8 +311,8 @@ static void draw_tuned(Ui *ui, Pen *pen, const Tuned *t) {
              format_figure(p->accuracy.kl_mean, 3).text, p->bits_per_weight);
     pen_text(pen, MEANING_ACCENT, ui->sensitivity.tuned ? "   Enter takes it" : "   T shows it");
     if (t->uniform.known)
-        pen_text(pen, MEANING_FAINT, "   %s±%s to one scheme for all", format_change(t->difference.mean, 5, "").text,
-                 format_fixed(t->difference.se, 5).text);
+        pen_text(pen, MEANING_FAINT, "   %s±%s to one scheme for all", format_change(t->difference.kl.mean, 5, "").text,
+                 format_fixed(t->difference.kl.se, 5).text);
 }
 
 static void draw_tune(Ui *ui, Rect line) {

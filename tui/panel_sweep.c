@@ -161,7 +161,7 @@ static void kl_range(const SweepView *v, double *least, double *most) {
 }
 
 // The darker, the more divergence: a quarter of the logarithmic range for each shade.
-static const char *shade_of(const SweepPoint *p, double least, double most) {
+static const char *point_shade(const SweepPoint *p, double least, double most) {
     static const char *const shades[] = {" ", "░", "▒", "▓", "█"};
     if (!p->point.known || !(most > least)) return " ";
     const double share = log(p->point.accuracy.kl_mean / least) / log(most / least);
@@ -176,7 +176,7 @@ static void draw_cell(Ui *ui, Rect cell, const SweepView *v, int point, double l
     char text[64];
     const int shade = cell.cols >= 13 ? 2 : 1;
     canvas_fill(canvas, (Rect){cell.row, cell.col, 1, shade}, p->older ? MEANING_FAINT | STYLE_DIM : MEANING_WEIGHT,
-                shade_of(p, least, most));
+                point_shade(p, least, most));
     snprintf(text, sizeof text,
              !p->point.known ? "–"
              : p->older      ? "(%s)"

@@ -4,13 +4,19 @@
 #include <stdio.h>
 
 #include "tui/convert.h"
+#include "tui/demo.h"
+#include "tui/guide.h"
 #include "tui/help.h"
+#include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
+#include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
+#include "tui/view.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -28,17 +34,18 @@ static void draw_too_small(Ui *ui) {
 }
 
 static void draw_layers_screen(Ui *ui) {
+    const Layout *l = &ui->layout;
     panel_borders_draw(ui);
-    panel_layers_draw(ui);
-    panel_detail_draw(ui);
-    panel_dials_draw(ui);
-    panel_effect_draw(ui);
+    if (l->layers.rows) panel_layers_draw(ui);
+    if (l->detail.rows) panel_detail_draw(ui);
+    if (l->dials.rows) panel_dials_draw(ui);
+    if (l->effect.rows) panel_effect_draw(ui);
 }
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", NULL, NULL, NULL},
-    [SCREEN_TRIALS] = {"Trials", NULL, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
     [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
@@ -49,6 +56,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (kind == ui->screen || !screen_table[kind].draw) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
+    view_arrange(ui);
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 
@@ -90,11 +98,15 @@ void screen_draw(Ui *ui) {
     }
     panel_header_draw(ui);
     screen_table[ui->screen].draw(ui);
+    guide_draw(ui);
+    if (ui->overrides.shown) overrides_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
-    if (ui->help) help_draw(ui);
+    if (ui->jobs.shown) jobs_draw(ui);
+    demo_draw(ui);
+    if (ui->help.shown) help_draw(ui);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -106,10 +118,14 @@ void screen_key(Ui *ui, const Key *key) {
         prompt_paste(ui, key->text);
     else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help)
+    } else if (ui->help.shown)
         help_key(ui, key);
+    else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
+        jobs_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
+    else if (ui->overrides.shown)
+        overrides_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
         if (mouse)
@@ -117,4 +133,5 @@ void screen_key(Ui *ui, const Key *key) {
         else
             keys_dispatch(ui, key->code);
     }
+    target_refresh(&ui->target, &ui->rows);
 }

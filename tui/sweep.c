@@ -98,9 +98,9 @@ void sweep_update(Ui *ui) {
 
 bool sweep_above_now(const Ui *ui, const SweepPoint *point, Difference *out) {
     const Effect *e = workbench_effect(ui->workbench);
-    const bool now = e->accuracy_finished && e->accuracy_turn == workbench_turn(ui->workbench) && e->divergences;
+    const bool now = e->accuracy_finished && e->accuracy_turn == workbench_turn(ui->workbench) && e->by_position;
     if (!now || !point->divergences || point->older || point->point.accuracy.tokens != e->positions) return false;
-    *out = paired_difference(point->divergences, e->divergences, e->positions);
+    *out = paired_difference(point->divergences, e->by_position, e->positions);
     return true;
 }
 

@@ -1,4 +1,5 @@
 // The background thread's side of studies.
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,7 @@ typedef struct SweepRun {
     int *order;  // [count]: the nearest to the recipe first
     Recipe recipe;
     Trial trial;
-    float *kl; // [positions]
+    float *by_position; // [POSITION_FIGURES, positions]
     Error *err;
 } SweepRun;
 
@@ -157,12 +158,13 @@ static void put_in_order(SweepRun *r) {
     }
 }
 
-// Takes over a copy of kl [positions], where there is memory for it.
-static void publish_point(SweepRun *r, int i, const Point *point, const float *kl) {
+// With a copy of the divergences, the first of by_position, where there is memory for it.
+static void publish_point(SweepRun *r, int i, const Point *point, const float *by_position) {
     Studies *s = &r->w->studies;
     const size_t n = (size_t)trial_work(&r->trial);
-    float *copy = kl ? array_new(n, sizeof *copy) : NULL;
-    if (copy) memcpy(copy, kl, n * sizeof *copy);
+    static_assert(POSITION_KL == 0, "divergences do not come first");
+    float *copy = by_position ? array_new(n, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, by_position, n * sizeof *copy);
     pthread_mutex_lock(&r->w->lock);
     if (s->sweep_asked == r->asked) {
         const bool was = s->points[i].point.known; // an older figure stays until there is a new one
@@ -193,9 +195,9 @@ static bool look_up_points(SweepRun *r, Progress *progress) {
         if (r->known[at]) continue;
         if (progress_should_stop(progress)) return error_stopped(r->err);
         if (!plan_point(r, at, &plan, &point)) return false;
-        const bool whole = trial_known(&r->trial, &plan, &point.accuracy, r->kl);
+        const bool whole = trial_known(&r->trial, &plan, &point.accuracy, r->by_position);
         point.known = r->known[at] = whole || trial_known(&r->trial, &plan, &point.accuracy, NULL);
-        publish_point(r, at, &point, whole ? r->kl : NULL);
+        publish_point(r, at, &point, whole ? r->by_position : NULL);
         plan_free(&plan);
     }
     return true;
@@ -211,11 +213,11 @@ static bool measure_points(SweepRun *r, Progress *progress) {
         Point point;
         if (r->known[at]) continue;
         bool ok = plan_point(r, at, &plan, &point) &&
-                  trial_run_positions(&r->trial, &plan, &point.accuracy, r->kl, progress, r->err);
+                  trial_run_positions(&r->trial, &plan, &point.accuracy, r->by_position, progress, r->err);
         plan_free(&plan);
         if (!ok) return false;
         point.known = true;
-        publish_point(r, at, &point, r->kl);
+        publish_point(r, at, &point, r->by_position);
     }
     return true;
 }
@@ -224,8 +226,8 @@ static bool sweep_run(Workbench *w, Error *err) {
     SweepRun r = {.w = w, .err = err};
     Progress *progress = &w->jobs[JOB_SWEEP].progress;
     bool ok = take_question(&r) && engine_begin_study(w->engine, &r.trial, err);
-    if (ok) r.kl = array_new((size_t)trial_work(&r.trial), sizeof *r.kl);
-    ok = ok && (r.kl || error_memory(err, "a sweep"));
+    if (ok) r.by_position = array_new(POSITION_FIGURES * (size_t)trial_work(&r.trial), sizeof *r.by_position);
+    ok = ok && (r.by_position || error_memory(err, "a sweep"));
     if (ok) put_in_order(&r);
     ok = ok && look_up_points(&r, progress) && measure_points(&r, progress);
     if (ok) {
@@ -238,7 +240,7 @@ static bool sweep_run(Workbench *w, Error *err) {
     recipe_free(&r.recipe);
     free(r.known);
     free(r.order);
-    free(r.kl);
+    free(r.by_position);
     return ok;
 }
 

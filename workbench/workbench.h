@@ -6,9 +6,12 @@
 #pragma once
 
 #include "analysis/budget.h"
+#include "analysis/shared_channels.h"
 #include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
+#include "quant/linear_index.h"
+#include "workbench/trials.h"
 
 typedef struct Workbench Workbench;
 
@@ -17,6 +20,7 @@ typedef struct WorkbenchOptions {
     const char *recipe; // file to start from; NULL: the default recipe
     const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
+    bool forgetful;     // trials are neither read nor kept; so it is too where the model has no cache
 } WorkbenchOptions;
 
 bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err);
@@ -34,6 +38,10 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NU
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown.
                                                                            // Good until the next workbench_update.
 
+// Channels that stay outliers from layer to layer, beyond OUTLIER_FACTOR times the median; none while nothing is known.
+// Good until the next workbench_update.
+const SharedChannels *workbench_channels(const Workbench *w);
+
 // Calibration tokens behind the input statistics, and those that will be at last: these differ while ranges are
 // provisional. 0: nothing is known yet.
 uint64_t workbench_calibration_tokens(const Workbench *w);
@@ -49,12 +57,17 @@ const Plan *workbench_plan(const Workbench *w); // always in step with the recip
 // Counts the changes that make another model: compare with the turns of Effect. Figures stay where they do not.
 uint64_t workbench_turn(const Workbench *w);
 uint64_t workbench_changes(const Workbench *w); // counts all changes of the recipe
+size_t workbench_step(const Workbench *w);      // the place in the history: a dial held down stays at one
+uint64_t workbench_plans(const Workbench *w);   // counts plans: another one may also come from measuring
+const LinearIndex *workbench_index(const Workbench *w);
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-// Leaves a linear in its own precision, or takes it back.
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+// The same for several, by as few rules as name exactly these.
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err);
+// Leaves linears in their own precision; where all of them are, takes them back.
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err);
 bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
@@ -64,23 +77,16 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
+void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
-
-typedef struct DecodeText {
-    bool known; // something was generated for this turn
-    bool finished;
-    char *text; // "" at first
-    int32_t *ids;
-    float *probabilities;
-    size_t count;
-} DecodeText;
 
 typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
     bool accuracy_known, accuracy_finished; // finished: all planned tokens are scored
     Accuracy accuracy;
-    const float *divergences; // [positions]: KL at each position of a finished accuracy; NULL before
+    const float *by_position; // [POSITION_FIGURES, positions], of a finished accuracy; NULL before
     size_t positions;
     uint64_t sqnr_turn;
     const double *output_sqnr_db; // [linear_count], NAN where unknown; NULL before the first
@@ -102,6 +108,17 @@ typedef struct Effect {
 const Effect *workbench_effect(const Workbench *w);
 // The linear that the user looks at, about which more is found out; −1: none.
 void workbench_look(Workbench *w, int linear);
+
+// ---- trials ----
+
+// What was measured so far, this session's and earlier ones'. A state becomes a row when its accuracy is finished; one
+// that a held dial only passed through does not stay. Where a recipe makes a model that is among them, its figures are
+// those of the turn at once. Good until the next call that changes something.
+const Trials *workbench_trials(const Workbench *w);
+void workbench_forget_trial(Workbench *w, uint32_t number); // not the present one
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err);
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
+const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 
@@ -135,9 +152,10 @@ typedef struct JobView {
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
-void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
-void workbench_restart_jobs(Workbench *w);           // all but an export (workbench_export_on)
-bool workbench_busy(const Workbench *w);             // any job waiting or running
+void workbench_stop_job(Workbench *w, JobKind kind);   // stays stopped until the next turn or workbench_restart_jobs
+void workbench_resume_job(Workbench *w, JobKind kind); // one that was stopped or has failed, but no export
+void workbench_restart_jobs(Workbench *w);             // all but an export (workbench_export_on)
+bool workbench_busy(const Workbench *w);               // any job waiting or running
 
 // ---- studies ----
 

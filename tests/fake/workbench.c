@@ -8,15 +8,20 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "analysis/cache_write.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 
 enum {
     LAYERS = 6,
     PER_LAYER = 7,
-    LINEARS = LAYERS * PER_LAYER + 1,
+    ATTENTION = 4, // of them; the others are there once for each expert
+    EXPERTS_MOST = 8,
+    LINEARS = LAYERS * PER_LAYER + 1, // without experts
+    LINEARS_MOST = LAYERS * (ATTENTION + (PER_LAYER - ATTENTION) * EXPERTS_MOST) + 1,
     HIDDEN = 64,
     FFN = 192,
     VOCAB = 128,
@@ -46,23 +51,30 @@ static const char base_text[] =
     " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
 static const char quantized_text[] =
     " Mira put the lantern on the table and looked for the rain to stop. “It will not be long,” she said.";
+static const char coarse_text[] = // of fewer than four bits
+    " Mira put the lantern on the table and sang for the rain to stop. “It was long,” she sang. “It was rain.”";
 
 struct Workbench {
     ModelStructure structure;
     Checkpoint checkpoint;
-    Tensor tensors[LINEARS];
-    Linear linears[LINEARS];
-    char names[LINEARS][64];
+    Tensor tensors[LINEARS_MOST];
+    Linear linears[LINEARS_MOST];
+    char names[LINEARS_MOST][64];
+    Norm norms[2 * LAYERS];
+    SharedChannels channels;
     ModelStats stats;
+    LinearIndex index;
     History history;
     Plan plan;
-    uint64_t turn;
+    uint64_t turn, plans;
     Effect effect;
-    double output_sqnr[LINEARS], weight_sqnr[LINEARS];
-    float divergences[POSITIONS];
+    double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
+    float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
     int looked_at;
+    Trials trials;
     char *prompt;
+    size_t most_tokens;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -88,9 +100,9 @@ struct Workbench {
         uint64_t turn;              // whose figures are shown
         double share;
         SensitivityView view;
-        BitChoices choices[LINEARS];
-        Sensitivity linears[LINEARS];
-        int bits[LINEARS];
+        BitChoices choices[LINEARS_MOST];
+        Sensitivity linears[LINEARS_MOST];
+        int bits[LINEARS_MOST];
     } sensitivity;
     struct {
         bool looks, stopped;
@@ -120,18 +132,27 @@ static void *weights_new(Random *random, size_t out, size_t in, bool outliers) {
     return data;
 }
 
-static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out,
-                       size_t in) {
+// layer −1: the head. expert −1: of none.
+static bool add_linear(Workbench *w, Random *random, LinearRole role, int layer, int expert, const char *name) {
     static const int input_of[PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
-    const size_t bytes = out * in * sizeof(uint16_t);
-    snprintf(w->names[i], sizeof w->names[i], layer < 0 ? "%s" : "model.layers.%2$d.%1$s", name, layer);
+    const size_t out = role == ROLE_HEAD                      ? VOCAB
+                       : role == ROLE_GATE || role == ROLE_UP ? FFN
+                                                              : HIDDEN,
+                 in = role == ROLE_DOWN ? FFN : HIDDEN, bytes = out * in * sizeof(uint16_t);
+    const int i = w->structure.linear_count++;
+    if (layer < 0)
+        snprintf(w->names[i], sizeof w->names[i], "%s", name);
+    else if (expert < 0)
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.%s", layer, name);
+    else
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.mlp.experts.%d.%s", layer, expert, name + 4);
     w->tensors[i] = (Tensor){
         .name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
     w->tensors[i].data = weights_new(random, out, in, role == ROLE_DOWN || (role == ROLE_Q && layer == 3));
     w->linears[i] = (Linear){.name = w->names[i],
                              .role = role,
                              .layer = layer,
-                             .expert = -1,
+                             .expert = expert,
                              .out = out,
                              .in = in,
                              .weight = &w->tensors[i],
@@ -143,26 +164,34 @@ static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int
     return w->tensors[i].data != NULL;
 }
 
+// FAKE_EXPERTS=4: a mixture of so many, at most EXPERTS_MOST.
 static bool build_structure(Workbench *w, Error *err) {
     static char path[] = "samples/storyteller";
     static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                                  "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                                  "mlp.down_proj"};
     Random random = random_seeded(7);
+    const char *mixture = getenv("FAKE_EXPERTS");
+    const int experts = mixture ? atoi(mixture) : 0;
     bool ok = true;
-    for (int i = 0; i < LAYERS * PER_LAYER; i++) {
-        const LinearRole role = (LinearRole)(i % PER_LAYER);
-        const size_t out = role == ROLE_GATE || role == ROLE_UP ? FFN : HIDDEN, in = role == ROLE_DOWN ? FFN : HIDDEN;
-        ok = add_linear(w, &random, i, role, i / PER_LAYER, names[role], out, in) && ok;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        for (int role = 0; role < (experts ? ATTENTION : PER_LAYER); role++)
+            ok = add_linear(w, &random, (LinearRole)role, layer, -1, names[role]) && ok;
+        for (int e = 0; e < experts; e++) {
+            for (int role = ATTENTION; role < PER_LAYER; role++)
+                ok = add_linear(w, &random, (LinearRole)role, layer, e, names[role]) && ok;
+        }
     }
-    ok = add_linear(w, &random, LINEARS - 1, ROLE_HEAD, -1, "lm_head", VOCAB, HIDDEN) && ok;
+    ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
     w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
-    w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
-    w->structure.head = LINEARS - 1;
+    w->structure.head = w->structure.linear_count - 1;
+    for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
+    w->structure.norms = w->norms;
+    w->structure.norm_count = 2 * LAYERS;
     return ok || error_memory(err, "the weights");
 }
 
@@ -172,7 +201,10 @@ static bool build_structure(Workbench *w, Error *err) {
 static bool invent_input(Workbench *w, int input, size_t width, Random *random) {
     InputStats *s = &w->stats.inputs[input];
     s->channel_absmax = array_new(width, sizeof *s->channel_absmax);
-    if (!s->channel_absmax) return false;
+    s->channel_tokens = array_new(width, sizeof *s->channel_tokens);
+    if (!s->channel_absmax || !s->channel_tokens) return false;
+    if (input % 4 == 3) s->channel_tokens[17] = TOKENS / 300;
+    if (input % 4 == 2) s->channel_tokens[5] = TOKENS / 10 * 7;
     const double scale = 1.5 + 1.2 * (input / 4);
     for (size_t j = 0; j < width; j++) s->channel_absmax[j] = (float)(scale * (1 + fabs(random_normal(random))));
     if (input % 4 == 3) s->channel_absmax[17] = (float)(40 * pow(2, input / 4) + 6.5);
@@ -202,7 +234,7 @@ static bool invent_inputs(Workbench *w, Error *err) {
     for (int i = 0; i < w->structure.input_count; i++) {
         if (!invent_input(w, i, i % 4 == 3 ? FFN : HIDDEN, &random)) return error_memory(err, "the inputs");
     }
-    return true;
+    return shared_channels_find(&w->structure, w->stats.set, OUTLIER_FACTOR, &w->channels, err);
 }
 
 static bool plan(Workbench *w, Error *err) {
@@ -211,6 +243,7 @@ static bool plan(Workbench *w, Error *err) {
         return false;
     plan_free(&w->plan);
     w->plan = made;
+    w->plans++;
     return true;
 }
 
@@ -223,14 +256,18 @@ static void watch_clock(Workbench *w, bool on) {
 
 static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     Recipe recipe;
-    if (!build_structure(w, err) || !model_stats_new(&w->structure, &w->stats, err)) return false;
-    for (int i = 0; i < LINEARS; i++) {
+    if (!build_structure(w, err) || !linear_index_new(&w->structure, &w->index, err) ||
+        !model_stats_new(&w->structure, &w->stats, err))
+        return false;
+    for (int i = 0; i < w->structure.linear_count; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
+    w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
+    if (getenv("FAKE_FULL_DISK")) cache_write("/proc/no-folder", "/proc/no-folder/x", &(Text){0}, NULL);
     w->provisional = getenv("FAKE_PROVISIONAL") != NULL; // calibration comes no further than its first tokens
     w->opened = w->turned = w->prompted = now = look_at_clock();
     w->turn = 1;
@@ -254,8 +291,10 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 }
 
 void workbench_close(Workbench *w) {
-    for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    for (int i = 0; i < w->structure.linear_count; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    linear_index_free(&w->index);
     model_stats_free(&w->stats);
+    shared_channels_free(&w->channels);
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
@@ -267,8 +306,9 @@ void workbench_close(Workbench *w) {
     recipe_free(&w->sweep.recipe);
     tuned_free(&w->tune.tuned);
     free(w->prompt);
-    free(w->effect.base.text);
-    free(w->effect.quantized.text);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+    trials_free(&w->trials);
     close(w->timer);
     free(w);
 }
@@ -280,15 +320,16 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
-static double divergence_alone(const Decision *d) {
+// linears: of the model.
+static double divergence_alone(const Decision *d, int linears) {
     if (!d->quantized) return 0;
-    return 0.011 / (LINEARS - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
+    return 0.011 / (linears - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
            (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
 }
 
 static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < LINEARS; i++) sum += divergence_alone(&by->decisions[i]);
+    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i], by->linear_count);
     return sum;
 }
 
@@ -309,12 +350,16 @@ static void score(Workbench *w, double share) {
                     .top1_se = 0.003};
     a->ppl = a->base_ppl * exp(kl);
     a->ppl_ratio_log = kl;
-    a->ppl_ratio_se = a->kl_se;
+    a->ppl_ratio_se = 3 * a->kl_se;
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
-    for (int i = 0; i < POSITIONS; i++) w->divergences[i] = (float)(kl * (0.5 + i % 97 / 96.0));
-    w->effect.divergences = w->divergences;
+    for (int i = 0; i < POSITIONS; i++) {
+        w->by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
+        w->by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a->base_ppl) + kl * (0.5 + i % 89 / 88.0));
+        w->by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
+    }
+    w->effect.by_position = w->by_position;
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
                    .weights = 0.003,
@@ -331,7 +376,7 @@ static void score(Workbench *w, double share) {
     w->effect.output_sqnr_db = w->output_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
-    for (int i = 0; i < LINEARS; i++) {
+    for (int i = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
         w->weight_sqnr[i] = d->quantized ? 6.02 * d->bits - 0.5 * log2((double)d->group) : NAN;
         w->output_sqnr[i] = d->quantized ? w->weight_sqnr[i] - (i % 5) : NAN;
@@ -349,14 +394,45 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
-static void tell(DecodeText *d, const char *text, double share) {
-    free(d->text);
-    size_t length = (size_t)((double)strlen(text) * share);
-    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
-    d->text = strndup(text, length);
-    d->count = length / 4;
-    d->known = true;
-    d->finished = share >= 1;
+// So much of a text that is told again and again, as often as there are tokens for it. One token per word; every fifth
+// is a close call.
+static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
+    enum { WORDS = 1024 };
+    static int32_t ids[WORDS];
+    static float probabilities[WORDS];
+    static size_t ends[WORDS];
+    Text whole = {0};
+    for (size_t told = 0; told == 0 || told + 64 <= tokens; told += 64) text_addf(&whole, "%s", text);
+    size_t length = (size_t)((double)whole.length * share);
+    while (length && ((unsigned char)whole.data[length] & 0xC0) == 0x80) length--;
+    whole.data[length] = '\0';
+    DecodeText told = {.known = true, .finished = share >= 1, .ids = ids, .probabilities = probabilities, .ends = ends};
+    for (size_t at = 0; at < length && told.count < WORDS; told.count++) {
+        const size_t start = at++;
+        while (at < length && whole.data[at] != ' ') at++;
+        uint32_t id = 0;
+        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)whole.data[i];
+        ids[told.count] = (int32_t)(id & 0xFFFFFF);
+        probabilities[told.count] = told.count % 5 == 4 ? 0.37F : 0.92F;
+        ends[told.count] = at;
+    }
+    told.text = whole.data;
+    decode_text_copy(&told, d);
+    text_free(&whole);
+}
+
+static void record(Workbench *w) {
+    const Effect *e = &w->effect;
+    if (!e->accuracy_finished || e->accuracy_turn != w->turn) return;
+    const TrialState state = {.recipe = history_now(&w->history),
+                              .plan = &w->plan,
+                              .model = trial_model(&w->plan, &w->stats.measured),
+                              .accuracy = &e->accuracy,
+                              .by_position = e->by_position,
+                              .positions = e->positions};
+    trials_record(&w->trials, &state, &w->structure);
+    if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
 }
 
 static bool is_full(const char *folder) { return strstr(folder, "full") != NULL; }
@@ -408,9 +484,10 @@ static void advance_sensitivity(Workbench *w) {
     v->measured = (int)(w->sensitivity.share * v->count);
     v->finished = v->measured == v->count;
     v->version++;
-    for (int i = 0, k = 0; i < LINEARS; i++) {
+    for (int i = 0, k = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
-        const double kl = divergence_alone(d) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
+        const double kl =
+            divergence_alone(d, w->structure.linear_count) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
         w->sensitivity.bits[i] = d->bits;
         w->sensitivity.linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
         if (!d->quantized) continue;
@@ -479,7 +556,7 @@ static void advance_tune(Workbench *w) {
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
     t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
     t->uniform.known = true;
-    t->difference = (Difference){-0.0021, 0.0003};
+    t->difference.kl = (Difference){-0.0021, 0.0003};
 }
 
 static void advance_studies(Workbench *w) {
@@ -619,13 +696,15 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
+    tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS));
+        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
+             share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
+    record(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -654,6 +733,7 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
 }
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) {
     return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
 }
@@ -675,7 +755,18 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
+void workbench_forget_trial(Workbench *w, uint32_t number) { trials_forget(&w->trials, number); }
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err) {
+    return trials_note(&w->trials, number, note, err);
+}
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
@@ -731,7 +822,10 @@ static bool turned(Workbench *w, bool changed, Error *err) {
     w->sensitivity.share = 0;
     age_sweep(w);
     watch_clock(w, true);
-    return plan(w, err);
+    if (!plan(w, err)) return false;
+    trials_follow(&w->trials, history_now(&w->history));
+    if (w->trials.present) w->turned = 0; // known: as if it had been turned long ago
+    return true;
 }
 
 static bool push(Workbench *w, Recipe *recipe, Error *err) {
@@ -739,37 +833,38 @@ static bool push(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     return push(w, &recipe, err);
 }
 
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    LinearSet set;
     Recipe recipe;
-    const char *name = w->linears[linear].name;
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < recipe.ignore_count; i++) {
-        if (strcmp(recipe.ignore[i], name) != 0) continue;
-        free(recipe.ignore[i]);
-        recipe.ignore[i] = recipe.ignore[--recipe.ignore_count];
-        return push(w, &recipe, err);
-    }
-    char **grown = realloc(recipe.ignore, (size_t)(recipe.ignore_count + 1) * sizeof *grown);
-    if (!grown) {
-        recipe_free(&recipe);
-        return error_memory(err, "the list of linears left alone");
-    }
-    recipe.ignore = grown;
-    recipe.ignore[recipe.ignore_count++] = strdup(name);
-    return push(w, &recipe, err);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_override_set(&recipe, &set, dial, value, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    LinearSet set;
+    Recipe recipe;
+    bool ignore = false;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_ignore_set(&recipe, &set, ignore, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return turned(w, history_undo(&w->history), NULL); }
@@ -803,6 +898,13 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     watch_clock(w, true);
 }
 
+void workbench_set_tokens(Workbench *w, size_t most) {
+    w->most_tokens = most;
+    workbench_set_prompt(w, w->prompt);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; }
+
 void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
         w->export.state = JOB_STOPPED;
@@ -818,6 +920,10 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     }
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    (void)kind; // they stop together here
+    workbench_restart_jobs(w);
+}
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();

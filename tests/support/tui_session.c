@@ -20,7 +20,7 @@
 static char self[4096]; // this program
 
 static int show(int argc, char **argv) {
-    TuiOptions options = {0};
+    TuiOptions options = {.fresh = true};
     WorkbenchOptions wanted = {0};
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--ascii") == 0)
@@ -29,6 +29,12 @@ static int show(int argc, char **argv) {
             options.mono = true;
         else if (strcmp(argv[i], "--light") == 0)
             options.light = true;
+        else if (strcmp(argv[i], "--demo") == 0)
+            options.tour = 0.05;
+        else if (strcmp(argv[i], "--remember") == 0)
+            options.fresh = false;
+        else if (strcmp(argv[i], "--theme") == 0 && i + 1 < argc)
+            options.theme = argv[++i];
     }
     Workbench *workbench;
     Error err = {0};

@@ -14,7 +14,8 @@ bool session_is_screen(int argc, char **argv, int *status);
 
 // ---- running it ---------------------------------------------------------------------------------------------------
 
-// On an xterm with a dark background; option and variable ("NAME=value") may be NULL.
+// Each begins without what is known of the last time, but with the option --remember. On an xterm with a dark
+// background; option and variable ("NAME=value") may be NULL.
 Screen *start_with(int rows, int cols, const char *option, const char *variable);
 Screen *start_as(int rows, int cols, const char *const *options, const char *const *environment); // both end with NULL
 Screen *start(int rows, int cols); // quickly, and all figures are there
