@@ -113,7 +113,7 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
     key(s, "T");
-    expect(s, "best so far KL");
+    expect(s, "so far KL");
     expect(s, "tuned: KL 0.0103 at 5.10 bits per weight");
     expect(s, "4 → 8");
     key(s, RIGHT);
@@ -141,7 +141,7 @@ static void a_search_and_a_study_are_stopped(void **state) {
     key(s, "x");
     expect(s, "all 42 are measured");
     key(s, "T");
-    expect(s, "best so far");
+    expect(s, "so far KL");
     key(s, "x");
     expect(s, "tuned, cut short");
     key(s, "x");

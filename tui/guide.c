@@ -75,7 +75,7 @@ static void step_text(const Ui *ui, int step, char *out, size_t size) {
 }
 
 int guide_rows(const Ui *ui, int rows) {
-    if (!ui->guide.shown || rows <= LAYOUT_LEAST_ROWS) return 0;
+    if (!ui->guide.shown || ui->screen != SCREEN_LAYERS || rows <= LAYOUT_LEAST_ROWS) return 0;
     return rows - LAYOUT_LEAST_ROWS < GUIDE_STEPS ? rows - LAYOUT_LEAST_ROWS : GUIDE_STEPS;
 }
 
@@ -104,6 +104,7 @@ static void draw_step(Ui *ui, Rect line, int step) {
 void guide_draw(Ui *ui) {
     if (!ui->guide.shown) return;
     tick(ui);
+    if (ui->screen != SCREEN_LAYERS) return;
     const int rows = ui->canvas.rows - ui->layout.bottom.row - 1;
     const Rect strip = {ui->layout.bottom.row + 1, 0, rows, ui->canvas.cols};
     if (rows == 0) {

@@ -339,10 +339,11 @@ static void draw_tune(Ui *ui, Rect line) {
     left_text(&job, left, sizeof left);
     pen_text(&pen, MEANING_ACCENT, "%s ", job.state == JOB_STOPPED ? "stopped, x goes on:" : ui_spinner(ui));
     pen_text(&pen, MEANING_TEXT, "within %s: ", goal);
-    if (isfinite(tuned.tuned.best_kl) && tuned.tuned.best_bits > 0)
-        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "best so far KL %s at %.2f bits",
+    if (isfinite(tuned.tuned.best_kl) && tuned.tuned.best_bits > 0) {
+        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %s at %.2f bits",
                  format_figure(tuned.tuned.best_kl, 3).text, tuned.tuned.best_bits);
-    else
+        pen_text(&pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
+    } else
         pen_text(&pen, MEANING_TEXT, "nothing found yet");
     pen_text(&pen, MEANING_FAINT, "   %d tried%s", tuned.tuned.trials, left);
 }
