@@ -95,7 +95,8 @@ static void warn_unkept_after(const Options *options) {
 
 int main(int argc, char **argv) {
     keep_standard_files();
-    if (!isatty(STDOUT_FILENO)) setvbuf(stdout, NULL, _IOFBF, OUTPUT_ROOM);
+    static char room[OUTPUT_ROOM]; // until the program has ended
+    if (!isatty(STDOUT_FILENO)) setvbuf(stdout, room, _IOFBF, sizeof room);
     backend_cpu_shorten_spin(argv);
     Options options;
     const Command *command;

@@ -500,6 +500,17 @@ static void calibrations_compared_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+// The best row is not, another one is where position by position nothing tells them apart.
+static void figures_that_are_the_same_are_marked(void **state) {
+    (void)state;
+    Ran ran = RUN("sweep", "-q", "--tokens", "1024", "--activations", "none", "--sweep", "alpha=0.1,0.3");
+    const char *best = strstr(ran.out, "\n0.1 "), *same = strstr(ran.out, "\n0.3 ");
+    assert_true(best && same);
+    assert_null(memchr(best, '~', (size_t)(same - best)));
+    assert_non_null(memchr(same, '~', strcspn(same + 1, "\n")));
+    ran_free(&ran);
+}
+
 static void sweep_and_compare_in_json(void **state) {
     (void)state;
     Ran ran = RUN("sweep", "--json", QUICK, "--tokens", "48", "--sweep", "weight-bits=3,4", "--sweep",
@@ -915,6 +926,7 @@ int main(void) {
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),
+        cmocka_unit_test(figures_that_are_the_same_are_marked),
         cmocka_unit_test(sweep_and_compare_in_json),
         IN_FOLDER(parts_in_json),
         IN_FOLDER(files_of_others_stay),

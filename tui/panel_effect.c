@@ -53,8 +53,9 @@ static Freshness plan_freshness(const Ui *ui) {
     return weights.state == JOB_DONE || !recipe_needs_weights(workbench_recipe(ui->workbench)) ? FRESH : PARTIAL;
 }
 
-// What the first text of a model waits for, which takes long on a large one; "" where it is being written.
-static const char *text_waits_for(const Ui *ui) {
+// What the first text of a model waits for, which takes long on a large one; "" where it is being written, or will not
+// be. kind: what keeps it waiting.
+static const char *text_waits_for(const Ui *ui, JobKind kind) {
     static const struct {
         JobKind kind;
         const char *what;
@@ -62,8 +63,10 @@ static const char *text_waits_for(const Ui *ui) {
                   {JOB_CALIBRATE, "the first calibration tokens are being run"},
                   {JOB_QUANTIZE, "weights are being quantized"},
                   {JOB_ACCURACY, "the first tokens are being scored"}};
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    if (job.state == JOB_STOPPED || job.state == JOB_FAILED) return "";
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
-        JobView job;
         workbench_job(ui->workbench, before[i].kind, &job);
         const bool runs = job.state == JOB_RUNNING &&
                           (before[i].kind != JOB_CALIBRATE || !workbench_calibration_tokens(ui->workbench));
@@ -387,7 +390,7 @@ static void draw_sample(Ui *ui, Rect place, Rect room, const TextSample *sample,
     char state[32], shown[96];
     if (!text->known) {
         snprintf(shown, sizeof shown, "%s %s", job_share_text(ui, sample->kind, state, sizeof state),
-                 text_waits_for(ui));
+                 text_waits_for(ui, sample->kind));
         canvas_text(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, shown);
         return;
     }

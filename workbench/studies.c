@@ -235,19 +235,16 @@ double sweep_view_value(const SweepView *view, int point, int dial) {
     return sweep_value(&sweep, point, dial);
 }
 
-// The front of those of one recipe.
+// The front of those of one recipe. Without memory for it none is marked.
 static void mark_front(SweepPoint *points, int count) {
-    for (int i = 0; i < count; i++) {
-        const Point *p = &points[i].point;
-        points[i].point.pareto = p->known && !points[i].older;
-        for (int k = 0; points[i].point.pareto && k < count; k++) {
-            const Point *other = &points[k].point;
-            if (!other->known || points[k].older || other->bytes > p->bytes ||
-                other->accuracy.kl_mean > p->accuracy.kl_mean)
-                continue;
-            points[i].point.pareto = other->bytes == p->bytes && other->accuracy.kl_mean == p->accuracy.kl_mean;
-        }
+    Point *present = array_new((size_t)count, sizeof *present);
+    for (int i = 0; present && i < count; i++) {
+        present[i] = points[i].point;
+        present[i].known = present[i].known && !points[i].older;
     }
+    if (present) points_mark_front(present, count);
+    for (int i = 0; present && i < count; i++) points[i].point.pareto = present[i].pareto;
+    free(present);
 }
 
 static void take_sweep_locked(Workbench *w) {
