@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 7, NOISE_TRIES = 2 };
+enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 6, NOISE_TRIES = 5 };
 // A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
 #define REJECTED_BY 3
 // Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
